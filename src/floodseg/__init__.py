@@ -1,0 +1,51 @@
+"""floodseg: flood maps from Sentinel-1 radar and Sentinel-2 optical imagery.
+
+The public names are loaded when first used, so that ``import floodseg`` does not import torch.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from floodseg.config import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+    from floodseg.learning.evaluate import evaluate
+    from floodseg.learning.train import train
+    from floodseg.models.registry import build_model
+    from floodseg.release.shipped import load_model
+
+__all__ = [
+    "AugmentConfig",
+    "DataConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "TrainConfig",
+    "build_model",
+    "evaluate",
+    "load_model",
+    "train",
+]
+
+__version__ = version("floodseg")
+
+_HOME = {
+    "AugmentConfig": "floodseg.config",
+    "DataConfig": "floodseg.config",
+    "ModelConfig": "floodseg.config",
+    "OptimConfig": "floodseg.config",
+    "TrainConfig": "floodseg.config",
+    "build_model": "floodseg.models.registry",
+    "evaluate": "floodseg.learning.evaluate",
+    "load_model": "floodseg.release.shipped",
+    "train": "floodseg.learning.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'floodseg' has no attribute '{name}'; its names are {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,5 @@
+"""``python -m floodseg``."""
+
+from floodseg.app.cli import main
+
+main()

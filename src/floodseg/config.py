@@ -1,0 +1,202 @@
+"""Every setting, declared once: the TOML run file, the command-line flags and these dataclasses are the same thing.
+
+A run file is flat, its keys are the field names below (``batch_size = 4`` or ``batch-size = 4``); ``floodseg train``
+takes the same names as flags. The dataclasses are nested for readers; names are unique across them.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from cyclopts import Parameter
+
+from floodseg.bands import SensorSet
+from floodseg.errors import ConfigError
+
+Layout = Literal["sen1floods11", "folders", "synthetic"]
+Architecture = Literal["efficient", "baseline", "lite"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def _require(holds: bool, flag: str, given: object, rule: str) -> None:
+    if not holds:
+        raise ConfigError(f"--{flag} {given}: must be {rule}")
+
+
+class _Settings:
+    """Base of the groups: refuses a value outside its Literal, also where it was given from Python."""
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal:
+                value = getattr(self, name)
+                _require(value in get_args(kind), name.replace("_", "-"), value, f"one of {', '.join(get_args(kind))}")
+
+
+@dataclass(frozen=True)
+class DataConfig(_Settings):
+    """Which chips, and how their numbers are to be read."""
+
+    data: Path | None = None
+    """Folder of the data set; by default the layout's folder below the data root in FLOODSEG_DATA."""
+    layout: Layout = "sen1floods11"
+    """How the folder is organised; 'synthetic' simulates chips and needs no folder."""
+    sensors: SensorSet | None = None
+    """Sensors to use, which the data set must hold; by default every sensor that it holds."""
+    sar_dir: Path = Path("S1Hand")
+    """Layout folders: radar chips, relative to --data."""
+    opt_dir: Path = Path("S2Hand")
+    """Layout folders: optical chips, relative to --data; absent or empty means radar alone."""
+    mask_dir: Path = Path("LabelHand")
+    """Layout folders: label chips (0 land, 1 water, -1 or 255 ignored), relative to --data."""
+    val_split: float = 0.2
+    """Layout folders: share of the chips kept for validation, whole events at a time."""
+    split_seed: int = 0
+    """Layouts folders and synthetic: seed of the split or the simulation; not that of training, so that runs compare."""
+    sar_units: Literal["db", "linear"] = "db"
+    """Unit of the stored radar values; linear power is converted to dB."""
+    optical_bands: tuple[str, ...] = ()
+    """Optical bands to use, by name (B03, B8A, ...); by default all that the data set holds."""
+    optical_offset: float | None = None
+    """Offset in stored numbers, added before division by 10000 (-1000 for processing baseline 04.00 and later)."""
+    synthetic_chips: int = 64
+    """Layout synthetic: number of simulated training chips; validation and test hold half as many each."""
+    synthetic_size: int = 256
+    """Layout synthetic: height and width of a simulated chip in pixels."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(0 < self.val_split < 1, "val-split", self.val_split, "above 0 and below 1")
+        _require(self.synthetic_chips >= 2, "synthetic-chips", self.synthetic_chips, "at least 2")
+        _require(self.synthetic_size >= 32, "synthetic-size", self.synthetic_size, "at least 32 pixels")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Settings):
+    """Which network, and what its encoder starts from."""
+
+    model: Architecture = "efficient"
+    """Architecture."""
+    encoder: str | None = None
+    """Encoder of 'efficient': resnet18, resnet34 (its default), resnet50, efficientnet_b0, efficientnet_b1 or any other
+    timm features_only encoder."""
+    pretrained: str = "auto"
+    """Encoder weights: auto (ImageNet if they can be had, else from scratch with a warning), required, none, or a file."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig(_Settings):
+    """What is done to a training chip; every draw is a function of seed, epoch and index alone."""
+
+    crop_size: int = 256
+    """Height and width of training crops in pixels."""
+    crops_per_chip: int = 1
+    """Crops taken of every chip in an epoch."""
+    crop_tries: int = 4
+    """Positions drawn for a crop; the first with at least half of its pixels labelled is taken, else the best."""
+    flips: bool = True
+    """Draw one of the eight flips and rotations."""
+    sar_jitter_db: float = 1.0
+    """Standard deviation in dB of an offset common to both polarisations; each alone gets another of half of it."""
+    optical_jitter: float = 0.1
+    """Standard deviation of a relative illumination factor common to all optical bands."""
+    drop_sensor: float = 0.0
+    """Probability that one sensor is withheld from a sample that has both (each half of the time)."""
+    cloud: float = 0.0
+    """Probability that a simulated cloud covers part of the optical image."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.crop_size >= 32, "crop-size", self.crop_size, "at least 32 pixels")
+        _require(self.crops_per_chip >= 1, "crops-per-chip", self.crops_per_chip, "at least 1")
+        _require(self.crop_tries >= 1, "crop-tries", self.crop_tries, "at least 1")
+        _require(self.sar_jitter_db >= 0, "sar-jitter-db", self.sar_jitter_db, "0 or more")
+        _require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
+        _require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
+        _require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
+
+
+@dataclass(frozen=True)
+class OptimConfig(_Settings):
+    """Loss, optimiser and schedule."""
+
+    epochs: int = 50
+    """Passes over the training split; the learning-rate cycle spans exactly these."""
+    batch_size: int = 4
+    """Crops per step."""
+    lr: float = 1e-3
+    """Peak of the one-cycle learning rate."""
+    weight_decay: float = 0.01
+    """AdamW weight decay."""
+    loss: Literal["ce", "focal"] = "ce"
+    """Pixel loss: cross entropy or focal loss (Lin et al. 2017)."""
+    focal_gamma: float = 2.0
+    """Focusing parameter of the focal loss."""
+    dice_weight: float = 1.0
+    """Weight of the Dice loss added to the pixel loss; 0 leaves it out."""
+    clip_norm: float = 1.0
+    """Largest gradient norm, measured after unscaling."""
+    ema: float = 0.0
+    """Decay per step of an exponential moving average of the weights, evaluated in their place; 0 is off."""
+    patience: int = 10
+    """Epochs without a better validation water IoU after which training stops; 0 never stops early."""
+    precision: Precision = "auto"
+    """Mixed precision: auto takes bf16 where the hardware has it, fp16 with loss scaling on older GPUs, else fp32."""
+    seed: int = 0
+    """Seed of initial weights, sample order and augmentation."""
+    workers: int = 2
+    """Processes that load chips; batches do not depend on their number."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "batch_size"):
+            _require(getattr(self, name) >= 1, name.replace("_", "-"), getattr(self, name), "at least 1")
+        for name in ("lr", "clip_norm"):
+            value = getattr(self, name)
+            _require(value > 0 and math.isfinite(value), name.replace("_", "-"), value, "above 0")
+        for name in ("weight_decay", "dice_weight", "focal_gamma", "patience", "workers"):
+            _require(getattr(self, name) >= 0, name.replace("_", "-"), getattr(self, name), "0 or more")
+        _require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
+
+
+_FLAT = Parameter(name="*")
+"""On the command line and in a run file the groups do not appear: their fields stand side by side."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    out_dir: Path = Path("runs/floodseg")
+    """Run folder: configuration, metrics, pictures, checkpoints."""
+    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
+    model: Annotated[ModelConfig, _FLAT] = field(default_factory=ModelConfig)
+    augment: Annotated[AugmentConfig, _FLAT] = field(default_factory=AugmentConfig)
+    optim: Annotated[OptimConfig, _FLAT] = field(default_factory=OptimConfig)
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """Return a configuration as the flat key-value pairs of a run file; settings that are None are left out."""
+    flat: dict[str, Any] = {}
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            flat.update(flatten(value))
+        elif isinstance(value, Path):
+            flat[entry.name] = str(value)
+        elif isinstance(value, tuple):
+            flat[entry.name] = list(value)
+        elif value is not None:
+            flat[entry.name] = value
+    return flat
+
+
+def differences(given: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
+    """Return one line for each key in which two flat configurations differ."""
+    return [
+        f"{key.replace('_', '-')}: {kept.get(key)!r} before, {given.get(key)!r} now"
+        for key in sorted(given.keys() | kept.keys())
+        if given.get(key) != kept.get(key)
+    ]

@@ -1,0 +1,1 @@
+"""From files to samples: layouts, chips, augmentation and simulated scenes."""

@@ -1,0 +1,62 @@
+"""The sample that every layout returns, and the set of chips of one split."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.bands import Bands
+from floodseg.grid import GeoGrid, Window
+
+__all__ = ["Bands", "Chip", "ChipSet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One chip: imagery of both sensors, validity and label on one grid of H rows and W columns.
+
+    A sensor that this chip lacks has an all-False validity; invalid pixels hold 0 and mean nothing.
+    """
+
+    name: str
+    event: str
+    sar: NDArray[np.float32]
+    """(C_sar, H, W), dB (or dn)."""
+    optical: NDArray[np.float32]
+    """(C_optical, H, W), reflectance (or dn)."""
+    sar_valid: NDArray[np.bool_]
+    """(H, W): True where every SAR band holds a number."""
+    optical_valid: NDArray[np.bool_]
+    """(H, W): True where the optical bands hold numbers."""
+    label: NDArray[np.uint8]
+    """(H, W): 0 land, 1 water, 255 ignored."""
+    grid: GeoGrid | None
+    """Georeference, where the files have one."""
+
+
+class ChipSet(Protocol):
+    """The chips of one split of one data set, in a fixed order."""
+
+    @property
+    def bands(self) -> Bands:
+        """The channels of every chip, also of one that lacks a sensor."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each chip."""
+        ...
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The event of each chip, in the order of ``names``."""
+        ...
+
+    def read_label(self, index: int) -> NDArray[np.uint8]:
+        """Return the label of one chip, (H, W) uint8, codes 0, 1 and 255."""
+        ...
+
+    def read(self, index: int, window: Window | None = None) -> Chip:
+        """Return one chip, or the part of it inside ``window`` (which must lie within the chip)."""
+        ...

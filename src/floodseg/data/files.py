@@ -1,0 +1,163 @@
+"""Chips that lie in files: one raster per sensor and one for the label."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from logging import getLogger
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.bands import L1C_BANDS, SAR_BANDS, canonical_band
+from floodseg.config import DataConfig
+from floodseg.data.chip import Bands, Chip
+from floodseg.data.raster import Pixels, read_label, read_optical, read_sar
+from floodseg.data.source import Frame, band_indices, check_same_frame, frame_of, open_raster, takes_bands_by_order
+from floodseg.errors import ConfigError, DataError
+from floodseg.grid import Window
+
+logger = getLogger("floodseg")
+
+
+@dataclass(frozen=True, slots=True)
+class ChipFiles:
+    """Where one chip lies; a sensor that it lacks has no path."""
+
+    name: str
+    event: str
+    sar: Path | None
+    optical: Path | None
+    label: Path
+
+
+@dataclass(slots=True)
+class FileChips:
+    """The chips of one split, read from their files at each call (a ChipSet)."""
+
+    chips: tuple[ChipFiles, ...]
+    bands: Bands
+    sar_units: Literal["db", "linear"] = "db"
+    optical_offset: float | None = None
+    _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
+    """The label read last: a crop is chosen on the whole label, then read."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each chip."""
+        return tuple(chip.name for chip in self.chips)
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Event of each chip."""
+        return tuple(chip.event for chip in self.chips)
+
+    def read_label(self, index: int) -> NDArray[np.uint8]:
+        """Return the label of one chip, (H, W) uint8, codes 0, 1 and 255."""
+        label, _ = self._label(index)
+        return label.copy()
+
+    def read(self, index: int, window: Window | None = None) -> Chip:
+        """Return one chip, or the part inside ``window``; raises DataError where a file breaks the data contract."""
+        files = self.chips[index]
+        label, frame = self._label(index)
+        part = window or Window(0, 0, frame.height, frame.width)
+        sar = self._sensor(files.sar if self.bands.sar else None, "sar", frame, part)
+        optical = self._sensor(files.optical if self.bands.optical else None, "optical", frame, part)
+        rows, columns = slice(part.top, part.top + part.height), slice(part.left, part.left + part.width)
+        return Chip(
+            name=files.name,
+            event=files.event,
+            sar=sar.values,
+            optical=optical.values,
+            sar_valid=sar.valid,
+            optical_valid=optical.valid,
+            label=label[rows, columns].copy(),
+            grid=frame.grid.crop(part) if frame.grid else None,
+        )
+
+    def _label(self, index: int) -> tuple[NDArray[np.uint8], Frame]:
+        if self._last is None or self._last[0] != index:
+            with open_raster(self.chips[index].label) as source:
+                self._last = (index, read_label(source), frame_of(source))
+        return self._last[1], self._last[2]
+
+    def _sensor(self, path: Path | None, sensor: Literal["sar", "optical"], frame: Frame, window: Window) -> Pixels:
+        names = self.bands.sar if sensor == "sar" else self.bands.optical
+        if path is None:
+            shape = (window.height, window.width)
+            return Pixels(np.zeros((len(names), *shape), np.float32), np.zeros(shape, np.bool_))
+        with open_raster(path) as source:
+            check_same_frame(frame_of(source), frame)
+            if sensor == "sar":
+                return read_sar(source, self.sar_units, window)
+            return read_optical(source, names, self.optical_offset, window)
+
+
+def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path], place: str) -> Bands:
+    """Return the bands of a data set: those of its first optical file, narrowed to what the configuration asks for.
+
+    Args:
+        config: its ``sensors`` and ``optical_bands`` are followed.
+        sar: all radar files of the data set, whatever the split.
+        optical: all its optical files.
+        place: the folder, for messages.
+
+    Raises:
+        DataError: a sensor that was asked for, or both, are not there; a band that the first optical file lacks.
+        ConfigError: ``optical_bands`` holds what is no band name, or one twice.
+    """
+    first_sar, first_optical = min(sar, default=None), min(optical, default=None)
+    for wanted, first in (("sar", first_sar), ("optical", first_optical)):
+        if config.sensors in (wanted, "both") and first is None:
+            raise DataError(
+                f"--sensors {config.sensors}: {place} holds no {wanted} image; a sensor that is asked for must be there: add "
+                "its files or choose the other sensor"
+            )
+    if first_sar is None and first_optical is None:
+        raise DataError(f"{place}: holds no radar and no optical image; at least one is needed: check --data")
+    sar_bands = SAR_BANDS if first_sar and config.sensors != "optical" else ()
+    optical_bands = _optical_bands(config, first_optical) if first_optical and config.sensors != "sar" else ()
+    if first_sar and sar_bands:
+        _note_order(first_sar, "sar")
+    if config.optical_bands and not optical_bands:
+        raise ConfigError(
+            f"--optical-bands {' '.join(config.optical_bands)}: no optical image is in use; leave the flag out"
+        )
+    return Bands(sar=sar_bands, optical=optical_bands)
+
+
+def _optical_bands(config: DataConfig, first: Path) -> tuple[str, ...]:
+    _note_order(first, "optical")
+    with open_raster(first) as source:
+        held = band_indices(source, "optical")
+    wanted = selected_bands(config.optical_bands)
+    missing = [band for band in wanted if band not in held]
+    if missing:
+        raise DataError(
+            f"--optical-bands {' '.join(config.optical_bands)}: {first} has no band {', '.join(missing)}; the bands "
+            f"must be in the files: choose among {', '.join(held)}"
+        )
+    return wanted or tuple(held)
+
+
+def selected_bands(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the canonical names of the optical bands that were asked for, in the order given; see ConfigError."""
+    known = [(name, canonical_band(name, "optical")) for name in names]
+    unknown = [name for name, band in known if band is None]
+    if unknown:
+        raise ConfigError(
+            f"--optical-bands {' '.join(names)}: {', '.join(unknown)} is no Sentinel-2 band; the names are "
+            f"{', '.join(L1C_BANDS)}"
+        )
+    bands = tuple(band for _, band in known if band is not None)
+    if len(set(bands)) < len(bands):
+        raise ConfigError(f"--optical-bands {' '.join(names)}: a band is named twice; name each once")
+    return bands
+
+
+def _note_order(path: Path, sensor: Literal["sar", "optical"]) -> None:
+    with open_raster(path) as source:
+        if takes_bands_by_order(source, sensor):
+            names = ", ".join(band_indices(source, sensor))
+            logger.info("%s: its bands have no names, so they are taken by order: %s", path, names)

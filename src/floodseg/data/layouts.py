@@ -1,0 +1,55 @@
+"""From a data configuration to the chips of a split, whatever the layout."""
+
+import os
+from pathlib import Path
+
+from floodseg.config import DataConfig
+from floodseg.data.chip import ChipSet
+from floodseg.data.folders import FOLDER_SPLITS, open_folders
+from floodseg.data.sen1floods11 import open_sen1floods11, sen1floods11_splits
+from floodseg.data.synthetic import SPLIT_EVENTS, SyntheticChips
+from floodseg.errors import DataError
+
+
+def open_layout(config: DataConfig, split: str) -> ChipSet:
+    """Open the chips of one split.
+
+    Raises:
+        DataError: no folder is given, the split does not exist, or the data break the contract of their layout.
+    """
+    if config.layout == "synthetic":
+        return SyntheticChips(split, config)
+    if config.layout == "folders":
+        return open_folders(config, _root(config) if _needs_root(config) else None, split)
+    return open_sen1floods11(config, _root(config), split)
+
+
+def layout_splits(config: DataConfig) -> tuple[str, ...]:
+    """Return the splits that the data set has; raises DataError as ``open_layout`` does."""
+    if config.layout == "synthetic":
+        return tuple(SPLIT_EVENTS)
+    if config.layout == "folders":
+        return FOLDER_SPLITS
+    return sen1floods11_splits(_root(config))
+
+
+def _needs_root(config: DataConfig) -> bool:
+    return not all(folder.is_absolute() for folder in (config.sar_dir, config.opt_dir, config.mask_dir))
+
+
+def _root(config: DataConfig) -> Path:
+    """Return the folder of the data set, which must exist."""
+    given = f"--data {config.data}"
+    if config.data is not None:
+        root = config.data
+    elif parent := os.environ.get("FLOODSEG_DATA"):
+        root = Path(parent) / config.layout
+        given = f"FLOODSEG_DATA={parent}"
+    else:
+        raise DataError(
+            f"layout {config.layout} needs a folder: give it with --data, or set the environment variable "
+            f"FLOODSEG_DATA to the folder that holds {config.layout}"
+        )
+    if not root.is_dir():
+        raise DataError(f"{given}: {root} is not a folder; it must hold the chips: correct the path")
+    return root

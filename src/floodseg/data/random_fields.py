@@ -1,0 +1,82 @@
+"""Random fields with power-law spectra, and the small smoothing kernels that the simulation shares."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+
+
+def padded_size(size: int) -> int:
+    """Return the smallest length of at least 1.125 ``size`` whose only prime factors are 2, 3 and 5.
+
+    A Fourier synthesis is periodic: the margin keeps opposite edges of the part that is used from matching, and such
+    lengths transform fastest.
+    """
+    length = math.ceil(1.125 * size)
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 1
+
+
+def periodic_field(
+    rng: np.random.Generator, height: int, width: int, slope: float, outer_scale: float = math.inf
+) -> Field:
+    """Return a periodic Gaussian field (H, W) whose power spectral density falls as wavenumber to ``slope``.
+
+    Args:
+        rng: Source of randomness.
+        height: Rows.
+        width: Columns.
+        slope: Exponent of the two-dimensional spectrum, below 0; a transect through the field has ``slope + 1``.
+        outer_scale: Wavelength in pixels above which the spectrum is flat (von Karman), so that the look of the field
+            does not depend on the size of the scene.
+
+    Returns:
+        float32 of mean 0 and standard deviation 1.
+    """
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    squared = (rows**2 + columns**2 + outer_scale**-2).astype(np.float32)
+    # The mean takes no part, and without an outer scale its amplitude would be infinite.
+    squared[0, 0] = np.inf
+    amplitude = np.exp(np.float32(slope / 4) * np.log(squared))
+    # Of the columns that are their own mirror image the inverse transform keeps only the symmetric half.
+    amplitude[:, 0] *= np.float32(np.sqrt(2))
+    if width % 2 == 0:
+        amplitude[:, -1] *= np.float32(np.sqrt(2))
+    noise = rng.standard_normal((*amplitude.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    field = np.fft.irfft2(noise * amplitude, s=(height, width)).astype(np.float32)
+    return np.asarray(field / max(float(field.std()), 1e-12), dtype=np.float32)
+
+
+def power_law_field(
+    rng: np.random.Generator, height: int, width: int, slope: float, outer_scale: float = math.inf
+) -> Field:
+    """Return an aperiodic field (H, W), the corner of a larger ``periodic_field`` with the same arguments.
+
+    Its mean and standard deviation are 0 and 1 over the larger field, so they vary from draw to draw.
+    """
+    return periodic_field(rng, padded_size(height), padded_size(width), slope, outer_scale)[:height, :width].copy()
+
+
+def smooth(field: Field, weight: float) -> Field:
+    """Return ``field`` (..., H, W) filtered along rows and columns with the kernel (w, 1 - 2w, w), edges repeated."""
+    for axis in (-2, -1):
+        padding = [(0, 0)] * field.ndim
+        padding[axis] = (1, 1)
+        padded = np.moveaxis(np.pad(field, padding, mode="edge"), axis, 0)
+        blurred = (1 - 2 * weight) * padded[1:-1] + weight * (padded[:-2] + padded[2:])
+        field = np.moveaxis(blurred, 0, axis)
+    return np.asarray(field, dtype=np.float32)
+
+
+def smoothstep(field: Field, low: float, high: float) -> Field:
+    """Return a ramp from 0 at ``low`` to 1 at ``high`` without corners, elementwise."""
+    ramp = np.clip((field - low) / (high - low), 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)

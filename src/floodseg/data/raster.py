@@ -1,0 +1,233 @@
+"""From a GeoTIFF to numbers and their validity: SAR in dB, optical in reflectance, labels as class codes.
+
+A magic number never leaves this module: nodata, NaN and infinities become pixels that are invalid and hold 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterWindow
+
+from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER
+from floodseg.data.source import band_indices
+from floodseg.errors import DataError
+from floodseg.grid import Window
+
+DB_RANGE = (-100.0, 60.0)
+"""Calibrated backscatter in dB lies well inside; anything beyond is another unit or an undeclared nodata value."""
+
+REFLECTANCE_RANGE = (-2.0, 20.0)
+"""Reflectance of clouds and glint may exceed 1, and of shadows fall slightly below 0, but not by this much."""
+
+_FEW_PIXELS = 100
+"""A window with fewer valid pixels (a swath edge with one bright roof) says nothing about the unit of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The bands of one sensor inside a window."""
+
+    values: NDArray[np.float32]
+    """(C, H, W), dB or reflectance; 0 where invalid."""
+    valid: NDArray[np.bool_]
+    """(H, W)."""
+
+
+def read_sar(source: DatasetReader, units: Literal["db", "linear"] = "db", window: Window | None = None) -> Pixels:
+    """Read VV and VH of an open raster as dB, (2, H, W); a pixel is valid where both bands hold numbers.
+
+    Args:
+        source: from ``open_raster``.
+        units: what the file stores; linear power becomes 10 log10, and power that is not positive is invalid.
+        window: part to read; by default all.
+
+    Raises:
+        DataError: bands that cannot be found (see ``band_indices``), or values that cannot be of that unit.
+    """
+    indices = band_indices(source, "sar")
+    numbers = [indices[band] for band in SAR_BANDS]
+    stored = _read(source, numbers, window)
+    values = _scaled(source, numbers, stored)
+    usable = np.isfinite(values) & ~_is_nodata(source, numbers, stored)
+    if units == "linear":
+        _check_power(source.name, values, usable)
+        usable &= values > 0
+        values = 10 * np.log10(np.where(usable, values, np.float32(1)))
+    valid: NDArray[np.bool_] = np.logical_and.reduce(usable, axis=0)
+    values[:, ~valid] = 0
+    _check_db(source.name, values, valid, units)
+    return Pixels(values, valid)
+
+
+def _check_power(name: str, values: NDArray[np.float32], usable: NDArray[np.bool_]) -> None:
+    count = int(usable.sum())
+    if count >= _FEW_PIXELS and int(((values < 0) & usable).sum()) > count / 2:
+        raise DataError(f"{name}: most radar values are negative, so they are not linear power: use --sar-units db")
+
+
+def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], units: str) -> None:
+    if not valid.any():
+        return
+    low, high = DB_RANGE
+    lowest, highest = float(values.min()), float(values.max())  # invalid pixels hold 0, which is inside the range
+    if lowest < low or highest > high:
+        raise DataError(
+            f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
+            "use --sar-units linear for linear power, or declare the nodata value in the file"
+        )
+    if units == "db" and int(valid.sum()) >= _FEW_PIXELS and lowest >= 0:
+        raise DataError(
+            f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
+            "use --sar-units linear if they are linear power"
+        )
+
+
+def read_optical(
+    source: DatasetReader, bands: Sequence[str], offset: float | None = None, window: Window | None = None
+) -> Pixels:
+    """Read optical bands of an open raster as reflectance, (C, H, W) in the order of ``bands``.
+
+    Stored numbers are divided by 10000 after ``offset`` is added; where the file has GDAL scale or offset tags, those
+    are applied instead. A pixel is invalid where all bands of the file are nodata (0 where no value is declared), or
+    where a band that is read holds NaN, an infinity or a declared nodata value other than 0, which no light gives.
+
+    Args:
+        source: from ``open_raster``.
+        bands: canonical names of the bands to read.
+        offset: in stored numbers, -1000 for processing baseline 04.00 and later.
+        window: part to read; by default all.
+
+    Raises:
+        DataError: bands that the file lacks, or values that cannot be reflectance.
+    """
+    indices = band_indices(source, "optical")
+    missing = [band for band in bands if band not in indices]
+    if missing:
+        raise DataError(
+            f"{source.name}: has no band {', '.join(missing)} (it has {', '.join(indices)}); every optical chip must "
+            "hold the bands in use: choose bands that all chips have with --optical-bands"
+        )
+    numbers = [indices[band] for band in bands]
+    stored = _read(source, numbers, window)
+    values = _scaled(source, numbers, stored)
+    if not _has_scaling(source, numbers):
+        values += np.float32(offset or 0.0)
+        values /= np.float32(REFLECTANCE_SCALE)
+    valid: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(values), axis=0)
+    valid &= ~_without_signal(source, indices, numbers, stored, window)
+    values[:, ~valid] = 0
+    _check_reflectance(source, numbers, values, valid, offset or 0.0)
+    return Pixels(values, valid)
+
+
+def _without_signal(
+    source: DatasetReader,
+    indices: dict[str, int],
+    numbers: list[int],
+    stored: NDArray[np.generic],
+    window: Window | None,
+) -> NDArray[np.bool_]:
+    """Return where the file holds no optical data, (H, W)."""
+    nodata = _is_nodata(source, numbers, stored, undeclared=0.0)
+    empty: NDArray[np.bool_] = np.logical_and.reduce(nodata, axis=0)
+    others = [number for number in indices.values() if number not in numbers]
+    if others and empty.any():
+        # The bands in use may all be truly 0 at a pixel that other bands of the file see.
+        unseen = _is_nodata(source, others, _read(source, others, window), undeclared=0.0)
+        empty &= np.logical_and.reduce(unseen, axis=0)
+    for plane, number in zip(nodata, numbers, strict=True):
+        if source.nodatavals[number - 1] not in (None, 0):
+            empty |= plane
+    return empty
+
+
+def _check_reflectance(
+    source: DatasetReader, numbers: list[int], values: NDArray[np.float32], valid: NDArray[np.bool_], offset: float
+) -> None:
+    if int(valid.sum()) < _FEW_PIXELS:
+        return
+    low, high = REFLECTANCE_RANGE
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest < low or highest > high:
+        rule = "GDAL scale and offset tags must give reflectance" if _has_scaling(source, numbers) else "it is 0 to 1"
+        raise DataError(
+            f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
+            "tags (scale 0.0001 and offset -0.1 for baseline 04.00), --optical-offset or the nodata value"
+        )
+    is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
+    stored_highest = float(values[:, valid].max()) * REFLECTANCE_SCALE - offset
+    if is_float and not _has_scaling(source, numbers) and stored_highest < high:
+        raise DataError(
+            f"{source.name}: optical values reach only {stored_highest:g}; they must be reflectance "
+            "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
+        )
+
+
+def read_label(source: DatasetReader, window: Window | None = None) -> NDArray[np.uint8]:
+    """Read a label as class codes 0 (land), 1 (water) and 255 (ignored; stored as -1 or 255), (H, W) uint8.
+
+    Nodata tags of labels mean nothing and are not looked at.
+
+    Raises:
+        DataError: more than one band, or any other value.
+    """
+    if source.count != 1:
+        raise DataError(f"{source.name}: a label must have exactly 1 band, this file has {source.count}: keep one")
+    stored = _read(source, [1], window)[0]
+    ignored = (stored == -1) | (stored == IGNORE)
+    known = ignored | (stored == LAND) | (stored == WATER)
+    if not known.all():
+        value = stored[~known].flat[0]
+        raise DataError(
+            f"{source.name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored): "
+            "recode the file"
+        )
+    label: NDArray[np.uint8] = np.where(ignored, IGNORE, stored).astype(np.uint8)
+    return label
+
+
+def _read(source: DatasetReader, numbers: Sequence[int], window: Window | None) -> NDArray[np.generic]:
+    """Return stored numbers, (C, H, W), in the type of the file."""
+    part = None
+    if window is not None:
+        bottom, right = window.top + window.height, window.left + window.width
+        if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
+            raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
+        part = RasterWindow(window.left, window.top, window.width, window.height)
+    stored: NDArray[np.generic] = source.read(list(numbers), window=part)
+    return stored
+
+
+def _has_scaling(source: DatasetReader, numbers: Sequence[int]) -> bool:
+    return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
+
+
+def _scaled(source: DatasetReader, numbers: Sequence[int], stored: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Apply the GDAL scale and offset tags; returns a new array (C, H, W)."""
+    # An integer beyond float32 (or a float64 nodata value such as -1.8e308) may overflow to an infinity: invalid.
+    with np.errstate(over="ignore", invalid="ignore"):
+        values: NDArray[np.float32] = stored.astype(np.float32)
+        if _has_scaling(source, numbers):
+            scales = np.array([source.scales[number - 1] for number in numbers], np.float32)
+            offsets = np.array([source.offsets[number - 1] for number in numbers], np.float32)
+            values *= scales[:, None, None]
+            values += offsets[:, None, None]
+    return values
+
+
+def _is_nodata(
+    source: DatasetReader, numbers: Sequence[int], stored: NDArray[np.generic], undeclared: float | None = None
+) -> NDArray[np.bool_]:
+    """Return where the stored numbers equal the declared nodata value of their band, (C, H, W)."""
+    result = np.zeros(stored.shape, np.bool_)
+    for plane, band, number in zip(result, stored, numbers, strict=True):
+        declared = source.nodatavals[number - 1]
+        value = undeclared if declared is None else declared
+        if value is None:
+            continue
+        plane[:] = np.isnan(band.astype(np.float64)) if np.isnan(value) else band == value
+    return result

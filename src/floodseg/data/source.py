@@ -1,0 +1,147 @@
+"""An open raster: where it lies, and which of its bands are whose."""
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import rasterio
+from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.io import DatasetReader
+
+from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Sensor, canonical_band
+from floodseg.errors import DataError
+from floodseg.grid import GeoGrid
+
+_BY_ORDER: dict[Sensor, dict[int, tuple[str, ...]]] = {
+    "sar": {2: SAR_BANDS},
+    "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The size of a raster, and where it lies on Earth if it says so."""
+
+    path: Path
+    height: int
+    width: int
+    grid: GeoGrid | None
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[DatasetReader]:
+    """Open a raster for the body of a ``with`` statement; its read errors become a DataError that names the file.
+
+    Nothing is shared between calls, so that processes forked for loading never meet a dataset of their parent.
+    """
+    try:
+        # Side files are looked for by name; listing the folder at each opening is slow where it holds thousands.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
+            with warnings.catch_warnings():
+                # Chips without georeference are allowed: their grid is None.
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                source = rasterio.open(path)
+            with source:
+                yield source
+    except RasterioIOError as error:
+        raise DataError(
+            f"{path}: cannot be read as a raster ({error}); the file must be a complete image that GDAL reads: "
+            "copy or download it again"
+        ) from error
+
+
+def frame_of(source: DatasetReader) -> Frame:
+    """Return size and georeference of an open raster; the grid is None where it has no transform and no CRS."""
+    georeferenced = source.crs is not None or not source.transform.is_identity
+    grid = None
+    if georeferenced:
+        crs = source.crs.to_string() if source.crs is not None else None
+        grid = GeoGrid(crs, tuple(source.transform)[:6], source.height, source.width)
+    return Frame(Path(source.name), source.height, source.width, grid)
+
+
+def check_same_frame(one: Frame, other: Frame, tolerance: float = 0.5) -> None:
+    """Raise DataError unless both rasters have one size and, where both are georeferenced, one place.
+
+    ``tolerance`` is in pixels; stored transforms of one grid often differ in their last digits.
+    """
+    if (one.height, one.width) != (other.height, other.width):
+        raise DataError(
+            f"{one.path} has {one.height}x{one.width} pixels and {other.path} has {other.height}x{other.width}: the "
+            "files of one chip must have the same size; resample one to the grid of the other"
+        )
+    if one.grid is None or other.grid is None:
+        return
+    if not one.grid.matches(other.grid, tolerance) or not _same_crs(one.grid.crs, other.grid.crs):
+        raise DataError(
+            f"{one.path} and {other.path} lie on different grids: the files of one chip must agree in coordinate "
+            f"system and to {tolerance} pixels; resample one to the grid of the other"
+        )
+
+
+def _same_crs(one: str | None, other: str | None) -> bool:
+    if one is None or other is None or one == other:
+        return True
+    return bool(CRS.from_user_input(one) == CRS.from_user_input(other))
+
+
+def band_indices(source: DatasetReader, sensor: Sensor) -> dict[str, int]:
+    """Return the bands of one sensor in an open raster: canonical name -> number of the band in the file (from 1).
+
+    Bands are found by description. A file that names none is taken by order where it has exactly 2 bands (SAR: VV,
+    VH), 13 (optical: L1C) or 12 (optical: L2A).
+
+    Raises:
+        DataError: another number of unnamed bands, a name that occurs twice, or radar without both polarisations.
+    """
+    names = [canonical_band(description, sensor) for description in _descriptions(source)]
+    if not any(names):
+        names = list(_names_by_order(source, sensor))
+    found: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if name is None:
+            continue
+        if name in found:
+            raise DataError(
+                f"{source.name}: bands {found[name]} and {number} are both named {name}; a name must occur once: "
+                "rename one of them"
+            )
+        found[name] = number
+    missing = [band for band in SAR_BANDS if band not in found] if sensor == "sar" else []
+    if missing:
+        raise DataError(
+            f"{source.name}: holds {', '.join(found)} alone; radar needs both VV and VH: add the band {missing[0]}"
+        )
+    return found
+
+
+def takes_bands_by_order(source: DatasetReader, sensor: Sensor) -> bool:
+    """Tell whether an open raster names none of its bands, so that ``band_indices`` goes by their order."""
+    return not any(canonical_band(description, sensor) for description in _descriptions(source))
+
+
+def _descriptions(source: DatasetReader) -> Sequence[str | None]:
+    """Return the band descriptions, without those that merely count ("Band 1", "Band 2", ...)."""
+    descriptions: Sequence[str | None] = source.descriptions
+    counting = all(
+        re.fullmatch(rf"band[ _]?0?{number}", (description or "").strip().lower())
+        for number, description in enumerate(descriptions, start=1)
+    )
+    return [None] * len(descriptions) if counting else descriptions
+
+
+def _names_by_order(source: DatasetReader, sensor: Sensor) -> tuple[str, ...]:
+    orders = _BY_ORDER[sensor]
+    if source.count not in orders:
+        counts = " or ".join(str(count) for count in orders)
+        example = "VV and VH" if sensor == "sar" else "B02, B03, ..."
+        plural = "band" if source.count == 1 else "bands"
+        raise DataError(
+            f"{source.name}: has {source.count} {plural} without names; unnamed {sensor} bands are taken by order only "
+            f"where there are exactly {counts}: set the band descriptions ({example})"
+        )
+    return orders[source.count]

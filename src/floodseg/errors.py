@@ -1,0 +1,44 @@
+"""What can go wrong, and who can mend it.
+
+::
+
+    FloodsegError              base of everything raised on purpose; exit code 2
+    ├── ConfigError            a flag, key or argument that cannot be followed
+    ├── DataError              a file, folder or value of the data that breaks a rule
+    ├── CheckpointError        weights that cannot be loaded into the model asked for
+    ├── RunFolderError         a run folder that is finished, busy or cannot be written
+    └── MissingExtraError      an optional dependency that is not installed
+
+Every message says what was given, the rule, and the fix, in one sentence that names the file or flag.
+"""
+
+
+class FloodsegError(Exception):
+    """Base class. The command line prints the message alone, without a traceback, and exits with ``exit_code``."""
+
+    exit_code: int = 2
+
+
+class ConfigError(FloodsegError):
+    """A flag, TOML key or Python argument that cannot be followed."""
+
+
+class DataError(FloodsegError):
+    """A file, folder or value of the data that breaks a rule of the data contract."""
+
+
+class CheckpointError(FloodsegError):
+    """Weights or a checkpoint that cannot be loaded into the model that was asked for."""
+
+
+class RunFolderError(FloodsegError):
+    """A run folder that is finished already, in use, or cannot be written."""
+
+
+class MissingExtraError(FloodsegError):
+    """An optional dependency that is not installed; the message holds the pip line."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed: run pip install 'floodseg[{extra}]'"
+        )

@@ -1,0 +1,1 @@
+"""Training and honest scoring: losses, metrics, the training loop, evaluation, pictures."""

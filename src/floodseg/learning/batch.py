@@ -1,0 +1,52 @@
+"""What training, validation and evaluation do alike with a batch of chips."""
+
+import torch
+from torch import Tensor, nn
+
+from floodseg.bands import IGNORE, SENSOR_SETS, SensorSet
+from floodseg.data.chips import Sample
+from floodseg.learning.calibration import MarginHistogram
+from floodseg.models.decision import margin, validity_code
+
+_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
+
+
+def forward(model: nn.Module, batch: Sample) -> Tensor:
+    """Return logits (N, 2, H, W); a sensor that the data set does not have is passed as None."""
+    sar, optical = batch["sar"], batch["optical"]
+    logits: Tensor = model(
+        sar.contiguous(memory_format=torch.channels_last) if sar.shape[1] else None,
+        optical.contiguous(memory_format=torch.channels_last) if optical.shape[1] else None,
+        batch["sar_valid"],
+        batch["optical_valid"],
+    )
+    return logits
+
+
+def counted_pixels(batch: Sample) -> Tensor:
+    """Return True (N, H, W) where a label and at least one valid sensor meet; only these pixels count."""
+    seen = (batch["sar_valid"] | batch["optical_valid"])[:, 0]
+    return seen & (batch["label"] != IGNORE)
+
+
+class SensorHistograms:
+    """Margin histograms of a split, apart for what was valid at each pixel: radar, optical, or both."""
+
+    def __init__(self) -> None:
+        self.by_sensors: dict[SensorSet, MarginHistogram] = {name: MarginHistogram() for name in SENSOR_SETS}
+
+    def add(self, logits: Tensor, batch: Sample) -> None:
+        """Count the pixels of a batch; logits are (N, 2, H, W)."""
+        values, counted = margin(logits), counted_pixels(batch)
+        codes = validity_code(batch["sar_valid"], batch["optical_valid"])
+        for sensors, histogram in self.by_sensors.items():
+            chosen = counted & (codes == _CODES[sensors])
+            if bool(chosen.any()):
+                histogram.add(values, batch["label"], chosen)
+
+    def total(self) -> MarginHistogram:
+        """Return the histogram over all counted pixels."""
+        first, *others = self.by_sensors.values()
+        for other in others:
+            first = first + other
+        return first

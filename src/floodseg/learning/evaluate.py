@@ -1,0 +1,176 @@
+"""Honest scores: one pass over a split, counts summed over chips, ratios taken once at the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from floodseg.bands import Bands, SensorSet
+from floodseg.config import DataConfig, Layout
+from floodseg.data.chip import ChipSet
+from floodseg.data.layouts import open_layout
+from floodseg.errors import ConfigError
+from floodseg.learning.apply import Method, model_method, reference_method
+from floodseg.learning.metrics import ChipScore, ReliabilityBins, score_chips, score_events
+from floodseg.learning.pictures import PictureRow, reliability_picture, rows_picture
+from floodseg.learning.references import REFERENCES
+from floodseg.models.model import FloodModel
+
+WORST_CHIPS = 10
+"""Chips drawn in ``worst_chips.png``."""
+
+Document = dict[str, Any]
+"""The scores of one method as JSON values; the fields are those of ``floodseg evaluate --json``."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a method on a split, and of the reference methods beside it."""
+
+    document: Document
+    """model, split, sensors, n_chips, n_chips_counted, n_pixels, threshold, water_iou, land_iou, miou, f1, precision,
+    recall, accuracy, water_iou_per_chip_mean, water_iou_ci95, ece, events (the same for each event)."""
+    references: dict[str, Document]
+    """The same for each reference method that the sensors in use allow."""
+    chips: list[ChipScore]
+
+
+def evaluate(
+    model: FloodModel | str,
+    *,
+    split: str = "valid",
+    data: Path | str | None = None,
+    layout: Layout | None = None,
+    sensors: SensorSet | None = None,
+    config: DataConfig | None = None,
+    name: str | None = None,
+    out_dir: Path | None = None,
+    show_progress: bool = False,
+) -> Evaluation:
+    """Score a model, or a reference method, on one split of a data set.
+
+    The thresholds are those stored in the model; they were chosen on its validation split and are used unchanged.
+
+    Args:
+        model: a loaded model, or ``otsu`` or ``ndwi``.
+        split: the split to score.
+        data: folder of the data set; overrides ``config``.
+        layout: its layout; overrides ``config``.
+        sensors: score with these sensors only; by default all that the model takes and the data set holds.
+        config: further settings of how the data are read.
+        name: what the scores call the model; by default its architecture.
+        out_dir: where to draw the reliability diagram and the worst chips; nowhere by default.
+        show_progress: show a progress bar on a terminal.
+
+    Raises:
+        ConfigError: a sensor or band that the model or the data set lacks, or an unknown reference.
+        DataError: chips that cannot be read.
+    """
+    method = _method(model, name)
+    config = config or DataConfig()
+    config = replace(
+        config,
+        data=Path(data) if data else config.data,
+        layout=layout or config.layout,
+        sensors=_allowed_sensors(method, sensors or config.sensors),
+    )
+    chips = open_layout(_with_bands_of(method, config), split)
+    methods = [method, *_references_beside(method, chips.bands)]
+    scores: dict[str, list[ChipScore]] = {each.name: [] for each in methods}
+    for index in track(range(len(chips.names)), f"scoring {split}", transient=True, disable=not show_progress):
+        chip = chips.read(index)
+        for each in methods:
+            scores[each.name].append(each.apply(chip, chips.bands).score)
+    documents = {each.name: _document(each, split, chips.bands, scores[each.name]) for each in methods}
+    evaluation = Evaluation(documents.pop(method.name), documents, scores[method.name])
+    if out_dir is not None:
+        _draw(method, evaluation, chips, out_dir)
+    return evaluation
+
+
+def _method(model: FloodModel | str, name: str | None) -> Method:
+    if isinstance(model, FloodModel):
+        return model_method(model, name or model.spec.architecture)
+    if model not in REFERENCES:
+        raise ConfigError(f"model '{model}': is no reference method; give a loaded model, or {' or '.join(REFERENCES)}")
+    return reference_method(REFERENCES[model])
+
+
+def _allowed_sensors(method: Method, asked: SensorSet | None) -> SensorSet | None:
+    """Return the sensors to read: those asked for, else what the method can use (None: all that there is)."""
+    if asked is not None and method.sensors not in ("both", asked):
+        raise ConfigError(
+            f"--sensors {asked}: '{method.name}' takes {method.sensors} images alone; leave the flag out or choose a "
+            f"model for {'both sensors' if asked == 'both' else asked}"
+        )
+    return asked if asked is not None or method.sensors == "both" else method.sensors
+
+
+def _with_bands_of(method: Method, config: DataConfig) -> DataConfig:
+    """Read the optical bands that the model was trained on, in its order, where the data set has optical images."""
+    if not method.optical_bands or config.sensors == "sar":
+        return config
+    if config.optical_bands and config.optical_bands != method.optical_bands:
+        raise ConfigError(
+            f"--optical-bands {' '.join(config.optical_bands)}: '{method.name}' takes "
+            f"{' '.join(method.optical_bands)}; leave the flag out"
+        )
+    if "optical" not in _held_sensors(config):
+        return replace(config, optical_bands=())
+    return replace(config, optical_bands=method.optical_bands)
+
+
+def _held_sensors(config: DataConfig) -> tuple[str, ...]:
+    bands = open_layout(replace(config, optical_bands=()), "train").bands
+    return tuple(sensor for sensor, names in (("sar", bands.sar), ("optical", bands.optical)) if names)
+
+
+def _references_beside(method: Method, bands: Bands) -> list[Method]:
+    """Return the references that the bands in use allow; a reference itself stands alone."""
+    if method.name in REFERENCES:
+        return []
+    allowed = []
+    if "VH" in bands.sar and bands.sar_unit == "db":
+        allowed.append(reference_method(REFERENCES["otsu"]))
+    if {"B03", "B08"} <= set(bands.optical) and bands.optical_unit == "reflectance":
+        allowed.append(reference_method(REFERENCES["ndwi"]))
+    return allowed
+
+
+def _document(method: Method, split: str, bands: Bands, scores: Sequence[ChipScore]) -> Document:
+    held: SensorSet = "both" if bands.sar and bands.optical else "sar" if bands.sar else "optical"
+    used = held if method.sensors == "both" else method.sensors
+    return {
+        "model": method.name,
+        "split": split,
+        "sensors": used,
+        "threshold": method.threshold(used),
+        **score_chips(scores),
+        "events": score_events(scores),
+    }
+
+
+def _draw(method: Method, evaluation: Evaluation, chips: ChipSet, out_dir: Path) -> None:
+    """Write ``reliability.png`` (for methods with probabilities) and ``worst_chips.png``."""
+    bins = [score.reliability for score in evaluation.chips if score.reliability is not None]
+    title = f"{method.name} on {evaluation.document['split']}"
+    if bins:
+        reliability_picture(out_dir / "reliability.png", reduce(add, bins, ReliabilityBins()), title)
+    wrong = {score.name: score.counts.fp + score.counts.fn for score in evaluation.chips}
+    worst = sorted((name for name in wrong if wrong[name]), key=lambda name: -wrong[name])[:WORST_CHIPS]
+    rows = [_row(method, chips, chips.names.index(name)) for name in worst]
+    if rows:
+        rows_picture(out_dir / "worst_chips.png", rows, f"{title}: the chips with most wrong pixels")
+
+
+def _row(method: Method, chips: ChipSet, index: int) -> PictureRow:
+    chip = chips.read(index)
+    result = method.apply(chip, chips.bands)
+    counts = result.score.counts
+    iou = "undefined" if counts.water_iou is None else f"{counts.water_iou:.2f}"
+    caption = f"water IoU {iou}, missed {counts.fn:,}, false {counts.fp:,} pixels"
+    return PictureRow(chip, chips.bands, result.probability, result.water, caption, result.valid)

@@ -1,0 +1,94 @@
+"""Training loss: a pixel loss plus Dice, both over the counted pixels of the batch alone.
+
+A pixel counts where its label is land or water (not 255, nor -1) and where at least one sensor is valid.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from floodseg.bands import LAND, WATER
+from floodseg.errors import ConfigError
+
+PixelLoss = Literal["ce", "focal"]
+
+DICE_SMOOTHING = 1.0
+"""Pixels added to both sides of the Dice ratio: without any water in label or prediction the loss is 0."""
+
+
+class FloodLoss(nn.Module):
+    """Cross entropy or focal loss, plus ``dice_weight`` times the Dice loss of the water probability.
+
+    With two classes the softmax is the logistic function of the water margin ``z = logit_water - logit_land``, so
+    everything is computed from ``z``, in float32 whatever dtype the logits have.
+
+    Args:
+        loss: ``"ce"`` for cross entropy, ``"focal"`` for the focal loss of Lin et al. 2017 ("Focal Loss for Dense
+            Object Detection", equation 4), both averaged over the counted pixels.
+        focal_gamma: focusing parameter of the focal loss, 0 or more; 0 is cross entropy.
+        dice_weight: weight of the Dice loss, 0 or more; 0 leaves it out.
+
+    Raises:
+        ConfigError: if an argument is out of its range.
+    """
+
+    def __init__(self, loss: PixelLoss = "ce", focal_gamma: float = 2.0, dice_weight: float = 1.0) -> None:
+        super().__init__()
+        if loss not in get_args(PixelLoss):
+            raise ConfigError(f"--loss {loss}: must be one of {', '.join(get_args(PixelLoss))}")
+        if not focal_gamma >= 0:
+            raise ConfigError(f"--focal-gamma {focal_gamma}: must be 0 or more")
+        if not dice_weight >= 0:
+            raise ConfigError(f"--dice-weight {dice_weight}: must be 0 or more")
+        self.gamma = focal_gamma if loss == "focal" else 0.0
+        self.dice_weight = dice_weight
+
+    def forward(self, logits: Tensor, label: Tensor, counted: Tensor | None = None) -> Tensor:
+        """Return the loss of one batch.
+
+        Args:
+            logits: (N, 2, H, W), land and water, any floating dtype; at pixels that do not count they may be NaN.
+            label: (N, H, W) integers: 0 land, 1 water; 255 (or -1) ignored.
+            counted: (N, H, W) bool, False where no sensor is valid; None counts every labelled pixel.
+
+        Returns:
+            Scalar float32. Exactly 0, with gradients of exactly 0, where no pixel counts.
+        """
+        assert logits.shape == (label.shape[0], 2, *label.shape[1:]), (logits.shape, label.shape)
+        labelled = (label == LAND) | (label == WATER)
+        counted = labelled if counted is None else labelled & counted
+        margin = logits[:, WATER].float() - logits[:, LAND].float()
+        # Selecting before the nonlinear functions, not after: a NaN behind a mask would still reach the gradient.
+        margin = torch.where(counted, margin, 0.0)
+        water = counted & (label == WATER)
+        loss = _pixel_loss(margin, water, counted, self.gamma)
+        if self.dice_weight > 0:
+            loss = loss + self.dice_weight * _dice_loss(margin, water, counted)
+        return loss
+
+
+def _pixel_loss(margin: Tensor, water: Tensor, counted: Tensor, gamma: float) -> Tensor:
+    """Mean of ``-(1 - p)**gamma log p`` over the counted pixels, p the probability of the true class (Lin et al. 2017).
+
+    All arguments are (N, H, W): the water margin in float32, the water label and the counted pixels as bool.
+    """
+    wrong = torch.where(water, -margin, margin)  # p = sigmoid(-wrong)
+    loss = softplus(wrong)  # -log p
+    if gamma > 0:
+        # (1 - p)**gamma through log(1 - p): the power itself has an infinite slope at p = 1 for gamma below 1
+        loss = loss * torch.exp(-gamma * softplus(-wrong))
+    return torch.where(counted, loss, 0.0).sum() / counted.sum().clamp(min=1)
+
+
+def _dice_loss(margin: Tensor, water: Tensor, counted: Tensor) -> Tensor:
+    """``1 - 2 sum(p g) / (sum(p**2) + sum(g**2))`` over the counted pixels of the whole batch, smoothed.
+
+    The form of Milletari et al. 2016 ("V-Net", section 3), p the water probability and g the label. One ratio for the
+    batch, not one per chip: many chips hold no water at all. Arguments as in ``_pixel_loss``.
+    """
+    probability = torch.where(counted, torch.sigmoid(margin), 0.0)
+    overlap = torch.where(water, probability, 0.0).sum()
+    total = probability.square().sum() + water.sum()
+    return 1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)

@@ -1,0 +1,217 @@
+"""Counts of pixels, and the ratios taken of them once, at the end.
+
+Counts add up over batches, processes, events and chips; a mean of batch ratios is never formed. A ratio whose
+denominator is 0 is None (null in JSON), never 0 or 1.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from floodseg.bands import IGNORE
+
+RELIABILITY_BINS = 15
+BOOTSTRAP_DRAWS = 1000
+
+Score = dict[str, int | float | list[float] | None]
+"""The fields of one scored set of chips, ready for JSON."""
+
+
+def _ratio(numerator: int, denominator: int) -> float | None:
+    return numerator / denominator if denominator else None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counted pixels of the class water: hits, false alarms, misses and correct land."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    tn: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
+
+    @property
+    def n(self) -> int:
+        """All counted pixels."""
+        return self.tp + self.fp + self.fn + self.tn
+
+    @property
+    def water_iou(self) -> float | None:
+        """Intersection over union of water, tp / (tp + fp + fn)."""
+        return _ratio(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def land_iou(self) -> float | None:
+        """Intersection over union of land, tn / (tn + fp + fn)."""
+        return _ratio(self.tn, self.tn + self.fp + self.fn)
+
+    @property
+    def miou(self) -> float | None:
+        """Mean of the IoU of water and land; None where either is undefined."""
+        water, land = self.water_iou, self.land_iou
+        return None if water is None or land is None else (water + land) / 2
+
+    @property
+    def f1(self) -> float | None:
+        """F1 of water (equal to Dice), 2 tp / (2 tp + fp + fn)."""
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the predicted water that is water."""
+        return _ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the water that is predicted."""
+        return _ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the counted pixels that are right."""
+        return _ratio(self.tp + self.tn, self.n)
+
+
+def count(water: Tensor, label: Tensor, counted: Tensor) -> Counts:
+    """Count the pixels of one or more chips.
+
+    Args:
+        water: prediction, (H, W) or (N, H, W) bool, True for water.
+        label: the same shape, uint8, 0 land, 1 water, 255 ignored.
+        counted: the same shape, bool; False leaves a pixel out (no requested sensor is valid there).
+    """
+    keep = counted & (label != IGNORE)
+    cells = torch.bincount(2 * label[keep].long() + water[keep].long(), minlength=4)
+    assert cells.numel() == 4, "labels hold codes other than 0, 1 and 255"
+    tn, fp, fn, tp = cells.tolist()
+    return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
+
+
+class ReliabilityBins:
+    """Predicted against observed water in 15 equal-width bins of the predicted probability.
+
+    Bin k holds probabilities from k/15 to below (k+1)/15; the last one holds 1 as well.
+    Expected calibration error: Naeini et al. 2015, Guo et al. 2017 (eq. 3), here of the water probability.
+    """
+
+    def __init__(self) -> None:
+        self.pixels: NDArray[np.int64] = np.zeros(RELIABILITY_BINS, np.int64)
+        """(15,) counted pixels."""
+        self.water: NDArray[np.int64] = np.zeros(RELIABILITY_BINS, np.int64)
+        """(15,) counted pixels labelled water."""
+        self.probability: NDArray[np.float64] = np.zeros(RELIABILITY_BINS, np.float64)
+        """(15,) sum of the predicted probabilities."""
+
+    def add(self, probability: Tensor, label: Tensor, counted: Tensor) -> None:
+        """Add pixels: water probability 0..1, label (0, 1, 255 ignored) and bool mask, all of one shape."""
+        keep = counted & (label != IGNORE)
+        p = probability[keep].double()
+        index = (p * RELIABILITY_BINS).long().clamp_(max=RELIABILITY_BINS - 1)
+        is_water = label[keep].double()
+        self.pixels += torch.bincount(index, minlength=RELIABILITY_BINS).cpu().numpy()
+        self.water += torch.bincount(index, is_water, RELIABILITY_BINS).long().cpu().numpy()
+        self.probability += torch.bincount(index, p, RELIABILITY_BINS).cpu().numpy()
+
+    def __add__(self, other: "ReliabilityBins") -> "ReliabilityBins":
+        merged = ReliabilityBins()
+        for name in ("pixels", "water", "probability"):
+            setattr(merged, name, getattr(self, name) + getattr(other, name))
+        return merged
+
+    @property
+    def ece(self) -> float | None:
+        """Expected calibration error: mean gap between probability and share of water; None without pixels."""
+        total = int(self.pixels.sum())
+        return float(np.abs(self.probability - self.water).sum() / total) if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class ChipScore:
+    """What one chip adds to a score; ``reliability`` is None for methods that give no probability."""
+
+    name: str
+    event: str
+    counts: Counts
+    reliability: ReliabilityBins | None = None
+
+
+def _total(counts: Iterable[Counts]) -> Counts:
+    return reduce(add, counts, Counts())
+
+
+def _per_chip_mean(chips: Sequence[ChipScore]) -> float | None:
+    """Mean water IoU of the chips that hold water in label or prediction."""
+    values = [iou for chip in chips if (iou := chip.counts.water_iou) is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _bootstrap_ci95(chips: Sequence[ChipScore], seed: int) -> list[float] | None:
+    """Percentile bootstrap over the counted chips of the global water IoU (Efron and Tibshirani 1993, chapter 13).
+
+    Draws without any water in label or prediction have no IoU and are left out. Chips are sorted by name first, so
+    that the interval does not depend on the order in which processes hand them in.
+    """
+    chosen = sorted((chip for chip in chips if chip.counts.n), key=lambda chip: chip.name)
+    if not chosen:
+        return None
+    hits = np.array([chip.counts.tp for chip in chosen], np.int64)
+    unions = np.array([chip.counts.tp + chip.counts.fp + chip.counts.fn for chip in chosen], np.int64)
+    # a resample is how often each chip is drawn: (draws, chips)
+    times = np.random.default_rng(seed).multinomial(
+        len(chosen), np.full(len(chosen), 1 / len(chosen)), size=BOOTSTRAP_DRAWS
+    )
+    hit, union = times @ hits, times @ unions
+    if not union.any():
+        return None
+    low, high = np.percentile(hit[union > 0] / union[union > 0], [2.5, 97.5])
+    return [float(low), float(high)]
+
+
+def _ece(chips: Sequence[ChipScore]) -> float | None:
+    """Calibration error over all chips; None unless every counted chip comes with probabilities."""
+    counted = [chip.reliability for chip in chips if chip.counts.n]
+    known = [bins for bins in counted if bins is not None]
+    if not known or len(known) < len(counted):
+        return None
+    return reduce(add, known).ece
+
+
+def score_chips(chips: Sequence[ChipScore], seed: int = 0) -> Score:
+    """Score chips together: counts are summed, ratios taken once.
+
+    Returns n_chips, n_chips_counted (those with at least one counted pixel), n_pixels, water_iou, land_iou, miou, f1,
+    precision, recall, accuracy, water_iou_per_chip_mean, water_iou_ci95 ([low, high], 1000 draws) and ece.
+    """
+    total = _total(chip.counts for chip in chips)
+    return {
+        "n_chips": len(chips),
+        "n_chips_counted": sum(chip.counts.n > 0 for chip in chips),
+        "n_pixels": total.n,
+        "water_iou": total.water_iou,
+        "land_iou": total.land_iou,
+        "miou": total.miou,
+        "f1": total.f1,
+        "precision": total.precision,
+        "recall": total.recall,
+        "accuracy": total.accuracy,
+        "water_iou_per_chip_mean": _per_chip_mean(chips),
+        "water_iou_ci95": _bootstrap_ci95(chips, seed),
+        "ece": _ece(chips),
+    }
+
+
+def score_events(chips: Sequence[ChipScore], seed: int = 0) -> dict[str, Score]:
+    """Score each event alone, keyed by event in alphabetical order: the value of the field ``events``."""
+    return {
+        event: score_chips([chip for chip in chips if chip.event == event], seed)
+        for event in sorted({chip.event for chip in chips})
+    }

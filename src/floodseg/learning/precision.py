@@ -1,0 +1,37 @@
+"""Which number format a run computes in."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from floodseg.config import Precision
+from floodseg.errors import ConfigError
+
+Mixed = Literal["no", "bf16", "fp16"]
+"""The names that Accelerate uses."""
+
+
+def resolve_precision(precision: Precision, device_type: str) -> Mixed:
+    """Return the mixed-precision mode for ``device_type`` (``cuda`` or ``cpu``).
+
+    ``auto`` takes bf16 where the hardware computes it, fp16 (with loss scaling) on older GPUs, and fp32 otherwise.
+
+    Raises:
+        ConfigError: fp16 on a CPU, which has no fast path for it.
+    """
+    if precision == "auto":
+        if device_type == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return "bf16" if cpu_computes_bf16() else "no"
+    if precision == "fp16" and device_type == "cpu":
+        raise ConfigError("--precision fp16 on a CPU: fp16 needs a GPU; use bf16, fp32 or auto")
+    return "no" if precision == "fp32" else precision
+
+
+def cpu_computes_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether this CPU has bf16 instructions; elsewhere bf16 is emulated, slower than fp32."""
+    if not cpuinfo.is_file():
+        return False
+    flags = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    return "avx512_bf16" in flags or "amx_bf16" in flags

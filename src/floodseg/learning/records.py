@@ -1,0 +1,220 @@
+"""What a run writes down: state to resume from, metrics of every epoch, pictures, and the summary at the end."""
+
+import contextlib
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from floodseg.bands import IGNORE, WATER
+from floodseg.config import TrainConfig
+from floodseg.data.chip import ChipSet
+from floodseg.learning.apply import apply_model
+from floodseg.learning.pictures import PictureRow, curves_picture, rows_picture
+from floodseg.learning.precision import Mixed
+from floodseg.learning.progress import TrainingProgress
+from floodseg.learning.run_folder import RunFolder
+from floodseg.learning.validation import Validation
+from floodseg.models.model import FloodModel
+
+PICTURE_CHIPS = 4
+"""Validation chips shown in each picture."""
+
+
+class RunState:
+    """Where a run stands: what early stopping and the records need, beside weights, optimiser and random states."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        """Complete epochs."""
+        self.steps = 0
+        """Optimiser steps so far."""
+        self.best_epoch = 0
+        self.best_water_iou = -1.0
+        self.rows: list[dict[str, Any]] = []
+        """One row of metrics for each complete epoch."""
+
+    def note(self, water_iou: float) -> bool:
+        """Take in the score of the epoch just completed; return True where it is the best so far."""
+        if water_iou <= self.best_water_iou:
+            return False
+        self.best_epoch, self.best_water_iou = self.epoch, water_iou
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        vars(self).update(state)
+
+
+class RunRecords:
+    """Writes the records of one run into its folder."""
+
+    def __init__(
+        self, folder: RunFolder, config: TrainConfig, model: FloodModel, state: RunState, precision: Mixed
+    ) -> None:
+        self.folder, self.config, self.state, self.precision = folder, config, state, precision
+        self.parameters = sum(p.numel() for p in model.parameters())
+        self.spec = model.spec
+        record = getattr(model.network, "pretrained_record", None)
+        self.warnings = [record.warning] if record is not None and record.warning else []
+        self.pretrained = record.source if record is not None and record.loaded else "none"
+
+    @contextlib.contextmanager
+    def open(self, progress: TrainingProgress) -> Iterator[None]:
+        """Write the configuration, then keep the TensorBoard file and the progress display at hand."""
+        self.progress = progress
+        self.folder.write_config(self.config, self.warnings)
+        encoder = f" with {self.spec.encoder}" if self.spec.encoder else ""
+        bands = f"{len(self.spec.bands.sar)} radar and {len(self.spec.bands.optical)} optical bands"
+        precision = "fp32" if self.precision == "no" else self.precision
+        progress.line(f"{self.spec.architecture}{encoder}: {self.parameters:,} parameters, {bands}, {precision}")
+        for warning in self.warnings:
+            progress.line(f"warning: {warning}")
+        self.board = SummaryWriter(str(self.folder.tensorboard), purge_step=self.state.epoch + 1)
+        with contextlib.closing(self.board):
+            yield
+
+    def epoch(
+        self, train_loss: float, validation: Validation, lr: float, images_per_s: float, began: float, improved: bool
+    ) -> None:
+        """Record the epoch just completed; ``began`` is its start on the monotonic clock."""
+        counts = validation.counts
+        row = {
+            "epoch": self.state.epoch,
+            "train_loss": train_loss,
+            "valid_loss": validation.loss,
+            "water_iou": validation.water_iou,
+            "threshold": validation.threshold,
+            "miou": counts.miou,
+            "f1": counts.f1,
+            "precision": counts.precision,
+            "recall": counts.recall,
+            "accuracy": counts.accuracy,
+            "lr": lr,
+            "images_per_s": images_per_s,
+            "seconds": time.monotonic() - began,
+        }
+        self.state.rows.append(row)
+        self.folder.write_metrics(self.state.rows)
+        curves_picture(self.folder.curves, self.state.rows)
+        for name, value in row.items():
+            if name != "epoch" and value is not None:
+                self.board.add_scalar(name, value, self.state.epoch)
+        self.progress.line(
+            f"epoch {self.state.epoch}/{self.config.optim.epochs}: train loss {train_loss:.4f}, valid loss "
+            f"{validation.loss:.4f}, water IoU {validation.water_iou:.4f} at threshold {validation.threshold:.3f}, "
+            f"{images_per_s:.1f} images/s, {row['seconds']:.0f} s" + ("  (best)" if improved else "")
+        )
+
+    def picture(self, model: FloodModel, chips: ChipSet) -> None:
+        """Draw the validation samples of this epoch."""
+        rows = []
+        for index in _telling_chips(chips):
+            chip = chips.read(index)
+            result = apply_model(model, chip)
+            caption = f"water IoU {_percent(result.score.counts.water_iou)}"
+            rows.append(PictureRow(chip, chips.bands, result.probability, result.water, caption))
+        title = f"{self.spec.architecture}, validation after epoch {self.state.epoch}"
+        rows_picture(self.folder.picture(self.state.epoch), rows, title)
+
+    def training_facts(self) -> dict[str, Any]:
+        """Return what a checkpoint says of its training: plain values."""
+        data, optim = self.config.data, self.config.optim
+        return {
+            "layout": data.layout,
+            "split": "train",
+            "sensors": data.sensors,
+            "epochs": self.state.epoch,
+            "epochs_planned": optim.epochs,
+            "steps": self.state.steps,
+            "batch_size": optim.batch_size,
+            "crop_size": self.config.augment.crop_size,
+            "seed": optim.seed,
+            "precision": self.precision,
+            "encoder_weights": self.pretrained,
+            "warnings": list(self.warnings),
+            "versions": versions(),
+        }
+
+    def scores(self, validation: Validation) -> dict[str, Any]:
+        """Return the validation scores that the checkpoint carries."""
+        counts = validation.counts
+        return {
+            "valid": {
+                "water_iou": validation.water_iou,
+                "miou": counts.miou,
+                "f1": counts.f1,
+                "precision": counts.precision,
+                "recall": counts.recall,
+                "threshold": validation.threshold,
+            }
+        }
+
+    def finish(self, best: FloodModel) -> None:
+        """Write the summary and say how the run went."""
+        seconds = [row["seconds"] for row in self.state.rows]
+        document = {
+            "model": self.spec.architecture,
+            "encoder": self.spec.encoder,
+            "parameters": self.parameters,
+            "pretrained": self.pretrained,
+            "warnings": self.warnings,
+            "precision": self.precision,
+            "epochs": self.state.epoch,
+            "steps": self.state.steps,
+            "stopped_early": self.state.epoch < self.config.optim.epochs,
+            "best_epoch": self.state.best_epoch,
+            "valid": best.provenance.scores["valid"],
+            "decisions": best.decisions.to_json(),
+            "seconds": sum(seconds),
+            "seconds_per_epoch_median": statistics.median(seconds),
+            "peak_memory_mb": peak_memory_mb(),
+            "versions": versions(),
+        }
+        self.folder.write_summary(document)
+        early = f", stopped early after epoch {self.state.epoch}" if document["stopped_early"] else ""
+        self.progress.line(
+            f"best validation water IoU {self.state.best_water_iou:.4f} in epoch {self.state.best_epoch}{early}; "
+            f"checkpoint {self.folder.best}"
+        )
+
+
+def _telling_chips(chips: ChipSet) -> list[int]:
+    """Choose the same few chips each time: of different events where there are, with much water and much land."""
+    balance = []
+    for index in range(len(chips.names)):
+        label = chips.read_label(index)
+        labelled = np.count_nonzero(label != IGNORE)
+        water = np.count_nonzero(label == WATER)
+        balance.append(min(water, labelled - water) / label.size)
+    ranked = sorted(range(len(balance)), key=lambda index: -balance[index])
+    first_of_event = list({chips.events[index]: index for index in reversed(ranked)}.values())
+    first_of_event.sort(key=lambda index: -balance[index])
+    rest = [index for index in ranked if index not in first_of_event]
+    return (first_of_event + rest)[:PICTURE_CHIPS]
+
+
+def _percent(ratio: float | None) -> str:
+    return "undefined (no water)" if ratio is None else f"{100 * ratio:.0f} %"
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident set of this process or of one of its loader processes so far, in MB."""
+    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return max(own, children) / 1024
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a reader needs to get the same numbers."""
+    names = ("floodseg", "torch", "timm", "accelerate", "numpy", "rasterio")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,159 @@
+"""The run folder: what a training run leaves behind, each file whole or not there.
+
+::
+
+    config.toml           the resolved configuration; floodseg train config.toml runs it again
+    metrics.csv           one row for each epoch; curves.png draws them; tensorboard/ holds the same
+    val_epoch_005.png     validation samples every five epochs
+    best_model.pth        the best checkpoint so far
+    state/epoch_0007/     everything that --resume needs, as of the end of an epoch
+    summary.json          written last: only a folder that holds it is a finished run
+"""
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import re
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import tomli_w
+
+from floodseg.config import TrainConfig, differences, flatten
+from floodseg.errors import RunFolderError
+from floodseg.files import write_text
+
+_STATE_NAME = re.compile(r"epoch_(\d{4,})")
+_FREE_TO_CHANGE = frozenset({"out_dir", "workers", "pretrained"})
+"""Settings that a resumed run may change without becoming another run (encoder weights are in its state by then)."""
+
+
+class RunFolder:
+    """Names, claims and atomic writes of one run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.toml"
+        self.metrics = path / "metrics.csv"
+        self.curves = path / "curves.png"
+        self.best = path / "best_model.pth"
+        self.summary = path / "summary.json"
+        self.tensorboard = path / "tensorboard"
+        self._states = path / "state"
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the folder for this process; the system lets go of it however the process ends.
+
+        Raises:
+            RunFolderError: another process trains in it, or it cannot be written.
+        """
+        handle = self._open_lock()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.close()
+            raise RunFolderError(
+                f"{self.path}: another run is training in this folder; wait for it or give another --out-dir"
+            ) from error
+        with handle:
+            yield
+
+    def _open_lock(self) -> TextIO:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return (self.path / ".lock").open("w")
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path}: cannot be written ({error.strerror}); give another --out-dir or change its permissions"
+            ) from error
+
+    def prepare(self, resume: bool, overwrite: bool) -> None:
+        """Refuse a folder that holds a run, clear it for ``overwrite``, or accept it for ``resume``.
+
+        Raises:
+            RunFolderError: the folder holds a run and neither is set, or there is nothing to resume.
+        """
+        if resume and overwrite:
+            raise RunFolderError("--resume and --overwrite were both given: resume goes on, overwrite starts anew")
+        holds_run = self.config.exists() or self.summary.exists() or self.best.exists()
+        if resume and not holds_run:
+            raise RunFolderError(f"{self.path}: holds no run to resume; leave --resume out")
+        if holds_run and overwrite:
+            self._clear()
+        elif holds_run and not resume:
+            what = "a finished run" if self.summary.exists() else "an unfinished run"
+            raise RunFolderError(f"{self.path}: holds {what}; add --resume or --overwrite, or give another --out-dir")
+
+    def _clear(self) -> None:
+        """Remove what a run writes, and nothing else."""
+        for folder in (self.tensorboard, self._states):
+            shutil.rmtree(folder, ignore_errors=True)
+        pictures = self.path.glob("val_epoch_*.png")
+        for file in (self.summary, self.best, self.config, self.metrics, self.curves, *pictures):
+            file.unlink(missing_ok=True)
+
+    def write_config(self, config: TrainConfig, remarks: list[str]) -> None:
+        """Write the resolved configuration, with ``remarks`` (warnings of the run) as comments above it."""
+        head = "".join(f"# {line}\n" for remark in remarks for line in remark.splitlines())
+        write_text(self.config, head + tomli_w.dumps(flatten(config)))
+
+    def check_same(self, config: TrainConfig) -> None:
+        """Refuse to resume with other settings than the run began with.
+
+        Raises:
+            RunFolderError: names each setting that differs.
+        """
+        kept = tomllib.loads(self.config.read_text(encoding="utf-8"))
+        given = flatten(config)
+        for key in _FREE_TO_CHANGE:
+            kept.pop(key, None)
+            given.pop(key, None)
+        changed = differences(given, kept)
+        if changed:
+            raise RunFolderError(
+                f"{self.path}: --resume goes on with the settings the run began with, but {'; '.join(changed)}; "
+                f"leave these flags out, or run floodseg train {self.config} --resume"
+            )
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Write ``metrics.csv`` anew from all rows."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.metrics, text.getvalue())
+
+    def write_summary(self, document: dict[str, Any]) -> None:
+        """Write ``summary.json``, which makes the run a finished one."""
+        write_text(self.summary, json.dumps(document, indent=2) + "\n")
+
+    def picture(self, epoch: int) -> Path:
+        """Return the path of the validation picture of an epoch (from 1)."""
+        return self.path / f"val_epoch_{epoch:03d}.png"
+
+    @contextlib.contextmanager
+    def new_state(self, epoch: int) -> Iterator[Path]:
+        """Yield a folder for the resume state after ``epoch`` epochs; it takes its name when complete."""
+        temporary = self._states / f"writing_{epoch:04d}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(self._states / f"epoch_{epoch:04d}")
+        for older in self._state_epochs():
+            if older < epoch:
+                shutil.rmtree(self._states / f"epoch_{older:04d}")
+
+    def latest_state(self) -> Path | None:
+        """Return the newest complete resume state, or None before the end of the first epoch."""
+        epochs = self._state_epochs()
+        return self._states / f"epoch_{max(epochs):04d}" if epochs else None
+
+    def _state_epochs(self) -> list[int]:
+        names = self._states.iterdir() if self._states.is_dir() else ()
+        return [int(found.group(1)) for path in names if (found := _STATE_NAME.fullmatch(path.name))]

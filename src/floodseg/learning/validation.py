@@ -1,0 +1,93 @@
+"""Validation of a model in training: histograms of the margin, and the decisions that follow from them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from floodseg.bands import Sensor
+from floodseg.data.chips import move_to
+from floodseg.learning.batch import SensorHistograms, counted_pixels, forward
+from floodseg.learning.calibration import MarginHistogram
+from floodseg.learning.metrics import Counts
+from floodseg.models.decision import Decision, Decisions
+from floodseg.models.model import FloodModel
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Scores of one pass over the validation split, at its best threshold."""
+
+    histograms: SensorHistograms
+    loss: float
+    threshold: float
+    water_iou: float
+    """0 where neither label nor prediction holds water."""
+    counts: Counts
+
+
+@torch.no_grad()
+def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, device: torch.device) -> Validation:
+    """Score ``model`` on every chip of ``loader``; the loss is the mean over chips with a counted pixel."""
+    model.eval()
+    histograms = SensorHistograms()
+    total, chips = 0.0, 0
+    for batch in loader:
+        batch = move_to(batch, device)
+        logits = forward(model, batch)
+        histograms.add(logits, batch)
+        counted = counted_pixels(batch)
+        if bool(counted.any()):
+            total += float(loss(logits, batch["label"], counted))
+            chips += 1
+    histogram = histograms.total()
+    threshold, water_iou = histogram.best_threshold()
+    return Validation(histograms, total / max(chips, 1), threshold, water_iou or 0.0, histogram.counts_at(threshold))
+
+
+def decide(histograms: SensorHistograms) -> Decisions:
+    """Choose temperature and threshold for each sensor set; one that the split does not show gets those of all pixels."""
+    overall = _decision(histograms.total())
+    decisions = Decisions(sar=overall, optical=overall, both=overall)
+    for sensors, histogram in histograms.by_sensors.items():
+        if histogram.counts_at(0.5).n:
+            decisions = decisions.with_(sensors, _decision(histogram))
+    return decisions
+
+
+@torch.no_grad()
+def calibrate(model: FloodModel, loader: "DataLoader[Any]", device: torch.device) -> Decisions:
+    """Choose temperature and threshold of a trained model on the validation split.
+
+    A model of both sensors is run three times, as the split is and with each sensor withheld, so that the decisions
+    for one sensor rest on every chip and not only on the pixels where the other happens to be missing.
+    """
+    model.eval()
+    decisions = decide(_histograms(model, loader, device, withheld=None))
+    if model.spec.bands.sar and model.spec.bands.optical:
+        pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))
+        for sensor, other in pairs:
+            histograms = _histograms(model, loader, device, withheld=other)
+            decisions = decisions.with_(sensor, decide(histograms).of(sensor))
+    return decisions
+
+
+def _histograms(
+    model: nn.Module, loader: "DataLoader[Any]", device: torch.device, withheld: Sensor | None
+) -> SensorHistograms:
+    histograms = SensorHistograms()
+    for batch in loader:
+        batch = move_to(batch, device)
+        if withheld is not None:
+            valid = f"{withheld}_valid"
+            batch = {**batch, valid: torch.zeros_like(batch[valid])}
+        histograms.add(forward(model, batch), batch)
+    return histograms
+
+
+def _decision(histogram: MarginHistogram) -> Decision:
+    temperature = histogram.fit_temperature()
+    threshold, _ = histogram.best_threshold(temperature)
+    return Decision(threshold, temperature)

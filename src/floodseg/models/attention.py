@@ -1,0 +1,65 @@
+"""Self-attention whose cost stops growing with the square of the pixels."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from floodseg.models.pretrained import init_new_layers
+
+
+def area_pooling_matrix(size: int, tokens: int, like: Tensor) -> Tensor:
+    """Return the (tokens, size) matrix that averages ``size`` pixels of one axis over ``tokens`` equal intervals.
+
+    Token i covers the pixels from ``i * size / tokens`` to ``(i + 1) * size / tokens``; a pixel cut by a border counts
+    with the share that lies inside. Rows sum to 1, and for ``tokens == size`` the matrix is exactly the identity.
+    """
+    border = torch.arange(tokens + 1, device=like.device, dtype=torch.float32) * size / tokens
+    pixel = torch.arange(size, device=like.device, dtype=torch.float32)
+    overlap = torch.minimum(border[1:, None], pixel + 1) - torch.maximum(border[:-1, None], pixel)
+    return (overlap.clamp(min=0) * tokens / size).to(like.dtype)
+
+
+class EfficientSelfAttention(nn.Module):
+    """Non-local self-attention on at most ``max_tokens_side`` x ``max_tokens_side`` tokens.
+
+    A larger map is averaged over equal areas to that many tokens, whatever its size; a smaller one keeps its pixels, so
+    that this is exact attention there. Queries and keys have ``channels / reduction`` channels, values all of them;
+    tokens are batch-normalised first. The attended context returns to every pixel by bilinear interpolation and is
+    added to the input with a learned gain (Wang 2018, "Non-local Neural Networks", equations 2 and 6; Zhang 2019,
+    "Self-Attention GANs", equation 3; scaling by the root of the key channels after Vaswani 2017, equation 1). Zhang's
+    gain starts at 0, which keeps queries, keys and values without a gradient in the first step: ours starts at 0.1.
+    """
+
+    def __init__(self, channels: int, reduction: int = 4, max_tokens_side: int = 32) -> None:
+        super().__init__()
+        self.max_tokens_side = max_tokens_side
+        # one norm on the tokens: a shift of the keys alone would cancel in the softmax and never learn
+        self.norm = nn.BatchNorm2d(channels)
+        self.query = nn.Conv2d(channels, max(1, channels // reduction), kernel_size=1, bias=False)
+        self.key = nn.Conv2d(channels, max(1, channels // reduction), kernel_size=1, bias=False)
+        self.value = nn.Conv2d(channels, channels, kernel_size=1, bias=False)
+        self.gain = nn.Parameter(torch.tensor(0.1))
+        init_new_layers(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the map with its context added, (N, C, H, W) -> (N, C, H, W), for any H and W."""
+        tokens = self.norm(self.pool(x))
+        query, key, value = (
+            layer(tokens).flatten(2).transpose(1, 2)  # (N, h * w, channels)
+            for layer in (self.query, self.key, self.value)
+        )
+        context = F.scaled_dot_product_attention(query, key, value)
+        context = context.transpose(1, 2).reshape(tokens.shape)  # (N, C, h, w)
+        return x + self.gain * F.interpolate(context, size=x.shape[2:], mode="bilinear", align_corners=False)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Average (N, C, H, W) over equal areas to (N, C, min(H, side), min(W, side)) tokens."""
+        height, width = x.shape[2:]
+        rows, columns = (area_pooling_matrix(size, self._tokens(size), like=x) for size in (height, width))
+        return rows @ (x @ columns.T)
+
+    def _tokens(self, size: int) -> int:
+        # sym_min, unlike min, keeps a traced size symbolic: one exported graph serves every size
+        return cast(int, torch.sym_min(size, self.max_tokens_side))

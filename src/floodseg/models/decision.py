@@ -1,0 +1,94 @@
+"""From logits to calibrated probability and to water: one threshold and temperature for each set of sensors.
+
+A checkpoint that serves radar alone, optical alone and both is differently sure of itself in each case, so each pixel
+is decided by the numbers of the sensors that are valid there.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from floodseg.bands import SENSOR_SETS, SensorSet
+from floodseg.errors import CheckpointError
+
+_CODE_OF: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Water where ``sigmoid(margin / temperature) >= threshold``; margin is the water logit less the land logit."""
+
+    threshold: float = 0.5
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The decision for each set of valid sensors."""
+
+    sar: Decision = field(default_factory=Decision)
+    optical: Decision = field(default_factory=Decision)
+    both: Decision = field(default_factory=Decision)
+
+    def of(self, sensors: SensorSet) -> Decision:
+        """Return the decision of one sensor set."""
+        decision: Decision = getattr(self, sensors)
+        return decision
+
+    def with_(self, sensors: SensorSet, decision: Decision) -> "Decisions":
+        """Return a copy in which one sensor set has another decision."""
+        return replace(self, **{sensors: decision})
+
+    def to_json(self) -> dict[str, dict[str, float]]:
+        """Return plain values for a checkpoint."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(document: Any) -> "Decisions":
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            CheckpointError: a sensor set or a number is missing.
+        """
+        try:
+            return Decisions(**{name: Decision(**document[name]) for name in SENSOR_SETS})
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"decision thresholds {document!r}: must hold threshold and temperature for {', '.join(SENSOR_SETS)}; "
+                "save the checkpoint again with this version"
+            ) from error
+
+    def _table(self, name: str, device: torch.device) -> Tensor:
+        """Return the numbers by validity code; code 0 (nothing valid) is given those of 'both' and never counted."""
+        values = [getattr(self.both, name)] * 4
+        for sensors, code in _CODE_OF.items():
+            values[code] = getattr(self.of(sensors), name)
+        return torch.tensor(values, dtype=torch.float32, device=device)
+
+    def probability(self, logits: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the calibrated water probability (N, H, W) float32 in 0..1.
+
+        Args:
+            logits: (N, 2, H, W) for land and water.
+            sar_valid: (N, 1, H, W) bool.
+            optical_valid: (N, 1, H, W) bool.
+        """
+        temperature = self._table("temperature", logits.device)[validity_code(sar_valid, optical_valid)]
+        return torch.sigmoid(margin(logits) / temperature)
+
+    def water(self, probability: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return True where the probability (N, H, W) reaches the threshold of what is valid there."""
+        return probability >= self._table("threshold", probability.device)[validity_code(sar_valid, optical_valid)]
+
+
+def margin(logits: Tensor) -> Tensor:
+    """Return the water logit less the land logit, (N, H, W) float32, from logits (N, 2, H, W)."""
+    logits = logits.float()
+    return logits[:, 1] - logits[:, 0]
+
+
+def validity_code(sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+    """Return 0 (none), 1 (radar), 2 (optical) or 3 (both) for each pixel: (N, H, W) int64 from two (N, 1, H, W)."""
+    return (sar_valid.long() + 2 * optical_valid.long())[:, 0]

@@ -1,0 +1,103 @@
+"""From two sensors to one set of features: adaptation, masked fusion and one shared encoder."""
+
+import torch
+from torch import Tensor, nn
+
+from floodseg.errors import ConfigError
+from floodseg.models.encoder import build_encoder
+from floodseg.models.pretrained import Pretrained, init_new_layers
+
+STEM_CHANNELS = 3
+"""Channels per sensor that the encoder sees: those of the images its pretrained stem was made for."""
+
+
+class SensorAdapter(nn.Module):
+    """Pixelwise 1x1 adaptation of a sensor's bands to ``STEM_CHANNELS`` for the encoder and some detail channels.
+
+    It has no batch statistics, so that pixels without data (which hold zeros) bend nobody else's numbers.
+    """
+
+    def __init__(self, bands: int, detail_channels: int, hidden_channels: int = 16) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(bands, hidden_channels, kernel_size=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.out = nn.Conv2d(hidden_channels, STEM_CHANNELS + detail_channels, kernel_size=1)
+        init_new_layers(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, bands, H, W) to (N, STEM_CHANNELS + detail_channels, H, W)."""
+        adapted: Tensor = self.out(self.relu(self.mix(x)))
+        return adapted
+
+
+class MaskedWeights(nn.Module):
+    """Learned weights of the sensors, shared out at each pixel among those that are valid there.
+
+    They are a softmax over the valid sensors: they sum to 1 where any sensor is valid, a lone valid sensor has exactly
+    1, an invalid one exactly 0, and all are 0 where none is valid.
+    """
+
+    def __init__(self, n_sensors: int) -> None:
+        super().__init__()
+        # a lone sensor's weight is its validity: there is nothing to learn
+        self.logits = nn.Parameter(torch.zeros(n_sensors)) if n_sensors > 1 else None
+
+    def forward(self, valid: Tensor) -> Tensor:
+        """Map validity (N, S, H, W), 0 or 1, to weights (N, S, H, W)."""
+        if self.logits is None:
+            return valid
+        share = self.logits.softmax(dim=0)[:, None, None] * valid
+        return share / share.sum(dim=1, keepdim=True).clamp(min=torch.finfo(share.dtype).tiny)
+
+
+class EfficientFeatureExtractor(nn.Module):
+    """One light encoder for both sensors, merged at its stem.
+
+    Each sensor is adapted to three channels and weighted by its masked fusion weight; the encoder's first convolution
+    runs over all of them side by side. As that convolution is linear, this is the masked, weighted sum of the sensors'
+    own stem features, at the cost of one encoder. Pretrained stem weights are copied to each sensor's channels.
+
+    Attributes:
+        channels: channels of the features, from the finest to the coarsest.
+        strides: strides of the features in pixels.
+        detail_channels: channels of the fused full-resolution map.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        sar_channels: int,
+        optical_channels: int,
+        pretrained: Pretrained = None,
+        detail_channels: int = 8,
+    ) -> None:
+        super().__init__()
+        if min(sar_channels, optical_channels) < 0 or sar_channels + optical_channels == 0:
+            raise ConfigError(
+                f"sar_channels={sar_channels} and optical_channels={optical_channels}: "
+                "neither may be negative and at least one must be above 0; give the number of bands of each sensor"
+            )
+        self.detail_channels = detail_channels
+        bands = {"sar": sar_channels, "optical": optical_channels}
+        self.adapters = nn.ModuleDict({s: SensorAdapter(n, detail_channels) for s, n in bands.items() if n > 0})
+        self.weights = MaskedWeights(len(self.adapters))
+        self.encoder = build_encoder(encoder, STEM_CHANNELS * len(self.adapters), pretrained)
+        self.channels, self.strides = self.encoder.channels, self.encoder.strides
+
+    def forward(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the encoder's features, finest first, and the fused detail map (N, detail_channels, H, W).
+
+        Images are (N, bands, H, W), normalised, 0 where invalid; validity is (N, 1, H, W), 0 or 1.
+        """
+        images = {"sar": sar, "optical": optical}
+        valid = {"sar": sar_valid, "optical": optical_valid}
+        weights = self.weights(torch.cat([valid[sensor] for sensor in self.adapters], dim=1))
+        stems, detail = [], torch.zeros((), dtype=sar.dtype, device=sar.device)
+        for index, (sensor, adapter) in enumerate(self.adapters.items()):
+            adapted = adapter(images[sensor])
+            weighted = adapted * weights[:, index : index + 1].to(adapted.dtype)
+            stems.append(weighted[:, :STEM_CHANNELS])
+            detail = detail + weighted[:, STEM_CHANNELS:]
+        return self.encoder(torch.cat(stems, dim=1)), detail

@@ -1,0 +1,160 @@
+"""The model that users hold: raw dB and reflectance in, logits out, nothing leaking from invalid pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from floodseg.bands import Bands, BandStatistics, Sensor
+from floodseg.errors import ConfigError
+from floodseg.models.decision import Decisions
+
+DEFAULT_STATISTICS: dict[Sensor, BandStatistics] = {
+    "sar": BandStatistics(mean=-15.0, std=6.0, low=-50.0, high=30.0),
+    "optical": BandStatistics(mean=0.15, std=0.15, low=-0.2, high=2.0),
+}
+"""Until a training split has been seen: typical land scenes in dB and reflectance, clipped at what is physical."""
+
+
+class Network(Protocol):
+    """What an architecture provides; see :class:`FloodModel` for the inputs that it gets."""
+
+    def __call__(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return logits (N, 2, H, W) from standardised images, 0 where invalid, and float validity (N, 1, H, W)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What has to be known to build a model again; kept in every checkpoint."""
+
+    architecture: str
+    encoder: str | None
+    bands: Bands
+
+
+@dataclass
+class Provenance:
+    """Where the weights come from: plain JSON values, kept in every checkpoint."""
+
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+
+class InputNormaliser(nn.Module):
+    """Standardises one sensor by statistics that travel with the weights, and blanks invalid pixels.
+
+    Values are clipped to what the training data held, so that a deployed image with a wider range (or radar stored
+    with a floor) looks like the training set's.
+    """
+
+    mean: Tensor
+    std: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, statistics: Sequence[BandStatistics]) -> None:
+        super().__init__()
+        for name in ("mean", "std", "low", "high"):
+            values = torch.tensor([float(getattr(band, name)) for band in statistics], dtype=torch.float32)
+            self.register_buffer(name, values.view(1, -1, 1, 1))
+
+    def forward(self, image: Tensor, valid: Tensor) -> Tensor:
+        """Map (N, C, H, W) physical values and (N, 1, H, W) bool to standardised values, exactly 0 where invalid."""
+        # torch.where selects before any arithmetic: NaN or garbage in an invalid pixel never enters a number
+        image = torch.where(valid, image, self.mean)
+        return (image.clamp(self.low, self.high) - self.mean) / self.std
+
+    def statistics(self) -> list[BandStatistics]:
+        """Return the statistics of each band."""
+        columns = (getattr(self, name).flatten().tolist() for name in ("mean", "std", "low", "high"))
+        return [BandStatistics(*values) for values in zip(*columns, strict=True)]
+
+
+class FloodModel(nn.Module):
+    """A network with its normalisation, decision thresholds and provenance.
+
+    Attributes:
+        spec: architecture, encoder and bands.
+        decisions: threshold and temperature for each sensor set (see :mod:`floodseg.models.decision`).
+        provenance: training data, settings and scores of the weights.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: ModelSpec,
+        sar_statistics: Sequence[BandStatistics] | None = None,
+        optical_statistics: Sequence[BandStatistics] | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = network
+        self.normalise_sar = InputNormaliser(_statistics("sar", spec.bands.sar, sar_statistics))
+        self.normalise_optical = InputNormaliser(_statistics("optical", spec.bands.optical, optical_statistics))
+        self.decisions = Decisions()
+        self.provenance = Provenance()
+
+    def forward(
+        self,
+        sar: Tensor | None = None,
+        optical: Tensor | None = None,
+        sar_valid: Tensor | None = None,
+        optical_valid: Tensor | None = None,
+    ) -> Tensor:
+        """Return logits (N, 2, H, W) for land and water, at input size.
+
+        Args:
+            sar: (N, C_sar, H, W) backscatter in dB, or None where there is no radar.
+            optical: (N, C_optical, H, W) reflectance, or None where there is no optical image.
+            sar_valid: (N, 1, H, W) bool, True where the radar holds numbers; None means every pixel that is finite.
+            optical_valid: the same for the optical image.
+
+        Values at invalid pixels are ignored, whatever they are; ``None`` equals an all-invalid sensor.
+
+        Raises:
+            ConfigError: no image, one of the wrong number of channels, or one of a sensor that the model lacks.
+        """
+        given = sar if sar is not None else optical
+        if given is None:
+            raise ConfigError("the model was called without an image: give sar, optical or both")
+        sar, sar_valid = self._complete("sar", sar, sar_valid, given)
+        optical, optical_valid = self._complete("optical", optical, optical_valid, given)
+        logits: Tensor = self.network(
+            self.normalise_sar(sar, sar_valid),
+            self.normalise_optical(optical, optical_valid),
+            sar_valid.to(given.dtype),
+            optical_valid.to(given.dtype),
+        )
+        return logits
+
+    def _complete(
+        self, sensor: Sensor, image: Tensor | None, valid: Tensor | None, like: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Fill in a missing image or validity, and refuse an image that does not fit the model."""
+        names = self.spec.bands.sar if sensor == "sar" else self.spec.bands.optical
+        batch, height, width = like.shape[0], like.shape[2], like.shape[3]
+        if image is None or (not names and image.shape[1] == 0):
+            empty = like.new_zeros((batch, len(names), height, width))
+            return empty, torch.zeros((batch, 1, height, width), dtype=torch.bool, device=like.device)
+        if image.shape[1] != len(names):
+            has = f"{len(names)} ({', '.join(names)})" if names else "none"
+            raise ConfigError(
+                f"{sensor} image with {image.shape[1]} channels given to a model that takes {has}: "
+                "select those bands in that order, or use a model trained for these"
+            )
+        if valid is None:
+            valid = torch.isfinite(image).all(dim=1, keepdim=True)
+        return image, valid
+
+
+def _statistics(
+    sensor: Sensor, names: tuple[str, ...], given: Sequence[BandStatistics] | None
+) -> Sequence[BandStatistics]:
+    if given is None:
+        return [DEFAULT_STATISTICS[sensor]] * len(names)
+    if len(given) != len(names):
+        raise ConfigError(f"{len(given)} {sensor} statistics given for {len(names)} bands: give one for each band")
+    return given

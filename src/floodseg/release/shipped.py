@@ -1,0 +1,61 @@
+"""The models that come with floodseg, and the one way to name any model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from floodseg.errors import CheckpointError
+from floodseg.models.checkpoint import WEIGHTS_FILE, load_checkpoint, load_folder, read_description
+from floodseg.models.model import FloodModel
+
+WEIGHTS = Path(__file__).parent / "weights"
+RUN_CHECKPOINT = "best_model.pth"
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """What is known of a shipped model without loading it."""
+
+    name: str
+    size_mb: float
+    description: dict[str, Any]
+    """The content of its ``config.json``."""
+
+
+def shipped_models() -> list[ShippedModel]:
+    """Return the shipped models in alphabetical order."""
+    folders = sorted(path.parent for path in WEIGHTS.glob(f"*/{WEIGHTS_FILE}"))
+    return [
+        ShippedModel(folder.name, (folder / WEIGHTS_FILE).stat().st_size / 1e6, read_description(folder))
+        for folder in folders
+    ]
+
+
+def load_model(model: str | Path) -> FloodModel:
+    """Load a model; it comes in evaluation mode on the CPU.
+
+    Args:
+        model: the name of a shipped model (``s1-lite``), a run folder, a weights folder, or a checkpoint file.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    names = [shipped.name for shipped in shipped_models()]
+    if str(model) in names:
+        return load_folder(WEIGHTS / str(model))
+    path = Path(model)
+    if path.is_file():
+        return load_checkpoint(path)
+    if (path / RUN_CHECKPOINT).is_file():
+        return load_checkpoint(path / RUN_CHECKPOINT)
+    if (path / WEIGHTS_FILE).is_file():
+        return load_folder(path)
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
+            "an epoch, or a weights folder"
+        )
+    raise CheckpointError(
+        f"model '{model}': is neither a shipped model ({', '.join(names) or 'none'}) nor a run folder or checkpoint; "
+        "check the name or the path"
+    )

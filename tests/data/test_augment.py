@@ -1,0 +1,232 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from floodseg.bands import L1C_BANDS, SAR_BANDS
+from floodseg.config import AugmentConfig
+from floodseg.data import augment as module
+from floodseg.data.augment import augment, choose_crop, dihedral
+from floodseg.data.chip import Bands, Chip
+from floodseg.data.clouds import Cloud
+from floodseg.grid import GeoGrid, Window
+
+BANDS = Bands(sar=SAR_BANDS, optical=L1C_BANDS)
+OFF = AugmentConfig(crop_size=32, flips=False, sar_jitter_db=0.0, optical_jitter=0.0)
+ARRAYS = ("sar", "optical", "sar_valid", "optical_valid", "label")
+
+
+@pytest.fixture
+def chip() -> Chip:
+    """32 pixels square; every pixel differs, a corner of each sensor is invalid."""
+    rng = np.random.default_rng(0)
+    sar_valid, optical_valid = np.ones((2, 32, 32), np.bool_)
+    sar_valid[:5, :7] = False
+    optical_valid[20:, 25:] = False
+    return Chip(
+        name="Spain_1",
+        event="Spain",
+        sar=np.where(sar_valid, rng.normal(-15, 3, (2, 32, 32)), 0).astype(np.float32),
+        optical=np.where(optical_valid, rng.uniform(0.01, 0.4, (13, 32, 32)), 0).astype(np.float32),
+        sar_valid=sar_valid,
+        optical_valid=optical_valid,
+        label=rng.choice([0, 1, 255], (32, 32)).astype(np.uint8),
+        grid=GeoGrid("EPSG:32630", (10.0, 0.0, 0.0, 0.0, -10.0, 0.0), 32, 32),
+    )
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def assert_same(one: Chip, other: Chip, names: Sequence[str] = ARRAYS) -> None:
+    for name in names:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+def test_all_off_changes_nothing_but_drops_the_georeference(chip: Chip) -> None:
+    result = augment(chip, BANDS, OFF, rng())
+    assert_same(result, chip)
+    assert (result.name, result.event, result.grid) == ("Spain_1", "Spain", None)
+
+
+def test_input_is_left_alone_and_equal_generators_give_equal_samples(chip: Chip) -> None:
+    before = {name: getattr(chip, name).copy() for name in ARRAYS}
+    config = AugmentConfig(crop_size=32, drop_sensor=0.5, cloud=0.5)
+    for seed in range(8):
+        assert_same(augment(chip, BANDS, config, rng(seed)), augment(chip, BANDS, config, rng(seed)))
+    for name, array in before.items():
+        np.testing.assert_array_equal(getattr(chip, name), array)
+
+
+def test_the_eight_transforms_differ_and_move_all_arrays_alike(chip: Chip) -> None:
+    position = np.arange(1, 1025, dtype=np.float32).reshape(1, 32, 32)
+    marked = replace(
+        chip, sar=position.repeat(2, 0), optical=position, label=(position[0] % 251).astype(np.uint8),
+        sar_valid=position[0] % 2 == 0, optical_valid=position[0] % 3 == 0,
+    )  # fmt: skip
+    seen = set()
+    for transform in range(8):
+        moved = dihedral(marked, transform)
+        seen.add(moved.optical.tobytes())
+        np.testing.assert_array_equal(moved.sar, moved.optical.repeat(2, 0))
+        np.testing.assert_array_equal(moved.label, moved.optical[0] % 251)
+        np.testing.assert_array_equal(moved.sar_valid, moved.optical[0] % 2 == 0)
+        np.testing.assert_array_equal(moved.optical_valid, moved.optical[0] % 3 == 0)
+        assert sorted(moved.optical.ravel()) == sorted(position.ravel())
+        assert moved.grid is None
+    assert len(seen) == 8
+
+
+def test_transforms_by_hand(chip: Chip) -> None:
+    corner = replace(chip, label=np.array([[1, 2], [3, 4]], np.uint8))
+    assert dihedral(corner, 1).label.tolist() == [[2, 4], [1, 3]]
+    assert dihedral(corner, 4).label.tolist() == [[2, 1], [4, 3]]
+
+
+def test_flips_draw_all_eight(chip: Chip) -> None:
+    config = replace(OFF, flips=True)
+    assert len({augment(chip, BANDS, config, rng(seed)).label.tobytes() for seed in range(60)}) == 8
+
+
+def test_sar_jitter_has_a_common_part_and_half_of_it_for_each_polarisation(chip: Chip) -> None:
+    config = replace(OFF, sar_jitter_db=2.0)
+    offsets = []
+    for seed in range(1500):
+        change = augment(chip, BANDS, config, rng(seed)).sar - chip.sar
+        assert (change[:, ~chip.sar_valid] == 0).all()
+        valid = change[:, chip.sar_valid]
+        assert np.ptp(valid, axis=1).max() < 1e-5
+        offsets.append(valid[:, 0])
+    covariance = np.cov(np.transpose(offsets))
+    assert np.mean(offsets, axis=0) == pytest.approx([0, 0], abs=0.2)
+    assert np.diag(covariance) == pytest.approx([5.0, 5.0], rel=0.12)  # 2^2 in common and 1^2 alone
+    assert covariance[0, 1] == pytest.approx(4.0, rel=0.15)
+
+
+def test_optical_jitter_is_one_positive_factor_for_all_bands(chip: Chip) -> None:
+    config = replace(OFF, optical_jitter=0.1)
+    factors = []
+    for seed in range(1500):
+        result = augment(chip, BANDS, config, rng(seed))
+        ratio = result.optical[:, chip.optical_valid] / chip.optical[:, chip.optical_valid]
+        assert np.ptp(ratio) < 1e-5
+        factors.append(ratio[0, 0])
+        assert_same(result, chip, ("sar", "optical_valid"))
+    assert np.mean(factors) == pytest.approx(1.0, abs=0.02)
+    assert np.std(factors) == pytest.approx(0.1, rel=0.1)
+    assert min(factors) > 0
+
+
+def test_digital_numbers_are_not_shifted_in_db_nor_clouded(chip: Chip) -> None:
+    bands = Bands(sar=("VV", "VH"), optical=L1C_BANDS, sar_unit="dn", optical_unit="dn")
+    assert_same(augment(chip, bands, replace(OFF, sar_jitter_db=3.0, cloud=1.0), rng()), chip)
+
+
+def test_drop_sensor_withholds_each_half_of_the_time(chip: Chip) -> None:
+    config = replace(OFF, drop_sensor=0.5)
+    kept = []
+    for seed in range(400):
+        result = augment(chip, BANDS, config, rng(seed))
+        kept.append((bool(result.sar_valid.any()), bool(result.optical_valid.any())))
+        assert result.sar.any() == result.sar_valid.any()
+        assert result.optical.any() == result.optical_valid.any()
+    counts = [kept.count(pair) / 400 for pair in ((True, True), (True, False), (False, True), (False, False))]
+    assert counts[:3] == pytest.approx([0.5, 0.25, 0.25], abs=0.07)
+    assert counts[3] == 0
+
+
+@pytest.mark.parametrize("lacking", ["sar_valid", "optical_valid"])
+def test_the_only_sensor_is_never_dropped(chip: Chip, lacking: str) -> None:
+    alone = replace(chip, **{lacking: np.zeros((32, 32), np.bool_)})
+    for seed in range(10):
+        result = augment(alone, BANDS, replace(OFF, drop_sensor=1.0), rng(seed))
+        assert (result.sar_valid | result.optical_valid).any()
+
+
+def test_cloud_hides_what_is_opaque_and_brightens_what_is_thin(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
+    opacity = np.zeros((32, 32), np.float32)
+    opacity[:, :10], opacity[:, 10:20] = 0.9, 0.3
+    monkeypatch.setattr(module, "simulate_cloud", lambda *_: Cloud(opacity, np.zeros_like(opacity)))
+    result = augment(chip, BANDS, replace(OFF, cloud=1.0), rng())
+    np.testing.assert_array_equal(result.optical_valid, chip.optical_valid & (opacity <= 0.5))
+    assert (result.optical[:, :, :10] == 0).all()
+    thin, clear = np.s_[:9, :, 10:20], np.s_[:, :, 20:]
+    seen = chip.optical_valid[:, 10:20]
+    assert (result.optical[thin] > chip.optical[thin])[:, seen].all()
+    np.testing.assert_array_equal(result.optical[clear], chip.optical[clear])
+    assert_same(result, chip, ("sar", "sar_valid", "label"))
+
+
+def test_simulated_cloud_is_drawn_as_often_as_asked(chip: Chip) -> None:
+    config = replace(OFF, cloud=0.5)
+    changed = [not np.array_equal(augment(chip, BANDS, config, rng(seed)).optical, chip.optical) for seed in range(200)]
+    assert 0.35 < np.mean(changed) < 0.6
+
+
+def test_small_chips_are_padded_with_invalid_and_ignored_pixels(chip: Chip) -> None:
+    small = replace(chip, **{name: getattr(chip, name)[..., :20, :28] for name in ARRAYS})
+    result = augment(small, BANDS, replace(OFF, sar_jitter_db=1.0), rng())
+    assert result.sar.shape == (2, 32, 32)
+    outside = np.ones((32, 32), np.bool_)
+    outside[:20, :28] = False
+    assert (result.label[outside] == 255).all()
+    assert not (result.sar_valid | result.optical_valid)[outside].any()
+    assert not result.sar[:, outside].any()
+    np.testing.assert_array_equal(result.label[:20, :28], small.label)
+
+
+def test_a_crop_beyond_the_size_is_a_mistake(chip: Chip) -> None:
+    big = replace(chip, label=np.zeros((33, 32), np.uint8))
+    with pytest.raises(ValueError, match="33x32 pixels is larger than crop_size 32"):
+        augment(big, BANDS, OFF, rng())
+
+
+def test_garbage_in_invalid_pixels_is_gone(chip: Chip) -> None:
+    dirty = replace(chip, sar=np.where(chip.sar_valid, chip.sar, np.float32(np.nan)))
+    result = augment(dirty, BANDS, AugmentConfig(crop_size=32), rng())
+    assert np.isfinite(result.sar).all()
+    assert not result.sar[:, ~result.sar_valid].any()
+
+
+def test_chip_without_optical_bands(chip: Chip) -> None:
+    radar = replace(chip, optical=np.zeros((0, 32, 32), np.float32), optical_valid=np.zeros((32, 32), np.bool_))
+    config = AugmentConfig(crop_size=32, cloud=1.0, drop_sensor=1.0)
+    result = augment(radar, Bands(sar=SAR_BANDS, optical=()), config, rng())
+    assert result.optical.shape == (0, 32, 32)
+    assert result.sar_valid.sum() == chip.sar_valid.sum()
+
+
+def test_crop_lies_inside_and_reaches_every_corner() -> None:
+    label = np.zeros((6, 8), np.uint8)
+    windows = {choose_crop(label, 4, 1, rng(seed)) for seed in range(300)}
+    assert {(window.top, window.left) for window in windows} == {(top, left) for top in range(3) for left in range(5)}
+    assert {(window.height, window.width) for window in windows} == {(4, 4)}
+
+
+def test_crop_of_a_smaller_chip_is_its_whole_extent() -> None:
+    assert choose_crop(np.zeros((6, 8), np.uint8), 9, 4, rng()) == Window(0, 0, 6, 8)
+
+
+def test_crop_takes_the_first_that_is_half_labelled_else_the_best() -> None:
+    label = np.full((64, 64), 255, np.uint8)
+    label[:, 48:] = 0
+
+    def share(window: Window) -> float:
+        return float((label[window.top : window.top + 32, window.left : window.left + 32] != 255).mean())
+
+    def draws(seed: int, tries: int) -> list[float]:
+        return [share(choose_crop(label, 32, count, rng(seed))) for count in range(1, tries + 1)]
+
+    for seed in range(50):
+        shares = draws(seed, 6)
+        assert shares == sorted(shares)
+        if 0.5 in shares:
+            assert set(shares[shares.index(0.5) :]) == {0.5}
+    several, single = ([draws(seed, tries)[-1] for seed in range(50)] for tries in (8, 1))
+    assert np.mean(several) > 1.3 * np.mean(single)
+
+
+def test_crop_of_a_chip_without_any_label() -> None:
+    assert choose_crop(np.full((8, 8), 255, np.uint8), 4, 3, rng()).height == 4

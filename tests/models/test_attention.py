@@ -1,0 +1,99 @@
+"""EfficientSelfAttention: exact where it can be, bounded where it must be, exportable everywhere."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from floodseg.models.attention import EfficientSelfAttention, area_pooling_matrix
+
+
+def exact_attention(layer: EfficientSelfAttention, x: Tensor) -> Tensor:
+    """softmax(Q K^T / sqrt(d)) V over all pixels, written out."""
+    tokens = layer.norm(x)
+    query, key, value = (conv(tokens).flatten(2) for conv in (layer.query, layer.key, layer.value))  # (N, C, H * W)
+    scores = torch.einsum("ncq,nck->nqk", query, key) / query.shape[1] ** 0.5
+    context = torch.einsum("nqk,nck->ncq", scores.softmax(dim=-1), value)
+    return x + layer.gain * context.reshape(x.shape)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 31), (32, 32)])
+def test_equals_exact_attention_up_to_32_tokens_a_side(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8).eval()
+    x = torch.randn(2, 8, *size)
+    torch.testing.assert_close(layer(x), exact_attention(layer, x), rtol=1e-5, atol=1e-6)
+
+
+def test_larger_map_is_exact_attention_over_its_area_means() -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8, max_tokens_side=4).eval()
+    x = torch.randn(2, 8, 12, 8)
+    tokens = torch.nn.functional.avg_pool2d(x, (3, 2))
+    context = exact_attention(layer, tokens) - tokens
+    expected = x + torch.nn.functional.interpolate(context, size=(12, 8), mode="bilinear")
+    torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 5, 31, 32])
+def test_pooling_matrix_is_the_identity_where_nothing_is_pooled(size: int) -> None:
+    assert torch.equal(area_pooling_matrix(size, size, like=torch.ones(())), torch.eye(size))
+
+
+@pytest.mark.parametrize("size", [33, 61, 64, 100, 1000])
+def test_pooling_matrix_weighs_every_pixel_alike(size: int) -> None:
+    matrix = area_pooling_matrix(size, 32, like=torch.ones(()))
+    torch.testing.assert_close(matrix.sum(dim=1), torch.ones(32), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(matrix.sum(dim=0), torch.full((size,), 32 / size), rtol=1e-4, atol=1e-5)
+
+
+def test_pooling_matrix_splits_a_pixel_at_a_token_border() -> None:
+    expected = torch.tensor([[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]])
+    torch.testing.assert_close(area_pooling_matrix(3, 2, like=torch.ones(())), expected)
+
+
+def attention_flops(size: int) -> int:
+    """Operations beyond pooling and the 1x1 convolutions."""
+    layer, x = EfficientSelfAttention(16).eval(), torch.zeros(1, 16, size, size)
+    with torch.no_grad(), FlopCounterMode(display=False) as whole:
+        layer(x)
+    with torch.no_grad(), FlopCounterMode(display=False) as rest:
+        tokens = layer.pool(x)
+        for convolution in (layer.query, layer.key, layer.value):
+            convolution(tokens)
+    return whole.get_total_flops() - rest.get_total_flops()
+
+
+def test_cost_of_the_product_stops_growing_above_32_tokens_a_side() -> None:
+    # 2 * tokens^2 * (4 key + 16 value channels), tokens = 16^2 and 32^2
+    assert attention_flops(16) == 2 * 256**2 * 20
+    assert attention_flops(32) == attention_flops(64) == attention_flops(97) == 2 * 1024**2 * 20
+
+
+@pytest.mark.parametrize(("height", "width", "tokens"), [(16, 40, (16, 32)), (33, 500, (32, 32)), (7, 7, (7, 7))])
+def test_tokens_are_at_most_32_a_side(height: int, width: int, tokens: tuple[int, int]) -> None:
+    assert EfficientSelfAttention(4).pool(torch.zeros(1, 4, height, width)).shape[2:] == tokens
+
+
+def test_queries_and_keys_are_reduced_four_times_by_default() -> None:
+    layer = EfficientSelfAttention(128)
+    assert (layer.query.out_channels, layer.key.out_channels, layer.value.out_channels) == (32, 32, 128)
+
+
+def test_every_parameter_learns_from_the_first_step() -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8)
+    (layer(torch.randn(2, 8, 40, 6)) ** 2).sum().backward()
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 1e-6, name
+
+
+def test_one_exported_graph_serves_every_size() -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8).eval()
+    sizes = {2: torch.export.Dim("height", min=2, max=4096), 3: torch.export.Dim("width", min=2, max=4096)}
+    program = torch.export.export(layer, (torch.randn(1, 8, 40, 24),), dynamic_shapes=(sizes,), strict=False)
+    for size in [(40, 24), (24, 40), (7, 5), (32, 33), (61, 47)]:
+        x = torch.randn(1, 8, *size)
+        torch.testing.assert_close(program.module()(x), layer(x), rtol=1e-5, atol=1e-6)
