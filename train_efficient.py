@@ -5,14 +5,29 @@ python train_efficient.py --use_external_dataset --encoder resnet18 --batch_size
     --out_dir runs_efficient_v1
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from cyclopts import App
 
 import floodseg
 from floodseg.app.cli import guarded
+from floodseg.config import WholeNumber
+from floodseg.errors import ConfigError
 
-app = App(help="Train the efficient flood segmentation model; without --use_external_dataset on simulated chips.")
+app = App(
+    help="Train the efficient flood segmentation model; without --use_external_dataset on simulated chips.",
+    exit_on_error=False,
+    print_error=False,
+)
+_CLASSIC_FOLDERS = floodseg.DataConfig(
+    data=Path(),
+    layout="folders",
+    sar_dir=Path("data/S1Hand"),
+    opt_dir=Path("data/S2Hand"),
+    mask_dir=Path("data/LabelHand"),
+    val_split=0.2,
+)
 
 
 @app.default
@@ -20,15 +35,15 @@ def train_efficient(
     *,
     use_external_dataset: bool = False,
     encoder: str = "resnet34",
-    batch_size: int = 4,
-    epochs: int = 50,
+    batch_size: WholeNumber = 4,
+    epochs: WholeNumber = 50,
     lr: float = 1e-3,
-    patience: int = 10,
+    patience: WholeNumber = 10,
     out_dir: Path = Path("runs_efficient"),
-    sar_dir: Path = Path("data/S1Hand"),
-    opt_dir: Path = Path("data/S2Hand"),
-    mask_dir: Path = Path("data/LabelHand"),
-    val_split: float = 0.2,
+    sar_dir: Path = _CLASSIC_FOLDERS.sar_dir,
+    opt_dir: Path = _CLASSIC_FOLDERS.opt_dir,
+    mask_dir: Path = _CLASSIC_FOLDERS.mask_dir,
+    val_split: float = _CLASSIC_FOLDERS.val_split,
     resume: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -63,15 +78,15 @@ def train_efficient(
     overwrite
         Start anew in a folder that holds a run.
     """
-    if use_external_dataset:
-        data = floodseg.DataConfig(
-            data=Path(), layout="folders", sar_dir=sar_dir, opt_dir=opt_dir, mask_dir=mask_dir, val_split=val_split
+    folders = replace(_CLASSIC_FOLDERS, sar_dir=sar_dir, opt_dir=opt_dir, mask_dir=mask_dir, val_split=val_split)
+    if not use_external_dataset and folders != _CLASSIC_FOLDERS:
+        raise ConfigError(
+            "--sar_dir, --opt_dir, --mask_dir and --val_split mean nothing to simulated chips: "
+            "add --use_external_dataset or leave them out"
         )
-    else:
-        data = floodseg.DataConfig(layout="synthetic")
     config = floodseg.TrainConfig(
         out_dir=out_dir,
-        data=data,
+        data=folders if use_external_dataset else floodseg.DataConfig(layout="synthetic"),
         model=floodseg.ModelConfig(model="efficient", encoder=encoder),
         optim=floodseg.OptimConfig(batch_size=batch_size, epochs=epochs, lr=lr, patience=patience),
     )

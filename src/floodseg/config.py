@@ -5,12 +5,13 @@ takes the same names as flags. The dataclasses are nested for readers; names are
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import CoercionError, Parameter, Token
 
 from floodseg.bands import SensorSet
 from floodseg.errors import ConfigError
@@ -18,6 +19,17 @@ from floodseg.errors import ConfigError
 Layout = Literal["sen1floods11", "folders", "synthetic"]
 Architecture = Literal["efficient", "baseline", "lite"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def _whole(_: type, tokens: Sequence[Token]) -> int:
+    try:
+        return int(tokens[0].value)
+    except ValueError as error:
+        raise CoercionError(token=tokens[0], target_type=int) from error
+
+
+WholeNumber = Annotated[int, Parameter(converter=_whole)]
+"""An integer that refuses 2.5, which cyclopts would round."""
 
 
 def _require(holds: bool, flag: str, given: object, rule: str) -> None:
@@ -30,9 +42,13 @@ class _Settings:
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
-            if get_origin(kind) is Literal:
-                value = getattr(self, name)
-                _require(value in get_args(kind), name.replace("_", "-"), value, f"one of {', '.join(get_args(kind))}")
+            value, alternatives = getattr(self, name), get_args(kind)
+            if value is None and NoneType in alternatives:
+                continue
+            for choice in (kind, *alternatives):
+                if get_origin(choice) is Literal:
+                    allowed = get_args(choice)
+                    _require(value in allowed, name.replace("_", "-"), value, f"one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class DataConfig(_Settings):
     """Layout folders: label chips (0 land, 1 water, -1 or 255 ignored), relative to --data."""
     val_split: float = 0.2
     """Layout folders: share of the chips kept for validation, whole events at a time."""
-    split_seed: int = 0
+    split_seed: WholeNumber = 0
     """Layouts folders and synthetic: seed of the split or the simulation; not that of training, so that runs compare."""
     sar_units: Literal["db", "linear"] = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
@@ -61,9 +77,9 @@ class DataConfig(_Settings):
     """Optical bands to use, by name (B03, B8A, ...); by default all that the data set holds."""
     optical_offset: float | None = None
     """Offset in stored numbers, added before division by 10000 (-1000 for processing baseline 04.00 and later)."""
-    synthetic_chips: int = 64
+    synthetic_chips: WholeNumber = 64
     """Layout synthetic: number of simulated training chips; validation and test hold half as many each."""
-    synthetic_size: int = 256
+    synthetic_size: WholeNumber = 256
     """Layout synthetic: height and width of a simulated chip in pixels."""
 
     def __post_init__(self) -> None:
@@ -90,11 +106,11 @@ class ModelConfig(_Settings):
 class AugmentConfig(_Settings):
     """What is done to a training chip; every draw is a function of seed, epoch and index alone."""
 
-    crop_size: int = 256
+    crop_size: WholeNumber = 256
     """Height and width of training crops in pixels."""
-    crops_per_chip: int = 1
+    crops_per_chip: WholeNumber = 1
     """Crops taken of every chip in an epoch."""
-    crop_tries: int = 4
+    crop_tries: WholeNumber = 4
     """Positions drawn for a crop; the first with at least half of its pixels labelled is taken, else the best."""
     flips: bool = True
     """Draw one of the eight flips and rotations."""
@@ -122,9 +138,9 @@ class AugmentConfig(_Settings):
 class OptimConfig(_Settings):
     """Loss, optimiser and schedule."""
 
-    epochs: int = 50
+    epochs: WholeNumber = 50
     """Passes over the training split; the learning-rate cycle spans exactly these."""
-    batch_size: int = 4
+    batch_size: WholeNumber = 4
     """Crops per step."""
     lr: float = 1e-3
     """Peak of the one-cycle learning rate."""
@@ -140,13 +156,13 @@ class OptimConfig(_Settings):
     """Largest gradient norm, measured after unscaling."""
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, evaluated in their place; 0 is off."""
-    patience: int = 10
+    patience: WholeNumber = 10
     """Epochs without a better validation water IoU after which training stops; 0 never stops early."""
     precision: Precision = "auto"
     """Mixed precision: auto takes bf16 where the hardware has it, fp16 with loss scaling on older GPUs, else fp32."""
-    seed: int = 0
+    seed: WholeNumber = 0
     """Seed of initial weights, sample order and augmentation."""
-    workers: int = 2
+    workers: WholeNumber = 2
     """Processes that load chips; batches do not depend on their number."""
 
     def __post_init__(self) -> None:

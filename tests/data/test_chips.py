@@ -1,9 +1,14 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from floodseg.config import AugmentConfig, DataConfig
-from floodseg.data.chips import ChipDataset, EpochSampler, SampleKey, make_loader, move_to
+from floodseg.data.chips import ChipDataset, EpochSampler, Sample, SampleKey, make_loader, move_to
+from floodseg.data.files import FileChips
 from floodseg.data.layouts import open_layout
 
 CONFIG = AugmentConfig(crop_size=32, crops_per_chip=2, drop_sensor=0.3)
@@ -18,18 +23,21 @@ def chips(tmp_path: Path, write_raster: Callable[..., Path]) -> FileChips:
         write_raster(tmp_path / f"S1Hand/{name}_S1Hand.tif", rng.normal(-15, 3, (2, 40, 48)).astype(np.float32))
         write_raster(tmp_path / f"S2Hand/{name}_S2Hand.tif", rng.integers(1, 4000, (13, 40, 48)).astype(np.int16))
         write_raster(tmp_path / f"LabelHand/{name}_LabelHand.tif", rng.integers(-1, 2, (40, 48)).astype(np.int16))
-    return open_layout(DataConfig(data=tmp_path, layout="folders"), "all")
+    made = open_layout(DataConfig(data=tmp_path, layout="folders"), "all")
+    assert isinstance(made, FileChips)
+    return made
 
 
-def batches(loader: Any, *epochs) -> list[Sample]:
+def batches(loader: DataLoader[Sample], *epochs: int) -> list[Sample]:
     result = []
     for epoch in epochs:
+        assert isinstance(loader.sampler, EpochSampler)
         loader.sampler.set_epoch(epoch)
         result += [{name: tensor.clone() for name, tensor in batch.items()} for batch in loader]
     return result
 
 
-def assert_equal(one: Any, other: Any) -> None:
+def assert_equal(one: list[Sample], other: list[Sample]) -> None:
     assert len(one) == len(other)
     for left, right in zip(one, other, strict=True):
         assert left.keys() == right.keys()

@@ -78,7 +78,8 @@ def _frames(tmp_path: Path, write_raster: Callable[..., Path], **second: Any) ->
     ids=["equal", "0.4 pixels apart", "not georeferenced"],
 )
 def test_frames_that_agree(tmp_path: Path, write_raster: Callable[..., Path], second: dict[str, Any]) -> None:
-    check_same_frame(*_frames(tmp_path, write_raster, **second))
+    one, two = _frames(tmp_path, write_raster, **second)
+    check_same_frame(one, two)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +94,9 @@ def test_frames_that_agree(tmp_path: Path, write_raster: Callable[..., Path], se
 def test_frames_that_differ_are_refused_naming_both_files(
     tmp_path: Path, write_raster: Callable[..., Path], second: dict[str, Any], rule: str
 ) -> None:
+    one, two = _frames(tmp_path, write_raster, **second)
     with pytest.raises(DataError, match=rf"one\.tif.*two\.tif.*{rule}"):
-        check_same_frame(*_frames(tmp_path, write_raster, **second))
+        check_same_frame(one, two)
 
 
 @pytest.mark.parametrize(

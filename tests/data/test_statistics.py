@@ -1,26 +1,34 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from floodseg.bands import SAR_BANDS
+from floodseg.bands import SAR_BANDS, BandStatistics
 from floodseg.config import DataConfig
 from floodseg.data import statistics as module
 from floodseg.data.chip import Bands, Chip
 from floodseg.data.layouts import open_layout
 from floodseg.data.statistics import band_statistics
 from floodseg.errors import DataError
+from floodseg.grid import Window
 
 
 class MemoryChips:
-    """Chips that are already in memory."""
+    """Whole chips that are already in memory (a ChipSet)."""
 
-    def __init__(self, bands: tuple[str, ...], chips: MemoryChips) -> None:
+    def __init__(self, bands: Bands, chips: list[Chip]) -> None:
         self.bands = bands
         self.chips = chips
         self.names = tuple(chip.name for chip in chips)
+        self.events = tuple(chip.event for chip in chips)
 
-    def read(self, index: int) -> Any:
+    def read_label(self, index: int) -> NDArray[np.uint8]:
+        return self.chips[index].label
+
+    def read(self, index: int, window: Window | None = None) -> Chip:
+        assert window is None
         return self.chips[index]
 
 
@@ -60,11 +68,17 @@ def test_statistics_are_those_of_all_valid_pixels(chips: MemoryChips) -> None:
 def test_many_pixels_are_thinned_with_little_change(chips: MemoryChips, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = band_statistics(chips)
     monkeypatch.setattr(module, "SAMPLES", 1500)
-    seen = []
+    seen: list[int] = []
     original = module._summary
-    monkeypatch.setattr(module, "_summary", lambda pixels, names: seen.append(pixels) or original(pixels, names))
+
+    def noting(pixels: list[NDArray[np.float32]], names: tuple[str, ...]) -> list[BandStatistics]:
+        if names == SAR_BANDS:
+            seen.extend(part.shape[1] for part in pixels)
+        return original(pixels, names)
+
+    monkeypatch.setattr(module, "_summary", noting)
     thinned, _ = band_statistics(chips)
-    assert [part.shape[1] for part in seen[0]] == [int(chip.sar_valid[::2, ::2].sum()) for chip in chips.chips]
+    assert seen == [int(chip.sar_valid[::2, ::2].sum()) for chip in chips.chips]
     assert thinned[0].mean == pytest.approx(whole[0].mean, abs=0.2)
 
 

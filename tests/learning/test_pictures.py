@@ -34,7 +34,7 @@ def make_row(name="Ghana_103272", bands=BOTH, size=(96, 80), seed=0, probability
     optical_valid = np.full(size, bool(bands.optical))
     sar_valid = np.ones(size, bool)
     sar_valid[:, :8] = optical_valid[:, :8] = False
-    p = rng.random(size).astype(np.float32)
+    p = np.tile(np.linspace(1, 0, size[0], dtype=np.float32)[:, None], (1, size[1]))
     p[:, :8] = np.nan
     chip = Chip(
         name=name,

@@ -1,8 +1,15 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
+from floodseg.config import DataConfig
 from floodseg.data.chip import Bands, Chip
+from floodseg.data.layouts import open_layout
 from floodseg.errors import ConfigError
+from floodseg.learning.metrics import Counts, count
 from floodseg.learning.references import REFERENCES, otsu
 
 RADAR = Bands(sar=("VV", "VH"), optical=())
@@ -139,3 +146,17 @@ def test_references_describe_themselves():
         "otsu": ("otsu", "sar", None),
         "ndwi": ("ndwi", "optical", 0.0),
     }
+
+
+@pytest.mark.skipif("FLOODSEG_DATA" not in os.environ, reason="FLOODSEG_DATA does not name a folder with sen1floods11")
+def test_otsu_on_the_validation_chips_of_one_flood():
+    config = DataConfig(data=Path(os.environ["FLOODSEG_DATA"]) / "sen1floods11", layout="sen1floods11")
+    chips = open_layout(config, "valid")
+    total = Counts()
+    for index, event in enumerate(chips.events):
+        if event == "Mekong":
+            chip = chips.read(index)
+            water, _, valid = REFERENCES["otsu"].predict(chip, chips.bands)
+            total += count(torch.from_numpy(water), torch.from_numpy(chip.label), torch.from_numpy(valid))
+    assert total.water_iou == pytest.approx(0.4503, abs=1e-3)
+    assert total.recall == pytest.approx(0.9427, abs=1e-3)

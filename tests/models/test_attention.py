@@ -61,7 +61,7 @@ def attention_flops(size: int) -> int:
         tokens = layer.pool(x)
         for convolution in (layer.query, layer.key, layer.value):
             convolution(tokens)
-    return whole.get_total_flops() - rest.get_total_flops()
+    return int(whole.get_total_flops() - rest.get_total_flops())
 
 
 def test_cost_of_the_product_stops_growing_above_32_tokens_a_side() -> None:

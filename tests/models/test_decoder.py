@@ -48,7 +48,7 @@ def changed_logits(decoder: EfficientDualBranchDecoder, branch: torch.nn.Module)
         before = decoder(features, detail)
         for parameter in branch.parameters():
             parameter.add_(0.5)
-        return before != decoder(features, detail)
+        return torch.ne(before, decoder(features, detail))
 
 
 def test_weight_zero_leaves_the_transformer_out_exactly(decoder: EfficientDualBranchDecoder) -> None:

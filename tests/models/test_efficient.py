@@ -54,9 +54,8 @@ def test_logits_have_the_size_of_the_input(network: EfficientFloodNet, size: tup
 def test_every_parameter_learns_from_the_first_step(encoder: str) -> None:
     torch.manual_seed(0)
     network = efficient(encoder=encoder, optical_channels=4)
-    torch.nn.functional.cross_entropy(
-        network(*inputs(32, 32, optical=4, batch=2)), torch.ones(2, 32, 32).long()
-    ).backward()
+    logits = network(*inputs(32, 32, optical=4, batch=2))
+    torch.autograd.backward(torch.nn.functional.cross_entropy(logits, torch.ones(2, 32, 32).long()))
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -91,8 +90,7 @@ def test_valid_pixels_of_each_sensor_matter(network: EfficientFloodNet, sensor: 
 @pytest.mark.parametrize("training", [False, True])
 def test_nothing_valid_gives_finite_logits_and_gradients(training: bool) -> None:
     network = efficient(encoder="resnet18").train(training)
-    empty: Inputs = tuple(torch.zeros_like(x) for x in inputs(40, 40, batch=2))
-    logits = network(*empty)
+    logits = network(*(torch.zeros_like(x) for x in inputs(40, 40, batch=2)))
     logits.sum().backward()
     assert logits.isfinite().all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())

@@ -7,21 +7,25 @@ import errno
 import json
 import logging
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
-from cyclopts.config import Toml
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Dict
 
 from floodseg.config import DataConfig, TrainConfig
-from floodseg.errors import FloodsegError, RunFolderError
+from floodseg.errors import ConfigError, FloodsegError
 
 app = App(
     name="floodseg",
     help="Flood maps from Sentinel-1 radar and Sentinel-2 optical imagery with light segmentation models.",
     # a tuple is given as --optical-bands B03 B08; there is nothing to empty or negate
     default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    # a wrong flag is reported like everything else that the user can mend
+    exit_on_error=False,
+    print_error=False,
 )
 _FLAT = Parameter(name="*")
 
@@ -97,9 +101,21 @@ def _take_run_file(arguments: list[str]) -> list[str]:
         return arguments
     run_file = Path(arguments[1])
     if not run_file.is_file():
-        raise RunFolderError(f"{run_file}: no such run file; give a TOML file with the names of the flags as keys")
-    app.config = (Toml(run_file, must_exist=True, use_commands_as_keys=False),)
+        raise ConfigError(f"{run_file}: no such run file; give a TOML file with the names of the flags as keys")
+    app.config = (Dict(_read_run_file(run_file), source=str(run_file), use_commands_as_keys=False),)
     return ["train", *arguments[2:]]
+
+
+def _read_run_file(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not a TOML file ({error}); write one setting a line: batch_size = 4") from error
+    for key in document:
+        # cyclopts passes over keys that are the names of commands, and "models" is one letter from "model"
+        if key in app:
+            raise ConfigError(f"{path}: unknown key '{key}'; keys are the flags of floodseg train without their dashes")
+    return document
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -119,6 +135,8 @@ def guarded(command: Callable[[], Any]) -> None:
         command()
     except FloodsegError as error:
         _fail(str(error), error.exit_code)
+    except CycloptsError as error:
+        _fail(f"{' '.join(str(error).split())} See --help for the flags.", 2)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:

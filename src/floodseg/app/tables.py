@@ -1,7 +1,9 @@
 """Tables on the terminal."""
 
+from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -11,6 +13,7 @@ from floodseg.release.shipped import shipped_models
 
 _COLUMNS = (
     ("water IoU", "water_iou"),
+    ("95 % interval", "water_iou_ci95"),
     ("per chip", "water_iou_per_chip_mean"),
     ("mIoU", "miou"),
     ("F1", "f1"),
@@ -30,14 +33,16 @@ def print_evaluation(evaluation: Evaluation) -> None:
         f"threshold {_number(document['threshold'])}",
         soft_wrap=True,
     )
-    overall = Table("", *(title for title, _ in _COLUMNS), "95 % interval")
-    for name, scores in ((document["model"], document), *evaluation.references.items()):
+    overall = Table("", *(title for title, _ in _COLUMNS), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, scores in ((Path(document["model"]).name, document), *evaluation.references.items()):
         interval = scores["water_iou_ci95"]
-        shown = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-"
-        overall.add_row(name, *(_number(scores[key]) for _, key in _COLUMNS), shown)
+        shown = f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "-"
+        values = (_number(scores[key]) for _, key in _COLUMNS if key != "water_iou_ci95")
+        overall.add_row(name, next(values), shown, *values)
     console.print(overall)
     references = list(evaluation.references)
-    per_event = Table("event", "chips", "water IoU", "precision", "recall", *(f"{name} IoU" for name in references))
+    columns = ("event", "chips", "water IoU", "precision", "recall", *(f"{name} IoU" for name in references))
+    per_event = Table(*columns, box=SIMPLE_HEAD)
     for event, scores in document["events"].items():
         floors = (_number(_event(evaluation.references[name], event)) for name in references)
         values = (_number(scores[key]) for key in ("water_iou", "precision", "recall"))
@@ -61,20 +66,14 @@ def print_models() -> None:
         parameters = sum(p.numel() for p in build_model(name).parameters())
         architectures.add_row(name, entry.default_encoder or "-", f"{parameters / 1e6:.2f} M", entry.summary)
     console.print(architectures)
-    weights = Table("weights", "architecture", "parameters", "size", "bands", "scores", "licence", "training data")
+    console.print("Shipped weights")
     for shipped in shipped_models():
         description = shipped.description
-        bands = " ".join((*description["bands"]["sar"], *description["bands"]["optical"]))
-        scores = ", ".join(f"{split} {values['water_iou']:.3f}" for split, values in description["scores"].items())
-        weights.add_row(
-            shipped.name,
-            description["architecture"],
-            f"{description['parameters'] / 1e6:.2f} M",
-            f"{shipped.size_mb:.1f} MB",
-            bands,
-            f"water IoU: {scores}",
-            description["training"].get("licence", "-"),
-            description["training"].get("data", "-"),
+        facts = (
+            f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters, {shipped.size_mb:.1f} MB",
+            "bands: " + " ".join((*description["bands"]["sar"], *description["bands"]["optical"])),
+            *(f"water IoU on {split}: {values['water_iou']:.3f}" for split, values in description["scores"].items()),
+            f"licence of the weights: {description['training']['licence']}",
+            f"training data: {description['training']['data']}",
         )
-    weights.title = "Shipped weights"
-    console.print(weights)
+        console.print(f"  [bold]{shipped.name}[/bold]", *facts, sep="\n    ", soft_wrap=True)

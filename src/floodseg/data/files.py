@@ -111,8 +111,8 @@ def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path
     for wanted, first in (("sar", first_sar), ("optical", first_optical)):
         if config.sensors in (wanted, "both") and first is None:
             raise DataError(
-                f"--sensors {config.sensors}: {place} holds no {wanted} image; a sensor that is asked for must be there: add "
-                "its files or choose the other sensor"
+                f"--sensors {config.sensors}: {place} holds no {wanted} image; an asked-for sensor must be there: "
+                "add its files or leave the flag out"
             )
     if first_sar is None and first_optical is None:
         raise DataError(f"{place}: holds no radar and no optical image; at least one is needed: check --data")

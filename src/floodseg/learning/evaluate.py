@@ -78,7 +78,7 @@ def evaluate(
         layout=layout or config.layout,
         sensors=_allowed_sensors(method, sensors or config.sensors),
     )
-    chips = open_layout(_with_bands_of(method, config), split)
+    chips = open_layout(_with_bands_of(method, config, split), split)
     methods = [method, *_references_beside(method, chips.bands)]
     scores: dict[str, list[ChipScore]] = {each.name: [] for each in methods}
     for index in track(range(len(chips.names)), f"scoring {split}", transient=True, disable=not show_progress):
@@ -110,7 +110,7 @@ def _allowed_sensors(method: Method, asked: SensorSet | None) -> SensorSet | Non
     return asked if asked is not None or method.sensors == "both" else method.sensors
 
 
-def _with_bands_of(method: Method, config: DataConfig) -> DataConfig:
+def _with_bands_of(method: Method, config: DataConfig, split: str) -> DataConfig:
     """Read the optical bands that the model was trained on, in its order, where the data set has optical images."""
     if not method.optical_bands or config.sensors == "sar":
         return config
@@ -119,14 +119,8 @@ def _with_bands_of(method: Method, config: DataConfig) -> DataConfig:
             f"--optical-bands {' '.join(config.optical_bands)}: '{method.name}' takes "
             f"{' '.join(method.optical_bands)}; leave the flag out"
         )
-    if "optical" not in _held_sensors(config):
-        return replace(config, optical_bands=())
-    return replace(config, optical_bands=method.optical_bands)
-
-
-def _held_sensors(config: DataConfig) -> tuple[str, ...]:
-    bands = open_layout(replace(config, optical_bands=()), "train").bands
-    return tuple(sensor for sensor, names in (("sar", bands.sar), ("optical", bands.optical)) if names)
+    held = open_layout(replace(config, optical_bands=()), split).bands.optical
+    return replace(config, optical_bands=method.optical_bands if held else ())
 
 
 def _references_beside(method: Method, bands: Bands) -> list[Method]:

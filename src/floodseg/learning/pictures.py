@@ -324,9 +324,14 @@ def reliability_picture(path: Path, bins: ReliabilityBins, title: str) -> None:
     predicted, observed = bins.probability[filled] / pixels, bins.water[filled] / pixels
     diagram.plot([0, 1], [0, 1], color="#555555", linestyle="--", linewidth=1, label="perfectly calibrated")
     diagram.vlines(
-        predicted, np.minimum(predicted, observed), np.maximum(predicted, observed), color=AMBER, linewidth=4
+        predicted,
+        np.minimum(predicted, observed),
+        np.maximum(predicted, observed),
+        color=AMBER,
+        linewidth=4,
+        label="gap",
     )
-    diagram.plot(predicted, observed, color=BLUE, marker="o", markersize=5, linewidth=1.5, label="model", clip_on=False)
+    diagram.plot(predicted, observed, color=BLUE, marker="o", markersize=5, linewidth=1.5, label="model")
     diagram.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of water in the labels")
     diagram.legend(loc="upper left", frameon=False)
     ece = "no counted pixel" if bins.ece is None else f"expected calibration error {bins.ece:.4f}"
@@ -336,6 +341,8 @@ def reliability_picture(path: Path, bins: ReliabilityBins, title: str) -> None:
     if filled.any():
         histogram.set_yscale("log")
         histogram.set_ylim(bottom=0.5)
+    else:
+        histogram.set_ylim(0, 1)
     for axes in (diagram, histogram):
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)

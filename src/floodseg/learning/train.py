@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from floodseg.config import TrainConfig
 from floodseg.data.chip import ChipSet
-from floodseg.data.chips import EpochSampler, Sample, make_loader
+from floodseg.data.chips import Sample, make_loader
 from floodseg.data.layouts import open_layout
 from floodseg.data.statistics import band_statistics
 from floodseg.errors import ConfigError, DataError
@@ -110,7 +110,6 @@ class _Session:
             # a short last batch has other batch statistics; a split smaller than a batch is a batch all the same
             drop_last=len(train_chips.names) * config.augment.crops_per_chip >= optim.batch_size,
         )
-        self.dataset_sampler = loader.sampler
         self.valid_loader = make_loader(
             self.valid_chips, augment=None, batch_size=1, seed=0, workers=optim.workers, device_type=device_type
         )
@@ -150,8 +149,8 @@ class _Session:
     def _train_epoch(self, progress: TrainingProgress) -> tuple[float, float]:
         """Run one epoch; return the mean loss and the images per second."""
         self.model.train()
-        assert isinstance(self.dataset_sampler, EpochSampler)
-        self.dataset_sampler.set_epoch(self.state.epoch)
+        # the prepared loader hands the epoch on to the sampler; it would else count from 0 again after a resume
+        self.loader.set_epoch(self.state.epoch)
         total, images, began = torch.zeros((), device=self.accelerator.device), 0, time.monotonic()
         for step, batch in enumerate(self.loader, start=1):
             loss = self._step(batch)

@@ -58,7 +58,11 @@ class EfficientSelfAttention(nn.Module):
         """Average (N, C, H, W) over equal areas to (N, C, min(H, side), min(W, side)) tokens."""
         height, width = x.shape[2:]
         rows, columns = (area_pooling_matrix(size, self._tokens(size), like=x) for size in (height, width))
-        return rows @ (x @ columns.T)
+        # explicit batches: the folding rules of a plain matmul would tie the exported graph to its example's size
+        planes = x.flatten(0, 1)  # (N * C, H, W)
+        planes = torch.bmm(planes, columns.T.expand(planes.shape[0], -1, -1))
+        planes = torch.bmm(rows.expand(planes.shape[0], -1, -1), planes)
+        return planes.reshape(*x.shape[:2], *planes.shape[1:])
 
     def _tokens(self, size: int) -> int:
         # sym_min, unlike min, keeps a traced size symbolic: one exported graph serves every size

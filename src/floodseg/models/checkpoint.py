@@ -6,6 +6,7 @@ and a folder with ``model.safetensors`` and ``config.json`` as weights are shipp
 
 import json
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ FORMAT = "floodseg-model"
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+
+_DAMAGED = (
+    RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
+"""What torch.load raises on bytes that are no checkpoint, by the place at which it notices."""
 
 
 def describe(model: FloodModel) -> dict[str, Any]:
@@ -71,8 +78,9 @@ def load_checkpoint(path: Path) -> FloodModel:
             f"{path}: holds something other than tensors and plain values, which is never loaded since it could run "
             "code; use a checkpoint that floodseg wrote"
         ) from error
-    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: is damaged or not a checkpoint ({error}); copy it again") from error
+    except _DAMAGED as error:
+        reason = (str(error).splitlines() or ["it ends early"])[0]
+        raise CheckpointError(f"{path}: is damaged or not a checkpoint ({reason}); copy it again") from error
     if not isinstance(document, dict) or "description" not in document or "state" not in document:
         raise CheckpointError(f"{path}: is not a floodseg checkpoint; only files written by floodseg train load")
     return _assemble(document["description"], document["state"], path)
@@ -104,7 +112,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """Return ``config.json`` of a weights folder without loading the weights."""
     try:
         description: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG_FILE}: cannot be read ({error}); copy the folder again") from error
     return description
 
@@ -127,7 +135,7 @@ def _assemble(description: Any, state: Any, source: Path) -> FloodModel:
         )
         model.decisions = Decisions.from_json(description["decisions"])
         model.provenance = Provenance(dict(description["training"]), dict(description["scores"]))
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError, CheckpointError) as error:
         raise CheckpointError(
             f"{source}: its description is incomplete ({error}); use one that floodseg wrote"
         ) from error

@@ -53,8 +53,13 @@ class Decisions:
             CheckpointError: a sensor set or a number is missing.
         """
         try:
-            return Decisions(**{name: Decision(**document[name]) for name in SENSOR_SETS})
-        except (KeyError, TypeError) as error:
+            return Decisions(
+                **{
+                    name: Decision(float(document[name]["threshold"]), float(document[name]["temperature"]))
+                    for name in SENSOR_SETS
+                }
+            )
+        except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"decision thresholds {document!r}: must hold threshold and temperature for {', '.join(SENSOR_SETS)}; "
                 "save the checkpoint again with this version"

@@ -119,7 +119,7 @@ class EfficientDualBranchDecoder(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(()))
         self.reduce = nn.Conv2d(widths[0], width, kernel_size=1, bias=False)
         self.detail = nn.Conv2d(detail_channels, width, kernel_size=1, bias=False)
-        self.refine = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True), conv_norm_relu(width, width))
+        self.refine = conv_norm_relu(width, width)
         self.classify = nn.Conv2d(width, classes, kernel_size=1)
         init_new_layers(self)
 

@@ -31,7 +31,7 @@ class _Watch:
     def __init__(self) -> None:
         self.finished = threading.Event()
         self.given_up = False
-        self.error: Exception | None = None
+        self.failure: str | None = "it broke off"
         self.connecting()
 
     def connecting(self) -> None:
@@ -69,18 +69,20 @@ def download(url: str, filename: str) -> Path:
     # a daemon: a stalled look-up must not keep the program from ending
     threading.Thread(target=_work, args=(url, target, watch), daemon=True).start()
     watch.wait()
-    if isinstance(watch.error, urllib.error.HTTPError):
-        raise DownloadError(f"the server answered {watch.error.code} {watch.error.reason}") from watch.error
-    if watch.error is not None:
-        raise DownloadError(str(getattr(watch.error, "reason", watch.error))) from watch.error
+    if watch.failure is not None:
+        raise DownloadError(watch.failure)
     return target
 
 
 def _work(url: str, target: Path, watch: _Watch) -> None:
     try:
         _stream(url, target, watch)
+        watch.failure = None
+    except urllib.error.HTTPError as error:
+        with error:  # it holds the connection
+            watch.failure = f"the server answered {error.code} {error.reason}"
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
-        watch.error = error
+        watch.failure = str(getattr(error, "reason", error))
     finally:
         watch.finished.set()
 

@@ -1,5 +1,7 @@
 """From two sensors to one set of features: adaptation, masked fusion and one shared encoder."""
 
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 
@@ -94,10 +96,8 @@ class EfficientFeatureExtractor(nn.Module):
         images = {"sar": sar, "optical": optical}
         valid = {"sar": sar_valid, "optical": optical_valid}
         weights = self.weights(torch.cat([valid[sensor] for sensor in self.adapters], dim=1))
-        stems, detail = [], torch.zeros((), dtype=sar.dtype, device=sar.device)
-        for index, (sensor, adapter) in enumerate(self.adapters.items()):
-            adapted = adapter(images[sensor])
-            weighted = adapted * weights[:, index : index + 1].to(adapted.dtype)
-            stems.append(weighted[:, :STEM_CHANNELS])
-            detail = detail + weighted[:, STEM_CHANNELS:]
-        return self.encoder(torch.cat(stems, dim=1)), detail
+        adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
+        weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.split(1, dim=1), strict=True)]
+        stem = torch.cat([x[:, :STEM_CHANNELS] for x in weighted], dim=1)
+        detail = reduce(torch.add, (x[:, STEM_CHANNELS:] for x in weighted))
+        return self.encoder(stem), detail
