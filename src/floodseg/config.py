@@ -70,7 +70,7 @@ class DataConfig(_Settings):
     val_split: float = 0.2
     """Layout folders: share of the chips kept for validation, whole events at a time."""
     split_seed: WholeNumber = 0
-    """Layouts folders and synthetic: seed of the split or the simulation; not that of training, so that runs compare."""
+    """Layouts folders and synthetic: seed of the split or the simulation, apart from that of training: runs compare."""
     sar_units: Literal["db", "linear"] = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_bands: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ class ModelConfig(_Settings):
     """Encoder of 'efficient': resnet18, resnet34 (its default), resnet50, efficientnet_b0, efficientnet_b1 or any other
     timm features_only encoder."""
     pretrained: str = "auto"
-    """Encoder weights: auto (ImageNet if they can be had, else from scratch with a warning), required, none, or a file."""
+    """Encoder weights: auto (ImageNet, else from scratch with a warning), required (ImageNet), none, or a file."""
 
 
 @dataclass(frozen=True)

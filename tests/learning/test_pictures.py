@@ -7,20 +7,18 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from floodseg.data.chip import Bands, Chip
-from floodseg.learning.metrics import ReliabilityBins
-from floodseg.learning.pictures import (
+from floodseg.learning.chip_images import (
     ERROR_COLOURS,
     LABEL_COLOURS,
     PictureRow,
-    curves_picture,
     error_image,
     label_image,
     optical_image,
     probability_image,
-    reliability_picture,
-    rows_picture,
     sar_image,
 )
+from floodseg.learning.metrics import ReliabilityBins
+from floodseg.learning.pictures import curves_picture, reliability_picture, rows_picture
 
 BOTH = Bands(sar=("VV", "VH"), optical=("B02", "B03", "B04", "B08"))
 RADAR = Bands(sar=("VV", "VH"), optical=())

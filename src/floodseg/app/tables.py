@@ -70,7 +70,8 @@ def print_models() -> None:
     for shipped in shipped_models():
         description = shipped.description
         facts = (
-            f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters, {shipped.size_mb:.1f} MB",
+            f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters",
+            f"file: {shipped.size_mb:.1f} MB",
             "bands: " + " ".join((*description["bands"]["sar"], *description["bands"]["optical"])),
             *(f"water IoU on {split}: {values['water_iou']:.3f}" for split, values in description["scores"].items()),
             f"licence of the weights: {description['training']['licence']}",

@@ -15,8 +15,9 @@ from floodseg.data.chip import ChipSet
 from floodseg.data.layouts import open_layout
 from floodseg.errors import ConfigError
 from floodseg.learning.apply import Method, model_method, reference_method
+from floodseg.learning.chip_images import PictureRow
 from floodseg.learning.metrics import ChipScore, ReliabilityBins, score_chips, score_events
-from floodseg.learning.pictures import PictureRow, reliability_picture, rows_picture
+from floodseg.learning.pictures import reliability_picture, rows_picture
 from floodseg.learning.references import REFERENCES
 from floodseg.models.model import FloodModel
 

@@ -1,13 +1,11 @@
 """Pictures to look at: chips side by side with their maps, training curves, and how well probabilities hold.
 
 Figures are made with matplotlib's objects alone, so that nothing here touches the state or the backend of ``pyplot``.
-Colours are told apart by readers with any colour vision: they differ in lightness as well as in hue.
 """
 
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,125 +21,27 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from floodseg.bands import IGNORE, WATER
-from floodseg.data.chip import Bands, Chip
 from floodseg.files import replacing
+from floodseg.learning.chip_images import (
+    AMBER,
+    BLUE,
+    ERROR_COLOURS,
+    LABEL_COLOURS,
+    PROBABILITY_COLOURS,
+    RED,
+    PictureRow,
+    Pixels,
+    error_image,
+    label_image,
+    optical_image,
+    probability_image,
+    sar_image,
+)
 from floodseg.learning.metrics import RELIABILITY_BINS, ReliabilityBins
 
 DPI = 110
-BLUE, RED, AMBER, SAND, GREY = "#1f78b4", "#a5103c", "#f2a900", "#efe9da", "#8c8c8c"
-LABEL_COLOURS = {"land": SAND, "water": BLUE, "unlabelled": GREY}
-ERROR_COLOURS = {"hit": BLUE, "missed water": RED, "false water": AMBER, "correct land": SAND, "not counted": GREY}
-
-_PROBABILITY_COLOURS = "YlGnBu"
-# dB range shown from black to full colour; fixed, so that chips compare
-_DB_RANGES = {"VV": (-23.0, -3.0), "VH": (-28.0, -10.0)}
-_RATIO_RANGE = (0.0, 12.0)
-
 # sizes in inches
 _PANEL, _GAP, _SIDE, _ROW_TEXT, _HEAD, _FOOT = 2.3, 0.08, 0.12, 0.27, 0.62, 0.72
-
-Pixels = NDArray[np.float64]
-"""(H, W, 3) RGB from 0 to 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class PictureRow:
-    """One chip and what was made of it."""
-
-    chip: Chip
-    bands: Bands
-    probability: NDArray[np.float32] | None
-    """(H, W) water probability 0..1, NaN where nothing is valid; None for methods that give none."""
-    water: NDArray[np.bool_]
-    """(H, W) True for predicted water."""
-    caption: str
-    """Stands beside the chip's name; where it begins with that name, the name is not repeated."""
-    valid: NDArray[np.bool_] | None = None
-    """(H, W) where the prediction holds; by default where the probability is a number, or any sensor is valid."""
-
-    @property
-    def predicted(self) -> NDArray[np.bool_]:
-        """(H, W) where the prediction holds."""
-        if self.valid is not None:
-            return self.valid
-        if self.probability is not None:
-            return np.isfinite(self.probability)
-        return self.chip.sar_valid | self.chip.optical_valid
-
-
-def _stretch(band: NDArray[np.floating], low: float, high: float) -> Pixels:
-    return np.clip((band.astype(np.float64) - low) / (high - low), 0, 1)
-
-
-def _percentile_stretch(band: NDArray[np.floating], valid: NDArray[np.bool_], least_span: float) -> Pixels:
-    """Stretch between the 2nd and 98th percentile of the valid pixels, over at least ``least_span``."""
-    low, high = (float(value) for value in np.percentile(band[valid], (2, 98)))
-    return _stretch(band, low, max(high, low + least_span))
-
-
-def _striped(image: Pixels, valid: NDArray[np.bool_]) -> Pixels:
-    """Paint grey stripes over invalid pixels, which no image or colour scale holds."""
-    rows, columns = np.indices(valid.shape)
-    period = max(4, valid.shape[0] // 24)
-    stripes = np.where((rows + columns) % period < period / 2, 0.62, 0.78)
-    return np.where(valid[..., None], image, stripes[..., None])
-
-
-def sar_image(row: PictureRow) -> Pixels:
-    """Return VV, VH and VV - VH in red, green and blue where the chip has both in dB, else its first band in grey."""
-    names, sar, valid = row.bands.sar, row.chip.sar, row.chip.sar_valid
-    if not valid.any():
-        return _striped(np.zeros((*valid.shape, 3)), valid)
-    if row.bands.sar_unit == "db" and {"VV", "VH"} <= set(names):
-        vv, vh = sar[names.index("VV")], sar[names.index("VH")]
-        channels = [_stretch(vv, *_DB_RANGES["VV"]), _stretch(vh, *_DB_RANGES["VH"]), _stretch(vv - vh, *_RATIO_RANGE)]
-    elif row.bands.sar_unit == "db" and names[0] in _DB_RANGES:
-        channels = [_stretch(sar[0], *_DB_RANGES[names[0]])] * 3
-    else:
-        channels = [_percentile_stretch(sar[0], valid, least_span=1.0)] * 3
-    return _striped(np.stack(channels, axis=-1), valid)
-
-
-def optical_image(row: PictureRow) -> Pixels:
-    """Return B04, B03, B02 in red, green and blue where the chip has them, else its first band in grey."""
-    names, optical, valid = row.bands.optical, row.chip.optical, row.chip.optical_valid
-    if not valid.any():
-        return _striped(np.zeros((*valid.shape, 3)), valid)
-    least_span = 0.06 if row.bands.optical_unit == "reflectance" else 1.0
-    shown = ("B04", "B03", "B02") if {"B04", "B03", "B02"} <= set(names) else (names[0],) * 3
-    channels = [_percentile_stretch(optical[names.index(name)], valid, least_span) for name in shown]
-    return _striped(np.stack(channels, axis=-1), valid)
-
-
-def label_image(row: PictureRow) -> Pixels:
-    """Return the label in the colours of ``LABEL_COLOURS``."""
-    label = row.chip.label
-    image = np.broadcast_to(np.array(to_rgb(LABEL_COLOURS["land"])), (*label.shape, 3)).copy()
-    image[label == WATER] = to_rgb(LABEL_COLOURS["water"])
-    image[label == IGNORE] = to_rgb(LABEL_COLOURS["unlabelled"])
-    return image
-
-
-def probability_image(row: PictureRow) -> Pixels:
-    """Return the water probability on the colour scale; striped where there is none."""
-    probability = np.full(row.water.shape, np.nan) if row.probability is None else row.probability
-    valid = np.isfinite(probability)
-    colours = colormaps[_PROBABILITY_COLOURS](np.where(valid, probability, 0))[..., :3]
-    return _striped(colours, valid)
-
-
-def error_image(row: PictureRow) -> Pixels:
-    """Return hits and errors in the colours of ``ERROR_COLOURS``."""
-    label_water = row.chip.label == WATER
-    image = np.empty((*row.water.shape, 3))
-    image[label_water & row.water] = to_rgb(ERROR_COLOURS["hit"])
-    image[label_water & ~row.water] = to_rgb(ERROR_COLOURS["missed water"])
-    image[~label_water & row.water] = to_rgb(ERROR_COLOURS["false water"])
-    image[~label_water & ~row.water] = to_rgb(ERROR_COLOURS["correct land"])
-    image[(row.chip.label == IGNORE) | ~row.predicted] = to_rgb(ERROR_COLOURS["not counted"])
-    return image
-
 
 Painter = Callable[[PictureRow], Pixels]
 
@@ -222,7 +122,7 @@ def _foot(sheet: _Sheet, paint: Painter, left: float, top: float) -> None:
     """Put the key of a column below it: colour bar, or a patch for each class."""
     if paint is probability_image:
         bar = sheet.axes(left + 0.1, top + 0.1, _PANEL - 0.2, 0.12)
-        scale = ScalarMappable(Normalize(0, 1), _PROBABILITY_COLOURS)
+        scale = ScalarMappable(Normalize(0, 1), PROBABILITY_COLOURS)
         sheet.figure.colorbar(scale, cax=bar, orientation="horizontal", ticks=[0, 0.25, 0.5, 0.75, 1], format="%g")
         bar.tick_params(labelsize=8, length=2, pad=2)
         return
@@ -260,7 +160,7 @@ def _save_few_colours(figure: Figure, path: Path) -> None:
 
     White, greys, class colours and the probability scale are kept, the other colours are chosen for the imagery.
     """
-    scale = colormaps[_PROBABILITY_COLOURS](np.linspace(0, 1, 64))[:, :3]
+    scale = colormaps[PROBABILITY_COLOURS](np.linspace(0, 1, 64))[:, :3]
     classes = [to_rgb(colour) for colour in {*LABEL_COLOURS.values(), *ERROR_COLOURS.values()}]
     greys = np.linspace(0, 1, 24)[:, None].repeat(3, axis=1)
     kept = np.round(np.concatenate((scale, np.array(classes), greys)) * 255).astype(int)

@@ -1,12 +1,10 @@
 """What a run writes down: state to resume from, metrics of every epoch, pictures, and the summary at the end."""
 
 import contextlib
-import platform
-import resource
 import statistics
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,10 @@ from floodseg.bands import IGNORE, WATER
 from floodseg.config import TrainConfig
 from floodseg.data.chip import ChipSet
 from floodseg.learning.apply import apply_model
-from floodseg.learning.pictures import PictureRow, curves_picture, rows_picture
+from floodseg.learning.chip_images import PictureRow
+from floodseg.learning.environment import hardware, peak_memory_mb, versions
+from floodseg.learning.metrics import Counts
+from floodseg.learning.pictures import curves_picture, rows_picture
 from floodseg.learning.precision import Mixed
 from floodseg.learning.progress import TrainingProgress
 from floodseg.learning.run_folder import RunFolder
@@ -39,6 +40,18 @@ class RunState:
         self.best_water_iou = -1.0
         self.rows: list[dict[str, Any]] = []
         """One row of metrics for each complete epoch."""
+        self.pretrained = "none"
+        """Where the encoder's first weights came from."""
+        self.warnings: list[str] = []
+        """What the user should know of the run; a resumed run still says it."""
+
+    def note_encoder(self, model: FloodModel) -> None:
+        """Take in where the weights of a new model's encoder came from."""
+        record = getattr(model.network, "pretrained_record", None)
+        if record is not None and record.loaded:
+            self.pretrained = record.source
+        if record is not None and record.warning:
+            self.warnings.append(record.warning)
 
     def note(self, water_iou: float) -> bool:
         """Take in the score of the epoch just completed; return True where it is the best so far."""
@@ -62,23 +75,20 @@ class RunRecords:
     def __init__(
         self, folder: RunFolder, config: TrainConfig, model: FloodModel, state: RunState, precision: Mixed
     ) -> None:
-        self.folder, self.config, self.state, self.precision = folder, config, state, precision
+        self.folder, self.config, self.state = folder, config, state
+        self.precision = "fp32" if precision == "no" else precision
         self.parameters = sum(p.numel() for p in model.parameters())
         self.spec = model.spec
-        record = getattr(model.network, "pretrained_record", None)
-        self.warnings = [record.warning] if record is not None and record.warning else []
-        self.pretrained = record.source if record is not None and record.loaded else "none"
 
     @contextlib.contextmanager
     def open(self, progress: TrainingProgress) -> Iterator[None]:
         """Write the configuration, then keep the TensorBoard file and the progress display at hand."""
         self.progress = progress
-        self.folder.write_config(self.config, self.warnings)
+        self.folder.write_config(self.config, self.state.warnings)
         encoder = f" with {self.spec.encoder}" if self.spec.encoder else ""
         bands = f"{len(self.spec.bands.sar)} radar and {len(self.spec.bands.optical)} optical bands"
-        precision = "fp32" if self.precision == "no" else self.precision
-        progress.line(f"{self.spec.architecture}{encoder}: {self.parameters:,} parameters, {bands}, {precision}")
-        for warning in self.warnings:
+        progress.line(f"{self.spec.architecture}{encoder}: {self.parameters:,} parameters, {bands}, {self.precision}")
+        for warning in self.state.warnings:
             progress.line(f"warning: {warning}")
         self.board = SummaryWriter(str(self.folder.tensorboard), purge_step=self.state.epoch + 1)
         with contextlib.closing(self.board):
@@ -141,22 +151,20 @@ class RunRecords:
             "crop_size": self.config.augment.crop_size,
             "seed": optim.seed,
             "precision": self.precision,
-            "encoder_weights": self.pretrained,
-            "warnings": list(self.warnings),
+            "encoder_weights": self.state.pretrained,
+            "warnings": list(self.state.warnings),
             "versions": versions(),
         }
 
-    def scores(self, validation: Validation) -> dict[str, Any]:
-        """Return the validation scores that the checkpoint carries."""
-        counts = validation.counts
+    def scores(self, counts: Counts) -> dict[str, Any]:
+        """Return the validation scores that the checkpoint carries, from the counts by its own thresholds."""
         return {
             "valid": {
-                "water_iou": validation.water_iou,
+                "water_iou": counts.water_iou or 0.0,
                 "miou": counts.miou,
                 "f1": counts.f1,
                 "precision": counts.precision,
                 "recall": counts.recall,
-                "threshold": validation.threshold,
             }
         }
 
@@ -167,24 +175,28 @@ class RunRecords:
             "model": self.spec.architecture,
             "encoder": self.spec.encoder,
             "parameters": self.parameters,
-            "pretrained": self.pretrained,
-            "warnings": self.warnings,
+            "pretrained": self.state.pretrained,
+            "warnings": self.state.warnings,
             "precision": self.precision,
             "epochs": self.state.epoch,
             "steps": self.state.steps,
             "stopped_early": self.state.epoch < self.config.optim.epochs,
             "best_epoch": self.state.best_epoch,
+            "best_water_iou": self.state.best_water_iou,
             "valid": best.provenance.scores["valid"],
             "decisions": best.decisions.to_json(),
             "seconds": sum(seconds),
             "seconds_per_epoch_median": statistics.median(seconds),
             "peak_memory_mb": peak_memory_mb(),
+            "hardware": hardware(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
         }
         self.folder.write_summary(document)
         early = f", stopped early after epoch {self.state.epoch}" if document["stopped_early"] else ""
         self.progress.line(
             f"best validation water IoU {self.state.best_water_iou:.4f} in epoch {self.state.best_epoch}{early}; "
+            f"{document['valid']['water_iou']:.4f} by the thresholds stored for each sensor set; "
             f"checkpoint {self.folder.best}"
         )
 
@@ -206,15 +218,3 @@ def _telling_chips(chips: ChipSet) -> list[int]:
 
 def _percent(ratio: float | None) -> str:
     return "undefined (no water)" if ratio is None else f"{100 * ratio:.0f} %"
-
-
-def peak_memory_mb() -> float:
-    """Return the largest resident set of this process or of one of its loader processes so far, in MB."""
-    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return max(own, children) / 1024
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a reader needs to get the same numbers."""
-    names = ("floodseg", "torch", "timm", "accelerate", "numpy", "rasterio")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}

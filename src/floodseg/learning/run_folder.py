@@ -62,7 +62,11 @@ class RunFolder:
                 f"{self.path}: another run is training in this folder; wait for it or give another --out-dir"
             ) from error
         with handle:
-            yield
+            try:
+                yield
+            finally:
+                # processes that load chips have inherited the handle; closing it here alone would leave it locked
+                fcntl.flock(handle, fcntl.LOCK_UN)
 
     def _open_lock(self) -> TextIO:
         try:
@@ -74,23 +78,23 @@ class RunFolder:
             ) from error
 
     def prepare(self, resume: bool, overwrite: bool) -> None:
-        """Refuse a folder that holds a run, clear it for ``overwrite``, or accept it for ``resume``.
+        """Refuse a folder that holds a run, unless it is to be overwritten or resumed.
 
         Raises:
             RunFolderError: the folder holds a run and neither is set, or there is nothing to resume.
         """
         if resume and overwrite:
             raise RunFolderError("--resume and --overwrite were both given: resume goes on, overwrite starts anew")
-        holds_run = self.config.exists() or self.summary.exists() or self.best.exists()
-        if resume and not holds_run:
-            raise RunFolderError(f"{self.path}: holds no run to resume; leave --resume out")
-        if holds_run and overwrite:
-            self._clear()
-        elif holds_run and not resume:
+        holds_run = any(path.exists() for path in (self.config, self.summary, self.best, self._states))
+        if resume and not self.config.exists():
+            raise RunFolderError(
+                f"{self.path}: holds no run to resume ({self.config.name} is missing); leave --resume out"
+            )
+        if holds_run and not resume and not overwrite:
             what = "a finished run" if self.summary.exists() else "an unfinished run"
             raise RunFolderError(f"{self.path}: holds {what}; add --resume or --overwrite, or give another --out-dir")
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         """Remove what a run writes, and nothing else."""
         for folder in (self.tensorboard, self._states):
             shutil.rmtree(folder, ignore_errors=True)

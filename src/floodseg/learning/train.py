@@ -29,7 +29,7 @@ from floodseg.learning.precision import resolve_precision
 from floodseg.learning.progress import TrainingProgress
 from floodseg.learning.records import RunRecords, RunState
 from floodseg.learning.run_folder import RunFolder
-from floodseg.learning.validation import Validation, calibrate, decide, validate
+from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
 from floodseg.models.checkpoint import load_checkpoint, save_checkpoint
 from floodseg.models.model import FloodModel, Provenance
 from floodseg.models.registry import ARCHITECTURES, build_model
@@ -43,12 +43,11 @@ SHOW_EVERY = 5
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to: its folder, best epoch (from 1), and the best validation water IoU."""
+    """What a run came to: its folder, best epoch (from 1), and the validation water IoU that made it the best."""
 
     out_dir: Path
     best_epoch: int
     water_iou: float
-    finished: bool
 
 
 def train(
@@ -76,7 +75,11 @@ def train(
         with warnings.catch_warnings():
             # Accelerate asks for TF32 by a call that newer PyTorch deprecates; nothing the user can do about it
             warnings.filterwarnings("ignore", message=".*TF32.*")
-            return _Session(config, folder, resume, show_progress).run()
+            session = _Session(config, folder, resume, show_progress)
+            if overwrite:
+                # only now: settings or data that are refused must not cost the old run
+                folder.clear()
+            return session.run()
 
 
 class _Session:
@@ -117,6 +120,7 @@ class _Session:
         self.scheduler = OneCycleLR(optimizer, max_lr=optim.lr, total_steps=optim.epochs * len(self.loader))
         self.loss = FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight)
         self.state = RunState()
+        self.state.note_encoder(model)
         self.accelerator.register_for_checkpointing(self.state, self.scheduler)
         if self.ema is not None:
             self.ema.to(self.accelerator.device)
@@ -144,7 +148,7 @@ class _Session:
                 with self.folder.new_state(state.epoch) as path:
                     self.accelerator.save_state(str(path))
             self._finish()
-        return TrainResult(self.folder.path, state.best_epoch, state.best_water_iou, finished=True)
+        return TrainResult(self.folder.path, state.best_epoch, state.best_water_iou)
 
     def _train_epoch(self, progress: TrainingProgress) -> tuple[float, float]:
         """Run one epoch; return the mean loss and the images per second."""
@@ -200,7 +204,8 @@ class _Session:
     def _save_best(self, validation: Validation) -> None:
         model = self._evaluated_model()
         model.decisions = decide(validation.histograms)
-        model.provenance = Provenance(self.records.training_facts(), self.records.scores(validation))
+        counts = decided_counts(validation.histograms, model.decisions)
+        model.provenance = Provenance(self.records.training_facts(), self.records.scores(counts))
         save_checkpoint(self.folder.best, model)
 
     def _out_of_patience(self) -> bool:
@@ -208,10 +213,13 @@ class _Session:
         return 0 < patience <= self.state.epoch - self.state.best_epoch
 
     def _finish(self) -> None:
-        """Calibrate the best checkpoint on the validation split, for each sensor set, and close the run."""
+        """Calibrate the best checkpoint on the validation split, for each sensor set, and close the run.
+
+        In full precision, as evaluation and prediction use it, so that they get the scores that are stored.
+        """
         best = load_checkpoint(self.folder.best).to(self.accelerator.device)
-        with self.accelerator.autocast():
-            best.decisions = calibrate(best, self.valid_loader, self.accelerator.device)
+        best.decisions, counts = calibrate(best, self.valid_loader, self.accelerator.device)
+        best.provenance.scores = self.records.scores(counts)
         save_checkpoint(self.folder.best, best)
         self.records.finish(best)
 

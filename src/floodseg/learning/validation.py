@@ -48,7 +48,7 @@ def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, devic
 
 
 def decide(histograms: SensorHistograms) -> Decisions:
-    """Choose temperature and threshold for each sensor set; one that the split does not show gets those of all pixels."""
+    """Choose temperature and threshold for each sensor set; one that the split does not show gets those of all."""
     overall = _decision(histograms.total())
     decisions = Decisions(sar=overall, optical=overall, both=overall)
     for sensors, histogram in histograms.by_sensors.items():
@@ -57,21 +57,29 @@ def decide(histograms: SensorHistograms) -> Decisions:
     return decisions
 
 
+def decided_counts(histograms: SensorHistograms, decisions: Decisions) -> Counts:
+    """Return the counts of a split when each pixel is decided by the numbers of the sensors that are valid there."""
+    chosen = ((histogram, decisions.of(sensors)) for sensors, histogram in histograms.by_sensors.items())
+    counts = (histogram.counts_at(decision.threshold, decision.temperature) for histogram, decision in chosen)
+    return sum(counts, start=Counts())
+
+
 @torch.no_grad()
-def calibrate(model: FloodModel, loader: "DataLoader[Any]", device: torch.device) -> Decisions:
-    """Choose temperature and threshold of a trained model on the validation split.
+def calibrate(model: FloodModel, loader: "DataLoader[Any]", device: torch.device) -> tuple[Decisions, Counts]:
+    """Choose temperature and threshold of a trained model on the validation split; return the counts they give there.
 
     A model of both sensors is run three times, as the split is and with each sensor withheld, so that the decisions
     for one sensor rest on every chip and not only on the pixels where the other happens to be missing.
     """
     model.eval()
-    decisions = decide(_histograms(model, loader, device, withheld=None))
+    as_it_is = _histograms(model, loader, device, withheld=None)
+    decisions = decide(as_it_is)
     if model.spec.bands.sar and model.spec.bands.optical:
         pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))
         for sensor, other in pairs:
             histograms = _histograms(model, loader, device, withheld=other)
             decisions = decisions.with_(sensor, decide(histograms).of(sensor))
-    return decisions
+    return decisions, decided_counts(as_it_is, decisions)
 
 
 def _histograms(

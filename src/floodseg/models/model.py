@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +16,6 @@ DEFAULT_STATISTICS: dict[Sensor, BandStatistics] = {
     "optical": BandStatistics(mean=0.15, std=0.15, low=-0.2, high=2.0),
 }
 """Until a training split has been seen: typical land scenes in dB and reflectance, clipped at what is physical."""
-
-
-class Network(Protocol):
-    """What an architecture provides; see :class:`FloodModel` for the inputs that it gets."""
-
-    def __call__(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return logits (N, 2, H, W) from standardised images, 0 where invalid, and float validity (N, 1, H, W)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -50,31 +42,33 @@ class InputNormaliser(nn.Module):
     with a floor) looks like the training set's.
     """
 
-    mean: Tensor
-    std: Tensor
-    low: Tensor
-    high: Tensor
+    table: Tensor
+    """(4, C): mean, std, low and high of each band."""
 
     def __init__(self, statistics: Sequence[BandStatistics]) -> None:
         super().__init__()
-        for name in ("mean", "std", "low", "high"):
-            values = torch.tensor([float(getattr(band, name)) for band in statistics], dtype=torch.float32)
-            self.register_buffer(name, values.view(1, -1, 1, 1))
+        columns = [(band.mean, band.std, band.low, band.high) for band in statistics]
+        # one buffer, not four: four empty ones (a sensor without bands) would share their storage, which safetensors
+        # refuses
+        self.register_buffer("table", torch.tensor(columns, dtype=torch.float32).view(-1, 4).T.contiguous())
 
     def forward(self, image: Tensor, valid: Tensor) -> Tensor:
         """Map (N, C, H, W) physical values and (N, 1, H, W) bool to standardised values, exactly 0 where invalid."""
         # torch.where selects before any arithmetic: NaN or garbage in an invalid pixel never enters a number
-        image = torch.where(valid, image, self.mean)
-        return (image.clamp(self.low, self.high) - self.mean) / self.std
+        mean, std, low, high = self.table[:, None, :, None, None].unbind()
+        image = torch.where(valid, image, mean)
+        return (image.clamp(low, high) - mean) / std
 
     def statistics(self) -> list[BandStatistics]:
         """Return the statistics of each band."""
-        columns = (getattr(self, name).flatten().tolist() for name in ("mean", "std", "low", "high"))
-        return [BandStatistics(*values) for values in zip(*columns, strict=True)]
+        return [BandStatistics(*band) for band in self.table.T.tolist()]
 
 
 class FloodModel(nn.Module):
     """A network with its normalisation, decision thresholds and provenance.
+
+    The network is called with standardised images (N, C, H, W), exactly 0 where invalid, and float validity
+    (N, 1, H, W), 0 or 1; a sensor that is not part of the model has 0 channels.
 
     Attributes:
         spec: architecture, encoder and bands.

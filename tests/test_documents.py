@@ -1,0 +1,47 @@
+"""The code in README and docs runs, and its commands are commands that exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import floodseg.app.cli as cli
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    return [
+        (f"{page.name}-{number}", text)
+        for page in PAGES
+        for number, (kind, text) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
+        if kind == language
+    ]
+
+
+@pytest.mark.parametrize(("name", "code"), [pytest.param(*block, id=block[0]) for block in blocks("python")])
+def test_python_blocks_run(name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, name, "exec"), {})
+
+
+def commands() -> list[str]:
+    lines = [line for _, text in blocks("") for line in text.splitlines()]
+    return sorted({line for line in lines if line.startswith("floodseg ")})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    arguments = cli._take_run_file(shlex.split(line)[1:])
+    command, _, _ = cli.app.parse_args(arguments, exit_on_error=False, print_error=False)
+    assert command.__name__ == arguments[0]
+
+
+def test_relative_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
