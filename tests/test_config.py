@@ -84,8 +84,10 @@ def _leaves() -> list[_Leaf]:
     """Every setting, and whether a string stands below its line."""
     found = []
     for node in ast.parse(inspect.getsource(config_module)).body:
-        group = getattr(config_module, getattr(node, "name", ""), None)
-        if not (isinstance(node, ast.ClassDef) and is_dataclass(group)):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        group: type = getattr(config_module, node.name)
+        if not is_dataclass(group):
             continue
         for line, below in zip(node.body, [*node.body[1:], None], strict=True):
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):

@@ -85,6 +85,7 @@ class DataConfig(_Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(0 < self.val_split < 1, "val-split", self.val_split, "above 0 and below 1")
+        _require(self.split_seed >= 0, "split-seed", self.split_seed, "0 or more")
         _require(self.synthetic_chips >= 2, "synthetic-chips", self.synthetic_chips, "at least 2")
         _require(self.synthetic_size >= 32, "synthetic-size", self.synthetic_size, "at least 32 pixels")
 
@@ -172,7 +173,7 @@ class OptimConfig(_Settings):
         for name in ("lr", "clip_norm"):
             value = getattr(self, name)
             _require(value > 0 and math.isfinite(value), name.replace("_", "-"), value, "above 0")
-        for name in ("weight_decay", "dice_weight", "focal_gamma", "patience", "workers"):
+        for name in ("weight_decay", "dice_weight", "focal_gamma", "patience", "seed", "workers"):
             _require(getattr(self, name) >= 0, name.replace("_", "-"), getattr(self, name), "0 or more")
         _require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
 

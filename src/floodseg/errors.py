@@ -6,8 +6,7 @@
     ├── ConfigError            a flag, key or argument that cannot be followed
     ├── DataError              a file, folder or value of the data that breaks a rule
     ├── CheckpointError        weights that cannot be loaded into the model asked for
-    ├── RunFolderError         a run folder that is finished, busy or cannot be written
-    └── MissingExtraError      an optional dependency that is not installed
+    └── RunFolderError         a run folder that is finished, busy or cannot be written
 
 Every message says what was given, the rule, and the fix, in one sentence that names the file or flag.
 """
@@ -33,12 +32,3 @@ class CheckpointError(FloodsegError):
 
 class RunFolderError(FloodsegError):
     """A run folder that is finished already, in use, or cannot be written."""
-
-
-class MissingExtraError(FloodsegError):
-    """An optional dependency that is not installed; the message holds the pip line."""
-
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed: run pip install 'floodseg[{extra}]'"
-        )

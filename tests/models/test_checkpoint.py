@@ -13,7 +13,6 @@ from torch import Tensor
 
 from floodseg.bands import Bands, BandStatistics
 from floodseg.errors import CheckpointError
-from floodseg.models import checkpoint
 from floodseg.models.checkpoint import (
     describe,
     fill_state,
@@ -252,7 +251,7 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(
         path.write_bytes(before[:1000])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint.torch, "save", half)
+    monkeypatch.setattr(torch, "save", half)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(file, build_model("lite"))
     assert list(tmp_path.iterdir()) == [file]

@@ -150,7 +150,8 @@ def test_every_parameter_gets_a_gradient(architecture: str) -> None:
     torch.manual_seed(0)
     built = BUILDERS[architecture]()
     label = torch.randint(0, 2, (2, 64, 64), generator=torch.Generator().manual_seed(1))
-    torch.nn.functional.cross_entropy(built(**scene(64, 64, batch=2)), label).backward()
+    loss = torch.nn.functional.cross_entropy(built(**scene(64, 64, batch=2)), label)
+    torch.autograd.backward(loss)
     for name, parameter in built.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

@@ -74,9 +74,3 @@ def smooth(field: Field, weight: float) -> Field:
         blurred = (1 - 2 * weight) * padded[1:-1] + weight * (padded[:-2] + padded[2:])
         field = np.moveaxis(blurred, 0, axis)
     return np.asarray(field, dtype=np.float32)
-
-
-def smoothstep(field: Field, low: float, high: float) -> Field:
-    """Return a ramp from 0 at ``low`` to 1 at ``high`` without corners, elementwise."""
-    ramp = np.clip((field - low) / (high - low), 0, 1)
-    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)

@@ -152,7 +152,7 @@ def _document(method: Method, split: str, bands: Bands, scores: Sequence[ChipSco
 def _draw(method: Method, evaluation: Evaluation, chips: ChipSet, out_dir: Path) -> None:
     """Write ``reliability.png`` (for methods with probabilities) and ``worst_chips.png``."""
     bins = [score.reliability for score in evaluation.chips if score.reliability is not None]
-    title = f"{method.name} on {evaluation.document['split']}"
+    title = f"{Path(method.name).name} on {evaluation.document['split']}"
     if bins:
         reliability_picture(out_dir / "reliability.png", reduce(add, bins, ReliabilityBins()), title)
     wrong = {score.name: score.counts.fp + score.counts.fn for score in evaluation.chips}

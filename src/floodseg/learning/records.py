@@ -212,6 +212,7 @@ def _telling_chips(chips: ChipSet) -> list[int]:
     ranked = sorted(range(len(balance)), key=lambda index: -balance[index])
     first_of_event = list({chips.events[index]: index for index in reversed(ranked)}.values())
     first_of_event.sort(key=lambda index: -balance[index])
+    first_of_event = [index for index in first_of_event if balance[index] > 0]
     rest = [index for index in ranked if index not in first_of_event]
     return (first_of_event + rest)[:PICTURE_CHIPS]
 

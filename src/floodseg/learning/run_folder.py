@@ -65,8 +65,16 @@ class RunFolder:
             try:
                 yield
             finally:
+                self._leave_no_empty_folder()
                 # processes that load chips have inherited the handle; closing it here alone would leave it locked
                 fcntl.flock(handle, fcntl.LOCK_UN)
+
+    def _leave_no_empty_folder(self) -> None:
+        """Remove the folder again where a run was refused before it wrote anything."""
+        lock = self.path / ".lock"
+        if self.path.is_dir() and [*self.path.iterdir()] == [lock]:
+            lock.unlink()
+            self.path.rmdir()
 
     def _open_lock(self) -> TextIO:
         try:

@@ -1,0 +1,255 @@
+"""The command line: what it calls, what it prints, and its exit codes."""
+
+import errno
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from floodseg.app import cli
+from floodseg.config import DataConfig
+from floodseg.errors import DataError
+from floodseg.learning.evaluate import Evaluation
+from floodseg.models.checkpoint import save_folder
+from floodseg.models.registry import build_model
+from floodseg.release import shipped
+
+
+@pytest.fixture(autouse=True)
+def _logging_level() -> Iterator[None]:
+    logger = logging.getLogger("floodseg")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The calls that reach the training function."""
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "floodseg.learning.train.train", lambda config, **flags: calls.append({"config": config, **flags})
+    )
+    return calls
+
+
+def run(*arguments: str) -> Any:
+    """Run the command line and return its exit code."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(list(arguments))
+    return stop.value.code
+
+
+def raising(error: BaseException) -> Callable[..., NoReturn]:
+    def fail(*_: Any, **__: Any) -> NoReturn:
+        raise error
+
+    return fail
+
+
+def one_line(captured: str) -> str:
+    """Return the one line on stderr; a traceback or a picture of an error has more."""
+    assert captured.startswith("floodseg: error: ")
+    assert captured.count("\n") == 1
+    return captured.removeprefix("floodseg: error: ").rstrip()
+
+
+@pytest.mark.parametrize(
+    ("flags", "resume", "overwrite"), [([], False, False), (["--resume"], True, False), (["--overwrite"], False, True)]
+)
+def test_train_calls_the_function_once(
+    trained: list[dict[str, Any]], flags: list[str], resume: bool, overwrite: bool
+) -> None:
+    assert run("train", "--layout", "synthetic", "--lr", "1e-3", *flags) == 0
+    (call,) = trained
+    assert call["config"].data.layout == "synthetic"
+    assert call["config"].optim.lr == 1e-3
+    assert (call["resume"], call["overwrite"]) == (resume, overwrite)
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--epohcs", "3"], "Unknown option: --epohcs. Did you mean --epochs?"),
+        (["train", "--batch_sise", "3"], "Did you mean --batch-size?"),
+        (["train", "--epochs", "many"], 'Invalid value for --epochs: unable to convert "many" into int'),
+        (["train", "--epochs", "2.5"], 'Invalid value for --epochs: unable to convert "2.5" into int'),
+        (["train", "--lr", "fast"], "--lr"),
+        (["train", "--epochs"], "--epochs"),
+        (["train", "--model", "efficiant"], 'Did you mean "efficient"?'),
+        (["train", "--layout", "zip"], 'Choose from: "sen1floods11", "folders", "synthetic"'),
+        (["train", "--epochs", "0"], "--epochs 0: must be at least 1"),
+        (["train", "--cloud", "2"], "--cloud 2.0: must be from 0 to 1"),
+        (["train", "--epochs", "2", "run.toml"], "run.toml"),
+        (["train", "nosuch.toml"], "nosuch.toml: no such run file; give a TOML file with the names of the flags"),
+        (["evaluate"], "model"),
+        (["evaluate", "nosuch"], "model 'nosuch': is neither a shipped model"),
+        (["evaluate", "otsu", "--epochs", "2"], "--epochs"),
+        (["evaluat", "otsu"], 'Did you mean "evaluate"?'),
+        (["models", "lite"], "lite"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_sentence_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run(*arguments) == 2
+    assert message in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("batchsize = 4", 'Unknown option: "[batchsize]" from {file}. Did you mean --batch-size?'),
+        ("[optim]\nepochs = 3", '"[optim][epochs]" from {file}'),
+        ("[data]\nlayout = 'synthetic'", '"[data][layout]" from {file}'),
+        ("models = 'lite'", "{file}: unknown key 'models'"),
+        ("train = true", "{file}: unknown key 'train'"),
+        ("epochs = 'many'", 'Invalid value for [epochs] from {file}: unable to convert "many" into int'),
+        ("epochs = 3.5", 'Invalid value for [epochs] from {file}: unable to convert "3.5" into int'),
+        ("epochs = [3, 4]", "epochs"),
+        ("flips = 'perhaps'", 'from {file}: unable to convert "perhaps" into bool'),
+        ("model = 'efficiant'", 'for [model] from {file}. Choose from: "efficient", "baseline", "lite".'),
+        ("epochs = 0", "--epochs 0: must be at least 1"),
+        ("epochs = [1", "{file}: is not a TOML file (Unclosed array"),
+        ("epochs = 1\nepochs = 2", "{file}: is not a TOML file"),
+        (b"\xff\xfe", "{file}: is not a TOML file"),
+    ],
+)
+def test_a_wrong_run_file_is_named_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert run("train", str(file)) == 2
+    assert message.format(file=file) in one_line(capsys.readouterr().err)
+
+
+def test_an_error_of_the_user_shows_its_sentence_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = DataError("chips/a.tif: has no band names; name them")
+    monkeypatch.setattr("floodseg.learning.train.train", raising(error))
+    assert run("train") == 2
+    assert one_line(capsys.readouterr().err) == str(error)
+
+
+def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("floodseg.learning.train.train", raising(KeyboardInterrupt()))
+    assert run("train") == 130
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS])
+def test_a_disk_that_cannot_be_written_is_the_users_to_mend(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    monkeypatch.setattr("floodseg.learning.train.train", raising(OSError(code, "cannot write", "runs/x/best.pth")))
+    assert run("train") == 2
+    assert one_line(capsys.readouterr().err).startswith("runs/x/best.pth: cannot write; free space")
+
+
+@pytest.mark.parametrize("defect", [ZeroDivisionError(), OSError(errno.EBADF, "bad"), RuntimeError("shape")])
+def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, defect: Exception) -> None:
+    # an exception that leaves main makes the interpreter print it and exit with 1
+    monkeypatch.setattr("floodseg.learning.train.train", raising(defect))
+    with pytest.raises(type(defect)) as caught:
+        cli.main(["train"])
+    assert caught.value is defect
+
+
+def test_arguments_come_from_the_shell_by_default(
+    monkeypatch: pytest.MonkeyPatch, trained: list[dict[str, Any]]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["floodseg", "train", "--seed", "5"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert trained[0]["config"].optim.seed == 5
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["models"]])
+def test_help_is_printed(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    assert run(*command, "--help") == 0
+    shown = capsys.readouterr().out
+    assert "Usage: floodseg" in shown
+    if command == ["train"]:
+        assert all(flag in shown for flag in ("--batch-size", "--optical-bands", "--out-dir", "--resume", "[RUN.toml]"))
+
+
+def _scores(water_iou: float | None) -> dict[str, Any]:
+    ratios = dict.fromkeys(("water_iou_per_chip_mean", "miou", "f1", "precision", "recall", "ece"), water_iou)
+    return {"water_iou": water_iou, **ratios, "water_iou_ci95": None, "n_chips_counted": 2}
+
+
+def _evaluation(name: str) -> Evaluation:
+    head = {"split": "test", "sensors": "sar", "n_chips": 3, "n_pixels": 12345, "threshold": None}
+    document = {"model": name, **head, **_scores(0.625), "events": {"Ghana": _scores(None)}}
+    floor = {"model": "otsu", **head, **_scores(0.25), "events": {"Ghana": _scores(0.125)}}
+    return Evaluation(document, {"otsu": floor}, [])
+
+
+def test_evaluate_prints_and_writes_the_scores(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    calls: list[tuple[Any, dict[str, Any]]] = []
+
+    def evaluate(method: Any, **arguments: Any) -> Evaluation:
+        calls.append((method, arguments))
+        return _evaluation("otsu")
+
+    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", evaluate)
+    monkeypatch.setenv("COLUMNS", "160")
+    file = tmp_path / "new" / "scores.json"
+    flags = ["--data", "chips", "--layout", "folders", "--split", "test", "--json", str(file), "--out-dir", "out"]
+    assert run("evaluate", "otsu", *flags) == 0
+    ((method, arguments),) = calls
+    assert method == "otsu"
+    assert arguments["config"] == DataConfig(data=Path("chips"), layout="folders")
+    assert (arguments["split"], arguments["out_dir"], arguments["name"]) == ("test", Path("out"), "otsu")
+    written = json.loads(file.read_text())
+    assert written.pop("references") == _evaluation("otsu").references
+    assert written == _evaluation("otsu").document
+    shown = capsys.readouterr().out
+    assert "otsu on split test, sensors sar: 2 of 3 chips counted, 12,345 pixels, threshold -" in shown
+    assert "0.625" in shown
+    (row,) = [line for line in shown.splitlines() if "Ghana" in line]
+    assert row.replace("│", " ").split() == ["Ghana", "2", "-", "-", "-", "0.125"]
+
+
+def test_evaluate_loads_what_is_no_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    save_folder(tmp_path / "weights", build_model("lite", sar_channels=1, optical_channels=0))
+    methods: list[Any] = []
+
+    def evaluate(method: Any, **_: Any) -> Evaluation:
+        methods.append(method)
+        return _evaluation("x")
+
+    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", evaluate)
+    assert run("evaluate", str(tmp_path / "weights")) == 0
+    assert methods[0].spec.bands.sar == ("sar_1",)
+
+
+def test_models_lists_architectures_and_weights(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = build_model("lite", sar_channels=2, optical_channels=0)
+    model.provenance.training = {"licence": "CC-BY-4.0", "data": "simulated chips"}
+    model.provenance.scores = {"valid": {"water_iou": 0.6251}}
+    save_folder(tmp_path / "s9-lite", model)
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run("models") == 0
+    shown = capsys.readouterr().out
+    rows = {name: next(line for line in shown.splitlines() if name in line) for name in ("efficient", "baseline")}
+    assert "resnet34" in rows["efficient"]
+    assert "resnet50" in rows["baseline"]
+    parameters = float(rows["baseline"].split(" M ")[0].split()[-1])
+    assert 41 <= parameters <= 47
+    weights = shown[shown.index("s9-lite") :]
+    size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    for fact in ("lite", f"{size:.2f} M", "VV VH", "0.625", "CC-BY-4.0", "simulated chips"):
+        assert fact in weights
