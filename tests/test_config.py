@@ -40,8 +40,6 @@ UNLIKE_DEFAULTS = TrainConfig(
         sar_units="linear",
         optical_bands=("B03", "B8A", "B11"),
         optical_offset=-1000.0,
-        synthetic_chips=6,
-        synthetic_size=96,
     ),
     model=ModelConfig(model="lite", encoder="resnet18", pretrained="none"),
     augment=AugmentConfig(
@@ -70,7 +68,10 @@ UNLIKE_DEFAULTS = TrainConfig(
         workers=0,
     ),
 )
-"""Every setting has another value than by default."""
+"""Every setting has another value than by default, but those of simulated chips."""
+
+SIMULATED = TrainConfig(data=DataConfig(layout="synthetic", split_seed=7, synthetic_chips=6, synthetic_size=96))
+"""Settings that have no effect on chips in files."""
 
 
 @dataclass(frozen=True)
@@ -127,16 +128,16 @@ def _parse(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> TrainConfig
     return seen[0]
 
 
-def test_the_example_has_no_default_left() -> None:
-    for group in ("data", "model", "augment", "optim"):
-        given = getattr(UNLIKE_DEFAULTS, group)
-        same = [
-            field.name for field in fields(given) if getattr(given, field.name) == getattr(type(given)(), field.name)
-        ]
-        assert same == []
+def test_the_examples_have_no_default_left() -> None:
+    default = flatten(TrainConfig())
+    same = [{key for key, value in flatten(each).items() if value == default.get(key)} for each in EXAMPLES]
+    assert set.intersection(*same) == set()
 
 
-@pytest.mark.parametrize("config", [UNLIKE_DEFAULTS, TrainConfig()], ids=["unlike defaults", "defaults"])
+EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED)
+
+
+@pytest.mark.parametrize("config", [*EXAMPLES, TrainConfig()], ids=["unlike defaults", "simulated", "defaults"])
 def test_a_run_file_gives_back_the_configuration(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,10 +176,11 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
         (DataConfig, {"layout": None}, "--layout None: must be one of"),
         (DataConfig, {"sensors": "radar"}, "--sensors radar: must be one of both, sar, optical"),
         (DataConfig, {"sar_units": "dn"}, "--sar-units dn: must be one of db, linear"),
-        (DataConfig, {"val_split": 0.0}, "--val-split 0.0: must be above 0 and below 1"),
-        (DataConfig, {"val_split": 1.0}, "--val-split 1.0: must be above 0 and below 1"),
-        (DataConfig, {"synthetic_chips": 1}, "--synthetic-chips 1: must be at least 2"),
-        (DataConfig, {"synthetic_size": 31}, "--synthetic-size 31: must be at least 32 pixels"),
+        (DataConfig, {"layout": "folders", "val_split": 0.0}, "--val-split 0.0: must be above 0 and below 1"),
+        (DataConfig, {"layout": "folders", "val_split": 1.0}, "--val-split 1.0: must be above 0 and below 1"),
+        (DataConfig, {"optical_offset": math.nan}, "--optical-offset nan: must be a number"),
+        (DataConfig, {"layout": "synthetic", "synthetic_chips": 1}, "--synthetic-chips 1: must be at least 2"),
+        (DataConfig, {"layout": "synthetic", "synthetic_size": 31}, "--synthetic-size 31: must be at least 32 pixels"),
         (ModelConfig, {"model": "unet"}, "--model unet: must be one of efficient, baseline, lite"),
         (AugmentConfig, {"crop_size": 31}, "--crop-size 31: must be at least 32 pixels"),
         (AugmentConfig, {"crops_per_chip": 0}, "--crops-per-chip 0: must be at least 1"),
@@ -195,8 +197,10 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
         (OptimConfig, {"clip_norm": 0.0}, "--clip-norm 0.0: must be above 0"),
         (OptimConfig, {"weight_decay": -0.1}, "--weight-decay -0.1: must be 0 or more"),
         (OptimConfig, {"weight_decay": math.nan}, "--weight-decay nan: must be 0 or more"),
+        (OptimConfig, {"weight_decay": math.inf}, "--weight-decay inf: must be 0 or more"),
+        (AugmentConfig, {"sar_jitter_db": math.inf}, "--sar-jitter-db inf: must be 0 or more"),
         (OptimConfig, {"dice_weight": -1.0}, "--dice-weight -1.0: must be 0 or more"),
-        (OptimConfig, {"focal_gamma": -1.0}, "--focal-gamma -1.0: must be 0 or more"),
+        (OptimConfig, {"loss": "focal", "focal_gamma": -1.0}, "--focal-gamma -1.0: must be 0 or more"),
         (OptimConfig, {"patience": -1}, "--patience -1: must be 0 or more"),
         (OptimConfig, {"workers": -1}, "--workers -1: must be 0 or more"),
         (OptimConfig, {"ema": 1.0}, "--ema 1.0: must be from 0 to below 1"),
@@ -209,8 +213,42 @@ def test_values_out_of_range_are_refused(group: type, values: dict[str, Any], me
         group(**values)
 
 
+@pytest.mark.parametrize(
+    ("layout", "values", "others"),
+    [
+        ("synthetic", {"data": Path("chips")}, "sen1floods11 and folders"),
+        ("synthetic", {"sar_units": "linear"}, "sen1floods11 and folders"),
+        ("synthetic", {"optical_offset": -1000.0}, "sen1floods11 and folders"),
+        *(("sen1floods11", {name: Path("x")}, "folders") for name in ("sar_dir", "opt_dir", "mask_dir")),
+        ("sen1floods11", {"val_split": 0.3}, "folders"),
+        ("synthetic", {"val_split": 0.3}, "folders"),
+        ("sen1floods11", {"split_seed": 1}, "folders and synthetic"),
+        ("sen1floods11", {"synthetic_chips": 8}, "synthetic"),
+        ("folders", {"synthetic_size": 64}, "synthetic"),
+    ],
+)
+def test_a_setting_that_the_layout_does_not_follow_is_refused(layout: Any, values: dict[str, Any], others: str) -> None:
+    ((name, value),) = values.items()
+    flag = f"--{name.replace('_', '-')} {value}"
+    with pytest.raises(ConfigError, match=f"^{flag}: has no effect with layout {layout}, only with {others}; leave"):
+        DataConfig(layout=layout, **values)
+
+
+def test_the_focusing_parameter_belongs_to_the_focal_loss() -> None:
+    assert OptimConfig(loss="focal", focal_gamma=1.0).focal_gamma == 1.0
+    with pytest.raises(ConfigError, match=r"^--focal-gamma 1.0: has no effect with --loss ce; add --loss focal$"):
+        OptimConfig(focal_gamma=1.0)
+
+
+def test_paths_may_be_given_as_strings() -> None:
+    given = TrainConfig(out_dir="runs/x", data=DataConfig(data="chips", layout="folders", sar_dir="radar"))  # type: ignore[arg-type]  # as from an untyped script
+    assert given == TrainConfig(
+        out_dir=Path("runs/x"), data=DataConfig(data=Path("chips"), layout="folders", sar_dir=Path("radar"))
+    )
+
+
 def test_values_at_the_ends_of_their_ranges_are_taken() -> None:
-    assert DataConfig(sensors=None, synthetic_chips=2, synthetic_size=32).sensors is None
+    assert DataConfig(layout="synthetic", sensors=None, synthetic_chips=2, synthetic_size=32).sensors is None
     assert AugmentConfig(crop_size=32, sar_jitter_db=0.0, optical_jitter=0.0, drop_sensor=1.0).drop_sensor == 1.0
     assert OptimConfig(epochs=1, batch_size=1, weight_decay=0.0, dice_weight=0.0, patience=0, workers=0).patience == 0
 

@@ -5,6 +5,7 @@ takes the same names as flags. The dataclasses are nested for readers; names are
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -38,17 +39,35 @@ def _require(holds: bool, flag: str, given: object, rule: str) -> None:
 
 
 class _Settings:
-    """Base of the groups: refuses a value outside its Literal, also where it was given from Python."""
+    """Base of the groups: refuses a value outside its Literal, and takes a path as a string, also from Python."""
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
             value, alternatives = getattr(self, name), get_args(kind)
             if value is None and NoneType in alternatives:
                 continue
+            if isinstance(value, str) and Path in (kind, *alternatives):
+                object.__setattr__(self, name, Path(value))
             for choice in (kind, *alternatives):
                 if get_origin(choice) is Literal:
                     allowed = get_args(choice)
                     _require(value in allowed, name.replace("_", "-"), value, f"one of {', '.join(allowed)}")
+
+
+_FILES: tuple[Layout, ...] = ("sen1floods11", "folders")
+_LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
+    "data": _FILES,
+    "sar_dir": ("folders",),
+    "opt_dir": ("folders",),
+    "mask_dir": ("folders",),
+    "val_split": ("folders",),
+    "split_seed": ("folders", "synthetic"),
+    "sar_units": _FILES,
+    "optical_offset": _FILES,
+    "synthetic_chips": ("synthetic",),
+    "synthetic_size": ("synthetic",),
+}
+"""The layouts that follow a setting; elsewhere it would do nothing, so it is refused there."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +103,18 @@ class DataConfig(_Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        defaults = {entry.name: entry.default for entry in fields(self)}
+        for name, layouts in _LAYOUTS_OF.items():
+            value = getattr(self, name)
+            if value != defaults[name] and self.layout not in layouts:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {value}: has no effect with layout {self.layout}, only with "
+                    f"{' and '.join(layouts)}; leave it out"
+                )
         _require(0 < self.val_split < 1, "val-split", self.val_split, "above 0 and below 1")
         _require(self.split_seed >= 0, "split-seed", self.split_seed, "0 or more")
+        offset = self.optical_offset
+        _require(offset is None or math.isfinite(offset), "optical-offset", offset, "a number")
         _require(self.synthetic_chips >= 2, "synthetic-chips", self.synthetic_chips, "at least 2")
         _require(self.synthetic_size >= 32, "synthetic-size", self.synthetic_size, "at least 32 pixels")
 
@@ -115,8 +144,9 @@ class AugmentConfig(_Settings):
     """Positions drawn for a crop; the first with at least half of its pixels labelled is taken, else the best."""
     flips: bool = True
     """Draw one of the eight flips and rotations."""
-    sar_jitter_db: float = 1.0
-    """Standard deviation in dB of an offset common to both polarisations; each alone gets another of half of it."""
+    sar_jitter_db: float = 0.3
+    """Standard deviation in dB of an offset common to both polarisations; each alone gets another of half of it. The
+    default is about the radiometric accuracy of Sentinel-1."""
     optical_jitter: float = 0.1
     """Standard deviation of a relative illumination factor common to all optical bands."""
     drop_sensor: float = 0.0
@@ -129,7 +159,7 @@ class AugmentConfig(_Settings):
         _require(self.crop_size >= 32, "crop-size", self.crop_size, "at least 32 pixels")
         _require(self.crops_per_chip >= 1, "crops-per-chip", self.crops_per_chip, "at least 1")
         _require(self.crop_tries >= 1, "crop-tries", self.crop_tries, "at least 1")
-        _require(self.sar_jitter_db >= 0, "sar-jitter-db", self.sar_jitter_db, "0 or more")
+        _require(0 <= self.sar_jitter_db < math.inf, "sar-jitter-db", self.sar_jitter_db, "0 or more")
         _require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
         _require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
         _require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
@@ -163,18 +193,20 @@ class OptimConfig(_Settings):
     """Mixed precision: auto takes bf16 where the hardware has it, fp16 with loss scaling on older GPUs, else fp32."""
     seed: WholeNumber = 0
     """Seed of initial weights, sample order and augmentation."""
-    workers: WholeNumber = 2
+    workers: WholeNumber = field(default_factory=lambda: min(2, len(os.sched_getaffinity(0))))
     """Processes that load chips; batches do not depend on their number."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.loss == "ce" and self.focal_gamma != OptimConfig.focal_gamma:
+            raise ConfigError(f"--focal-gamma {self.focal_gamma}: has no effect with --loss ce; add --loss focal")
         for name in ("epochs", "batch_size"):
             _require(getattr(self, name) >= 1, name.replace("_", "-"), getattr(self, name), "at least 1")
         for name in ("lr", "clip_norm"):
             value = getattr(self, name)
             _require(value > 0 and math.isfinite(value), name.replace("_", "-"), value, "above 0")
         for name in ("weight_decay", "dice_weight", "focal_gamma", "patience", "seed", "workers"):
-            _require(getattr(self, name) >= 0, name.replace("_", "-"), getattr(self, name), "0 or more")
+            _require(0 <= getattr(self, name) < math.inf, name.replace("_", "-"), getattr(self, name), "0 or more")
         _require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
 
 
@@ -183,7 +215,7 @@ _FLAT = Parameter(name="*")
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(_Settings):
     """One training run."""
 
     out_dir: Path = Path("runs/floodseg")

@@ -2,9 +2,8 @@
 
 import errno
 import json
-import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,14 +16,6 @@ from floodseg.learning.evaluate import Evaluation
 from floodseg.models.checkpoint import save_folder
 from floodseg.models.registry import build_model
 from floodseg.release import shipped
-
-
-@pytest.fixture(autouse=True)
-def _logging_level() -> Iterator[None]:
-    logger = logging.getLogger("floodseg")
-    level = logger.level
-    yield
-    logger.setLevel(level)
 
 
 @pytest.fixture
@@ -110,6 +101,10 @@ def test_what_the_user_can_mend_is_one_sentence_and_exit_code_2(
         ("[data]\nlayout = 'synthetic'", '"[data][layout]" from {file}'),
         ("models = 'lite'", "{file}: unknown key 'models'"),
         ("train = true", "{file}: unknown key 'train'"),
+        ("resume = true", "{file}: key 'resume' says how a run is started, not what it is; give it as --resume"),
+        ("overwrite = false", "{file}: key 'overwrite' says how a run is started, not what it is; give it as --over"),
+        ("no-flips = true", "{file}: unknown key 'no-flips'"),
+        ("no_resume = true", "{file}: unknown key 'no_resume'"),
         ("epochs = 'many'", 'Invalid value for [epochs] from {file}: unable to convert "many" into int'),
         ("epochs = 3.5", 'Invalid value for [epochs] from {file}: unable to convert "3.5" into int'),
         ("epochs = [3, 4]", "epochs"),
@@ -144,13 +139,23 @@ def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None
     assert run("train") == 130
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR])
 def test_a_disk_that_cannot_be_written_is_the_users_to_mend(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
 ) -> None:
     monkeypatch.setattr("floodseg.learning.train.train", raising(OSError(code, "cannot write", "runs/x/best.pth")))
     assert run("train") == 2
     assert one_line(capsys.readouterr().err).startswith("runs/x/best.pth: cannot write; free space")
+
+
+def test_scores_cannot_take_the_place_of_a_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    document = {"water_iou": 0.5}
+    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", lambda *_, **__: Evaluation(document, {}, []))
+    monkeypatch.setattr("floodseg.app.tables.print_evaluation", lambda _: None)
+    assert run("evaluate", "otsu", "--json", str(tmp_path)) == 2
+    assert one_line(capsys.readouterr().err).startswith(f"{tmp_path}: Is a directory; ")
 
 
 @pytest.mark.parametrize("defect", [ZeroDivisionError(), OSError(errno.EBADF, "bad"), RuntimeError("shape")])

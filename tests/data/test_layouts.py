@@ -104,7 +104,7 @@ def test_chip_without_a_sensor_is_all_invalid_there_and_counted_in_a_warning(
 ) -> None:
     with caplog.at_level(logging.WARNING, "floodseg"):
         chip = open_layout(DataConfig(data=tree), "train").read(2)
-    assert "train: 1 of 3 chips have no optical image" in caplog.text
+    assert "1 of 3 chips of the split train have no optical image" in caplog.text
     assert chip.optical.shape == (13, 16, 20)
     assert not chip.optical.any()
     assert not chip.optical_valid.any()
@@ -316,6 +316,16 @@ def test_absent_or_empty_optical_folder_means_radar_alone_with_a_warning(
     assert caplog.text == ""
 
 
+def test_the_split_does_not_follow_the_sensors_in_use(folders: DataConfig) -> None:
+    for name in ("A_0", "A_1", "A_2", "B_0"):
+        (folder_of(folders) / f"S2Hand/{name}_S2Hand.tiff").unlink()
+    both = {split: open_layout(folders, split).names for split in ("train", "valid")}
+    optical = {split: open_layout(replace(folders, sensors="optical"), split) for split in both}
+    assert {split: chips.names for split, chips in optical.items()} == both
+    chips = next(chips for chips in optical.values() if "A_0" in chips.names)
+    assert not chips.read(chips.names.index("A_0")).optical_valid.any()
+
+
 def test_chips_without_label_or_image_are_left_out_in_one_warning(
     folders: DataConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -327,7 +337,8 @@ def test_chips_without_label_or_image_are_left_out_in_one_warning(
     assert set(FOLDER_NAMES) - set(chips.names) == {"A_0", "B_1"}
     assert not chips.read(chips.names.index("B_2")).sar_valid.any()
     (record,) = caplog.records
-    assert record.getMessage() == "2 chips are left out; without label: A_0; without image: B_1"
+    masks = folder_of(folders) / "LabelHand"
+    assert record.getMessage() == f"{masks}: 2 chips are left out; without label: A_0; without image: B_1"
 
 
 def test_folders_that_cannot_be_matched_are_refused(

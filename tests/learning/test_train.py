@@ -1,9 +1,11 @@
 import csv
 import json
+import shutil
 import tomllib
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -11,7 +13,8 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from floodseg.config import flatten
+from floodseg.config import DataConfig, ModelConfig, flatten
+from floodseg.data.synthetic import SyntheticChips
 from floodseg.errors import ConfigError, DataError, RunFolderError
 from floodseg.learning import train as train_module
 from floodseg.learning.evaluate import evaluate
@@ -291,10 +294,27 @@ def test_a_refused_attempt_leaves_no_run_and_costs_no_old_one(tmp_path, make_con
     assert not (tmp_path / "run" / "config.toml").exists()
     config, _, _ = both
     before = {path: path.read_bytes() for path in config.out_dir.iterdir() if path.is_file()}
-    lost = replace(config, data=replace(config.data, layout="folders", data=tmp_path / "lost"))
+    lost = replace(config, data=DataConfig(layout="folders", data=tmp_path / "lost"))
     with pytest.raises(DataError, match="lost is not a folder"):
         train(lost, overwrite=True, show_progress=False)
     assert {path: path.read_bytes() for path in config.out_dir.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"sensors": "sar", "drop_sensor": 0.5},
+            "--drop-sensor 0.5: the chips hold radar alone, and none can be spared",
+        ),
+        ({"sensors": "optical", "drop_sensor": 0.5}, "--drop-sensor 0.5: the chips hold optical images alone"),
+        ({"sensors": "sar", "cloud": 0.5}, "--cloud 0.5: the chips hold radar alone, which clouds do not hide"),
+    ],
+)
+def test_augmentation_without_its_sensor_is_refused(tmp_path, make_config, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        train(make_config(tmp_path / "run", **changes), show_progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_overwriting_starts_anew_and_leaves_foreign_files(tmp_path, make_config):
@@ -484,6 +504,15 @@ def test_resuming_refuses_what_is_not_the_same_run(tmp_path, make_config, uninte
         train(config, resume=True, overwrite=True, show_progress=False)
 
 
+@pytest.mark.parametrize("damage", ["config.toml", "state/epoch_{:04d}/optimizer.bin"])
+def test_a_damaged_run_is_named(tmp_path, make_config, uninterrupted, damage):
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    file = tmp_path / "run" / damage.format(read_summary(uninterrupted)["epochs"])
+    file.write_bytes(file.read_bytes()[:9])
+    with pytest.raises(RunFolderError, match=r"is damaged \(.*\); start anew with --overwrite"):
+        train(make_config(tmp_path / "run", **RESUMED), resume=True, show_progress=False)
+
+
 def test_resuming_a_finished_run_changes_nothing(make_config, uninterrupted):
     config = make_config(uninterrupted, **RESUMED)
     names = ("config.toml", "metrics.csv")
@@ -511,3 +540,19 @@ def test_a_folder_in_use_is_refused(monkeypatch, tmp_path, make_config):
     monkeypatch.setattr(RunRecords, "finish", lambda *_: None)
     train(config, show_progress=False)
     assert refused == [tmp_path]
+
+
+def test_a_split_without_water_is_refused(tmp_path, make_config, monkeypatch):
+    monkeypatch.setattr(SyntheticChips, "read_label", lambda self, index: np.zeros((64, 64), np.uint8))
+    with pytest.raises(DataError, match="split 'train': its 6 chips hold no pixel labelled water"):
+        train(make_config(tmp_path / "run"), show_progress=False)
+
+
+def test_what_follows_from_the_surroundings_is_written_down(tmp_path, make_config, monkeypatch):
+    (tmp_path / "sen1floods11").mkdir()
+    monkeypatch.setenv("FLOODSEG_DATA", str(tmp_path))
+    config = make_config(tmp_path / "run", precision="auto")
+    resolved = train_module._resolved(replace(config, data=DataConfig(), model=ModelConfig("efficient")))
+    assert resolved.data.data == tmp_path / "sen1floods11"
+    assert resolved.model.encoder == "resnet34"
+    assert resolved.optim.precision in ("fp32", "bf16", "fp16")

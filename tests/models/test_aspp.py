@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from floodseg.models.aspp import ASPP, ImagePooling, conv_bn_relu
+from floodseg.models.aspp import ASPP, ImagePooling
+from floodseg.models.layers import conv_bn_relu
 
 
 def _features(*shape: int, seed: int = 0) -> Tensor:

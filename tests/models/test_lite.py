@@ -27,7 +27,9 @@ def test_weight_of_a_stem_is_the_share_of_valid_pixels() -> None:
         stem.log_weight.fill_(torch.tensor(2.0).log())
         features, weight = stem(torch.zeros(1, 1, 3, 3), valid)
     assert features.shape == (1, 4, 2, 2)
-    torch.testing.assert_close(weight, torch.tensor([[[[1.5, 0.0], [2.0, 2.0]]]]))
+    # twice the valid pixels of each 3x3 window, over nine
+    torch.testing.assert_close(weight, torch.tensor([[[[6.0, 2.0], [6.0, 4.0]]]]) / 9)
+    assert stem(torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 3, 3))[1].eq(0).all()
 
 
 @pytest.mark.parametrize("missing", [0, 1])
@@ -79,3 +81,15 @@ def test_bf16_autocast_is_finite_and_close(network: LiteFloodNet) -> None:
     with torch.no_grad():
         whole = network(*images)
     assert (half - whole).abs().max() < 0.1 * whole.abs().max()
+
+
+def test_one_exported_graph_serves_every_size(network: LiteFloodNet) -> None:
+    height, width = torch.export.Dim("height", min=33, max=4096), torch.export.Dim("width", min=33, max=4096)
+    program = torch.export.export(
+        network, tuple(_inputs(48, 64)), dynamic_shapes=({2: height, 3: width},) * 4, strict=False
+    )
+    exported = program.module()
+    with torch.no_grad():
+        for size in [(48, 64), (33, 47), (601, 40)]:
+            images = _inputs(*size)
+            torch.testing.assert_close(exported(*images), network(*images), rtol=1e-4, atol=1e-4)

@@ -172,6 +172,20 @@ def test_wrong_images_are_refused() -> None:
         radar(images["sar"], images["optical"])
     with pytest.raises(ConfigError, match="sar image with 0 channels"):
         both(images["sar"][:, :0], images["optical"])
+    with pytest.raises(ConfigError, match=r"sar image of shape \(2, 32, 32\): must be \(N, C, H, W\)"):
+        both(images["sar"][0])
+
+
+@pytest.mark.parametrize("shape", [(1, 13, 32, 16), (1, 13, 16, 32), (2, 13, 32, 32)])
+def test_sensors_on_different_grids_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"optical image of shape .* beside one of shape \(1, 2, 32, 32\).*one grid"):
+        build_model("lite")(scene(32, 32)["sar"], torch.zeros(shape))
+
+
+@pytest.mark.parametrize("valid", [torch.ones(1, 32, 32, dtype=torch.bool), torch.ones(1, 1, 32, 32)])
+def test_validity_of_another_shape_or_type_is_refused(valid: torch.Tensor) -> None:
+    with pytest.raises(ConfigError, match=r"sar validity of shape .* must be bool \(N, 1, H, W\)"):
+        build_model("lite")(scene(32, 32)["sar"], sar_valid=valid)
 
 
 STATISTICS = [BandStatistics(-12.0, 3.0, -30.0, 2.0), BandStatistics(-19.0, 5.0, -40.0, -1.0)]

@@ -28,6 +28,11 @@ app = App(
     print_error=False,
 )
 _FLAT = Parameter(name="*")
+_MENDABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
+    errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG,
+)  # fmt: skip
+"""What the system says of an output path that the user chose badly: no room, no permission, no such kind of place."""
 
 
 @app.command
@@ -112,8 +117,11 @@ def _read_run_file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not a TOML file ({error}); write one setting a line: batch_size = 4") from error
     for key in document:
-        # cyclopts passes over keys that are the names of commands, and "models" is one letter from "model"
-        if key in app:
+        if key in ("resume", "overwrite"):
+            raise ConfigError(f"{path}: key '{key}' says how a run is started, not what it is; give it as --{key}")
+        # cyclopts passes over keys that are the names of commands ("models" is one letter from "model"), and takes
+        # no-flips = true for flips = true
+        if key in app or key.replace("_", "-").startswith("no-"):
             raise ConfigError(f"{path}: unknown key '{key}'; keys are the flags of floodseg train without their dashes")
     return document
 
@@ -140,12 +148,11 @@ def guarded(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno not in _MENDABLE:
             raise
-        _fail(
-            f"{error.filename or 'output'}: {error.strerror}; free space, change permissions or choose another folder",
-            2,
-        )
+        # a rename fails on its target, the second name
+        place = error.filename2 or error.filename or "output"
+        _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
     sys.exit(0)
 
 

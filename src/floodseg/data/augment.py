@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 from floodseg.bands import IGNORE
 from floodseg.config import AugmentConfig
 from floodseg.data.chip import Bands, Chip
-from floodseg.data.clouds import apply_cloud, simulate_cloud
+from floodseg.data.clouds import OPAQUE, apply_cloud, simulate_cloud
 from floodseg.grid import Window
 
 _Number = TypeVar("_Number", bound=np.generic)
-
-OPAQUE = 0.5
-"""Opacity above which a cloud hides the ground, so that a cloud mask would mark the pixel."""
 
 
 def choose_crop(label: NDArray[np.uint8], size: int, tries: int, rng: np.random.Generator) -> Window:

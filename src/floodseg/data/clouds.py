@@ -10,6 +10,9 @@ from floodseg.bands import L1C_BANDS
 from floodseg.data.random_fields import Field, padded_size, periodic_field, smooth
 from floodseg.errors import ConfigError
 
+OPAQUE = 0.5
+"""Opacity above which a cloud hides the ground, so that a cloud mask would mark the pixel."""
+
 SPECTRAL_SLOPES = (-11 / 3, -8 / 3)
 """Range of the spectral exponent. Transects of cloud water fall as k^-5/3 (Cahalan & Snider 1989), that is k^-8/3 in
 two dimensions; radiance is smoother below some 200 m (Marshak et al. 1995)."""

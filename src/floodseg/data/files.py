@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from logging import getLogger
+from functools import cache
+from logging import INFO, getLogger
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,11 @@ from floodseg.data.source import Frame, band_indices, check_same_frame, frame_of
 from floodseg.errors import ConfigError, DataError
 from floodseg.grid import Window
 
-logger = getLogger("floodseg")
+
+@cache
+def note_once(level: int, message: str) -> None:
+    """Log a message about the data once in a process, however many splits are opened."""
+    getLogger("floodseg").log(level, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,10 @@ def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path
     optical_bands = _optical_bands(config, first_optical) if first_optical and config.sensors != "sar" else ()
     if first_sar and sar_bands:
         _note_order(first_sar, "sar")
+    if config.sar_units != "db" and not sar_bands:
+        raise ConfigError(f"--sar-units {config.sar_units}: no radar image is in use; leave the flag out")
+    if config.optical_offset is not None and not optical_bands:
+        raise ConfigError(f"--optical-offset {config.optical_offset}: no optical image is in use; leave the flag out")
     if config.optical_bands and not optical_bands:
         raise ConfigError(
             f"--optical-bands {' '.join(config.optical_bands)}: no optical image is in use; leave the flag out"
@@ -160,4 +169,4 @@ def _note_order(path: Path, sensor: Literal["sar", "optical"]) -> None:
     with open_raster(path) as source:
         if takes_bands_by_order(source, sensor):
             names = ", ".join(band_indices(source, sensor))
-            logger.info("%s: its bands have no names, so they are taken by order: %s", path, names)
+            note_once(INFO, f"{path}: its bands have no names, so they are taken by order: {names}")

@@ -2,16 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from logging import getLogger
+from logging import WARNING
 from pathlib import Path
 
 import numpy as np
 
 from floodseg.config import DataConfig
-from floodseg.data.files import ChipFiles, FileChips, choose_bands
+from floodseg.data.files import ChipFiles, FileChips, choose_bands, note_once
 from floodseg.errors import DataError
-
-logger = getLogger("floodseg")
 
 FOLDER_SPLITS = ("train", "valid", "all")
 _EXTENSIONS = (".tif", ".tiff")
@@ -41,14 +39,15 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> FileChips
     if config.sensors is None:
         _warn_of_absent_sensor(base, config, bool(sar), bool(optical))
     bands = choose_bands(config, sar.values(), optical.values(), f"{base / config.sar_dir}, {base / config.opt_dir}")
-    imaged = (set(sar) if bands.sar else set()) | (set(optical) if bands.optical else set())
+    # whatever --sensors says: the split must not follow it, or a chip of training would be scored as validation
+    imaged = set(sar) | set(optical)
     names = sorted(imaged & set(label))
     if not names:
         raise DataError(
             f"{mask_dir}: none of its {len(label)} labels belongs to an image; a chip's files share the stem without "
             "its last _part (Spain_1_S1Hand.tif, Spain_1_LabelHand.tif): check --mask-dir and the names"
         )
-    _warn_of_left_out(imaged - set(label), set(label) - imaged)
+    _warn_of_left_out(mask_dir, imaged - set(label), set(label) - imaged)
     chosen = _choose(names, config, split)
     chips = tuple(
         ChipFiles(name, _event(name), sar.get(name) if bands.sar else None, optical.get(name), label[name])
@@ -79,19 +78,19 @@ def _event(name: str) -> str:
 
 def _warn_of_absent_sensor(base: Path, config: DataConfig, has_sar: bool, has_optical: bool) -> None:
     if has_sar and not has_optical:
-        logger.warning("%s is absent or empty: radar alone is used", base / config.opt_dir)
+        note_once(WARNING, f"{base / config.opt_dir} is absent or empty: radar alone is used")
     if has_optical and not has_sar:
-        logger.warning("%s is absent or empty: optical imagery alone is used", base / config.sar_dir)
+        note_once(WARNING, f"{base / config.sar_dir} is absent or empty: optical imagery alone is used")
 
 
-def _warn_of_left_out(unlabelled: set[str], without_image: set[str]) -> None:
+def _warn_of_left_out(folder: Path, unlabelled: set[str], without_image: set[str]) -> None:
     parts = [
         f"without {lacking}: {', '.join(sorted(names)[:10])}{', ...' if len(names) > 10 else ''}"
         for lacking, names in (("label", unlabelled), ("image", without_image))
         if names
     ]
     if parts:
-        logger.warning("%d chips are left out; %s", len(unlabelled) + len(without_image), "; ".join(parts))
+        note_once(WARNING, f"{folder}: {len(unlabelled) + len(without_image)} chips are left out; {'; '.join(parts)}")
 
 
 def _choose(names: Sequence[str], config: DataConfig, split: str) -> list[str]:
@@ -114,7 +113,7 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
     rng = np.random.default_rng(seed)
     sizes = Counter(_event(name) for name in sorted(names))
     if len(sizes) == 1:
-        logger.warning("all %d chips are of the event %s: split by chip, not by event", len(names), next(iter(sizes)))
+        note_once(WARNING, f"all {len(names)} chips are of the event {next(iter(sizes))}: split by chip, not by event")
         count = min(max(round(share * len(names)), 1), len(names) - 1)
         return {sorted(names)[position] for position in rng.permutation(len(names))[:count]}
     events = sorted(sizes)

@@ -1,6 +1,7 @@
 """From a data configuration to the chips of a split, whatever the layout."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from floodseg.config import DataConfig
@@ -24,6 +25,11 @@ def open_layout(config: DataConfig, split: str) -> ChipSet:
     return open_sen1floods11(config, _root(config), split)
 
 
+def with_root(config: DataConfig) -> DataConfig:
+    """Return the configuration with the folder that the environment gave, where it gave one, written down."""
+    return replace(config, data=_root(config)) if config.data is None and _needs_root(config) else config
+
+
 def layout_splits(config: DataConfig) -> tuple[str, ...]:
     """Return the splits that the data set has; raises DataError as ``open_layout`` does."""
     if config.layout == "synthetic":
@@ -34,6 +40,8 @@ def layout_splits(config: DataConfig) -> tuple[str, ...]:
 
 
 def _needs_root(config: DataConfig) -> bool:
+    if config.layout != "folders":
+        return config.layout != "synthetic"
     return not all(folder.is_absolute() for folder in (config.sar_dir, config.opt_dir, config.mask_dir))
 
 

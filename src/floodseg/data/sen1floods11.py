@@ -2,14 +2,12 @@
 
 import csv
 import re
-from logging import getLogger
+from logging import WARNING
 from pathlib import Path
 
 from floodseg.config import DataConfig
-from floodseg.data.files import ChipFiles, FileChips, choose_bands
+from floodseg.data.files import ChipFiles, FileChips, choose_bands, note_once
 from floodseg.errors import DataError
-
-logger = getLogger("floodseg")
 
 CHIPS = Path("v1.1/data/flood_events/HandLabeled")
 SPLITS = Path("v1.1/splits/flood_handlabeled")
@@ -71,7 +69,7 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
     ):
         lacking = paths.count(None)
         if used and lacking:
-            logger.warning("sen1floods11 %s: %d of %d chips have no %s image", split, lacking, len(chips), sensor)
+            note_once(WARNING, f"{folder}: {lacking} of {len(chips)} chips of the split {split} have no {sensor} image")
     return FileChips(tuple(chips), bands, config.sar_units, config.optical_offset)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from floodseg.bands import IGNORE, L1C_BANDS, LAND, SAR_BANDS, WATER, SensorSet
 from floodseg.config import DataConfig
 from floodseg.data.chip import Bands, Chip
-from floodseg.data.clouds import Cloud, apply_cloud, simulate_cloud
+from floodseg.data.clouds import OPAQUE, Cloud, apply_cloud, simulate_cloud
 from floodseg.data.files import selected_bands
 from floodseg.data.simulate_sensors import simulate_optical, simulate_sar
 from floodseg.data.simulate_terrain import PIXEL_METRES, Event, simulate_terrain
@@ -56,8 +56,6 @@ SPLIT_EVENTS: dict[str, tuple[str, ...]] = {
 }
 """Events of each split, dealt out in turn: validation and test each hold one that training never sees."""
 
-OPAQUE = 0.5
-"""Cloud opacity above which a cloud mask, where a chip has one, marks a pixel."""
 MASKED_SHARE = 0.5
 """Share of the cloudy chips that come with a cloud mask; in the others clouds pass for valid pixels."""
 EDGE_SHARE = 0.15

@@ -6,9 +6,7 @@ from torch import Tensor, nn
 from floodseg.bands import IGNORE, SENSOR_SETS, SensorSet
 from floodseg.data.chips import Sample
 from floodseg.learning.calibration import MarginHistogram
-from floodseg.models.decision import margin, validity_code
-
-_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
+from floodseg.models.decision import VALIDITY_CODES, margin, validity_code
 
 
 def forward(model: nn.Module, batch: Sample) -> Tensor:
@@ -40,7 +38,7 @@ class SensorHistograms:
         values, counted = margin(logits), counted_pixels(batch)
         codes = validity_code(batch["sar_valid"], batch["optical_valid"])
         for sensors, histogram in self.by_sensors.items():
-            chosen = counted & (codes == _CODES[sensors])
+            chosen = counted & (codes == VALIDITY_CODES[sensors])
             if bool(chosen.any()):
                 histogram.add(values, batch["label"], chosen)
 

@@ -49,7 +49,7 @@ def evaluate(
     sensors: SensorSet | None = None,
     config: DataConfig | None = None,
     name: str | None = None,
-    out_dir: Path | None = None,
+    out_dir: Path | str | None = None,
     show_progress: bool = False,
 ) -> Evaluation:
     """Score a model, or a reference method, on one split of a data set.
@@ -77,9 +77,9 @@ def evaluate(
         config,
         data=Path(data) if data else config.data,
         layout=layout or config.layout,
-        sensors=_allowed_sensors(method, sensors or config.sensors),
+        sensors=sensors or config.sensors,
     )
-    chips = open_layout(_with_bands_of(method, config, split), split)
+    chips = open_layout(_for_method(method, config, split), split)
     methods = [method, *_references_beside(method, chips.bands)]
     scores: dict[str, list[ChipScore]] = {each.name: [] for each in methods}
     for index in track(range(len(chips.names)), f"scoring {split}", transient=True, disable=not show_progress):
@@ -89,7 +89,7 @@ def evaluate(
     documents = {each.name: _document(each, split, chips.bands, scores[each.name]) for each in methods}
     evaluation = Evaluation(documents.pop(method.name), documents, scores[method.name])
     if out_dir is not None:
-        _draw(method, evaluation, chips, out_dir)
+        _draw(method, evaluation, chips, Path(out_dir))
     return evaluation
 
 
@@ -97,31 +97,38 @@ def _method(model: FloodModel | str, name: str | None) -> Method:
     if isinstance(model, FloodModel):
         return model_method(model, name or model.spec.architecture)
     if model not in REFERENCES:
-        raise ConfigError(f"model '{model}': is no reference method; give a loaded model, or {' or '.join(REFERENCES)}")
+        raise ConfigError(
+            f"model '{model}': is no reference method ({', '.join(REFERENCES)}); give a model, as "
+            f"floodseg.load_model('{model}') returns it"
+        )
     return reference_method(REFERENCES[model])
 
 
-def _allowed_sensors(method: Method, asked: SensorSet | None) -> SensorSet | None:
-    """Return the sensors to read: those asked for, else what the method can use (None: all that there is)."""
+def _for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
+    """Narrow the sensors and bands that are read to those that the method takes, in its order.
+
+    Raises:
+        ConfigError: a sensor was asked for that the method does not take, the data set has none that it takes, or other
+            optical bands were asked for than it takes.
+    """
+    asked = config.sensors
     if asked is not None and method.sensors not in ("both", asked):
         raise ConfigError(
             f"--sensors {asked}: '{method.name}' takes {method.sensors} images alone; leave the flag out or choose a "
             f"model for {'both sensors' if asked == 'both' else asked}"
         )
-    return asked if asked is not None or method.sensors == "both" else method.sensors
-
-
-def _with_bands_of(method: Method, config: DataConfig, split: str) -> DataConfig:
-    """Read the optical bands that the model was trained on, in its order, where the data set has optical images."""
-    if not method.optical_bands or config.sensors == "sar":
-        return config
+    held = open_layout(replace(config, optical_bands=()), split).bands
+    if method.sensors != "both" and not (held.sar if method.sensors == "sar" else held.optical):
+        raise ConfigError(f"'{method.name}' takes {method.sensors} images, and the data set holds none; choose another")
+    narrowed = replace(config, sensors=asked if method.sensors == "both" else method.sensors)
+    if not method.optical_bands or not held.optical or narrowed.sensors == "sar":
+        return narrowed
     if config.optical_bands and config.optical_bands != method.optical_bands:
         raise ConfigError(
             f"--optical-bands {' '.join(config.optical_bands)}: '{method.name}' takes "
             f"{' '.join(method.optical_bands)}; leave the flag out"
         )
-    held = open_layout(replace(config, optical_bands=()), split).bands.optical
-    return replace(config, optical_bands=method.optical_bands if held else ())
+    return replace(narrowed, optical_bands=method.optical_bands)
 
 
 def _references_beside(method: Method, bands: Bands) -> list[Method]:

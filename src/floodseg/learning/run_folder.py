@@ -121,7 +121,10 @@ class RunFolder:
         Raises:
             RunFolderError: names each setting that differs.
         """
-        kept = tomllib.loads(self.config.read_text(encoding="utf-8"))
+        try:
+            kept = tomllib.loads(self.config.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RunFolderError(f"{self.config}: is damaged ({error}); start anew with --overwrite") from error
         given = flatten(config)
         for key in _FREE_TO_CHANGE:
             kept.pop(key, None)

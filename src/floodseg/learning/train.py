@@ -8,21 +8,25 @@ import time
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration, set_seed
+from safetensors import SafetensorError
 from timm.utils.model_ema import ModelEmaV3
 from torch.optim.lr_scheduler import OneCycleLR
 
+from floodseg.bands import WATER
 from floodseg.config import TrainConfig
 from floodseg.data.chip import ChipSet
 from floodseg.data.chips import Sample, make_loader
-from floodseg.data.layouts import open_layout
+from floodseg.data.layouts import open_layout, with_root
 from floodseg.data.statistics import band_statistics
-from floodseg.errors import ConfigError, DataError
+from floodseg.errors import ConfigError, DataError, RunFolderError
 from floodseg.learning.batch import counted_pixels, forward
 from floodseg.learning.losses import FloodLoss
 from floodseg.learning.precision import resolve_precision
@@ -64,9 +68,7 @@ def train(
     Raises:
         FloodsegError: settings, data or a folder that the user can mend.
     """
-    if config.model.model in ARCHITECTURES and config.model.encoder is None:
-        default_encoder = ARCHITECTURES[config.model.model].default_encoder
-        config = replace(config, model=replace(config.model, encoder=default_encoder))
+    config = _resolved(config)
     folder = RunFolder(config.out_dir)
     with folder.claimed():
         folder.prepare(resume, overwrite)
@@ -82,6 +84,23 @@ def train(
             return session.run()
 
 
+def _resolved(config: TrainConfig) -> TrainConfig:
+    """Replace what follows from the surroundings by what it comes to, so that the written run file gives this run."""
+    model, optim = config.model, config.optim
+    encoder = model.encoder or ARCHITECTURES[model.model].default_encoder
+    mixed = resolve_precision(optim.precision, _device_type())
+    return replace(
+        config,
+        model=replace(model, encoder=encoder),
+        data=with_root(config.data),
+        optim=replace(optim, precision="fp32" if mixed == "no" else mixed),
+    )
+
+
+def _device_type() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 class _Session:
     """Everything that one run holds, put together once; ``run`` is the loop."""
 
@@ -90,15 +109,16 @@ class _Session:
         optim = config.optim
         # Accelerate keeps its settings in a singleton: a second run in one process would get those of the first
         AcceleratorState._reset_state()
-        device_type = "cuda" if torch.cuda.is_available() else "cpu"
+        device_type = _device_type()
         self.precision = resolve_precision(optim.precision, device_type)
         self.accelerator = Accelerator(
             mixed_precision=self.precision, dataloader_config=DataLoaderConfiguration(non_blocking=True)
         )
         set_seed(optim.seed)
         train_chips, self.valid_chips = open_layout(config.data, "train"), open_layout(config.data, "valid")
-        _require_chips(train_chips, "train", config)
-        _require_chips(self.valid_chips, "valid", config)
+        for split, chips in (("train", train_chips), ("valid", self.valid_chips)):
+            _require_water(chips, split)
+        _require_sensors(train_chips, config)
         state_folder = folder.latest_state() if resume else None
         model = _new_model(config, train_chips, load_pretrained=state_folder is None)
         self.ema = ModelEmaV3(model, decay=optim.ema, use_warmup=True) if optim.ema > 0 else None
@@ -126,8 +146,16 @@ class _Session:
             self.ema.to(self.accelerator.device)
             self.accelerator.register_for_checkpointing(self.ema)
         if state_folder is not None:
-            self.accelerator.load_state(str(state_folder))
+            self._restore(state_folder)
         self.records = RunRecords(folder, config, self._flood_model(), self.state, self.precision)
+
+    def _restore(self, state_folder: Path) -> None:
+        """Take up the run where the state was saved; whole states alone have their name, but disks and copies fail."""
+        try:
+            self.accelerator.load_state(str(state_folder))
+        except (OSError, RuntimeError, EOFError, LookupError, ValueError, UnpicklingError, SafetensorError) as error:
+            reason = (str(error).splitlines() or ["it ends early"])[0]
+            raise RunFolderError(f"{state_folder}: is damaged ({reason}); start anew with --overwrite") from error
 
     def run(self) -> TrainResult:
         """Train until the last epoch or until patience runs out."""
@@ -224,9 +252,22 @@ class _Session:
         self.records.finish(best)
 
 
-def _require_chips(chips: ChipSet, split: str, config: TrainConfig) -> None:
-    if not chips.names:
-        raise DataError(f"{config.data.data}: split '{split}' holds no chip; training needs chips in train and valid")
+def _require_water(chips: ChipSet, split: str) -> None:
+    """Refuse a split in which nothing can be learned, or nothing be scored."""
+    if not any(np.any(chips.read_label(index) == WATER) for index in range(len(chips.names))):
+        raise DataError(
+            f"split '{split}': its {len(chips.names)} chips hold no pixel labelled water (1); training needs some in "
+            "train and in valid: check the labels, or split otherwise"
+        )
+
+
+def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
+    """Refuse augmentation that the sensors at hand leave nothing to do."""
+    held = f"the chips hold {'radar' if chips.bands.sar else 'optical images'} alone"
+    if config.augment.drop_sensor > 0 and not (chips.bands.sar and chips.bands.optical):
+        raise ConfigError(f"--drop-sensor {config.augment.drop_sensor}: {held}, and none can be spared; leave it out")
+    if config.augment.cloud > 0 and not chips.bands.optical:
+        raise ConfigError(f"--cloud {config.augment.cloud}: {held}, which clouds do not hide; leave it out")
 
 
 def _new_model(config: TrainConfig, chips: ChipSet, load_pretrained: bool) -> FloodModel:

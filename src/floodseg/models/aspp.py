@@ -5,15 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-
-def conv_bn_relu(in_channels: int, out_channels: int, kernel_size: int = 3, dilation: int = 1) -> nn.Sequential:
-    """Convolution that keeps height and width, batch normalisation, ReLU."""
-    padding = dilation * (kernel_size // 2)
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
+from floodseg.models.layers import conv_bn_relu
 
 
 class ImagePooling(nn.Module):

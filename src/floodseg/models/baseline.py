@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad, scaled_dot_product_attention
 
 from floodseg.errors import ConfigError
-from floodseg.models.aspp import ASPP, conv_bn_relu
+from floodseg.models.aspp import ASPP
 from floodseg.models.cbam import CBAM
 from floodseg.models.encoder import Encoder, build_encoder
+from floodseg.models.layers import conv_bn_relu
 from floodseg.models.pretrained import Pretrained, PretrainedRecord
 
 STRIDE = 32

@@ -13,7 +13,8 @@ from torch import Tensor
 from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.errors import CheckpointError
 
-_CODE_OF: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
+VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
+"""The code of each sensor set in :func:`validity_code`; 0 is nothing valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Decisions:
     def _table(self, name: str, device: torch.device) -> Tensor:
         """Return the numbers by validity code; code 0 (nothing valid) is given those of 'both' and never counted."""
         values = [getattr(self.both, name)] * 4
-        for sensors, code in _CODE_OF.items():
+        for sensors, code in VALIDITY_CODES.items():
             values[code] = getattr(self.of(sensors), name)
         return torch.tensor(values, dtype=torch.float32, device=device)
 

@@ -8,16 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from floodseg.models.attention import EfficientSelfAttention
+from floodseg.models.layers import conv_bn_relu
 from floodseg.models.pretrained import init_new_layers
-
-
-def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int = 3) -> nn.Sequential:
-    """Return a convolution that keeps the size, batch normalisation and ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
 
 
 def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -38,7 +30,7 @@ class UpBlock(nn.Module):
         self.lateral = nn.Conv2d(skip_channels, out_channels, kernel_size=1, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.conv = conv_norm_relu(out_channels, out_channels)
+        self.conv = conv_bn_relu(out_channels, out_channels)
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Return a map of the size of ``skip``."""
@@ -52,7 +44,7 @@ class CNNBranch(nn.Module):
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int]) -> None:
         super().__init__()
-        self.stem = conv_norm_relu(channels[-1], widths[-1], kernel_size=1)
+        self.stem = conv_bn_relu(channels[-1], widths[-1], kernel_size=1)
         finer = zip(reversed(channels[:-1]), pairwise(reversed(widths)), strict=True)
         self.blocks = nn.ModuleList(UpBlock(coarse, skip, out) for skip, (coarse, out) in finer)
 
@@ -69,7 +61,7 @@ class TransformerBranch(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, channels: int = 128) -> None:
         super().__init__()
-        self.reduce = conv_norm_relu(in_channels, channels, kernel_size=1)
+        self.reduce = conv_bn_relu(in_channels, channels, kernel_size=1)
         self.attention = EfficientSelfAttention(channels)
         self.feed_forward = nn.Sequential(
             nn.BatchNorm2d(channels),
@@ -77,7 +69,7 @@ class TransformerBranch(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(2 * channels, channels, kernel_size=1),
         )
-        self.project = conv_norm_relu(channels, out_channels, kernel_size=1)
+        self.project = conv_bn_relu(channels, out_channels, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map the coarsest feature (N, in_channels, h, w) to (N, out_channels, h, w)."""
@@ -119,7 +111,7 @@ class EfficientDualBranchDecoder(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(()))
         self.reduce = nn.Conv2d(widths[0], width, kernel_size=1, bias=False)
         self.detail = nn.Conv2d(detail_channels, width, kernel_size=1, bias=False)
-        self.refine = conv_norm_relu(width, width)
+        self.refine = conv_bn_relu(width, width)
         self.classify = nn.Conv2d(width, classes, kernel_size=1)
         init_new_layers(self)
 

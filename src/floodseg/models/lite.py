@@ -5,30 +5,55 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from floodseg.models.attention import EfficientSelfAttention
+from floodseg.models.layers import conv_bn_relu
 
-WIDTHS = (24, 48, 80, 112)
-"""Channels at strides 2, 4, 8 and 16."""
+WIDTHS = (24, 48, 80, 112, 144)
+"""Channels at strides 2, 4, 8, 16 and 32."""
 
 
-def _conv_bn_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+class Stage(nn.Sequential):
+    """Halves the resolution and looks around: two 3x3 convolutions."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(conv_bn_relu(inputs, outputs, stride=2), conv_bn_relu(outputs, outputs))
+
+
+class Join(nn.Module):
+    """Brings a coarse map to the resolution of a finer one and joins both.
+
+    Each passes a 1x1 convolution and they are added: a 1x1 convolution of their concatenation, of which the coarse part
+    is computed before it is enlarged.
+    """
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(coarse, fine, 1, bias=False)
+        self.lateral = nn.Conv2d(fine, fine, 1, bias=False)
+        self.norm = nn.BatchNorm2d(fine)
+        self.refine = conv_bn_relu(fine, fine)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Return a map of the shape of ``fine``."""
+        enlarged = F.interpolate(self.reduce(coarse), size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        refined: Tensor = self.refine(F.relu(self.norm(enlarged + self.lateral(fine))))
+        return refined
 
 
 class SensorStem(nn.Module):
     """Brings one sensor to stride 2 and says how much of each output pixel it saw.
 
-    The mean validity of the 2x2 input pixels is the weight of this sensor in the masked fusion.
+    The share of valid pixels in its 3x3 window is the weight of this sensor in the masked fusion.
     """
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.features = _conv_bn_relu(channels, width, stride=2)
+        self.features = conv_bn_relu(channels, width, stride=2)
         self.log_weight = nn.Parameter(torch.zeros(()))
 
     def forward(self, image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (N, width, H/2, W/2) and weights (N, 1, H/2, W/2), exactly 0 where nothing is valid."""
-        share = F.avg_pool2d(valid, 2, ceil_mode=True)
+        # the window of the convolution, so that a feature counts exactly where it saw something
+        share = F.avg_pool2d(valid, 3, stride=2, padding=1)
         return self.features(image), share * self.log_weight.exp()
 
 
@@ -48,23 +73,21 @@ class PixelMixer(nn.Module):
 class LiteFloodNet(nn.Module):
     """Per-sensor stems, masked fusion at stride 2, a narrow U-Net with global context, and a per-pixel branch.
 
-    U-Net: Ronneberger et al. 2015. Context at stride 16: pooled self-attention (Wang et al. 2018).
+    U-Net: Ronneberger et al. 2015. Context at stride 32: pooled self-attention (Wang et al. 2018).
     """
 
     def __init__(self, sar_channels: int, optical_channels: int) -> None:
         super().__init__()
-        w2, w4, w8, w16 = WIDTHS
+        w2, w4, w8, w16, w32 = WIDTHS
         self.sar_stem = SensorStem(sar_channels, w2) if sar_channels else None
         self.optical_stem = SensorStem(optical_channels, w2) if optical_channels else None
         self.pixels = PixelMixer(sar_channels + optical_channels + 2)
-        self.encode2 = _conv_bn_relu(w2, w2)
-        self.encode4 = nn.Sequential(_conv_bn_relu(w2, w4, stride=2), _conv_bn_relu(w4, w4))
-        self.encode8 = nn.Sequential(_conv_bn_relu(w4, w8, stride=2), _conv_bn_relu(w8, w8))
-        self.encode16 = nn.Sequential(_conv_bn_relu(w8, w16, stride=2), _conv_bn_relu(w16, w16))
-        self.context = EfficientSelfAttention(w16)
-        self.decode8 = nn.Sequential(_conv_bn_relu(w16 + w8, w8), _conv_bn_relu(w8, w8))
-        self.decode4 = nn.Sequential(_conv_bn_relu(w8 + w4, w4), _conv_bn_relu(w4, w4))
-        self.decode2 = nn.Sequential(_conv_bn_relu(w4 + w2, w2), _conv_bn_relu(w2, w2))
+        self.encode2 = conv_bn_relu(w2, w2)
+        self.encode4, self.encode8 = Stage(w2, w4), Stage(w4, w8)
+        self.encode16, self.encode32 = Stage(w8, w16), Stage(w16, w32)
+        self.context = EfficientSelfAttention(w32)
+        self.join16, self.join8 = Join(w32, w16), Join(w16, w8)
+        self.join4, self.join2 = Join(w8, w4), Join(w4, w2)
         self.head = nn.Conv2d(w2, 2, 1)
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
@@ -72,10 +95,9 @@ class LiteFloodNet(nn.Module):
         at2 = self.encode2(self._fuse(sar, optical, sar_valid, optical_valid))
         at4 = self.encode4(at2)
         at8 = self.encode8(at4)
-        at16 = self.context(self.encode16(at8))
-        up8 = self.decode8(_join(at16, at8))
-        up4 = self.decode4(_join(up8, at4))
-        up2 = self.decode2(_join(up4, at2))
+        at16 = self.encode16(at8)
+        at32 = self.context(self.encode32(at16))
+        up2 = self.join2(self.join4(self.join8(self.join16(at32, at16), at8), at4), at2)
         logits = F.interpolate(self.head(up2), size=sar.shape[-2:], mode="bilinear", align_corners=False)
         pixels: Tensor = self.pixels(sar, optical, sar_valid, optical_valid)
         return logits + pixels
@@ -87,15 +109,10 @@ class LiteFloodNet(nn.Module):
             parts.append(self.sar_stem(sar, sar_valid))
         if self.optical_stem is not None:
             parts.append(self.optical_stem(optical, optical_valid))
-        # The small constant only keeps 0 / 0 from being NaN: a weight is 0 or at least a quarter of exp(log_weight)
+        # The small constant only keeps 0 / 0 from being NaN: a weight is 0 or at least a ninth of exp(log_weight)
         total = sum((weight for _, weight in parts), start=torch.full_like(sar_valid[:1, :, :1, :1], 1e-6))
         fused: Tensor = sum((features * (weight / total) for features, weight in parts), start=torch.zeros_like(total))
         return fused
-
-
-def _join(deep: Tensor, skip: Tensor) -> Tensor:
-    deep = F.interpolate(deep, size=skip.shape[-2:], mode="bilinear", align_corners=False)
-    return torch.cat((deep, skip), dim=1)
 
 
 def lite(*, sar_channels: int = 2, optical_channels: int = 13) -> LiteFloodNet:

@@ -109,7 +109,8 @@ class FloodModel(nn.Module):
         Values at invalid pixels are ignored, whatever they are; ``None`` equals an all-invalid sensor.
 
         Raises:
-            ConfigError: no image, one of the wrong number of channels, or one of a sensor that the model lacks.
+            ConfigError: no image, one of the wrong shape or number of channels or of a sensor that the model lacks, or
+                validity of another shape or type.
         """
         given = sar if sar is not None else optical
         if given is None:
@@ -119,8 +120,8 @@ class FloodModel(nn.Module):
         logits: Tensor = self.network(
             self.normalise_sar(sar, sar_valid),
             self.normalise_optical(optical, optical_valid),
-            sar_valid.to(given.dtype),
-            optical_valid.to(given.dtype),
+            sar_valid.to(sar.dtype),
+            optical_valid.to(optical.dtype),
         )
         return logits
 
@@ -129,19 +130,39 @@ class FloodModel(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Fill in a missing image or validity, and refuse an image that does not fit the model."""
         names = self.spec.bands.sar if sensor == "sar" else self.spec.bands.optical
-        batch, height, width = like.shape[0], like.shape[2], like.shape[3]
+        batch, height, width = like.shape[0], like.shape[-2], like.shape[-1]
+        number_format = self.normalise_sar.table.dtype
         if image is None or (not names and image.shape[1] == 0):
-            empty = like.new_zeros((batch, len(names), height, width))
+            empty = torch.zeros((batch, len(names), height, width), dtype=number_format, device=like.device)
             return empty, torch.zeros((batch, 1, height, width), dtype=torch.bool, device=like.device)
-        if image.shape[1] != len(names):
-            has = f"{len(names)} ({', '.join(names)})" if names else "none"
-            raise ConfigError(
-                f"{sensor} image with {image.shape[1]} channels given to a model that takes {has}: "
-                "select those bands in that order, or use a model trained for these"
-            )
+        _check_image(sensor, names, image, like)
         if valid is None:
             valid = torch.isfinite(image).all(dim=1, keepdim=True)
-        return image, valid
+        if valid.dtype != torch.bool or valid.shape != (batch, 1, height, width):
+            raise ConfigError(
+                f"{sensor} validity of shape {tuple(valid.shape)} and type {valid.dtype} for an image of shape "
+                f"{tuple(image.shape)}: must be bool (N, 1, H, W)"
+            )
+        return image.to(number_format), valid
+
+
+def _check_image(sensor: Sensor, names: tuple[str, ...], image: Tensor, like: Tensor) -> None:
+    """Refuse an image that the model does not take, or that does not lie on the grid of ``like``."""
+    if image.ndim != 4:
+        raise ConfigError(
+            f"{sensor} image of shape {tuple(image.shape)}: must be (N, C, H, W); add the axis N with [None]"
+        )
+    if image.shape[1] != len(names):
+        has = f"{len(names)} ({', '.join(names)})" if names else "none"
+        raise ConfigError(
+            f"{sensor} image with {image.shape[1]} channels given to a model that takes {has}: "
+            "select those bands in that order, or use a model trained for these"
+        )
+    if image.shape[0] != like.shape[0] or image.shape[2:] != like.shape[2:]:
+        raise ConfigError(
+            f"{sensor} image of shape {tuple(image.shape)} beside one of shape {tuple(like.shape)}: both must have "
+            "the same N, H and W; bring them to one grid first"
+        )
 
 
 def _statistics(
