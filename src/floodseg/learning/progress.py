@@ -21,7 +21,7 @@ class TrainingProgress:
             TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
             BarColumn(),
             TextColumn("step {task.fields[step]}/" + str(steps_per_epoch)),
-            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("loss {task.fields[loss]}"),
             TextColumn("lr {task.fields[lr]:.2e}"),
             TextColumn("{task.fields[rate]:.1f} images/s"),
             TimeRemainingColumn(),
@@ -37,7 +37,7 @@ class TrainingProgress:
             "train",
             total=self._epochs * self._steps_per_epoch,
             completed=self._first * self._steps_per_epoch,
-            epoch=self._first + 1, step=0, loss=float("nan"), lr=0.0, rate=0.0,
+            epoch=self._first + 1, step=0, loss="-", lr=0.0, rate=0.0,
         )  # fmt: skip
         return self
 
@@ -50,7 +50,7 @@ class TrainingProgress:
         """Show the state after step ``step`` (from 1) of epoch ``epoch`` (from 1)."""
         assert self._task is not None
         done = (epoch - 1) * self._steps_per_epoch + step
-        self._bar.update(self._task, completed=done, epoch=epoch, step=step, loss=loss, lr=lr, rate=rate)
+        self._bar.update(self._task, completed=done, epoch=epoch, step=step, loss=f"{loss:.4f}", lr=lr, rate=rate)
         now = time.monotonic()
         if not self._live and now - self._last_line >= PLAIN_INTERVAL_S:
             self._last_line = now
