@@ -3,6 +3,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -332,6 +333,26 @@ def test_a_write_that_fails_costs_one_warning(
     monkeypatch.setattr("floodseg.files.os.replace", fail)
     _assert_read_directly(rasters, paths, caplog, os.strerror(code))
     assert entries(rasters) == []  # no temporary file stays
+
+
+def _read_where_files_stay_small(rasters: RasterCache, path: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    with open_through(rasters, path) as source:
+        np.testing.assert_array_equal(source.read([1, 2, 3]), numbers("int16"))
+
+
+def test_a_write_that_ends_in_the_middle_leaves_nothing(
+    tmp_path: Path, write_raster: Writer, rasters: RasterCache
+) -> None:
+    path = write_raster(tmp_path / "a.tif", numbers("int16"))
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=_read_where_files_stay_small, args=(rasters, path))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert entries(rasters) == []
+    found(rasters, path)  # with room again
+    assert len(entries(rasters)) == 1
 
 
 def test_a_folder_that_cannot_be_made_costs_one_warning(

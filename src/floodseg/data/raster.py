@@ -158,8 +158,10 @@ def _check_reflectance(
             "tags (scale 0.0001 and offset -0.1 for baseline 04.00), --optical-offset or the nodata value"
         )
     is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
+    if not is_float or _has_scaling(source, numbers):
+        return
     stored_highest = float(values[:, valid].max()) * REFLECTANCE_SCALE - offset
-    if is_float and not _has_scaling(source, numbers) and stored_highest < high:
+    if stored_highest < high:
         raise DataError(
             f"{source.name}: optical values reach only {stored_highest:g}; they must be reflectance "
             "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
