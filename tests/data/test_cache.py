@@ -285,11 +285,11 @@ def test_the_least_recently_used_make_room(tmp_path: Path, write_raster: Writer)
 
 
 def test_what_a_killed_process_left_makes_room(tmp_path: Path, write_raster: Writer) -> None:
-    rasters = RasterCache(tmp_path / "cache", 12_000)
+    rasters = RasterCache(tmp_path / "cache", 15_000)
     rasters.folder.mkdir()
     left, being_written, foreign = (rasters.folder / name for name in (".a.raster", ".b.raster", "notes.txt"))
     for file in (left, being_written, foreign):
-        file.write_bytes(bytes(1500))
+        file.write_bytes(bytes(3000))
     os.utime(left, (1, 1))
     found(rasters, write_raster(tmp_path / "a.tif", np.zeros((1, 100, 100), np.uint8)))
     assert (left.exists(), being_written.exists(), foreign.exists()) == (False, True, True)

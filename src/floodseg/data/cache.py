@@ -36,6 +36,8 @@ _SUFFIX = ".raster"
 _MAGIC = b"FLDSEG01"
 _HEAD = struct.Struct("<8sII")
 _ALIGNMENT = 64
+_HEADER_ROOM = 4096
+"""Bytes that a header hardly exceeds: names and tags of 13 bands, and a coordinate system as WKT."""
 _GIGABYTE = 10**9
 _ABANDONED_S = 3600.0
 """A temporary file older than this was left by a process that was killed."""
@@ -158,7 +160,7 @@ class RasterCache:
                 self._unfit.add(identity)
                 return False
             size = source.count * source.height * source.width * np.dtype(source.dtypes[0]).itemsize
-            if size + _ALIGNMENT > self.limit:
+            if size + _HEADER_ROOM > self.limit:
                 self._unfit.add(identity)
                 note_once(
                     WARNING, f"{path}: is larger decoded than the whole cache, so it is not cached: see --cache-gb"
@@ -173,13 +175,13 @@ class RasterCache:
                 with temporary.open("wb") as stream:
                     stream.write(header)
                     stream.write(stored.data)
-                self._make_room(keep=entry.name)
+                self._make_room()
         except OSError as error:
             self._stop_writing(error)
             return False
         return True
 
-    def _make_room(self, keep: str) -> None:
+    def _make_room(self) -> None:
         """Remove the entries that were used longest ago until all files of the cache are within its limit."""
         files = _files(self.folder)
         excess = sum(status.st_size for _, status in files) - self.limit
@@ -188,7 +190,7 @@ class RasterCache:
             if excess <= 0:
                 return
             being_written = file.name.startswith(".") and now - status.st_mtime < _ABANDONED_S
-            if not being_written and file.name != keep:
+            if not being_written:
                 file.unlink(missing_ok=True)
                 excess -= status.st_size
 
