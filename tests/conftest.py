@@ -1,11 +1,21 @@
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 # tests compute on tiny tensors, where a second thread costs more than it brings
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep decoded chips out of the user's cache folder, also in subprocesses."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOODSEG_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(autouse=True)

@@ -40,6 +40,7 @@ UNLIKE_DEFAULTS = TrainConfig(
         sar_units="linear",
         optical_bands=("B03", "B8A", "B11"),
         optical_offset=-1000.0,
+        cache_gb=0.5,
     ),
     model=ModelConfig(model="lite", encoder="resnet18", pretrained="none"),
     augment=AugmentConfig(
@@ -197,6 +198,7 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
         (OptimConfig, {"clip_norm": 0.0}, "--clip-norm 0.0: must be above 0"),
         (OptimConfig, {"weight_decay": -0.1}, "--weight-decay -0.1: must be 0 or more"),
         (OptimConfig, {"weight_decay": math.nan}, "--weight-decay nan: must be 0 or more"),
+        (DataConfig, {"cache_gb": -1.0}, "--cache-gb -1.0: must be 0 or more"),
         (OptimConfig, {"weight_decay": math.inf}, "--weight-decay inf: must be 0 or more"),
         (AugmentConfig, {"sar_jitter_db": math.inf}, "--sar-jitter-db inf: must be 0 or more"),
         (OptimConfig, {"dice_weight": -1.0}, "--dice-weight -1.0: must be 0 or more"),
@@ -219,6 +221,7 @@ def test_values_out_of_range_are_refused(group: type, values: dict[str, Any], me
         ("synthetic", {"data": Path("chips")}, "sen1floods11 and folders"),
         ("synthetic", {"sar_units": "linear"}, "sen1floods11 and folders"),
         ("synthetic", {"optical_offset": -1000.0}, "sen1floods11 and folders"),
+        ("synthetic", {"cache_gb": 1.0}, "sen1floods11 and folders"),
         *(("sen1floods11", {name: Path("x")}, "folders") for name in ("sar_dir", "opt_dir", "mask_dir")),
         ("sen1floods11", {"val_split": 0.3}, "folders"),
         ("synthetic", {"val_split": 0.3}, "folders"),

@@ -64,6 +64,7 @@ _LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
     "split_seed": ("folders", "synthetic"),
     "sar_units": _FILES,
     "optical_offset": _FILES,
+    "cache_gb": _FILES,
     "synthetic_chips": ("synthetic",),
     "synthetic_size": ("synthetic",),
 }
@@ -96,6 +97,9 @@ class DataConfig(_Settings):
     """Optical bands to use, by name (B03, B8A, ...); by default all that the data set holds."""
     optical_offset: float | None = None
     """Offset in stored numbers, added before division by 10000 (-1000 for processing baseline 04.00 and later)."""
+    cache_gb: float = 20.0
+    """Most gigabytes that decoded chips may take in the cache folder (FLOODSEG_CACHE, else ~/.cache/floodseg), where
+    later reads find them; those used longest ago make room. 0 decodes every file at each read."""
     synthetic_chips: WholeNumber = 64
     """Layout synthetic: number of simulated training chips; validation and test hold half as many each."""
     synthetic_size: WholeNumber = 256
@@ -115,6 +119,7 @@ class DataConfig(_Settings):
         _require(self.split_seed >= 0, "split-seed", self.split_seed, "0 or more")
         offset = self.optical_offset
         _require(offset is None or math.isfinite(offset), "optical-offset", offset, "a number")
+        _require(0 <= self.cache_gb < math.inf, "cache-gb", self.cache_gb, "0 or more")
         _require(self.synthetic_chips >= 2, "synthetic-chips", self.synthetic_chips, "at least 2")
         _require(self.synthetic_size >= 32, "synthetic-size", self.synthetic_size, "at least 32 pixels")
 

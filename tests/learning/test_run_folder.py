@@ -135,7 +135,12 @@ def test_changed_settings_are_named(config, folder):
 
 
 def test_a_resumed_run_may_lie_elsewhere_and_load_with_other_processes(config, folder):
-    elsewhere = replace(config, out_dir=config.out_dir / "moved", optim=replace(config.optim, workers=7))
+    elsewhere = replace(
+        config,
+        out_dir=config.out_dir / "moved",
+        data=replace(config.data, cache_gb=1.0),
+        optim=replace(config.optim, workers=7),
+    )
     folder.check_same(elsewhere)
 
 

@@ -99,6 +99,19 @@ def models() -> None:
     print_models()
 
 
+cache = App(name="cache", help="Decoded chips, which are kept so that they are read faster the next time.")
+app.command(cache)
+
+
+@cache.command
+def clear() -> None:
+    """Remove all decoded chips; runs in progress go on, and decode their chips anew."""
+    from floodseg.data.cache import cache_folder, clear_cache
+
+    count, size = clear_cache()
+    print(f"{cache_folder()}: {count} files removed, {size / 1e6:.1f} MB freed")
+
+
 def _take_run_file(arguments: list[str]) -> list[str]:
     """Turn ``train RUN.toml`` into ``train`` with the run file as the source of values that no flag gives."""
     app.config = ()

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from logging import INFO, getLogger
+from logging import INFO
 from pathlib import Path
 from typing import Literal
 
@@ -12,17 +11,13 @@ from numpy.typing import NDArray
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, canonical_band
 from floodseg.config import DataConfig
+from floodseg.data.cache import RasterCache, open_through
 from floodseg.data.chip import Bands, Chip
+from floodseg.data.notes import note_once
 from floodseg.data.raster import Pixels, read_label, read_optical, read_sar
 from floodseg.data.source import Frame, band_indices, check_same_frame, frame_of, open_raster, takes_bands_by_order
 from floodseg.errors import ConfigError, DataError
 from floodseg.grid import Window
-
-
-@cache
-def note_once(level: int, message: str) -> None:
-    """Log a message about the data once in a process, however many splits are opened."""
-    getLogger("floodseg").log(level, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +39,8 @@ class FileChips:
     bands: Bands
     sar_units: Literal["db", "linear"] = "db"
     optical_offset: float | None = None
+    cache: RasterCache | None = None
+    """Where decoded files are kept; None reads them anew each time."""
     _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
     """The label read last: a crop is chosen on the whole label, then read."""
 
@@ -83,7 +80,7 @@ class FileChips:
 
     def _label(self, index: int) -> tuple[NDArray[np.uint8], Frame]:
         if self._last is None or self._last[0] != index:
-            with open_raster(self.chips[index].label) as source:
+            with open_through(self.cache, self.chips[index].label) as source:
                 self._last = (index, read_label(source), frame_of(source))
         return self._last[1], self._last[2]
 
@@ -92,7 +89,7 @@ class FileChips:
         if path is None:
             shape = (window.height, window.width)
             return Pixels(np.zeros((len(names), *shape), np.float32), np.zeros(shape, np.bool_))
-        with open_raster(path) as source:
+        with open_through(self.cache, path) as source:
             check_same_frame(frame_of(source), frame)
             if sensor == "sar":
                 return read_sar(source, self.sar_units, window)

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from floodseg.config import DataConfig
-from floodseg.data.files import ChipFiles, FileChips, choose_bands, note_once
+from floodseg.data.cache import open_cache
+from floodseg.data.files import ChipFiles, FileChips, choose_bands
+from floodseg.data.notes import note_once
 from floodseg.errors import DataError
 
 FOLDER_SPLITS = ("train", "valid", "all")
@@ -53,7 +55,7 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> FileChips
         ChipFiles(name, _event(name), sar.get(name) if bands.sar else None, optical.get(name), label[name])
         for name in chosen
     )
-    return FileChips(chips, bands, config.sar_units, config.optical_offset)
+    return FileChips(chips, bands, config.sar_units, config.optical_offset, open_cache(config))
 
 
 def _by_chip_name(folder: Path) -> dict[str, Path]:

@@ -9,11 +9,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER
-from floodseg.data.source import band_indices
+from floodseg.data.source import Raster, band_indices
 from floodseg.errors import DataError
 from floodseg.grid import Window
 
@@ -37,11 +36,11 @@ class Pixels:
     """(H, W)."""
 
 
-def read_sar(source: DatasetReader, units: Literal["db", "linear"] = "db", window: Window | None = None) -> Pixels:
+def read_sar(source: Raster, units: Literal["db", "linear"] = "db", window: Window | None = None) -> Pixels:
     """Read VV and VH of an open raster as dB, (2, H, W); a pixel is valid where both bands hold numbers.
 
     Args:
-        source: from ``open_raster``.
+        source: from ``open_raster`` or ``open_through``.
         units: what the file stores; linear power becomes 10 log10, and power that is not positive is invalid.
         window: part to read; by default all.
 
@@ -87,7 +86,7 @@ def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], 
 
 
 def read_optical(
-    source: DatasetReader, bands: Sequence[str], offset: float | None = None, window: Window | None = None
+    source: Raster, bands: Sequence[str], offset: float | None = None, window: Window | None = None
 ) -> Pixels:
     """Read optical bands of an open raster as reflectance, (C, H, W) in the order of ``bands``.
 
@@ -96,7 +95,7 @@ def read_optical(
     where a band that is read holds NaN, an infinity or a declared nodata value other than 0, which no light gives.
 
     Args:
-        source: from ``open_raster``.
+        source: from ``open_raster`` or ``open_through``.
         bands: canonical names of the bands to read.
         offset: in stored numbers, -1000 for processing baseline 04.00 and later.
         window: part to read; by default all.
@@ -125,7 +124,7 @@ def read_optical(
 
 
 def _without_signal(
-    source: DatasetReader,
+    source: Raster,
     indices: dict[str, int],
     numbers: list[int],
     stored: NDArray[np.generic],
@@ -146,7 +145,7 @@ def _without_signal(
 
 
 def _check_reflectance(
-    source: DatasetReader, numbers: list[int], values: NDArray[np.float32], valid: NDArray[np.bool_], offset: float
+    source: Raster, numbers: list[int], values: NDArray[np.float32], valid: NDArray[np.bool_], offset: float
 ) -> None:
     if int(valid.sum()) < _FEW_PIXELS:
         return
@@ -159,15 +158,17 @@ def _check_reflectance(
             "tags (scale 0.0001 and offset -0.1 for baseline 04.00), --optical-offset or the nodata value"
         )
     is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
+    if not is_float or _has_scaling(source, numbers):
+        return
     stored_highest = float(values[:, valid].max()) * REFLECTANCE_SCALE - offset
-    if is_float and not _has_scaling(source, numbers) and stored_highest < high:
+    if stored_highest < high:
         raise DataError(
             f"{source.name}: optical values reach only {stored_highest:g}; they must be reflectance "
             "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
         )
 
 
-def read_label(source: DatasetReader, window: Window | None = None) -> NDArray[np.uint8]:
+def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:
     """Read a label as class codes 0 (land), 1 (water) and 255 (ignored; stored as -1 or 255), (H, W) uint8.
 
     Nodata tags of labels mean nothing and are not looked at.
@@ -190,7 +191,7 @@ def read_label(source: DatasetReader, window: Window | None = None) -> NDArray[n
     return label
 
 
-def _read(source: DatasetReader, numbers: Sequence[int], window: Window | None) -> NDArray[np.generic]:
+def _read(source: Raster, numbers: Sequence[int], window: Window | None) -> NDArray[np.generic]:
     """Return stored numbers, (C, H, W), in the type of the file."""
     part = None
     if window is not None:
@@ -202,11 +203,11 @@ def _read(source: DatasetReader, numbers: Sequence[int], window: Window | None) 
     return stored
 
 
-def _has_scaling(source: DatasetReader, numbers: Sequence[int]) -> bool:
+def _has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
     return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
 
 
-def _scaled(source: DatasetReader, numbers: Sequence[int], stored: NDArray[np.generic]) -> NDArray[np.float32]:
+def _scaled(source: Raster, numbers: Sequence[int], stored: NDArray[np.generic]) -> NDArray[np.float32]:
     """Apply the GDAL scale and offset tags; returns a new array (C, H, W)."""
     # An integer beyond float32 (or a float64 nodata value such as -1.8e308) may overflow to an infinity: invalid.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -220,7 +221,7 @@ def _scaled(source: DatasetReader, numbers: Sequence[int], stored: NDArray[np.ge
 
 
 def _is_nodata(
-    source: DatasetReader, numbers: Sequence[int], stored: NDArray[np.generic], undeclared: float | None = None
+    source: Raster, numbers: Sequence[int], stored: NDArray[np.generic], undeclared: float | None = None
 ) -> NDArray[np.bool_]:
     """Return where the stored numbers equal the declared nodata value of their band, (C, H, W)."""
     result = np.zeros(stored.shape, np.bool_)

@@ -6,7 +6,9 @@ from logging import WARNING
 from pathlib import Path
 
 from floodseg.config import DataConfig
-from floodseg.data.files import ChipFiles, FileChips, choose_bands, note_once
+from floodseg.data.cache import open_cache
+from floodseg.data.files import ChipFiles, FileChips, choose_bands
+from floodseg.data.notes import note_once
 from floodseg.errors import DataError
 
 CHIPS = Path("v1.1/data/flood_events/HandLabeled")
@@ -70,7 +72,7 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
         lacking = paths.count(None)
         if used and lacking:
             note_once(WARNING, f"{folder}: {lacking} of {len(chips)} chips of the split {split} have no {sensor} image")
-    return FileChips(tuple(chips), bands, config.sar_units, config.optical_offset)
+    return FileChips(tuple(chips), bands, config.sar_units, config.optical_offset, open_cache(config))
 
 
 def _chip_names(path: Path) -> list[str]:

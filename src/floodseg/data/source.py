@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-from rasterio.io import DatasetReader
+from rasterio.transform import Affine
+from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Sensor, canonical_band
 from floodseg.errors import DataError
@@ -20,6 +24,80 @@ _BY_ORDER: dict[Sensor, dict[int, tuple[str, ...]]] = {
     "sar": {2: SAR_BANDS},
     "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
 }
+
+
+class CoordinateSystem(Protocol):
+    """A coordinate reference system that can write itself down."""
+
+    def to_string(self) -> str:
+        """Return WKT or an authority code."""
+        ...
+
+
+class Raster(Protocol):
+    """What the rules of reading ask of an open raster: a part of rasterio's ``DatasetReader``.
+
+    Whatever stands in for one must give the same values, bit for bit. The tuples have one item a band.
+    """
+
+    @property
+    def name(self) -> str:
+        """The path as it was given."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Number of bands."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        ...
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Type of the stored numbers."""
+        ...
+
+    @property
+    def descriptions(self) -> tuple[str | None, ...]:
+        """Band names."""
+        ...
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """GDAL scale tags, 1 where there is none."""
+        ...
+
+    @property
+    def offsets(self) -> tuple[float, ...]:
+        """GDAL offset tags, 0 where there is none."""
+        ...
+
+    @property
+    def nodatavals(self) -> tuple[float | None, ...]:
+        """Declared nodata values."""
+        ...
+
+    @property
+    def crs(self) -> CoordinateSystem | None:
+        """Coordinate system, None where none is stored."""
+        ...
+
+    @property
+    def transform(self) -> Affine:
+        """From (column, row) to coordinates; the identity where none is stored."""
+        ...
+
+    def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
+        """Return a new array of the stored numbers of bands (from 1) inside a window, (C, H, W)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +111,7 @@ class Frame:
 
 
 @contextmanager
-def open_raster(path: Path) -> Iterator[DatasetReader]:
+def open_raster(path: Path) -> Iterator[Raster]:
     """Open a raster for the body of a ``with`` statement; its read errors become a DataError that names the file.
 
     Nothing is shared between calls, so that processes forked for loading never meet a dataset of their parent.
@@ -54,7 +132,7 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
         ) from error
 
 
-def frame_of(source: DatasetReader) -> Frame:
+def frame_of(source: Raster) -> Frame:
     """Return size and georeference of an open raster; the grid is None where it has no transform and no CRS."""
     georeferenced = source.crs is not None or not source.transform.is_identity
     grid = None
@@ -89,7 +167,7 @@ def _same_crs(one: str | None, other: str | None) -> bool:
     return bool(CRS.from_user_input(one) == CRS.from_user_input(other))
 
 
-def band_indices(source: DatasetReader, sensor: Sensor) -> dict[str, int]:
+def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
     """Return the bands of one sensor in an open raster: canonical name -> number of the band in the file (from 1).
 
     Bands are found by description. A file that names none is taken by order where it has exactly 2 bands (SAR: VV,
@@ -119,12 +197,12 @@ def band_indices(source: DatasetReader, sensor: Sensor) -> dict[str, int]:
     return found
 
 
-def takes_bands_by_order(source: DatasetReader, sensor: Sensor) -> bool:
+def takes_bands_by_order(source: Raster, sensor: Sensor) -> bool:
     """Tell whether an open raster names none of its bands, so that ``band_indices`` goes by their order."""
     return not any(canonical_band(description, sensor) for description in _descriptions(source))
 
 
-def _descriptions(source: DatasetReader) -> Sequence[str | None]:
+def _descriptions(source: Raster) -> Sequence[str | None]:
     """Return the band descriptions, without those that merely count ("Band 1", "Band 2", ...)."""
     descriptions: Sequence[str | None] = source.descriptions
     counting = all(
@@ -134,7 +212,7 @@ def _descriptions(source: DatasetReader) -> Sequence[str | None]:
     return [None] * len(descriptions) if counting else descriptions
 
 
-def _names_by_order(source: DatasetReader, sensor: Sensor) -> tuple[str, ...]:
+def _names_by_order(source: Raster, sensor: Sensor) -> tuple[str, ...]:
     orders = _BY_ORDER[sensor]
     if source.count not in orders:
         counts = " or ".join(str(count) for count in orders)

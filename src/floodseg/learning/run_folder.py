@@ -29,7 +29,7 @@ from floodseg.errors import RunFolderError
 from floodseg.files import write_text
 
 _STATE_NAME = re.compile(r"epoch_(\d{4,})")
-_FREE_TO_CHANGE = frozenset({"out_dir", "workers", "pretrained"})
+_FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained"})
 """Settings that a resumed run may change without becoming another run (encoder weights are in its state by then)."""
 
 

@@ -1,0 +1,146 @@
+"""How many training crops a second the loader gives, from GeoTIFFs and from the cache of decoded chips.
+
+    python benchmarks/loading.py --data DIR --layout folders --json benchmarks/results/loading.json
+
+Both ways are timed in turn, on the same crops in the same order, in worker processes that have gone through the chips
+twice; the cache lies in a temporary folder and leaves nothing behind. Time nothing while the machine is busy.
+"""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from torch.utils.data import DataLoader
+
+from floodseg.app.cli import guarded
+from floodseg.config import AugmentConfig, DataConfig
+from floodseg.data.chip import ChipSet
+from floodseg.data.chips import EpochSampler, Sample, make_loader
+from floodseg.data.layouts import open_layout
+from floodseg.errors import ConfigError
+from floodseg.files import write_text
+from floodseg.learning.environment import hardware, versions
+
+app = App(help="Crops per second from GeoTIFFs and from the cache.", default_parameter=Parameter(consume_multiple=True))
+_WARM_UP = 2
+
+
+@app.default
+def loading(
+    *,
+    config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),  # noqa: B008 (frozen: cannot be changed)
+    split: str = "train",
+    crop_size: int = 256,
+    crops_per_chip: int = 1,
+    batch_size: int = 4,
+    workers: int = 2,
+    rounds: int = 5,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Time the loader with and without the cache, with the augmentation of training and without any.
+
+    Parameters
+    ----------
+    split
+        The split whose chips are loaded.
+    crop_size
+        Height and width of the crops in pixels.
+    crops_per_chip
+        Crops of each chip in a round; raise it where there are few chips.
+    batch_size
+        Crops in a batch.
+    workers
+        Processes that load.
+    rounds
+        Timed passes over the chips, for each way of reading.
+    json_file
+        Write the figures as one JSON object.
+    """
+    if config.layout == "synthetic" or config.cache_gb == 0:
+        raise ConfigError(
+            "the loading benchmark compares files with the cache: give a layout of files and no --cache-gb 0"
+        )
+    full = AugmentConfig(crop_size=crop_size, crops_per_chip=crops_per_chip)
+    plain = replace(full, crop_tries=1, flips=False, sar_jitter_db=0.0, optical_jitter=0.0)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FLOODSEG_CACHE"] = folder
+        chips = {
+            "geotiff": open_layout(replace(config, cache_gb=0), split),
+            "cache": open_layout(config, split),
+        }
+        rows = [
+            row
+            for name, augmentation in (("training", full), ("none", plain))
+            for row in _compare(chips, augmentation, name, batch_size, workers, rounds)
+        ]
+        cache_mb = sum(file.stat().st_size for file in Path(folder).rglob("*.raster")) / 1e6
+    bands = chips["cache"].bands
+    document = {
+        "command": " ".join(sys.argv),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": hardware(),
+        "versions": versions(),
+        "chips": len(chips["cache"].names),
+        "bands": {"sar": len(bands.sar), "optical": len(bands.optical)},
+        "crop_size": crop_size,
+        "batch_size": batch_size,
+        "workers": workers,
+        "cache_mb": round(cache_mb, 1),
+        "rows": rows,
+    }
+    text = json.dumps(document, indent=2)
+    print(text)
+    if json_file is not None:
+        write_text(json_file, text + "\n")
+
+
+def _compare(
+    chips: dict[str, ChipSet], augmentation: AugmentConfig, name: str, batch_size: int, workers: int, rounds: int
+) -> list[dict[str, Any]]:
+    """Return one row for each way of reading, timed in turn."""
+    loaders = {
+        way: make_loader(each, augment=augmentation, batch_size=batch_size, workers=workers)
+        for way, each in chips.items()
+    }
+    first = {way: _crops_per_second(loader, 0) for way, loader in loaders.items()}
+    for epoch in range(1, _WARM_UP):
+        for loader in loaders.values():
+            _crops_per_second(loader, epoch)
+    rates: dict[str, list[float]] = {way: [] for way in loaders}
+    for epoch in range(_WARM_UP, _WARM_UP + rounds):
+        for way, loader in loaders.items():
+            rates[way].append(_crops_per_second(loader, epoch))
+    direct = statistics.median(rates["geotiff"])
+    return [
+        {
+            "source": way,
+            "augmentation": name,
+            "crops_per_s_median": round(statistics.median(values), 1),
+            "crops_per_s_min": round(min(values), 1),
+            "crops_per_s_max": round(max(values), 1),
+            "crops_per_s_first_pass": round(first[way], 1),
+            "ratio_to_geotiff": round(statistics.median(values) / direct, 2),
+        }
+        for way, values in rates.items()
+    ]
+
+
+def _crops_per_second(loader: DataLoader[Sample], epoch: int) -> float:
+    sampler = loader.sampler
+    assert isinstance(sampler, EpochSampler)
+    sampler.set_epoch(epoch)
+    start = time.perf_counter()
+    count = sum(len(batch["index"]) for batch in loader)
+    return count / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    guarded(app)

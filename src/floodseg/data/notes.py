@@ -1,0 +1,10 @@
+"""What is said about data once in a process."""
+
+from functools import cache
+from logging import getLogger
+
+
+@cache
+def note_once(level: int, message: str) -> None:
+    """Log a message about the data once in a process, however many splits are opened."""
+    getLogger("floodseg").log(level, message)
