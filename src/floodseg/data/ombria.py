@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from floodseg.bands import Bands
+from floodseg.bands import DATES, Bands
 from floodseg.config import DataConfig
 from floodseg.data.files import note_once
 from floodseg.data.folders import nearest_subset
@@ -18,6 +18,9 @@ from floodseg.errors import ConfigError, DataError
 
 SAR_CHANNELS = ("VV_before", "VV_after")
 OPTICAL_CHANNELS = ("B03_before", "B08_before", "B11_before", "B03_after", "B08_after", "B11_after")
+_FILE_ORDER = ("B11", "B08", "B03")
+"""Red, green and blue of the optical images: over flood blue is raised and red lowered most, as water does in these."""
+
 BLOCK = 20
 """Numbers in a block, 1 to 20, 21 to 40, ...: neighbouring numbers can be neighbouring places."""
 
@@ -101,7 +104,8 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> PairChips:
         )
         for number in numbers
     )
-    return PairChips(chips, bands, tuple(OPTICAL_CHANNELS.index(band) for band in bands.optical))
+    stored = [f"{band}_{date}" for date in DATES for band in _FILE_ORDER]
+    return PairChips(chips, bands, tuple(stored.index(band) for band in bands.optical))
 
 
 def block_of(number: int) -> str:

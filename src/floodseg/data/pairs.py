@@ -48,7 +48,7 @@ class PairChips:
     chips: tuple[PairFiles, ...]
     bands: Bands
     optical_channels: tuple[int, ...]
-    """Positions of ``bands.optical`` among all channels: those of the date before, then those of the date after."""
+    """Positions of ``bands.optical`` among those of the files: three of the date before, then three of the date after."""
     _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
     """The label read last: a crop is chosen on the whole label, then read."""
 

@@ -58,8 +58,8 @@ def _stretch(band: NDArray[np.floating], low: float, high: float) -> Pixels:
 
 
 def _percentile_stretch(band: NDArray[np.floating], valid: NDArray[np.bool_], least_span: float) -> Pixels:
-    """Stretch (..., H, W) between the 2nd and 98th percentile of all its valid pixels, over at least ``least_span``."""
-    low, high = (float(value) for value in np.percentile(band[..., valid], (2, 98)))
+    """Stretch between the 2nd and 98th percentile of the valid pixels, over at least ``least_span``."""
+    low, high = (float(value) for value in np.percentile(band[valid], (2, 98)))
     return _stretch(band, low, max(high, low + least_span))
 
 
@@ -75,7 +75,8 @@ def sar_image(row: PictureRow) -> Pixels:
     """Return the radar channels in colour.
 
     VV, VH and VV - VH in red, green and blue where the chip has both in dB; the date before in red and the date after
-    in green and blue where it has both dates, so that what became darker is red; else its first band in grey.
+    in green and blue where it has both dates, each stretched by itself, so that what became darker is red; else its
+    first band in grey.
     """
     names, sar, valid = row.bands.sar, row.chip.sar, row.chip.sar_valid
     if not valid.any():
@@ -85,7 +86,7 @@ def sar_image(row: PictureRow) -> Pixels:
         channels = [_stretch(vv, *_DB_RANGES["VV"]), _stretch(vh, *_DB_RANGES["VH"]), _stretch(vv - vh, *_RATIO_RANGE)]
     elif has_both_dates(names):
         band = names[0].removesuffix(f"_{band_date(names[0])}")
-        before, after = _percentile_stretch(sar[[names.index(f"{band}_{date}") for date in DATES]], valid, 1.0)
+        before, after = (_percentile_stretch(sar[names.index(f"{band}_{date}")], valid, 1.0) for date in DATES)
         channels = [before, after, after]
     elif row.bands.sar_unit == "db" and names[0] in _DB_RANGES:
         channels = [_stretch(sar[0], *_DB_RANGES[names[0]])] * 3
@@ -114,21 +115,13 @@ def colour_bands(names: Sequence[str], date: str = "") -> tuple[str, str, str] |
 
 
 def optical_image(row: PictureRow, date: str = "") -> Pixels:
-    """Return the optical channels in the colours of ``colour_bands``, else the first of ``date`` in grey.
-
-    Both dates are stretched alike, so that they compare.
-    """
+    """Return the optical channels in the colours of ``colour_bands``, else the first of ``date`` in grey."""
     names, optical, valid = row.bands.optical, row.chip.optical, row.chip.optical_valid
     if not valid.any():
         return _striped(np.zeros((*valid.shape, 3)), valid)
     least_span = 0.06 if row.bands.optical_unit == "reflectance" else 1.0
-    of_date = [name for name in names if band_date(name) == date]
-    channels = []
-    for name in colour_bands(names, date) or (of_date[0],) * 3:
-        band = name.removesuffix(f"_{date}")
-        dates = [other for other in names if other.removesuffix(f"_{band_date(other)}") == band]
-        stretched = _percentile_stretch(optical[[names.index(other) for other in dates]], valid, least_span)
-        channels.append(stretched[dates.index(name)])
+    shown = colour_bands(names, date) or (next(name for name in names if band_date(name) == date),) * 3
+    channels = [_percentile_stretch(optical[names.index(name)], valid, least_span) for name in shown]
     return _striped(np.stack(channels, axis=-1), valid)
 
 
