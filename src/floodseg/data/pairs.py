@@ -1,10 +1,13 @@
 """Chips of two dates in 8-bit images: digital numbers of both sensors before and after an event."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.io import DatasetReader
 
 from floodseg.bands import LAND, WATER, Bands
 from floodseg.data.chip import Chip
@@ -15,6 +18,9 @@ from floodseg.grid import Window
 
 FLOOD = 255
 """Code of flood in a mask; 0 is everything else, and there is no code for unlabelled pixels."""
+
+_TAIL = 1024
+"""Bytes at the end of a PNG in which its last chunk, IEND, is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class PairChips:
     chips: tuple[PairFiles, ...]
     bands: Bands
     optical_channels: tuple[int, ...]
-    """Positions of ``bands.optical`` among those of the files: three of the date before, then three of the date after."""
+    """Positions of ``bands.optical`` among those of the files: three of the date before, then three of that after."""
     _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
     """The label read last: a crop is chosen on the whole label, then read."""
 
@@ -97,9 +103,22 @@ class PairChips:
         return self._last[1], self._last[2]
 
 
+@contextmanager
+def _open_png(path: Path) -> Iterator[DatasetReader]:
+    """Open an image as ``open_raster`` does, and refuse one that is cut off: GDAL would fill its end with 0."""
+    with open_raster(path) as source:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - _TAIL))
+            if b"IEND" not in stream.read():
+                raise DataError(
+                    f"{path}: is cut off before its end; the file must be a complete PNG: copy or download it again"
+                )
+        yield source
+
+
 def _read_mask(path: Path) -> tuple[NDArray[np.uint8], Frame]:
     """Return a mask as class codes, (H, W), and where it lies."""
-    with open_raster(path) as source:
+    with _open_png(path) as source:
         if source.count != 1:
             raise DataError(f"{path}: a mask must have exactly 1 band, this file has {source.count}: keep one")
         stored, frame = read_stored(source, [1])[0], frame_of(source)
@@ -127,7 +146,7 @@ def _read_sensor(
 
 
 def _read_date(path: Path, band_count: int, frame: Frame, window: Window) -> NDArray[np.generic]:
-    with open_raster(path) as source:
+    with _open_png(path) as source:
         if source.count != band_count or set(source.dtypes) != {"uint8"}:
             raise DataError(
                 f"{path}: has {source.count} bands of {source.dtypes[0]}; this image must have {band_count} of uint8: "
