@@ -173,7 +173,7 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("group", "values", "message"),
     [
-        (DataConfig, {"layout": "zip"}, "--layout zip: must be one of sen1floods11, folders, synthetic"),
+        (DataConfig, {"layout": "zip"}, "--layout zip: must be one of sen1floods11, ombria, folders, synthetic"),
         (DataConfig, {"layout": None}, "--layout None: must be one of"),
         (DataConfig, {"sensors": "radar"}, "--sensors radar: must be one of both, sar, optical"),
         (DataConfig, {"sar_units": "dn"}, "--sar-units dn: must be one of db, linear"),
@@ -218,14 +218,15 @@ def test_values_out_of_range_are_refused(group: type, values: dict[str, Any], me
 @pytest.mark.parametrize(
     ("layout", "values", "others"),
     [
-        ("synthetic", {"data": Path("chips")}, "sen1floods11 and folders"),
+        ("synthetic", {"data": Path("chips")}, "sen1floods11, ombria and folders"),
         ("synthetic", {"sar_units": "linear"}, "sen1floods11 and folders"),
         ("synthetic", {"optical_offset": -1000.0}, "sen1floods11 and folders"),
         ("synthetic", {"cache_gb": 1.0}, "sen1floods11 and folders"),
         *(("sen1floods11", {name: Path("x")}, "folders") for name in ("sar_dir", "opt_dir", "mask_dir")),
-        ("sen1floods11", {"val_split": 0.3}, "folders"),
-        ("synthetic", {"val_split": 0.3}, "folders"),
-        ("sen1floods11", {"split_seed": 1}, "folders and synthetic"),
+        ("sen1floods11", {"val_split": 0.3}, "ombria and folders"),
+        ("ombria", {"sar_units": "linear"}, "sen1floods11 and folders"),
+        ("synthetic", {"val_split": 0.3}, "ombria and folders"),
+        ("sen1floods11", {"split_seed": 1}, "ombria, folders and synthetic"),
         ("sen1floods11", {"synthetic_chips": 8}, "synthetic"),
         ("folders", {"synthetic_size": 64}, "synthetic"),
     ],

@@ -30,6 +30,9 @@ L1C_BANDS: tuple[str, ...] = (
 L2A_BANDS: tuple[str, ...] = tuple(band for band in L1C_BANDS if band != "B10")
 """Sentinel-2 level 2A (surface), in the order in which 12 unnamed bands are taken: no cirrus band B10."""
 
+DATES: tuple[str, ...] = ("before", "after")
+"""What the names of the channels of two-date data end in: ``VV_before``, ``B03_after``."""
+
 REFLECTANCE_SCALE = 10_000.0
 """Sentinel-2 stores reflectance times this number."""
 
@@ -59,6 +62,12 @@ def canonical_band(description: str | None, sensor: Sensor) -> str | None:
     number, narrow = int(found.group(1)), found.group(2)
     name = f"B{number}A" if narrow else f"B{number:02d}"
     return name if name in L1C_BANDS else None
+
+
+def band_date(band: str) -> str:
+    """Return the date that a channel's name ends in: ``before`` of ``VV_before``; empty where there is one date."""
+    _, separator, date = band.rpartition("_")
+    return date if separator and date in DATES else ""
 
 
 @dataclass(frozen=True, slots=True)

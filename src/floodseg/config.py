@@ -17,7 +17,7 @@ from cyclopts import CoercionError, Parameter, Token
 from floodseg.bands import SensorSet
 from floodseg.errors import ConfigError
 
-Layout = Literal["sen1floods11", "folders", "synthetic"]
+Layout = Literal["sen1floods11", "ombria", "folders", "synthetic"]
 Architecture = Literal["efficient", "baseline", "lite"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -54,21 +54,25 @@ class _Settings:
                     _require(value in allowed, name.replace("_", "-"), value, f"one of {', '.join(allowed)}")
 
 
-_FILES: tuple[Layout, ...] = ("sen1floods11", "folders")
+_PHYSICAL_FILES: tuple[Layout, ...] = ("sen1floods11", "folders")
 _LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
-    "data": _FILES,
+    "data": ("sen1floods11", "ombria", "folders"),
     "sar_dir": ("folders",),
     "opt_dir": ("folders",),
     "mask_dir": ("folders",),
-    "val_split": ("folders",),
-    "split_seed": ("folders", "synthetic"),
-    "sar_units": _FILES,
-    "optical_offset": _FILES,
-    "cache_gb": _FILES,
+    "val_split": ("ombria", "folders"),
+    "split_seed": ("ombria", "folders", "synthetic"),
+    "sar_units": _PHYSICAL_FILES,
+    "optical_offset": _PHYSICAL_FILES,
+    "cache_gb": _PHYSICAL_FILES,
     "synthetic_chips": ("synthetic",),
     "synthetic_size": ("synthetic",),
 }
 """The layouts that follow a setting; elsewhere it would do nothing, so it is refused there."""
+
+
+def _listing(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,15 @@ class DataConfig(_Settings):
     mask_dir: Path = Path("LabelHand")
     """Layout folders: label chips (0 land, 1 water, -1 or 255 ignored), relative to --data."""
     val_split: float = 0.2
-    """Layout folders: share of the chips kept for validation, whole events at a time."""
+    """Layouts ombria and folders: share of the training chips kept for validation, whole events (ombria: blocks of 20
+    neighbouring numbers) at a time."""
     split_seed: WholeNumber = 0
-    """Layouts folders and synthetic: seed of the split or the simulation, apart from that of training: runs compare."""
+    """Layouts ombria, folders and synthetic: seed of the split or the simulation, apart from that of training, so that
+    runs compare."""
     sar_units: Literal["db", "linear"] = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_bands: tuple[str, ...] = ()
-    """Optical bands to use, by name (B03, B8A, ...); by default all that the data set holds."""
+    """Optical bands to use, by name (B03, B8A, ...; B03_after, ... of layout ombria); by default all that there are."""
     optical_offset: float | None = None
     """Offset in stored numbers, added before division by 10000 (-1000 for processing baseline 04.00 and later)."""
     cache_gb: float = 20.0
@@ -113,7 +119,7 @@ class DataConfig(_Settings):
             if value != defaults[name] and self.layout not in layouts:
                 raise ConfigError(
                     f"--{name.replace('_', '-')} {value}: has no effect with layout {self.layout}, only with "
-                    f"{' and '.join(layouts)}; leave it out"
+                    f"{_listing(layouts)}; leave it out"
                 )
         _require(0 < self.val_split < 1, "val-split", self.val_split, "above 0 and below 1")
         _require(self.split_seed >= 0, "split-seed", self.split_seed, "0 or more")
@@ -151,9 +157,9 @@ class AugmentConfig(_Settings):
     """Draw one of the eight flips and rotations."""
     sar_jitter_db: float = 0.3
     """Standard deviation in dB of an offset common to both polarisations; each alone gets another of half of it. The
-    default is about the radiometric accuracy of Sentinel-1."""
+    default is about the radiometric accuracy of Sentinel-1. Digital numbers (layout ombria) are not jittered."""
     optical_jitter: float = 0.1
-    """Standard deviation of a relative illumination factor common to all optical bands."""
+    """Standard deviation of a relative illumination factor common to all optical bands of a date."""
     drop_sensor: float = 0.0
     """Probability that one sensor is withheld from a sample that has both (each half of the time)."""
     cloud: float = 0.0

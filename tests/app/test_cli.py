@@ -73,7 +73,7 @@ def test_train_calls_the_function_once(
         (["train", "--lr", "fast"], "--lr"),
         (["train", "--epochs"], "--epochs"),
         (["train", "--model", "efficiant"], 'Did you mean "efficient"?'),
-        (["train", "--layout", "zip"], 'Choose from: "sen1floods11", "folders", "synthetic"'),
+        (["train", "--layout", "zip"], 'Choose from: "sen1floods11", "ombria", "folders", "synthetic"'),
         (["train", "--epochs", "0"], "--epochs 0: must be at least 1"),
         (["train", "--cloud", "2"], "--cloud 2.0: must be from 0 to 1"),
         (["train", "--epochs", "2", "run.toml"], "run.toml"),

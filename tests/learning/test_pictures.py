@@ -98,6 +98,44 @@ def test_sar_without_vh_or_in_digital_numbers_is_grey():
     assert np.ptp(sar_image(make_row()), axis=-1).max() > 0.5
 
 
+TWO_DATES = Bands(
+    sar=("VV_before", "VV_after"),
+    optical=("B03_before", "B08_before", "B11_before", "B03_after", "B08_after", "B11_after"),
+    sar_unit="dn",
+    optical_unit="dn",
+)
+
+
+def test_radar_that_became_darker_is_red():
+    row = make_row(bands=TWO_DATES)
+    row.chip.sar[:] = np.random.default_rng(0).uniform(100, 120, (2, *row.water.shape))
+    row.chip.sar[0, 20:40, 20:40] = 180
+    row.chip.sar[1, 20:40, 20:40] = 40
+    image = sar_image(row)[25:35, 25:35]
+    assert (image[..., 0] > 0.9).all()
+    assert (image[..., 1:] < 0.1).all()
+
+
+def test_each_date_of_optical_images_is_shown_in_its_own_bands():
+    row = make_row(bands=TWO_DATES)
+    row.chip.optical[:] = np.random.default_rng(0).uniform(100, 120, (6, *row.water.shape))
+    row.chip.optical[2, 20:40, 20:40] = 180  # B11 before
+    row.chip.optical[3, 20:40, 20:40] = 180  # B03 after
+    before, after = (optical_image(row, date)[25:35, 25:35].mean(axis=(0, 1)) for date in ("before", "after"))
+    assert before[0] == 1 > before[1:].max()
+    assert after[2] == 1 > after[:2].max()
+    one_date = make_row(bands=Bands((), ("B08_after", "B03_after"), optical_unit="dn"))
+    assert np.ptp(optical_image(one_date, "after"), axis=-1).max() == 0
+
+
+def test_two_dates_take_one_more_column(tmp_path):
+    widths = {}
+    for name, bands in {"one": BOTH, "two": TWO_DATES}.items():
+        rows_picture(tmp_path / f"{name}.png", [make_row(bands=bands)], name)
+        widths[name] = pixels_of(tmp_path / f"{name}.png").shape[1]
+    assert widths["two"] > widths["one"] + 200
+
+
 def test_colours_differ_in_lightness_too():
     lightness = sorted(float(np.dot(to_rgb(c), (0.2126, 0.7152, 0.0722))) for c in set(ERROR_COLOURS.values()))
     assert min(np.diff(lightness)) > 0.09

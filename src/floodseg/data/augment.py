@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import IGNORE
+from floodseg.bands import IGNORE, band_date
 from floodseg.config import AugmentConfig
 from floodseg.data.chip import Bands, Chip
 from floodseg.data.clouds import OPAQUE, apply_cloud, simulate_cloud
@@ -57,8 +57,8 @@ def augment(chip: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Gene
         result = dihedral(result, int(rng.integers(8)))
     if config.sar_jitter_db > 0 and bands.sar_unit == "db":
         result = _jitter_sar(result, config.sar_jitter_db, rng)
-    if config.optical_jitter > 0:
-        result = _jitter_optical(result, config.optical_jitter, rng)
+    if config.optical_jitter > 0 and bands.optical:
+        result = _jitter_optical(result, bands, config.optical_jitter, rng)
     if config.cloud > 0 and bands.optical_unit == "reflectance" and rng.random() < config.cloud:
         result = _cover(result, bands, rng)
     if config.drop_sensor > 0 and rng.random() < config.drop_sensor:
@@ -120,9 +120,14 @@ def _jitter_sar(chip: Chip, deviation: float, rng: np.random.Generator) -> Chip:
     return replace(chip, sar=chip.sar + (common + alone).astype(np.float32))
 
 
-def _jitter_optical(chip: Chip, deviation: float, rng: np.random.Generator) -> Chip:
-    """Multiply all optical bands by one illumination factor; log-normal, so that it stays above 0."""
-    return replace(chip, optical=chip.optical * np.float32(np.exp(rng.normal(0.0, deviation))))
+def _jitter_optical(chip: Chip, bands: Bands, deviation: float, rng: np.random.Generator) -> Chip:
+    """Multiply all optical bands of a date by one illumination factor; log-normal, so that it stays above 0."""
+    factors: dict[str, float] = {}
+    for date in map(band_date, bands.optical):
+        if date not in factors:
+            factors[date] = float(np.exp(rng.normal(0.0, deviation)))
+    by_band = np.array([factors[band_date(band)] for band in bands.optical], np.float32)
+    return replace(chip, optical=chip.optical * by_band[:, None, None])
 
 
 def _cover(chip: Chip, bands: Bands, rng: np.random.Generator) -> Chip:

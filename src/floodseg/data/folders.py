@@ -120,11 +120,11 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
         return {sorted(names)[position] for position in rng.permutation(len(names))[:count]}
     events = sorted(sizes)
     shuffled = [events[position] for position in rng.permutation(len(events))]
-    held_out = _nearest_subset(shuffled, sizes, share * len(names), len(names))
+    held_out = nearest_subset(shuffled, sizes, share * len(names), len(names))
     return {name for name in names if _event(name) in held_out}
 
 
-def _nearest_subset(events: Sequence[str], sizes: Counter[str], target: float, total: int) -> set[str]:
+def nearest_subset(events: Sequence[str], sizes: Counter[str], target: float, total: int) -> set[str]:
     """Return the events whose sizes sum nearest to ``target``, neither none nor all; the first found in this order."""
     reached: dict[int, tuple[int, str]] = {}  # sum -> (sum before, event that was added last)
     for event in events:

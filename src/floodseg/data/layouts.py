@@ -7,6 +7,7 @@ from pathlib import Path
 from floodseg.config import DataConfig
 from floodseg.data.chip import ChipSet
 from floodseg.data.folders import FOLDER_SPLITS, open_folders
+from floodseg.data.ombria import ombria_splits, open_ombria
 from floodseg.data.sen1floods11 import open_sen1floods11, sen1floods11_splits
 from floodseg.data.synthetic import SPLIT_EVENTS, SyntheticChips
 from floodseg.errors import DataError
@@ -22,7 +23,8 @@ def open_layout(config: DataConfig, split: str) -> ChipSet:
         return SyntheticChips(split, config)
     if config.layout == "folders":
         return open_folders(config, _root(config) if _needs_root(config) else None, split)
-    return open_sen1floods11(config, _root(config), split)
+    open_files = open_ombria if config.layout == "ombria" else open_sen1floods11
+    return open_files(config, _root(config), split)
 
 
 def with_root(config: DataConfig) -> DataConfig:
@@ -36,7 +38,8 @@ def layout_splits(config: DataConfig) -> tuple[str, ...]:
         return tuple(SPLIT_EVENTS)
     if config.layout == "folders":
         return FOLDER_SPLITS
-    return sen1floods11_splits(_root(config))
+    splits_of = ombria_splits if config.layout == "ombria" else sen1floods11_splits
+    return splits_of(_root(config))
 
 
 def _needs_root(config: DataConfig) -> bool:

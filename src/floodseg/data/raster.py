@@ -49,7 +49,7 @@ def read_sar(source: Raster, units: Literal["db", "linear"] = "db", window: Wind
     """
     indices = band_indices(source, "sar")
     numbers = [indices[band] for band in SAR_BANDS]
-    stored = _read(source, numbers, window)
+    stored = read_stored(source, numbers, window)
     values = _scaled(source, numbers, stored)
     usable = np.isfinite(values) & ~_is_nodata(source, numbers, stored)
     if units == "linear":
@@ -111,7 +111,7 @@ def read_optical(
             "hold the bands in use: choose bands that all chips have with --optical-bands"
         )
     numbers = [indices[band] for band in bands]
-    stored = _read(source, numbers, window)
+    stored = read_stored(source, numbers, window)
     values = _scaled(source, numbers, stored)
     if not _has_scaling(source, numbers):
         values += np.float32(offset or 0.0)
@@ -136,7 +136,7 @@ def _without_signal(
     others = [number for number in indices.values() if number not in numbers]
     if others and empty.any():
         # The bands in use may all be truly 0 at a pixel that other bands of the file see.
-        unseen = _is_nodata(source, others, _read(source, others, window), undeclared=0.0)
+        unseen = _is_nodata(source, others, read_stored(source, others, window), undeclared=0.0)
         empty &= np.logical_and.reduce(unseen, axis=0)
     for plane, number in zip(nodata, numbers, strict=True):
         if source.nodatavals[number - 1] not in (None, 0):
@@ -178,7 +178,7 @@ def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8
     """
     if source.count != 1:
         raise DataError(f"{source.name}: a label must have exactly 1 band, this file has {source.count}: keep one")
-    stored = _read(source, [1], window)[0]
+    stored = read_stored(source, [1], window)[0]
     ignored = (stored == -1) | (stored == IGNORE)
     known = ignored | (stored == LAND) | (stored == WATER)
     if not known.all():
@@ -191,8 +191,8 @@ def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8
     return label
 
 
-def _read(source: Raster, numbers: Sequence[int], window: Window | None) -> NDArray[np.generic]:
-    """Return stored numbers, (C, H, W), in the type of the file."""
+def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = None) -> NDArray[np.generic]:
+    """Return the stored numbers of some bands (counted from 1), (C, H, W), in the type of the file."""
     part = None
     if window is not None:
         bottom, right = window.top + window.height, window.left + window.width

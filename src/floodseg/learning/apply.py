@@ -38,8 +38,8 @@ class Method:
     """What it can use."""
     threshold: Callable[[SensorSet], float | None]
     """The probability threshold for the sensors in use; None where each chip has its own."""
-    optical_bands: tuple[str, ...] = ()
-    """The optical bands it takes, in order; empty where it takes them by name from what is there."""
+    bands: Bands | None = None
+    """The channels it takes, in order, and their units; None where it takes them by name from what is there."""
 
 
 def model_method(model: FloodModel, name: str) -> Method:
@@ -51,7 +51,7 @@ def model_method(model: FloodModel, name: str) -> Method:
         lambda chip, _: apply_model(model, chip),
         sensors,
         lambda used: model.decisions.of(used).threshold,
-        held.optical,
+        held,
     )
 
 

@@ -3,6 +3,7 @@
 Colours are told apart by readers with any colour vision: they differ in lightness as well as in hue.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from floodseg.bands import IGNORE, WATER
+from floodseg.bands import DATES, IGNORE, WATER, band_date
 from floodseg.data.chip import Bands, Chip
 
 BLUE, RED, AMBER, SAND, GREY = "#1f78b4", "#a5103c", "#f2a900", "#efe9da", "#8c8c8c"
@@ -21,6 +22,7 @@ PROBABILITY_COLOURS = "YlGnBu"
 # dB range shown from black to full colour; fixed, so that chips compare
 _DB_RANGES = {"VV": (-23.0, -3.0), "VH": (-28.0, -10.0)}
 _RATIO_RANGE = (0.0, 12.0)
+TRUE_COLOUR, WATER_COLOUR = ("B04", "B03", "B02"), ("B11", "B08", "B03")
 
 Pixels = NDArray[np.float64]
 """(H, W, 3) RGB from 0 to 1."""
@@ -70,13 +72,22 @@ def _striped(image: Pixels, valid: NDArray[np.bool_]) -> Pixels:
 
 
 def sar_image(row: PictureRow) -> Pixels:
-    """Return VV, VH and VV - VH in red, green and blue where the chip has both in dB, else its first band in grey."""
+    """Return the radar channels in colour.
+
+    VV, VH and VV - VH in red, green and blue where the chip has both in dB; the date before in red and the date after
+    in green and blue where it has both dates, each stretched by itself, so that what became darker is red; else its
+    first band in grey.
+    """
     names, sar, valid = row.bands.sar, row.chip.sar, row.chip.sar_valid
     if not valid.any():
         return _striped(np.zeros((*valid.shape, 3)), valid)
     if row.bands.sar_unit == "db" and {"VV", "VH"} <= set(names):
         vv, vh = sar[names.index("VV")], sar[names.index("VH")]
         channels = [_stretch(vv, *_DB_RANGES["VV"]), _stretch(vh, *_DB_RANGES["VH"]), _stretch(vv - vh, *_RATIO_RANGE)]
+    elif has_both_dates(names):
+        band = names[0].removesuffix(f"_{band_date(names[0])}")
+        before, after = (_percentile_stretch(sar[names.index(f"{band}_{date}")], valid, 1.0) for date in DATES)
+        channels = [before, after, after]
     elif row.bands.sar_unit == "db" and names[0] in _DB_RANGES:
         channels = [_stretch(sar[0], *_DB_RANGES[names[0]])] * 3
     else:
@@ -84,13 +95,32 @@ def sar_image(row: PictureRow) -> Pixels:
     return _striped(np.stack(channels, axis=-1), valid)
 
 
-def optical_image(row: PictureRow) -> Pixels:
-    """Return B04, B03, B02 in red, green and blue where the chip has them, else its first band in grey."""
+def has_both_dates(names: Sequence[str]) -> bool:
+    """Tell whether a sensor's channels show the same bands before and after."""
+    before, after = ([name.removesuffix(f"_{date}") for name in names if band_date(name) == date] for date in DATES)
+    return bool(before) and before == after
+
+
+def colour_bands(names: Sequence[str], date: str = "") -> tuple[str, str, str] | None:
+    """Return the optical channels of ``date`` shown in red, green and blue, or None where there are no such three.
+
+    True colour where the chip has it, else short-wave infrared, near infrared and green, in which water is dark blue.
+    """
+    suffix = f"_{date}" if date else ""
+    for bands in (TRUE_COLOUR, WATER_COLOUR):
+        red, green, blue = (band + suffix for band in bands)
+        if {red, green, blue} <= set(names):
+            return red, green, blue
+    return None
+
+
+def optical_image(row: PictureRow, date: str = "") -> Pixels:
+    """Return the optical channels in the colours of ``colour_bands``, else the first of ``date`` in grey."""
     names, optical, valid = row.bands.optical, row.chip.optical, row.chip.optical_valid
     if not valid.any():
         return _striped(np.zeros((*valid.shape, 3)), valid)
     least_span = 0.06 if row.bands.optical_unit == "reflectance" else 1.0
-    shown = ("B04", "B03", "B02") if {"B04", "B03", "B02"} <= set(names) else (names[0],) * 3
+    shown = colour_bands(names, date) or (next(name for name in names if band_date(name) == date),) * 3
     channels = [_percentile_stretch(optical[names.index(name)], valid, least_span) for name in shown]
     return _striped(np.stack(channels, axis=-1), valid)
 

@@ -121,14 +121,34 @@ def _for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
     if method.sensors != "both" and not (held.sar if method.sensors == "sar" else held.optical):
         raise ConfigError(f"'{method.name}' takes {method.sensors} images, and the data set holds none; choose another")
     narrowed = replace(config, sensors=asked if method.sensors == "both" else method.sensors)
-    if not method.optical_bands or not held.optical or narrowed.sensors == "sar":
+    if method.bands is None:
         return narrowed
-    if config.optical_bands and config.optical_bands != method.optical_bands:
+    _check_kind(method.name, method.bands, held, narrowed.sensors)
+    taken = method.bands.optical
+    if not taken or not held.optical or narrowed.sensors == "sar":
+        return narrowed
+    if config.optical_bands and config.optical_bands != taken:
         raise ConfigError(
             f"--optical-bands {' '.join(config.optical_bands)}: '{method.name}' takes "
-            f"{' '.join(method.optical_bands)}; leave the flag out"
+            f"{' '.join(taken)}; leave the flag out"
         )
-    return replace(narrowed, optical_bands=method.optical_bands)
+    return replace(narrowed, optical_bands=taken)
+
+
+def _check_kind(name: str, taken: Bands, held: Bands, sensors: SensorSet | None) -> None:
+    """Raise ConfigError where the numbers at hand are not of the kind that a model takes."""
+    for sensor, takes, has in (
+        ("sar", (taken.sar, taken.sar_unit), (held.sar, held.sar_unit)),
+        ("optical", (taken.optical, taken.optical_unit), (held.optical, held.optical_unit)),
+    ):
+        if not takes[0] or not has[0] or sensors not in (None, "both", sensor):
+            continue
+        # optical bands are picked by name where the chips are opened; radar channels are taken as they come
+        if takes[1] != has[1] or (sensor == "sar" and takes[0] != has[0]):
+            raise ConfigError(
+                f"'{name}' takes {sensor} images of {', '.join(takes[0])} in {takes[1]}, and the data set holds "
+                f"{', '.join(has[0])} in {has[1]}; choose a model that was trained on such data"
+            )
 
 
 def _references_beside(method: Method, bands: Bands) -> list[Method]:

@@ -6,7 +6,7 @@ Figures are made with matplotlib's objects alone, so that nothing here touches t
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+from floodseg.bands import DATES, band_date
 from floodseg.files import replacing
 from floodseg.learning.chip_images import (
     AMBER,
@@ -29,9 +30,12 @@ from floodseg.learning.chip_images import (
     LABEL_COLOURS,
     PROBABILITY_COLOURS,
     RED,
+    TRUE_COLOUR,
     PictureRow,
     Pixels,
+    colour_bands,
     error_image,
+    has_both_dates,
     label_image,
     optical_image,
     probability_image,
@@ -50,16 +54,29 @@ def _columns(rows: Sequence[PictureRow]) -> list[tuple[str, Painter]]:
     """Return the columns that at least one row can fill."""
     columns: list[tuple[str, Painter]] = []
     if any(row.bands.sar for row in rows):
-        composite = any({"VV", "VH"} <= set(row.bands.sar) for row in rows)
-        columns.append(("SAR (VV, VH, VV\N{MINUS SIGN}VH)" if composite else "SAR", sar_image))
+        columns.append((_sar_title(rows), sar_image))
     if any(row.chip.optical_valid.any() for row in rows):
-        true_colour = any({"B04", "B03", "B02"} <= set(row.bands.optical) for row in rows)
-        columns.append(("optical (true colour)" if true_colour else "optical", optical_image))
+        names = {name for row in rows for name in row.bands.optical}
+        for date in (date for date in ("", *DATES) if any(band_date(name) == date for name in names)):
+            columns.append((_optical_title(sorted(names), date), partial(optical_image, date=date)))
     columns.append(("label", label_image))
     if any(row.probability is not None for row in rows):
         columns.append(("water probability", probability_image))
     columns.append(("errors", error_image))
     return columns
+
+
+def _sar_title(rows: Sequence[PictureRow]) -> str:
+    if any({"VV", "VH"} <= set(row.bands.sar) for row in rows):
+        return "SAR (VV, VH, VV\N{MINUS SIGN}VH)"
+    return "SAR (before red, after cyan)" if any(has_both_dates(row.bands.sar) for row in rows) else "SAR"
+
+
+def _optical_title(names: Sequence[str], date: str) -> str:
+    shown = colour_bands(names, date)
+    bands = () if shown is None else tuple(name.removesuffix(f"_{date}") for name in shown)
+    colours = {(): "", TRUE_COLOUR: " (true colour)"}.get(bands, f" ({', '.join(bands)})")
+    return " ".join(filter(None, ("optical", date))) + colours
 
 
 def rows_picture(path: Path, rows: Sequence[PictureRow], title: str) -> None:

@@ -21,7 +21,7 @@ from timm.utils.model_ema import ModelEmaV3
 from torch.optim.lr_scheduler import OneCycleLR
 
 from floodseg.bands import WATER
-from floodseg.config import TrainConfig
+from floodseg.config import AugmentConfig, TrainConfig
 from floodseg.data.chip import ChipSet
 from floodseg.data.chips import Sample, make_loader
 from floodseg.data.layouts import open_layout, with_root
@@ -262,12 +262,22 @@ def _require_water(chips: ChipSet, split: str) -> None:
 
 
 def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
-    """Refuse augmentation that the sensors at hand leave nothing to do."""
+    """Refuse augmentation that the sensors at hand, or the unit of their numbers, leave nothing to do."""
     held = f"the chips hold {'radar' if chips.bands.sar else 'optical images'} alone"
     if config.augment.drop_sensor > 0 and not (chips.bands.sar and chips.bands.optical):
         raise ConfigError(f"--drop-sensor {config.augment.drop_sensor}: {held}, and none can be spared; leave it out")
     if config.augment.cloud > 0 and not chips.bands.optical:
         raise ConfigError(f"--cloud {config.augment.cloud}: {held}, which clouds do not hide; leave it out")
+    if config.augment.cloud > 0 and chips.bands.optical_unit != "reflectance":
+        raise ConfigError(
+            f"--cloud {config.augment.cloud}: simulated clouds need reflectance, and the optical images hold digital "
+            "numbers; leave it out"
+        )
+    jitter = config.augment.sar_jitter_db
+    if chips.bands.sar and chips.bands.sar_unit != "db" and jitter not in (0, AugmentConfig.sar_jitter_db):
+        raise ConfigError(
+            f"--sar-jitter-db {jitter}: is an offset in dB, and the radar images hold digital numbers; leave it out"
+        )
 
 
 def _new_model(config: TrainConfig, chips: ChipSet, load_pretrained: bool) -> FloodModel:

@@ -1,0 +1,156 @@
+"""Chips of two dates in 8-bit images: digital numbers of both sensors before and after an event."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+
+from floodseg.bands import LAND, WATER, Bands
+from floodseg.data.chip import Chip
+from floodseg.data.raster import Pixels, read_stored
+from floodseg.data.source import Frame, check_same_frame, frame_of, open_raster
+from floodseg.errors import DataError
+from floodseg.grid import Window
+
+FLOOD = 255
+"""Code of flood in a mask; 0 is everything else, and there is no code for unlabelled pixels."""
+
+_TAIL = 1024
+"""Bytes at the end of a PNG in which its last chunk, IEND, is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatePair:
+    """The images of one sensor."""
+
+    before: Path
+    after: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PairFiles:
+    """Where one chip lies; a sensor that it lacks has no images."""
+
+    name: str
+    event: str
+    sar: DatePair | None
+    optical: DatePair | None
+    masks: tuple[Path, ...]
+    """The same mask as it lies beside each sensor; the first is read."""
+
+
+@dataclass(slots=True)
+class PairChips:
+    """The chips of one split, read from their files at each call (a ChipSet); all numbers are dn, 0 to 255.
+
+    A pixel that is 0 in all bands of a date is missing there. A sensor has one validity, so a pixel of it is valid
+    only where both dates are.
+    """
+
+    chips: tuple[PairFiles, ...]
+    bands: Bands
+    optical_channels: tuple[int, ...]
+    """Positions of ``bands.optical`` among those of the files: three of the date before, then three of that after."""
+    _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
+    """The label read last: a crop is chosen on the whole label, then read."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each chip."""
+        return tuple(chip.name for chip in self.chips)
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Event of each chip."""
+        return tuple(chip.event for chip in self.chips)
+
+    def read_label(self, index: int) -> NDArray[np.uint8]:
+        """Return the label of one chip, (H, W) uint8: 1 flood, 0 everything else."""
+        label, _ = self._label(index)
+        return label.copy()
+
+    def read(self, index: int, window: Window | None = None) -> Chip:
+        """Return one chip, or the part inside ``window``; raises DataError where a file breaks the data contract."""
+        files = self.chips[index]
+        label, frame = self._label(index)
+        part = window or Window(0, 0, frame.height, frame.width)
+        sar = _read_sensor(files.sar, 1, tuple(range(len(self.bands.sar))), frame, part)
+        optical = _read_sensor(files.optical, 3, self.optical_channels, frame, part)
+        rows, columns = slice(part.top, part.top + part.height), slice(part.left, part.left + part.width)
+        return Chip(
+            name=files.name,
+            event=files.event,
+            sar=sar.values,
+            optical=optical.values,
+            sar_valid=sar.valid,
+            optical_valid=optical.valid,
+            label=label[rows, columns].copy(),
+            grid=frame.grid.crop(part) if frame.grid else None,
+        )
+
+    def _label(self, index: int) -> tuple[NDArray[np.uint8], Frame]:
+        if self._last is None or self._last[0] != index:
+            path, *copies = self.chips[index].masks
+            label, frame = _read_mask(path)
+            for copy in copies:
+                with open_raster(copy) as source:
+                    check_same_frame(frame_of(source), frame)
+            self._last = (index, label, frame)
+        return self._last[1], self._last[2]
+
+
+@contextmanager
+def _open_png(path: Path) -> Iterator[DatasetReader]:
+    """Open an image as ``open_raster`` does, and refuse one that is cut off: GDAL would fill its end with 0."""
+    with open_raster(path) as source:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - _TAIL))
+            if b"IEND" not in stream.read():
+                raise DataError(
+                    f"{path}: is cut off before its end; the file must be a complete PNG: copy or download it again"
+                )
+        yield source
+
+
+def _read_mask(path: Path) -> tuple[NDArray[np.uint8], Frame]:
+    """Return a mask as class codes, (H, W), and where it lies."""
+    with _open_png(path) as source:
+        if source.count != 1:
+            raise DataError(f"{path}: a mask must have exactly 1 band, this file has {source.count}: keep one")
+        stored, frame = read_stored(source, [1])[0], frame_of(source)
+    flood = stored == FLOOD
+    known = flood | (stored == 0)
+    if not known.all():
+        raise DataError(
+            f"{path}: holds the mask value {stored[~known].flat[0]}; masks are 0 and {FLOOD} (flood): recode the file"
+        )
+    return np.where(flood, WATER, LAND).astype(np.uint8), frame
+
+
+def _read_sensor(
+    pair: DatePair | None, band_count: int, channels: tuple[int, ...], frame: Frame, window: Window
+) -> Pixels:
+    """Return ``channels`` of both dates, before first; a sensor that is not there or not in use is all invalid."""
+    if pair is None or not channels:
+        shape = (window.height, window.width)
+        return Pixels(np.zeros((len(channels), *shape), np.float32), np.zeros(shape, np.bool_))
+    dates = [_read_date(path, band_count, frame, window) for path in (pair.before, pair.after)]
+    valid: NDArray[np.bool_] = np.logical_and.reduce([date.any(axis=0) for date in dates])
+    values = np.concatenate(dates)[list(channels)].astype(np.float32)
+    values[:, ~valid] = 0
+    return Pixels(values, valid)
+
+
+def _read_date(path: Path, band_count: int, frame: Frame, window: Window) -> NDArray[np.generic]:
+    with _open_png(path) as source:
+        if source.count != band_count or set(source.dtypes) != {"uint8"}:
+            raise DataError(
+                f"{path}: has {source.count} bands of {source.dtypes[0]}; this image must have {band_count} of uint8: "
+                "copy the released file again"
+            )
+        check_same_frame(frame_of(source), frame)
+        return read_stored(source, range(1, band_count + 1), window)
