@@ -13,7 +13,8 @@ from rasterio.transform import Affine
 from floodseg.bands import SensorSet
 from floodseg.config import DataConfig
 from floodseg.data.folders import split_by_event
-from floodseg.data.layouts import layout_splits, open_layout
+from floodseg.data.layouts import open_layout
+from floodseg.data.sen1floods11 import sen1floods11_splits
 from floodseg.errors import ConfigError, DataError
 from floodseg.grid import Window
 
@@ -63,7 +64,7 @@ def _remove(folder: Path) -> None:
 
 def test_official_tree_lists_chips_in_the_order_of_the_split(tree: Path) -> None:
     config = DataConfig(data=tree)
-    assert layout_splits(config) == ("train", "valid", "extra")
+    assert sen1floods11_splits(tree) == ("train", "valid", "extra")
     chips = open_layout(config, "train")
     assert chips.names == NAMES
     assert chips.events == ("Ghana", "Ghana", "Spain")
@@ -232,7 +233,7 @@ def test_data_root_comes_from_the_flag_or_the_environment(
     with pytest.raises(DataError, match="absent is not a folder"):
         open_layout(DataConfig(data=tree / "absent"), "train")
     with pytest.raises(DataError, match=r"holds no flood_\*_data\.csv"):
-        layout_splits(DataConfig(data=tree / "v1.1"))
+        open_layout(DataConfig(data=tree / "v1.1"), "train")
     root = tmp_path_factory.mktemp("root")
     (root / "sen1floods11").symlink_to(tree)
     monkeypatch.setenv("FLOODSEG_DATA", str(root))
@@ -265,7 +266,6 @@ def folders(
 
 
 def test_folders_split_whole_events_at_the_share_asked_for(folders: DataConfig) -> None:
-    assert layout_splits(folders) == ("train", "valid", "all")
     train, valid, whole = (open_layout(folders, split) for split in ("train", "valid", "all"))
     assert set(train.events).isdisjoint(valid.events)
     assert sorted(train.names + valid.names) == FOLDER_NAMES == list(whole.names)
@@ -387,7 +387,8 @@ def test_single_event_is_split_by_chip_with_a_warning(caplog: pytest.LogCaptureF
 
 def test_synthetic_layout_is_opened_by_the_same_call() -> None:
     config = DataConfig(layout="synthetic", synthetic_chips=4, synthetic_size=32)
-    assert layout_splits(config) == ("train", "valid", "test")
+    with pytest.raises(DataError, match="layout synthetic has train, valid, test"):
+        open_layout(config, "bolivia")
     chips = open_layout(config, "train")
     assert len(chips.names) == 4
     assert chips.read(0).sar.shape == (2, 32, 32)

@@ -11,8 +11,8 @@ from PIL import Image
 from floodseg.bands import IGNORE, Bands
 from floodseg.config import AugmentConfig, DataConfig
 from floodseg.data.augment import augment
-from floodseg.data.layouts import layout_splits, open_layout
-from floodseg.data.ombria import OPTICAL_CHANNELS, SAR_CHANNELS, block_of, validation_blocks
+from floodseg.data.layouts import open_layout
+from floodseg.data.ombria import OPTICAL_CHANNELS, SAR_CHANNELS, block_of, ombria_splits, validation_blocks
 from floodseg.errors import ConfigError, DataError
 from floodseg.grid import Window
 
@@ -138,13 +138,13 @@ def test_blocks_are_numbers_of_twenty() -> None:
 
 
 def test_splits_are_those_that_are_there_with_the_events_of_2021(tree: Path) -> None:
-    assert layout_splits(config(tree)) == ("train", "valid", "test")
+    assert ombria_splits(tree) == ("train", "valid", "test")
     place = tree / "2021" / "ALBANIA"
     for sensor, image in ((1, np.full(SIZE, 7)), (2, np.full((*SIZE, 3), 8))):
         for part, word in (("BEFORE", "imbefore"), ("AFTER", "imafter")):
             write_png(place / f"Sentinel{sensor}" / part / f"{word}_3.png", image)
     write_png(place / "Sentinel2" / "MASK" / "gt_3.png", np.full(SIZE, 255))
-    assert layout_splits(config(tree)) == ("train", "valid", "test", "albania")
+    assert ombria_splits(tree) == ("train", "valid", "test", "albania")
     chips = open_layout(config(tree), "albania")
     assert (chips.names, chips.events) == (("albania_0003",), ("albania",))
     chip = chips.read(0)

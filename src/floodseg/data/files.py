@@ -1,7 +1,7 @@
 """Chips that lie in files: one raster per sensor and one for the label."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from logging import INFO
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from floodseg.bands import L1C_BANDS, SAR_BANDS, canonical_band
 from floodseg.config import DataConfig
 from floodseg.data.cache import RasterCache, open_through
-from floodseg.data.chip import Bands, Chip
+from floodseg.data.chip import Bands
+from floodseg.data.labelled import LabelledChips, no_pixels
 from floodseg.data.notes import note_once
 from floodseg.data.raster import Pixels, read_label, read_optical, read_sar
 from floodseg.data.source import Frame, band_indices, check_same_frame, frame_of, open_raster, takes_bands_by_order
@@ -32,63 +33,25 @@ class ChipFiles:
 
 
 @dataclass(slots=True)
-class FileChips:
-    """The chips of one split, read from their files at each call (a ChipSet)."""
+class FileChips(LabelledChips[ChipFiles]):
+    """The chips of one split, one raster per sensor and one for the label."""
 
-    chips: tuple[ChipFiles, ...]
-    bands: Bands
     sar_units: Literal["db", "linear"] = "db"
     optical_offset: float | None = None
     cache: RasterCache | None = None
     """Where decoded files are kept; None reads them anew each time."""
-    _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
-    """The label read last: a crop is chosen on the whole label, then read."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Name of each chip."""
-        return tuple(chip.name for chip in self.chips)
+    def _read_label(self, files: ChipFiles) -> tuple[NDArray[np.uint8], Frame]:
+        with open_through(self.cache, files.label) as source:
+            return read_label(source), frame_of(source)
 
-    @property
-    def events(self) -> tuple[str, ...]:
-        """Event of each chip."""
-        return tuple(chip.event for chip in self.chips)
-
-    def read_label(self, index: int) -> NDArray[np.uint8]:
-        """Return the label of one chip, (H, W) uint8, codes 0, 1 and 255."""
-        label, _ = self._label(index)
-        return label.copy()
-
-    def read(self, index: int, window: Window | None = None) -> Chip:
-        """Return one chip, or the part inside ``window``; raises DataError where a file breaks the data contract."""
-        files = self.chips[index]
-        label, frame = self._label(index)
-        part = window or Window(0, 0, frame.height, frame.width)
-        sar = self._sensor(files.sar if self.bands.sar else None, "sar", frame, part)
-        optical = self._sensor(files.optical if self.bands.optical else None, "optical", frame, part)
-        rows, columns = slice(part.top, part.top + part.height), slice(part.left, part.left + part.width)
-        return Chip(
-            name=files.name,
-            event=files.event,
-            sar=sar.values,
-            optical=optical.values,
-            sar_valid=sar.valid,
-            optical_valid=optical.valid,
-            label=label[rows, columns].copy(),
-            grid=frame.grid.crop(part) if frame.grid else None,
-        )
-
-    def _label(self, index: int) -> tuple[NDArray[np.uint8], Frame]:
-        if self._last is None or self._last[0] != index:
-            with open_through(self.cache, self.chips[index].label) as source:
-                self._last = (index, read_label(source), frame_of(source))
-        return self._last[1], self._last[2]
+    def _read_sensors(self, files: ChipFiles, frame: Frame, window: Window) -> tuple[Pixels, Pixels]:
+        return self._sensor(files.sar, "sar", frame, window), self._sensor(files.optical, "optical", frame, window)
 
     def _sensor(self, path: Path | None, sensor: Literal["sar", "optical"], frame: Frame, window: Window) -> Pixels:
         names = self.bands.sar if sensor == "sar" else self.bands.optical
-        if path is None:
-            shape = (window.height, window.width)
-            return Pixels(np.zeros((len(names), *shape), np.float32), np.zeros(shape, np.bool_))
+        if path is None or not names:
+            return no_pixels(len(names), window)
         with open_through(self.cache, path) as source:
             check_same_frame(frame_of(source), frame)
             if sensor == "sar":

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from floodseg.config import DataConfig
 from floodseg.data.chip import ChipSet
-from floodseg.data.folders import FOLDER_SPLITS, open_folders
-from floodseg.data.ombria import ombria_splits, open_ombria
-from floodseg.data.sen1floods11 import open_sen1floods11, sen1floods11_splits
-from floodseg.data.synthetic import SPLIT_EVENTS, SyntheticChips
+from floodseg.data.folders import open_folders
+from floodseg.data.ombria import open_ombria
+from floodseg.data.sen1floods11 import open_sen1floods11
+from floodseg.data.synthetic import SyntheticChips
 from floodseg.errors import DataError
 
 
@@ -30,16 +30,6 @@ def open_layout(config: DataConfig, split: str) -> ChipSet:
 def with_root(config: DataConfig) -> DataConfig:
     """Return the configuration with the folder that the environment gave, where it gave one, written down."""
     return replace(config, data=_root(config)) if config.data is None and _needs_root(config) else config
-
-
-def layout_splits(config: DataConfig) -> tuple[str, ...]:
-    """Return the splits that the data set has; raises DataError as ``open_layout`` does."""
-    if config.layout == "synthetic":
-        return tuple(SPLIT_EVENTS)
-    if config.layout == "folders":
-        return FOLDER_SPLITS
-    splits_of = ombria_splits if config.layout == "ombria" else sen1floods11_splits
-    return splits_of(_root(config))
 
 
 def _needs_root(config: DataConfig) -> bool:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
-from floodseg.bands import LAND, WATER, Bands
-from floodseg.data.chip import Chip
+from floodseg.bands import LAND, WATER
+from floodseg.data.labelled import LabelledChips, no_pixels
 from floodseg.data.raster import Pixels, read_stored
 from floodseg.data.source import Frame, check_same_frame, frame_of, open_raster
 from floodseg.errors import DataError
@@ -44,63 +44,30 @@ class PairFiles:
 
 
 @dataclass(slots=True)
-class PairChips:
-    """The chips of one split, read from their files at each call (a ChipSet); all numbers are dn, 0 to 255.
+class PairChips(LabelledChips[PairFiles]):
+    """The chips of one split, two dates of each sensor; all numbers are dn, 0 to 255.
 
     A pixel that is 0 in all bands of a date is missing there. A sensor has one validity, so a pixel of it is valid
-    only where both dates are.
+    only where both dates are. Labels are 1 for flood and 0 for everything else.
     """
 
-    chips: tuple[PairFiles, ...]
-    bands: Bands
     optical_channels: tuple[int, ...]
     """Positions of ``bands.optical`` among those of the files: three of the date before, then three of that after."""
-    _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
-    """The label read last: a crop is chosen on the whole label, then read."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Name of each chip."""
-        return tuple(chip.name for chip in self.chips)
+    def _read_label(self, files: PairFiles) -> tuple[NDArray[np.uint8], Frame]:
+        path, *copies = files.masks
+        label, frame = _read_mask(path)
+        for copy in copies:
+            with open_raster(copy) as source:
+                check_same_frame(frame_of(source), frame)
+        return label, frame
 
-    @property
-    def events(self) -> tuple[str, ...]:
-        """Event of each chip."""
-        return tuple(chip.event for chip in self.chips)
-
-    def read_label(self, index: int) -> NDArray[np.uint8]:
-        """Return the label of one chip, (H, W) uint8: 1 flood, 0 everything else."""
-        label, _ = self._label(index)
-        return label.copy()
-
-    def read(self, index: int, window: Window | None = None) -> Chip:
-        """Return one chip, or the part inside ``window``; raises DataError where a file breaks the data contract."""
-        files = self.chips[index]
-        label, frame = self._label(index)
-        part = window or Window(0, 0, frame.height, frame.width)
-        sar = _read_sensor(files.sar, 1, tuple(range(len(self.bands.sar))), frame, part)
-        optical = _read_sensor(files.optical, 3, self.optical_channels, frame, part)
-        rows, columns = slice(part.top, part.top + part.height), slice(part.left, part.left + part.width)
-        return Chip(
-            name=files.name,
-            event=files.event,
-            sar=sar.values,
-            optical=optical.values,
-            sar_valid=sar.valid,
-            optical_valid=optical.valid,
-            label=label[rows, columns].copy(),
-            grid=frame.grid.crop(part) if frame.grid else None,
+    def _read_sensors(self, files: PairFiles, frame: Frame, window: Window) -> tuple[Pixels, Pixels]:
+        sar_channels = tuple(range(len(self.bands.sar)))
+        return (
+            _read_sensor(files.sar, 1, sar_channels, frame, window),
+            _read_sensor(files.optical, 3, self.optical_channels, frame, window),
         )
-
-    def _label(self, index: int) -> tuple[NDArray[np.uint8], Frame]:
-        if self._last is None or self._last[0] != index:
-            path, *copies = self.chips[index].masks
-            label, frame = _read_mask(path)
-            for copy in copies:
-                with open_raster(copy) as source:
-                    check_same_frame(frame_of(source), frame)
-            self._last = (index, label, frame)
-        return self._last[1], self._last[2]
 
 
 @contextmanager
@@ -136,8 +103,7 @@ def _read_sensor(
 ) -> Pixels:
     """Return ``channels`` of both dates, before first; a sensor that is not there or not in use is all invalid."""
     if pair is None or not channels:
-        shape = (window.height, window.width)
-        return Pixels(np.zeros((len(channels), *shape), np.float32), np.zeros(shape, np.bool_))
+        return no_pixels(len(channels), window)
     dates = [_read_date(path, band_count, frame, window) for path in (pair.before, pair.after)]
     valid: NDArray[np.bool_] = np.logical_and.reduce([date.any(axis=0) for date in dates])
     values = np.concatenate(dates)[list(channels)].astype(np.float32)

@@ -1,0 +1,93 @@
+"""What sets of chips in files have in common, however the files are read: names, labels, and chips cut to a window."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.bands import Bands
+from floodseg.data.chip import Chip
+from floodseg.data.raster import Pixels
+from floodseg.data.source import Frame
+from floodseg.grid import Window
+
+
+class Named(Protocol):
+    """The files of one chip, whatever they are."""
+
+    @property
+    def name(self) -> str:
+        """Name of the chip."""
+        ...
+
+    @property
+    def event(self) -> str:
+        """Event of the chip."""
+        ...
+
+
+Files = TypeVar("Files", bound=Named)
+
+
+@dataclass(slots=True)
+class LabelledChips(ABC, Generic[Files]):
+    """The chips of one split (a ChipSet); a subclass reads the label and the two sensors of a chip."""
+
+    chips: tuple[Files, ...]
+    bands: Bands
+    _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
+    """The label read last: a crop is chosen on the whole label, then read."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each chip."""
+        return tuple(chip.name for chip in self.chips)
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Event of each chip."""
+        return tuple(chip.event for chip in self.chips)
+
+    def read_label(self, index: int) -> NDArray[np.uint8]:
+        """Return the label of one chip, (H, W) uint8, codes 0, 1 and 255."""
+        label, _ = self._label(index)
+        return label.copy()
+
+    def read(self, index: int, window: Window | None = None) -> Chip:
+        """Return one chip, or the part inside ``window``; raises DataError where a file breaks the data contract."""
+        files = self.chips[index]
+        label, frame = self._label(index)
+        part = window or Window(0, 0, frame.height, frame.width)
+        sar, optical = self._read_sensors(files, frame, part)
+        rows, columns = slice(part.top, part.top + part.height), slice(part.left, part.left + part.width)
+        return Chip(
+            name=files.name,
+            event=files.event,
+            sar=sar.values,
+            optical=optical.values,
+            sar_valid=sar.valid,
+            optical_valid=optical.valid,
+            label=label[rows, columns].copy(),
+            grid=frame.grid.crop(part) if frame.grid else None,
+        )
+
+    def _label(self, index: int) -> tuple[NDArray[np.uint8], Frame]:
+        if self._last is None or self._last[0] != index:
+            self._last = (index, *self._read_label(self.chips[index]))
+        return self._last[1], self._last[2]
+
+    @abstractmethod
+    def _read_label(self, files: Files) -> tuple[NDArray[np.uint8], Frame]:
+        """Return the whole label, (H, W) uint8, and where it lies."""
+
+    @abstractmethod
+    def _read_sensors(self, files: Files, frame: Frame, window: Window) -> tuple[Pixels, Pixels]:
+        """Return radar and optical pixels inside ``window``; all invalid where the chip or the set has no sensor."""
+
+
+def no_pixels(channels: int, window: Window) -> Pixels:
+    """Return (channels, H, W) zeros of which none is valid: what a chip without a sensor has."""
+    shape = (window.height, window.width)
+    return Pixels(np.zeros((channels, *shape), np.float32), np.zeros(shape, np.bool_))
