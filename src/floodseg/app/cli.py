@@ -17,6 +17,7 @@ from cyclopts.config import Dict
 
 from floodseg.config import DataConfig, TrainConfig
 from floodseg.errors import ConfigError, FloodsegError
+from floodseg.predict_config import PredictConfig
 
 app = App(
     name="floodseg",
@@ -89,6 +90,45 @@ def evaluate(
     print_evaluation(evaluation)
     if json_file is not None:
         write_text(json_file, json.dumps({**evaluation.document, "references": evaluation.references}, indent=2) + "\n")
+
+
+@app.command
+def predict(
+    *,
+    config: Annotated[PredictConfig, _FLAT] = PredictConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    model: str = "s1-lite",
+    overwrite: bool = False,
+) -> None:
+    """Map a scene: probability and classes as cloud-optimized GeoTIFFs, polygons, areas, a STAC item and a picture.
+
+    Parameters
+    ----------
+    model
+        A shipped model's name, a run folder or a checkpoint.
+    overwrite
+        Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
+    """
+    from floodseg.app.map_report import print_map
+    from floodseg.release.predict import predict as run_prediction
+
+    print_map(run_prediction(config, model, overwrite=overwrite, show_progress=True))
+
+
+@app.command
+def demo(*, out_dir: Path = Path("floodseg-demo"), overwrite: bool = False) -> None:
+    """Make a small georeferenced scene, map it with s1-lite, write every product and print where.
+
+    Parameters
+    ----------
+    out_dir
+        Folder of the scene (scene/) and of its products (flood/).
+    overwrite
+        Replace the products of an earlier demonstration.
+    """
+    from floodseg.app.map_report import print_map
+    from floodseg.release.demo import demonstrate
+
+    print_map(demonstrate(out_dir, overwrite=overwrite, show_progress=True))
 
 
 @app.command
