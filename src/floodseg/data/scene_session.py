@@ -24,7 +24,10 @@ from floodseg.grid import Window
 BLOCK_CACHE_BYTES = 256 * 2**20
 """Decoded blocks that GDAL keeps, over all files and threads, so that windows that overlap do not decode them twice."""
 
-_REMOTE = re.compile(r"://|/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(?:_streaming)?[/?]", re.IGNORECASE)
+_REMOTE = re.compile(
+    r"\b(?!vrt:|file:|zip:|tar:)\w+://|/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(?:_streaming)?[/?]",
+    re.IGNORECASE,
+)
 _NETWORK_DRIVERS = frozenset(
     ("WMS", "WMTS", "WCS", "HTTP", "STACTA", "STACIT", "OGCAPI", "EEDAI", "NGW", "PLMOSAIC", "DAAS", "GTI")
 )
