@@ -133,7 +133,7 @@ def test_a_lazy_array_is_read_by_windows() -> None:
 )
 def test_arrays_that_break_a_rule(arguments: dict[str, object], expected: str) -> None:
     with pytest.raises(DataError, match=expected):
-        ArrayScene(BOTH, **arguments)  # type: ignore[arg-type]
+        ArrayScene(BOTH, **arguments)
 
 
 def test_coordinates_must_be_even_and_agree() -> None:

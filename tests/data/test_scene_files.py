@@ -26,7 +26,7 @@ WHOLE = Window(0, 0, 48, 40)
 
 def scene(bands: Bands, **flags: object) -> FileScene:
     settings = {key: (str(value),) if isinstance(value, Path) else value for key, value in flags.items()}
-    return open_scene(SceneConfig(**settings), bands)  # type: ignore[arg-type]
+    return open_scene(SceneConfig(**settings), bands)
 
 
 def test_a_window_holds_what_the_reader_of_chips_finds(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_window_holds_what_the_reader_of_chips_finds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("storage", ["float32", "uint8"])
 def test_scale_tags_of_radar_are_applied(tmp_path: Path, storage: str) -> None:
-    expected = write_sar(tmp_path / "s1.tif", storage=storage)  # type: ignore[arg-type]
+    expected = write_sar(tmp_path / "s1.tif", storage=storage)
     window = scene(RADAR, sar=tmp_path / "s1.tif").read(WHOLE)
     assert np.allclose(window.sar, expected, atol=1e-5)
     assert window.optical.shape == (0, 48, 40)
@@ -287,7 +287,7 @@ def test_closing_closes_the_files_of_all_threads(tmp_path: Path) -> None:
         handles = list(opened._session._all)
     opened.close()
     assert handles
-    assert all(handle.closed for handle in handles)  # type: ignore[attr-defined]
+    assert all(handle.closed for handle in handles)
     with pytest.raises(ValueError, match="closed"):
         ThreadPoolExecutor(1).submit(opened.read, WHOLE).result()
 

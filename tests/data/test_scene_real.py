@@ -27,7 +27,7 @@ LEVELS = {"S2L1C": L1C_BANDS, "S2L2A": L2A_BANDS}
 
 def config(stem: str, level: str, **flags: object) -> SceneConfig:
     names = {"sar": (str(_PAIRS / f"{stem}_S1RTC.tif"),), "optical": (str(_PAIRS / f"{stem}_{level}.tif"),)}
-    return SceneConfig(**names, **flags)  # type: ignore[arg-type]
+    return SceneConfig(**names, **flags)
 
 
 @needs_pairs

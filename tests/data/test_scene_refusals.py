@@ -26,7 +26,7 @@ def refusal(bands: Bands, **flags: object) -> str:
     """Return the sentence with which a scene is refused."""
     settings = {key: (str(value),) if isinstance(value, Path) else value for key, value in flags.items()}
     with pytest.raises(FloodsegError) as caught:
-        open_scene(SceneConfig(**settings), bands)  # type: ignore[arg-type]
+        open_scene(SceneConfig(**settings), bands)
     sentence = str(caught.value)
     assert "\n" not in sentence
     assert not sentence.endswith(".")

@@ -96,7 +96,7 @@ def zipped(product: Path, target: Path) -> Path:
 
 
 def opened(reference: str | Path, bands: tuple[str, ...], **flags: object) -> FileScene:
-    config = SceneConfig(optical=(str(reference),), **flags)  # type: ignore[arg-type]
+    config = SceneConfig(optical=(str(reference),), **flags)
     return open_scene(config, Bands((), bands))
 
 

@@ -13,7 +13,7 @@ from floodseg.data.scene_session import Session
 from floodseg.data.scene_warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
 from floodseg.grid import GeoGrid, Window
 
-_PIECE = 32_000_000
+_PIECE = 16_000_000
 """Source numbers read at once, at most; a target window that needs more is read in parts."""
 
 

@@ -26,6 +26,7 @@ _ALIGNED = 0.05
 
 
 _T = TypeVar("_T", bound=np.generic)
+_Places = tuple[NDArray[np.intp], NDArray[np.intp]] | NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +169,17 @@ def interpolate(block: Block, rows: Taps, columns: Taps) -> Block:
     missing, dark = _states(block, rows, columns)
     usable = ~(block.missing | block.dark)
     values = np.empty((len(block.values), *missing.shape), np.float32)
-    corners = [(r, c) for r in (rows.low, rows.high) for c in (columns.low, columns.high)]
+    width = block.missing.shape[1]
+    corners = [_places(r, c, width) for r in (rows.low, rows.high) for c in (columns.low, columns.high)]
     for plane, target in zip(block.values, values, strict=True):
-        upper_left, upper_right, lower_left, lower_right = (_pick(plane, r, c) for r, c in corners)
+        upper_left, upper_right, lower_left, lower_right = (_pick(plane, corner) for corner in corners)
         left = upper_left + (lower_left - upper_left) * rows.fraction
         right = upper_right + (lower_right - upper_right) * rows.fraction
         np.add(left, (right - left) * columns.fraction, out=target)
     if not usable.all():
         touched = np.zeros(missing.shape, np.bool_)
-        for r, c in corners:
-            touched |= ~_pick(usable, r, c)
+        for corner in corners:
+            touched |= ~_pick(usable, corner)
         _weigh_usable(block, usable, rows, columns, touched & ~missing & ~dark, values)
         nearest_row, nearest_column = np.broadcast_arrays(rows.nearest(), columns.nearest())
         values[:, dark] = block.values[:, nearest_row[dark], nearest_column[dark]]
@@ -188,7 +190,8 @@ def interpolate(block: Block, rows: Taps, columns: Taps) -> Block:
 def pick_nearest(block: Block, rows: Taps, columns: Taps) -> Block:
     """Return a block at the target pixels, each from the source pixel that holds its centre."""
     missing, dark = _states(block, rows, columns)
-    values = np.stack([_pick(plane, rows.nearest(), columns.nearest()) for plane in block.values])
+    places = _places(rows.nearest(), columns.nearest(), block.missing.shape[1])
+    values = np.stack([_pick(plane, places) for plane in block.values])
     values[:, missing] = 0
     return Block(values, missing, dark)
 
@@ -220,9 +223,9 @@ def reduce_block(block: Block, along: int, across: int, *, power: bool) -> Block
 
 
 def _states(block: Block, rows: Taps, columns: Taps) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    r, c = rows.nearest(), columns.nearest()
-    missing = _pick(block.missing, r, c) | ~(rows.inside & columns.inside)
-    return missing, _pick(block.dark, r, c) & ~missing
+    places = _places(rows.nearest(), columns.nearest(), block.missing.shape[1])
+    missing = _pick(block.missing, places) | ~(rows.inside & columns.inside)
+    return missing, _pick(block.dark, places) & ~missing
 
 
 def _weigh_usable(
@@ -248,11 +251,20 @@ def _weigh_usable(
     out[:, where] = total / weights
 
 
-def _pick(plane: NDArray[_T], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[_T]:
+def _places(rows: NDArray[np.intp], columns: NDArray[np.intp], width: int) -> _Places:
+    """Return what ``_pick`` takes: rows and columns where the grids are parallel, else places in the raveled plane."""
     if rows.shape[1] == 1 and columns.shape[0] == 1:
-        parallel: NDArray[_T] = plane.take(rows[:, 0], axis=0).take(columns[0], axis=1)
-        return parallel
-    picked: NDArray[_T] = plane.ravel().take(rows * plane.shape[1] + columns)
+        return rows[:, 0], columns[0]
+    return rows * width + columns
+
+
+def _pick(plane: NDArray[_T], places: _Places) -> NDArray[_T]:
+    """Return the pixels of a plane at some places, (H, W)."""
+    picked: NDArray[_T]
+    if isinstance(places, tuple):
+        picked = plane.take(places[0], axis=0).take(places[1], axis=1)
+    else:
+        picked = plane.ravel().take(places)
     return picked
 
 
