@@ -1,5 +1,7 @@
 """A scene in files: what every pixel of every window holds, and what is said of how it was read."""
 
+import re
+import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -227,9 +229,12 @@ def test_numbers_of_two_dates_are_read_as_they_are(tmp_path: Path) -> None:
 def test_virtual_rasters_zips_and_tars_are_read(tmp_path: Path) -> None:
     radar = write_sar(tmp_path / "s1.tif")
     copy_raster(str(tmp_path / "s1.tif"), str(tmp_path / "s1.vrt"), driver="VRT")
-    with zipfile.ZipFile(tmp_path / "s1.zip", "w") as archive:
-        archive.write(tmp_path / "s1.tif", "folder/s1.tif")
-    for name in (str(tmp_path / "s1.vrt"), f"/vsizip/{tmp_path}/s1.zip/folder/s1.tif"):
+    with zipfile.ZipFile(tmp_path / "s1.zip", "w") as packed:
+        packed.write(tmp_path / "s1.tif", "folder/s1.tif")
+    with tarfile.open(tmp_path / "s1.tar", "w") as archive:
+        archive.add(tmp_path / "s1.tif", "s1.tif")
+    names = ("s1.vrt", "/vsizip/s1.zip/folder/s1.tif", "/vsitar/s1.tar/s1.tif")
+    for name in (re.sub(r"^(/vsi\w+/)?", rf"\g<0>{tmp_path}/", name) for name in names):
         assert np.array_equal(scene(RADAR, sar=(name,)).read(WHOLE).sar, radar)
 
 

@@ -109,16 +109,7 @@ def read_block(
         note_impossible: called with the file's path where values lay outside of ``limits``.
     """
     stored = session.read(file.path, [band.number for band in file.bands], window)
-    missing = np.zeros(stored.shape[1:], np.bool_)
-    dark = np.ones(stored.shape[1:], np.bool_)
-    for plane, band in zip(stored, file.bands, strict=True):
-        if band.missing is not None:
-            missing |= np.isnan(plane) if np.isnan(band.missing) else plane == band.missing
-        dark &= plane == band.dark if band.dark is not None else False
-    if file.others and dark.any():
-        others = session.read(file.path, [band.number for band in file.others], window)
-        for plane, band in zip(others, file.others, strict=True):
-            dark &= plane == band.dark
+    missing, dark = _without_data(session, file, window, stored)
     values = _physical(stored, file.bands)
     if not np.issubdtype(stored.dtype, np.integer):
         missing |= ~np.isfinite(values).all(axis=0)
@@ -134,6 +125,23 @@ def read_block(
             if note_impossible is not None:
                 note_impossible(file.path)
     return Block(values, missing, dark & ~missing)
+
+
+def _without_data(
+    session: Session, file: ImageFile, window: Window, stored: NDArray[np.generic]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where stored numbers are declared nodata, and where all bands of the file are dark."""
+    missing = np.zeros(stored.shape[1:], np.bool_)
+    dark = np.ones(stored.shape[1:], np.bool_)
+    for plane, band in zip(stored, file.bands, strict=True):
+        if band.missing is not None:
+            missing |= np.isnan(plane) if np.isnan(band.missing) else plane == band.missing
+        dark &= plane == band.dark if band.dark is not None else False
+    if file.others and dark.any():
+        others = session.read(file.path, [band.number for band in file.others], window)
+        for plane, band in zip(others, file.others, strict=True):
+            dark &= plane == band.dark
+    return missing, dark
 
 
 class PlacedFile:
