@@ -87,6 +87,16 @@ def test_pixels_inside_polygons_are_those_whose_centre_is(tmp_path: Path, name: 
 TO_DEGREES = Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True)
 
 
+def test_polygon_of_many_vertices_is_cut_up_without_a_trace(tmp_path: Path) -> None:
+    grid = GeoGrid(GRID.crs, GRID.transform, 600, 1100)
+    coast = star(5, x=505_500, y=4_997_000, points=12_000, size=4000)
+    layers = open_layers(SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [coast])), grid)
+    found = np.block([[layers.read(Window(top, left, 200, 275)).inside for left in range(0, 1100, 275)]
+                      for top in range(0, 600, 200)])  # fmt: skip
+    shapely.prepare(coast)
+    np.testing.assert_array_equal(found, shapely.contains_xy(coast, *centres(grid)))
+
+
 def test_turned_grid_holds_the_same_polygons(tmp_path: Path) -> None:
     turned = GeoGrid("EPSG:32633", (6.0, 8.0, 500_000.0, 8.0, -6.0, 4_999_500.0), 90, 120)
     config = SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [star(0, y=4_999_600)]))
@@ -212,7 +222,24 @@ def test_vector_file_without_coordinate_system_is_refused(tmp_path: Path) -> Non
 def test_features_that_are_no_polygons_are_said(tmp_path: Path) -> None:
     shapes = [star(0), shapely.LineString([(500_100, 4_999_500), (500_500, 4_999_600)])]
     layers = open_layers(SceneConfig(exclude=write_polygons(tmp_path / "a.gpkg", shapes)), GRID)
-    assert layers.assumptions == (f"--exclude {tmp_path / 'a.gpkg'}: 1 features that are no polygons are left out",)
+    assert layers.assumptions == (f"--exclude {tmp_path / 'a.gpkg'}: features that are no polygons are left out",)
+
+
+def test_layers_beside_the_scene_mark_nothing_and_say_so(tmp_path: Path, write_raster: Writer) -> None:
+    far = {"crs": GRID.crs, "transform": Affine(10, 0, 700_000, 0, -10, 5_000_000)}
+    config = SceneConfig(
+        exclude=write_polygons(tmp_path / "a.gpkg", [star(0, x=700_000)]),
+        dem=str(write_raster(tmp_path / "dem.tif", np.eye(50, dtype=np.float32) * 100, **far)),
+        permanent_water=str(write_raster(tmp_path / "w.tif", np.ones((50, 50), np.uint8), **far)),
+    )
+    layers = open_layers(config, GRID)
+    found = layers.read(WHOLE)
+    assert not found.excluded.any()
+    assert not found.permanent.any()
+    assert [note.split(": ")[1].split(";")[0] for note in layers.assumptions] == [
+        "no polygon meets the scene", "covers nothing of the scene with data", "covers nothing of the scene with data",
+    ]  # fmt: skip
+    layers.close()
 
 
 def test_scene_without_coordinate_system_takes_no_layers(tmp_path: Path) -> None:

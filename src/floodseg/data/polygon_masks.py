@@ -22,10 +22,10 @@ from floodseg.data.pixels import to_coordinates, to_pixels
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid, Window
 
-_MOST_VERTICES = 512
+_MOST_VERTICES = 4096
 """Polygons with more are cut up: burning one in looks at all its vertices for each row of a window."""
 
-_SMALLEST_BOX = 128
+_SMALLEST_BOX = 512
 """Pixels a side below which cutting stops, as windows are larger."""
 
 _BURNING = threading.Lock()
@@ -117,8 +117,11 @@ class VectorLayer:
         if CRS.from_user_input(grid.crs) != self.crs and boxes:
             longest = _EDGE_SHARE * max(max(box[2] - box[0], box[3] - box[1]) for box in boxes)
             shapes = shapely.segmentize(shapes, longest)
-        note = f"--{self.flag} {self.path}: {others} features that are no polygons are left out"
-        return PolygonMask(_in_pixels(shapes, self.crs, grid), (note,) if others else ())
+        pieces = _in_pixels(shapes, self.crs, grid)
+        notes = {"features that are no polygons are left out": others, "no polygon meets the scene": not len(pieces)}
+        return PolygonMask(
+            pieces, tuple(f"--{self.flag} {self.path}: {note}" for note, holds in notes.items() if holds)
+        )
 
     def _read(self, box: Box) -> tuple[Polygons, int]:
         """Return the polygons inside a box of the layer's coordinates, and the number of other features."""

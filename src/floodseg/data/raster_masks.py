@@ -109,10 +109,6 @@ def gaps(band: WarpedBand, valid: NDArray[np.bool_], there: str) -> tuple[str, .
 
 
 def _percent(share: float) -> str:
-    return (
-        f"{100 * share:.1f} %"
-        if share == 0 or 0.0005 <= share < 0.9995
-        else "less than 0.1 %"
-        if share < 0.5
-        else ("all but 0.1 %")
-    )
+    if share == 0:
+        return "nothing"
+    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"

@@ -1,10 +1,11 @@
 """Steep ground from an elevation model: where radar looks away, folds or shadows, its picture says little of water.
 
 Slope is computed at the coarser of two resolutions, the elevation model's and the scene's, and then interpolated.
-Heights interpolated to finer pixels are pieces of bilinear surfaces: flat inside and kinked at the model's own pixels,
-so that differences over neighbouring fine pixels jump from piece to piece, and second differences gather in the kinks.
-At its own spacing each difference uses numbers that the model holds. A model finer than the scene is averaged first,
-or every ditch would count.
+Interpolating heights to the scene's finer pixels and taking differences there would follow the land more closely (on
+simulated relief 0.5 degrees rms of error in place of 0.9) if heights were exact. With errors of 1 m, small for a global
+model, it is the other way round (1.7 degrees against 1.0): differences over 20 m turn them into slopes, and a flood
+plain must not be excluded for the noise of its model. Slopes jump at the model's pixels there, too. A model finer than
+the scene is averaged first, or every ditch would count.
 """
 
 import math
@@ -78,8 +79,9 @@ def steep_mask(path: str, grid: GeoGrid, max_slope: float, allow_remote: bool) -
     working = _working_grid(grid, step)
     finer = coarseness < 0.7
     heights = WarpedBand(
-        path, "dem", working, resampling=Resampling.average if finer else Resampling.bilinear,
-        # Errors of position become errors of height, and their jumps become slopes.
+        path, "dem", working, resampling=Resampling.average if finer else Resampling.cubic,
+        # Cubic keeps slopes where bilinear, between the model's pixels, flattens them. Errors of position become
+        # errors of height, and their jumps become slopes.
         tolerance=0.01, allow_remote=allow_remote,
     )  # fmt: skip
     _, valid = over_scene.sample()
