@@ -218,6 +218,7 @@ class OptimConfig(_Settings):
             _require(value > 0 and math.isfinite(value), name.replace("_", "-"), value, "above 0")
         for name in ("weight_decay", "dice_weight", "focal_gamma", "patience", "seed", "workers"):
             _require(0 <= getattr(self, name) < math.inf, name.replace("_", "-"), getattr(self, name), "0 or more")
+        _require(self.seed < 2**32, "seed", self.seed, "below 4294967296")
         _require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
 
 
@@ -235,6 +236,15 @@ class TrainConfig(_Settings):
     model: Annotated[ModelConfig, _FLAT] = field(default_factory=ModelConfig)
     augment: Annotated[AugmentConfig, _FLAT] = field(default_factory=AugmentConfig)
     optim: Annotated[OptimConfig, _FLAT] = field(default_factory=OptimConfig)
+
+
+def text_settings() -> frozenset[str]:
+    """Return the names of the settings that are a word or a path."""
+    groups = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, TrainConfig)
+    hints = (item for group in groups for item in get_type_hints(group).items())
+    return frozenset(
+        name for name, kind in hints if get_origin(kind) is not tuple and {kind, *get_args(kind)} & {str, Path}
+    )
 
 
 def flatten(config: Any) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def test_scores_cannot_take_the_place_of_a_folder(
     monkeypatch.setattr("floodseg.learning.evaluate.evaluate", lambda *_, **__: Evaluation(document, {}, []))
     monkeypatch.setattr("floodseg.app.tables.print_evaluation", lambda _: None)
     assert run("evaluate", "otsu", "--json", str(tmp_path)) == 2
-    assert one_line(capsys.readouterr().err).startswith(f"{tmp_path}: Is a directory; ")
+    assert one_line(capsys.readouterr().err).startswith(f"--json {tmp_path}: cannot be written (Is a directory); ")
 
 
 @pytest.mark.parametrize("defect", [ZeroDivisionError(), OSError(errno.EBADF, "bad"), RuntimeError("shape")])

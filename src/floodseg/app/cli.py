@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
-from floodseg.config import DataConfig, TrainConfig
+from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.errors import ConfigError, FloodsegError
 
 app = App(
@@ -29,10 +29,11 @@ app = App(
 )
 _FLAT = Parameter(name="*")
 _MENDABLE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
-    errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG,
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
+    errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE,
 )  # fmt: skip
-"""What the system says of an output path that the user chose badly: no room, no permission, no such kind of place."""
+"""What the system says of an output path that the user chose badly, or that was taken away or fails meanwhile: no room,
+no permission, no such kind of place, a disk or a network that does not answer."""
 
 
 @app.command
@@ -79,11 +80,15 @@ def evaluate(
         Write the reliability diagram and pictures of the worst chips there.
     """
     from floodseg.app.tables import print_evaluation
-    from floodseg.files import write_text
+    from floodseg.files import require_writable, write_text
     from floodseg.learning.evaluate import evaluate as run_evaluation
     from floodseg.learning.references import REFERENCES
     from floodseg.release.shipped import load_model
 
+    if json_file is not None:
+        require_writable(json_file, "--json")
+    if out_dir is not None:
+        require_writable(out_dir, "--out-dir", folder=True)
     method = model if model in REFERENCES else load_model(model)
     evaluation = run_evaluation(method, split=split, config=config, name=model, out_dir=out_dir, show_progress=True)
     print_evaluation(evaluation)
@@ -129,13 +134,18 @@ def _read_run_file(path: Path) -> dict[str, Any]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not a TOML file ({error}); write one setting a line: batch_size = 4") from error
-    for key in document:
+    for key, value in document.items():
         if key in ("resume", "overwrite"):
             raise ConfigError(f"{path}: key '{key}' says how a run is started, not what it is; give it as --{key}")
         # cyclopts passes over keys that are the names of commands ("models" is one letter from "model"), and takes
         # no-flips = true for flips = true
         if key in app or key.replace("_", "-").startswith("no-"):
             raise ConfigError(f"{path}: unknown key '{key}'; keys are the flags of floodseg train without their dashes")
+        # cyclopts would take true for the word "True", and an empty path for the folder that one is in
+        if key.replace("-", "_") in text_settings() and not (
+            isinstance(value, dict) or (isinstance(value, str) and value)
+        ):
+            raise ConfigError(f"{path}: {key} = {value!r} is not a word or a path; write it in quotation marks")
     return document
 
 
@@ -163,7 +173,7 @@ def guarded(command: Callable[[], Any]) -> None:
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise
-        # a rename fails on its target, the second name
+        # a rename fails on its target, the second name; a write to an open file tells no name
         place = error.filename2 or error.filename or "output"
         _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
     sys.exit(0)

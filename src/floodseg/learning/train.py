@@ -23,9 +23,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 from floodseg.bands import WATER
 from floodseg.config import AugmentConfig, TrainConfig
 from floodseg.data.chip import ChipSet
-from floodseg.data.chips import Sample, make_loader
-from floodseg.data.layouts import open_layout, with_root
+from floodseg.data.chips import Sample, make_loader, plain_errors
+from floodseg.data.layouts import with_root
 from floodseg.data.statistics import band_statistics
+from floodseg.data.usable import open_usable
 from floodseg.errors import ConfigError, DataError, RunFolderError
 from floodseg.learning.batch import counted_pixels, forward
 from floodseg.learning.losses import FloodLoss
@@ -33,6 +34,7 @@ from floodseg.learning.precision import resolve_precision
 from floodseg.learning.progress import TrainingProgress
 from floodseg.learning.records import RunRecords, RunState
 from floodseg.learning.run_folder import RunFolder
+from floodseg.learning.state_files import check_state_files
 from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
 from floodseg.models.checkpoint import load_checkpoint, save_checkpoint
 from floodseg.models.model import FloodModel, Provenance
@@ -74,7 +76,7 @@ def train(
         folder.prepare(resume, overwrite)
         if resume:
             folder.check_same(config)
-        with warnings.catch_warnings():
+        with plain_errors(), warnings.catch_warnings():
             # Accelerate asks for TF32 by a call that newer PyTorch deprecates; nothing the user can do about it
             warnings.filterwarnings("ignore", message=".*TF32.*")
             session = _Session(config, folder, resume, show_progress)
@@ -115,7 +117,8 @@ class _Session:
             mixed_precision=self.precision, dataloader_config=DataLoaderConfiguration(non_blocking=True)
         )
         set_seed(optim.seed)
-        train_chips, self.valid_chips = open_layout(config.data, "train"), open_layout(config.data, "valid")
+        usable = [open_usable(config.data, split) for split in ("train", "valid")]
+        train_chips, self.valid_chips = (each.chips for each in usable)
         for split, chips in (("train", train_chips), ("valid", self.valid_chips)):
             _require_water(chips, split)
         _require_sensors(train_chips, config)
@@ -141,16 +144,20 @@ class _Session:
         self.loss = FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight)
         self.state = RunState()
         self.state.note_encoder(model)
+        self.state.note_left_out(usable)
         self.accelerator.register_for_checkpointing(self.state, self.scheduler)
         if self.ema is not None:
             self.ema.to(self.accelerator.device)
             self.accelerator.register_for_checkpointing(self.ema)
         if state_folder is not None:
             self._restore(state_folder)
+            self.state.check_left_out(usable, folder.path)
         self.records = RunRecords(folder, config, self._flood_model(), self.state, self.precision)
 
     def _restore(self, state_folder: Path) -> None:
         """Take up the run where the state was saved; whole states alone have their name, but disks and copies fail."""
+        check_state_files(state_folder)
+        load_checkpoint(self.folder.best)  # the end of the run needs it: better missed now than then
         try:
             self.accelerator.load_state(str(state_folder))
         except (OSError, RuntimeError, EOFError, LookupError, ValueError, UnpicklingError, SafetensorError) as error:
@@ -273,7 +280,12 @@ def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
             f"--cloud {config.augment.cloud}: simulated clouds need reflectance, and the optical images hold digital "
             "numbers; leave it out"
         )
-    jitter = config.augment.sar_jitter_db
+    jitter, illumination = config.augment.sar_jitter_db, config.augment.optical_jitter
+    # a default that finds nothing to do is no mistake of the user's
+    if not chips.bands.sar and jitter not in (0, AugmentConfig.sar_jitter_db):
+        raise ConfigError(f"--sar-jitter-db {jitter}: {held}, and it is for radar; leave it out")
+    if not chips.bands.optical and illumination not in (0, AugmentConfig.optical_jitter):
+        raise ConfigError(f"--optical-jitter {illumination}: {held}, and it is for optical images; leave it out")
     if chips.bands.sar and chips.bands.sar_unit != "db" and jitter not in (0, AugmentConfig.sar_jitter_db):
         raise ConfigError(
             f"--sar-jitter-db {jitter}: is an offset in dB, and the radar images hold digital numbers; leave it out"
