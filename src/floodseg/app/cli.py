@@ -10,12 +10,13 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from floodseg.config import DataConfig, TrainConfig, text_settings
+from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError
 
 app = App(
@@ -117,6 +118,25 @@ def clear() -> None:
     print(f"{cache_folder()}: {count} files removed, {size / 1e6:.1f} MB freed")
 
 
+data = App(name="data", help="Public data sets.")
+app.command(data)
+
+
+@data.command
+def download(dataset: Literal["sen1floods11"], *, config: Annotated[DownloadConfig, _FLAT]) -> None:
+    """Fetch the hand-labelled chips of Sen1Floods11 with their splits; the same command goes on after an interruption.
+
+    Parameters
+    ----------
+    dataset
+        sen1floods11 is the one that can be fetched.
+    """
+    from floodseg.data.download import download_sen1floods11
+
+    assert dataset == "sen1floods11"
+    print(download_sen1floods11(config, show_progress=True).sentence)
+
+
 def _take_run_file(arguments: list[str]) -> list[str]:
     """Turn ``train RUN.toml`` into ``train`` with the run file as the source of values that no flag gives."""
     app.config = ()
@@ -125,7 +145,8 @@ def _take_run_file(arguments: list[str]) -> list[str]:
     run_file = Path(arguments[1])
     if not run_file.is_file():
         raise ConfigError(f"{run_file}: no such run file; give a TOML file with the names of the flags as keys")
-    app.config = (Dict(_read_run_file(run_file), source=str(run_file), use_commands_as_keys=False),)
+    # below the name of the command, or cyclopts passes over keys that are commands too, such as data
+    app.config = (Dict({"train": _read_run_file(run_file)}, source=str(run_file)),)
     return ["train", *arguments[2:]]
 
 
@@ -137,9 +158,8 @@ def _read_run_file(path: Path) -> dict[str, Any]:
     for key, value in document.items():
         if key in ("resume", "overwrite"):
             raise ConfigError(f"{path}: key '{key}' says how a run is started, not what it is; give it as --{key}")
-        # cyclopts passes over keys that are the names of commands ("models" is one letter from "model"), and takes
-        # no-flips = true for flips = true
-        if key in app or key.replace("_", "-").startswith("no-"):
+        # cyclopts takes no-flips = true for flips = true
+        if key.replace("_", "-").startswith("no-"):
             raise ConfigError(f"{path}: unknown key '{key}'; keys are the flags of floodseg train without their dashes")
         # cyclopts would take true for the word "True", and an empty path for the folder that one is in
         if key.replace("-", "_") in text_settings() and not (
