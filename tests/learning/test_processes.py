@@ -186,6 +186,15 @@ def test_a_run_resumed_by_as_many_processes_equals_an_uninterrupted_one(shared):
     assert read_summary(folder / "continued")["warnings"] == []
 
 
+def test_a_finished_run_is_not_changed_by_another_number_of_processes(shared):
+    folder, _, _ = shared
+    before = read_summary(folder / "whole")
+    train(config_in(folder / "whole"), resume=True, show_progress=False)
+    of_this_process = {"peak_memory_mb": 0, "finished": ""}
+    assert read_summary(folder / "whole") | of_this_process == before | of_this_process
+    assert before["processes"] == 2
+
+
 def expected_lrs(steps_before, steps_after):
     """The rate at the end of each epoch, as two cycles give it that each span the run with their number of steps."""
     model = nn.Linear(1, 1)

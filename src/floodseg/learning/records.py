@@ -41,7 +41,7 @@ class RunState:
         self.rows: list[dict[str, Any]] = []
         """One row of metrics for each complete epoch."""
         self.processes = 1
-        """Processes that share the run now."""
+        """Processes that share the run now, or shared its last epoch."""
         self.pretrained = "none"
         """Where the encoder's first weights came from."""
         self.warnings: list[str] = []

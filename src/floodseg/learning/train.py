@@ -130,9 +130,10 @@ class _Session:
             self.ema.to(device)
             self.accelerator.register_for_checkpointing(self.ema)
         keep_unwrapped(self.accelerator, self.model)
-        if state_folder is not None:
+        if state_folder is None:
+            self.state.processes = processes.count
+        else:
             self._restore(state_folder)
-        self.state.processes = processes.count
         self.records = RunRecords(folder, config, self._flood_model(), self.state, self.precision)
 
     def _restore(self, state_folder: Path) -> None:
@@ -142,8 +143,9 @@ class _Session:
             if self.state.processes == self.processes.count:
                 require_random_state(state_folder, self.processes.rank)
         before, now = self.state.processes, self.processes.count
-        if before == now:
+        if before == now or self._over():
             return
+        self.state.processes = now
         steps = len(self.loader)
         self.state.warnings.append(
             f"from epoch {self.state.epoch + 1} on {now} {'process' if now == 1 else 'processes'} instead of {before}: "
@@ -163,7 +165,7 @@ class _Session:
                 if self.processes.main:
                     shown.enter_context(progress)
                     shown.enter_context(self.records.open(progress))
-            while state.epoch < optim.epochs and not self._out_of_patience():
+            while not self._over():
                 began = time.monotonic()
                 train_loss, images_per_s = self._train_epoch(progress)
                 validation = self._validate()
@@ -256,9 +258,10 @@ class _Session:
         model.provenance = Provenance(self.records.training_facts(), self.records.scores(counts))
         save_checkpoint(self.folder.best, model)
 
-    def _out_of_patience(self) -> bool:
-        patience = self.config.optim.patience
-        return 0 < patience <= self.state.epoch - self.state.best_epoch
+    def _over(self) -> bool:
+        """Tell whether the last epoch is done, or patience has run out."""
+        optim, state = self.config.optim, self.state
+        return state.epoch >= optim.epochs or 0 < optim.patience <= state.epoch - state.best_epoch
 
     def _finish(self) -> None:
         """Calibrate the best checkpoint on the validation split, for each sensor set, and close the run.
