@@ -39,7 +39,10 @@ def _require(holds: bool, flag: str, given: object, rule: str) -> None:
 
 
 class _Settings:
-    """Base of the groups: refuses a value outside its Literal, and takes a path as a string, also from Python."""
+    """Base of the groups: refuses 2.5 for a whole number and a value outside its Literal, and takes a path as a string.
+
+    The command line does so itself; here it holds from Python, too.
+    """
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
@@ -48,6 +51,8 @@ class _Settings:
                 continue
             if isinstance(value, str) and Path in (kind, *alternatives):
                 object.__setattr__(self, name, Path(value))
+            if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ConfigError(f"--{name.replace('_', '-')} {value}: must be a whole number")
             for choice in (kind, *alternatives):
                 if get_origin(choice) is Literal:
                     allowed = get_args(choice)
@@ -183,7 +188,7 @@ class OptimConfig(_Settings):
     epochs: WholeNumber = 50
     """Passes over the training split; the learning-rate cycle spans exactly these."""
     batch_size: WholeNumber = 4
-    """Crops per step."""
+    """Crops per step of each process."""
     lr: float = 1e-3
     """Peak of the one-cycle learning rate."""
     weight_decay: float = 0.01
@@ -198,6 +203,8 @@ class OptimConfig(_Settings):
     """Largest gradient norm, measured after unscaling."""
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, evaluated in their place; 0 is off."""
+    sync_batchnorm: bool = False
+    """Take batch statistics over the processes of all GPUs together, not of each alone."""
     patience: WholeNumber = 10
     """Epochs without a better validation water IoU after which training stops; 0 never stops early."""
     precision: Precision = "auto"

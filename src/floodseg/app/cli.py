@@ -17,7 +17,8 @@ from cyclopts.config import Dict
 
 from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
-from floodseg.errors import ConfigError, FloodsegError
+from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
+from floodseg.learning.launcher import started_processes
 
 app = App(
     name="floodseg",
@@ -53,9 +54,11 @@ def train(
     overwrite
         Start anew in a folder that holds a run.
     """
+    from floodseg.learning.processes import leave
     from floodseg.learning.train import train as run_training
 
     run_training(config, resume=resume, overwrite=overwrite)
+    leave()
 
 
 @app.command
@@ -83,15 +86,21 @@ def evaluate(
     from floodseg.app.tables import print_evaluation
     from floodseg.files import require_writable, write_text
     from floodseg.learning.evaluate import evaluate as run_evaluation
+    from floodseg.learning.processes import Processes, leave
     from floodseg.learning.references import REFERENCES
     from floodseg.release.shipped import load_model
 
-    if json_file is not None:
-        require_writable(json_file, "--json")
-    if out_dir is not None:
-        require_writable(out_dir, "--out-dir", folder=True)
-    method = model if model in REFERENCES else load_model(model)
+    processes = Processes()
+    with processes.agreeing():
+        if json_file is not None:
+            require_writable(json_file, "--json")
+        if out_dir is not None:
+            require_writable(out_dir, "--out-dir", folder=True)
+        method = model if model in REFERENCES else load_model(model)
     evaluation = run_evaluation(method, split=split, config=config, name=model, out_dir=out_dir, show_progress=True)
+    leave()
+    if not processes.main:
+        return
     print_evaluation(evaluation)
     if json_file is not None:
         write_text(json_file, json.dumps({**evaluation.document, "references": evaluation.references}, indent=2) + "\n")
@@ -178,16 +187,20 @@ def main(arguments: list[str] | None = None) -> None:
 def guarded(command: Callable[[], Any]) -> None:
     """Run a command and exit: 0 done, 2 what the user can mend (one sentence, no traceback), 130 interrupted.
 
-    Anything else is a defect of ours: it keeps its traceback and exits with 1.
+    Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it keeps its
+    traceback and exits with 1.
     """
     logging.basicConfig(format="floodseg: %(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("floodseg").setLevel(logging.INFO)
     try:
-        command()
+        try:
+            command()
+        except CycloptsError as error:
+            raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
+        if _another_says_it(error):
+            sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
-    except CycloptsError as error:
-        _fail(f"{' '.join(str(error).split())} See --help for the flags.", 2)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:
@@ -197,6 +210,23 @@ def guarded(command: Callable[[], Any]) -> None:
         place = error.filename2 or error.filename or "output"
         _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
     sys.exit(0)
+
+
+def _another_says_it(error: FloodsegError) -> bool:
+    """Tell whether, of the processes that a launcher started, another one reports what went wrong."""
+    if isinstance(error, OtherProcessError) or started_processes() == 1:
+        return isinstance(error, OtherProcessError)
+    from floodseg.learning.processes import Processes, joined
+
+    if joined():
+        return False
+    # flags that are wrong here are so in every process, and one is to say it; those that found nothing wrong take part
+    # by the first thing that each command agrees on
+    try:
+        with Processes().agreeing():
+            raise error
+    except FloodsegError as agreed:
+        return isinstance(agreed, OtherProcessError)
 
 
 def _fail(message: str, code: int) -> None:

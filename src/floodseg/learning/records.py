@@ -43,6 +43,8 @@ class RunState:
         self.best_water_iou = -1.0
         self.rows: list[dict[str, Any]] = []
         """One row of metrics for each complete epoch."""
+        self.processes = 1
+        """Processes that share the run now, or shared its last epoch."""
         self.pretrained = "none"
         """Where the encoder's first weights came from."""
         self.left_out: dict[str, list[str]] = {}
@@ -117,9 +119,14 @@ class RunRecords:
         self.folder.write_config(self.config, self.state.warnings)
         encoder = f" with {self.spec.encoder}" if self.spec.encoder else ""
         bands = f"{len(self.spec.bands.sar)} radar and {len(self.spec.bands.optical)} optical bands"
-        progress.line(f"{self.spec.architecture}{encoder}: {self.parameters:,} parameters, {bands}, {self.precision}")
-        for warning in self.state.warnings:
-            progress.line(f"warning: {warning}")
+        shared = f", {self.state.processes} processes" if self.state.processes > 1 else ""
+        progress.line(
+            f"{self.spec.architecture}{encoder}: {self.parameters:,} parameters, {bands}, {self.precision}{shared}"
+        )
+        if self.state.epoch:
+            # a new run has logged its warnings where they arose
+            for warning in self.state.warnings:
+                progress.line(f"warning: {warning}")
         self.board = SummaryWriter(str(self.folder.tensorboard), purge_step=self.state.epoch + 1)
         with contextlib.closing(self.board):
             yield
@@ -178,6 +185,7 @@ class RunRecords:
             "epochs_planned": optim.epochs,
             "steps": self.state.steps,
             "batch_size": optim.batch_size,
+            "processes": self.state.processes,
             "crop_size": self.config.augment.crop_size,
             "seed": optim.seed,
             "precision": self.precision,
@@ -208,6 +216,7 @@ class RunRecords:
             "pretrained": self.state.pretrained,
             "warnings": self.state.warnings,
             "precision": self.precision,
+            "processes": self.state.processes,
             "epochs": self.state.epoch,
             "steps": self.state.steps,
             "stopped_early": self.state.epoch < self.config.optim.epochs,

@@ -17,6 +17,7 @@ import fcntl
 import io
 import json
 import os
+import platform
 import re
 import shutil
 import tomllib
@@ -35,8 +36,9 @@ _STATE_NAME = re.compile(r"epoch_(\d{4,})")
 _TORCH_WRITES = re.compile(r"unexpected pos|PytorchStreamWriter|inline_container|writ")
 """What torch says where a file does not take all bytes."""
 _FULL = 2**20
-_FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained"})
-"""Settings that a resumed run may change without becoming another run (encoder weights are in its state by then)."""
+_FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained", "sync_batchnorm"})
+"""Settings that a resumed run may change without becoming another run (encoder weights are in its state by then), or
+must be able to, as it may go on with another number of processes."""
 
 
 class RunFolder:
@@ -108,6 +110,18 @@ class RunFolder:
         if holds_run and not resume and not overwrite:
             what = "a finished run" if self.summary.exists() else "an unfinished run"
             raise RunFolderError(f"{self.path}: holds {what}; add --resume or --overwrite, or give another --out-dir")
+
+    def require_shared(self) -> None:
+        """Refuse a folder that this process does not see, once the main process has claimed it.
+
+        Raises:
+            RunFolderError: it lies on a file system of the main process's host.
+        """
+        if not self.path.is_dir():
+            raise RunFolderError(
+                f"{self.path}: is not there on host {platform.node()}, where another process of this run is; give an "
+                "--out-dir on a file system that all hosts share"
+            )
 
     def clear(self) -> None:
         """Remove what a run writes, and nothing else."""
