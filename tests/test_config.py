@@ -63,6 +63,7 @@ UNLIKE_DEFAULTS = TrainConfig(
         dice_weight=0.5,
         clip_norm=2.0,
         ema=0.999,
+        sync_batchnorm=True,
         patience=0,
         precision="bf16",
         seed=11,
@@ -236,6 +237,12 @@ def test_a_setting_that_the_layout_does_not_follow_is_refused(layout: Any, value
     flag = f"--{name.replace('_', '-')} {value}"
     with pytest.raises(ConfigError, match=f"^{flag}: has no effect with layout {layout}, only with {others}; leave"):
         DataConfig(layout=layout, **values)
+
+
+@pytest.mark.parametrize("value", [2.5, 2.0, "2", True, None])
+def test_a_whole_number_is_one_from_python_too(value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^--epochs {value}: must be a whole number$"):
+        OptimConfig(epochs=value)
 
 
 def test_the_focusing_parameter_belongs_to_the_focal_loss() -> None:

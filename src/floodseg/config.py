@@ -40,7 +40,10 @@ def require(holds: bool, flag: str, given: object, rule: str) -> None:
 
 
 class Settings:
-    """Base of the groups: refuses a value outside its Literal, and takes a path as a string, also from Python."""
+    """Base of the groups: refuses 2.5 for a whole number and a value outside its Literal, and takes a path as a string.
+
+    The command line does so itself; here it holds from Python, too.
+    """
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
@@ -49,6 +52,8 @@ class Settings:
                 continue
             if isinstance(value, str) and Path in (kind, *alternatives):
                 object.__setattr__(self, name, Path(value))
+            if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ConfigError(f"--{name.replace('_', '-')} {value}: must be a whole number")
             for choice in (kind, *alternatives):
                 if get_origin(choice) is Literal:
                     allowed = get_args(choice)
@@ -184,7 +189,7 @@ class OptimConfig(Settings):
     epochs: WholeNumber = 50
     """Passes over the training split; the learning-rate cycle spans exactly these."""
     batch_size: WholeNumber = 4
-    """Crops per step."""
+    """Crops per step of each process."""
     lr: float = 1e-3
     """Peak of the one-cycle learning rate."""
     weight_decay: float = 0.01
@@ -199,6 +204,8 @@ class OptimConfig(Settings):
     """Largest gradient norm, measured after unscaling."""
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, evaluated in their place; 0 is off."""
+    sync_batchnorm: bool = False
+    """Take batch statistics over the processes of all GPUs together, not of each alone."""
     patience: WholeNumber = 10
     """Epochs without a better validation water IoU after which training stops; 0 never stops early."""
     precision: Precision = "auto"
@@ -219,6 +226,7 @@ class OptimConfig(Settings):
             require(value > 0 and math.isfinite(value), name.replace("_", "-"), value, "above 0")
         for name in ("weight_decay", "dice_weight", "focal_gamma", "patience", "seed", "workers"):
             require(0 <= getattr(self, name) < math.inf, name.replace("_", "-"), getattr(self, name), "0 or more")
+        require(self.seed < 2**32, "seed", self.seed, "below 4294967296")
         require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
 
 
@@ -236,6 +244,15 @@ class TrainConfig(Settings):
     model: Annotated[ModelConfig, _FLAT] = field(default_factory=ModelConfig)
     augment: Annotated[AugmentConfig, _FLAT] = field(default_factory=AugmentConfig)
     optim: Annotated[OptimConfig, _FLAT] = field(default_factory=OptimConfig)
+
+
+def text_settings() -> frozenset[str]:
+    """Return the names of the settings that are a word or a path."""
+    groups = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, TrainConfig)
+    hints = (item for group in groups for item in get_type_hints(group).items())
+    return frozenset(
+        name for name, kind in hints if get_origin(kind) is not tuple and {kind, *get_args(kind)} & {str, Path}
+    )
 
 
 def flatten(config: Any) -> dict[str, Any]:

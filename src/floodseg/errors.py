@@ -6,7 +6,9 @@
     ├── ConfigError            a flag, key or argument that cannot be followed
     ├── DataError              a file, folder or value of the data that breaks a rule
     ├── CheckpointError        weights that cannot be loaded into the model asked for
-    └── RunFolderError         a run folder that is finished, busy or cannot be written
+    ├── RunFolderError         a run folder that is finished, busy or cannot be written
+    ├── ProcessError           another of several processes was lost
+    └── OtherProcessError      the failure is that of another process, which says so; this one ends in silence
 
 Every message says what was given, the rule, and the fix, in one sentence that names the file or flag.
 """
@@ -32,3 +34,11 @@ class CheckpointError(FloodsegError):
 
 class RunFolderError(FloodsegError):
     """A run folder that is finished already, in use, or cannot be written."""
+
+
+class ProcessError(FloodsegError):
+    """One of several processes ended before the others were done with it."""
+
+
+class OtherProcessError(FloodsegError):
+    """Another process failed, or says why this one cannot go on; the command line prints nothing."""

@@ -1,10 +1,13 @@
 """Files that are either whole or not there."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from floodseg.errors import ConfigError
 
 
 @contextmanager
@@ -19,8 +22,47 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        # the name that the user knows: not the temporary one, nor none, as of a write to an open file
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: Path, flag: str, *, folder: bool = False) -> None:
+    """Refuse an output path that cannot be written, before hours of work are spent on what is to lie there.
+
+    Folders that are missing are made.
+
+    Args:
+        path: the file to be, or the folder.
+        flag: the flag that gave it, for the message.
+        folder: whether ``path`` itself is to be a folder.
+
+    Raises:
+        ConfigError: names the flag and what is in the way.
+    """
+    try:
+        if not folder and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        place = path if folder else path.parent
+        place.mkdir(parents=True, exist_ok=True)
+        probe = place / f".{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        what = f"cannot be written ({why_not_writable(path, error)})"
+        raise ConfigError(f"{flag} {path}: {what}; change its permissions or choose another path") from error
+
+
+def why_not_writable(path: Path, error: OSError) -> str:
+    """Return what is in the way of an output path: a file in the place of a folder, else what the system says."""
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        file = next((each for each in (path, *path.parents) if each.is_file()), None)
+        if file:
+            return f"{file} is a file, not a folder"
+    return os.strerror(error.errno or errno.EIO)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -191,12 +191,14 @@ def test_the_name_is_the_path_as_it_was_given(
     assert len(entries(rasters)) == 1
 
 
-@pytest.mark.parametrize("content", [None, b"no image"])
-def test_broken_files_are_refused_as_without_cache(tmp_path: Path, rasters: RasterCache, content: bytes | None) -> None:
+@pytest.mark.parametrize(("content", "what"), [(None, "no such file"), (b"no image", "is not an image")])
+def test_broken_files_are_refused_as_without_cache(
+    tmp_path: Path, rasters: RasterCache, content: bytes | None, what: str
+) -> None:
     path = tmp_path / "a.tif"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.tif: cannot be read as a raster"), open_through(rasters, path):
+    with pytest.raises(DataError, match=rf"a\.tif: {what}"), open_through(rasters, path):
         pass
     assert entries(rasters) == []
 

@@ -9,8 +9,8 @@ import rasterio
 from rasterio.control import GroundControlPoint
 
 from floodseg.bands import Bands
+from floodseg.data.addresses import is_remote
 from floodseg.data.scene_files import open_scene, open_scene_before, reference_grid
-from floodseg.data.scene_session import is_remote
 from floodseg.errors import ConfigError, DataError, FloodsegError
 from floodseg.grid import GeoGrid, Window
 from floodseg.predict_config import SceneConfig

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from rasterio.transform import Affine
 
 from floodseg.bands import Sensor
@@ -30,24 +31,64 @@ def test_raster_without_georeference_has_no_grid_and_warns_of_nothing(
         assert frame_of(source).grid is None
 
 
-@pytest.mark.parametrize("content", [b"", b"no image at all"])
-def test_broken_file_is_a_data_error_that_names_it(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (b"no image at all", "is not an image"),
+        (b"II*\0", "is a TIFF whose header is cut off or damaged"),
+        (b"II*\0\x08\0\0\0\x10\0", "is a TIFF whose header is cut off or damaged"),
+    ],
+)
+def test_broken_file_is_a_data_error_that_names_it_and_its_fault(tmp_path: Path, content: bytes, what: str) -> None:
     path = tmp_path / "Spain_1_S1Hand.tif"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"Spain_1_S1Hand\.tif: cannot be read"), open_raster(path):
+    with (
+        pytest.raises(DataError, match=rf"Spain_1_S1Hand\.tif: {what}.*; copy or download it again"),
+        open_raster(path),
+    ):
         pass
 
 
 def test_truncated_file_is_a_data_error_when_it_is_read(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
     path = write_raster(tmp_path / "a.tif", np.random.default_rng(0).random((64, 64)))
     path.write_bytes(path.read_bytes()[:-9000])
-    with pytest.raises(DataError, match=r"a\.tif: cannot be read"), open_raster(path) as source:
-        source.read()
+    message = r"a\.tif: is cut off at band 1, block column 0, row \d; copy or"
+    with pytest.raises(DataError, match=message), open_raster(path) as source:
+        source.read([1])
+
+
+def test_damaged_blocks_are_told_from_a_file_that_ends_early(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    profile = {"driver": "GTiff", "count": 1, "height": 64, "width": 64, "dtype": "float64", "compress": "deflate"}
+    with rasterio.open(path, "w", crs="EPSG:32630", transform=UTM, **profile) as target:
+        target.write(np.random.default_rng(0).random((1, 64, 64)))
+    content = bytearray(path.read_bytes())
+    content[-8000:-4000] = bytes(4000)
+    path.write_bytes(content)
+    message = r"a\.tif: is damaged at band 1, block column 0, row \d; copy or download it again"
+    with pytest.raises(DataError, match=message), open_raster(path) as source:
+        source.read([1])
 
 
 def test_missing_file_is_a_data_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"absent\.tif"), open_raster(tmp_path / "absent.tif"):
+    with pytest.raises(DataError, match=r"absent\.tif: no such file; restore it"), open_raster(tmp_path / "absent.tif"):
         pass
+
+
+def test_what_is_no_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "folder.tif").mkdir()
+    (tmp_path / "loop.tif").symlink_to(tmp_path / "loop.tif")
+    (tmp_path / "dangling.tif").symlink_to(tmp_path / "gone.tif")
+    (tmp_path / "file").touch()
+    for name, what in (
+        ("folder.tif", "is a folder, not an image"),
+        ("loop.tif", "is a link that leads back to itself"),
+        ("dangling.tif", r"is a link to .*gone\.tif, which does not exist"),
+        ("file/a.tif", r"cannot be reached \(Not a directory\)"),
+    ):
+        with pytest.raises(DataError, match=rf"{name}: {what}"), open_raster(tmp_path / name):
+            pass
 
 
 def _frames(tmp_path: Path, write_raster: Callable[..., Path], **second: Any) -> list[Frame]:

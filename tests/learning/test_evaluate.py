@@ -23,8 +23,9 @@ RADAR = Bands(sar=("VV", "VH"), optical=())
 OPTICAL = Bands(sar=(), optical=("B08", "B03"))
 NAMES = ("delta_1", "delta_2", "valley_1", "valley_2")
 FIELDS = {
-    "model", "split", "sensors", "n_chips", "n_chips_counted", "n_pixels", "threshold", "water_iou", "land_iou", "miou",
-    "f1", "precision", "recall", "accuracy", "water_iou_per_chip_mean", "water_iou_ci95", "ece", "events",
+    "model", "split", "sensors", "n_chips", "n_chips_left_out", "left_out", "n_chips_counted", "n_pixels", "threshold",
+    "water_iou", "land_iou", "miou", "f1", "precision", "recall", "accuracy", "water_iou_per_chip_mean",
+    "water_iou_ci95", "ece", "events",
 }  # fmt: skip
 DECISIONS = Decisions(sar=Decision(0.7, 2.0), optical=Decision(0.35, 0.5), both=Decision(0.55, 1.5))
 
@@ -159,7 +160,9 @@ def test_events_are_scored_apart(chips, model):
             total = total + counts_by_hand(held[name], water, seen)
         scores = document["events"][event]
         assert (scores["water_iou"], scores["n_pixels"]) == (total.water_iou, total.n)
-        assert scores.keys() == FIELDS - {"model", "split", "sensors", "threshold", "events"}
+        assert scores.keys() == FIELDS - {
+            "model", "split", "sensors", "threshold", "events", "n_chips_left_out", "left_out",
+        }  # fmt: skip
     assert document["events"]["valley"]["n_chips_counted"] == 1
 
 

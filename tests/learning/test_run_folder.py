@@ -139,7 +139,7 @@ def test_a_resumed_run_may_lie_elsewhere_and_load_with_other_processes(config, f
         config,
         out_dir=config.out_dir / "moved",
         data=replace(config.data, cache_gb=1.0),
-        optim=replace(config.optim, workers=7),
+        optim=replace(config.optim, workers=7, sync_batchnorm=True),
     )
     folder.check_same(elsewhere)
 
@@ -167,6 +167,12 @@ def test_the_claim_ends_with_the_run_though_another_process_inherited_it(folder)
             pass
     finally:
         os.close(inherited)
+
+
+def test_a_folder_that_another_host_does_not_see_is_refused(folder, tmp_path):
+    folder.require_shared()
+    with pytest.raises(RunFolderError, match=r"none: is not there on host .*on a file system that all hosts share"):
+        RunFolder(tmp_path / "none").require_shared()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):

@@ -364,7 +364,9 @@ def test_training_stops_when_patience_runs_out(monkeypatch, tmp_path, make_confi
 # ---- encoder weights
 
 
-def test_weights_that_cannot_be_had_are_said_everywhere_also_after_a_resume(monkeypatch, tmp_path, make_config, capsys):
+def test_weights_that_cannot_be_had_are_said_once_also_after_a_resume(
+    monkeypatch, tmp_path, make_config, capsys, caplog
+):
     def unreachable(name):
         raise DownloadError("no connection within 10 s")
 
@@ -379,11 +381,14 @@ def test_weights_that_cannot_be_had_are_said_everywhere_also_after_a_resume(monk
         interrupt_at_record(patch, epoch=2)
         with pytest.raises(KeyboardInterrupt):
             train(config)
-    train(config, resume=True, show_progress=False)
     warning = (
         "encoder 'resnet10t' starts from scratch: its pretrained weights cannot be had (no connection within 10 s)"
     )
-    assert f"warning: {warning}" in capsys.readouterr().out
+    assert [record.getMessage() for record in caplog.records] == [warning]
+    assert warning not in capsys.readouterr().out
+    train(config, resume=True)
+    assert len(caplog.records) == 1
+    assert capsys.readouterr().out.count(f"warning: {warning}") == 1
     text = (tmp_path / "config.toml").read_text(encoding="utf-8")
     assert f"# {warning}\n" in text
     assert tomllib.loads(text) == {**flatten(config), "encoder": "resnet10t"}
@@ -513,6 +518,13 @@ def test_a_damaged_run_is_named(tmp_path, make_config, uninterrupted, damage):
         train(make_config(tmp_path / "run", **RESUMED), resume=True, show_progress=False)
 
 
+def test_a_state_without_its_random_states_is_damaged(tmp_path, make_config, uninterrupted):
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    (tmp_path / "run" / "state" / "epoch_0004" / "random_states_0.pkl").unlink()
+    with pytest.raises(RunFolderError, match=r"random_states_0.pkl: is missing; put it back, or start anew"):
+        train(make_config(tmp_path / "run", **RESUMED), resume=True, show_progress=False)
+
+
 def test_resuming_a_finished_run_changes_nothing(make_config, uninterrupted):
     config = make_config(uninterrupted, **RESUMED)
     names = ("config.toml", "metrics.csv")
@@ -552,7 +564,7 @@ def test_what_follows_from_the_surroundings_is_written_down(tmp_path, make_confi
     (tmp_path / "sen1floods11").mkdir()
     monkeypatch.setenv("FLOODSEG_DATA", str(tmp_path))
     config = make_config(tmp_path / "run", precision="auto")
-    resolved = train_module._resolved(replace(config, data=DataConfig(), model=ModelConfig("efficient")))
+    resolved = train_module.resolved(replace(config, data=DataConfig(), model=ModelConfig("efficient")), "cpu")
     assert resolved.data.data == tmp_path / "sen1floods11"
     assert resolved.model.encoder == "resnet34"
     assert resolved.optim.precision in ("fp32", "bf16", "fp16")

@@ -6,12 +6,13 @@ from floodseg.bands import Bands
 from floodseg.learning.batch import SensorHistograms, counted_pixels, forward
 from floodseg.learning.losses import FloodLoss
 from floodseg.learning.metrics import Counts
+from floodseg.learning.processes import Processes
 from floodseg.learning.validation import calibrate, decide, decided_counts, validate
 from floodseg.models.decision import Decision, Decisions, margin
 
 BOTH = Bands(sar=("VV", "VH"), optical=("B03", "B08"))
 RADAR = Bands(sar=("VV", "VH"), optical=())
-CPU = torch.device("cpu")
+ALONE = Processes()
 
 
 def make_batch(seed, size=(16, 20), bands=BOTH):
@@ -83,7 +84,7 @@ def inputs(batch):
 
 def test_validation_scores_all_chips_at_the_best_threshold(batches, rule_model):
     model = rule_model(BOTH).train()
-    validation = validate(model, [*batches, blank(batches[0])], FloodLoss(), CPU)
+    validation = validate(model, [*batches, blank(batches[0])], FloodLoss(), ALONE)
     assert not model.training
     margins, labels = [], []
     losses = []
@@ -112,7 +113,7 @@ def test_validation_scores_all_chips_at_the_best_threshold(batches, rule_model):
 
 
 def test_a_split_without_any_counted_pixel_scores_zero(batches, rule_model):
-    validation = validate(rule_model(BOTH), [blank(batches[0])], FloodLoss(), CPU)
+    validation = validate(rule_model(BOTH), [blank(batches[0])], FloodLoss(), ALONE)
     assert (validation.loss, validation.water_iou, validation.threshold) == (0.0, 0.0, 0.5)
     assert validation.counts == Counts()
 
@@ -126,12 +127,12 @@ def test_values_of_invalid_pixels_change_nothing(batches, rule_model):
         }
         for batch in batches
     ]
-    one, two = (validate(rule_model(BOTH), loader, FloodLoss(), CPU) for loader in (batches, other))
+    one, two = (validate(rule_model(BOTH), loader, FloodLoss(), ALONE) for loader in (batches, other))
     assert (one.loss, one.threshold, one.counts) == (two.loss, two.threshold, two.counts)
 
 
 def test_each_sensor_set_gets_its_decision(batches, rule_model):
-    validation = validate(rule_model(BOTH), batches, FloodLoss(), CPU)
+    validation = validate(rule_model(BOTH), batches, FloodLoss(), ALONE)
     decisions = decide(validation.histograms)
     for sensors, histogram in validation.histograms.by_sensors.items():
         temperature = histogram.fit_temperature()
@@ -147,7 +148,7 @@ def test_each_sensor_set_gets_its_decision(batches, rule_model):
 
 
 def test_a_sensor_set_that_the_split_does_not_show_gets_the_decision_of_all(rule_model):
-    validation = validate(rule_model(RADAR), [make_batch(0, bands=RADAR)], FloodLoss(), CPU)
+    validation = validate(rule_model(RADAR), [make_batch(0, bands=RADAR)], FloodLoss(), ALONE)
     decisions = decide(validation.histograms)
     assert decisions.optical == decisions.both == decisions.sar
     assert decided_counts(validation.histograms, decisions) == validation.counts
@@ -156,17 +157,17 @@ def test_a_sensor_set_that_the_split_does_not_show_gets_the_decision_of_all(rule
 
 def test_calibration_withholds_each_sensor_in_turn(batches, rule_model):
     model = rule_model(BOTH)
-    decisions, counts = calibrate(model, batches, CPU)
+    decisions, counts = calibrate(model, batches, ALONE)
 
     def withheld(sensor):
         valid = f"{sensor}_valid"
         return [{**batch, valid: torch.zeros_like(batch[valid])} for batch in batches]
 
     for sensor, other in (("sar", "optical"), ("optical", "sar")):
-        alone = validate(model, withheld(other), FloodLoss(), CPU).histograms
+        alone = validate(model, withheld(other), FloodLoss(), ALONE).histograms
         assert alone.by_sensors[sensor].counts_at(0.5).n > 150, "many more pixels than where the other one is missing"
         assert decisions.of(sensor) == decide(alone).of(sensor)
-    histograms = validate(model, batches, FloodLoss(), CPU).histograms
+    histograms = validate(model, batches, FloodLoss(), ALONE).histograms
     assert decisions.both == decide(histograms).both
     assert decisions.sar != decide(histograms).sar
     assert counts == decided_counts(histograms, decisions)
@@ -177,8 +178,8 @@ def test_a_model_of_one_sensor_is_calibrated_in_one_pass(rule_model):
     model = rule_model(RADAR)
     model.register_forward_hook(lambda *_: calls.append(1))
     batches = [make_batch(seed, bands=RADAR) for seed in range(2)]
-    decisions, counts = calibrate(model, batches, CPU)
+    decisions, counts = calibrate(model, batches, ALONE)
     assert len(calls) == 2
-    assert decisions == decide(validate(model, batches, FloodLoss(), CPU).histograms)
+    assert decisions == decide(validate(model, batches, FloodLoss(), ALONE).histograms)
     assert isinstance(model, nn.Module)
     assert counts.n == 2 * 11 * 20

@@ -10,13 +10,15 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
-from floodseg.config import DataConfig, TrainConfig
-from floodseg.errors import ConfigError, FloodsegError
+from floodseg.config import DataConfig, TrainConfig, text_settings
+from floodseg.data.download_config import DownloadConfig
+from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
+from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
 
 app = App(
@@ -30,10 +32,11 @@ app = App(
 )
 _FLAT = Parameter(name="*")
 _MENDABLE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
-    errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG,
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
+    errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE,
 )  # fmt: skip
-"""What the system says of an output path that the user chose badly: no room, no permission, no such kind of place."""
+"""What the system says of an output path that the user chose badly, or that was taken away or fails meanwhile: no room,
+no permission, no such kind of place, a disk or a network that does not answer."""
 
 
 @app.command
@@ -52,9 +55,11 @@ def train(
     overwrite
         Start anew in a folder that holds a run.
     """
+    from floodseg.learning.processes import leave
     from floodseg.learning.train import train as run_training
 
     run_training(config, resume=resume, overwrite=overwrite)
+    leave()
 
 
 @app.command
@@ -80,13 +85,23 @@ def evaluate(
         Write the reliability diagram and pictures of the worst chips there.
     """
     from floodseg.app.tables import print_evaluation
-    from floodseg.files import write_text
+    from floodseg.files import require_writable, write_text
     from floodseg.learning.evaluate import evaluate as run_evaluation
+    from floodseg.learning.processes import Processes, leave
     from floodseg.learning.references import REFERENCES
     from floodseg.release.shipped import load_model
 
-    method = model if model in REFERENCES else load_model(model)
+    processes = Processes()
+    with processes.agreeing():
+        if json_file is not None:
+            require_writable(json_file, "--json")
+        if out_dir is not None:
+            require_writable(out_dir, "--out-dir", folder=True)
+        method = model if model in REFERENCES else load_model(model)
     evaluation = run_evaluation(method, split=split, config=config, name=model, out_dir=out_dir, show_progress=True)
+    leave()
+    if not processes.main:
+        return
     print_evaluation(evaluation)
     if json_file is not None:
         write_text(json_file, json.dumps({**evaluation.document, "references": evaluation.references}, indent=2) + "\n")
@@ -152,6 +167,25 @@ def clear() -> None:
     print(f"{cache_folder()}: {count} files removed, {size / 1e6:.1f} MB freed")
 
 
+data = App(name="data", help="Public data sets.")
+app.command(data)
+
+
+@data.command
+def download(dataset: Literal["sen1floods11"], *, config: Annotated[DownloadConfig, _FLAT]) -> None:
+    """Fetch the hand-labelled chips of Sen1Floods11 with their splits; the same command goes on after an interruption.
+
+    Parameters
+    ----------
+    dataset
+        sen1floods11 is the one that can be fetched.
+    """
+    from floodseg.data.download import download_sen1floods11
+
+    assert dataset == "sen1floods11"
+    print(download_sen1floods11(config, show_progress=True).sentence)
+
+
 def _take_run_file(arguments: list[str]) -> list[str]:
     """Turn ``train RUN.toml`` into ``train`` with the run file as the source of values that no flag gives."""
     app.config = ()
@@ -160,7 +194,8 @@ def _take_run_file(arguments: list[str]) -> list[str]:
     run_file = Path(arguments[1])
     if not run_file.is_file():
         raise ConfigError(f"{run_file}: no such run file; give a TOML file with the names of the flags as keys")
-    app.config = (Dict(_read_run_file(run_file), source=str(run_file), use_commands_as_keys=False),)
+    # below the name of the command, or cyclopts passes over keys that are commands too, such as data
+    app.config = (Dict({"train": _read_run_file(run_file)}, source=str(run_file)),)
     return ["train", *arguments[2:]]
 
 
@@ -169,13 +204,17 @@ def _read_run_file(path: Path) -> dict[str, Any]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not a TOML file ({error}); write one setting a line: batch_size = 4") from error
-    for key in document:
+    for key, value in document.items():
         if key in ("resume", "overwrite"):
             raise ConfigError(f"{path}: key '{key}' says how a run is started, not what it is; give it as --{key}")
-        # cyclopts passes over keys that are the names of commands ("models" is one letter from "model"), and takes
-        # no-flips = true for flips = true
-        if key in app or key.replace("_", "-").startswith("no-"):
+        # cyclopts takes no-flips = true for flips = true
+        if key.replace("_", "-").startswith("no-"):
             raise ConfigError(f"{path}: unknown key '{key}'; keys are the flags of floodseg train without their dashes")
+        # cyclopts would take true for the word "True", and an empty path for the folder that one is in
+        if key.replace("-", "_") in text_settings() and not (
+            isinstance(value, dict) or (isinstance(value, str) and value)
+        ):
+            raise ConfigError(f"{path}: {key} = {value!r} is not a word or a path; write it in quotation marks")
     return document
 
 
@@ -188,25 +227,46 @@ def main(arguments: list[str] | None = None) -> None:
 def guarded(command: Callable[[], Any]) -> None:
     """Run a command and exit: 0 done, 2 what the user can mend (one sentence, no traceback), 130 interrupted.
 
-    Anything else is a defect of ours: it keeps its traceback and exits with 1.
+    Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it keeps its
+    traceback and exits with 1.
     """
     logging.basicConfig(format="floodseg: %(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("floodseg").setLevel(logging.INFO)
     try:
-        command()
+        try:
+            command()
+        except CycloptsError as error:
+            raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
+        if _another_says_it(error):
+            sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
-    except CycloptsError as error:
-        _fail(f"{' '.join(str(error).split())} See --help for the flags.", 2)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise
-        # a rename fails on its target, the second name
+        # a rename fails on its target, the second name; a write to an open file tells no name
         place = error.filename2 or error.filename or "output"
         _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
     sys.exit(0)
+
+
+def _another_says_it(error: FloodsegError) -> bool:
+    """Tell whether, of the processes that a launcher started, another one reports what went wrong."""
+    if isinstance(error, OtherProcessError) or started_processes() == 1:
+        return isinstance(error, OtherProcessError)
+    from floodseg.learning.processes import Processes, joined
+
+    if joined():
+        return False
+    # flags that are wrong here are so in every process, and one is to say it; those that found nothing wrong take part
+    # by the first thing that each command agrees on
+    try:
+        with Processes().agreeing():
+            raise error
+    except FloodsegError as agreed:
+        return isinstance(agreed, OtherProcessError)
 
 
 def _fail(message: str, code: int) -> None:

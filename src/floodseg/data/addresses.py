@@ -6,7 +6,8 @@ from pathlib import Path
 from floodseg.errors import ConfigError
 
 _REMOTE = re.compile(
-    r"(?<![a-z0-9+.-])(?!file:)[a-z][a-z0-9+.-]*://|/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)", re.IGNORECASE
+    r"(?<![a-z0-9+.-])(?!(?:file|vrt|zip|tar):)[a-z][a-z0-9+.-]*://|/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)",
+    re.IGNORECASE,
 )
 _CONTAINER = re.compile(r"^/vsi(?:zip|tar|gzip|7z|rar)/", re.IGNORECASE)
 

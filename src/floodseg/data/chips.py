@@ -1,6 +1,7 @@
 """From a set of chips to batches: reproducible sampling, crops, and a loader that any number of workers can feed."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from floodseg.config import AugmentConfig
 from floodseg.data.augment import augment, choose_crop
 from floodseg.data.chip import Chip, ChipSet
+from floodseg.errors import DataError
 
 Sample = dict[str, torch.Tensor]
 """One sample or a batch of them (N in front):
@@ -140,6 +142,18 @@ def make_loader(
         pin_memory=device_type == "cuda",
         drop_last=drop_last,
     )
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raise a DataError of a loading process with its sentence alone; torch makes its whole traceback the message."""
+    try:
+        yield
+    except DataError as error:
+        lines = str(error).splitlines()
+        if len(lines) > 1:
+            raise DataError(lines[-1].partition(f"{DataError.__name__}: ")[2]) from error
+        raise
 
 
 def move_to(batch: Sample, device: torch.device) -> Sample:

@@ -1,6 +1,7 @@
 """Chips that lie in files: one raster per sensor and one for the label."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from logging import INFO
 from pathlib import Path
@@ -55,12 +56,12 @@ class FileChips(LabelledChips[ChipFiles]):
         with open_through(self.cache, path) as source:
             check_same_frame(frame_of(source), frame)
             if sensor == "sar":
-                return read_sar(source, self.sar_units, window)
-            return read_optical(source, names, self.optical_offset, window)
+                return read_sar(source, self.sar_units, window, check_units=not self.checked)
+            return read_optical(source, names, self.optical_offset, window, check_units=not self.checked)
 
 
 def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path], place: str) -> Bands:
-    """Return the bands of a data set: those of its first optical file, narrowed to what the configuration asks for.
+    """Return the bands of a data set: those of its first sound optical file, narrowed to what is asked for.
 
     Args:
         config: its ``sensors`` and ``optical_bands`` are followed.
@@ -72,7 +73,7 @@ def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path
         DataError: a sensor that was asked for, or both, are not there; a band that the first optical file lacks.
         ConfigError: ``optical_bands`` holds what is no band name, or one twice.
     """
-    first_sar, first_optical = min(sar, default=None), min(optical, default=None)
+    first_sar, first_optical = _first_sound(sar, "sar"), _first_sound(optical, "optical")
     for wanted, first in (("sar", first_sar), ("optical", first_optical)):
         if config.sensors in (wanted, "both") and first is None:
             raise DataError(
@@ -94,6 +95,16 @@ def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path
             f"--optical-bands {' '.join(config.optical_bands)}: no optical image is in use; leave the flag out"
         )
     return Bands(sar=sar_bands, optical=optical_bands)
+
+
+def _first_sound(paths: Iterable[Path], sensor: Literal["sar", "optical"]) -> Path | None:
+    """Return the first file whose bands can be told, so that one bad file does not decide for all; else the first."""
+    ordered = sorted(paths)
+    for path in ordered:
+        with suppress(DataError), open_raster(path) as source:
+            band_indices(source, sensor)
+            return path
+    return ordered[0] if ordered else None
 
 
 def _optical_bands(config: DataConfig, first: Path) -> tuple[str, ...]:

@@ -37,6 +37,9 @@ class LabelledChips(ABC, Generic[Files]):
 
     chips: tuple[Files, ...]
     bands: Bands
+    checked: bool = field(default=False, kw_only=True)
+    """Whether each chip was read whole without a fault: its parts are then spared the checks on units, which a bright
+    or dark part of a sound chip may fail."""
     _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
     """The label read last: a crop is chosen on the whole label, then read."""
 

@@ -36,13 +36,19 @@ class Pixels:
     """(H, W)."""
 
 
-def read_sar(source: Raster, units: Literal["db", "linear"] = "db", window: Window | None = None) -> Pixels:
+def read_sar(
+    source: Raster,
+    units: Literal["db", "linear"] = "db",
+    window: Window | None = None,
+    check_units: bool = True,
+) -> Pixels:
     """Read VV and VH of an open raster as dB, (2, H, W); a pixel is valid where both bands hold numbers.
 
     Args:
         source: from ``open_raster`` or ``open_through``.
         units: what the file stores; linear power becomes 10 log10, and power that is not positive is invalid.
         window: part to read; by default all.
+        check_units: refuse values that cannot be of that unit.
 
     Raises:
         DataError: bands that cannot be found (see ``band_indices``), or values that cannot be of that unit.
@@ -53,12 +59,14 @@ def read_sar(source: Raster, units: Literal["db", "linear"] = "db", window: Wind
     values = _scaled(source, numbers, stored)
     usable = np.isfinite(values) & ~_is_nodata(source, numbers, stored)
     if units == "linear":
-        _check_power(source.name, values, usable)
+        if check_units:
+            _check_power(source.name, values, usable)
         usable &= values > 0
         values = 10 * np.log10(np.where(usable, values, np.float32(1)))
     valid: NDArray[np.bool_] = np.logical_and.reduce(usable, axis=0)
     values[:, ~valid] = 0
-    _check_db(source.name, values, valid, units)
+    if check_units:
+        _check_db(source.name, values, valid, units)
     return Pixels(values, valid)
 
 
@@ -86,7 +94,11 @@ def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], 
 
 
 def read_optical(
-    source: Raster, bands: Sequence[str], offset: float | None = None, window: Window | None = None
+    source: Raster,
+    bands: Sequence[str],
+    offset: float | None = None,
+    window: Window | None = None,
+    check_units: bool = True,
 ) -> Pixels:
     """Read optical bands of an open raster as reflectance, (C, H, W) in the order of ``bands``.
 
@@ -99,6 +111,7 @@ def read_optical(
         bands: canonical names of the bands to read.
         offset: in stored numbers, -1000 for processing baseline 04.00 and later.
         window: part to read; by default all.
+        check_units: refuse values that cannot be reflectance.
 
     Raises:
         DataError: bands that the file lacks, or values that cannot be reflectance.
@@ -119,7 +132,8 @@ def read_optical(
     valid: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(values), axis=0)
     valid &= ~_without_signal(source, indices, numbers, stored, window)
     values[:, ~valid] = 0
-    _check_reflectance(source, numbers, values, valid, offset or 0.0)
+    if check_units:
+        _check_reflectance(source, numbers, values, valid, offset or 0.0)
     return Pixels(values, valid)
 
 
@@ -200,6 +214,11 @@ def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = 
             raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
         part = RasterWindow(window.left, window.top, window.width, window.height)
     stored: NDArray[np.generic] = source.read(list(numbers), window=part)
+    if stored.dtype.kind == "c":
+        raise DataError(
+            f"{source.name}: holds complex numbers, as single-look radar does; intensities, reflectance and labels are "
+            "real: calibrate and detect the image first"
+        )
     return stored
 
 

@@ -1,7 +1,6 @@
 """How the files of a scene are opened: a bounded block cache, no network unless allowed, one handle for each thread."""
 
 import os
-import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,17 +16,14 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
+from floodseg.data.addresses import check_local, gdal_settings, is_remote
 from floodseg.data.source import Raster
-from floodseg.errors import ConfigError, DataError
+from floodseg.errors import DataError
 from floodseg.grid import Window
 
 BLOCK_CACHE_BYTES = 256 * 2**20
 """Decoded blocks that GDAL keeps, over all files and threads, so that windows that overlap do not decode them twice."""
 
-_REMOTE = re.compile(
-    r"\b(?!vrt:|file:|zip:|tar:)\w+://|/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(?:_streaming)?[/?]",
-    re.IGNORECASE,
-)
 _NETWORK_DRIVERS = frozenset(
     ("WMS", "WMTS", "WCS", "HTTP", "STACTA", "STACIT", "OGCAPI", "EEDAI", "NGW", "PLMOSAIC", "DAAS", "GTI")
 )
@@ -54,11 +50,6 @@ class OpenRaster(Raster, Protocol):
         ...
 
 
-def is_remote(name: str) -> bool:
-    """Tell whether a raster's name, as GDAL takes it, points beyond this machine."""
-    return bool(_REMOTE.search(name))
-
-
 class Session:
     """The open files of one scene. Reading is safe from several threads: each has its own handles.
 
@@ -78,8 +69,7 @@ class Session:
 
     def check_reference(self, name: str, flag: str) -> None:
         """Raise ConfigError where a name points beyond this machine and that was not allowed."""
-        if is_remote(name) and not self._allow_remote:
-            raise ConfigError(f"--{flag} {name}: is a remote address; addresses are read only with --allow-remote")
+        check_local(name, flag, self._allow_remote)
 
     def open(self, name: str) -> OpenRaster:
         """Return this thread's handle of a raster, open until the session closes.
@@ -132,9 +122,8 @@ class Session:
             options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
         else:
             options["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"
-            # The only address that GDAL may open is none: a second line behind the checks of names.
-            options["CPL_VSIL_CURL_ALLOWED_FILENAME"] = "none"
-        return rasterio.Env(**options)
+        # a second line behind the checks of names
+        return rasterio.Env(**options, **gdal_settings(self._allow_remote))
 
     def _open(self, name: str, depth: int = 0) -> OpenRaster:
         opened: OpenRaster

@@ -65,6 +65,11 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
             )
         )
     bands = choose_bands(config, sar.values(), optical.values(), str(folder))
+    if not any((bands.sar and chip.sar) or (bands.optical and chip.optical) for chip in chips):
+        raise DataError(
+            f"{folder}: holds no image of any of the {len(chips)} chips that the split {split} lists; a split needs "
+            "some: download their files"
+        )
     for sensor, used, paths in (
         ("radar", bands.sar, [chip.sar for chip in chips]),
         ("optical", bands.optical, [chip.optical for chip in chips]),
@@ -76,20 +81,35 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
 
 
 def _chip_names(path: Path) -> list[str]:
-    names = []
-    with path.open(newline="", encoding="utf-8") as stream:
-        for number, row in enumerate(csv.reader(stream), start=1):
-            if not row:
-                continue
-            if not row[0].strip().endswith(_RADAR_SUFFIX):
-                raise DataError(
-                    f"{path}: line {number} starts with '{row[0]}'; a split lists NAME{_RADAR_SUFFIX},NAME"
-                    f"{_LABEL_SUFFIX}: restore the official file"
-                )
-            names.append(row[0].strip().removesuffix(_RADAR_SUFFIX))
-    if not names:
+    lines: dict[str, int] = {}
+    for number, row in enumerate(_rows(path), start=1):
+        first = row[0].strip() if row else ""
+        if not any(cell.strip() for cell in row):
+            continue
+        name = first.removesuffix(_RADAR_SUFFIX)
+        if name == first or not name or "/" in name or "\\" in name:
+            raise DataError(
+                f"{path}: line {number} starts with '{first}'; a split lists file names without folders, "
+                f"NAME{_RADAR_SUFFIX},NAME{_LABEL_SUFFIX}: restore the official file"
+            )
+        if name in lines:
+            raise DataError(
+                f"{path}: lines {lines[name]} and {number} both list {name}; a chip counts once: remove one of them"
+            )
+        lines[name] = number
+    if not lines:
         raise DataError(f"{path}: lists no chip; restore the official file")
-    return names
+    return list(lines)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        # the mark that some editors put before the first character is no part of a name
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            return list(csv.reader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: cannot be read as a list of chips ({reason}); restore the official file") from error
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Sensor, canonical_band
+from floodseg.data.unreadable import why_unreadable
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid
 
@@ -126,10 +127,7 @@ def open_raster(path: Path) -> Iterator[Raster]:
             with source:
                 yield source
     except RasterioIOError as error:
-        raise DataError(
-            f"{path}: cannot be read as a raster ({error}); the file must be a complete image that GDAL reads: "
-            "copy or download it again"
-        ) from error
+        raise DataError(f"{path}: {why_unreadable(path, error)}") from error
 
 
 def frame_of(source: Raster) -> Frame:

@@ -23,7 +23,7 @@ def band_statistics(chips: ChipSet) -> tuple[list[BandStatistics], list[BandStat
     every n-th row and column is looked at.
 
     Raises:
-        DataError: a band has no valid pixel in any chip.
+        DataError: a band has no valid pixel in any chip, or nearly the same number in all.
     """
     sar: list[NDArray[np.float32]] = []
     optical: list[NDArray[np.float32]] = []
@@ -49,8 +49,13 @@ def _summary(pixels: list[NDArray[np.float32]], names: tuple[str, ...]) -> list[
             "this sensor, or leave it out with --sensors"
         )
     statistics = []
-    for band in joined:
+    for name, band in zip(names, joined, strict=True):
         low, high = np.percentile(band, PERCENTILES)
+        if not low < high:
+            raise DataError(
+                f"band {name}: nearly all valid pixels of the split hold {low:g}; a band must differ from pixel to "
+                "pixel to tell anything: correct its files, or leave it out with --optical-bands or --sensors"
+            )
         statistics.append(
             BandStatistics(
                 mean=float(band.mean(dtype=np.float64)),

@@ -51,8 +51,10 @@ class FloodMap:
 
     @cached_property
     def classes(self) -> NDArray[np.uint8]:
-        """(H, W): 0 land, 1 flood (open water where permanent water is not known), 2 permanent water, 3 excluded, 255
-        nodata."""
+        """(H, W): 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata.
+
+        Where permanent water is not known, 1 is open water.
+        """
         return self._read("flood.tif")
 
     @cached_property

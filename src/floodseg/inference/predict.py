@@ -188,7 +188,7 @@ def _info(
 
 def _by_sensors(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
     """Return the one threshold that is in use, or one for each sensor set where they differ."""
-    by_set = {name: round(float(thresholds[_CODES[name]]), 6) for name in SENSOR_SETS}
+    by_set: dict[str, float] = {name: round(float(thresholds[_CODES[name]]), 6) for name in SENSOR_SETS}
     if not bands.optical:
         return by_set["sar"]
     if not bands.sar:

@@ -1,5 +1,7 @@
 """What training, validation and evaluation do alike with a batch of chips."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,15 @@ class SensorHistograms:
             chosen = counted & (codes == VALIDITY_CODES[sensors])
             if bool(chosen.any()):
                 histogram.add(values, batch["label"], chosen)
+
+    def summed(self, over_processes: Callable[[Tensor], Tensor]) -> "SensorHistograms":
+        """Return the histograms of all processes together; ``over_processes`` sums a tensor, int64, over them."""
+        bins = over_processes(torch.stack([histogram.as_tensor() for histogram in self.by_sensors.values()]))
+        joined = SensorHistograms()
+        joined.by_sensors = {
+            name: MarginHistogram.from_tensor(part) for name, part in zip(self.by_sensors, bins, strict=True)
+        }
+        return joined
 
     def total(self) -> MarginHistogram:
         """Return the histogram over all counted pixels."""

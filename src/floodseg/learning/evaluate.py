@@ -13,11 +13,13 @@ from floodseg.bands import Bands, SensorSet
 from floodseg.config import DataConfig, Layout
 from floodseg.data.chip import ChipSet
 from floodseg.data.layouts import open_layout
+from floodseg.data.usable import Usable, open_usable
 from floodseg.errors import ConfigError
 from floodseg.learning.apply import Method, model_method, reference_method
 from floodseg.learning.chip_images import PictureRow
-from floodseg.learning.metrics import ChipScore, ReliabilityBins, score_chips, score_events
+from floodseg.learning.metrics import ChipScore, Counts, ReliabilityBins, score_chips, score_events
 from floodseg.learning.pictures import reliability_picture, rows_picture
+from floodseg.learning.processes import Processes
 from floodseg.learning.references import REFERENCES
 from floodseg.models.model import FloodModel
 
@@ -33,8 +35,9 @@ class Evaluation:
     """The scores of a method on a split, and of the reference methods beside it."""
 
     document: Document
-    """model, split, sensors, n_chips, n_chips_counted, n_pixels, threshold, water_iou, land_iou, miou, f1, precision,
-    recall, accuracy, water_iou_per_chip_mean, water_iou_ci95, ece, events (the same for each event)."""
+    """model, split, sensors, n_chips, n_chips_left_out, left_out (reason by chip), n_chips_counted, n_pixels,
+    threshold, water_iou, land_iou, miou, f1, precision, recall, accuracy, water_iou_per_chip_mean, water_iou_ci95, ece,
+    events (the same for each event)."""
     references: dict[str, Document]
     """The same for each reference method that the sensors in use allow."""
     chips: list[ChipScore]
@@ -55,6 +58,8 @@ def evaluate(
     """Score a model, or a reference method, on one split of a data set.
 
     The thresholds are those stored in the model; they were chosen on its validation split and are used unchanged.
+    Several processes (``accelerate launch``) share the chips; the scores are the same in each, and exactly those of one
+    process alone.
 
     Args:
         model: a loaded model, or ``otsu`` or ``ndwi``.
@@ -65,13 +70,12 @@ def evaluate(
         config: further settings of how the data are read.
         name: what the scores call the model; by default its architecture.
         out_dir: where to draw the reliability diagram and the worst chips; nowhere by default.
-        show_progress: show a progress bar on a terminal.
+        show_progress: show a progress bar on a terminal; of several processes the main one does.
 
     Raises:
         ConfigError: a sensor or band that the model or the data set lacks, or an unknown reference.
-        DataError: chips that cannot be read.
+        DataError: a split that cannot be opened, or of which more than a few chips cannot be used.
     """
-    method = _method(model, name)
     config = config or DataConfig()
     config = replace(
         config,
@@ -79,18 +83,38 @@ def evaluate(
         layout=layout or config.layout,
         sensors=sensors or config.sensors,
     )
-    chips = open_layout(_for_method(method, config, split), split)
-    methods = [method, *_references_beside(method, chips.bands)]
-    scores: dict[str, list[ChipScore]] = {each.name: [] for each in methods}
-    for index in track(range(len(chips.names)), f"scoring {split}", transient=True, disable=not show_progress):
-        chip = chips.read(index)
+    processes = Processes()
+    with processes.together():
+        with processes.agreeing():
+            method = _method(model, name)
+            narrowed = _for_method(method, config, split)
+        # looking at every chip is for one process to do
+        usable = processes.from_main(lambda: open_usable(narrowed, split))
+        chips = usable.chips
+        methods = [method, *_references_beside(method, chips.bands)]
+        scores = _scores(methods, chips, processes, f"scoring {split}" if show_progress else None)
         for each in methods:
-            scores[each.name].append(each.apply(chip, chips.bands).score)
-    documents = {each.name: _document(each, split, chips.bands, scores[each.name]) for each in methods}
-    evaluation = Evaluation(documents.pop(method.name), documents, scores[method.name])
-    if out_dir is not None:
-        _draw(method, evaluation, chips, Path(out_dir))
-    return evaluation
+            scores[each.name].extend(ChipScore(chip.name, chip.event, Counts()) for chip in usable.left_out)
+        documents = {each.name: _document(each, usable, scores[each.name]) for each in methods}
+        evaluation = Evaluation(documents.pop(method.name), documents, scores[method.name])
+        with processes.agreeing():
+            if out_dir is not None and processes.main:
+                _draw(method, evaluation, chips, Path(out_dir))
+        return evaluation
+
+
+def _scores(
+    methods: Sequence[Method], chips: ChipSet, processes: Processes, title: str | None
+) -> dict[str, list[ChipScore]]:
+    """Return the score of every chip by every method, in the order of the set; the processes share the chips."""
+    mine: list[list[ChipScore]] = []
+    show = title is not None and processes.main
+    with processes.agreeing():
+        for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
+            chip = chips.read(index)
+            mine.append([each.apply(chip, chips.bands).score for each in methods])
+    rows = processes.gather(mine, len(chips.names))
+    return {each.name: [row[position] for row in rows] for position, each in enumerate(methods)}
 
 
 def _method(model: FloodModel | str, name: str | None) -> Method:
@@ -163,14 +187,17 @@ def _references_beside(method: Method, bands: Bands) -> list[Method]:
     return allowed
 
 
-def _document(method: Method, split: str, bands: Bands, scores: Sequence[ChipScore]) -> Document:
+def _document(method: Method, usable: Usable, scores: Sequence[ChipScore]) -> Document:
+    bands = usable.chips.bands
     held: SensorSet = "both" if bands.sar and bands.optical else "sar" if bands.sar else "optical"
     used = held if method.sensors == "both" else method.sensors
     return {
         "model": method.name,
-        "split": split,
+        "split": usable.split,
         "sensors": used,
         "threshold": method.threshold(used),
+        "n_chips_left_out": len(usable.left_out),
+        "left_out": {chip.name: chip.reason for chip in usable.left_out},
         **score_chips(scores),
         "events": score_events(scores),
     }

@@ -3,8 +3,9 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch.utils.tensorboard import SummaryWriter
 from floodseg.bands import IGNORE, WATER
 from floodseg.config import TrainConfig
 from floodseg.data.chip import ChipSet
+from floodseg.data.usable import Usable
+from floodseg.errors import RunFolderError
 from floodseg.learning.apply import apply_model
 from floodseg.learning.chip_images import PictureRow
 from floodseg.learning.environment import hardware, peak_memory_mb, versions
@@ -40,8 +43,12 @@ class RunState:
         self.best_water_iou = -1.0
         self.rows: list[dict[str, Any]] = []
         """One row of metrics for each complete epoch."""
+        self.processes = 1
+        """Processes that share the run now, or shared its last epoch."""
         self.pretrained = "none"
         """Where the encoder's first weights came from."""
+        self.left_out: dict[str, list[str]] = {}
+        """Names of the chips of each split that could not be used."""
         self.warnings: list[str] = []
         """What the user should know of the run; a resumed run still says it."""
 
@@ -52,6 +59,27 @@ class RunState:
             self.pretrained = record.source
         if record is not None and record.warning:
             self.warnings.append(record.warning)
+
+    def note_left_out(self, splits: Sequence[Usable]) -> None:
+        """Take in which chips the run does without."""
+        self.left_out = _names_left_out(splits)
+        self.warnings.extend(each.warning for each in splits if each.warning)
+
+    def check_left_out(self, splits: Sequence[Usable], folder: Path) -> None:
+        """Refuse to go on with other chips than the run began with: it would be another run.
+
+        Raises:
+            RunFolderError: names the chips that are left out now and were not, or the other way round.
+        """
+        now = _names_left_out(splits)
+        changed = sorted(
+            {name for split in now for name in set(now[split]).symmetric_difference(self.left_out.get(split, ()))}
+        )
+        if changed:
+            raise RunFolderError(
+                f"{folder}: --resume goes on with the chips that the run began with, but whether {', '.join(changed)} "
+                "can be used has changed since; put the files back as they were, or start anew with --overwrite"
+            )
 
     def note(self, water_iou: float) -> bool:
         """Take in the score of the epoch just completed; return True where it is the best so far."""
@@ -67,6 +95,10 @@ class RunState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave."""
         vars(self).update(state)
+
+
+def _names_left_out(splits: Sequence[Usable]) -> dict[str, list[str]]:
+    return {each.split: [chip.name for chip in each.left_out] for each in splits}
 
 
 class RunRecords:
@@ -87,9 +119,14 @@ class RunRecords:
         self.folder.write_config(self.config, self.state.warnings)
         encoder = f" with {self.spec.encoder}" if self.spec.encoder else ""
         bands = f"{len(self.spec.bands.sar)} radar and {len(self.spec.bands.optical)} optical bands"
-        progress.line(f"{self.spec.architecture}{encoder}: {self.parameters:,} parameters, {bands}, {self.precision}")
-        for warning in self.state.warnings:
-            progress.line(f"warning: {warning}")
+        shared = f", {self.state.processes} processes" if self.state.processes > 1 else ""
+        progress.line(
+            f"{self.spec.architecture}{encoder}: {self.parameters:,} parameters, {bands}, {self.precision}{shared}"
+        )
+        if self.state.epoch:
+            # a new run has logged its warnings where they arose
+            for warning in self.state.warnings:
+                progress.line(f"warning: {warning}")
         self.board = SummaryWriter(str(self.folder.tensorboard), purge_step=self.state.epoch + 1)
         with contextlib.closing(self.board):
             yield
@@ -148,6 +185,7 @@ class RunRecords:
             "epochs_planned": optim.epochs,
             "steps": self.state.steps,
             "batch_size": optim.batch_size,
+            "processes": self.state.processes,
             "crop_size": self.config.augment.crop_size,
             "seed": optim.seed,
             "precision": self.precision,
@@ -178,6 +216,7 @@ class RunRecords:
             "pretrained": self.state.pretrained,
             "warnings": self.state.warnings,
             "precision": self.precision,
+            "processes": self.state.processes,
             "epochs": self.state.epoch,
             "steps": self.state.steps,
             "stopped_early": self.state.epoch < self.config.optim.epochs,

@@ -12,9 +12,12 @@
 
 import contextlib
 import csv
+import errno
 import fcntl
 import io
 import json
+import os
+import platform
 import re
 import shutil
 import tomllib
@@ -23,14 +26,19 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import tomli_w
+from safetensors import SafetensorError
 
 from floodseg.config import TrainConfig, differences, flatten
 from floodseg.errors import RunFolderError
-from floodseg.files import write_text
+from floodseg.files import why_not_writable, write_text
 
 _STATE_NAME = re.compile(r"epoch_(\d{4,})")
-_FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained"})
-"""Settings that a resumed run may change without becoming another run (encoder weights are in its state by then)."""
+_TORCH_WRITES = re.compile(r"unexpected pos|PytorchStreamWriter|inline_container|writ")
+"""What torch says where a file does not take all bytes."""
+_FULL = 2**20
+_FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained", "sync_batchnorm"})
+"""Settings that a resumed run may change without becoming another run (encoder weights are in its state by then), or
+must be able to, as it may go on with another number of processes."""
 
 
 class RunFolder:
@@ -82,7 +90,8 @@ class RunFolder:
             return (self.path / ".lock").open("w")
         except OSError as error:
             raise RunFolderError(
-                f"{self.path}: cannot be written ({error.strerror}); give another --out-dir or change its permissions"
+                f"{self.path}: cannot be written ({why_not_writable(self.path, error)}); give another --out-dir or "
+                "change its permissions"
             ) from error
 
     def prepare(self, resume: bool, overwrite: bool) -> None:
@@ -101,6 +110,18 @@ class RunFolder:
         if holds_run and not resume and not overwrite:
             what = "a finished run" if self.summary.exists() else "an unfinished run"
             raise RunFolderError(f"{self.path}: holds {what}; add --resume or --overwrite, or give another --out-dir")
+
+    def require_shared(self) -> None:
+        """Refuse a folder that this process does not see, once the main process has claimed it.
+
+        Raises:
+            RunFolderError: it lies on a file system of the main process's host.
+        """
+        if not self.path.is_dir():
+            raise RunFolderError(
+                f"{self.path}: is not there on host {platform.node()}, where another process of this run is; give an "
+                "--out-dir on a file system that all hosts share"
+            )
 
     def clear(self) -> None:
         """Remove what a run writes, and nothing else."""
@@ -158,7 +179,17 @@ class RunFolder:
         temporary = self._states / f"writing_{epoch:04d}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        yield temporary
+        try:
+            yield temporary
+        except (OSError, RuntimeError, SafetensorError) as error:
+            reason = _why_not_written(error, temporary)
+            shutil.rmtree(temporary, ignore_errors=True)
+            if reason is None:
+                raise
+            raise RunFolderError(
+                f"{temporary}: cannot be written ({reason}); free space or change its permissions, and go on from the "
+                "epoch before with --resume"
+            ) from error
         temporary.rename(self._states / f"epoch_{epoch:04d}")
         for older in self._state_epochs():
             if older < epoch:
@@ -172,3 +203,17 @@ class RunFolder:
     def _state_epochs(self) -> list[int]:
         names = self._states.iterdir() if self._states.is_dir() else ()
         return [int(found.group(1)) for path in names if (found := _STATE_NAME.fullmatch(path.name))]
+
+
+def _why_not_written(error: Exception, folder: Path) -> str | None:
+    """Return what kept a state from being written; None for an error that has nothing to do with writing.
+
+    Torch and safetensors do not raise an OSError where a file cannot be written.
+    """
+    if isinstance(error, OSError):
+        return os.strerror(error.errno) if error.errno else str(error)
+    text = str(error)
+    if isinstance(error, RuntimeError) and not _TORCH_WRITES.search(text):
+        return None
+    full = shutil.disk_usage(folder).free < _FULL or "No space left" in text
+    return os.strerror(errno.ENOSPC) if full else (text.splitlines() or ["it breaks off"])[0]

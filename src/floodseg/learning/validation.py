@@ -12,6 +12,7 @@ from floodseg.data.chips import move_to
 from floodseg.learning.batch import SensorHistograms, counted_pixels, forward
 from floodseg.learning.calibration import MarginHistogram
 from floodseg.learning.metrics import Counts
+from floodseg.learning.processes import Processes
 from floodseg.models.decision import Decision, Decisions
 from floodseg.models.model import FloodModel
 
@@ -29,19 +30,25 @@ class Validation:
 
 
 @torch.no_grad()
-def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, device: torch.device) -> Validation:
-    """Score ``model`` on every chip of ``loader``; the loss is the mean over chips with a counted pixel."""
+def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, processes: Processes) -> Validation:
+    """Score ``model`` on every chip; the loss is the mean over chips with a counted pixel.
+
+    ``loader`` gives the chips that fall to this process; the scores, the same in every process, are those of all.
+    """
     model.eval()
     histograms = SensorHistograms()
     total, chips = 0.0, 0
-    for batch in loader:
-        batch = move_to(batch, device)
-        logits = forward(model, batch)
-        histograms.add(logits, batch)
-        counted = counted_pixels(batch)
-        if bool(counted.any()):
-            total += float(loss(logits, batch["label"], counted))
-            chips += 1
+    with processes.agreeing():
+        for batch in loader:
+            batch = move_to(batch, processes.device)
+            logits = forward(model, batch)
+            histograms.add(logits, batch)
+            counted = counted_pixels(batch)
+            if bool(counted.any()):
+                total += float(loss(logits, batch["label"], counted))
+                chips += 1
+    total, chips = processes.sum(torch.tensor([total, chips], dtype=torch.float64)).tolist()
+    histograms = histograms.summed(processes.sum)
     histogram = histograms.total()
     threshold, water_iou = histogram.best_threshold()
     return Validation(histograms, total / max(chips, 1), threshold, water_iou or 0.0, histogram.counts_at(threshold))
@@ -65,34 +72,37 @@ def decided_counts(histograms: SensorHistograms, decisions: Decisions) -> Counts
 
 
 @torch.no_grad()
-def calibrate(model: FloodModel, loader: "DataLoader[Any]", device: torch.device) -> tuple[Decisions, Counts]:
+def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes) -> tuple[Decisions, Counts]:
     """Choose temperature and threshold of a trained model on the validation split; return the counts they give there.
+
+    ``loader`` gives the chips that fall to this process; the result, the same in every process, is that of all.
 
     A model of both sensors is run three times, as the split is and with each sensor withheld, so that the decisions
     for one sensor rest on every chip and not only on the pixels where the other happens to be missing.
     """
     model.eval()
-    as_it_is = _histograms(model, loader, device, withheld=None)
+    as_it_is = _histograms(model, loader, processes, withheld=None)
     decisions = decide(as_it_is)
     if model.spec.bands.sar and model.spec.bands.optical:
         pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))
         for sensor, other in pairs:
-            histograms = _histograms(model, loader, device, withheld=other)
+            histograms = _histograms(model, loader, processes, withheld=other)
             decisions = decisions.with_(sensor, decide(histograms).of(sensor))
     return decisions, decided_counts(as_it_is, decisions)
 
 
 def _histograms(
-    model: nn.Module, loader: "DataLoader[Any]", device: torch.device, withheld: Sensor | None
+    model: nn.Module, loader: "DataLoader[Any]", processes: Processes, withheld: Sensor | None
 ) -> SensorHistograms:
     histograms = SensorHistograms()
-    for batch in loader:
-        batch = move_to(batch, device)
-        if withheld is not None:
-            valid = f"{withheld}_valid"
-            batch = {**batch, valid: torch.zeros_like(batch[valid])}
-        histograms.add(forward(model, batch), batch)
-    return histograms
+    with processes.agreeing():
+        for batch in loader:
+            batch = move_to(batch, processes.device)
+            if withheld is not None:
+                valid = f"{withheld}_valid"
+                batch = {**batch, valid: torch.zeros_like(batch[valid])}
+            histograms.add(forward(model, batch), batch)
+    return histograms.summed(processes.sum)
 
 
 def _decision(histogram: MarginHistogram) -> Decision:

@@ -4,16 +4,14 @@ Two forms with the same content: one ``.pth`` file as training writes it (``torc
 and a folder with ``model.safetensors`` and ``config.json`` as weights are shipped. Neither can run code when loaded.
 """
 
+import io
 import json
-import pickle
-import struct
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from floodseg.bands import Bands
@@ -21,18 +19,13 @@ from floodseg.errors import CheckpointError, ConfigError
 from floodseg.files import replacing, write_text
 from floodseg.models.decision import Decisions
 from floodseg.models.model import FloodModel, Provenance
+from floodseg.models.plain_load import WITHOUT_DESCRIPTION, load_plain
 from floodseg.models.registry import build_model
 
 FORMAT = "floodseg-model"
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-
-_DAMAGED = (
-    RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error,
-    zipfile.BadZipFile,
-)  # fmt: skip
-"""What torch.load raises on bytes that are no checkpoint, by the place at which it notices."""
 
 
 def describe(model: FloodModel) -> dict[str, Any]:
@@ -59,8 +52,11 @@ def describe(model: FloodModel) -> dict[str, Any]:
 def save_checkpoint(path: Path, model: FloodModel) -> None:
     """Write one self-describing ``.pth`` file in one step; a reader never sees a part of it."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # by way of memory: torch reports a full disk as a defect of its own, a plain write as what it is
+    content = io.BytesIO()
+    torch.save({"description": describe(model), "state": state}, content)
     with replacing(path) as temporary:
-        torch.save({"description": describe(model), "state": state}, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> FloodModel:
@@ -71,26 +67,31 @@ def load_checkpoint(path: Path) -> FloodModel:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; give a run folder, a .pth file or a shipped model's name")
-    try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: holds something other than tensors and plain values, which is never loaded since it could run "
-            "code; use a checkpoint that floodseg wrote"
-        ) from error
-    except _DAMAGED as error:
-        reason = (str(error).splitlines() or ["it ends early"])[0]
-        raise CheckpointError(f"{path}: is damaged or not a checkpoint ({reason}); copy it again") from error
+    if path.suffix == ".safetensors":
+        raise CheckpointError(f"{path}: {WITHOUT_DESCRIPTION}")
+    document = load_plain(path)
     if not isinstance(document, dict) or "description" not in document or "state" not in document:
-        raise CheckpointError(f"{path}: is not a floodseg checkpoint; only files written by floodseg train load")
+        raise CheckpointError(
+            f"{path}: is not a floodseg checkpoint ({_content(document)}, without a description of the model); only "
+            "files written by floodseg train load: give best_model.pth of a run folder"
+        )
     return _assemble(document["description"], document["state"], path)
+
+
+def _content(document: Any) -> str:
+    if not isinstance(document, dict) or not document:
+        return f"it holds {'nothing' if document in (None, {}, []) else f'a {type(document).__name__}'}"
+    if all(isinstance(value, Tensor) for value in document.values()):
+        return f"it holds {len(document)} tensors by name alone"
+    keys = ", ".join(f"'{key}'" for key in list(document)[:4])
+    return f"it holds {keys}{', ...' if len(document) > 4 else ''}"
 
 
 def save_folder(folder: Path, model: FloodModel) -> None:
     """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(folder / WEIGHTS_FILE) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))
     write_text(folder / CONFIG_FILE, json.dumps(describe(model), indent=2) + "\n")
 
 
@@ -104,16 +105,23 @@ def load_folder(folder: Path) -> FloodModel:
     try:
         state = load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS_FILE}: cannot be read ({error}); copy the folder again") from error
+        weights = folder / WEIGHTS_FILE
+        if not weights.is_file():
+            raise CheckpointError(f"{weights}: is missing; copy the folder again") from error
+        what = "is cut off or damaged" if weights.stat().st_size else "is empty (0 bytes)"
+        raise CheckpointError(f"{weights}: {what} ({error}); copy the folder again") from error
     return _assemble(description, state, folder)
 
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Return ``config.json`` of a weights folder without loading the weights."""
+    file = folder / CONFIG_FILE
     try:
-        description: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG_FILE}: cannot be read ({error}); copy the folder again") from error
+        description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror}); copy the folder again") from error
+    except ValueError as error:
+        raise CheckpointError(f"{file}: is damaged or not JSON ({error}); copy the folder again") from error
     return description
 
 

@@ -1,0 +1,565 @@
+"""Run folders, checkpoints and disks that cannot be used: exit code 2 and one sentence, and nothing lost."""
+
+import errno
+import json
+import os
+import pickle
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+
+import scenes
+from floodseg.app import cli
+from floodseg.models.checkpoint import describe, save_checkpoint, save_folder
+from floodseg.models.registry import build_model
+
+TINY = (
+    "--layout", "synthetic", "--synthetic-chips", "4", "--synthetic-size", "32", "--crop-size", "32", "--sensors",
+    "sar", "--model", "lite", "--epochs", "2", "--batch-size", "4", "--workers", "0", "--precision", "fp32", "--ema",
+    "0.9",
+)  # fmt: skip
+SCORE = ("--layout", "synthetic", "--synthetic-chips", "2", "--synthetic-size", "32")
+
+
+def run(*arguments: object) -> Any:
+    """Run the command line and return its exit code."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(argument) for argument in arguments])
+    return stop.value.code
+
+
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    """Return every path below a folder with its content; None for what is no file."""
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
+    """Return a function that runs what must be refused: exit code 2, one line on stderr, which it returns."""
+
+    def refuse(*arguments: object, unchanged: bool = True) -> str:
+        before = contents(tmp_path)
+        capsys.readouterr()
+        assert run(*arguments) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("floodseg: error: ")
+        assert said.count("\n") == 1
+        assert "Traceback" not in said
+        if unchanged:
+            assert contents(tmp_path) == before
+        return said.removeprefix("floodseg: error: ").rstrip()
+
+    return refuse
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two epochs."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    assert run("train", *TINY, "--out-dir", folder) == 0
+    return folder
+
+
+@pytest.fixture
+def half(tmp_path: Path, finished: Path) -> Path:
+    """A copy of it that lacks its summary, as after an interruption."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    (folder / "summary.json").unlink()
+    return folder
+
+
+# ---- checkpoints
+
+
+class _Trap:
+    """Runs code when an ordinary pickle of it is loaded."""
+
+    def __init__(self, touched: Path) -> None:
+        self.touched = touched
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch '{self.touched}'",)
+
+
+def _lite() -> Any:
+    return build_model("lite", sar_channels=2, optical_channels=0)
+
+
+def _document(**changes: Any) -> dict[str, Any]:
+    return {"description": describe(_lite()) | changes, "state": _lite().state_dict()}
+
+
+def cut_off(file: Path) -> None:
+    save_checkpoint(file, _lite())
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda file: file.write_bytes(b""), "is empty (0 bytes); copy it again"),
+    "text": (lambda file: file.write_text("not found"), "is not a file of weights; use one that floodseg wrote"),
+    "cut off": (cut_off, "is cut off: the end of the file is missing; copy it again"),
+    "state dict": (
+        lambda file: torch.save(_lite().state_dict(), file),
+        "is not a floodseg checkpoint (it holds 130 tensors by name alone, without a description of the model); only",
+    ),
+    "another package": (
+        lambda file: torch.save({"epoch": 3, "state_dict": {}, "optimizer": {}}, file),
+        "is not a floodseg checkpoint (it holds 'epoch', 'state_dict', 'optimizer', without a description of the mode",
+    ),
+    "module": (
+        lambda file: torch.save(torch.nn.Linear(2, 2), file),
+        "holds 'torch.nn.modules.linear.Linear', something other than tensors and plain values, which is never loaded",
+    ),
+    "other architecture": (
+        lambda file: torch.save(_document(architecture="efficient", encoder="resnet18"), file),
+        "its tensors are not those of 'efficient' with encoder resnet18; load it with the floodseg version that",
+    ),
+    "unknown architecture": (
+        lambda file: torch.save(_document(architecture="unet"), file),
+        "its description is incomplete (model 'unet': must be one of efficient, baseline, lite)",
+    ),
+    "newer": (
+        lambda file: torch.save(_document(format_version=9), file),
+        "has format version 9, this floodseg reads 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_a_checkpoint_that_cannot_be_used_says_what_it_is(
+    tmp_path: Path, refused: Callable[..., str], kind: str
+) -> None:
+    write, message = CHECKPOINTS[kind]
+    file = tmp_path / "model.pth"
+    write(file)
+    assert refused("evaluate", file, *SCORE).startswith(f"{file}: {message}")
+
+
+@pytest.mark.parametrize("protocol", [0, 2, "torch", "torch before 1.6"])
+def test_code_in_a_checkpoint_never_runs(tmp_path: Path, refused: Callable[..., str], protocol: int | str) -> None:
+    file, touched = tmp_path / "model.pth", tmp_path / "touched"
+    if isinstance(protocol, int):
+        file.write_bytes(pickle.dumps(_Trap(touched), protocol))
+    else:
+        torch.save(_document() | {"x": _Trap(touched)}, file, _use_new_zipfile_serialization=protocol == "torch")
+    said = refused("evaluate", file, *SCORE)
+    assert "'posix.system', something other than tensors and plain values, which is never loaded since it" in said
+    assert not touched.exists()
+
+
+def test_safetensors_that_are_cut_off_or_alone_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    save_folder(tmp_path, _lite())
+    weights = tmp_path / "model.safetensors"
+    assert refused("evaluate", weights, *SCORE).startswith(
+        f"{weights}: is a safetensors file, which does not describe its"
+    )
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert refused("evaluate", tmp_path, *SCORE).startswith(f"{weights}: is cut off or damaged (")
+    weights.write_bytes(b"")
+    assert refused("evaluate", tmp_path, *SCORE).startswith(f"{weights}: is empty (0 bytes)")
+
+
+def test_a_folder_or_a_name_without_a_model_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert refused("evaluate", tmp_path, *SCORE).startswith(f"{tmp_path}: holds neither best_model.pth nor model.safe")
+    for name in ("nosuch", "loop"):
+        said = refused("evaluate", tmp_path / name, *SCORE)
+        assert said.startswith(f"model '{tmp_path / name}': is neither a shipped model (")
+
+
+# ---- resuming
+
+
+STATE_FILES = (
+    "custom_checkpoint_0.pkl", "custom_checkpoint_1.pkl", "custom_checkpoint_2.pkl", "random_states_0.pkl",
+    "optimizer.bin",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATE_FILES)
+def test_code_in_a_state_never_runs(tmp_path: Path, half: Path, refused: Callable[..., str], name: str) -> None:
+    [state] = (half / "state").iterdir()
+    touched = tmp_path / "touched"
+    torch.save({"x": _Trap(touched)}, state / name)
+    said = refused("train", *TINY, "--out-dir", half, "--resume")
+    assert not touched.exists()
+    assert str(state) in said
+    assert said.endswith("start anew with --overwrite")
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        (STATE_FILES[0], 0),
+        (STATE_FILES[1], 0.5),
+        (STATE_FILES[2], None),
+        (STATE_FILES[3], 0.5),
+        (STATE_FILES[3], None),
+        (STATE_FILES[4], 0.5),
+        ("model.safetensors", 0.5),
+        ("model.safetensors", None),
+    ],
+)
+def test_a_damaged_state_is_refused(half: Path, refused: Callable[..., str], name: str, left: float | None) -> None:
+    """Random states too: a run that goes on without them would be another one."""
+    [state] = (half / "state").iterdir()
+    file = state / name
+    if left is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
+    said = refused("train", *TINY, "--out-dir", half, "--resume")
+    assert said.startswith(str(state))
+    assert said.endswith("start anew with --overwrite")
+
+
+def test_the_state_of_another_architecture_is_refused(half: Path, refused: Callable[..., str]) -> None:
+    [state] = (half / "state").iterdir()
+    other = build_model("lite", sar_channels=3, optical_channels=0)
+    save_folder(state, other)
+    (state / "config.json").unlink()
+    said = refused("train", *TINY, "--out-dir", half, "--resume")
+    assert said.startswith(f"{state}: ")
+    assert said.endswith("start anew with --overwrite")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04"])
+def test_a_lost_best_model_is_found_before_training_goes_on(
+    half: Path, refused: Callable[..., str], content: bytes | None
+) -> None:
+    best = half / "best_model.pth"
+    if content is None:
+        best.unlink()
+    else:
+        best.write_bytes(content)
+    assert refused("train", *TINY, "--out-dir", half, "--resume").startswith(f"{best}: ")
+
+
+# ---- run folders and output paths
+
+
+def test_a_finished_run_is_refused(tmp_path: Path, finished: Path, refused: Callable[..., str]) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    said = refused("train", *TINY, "--out-dir", tmp_path / "run")
+    expected = "holds a finished run; add --resume or --overwrite, or give another --out-dir"
+    assert said == f"{tmp_path / 'run'}: {expected}"
+
+
+@pytest.mark.parametrize("place", ["file", "file/run", "loop", "loop/run", "/proc/run", "/sys/run", "x" * 300])
+def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path, refused: Callable[..., str], place: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    folder = tmp_path / place
+    said = refused("train", *TINY, "--out-dir", folder)
+    assert said.startswith(f"{folder}: ")
+    assert said.endswith("give another --out-dir or change its permissions")
+
+
+@pytest.mark.parametrize(
+    ("flag", "place", "message"),
+    [
+        ("--json", ".", "cannot be written (Is a directory)"),
+        ("--json", "file/scores.json", "cannot be written ({root}/file is a file, not a folder)"),
+        ("--json", "/proc/scores.json", "cannot be written ("),
+        ("--out-dir", "file", "cannot be written ({root}/file is a file, not a folder)"),
+        ("--out-dir", "file/pictures", "cannot be written ({root}/file is a file, not a folder)"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_scored(
+    tmp_path: Path,
+    refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    flag: str,
+    place: str,
+    message: str,
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", None)
+    said = refused("evaluate", "otsu", *SCORE, flag, tmp_path / place)
+    assert said.startswith(f"{flag} {tmp_path / place}: {message.format(root=tmp_path)}")
+
+
+def test_a_json_path_in_a_missing_folder_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "new/folder/scores.json"
+    assert run("evaluate", "otsu", *SCORE, "--json", file) == 0
+    assert json.loads(file.read_text())["model"] == "otsu"
+
+
+def test_two_runs_in_one_folder(tmp_path: Path, refused: Callable[..., str]) -> None:
+    folder = tmp_path / "run"
+    flags = [flag if flag != "2" else "100000" for flag in TINY]
+    command = [sys.executable, "-m", "floodseg", "train", *flags, "--patience", "0", "--out-dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
+        try:
+            while not (folder / "config.toml").exists():
+                assert first.poll() is None
+                time.sleep(0.1)
+            for word in ((), ("--overwrite",), ("--resume",)):
+                said = refused("train", *TINY, "--out-dir", folder, *word, unchanged=False)
+                assert (
+                    said == f"{folder}: another run is training in this folder; wait for it or give another --out-dir"
+                )
+            assert (folder / "config.toml").exists()
+            assert first.poll() is None
+        finally:
+            first.kill()
+
+
+# ---- no space, read-only
+
+
+def _fails_at(patch: pytest.MonkeyPatch, name: str, code: int) -> str:
+    """Let the rename to ``name`` fail as on a disk that is full or read-only; return what the system says."""
+    replace = os.replace
+
+    def fail(source: Path, target: Path) -> None:
+        if Path(target).name == name:
+            raise OSError(code, os.strerror(code), str(source), None, str(target))
+        replace(source, target)
+
+    patch.setattr("floodseg.files.os.replace", fail)
+    return os.strerror(code)
+
+
+def _state_fails_at(patch: pytest.MonkeyPatch, epoch: int, error: Exception) -> None:
+    save = Accelerator.save_state
+
+    def fail(self: Any, path: str) -> None:
+        save(self, path)
+        if path.endswith(f"{epoch:04d}"):
+            raise error
+
+    patch.setattr(Accelerator, "save_state", fail)
+
+
+def test_a_disk_that_fails_at_every_file_costs_no_more_than_the_epoch(
+    tmp_path: Path, finished: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run, stopped at each thing that it writes, ends with the very weights of one that nothing stopped."""
+    folder = tmp_path / "run"
+    monkeypatch.setattr("floodseg.learning.train.PICTURE_EVERY", 2)
+    resume: tuple[str, ...] = ()
+
+    def left() -> list[Path]:
+        return [path for path in folder.rglob("*") if path.name.startswith((".", "writing")) and path.name != ".lock"]
+
+    for name, code in (
+        ("config.toml", errno.EROFS),
+        ("best_model.pth", errno.ENOSPC),
+        ("metrics.csv", errno.ENOSPC),
+        ("curves.png", errno.EDQUOT),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            reason = _fails_at(patch, name, code)
+            said = refused("train", *TINY, "--out-dir", folder, *resume, unchanged=False)
+        assert said == f"{folder / name}: {reason}; free space, change permissions or choose another path"
+        assert not left()
+        resume = ("--resume",) if (folder / "config.toml").exists() else ()
+    for epoch, error in (
+        (1, RuntimeError("[enforce fail] unexpected pos 64 vs 0\n stack")),
+        (2, OSError(28, "No space left")),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            _state_fails_at(patch, epoch, error)
+            said = refused("train", *TINY, "--out-dir", folder, "--resume", unchanged=False)
+        assert said.startswith(f"{folder / f'state/writing_{epoch:04d}'}: cannot be written (")
+        assert said.endswith("free space or change its permissions, and go on from the epoch before with --resume")
+        assert not left()
+    assert [path.name for path in (folder / "state").iterdir()] == ["epoch_0001"]
+    for name in ("val_epoch_002.png", "summary.json"):
+        with pytest.MonkeyPatch.context() as patch:
+            _fails_at(patch, name, errno.ENOSPC)
+            assert refused("train", *TINY, "--out-dir", folder, "--resume", unchanged=False).startswith(
+                f"{folder / name}: "
+            )
+        assert not left()
+    assert run("train", *TINY, "--out-dir", folder, "--resume") == 0
+    state, expected = (load_file(each / "state/epoch_0002/model.safetensors") for each in (folder, finished))
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+    best, best_expected = (
+        torch.load(each / "best_model.pth", weights_only=True)["state"] for each in (folder, finished)
+    )
+    assert all(torch.equal(best[name], best_expected[name]) for name in best_expected)
+
+
+@pytest.mark.parametrize("flag", ["--json", "--out-dir"])
+def test_scores_on_a_full_disk(
+    tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    name = "scores.json" if flag == "--json" else "worst_chips.png"
+    place = tmp_path / ("scores.json" if flag == "--json" else "pictures")
+    _fails_at(monkeypatch, name, errno.ENOSPC)
+    said = refused("evaluate", "otsu", *SCORE, flag, place, unchanged=False)
+    assert said.startswith(f"{place if flag == '--json' else place / name}: No space left on device; free space")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_limit_on_the_size_of_files(tmp_path: Path, refused: Callable[..., str]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
+    try:
+        said = refused("train", *TINY, "--out-dir", tmp_path / "run", unchanged=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert said.startswith(f"{tmp_path / 'run/best_model.pth'}: File too large; free space")
+    assert not [path for path in (tmp_path / "run").iterdir() if "best_model" in path.name]
+
+
+MOUNTS = """
+import contextlib, io, json, subprocess, sys
+from pathlib import Path
+from floodseg.app import cli
+
+root, flags, score = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+
+def run(name, *arguments):
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            cli.main([*map(str, arguments)])
+        except SystemExit as stop:
+            code = stop.code
+    files = [str(path.relative_to(root)) for path in sorted((root / name).rglob("*")) if path.is_file()]
+    print(json.dumps({"name": name, "code": code, "said": stderr.getvalue(), "files": files}))
+
+for megabytes in (2, 8, 20):
+    disk = root / f"disk{megabytes}"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", disk], check=True)
+    run(disk.name, "train", *flags, "--out-dir", disk / "run")
+for name in ("chips", "locked"):
+    subprocess.run(["mount", "--bind", root / name, root / name], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", root / name], check=True)
+run("locked", "train", *flags, "--out-dir", root / "locked")
+run("chips", "evaluate", "otsu", *score, "--json", root / "scores.json")
+"""
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Folder, and what came of runs on small and on read-only file systems, which a user namespace may mount."""
+    root = tmp_path_factory.mktemp("mounts")
+    trial = f"mount -t tmpfs none '{root}' && umount '{root}'"
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare, which gives a process mounts of its own, is not installed")
+    if subprocess.run(["unshare", "-rm", "sh", "-c", trial], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets no process mount in a user namespace of its own")
+    for name in ("a_0", "b_0"):
+        scenes.write_sar(root / f"chips/S1Hand/{name}_S1Hand.tif")
+        scenes.write_label(root / f"chips/LabelHand/{name}_LabelHand.tif")
+    (root / "locked").mkdir()
+    score = ("--data", str(root / "chips"), "--layout", "folders", "--split", "all")
+    command = ["unshare", "-rm", sys.executable, "-c", MOUNTS, str(root), json.dumps(TINY), json.dumps(score)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    return root, {result["name"]: result for result in results}
+
+
+@pytest.mark.parametrize(("megabytes", "full_at"), [(2, "best_model.pth"), (8, "state/writing_0001"), (20, "")])
+def test_a_disk_that_is_really_full(mounted: tuple[Path, dict[str, Any]], megabytes: int, full_at: str) -> None:
+    """The weights take 4 MB and a state 15 MB: full at the first checkpoint, in the first state, or after that."""
+    root, results = mounted
+    result = results[f"disk{megabytes}"]
+    folder = root / f"disk{megabytes}/run"
+    assert result["code"] == 2
+    assert result["said"].startswith(f"floodseg: error: {folder / full_at}")
+    assert "No space left on device" in result["said"]
+    assert result["said"].count("\n") == 1
+    left = [name.partition("/run/")[2] for name in result["files"]]
+    assert not [name for name in left if name.startswith(".") and name != ".lock"]
+    assert not [name for name in left if "writing_" in name]
+    assert ("best_model.pth" in left) == (megabytes > 4)
+    assert ("state/epoch_0001/optimizer.bin" in left) == (megabytes > 19)
+
+
+def test_a_read_only_run_folder_is_refused(mounted: tuple[Path, dict[str, Any]]) -> None:
+    root, results = mounted
+    assert results["locked"]["code"] == 2
+    said = "cannot be written (Read-only file system); give another --out-dir or change its permissions"
+    assert results["locked"]["said"] == f"floodseg: error: {root / 'locked'}: {said}\n"
+
+
+def test_data_are_read_from_a_read_only_folder(mounted: tuple[Path, dict[str, Any]]) -> None:
+    root, results = mounted
+    assert results["chips"]["code"] == 0
+    assert json.loads((root / "scores.json").read_text())["n_chips_counted"] == 2
+
+
+# ---- a chip that is bad from the start, or lost on the way
+
+
+def test_resume_goes_on_exactly_without_a_bad_chip(tmp_path: Path, refused: Callable[..., str]) -> None:
+    root = tmp_path / "chips"
+    for seed, name in enumerate(("a_0", "a_1", "a_2", "b_0", "b_1")):
+        scenes.write_sar(root / f"S1Hand/{name}_S1Hand.tif", scenes.sar_values(seed=seed))
+        scenes.write_label(root / f"LabelHand/{name}_LabelHand.tif")
+    (root / "S2Hand").mkdir()
+    bad = root / "S1Hand/a_1_S1Hand.tif"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:1000])
+    flags = ("--data", root, "--layout", "folders", *TINY[6:8], *TINY[8:])
+    assert run("train", *flags, "--out-dir", tmp_path / "whole") == 0
+    assert f"a_1 ({bad}: " in (tmp_path / "whole/config.toml").read_text()
+    [warning] = json.loads((tmp_path / "whole/summary.json").read_text())["warnings"]
+    assert "1 of " in warning
+
+    from floodseg.learning.records import RunRecords
+
+    with pytest.MonkeyPatch.context() as patch:
+        real = RunRecords.epoch
+
+        def stop(self: Any, *arguments: Any) -> None:
+            if self.state.epoch == 2:
+                raise KeyboardInterrupt
+            real(self, *arguments)
+
+        patch.setattr(RunRecords, "epoch", stop)
+        assert run("train", *flags, "--out-dir", tmp_path / "run") == 130
+    bad.write_bytes(whole)
+    said = refused("train", *flags, "--out-dir", tmp_path / "run", "--resume")
+    assert said == (
+        f"{tmp_path / 'run'}: --resume goes on with the chips that the run began with, but whether a_1 can be used has "
+        "changed since; put the files back as they were, or start anew with --overwrite"
+    )
+    bad.write_bytes(whole[:1000])
+    assert run("train", *flags, "--out-dir", tmp_path / "run", "--resume") == 0
+    state, expected = (load_file(tmp_path / name / "state/epoch_0002/model.safetensors") for name in ("run", "whole"))
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in state)
+
+
+def test_a_file_lost_while_processes_load_is_one_sentence(
+    tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "chips"
+    for seed, name in enumerate(("a_0", "a_1", "b_0", "b_1")):
+        scenes.write_sar(root / f"S1Hand/{name}_S1Hand.tif", scenes.sar_values(seed=seed))
+        scenes.write_label(root / f"LabelHand/{name}_LabelHand.tif")
+    (root / "S2Hand").mkdir()
+
+    from floodseg.learning.records import RunRecords
+
+    opened = RunRecords.open
+
+    def lose(self: Any, progress: Any) -> Any:
+        for file in (root / "S1Hand").iterdir():
+            file.unlink()
+        return opened(self, progress)
+
+    monkeypatch.setattr(RunRecords, "open", lose)
+    flags = ("--data", root, "--layout", "folders", *TINY[6:16], *TINY[18:], "--workers", "1", "--cache-gb", "0")
+    said = refused("train", *flags, "--out-dir", tmp_path / "run", unchanged=False)
+    assert said.startswith(f"{root}/S1Hand/")
+    assert said.endswith("_S1Hand.tif: no such file; restore it, or take it out of the data set")
