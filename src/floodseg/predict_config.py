@@ -78,11 +78,12 @@ class SceneConfig(Settings):
 class MapConfig(Settings):
     """How a model is moved over a scene, and what becomes of its probability."""
 
-    tile_size: WholeNumber = 1024
-    """Height and width of the windows that the model sees, in pixels; a multiple of 64."""
-    overlap: WholeNumber = 128
-    """Pixels that neighbouring windows share, a multiple of 64: the outer quarter on each side is not used, over the
-    rest one window fades into the next."""
+    tile_size: WholeNumber = 768
+    """Pixels a side that each window decides, a multiple of 64; the model sees half of --overlap more all around."""
+    overlap: WholeNumber | None = None
+    """Pixels that neighbouring windows share, a multiple of 64: over the 32 in their middle one window fades into the
+    next, what lies nearer to a window's border is not used. By default what the model needs for a result that does not
+    depend on the tile size."""
     batch_size: WholeNumber | None = None
     """Windows per call of the model; by default one on a CPU, and what fits on a GPU."""
     threads: WholeNumber = field(default_factory=lambda: len(os.sched_getaffinity(0)))
@@ -100,8 +101,8 @@ class MapConfig(Settings):
         super().__post_init__()
         require(self.tile_size >= 64 and self.tile_size % 64 == 0, "tile-size", self.tile_size, "a multiple of 64")
         require(
-            0 <= self.overlap < self.tile_size and self.overlap % 64 == 0,
-            "overlap", self.overlap, "a multiple of 64, and less than --tile-size",
+            self.overlap is None or (self.overlap >= 0 and self.overlap % 64 == 0),
+            "overlap", self.overlap, "0 or a multiple of 64",
         )  # fmt: skip
         require(self.batch_size is None or self.batch_size >= 1, "batch-size", self.batch_size, "at least 1")
         require(self.threads >= 1, "threads", self.threads, "at least 1")
