@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from cyclopts import App, Parameter
+from floodseg.learning.environment import hardware, versions
 from numpy.typing import NDArray
 
 from floodseg.app.cli import guarded
@@ -36,7 +37,6 @@ from floodseg.grid import GeoGrid, Window
 from floodseg.inference.mapping import map_scene, plan_tiling
 from floodseg.inference.strip import ProbabilityStrip
 from floodseg.inference.torch_runtime import TorchRuntime
-from floodseg.learning.environment import hardware, versions
 from floodseg.models.decoder import EfficientDualBranchDecoder
 from floodseg.models.lite import LiteFloodNet
 from floodseg.models.model import FloodModel

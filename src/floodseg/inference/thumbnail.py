@@ -81,7 +81,8 @@ class ThumbnailScene:
         if np.isfinite(self._sar).any():
             return _stretched(self._sar)
         if len(self._channels) == 3 and self.bands.optical_unit == "reflectance":
-            return np.clip(self._optical.transpose(1, 2, 0) * _BRIGHTNESS, 0, 1)
+            colour: NDArray[np.float32] = np.clip(self._optical.transpose(1, 2, 0) * _BRIGHTNESS, 0, 1)
+            return colour
         return _stretched(self._optical[0]) if self._channels else self._sar
 
 
@@ -102,7 +103,8 @@ def _sums(values: NDArray[np.float32], step: int) -> NDArray[np.float32]:
     """Return the sums over blocks of ``step`` x ``step`` pixels; the last ones may be smaller."""
     height, width = values.shape
     by_row = np.add.reduceat(values, np.arange(0, height, step), axis=0)
-    return np.add.reduceat(by_row, np.arange(0, width, step), axis=1)
+    sums: NDArray[np.float32] = np.add.reduceat(by_row, np.arange(0, width, step), axis=1)
+    return sums
 
 
 def _stretched(image: NDArray[np.float32]) -> NDArray[np.float32]:

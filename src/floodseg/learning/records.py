@@ -15,8 +15,8 @@ from floodseg.bands import IGNORE, WATER
 from floodseg.config import TrainConfig
 from floodseg.data.chip import ChipSet
 from floodseg.data.usable import Usable
-from floodseg.errors import RunFolderError
 from floodseg.environment import hardware, peak_memory_mb, versions
+from floodseg.errors import RunFolderError
 from floodseg.learning.apply import apply_model
 from floodseg.learning.chip_images import PictureRow
 from floodseg.learning.metrics import Counts
