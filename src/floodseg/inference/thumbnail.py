@@ -111,4 +111,5 @@ def _stretched(image: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(image).any():
         return image
     low, high = np.nanpercentile(image, _STRETCH)
-    return np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
+    stretched: NDArray[np.float32] = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
+    return stretched
