@@ -7,7 +7,8 @@ import pytest
 from floodseg.errors import ConfigError, FloodsegError
 from floodseg.release.benchmark.configuration import Configuration, configurations
 from floodseg.release.benchmark.rounds import Timing, in_fresh_process
-from floodseg.release.benchmark.run import BenchmarkConfig, benchmark, regressions
+from floodseg.release.benchmark.run import benchmark, regressions
+from floodseg.release.benchmark.settings import BenchmarkConfig
 
 
 def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():

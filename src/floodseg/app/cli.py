@@ -20,6 +20,7 @@ from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
+from floodseg.release.benchmark.settings import BenchmarkConfig, SceneBenchmarkConfig
 
 app = App(
     name="floodseg",
@@ -152,6 +153,70 @@ def models() -> None:
     from floodseg.app.tables import print_models
 
     print_models()
+
+
+benchmark = App(name="benchmark", help="Measure models side by side on this machine; leave it alone meanwhile.")
+app.command(benchmark)
+
+
+@benchmark.command(name="train")
+def benchmark_train(
+    *,
+    config: Annotated[BenchmarkConfig, _FLAT] = BenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    compare: Path | None = None,
+) -> None:
+    """Time training steps and take their peak memory, as ratios to the baseline.
+
+    Parameters
+    ----------
+    json_file
+        Write the result as one JSON object.
+    compare
+        An older result: ratios that are clearly worse now are named, and the exit code is 2.
+    """
+    from floodseg.app.benchmark_report import report_benchmark
+
+    report_benchmark("train", config, json_file, compare)
+
+
+@benchmark.command(name="infer")
+def benchmark_infer(
+    *,
+    config: Annotated[BenchmarkConfig, _FLAT] = BenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    compare: Path | None = None,
+) -> None:
+    """Time calls of each model on one batch, as ratios to the baseline.
+
+    Parameters
+    ----------
+    json_file
+        Write the result as one JSON object.
+    compare
+        An older result: ratios that are clearly worse now are named, and the exit code is 2.
+    """
+    from floodseg.app.benchmark_report import report_benchmark
+
+    report_benchmark("infer", config, json_file, compare)
+
+
+@benchmark.command(name="scene")
+def benchmark_scene(
+    *,
+    config: Annotated[SceneBenchmarkConfig, _FLAT] = SceneBenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Map whole simulated scenes from files to products: throughput, share of each stage, peak memory.
+
+    Parameters
+    ----------
+    json_file
+        Write the result as one JSON object.
+    """
+    from floodseg.app.benchmark_report import report_scenes
+
+    report_scenes(config, json_file)
 
 
 cache = App(name="cache", help="Decoded chips, which are kept so that they are read faster the next time.")

@@ -1,49 +1,19 @@
 """``floodseg benchmark train`` and ``infer``: rows, ratios to the baseline, and the check against an older file."""
 
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from floodseg.config import Architecture, WholeNumber, require
 from floodseg.environment import hardware, versions
 from floodseg.errors import ConfigError
-from floodseg.release.benchmark.configuration import REFERENCE, Configuration, Precision, Task, configurations
+from floodseg.release.benchmark.configuration import REFERENCE, Configuration, Task, configurations
 from floodseg.release.benchmark.rounds import Timing, Workload, in_fresh_process, time_in_turn
+from floodseg.release.benchmark.settings import BenchmarkConfig
 from floodseg.release.benchmark.subject import facts, peak_memory_mb
 
 Document = dict[str, Any]
 
 _BETTER_WHEN_HIGHER = {"train_speed": True, "train_memory": False, "infer_speed": True, "params": False}
-
-
-@dataclass(frozen=True)
-class BenchmarkConfig:
-    """What is measured, and how often."""
-
-    models: tuple[Architecture, ...] = ("baseline", "efficient", "lite")
-    """Architectures; the baseline is what the others are compared with."""
-    encoders: tuple[str, ...] = ("resnet34",)
-    """Encoders of 'efficient'."""
-    precisions: tuple[Precision, ...] = ("fp32",)
-    """Number formats; fp32 is always measured."""
-    rounds: WholeNumber = 15
-    """Timed calls of each row, taken in turn."""
-    batch_size: WholeNumber | None = None
-    """Images in a call; by default 4 in training and 1 in inference."""
-    memory_batch_size: WholeNumber = 8
-    """Images in a training step when its peak memory is taken."""
-    size: WholeNumber | None = None
-    """Height and width of the images in pixels; by default 256 in training and 512 in inference."""
-    threads: WholeNumber = field(default_factory=lambda: len(os.sched_getaffinity(0)))
-    """Threads of every row."""
-
-    def __post_init__(self) -> None:
-        for name in ("rounds", "batch_size", "memory_batch_size", "threads"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, name.replace("_", "-"), value, "at least 1")
-        require(self.size is None or self.size >= 32, "size", self.size, "at least 32 pixels")
 
 
 def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] = lambda _: None) -> Document:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,42 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import Bands, SensorSet
-from floodseg.config import Architecture, WholeNumber, require
+from floodseg.config import Architecture
 from floodseg.environment import hardware, versions
-from floodseg.errors import ConfigError
 from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
 from floodseg.release.benchmark.large_scene import write_large_scene
 from floodseg.release.benchmark.rounds import in_fresh_process
+from floodseg.release.benchmark.settings import SceneBenchmarkConfig
 
 Document = dict[str, Any]
 
 _CALLS = 4
 """Windows over which the processor seconds of mapping alone are averaged."""
-
-
-@dataclass(frozen=True)
-class SceneBenchmarkConfig:
-    """Which scenes are mapped, and how."""
-
-    sizes: tuple[WholeNumber, ...] = (5490, 10980)
-    """Height and width of the scenes in pixels."""
-    sensors: SensorSet = "both"
-    """Images of the scene."""
-    model: Architecture = "lite"
-    """Architecture, untrained: speed does not depend on what the weights are."""
-    tile_size: WholeNumber = MapConfig.tile_size
-    """As in floodseg predict."""
-    threads: WholeNumber = field(default_factory=lambda: len(os.sched_getaffinity(0)))
-    """As in floodseg predict."""
-    folder: Path | None = None
-    """Where scenes and products are written for the time being; by default the system's temporary folder."""
-
-    def __post_init__(self) -> None:
-        for size in self.sizes:
-            require(size >= 64, "sizes", size, "at least 64 pixels")
-        require(self.threads >= 1, "threads", self.threads, "at least 1")
-        if not self.sizes:
-            raise ConfigError("--sizes: needs at least one size in pixels")
 
 
 def benchmark_scene(config: SceneBenchmarkConfig, note: Callable[[str], None] = lambda _: None) -> Document:
