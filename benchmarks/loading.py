@@ -25,9 +25,9 @@ from floodseg.config import AugmentConfig, DataConfig
 from floodseg.data.chip import ChipSet
 from floodseg.data.chips import EpochSampler, Sample, make_loader
 from floodseg.data.layouts import open_layout
+from floodseg.environment import hardware, versions
 from floodseg.errors import ConfigError
 from floodseg.files import write_text
-from floodseg.learning.environment import hardware, versions
 
 app = App(help="Crops per second from GeoTIFFs and from the cache.", default_parameter=Parameter(consume_multiple=True))
 _WARM_UP = 2

@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from floodseg.config import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+    from floodseg.inference.flood_map import FloodMap
     from floodseg.learning.evaluate import evaluate
     from floodseg.learning.train import train
     from floodseg.models.registry import build_model
+    from floodseg.release.benchmark.run import benchmark
+    from floodseg.release.predict import predict_scene
     from floodseg.release.shipped import load_model
 
 __all__ = [
     "AugmentConfig",
     "DataConfig",
+    "FloodMap",
     "ModelConfig",
     "OptimConfig",
     "TrainConfig",
+    "benchmark",
     "build_model",
     "evaluate",
     "load_model",
+    "predict_scene",
     "train",
 ]
 
@@ -31,12 +37,15 @@ __version__ = version("floodseg")
 _HOME = {
     "AugmentConfig": "floodseg.config",
     "DataConfig": "floodseg.config",
+    "FloodMap": "floodseg.inference.flood_map",
     "ModelConfig": "floodseg.config",
     "OptimConfig": "floodseg.config",
     "TrainConfig": "floodseg.config",
+    "benchmark": "floodseg.release.benchmark.run",
     "build_model": "floodseg.models.registry",
     "evaluate": "floodseg.learning.evaluate",
     "load_model": "floodseg.release.shipped",
+    "predict_scene": "floodseg.release.predict",
     "train": "floodseg.learning.train",
 }
 

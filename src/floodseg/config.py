@@ -33,12 +33,13 @@ WholeNumber = Annotated[int, Parameter(converter=_whole)]
 """An integer that refuses 2.5, which cyclopts would round."""
 
 
-def _require(holds: bool, flag: str, given: object, rule: str) -> None:
+def require(holds: bool, flag: str, given: object, rule: str) -> None:
+    """Raise ConfigError unless a setting holds to its rule ("must be ...")."""
     if not holds:
         raise ConfigError(f"--{flag} {given}: must be {rule}")
 
 
-class _Settings:
+class Settings:
     """Base of the groups: refuses 2.5 for a whole number and a value outside its Literal, and takes a path as a string.
 
     The command line does so itself; here it holds from Python, too.
@@ -56,7 +57,7 @@ class _Settings:
             for choice in (kind, *alternatives):
                 if get_origin(choice) is Literal:
                     allowed = get_args(choice)
-                    _require(value in allowed, name.replace("_", "-"), value, f"one of {', '.join(allowed)}")
+                    require(value in allowed, name.replace("_", "-"), value, f"one of {', '.join(allowed)}")
 
 
 _PHYSICAL_FILES: tuple[Layout, ...] = ("sen1floods11", "folders")
@@ -81,7 +82,7 @@ def _listing(words: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class DataConfig(_Settings):
+class DataConfig(Settings):
     """Which chips, and how their numbers are to be read."""
 
     data: Path | None = None
@@ -126,17 +127,17 @@ class DataConfig(_Settings):
                     f"--{name.replace('_', '-')} {value}: has no effect with layout {self.layout}, only with "
                     f"{_listing(layouts)}; leave it out"
                 )
-        _require(0 < self.val_split < 1, "val-split", self.val_split, "above 0 and below 1")
-        _require(self.split_seed >= 0, "split-seed", self.split_seed, "0 or more")
+        require(0 < self.val_split < 1, "val-split", self.val_split, "above 0 and below 1")
+        require(self.split_seed >= 0, "split-seed", self.split_seed, "0 or more")
         offset = self.optical_offset
-        _require(offset is None or math.isfinite(offset), "optical-offset", offset, "a number")
-        _require(0 <= self.cache_gb < math.inf, "cache-gb", self.cache_gb, "0 or more")
-        _require(self.synthetic_chips >= 2, "synthetic-chips", self.synthetic_chips, "at least 2")
-        _require(self.synthetic_size >= 32, "synthetic-size", self.synthetic_size, "at least 32 pixels")
+        require(offset is None or math.isfinite(offset), "optical-offset", offset, "a number")
+        require(0 <= self.cache_gb < math.inf, "cache-gb", self.cache_gb, "0 or more")
+        require(self.synthetic_chips >= 2, "synthetic-chips", self.synthetic_chips, "at least 2")
+        require(self.synthetic_size >= 32, "synthetic-size", self.synthetic_size, "at least 32 pixels")
 
 
 @dataclass(frozen=True)
-class ModelConfig(_Settings):
+class ModelConfig(Settings):
     """Which network, and what its encoder starts from."""
 
     model: Architecture = "efficient"
@@ -149,7 +150,7 @@ class ModelConfig(_Settings):
 
 
 @dataclass(frozen=True)
-class AugmentConfig(_Settings):
+class AugmentConfig(Settings):
     """What is done to a training chip; every draw is a function of seed, epoch and index alone."""
 
     crop_size: WholeNumber = 256
@@ -172,17 +173,17 @@ class AugmentConfig(_Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.crop_size >= 32, "crop-size", self.crop_size, "at least 32 pixels")
-        _require(self.crops_per_chip >= 1, "crops-per-chip", self.crops_per_chip, "at least 1")
-        _require(self.crop_tries >= 1, "crop-tries", self.crop_tries, "at least 1")
-        _require(0 <= self.sar_jitter_db < math.inf, "sar-jitter-db", self.sar_jitter_db, "0 or more")
-        _require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
-        _require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
-        _require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
+        require(self.crop_size >= 32, "crop-size", self.crop_size, "at least 32 pixels")
+        require(self.crops_per_chip >= 1, "crops-per-chip", self.crops_per_chip, "at least 1")
+        require(self.crop_tries >= 1, "crop-tries", self.crop_tries, "at least 1")
+        require(0 <= self.sar_jitter_db < math.inf, "sar-jitter-db", self.sar_jitter_db, "0 or more")
+        require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
+        require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
+        require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
 
 
 @dataclass(frozen=True)
-class OptimConfig(_Settings):
+class OptimConfig(Settings):
     """Loss, optimiser and schedule."""
 
     epochs: WholeNumber = 50
@@ -219,14 +220,14 @@ class OptimConfig(_Settings):
         if self.loss == "ce" and self.focal_gamma != OptimConfig.focal_gamma:
             raise ConfigError(f"--focal-gamma {self.focal_gamma}: has no effect with --loss ce; add --loss focal")
         for name in ("epochs", "batch_size"):
-            _require(getattr(self, name) >= 1, name.replace("_", "-"), getattr(self, name), "at least 1")
+            require(getattr(self, name) >= 1, name.replace("_", "-"), getattr(self, name), "at least 1")
         for name in ("lr", "clip_norm"):
             value = getattr(self, name)
-            _require(value > 0 and math.isfinite(value), name.replace("_", "-"), value, "above 0")
+            require(value > 0 and math.isfinite(value), name.replace("_", "-"), value, "above 0")
         for name in ("weight_decay", "dice_weight", "focal_gamma", "patience", "seed", "workers"):
-            _require(0 <= getattr(self, name) < math.inf, name.replace("_", "-"), getattr(self, name), "0 or more")
-        _require(self.seed < 2**32, "seed", self.seed, "below 4294967296")
-        _require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
+            require(0 <= getattr(self, name) < math.inf, name.replace("_", "-"), getattr(self, name), "0 or more")
+        require(self.seed < 2**32, "seed", self.seed, "below 4294967296")
+        require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
 
 
 _FLAT = Parameter(name="*")
@@ -234,7 +235,7 @@ _FLAT = Parameter(name="*")
 
 
 @dataclass(frozen=True)
-class TrainConfig(_Settings):
+class TrainConfig(Settings):
     """One training run."""
 
     out_dir: Path = Path("runs/floodseg")

@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -382,6 +383,15 @@ def test_killed_process_is_gone_on_with(tmp_path: Path) -> None:
         check_rest(bucket, tmp_path)
 
 
+@pytest.fixture
+def takes_interrupts() -> Iterator[None]:
+    """A shell that starts the tests in the background has them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("takes_interrupts")
 def test_interrupted_download_is_gone_on_with(tmp_path: Path) -> None:
     files = bucket_files(chips=3, size=200_000)
 

@@ -7,8 +7,8 @@ from torch import nn
 
 from floodseg.bands import Bands
 from floodseg.data.chip import Chip
+from floodseg.environment import versions
 from floodseg.learning import records
-from floodseg.learning.environment import versions
 from floodseg.learning.metrics import Counts
 from floodseg.learning.records import RunRecords, RunState
 from floodseg.learning.run_folder import RunFolder

@@ -19,6 +19,8 @@ from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.learning.launcher import started_processes
+from floodseg.predict_config import PredictConfig
+from floodseg.release.benchmark.settings import BenchmarkConfig, SceneBenchmarkConfig
 
 app = App(
     name="floodseg",
@@ -107,11 +109,114 @@ def evaluate(
 
 
 @app.command
+def predict(
+    *,
+    config: Annotated[PredictConfig, _FLAT] = PredictConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    model: str = "s1-lite",
+    overwrite: bool = False,
+) -> None:
+    """Map a scene: probability and classes as cloud-optimized GeoTIFFs, polygons, areas, a STAC item and a picture.
+
+    Parameters
+    ----------
+    model
+        A shipped model's name, a run folder or a checkpoint.
+    overwrite
+        Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
+    """
+    from floodseg.app.map_report import print_map
+    from floodseg.release.predict import predict as run_prediction
+
+    print_map(run_prediction(config, model, overwrite=overwrite, show_progress=True))
+
+
+@app.command
+def demo(*, out_dir: Path = Path("floodseg-demo"), overwrite: bool = False) -> None:
+    """Make a small georeferenced scene, map it with s1-lite, write every product and print where.
+
+    Parameters
+    ----------
+    out_dir
+        Folder of the scene (scene/) and of its products (flood/).
+    overwrite
+        Replace the products of an earlier demonstration.
+    """
+    from floodseg.app.map_report import print_map
+    from floodseg.release.demo import demonstrate
+
+    print_map(demonstrate(out_dir, overwrite=overwrite, show_progress=True))
+
+
+@app.command
 def models() -> None:
     """List architectures and shipped weights: parameters, size, scores, licence, training data."""
     from floodseg.app.tables import print_models
 
     print_models()
+
+
+benchmark = App(name="benchmark", help="Measure models side by side on this machine; leave it alone meanwhile.")
+app.command(benchmark)
+
+
+@benchmark.command(name="train")
+def benchmark_train(
+    *,
+    config: Annotated[BenchmarkConfig, _FLAT] = BenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    compare: Path | None = None,
+) -> None:
+    """Time training steps and take their peak memory, as ratios to the baseline.
+
+    Parameters
+    ----------
+    json_file
+        Write the result as one JSON object.
+    compare
+        An older result: ratios that are clearly worse now are named, and the exit code is 2.
+    """
+    from floodseg.app.benchmark_report import report_benchmark
+
+    report_benchmark("train", config, json_file, compare)
+
+
+@benchmark.command(name="infer")
+def benchmark_infer(
+    *,
+    config: Annotated[BenchmarkConfig, _FLAT] = BenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    compare: Path | None = None,
+) -> None:
+    """Time calls of each model on one batch, as ratios to the baseline.
+
+    Parameters
+    ----------
+    json_file
+        Write the result as one JSON object.
+    compare
+        An older result: ratios that are clearly worse now are named, and the exit code is 2.
+    """
+    from floodseg.app.benchmark_report import report_benchmark
+
+    report_benchmark("infer", config, json_file, compare)
+
+
+@benchmark.command(name="scene")
+def benchmark_scene(
+    *,
+    config: Annotated[SceneBenchmarkConfig, _FLAT] = SceneBenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Map whole simulated scenes from files to products: throughput, share of each stage, peak memory.
+
+    Parameters
+    ----------
+    json_file
+        Write the result as one JSON object.
+    """
+    from floodseg.app.benchmark_report import report_scenes
+
+    report_scenes(config, json_file)
 
 
 cache = App(name="cache", help="Decoded chips, which are kept so that they are read faster the next time.")

@@ -18,7 +18,7 @@ from floodseg.errors import ConfigError, DataError
 
 SAR_CHANNELS = ("VV_before", "VV_after")
 OPTICAL_CHANNELS = ("B03_before", "B08_before", "B11_before", "B03_after", "B08_after", "B11_after")
-_FILE_ORDER = ("B11", "B08", "B03")
+FILE_ORDER = ("B11", "B08", "B03")
 """Red, green and blue of the optical images: over flood blue is raised and red lowered most, as water does in these."""
 
 BLOCK = 20
@@ -104,7 +104,7 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> PairChips:
         )
         for number in numbers
     )
-    stored = [f"{band}_{date}" for date in DATES for band in _FILE_ORDER]
+    stored = [f"{band}_{date}" for date in DATES for band in FILE_ORDER]
     return PairChips(chips, bands, tuple(stored.index(band) for band in bands.optical))
 
 

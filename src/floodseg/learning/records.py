@@ -15,10 +15,10 @@ from floodseg.bands import IGNORE, WATER
 from floodseg.config import TrainConfig
 from floodseg.data.chip import ChipSet
 from floodseg.data.usable import Usable
+from floodseg.environment import hardware, peak_memory_mb, versions
 from floodseg.errors import RunFolderError
 from floodseg.learning.apply import apply_model
 from floodseg.learning.chip_images import PictureRow
-from floodseg.learning.environment import hardware, peak_memory_mb, versions
 from floodseg.learning.metrics import Counts
 from floodseg.learning.pictures import curves_picture, rows_picture
 from floodseg.learning.precision import Mixed

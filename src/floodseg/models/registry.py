@@ -17,21 +17,27 @@ from floodseg.models.model import FloodModel, ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureEntry:
-    """An architecture: its builder, its default encoder (None where it has none) and a sentence for listings."""
+    """An architecture: its builder, its default encoder (None where it has none), a sentence for listings, its overlap.
+
+    ``overlap`` is what neighbouring windows of a scene must share, in pixels, for a map that does not depend on the
+    size of the windows: half of it from a window's border, the border is seen no more. It is measured, by
+    ``benchmarks/seams.py``; what pools over a whole window (attention, CBAM, squeeze and excitation) is not in it.
+    """
 
     build: Callable[..., nn.Module]
     default_encoder: str | None
     summary: str
+    overlap: int
 
 
 ARCHITECTURES: dict[str, ArchitectureEntry] = {
     "efficient": ArchitectureEntry(
-        efficient, "resnet34", "light encoder, dual-branch decoder (CNN and attention), learnable fusion"
+        efficient, "resnet34", "light encoder, dual-branch decoder (CNN and attention), learnable fusion", overlap=192
     ),
     "baseline": ArchitectureEntry(
-        baseline, "resnet50", "heavy reference: ResNet-50 per sensor, CBAM, ASPP, dual-branch decoder"
+        baseline, "resnet50", "heavy reference: ResNet-50 per sensor, CBAM, ASPP, dual-branch decoder", overlap=256
     ),
-    "lite": ArchitectureEntry(lite, None, "smallest: below one million parameters, no encoder"),
+    "lite": ArchitectureEntry(lite, None, "smallest: below one million parameters, no encoder", overlap=256),
 }
 
 

@@ -7,8 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 
 def peak_memory_mb() -> float:
     """Return the largest resident set so far, of this process or of one of its loader processes, in MB."""
@@ -24,6 +22,8 @@ def versions() -> dict[str, str]:
 
 def hardware(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
     """Return the processor, the cores that this process may use, and the GPU, if any."""
+    import torch  # only here: what maps without torch asks for versions alone
+
     lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {

@@ -1,0 +1,32 @@
+"""What a map came to, on the terminal."""
+
+from rich.console import Console
+
+from floodseg.inference.flood_map import FloodMap
+
+_FILES = {
+    "quicklook.png": "a picture: the flood over the image, with scale, legend and date",
+    "flood.tif": "classes: 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata",
+    "water_probability.tif": "water probability in percent",
+    "flood.gpkg": "polygons with their areas, for any GIS",
+    "item.json": "STAC item over these files",
+    "summary.json": "areas, settings, and what was assumed, for programs",
+}
+
+
+def print_map(flood_map: FloodMap) -> None:
+    """Print areas, what was assumed, and the products."""
+    console = Console(highlight=False)
+    summary, areas = flood_map.summary, flood_map.areas
+    known = areas["permanent_water"] is not None
+    for name, label in (("flood", "flood" if known else "open water"), ("permanent_water", "permanent water"),
+                        ("land", "land")):  # fmt: skip
+        if areas[name] is not None:
+            console.print(f"{label:>16}  {areas[name]:,.2f} km²")
+    console.print(f"{'mapped':>16}  {summary['valid_share']:.1%} of the grid, in {summary['seconds']:.1f} s")
+    for sentence in summary["assumptions"]:
+        console.print(f"{'assumed':>16}  {sentence}", soft_wrap=True)
+    if flood_map.out_dir is not None:
+        console.print()
+        for name, meaning in _FILES.items():
+            console.print(f"  {flood_map.out_dir / name}  {meaning}", soft_wrap=True)

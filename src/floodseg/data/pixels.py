@@ -1,0 +1,43 @@
+"""Between pixels of a grid and coordinates, on arrays of points."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.grid import GeoGrid
+
+Numbers = NDArray[np.float64]
+
+
+def to_coordinates(grid: GeoGrid, columns: Any, rows: Any) -> tuple[Numbers, Numbers]:
+    """Return x and y of points given in pixels, counted from the outer corner of the first."""
+    a, b, c, d, e, f = grid.transform
+    return np.asarray(a * columns + b * rows + c), np.asarray(d * columns + e * rows + f)
+
+
+def to_pixels(grid: GeoGrid, x: Any, y: Any) -> tuple[Numbers, Numbers]:
+    """Return columns and rows of points given in coordinates, the inverse of ``to_coordinates``."""
+    a, b, c, d, e, f = grid.transform
+    area = a * e - b * d
+    east, north = np.asarray(x) - c, np.asarray(y) - f
+    return np.asarray((e * east - b * north) / area), np.asarray((a * north - d * east) / area)
+
+
+def regrid(
+    grid: GeoGrid, columns_per_pixel: float, rows_per_pixel: float, height: int, width: int, margin: int = 0
+) -> GeoGrid:
+    """Return a grid of other pixels with the same first corner, ``margin`` of its own pixels before that.
+
+    Args:
+        grid: where the corner and the axes are from.
+        columns_per_pixel: columns of ``grid`` in one pixel of the result.
+        rows_per_pixel: the same for rows.
+        height: rows of the result, with its margins.
+        width: columns of the result.
+        margin: pixels of the result above and to the left of the corner.
+    """
+    a, b, _, d, e, _ = grid.transform
+    x, y = to_coordinates(grid, -margin * columns_per_pixel, -margin * rows_per_pixel)
+    steps = a * columns_per_pixel, b * rows_per_pixel, float(x), d * columns_per_pixel, e * rows_per_pixel, float(y)
+    return GeoGrid(grid.crs, steps, height, width)

@@ -1,0 +1,190 @@
+"""How the files of a scene are opened: a bounded block cache, no network unless allowed, one handle for each thread."""
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+from xml.etree import ElementTree
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.env import set_gdal_config
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterWindow
+
+from floodseg.data.addresses import check_local, gdal_settings, is_remote
+from floodseg.data.source import Raster
+from floodseg.errors import DataError
+from floodseg.grid import Window
+
+BLOCK_CACHE_BYTES = 256 * 2**20
+"""Decoded blocks that GDAL keeps, over all files and threads, so that windows that overlap do not decode them twice."""
+
+_NETWORK_DRIVERS = frozenset(
+    ("WMS", "WMTS", "WCS", "HTTP", "STACTA", "STACIT", "OGCAPI", "EEDAI", "NGW", "PLMOSAIC", "DAAS", "GTI")
+)
+"""Drivers whose files say where else the pixels are to be fetched from."""
+
+_NEST_LIMIT = 8
+"""A VRT of VRTs deeper than this names itself somewhere below."""
+
+
+class OpenRaster(Raster, Protocol):
+    """What opening a scene asks of a raster beyond reading it: a part of rasterio's ``DatasetReader``."""
+
+    driver: str
+    gcps: tuple[list[object], object]
+    rpcs: object | None
+    block_shapes: list[tuple[int, int]]
+
+    def tags(self, ns: str) -> dict[str, str]:
+        """Return the metadata of a domain."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class Session:
+    """The open files of one scene. Reading is safe from several threads: each has its own handles.
+
+    Args:
+        allow_remote: read addresses, too; otherwise they are refused, also inside VRT files.
+    """
+
+    def __init__(self, allow_remote: bool) -> None:
+        self._allow_remote = allow_remote
+        self._lock = threading.Lock()
+        self._own = threading.local()
+        self._all: list[OpenRaster] = []
+        self._closed = False
+        if "GDAL_CACHEMAX" not in os.environ:
+            # The cache belongs to the process; rasterio.Env would widen it again at each end of a `with`.
+            set_gdal_config("GDAL_CACHEMAX", BLOCK_CACHE_BYTES)
+
+    def check_reference(self, name: str, flag: str) -> None:
+        """Raise ConfigError where a name points beyond this machine and that was not allowed."""
+        check_local(name, flag, self._allow_remote)
+
+    def open(self, name: str) -> OpenRaster:
+        """Return this thread's handle of a raster, open until the session closes.
+
+        Raises:
+            DataError: the file is missing, is no raster, or (without ``allow_remote``) fetches its pixels elsewhere.
+        """
+        handles: dict[str, OpenRaster] = self._own.__dict__.setdefault("handles", {})
+        if name not in handles:
+            with self._environment():
+                opened = self._open(name)
+            with self._lock:
+                if self._closed:
+                    opened.close()
+                    raise ValueError(f"{name}: its scene is closed")
+                self._all.append(opened)
+            handles[name] = opened
+        return handles[name]
+
+    def read(self, name: str, numbers: Sequence[int], window: Window) -> NDArray[np.generic]:
+        """Return stored numbers of bands (from 1) inside a window that lies within the raster, (C, H, W).
+
+        Raises:
+            DataError: the block cannot be read; file and place are named.
+        """
+        handle = self.open(name)
+        part = RasterWindow(window.left, window.top, window.width, window.height)
+        try:
+            with self._environment():
+                return handle.read(list(numbers), window=part)
+        except RasterioIOError as error:
+            raise DataError(
+                f"{name}: rows {window.top} to {window.top + window.height - 1}, columns {window.left} to "
+                f"{window.left + window.width - 1} cannot be read ({_cause(error)}); the file must be complete: copy "
+                "or download it again"
+            ) from error
+
+    def close(self) -> None:
+        """Close the handles of all threads."""
+        with self._lock:
+            self._closed = True
+            opened, self._all = self._all, []
+        for handle in opened:
+            handle.close()
+
+    def _environment(self) -> Any:
+        options: dict[str, str] = {"GDAL_VRT_ENABLE_PYTHON": "NO"}
+        if self._allow_remote:
+            # Listing a remote folder costs a request for each opening.
+            options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
+        else:
+            options["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"
+        # a second line behind the checks of names
+        return rasterio.Env(**options, **gdal_settings(self._allow_remote))
+
+    def _open(self, name: str, depth: int = 0) -> OpenRaster:
+        opened: OpenRaster
+        try:
+            with warnings.catch_warnings():
+                # A scene may lack a georeference; what follows from that is said by who places it.
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                opened = rasterio.open(name, sharing=False) if self._allow_remote else _open_local(name)
+        except RasterioIOError as error:
+            raise DataError(
+                f"{name}: cannot be read as a raster ({_cause(error)}); it must be a complete image that GDAL reads: "
+                "check the name, or copy the file again"
+            ) from error
+        if opened.driver == "VRT" and not self._allow_remote:
+            try:
+                self._check_sources(name, opened.tags(ns="xml:VRT").get("xml:VRT", ""), depth)
+            except DataError:
+                opened.close()
+                raise
+        return opened
+
+    def _check_sources(self, name: str, text: str, depth: int) -> None:
+        """Raise DataError where a VRT fetches pixels beyond this machine, however deep it is nested."""
+        if depth > _NEST_LIMIT:
+            raise DataError(f"{name}: VRT files are nested more than {_NEST_LIMIT} deep; name the rasters themselves")
+        for source in _vrt_sources(text, name):
+            if source.startswith("<"):
+                self._check_sources(name, source, depth + 1)
+            elif is_remote(source):
+                raise DataError(
+                    f"{name}: takes its pixels from {source}; remote pixels are read only with --allow-remote"
+                )
+            else:
+                self._open(source, depth + 1).close()
+
+
+def _open_local(name: str) -> OpenRaster:
+    """Open a raster with the drivers that do not go to a network."""
+    drivers = [driver for driver in rasterio.Env().drivers() if driver not in _NETWORK_DRIVERS]
+    opened: OpenRaster = DatasetReader(name, driver=drivers, sharing=False)
+    return opened
+
+
+def _vrt_sources(text: str, name: str) -> Iterator[str]:
+    """Yield the rasters that a VRT is made of, relative names resolved."""
+    folder = PurePosixPath(name).parent
+    seen = set()
+    for element in ElementTree.fromstring(text or "<VRTDataset/>").iter():
+        if element.tag not in ("SourceFilename", "SourceDataset") or not element.text:
+            continue
+        source = element.text.strip()
+        if element.get("relativeToVRT") == "1":
+            source = str(folder / source)
+        if source not in seen:
+            seen.add(source)
+            yield source
+
+
+def _cause(error: RasterioIOError) -> str:
+    """Return what GDAL said: the first of chained errors, of which the last merely points to the others."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return str(cause).rstrip(".")

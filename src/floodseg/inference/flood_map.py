@@ -1,0 +1,82 @@
+"""A finished map in Python: arrays, polygons and areas, read from the products when they are first asked for."""
+
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from floodseg.grid import GeoGrid
+from floodseg.inference.strip import PERCENT_NODATA
+
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
+
+
+class FloodMap:
+    """The flood map of a scene of H rows and W columns.
+
+    Attributes:
+        out_dir: folder of the products; None where none was asked for, and they vanish with this object.
+        summary: the content of ``summary.json``.
+    """
+
+    def __init__(self, folder: Path, summary: dict[str, Any], kept: TemporaryDirectory[str] | None = None) -> None:
+        """Stand for the products in ``folder``, which lies in ``kept`` where it is to vanish with this object."""
+        self._folder, self._kept = folder, kept
+        self.out_dir = folder if kept is None else None
+        self.summary = summary
+
+    @property
+    def areas(self) -> dict[str, float | None]:
+        """Square kilometres by class, on an equal-area projection; None for what is not known."""
+        areas: dict[str, float | None] = self.summary["area_km2"]
+        return areas
+
+    @cached_property
+    def grid(self) -> GeoGrid:
+        """The pixel grid of the arrays."""
+        with rasterio.open(self._folder / "flood.tif") as source:
+            crs = None if source.crs is None else source.crs.to_string()
+            return GeoGrid(crs, tuple(source.transform)[:6], source.height, source.width)
+
+    @cached_property
+    def probability(self) -> NDArray[np.float32]:
+        """(H, W) calibrated water probability from 0 to 1 in steps of 0.01, NaN for nodata."""
+        percent = self._read("water_probability.tif")
+        return np.where(percent == PERCENT_NODATA, np.float32(np.nan), percent / np.float32(100))
+
+    @cached_property
+    def classes(self) -> NDArray[np.uint8]:
+        """(H, W): 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata.
+
+        Where permanent water is not known, 1 is open water.
+        """
+        return self._read("flood.tif")
+
+    @cached_property
+    def polygons(self) -> "GeoDataFrame":
+        """Flood polygons on the scene's coordinate system, with ``area_m2`` on an equal-area projection."""
+        return self._layer("flood")
+
+    @cached_property
+    def permanent_water(self) -> "GeoDataFrame | None":
+        """Polygons of permanent water; None where no layer of it was given."""
+        return None if self.areas["permanent_water"] is None else self._layer("permanent_water")
+
+    def _read(self, name: str) -> NDArray[np.uint8]:
+        with rasterio.open(self._folder / name) as source:
+            values: NDArray[np.uint8] = source.read(1)
+            return values
+
+    def _layer(self, name: str) -> "GeoDataFrame":
+        import geopandas
+
+        return geopandas.read_file(self._folder / "flood.gpkg", layer=name)
+
+    def __repr__(self) -> str:
+        areas = ", ".join(f"{name} {area:.3f} km2" for name, area in self.areas.items() if area is not None)
+        return f"FloodMap({self.grid.height}x{self.grid.width} pixels, {areas}, out_dir={self.out_dir})"

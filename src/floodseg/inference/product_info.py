@@ -1,0 +1,41 @@
+"""What is to be said about a scene's products beside their pixels."""
+
+import datetime as dates
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ProductInfo:
+    """Where the products come from."""
+
+    model: str
+    """Name of the shipped model, or the path it was loaded from."""
+    threshold: float | Mapping[str, float] | None
+    """Water from this probability on; by sensor set where they differ, None for a method without a threshold."""
+    knows_permanent_water: bool
+    """Whether water that is always there was told apart; else flood is all open water."""
+    datetime: dates.datetime
+    """When the scene was taken; with a time zone."""
+    datetime_source: str
+    """How that was found: one sentence or a few words."""
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Files by flag without dashes."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of mapping, plain values by name."""
+    licence: str | None = None
+    """Terms of use and attribution of the products."""
+
+    def __post_init__(self) -> None:
+        assert self.datetime.tzinfo is not None, "the scene's date has no time zone"
+
+    @property
+    def utc(self) -> dates.datetime:
+        """The scene's date in UTC."""
+        return self.datetime.astimezone(dates.UTC)
+
+    @property
+    def water_name(self) -> str:
+        """What code 1 means to a reader: flood, or all open water."""
+        return "flood" if self.knows_permanent_water else "open water"

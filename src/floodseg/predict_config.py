@@ -1,0 +1,120 @@
+"""Every setting of mapping a scene, declared once: flags of ``floodseg predict`` and arguments of ``predict_scene``.
+
+Nested for readers, flat for users, as in :mod:`floodseg.config`.
+"""
+
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from floodseg.config import Settings, WholeNumber, require
+
+Files = tuple[str, ...]
+"""Rasters as GDAL names them: a path, ``/vsizip/...`` or an address; several are the single-band files of one image."""
+
+
+@dataclass(frozen=True)
+class SceneConfig(Settings):
+    """Which scene, and how its numbers are to be read."""
+
+    sar: Files = ()
+    """Sentinel-1 backscatter, VV and VH: one raster, or one file per polarisation."""
+    optical: Files = ()
+    """Sentinel-2 reflectance: one raster, one file per band, or a .SAFE folder or zip."""
+    sar_before: Files = ()
+    """Radar of before the flood, as --sar: an input of two-date models; else mapped too, and what was water then is
+    permanent water."""
+    optical_before: Files = ()
+    """Optical image of before the flood, as --optical: an input of two-date models."""
+    grid: Literal["sar", "optical"] = "sar"
+    """Whose pixel grid the products have; the other sensor is warped to it. A lone sensor gives its own."""
+    sar_units: Literal["db", "linear"] = "db"
+    """Unit of the stored radar values; linear power is converted to dB."""
+    optical_offset: float | None = None
+    """Offset in stored numbers, added before division by 10000: -1000 for processing baseline 04.00 and later, 0 for
+    older ones. By default that of GDAL's tags or the product's metadata, else 0 where the values allow it."""
+    cloud_mask: str | None = None
+    """Raster whose non-zero pixels hide the ground from the optical sensor, on any grid."""
+    aoi: str | None = None
+    """Polygons (GeoPackage, GeoJSON, Shapefile, ...) outside of which nothing is read, mapped or counted."""
+    exclude: str | None = None
+    """Raster (non-zero) or polygons where the result is 'excluded', such as radar shadow."""
+    dem: str | None = None
+    """Elevation raster in metres; where slopes exceed --max-slope the result is 'excluded'."""
+    max_slope: float = 15.0
+    """Steepest slope in degrees that is mapped, where --dem is given."""
+    permanent_water: str | None = None
+    """Raster or polygons of water that is always there; flood is water elsewhere."""
+    permanent_water_threshold: float | None = None
+    """Permanent water is where the raster reaches this number: percent of JRC occurrence, say. By default every
+    non-zero pixel of a mask; a raster with other values than 0 and 1 needs it."""
+    datetime: str | None = None
+    """When the scene was taken (ISO 8601), for the STAC item; by default from the file or its name."""
+    allow_remote: bool = False
+    """Read addresses (https://..., s3://..., /vsicurl/...)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.max_slope < 90, "max-slope", self.max_slope, "above 0 and below 90 degrees")
+        if self.max_slope != SceneConfig.max_slope:
+            require(
+                self.dem is not None, "max-slope", self.max_slope, "given with --dem, without which it does nothing"
+            )
+        if self.permanent_water_threshold is not None:
+            given = self.permanent_water_threshold
+            require(math.isfinite(given), "permanent-water-threshold", given, "a number")
+            require(
+                self.permanent_water is not None, "permanent-water-threshold", given, "given with --permanent-water"
+            )
+        offset = self.optical_offset
+        require(offset is None or math.isfinite(offset), "optical-offset", offset, "a number")
+
+
+@dataclass(frozen=True)
+class MapConfig(Settings):
+    """How a model is moved over a scene, and what becomes of its probability."""
+
+    tile_size: WholeNumber = 768
+    """Pixels a side that each window decides, a multiple of 64; the model sees half of --overlap more all around."""
+    overlap: WholeNumber | None = None
+    """Pixels that neighbouring windows share, a multiple of 64: over the 32 in their middle one window fades into the
+    next, what lies nearer to a window's border is not used. By default what the model needs for a result that does not
+    depend on the tile size."""
+    batch_size: WholeNumber | None = None
+    """Windows per call of the model; by default one on a CPU, and what fits on a GPU."""
+    threads: WholeNumber = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    """Windows that are read and mapped at the same time, each on one thread."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs."""
+    tta: bool = False
+    """Average the eight flips and rotations of each window: eight times the work."""
+    threshold: float | None = None
+    """Water from this probability on, for all sensors; by default what the model chose on its validation split."""
+    min_area: float = 0.0
+    """Square metres below which a connected patch of flood, or of permanent water, becomes land."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.tile_size >= 64 and self.tile_size % 64 == 0, "tile-size", self.tile_size, "a multiple of 64")
+        require(
+            self.overlap is None or (self.overlap >= 0 and self.overlap % 64 == 0),
+            "overlap", self.overlap, "0 or a multiple of 64",
+        )  # fmt: skip
+        require(self.batch_size is None or self.batch_size >= 1, "batch-size", self.batch_size, "at least 1")
+        require(self.threads >= 1, "threads", self.threads, "at least 1")
+        require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "above 0 and below 1")
+        require(0 <= self.min_area < math.inf, "min-area", self.min_area, "0 or more")
+
+
+@dataclass(frozen=True)
+class PredictConfig(Settings):
+    """One scene mapped by one model."""
+
+    out_dir: Path = Path("flood")
+    """Folder of the products."""
+    scene: Annotated[SceneConfig, Parameter(name="*")] = field(default_factory=SceneConfig)
+    mapping: Annotated[MapConfig, Parameter(name="*")] = field(default_factory=MapConfig)

@@ -1,0 +1,42 @@
+"""Peak memory of this process while something runs."""
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_EVERY_S = 0.1
+_ROLLUP = Path("/proc/self/smaps_rollup")
+
+
+def pss_mb() -> float:
+    """Return the proportional set size of this process: its own pages, and its share of those it has with others."""
+    for line in _ROLLUP.read_text(encoding="ascii").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise OSError(f"{_ROLLUP}: has no line Pss")
+
+
+class PeakMemory:
+    """Samples the proportional set size ten times a second, for the body of a ``with`` statement."""
+
+    def __init__(self) -> None:
+        self.mb = 0.0
+        """The largest sample."""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self.mb = max(self.mb, pss_mb())
+
+    def _sample(self) -> None:
+        while not self._over.wait(_EVERY_S):
+            self.mb = max(self.mb, pss_mb())

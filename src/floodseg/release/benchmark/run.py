@@ -1,0 +1,131 @@
+"""``floodseg benchmark train`` and ``infer``: rows, ratios to the baseline, and the check against an older file."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from floodseg.environment import hardware, versions
+from floodseg.errors import ConfigError
+from floodseg.release.benchmark.configuration import REFERENCE, Configuration, Task, configurations
+from floodseg.release.benchmark.rounds import Timing, Workload, in_fresh_process, time_in_turn
+from floodseg.release.benchmark.settings import BenchmarkConfig
+from floodseg.release.benchmark.subject import facts, peak_memory_mb
+
+Document = dict[str, Any]
+
+_BETTER_WHEN_HIGHER = {"train_speed": True, "train_memory": False, "infer_speed": True, "params": False}
+
+
+def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] = lambda _: None) -> Document:
+    """Measure training (``train``) or inference (``infer``) of several models side by side on this machine.
+
+    Returns:
+        ``hardware``, ``versions``, ``date``, ``settings``, ``rows`` and ``ratios``: for each row, how it compares with
+        the baseline in the same precision (speed above 1 is faster, memory below 1 is less), and in fp32. What was not
+        measured is None.
+
+    Raises:
+        FloodsegError: a setting that cannot be followed, or a row that could not be built.
+    """
+    rows = configurations(config.models, config.encoders, config.precisions)
+    batch_size = config.batch_size or (4 if task == "train" else 1)
+    workload = Workload(task, batch_size, config.size or (256 if task == "train" else 512), config.threads)
+    timings = time_in_turn(rows, workload, config.rounds, note)
+    documents = []
+    for row in rows:
+        note(f"counting {row.label}")
+        documents.append(_row(row, timings[row], workload, config.memory_batch_size))
+    return {
+        "hardware": hardware(),
+        "versions": versions(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "settings": {
+            "task": task,
+            "batch_size": batch_size,
+            "memory_batch_size": config.memory_batch_size if task == "train" else None,
+            "size": workload.size,
+            "threads": config.threads,
+            "rounds": config.rounds,
+        },
+        "rows": documents,
+        "ratios": _ratios(documents),
+    }
+
+
+def _row(row: Configuration, timing: Timing, workload: Workload, memory_batch_size: int) -> Document:
+    counted = in_fresh_process(facts, row)
+    training = workload.task == "train"
+    peak = in_fresh_process(peak_memory_mb, row, memory_batch_size, workload.size) if training else None
+    return {
+        "model": row.model,
+        "encoder": row.encoder,
+        "runtime": row.runtime,
+        "precision": row.precision,
+        "params": counted.params,
+        "macs": counted.macs,
+        "size_mb": round(counted.size_mb, 2),
+        "train_images_per_s": workload.batch_size / timing.median if training else None,
+        "train_peak_mb": peak,
+        "infer_ms_median": None if training else 1000 * timing.median,
+        "infer_ms_p90": None if training else 1000 * timing.quantile(0.9),
+        "seconds": timing.calls,
+    }
+
+
+def _ratios(rows: Sequence[Document]) -> list[Document]:
+    """Compare each row with the baseline of the same precision, and with the baseline in fp32."""
+    references = {row["precision"]: row for row in rows if row["model"] == REFERENCE}
+    ratios = []
+    for row in rows:
+        same, plain = references[row["precision"]], references["fp32"]
+        ratios.append(
+            {
+                "model": row["model"],
+                "encoder": row["encoder"],
+                "runtime": row["runtime"],
+                "precision": row["precision"],
+                "params": row["params"] / plain["params"],
+                "macs": row["macs"] / plain["macs"],
+                "train_speed": _quotient(row, same, "train_images_per_s"),
+                "train_memory": _quotient(row, same, "train_peak_mb"),
+                "infer_speed": _quotient(same, row, "infer_ms_median"),
+                "infer_speed_to_fp32": _quotient(plain, row, "infer_ms_median"),
+            }
+        )
+    return ratios
+
+
+def _quotient(one: Document, other: Document, key: str) -> float | None:
+    return None if one[key] is None or other[key] is None else one[key] / other[key]
+
+
+def regressions(now: Document, before: Document, tolerance: float = 0.15) -> list[str]:
+    """Return one line for each ratio that is worse than in an older result by more than ``tolerance`` of it.
+
+    Ratios are compared, not seconds, so that results of different machines say something about each other.
+
+    Raises:
+        ConfigError: the results share no row.
+    """
+
+    def by_row(document: Document) -> dict[tuple[str, ...], Document]:
+        return {tuple(str(entry[key]) for key in _ROW_KEYS): entry for entry in document["ratios"]}
+
+    rows, older = by_row(now), by_row(before)
+    shared = [name for name in rows if name in older]
+    if not shared:
+        raise ConfigError("--compare: the older result has none of these rows; compare runs of the same models")
+    lines = []
+    for name in shared:
+        for key, higher in _BETTER_WHEN_HIGHER.items():
+            new, old = rows[name][key], older[name][key]
+            if new is None or old is None:
+                continue
+            worse = old / new - 1 if higher else new / old - 1
+            if worse > tolerance:
+                label = "/".join(part for part in name if part != "None")
+                lines.append(f"{label}: {key} {old:.2f} before, {new:.2f} now")
+    return lines
+
+
+_ROW_KEYS = ("model", "encoder", "runtime", "precision")

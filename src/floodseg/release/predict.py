@@ -1,0 +1,168 @@
+"""``floodseg.predict_scene``: a model by its name, a scene by its files or arrays, and the map of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeGuard
+
+from floodseg.bands import Bands
+from floodseg.data.scene_arrays import ArrayScene
+from floodseg.errors import ConfigError
+from floodseg.inference.flood_map import FloodMap
+from floodseg.inference.predict import predict_arrays, predict_files
+from floodseg.inference.runtime import Runtime
+from floodseg.inference.torch_runtime import TorchRuntime
+from floodseg.models.model import FloodModel
+from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
+from floodseg.release.shipped import load_model, shipped_models
+
+DEFAULT_MODEL = "s1-lite"
+
+_ARRAY_SETTINGS = ("aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime")
+"""Settings of the scene that mean something for arrays: layers are files on the arrays' grid."""
+
+
+def predict(
+    config: PredictConfig,
+    model: str | Path | FloodModel = DEFAULT_MODEL,
+    *,
+    overwrite: bool = False,
+    show_progress: bool = False,
+) -> FloodMap:
+    """Map the scene that ``config`` names, and write its products into ``config.out_dir``.
+
+    Raises:
+        FloodsegError: input, settings, a model or a folder that the user can mend.
+    """
+    runtime, name = _runtime(model, config.mapping)
+    _check_sensors(config.scene, runtime.bands, name)
+    summary = predict_files(config, runtime, name, overwrite=overwrite, show_progress=show_progress)
+    return FloodMap(config.out_dir, summary)
+
+
+def predict_scene(
+    sar: Any = None,
+    optical: Any = None,
+    *,
+    model: str | Path | FloodModel = DEFAULT_MODEL,
+    out_dir: str | Path | None = None,
+    overwrite: bool = False,
+    show_progress: bool = False,
+    optical_bands: Sequence[str] | None = None,
+    crs: Any = None,
+    transform: Sequence[float] | None = None,
+    **settings: Any,
+) -> FloodMap:
+    """Map a scene: ``floodseg predict`` from Python, also for arrays in memory.
+
+    Args:
+        sar: path of a raster (or several, one for each polarisation), or an array (2, H, W) of VV and VH in dB, NaN
+            where there is nothing; numpy or xarray.
+        optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance 0 to 1.
+        model: a shipped model, a run folder, a checkpoint, or a loaded model.
+        out_dir: folder of the products; None keeps them with the returned map alone.
+        overwrite: replace finished products.
+        show_progress: show a bar with the time left.
+        optical_bands: names of the bands of an optical array.
+        crs: coordinate system of arrays; by default that of a labelled array.
+        transform: of arrays, the six numbers of an affine transform; by default from a labelled array's coordinates.
+        **settings: the flags of ``floodseg predict`` by name: ``aoi``, ``permanent_water``, ``tile_size``, ...
+
+    Raises:
+        FloodsegError: input, settings, a model or a folder that the user can mend.
+    """
+    kept = TemporaryDirectory(prefix="floodseg-") if out_dir is None else None
+    folder = Path(out_dir or "") if kept is None else Path(kept.name) / "flood"
+    if not (_is_array(sar) or _is_array(optical)):
+        _refuse(crs=crs, transform=transform, optical_bands=optical_bands)
+        config = settings_of({**settings, "sar": _files(sar), "optical": _files(optical)}, folder)
+        mapped = predict(config, model, overwrite=overwrite, show_progress=show_progress)
+        return FloodMap(folder, mapped.summary, kept)
+    config = settings_of(settings, folder)
+    runtime, name = _runtime(model, config.mapping)
+    scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
+    layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
+    summary = predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
+    return FloodMap(folder, summary, kept)
+
+
+def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
+    """Return flat settings (the flags' names) as a configuration.
+
+    Raises:
+        ConfigError: an unknown name, or a value out of range.
+    """
+    groups = (SceneConfig, MapConfig)
+    known = [entry.name for group in groups for entry in fields(group)]
+    for name in settings:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ConfigError(f"setting '{name}'{hint}: must be one of {', '.join(known)}")
+    scene, mapping = (
+        group(**{entry.name: settings[entry.name] for entry in fields(group) if entry.name in settings})
+        for group in groups
+    )
+    assert isinstance(scene, SceneConfig)
+    assert isinstance(mapping, MapConfig)
+    return PredictConfig(out_dir, scene, mapping)
+
+
+def _runtime(model: str | Path | FloodModel, mapping: MapConfig) -> tuple[Runtime, str]:
+    loaded = model if isinstance(model, FloodModel) else load_model(model)
+    name = loaded.spec.architecture if isinstance(model, FloodModel) else str(model)
+    return TorchRuntime(loaded, mapping.device), name
+
+
+def _check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
+    """Refuse an image of a sensor that the model does not take, and name the models that do."""
+    for sensor, files, names in (("sar", config.sar, bands.sar), ("optical", config.optical, bands.optical)):
+        if not files or names:
+            continue
+        able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
+        remedy = f"choose --model {' or '.join(able)}" if able else "train a model for it with floodseg train"
+        raise ConfigError(
+            f"--{sensor} {' '.join(files)}: model '{name}' takes no {sensor} image: leave it out, or {remedy}"
+        )
+
+
+def _is_array(image: Any) -> TypeGuard[Any]:
+    return hasattr(image, "shape") and hasattr(image, "dtype")
+
+
+def _files(image: Any) -> tuple[str, ...]:
+    if image is None:
+        return ()
+    if isinstance(image, str | Path):
+        return (str(image),)
+    return tuple(str(path) for path in image)
+
+
+def _refuse(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name}: describes arrays, and files were given, which say it themselves: leave it out")
+
+
+def _array_scene(
+    sar: Any,
+    optical: Any,
+    bands: Bands,
+    config: SceneConfig,
+    optical_bands: Sequence[str] | None,
+    crs: Any,
+    transform: Sequence[float] | None,
+) -> ArrayScene:
+    for image, flag in ((sar, "sar"), (optical, "optical")):
+        if image is not None and not _is_array(image):
+            raise ConfigError(f"{flag}: is a file, and the other sensor an array: give both in the same way")
+    defaults = SceneConfig()
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if value != getattr(defaults, entry.name) and entry.name not in (*_ARRAY_SETTINGS, "sar_units"):
+            raise ConfigError(f"{entry.name} {value}: has no effect on arrays: leave it out")
+    return ArrayScene(
+        bands, sar, optical, optical_bands=optical_bands, crs=crs, transform=transform, sar_units=config.sar_units
+    )

@@ -1,0 +1,92 @@
+"""Benchmarks: rows, ratios and regressions by numbers; one real measurement of small images."""
+
+import copy
+
+import pytest
+
+from floodseg.errors import ConfigError, FloodsegError
+from floodseg.release.benchmark.configuration import Configuration, configurations
+from floodseg.release.benchmark.rounds import Timing, in_fresh_process
+from floodseg.release.benchmark.run import benchmark, regressions
+from floodseg.release.benchmark.settings import BenchmarkConfig
+
+
+def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
+    rows = configurations(("baseline", "efficient", "lite"), ("resnet18", "resnet34"), ("bf16",))
+    assert [row.label for row in rows] == [
+        "baseline/torch/fp32",
+        "efficient/resnet18/torch/fp32",
+        "efficient/resnet34/torch/fp32",
+        "lite/torch/fp32",
+        "baseline/torch/bf16",
+        "efficient/resnet18/torch/bf16",
+        "efficient/resnet34/torch/bf16",
+        "lite/torch/bf16",
+    ]
+
+
+def test_without_the_baseline_there_is_nothing_to_compare_with():
+    with pytest.raises(ConfigError, match=r"--models lite: must hold baseline"):
+        configurations(("lite",), ("resnet34",), ())
+
+
+def test_median_and_quantile_are_calls_that_happened():
+    timing = Timing([5.0, 1.0, 2.0, 4.0, 3.0])
+    assert timing.median == 3.0
+    assert timing.quantile(0.9) == 5.0
+
+
+@pytest.mark.parametrize(("flag", "value"), [("rounds", 0), ("threads", 0), ("size", 16), ("batch_size", 0)])
+def test_settings_out_of_range_are_refused_by_flag(flag, value):
+    with pytest.raises(ConfigError, match=f"--{flag.replace('_', '-')} {value}"):
+        BenchmarkConfig(**{flag: value})
+
+
+def _fails():
+    raise FloodsegError("no such thing")
+
+
+def test_a_failing_process_gives_its_reason():
+    with pytest.raises(FloodsegError, match="a benchmark process failed: no such thing"):
+        in_fresh_process(_fails)
+
+
+def test_lite_trains_on_less_memory_and_faster_than_the_baseline():
+    config = BenchmarkConfig(
+        models=("baseline", "lite"), rounds=2, size=64, batch_size=1, memory_batch_size=1, threads=1
+    )
+    document = benchmark("train", config)
+    baseline, lite = document["rows"]
+    assert (baseline["model"], lite["model"]) == ("baseline", "lite")
+    assert 41e6 < baseline["params"] < 47e6
+    assert 70e9 < baseline["macs"] < 85e9
+    assert lite["params"] < 1e6
+    assert baseline["infer_ms_median"] is None
+    assert len(lite["seconds"]) == 2
+    of_lite = document["ratios"][1]
+    assert of_lite["params"] == lite["params"] / baseline["params"]
+    assert of_lite["train_speed"] == pytest.approx(lite["train_images_per_s"] / baseline["train_images_per_s"])
+    assert of_lite["train_speed"] > 2
+    assert of_lite["train_memory"] < 0.5
+    # the state of AdamW alone is two numbers a parameter, the gradients a third
+    assert baseline["train_peak_mb"] > 4 * 4 * baseline["params"] / 2**20
+
+
+def _document(speed):
+    row = Configuration("lite", None, "torch", "fp32")
+    ratios = {"model": row.model, "encoder": None, "runtime": "torch", "precision": "fp32", "params": 0.02}
+    return {"ratios": [{**ratios, "train_speed": None, "train_memory": None, "infer_speed": speed}]}
+
+
+def test_only_a_ratio_that_is_clearly_worse_is_a_regression():
+    before = _document(20.0)
+    assert regressions(_document(18.0), before) == []
+    assert regressions(_document(30.0), before) == []
+    assert regressions(_document(15.0), before) == ["lite/torch/fp32: infer_speed 20.00 before, 15.00 now"]
+
+
+def test_results_that_share_no_row_cannot_be_compared():
+    other = copy.deepcopy(_document(20.0))
+    other["ratios"][0]["model"] = "efficient"
+    with pytest.raises(ConfigError, match="has none of these rows"):
+        regressions(_document(20.0), other)
