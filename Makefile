@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+TRAINED := runs/train-demo
 SIMULATED := --layout synthetic
 
-.PHONY: demo test install install-dev clean
+.PHONY: demo train-demo test install install-dev clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -21,17 +22,21 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-# Simulated scenes of both sensors: train a few epochs, score the model beside Otsu and NDWI, leave pictures.
+# A simulated river in flood, mapped with the shipped weights.
 demo: install
-	$(BIN)/floodseg train recipes/demo.toml --out-dir $(DEMO) --overwrite
-	$(BIN)/floodseg evaluate $(DEMO) $(SIMULATED) --split test --json $(DEMO)/test.json --out-dir $(DEMO)/test
+	$(BIN)/floodseg demo --out-dir $(DEMO) --overwrite
+
+# Simulated chips of both sensors: train a few epochs, score the model beside Otsu and NDWI, leave pictures.
+train-demo: install
+	$(BIN)/floodseg train recipes/demo.toml --out-dir $(TRAINED) --overwrite
+	$(BIN)/floodseg evaluate $(TRAINED) $(SIMULATED) --split test --json $(TRAINED)/test.json --out-dir $(TRAINED)/test
 	@echo
 	@echo "Where to look next:"
-	@echo "  $(DEMO)/val_epoch_005.png      what the model sees, says and gets wrong, on validation chips"
-	@echo "  $(DEMO)/curves.png             loss, water IoU and learning rate of every epoch"
-	@echo "  $(DEMO)/test/                  reliability diagram and the worst test chips"
-	@echo "  $(DEMO)/test.json              the scores above, with those of otsu and ndwi, for programs"
-	@echo "  README.md                        how to train on Sen1Floods11 or on your own chips"
+	@echo "  $(TRAINED)/val_epoch_005.png      what the model sees, says and gets wrong, on validation chips"
+	@echo "  $(TRAINED)/curves.png             loss, water IoU and learning rate of every epoch"
+	@echo "  $(TRAINED)/test/                  reliability diagram and the worst test chips"
+	@echo "  $(TRAINED)/test.json              the scores above, with those of otsu and ndwi, for programs"
+	@echo "  README.md                              how to train on Sen1Floods11 or on your own chips"
 
 test: install-dev
 	$(BIN)/ruff check .

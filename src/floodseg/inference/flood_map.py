@@ -1,8 +1,9 @@
 """A finished map in Python: arrays, polygons and areas, read from the products when they are first asked for."""
 
+import shutil
+import weakref
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,11 +25,13 @@ class FloodMap:
         summary: the content of ``summary.json``.
     """
 
-    def __init__(self, folder: Path, summary: dict[str, Any], kept: TemporaryDirectory[str] | None = None) -> None:
-        """Stand for the products in ``folder``, which lies in ``kept`` where it is to vanish with this object."""
-        self._folder, self._kept = folder, kept
-        self.out_dir = folder if kept is None else None
+    def __init__(self, folder: Path, summary: dict[str, Any], *, temporary: Path | None = None) -> None:
+        """Stand for the products in ``folder``; ``temporary``, which holds it, is removed with this object."""
+        self._folder = folder
+        self.out_dir = folder if temporary is None else None
         self.summary = summary
+        if temporary is not None:
+            weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
 
     @property
     def areas(self) -> dict[str, float | None]:

@@ -1,10 +1,12 @@
 """``floodseg.predict_scene``: a model by its name, a scene by its files or arrays, and the map of it."""
 
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any, TypeGuard
 
 from floodseg.bands import Bands
@@ -73,19 +75,26 @@ def predict_scene(
     Raises:
         FloodsegError: input, settings, a model or a folder that the user can mend.
     """
-    kept = TemporaryDirectory(prefix="floodseg-") if out_dir is None else None
-    folder = Path(out_dir or "") if kept is None else Path(kept.name) / "flood"
-    if not (_is_array(sar) or _is_array(optical)):
-        _refuse(crs=crs, transform=transform, optical_bands=optical_bands)
-        config = settings_of({**settings, "sar": _files(sar), "optical": _files(optical)}, folder)
-        mapped = predict(config, model, overwrite=overwrite, show_progress=show_progress)
-        return FloodMap(folder, mapped.summary, kept)
-    config = settings_of(settings, folder)
-    runtime, name = _runtime(model, config.mapping)
-    scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
-    layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
-    summary = predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
-    return FloodMap(folder, summary, kept)
+
+    def mapped(folder: Path) -> dict[str, Any]:
+        if not (_is_array(sar) or _is_array(optical)):
+            _refuse(crs=crs, transform=transform, optical_bands=optical_bands)
+            config = settings_of({**settings, "sar": _files(sar), "optical": _files(optical)}, folder)
+            return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
+        config = settings_of(settings, folder)
+        runtime, name = _runtime(model, config.mapping)
+        scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
+        layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
+        return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
+
+    if out_dir is not None:
+        return FloodMap(Path(out_dir), mapped(Path(out_dir)))
+    with ExitStack() as unfinished:
+        temporary = Path(mkdtemp(prefix="floodseg-"))
+        unfinished.callback(shutil.rmtree, temporary, ignore_errors=True)
+        flood_map = FloodMap(temporary / "flood", mapped(temporary / "flood"), temporary=temporary)
+        unfinished.pop_all()
+    return flood_map
 
 
 def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
