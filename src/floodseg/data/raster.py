@@ -3,7 +3,7 @@
 A magic number never leaves this module: nodata, NaN and infinities become pixels that are invalid and hold 0.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER
-from floodseg.data.source import Extremes, Raster, Surveyed, band_indices
+from floodseg.data.planes import INTEGER, blank, equals, extremes, has_scaling, overflowing, planes, surely_within
+from floodseg.data.source import Raster, Surveyed, band_indices
 from floodseg.errors import DataError
 from floodseg.grid import Window
 
@@ -24,12 +25,6 @@ REFLECTANCE_RANGE = (-2.0, 20.0)
 """Reflectance of clouds and glint may exceed 1, and of shadows fall slightly below 0, but not by this much."""
 
 _TO_REFLECTANCE = 1 / REFLECTANCE_SCALE
-
-_INTEGER = "iu"
-"""Kinds of numpy's integer types."""
-
-_PADDING = 4
-"""Numbers beside each row of a band that is worked on before it is turned."""
 
 _FEW_PIXELS = 100
 """A window with fewer valid pixels (a swath edge with one bright roof) says nothing about the unit of a file."""
@@ -69,11 +64,11 @@ def read_sar(
     valid = np.ones(stored.shape[1:], np.bool_)
     known = negative = 0
     # the planes come first: asking for the next one finishes the last
-    with _overflowing():
-        for plane, band, number in zip(_planes(source, numbers, stored, values), stored, numbers, strict=True):
+    with overflowing():
+        for plane, band, number in zip(planes(source, numbers, stored, values), stored, numbers, strict=True):
             usable = np.isfinite(plane)
             if (nodata := source.nodatavals[number - 1]) is not None:
-                usable &= ~_equals(band, nodata)
+                usable &= ~equals(band, nodata)
             if units == "linear":
                 known += int(np.count_nonzero(usable))
                 negative += int(np.count_nonzero(usable & (plane < 0)))
@@ -85,8 +80,8 @@ def read_sar(
         raise DataError(
             f"{source.name}: most radar values are negative, so they are not linear power: use --sar-units db"
         )
-    _blank(values, valid)
-    if units == "db" and _surely_within(source, numbers, DB_RANGE) and (values[:, 0] < 0).any():
+    blank(values, valid)
+    if units == "db" and surely_within(source, numbers, DB_RANGE) and (values[:, 0] < 0).any():
         return Pixels(values, valid)  # which is what the check would find, in ten times the time
     _check_db(source.name, values, valid, units)
     return Pixels(values, valid)
@@ -96,7 +91,7 @@ def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], 
     if not valid.any():
         return
     low, high = DB_RANGE
-    lowest, highest = _extremes(values)  # invalid pixels hold 0, which is inside the range
+    lowest, highest = extremes(values)  # invalid pixels hold 0, which is inside the range
     if lowest < low or highest > high:
         raise DataError(
             f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
@@ -143,12 +138,12 @@ def read_optical(
     stored = read_stored(source, numbers, window)
     values = np.empty(stored.shape, np.float32) if out is None else out
     valid = ~_without_signal(source, indices, numbers, stored, window)
-    surely_finite = stored.dtype.kind in _INTEGER and not _has_scaling(source, numbers)
-    with _overflowing():
-        for plane in _planes(source, numbers, stored, values, shift=offset or 0.0, factor=_TO_REFLECTANCE):
+    surely_finite = stored.dtype.kind in INTEGER and not has_scaling(source, numbers)
+    with overflowing():
+        for plane in planes(source, numbers, stored, values, shift=offset or 0.0, factor=_TO_REFLECTANCE):
             if not surely_finite:
                 valid &= np.isfinite(plane)
-    _blank(values, valid)
+    blank(values, valid)
     _check_reflectance(source, numbers, values, valid, offset or 0.0)
     return Pixels(values, valid)
 
@@ -164,16 +159,16 @@ def _without_signal(
     empty = np.ones(stored.shape[1:], np.bool_)
     # The bands in use may all be truly 0 at a pixel that other bands of the file see.
     others = (number for number in indices.values() if number not in numbers)
-    planes = chain(zip(numbers, stored, strict=True), ((n, read_stored(source, [n], window)[0]) for n in others))
-    for number, band in planes:
+    bands = chain(zip(numbers, stored, strict=True), ((n, read_stored(source, [n], window)[0]) for n in others))
+    for number, band in bands:
         nodata = source.nodatavals[number - 1]
-        empty &= _equals(band, 0.0 if nodata is None else nodata)
+        empty &= equals(band, 0.0 if nodata is None else nodata)
         if not empty.any():  # mostly after one band
             break
     for number, band in zip(numbers, stored, strict=True):
         nodata = source.nodatavals[number - 1]
         if nodata is not None and nodata != 0:
-            empty |= _equals(band, nodata)
+            empty |= equals(band, nodata)
     return empty
 
 
@@ -183,11 +178,11 @@ def _check_reflectance(
     if np.count_nonzero(valid) < _FEW_PIXELS:
         return
     is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
-    is_tagged = _has_scaling(source, numbers)
-    if (is_tagged or not is_float) and _surely_within(source, numbers, REFLECTANCE_RANGE, offset, _TO_REFLECTANCE):
+    is_tagged = has_scaling(source, numbers)
+    if (is_tagged or not is_float) and surely_within(source, numbers, REFLECTANCE_RANGE, offset, _TO_REFLECTANCE):
         return
     low, high = REFLECTANCE_RANGE
-    lowest, highest = _extremes(values)
+    lowest, highest = extremes(values)
     if lowest < low or highest > high:
         rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "it is 0 to 1"
         raise DataError(
@@ -241,88 +236,3 @@ def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = 
         part = RasterWindow(window.left, window.top, window.width, window.height)
     stored: NDArray[np.generic] = source.read(list(numbers), window=part)
     return stored
-
-
-def _has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
-    return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
-
-
-def _overflowing() -> np.errstate:
-    """Let an integer beyond float32 (or a float64 nodata value such as -1.8e308) become an infinity: invalid."""
-    return np.errstate(over="ignore", invalid="ignore")
-
-
-def _planes(
-    source: Raster,
-    numbers: Sequence[int],
-    stored: NDArray[np.generic],
-    values: NDArray[np.float32],
-    shift: float = 0.0,
-    factor: float = 1.0,
-) -> Iterator[NDArray[np.float32]]:
-    """Apply the GDAL scale and offset tags, or where there are none ``shift`` and ``factor``, and yield each band.
-
-    A band may be changed until the next is asked for; then it lies in ``values`` (C, H, W), which may be a view of any
-    order. Band by band, since a band stays in the cache of the processor from one step to the next, and all do not.
-    """
-    tagged = _has_scaling(source, numbers)
-    turned = not values.flags.c_contiguous
-    height, width = stored.shape[1:]
-    # Columns are slow to walk where the length of a row is a power of 2, as they then share few places in the cache
-    # of the processor: rows with a pad, which is worked on like the rest, take a third of the time.
-    block = np.zeros((height, width + _PADDING), np.float32) if turned else values[:0]
-    for target, band, number in zip(values, stored, numbers, strict=True):
-        if not turned:
-            block = target
-        np.copyto(block[:, :width], band, casting="unsafe")
-        if tagged:
-            block *= np.float32(source.scales[number - 1])
-            block += np.float32(source.offsets[number - 1])
-        else:
-            if shift:
-                block += np.float32(shift)
-            if factor != 1:
-                block *= np.float32(factor)
-        yield block[:, :width]
-        if turned:
-            np.copyto(target, block[:, :width])
-
-
-def _equals(band: NDArray[np.generic], value: float) -> NDArray[np.bool_]:
-    """Return where stored numbers equal a nodata value, which may be NaN; the shape is that of ``band``."""
-    if band.dtype.kind in _INTEGER:
-        limits = np.iinfo(band.dtype.name)
-        if not (float(value).is_integer() and limits.min <= value <= limits.max):
-            return np.zeros(band.shape, np.bool_)
-        # in the type of the file: numpy would compare a float with integers as float64, several times as slow
-        return np.asarray(band == band.dtype.type(value))
-    return np.asarray(np.isnan(band) if np.isnan(value) else band == value)
-
-
-def _surely_within(
-    source: Raster, numbers: Sequence[int], limits: Extremes, shift: float = 0.0, factor: float = 1.0
-) -> bool:
-    """Tell whether the raster is known to hold nothing that comes to a value beyond ``limits`` (see ``_planes``)."""
-    if not isinstance(source, Surveyed):
-        return False
-    tagged = _has_scaling(source, numbers)
-    # a thousandth inside, so that the rounding of float32 decides nothing
-    low, high = 0.999 * limits[0], 0.999 * limits[1]
-    for number in numbers:
-        scale, offset = (source.scales[number - 1], source.offsets[number - 1]) if tagged else (factor, shift * factor)
-        if not all(low <= end * scale + offset <= high for end in source.extremes[number - 1]):
-            return False
-    return True
-
-
-def _extremes(values: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the lowest and the highest number of a view, looked through in the order of memory, which is fastest."""
-    forwards = values[tuple(slice(None, None, -1 if stride < 0 else 1) for stride in values.strides)]
-    in_order = forwards.transpose(sorted(range(values.ndim), key=lambda axis: -forwards.strides[axis]))
-    return float(in_order.min()), float(in_order.max())
-
-
-def _blank(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-    """Set invalid pixels to 0, in place."""
-    if not valid.all():
-        np.copyto(values, np.float32(0), where=~valid)
