@@ -21,7 +21,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from cyclopts import App, Parameter
-from floodseg.learning.environment import hardware, versions
 from numpy.typing import NDArray
 
 from floodseg.app.cli import guarded
@@ -31,6 +30,7 @@ from floodseg.data.chip import Chip
 from floodseg.data.layouts import open_layout
 from floodseg.data.scene import SceneWindow
 from floodseg.data.synthetic import simulate_scene
+from floodseg.environment import hardware, versions
 from floodseg.errors import ConfigError
 from floodseg.files import write_text
 from floodseg.grid import GeoGrid, Window

@@ -222,7 +222,7 @@ def test_values_out_of_range_are_refused(group: type, values: dict[str, Any], me
         ("synthetic", {"data": Path("chips")}, "sen1floods11, ombria and folders"),
         ("synthetic", {"sar_units": "linear"}, "sen1floods11 and folders"),
         ("synthetic", {"optical_offset": -1000.0}, "sen1floods11 and folders"),
-        ("synthetic", {"cache_gb": 1.0}, "sen1floods11 and folders"),
+        ("synthetic", {"cache_gb": 1.0}, "sen1floods11, ombria and folders"),
         *(("sen1floods11", {name: Path("x")}, "folders") for name in ("sar_dir", "opt_dir", "mask_dir")),
         ("sen1floods11", {"val_split": 0.3}, "ombria and folders"),
         ("ombria", {"sar_units": "linear"}, "sen1floods11 and folders"),

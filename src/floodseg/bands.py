@@ -5,6 +5,7 @@ Band names are the canonical ones below wherever they appear: in data sets, chec
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from floodseg.errors import ConfigError
@@ -64,6 +65,7 @@ def canonical_band(description: str | None, sensor: Sensor) -> str | None:
     return name if name in L1C_BANDS else None
 
 
+@cache
 def band_date(band: str) -> str:
     """Return the date that a channel's name ends in: ``before`` of ``VV_before``; empty where there is one date."""
     _, separator, date = band.rpartition("_")

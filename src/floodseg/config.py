@@ -70,7 +70,7 @@ _LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
     "split_seed": ("ombria", "folders", "synthetic"),
     "sar_units": _PHYSICAL_FILES,
     "optical_offset": _PHYSICAL_FILES,
-    "cache_gb": _PHYSICAL_FILES,
+    "cache_gb": ("sen1floods11", "ombria", "folders"),
     "synthetic_chips": ("synthetic",),
     "synthetic_size": ("synthetic",),
 }

@@ -7,10 +7,11 @@ import pytest
 from floodseg.bands import L1C_BANDS, SAR_BANDS
 from floodseg.config import AugmentConfig
 from floodseg.data import augment as module
-from floodseg.data.augment import augment, choose_crop, dihedral
+from floodseg.data.augment import choose_crop, dihedral
 from floodseg.data.chip import Bands, Chip
 from floodseg.data.clouds import Cloud
 from floodseg.grid import GeoGrid, Window
+from samples import augment
 
 BANDS = Bands(sar=SAR_BANDS, optical=L1C_BANDS)
 OFF = AugmentConfig(crop_size=32, flips=False, sar_jitter_db=0.0, optical_jitter=0.0)
@@ -63,26 +64,27 @@ def test_input_is_left_alone_and_equal_generators_give_equal_samples(chip: Chip)
 def test_the_eight_transforms_differ_and_move_all_arrays_alike(chip: Chip) -> None:
     position = np.arange(1, 1025, dtype=np.float32).reshape(1, 32, 32)
     marked = replace(
-        chip, sar=position.repeat(2, 0), optical=position, label=(position[0] % 251).astype(np.uint8),
+        chip, sar=position.repeat(2, 0), optical=position.repeat(13, 0), label=(position[0] % 251).astype(np.uint8),
         sar_valid=position[0] % 2 == 0, optical_valid=position[0] % 3 == 0,
     )  # fmt: skip
     seen = set()
-    for transform in range(8):
-        moved = dihedral(marked, transform)
-        seen.add(moved.optical.tobytes())
-        np.testing.assert_array_equal(moved.sar, moved.optical.repeat(2, 0))
-        np.testing.assert_array_equal(moved.label, moved.optical[0] % 251)
-        np.testing.assert_array_equal(moved.sar_valid, moved.optical[0] % 2 == 0)
-        np.testing.assert_array_equal(moved.optical_valid, moved.optical[0] % 3 == 0)
-        assert sorted(moved.optical.ravel()) == sorted(position.ravel())
-        assert moved.grid is None
+    for seed in range(60):
+        moved = augment(marked, BANDS, replace(OFF, flips=True), rng(seed))
+        places = moved.label.astype(int)
+        seen.add(places.tobytes())
+        for image, valid in ((moved.sar, moved.sar_valid), (moved.optical, moved.optical_valid)):
+            np.testing.assert_array_equal(image[:, valid] % 251, np.broadcast_to(places[valid], image[:, valid].shape))
+            assert not image[:, ~valid].any()
+        np.testing.assert_array_equal(sorted(moved.sar[0][moved.sar_valid]), np.arange(2, 1025, 2))
+        np.testing.assert_array_equal(sorted(moved.optical[5][moved.optical_valid]), np.arange(3, 1025, 3))
     assert len(seen) == 8
 
 
-def test_transforms_by_hand(chip: Chip) -> None:
-    corner = replace(chip, label=np.array([[1, 2], [3, 4]], np.uint8))
-    assert dihedral(corner, 1).label.tolist() == [[2, 4], [1, 3]]
-    assert dihedral(corner, 4).label.tolist() == [[2, 1], [4, 3]]
+def test_transforms_by_hand() -> None:
+    corner = np.array([[1, 2], [3, 4]], np.uint8)
+    turned = [dihedral(corner, transform).ravel().tolist() for transform in range(8)]
+    assert turned[:4] == [[1, 2, 3, 4], [2, 4, 1, 3], [4, 3, 2, 1], [3, 1, 4, 2]]
+    assert turned[4:] == [[2, 1, 4, 3], [1, 3, 2, 4], [3, 4, 1, 2], [4, 2, 3, 1]]
 
 
 def test_flips_draw_all_eight(chip: Chip) -> None:

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
 import scenes
 from floodseg.app import cli
 from floodseg.config import AugmentConfig, DataConfig
-from floodseg.data import cache as cache_module
-from floodseg.data.cache import CachedRaster, RasterCache, cache_folder, clear_cache, open_cache, open_through
+from floodseg.data import cache_entry
+from floodseg.data.cache import RasterCache, open_cache, open_through
+from floodseg.data.cache_entry import CachedRaster
+from floodseg.data.cache_folder import cache_folder, clear_cache
 from floodseg.data.chips import Sample, make_loader
 from floodseg.data.layouts import open_layout
 from floodseg.data.notes import note_once
@@ -34,8 +37,8 @@ MEMBERS = ("name", "count", "height", "width", "dtypes", "descriptions", "scales
 
 def forget_maps() -> None:
     """Make this process as new: nothing is mapped or checked yet."""
-    cache_module._load.cache_clear()
-    cache_module._checked.clear()
+    cache_entry.load_entry.cache_clear()
+    cache_entry._checked.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +89,8 @@ def test_stored_numbers_are_those_of_the_file(
         read = cached.read(indexes, window=window)
         assert (read.dtype, read.shape) == (direct.dtype, direct.shape)
         assert read.tobytes() == direct.tobytes()
-        read[:] = 1  # a copy, which reading may work on
-        assert cached.read(indexes, window=window).tobytes() == direct.tobytes()
+        with pytest.raises(ValueError, match="read-only"):
+            read[:] = 1
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,60 @@ def test_nodata_that_is_no_number(tmp_path: Path, write_raster: Writer, rasters:
     (nodata,) = cached.nodatavals
     assert nodata is not None
     assert np.isnan(nodata)
+
+
+def test_bands_in_order_are_not_copied(tmp_path: Path, write_raster: Writer, rasters: RasterCache) -> None:
+    cached = found(rasters, write_raster(tmp_path / "a.tif", numbers("int16")))
+    assert np.shares_memory(cached.read([2, 3], RasterWindow(5, 2, 7, 11)), cached.pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_extremes_are_those_of_the_finite_numbers(
+    tmp_path: Path, write_raster: Writer, rasters: RasterCache, dtype: str
+) -> None:
+    stored = numbers(dtype)
+    if dtype == "float64":
+        stored[2] = np.nan
+    extremes = found(rasters, write_raster(tmp_path / "a.tif", stored)).extremes
+    finite = [band[np.isfinite(band)] for band in stored]
+    assert extremes == tuple((band.min(), band.max()) if band.size else (0, 0) for band in finite)
+
+
+def test_maps_keep_no_file_open(tmp_path: Path, write_raster: Writer, rasters: RasterCache) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    kept = [found(rasters, write_raster(tmp_path / f"{step}.tif", numbers("uint8"))) for step in range(20)]
+    assert len(list(Path("/proc/self/fd").iterdir())) < before + len(kept)
+
+
+@pytest.mark.parametrize("storage", ["float32", "uint8"])
+@pytest.mark.parametrize(("lowest", "message"), [(-120.0, "are not dB"), (0.5, "no radar value is below 0")])
+def test_a_window_of_another_unit_is_refused_as_without_cache(
+    tmp_path: Path, rasters: RasterCache, storage: str, lowest: float, message: str, write_raster: Writer
+) -> None:
+    """What is known of the whole raster must not hide what is wrong in a part."""
+    db = np.full((2, 40, 40), -10.0, np.float32)
+    db[:, 5:25, 5:25] = np.linspace(lowest, 3, 400).reshape(20, 20)
+    tags: dict[str, Any] = {"scales": [0.5, 0.5], "offsets": [-122.0, -122.0]} if storage == "uint8" else {}
+    path = write_raster(tmp_path / "a.tif", ((db + 122) * 2).astype(np.uint8) if tags else db, **tags)
+    for cache in (None, rasters):
+        with open_through(cache, path) as source:
+            assert read_sar(source, window=Window(0, 30, 10, 10)).valid.all()
+            with pytest.raises(DataError, match=message):
+                read_sar(source, window=Window(5, 5, 20, 20))
+
+
+def test_a_window_that_is_no_reflectance_is_refused_as_without_cache(
+    tmp_path: Path, rasters: RasterCache, write_raster: Writer
+) -> None:
+    stored = np.full((13, 40, 40), 500, np.int16)
+    stored[4, 8, 9] = -32768
+    path = write_raster(tmp_path / "a.tif", stored)
+    for cache in (None, rasters):
+        with open_through(cache, path) as source:
+            assert read_optical(source, ("B03", "B05"), window=Window(20, 20, 20, 20)).valid.all()
+            assert read_optical(source, ("B03",)).valid.all()
+            with pytest.raises(DataError, match="are not reflectance"):
+                read_optical(source, ("B03", "B05"))
 
 
 @pytest.mark.parametrize("window", [None, Window(3, 5, 20, 30)])
@@ -154,7 +211,7 @@ def test_a_file_is_decoded_once(
 ) -> None:
     path = write_raster(tmp_path / "a.tif", numbers("int16"))
     found(rasters, path)
-    monkeypatch.setattr(cache_module, "open_raster", lambda path: pytest.fail(f"{path} opened again"))
+    monkeypatch.setattr(rasterio, "open", lambda path: pytest.fail(f"{path} opened again"))
     found(rasters, path)
     forget_maps()
     found(rasters, path)
@@ -274,7 +331,7 @@ def test_the_least_recently_used_make_room(tmp_path: Path, write_raster: Writer)
     paths = [write_raster(tmp_path / f"{step}.tif", np.full((1, 100, 100), step, np.uint8)) for step in range(4)]
     rasters = RasterCache(tmp_path / "cache", 33_000)  # three entries of a little more than 10 kB
     mapped = [found(rasters, path) for path in paths[:3]]
-    named = {step: cache_module._entry_name(cache_module._identify(path) or ()) for step, path in enumerate(paths)}
+    named = {step: cache_entry.entry_name(cache_entry.identify(path) or ()) for step, path in enumerate(paths)}
     for age, step in ((300, 0), (200, 1), (100, 2)):
         old = (rasters.folder / named[step]).stat().st_mtime - age
         os.utime(rasters.folder / named[step], (old, old))
@@ -412,7 +469,7 @@ def test_without_a_home_folder_nothing_is_cached(
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(cache_module, "cache_folder", homeless)
+    monkeypatch.setattr("floodseg.data.cache.cache_folder", homeless)
     assert open_cache(DataConfig()) is None
     assert "no home folder" in caplog.text
 
@@ -476,6 +533,24 @@ def test_batches_are_the_same_with_and_without_cache(
             assert one.keys() == other.keys()
             for name in one:
                 assert one[name].numpy().tobytes() == other[name].numpy().tobytes(), name
+
+
+def test_pairs_of_images_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    for sensor, bands in (("1", 1), ("2", 3)):
+        for part in ("before", "after", "mask"):
+            shape = (40, 48) if bands == 1 or part == "mask" else (40, 48, bands)
+            image = rng.integers(0, 256, shape, np.uint8)
+            path = tmp_path / f"OmbriaS{sensor}/test/{part.upper()}/S{sensor}_{part}_0001.png"
+            path.parent.mkdir(parents=True)
+            Image.fromarray(np.where(image > 127, 255, 0).astype(np.uint8) if part == "mask" else image).save(path)
+    direct = open_layout(DataConfig(data=tmp_path, layout="ombria", cache_gb=0), "test").read(0, Window(4, 6, 30, 20))
+    open_layout(DataConfig(data=tmp_path, layout="ombria"), "test").read(0)
+    again = open_layout(DataConfig(data=tmp_path, layout="ombria"), "test")
+    monkeypatch.setattr(rasterio, "open", lambda path: pytest.fail(f"{path} opened again"))
+    chip = again.read(0, Window(4, 6, 30, 20))
+    for name in ("sar", "optical", "sar_valid", "optical_valid", "label"):
+        assert getattr(chip, name).tobytes() == getattr(direct, name).tobytes(), name
 
 
 def test_labels_and_whole_chips_are_cached_too(chip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

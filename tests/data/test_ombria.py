@@ -10,11 +10,11 @@ from PIL import Image
 
 from floodseg.bands import IGNORE, Bands
 from floodseg.config import AugmentConfig, DataConfig
-from floodseg.data.augment import augment
 from floodseg.data.layouts import open_layout
 from floodseg.data.ombria import OPTICAL_CHANNELS, SAR_CHANNELS, block_of, ombria_splits, validation_blocks
 from floodseg.errors import ConfigError, DataError
 from floodseg.grid import Window
+from samples import augment
 
 SIZE = (12, 10)
 TreeWriter = Callable[..., Path]

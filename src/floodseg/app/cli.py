@@ -226,7 +226,7 @@ app.command(cache)
 @cache.command
 def clear() -> None:
     """Remove all decoded chips; runs in progress go on, and decode their chips anew."""
-    from floodseg.data.cache import cache_folder, clear_cache
+    from floodseg.data.cache_folder import cache_folder, clear_cache
 
     count, size = clear_cache()
     print(f"{cache_folder()}: {count} files removed, {size / 1e6:.1f} MB freed")

@@ -1,6 +1,5 @@
-"""What is done to a training chip, as pure functions of the chip and a random generator."""
+"""What is done to a training chip: every draw comes from the random generator that is given."""
 
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import IGNORE, band_date
 from floodseg.config import AugmentConfig
-from floodseg.data.chip import Bands, Chip
+from floodseg.data.chip import Bands, ChipArrays
 from floodseg.data.clouds import OPAQUE, apply_cloud, simulate_cloud
 from floodseg.grid import Window
 
@@ -39,111 +38,95 @@ def choose_crop(label: NDArray[np.uint8], size: int, tries: int, rng: np.random.
     return best
 
 
-def augment(chip: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> Chip:
-    """Return an augmented copy of a crop, ``crop_size`` pixels square, without georeference.
+def orient(target: ChipArrays, height: int, width: int, config: AugmentConfig, rng: np.random.Generator) -> ChipArrays:
+    """Draw one of the eight flips and rotations; return the part of a crop where a chip is to be written.
 
-    In this order: padding with invalid and ignored pixels where the chip is smaller, one of the eight flips and
-    rotations, jitter of both sensors, cloud, and the loss of a sensor. Invalid pixels hold 0 afterwards.
-
-    Args:
-        chip: at most ``crop_size`` pixels high and wide.
-        bands: its units say which jitter makes sense: offsets in dB are for SAR in dB alone, and simulated clouds
-            for reflectance alone.
-        config: sizes, deviations and probabilities.
-        rng: source of every draw.
-    """
-    result = _pad(chip, config.crop_size)
-    if config.flips:
-        result = dihedral(result, int(rng.integers(8)))
-    if config.sar_jitter_db > 0 and bands.sar_unit == "db":
-        result = _jitter_sar(result, config.sar_jitter_db, rng)
-    if config.optical_jitter > 0 and bands.optical:
-        result = _jitter_optical(result, bands, config.optical_jitter, rng)
-    if config.cloud > 0 and bands.optical_unit == "reflectance" and rng.random() < config.cloud:
-        result = _cover(result, bands, rng)
-    if config.drop_sensor > 0 and rng.random() < config.drop_sensor:
-        result = _drop_sensor(result, rng)
-    return replace(
-        result,
-        sar=np.where(result.sar_valid, result.sar, np.float32(0)),
-        optical=np.where(result.optical_valid, result.optical, np.float32(0)),
-        grid=None,
-    )
-
-
-def dihedral(chip: Chip, transform: int) -> Chip:
-    """Return a square chip after one of the eight flips and rotations.
+    What is written to the views that this returns appears in ``target`` after the flip or rotation. A chip that is
+    smaller than the crop is extended below and to the right, before it is turned, with invalid and ignored pixels.
 
     Args:
-        chip: H equal to W.
-        transform: 0 to 7; ``transform % 4`` quarter turns counter-clockwise, after a flip of the columns from 4 on.
+        target: arrays of ``crop_size`` pixels square.
+        height: rows of the chip, at most ``crop_size``.
+        width: its columns, at most ``crop_size``.
+        config: says whether to flip.
+        rng: source of the draw.
     """
-    turns, flipped = transform % 4, transform >= 4
-    return replace(
-        chip,
-        sar=_turn(chip.sar, turns, flipped),
-        optical=_turn(chip.optical, turns, flipped),
-        sar_valid=_turn(chip.sar_valid, turns, flipped),
-        optical_valid=_turn(chip.optical_valid, turns, flipped),
-        label=_turn(chip.label, turns, flipped),
-        grid=None,
-    )
-
-
-def _turn(array: NDArray[_Number], turns: int, flipped: bool) -> NDArray[_Number]:
-    """Flip columns, then turn the last two axes."""
-    return np.ascontiguousarray(np.rot90(array[..., ::-1] if flipped else array, turns, axes=(-2, -1)))
-
-
-def _pad(chip: Chip, size: int) -> Chip:
-    """Extend a chip below and to the right to ``size`` pixels, with invalid and ignored pixels."""
-    height, width = chip.label.shape
+    size = config.crop_size
     if height > size or width > size:
         raise ValueError(f"a crop of {height}x{width} pixels is larger than crop_size {size}")
-    if (height, width) == (size, size):
-        return chip
-    edge = ((0, size - height), (0, size - width))
-    return replace(
-        chip,
-        sar=np.pad(chip.sar, ((0, 0), *edge)),
-        optical=np.pad(chip.optical, ((0, 0), *edge)),
-        sar_valid=np.pad(chip.sar_valid, edge),
-        optical_valid=np.pad(chip.optical_valid, edge),
-        label=np.pad(chip.label, edge, constant_values=IGNORE),
-    )
+    transform = int(rng.integers(8)) if config.flips else 0
+    if (height, width) != (size, size):
+        target.sar[:], target.optical[:], target.label[:] = 0, 0, IGNORE
+        target.sar_valid[:], target.optical_valid[:] = False, False
+    inverse = transform if transform >= 4 else -transform % 4  # a flip undoes itself
+    return target.views(lambda array: dihedral(array, inverse)[..., :height, :width])
 
 
-def _jitter_sar(chip: Chip, deviation: float, rng: np.random.Generator) -> Chip:
-    """Add a calibration offset in dB: one common to both polarisations, and half as much to each alone."""
+def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
+    """Return a view of (..., H, W) after one of the eight flips and rotations.
+
+    Args:
+        array: what is turned.
+        transform: 0 to 7; ``transform % 4`` quarter turns counter-clockwise, after a flip of the columns from 4 on.
+    """
+    view = array[..., ::-1] if transform >= 4 else array
+    turns = transform % 4
+    if turns >= 2:
+        view = view[..., ::-1, ::-1]
+    return view.swapaxes(-2, -1)[..., ::-1, :] if turns % 2 else view
+
+
+def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> None:
+    """Change a crop in place: jitter of both sensors, cloud, and the loss of a sensor; invalid pixels hold 0 then.
+
+    Args:
+        crop: what is changed, apart from its label.
+        bands: its units say which jitter makes sense: offsets in dB are for SAR in dB alone, and simulated clouds
+            for reflectance alone.
+        config: deviations and probabilities.
+        rng: source of every draw.
+    """
+    if config.sar_jitter_db > 0 and bands.sar_unit == "db":
+        np.add(crop.sar, _sar_offset(len(bands.sar), config.sar_jitter_db, rng), out=crop.sar)
+    if config.optical_jitter > 0 and bands.optical:
+        np.multiply(crop.optical, _optical_factor(bands, config.optical_jitter, rng), out=crop.optical)
+    if config.cloud > 0 and bands.optical_unit == "reflectance" and rng.random() < config.cloud:
+        _cover(crop, bands, rng)
+    if config.drop_sensor > 0 and rng.random() < config.drop_sensor:
+        _drop_sensor(crop, rng)
+    for values, valid in ((crop.sar, crop.sar_valid), (crop.optical, crop.optical_valid)):
+        if not valid.all():
+            np.copyto(values, np.float32(0), where=~valid)
+
+
+def _sar_offset(bands: int, deviation: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw a calibration offset in dB, (bands, 1, 1): one common to both polarisations, half as much to each alone."""
     common = rng.normal(0.0, deviation)
-    alone = rng.normal(0.0, deviation / 2, size=(len(chip.sar), 1, 1))
-    return replace(chip, sar=chip.sar + (common + alone).astype(np.float32))
+    alone = rng.normal(0.0, deviation / 2, size=(bands, 1, 1))
+    offset: NDArray[np.float32] = (common + alone).astype(np.float32)
+    return offset
 
 
-def _jitter_optical(chip: Chip, bands: Bands, deviation: float, rng: np.random.Generator) -> Chip:
-    """Multiply all optical bands of a date by one illumination factor; log-normal, so that it stays above 0."""
+def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw the illumination of each band, (bands, 1, 1): one factor a date; log-normal, so that it stays above 0."""
     factors: dict[str, float] = {}
     for date in map(band_date, bands.optical):
         if date not in factors:
             factors[date] = float(np.exp(rng.normal(0.0, deviation)))
-    by_band = np.array([factors[band_date(band)] for band in bands.optical], np.float32)
-    return replace(chip, optical=chip.optical * by_band[:, None, None])
+    return np.array([factors[band_date(band)] for band in bands.optical], np.float32)[:, None, None]
 
 
-def _cover(chip: Chip, bands: Bands, rng: np.random.Generator) -> Chip:
+def _cover(crop: ChipArrays, bands: Bands, rng: np.random.Generator) -> None:
     """Lay a cloud over the optical image: what it hides is invalid, thin cloud and shadow stay valid."""
-    if not chip.optical_valid.any():
-        return chip
-    cloud = simulate_cloud(rng, *chip.label.shape)
-    visible = chip.optical_valid & (cloud.opacity <= OPAQUE)
-    return replace(chip, optical=apply_cloud(chip.optical, cloud, bands.optical), optical_valid=visible)
+    if not crop.optical_valid.any():
+        return
+    cloud = simulate_cloud(rng, *crop.label.shape)
+    crop.optical_valid[:] &= cloud.opacity <= OPAQUE
+    crop.optical[:] = apply_cloud(crop.optical, cloud, bands.optical)
 
 
-def _drop_sensor(chip: Chip, rng: np.random.Generator) -> Chip:
+def _drop_sensor(crop: ChipArrays, rng: np.random.Generator) -> None:
     """Make all pixels of one sensor invalid, each half of the time, where both have valid pixels."""
     drops_sar = rng.random() < 0.5
-    if not (chip.sar_valid.any() and chip.optical_valid.any()):
-        return chip
-    if drops_sar:
-        return replace(chip, sar_valid=np.zeros_like(chip.sar_valid))
-    return replace(chip, optical_valid=np.zeros_like(chip.optical_valid))
+    if crop.sar_valid.any() and crop.optical_valid.any():
+        (crop.sar_valid if drops_sar else crop.optical_valid)[:] = False

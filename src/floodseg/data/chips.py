@@ -3,30 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from floodseg.config import AugmentConfig
-from floodseg.data.augment import augment, choose_crop
+from floodseg.data.augment import choose_crop, orient, vary
+from floodseg.data.batches import BatchLayout, BatchPool, Sample, SharedBatch, as_tensors, crop_of
 from floodseg.data.chip import Chip, ChipSet
 from floodseg.errors import DataError
 
-Sample = dict[str, torch.Tensor]
-"""One sample or a batch of them (N in front):
+__all__ = ["ChipDataset", "EpochSampler", "Sample", "SampleKey", "make_loader", "move_to", "to_tensors"]
 
-========================  ==============  ========================================================
-``sar``                   (C, H, W)       float32, dB (or dn), 0 where invalid
-``optical``               (C, H, W)       float32, reflectance (or dn), 0 where invalid
-``sar_valid``             (1, H, W)       bool
-``optical_valid``         (1, H, W)       bool
-``label``                 (H, W)          uint8: 0 land, 1 water, 255 ignored
-``index``                 ()              int64, position of the chip in ``ChipSet.names``
-========================  ==============  ========================================================
-
-C is 0 for a sensor that the set does not have.
-"""
+_PREFETCHED = 2
+"""Batches that each loader process has finished or in work."""
+_IN_HAND = 4
+"""Batches that training may hold at once: Accelerate takes the next one while a step runs, and counts devices in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +60,22 @@ class EpochSampler(Sampler[SampleKey]):
 
 
 class ChipDataset(Dataset[Sample]):
-    """Chips as tensors: augmented crops where ``augmentation`` is given, whole chips as they are where it is None."""
+    """Chips as tensors: augmented crops where ``augmentation`` is given, whole chips as they are where it is None.
 
-    def __init__(self, chips: ChipSet, augmentation: AugmentConfig | None = None, seed: int = 0) -> None:
+    Args:
+        chips: what is loaded.
+        augmentation: what is done to crops.
+        seed: of augmentation.
+        pool: memory that loader processes fill with batches of crops; without it each batch has memory of its own.
+    """
+
+    def __init__(
+        self, chips: ChipSet, augmentation: AugmentConfig | None = None, seed: int = 0, pool: BatchPool | None = None
+    ) -> None:
         self.chips = chips
         self.augmentation = augmentation
         self.seed = seed
+        self.pool = pool
         self.bands = chips.bands
         crops = augmentation.crops_per_chip if augmentation else 1
         self.chip_count = len(chips.names)
@@ -82,26 +87,55 @@ class ChipDataset(Dataset[Sample]):
 
     def __getitem__(self, key: SampleKey) -> Sample:
         """Return the sample of ``key``, which has the same values whichever process asks for it."""
-        index = key.index % self.chip_count
+        return {name: tensor[0] for name, tensor in self._own_batch([key]).items()}
+
+    def __getitems__(self, keys: list[SampleKey]) -> Sample | SharedBatch:
+        """Return the samples of ``keys`` as a batch: torch asks for all of one at once where a data set can do that."""
+        if self.augmentation and self.pool and get_worker_info() is not None:
+            shared = self.pool.fill(len(keys), lambda arrays: self._write(keys, arrays))
+            if shared is not None:
+                return shared
+        return self._own_batch(keys)
+
+    def _own_batch(self, keys: list[SampleKey]) -> Sample:
         if self.augmentation is None:
-            return to_tensors(self.chips.read(index), index)
-        rng = np.random.default_rng((self.seed, key.epoch, key.index))
-        label = self.chips.read_label(index)
-        window = choose_crop(label, self.augmentation.crop_size, self.augmentation.crop_tries, rng)
-        crop = augment(self.chips.read(index, window), self.bands, self.augmentation, rng)
-        return to_tensors(crop, index)
+            (key,) = keys
+            return to_tensors(self.chips.read(key.index), key.index)
+        layout = BatchLayout(self.bands, self.augmentation.crop_size, len(keys))
+        arrays = layout.arrays(np.empty(layout.nbytes, np.uint8), len(keys))
+        self._write(keys, arrays)
+        return as_tensors(arrays)
+
+    def _write(self, keys: list[SampleKey], arrays: dict[str, NDArray[Any]]) -> None:
+        """Write the crops of ``keys`` into the arrays of a batch."""
+        assert self.augmentation is not None
+        for position, key in enumerate(keys):
+            index = key.index % self.chip_count
+            rng = np.random.default_rng((self.seed, key.epoch, key.index))
+            label = self.chips.read_label(index)
+            window = choose_crop(label, self.augmentation.crop_size, self.augmentation.crop_tries, rng)
+            target = crop_of(arrays, position)
+            place = orient(target, window.height, window.width, self.augmentation, rng)
+            self.chips.read(index, window, into=place)
+            vary(target, self.bands, self.augmentation, rng)
+            arrays["index"][position] = index
 
 
 def to_tensors(chip: Chip, index: int) -> Sample:
-    """Return a chip as a sample; see ``Sample`` for shapes and types."""
+    """Return a chip as a batch of one; see ``Sample`` for shapes and types."""
     return {
-        "sar": torch.from_numpy(chip.sar),
-        "optical": torch.from_numpy(chip.optical),
-        "sar_valid": torch.from_numpy(chip.sar_valid)[None],
-        "optical_valid": torch.from_numpy(chip.optical_valid)[None],
-        "label": torch.from_numpy(chip.label),
-        "index": torch.tensor(index),
+        "sar": torch.from_numpy(chip.sar)[None],
+        "optical": torch.from_numpy(chip.optical)[None],
+        "sar_valid": torch.from_numpy(chip.sar_valid)[None, None],
+        "optical_valid": torch.from_numpy(chip.optical_valid)[None, None],
+        "label": torch.from_numpy(chip.label)[None],
+        "index": torch.tensor([index]),
     }
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Return what the data set made: it is a batch already."""
+    return batch
 
 
 def make_loader(
@@ -131,13 +165,20 @@ def make_loader(
     """
     if augment is None and batch_size != 1:
         raise ValueError(f"batch_size {batch_size} without augmentation: whole chips come one by one")
-    dataset = ChipDataset(chips, augment, seed)
+    pool = None
+    if augment and workers:
+        layout = BatchLayout(chips.bands, augment.crop_size, batch_size)
+        pool = BatchPool(layout, _PREFETCHED * workers + _IN_HAND)
+    dataset = ChipDataset(chips, augment, seed, pool)
     # Workers run torch on one thread each already (torch sets it), and rasters are opened anew at each read.
     return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=EpochSampler(len(dataset), seed, shuffle=augment is not None),
         num_workers=workers,
+        collate_fn=_as_it_is,
+        prefetch_factor=_PREFETCHED if workers else None,
+        multiprocessing_context="fork" if workers else None,  # the pool is memory that is inherited
         persistent_workers=workers > 0,
         pin_memory=device_type == "cuda",
         drop_last=drop_last,

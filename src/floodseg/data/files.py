@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from floodseg.bands import L1C_BANDS, SAR_BANDS, canonical_band
 from floodseg.config import DataConfig
 from floodseg.data.cache import RasterCache, open_through
-from floodseg.data.chip import Bands
+from floodseg.data.chip import Bands, ChipArrays
 from floodseg.data.labelled import LabelledChips, no_pixels
 from floodseg.data.notes import note_once
 from floodseg.data.raster import Pixels, read_label, read_optical, read_sar
@@ -46,18 +46,30 @@ class FileChips(LabelledChips[ChipFiles]):
         with open_through(self.cache, files.label) as source:
             return read_label(source), frame_of(source)
 
-    def _read_sensors(self, files: ChipFiles, frame: Frame, window: Window) -> tuple[Pixels, Pixels]:
-        return self._sensor(files.sar, "sar", frame, window), self._sensor(files.optical, "optical", frame, window)
+    def _read_sensors(
+        self, files: ChipFiles, frame: Frame, window: Window, into: ChipArrays | None
+    ) -> tuple[Pixels, Pixels]:
+        return (
+            self._sensor(files.sar, "sar", frame, window, into.sar if into else None),
+            self._sensor(files.optical, "optical", frame, window, into.optical if into else None),
+        )
 
-    def _sensor(self, path: Path | None, sensor: Literal["sar", "optical"], frame: Frame, window: Window) -> Pixels:
+    def _sensor(
+        self,
+        path: Path | None,
+        sensor: Literal["sar", "optical"],
+        frame: Frame,
+        window: Window,
+        out: NDArray[np.float32] | None,
+    ) -> Pixels:
         names = self.bands.sar if sensor == "sar" else self.bands.optical
         if path is None or not names:
-            return no_pixels(len(names), window)
+            return no_pixels(len(names), window, out)
         with open_through(self.cache, path) as source:
             check_same_frame(frame_of(source), frame)
             if sensor == "sar":
-                return read_sar(source, self.sar_units, window, check_units=not self.checked)
-            return read_optical(source, names, self.optical_offset, window, check_units=not self.checked)
+                return read_sar(source, self.sar_units, window, out, check_units=not self.checked)
+            return read_optical(source, names, self.optical_offset, window, out, check_units=not self.checked)
 
 
 def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path], place: str) -> Bands:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import Bands
-from floodseg.data.chip import Chip
+from floodseg.data.chip import Chip, ChipArrays
 from floodseg.data.raster import Pixels
 from floodseg.data.source import Frame
 from floodseg.grid import Window
@@ -58,21 +58,32 @@ class LabelledChips(ABC, Generic[Files]):
         label, _ = self._label(index)
         return label.copy()
 
-    def read(self, index: int, window: Window | None = None) -> Chip:
-        """Return one chip, or the part inside ``window``; raises DataError where a file breaks the data contract."""
+    def read(self, index: int, window: Window | None = None, into: ChipArrays | None = None) -> Chip:
+        """Return one chip, or the part inside ``window``; raises DataError where a file breaks the data contract.
+
+        See ``ChipSet`` for ``into``.
+        """
         files = self.chips[index]
         label, frame = self._label(index)
         part = window or Window(0, 0, frame.height, frame.width)
-        sar, optical = self._read_sensors(files, frame, part)
+        sar, optical = self._read_sensors(files, frame, part, into)
         rows, columns = slice(part.top, part.top + part.height), slice(part.left, part.left + part.width)
+        sar_valid, optical_valid, labels = sar.valid, optical.valid, label[rows, columns]
+        if into is None:
+            labels = labels.copy()
+        else:
+            for target, valid in ((into.sar_valid, sar_valid), (into.optical_valid, optical_valid)):
+                target[:] = True if valid.all() else valid  # True alone is much faster where the view is turned
+            into.label[:] = labels
+            sar_valid, optical_valid, labels = into.sar_valid, into.optical_valid, into.label
         return Chip(
             name=files.name,
             event=files.event,
             sar=sar.values,
             optical=optical.values,
-            sar_valid=sar.valid,
-            optical_valid=optical.valid,
-            label=label[rows, columns].copy(),
+            sar_valid=sar_valid,
+            optical_valid=optical_valid,
+            label=labels,
             grid=frame.grid.crop(part) if frame.grid else None,
         )
 
@@ -86,11 +97,18 @@ class LabelledChips(ABC, Generic[Files]):
         """Return the whole label, (H, W) uint8, and where it lies."""
 
     @abstractmethod
-    def _read_sensors(self, files: Files, frame: Frame, window: Window) -> tuple[Pixels, Pixels]:
-        """Return radar and optical pixels inside ``window``; all invalid where the chip or the set has no sensor."""
+    def _read_sensors(
+        self, files: Files, frame: Frame, window: Window, into: ChipArrays | None
+    ) -> tuple[Pixels, Pixels]:
+        """Return radar and optical pixels inside ``window``; all invalid where the chip or the set has no sensor.
+
+        Their values are written to the images of ``into`` where it is given.
+        """
 
 
-def no_pixels(channels: int, window: Window) -> Pixels:
-    """Return (channels, H, W) zeros of which none is valid: what a chip without a sensor has."""
+def no_pixels(channels: int, window: Window, out: NDArray[np.float32] | None = None) -> Pixels:
+    """Return (channels, H, W) zeros, in ``out`` if given, of which none is valid: what a chip without a sensor has."""
     shape = (window.height, window.width)
-    return Pixels(np.zeros((channels, *shape), np.float32), np.zeros(shape, np.bool_))
+    values = np.empty((channels, *shape), np.float32) if out is None else out
+    values[:] = 0
+    return Pixels(values, np.zeros(shape, np.bool_))

@@ -11,6 +11,7 @@ import numpy as np
 
 from floodseg.bands import DATES, Bands
 from floodseg.config import DataConfig
+from floodseg.data.cache import open_cache
 from floodseg.data.folders import nearest_subset
 from floodseg.data.notes import note_once
 from floodseg.data.pairs import DatePair, PairChips, PairFiles
@@ -105,7 +106,7 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> PairChips:
         for number in numbers
     )
     stored = [f"{band}_{date}" for date in DATES for band in FILE_ORDER]
-    return PairChips(chips, bands, tuple(stored.index(band) for band in bands.optical))
+    return PairChips(chips, bands, tuple(stored.index(band) for band in bands.optical), open_cache(config))
 
 
 def block_of(number: int) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
 
 from floodseg.bands import LAND, WATER
+from floodseg.data.cache import RasterCache, open_through
+from floodseg.data.chip import ChipArrays
 from floodseg.data.labelled import LabelledChips, no_pixels
 from floodseg.data.raster import Pixels, read_stored
-from floodseg.data.source import Frame, check_same_frame, frame_of, open_raster
+from floodseg.data.source import Frame, Raster, check_same_frame, frame_of, open_raster
 from floodseg.errors import DataError
 from floodseg.grid import Window
 
@@ -53,25 +54,57 @@ class PairChips(LabelledChips[PairFiles]):
 
     optical_channels: tuple[int, ...]
     """Positions of ``bands.optical`` among those of the files: three of the date before, then three of that after."""
+    cache: RasterCache | None = None
+    """Where decoded files are kept; None reads them anew each time."""
 
     def _read_label(self, files: PairFiles) -> tuple[NDArray[np.uint8], Frame]:
         path, *copies = files.masks
-        label, frame = _read_mask(path)
+        with open_through(self.cache, path, _open_png) as source:
+            label, frame = _read_mask(source), frame_of(source)
         for copy in copies:
-            with open_raster(copy) as source:
+            with open_through(self.cache, copy) as source:
                 check_same_frame(frame_of(source), frame)
         return label, frame
 
-    def _read_sensors(self, files: PairFiles, frame: Frame, window: Window) -> tuple[Pixels, Pixels]:
+    def _read_sensors(
+        self, files: PairFiles, frame: Frame, window: Window, into: ChipArrays | None
+    ) -> tuple[Pixels, Pixels]:
         sar_channels = tuple(range(len(self.bands.sar)))
         return (
-            _read_sensor(files.sar, 1, sar_channels, frame, window),
-            _read_sensor(files.optical, 3, self.optical_channels, frame, window),
+            self._sensor(files.sar, 1, sar_channels, frame, window, into.sar if into else None),
+            self._sensor(files.optical, 3, self.optical_channels, frame, window, into.optical if into else None),
         )
+
+    def _sensor(
+        self,
+        pair: DatePair | None,
+        band_count: int,
+        channels: tuple[int, ...],
+        frame: Frame,
+        window: Window,
+        out: NDArray[np.float32] | None,
+    ) -> Pixels:
+        """Return ``channels`` of both dates, before first; a sensor that is absent or not in use is all invalid."""
+        if pair is None or not channels:
+            return no_pixels(len(channels), window, out)
+        dates = []
+        for path in (pair.before, pair.after):
+            with open_through(self.cache, path, _open_png) as source:
+                _check_date(source, band_count)
+                check_same_frame(frame_of(source), frame)
+                dates.append(read_stored(source, range(1, band_count + 1), window))
+        valid: NDArray[np.bool_] = np.logical_and.reduce([date.any(axis=0) for date in dates])
+        bands = [band for date in dates for band in date]
+        values = np.empty((len(channels), window.height, window.width), np.float32) if out is None else out
+        for plane, channel in zip(values, channels, strict=True):
+            plane[:] = bands[channel]
+        if not valid.all():
+            values[:, ~valid] = 0
+        return Pixels(values, valid)
 
 
 @contextmanager
-def _open_png(path: Path) -> Iterator[DatasetReader]:
+def _open_png(path: Path) -> Iterator[Raster]:
     """Open an image as ``open_raster`` does, and refuse one that is cut off: GDAL would fill its end with 0."""
     with open_raster(path) as source:
         with path.open("rb") as stream:
@@ -83,40 +116,24 @@ def _open_png(path: Path) -> Iterator[DatasetReader]:
         yield source
 
 
-def _read_mask(path: Path) -> tuple[NDArray[np.uint8], Frame]:
-    """Return a mask as class codes, (H, W), and where it lies."""
-    with _open_png(path) as source:
-        if source.count != 1:
-            raise DataError(f"{path}: a mask must have exactly 1 band, this file has {source.count}: keep one")
-        stored, frame = read_stored(source, [1])[0], frame_of(source)
+def _read_mask(source: Raster) -> NDArray[np.uint8]:
+    """Return a mask as class codes, (H, W)."""
+    if source.count != 1:
+        raise DataError(f"{source.name}: a mask must have exactly 1 band, this file has {source.count}: keep one")
+    stored = read_stored(source, [1])[0]
     flood = stored == FLOOD
     known = flood | (stored == 0)
     if not known.all():
         raise DataError(
-            f"{path}: holds the mask value {stored[~known].flat[0]}; masks are 0 and {FLOOD} (flood): recode the file"
+            f"{source.name}: holds the mask value {stored[~known].flat[0]}; masks are 0 and {FLOOD} (flood): recode "
+            "the file"
         )
-    return np.where(flood, WATER, LAND).astype(np.uint8), frame
+    return np.where(flood, np.uint8(WATER), np.uint8(LAND))
 
 
-def _read_sensor(
-    pair: DatePair | None, band_count: int, channels: tuple[int, ...], frame: Frame, window: Window
-) -> Pixels:
-    """Return ``channels`` of both dates, before first; a sensor that is not there or not in use is all invalid."""
-    if pair is None or not channels:
-        return no_pixels(len(channels), window)
-    dates = [_read_date(path, band_count, frame, window) for path in (pair.before, pair.after)]
-    valid: NDArray[np.bool_] = np.logical_and.reduce([date.any(axis=0) for date in dates])
-    values = np.concatenate(dates)[list(channels)].astype(np.float32)
-    values[:, ~valid] = 0
-    return Pixels(values, valid)
-
-
-def _read_date(path: Path, band_count: int, frame: Frame, window: Window) -> NDArray[np.generic]:
-    with _open_png(path) as source:
-        if source.count != band_count or set(source.dtypes) != {"uint8"}:
-            raise DataError(
-                f"{path}: has {source.count} bands of {source.dtypes[0]}; this image must have {band_count} of uint8: "
-                "copy the released file again"
-            )
-        check_same_frame(frame_of(source), frame)
-        return read_stored(source, range(1, band_count + 1), window)
+def _check_date(source: Raster, band_count: int) -> None:
+    if source.count != band_count or set(source.dtypes) != {"uint8"}:
+        raise DataError(
+            f"{source.name}: has {source.count} bands of {source.dtypes[0]}; this image must have {band_count} of "
+            "uint8: copy the released file again"
+        )

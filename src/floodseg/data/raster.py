@@ -5,6 +5,7 @@ A magic number never leaves this module: nodata, NaN and infinities become pixel
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER
-from floodseg.data.source import Raster, band_indices
+from floodseg.data.planes import INTEGER, blank, equals, extremes, has_scaling, overflowing, planes, surely_within
+from floodseg.data.source import Raster, Surveyed, band_indices
 from floodseg.errors import DataError
 from floodseg.grid import Window
 
@@ -21,6 +23,8 @@ DB_RANGE = (-100.0, 60.0)
 
 REFLECTANCE_RANGE = (-2.0, 20.0)
 """Reflectance of clouds and glint may exceed 1, and of shadows fall slightly below 0, but not by this much."""
+
+_TO_REFLECTANCE = 1 / REFLECTANCE_SCALE
 
 _FEW_PIXELS = 100
 """A window with fewer valid pixels (a swath edge with one bright roof) says nothing about the unit of a file."""
@@ -40,6 +44,8 @@ def read_sar(
     source: Raster,
     units: Literal["db", "linear"] = "db",
     window: Window | None = None,
+    out: NDArray[np.float32] | None = None,
+    *,
     check_units: bool = True,
 ) -> Pixels:
     """Read VV and VH of an open raster as dB, (2, H, W); a pixel is valid where both bands hold numbers.
@@ -48,6 +54,7 @@ def read_sar(
         source: from ``open_raster`` or ``open_through``.
         units: what the file stores; linear power becomes 10 log10, and power that is not positive is invalid.
         window: part to read; by default all.
+        out: array (C, H, W), perhaps a turned view, that the values are written to; by default a new one.
         check_units: refuse values that cannot be of that unit.
 
     Raises:
@@ -56,37 +63,44 @@ def read_sar(
     indices = band_indices(source, "sar")
     numbers = [indices[band] for band in SAR_BANDS]
     stored = read_stored(source, numbers, window)
-    values = _scaled(source, numbers, stored)
-    usable = np.isfinite(values) & ~_is_nodata(source, numbers, stored)
-    if units == "linear":
-        if check_units:
-            _check_power(source.name, values, usable)
-        usable &= values > 0
-        values = 10 * np.log10(np.where(usable, values, np.float32(1)))
-    valid: NDArray[np.bool_] = np.logical_and.reduce(usable, axis=0)
-    values[:, ~valid] = 0
-    if check_units:
-        _check_db(source.name, values, valid, units)
+    values = np.empty(stored.shape, np.float32) if out is None else out
+    valid = np.ones(stored.shape[1:], np.bool_)
+    known = negative = 0
+    # the planes come first: asking for the next one finishes the last
+    with overflowing():
+        for plane, band, number in zip(planes(source, numbers, stored, values), stored, numbers, strict=True):
+            usable = np.isfinite(plane)
+            if (nodata := source.nodatavals[number - 1]) is not None:
+                usable &= ~equals(band, nodata)
+            if units == "linear":
+                known += int(np.count_nonzero(usable))
+                negative += int(np.count_nonzero(usable & (plane < 0)))
+                usable &= plane > 0
+                np.log10(plane, out=plane, where=usable)
+                np.multiply(plane, 10, out=plane, where=usable)
+            valid &= usable
+    if check_units and known >= _FEW_PIXELS and negative > known / 2:
+        raise DataError(
+            f"{source.name}: most radar values are negative, so they are not linear power: use --sar-units db"
+        )
+    blank(values, valid)
+    if not check_units or (units == "db" and surely_within(source, numbers, DB_RANGE) and (values[:, 0] < 0).any()):
+        return Pixels(values, valid)  # the check would find nothing, in ten times the time
+    _check_db(source.name, values, valid, units)
     return Pixels(values, valid)
-
-
-def _check_power(name: str, values: NDArray[np.float32], usable: NDArray[np.bool_]) -> None:
-    count = int(usable.sum())
-    if count >= _FEW_PIXELS and int(((values < 0) & usable).sum()) > count / 2:
-        raise DataError(f"{name}: most radar values are negative, so they are not linear power: use --sar-units db")
 
 
 def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], units: str) -> None:
     if not valid.any():
         return
     low, high = DB_RANGE
-    lowest, highest = float(values.min()), float(values.max())  # invalid pixels hold 0, which is inside the range
+    lowest, highest = extremes(values)  # invalid pixels hold 0, which is inside the range
     if lowest < low or highest > high:
         raise DataError(
             f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
             "use --sar-units linear for linear power, or declare the nodata value in the file"
         )
-    if units == "db" and int(valid.sum()) >= _FEW_PIXELS and lowest >= 0:
+    if units == "db" and np.count_nonzero(valid) >= _FEW_PIXELS and lowest >= 0:
         raise DataError(
             f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
             "use --sar-units linear if they are linear power"
@@ -98,6 +112,8 @@ def read_optical(
     bands: Sequence[str],
     offset: float | None = None,
     window: Window | None = None,
+    out: NDArray[np.float32] | None = None,
+    *,
     check_units: bool = True,
 ) -> Pixels:
     """Read optical bands of an open raster as reflectance, (C, H, W) in the order of ``bands``.
@@ -111,6 +127,7 @@ def read_optical(
         bands: canonical names of the bands to read.
         offset: in stored numbers, -1000 for processing baseline 04.00 and later.
         window: part to read; by default all.
+        out: array (C, H, W), perhaps a turned view, that the values are written to; by default a new one.
         check_units: refuse values that cannot be reflectance.
 
     Raises:
@@ -125,13 +142,14 @@ def read_optical(
         )
     numbers = [indices[band] for band in bands]
     stored = read_stored(source, numbers, window)
-    values = _scaled(source, numbers, stored)
-    if not _has_scaling(source, numbers):
-        values += np.float32(offset or 0.0)
-        values /= np.float32(REFLECTANCE_SCALE)
-    valid: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(values), axis=0)
-    valid &= ~_without_signal(source, indices, numbers, stored, window)
-    values[:, ~valid] = 0
+    values = np.empty(stored.shape, np.float32) if out is None else out
+    valid = ~_without_signal(source, indices, numbers, stored, window)
+    surely_finite = stored.dtype.kind in INTEGER and not has_scaling(source, numbers)
+    with overflowing():
+        for plane in planes(source, numbers, stored, values, shift=offset or 0.0, factor=_TO_REFLECTANCE):
+            if not surely_finite:
+                valid &= np.isfinite(plane)
+    blank(values, valid)
     if check_units:
         _check_reflectance(source, numbers, values, valid, offset or 0.0)
     return Pixels(values, valid)
@@ -145,34 +163,40 @@ def _without_signal(
     window: Window | None,
 ) -> NDArray[np.bool_]:
     """Return where the file holds no optical data, (H, W)."""
-    nodata = _is_nodata(source, numbers, stored, undeclared=0.0)
-    empty: NDArray[np.bool_] = np.logical_and.reduce(nodata, axis=0)
-    others = [number for number in indices.values() if number not in numbers]
-    if others and empty.any():
-        # The bands in use may all be truly 0 at a pixel that other bands of the file see.
-        unseen = _is_nodata(source, others, read_stored(source, others, window), undeclared=0.0)
-        empty &= np.logical_and.reduce(unseen, axis=0)
-    for plane, number in zip(nodata, numbers, strict=True):
-        if source.nodatavals[number - 1] not in (None, 0):
-            empty |= plane
+    empty = np.ones(stored.shape[1:], np.bool_)
+    # The bands in use may all be truly 0 at a pixel that other bands of the file see.
+    others = (number for number in indices.values() if number not in numbers)
+    bands = chain(zip(numbers, stored, strict=True), ((n, read_stored(source, [n], window)[0]) for n in others))
+    for number, band in bands:
+        nodata = source.nodatavals[number - 1]
+        empty &= equals(band, 0.0 if nodata is None else nodata)
+        if not empty.any():  # mostly after one band
+            break
+    for number, band in zip(numbers, stored, strict=True):
+        nodata = source.nodatavals[number - 1]
+        if nodata is not None and nodata != 0:
+            empty |= equals(band, nodata)
     return empty
 
 
 def _check_reflectance(
     source: Raster, numbers: list[int], values: NDArray[np.float32], valid: NDArray[np.bool_], offset: float
 ) -> None:
-    if int(valid.sum()) < _FEW_PIXELS:
+    if np.count_nonzero(valid) < _FEW_PIXELS:
+        return
+    is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
+    is_tagged = has_scaling(source, numbers)
+    if (is_tagged or not is_float) and surely_within(source, numbers, REFLECTANCE_RANGE, offset, _TO_REFLECTANCE):
         return
     low, high = REFLECTANCE_RANGE
-    lowest, highest = float(values.min()), float(values.max())
+    lowest, highest = extremes(values)
     if lowest < low or highest > high:
-        rule = "GDAL scale and offset tags must give reflectance" if _has_scaling(source, numbers) else "it is 0 to 1"
+        rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "it is 0 to 1"
         raise DataError(
             f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
             "tags (scale 0.0001 and offset -0.1 for baseline 04.00), --optical-offset or the nodata value"
         )
-    is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
-    if not is_float or _has_scaling(source, numbers):
+    if is_tagged or not is_float:
         return
     stored_highest = float(values[:, valid].max()) * REFLECTANCE_SCALE - offset
     if stored_highest < high:
@@ -193,6 +217,10 @@ def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8
     if source.count != 1:
         raise DataError(f"{source.name}: a label must have exactly 1 band, this file has {source.count}: keep one")
     stored = read_stored(source, [1], window)[0]
+    if stored.dtype.kind == "i":
+        lowest, highest = source.extremes[0] if isinstance(source, Surveyed) else (stored.min(), stored.max())
+        if lowest >= -1 and highest <= WATER:
+            return np.asarray(stored, np.uint8)  # -1 becomes 255
     ignored = (stored == -1) | (stored == IGNORE)
     known = ignored | (stored == LAND) | (stored == WATER)
     if not known.all():
@@ -220,34 +248,3 @@ def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = 
             "real: calibrate and detect the image first"
         )
     return stored
-
-
-def _has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
-    return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
-
-
-def _scaled(source: Raster, numbers: Sequence[int], stored: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Apply the GDAL scale and offset tags; returns a new array (C, H, W)."""
-    # An integer beyond float32 (or a float64 nodata value such as -1.8e308) may overflow to an infinity: invalid.
-    with np.errstate(over="ignore", invalid="ignore"):
-        values: NDArray[np.float32] = stored.astype(np.float32)
-        if _has_scaling(source, numbers):
-            scales = np.array([source.scales[number - 1] for number in numbers], np.float32)
-            offsets = np.array([source.offsets[number - 1] for number in numbers], np.float32)
-            values *= scales[:, None, None]
-            values += offsets[:, None, None]
-    return values
-
-
-def _is_nodata(
-    source: Raster, numbers: Sequence[int], stored: NDArray[np.generic], undeclared: float | None = None
-) -> NDArray[np.bool_]:
-    """Return where the stored numbers equal the declared nodata value of their band, (C, H, W)."""
-    result = np.zeros(stored.shape, np.bool_)
-    for plane, band, number in zip(result, stored, numbers, strict=True):
-        declared = source.nodatavals[number - 1]
-        value = undeclared if declared is None else declared
-        if value is None:
-            continue
-        plane[:] = np.isnan(band.astype(np.float64)) if np.isnan(value) else band == value
-    return result

@@ -274,7 +274,8 @@ def _physical(stored: NDArray[np.generic], bands: tuple[StoredBand, ...]) -> NDA
                 if number != 0:
                     plane += np.float32(number)
             if band.divisor != 1:
-                plane /= np.float32(band.divisor)
+                # as chips are read, to the last bit
+                plane *= np.float32(1 / band.divisor)
     return values
 
 

@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import rasterio
@@ -25,6 +26,10 @@ _BY_ORDER: dict[Sensor, dict[int, tuple[str, ...]]] = {
     "sar": {2: SAR_BANDS},
     "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
 }
+
+
+Extremes = tuple[float, float]
+"""The lowest and the highest of some numbers."""
 
 
 class CoordinateSystem(Protocol):
@@ -97,7 +102,17 @@ class Raster(Protocol):
         ...
 
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
-        """Return a new array of the stored numbers of bands (from 1) inside a window, (C, H, W)."""
+        """Return the stored numbers of bands (from 1) inside a window, (C, H, W): to be read, not to be written to."""
+        ...
+
+
+@runtime_checkable
+class Surveyed(Protocol):
+    """A raster that has been looked through as a whole, once."""
+
+    @property
+    def extremes(self) -> tuple[Extremes, ...]:
+        """The lowest and highest finite number stored in each band, wherever it lies."""
         ...
 
 
@@ -132,12 +147,15 @@ def open_raster(path: Path) -> Iterator[Raster]:
 
 def frame_of(source: Raster) -> Frame:
     """Return size and georeference of an open raster; the grid is None where it has no transform and no CRS."""
-    georeferenced = source.crs is not None or not source.transform.is_identity
-    grid = None
-    if georeferenced:
-        crs = source.crs.to_string() if source.crs is not None else None
-        grid = GeoGrid(crs, tuple(source.transform)[:6], source.height, source.width)
-    return Frame(Path(source.name), source.height, source.width, grid)
+    crs = source.crs.to_string() if source.crs is not None else None
+    return _frame(source.name, crs, source.transform, source.height, source.width)
+
+
+@lru_cache(maxsize=4096)
+def _frame(name: str, crs: str | None, transform: Affine, height: int, width: int) -> Frame:
+    georeferenced = crs is not None or not transform.is_identity
+    grid = GeoGrid(crs, tuple(transform)[:6], height, width) if georeferenced else None
+    return Frame(Path(name), height, width, grid)
 
 
 def check_same_frame(one: Frame, other: Frame, tolerance: float = 0.5) -> None:
@@ -152,11 +170,16 @@ def check_same_frame(one: Frame, other: Frame, tolerance: float = 0.5) -> None:
         )
     if one.grid is None or other.grid is None:
         return
-    if not one.grid.matches(other.grid, tolerance) or not _same_crs(one.grid.crs, other.grid.crs):
+    if not _same_place(one.grid, other.grid, tolerance):
         raise DataError(
             f"{one.path} and {other.path} lie on different grids: the files of one chip must agree in coordinate "
             f"system and to {tolerance} pixels; resample one to the grid of the other"
         )
+
+
+@lru_cache(maxsize=4096)
+def _same_place(one: GeoGrid, other: GeoGrid, tolerance: float) -> bool:
+    return one.matches(other, tolerance) and _same_crs(one.crs, other.crs)
 
 
 def _same_crs(one: str | None, other: str | None) -> bool:
@@ -174,9 +197,9 @@ def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
     Raises:
         DataError: another number of unnamed bands, a name that occurs twice, or radar without both polarisations.
     """
-    names = [canonical_band(description, sensor) for description in _descriptions(source)]
+    names = _names(tuple(source.descriptions), sensor)
     if not any(names):
-        names = list(_names_by_order(source, sensor))
+        names = _names_by_order(source, sensor)
     found: dict[str, int] = {}
     for number, name in enumerate(names, start=1):
         if name is None:
@@ -197,17 +220,20 @@ def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
 
 def takes_bands_by_order(source: Raster, sensor: Sensor) -> bool:
     """Tell whether an open raster names none of its bands, so that ``band_indices`` goes by their order."""
-    return not any(canonical_band(description, sensor) for description in _descriptions(source))
+    return not any(_names(tuple(source.descriptions), sensor))
 
 
-def _descriptions(source: Raster) -> Sequence[str | None]:
-    """Return the band descriptions, without those that merely count ("Band 1", "Band 2", ...)."""
-    descriptions: Sequence[str | None] = source.descriptions
+@lru_cache(maxsize=256)
+def _names(descriptions: tuple[str | None, ...], sensor: Sensor) -> tuple[str | None, ...]:
+    """Return the canonical name of each band, None for one without; descriptions that merely count name no band.
+
+    Kept, since the files of a data set are described alike and are asked at each crop.
+    """
     counting = all(
         re.fullmatch(rf"band[ _]?0?{number}", (description or "").strip().lower())
         for number, description in enumerate(descriptions, start=1)
     )
-    return [None] * len(descriptions) if counting else descriptions
+    return tuple(None if counting else canonical_band(description, sensor) for description in descriptions)
 
 
 def _names_by_order(source: Raster, sensor: Sensor) -> tuple[str, ...]:

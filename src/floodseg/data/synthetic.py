@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import IGNORE, L1C_BANDS, LAND, SAR_BANDS, WATER, SensorSet
 from floodseg.config import DataConfig
-from floodseg.data.chip import Bands, Chip
+from floodseg.data.chip import Bands, Chip, ChipArrays
 from floodseg.data.clouds import OPAQUE, Cloud, apply_cloud, simulate_cloud
 from floodseg.data.files import selected_bands
 from floodseg.data.simulate_sensors import simulate_optical, simulate_sar
@@ -210,15 +210,19 @@ class SyntheticChips:
         """Return the label of one chip, (H, W) uint8, codes 0, 1 and 255."""
         return self._chip(index).label.copy()
 
-    def read(self, index: int, window: Window | None = None) -> Chip:
-        """Return one chip, or the part of it inside ``window``, as arrays of the caller's own."""
+    def read(self, index: int, window: Window | None = None, into: ChipArrays | None = None) -> Chip:
+        """Return one chip, or the part of it inside ``window``, as arrays of the caller's own; see ``ChipSet``."""
         chip = self._chip(index)
         part = window or Window(0, 0, self._size, self._size)
         crop = (..., slice(part.top, part.top + part.height), slice(part.left, part.left + part.width))
+        whole = ChipArrays(chip.sar, chip.optical, chip.sar_valid, chip.optical_valid, chip.label)
+        cut = whole.views(lambda array: array[crop] if into else array[crop].copy())
+        if into:
+            cut.write_to(into)
+        made = into or cut
         return replace(
-            chip, sar=chip.sar[crop].copy(), optical=chip.optical[crop].copy(), sar_valid=chip.sar_valid[crop].copy(),
-            optical_valid=chip.optical_valid[crop].copy(), label=chip.label[crop].copy(),
-            grid=chip.grid.crop(part) if chip.grid else None,
+            chip, sar=made.sar, optical=made.optical, sar_valid=made.sar_valid, optical_valid=made.optical_valid,
+            label=made.label, grid=chip.grid.crop(part) if chip.grid else None,
         )  # fmt: skip
 
     def _chip(self, index: int) -> Chip:
