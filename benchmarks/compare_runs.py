@@ -1,0 +1,76 @@
+"""Scores of runs that differ in their seed alone, as mean and standard deviation, side by side.
+
+    python benchmarks/compare_runs.py --layout ombria --data DIR --json FILE \
+        fused=both:runs/both-0,runs/both-1 "fused, radar alone=sar:runs/both-0,runs/both-1"
+
+Each group is NAME=SENSORS:RUN,RUN,...; every run is scored anew on the validation split by the thresholds it stores.
+"""
+
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from report import report
+
+from floodseg.app.cli import guarded
+from floodseg.bands import SENSOR_SETS
+from floodseg.config import DataConfig
+from floodseg.errors import ConfigError
+from floodseg.learning.evaluate import evaluate
+from floodseg.release.shipped import load_model
+
+app = App(help="Scores of runs over seeds.", default_parameter=Parameter(consume_multiple=True))
+_SCORES = ("water_iou", "miou", "f1", "ece")
+_COSTS = ("seconds", "peak_memory_mb", "parameters")
+
+
+@app.default
+def compare_runs(
+    *groups: str,
+    config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),  # noqa: B008 (frozen: cannot be changed)
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Score groups of runs on the validation split.
+
+    Parameters
+    ----------
+    groups
+        NAME=SENSORS:RUN,RUN,... with SENSORS both, sar or optical.
+    json_file
+        Write the scores as one JSON object.
+    """
+    report({"groups": [_group(text, config) for text in groups]}, json_file)
+
+
+def _group(text: str, config: DataConfig) -> dict[str, Any]:
+    name, _, rest = text.partition("=")
+    sensors, _, runs = rest.partition(":")
+    chosen = next((known for known in SENSOR_SETS if known == sensors), None)
+    if chosen is None or not runs:
+        raise ConfigError(f"group '{text}': must be NAME=SENSORS:RUN,RUN,... with SENSORS both, sar or optical")
+    folders = [Path(run) for run in runs.split(",")]
+    scores = [_score(folder, replace(config, sensors=chosen)) for folder in folders]
+    return {
+        "name": name,
+        "sensors": chosen,
+        "seeds": len(folders),
+        **{key: _spread([score[key] for score in scores]) for key in _SCORES},
+        **{key: [json.loads((folder / "summary.json").read_text())[key] for folder in folders] for key in _COSTS},
+    }
+
+
+def _score(folder: Path, config: DataConfig) -> dict[str, float]:
+    document = evaluate(load_model(folder), config=config, split="valid").document
+    return {key: document[key] for key in _SCORES}
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.mean(values), "std": deviation, "each": values}
+
+
+if __name__ == "__main__":
+    guarded(app)
