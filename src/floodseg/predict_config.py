@@ -78,7 +78,7 @@ class SceneConfig(Settings):
 class MapConfig(Settings):
     """How a model is moved over a scene, and what becomes of its probability."""
 
-    tile_size: WholeNumber = 768
+    tile_size: WholeNumber = 640
     """Pixels a side that each window decides, a multiple of 64; the model sees half of --overlap more all around."""
     overlap: WholeNumber | None = None
     """Pixels that neighbouring windows share, a multiple of 64: over the 32 in their middle one window fades into the

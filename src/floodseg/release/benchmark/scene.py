@@ -38,7 +38,8 @@ def benchmark_scene(config: SceneBenchmarkConfig, note: Callable[[str], None] = 
         ``hardware``, ``versions``, ``date``, ``settings`` and ``rows``, one for each size: ``megapixels``,
         ``wall_seconds`` of the whole run, ``megapixels_per_s``, ``cpu_seconds`` of each stage in that run, ``alone``
         (processor seconds of input and output alone and of mapping alone), ``wall_to_ideal`` (1 is a run in which no
-        core idled), ``peak_pss_mb`` and how much of that was there before the scene was opened.
+        core idled), ``peak_pss_mb`` (sampled once a second), ``peak_resident_mb`` (never missed,
+        and never below the former), and how much of that was there before the scene was opened; MB are of 2**20 bytes.
 
     Raises:
         FloodsegError: settings that cannot be followed, or a process that failed.
@@ -95,7 +96,7 @@ def _row(config: SceneBenchmarkConfig, size: int, folder: Path, note: Callable[[
 def mapped(config: PredictConfig, model: Architecture, sensors: SensorSet) -> Document:
     """Map a scene and write its products; the seconds, the stages and the peak memory of this process."""
     from floodseg.inference.predict import predict_files
-    from floodseg.release.benchmark.memory import PeakMemory, pss_mb
+    from floodseg.release.benchmark.memory import PeakMemory, peak_resident_mb, pss_mb
 
     runtime = _runtime(model, sensors)
     before = pss_mb()
@@ -108,6 +109,7 @@ def mapped(config: PredictConfig, model: Architecture, sensors: SensorSet) -> Do
         "cpu_seconds": summary["cpu_seconds"],
         "mapping_wall_seconds": summary["mapping_seconds"],
         "peak_pss_mb": memory.mb,
+        "peak_resident_mb": peak_resident_mb(),
         "pss_before_mb": before,
     }
 

@@ -62,7 +62,7 @@ def real_batch(count: int, size: int) -> Sample:
     config = DataConfig(layout="synthetic", synthetic_chips=max(count, 2), synthetic_size=size)
     chips = SyntheticChips("train", config)
     samples = [to_tensors(chips.read(index), index) for index in range(count)]
-    return {name: torch.stack([sample[name] for sample in samples]).to(_device()) for name in samples[0]}
+    return {name: torch.cat([sample[name] for sample in samples]).to(_device()) for name in samples[0]}
 
 
 def inference(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:
