@@ -482,6 +482,37 @@ def test_one_cache_a_process_for_a_folder_and_limit() -> None:
     assert open_cache(DataConfig(cache_gb=0)) is None
 
 
+def test_a_cache_that_is_cleared_while_an_entry_is_written_goes_on(
+    tmp_path: Path, write_raster: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "own"))
+    rasters = RasterCache(cache_folder(), 10**9)
+    monkeypatch.setattr("floodseg.data.cache.cached_files", lambda _: clear_cache() and [])
+    path = write_raster(tmp_path / "a.tif", np.full((1, 8, 8), 3, np.uint8))
+    assert rasters.find(path) is None  # read directly this once
+    monkeypatch.undo()
+    assert np.unique(found(rasters, path).read([1])).tolist() == [3]
+
+
+def test_an_entry_that_is_removed_before_it_is_mapped_is_made_anew(
+    tmp_path: Path, write_raster: Writer, monkeypatch: pytest.MonkeyPatch, rasters: RasterCache
+) -> None:
+    path = write_raster(tmp_path / "a.tif", np.full((1, 8, 8), 3, np.uint8))
+    found(rasters, path)
+    forget_maps()
+    mapped, removed = cache_entry._mapped, []
+
+    def make_room(entry: Path, size: int) -> memoryview:
+        if not removed:
+            removed.append(entry)
+            entry.unlink()  # as another run does
+        return mapped(entry, size)
+
+    monkeypatch.setattr(cache_entry, "_mapped", make_room)
+    assert np.unique(found(rasters, path).read([1])).tolist() == [3]
+    assert removed
+
+
 def test_clear_removes_entries_and_nothing_else(
     tmp_path: Path, write_raster: Writer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

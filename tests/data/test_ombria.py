@@ -175,6 +175,7 @@ def test_sets_without_a_mask_are_left_out_with_a_warning(tree: Path, caplog: pyt
         ("S2/test/BEFORE/S2_before_0005.png", np.ones(SIZE), "has 1 bands of uint8; this image must have 3"),
         ("S2/test/BEFORE/S2_before_0005.png", 60, r"S2_before_0005\.png: is cut off before its end"),
         ("S1/test/MASK/S1_mask_0005.png", 60, r"S1_mask_0005\.png: is cut off before its end"),
+        ("S2/test/MASK/S2_mask_0005.png", 60, r"S2_mask_0005\.png: is cut off before its end"),
         ("S1/test/AFTER/S1_after_0005.png", 0, r"S1_after_0005\.png: is empty \(0 bytes\)"),
     ],
 )

@@ -2,6 +2,7 @@ import contextlib
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -22,6 +23,21 @@ with open(sys.argv[1], "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.exit(3)
+"""
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from floodseg.learning.run_folder import RunFolder
+forked, said = os.pipe()
+with RunFolder(Path(sys.argv[1])).claimed():
+    if os.fork() == 0:
+        os.write(said, b"!")
+        sys.stdin.read()
+        os._exit(0)
+    os.read(forked, 1)
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -167,6 +183,14 @@ def test_the_claim_ends_with_the_run_though_another_process_inherited_it(folder)
             pass
     finally:
         os.close(inherited)
+
+
+def test_the_claim_of_a_killed_run_ends_before_the_processes_that_load_its_chips(folder):
+    command = [sys.executable, "-c", KILLED, str(folder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as killed:  # its child lives until this pipe is closed
+        assert killed.wait(timeout=60) == -signal.SIGKILL
+        with folder.claimed():
+            pass
 
 
 def test_a_folder_that_another_host_does_not_see_is_refused(folder, tmp_path):

@@ -107,7 +107,9 @@ class RasterCache:
                     stream.write(stored.data)
                 self._make_room()
         except OSError as error:
-            self._stop_writing(error)
+            # a cache that was cleared meanwhile goes on
+            if not (isinstance(error, FileNotFoundError) and self.folder.is_dir()):
+                self._stop_writing(error)
             return False
         return True
 

@@ -5,6 +5,7 @@ numbers as the raster stores them, (C, H, W). The name is a hash of what identif
 repeats: absolute path, size and modification time, also of the side files from which GDAL takes tags.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -204,6 +205,8 @@ def _mapped(entry: Path, size: int) -> memoryview:
     try:
         content = torch.from_file(str(entry), shared=False, size=size, dtype=torch.uint8)
     except RuntimeError as error:
+        if not entry.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(entry)) from error
         raise OSError(str(error).splitlines()[0]) from error
     whole: NDArray[np.uint8] = content.numpy()
     return whole.data.toreadonly()

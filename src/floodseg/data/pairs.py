@@ -61,8 +61,8 @@ class PairChips(LabelledChips[PairFiles]):
         path, *copies = files.masks
         with open_through(self.cache, path, _open_png) as source:
             label, frame = _read_mask(source), frame_of(source)
-        for copy in copies:
-            with open_through(self.cache, copy) as source:
+        for copy in copies if not self.checked else ():
+            with open_through(self.cache, copy, _open_png) as source:
                 check_same_frame(frame_of(source), frame)
         return label, frame
 

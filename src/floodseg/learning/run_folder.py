@@ -41,6 +41,21 @@ _FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained", "sy
 must be able to, as it may go on with another number of processes."""
 
 
+_held: set[TextIO] = set()
+"""Locks of run folders that this process holds."""
+
+
+def _let_go() -> None:
+    # a lock is held until every process that inherited its handle ends, and one that loads chips notices the death of a
+    # killed run only after seconds
+    for handle in _held:
+        handle.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 class RunFolder:
     """Names, claims and atomic writes of one run folder."""
 
@@ -70,11 +85,13 @@ class RunFolder:
                 f"{self.path}: another run is training in this folder; wait for it or give another --out-dir"
             ) from error
         with handle:
+            _held.add(handle)
             try:
                 yield
             finally:
                 self._leave_no_empty_folder()
-                # processes that load chips have inherited the handle; closing it here alone would leave it locked
+                _held.discard(handle)
+                # what else may have inherited the handle must not keep it locked
                 fcntl.flock(handle, fcntl.LOCK_UN)
 
     def _leave_no_empty_folder(self) -> None:
