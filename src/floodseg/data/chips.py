@@ -182,6 +182,9 @@ def make_loader(
         persistent_workers=workers > 0,
         pin_memory=device_type == "cuda",
         drop_last=drop_last,
+        # torch draws a number for its loading processes when they start: not from the random state of training,
+        # which would then depend on their number
+        generator=torch.Generator().manual_seed(seed),
     )
 
 

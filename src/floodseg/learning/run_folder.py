@@ -142,11 +142,12 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what a run writes, and nothing else."""
-        for folder in (self.tensorboard, self._states):
-            shutil.rmtree(folder, ignore_errors=True)
         pictures = self.path.glob("val_epoch_*.png")
+        # the summary first: a folder that is half cleared must not look finished
         for file in (self.summary, self.best, self.config, self.metrics, self.curves, *pictures):
             file.unlink(missing_ok=True)
+        for folder in (self.tensorboard, self._states):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def write_config(self, config: TrainConfig, remarks: list[str]) -> None:
         """Write the resolved configuration, with ``remarks`` (warnings of the run) as comments above it."""
@@ -197,16 +198,11 @@ class RunFolder:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
-            yield temporary
-        except (OSError, RuntimeError, SafetensorError) as error:
-            reason = _why_not_written(error, temporary)
+            with writing_state(temporary):
+                yield temporary
+        except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
-            if reason is None:
-                raise
-            raise RunFolderError(
-                f"{temporary}: cannot be written ({reason}); free space or change its permissions, and go on from the "
-                "epoch before with --resume"
-            ) from error
+            raise
         temporary.rename(self._states / f"epoch_{epoch:04d}")
         for older in self._state_epochs():
             if older < epoch:
@@ -220,6 +216,25 @@ class RunFolder:
     def _state_epochs(self) -> list[int]:
         names = self._states.iterdir() if self._states.is_dir() else ()
         return [int(found.group(1)) for path in names if (found := _STATE_NAME.fullmatch(path.name))]
+
+
+@contextlib.contextmanager
+def writing_state(folder: Path) -> Iterator[None]:
+    """Say in one sentence that a process cannot write its part of a resume state into ``folder``.
+
+    Raises:
+        RunFolderError: names the folder and what keeps it from being written.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = _why_not_written(error, folder)
+        if reason is None:
+            raise
+        raise RunFolderError(
+            f"{folder}: cannot be written ({reason}); free space or change its permissions, and go on from the "
+            "epoch before with --resume"
+        ) from error
 
 
 def _why_not_written(error: Exception, folder: Path) -> str | None:

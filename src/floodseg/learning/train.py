@@ -23,7 +23,7 @@ from floodseg.learning.processes import Processes, ShareOfChips
 from floodseg.learning.progress import TrainingProgress
 from floodseg.learning.records import RunRecords, RunState
 from floodseg.learning.resume import keep_unwrapped, load_state, require_random_state
-from floodseg.learning.run_folder import RunFolder
+from floodseg.learning.run_folder import RunFolder, writing_state
 from floodseg.learning.setup import (
     new_accelerator,
     new_model,
@@ -198,7 +198,7 @@ class _Session:
         """Let every process write its part of the resume state, which then takes its name."""
         with self.processes.agreeing(), contextlib.ExitStack() as writing:
             path = self.processes.from_main(lambda: writing.enter_context(self.folder.new_state(self.state.epoch)))
-            with self.processes.agreeing():
+            with self.processes.agreeing(), writing_state(path):
                 self.accelerator.save_state(str(path))
 
     def _train_epoch(self, progress: TrainingProgress) -> tuple[float, float]:
