@@ -5,16 +5,22 @@ Nested for readers, flat for users, as in :mod:`floodseg.config`.
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from floodseg.config import Settings, WholeNumber, require
+from floodseg.errors import ConfigError
 
 Files = tuple[str, ...]
 """Rasters as GDAL names them: a path, ``/vsizip/...`` or an address; several are the single-band files of one image."""
+
+IMAGES = ("sar", "optical", "sar_before", "optical_before")
+LAYERS = ("cloud_mask", "aoi", "exclude", "dem", "permanent_water")
+"""Settings of a scene that name files: several of one image, or one."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,17 @@ class SceneConfig(Settings):
     """When the scene was taken (ISO 8601), for the STAC item; by default from the file or its name."""
     allow_remote: bool = False
     """Read addresses (https://..., s3://..., /vsicurl/...)."""
+    allow_no_crs: bool = False
+    """Map a scene without a coordinate system: its products have no place on the Earth and no areas."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in IMAGES:
+            object.__setattr__(self, name, _files(name, getattr(self, name)))
+        for name in LAYERS:
+            files = _files(name, getattr(self, name))
+            require(len(files) <= 1, name.replace("_", "-"), " ".join(files), "one file")
+            object.__setattr__(self, name, files[0] if files else None)
         require(0 < self.max_slope < 90, "max-slope", self.max_slope, "above 0 and below 90 degrees")
         if self.max_slope != SceneConfig.max_slope:
             require(
@@ -72,6 +86,16 @@ class SceneConfig(Settings):
             )
         offset = self.optical_offset
         require(offset is None or math.isfinite(offset), "optical-offset", offset, "a number")
+
+
+def _files(name: str, given: Any) -> Files:
+    """Return names of files as strings; from Python one may be given alone, and as a path."""
+    alone = () if given is None else (given,) if isinstance(given, str | Path) else given
+    if not isinstance(alone, Sequence) or not all(isinstance(file, str | Path) for file in alone):
+        raise ConfigError(f"--{name.replace('_', '-')}: must be a path or several, and {type(given).__name__} is given")
+    files = tuple(str(file) for file in alone)
+    require(all(files), name.replace("_", "-"), "''", "the name of a file; it is empty")
+    return files
 
 
 @dataclass(frozen=True)

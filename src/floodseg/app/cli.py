@@ -30,6 +30,8 @@ app = App(
     # a wrong flag is reported like everything else that the user can mend
     exit_on_error=False,
     print_error=False,
+    # or it would exit in silence before guarded() can say that the run was interrupted
+    suppress_keyboard_interrupt=False,
 )
 _FLAT = Parameter(name="*")
 _MENDABLE = (

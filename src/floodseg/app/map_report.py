@@ -23,7 +23,8 @@ def print_map(flood_map: FloodMap) -> None:
                         ("land", "land")):  # fmt: skip
         if areas[name] is not None:
             console.print(f"{label:>16}  {areas[name]:,.2f} km²")
-    console.print(f"{'mapped':>16}  {summary['valid_share']:.1%} of the grid, in {summary['seconds']:.1f} s")
+    whole = "area of interest" if "aoi" in summary["inputs"] else "scene"
+    console.print(f"{'mapped':>16}  {summary['valid_share']:.1%} of the {whole}, in {summary['seconds']:.1f} s")
     for sentence in summary["assumptions"]:
         console.print(f"{'assumed':>16}  {sentence}", soft_wrap=True)
     if flood_map.out_dir is not None:

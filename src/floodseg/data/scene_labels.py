@@ -54,8 +54,8 @@ def cube(flag: str, array: Any, sensor: Sensor | None) -> Cube:
     labelled = hasattr(array, "dims") and hasattr(array, "coords")
     if labelled:
         array = _in_order(flag, array)
-    elif not hasattr(array, "shape"):
-        array = np.asarray(array)
+    elif not isinstance(getattr(array, "dtype", None), np.dtype):
+        array = np.asarray(array)  # a list, or a tensor with types of its own
     if len(array.shape) == 2:
         array = array.expand_dims("band") if labelled else array[None]
     if len(array.shape) != 3:

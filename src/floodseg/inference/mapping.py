@@ -29,8 +29,12 @@ from floodseg.tiling import Tiling
 
 def plan_tiling(grid: GeoGrid, runtime: Runtime, config: MapConfig) -> Tiling:
     """Return the windows in which a scene is mapped: they follow from its size, the model and the settings alone."""
-    overlap = runtime.overlap if config.overlap is None else config.overlap
-    return Tiling.plan(grid.height, grid.width, config.tile_size, overlap)
+    return Tiling.plan(grid.height, grid.width, config.tile_size, overlap_of(runtime, config))
+
+
+def overlap_of(runtime: Runtime, config: MapConfig) -> int:
+    """Return the pixels that neighbouring windows share."""
+    return runtime.overlap if config.overlap is None else config.overlap
 
 
 def map_scene(

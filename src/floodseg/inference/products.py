@@ -147,6 +147,7 @@ class ProductWriter:
         seconds: float | None = None,
         assumptions: Sequence[str] = (),
         extra: Mapping[str, Any] | None = None,
+        outside: int = 0,
     ) -> dict[str, Any]:
         """Make the products and move them into place, after the last row.
 
@@ -156,6 +157,7 @@ class ProductWriter:
             seconds: that the whole run took; by default those since entering.
             assumptions: what was taken for granted in reading, one sentence each.
             extra: more entries of summary.json.
+            outside: pixels of the grid beyond the area of interest, not all of them.
 
         Returns:
             what ``summary.json`` holds.
@@ -174,7 +176,7 @@ class ProductWriter:
             document = summary(
                 self._grid, self._info, self._totals, has_areas=self._footprints is not None,
                 seconds=time.monotonic() - self._began if seconds is None else seconds,
-                assumptions=assumptions, extra=more,
+                assumptions=assumptions, extra=more, outside=outside,
             )  # fmt: skip
             self._write_json(publish.SUMMARY, document)
             self._folder.publish()

@@ -44,18 +44,20 @@ def summary(
     seconds: float,
     assumptions: Sequence[str],
     extra: Mapping[str, Any],
+    outside: int = 0,
 ) -> dict[str, Any]:
     """Return the document: plain JSON values.
 
     ``area_km2`` counts each pixel with its footprint on Lambert's equal-area projection centred on the scene; null
     where the grid has no place on the Earth, and for permanent water where it was not told apart. ``valid_share`` is
-    the share of the grid's pixels that are not nodata. ``extra`` holds more entries.
+    the share of the grid's pixels that are not nodata, without the ``outside`` ones that lie beyond the area of
+    interest. ``extra`` holds more entries.
     """
     assert not set(extra) & {"area_km2", "valid_share", "threshold", "model", "inputs"}, "extra entries replace others"
     all_assumptions = [*assumptions, *([] if has_areas else [NO_GROUND_AREA])]
     return {
         "area_km2": areas_km2(info, totals, has_areas),
-        "valid_share": float(1 - totals.pixels[NODATA] / totals.pixels.sum()),
+        "valid_share": float((totals.pixels.sum() - totals.pixels[NODATA]) / (totals.pixels.sum() - outside)),
         "pixels": {name: int(totals.pixels[code]) for code, name in _KEYS.items()},
         "threshold": dict(info.threshold) if isinstance(info.threshold, Mapping) else info.threshold,
         "model": info.model,

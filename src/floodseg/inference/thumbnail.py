@@ -21,13 +21,17 @@ class ThumbnailScene:
     """A scene that keeps block means of what is read of it; it is read through this object in place of the scene.
 
     Radar gives grey (mean of the first channel), a scene without radar colour, or grey of its first channel.
+
+    Args:
+        scene: what is mapped.
+        overlap: pixels that neighbouring windows share.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, overlap: int) -> None:
         self._scene = scene
         self.grid: GeoGrid = scene.grid
         self.bands: Bands = scene.bands
-        self.step = max(1, -(-max(self.grid.height, self.grid.width) // LONG_SIDE))
+        self.step = _step(max(self.grid.height, self.grid.width), overlap)
         """Pixels of the scene in a pixel of the picture, each way."""
         self._channels = _channels(scene.bands)
         size = (-(-self.grid.height // self.step), -(-self.grid.width // self.step))
@@ -84,6 +88,12 @@ class ThumbnailScene:
             colour: NDArray[np.float32] = np.clip(self._optical.transpose(1, 2, 0) * _BRIGHTNESS, 0, 1)
             return colour
         return _stretched(self._optical[0]) if self._channels else self._sar
+
+
+def _step(longest: int, overlap: int) -> int:
+    step = max(1, -(-longest // LONG_SIDE))
+    # windows begin at multiples of 32: with too little overlap, only blocks that divide these lie wholly in one window
+    return step if step <= overlap else 2 ** (step - 1).bit_length()
 
 
 def _channels(bands: Bands) -> tuple[int, ...]:

@@ -17,8 +17,12 @@ class WaterBits:
     def __init__(self, height: int, width: int) -> None:
         self._width = width
         self._row_bytes = -(-width // 8)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (lives until close)
         self._file.truncate(height * self._row_bytes)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
 
     def write(self, top: int, mask: NDArray[np.bool_]) -> None:
         """Keep rows (h, W) from row ``top`` on."""

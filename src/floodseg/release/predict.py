@@ -22,8 +22,10 @@ from floodseg.release.shipped import load_model, shipped_models
 
 DEFAULT_MODEL = "s1-lite"
 
-_ARRAY_SETTINGS = ("aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime")
-"""Settings of the scene that mean something for arrays: layers are files on the arrays' grid."""
+_ARRAY_SETTINGS = (
+    "aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime", "allow_remote",
+)  # fmt: skip
+"""Settings of the scene that mean something for arrays: layers are files, in any coordinate system."""
 
 
 def predict(
@@ -79,7 +81,7 @@ def predict_scene(
     def mapped(folder: Path) -> dict[str, Any]:
         if not (_is_array(sar) or _is_array(optical)):
             _refuse(crs=crs, transform=transform, optical_bands=optical_bands)
-            config = settings_of({**settings, "sar": _files(sar), "optical": _files(optical)}, folder)
+            config = settings_of({**settings, "sar": sar, "optical": optical}, folder)
             return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
         config = settings_of(settings, folder)
         runtime, name = _runtime(model, config.mapping)
@@ -139,14 +141,6 @@ def _check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
 
 def _is_array(image: Any) -> TypeGuard[Any]:
     return hasattr(image, "shape") and hasattr(image, "dtype")
-
-
-def _files(image: Any) -> tuple[str, ...]:
-    if image is None:
-        return ()
-    if isinstance(image, str | Path):
-        return (str(image),)
-    return tuple(str(path) for path in image)
 
 
 def _refuse(**given: Any) -> None:

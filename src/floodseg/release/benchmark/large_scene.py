@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window as RasterWindow
 
@@ -63,7 +63,7 @@ def _write(
     height, width = shape
     with rasterio.open(
         path, "w", driver="GTiff", count=len(names), height=height, width=width, dtype=block.dtype, crs=crs,
-        transform=from_origin(*origin, _PIXEL_M, _PIXEL_M), nodata=nodata, tiled=True, blockxsize=_BLOCK,
+        transform=Affine(_PIXEL_M, 0, origin[0], 0, -_PIXEL_M, origin[1]), nodata=nodata, tiled=True, blockxsize=_BLOCK,
         blockysize=_BLOCK, compress="deflate", zlevel=1, num_threads="all_cpus", bigtiff="if_safer",
     ) as file:  # fmt: skip
         for number, name in enumerate(names, start=1):

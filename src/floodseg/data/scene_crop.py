@@ -1,0 +1,64 @@
+"""A part of a scene, as a scene of its own."""
+
+import numpy as np
+
+from floodseg.bands import Bands
+from floodseg.data.scene import Scene, SceneWindow
+from floodseg.data.scene_image import clip
+from floodseg.grid import GeoGrid, Window
+
+
+class CroppedScene:
+    """The pixels of a scene inside a window; beyond it all is invalid, and nothing is read.
+
+    Args:
+        scene: closed together with this one.
+        window: lies within the scene.
+    """
+
+    def __init__(self, scene: Scene, window: Window) -> None:
+        self._scene, self._window = scene, window
+        self._grid = scene.grid.crop(window)
+
+    @property
+    def grid(self) -> GeoGrid:
+        """The part of the scene's grid."""
+        return self._grid
+
+    @property
+    def bands(self) -> Bands:
+        """The channels of every window."""
+        return self._scene.bands
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """The files of the scene."""
+        return self._scene.inputs
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the scene took for granted."""
+        return self._scene.assumptions
+
+    def read(self, window: Window) -> SceneWindow:
+        """Return the imagery inside a window of this grid; the window may reach beyond it on every side."""
+        shape = (window.height, window.width)
+        result = SceneWindow(
+            np.zeros((len(self.bands.sar), *shape), np.float32),
+            np.zeros((len(self.bands.optical), *shape), np.float32),
+            np.zeros(shape, np.bool_),
+            np.zeros(shape, np.bool_),
+        )
+        inner, (top, left) = clip(window, self._grid)
+        if inner is None:
+            return result
+        place = np.s_[..., top : top + inner.height, left : left + inner.width]
+        there = Window(self._window.top + inner.top, self._window.left + inner.left, inner.height, inner.width)
+        content = self._scene.read(there)
+        result.sar[place], result.optical[place] = content.sar, content.optical
+        result.sar_valid[place], result.optical_valid[place] = content.sar_valid, content.optical_valid
+        return result
+
+    def close(self) -> None:
+        """Close the scene."""
+        self._scene.close()

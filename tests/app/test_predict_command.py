@@ -1,0 +1,157 @@
+"""``floodseg predict`` and ``floodseg demo`` as people run them: exit codes, messages, interruptions."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pystac
+import pytest
+import rasterio
+
+from floodseg.app import cli
+from floodseg.inference.publish import PRODUCTS
+from scenes import sar_values, write_optical, write_raster, write_sar
+
+
+def run(*arguments: object) -> Any:
+    """Run the command line and return its exit code."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(argument) for argument in arguments])
+    return stop.value.code
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def sar(tmp_path: Path) -> Path:
+    write_sar(tmp_path / "s1_20240105.tif")
+    return tmp_path / "s1_20240105.tif"
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
+    """Return a function that runs what must be refused: exit code 2, one sentence, no new file."""
+
+    def refuse(*arguments: object) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        capsys.readouterr()
+        assert run("predict", "--datetime", "2024-01-05", *arguments) == 2
+        said = capsys.readouterr().err
+        lines = [line for line in said.splitlines() if line.startswith("floodseg: ")]
+        assert len(lines) == 1
+        assert "Traceback" not in said
+        assert sorted(tmp_path.rglob("*")) == before
+        return lines[0].removeprefix("floodseg: error: ")
+
+    return refuse
+
+
+def test_a_map_is_finished_told_and_kept_until_it_may_be_replaced(tmp_path, sar, capsys):
+    out = tmp_path / "out"
+    assert run("predict", "--sar", sar, "--out-dir", out, "--min-area", "500") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    summary = json.loads((out / "summary.json").read_text())
+    assert f"open water {summary['area_km2']['flood']:,.2f} km²" in said
+    assert "mapped 100.0% of the scene" in said
+    assert f"{out / 'flood.tif'} classes" in said
+    assert names_in(out) == sorted(PRODUCTS)
+    modified = (out / "summary.json").stat().st_mtime_ns
+    assert run("predict", "--sar", sar, "--out-dir", out) == 2
+    assert "holds finished products: add --overwrite" in capsys.readouterr().err
+    assert (out / "summary.json").stat().st_mtime_ns == modified
+    assert run("predict", "--sar", sar, "--out-dir", out, "--overwrite") == 0
+    assert json.loads((out / "summary.json").read_text())["settings"]["min_area"] == 0
+
+
+def test_the_demonstration_writes_every_product_and_says_where(tmp_path, capsys):
+    assert run("demo", "--out-dir", tmp_path / "demo") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    out = tmp_path / "demo/flood"
+    assert names_in(out) == sorted(PRODUCTS)
+    assert all(str(out / name) in said for name in PRODUCTS if name != "flood.tif.aux.xml")
+    assert "of the area of interest" in said
+    summary = json.loads((out / "summary.json").read_text())
+    with rasterio.open(out / "flood.tif") as file:
+        classes = file.read(1)
+        assert file.crs.to_epsg() == 32632
+        assert {1, 2, 3, 255} < set(file.colormap(1))
+    assert summary["pixels"]["flood"] == (classes == 1).sum() > 0
+    for layer in ("flood", "permanent_water"):
+        polygons = geopandas.read_file(out / "flood.gpkg", layer=layer)
+        assert polygons.is_valid.all()
+        assert polygons.area_m2.sum() / 1e6 == pytest.approx(summary["area_km2"][layer], rel=1e-3)
+    item = pystac.Item.from_file(str(out / "item.json"))
+    assert f"{item.datetime:%Y-%m-%dT%H:%M:%SZ}" == summary["datetime"] == "2024-10-19T05:27:14Z"
+    assert run("demo", "--out-dir", tmp_path / "demo") == 2
+    assert "holds finished products: add --overwrite" in capsys.readouterr().err
+
+
+def test_what_is_wrong_is_said_in_one_sentence_with_flag_or_file(tmp_path, sar, refused):
+    write_optical(tmp_path / "s2.tif")
+    write_sar(tmp_path / "nan.tif", np.full((2, 20, 30), np.nan, np.float32))
+    write_sar(tmp_path / "placeless.tif", sar_values(20, 30), crs=None)
+    write_raster(tmp_path / "many.tif", np.ones((40, 4, 4), np.float32))
+    (tmp_path / "file").write_text("")
+    out = "--out-dir", tmp_path / "out"
+    assert "--optical" in refused("--sar", sar, "--optical", tmp_path / "s2.tif", *out)
+    assert "nan.tif: no pixel is valid" in refused("--sar", tmp_path / "nan.tif", *out)
+    assert "--allow-no-crs" in refused("--sar", tmp_path / "placeless.tif", *out)
+    assert "has 40 bands without names" in refused("--sar", tmp_path / "many.tif", *out)
+    assert "absent.tif: cannot be read" in refused("--sar", tmp_path / "absent.tif", *out)
+    assert "no image was given" in refused(*out)
+    assert "--cloud-mask" in refused("--sar", sar, "--cloud-mask", tmp_path / "s2.tif", *out)
+    assert "--threshold 1.5: must be above 0 and below 1" in refused("--sar", sar, "--threshold", "1.5", *out)
+    assert "Did you mean --permanent-water?" in refused("--sar", sar, "--permanent-watr", "x", *out)
+    assert "file: cannot be written" in refused("--sar", sar, "--out-dir", tmp_path / "file")
+    assert "--sar-units db" in refused("--sar", sar, "--sar-units", "linear", *out)
+
+
+def started(out: Path, *arguments: object) -> subprocess.Popen[bytes]:
+    """Start a map that takes long, and return once it is in the middle of it."""
+    command = [sys.executable, "-m", "floodseg.app.cli", "predict", "--tta", "--tile-size", "64", "--out-dir", out]
+    process = subprocess.Popen(
+        [str(part) for part in (*command, *arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        # a shell that runs the tests in the background makes children deaf to Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while not list(out.parent.glob(".out.floodseg-*/flood.gpkg")):
+        assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.5)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_nothing_that_looks_finished_and_the_next_one_clears_up(tmp_path, sar, number):
+    write_sar(tmp_path / "large.tif", sar_values(700, 900))
+    out = tmp_path / "out"
+    process = started(out, "--sar", tmp_path / "large.tif", "--datetime", "2024-01-05")
+    process.send_signal(number)
+    said = process.communicate(timeout=120)[1].decode()
+    left = [path.name for path in tmp_path.rglob("*") if path.name in PRODUCTS and path.parent == out]
+    assert not left
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert said.strip().splitlines()[-1] == "floodseg: error: interrupted"
+        assert names_in(tmp_path) == ["large.tif", sar.name]
+    else:
+        assert process.returncode == -signal.SIGKILL
+        assert len(list(tmp_path.glob(".out.floodseg-*"))) == 1
+    assert run("predict", "--sar", sar, "--out-dir", out) == 0
+    assert names_in(out) == sorted(PRODUCTS)
+    assert names_in(tmp_path) == ["large.tif", "out", sar.name]
