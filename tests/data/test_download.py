@@ -2,7 +2,6 @@
 
 import _thread
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -381,14 +380,6 @@ def test_killed_process_is_gone_on_with(tmp_path: Path) -> None:
         process.kill()
         process.wait(timeout=10)
         check_rest(bucket, tmp_path)
-
-
-@pytest.fixture
-def takes_interrupts() -> Iterator[None]:
-    """A shell that starts the tests in the background has them ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("takes_interrupts")
