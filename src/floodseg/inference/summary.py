@@ -87,6 +87,6 @@ def areas_km2(info: ProductInfo, totals: ClassTotals, has_areas: bool) -> dict[s
 
 def versions() -> dict[str, str]:
     """Return the version of Python and of the packages that decide about the products."""
-    names = ("floodseg", "torch", "openvino", "numpy", "scipy", "pyproj", "rasterio", "pyogrio", "shapely")
+    names = ("floodseg", "torch", "numpy", "scipy", "pyproj", "rasterio", "pyogrio", "shapely")
     known = {name: version(name) for name in names}
     return {"python": platform.python_version(), **known, "gdal": rasterio.__gdal_version__}
