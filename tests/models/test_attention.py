@@ -35,6 +35,38 @@ def test_larger_map_is_exact_attention_over_its_area_means() -> None:
     torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("cell", "size"), [(1, (12, 9)), (2, (24, 18)), (2, (23, 17))])
+def test_attention_ends_at_its_reach(cell: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8, cell=cell, reach=3 * cell).eval()
+    x = torch.randn(1, 8, *size)
+    changed = x.clone()
+    changed[..., 11 * cell :, :] += 5  # the last of 12 rows of tokens
+    moved = (layer(changed) - layer(x))[..., : 11 * cell, :].abs().amax(dim=(0, 1, 3))
+    # keys three tokens away, and the interpolation of the context one more
+    seen = torch.arange(len(moved)) >= cell * (11 - 3 - 1)
+    assert (moved[seen][cell:] > 0).all()
+    assert not moved[~seen].any()
+
+
+def test_a_pixel_sees_the_same_ground_in_a_crop_and_in_a_large_map() -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8, cell=2, reach=8).eval()
+    x = torch.randn(1, 8, 60, 60)
+    crop = layer(x[..., 10:50, 20:60])
+    # reach, and a token of interpolation: where the crop's border is further away nothing differs
+    torch.testing.assert_close(crop[..., 12:-12, 12:-12], layer(x)[..., 22:38, 32:48], rtol=1e-5, atol=1e-6)
+    without_bound = EfficientSelfAttention(8, cell=2).eval()
+    whole, part = without_bound(x)[..., 22:38, 32:48], without_bound(x[..., 10:50, 20:60])[..., 12:-12, 12:-12]
+    assert (whole - part).abs().max() > 1e-3
+
+
+def test_cells_are_means_of_their_pixels() -> None:
+    x = torch.arange(12.0).reshape(1, 1, 3, 4)
+    pooled = EfficientSelfAttention(1, cell=2).pool(x)
+    torch.testing.assert_close(pooled, torch.tensor([[[[2.5, 4.5], [8.5, 10.5]]]]))
+
+
 @pytest.mark.parametrize("size", [1, 5, 31, 32])
 def test_pooling_matrix_is_the_identity_where_nothing_is_pooled(size: int) -> None:
     assert torch.equal(area_pooling_matrix(size, size, like=torch.ones(())), torch.eye(size))
@@ -91,8 +123,9 @@ def test_every_parameter_learns_from_the_first_step() -> None:
 
 def test_one_exported_graph_serves_every_size() -> None:
     torch.manual_seed(0)
-    layer = EfficientSelfAttention(8).eval()
-    sizes = {2: torch.export.Dim("height", min=2, max=4096), 3: torch.export.Dim("width", min=2, max=4096)}
+    layer = EfficientSelfAttention(8, cell=2, reach=8).eval()
+    # from two tokens a side on: a tracer takes a length of one for a constant
+    sizes = {2: torch.export.Dim("height", min=3, max=4096), 3: torch.export.Dim("width", min=3, max=4096)}
     program = torch.export.export(layer, (torch.randn(1, 8, 40, 24),), dynamic_shapes=(sizes,), strict=False)
     for size in [(40, 24), (24, 40), (7, 5), (32, 33), (61, 47)]:
         x = torch.randn(1, 8, *size)

@@ -24,17 +24,24 @@ def area_pooling_matrix(size: int, tokens: int, like: Tensor) -> Tensor:
 class EfficientSelfAttention(nn.Module):
     """Non-local self-attention on at most ``max_tokens_side`` x ``max_tokens_side`` tokens.
 
-    A larger map is averaged over equal areas to that many tokens, whatever its size; a smaller one keeps its pixels, so
-    that this is exact attention there. Queries and keys have ``channels / reduction`` channels, values all of them;
-    tokens are batch-normalised first. The attended context returns to every pixel by bilinear interpolation and is
-    added to the input with a learned gain (Wang 2018, "Non-local Neural Networks", equations 2 and 6; Zhang 2019,
-    "Self-Attention GANs", equation 3; scaling by the root of the key channels after Vaswani 2017, equation 1). Zhang's
-    gain starts at 0, which keeps queries, keys and values without a gradient in the first step: ours starts at 0.1.
+    Tokens are means over cells of ``cell`` x ``cell`` pixels of the map; where that leaves more of them, equal areas
+    are averaged, whatever the map's size. With ``cell`` 1 a smaller map keeps its pixels, so that this is exact
+    attention there. Queries and keys have ``channels / reduction`` channels, values all of them; tokens are
+    batch-normalised first. The attended context returns to every pixel by bilinear interpolation and is added to the
+    input with a learned gain (Wang 2018, "Non-local Neural Networks", equations 2 and 6; Zhang 2019, "Self-Attention
+    GANs", equation 3; scaling by the root of the key channels after Vaswani 2017, equation 1). Zhang's gain starts at 0,
+    which keeps queries, keys and values without a gradient in the first step: ours starts at 0.1.
+
+    A token attends to tokens whose centres are at most ``reach`` pixels of the map away along each axis (Ramachandran
+    2019, "Stand-Alone Self-Attention", equation 1). So a pixel sees the same ground in a small crop of training and in
+    a large window of a scene, and wherever a window begins; None is the whole map.
     """
 
-    def __init__(self, channels: int, reduction: int = 4, max_tokens_side: int = 32) -> None:
+    def __init__(
+        self, channels: int, reduction: int = 4, max_tokens_side: int = 32, *, cell: int = 1, reach: int | None = None
+    ) -> None:
         super().__init__()
-        self.max_tokens_side = max_tokens_side
+        self.max_tokens_side, self.cell, self.reach = max_tokens_side, cell, reach
         # one norm on the tokens: a shift of the keys alone would cancel in the softmax and never learn
         self.norm = nn.BatchNorm2d(channels)
         self.query = nn.Conv2d(channels, max(1, channels // reduction), kernel_size=1, bias=False)
@@ -50,12 +57,14 @@ class EfficientSelfAttention(nn.Module):
             layer(tokens).flatten(2).transpose(1, 2)  # (N, h * w, channels)
             for layer in (self.query, self.key, self.value)
         )
-        context = F.scaled_dot_product_attention(query, key, value)
+        context = F.scaled_dot_product_attention(query, key, value, attn_mask=self._seen(x, tokens))
         context = context.transpose(1, 2).reshape(tokens.shape)  # (N, C, h, w)
         return x + self.gain * F.interpolate(context, size=x.shape[2:], mode="bilinear", align_corners=False)
 
     def pool(self, x: Tensor) -> Tensor:
-        """Average (N, C, H, W) over equal areas to (N, C, min(H, side), min(W, side)) tokens."""
+        """Average (N, C, H, W) over cells, then over equal areas to at most ``max_tokens_side`` tokens a side."""
+        if self.cell > 1:
+            x = self._means(x)
         height, width = x.shape[2:]
         rows, columns = (area_pooling_matrix(size, self._tokens(size), like=x) for size in (height, width))
         # explicit batches: the folding rules of a plain matmul would tie the exported graph to its example's size
@@ -63,6 +72,25 @@ class EfficientSelfAttention(nn.Module):
         planes = torch.bmm(planes, columns.T.expand(planes.shape[0], -1, -1))
         planes = torch.bmm(rows.expand(planes.shape[0], -1, -1), planes)
         return planes.reshape(*x.shape[:2], *planes.shape[1:])
+
+    def _means(self, x: Tensor) -> Tensor:
+        """Average (N, C, H, W) over cells; one that the border cuts is the mean of what there is of it."""
+        # always by as much, so that a traced size needs no case for what is left over; the share undoes the zeros
+        padding = (0, self.cell - 1, 0, self.cell - 1)
+        share = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), padding), self.cell)
+        return F.avg_pool2d(F.pad(x, padding), self.cell) / share
+
+    def _seen(self, x: Tensor, tokens: Tensor) -> Tensor | None:
+        """Return which keys (h * w, h * w) each query attends to, bool, for a map ``x`` and its tokens (N, C, h, w)."""
+        if self.reach is None:
+            return None
+        near = []
+        for axis in (2, 3):
+            centres = (torch.arange(tokens.shape[axis], device=x.device) + 0.5) * (x.shape[axis] / tokens.shape[axis])
+            near.append((centres[:, None] - centres).abs() <= self.reach)
+        rows, columns = near
+        # (h, 1, h, 1) and (1, w, 1, w): a key is near when it is so along both axes
+        return (rows[:, None, :, None] & columns[None, :, None, :]).flatten(2).flatten(0, 1)
 
     def _tokens(self, size: int) -> int:
         # sym_min, unlike min, keeps a traced size symbolic: one exported graph serves every size

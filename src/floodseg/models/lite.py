@@ -85,7 +85,7 @@ class LiteFloodNet(nn.Module):
         self.encode2 = conv_bn_relu(w2, w2)
         self.encode4, self.encode8 = Stage(w2, w4), Stage(w4, w8)
         self.encode16, self.encode32 = Stage(w8, w16), Stage(w16, w32)
-        self.context = EfficientSelfAttention(w32)
+        self.context = EfficientSelfAttention(w32, reach=4)
         self.join16, self.join8 = Join(w32, w16), Join(w16, w8)
         self.join4, self.join2 = Join(w8, w4), Join(w4, w2)
         self.head = nn.Conv2d(w2, 2, 1)
