@@ -29,8 +29,8 @@ class EfficientSelfAttention(nn.Module):
     attention there. Queries and keys have ``channels / reduction`` channels, values all of them; tokens are
     batch-normalised first. The attended context returns to every pixel by bilinear interpolation and is added to the
     input with a learned gain (Wang 2018, "Non-local Neural Networks", equations 2 and 6; Zhang 2019, "Self-Attention
-    GANs", equation 3; scaling by the root of the key channels after Vaswani 2017, equation 1). Zhang's gain starts at 0,
-    which keeps queries, keys and values without a gradient in the first step: ours starts at 0.1.
+    GANs", equation 3; scaling by the root of the key channels after Vaswani 2017, equation 1). Zhang's gain starts at
+    0, which keeps queries, keys and values without a gradient in the first step: ours starts at 0.1.
 
     A token attends to tokens whose centres are at most ``reach`` pixels of the map away along each axis (Ramachandran
     2019, "Stand-Alone Self-Attention", equation 1). So a pixel sees the same ground in a small crop of training and in
