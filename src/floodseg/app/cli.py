@@ -122,7 +122,7 @@ def predict(
     Parameters
     ----------
     model
-        A shipped model's name, a run folder or a checkpoint.
+        A shipped model's name, a run folder, a checkpoint, or a reference method: otsu (radar) or ndwi (optical).
     overwrite
         Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
     """

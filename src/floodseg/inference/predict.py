@@ -29,8 +29,10 @@ from floodseg.errors import DataError
 from floodseg.grid import GeoGrid, Window
 from floodseg.inference.classify import classify
 from floodseg.inference.mapping import map_scene, overlap_of
+from floodseg.inference.plain_runtime import PlainMethod, PlainRuntime
 from floodseg.inference.product_info import ProductInfo
 from floodseg.inference.products import ProductWriter
+from floodseg.inference.publish import check_unfinished
 from floodseg.inference.runtime import Runtime
 from floodseg.inference.strip import NODATA, ProbabilityStrip
 from floodseg.inference.thumbnail import ThumbnailScene
@@ -45,13 +47,18 @@ _EARLIER_WATER = "water that the radar image of --sar-before shows too counts as
 
 
 def predict_files(
-    config: PredictConfig, runtime: Runtime, model: str, *, overwrite: bool = False, show_progress: bool = False
+    config: PredictConfig,
+    runtime: Runtime | PlainMethod,
+    model: str,
+    *,
+    overwrite: bool = False,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """Map the scene that ``config`` names and write its products.
 
     Args:
         config: the scene, how it is mapped, and where the products go.
-        runtime: the model, ready to run.
+        runtime: the model, ready to run, or a reference method.
         model: what the products call it.
         overwrite: replace finished products.
         show_progress: show a bar with the time left.
@@ -80,7 +87,7 @@ def predict_files(
 def predict_arrays(
     scene: Scene,
     config: PredictConfig,
-    runtime: Runtime,
+    runtime: Runtime | PlainMethod,
     model: str,
     *,
     overwrite: bool = False,
@@ -131,25 +138,27 @@ def _map(
     config: PredictConfig,
     opened: Scene,
     before: Scene | None,
-    runtime: Runtime,
+    method: Runtime | PlainMethod,
     origin: _Origin,
     overwrite: bool,
     show_progress: bool,
     began: float,
 ) -> dict[str, Any]:
     mapping = config.mapping
-    scene = ThumbnailScene(opened, overlap_of(runtime, mapping))
-    with closing(open_layers(config.scene, scene.grid)) as layers, ExitStack() as kept:
+    check_unfinished(config.out_dir, overwrite)
+    with closing(open_layers(config.scene, opened.grid)) as layers, ExitStack() as kept:
+        runtime = method if isinstance(method, Runtime) else method.fitted(opened, layers, mapping, show_progress)
+        scene = ThumbnailScene(opened, overlap_of(runtime, mapping))
         thresholds = _thresholds(runtime, mapping)
         info = _info(config, scene, layers, runtime, origin, thresholds, earlier=before)
         with ProductWriter(
             config.out_dir, scene.grid, info, overwrite=overwrite, min_area=mapping.min_area, threads=mapping.threads
         ) as writer:
             earlier: WaterBits | None = None
-            notes: tuple[str, ...] = ()
+            notes: tuple[str, ...] = runtime.assumptions if isinstance(runtime, PlainRuntime) else ()
             if before is not None:
                 earlier = kept.enter_context(closing(WaterBits(scene.grid.height, scene.grid.width)))
-                notes = _map_before(before, earlier, runtime, mapping, thresholds, show_progress)
+                notes += _map_before(before, earlier, runtime, mapping, thresholds, show_progress)
             sink = _Classes(layers, thresholds, writer, earlier)
             stages = map_scene(scene, runtime, mapping, sink, progress=show_progress)
             sink.check_seen(info.inputs)
@@ -248,7 +257,7 @@ def _info(
     }  # fmt: skip
     return ProductInfo(
         model=origin.model,
-        threshold=_by_sensors(thresholds, runtime.bands),
+        threshold=runtime.threshold if isinstance(runtime, PlainRuntime) else _by_sensors(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or earlier is not None,
         datetime=origin.date,
         datetime_source=origin.how,
