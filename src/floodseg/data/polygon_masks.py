@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 
 from floodseg.data.addresses import check_local
 from floodseg.data.pixels import to_coordinates, to_pixels
+from floodseg.data.vector_files import VECTOR_DRIVERS, check_vector_file
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid, Window
 
@@ -142,6 +143,7 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
         DataError: it cannot be read, has several layers or none with polygons, is empty, or has no coordinate system.
     """
     check_local(path, flag, allow_remote)
+    check_vector_file(path, flag)
     with _reading(path, flag):
         layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(layers) > 1:
@@ -153,6 +155,10 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
             raise DataError(f"--{flag} {path}: has no layer with geometry; it must hold polygons: give another file")
         name, kind = layers[0]
         info = pyogrio.read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
+    if info["driver"] not in VECTOR_DRIVERS:
+        raise DataError(
+            f"--{flag} {path}: is a {info['driver']} file; give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
+        )
     if not info["features"]:
         raise DataError(f"--{flag} {path}: is empty; it must hold at least one polygon: draw one")
     if any(word in kind for word in ("Point", "LineString")):

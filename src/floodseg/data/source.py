@@ -18,6 +18,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Sensor, canonical_band
+from floodseg.data.raster_drivers import CHIP_DRIVERS, open_plain
 from floodseg.data.unreadable import why_unreadable
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid
@@ -138,7 +139,7 @@ def open_raster(path: Path) -> Iterator[Raster]:
             with warnings.catch_warnings():
                 # Chips without georeference are allowed: their grid is None.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                source = rasterio.open(path)
+                source = open_plain(path, CHIP_DRIVERS)
             with source:
                 yield source
     except RasterioIOError as error:
