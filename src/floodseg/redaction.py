@@ -30,3 +30,14 @@ def redacted(text: str) -> str:
     if "=" in text:
         text = _SETTING.sub(rf"\g<1>{HIDDEN}", text)
     return _AWS_KEY.sub(HIDDEN, text)
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return a text in which control characters, which names of files may hold, are written out as Python does.
+
+    ``lines`` keeps the ends of lines.
+    """
+    if text.isprintable():
+        return text
+    kept = "\n" if lines else ""
+    return "".join(char if char.isprintable() or char in kept else ascii(char)[1:-1] for char in text)

@@ -22,7 +22,7 @@ from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
-from floodseg.redaction import redacted
+from floodseg.redaction import printable, redacted
 from floodseg.release.benchmark.settings import BenchmarkConfig, SceneBenchmarkConfig
 
 app = App(
@@ -301,6 +301,7 @@ def guarded(command: Callable[[], Any]) -> None:
     Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it keeps its
     traceback and exits with 1.
     """
+    sys.unraisablehook = _unraisable
     handler = logging.StreamHandler()
     handler.setFormatter(_Plain("floodseg: %(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler])
@@ -328,11 +329,17 @@ def guarded(command: Callable[[], Any]) -> None:
     sys.exit(0)
 
 
+def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
+    """Print what nobody could catch, but not that GDAL quoted a file's text that is not UTF-8, which rasterio loses."""
+    if not isinstance(lost.exc_value, UnicodeDecodeError):
+        sys.__unraisablehook__(lost)
+
+
 class _Plain(logging.Formatter):
-    """Whatever is logged, by libraries too, is shown without secrets."""
+    """Whatever is logged, by libraries too, is shown without secrets and control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
+        return printable(redacted(super().format(record)), lines=True)
 
 
 def _another_says_it(error: FloodsegError) -> bool:
@@ -353,7 +360,7 @@ def _another_says_it(error: FloodsegError) -> bool:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"floodseg: error: {redacted(message)}", file=sys.stderr)
+    print(f"floodseg: error: {printable(redacted(message))}", file=sys.stderr)
     sys.exit(code)
 
 

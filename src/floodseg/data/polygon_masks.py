@@ -129,8 +129,12 @@ class VectorLayer:
         with _reading(self.path, self.flag):
             _, _, encoded, _ = pyogrio.raw.read(self.path, layer=self.name, columns=[], bbox=box, force_2d=True)
             features = shapely.from_wkb(encoded)
-        features = features[~shapely.is_missing(features)]
-        parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
+            features = features[~shapely.is_missing(features)]
+            if not np.isfinite(shapely.get_coordinates(features)).all():
+                raise DataError(
+                    f"--{self.flag} {self.path}: has corners whose coordinates are no numbers; draw those polygons anew"
+                )
+            parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
         return _clipped(_areal(parts), box), others
 
@@ -168,7 +172,12 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
             f"--{flag} {path}: has no coordinate system, so it cannot be laid over the scene; assign it "
             "(ogr2ogr -a_srs, or a .prj file beside a Shapefile)"
         )
-    return VectorLayer(path, flag, name, CRS.from_user_input(info["crs"]), tuple(info["total_bounds"]))
+    bounds = info["total_bounds"]
+    if bounds is None or not np.isfinite(bounds).all():
+        raise DataError(f"--{flag} {path}: its polygons have no extent; draw them anew")
+    with _reading(path, flag):
+        crs = CRS.from_user_input(info["crs"])
+    return VectorLayer(path, flag, name, crs, tuple(bounds))
 
 
 @contextmanager

@@ -5,10 +5,14 @@ over a network, and each takes what a damaged or hostile file says; so those tha
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+from rasterio.enums import Interleaving
+from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
 from floodseg.data.addresses import is_remote
@@ -25,6 +29,10 @@ RASTER_DRIVERS = (
 PRODUCT_DRIVERS = (*RASTER_DRIVERS, "SAFE", "SENTINEL2")
 """Also those that know when a delivered product was taken."""
 
+MOST_BANDS = 256
+MOST_BLOCK_BYTES = 2**30
+"""GDAL decodes whole blocks, so one must fit into memory."""
+
 _NEST_LIMIT = 8
 """A VRT of VRTs deeper than this names itself somewhere below."""
 
@@ -33,9 +41,32 @@ def open_plain(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS) -> Any
     """Open a raster with some drivers alone, with a handle of its own.
 
     Raises:
-        RasterioIOError: it cannot be opened, or is of another format.
+        RasterioIOError: it cannot be opened, is of another format, or its header claims what no image has: damaged
+            headers make GDAL take memory and time for what is not there.
     """
-    return DatasetReader(name, driver=list(drivers), sharing=False)
+    try:
+        dataset = DatasetReader(name, driver=list(drivers), sharing=False)
+    except UnicodeDecodeError as error:
+        raise RasterioIOError("its coordinate system or another text in it is not UTF-8") from error
+    try:
+        _check_header(dataset)
+    except BaseException:
+        dataset.close()
+        raise
+    return dataset
+
+
+def _check_header(dataset: Any) -> None:
+    if dataset.count > MOST_BANDS:
+        raise RasterioIOError(f"its header claims {dataset.count} bands, and at most {MOST_BANDS} are read")
+    height, width = max(dataset.block_shapes, key=prod, default=(0, 0))
+    together = dataset.count if dataset.interleaving is Interleaving.pixel else 1
+    size = height * width * together * max(np.dtype(kind).itemsize for kind in dataset.dtypes)
+    if size > MOST_BLOCK_BYTES:
+        raise RasterioIOError(
+            f"its header claims blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, and at most "
+            f"{MOST_BLOCK_BYTES / 1e9:.1f} GB are read: write it in tiles (gdal_translate -co TILED=YES)"
+        )
 
 
 def open_checked(name: str, opener: Callable[[str], Any] = open_plain, depth: int = 0) -> Any:

@@ -17,7 +17,7 @@ from rasterio.warp import transform as transform_points
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.data.addresses import check_local, gdal_settings
-from floodseg.data.pixels import regrid, to_coordinates, to_pixels
+from floodseg.data.pixels import regrid, tells_pixels_apart, to_coordinates, to_pixels
 from floodseg.data.raster_drivers import open_layer
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid, Window
@@ -82,6 +82,10 @@ class WarpedBand:
             raise DataError(
                 f"--{self.flag} {self.path}: has no coordinate system or no position, so it cannot be laid over the "
                 "scene; assign them (gdal_edit.py -a_srs, -a_ullr)"
+            )
+        if not tells_pixels_apart(GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)):
+            raise DataError(
+                f"--{self.flag} {self.path}: its geotransform gives pixels without area or place: correct the file"
             )
         if np.issubdtype(np.dtype(source.dtypes[0]), np.complexfloating):
             raise DataError(f"--{self.flag} {self.path}: holds complex numbers; a layer holds real ones: convert it")
