@@ -301,14 +301,10 @@ def guarded(command: Callable[[], Any]) -> None:
     Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it keeps its
     traceback and exits with 1.
     """
-    sys.unraisablehook = _unraisable
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Plain("floodseg: %(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler])
-    logging.getLogger("floodseg").setLevel(logging.INFO)
     try:
         try:
             with heeding_signals():
+                _prepare_messages()
                 command()
         except CycloptsError as error:
             raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
@@ -327,6 +323,14 @@ def guarded(command: Callable[[], Any]) -> None:
         place = error.filename2 or error.filename or "output"
         _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
     sys.exit(0)
+
+
+def _prepare_messages() -> None:
+    sys.unraisablehook = _unraisable
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain("floodseg: %(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("floodseg").setLevel(logging.INFO)
 
 
 def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
