@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.data.scene import SceneWindow
-from floodseg.errors import ConfigError
+from floodseg.errors import CheckpointError, ConfigError
 from floodseg.inference.runtime import OutOfDeviceMemoryError, Runtime
 
 _logger = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class ModelCalls:
 
         Raises:
             ConfigError: the device's memory does not hold a single window.
+            CheckpointError: the model gives what is no probability.
         """
         results: list[NDArray[np.float32]] = []
         while len(results) < len(windows):
@@ -49,6 +50,11 @@ class ModelCalls:
                     results.extend(self._orientations(_stack(part, size))[: len(part)])
             except OutOfDeviceMemoryError as error:
                 self._halve(size, part[0], error)
+        if any(np.isnan(result.sum()) for result in results):
+            raise CheckpointError(
+                "the model gives values that are no numbers for valid input, so its weights are damaged; copy them "
+                "again, or train the model anew"
+            )
         return results
 
     def _orientations(self, inputs: Inputs) -> NDArray[np.float32]:

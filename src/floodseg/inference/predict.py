@@ -38,6 +38,7 @@ from floodseg.inference.strip import NODATA, ProbabilityStrip
 from floodseg.inference.thumbnail import ThumbnailScene
 from floodseg.inference.water_bits import WaterBits
 from floodseg.predict_config import IMAGES, LAYERS, MapConfig, PredictConfig, SceneConfig
+from floodseg.redaction import redacted
 
 _LOG = getLogger("floodseg")
 
@@ -122,7 +123,9 @@ def _check_place(config: SceneConfig, grid: GeoGrid) -> None:
             f"{names}: has no coordinate system, so that a map of it has no place and no areas: assign one "
             "(gdal_edit.py -a_srs EPSG:32633), or accept that with --allow-no-crs"
         )
-    _LOG.warning("%s: has no coordinate system, so the products have no place on the Earth and no areas", names)
+    _LOG.warning(
+        "%s: has no coordinate system, so the products have no place on the Earth and no areas", redacted(names)
+    )
 
 
 @dataclass(frozen=True, slots=True)
