@@ -226,7 +226,7 @@ class ProductWriter:
         self._write_json(publish.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics, gsd))
 
     def _item_name(self) -> str:
-        """Name the item as one of many, else after the first input, which is more often the scene's name than the folder."""
+        """Name the item after the first input, which is the scene's own name more often than the folder is."""
         if self._info.many is not None:
             return self._info.many.id
         names = [name for files in self._info.inputs.values() for name in files]
