@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from floodseg.app.signals import ToldToEnd, heeding_signals
+from floodseg.cluster.settings import ManyConfig
 from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
@@ -133,6 +134,31 @@ def predict(
     from floodseg.release.predict import predict as run_prediction
 
     print_map(run_prediction(config, model, overwrite=overwrite, show_progress=True))
+
+
+@app.command(name="predict-many")
+def predict_many(
+    scenes: Path,
+    *,
+    config: Annotated[ManyConfig, _FLAT] = ManyConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    model: str = "s1-lite",
+    overwrite: bool = False,
+) -> None:
+    """Map a list of scenes on a cluster: products of each, a STAC collection, an index and mosaics over all.
+
+    Parameters
+    ----------
+    scenes
+        CSV or GeoParquet with columns sar, optical, id and any setting of predict, or a STAC collection on disk.
+    model
+        A shipped model's name, a run folder or a checkpoint that all workers see.
+    overwrite
+        Replace products that were made from other files, by another model or with other settings.
+    """
+    from floodseg.app.many_report import print_many
+    from floodseg.cluster.many import predict_many as run_predictions
+
+    print_many(run_predictions(scenes, config, model, overwrite=overwrite, show_progress=True))
 
 
 @app.command
@@ -297,9 +323,9 @@ def main(arguments: list[str] | None = None) -> None:
 def guarded(command: Callable[[], Any]) -> None:
     """Run a command and exit: 0 done, 2 what the user can mend (one sentence, no traceback), 130 interrupted.
 
-    One that SIGTERM or SIGHUP told to end exits with 143 or 129, as shells call it.
-    Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it keeps its
-    traceback and exits with 1.
+    Where some scenes of many failed, the code is 3; one that SIGTERM or SIGHUP told to end exits with 143 or 129, as
+    shells call it. Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it
+    keeps its traceback and exits with 1.
     """
     try:
         try:

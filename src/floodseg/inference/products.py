@@ -164,7 +164,7 @@ class ProductWriter:
         """
         assert self._cutter.complete, "not every row was written"
         with _disk_errors(self._out_dir):
-            more = dict(extra or {})
+            more = dict(extra or {}) | ({} if self._info.many is None else {"content": dict(self._info.many.content)})
             if self._specks is not None:
                 self._remove_specks(self._specks)
                 more["removed_patches"] = self._specks.removed
@@ -227,6 +227,8 @@ class ProductWriter:
 
     def _item_name(self) -> str:
         """Name the item after the first input, which is the scene's own name more often than the folder is."""
+        if self._info.many is not None:
+            return self._info.many.id
         names = [name for files in self._info.inputs.values() for name in files]
         scene = Path(_file_name(names[0])).stem if names else self._out_dir.absolute().name
         return f"{scene}_flood"

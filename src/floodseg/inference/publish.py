@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from floodseg.errors import RunFolderError
+from floodseg.errors import FolderInUseError, RunFolderError
 
 PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
@@ -74,7 +74,7 @@ def product_folder(
     for name in inputs:
         if Path(name).parent.resolve() == path.resolve() and Path(name).name in PRODUCTS:
             raise RunFolderError(f"{name}: is read, and a product would take its name: give another --out-dir")
-    with _claimed(path):
+    with claimed(path):
         check_unfinished(path, overwrite)
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
@@ -145,8 +145,13 @@ def _check_space(path: Path, staging: Path, least_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(path: Path) -> Iterator[None]:
-    """Hold a lock in the folder, which the system lets go of however the process ends."""
+def claimed(path: Path) -> Iterator[None]:
+    """Hold a lock in the folder, which the system lets go of however the process ends; made where it is missing.
+
+    Raises:
+        FolderInUseError: another process holds it.
+        RunFolderError: the folder cannot be written.
+    """
     made = not path.exists()
     handle = _locked(path)
     with handle:
@@ -175,7 +180,7 @@ def _locked(path: Path) -> TextIO:
             handle.close()  # the run before removed its lock between our opening and locking it
         except BlockingIOError as error:
             handle.close()
-            raise RunFolderError(
+            raise FolderInUseError(
                 f"{path}: another run writes its products there: wait for it, or give another --out-dir"
             ) from error
         except OSError as error:

@@ -124,6 +124,10 @@ def item(
         made.add_asset(key, asset)
     classes = ClassificationExtension.ext(made.assets["flood"], add_if_missing=True)
     classes.classes = [_classification(code, info) for code in CLASS_NAMES if code != NODATA]
+    if info.many is not None:
+        made.collection_id = info.many.collection
+        for relation in (pystac.RelType.ROOT, pystac.RelType.PARENT, pystac.RelType.COLLECTION):
+            made.add_link(pystac.Link(relation, info.many.collection_href, pystac.MediaType.JSON))
     document: dict[str, Any] = made.to_dict(include_self_link=False, transform_hrefs=False)
     return document
 
