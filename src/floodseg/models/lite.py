@@ -88,6 +88,15 @@ def _share(valid: Tensor) -> Tensor:
     return F.avg_pool2d(valid, 3, stride=2, padding=1)
 
 
+def _seen(sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+    """Return where anything was seen at stride 32, (N, 1, H/32, W/32), from validity (N, 1, H, W)."""
+    seen = torch.maximum(sar_valid, optical_valid)
+    for _ in WIDTHS:
+        # the window and stride of the convolutions, so that sizes agree
+        seen = F.max_pool2d(seen, 3, stride=2, padding=1)
+    return seen
+
+
 class SubpixelHead(nn.Conv2d):
     """Logits at twice the resolution: four sets of them for each pixel, put side by side (Shi et al. 2016).
 
@@ -101,7 +110,8 @@ class SubpixelHead(nn.Conv2d):
         bilinear = torch.einsum("cd,ax,by->cabdxy", mixed, near, near)
         with torch.no_grad():
             self.weight.copy_(bilinear.reshape(self.weight.shape))
-            torch.nn.init.zeros_(self.bias)
+            assert self.bias is not None
+            self.bias.zero_()
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, channels, H, W) to logits (N, classes, 2 H, 2 W)."""
@@ -111,8 +121,9 @@ class SubpixelHead(nn.Conv2d):
 class LiteFloodNet(nn.Module):
     """One masked stem for both sensors, a narrow U-Net with context, and logits for four pixels at once.
 
-    U-Net: Ronneberger et al. 2015. Context at stride 32: pooled self-attention (Wang et al. 2018). Nothing but the
-    normalisation of the input works at full resolution, where a layer costs more than all of stride 8 and coarser.
+    U-Net: Ronneberger et al. 2015. Context at stride 32: self-attention over what was seen (Wang et al. 2018). Nothing
+    but the normalisation of the input works at full resolution, where a layer costs more than all of stride 8 and
+    coarser.
     """
 
     def __init__(self, sar_channels: int, optical_channels: int) -> None:
@@ -121,7 +132,7 @@ class LiteFloodNet(nn.Module):
         self.stem = MaskedStem(sar_channels, optical_channels, w2)
         self.encode4, self.encode8 = Stage(w2, w4), Stage(w4, w8)
         self.encode16, self.encode32 = Stage(w8, w16), Stage(w16, w32)
-        self.context = EfficientSelfAttention(w32, reach=4)
+        self.context = EfficientSelfAttention(w32, max_tokens_side=64, reach=4)
         self.join16, self.join8 = RefinedJoin(w32, w16), RefinedJoin(w16, w8)
         self.join4, self.join2 = RefinedJoin(w8, w4), Join(w4, w2)
         self.head = SubpixelHead(w2)
@@ -132,7 +143,7 @@ class LiteFloodNet(nn.Module):
         at4 = self.encode4(at2)
         at8 = self.encode8(at4)
         at16 = self.encode16(at8)
-        at32 = self.context(self.encode32(at16))
+        at32 = self.context(self.encode32(at16), _seen(sar_valid, optical_valid))
         up2 = self.join2(self.join4(self.join8(self.join16(at32, at16), at8), at4), at2)
         logits: Tensor = self.head(up2)
         # An odd side has half a cell too much. Padding by less than nothing, since the exporter cannot prove that there
