@@ -39,11 +39,11 @@ class Join(nn.Module):
         return F.relu(self.norm(enlarged.add_(self.lateral(fine))), inplace=True)
 
 
-class RefinedJoin(nn.Sequential):
+class RefinedJoin(nn.ModuleList):
     """A join and a 3x3 convolution that looks around in it."""
 
     def __init__(self, coarse: int, fine: int) -> None:
-        super().__init__(Join(coarse, fine), conv_bn_relu(fine, fine))
+        super().__init__([Join(coarse, fine), conv_bn_relu(fine, fine)])
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Return a map of the shape of ``fine``."""
@@ -68,7 +68,8 @@ class MaskedStem(nn.Module):
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return features (N, width, H/2, W/2)."""
-        return F.relu(self.norm(self.mean(sar, optical, sar_valid, optical_valid)), inplace=True)
+        normed: Tensor = self.norm(self.mean(sar, optical, sar_valid, optical_valid))
+        return F.relu(normed, inplace=True)
 
     def mean(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the masked mean of the sensors' features (N, width, H/2, W/2), 0 where no pixel is valid."""
@@ -76,7 +77,8 @@ class MaskedStem(nn.Module):
         present = [(stem(image), _share(valid)) for stem, image, valid in stems if stem is not None]
         features, shares = (reduce(torch.add, parts) for parts in zip(*present, strict=True))
         # a share is 0 or at least a ninth: the bound only keeps 0 / 0 from being NaN
-        return features.mul_(shares.clamp(min=1e-3).reciprocal())
+        mean: Tensor = features.mul_(shares.clamp(min=1e-3).reciprocal())
+        return mean
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:
