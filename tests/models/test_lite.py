@@ -93,3 +93,20 @@ def test_one_exported_graph_serves_every_size(network: LiteFloodNet) -> None:
         for size in [(48, 64), (33, 47), (601, 40)]:
             images = _inputs(*size)
             torch.testing.assert_close(exported(*images), network(*images), rtol=1e-4, atol=1e-4)
+
+
+def test_nodata_around_an_image_is_what_lies_beyond_its_border(network: LiteFloodNet) -> None:
+    inner = _inputs(128, 96)
+    around = [torch.nn.functional.pad(image, (64, 64, 64, 64)) for image in inner]
+    with torch.no_grad():
+        alone, embedded = network(*inner), network(*around)[..., 64:-64, 64:-64]
+    moved = (alone - embedded).abs().amax(dim=1)
+    spread = float(alone.std())
+    # at the border itself enlarging reads one cell of zeros, where there would be none
+    assert float(moved.mean()) < 0.02 * spread
+    assert float(moved[..., 48:-48, 32:-32].max()) < 0.05 * spread
+
+
+def test_an_image_without_any_valid_pixel_gives_numbers(network: LiteFloodNet) -> None:
+    with torch.no_grad():
+        assert network(*(torch.zeros_like(image) for image in _inputs(64, 64))).isfinite().all()

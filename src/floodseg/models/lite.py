@@ -11,11 +11,17 @@ WIDTHS = (24, 48, 80, 112, 144)
 """Channels at strides 2, 4, 8, 16 and 32."""
 
 
-class Stage(nn.Sequential):
+class Stage(nn.ModuleList):
     """Halves the resolution and looks around: two 3x3 convolutions."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(conv_bn_relu(inputs, outputs, stride=2), conv_bn_relu(outputs, outputs))
+        super().__init__([conv_bn_relu(inputs, outputs, stride=2), conv_bn_relu(outputs, outputs)])
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Return a map of half the size, 0 where ``seen`` (N, 1, H / 2, W / 2) is."""
+        halved, around = self
+        result: Tensor = around(halved(x) * seen) * seen
+        return result
 
 
 class Join(nn.Module):
@@ -32,10 +38,11 @@ class Join(nn.Module):
         self.norm = nn.BatchNorm2d(fine)
         self.refine = conv_bn_relu(fine, fine)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """Return a map of the shape of ``fine``."""
+    def forward(self, coarse: Tensor, fine: Tensor, seen: Tensor) -> Tensor:
+        """Return a map of the shape of ``fine``, 0 where ``seen`` (N, 1, H, W) is."""
         enlarged = F.interpolate(self.reduce(coarse), size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        refined: Tensor = self.refine(F.relu(self.norm(enlarged + self.lateral(fine))))
+        joined = F.relu(self.norm(enlarged + self.lateral(fine)))
+        refined: Tensor = self.refine(joined * seen) * seen
         return refined
 
 
@@ -73,7 +80,10 @@ class PixelMixer(nn.Module):
 class LiteFloodNet(nn.Module):
     """Per-sensor stems, masked fusion at stride 2, a narrow U-Net with global context, and a per-pixel branch.
 
-    U-Net: Ronneberger et al. 2015. Context at stride 32: pooled self-attention (Wang et al. 2018).
+    U-Net: Ronneberger et al. 2015. Context at stride 32: self-attention (Wang et al. 2018).
+
+    Features are 0 in cells under which no sensor saw anything, after every convolution. So to what was seen, nodata is
+    what lies beyond the border of an image: the zeros that convolutions pad with, and that training has shown.
     """
 
     def __init__(self, sar_channels: int, optical_channels: int) -> None:
@@ -85,19 +95,21 @@ class LiteFloodNet(nn.Module):
         self.encode2 = conv_bn_relu(w2, w2)
         self.encode4, self.encode8 = Stage(w2, w4), Stage(w4, w8)
         self.encode16, self.encode32 = Stage(w8, w16), Stage(w16, w32)
-        self.context = EfficientSelfAttention(w32, reach=4)
+        self.context = EfficientSelfAttention(w32, max_tokens_side=64, reach=4)
         self.join16, self.join8 = Join(w32, w16), Join(w16, w8)
         self.join4, self.join2 = Join(w8, w4), Join(w4, w2)
         self.head = nn.Conv2d(w2, 2, 1)
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return logits (N, 2, H, W) from standardised images (0 where invalid) and validity (N, 1, H, W) float."""
-        at2 = self.encode2(self._fuse(sar, optical, sar_valid, optical_valid))
-        at4 = self.encode4(at2)
-        at8 = self.encode8(at4)
-        at16 = self.encode16(at8)
-        at32 = self.context(self.encode32(at16))
-        up2 = self.join2(self.join4(self.join8(self.join16(at32, at16), at8), at4), at2)
+        seen2, seen4, seen8, seen16, seen32 = _halvings(torch.maximum(sar_valid, optical_valid))
+        at2 = self.encode2(self._fuse(sar, optical, sar_valid, optical_valid)) * seen2
+        at4 = self.encode4(at2, seen4)
+        at8 = self.encode8(at4, seen8)
+        at16 = self.encode16(at8, seen16)
+        at32 = self.context(self.encode32(at16, seen32), seen32)
+        up8 = self.join8(self.join16(at32, at16, seen16), at8, seen8)
+        up2 = self.join2(self.join4(up8, at4, seen4), at2, seen2)
         logits = F.interpolate(self.head(up2), size=sar.shape[-2:], mode="bilinear", align_corners=False)
         pixels: Tensor = self.pixels(sar, optical, sar_valid, optical_valid)
         return logits + pixels
@@ -113,6 +125,16 @@ class LiteFloodNet(nn.Module):
         total = sum((weight for _, weight in parts), start=torch.full_like(sar_valid[:1, :, :1, :1], 1e-6))
         fused: Tensor = sum((features * (weight / total) for features, weight in parts), start=torch.zeros_like(total))
         return fused
+
+
+def _halvings(seen: Tensor) -> list[Tensor]:
+    """Return where anything was seen at strides 2 to 32: 1 in cells with a valid pixel, from (N, 1, H, W) float."""
+    halvings = []
+    for _ in WIDTHS:
+        # padded, not rounded up: the sizes are those of the convolutions to an exported graph, too
+        seen = F.max_pool2d(F.pad(seen, (0, 1, 0, 1)), 2)
+        halvings.append(seen)
+    return halvings
 
 
 def lite(*, sar_channels: int = 2, optical_channels: int = 13) -> LiteFloodNet:
