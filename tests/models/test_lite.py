@@ -106,3 +106,8 @@ def test_one_exported_graph_serves_every_size(network: LiteFloodNet) -> None:
         for size in [(48, 64), (33, 47), (601, 40)]:
             images = _inputs(*size)
             torch.testing.assert_close(exported(*images), network(*images), rtol=1e-4, atol=1e-4)
+
+
+def test_an_image_without_any_valid_pixel_gives_numbers(network: LiteFloodNet) -> None:
+    with torch.no_grad():
+        assert network(*(torch.zeros_like(image) for image in _inputs(64, 64))).isfinite().all()
