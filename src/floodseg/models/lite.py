@@ -39,16 +39,16 @@ class Join(nn.Module):
         return F.relu(self.norm(enlarged.add_(self.lateral(fine))), inplace=True)
 
 
-class RefinedJoin(nn.Sequential):
-    """A join and a 3x3 convolution that looks around in it."""
+class RefinedJoin(Join):
+    """A join, and a 3x3 convolution that looks around in it."""
 
     def __init__(self, coarse: int, fine: int) -> None:
-        super().__init__(Join(coarse, fine), conv_bn_relu(fine, fine))
+        super().__init__(coarse, fine)
+        self.refine = conv_bn_relu(fine, fine)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Return a map of the shape of ``fine``."""
-        join, refine = self
-        refined: Tensor = refine(join(coarse, fine))
+        refined: Tensor = self.refine(super().forward(coarse, fine))
         return refined
 
 
@@ -76,7 +76,8 @@ class MaskedStem(nn.Module):
         present = [(stem(image), _share(valid)) for stem, image, valid in stems if stem is not None]
         features, shares = (reduce(torch.add, parts) for parts in zip(*present, strict=True))
         # a share is 0 or at least a ninth: the bound only keeps 0 / 0 from being NaN
-        return features.mul_(shares.clamp(min=1e-3).reciprocal())
+        mean: Tensor = features.mul_(shares.clamp(min=1e-3).reciprocal())
+        return mean
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:
@@ -99,9 +100,10 @@ class SubpixelHead(nn.Conv2d):
         mixed = torch.randn(classes, channels) * channels**-0.5
         near = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
         bilinear = torch.einsum("cd,ax,by->cabdxy", mixed, near, near)
+        assert self.bias is not None, "asked for by default"
         with torch.no_grad():
             self.weight.copy_(bilinear.reshape(self.weight.shape))
-            torch.nn.init.zeros_(self.bias)
+            self.bias.zero_()
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, channels, H, W) to logits (N, classes, 2 H, 2 W)."""
