@@ -42,14 +42,18 @@ def build_shim(folder: Path) -> Path:
     return target
 
 
-def started(folder: Path, seed: int, rounds: int) -> dict[str, Any]:
-    """Run :func:`main` in a process with the shim, and return its ledger."""
-    folder.mkdir(parents=True, exist_ok=True)
+def with_shim(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run Python with the shim before its C library."""
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root / "src"), str(root / "tests"), *sys.path])
     environment = os.environ | {"LD_PRELOAD": str(build_shim(folder)), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "faults.conditions", str(folder), str(seed), str(rounds)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def started(folder: Path, seed: int, rounds: int) -> dict[str, Any]:
+    """Run :func:`main` in a process with the shim, and return its ledger."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = with_shim(folder, ["-m", "faults.conditions", str(folder), str(seed), str(rounds)])
     assert done.returncode == 0, done.stderr
     ledger: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return ledger
@@ -190,8 +194,7 @@ def main(folder: Path, seed: int, rounds: int) -> None:
                 limit_files(task, place / "limited", reference, rng, ledger)
                 fail_reads(task, place / "failing", reference, rng, ledger)
                 set_back_clock(task, place / "clock", reference, rng, ledger)
-    print(json.dumps({**{name: dict(getattr(ledger, name)) for name in ("injected", "survived")},
-                      "failures": ledger.failures}))  # fmt: skip
+    print(json.dumps(ledger.document()))
 
 
 if __name__ == "__main__":

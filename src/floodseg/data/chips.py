@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import queues
+from multiprocessing import queues, util
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,11 @@ def make_loader(
         device_type: pages are locked for copies to ``cuda`` only.
         drop_last: leave out a last batch that is not full.
     """
-    _require_shared_memory(workers)
+    if workers:
+        _require_shared_memory(workers)
+        # loading processes make a folder for sockets there, and leave it when they are killed; this one belongs to the
+        # process that outlives them, which removes it
+        util.get_temp_dir()
     if augment is None and batch_size != 1:
         raise ValueError(f"batch_size {batch_size} without augmentation: whole chips come one by one")
     pool = None
@@ -214,7 +218,7 @@ def _require_shared_memory(workers: int) -> None:
     Raises:
         ConfigError: names the flag.
     """
-    if workers and _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free < _LEAST_SHARED:
+    if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free < _LEAST_SHARED:
         raise ConfigError(
             f"--workers {workers}: processes that load chips need shared memory, and {_SHARED_MEMORY} is full; give "
             f"--workers 0, free space there, or make it larger ({_LARGER})"
