@@ -10,7 +10,7 @@ from floodseg.data.notes import note_once
 from floodseg.errors import ConfigError, FloodsegError
 from floodseg.inference.product_info import ProductInfo
 from floodseg.inference.products import _file_name
-from floodseg.redaction import redacted
+from floodseg.redaction import printable, redacted
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,8 @@ def test_products_are_told_of_inputs_without_secrets() -> None:
     assert "u:p" not in text
     assert info.inputs["sar"] == ("https://***@host/a.tif?***", "local?.tif")
     assert [_file_name(name) for name in info.inputs["sar"]] == ["a.tif", "local?.tif"]
+
+
+def test_control_characters_are_written_out() -> None:
+    assert printable("a\x1b[31m\nb\u202ec é") == "a\\x1b[31m\\nb\\u202ec é"
+    assert printable("a\nb\x07", lines=True) == "a\nb\\x07"

@@ -9,6 +9,7 @@ A command is a ``Task``; another one is added to ``TASKS`` with a line.
 """
 
 import atexit
+import faulthandler
 import hashlib
 import json
 import os
@@ -32,7 +33,9 @@ import scenes
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}
 LAST_WORDS = {143: "floodseg: error: ended by SIGTERM", 130: "floodseg: error: interrupted"}
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0
+HANGS = 1000
+"""Code of a command that did not end within that time."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,8 @@ class Ending:
     seconds: float
     sent: bool
     """Whether the signal reached it before it was done."""
+    shared: list[str] = field(default_factory=list)
+    """Files of torch in shared memory that were not there before, of processes that are gone."""
 
 
 @dataclass
@@ -195,6 +200,9 @@ class Ledger:
     """Signals that came after the end of the run."""
     failures: list[str] = field(default_factory=list)
 
+    def document(self) -> dict[str, Any]:
+        return {"injected": dict(self.injected), "survived": dict(self.survived), "failures": self.failures}
+
 
 def run(task: Task, folder: Path, end_with: signal.Signals | None = None, after_s: float = 0.0, group: bool = False,
         environment: dict[str, str] | None = None, limit: Callable[[], None] | None = None) -> Ending:  # fmt: skip
@@ -204,6 +212,7 @@ def run(task: Task, folder: Path, end_with: signal.Signals | None = None, after_
         if address:
             (folder / "url").write_text(address)
         arguments = task.arguments(folder)
+        before = shared_memory()
         ready, begin = os.pipe()
         child = os.fork()
         if child == 0:
@@ -216,7 +225,7 @@ def run(task: Task, folder: Path, end_with: signal.Signals | None = None, after_
         code = _wait(child)
         seconds = time.monotonic() - began
         _wait_for_orphans(child)
-    return Ending(code, said.read_text(errors="replace"), seconds, sent)
+    return Ending(code, said.read_text(errors="replace"), seconds, sent, sorted(shared_memory() - before))
 
 
 def _become(arguments: list[str], folder: Path, said: Path, environment: dict[str, str], limit: Any,
@@ -238,6 +247,7 @@ def _become(arguments: list[str], folder: Path, said: Path, environment: dict[st
         sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         if limit:
             limit()
+        faulthandler.register(signal.SIGUSR1, file=channel)
         from floodseg.app import cli
 
         os.write(begin, b".")
@@ -278,9 +288,17 @@ def _wait(child: int) -> int:
         if done:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.005)
+    os.kill(child, signal.SIGUSR1)  # it says where it is
+    time.sleep(1)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    raise AssertionError(f"did not end within {PATIENCE_S:g} s")
+    return HANGS
+
+
+def shared_memory() -> set[str]:
+    """Return the files of torch in shared memory whose processes are gone."""
+    owners = [(path.name, path.name.split("_")[1]) for path in Path("/dev/shm").glob("torch_*")]
+    return {name for name, owner in owners if owner.isdigit() and not Path("/proc", owner).exists()}
 
 
 def members(session: int) -> list[int]:
@@ -326,9 +344,7 @@ def check_after(task: Task, folder: Path, ending: Ending, number: signal.Signals
         assert not (left := [*(folder / "tmp").iterdir()]), f"{left} were left"
         hidden = [path for path in folder.rglob(".*") if path.name != ".lock" and "floodseg" in path.name]
         assert not hidden, f"{hidden} were left"
-    owners = [(path, path.name.split("_")[1]) for path in Path("/dev/shm").glob("torch_*")]
-    left = [path for path, owner in owners if owner.isdigit() and not Path("/proc", owner).exists()]
-    assert not left, f"{left} were left in /dev/shm"
+    assert not ending.shared, f"{ending.shared} were left in /dev/shm"
 
 
 @contextmanager
@@ -377,3 +393,16 @@ def warm() -> None:
     torch.set_num_threads(1)
     for name in ("app.cli", "data.download", "learning.evaluate", "learning.train", "release.predict"):
         import_module(f"floodseg.{name}")
+
+
+def endings(folder: Path, seed: int, rounds: int, tasks: tuple[Task, ...] = TASKS, times: int = 2) -> Ledger:
+    """End every command by every signal, ``rounds`` times each."""
+    warm()
+    ledger = Ledger()
+    for number, task in enumerate(tasks):
+        with undisturbed(task, folder / task.name / "reference") as (reference, seconds):
+            for index in range(rounds):
+                for ended_by in CODES:
+                    rng = np.random.default_rng((seed, number, index, int(ended_by)))
+                    interrupt(task, folder / task.name / "run", reference, seconds, rng, ended_by, ledger, times)
+    return ledger

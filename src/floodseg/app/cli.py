@@ -360,8 +360,12 @@ def _prepare_messages() -> None:
 
 
 def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
-    """Print what nobody could catch, but not that GDAL quoted a file's text that is not UTF-8, which rasterio loses."""
-    if not isinstance(lost.exc_value, UnicodeDecodeError):
+    """Print what nobody could catch, but for what says nothing to a user.
+
+    That is: GDAL quoted a file's text that is not UTF-8, which rasterio loses; and the end of loading processes, on
+    which torch looks back when it clears up after what was reported already.
+    """
+    if not isinstance(lost.exc_value, UnicodeDecodeError) and "DataLoader" not in repr(lost.object):
         sys.__unraisablehook__(lost)
 
 

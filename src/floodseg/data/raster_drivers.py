@@ -16,6 +16,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
 from floodseg.data.addresses import is_remote
+from floodseg.data.unreadable import CLAIM
 from floodseg.errors import DataError
 
 CHIP_DRIVERS = ("GTiff", "PNG")
@@ -46,8 +47,8 @@ def open_plain(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS) -> Any
     """
     try:
         dataset = DatasetReader(name, driver=list(drivers), sharing=False)
-    except UnicodeDecodeError as error:
-        raise RasterioIOError("its coordinate system or another text in it is not UTF-8") from error
+    except UnicodeDecodeError:
+        raise RasterioIOError("its coordinate system or another text in it is not UTF-8") from None
     try:
         _check_header(dataset)
     except BaseException:
@@ -58,13 +59,13 @@ def open_plain(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS) -> Any
 
 def _check_header(dataset: Any) -> None:
     if dataset.count > MOST_BANDS:
-        raise RasterioIOError(f"its header claims {dataset.count} bands, and at most {MOST_BANDS} are read")
+        raise RasterioIOError(f"{CLAIM} {dataset.count} bands, and at most {MOST_BANDS} are read")
     height, width = max(dataset.block_shapes, key=prod, default=(0, 0))
     together = dataset.count if dataset.interleaving is Interleaving.pixel else 1
     size = height * width * together * max(np.dtype(kind).itemsize for kind in dataset.dtypes)
     if size > MOST_BLOCK_BYTES:
         raise RasterioIOError(
-            f"its header claims blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, and at most "
+            f"{CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, and at most "
             f"{MOST_BLOCK_BYTES / 1e9:.1f} GB are read: write it in tiles (gdal_translate -co TILED=YES)"
         )
 

@@ -69,8 +69,9 @@ class Decisions:
             return decisions
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"decision thresholds {reprlib.repr(document)}: must hold threshold (0 to 1) and temperature (above 0) "
-                f"for {', '.join(SENSOR_SETS)}; save the checkpoint again with this version"
+                f"decision thresholds {reprlib.repr(document)}: must hold threshold and temperature for "
+                f"{', '.join(SENSOR_SETS)}, the one from 0 to 1 and the other above 0; save the checkpoint again "
+                "with this version"
             ) from error
 
     def _table(self, name: str, device: torch.device) -> Tensor:
