@@ -52,8 +52,8 @@ def test_files_are_read_once_while_they_stay_as_they_are(config, tmp_path, monke
     assert content_of(config, RECIPE, only_known=True) is None
     first = key(config)
     read: list[str] = []
-    checksum = content._checksum
-    monkeypatch.setattr(content, "_checksum", lambda path: read.append(path.name) or checksum(path))
+    checksum = content.file_checksum
+    monkeypatch.setattr(content, "file_checksum", lambda path: read.append(path.name) or checksum(path))
     known = content_of(config, RECIPE, only_known=True)
     assert known is not None
     assert known.key == first

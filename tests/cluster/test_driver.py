@@ -9,7 +9,7 @@ from floodseg.cluster import driver
 from floodseg.cluster.content import Content, Recipe
 from floodseg.cluster.driver import Driver, Job
 from floodseg.cluster.tasks import Outcome, SceneTask
-from floodseg.errors import ProcessError
+from floodseg.errors import ClusterError
 from floodseg.predict_config import PredictConfig, SceneConfig
 
 from .fake_dask import LOST, FakeClient
@@ -119,7 +119,7 @@ def test_a_cluster_without_workers_ends_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "_TICK_S", 0.01)
     monkeypatch.setattr(driver, "_BUSY_PAUSE_S", 0.01)
     client = FakeClient(lambda function, arguments: Outcome("busy"), workers=0)
-    with pytest.raises(ProcessError, match=r"no worker for 0\.1 seconds: start some; the same command then goes on"):
+    with pytest.raises(ClusterError, match=r"no worker for 0\.1 seconds: start some; the same command then goes on"):
         drive(client, jobs(tmp_path, "a"), wait=0.1)
 
 
