@@ -1,10 +1,10 @@
-"""Throughput of ``floodseg predict-many`` against workers and size of scenes, on this machine; leave it alone meanwhile.
+"""Throughput of ``floodseg predict-many`` against workers and size of scenes; leave the machine alone meanwhile.
 
 Usage: many.py [--json FILE] [--folder DIR]
 
-Scenes of two sizes, of simulated radar, are mapped by 1 and by 2 workers of one thread each, a few and more of them: the
-difference gives the seconds of one more scene, without the start of the workers. From the seconds of scenes of two
-sizes follow those of a scene without pixels and of a megapixel.
+Scenes of simulated radar are mapped by 1 and by 2 workers of one thread each, a few and more of them: the difference
+gives the seconds of one more scene, without the start of the workers. From the seconds of scenes of two sizes follow
+those of a scene without pixels and of a megapixel.
 """
 
 import argparse

@@ -53,7 +53,7 @@ class _Tile:
 
 def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
     """Write the mosaics of some scenes, ordered from bottom to top, and return what they leave out, in sentences."""
-    placed = [scene for scene in scenes if scene.item["geometry"] is not None]
+    placed = [scene for scene in scenes if scene.item["geometry"] and scene.item["properties"].get("gsd")]
     left_out = [
         f"scene {scene.id} has no place on the Earth and is not in the mosaics"
         for scene in scenes if scene not in placed
