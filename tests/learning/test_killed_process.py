@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from floodseg.learning.processes import _is_alive
+from floodseg.learning.processes import _was_killed
 
 from .test_processes import environment, free_port
 
@@ -94,8 +94,18 @@ def _resume_until(folder: Path, epoch: int) -> None:
     assert "1 process instead of 2" in output
 
 
-def test_a_process_that_is_a_memory_of_its_launcher_is_not_alive(tmp_path):
-    assert _is_alive(Path(f"/proc/{os.getpid()}/stat"))
-    (tmp_path / "stat").write_text("12 (python (x)) Z 1 2 3")
-    assert not _is_alive(tmp_path / "stat")
-    assert not _is_alive(tmp_path / "none")
+def test_a_process_that_a_signal_ended_is_told_from_one_that_exited():
+    def ended(code: str) -> bool:
+        process = subprocess.Popen([sys.executable, "-c", code])
+        status = Path(f"/proc/{process.pid}/stat")
+        while status.read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+        try:
+            return _was_killed(status)
+        finally:
+            process.wait()
+
+    assert not _was_killed(Path(f"/proc/{os.getpid()}/stat"))
+    assert not ended("raise SystemExit(2)")
+    assert ended("import os; os.kill(os.getpid(), 9)")
+    assert _was_killed(Path("/proc/none/stat"))

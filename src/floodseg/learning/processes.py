@@ -165,19 +165,26 @@ class Processes:
         local = int(os.environ.get("LOCAL_RANK", self.rank))
         if host != socket.gethostname():
             return local == 0
-        return local == 1 and not _is_alive(Path(f"/proc/{pid}/stat"))
+        return local == 1 and _was_killed(Path(f"/proc/{pid}/stat"))
 
 
 _main_place: list[object] = []
 """Host and process number of the main process, once the processes have joined."""
 
 
-def _is_alive(status: Path) -> bool:
-    """Tell whether a process runs, given its file in /proc: one that was killed may be waited for by its launcher."""
+_KILLED = 0x400
+"""In the flags of a process: a signal ended it (PF_SIGNALED, proc(5))."""
+
+
+def _was_killed(status: Path) -> bool:
+    """Tell whether a signal ended a process, given its file in /proc; a launcher may have cleared that away.
+
+    One that exits by itself has said why.
+    """
     try:
-        return status.read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (OSError, IndexError):
-        return False
+        return bool(int(status.read_text().rpartition(")")[2].split()[6]) & _KILLED)
+    except OSError:
+        return True
 
 
 def joined() -> bool:
