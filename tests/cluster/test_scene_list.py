@@ -78,6 +78,7 @@ def test_geoparquet_is_a_table(tmp_path):
         ("sar,grid\na.tif,north\n", "scene 1: --grid north: must be one of sar, optical"),
         ("sar,allow_no_crs\na.tif,perhaps\n", "allow_no_crs 'perhaps' must be true or false"),
         ("sar\nhttps://example.org/a.tif\n", "is an address on a network, which is read only with --allow-remote"),
+        ("sar\na\0.tif\n", "must be the name of a file, without control characters"),
         ("sar\n/vsicurl/https://example.org/a.tif\n", "is an address on a network"),
     ],
 )
