@@ -78,7 +78,7 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
         raise ConfigError(f"{place}: names no image: give sar, optical or both")
     images = [file for name in IMAGES for file in getattr(config, name)]
     files = images + [file for name in LAYERS if (file := getattr(config, name)) is not None]
-    odd = next((file for file in files if not file.isprintable()), None)
+    odd = next((file for file in files if any(letter < " " for letter in file)), None)
     if odd is not None:
         raise ConfigError(f"{place}: {odd!r} must be the name of a file, without control characters")
     remote = next((file for file in files if is_remote(file)), None)
