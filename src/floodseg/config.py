@@ -170,6 +170,9 @@ class AugmentConfig(Settings):
     """Probability that one sensor is withheld from a sample that has both (each half of the time)."""
     cloud: float = 0.0
     """Probability that a simulated cloud covers part of the optical image."""
+    swath_edge: float = 0.0
+    """Probability that a straight edge, as of a swath, hides up to half of the image of one sensor. Chips are cut from
+    within scenes: without it a model has hardly seen what lies beside nodata."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -180,6 +183,7 @@ class AugmentConfig(Settings):
         require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
         require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
         require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
+        require(0 <= self.swath_edge <= 1, "swath-edge", self.swath_edge, "from 0 to 1")
 
 
 @dataclass(frozen=True)

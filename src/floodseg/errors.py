@@ -16,11 +16,19 @@
 Every message says what was given, the rule, and the fix, in one sentence that names the file or flag.
 """
 
+from floodseg.redaction import redacted
+
 
 class FloodsegError(Exception):
-    """Base class. The command line prints the message alone, without a traceback, and exits with ``exit_code``."""
+    """Base class. The command line prints the message alone, without a traceback, and exits with ``exit_code``.
+
+    Secrets in addresses never become part of a message (:func:`floodseg.redaction.redacted`).
+    """
 
     exit_code: int = 2
+
+    def __init__(self, *message: object) -> None:
+        super().__init__(*(redacted(part) if isinstance(part, str) else part for part in message))
 
 
 class ConfigError(FloodsegError):

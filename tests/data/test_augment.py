@@ -168,6 +168,32 @@ def test_simulated_cloud_is_drawn_as_often_as_asked(chip: Chip) -> None:
     assert 0.35 < np.mean(changed) < 0.6
 
 
+def test_the_edge_of_a_swath_hides_one_side_of_one_sensor(chip: Chip) -> None:
+    whole = replace(chip, sar_valid=np.ones((32, 32), np.bool_), optical_valid=np.ones((32, 32), np.bool_))
+    hidden = []
+    for seed in range(200):
+        result = augment(whole, BANDS, replace(OFF, swath_edge=1.0), rng(seed))
+        cut, other = sorted((result.sar_valid, result.optical_valid), key=np.count_nonzero)
+        assert other.all()
+        hidden.append(("sar" if cut is result.sar_valid else "optical", 1 - cut.mean()))
+        # beyond a straight line: no row and no column crosses it twice
+        for axis in (0, 1):
+            assert (np.diff(cut.astype(int), axis=axis) != 0).sum(axis=axis).max() <= 1
+    assert 0.4 < np.mean([sensor == "sar" for sensor, _ in hidden]) < 0.6
+    shares = np.array([share for _, share in hidden])
+    assert shares.max() <= 0.5
+    assert shares.mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_edge_of_a_swath_leaves_values_and_labels_alone(chip: Chip) -> None:
+    radar = Bands(sar=SAR_BANDS, optical=())
+    alone = replace(chip, optical=chip.optical[:0], optical_valid=np.zeros((32, 32), np.bool_))
+    result = augment(alone, radar, replace(OFF, swath_edge=1.0), rng(3))
+    assert (result.sar_valid <= alone.sar_valid).all()
+    np.testing.assert_array_equal(result.sar, np.where(result.sar_valid, alone.sar, 0))
+    assert_same(result, alone, ("optical", "optical_valid", "label"))
+
+
 def test_small_chips_are_padded_with_invalid_and_ignored_pixels(chip: Chip) -> None:
     small = replace(chip, **{name: getattr(chip, name)[..., :20, :28] for name in ARRAYS})
     result = augment(small, BANDS, replace(OFF, sar_jitter_db=1.0), rng())

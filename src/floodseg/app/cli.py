@@ -6,6 +6,7 @@ Heavy packages are imported inside the commands, so that ``floodseg --help`` ans
 import errno
 import json
 import logging
+import signal
 import sys
 import tomllib
 from collections.abc import Callable
@@ -15,12 +16,14 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
+from floodseg.app.signals import ToldToEnd, heeding_signals
 from floodseg.cluster.settings import ManyConfig
 from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
+from floodseg.redaction import printable, redacted
 from floodseg.release.benchmark.settings import BenchmarkConfig, SceneBenchmarkConfig
 
 app = App(
@@ -123,7 +126,7 @@ def predict(
     Parameters
     ----------
     model
-        A shipped model's name, a run folder or a checkpoint.
+        A shipped model's name, a run folder, a checkpoint, or a reference method: otsu (radar) or ndwi (optical).
     overwrite
         Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
     """
@@ -320,20 +323,23 @@ def main(arguments: list[str] | None = None) -> None:
 def guarded(command: Callable[[], Any]) -> None:
     """Run a command and exit: 0 done, 2 what the user can mend (one sentence, no traceback), 130 interrupted.
 
-    Where some scenes of many failed, the code is 3. Of several processes one prints the sentence, and all exit.
-    Anything else is a defect of ours: it keeps its traceback and exits with 1.
+    Where some scenes of many failed, the code is 3; one that SIGTERM or SIGHUP told to end exits with 143 or 129, as
+    shells call it. Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it
+    keeps its traceback and exits with 1.
     """
-    logging.basicConfig(format="floodseg: %(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("floodseg").setLevel(logging.INFO)
     try:
         try:
-            command()
+            with heeding_signals():
+                _prepare_messages()
+                command()
         except CycloptsError as error:
             raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
         if _another_says_it(error):
             sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
+    except ToldToEnd as end:
+        _fail(f"ended by {signal.Signals(end.number).name}", end.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:
@@ -343,6 +349,27 @@ def guarded(command: Callable[[], Any]) -> None:
         place = error.filename2 or error.filename or "output"
         _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
     sys.exit(0)
+
+
+def _prepare_messages() -> None:
+    sys.unraisablehook = _unraisable
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain("floodseg: %(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("floodseg").setLevel(logging.INFO)
+
+
+def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
+    """Print what nobody could catch, but not that GDAL quoted a file's text that is not UTF-8, which rasterio loses."""
+    if not isinstance(lost.exc_value, UnicodeDecodeError):
+        sys.__unraisablehook__(lost)
+
+
+class _Plain(logging.Formatter):
+    """Whatever is logged, by libraries too, is shown without secrets and control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(redacted(super().format(record)), lines=True)
 
 
 def _another_says_it(error: FloodsegError) -> bool:
@@ -363,7 +390,7 @@ def _another_says_it(error: FloodsegError) -> bool:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"floodseg: error: {message}", file=sys.stderr)
+    print(f"floodseg: error: {printable(redacted(message))}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -16,7 +16,7 @@ _FILES = {
 
 def print_map(flood_map: FloodMap) -> None:
     """Print areas, what was assumed, and the products."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     summary, areas = flood_map.summary, flood_map.areas
     known = areas["permanent_water"] is not None
     for name, label in (("flood", "flood" if known else "open water"), ("permanent_water", "permanent water"),

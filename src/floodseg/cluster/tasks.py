@@ -17,6 +17,7 @@ from typing import Literal
 from floodseg.cluster.content import Content, Recipe, content_of, finished_content, recipe_of
 from floodseg.environment import versions
 from floodseg.errors import ConfigError, FloodsegError, FolderInUseError, RunFolderError
+from floodseg.inference.plain_runtime import PlainMethod
 from floodseg.inference.product_info import OneOfMany
 from floodseg.inference.runtime import Runtime
 from floodseg.inference.split import predict_parts, predict_rows, rows_of_windows
@@ -195,11 +196,11 @@ class _Notes(logging.Handler):
         self.sentences.append(record.getMessage())
 
 
-_runtimes: dict[tuple[str, Recipe, MapConfig], tuple[Runtime, str]] = {}
+_runtimes: dict[tuple[str, Recipe, MapConfig], tuple[Runtime | PlainMethod, str]] = {}
 _runtimes_lock = threading.Lock()
 
 
-def _runtime(task: SceneTask) -> tuple[Runtime, str]:
+def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
     """Return the model, which each worker loads once.
 
     Raises:

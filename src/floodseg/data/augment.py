@@ -77,7 +77,9 @@ def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
 
 
 def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> None:
-    """Change a crop in place: jitter of both sensors, cloud, and the loss of a sensor; invalid pixels hold 0 then.
+    """Change a crop in place: jitter of both sensors, cloud, the edge of a swath, and the loss of a sensor.
+
+    Invalid pixels hold 0 then.
 
     Args:
         crop: what is changed, apart from its label.
@@ -92,6 +94,8 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
         np.multiply(crop.optical, _optical_factor(bands, config.optical_jitter, rng), out=crop.optical)
     if config.cloud > 0 and bands.optical_unit == "reflectance" and rng.random() < config.cloud:
         _cover(crop, bands, rng)
+    if config.swath_edge > 0 and rng.random() < config.swath_edge:
+        _cut(crop, bands, rng)
     if config.drop_sensor > 0 and rng.random() < config.drop_sensor:
         _drop_sensor(crop, rng)
     for values, valid in ((crop.sar, crop.sar_valid), (crop.optical, crop.optical_valid)):
@@ -123,6 +127,16 @@ def _cover(crop: ChipArrays, bands: Bands, rng: np.random.Generator) -> None:
     cloud = simulate_cloud(rng, *crop.label.shape)
     crop.optical_valid[:] &= cloud.opacity <= OPAQUE
     crop.optical[:] = apply_cloud(crop.optical, cloud, bands.optical)
+
+
+def _cut(crop: ChipArrays, bands: Bands, rng: np.random.Generator) -> None:
+    """Hide what lies beyond a straight line of any direction: up to half of the image of one of the sensors."""
+    sensors = [valid for names, valid in ((bands.sar, crop.sar_valid), (bands.optical, crop.optical_valid)) if names]
+    valid = sensors[int(rng.integers(len(sensors)))]
+    angle, hidden = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.5)
+    rows, columns = np.ogrid[: valid.shape[0], : valid.shape[1]]
+    along = rows * np.sin(angle) + columns * np.cos(angle)
+    valid[:] &= along >= np.quantile(along, hidden)
 
 
 def _drop_sensor(crop: ChipArrays, rng: np.random.Generator) -> None:

@@ -28,13 +28,16 @@ from floodseg.data.scene_files import open_scene, open_scene_before, reference_g
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid
 from floodseg.inference.mapping import overlap_of
+from floodseg.inference.plain_runtime import PlainMethod, PlainRuntime
 from floodseg.inference.product_info import OneOfMany, ProductInfo
 from floodseg.inference.products import ProductWriter
+from floodseg.inference.publish import check_unfinished
 from floodseg.inference.rows import MappedRows, OpenedScene, assumptions_of, check_seen, map_rows
 from floodseg.inference.runtime import Runtime
 from floodseg.inference.stages import StageSeconds
 from floodseg.inference.thumbnail import ThumbnailScene
 from floodseg.predict_config import IMAGES, LAYERS, MapConfig, PredictConfig, SceneConfig
+from floodseg.redaction import redacted
 
 _LOG = getLogger("floodseg")
 
@@ -43,7 +46,7 @@ _CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
 
 def predict_files(
     config: PredictConfig,
-    runtime: Runtime,
+    runtime: Runtime | PlainMethod,
     model: str,
     *,
     many: OneOfMany | None = None,
@@ -54,7 +57,7 @@ def predict_files(
 
     Args:
         config: the scene, how it is mapped, and where the products go.
-        runtime: the model, ready to run.
+        runtime: the model, ready to run, or a reference method.
         model: what the products call it.
         many: what is to be said of a scene that is one of many.
         overwrite: replace finished products.
@@ -67,7 +70,11 @@ def predict_files(
         FloodsegError: input, settings or a folder that the user can mend.
     """
     began = time.monotonic()
-    with opened_files(config, runtime, model, many) as opened, product_writer(opened, overwrite) as writer:
+    check_unfinished(config.out_dir, overwrite)
+    with (
+        opened_files(config, runtime, model, many, show_progress=show_progress) as opened,
+        product_writer(opened, overwrite) as writer,
+    ):
         rows = map_rows(opened, writer.write, progress=show_progress)
         return finish(opened, writer, [rows], time.monotonic() - began)
 
@@ -75,7 +82,7 @@ def predict_files(
 def predict_arrays(
     scene: Scene,
     config: PredictConfig,
-    runtime: Runtime,
+    runtime: Runtime | PlainMethod,
     model: str,
     *,
     overwrite: bool = False,
@@ -94,14 +101,23 @@ def predict_arrays(
     else:
         date, how = datetime.now(UTC), "the time of mapping, as arrays have no date"
     origin = _Origin(model, date, how, None)
-    with _opened(config, scene, None, runtime, origin) as opened, product_writer(opened, overwrite) as writer:
+    check_unfinished(config.out_dir, overwrite)
+    with (
+        _opened(config, scene, None, runtime, origin, show_progress) as opened,
+        product_writer(opened, overwrite) as writer,
+    ):
         rows = map_rows(opened, writer.write, progress=show_progress)
         return finish(opened, writer, [rows], time.monotonic() - began)
 
 
 @contextmanager
 def opened_files(
-    config: PredictConfig, runtime: Runtime, model: str, many: OneOfMany | None = None
+    config: PredictConfig,
+    runtime: Runtime | PlainMethod,
+    model: str,
+    many: OneOfMany | None = None,
+    *,
+    show_progress: bool = False,
 ) -> Iterator[OpenedScene]:
     """Open the files that ``config`` names, see :func:`predict_files`; they are closed at the end of the context."""
     scene_config = config.scene
@@ -115,7 +131,7 @@ def opened_files(
         if _maps_both_dates(scene_config, runtime.bands):
             before = stack.enter_context(closing(open_scene_before(scene_config, runtime.bands, scene.grid)))
         origin = _Origin(model, *acquired(scene_config), many)
-        yield stack.enter_context(_opened(config, scene, before, runtime, origin))
+        yield stack.enter_context(_opened(config, scene, before, runtime, origin, show_progress))
 
 
 def _maps_both_dates(config: SceneConfig, bands: Bands) -> bool:
@@ -132,7 +148,9 @@ def _check_place(config: SceneConfig, grid: GeoGrid) -> None:
             f"{names}: has no coordinate system, so that a map of it has no place and no areas: assign one "
             "(gdal_edit.py -a_srs EPSG:32633), or accept that with --allow-no-crs"
         )
-    _LOG.warning("%s: has no coordinate system, so the products have no place on the Earth and no areas", names)
+    _LOG.warning(
+        "%s: has no coordinate system, so the products have no place on the Earth and no areas", redacted(names)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +165,19 @@ class _Origin:
 
 @contextmanager
 def _opened(
-    config: PredictConfig, opened: Scene, before: Scene | None, runtime: Runtime, origin: _Origin
+    config: PredictConfig,
+    opened: Scene,
+    before: Scene | None,
+    method: Runtime | PlainMethod,
+    origin: _Origin,
+    show_progress: bool,
 ) -> Iterator[OpenedScene]:
-    scene = ThumbnailScene(opened, overlap_of(runtime, config.mapping))
-    with closing(open_layers(config.scene, scene.grid)) as layers:
-        thresholds = _thresholds(runtime, config.mapping)
-        info = _info(config, scene, layers, runtime, origin, thresholds, earlier=before)
-        yield OpenedScene(config, scene, before, layers, runtime, thresholds, info)
+    with closing(open_layers(config.scene, opened.grid)) as layers:
+        fitted = method if isinstance(method, Runtime) else method.fitted(opened, layers, config.mapping, show_progress)
+        scene = ThumbnailScene(opened, overlap_of(fitted, config.mapping))
+        thresholds = _thresholds(fitted, config.mapping)
+        info = _info(config, scene, layers, fitted, origin, thresholds, earlier=before)
+        yield OpenedScene(config, scene, before, layers, fitted, thresholds, info)
 
 
 def product_writer(opened: OpenedScene, overwrite: bool) -> ProductWriter:
@@ -180,7 +204,10 @@ def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRow
     return writer.finish(
         opened.scene.picture(),
         seconds=seconds,
-        assumptions=assumptions_of(opened, parts),
+        assumptions=[
+            *assumptions_of(opened, parts),
+            *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
+        ],
         extra={
             "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
             "cpu_seconds": {name: round(value, 3) for name, value in asdict(stages).items() if name != "wall"},
@@ -209,7 +236,7 @@ def _info(
     }  # fmt: skip
     return ProductInfo(
         model=origin.model,
-        threshold=_by_sensors(thresholds, runtime.bands),
+        threshold=runtime.threshold if isinstance(runtime, PlainRuntime) else _by_sensors(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or earlier is not None,
         datetime=origin.date,
         datetime_source=origin.how,

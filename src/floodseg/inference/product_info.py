@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from floodseg.redaction import redacted
+
 
 @dataclass(frozen=True, slots=True)
 class OneOfMany:
@@ -22,7 +24,7 @@ class OneOfMany:
 
 @dataclass(frozen=True, slots=True)
 class ProductInfo:
-    """Where the products come from."""
+    """Where the products come from; it holds no secrets that the names of files carried."""
 
     model: str
     """Name of the shipped model, or the path it was loaded from."""
@@ -45,6 +47,11 @@ class ProductInfo:
 
     def __post_init__(self) -> None:
         assert self.datetime.tzinfo is not None, "the scene's date has no time zone"
+        inputs = {name: tuple(redacted(file) for file in files) for name, files in self.inputs.items()}
+        for name, value in (
+            ("inputs", inputs), ("model", redacted(self.model)), ("datetime_source", redacted(self.datetime_source)),
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
 
     @property
     def utc(self) -> dates.datetime:

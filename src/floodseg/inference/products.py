@@ -201,7 +201,7 @@ class ProductWriter:
                 dict(info.threshold) if isinstance(info.threshold, Mapping) else info.threshold
             ),
             "FLOODSEG_INPUTS": json.dumps(
-                {name: [Path(file).name for file in files] for name, files in info.inputs.items()}
+                {name: [_file_name(file) for file in files] for name, files in info.inputs.items()}
             ),
         }
         return tags if info.licence is None else tags | {"TIFFTAG_COPYRIGHT": info.licence}
@@ -230,7 +230,7 @@ class ProductWriter:
         if self._info.many is not None:
             return self._info.many.id
         names = [name for files in self._info.inputs.values() for name in files]
-        scene = Path(names[0]).stem if names else self._out_dir.absolute().name
+        scene = Path(_file_name(names[0])).stem if names else self._out_dir.absolute().name
         return f"{scene}_flood"
 
     def _write_json(self, name: str, document: dict[str, Any]) -> None:
@@ -253,3 +253,8 @@ def _disk_errors(out_dir: Path) -> Iterator[None]:
         raise RunFolderError(
             f"{out_dir}: the products cannot be written ({reason}): free some space, or give another --out-dir"
         ) from error
+
+
+def _file_name(path: str) -> str:
+    """Return the last part of a path or of an address, without what follows a question mark there."""
+    return Path(path.partition("?")[0] if "://" in path or path.startswith("/vsi") else path).name

@@ -75,8 +75,7 @@ def product_folder(
         if Path(name).parent.resolve() == path.resolve() and Path(name).name in PRODUCTS:
             raise RunFolderError(f"{name}: is read, and a product would take its name: give another --out-dir")
     with claimed(path):
-        if (path / SUMMARY).exists() and not overwrite:
-            raise RunFolderError(f"{path}: holds finished products: add --overwrite, or give another --out-dir")
+        check_unfinished(path, overwrite)
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
         staging = _made_staging(path)
@@ -85,6 +84,12 @@ def product_folder(
             yield ProductFolder(path, staging)
         finally:
             shutil.rmtree(staging)
+
+
+def check_unfinished(path: Path, overwrite: bool) -> None:
+    """Raise RunFolderError where a folder holds finished products that are not to be replaced."""
+    if (path / SUMMARY).exists() and not overwrite:
+        raise RunFolderError(f"{path}: holds finished products: add --overwrite, or give another --out-dir")
 
 
 def _leftovers(path: Path) -> list[Path]:

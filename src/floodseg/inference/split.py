@@ -15,6 +15,7 @@ from typing import Any
 
 from floodseg.inference.mapping import plan_tiling
 from floodseg.inference.part_file import PartReader, PartWriter
+from floodseg.inference.plain_runtime import PlainMethod
 from floodseg.inference.predict import finish, opened_files, product_writer
 from floodseg.inference.product_info import OneOfMany
 from floodseg.inference.rows import map_rows
@@ -22,19 +23,19 @@ from floodseg.inference.runtime import Runtime
 from floodseg.predict_config import PredictConfig
 
 
-def rows_of_windows(config: PredictConfig, runtime: Runtime) -> tuple[int, int]:
+def rows_of_windows(config: PredictConfig, runtime: Runtime | PlainMethod) -> tuple[int, int]:
     """Return how many rows of windows a scene has, and how many pixels."""
     with opened_files(config, runtime, "") as opened:
         grid = opened.scene.grid
-        return plan_tiling(grid, runtime, config.mapping).rows.count, grid.height * grid.width
+        return plan_tiling(grid, opened.runtime, config.mapping).rows.count, grid.height * grid.width
 
 
-def predict_rows(config: PredictConfig, runtime: Runtime, rows: range, path: Path) -> None:
+def predict_rows(config: PredictConfig, runtime: Runtime | PlainMethod, rows: range, path: Path) -> None:
     """Map rows of windows of a scene into a part file.
 
     Args:
         config: the scene and how it is mapped; its ``out_dir`` is not touched.
-        runtime: the model, ready to run.
+        runtime: the model, ready to run, or a reference method, which looks at the whole scene for its threshold.
         rows: rows of windows, a range of step 1.
         path: of the part; it has this name only when it is whole.
 
@@ -50,7 +51,7 @@ def predict_rows(config: PredictConfig, runtime: Runtime, rows: range, path: Pat
 
 def predict_parts(
     config: PredictConfig,
-    runtime: Runtime,
+    runtime: Runtime | PlainMethod,
     model: str,
     parts: Sequence[Path],
     *,

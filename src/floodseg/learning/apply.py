@@ -10,6 +10,7 @@ from torch import Tensor
 
 from floodseg.bands import Bands, SensorSet
 from floodseg.data.chip import Chip
+from floodseg.errors import CheckpointError
 from floodseg.learning.metrics import ChipScore, ReliabilityBins, count
 from floodseg.learning.references import Reference
 from floodseg.models.model import FloodModel
@@ -67,13 +68,22 @@ def reference_method(reference: Reference) -> Method:
 
 @torch.no_grad()
 def apply_model(model: FloodModel, chip: Chip) -> ChipResult:
-    """Map one chip and compare it with its label; the model is left in evaluation mode."""
+    """Map one chip and compare it with its label; the model is left in evaluation mode.
+
+    Raises:
+        CheckpointError: the model gives what is no probability.
+    """
     model.eval()
     device = next(model.parameters()).device
     sar_valid, optical_valid = _mask(chip.sar_valid, device), _mask(chip.optical_valid, device)
     logits = model(_image(chip.sar, device), _image(chip.optical, device), sar_valid, optical_valid)
     probability = model.decisions.probability(logits, sar_valid, optical_valid)
     seen = (sar_valid | optical_valid)[0, 0]
+    if probability.isnan().any():
+        raise CheckpointError(
+            f"the model gives values that are no numbers for chip {chip.name}, so its weights are damaged; copy them "
+            "again, or train it anew"
+        )
     water = model.decisions.water(probability, sar_valid, optical_valid)[0] & seen
     label = torch.from_numpy(chip.label).to(device)
     reliability = ReliabilityBins()

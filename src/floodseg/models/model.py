@@ -57,7 +57,8 @@ class InputNormaliser(nn.Module):
         # torch.where selects before any arithmetic: NaN or garbage in an invalid pixel never enters a number
         mean, std, low, high = self.table[:, None, :, None, None].unbind()
         image = torch.where(valid, image, mean)
-        return (image.clamp(low, high) - mean) / std
+        # in place: a fresh tensor of this size costs more in pages to be mapped than in arithmetic
+        return image.clamp_(low, high).sub_(mean).div_(std)
 
     def statistics(self) -> list[BandStatistics]:
         """Return the statistics of each band."""

@@ -1,4 +1,7 @@
-"""``floodseg.predict_scene``: a model by its name, a scene by its files or arrays, and the map of it."""
+"""``floodseg.predict_scene``: a model by its name, a scene by its files or arrays, and the map of it.
+
+Torch is imported with the first model: a reference method maps without it.
+"""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -7,18 +10,19 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from floodseg.bands import Bands
 from floodseg.data.scene_arrays import ArrayScene
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
+from floodseg.inference.plain_runtime import PLAIN_METHODS, PlainMethod
 from floodseg.inference.predict import predict_arrays, predict_files
 from floodseg.inference.runtime import Runtime
-from floodseg.inference.torch_runtime import TorchRuntime
-from floodseg.models.model import FloodModel
 from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
-from floodseg.release.shipped import load_model, shipped_models
+
+if TYPE_CHECKING:
+    from floodseg.models.model import FloodModel
 
 DEFAULT_MODEL = "s1-lite"
 
@@ -30,7 +34,7 @@ _ARRAY_SETTINGS = (
 
 def predict(
     config: PredictConfig,
-    model: str | Path | FloodModel = DEFAULT_MODEL,
+    model: "str | Path | FloodModel" = DEFAULT_MODEL,
     *,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -50,7 +54,7 @@ def predict_scene(
     sar: Any = None,
     optical: Any = None,
     *,
-    model: str | Path | FloodModel = DEFAULT_MODEL,
+    model: "str | Path | FloodModel" = DEFAULT_MODEL,
     out_dir: str | Path | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -65,7 +69,8 @@ def predict_scene(
         sar: path of a raster (or several, one for each polarisation), or an array (2, H, W) of VV and VH in dB, NaN
             where there is nothing; numpy or xarray.
         optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance 0 to 1.
-        model: a shipped model, a run folder, a checkpoint, or a loaded model.
+        model: a shipped model, a run folder, a checkpoint, a loaded model, or a reference method: ``otsu`` (radar) or
+            ``ndwi`` (optical).
         out_dir: folder of the products; None keeps them with the returned map alone.
         overwrite: replace finished products.
         show_progress: show a bar with the time left.
@@ -121,16 +126,33 @@ def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def open_runtime(model: str | Path | FloodModel, mapping: MapConfig) -> tuple[Runtime, str]:
-    """Return a model, ready to run as ``mapping`` says, and what products call it.
+def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+    """Return a model, ready to run as ``mapping`` says, and what products call it; methods come without torch.
 
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
         ConfigError: it cannot run as asked.
     """
-    loaded = model if isinstance(model, FloodModel) else load_model(model)
-    name = loaded.spec.architecture if isinstance(model, FloodModel) else str(model)
-    return TorchRuntime(loaded, mapping.device), name
+    if isinstance(model, str) and model in PLAIN_METHODS:
+        _check_plain(model, mapping)
+        return PLAIN_METHODS[model], model
+    from floodseg.inference.torch_runtime import TorchRuntime
+    from floodseg.release.shipped import load_model
+
+    named = isinstance(model, str | Path)
+    loaded = load_model(model) if isinstance(model, str | Path) else model
+    return TorchRuntime(loaded, mapping.device), str(model) if named else loaded.spec.architecture
+
+
+def _check_plain(name: str, mapping: MapConfig) -> None:
+    """Refuse settings that mean nothing for a reference method."""
+    for flag, given, why in (
+        ("threshold", mapping.threshold, f"'{name}' gives no probability, and has a threshold of its own"),
+        ("tta", mapping.tta or None, f"'{name}' decides each pixel by itself, so flips change nothing"),
+        ("device", "cuda" if mapping.device == "cuda" else None, f"'{name}' runs on the CPU"),
+    ):
+        if given is not None:
+            raise ConfigError(f"--{flag}{'' if given is True else f' {given}'}: {why}: leave it out")
 
 
 def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
@@ -138,10 +160,13 @@ def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
     for sensor, files, names in (("sar", config.sar, bands.sar), ("optical", config.optical, bands.optical)):
         if not files or names:
             continue
+        from floodseg.release.shipped import shipped_models
+
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
-        remedy = f"choose --model {' or '.join(able)}" if able else "train a model for it with floodseg train"
+        able += [plain for plain, method in PLAIN_METHODS.items() if getattr(method.bands, sensor)]
         raise ConfigError(
-            f"--{sensor} {' '.join(files)}: model '{name}' takes no {sensor} image: leave it out, or {remedy}"
+            f"--{sensor} {' '.join(files)}: model '{name}' takes no {sensor} image: leave it out, or choose --model "
+            f"{' or '.join(able)}, or one that floodseg train made"
         )
 
 
