@@ -8,6 +8,7 @@
     ├── CheckpointError        weights that cannot be loaded into the model asked for
     ├── RunFolderError         a run folder that is finished, busy or cannot be written
     │   └── FolderInUseError   another process works in it
+    ├── ClusterError           a cluster that does not answer, or has no worker
     ├── ScenesFailedError      some scenes of many could not be mapped; exit code 3
     ├── ProcessError           another of several processes was lost
     └── OtherProcessError      the failure is that of another process, which says so; this one ends in silence
@@ -48,6 +49,10 @@ class RunFolderError(FloodsegError):
 
 class FolderInUseError(RunFolderError):
     """A folder in which another process works at the moment."""
+
+
+class ClusterError(FloodsegError):
+    """A cluster that does not answer, or has no worker."""
 
 
 class ScenesFailedError(FloodsegError):

@@ -60,7 +60,7 @@ class Content:
 def recipe_of(place: Path) -> Recipe:
     """Return the recipe of a model, given its file or folder."""
     files = sorted(path for path in place.iterdir() if path.is_file()) if place.is_dir() else [place]
-    return Recipe(_digest([[path.name, _checksum(path)] for path in files]), versions()["floodseg"])
+    return Recipe(_digest([[path.name, file_checksum(path)] for path in files]), versions()["floodseg"])
 
 
 def settings_checksum(config: PredictConfig, recipe: Recipe) -> str:
@@ -142,7 +142,7 @@ class _Note:
             for file in files:
                 if not self._unchanged(str(file)):
                     status = file.stat()
-                    self._files[str(file)] = [status.st_size, status.st_mtime_ns, _checksum(file)]
+                    self._files[str(file)] = [status.st_size, status.st_mtime_ns, file_checksum(file)]
             self._names[name] = [str(file) for file in files]
         return _digest([[Path(file).name, self._files[file][2]] for file in self._names[name]])
 
@@ -194,7 +194,8 @@ def _raster_files(name: str, allow_remote: bool) -> set[Path]:
     return found
 
 
-def _checksum(path: Path) -> str:
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

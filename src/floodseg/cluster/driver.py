@@ -16,7 +16,7 @@ from typing import Any, Literal
 from floodseg.cluster.content import Content
 from floodseg.cluster.engine import ClusterLostError, worker_count
 from floodseg.cluster.tasks import Outcome, SceneTask, join, map_part, map_whole, plan
-from floodseg.errors import ProcessError
+from floodseg.errors import ClusterError
 
 _LOG = getLogger("floodseg")
 
@@ -89,7 +89,7 @@ class Driver:
         """Return when no scene is open any more.
 
         Raises:
-            ProcessError: the cluster does not come back.
+            ClusterError: the cluster does not come back.
         """
         while self._waiting:
             with self._connect() as client:
@@ -116,7 +116,7 @@ class Driver:
                 counted = now
                 workers_seen = now if worker_count(client) else workers_seen
                 if now - workers_seen > self._wait_s:
-                    raise ProcessError(
+                    raise ClusterError(
                         f"the cluster has had no worker for {self._wait_s:g} seconds: start some; the same command "
                         "then goes on"
                     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from floodseg.cluster.extra import dask_distributed
 from floodseg.cluster.settings import LEAST_MEMORY_GB, ManyConfig
-from floodseg.errors import ConfigError, ProcessError
+from floodseg.errors import ClusterError, ConfigError
 
 _TRY_S = 5.0
 _LOCAL_START_S = 120
@@ -27,7 +27,7 @@ def connected(config: ManyConfig, say: Callable[[str], None]) -> Iterator[Any]:
         say: told, once, that a scheduler is being waited for.
 
     Raises:
-        ProcessError: no scheduler or no worker within ``wait_s`` seconds.
+        ClusterError: no scheduler or no worker within ``wait_s`` seconds.
         ConfigError: the extra is missing, or the workers' memory is too small.
     """
     distributed = dask_distributed()
@@ -93,7 +93,7 @@ def _client(config: ManyConfig, distributed: Any, say: Callable[[str], None]) ->
         if client is not None:
             _close(client)
         if time.monotonic() > deadline:
-            raise ProcessError(
+            raise ClusterError(
                 f"--cluster {config.cluster}: {why} since {config.wait_s:g} seconds: start it, or correct the address; "
                 "the same command then goes on"
             )

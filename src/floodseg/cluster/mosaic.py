@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement, parse, tostring
 
 import rasterio
 import rasterio.shutil
@@ -53,7 +53,7 @@ class _Tile:
 
 def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
     """Write the mosaics of some scenes, ordered from bottom to top, and return what they leave out, in sentences."""
-    placed = [scene for scene in scenes if scene.item["geometry"] is not None]
+    placed = [scene for scene in scenes if scene.item["geometry"] and scene.item["properties"].get("gsd")]
     left_out = [
         f"scene {scene.id} has no place on the Earth and is not in the mosaics"
         for scene in scenes if scene not in placed
@@ -102,7 +102,17 @@ def _warp(out_dir: Path, scene: FinishedScene, raster: str) -> _Tile:
         replacing(out_dir / _WARPED / name) as temporary,
     ):  # fmt: skip
         rasterio.shutil.copy(view, temporary, driver="VRT")
+        _make_relative(temporary, f"../{SCENES}/{scene.id}/{raster}")
     return _Tile(f"{_WARPED}/{name}", grid.transform, grid.height, grid.width)
+
+
+def _make_relative(path: Path, source: str) -> None:
+    """Name the source of a warped VRT as seen from it, so that the folder can be moved."""
+    tree = parse(path)
+    for element in tree.iter("SourceDataset"):
+        element.text = source
+        element.set("relativeToVRT", "1")
+    tree.write(path)
 
 
 def _degrees(scene: FinishedScene) -> GeoGrid:

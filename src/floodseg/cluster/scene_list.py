@@ -77,8 +77,11 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
     if not (config.sar or config.optical):
         raise ConfigError(f"{place}: names no image: give sar, optical or both")
     images = [file for name in IMAGES for file in getattr(config, name)]
-    layers = [file for name in LAYERS if (file := getattr(config, name)) is not None]
-    remote = next((file for file in [*images, *layers] if is_remote(file)), None)
+    files = images + [file for name in LAYERS if (file := getattr(config, name)) is not None]
+    odd = next((file for file in files if any(letter < " " for letter in file)), None)
+    if odd is not None:
+        raise ConfigError(f"{place}: {odd!r} must be the name of a file, without control characters")
+    remote = next((file for file in files if is_remote(file)), None)
     if remote is not None and not config.allow_remote:
         raise ConfigError(f"{place}: {remote} is an address on a network, which is read only with --allow-remote")
     name = str(row["id"]).strip() if not _is_empty(row.get("id")) else _stem((config.sar or config.optical)[0])
