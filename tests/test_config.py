@@ -52,6 +52,7 @@ UNLIKE_DEFAULTS = TrainConfig(
         optical_jitter=0.0,
         drop_sensor=0.25,
         cloud=1.0,
+        cloud_mask_quality="mixed",
     ),
     optim=OptimConfig(
         epochs=3,
@@ -191,6 +192,7 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
         (AugmentConfig, {"optical_jitter": 1.0}, "--optical-jitter 1.0: must be from 0 to below 1"),
         (AugmentConfig, {"drop_sensor": 1.1}, "--drop-sensor 1.1: must be from 0 to 1"),
         (AugmentConfig, {"cloud": -0.1}, "--cloud -0.1: must be from 0 to 1"),
+        (AugmentConfig, {"cloud_mask_quality": "none"}, "--cloud-mask-quality none: has no effect without clouds"),
         (OptimConfig, {"epochs": 0}, "--epochs 0: must be at least 1"),
         (OptimConfig, {"batch_size": 0}, "--batch-size 0: must be at least 1"),
         (OptimConfig, {"lr": 0.0}, "--lr 0.0: must be above 0"),

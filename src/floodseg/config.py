@@ -20,6 +20,8 @@ from floodseg.errors import ConfigError
 Layout = Literal["sen1floods11", "ombria", "folders", "synthetic"]
 Architecture = Literal["efficient", "baseline", "lite"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+CloudMask = Literal["perfect", "thin-missed", "none"]
+"""What a cloud mask marks of simulated clouds: all of them with their shadows, opaque cloud alone, or nothing."""
 
 
 def _whole(_: type, tokens: Sequence[Token]) -> int:
@@ -169,7 +171,10 @@ class AugmentConfig(Settings):
     drop_sensor: float = 0.0
     """Probability that one sensor is withheld from a sample that has both (each half of the time)."""
     cloud: float = 0.0
-    """Probability that a simulated cloud covers part of the optical image."""
+    """Probability that a simulated cloud covers part of the optical image, of two dates the later one."""
+    cloud_mask_quality: Literal["perfect", "thin-missed", "none", "mixed"] = "thin-missed"
+    """What is masked of simulated clouds: all with their shadows, opaque cloud alone, nothing, or each for a third of
+    the clouds, so that the network learns to find what a mask misses."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -180,6 +185,10 @@ class AugmentConfig(Settings):
         require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
         require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
         require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
+        if self.cloud == 0 and self.cloud_mask_quality != AugmentConfig.cloud_mask_quality:
+            raise ConfigError(
+                f"--cloud-mask-quality {self.cloud_mask_quality}: has no effect without clouds; add --cloud 0.5"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
 """What is done to a training chip: every draw comes from the random generator that is given."""
 
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import IGNORE, band_date
-from floodseg.config import AugmentConfig
+from floodseg.config import AugmentConfig, CloudMask
 from floodseg.data.chip import Bands, ChipArrays
-from floodseg.data.clouds import OPAQUE, apply_cloud, simulate_cloud
+from floodseg.data.clouds import cover_image, marked, simulate_sky
 from floodseg.grid import Window
+
+_QUALITIES: tuple[CloudMask, ...] = get_args(CloudMask)
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -81,8 +83,7 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
 
     Args:
         crop: what is changed, apart from its label.
-        bands: its units say which jitter makes sense: offsets in dB are for SAR in dB alone, and simulated clouds
-            for reflectance alone.
+        bands: their units say which jitter makes sense: offsets in dB are for SAR in dB alone.
         config: deviations and probabilities.
         rng: source of every draw.
     """
@@ -90,8 +91,8 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
         np.add(crop.sar, _sar_offset(len(bands.sar), config.sar_jitter_db, rng), out=crop.sar)
     if config.optical_jitter > 0 and bands.optical:
         np.multiply(crop.optical, _optical_factor(bands, config.optical_jitter, rng), out=crop.optical)
-    if config.cloud > 0 and bands.optical_unit == "reflectance" and rng.random() < config.cloud:
-        _cover(crop, bands, rng)
+    if config.cloud > 0 and rng.random() < config.cloud:
+        _cover(crop, bands, config, rng)
     if config.drop_sensor > 0 and rng.random() < config.drop_sensor:
         _drop_sensor(crop, rng)
     for values, valid in ((crop.sar, crop.sar_valid), (crop.optical, crop.optical_valid)):
@@ -116,13 +117,16 @@ def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) ->
     return np.array([factors[band_date(band)] for band in bands.optical], np.float32)[:, None, None]
 
 
-def _cover(crop: ChipArrays, bands: Bands, rng: np.random.Generator) -> None:
-    """Lay a cloud over the optical image: what it hides is invalid, thin cloud and shadow stay valid."""
+def _cover(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> None:
+    """Lay a cloud over the optical image: what the cloud mask marks is invalid, the rest stays valid."""
     if not crop.optical_valid.any():
         return
-    cloud = simulate_cloud(rng, *crop.label.shape)
-    crop.optical_valid[:] &= cloud.opacity <= OPAQUE
-    crop.optical[:] = apply_cloud(crop.optical, cloud, bands.optical)
+    quality = config.cloud_mask_quality
+    if quality == "mixed":
+        quality = _QUALITIES[int(rng.integers(len(_QUALITIES)))]
+    cloud = simulate_sky(rng, *crop.label.shape)
+    crop.optical_valid[:] &= ~marked(cloud, quality)
+    crop.optical[:] = cover_image(crop.optical, cloud, bands)
 
 
 def _drop_sensor(crop: ChipArrays, rng: np.random.Generator) -> None:

@@ -12,6 +12,7 @@ from floodseg.bands import Bands, SensorSet
 from floodseg.data.chip import Chip
 from floodseg.learning.metrics import ChipScore, ReliabilityBins, count
 from floodseg.learning.references import Reference
+from floodseg.models.decision import Decisions
 from floodseg.models.model import FloodModel
 
 
@@ -42,15 +43,16 @@ class Method:
     """The channels it takes, in order, and their units; None where it takes them by name from what is there."""
 
 
-def model_method(model: FloodModel, name: str) -> Method:
-    """Return a model as a method; its own thresholds decide."""
+def model_method(model: FloodModel, name: str, threshold: float | None = None) -> Method:
+    """Return a model as a method; its own thresholds decide, unless one is given for all sensors."""
+    decisions = model.decisions if threshold is None else model.decisions.with_threshold(threshold)
     held = model.spec.bands
     sensors: SensorSet = "both" if held.sar and held.optical else "sar" if held.sar else "optical"
     return Method(
         name,
-        lambda chip, _: apply_model(model, chip),
+        lambda chip, _: apply_model(model, chip, decisions),
         sensors,
-        lambda used: model.decisions.of(used).threshold,
+        lambda used: decisions.of(used).threshold,
         held,
     )
 
@@ -66,15 +68,19 @@ def reference_method(reference: Reference) -> Method:
 
 
 @torch.no_grad()
-def apply_model(model: FloodModel, chip: Chip) -> ChipResult:
-    """Map one chip and compare it with its label; the model is left in evaluation mode."""
+def apply_model(model: FloodModel, chip: Chip, decisions: Decisions | None = None) -> ChipResult:
+    """Map one chip and compare it with its label; the model is left in evaluation mode.
+
+    ``decisions`` are by default those of the model.
+    """
     model.eval()
+    decisions = decisions or model.decisions
     device = next(model.parameters()).device
     sar_valid, optical_valid = _mask(chip.sar_valid, device), _mask(chip.optical_valid, device)
     logits = model(_image(chip.sar, device), _image(chip.optical, device), sar_valid, optical_valid)
-    probability = model.decisions.probability(logits, sar_valid, optical_valid)
+    probability = decisions.probability(logits, sar_valid, optical_valid)
     seen = (sar_valid | optical_valid)[0, 0]
-    water = model.decisions.water(probability, sar_valid, optical_valid)[0] & seen
+    water = decisions.water(probability, sar_valid, optical_valid)[0] & seen
     label = torch.from_numpy(chip.label).to(device)
     reliability = ReliabilityBins()
     reliability.add(probability[0], label, seen)
