@@ -170,6 +170,8 @@ class AugmentConfig(Settings):
     """Standard deviation of a relative illumination factor common to all optical bands of a date."""
     drop_sensor: float = 0.0
     """Probability that one sensor is withheld from a sample that has both (each half of the time)."""
+    drop_sensor_ramp: WholeNumber = 0
+    """Epochs over which that probability rises, in equal steps, to --drop-sensor; 0 has it from the start."""
     cloud: float = 0.0
     """Probability that a simulated cloud covers part of the optical image, of two dates the later one."""
     cloud_mask_quality: Literal["perfect", "thin-missed", "none", "mixed"] = "thin-missed"
@@ -184,6 +186,9 @@ class AugmentConfig(Settings):
         require(0 <= self.sar_jitter_db < math.inf, "sar-jitter-db", self.sar_jitter_db, "0 or more")
         require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
         require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
+        require(self.drop_sensor_ramp >= 0, "drop-sensor-ramp", self.drop_sensor_ramp, "0 or more")
+        if self.drop_sensor == 0 and self.drop_sensor_ramp:
+            raise ConfigError(f"--drop-sensor-ramp {self.drop_sensor_ramp}: has no effect alone; add --drop-sensor 0.5")
         require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
         if self.cloud == 0 and self.cloud_mask_quality != AugmentConfig.cloud_mask_quality:
             raise ConfigError(

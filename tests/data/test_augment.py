@@ -152,6 +152,14 @@ def test_drop_sensor_withholds_each_half_of_the_time(chip: Chip) -> None:
     assert counts[3] == 0
 
 
+def test_the_loss_of_sensors_rises_over_its_ramp(chip: Chip) -> None:
+    config = replace(OFF, drop_sensor=0.8, drop_sensor_ramp=4)
+    for epoch, share in ((0, 0.2), (1, 0.4), (3, 0.8), (30, 0.8)):
+        lost = [augment(chip, BANDS, config, rng(seed), epoch) for seed in range(1000, 1300)]
+        found = np.mean([not (each.sar_valid.any() and each.optical_valid.any()) for each in lost])
+        assert found == pytest.approx(share, abs=0.08), epoch
+
+
 @pytest.mark.parametrize("lacking", ["sar", "optical"])
 def test_the_only_sensor_is_never_dropped(chip: Chip, lacking: str) -> None:
     nothing = np.zeros((32, 32), np.bool_)

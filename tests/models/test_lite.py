@@ -20,15 +20,14 @@ def network() -> LiteFloodNet:
     return lite().eval()
 
 
-def test_weight_of_a_stem_is_the_share_of_valid_pixels() -> None:
+def test_a_stem_says_what_share_of_valid_pixels_it_saw() -> None:
     stem = SensorStem(channels=1, width=4).eval()
     valid = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]).view(1, 1, 3, 3)
     with torch.no_grad():
-        stem.log_weight.fill_(torch.tensor(2.0).log())
-        features, weight = stem(torch.zeros(1, 1, 3, 3), valid)
+        features, share = stem(torch.zeros(1, 1, 3, 3), valid)
     assert features.shape == (1, 4, 2, 2)
-    # twice the valid pixels of each 3x3 window, over nine
-    torch.testing.assert_close(weight, torch.tensor([[[[6.0, 2.0], [6.0, 4.0]]]]) / 9)
+    # the valid pixels of each 3x3 window, over nine
+    torch.testing.assert_close(share, torch.tensor([[[[3.0, 1.0], [3.0, 2.0]]]]) / 9)
     assert stem(torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 3, 3))[1].eq(0).all()
 
 
@@ -41,16 +40,30 @@ def test_fusion_takes_the_valid_sensor_alone(network: LiteFloodNet, missing: int
     assert stem is not None
     with torch.no_grad():
         alone, _ = stem(images[1 - missing], images[3 - missing])
-        torch.testing.assert_close(network._fuse(*images), alone)
+        assert torch.equal(network._fuse(*images), alone)
 
 
-def test_fusion_is_the_weighted_mean_where_both_are_valid(network: LiteFloodNet) -> None:
+def test_fusion_is_the_mean_weighted_by_reliability_where_both_are_valid() -> None:
+    torch.manual_seed(0)
+    network = lite().eval()
     images = _inputs(32, 32)
     assert network.sar_stem is not None
     assert network.optical_stem is not None
+    assert network.reliability is not None
     with torch.no_grad():
+        network.optical_stem.log_weight.fill_(torch.tensor(3.0).log())
         stems = [network.sar_stem(images[0], images[2])[0], network.optical_stem(images[1], images[3])[0]]
-        torch.testing.assert_close(network._fuse(*images), (stems[0] + stems[1]) / 2)
+        found = network.reliability(stems) + torch.tensor([1.0, 3.0]).log()[:, None, None]
+        weight = found.softmax(dim=1)
+        torch.testing.assert_close(network._fuse(*images), stems[0] * weight[:, :1] + stems[1] * weight[:, 1:])
+        # nearly even before training, beside the learned numbers
+        assert (weight[:, 1] - 0.75).abs().max() < 0.1
+        assert weight[:, 1].std() > 1e-4
+
+
+def test_a_network_of_one_sensor_has_the_tensors_that_it_always_had() -> None:
+    names = set(lite(optical_channels=0).state_dict())
+    assert names == {name for name in lite().state_dict() if not name.startswith(("reliability", "optical_stem"))}
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (49, 64)])

@@ -78,7 +78,7 @@ def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
     return view.swapaxes(-2, -1)[..., ::-1, :] if turns % 2 else view
 
 
-def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> None:
+def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int = 0) -> None:
     """Change a crop in place: jitter of both sensors, cloud, and the loss of a sensor; invalid pixels hold 0 then.
 
     Args:
@@ -86,6 +86,7 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
         bands: their units say which jitter makes sense: offsets in dB are for SAR in dB alone.
         config: deviations and probabilities.
         rng: source of every draw.
+        epoch: from 0, which decides how far the loss of sensors has risen.
     """
     if config.sar_jitter_db > 0 and bands.sar_unit == "db":
         np.add(crop.sar, _sar_offset(len(bands.sar), config.sar_jitter_db, rng), out=crop.sar)
@@ -93,11 +94,16 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
         np.multiply(crop.optical, _optical_factor(bands, config.optical_jitter, rng), out=crop.optical)
     if config.cloud > 0 and rng.random() < config.cloud:
         _cover(crop, bands, config, rng)
-    if config.drop_sensor > 0 and rng.random() < config.drop_sensor:
+    if config.drop_sensor > 0 and rng.random() < config.drop_sensor * _ramp(config.drop_sensor_ramp, epoch):
         _drop_sensor(crop, rng)
     for values, valid in ((crop.sar, crop.sar_valid), (crop.optical, crop.optical_valid)):
         if not valid.all():
             np.copyto(values, np.float32(0), where=~valid)
+
+
+def _ramp(epochs: int, epoch: int) -> float:
+    """Return the share of its height that a ramp over ``epochs`` has in an epoch, from 0 on: 1 from its last on."""
+    return min(1.0, (epoch + 1) / epochs) if epochs else 1.0
 
 
 def _sar_offset(bands: int, deviation: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ from floodseg.inference.classify import classify
 from floodseg.inference.mapping import map_scene, overlap_of
 from floodseg.inference.product_info import ProductInfo
 from floodseg.inference.products import ProductWriter
+from floodseg.inference.reliability import check_reliability, map_reliability
 from floodseg.inference.runtime import Runtime
 from floodseg.inference.strip import NODATA, ProbabilityStrip
 from floodseg.inference.thumbnail import ThumbnailScene
@@ -138,13 +139,15 @@ def _map(
     began: float,
 ) -> dict[str, Any]:
     mapping = config.mapping
+    weighing = check_reliability(runtime, origin.model) if mapping.write_reliability else None
     scene = ThumbnailScene(opened, overlap_of(runtime, mapping))
     with closing(open_layers(config.scene, scene.grid)) as layers, ExitStack() as kept:
         thresholds = _thresholds(runtime, mapping)
         info = _info(config, scene, layers, runtime, origin, thresholds, earlier=before)
         with ProductWriter(
-            config.out_dir, scene.grid, info, overwrite=overwrite, min_area=mapping.min_area, threads=mapping.threads
-        ) as writer:
+            config.out_dir, scene.grid, info, overwrite=overwrite, min_area=mapping.min_area, threads=mapping.threads,
+            reliability=weighing is not None,
+        ) as writer:  # fmt: skip
             earlier: WaterBits | None = None
             notes: tuple[str, ...] = ()
             if before is not None:
@@ -153,6 +156,12 @@ def _map(
             sink = _Classes(layers, thresholds, writer, earlier)
             stages = map_scene(scene, runtime, mapping, sink, progress=show_progress)
             sink.check_seen(info.inputs)
+            extra: dict[str, Any] = {}
+            if weighing is not None:
+                mean = map_reliability(
+                    opened, weighing, mapping, layers, writer.write_reliability, progress=show_progress
+                )
+                extra["reliability"] = {"mean_optical_weight": mean}
             return writer.finish(
                 scene.picture(),
                 seconds=time.monotonic() - began,
@@ -161,6 +170,7 @@ def _map(
                     "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
                     "cpu_seconds": {name: round(value, 3) for name, value in asdict(stages).items() if name != "wall"},
                     "mapping_seconds": round(stages.wall, 3),
+                    **extra,
                 },
                 outside=sink.outside,
             )

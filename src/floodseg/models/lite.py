@@ -1,11 +1,17 @@
 """``lite``: a small U-shaped network for the CPU, below one million parameters."""
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from floodseg.models.attention import EfficientSelfAttention
 from floodseg.models.layers import conv_bn_relu
+from floodseg.models.reliability import SensorReliability, shared_out
+
+_CELL = 4
+"""Pixels of stride 2 a side of the cells in which reliability looks at the surroundings."""
 
 WIDTHS = (24, 48, 80, 112, 144)
 """Channels at strides 2, 4, 8, 16 and 32."""
@@ -42,7 +48,7 @@ class Join(nn.Module):
 class SensorStem(nn.Module):
     """Brings one sensor to stride 2 and says how much of each output pixel it saw.
 
-    The share of valid pixels in its 3x3 window is the weight of this sensor in the masked fusion.
+    ``log_weight`` is what the sensor weighs in the fusion wherever it is valid, beside its reliability at each pixel.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -51,10 +57,9 @@ class SensorStem(nn.Module):
         self.log_weight = nn.Parameter(torch.zeros(()))
 
     def forward(self, image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (N, width, H/2, W/2) and weights (N, 1, H/2, W/2), exactly 0 where nothing is valid."""
+        """Return features (N, width, H/2, W/2) and the share of valid pixels (N, 1, H/2, W/2) that each saw."""
         # the window of the convolution, so that a feature counts exactly where it saw something
-        share = F.avg_pool2d(valid, 3, stride=2, padding=1)
-        return self.features(image), share * self.log_weight.exp()
+        return self.features(image), F.avg_pool2d(valid, 3, stride=2, padding=1)
 
 
 class PixelMixer(nn.Module):
@@ -81,6 +86,7 @@ class LiteFloodNet(nn.Module):
         w2, w4, w8, w16, w32 = WIDTHS
         self.sar_stem = SensorStem(sar_channels, w2) if sar_channels else None
         self.optical_stem = SensorStem(optical_channels, w2) if optical_channels else None
+        self.reliability = SensorReliability(w2, 2, _CELL) if sar_channels and optical_channels else None
         self.pixels = PixelMixer(sar_channels + optical_channels + 2)
         self.encode2 = conv_bn_relu(w2, w2)
         self.encode4, self.encode8 = Stage(w2, w4), Stage(w4, w8)
@@ -104,15 +110,33 @@ class LiteFloodNet(nn.Module):
 
     def _fuse(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Average the stems' features by their weights: over the valid sensors only, zero where there is none."""
-        parts: list[tuple[Tensor, Tensor]] = []
-        if self.sar_stem is not None:
-            parts.append(self.sar_stem(sar, sar_valid))
-        if self.optical_stem is not None:
-            parts.append(self.optical_stem(optical, optical_valid))
-        # The small constant only keeps 0 / 0 from being NaN: a weight is 0 or at least a ninth of exp(log_weight)
-        total = sum((weight for _, weight in parts), start=torch.full_like(sar_valid[:1, :, :1, :1], 1e-6))
-        fused: Tensor = sum((features * (weight / total) for features, weight in parts), start=torch.zeros_like(total))
-        return fused
+        features, shares, logits = self._look(sar, optical, sar_valid, optical_valid)
+        weights = shared_out(logits, shares).chunk(len(features), dim=1)
+        return reduce(torch.add, (each * weight for each, weight in zip(features, weights, strict=True)))
+
+    def _look(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return each stem's features, what share they saw, and their logits in the fusion, all at stride 2."""
+        given = ((self.sar_stem, sar, sar_valid), (self.optical_stem, optical, optical_valid))
+        stems = [(stem, image, valid) for stem, image, valid in given if stem is not None]
+        features, shares = zip(*(stem(image, valid) for stem, image, valid in stems), strict=True)
+        logits = torch.stack([stem.log_weight for stem, _, _ in stems])[:, None, None]
+        if self.reliability is not None:
+            logits = logits + self.reliability(features)
+        return list(features), torch.cat(shares, dim=1), logits
+
+    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the fusion weights of radar and optical image, (N, 2, H, W); arguments as in ``forward``.
+
+        The logits of stride 2 are brought to the size of the input and shared out among what is valid at each pixel.
+        """
+        _, _, logits = self._look(sar, optical, sar_valid, optical_valid)
+        size = sar.shape[-2:]
+        return shared_out(
+            F.interpolate(logits, size=size, mode="bilinear", align_corners=False),
+            torch.cat((sar_valid, optical_valid), dim=1),
+        )
 
 
 def lite(*, sar_channels: int = 2, optical_channels: int = 13) -> LiteFloodNet:
