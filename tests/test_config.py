@@ -77,6 +77,9 @@ UNLIKE_DEFAULTS = TrainConfig(
 SIMULATED = TrainConfig(data=DataConfig(layout="synthetic", split_seed=7, synthetic_chips=6, synthetic_size=96))
 """Settings that have no effect on chips in files."""
 
+WITHOUT_AN_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
+"""A setting of the official tree alone."""
+
 
 @dataclass(frozen=True)
 class _Leaf:
@@ -112,7 +115,7 @@ def test_names_are_unique_across_the_groups() -> None:
     names = [leaf.name for leaf in _leaves()]
     assert sorted(set(names)) == sorted(names)
     # nothing is overwritten when the groups are laid side by side
-    assert set(flatten(UNLIKE_DEFAULTS)) == set(names)
+    assert {*flatten(UNLIKE_DEFAULTS), *flatten(WITHOUT_AN_EVENT)} == set(names)
 
 
 def test_classic_defaults() -> None:
@@ -138,7 +141,7 @@ def test_the_examples_have_no_default_left() -> None:
     assert set.intersection(*same) == set()
 
 
-EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED)
+EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT)
 
 
 @pytest.mark.parametrize("config", [*EXAMPLES, TrainConfig()], ids=["unlike defaults", "simulated", "defaults"])

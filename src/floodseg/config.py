@@ -68,6 +68,7 @@ _LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
     "sar_dir": ("folders",),
     "opt_dir": ("folders",),
     "mask_dir": ("folders",),
+    "hold_out_event": ("sen1floods11",),
     "val_split": ("ombria", "folders"),
     "split_seed": ("ombria", "folders", "synthetic"),
     "sar_units": _PHYSICAL_FILES,
@@ -105,6 +106,9 @@ class DataConfig(Settings):
     split_seed: WholeNumber = 0
     """Layouts ombria, folders and synthetic: seed of the split or the simulation, apart from that of training, so that
     runs compare."""
+    hold_out_event: str | None = None
+    """Layout sen1floods11: event that training and validation do without (Ghana, ...); its chips of both are then the
+    split held-out, from which nothing was learned, chosen or calibrated."""
     sar_units: Literal["db", "linear"] = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_bands: tuple[str, ...] = ()
