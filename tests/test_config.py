@@ -144,7 +144,9 @@ def test_the_examples_have_no_default_left() -> None:
 EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT)
 
 
-@pytest.mark.parametrize("config", [*EXAMPLES, TrainConfig()], ids=["unlike defaults", "simulated", "defaults"])
+@pytest.mark.parametrize(
+    "config", [*EXAMPLES, TrainConfig()], ids=["unlike defaults", "simulated", "without an event", "defaults"]
+)
 def test_a_run_file_gives_back_the_configuration(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

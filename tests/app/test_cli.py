@@ -193,7 +193,7 @@ def _scores(water_iou: float | None) -> dict[str, Any]:
 
 def _evaluation(name: str) -> Evaluation:
     head = {"split": "test", "sensors": "sar", "n_chips": 3, "n_pixels": 12345, "threshold": None}
-    document = {"model": name, **head, **_scores(0.625), "events": {"Ghana": _scores(None)}}
+    document = {"model": name, **head, **_scores(0.625), "events": {"Ghana": _scores(None)}, "calibration": None}
     floor = {"model": "otsu", **head, **_scores(0.25), "events": {"Ghana": _scores(0.125)}}
     return Evaluation(document, {"otsu": floor}, [])
 

@@ -96,7 +96,9 @@ def test_events_that_cannot_be_held_out_are_refused(tree: Path) -> None:
     ):
         with pytest.raises(DataError, match=message):
             open_layout(DataConfig(data=tree, hold_out_event=event), split)
-    with pytest.raises(DataError, match="--split held-out: sen1floods11 in .* has the splits train, valid, extra: name"):
+    with pytest.raises(
+        DataError, match=r"--split held-out: sen1floods11 in .* has the splits train, valid, extra: name"
+    ):
         open_layout(DataConfig(data=tree), "held-out")
     with pytest.raises(ConfigError, match="--hold-out-event Ghana: has no effect with layout ombria"):
         DataConfig(layout="ombria", hold_out_event="Ghana")

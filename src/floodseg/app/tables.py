@@ -49,8 +49,30 @@ def print_evaluation(evaluation: Evaluation) -> None:
         values = (_number(scores[key]) for key in ("water_iou", "precision", "recall"))
         per_event.add_row(event, str(scores["n_chips_counted"]), *values, *floors)
     console.print(per_event)
+    if document["calibration"]:
+        console.print(_decisions(document), soft_wrap=True)
     if "clouds" in document:
         console.print(_clouds(document["clouds"]))
+
+
+def _decisions(document: Document) -> str:
+    """Return what calibration and other thresholds come to, one sentence each."""
+    calibration, choices = document["calibration"], document["thresholds"]["choices"]
+    lines = [
+        f"calibration error {_number(calibration['ece_uncalibrated'])} without a temperature, "
+        f"{_number(calibration['ece'])} with the stored one, {_number(calibration['ece_cross_validated'])} with "
+        "temperatures of the other events"
+    ]
+    for name in ("precision_oriented", "recall_oriented"):
+        chosen = choices[name]
+        what = name.replace("_", "-")
+        lines.append(
+            f"{what}: no threshold reaches 0.9"
+            if chosen is None
+            else f"{what}: --threshold {chosen['threshold']:.2f} gives precision {chosen['precision']:.3f}, recall "
+            f"{chosen['recall']:.3f}, water IoU {chosen['water_iou']:.3f}"
+        )
+    return "\n".join(lines)
 
 
 def _clouds(clouds: Sequence[Document]) -> Table:

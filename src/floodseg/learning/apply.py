@@ -10,6 +10,7 @@ from torch import Tensor
 
 from floodseg.bands import Bands, SensorSet
 from floodseg.data.chip import Chip
+from floodseg.learning.batch import SensorHistograms
 from floodseg.learning.metrics import ChipScore, ReliabilityBins, count
 from floodseg.learning.references import Reference
 from floodseg.models.decision import Decisions
@@ -27,6 +28,8 @@ class ChipResult:
     valid: NDArray[np.bool_]
     """(H, W), True where the method had something to go by."""
     score: ChipScore
+    add_margins: Callable[[SensorHistograms], None] | None = None
+    """Counts the chip in histograms of the logit margin; None for methods without one."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Method:
     """What it can use."""
     threshold: Callable[[SensorSet], float | None]
     """The probability threshold for the sensors in use; None where each chip has its own."""
+    decisions: Decisions | None = None
+    """What it decides by; None for a method without a probability."""
     bands: Bands | None = None
     """The channels it takes, in order, and their units; None where it takes them by name from what is there."""
 
@@ -53,6 +58,7 @@ def model_method(model: FloodModel, name: str, threshold: float | None = None) -
         lambda chip, _: apply_model(model, chip, decisions),
         sensors,
         lambda used: decisions.of(used).threshold,
+        decisions,
         held,
     )
 
@@ -89,6 +95,9 @@ def apply_model(model: FloodModel, chip: Chip, decisions: Decisions | None = Non
         water=water.cpu().numpy(),
         valid=seen.cpu().numpy(),
         score=ChipScore(chip.name, chip.event, count(water, label, seen), reliability),
+        add_margins=lambda histograms: histograms.add(
+            logits, {"label": label[None], "sar_valid": sar_valid, "optical_valid": optical_valid}
+        ),
     )
 
 

@@ -78,3 +78,37 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
 def _interval(ends: Sequence[Sequence[float] | None]) -> NDArray[np.float64]:
     """Return low and high ends, (2, n), NaN where there is no interval."""
     return np.array([(np.nan, np.nan) if each is None else tuple(each) for each in ends], np.float64).T
+
+
+_CHOICES = {"used": "o", "best_iou": "x", "precision_oriented": ">", "recall_oriented": "<"}
+
+
+def threshold_picture(path: Path, study: Mapping[str, Any], title: str) -> None:
+    """Write a PNG of precision, recall and water IoU over the threshold, with the choices that stand out.
+
+    Args:
+        path: the PNG.
+        study: as ``decision_study.threshold_study`` returns it.
+        title: stands above.
+    """
+    figure = Figure(figsize=(6.4, 4.6), dpi=DPI, layout="constrained")
+    axes: Axes = figure.subplots()
+    rows, choices = study["table"], study["choices"]
+    at = np.array([row["threshold"] for row in rows])
+    for key, label, colour, line in (
+        ("precision", "precision", RED, "--"), ("recall", "recall", AMBER, "-."), ("water_iou", "water IoU", BLUE, "-")
+    ):  # fmt: skip
+        axes.plot(at, _numbers([row[key] for row in rows]), color=colour, linestyle=line, linewidth=1.5, label=label)
+    for name, marker in _CHOICES.items():
+        chosen = choices[name]
+        if chosen is None or chosen["threshold"] is None or chosen["water_iou"] is None:
+            continue
+        axes.plot(
+            chosen["threshold"], chosen["water_iou"], color="#222222", marker=marker, linestyle="none", markersize=7,
+            fillstyle="none", label=f"{name.replace('_', ' ')}: {chosen['threshold']:.2f}",
+        )  # fmt: skip
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="threshold of the water probability, for all sensors")
+    axes.set_title(drawable(title), fontsize=11, loc="left", parse_math=False)
+    axes.legend(frameon=False, loc="lower center", ncols=2, fontsize=9)
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)
