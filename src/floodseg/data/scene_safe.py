@@ -143,6 +143,12 @@ def _zip_folder(reference: str, path: Path, inside: str) -> _Folder:
             names = sorted(name for name in archive.namelist() if not name.endswith("/"))
     except zipfile.BadZipFile as error:
         raise DataError(f"{path}: is not a whole zip file ({error}): copy or download it again") from error
+    leading_out = next((name for name in names if ".." in PurePosixPath(name).parts or name.startswith("/")), None)
+    if leading_out is not None:
+        raise DataError(
+            f"{path}: holds the name '{leading_out}', which leads out of the archive; no product is written so: take it "
+            "from another source"
+        )
     kept = tuple(name for name in names if root in ("", ".") or name.startswith(root + "/"))
     return _Folder(reference, f"/vsizip/{path}", kept, path)
 
