@@ -87,7 +87,7 @@ def test_a_header_that_claims_many_bands_is_refused_at_once(tmp_path: Path) -> N
 def test_a_block_larger_than_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with rasterio.open(
         tmp_path / "a.tif", "w", driver="GTiff", count=1, height=60_000, width=60_000, dtype="uint8", SPARSE_OK="YES",
-        blockysize=60_000, compress="DEFLATE", **PLACE,
+        tiled=True, blockxsize=60_000, blockysize=60_000, compress="DEFLATE", **PLACE,
     ):  # fmt: skip
         pass
     with pytest.raises(DataError, match=r"a.tif: .*claims blocks of 60000x60000 pixels, 3.6 GB each, .*TILED=YES"):

@@ -208,7 +208,6 @@ def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
         CheckpointError: the worker does not find the model.
     """
     from floodseg.release.predict import open_runtime
-    from floodseg.release.shipped import find_model
 
     key = task.model, task.recipe, task.config.mapping
     with _runtimes_lock:
@@ -219,7 +218,7 @@ def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
                     f"worker on {socket.gethostname()}: has floodseg {own}, and the run was started by {asked}: "
                     "install the same"
                 )
-            if recipe_of(find_model(task.model)) != task.recipe:
+            if recipe_of(task.model) != task.recipe:
                 raise ConfigError(
                     f"worker on {socket.gethostname()}: finds another model as '{task.model}' than whoever started the "
                     "run: give one that all hosts see"
