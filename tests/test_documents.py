@@ -38,7 +38,8 @@ def test_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(ROOT)
     arguments = cli._take_run_file(shlex.split(line)[1:])
     command, _, _ = cli.app.parse_args(arguments, exit_on_error=False, print_error=False)
-    assert command.__name__ == (arguments[1] if arguments[0] in ("cache", "data") else arguments[0])
+    name = arguments[1] if arguments[0] in ("cache", "data") else arguments[0]
+    assert command.__name__ == name.replace("-", "_")
 
 
 def test_relative_links_lead_somewhere() -> None:

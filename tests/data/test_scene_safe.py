@@ -212,3 +212,16 @@ def test_raw_radar_products_are_refused_with_the_steps_they_need(tmp_path: Path,
         reference = product.rename(tmp_path / "radar")
     with pytest.raises(DataError, match=r"raw Sentinel-1 product.*calibrated.*terrain corrected.*dB"):
         open_scene(SceneConfig(sar=(str(reference),)), Bands(("VV", "VH"), ()))
+
+
+@pytest.mark.parametrize("value", ["x", "nan", "0", "-5"])
+def test_metadata_without_numbers_are_refused(tmp_path: Path, value: str) -> None:
+    product = write_safe(tmp_path, "L1C")
+    file = product / "MTD_MSIL1C.xml"
+    text = file.read_text()
+    file.write_text(text.replace(">10000<", f">{value}<"))
+    with pytest.raises(DataError, match="quantification value"):
+        open_safe(str(product))
+    file.write_text(text.replace(">-1000<", ">x<"))
+    with pytest.raises(DataError, match="states an offset or a quantification value that is none"):
+        open_safe(str(product))

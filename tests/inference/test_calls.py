@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from floodseg.data.scene import SceneWindow
-from floodseg.errors import ConfigError
+from floodseg.errors import CheckpointError, ConfigError
 from floodseg.grid import Window
 from floodseg.inference.calls import ModelCalls
 from map_fakes import LookingRuntime, PointwiseRuntime, radar_scene
@@ -82,3 +82,14 @@ def test_orientations_are_turned_back() -> None:
     # the mean of the window is the same in every orientation, and the pointwise half must come back to its pixel
     plain = ModelCalls(LookingRuntime(), 1, tta=False)(windows(1))[0]
     np.testing.assert_allclose(ModelCalls(LookingRuntime(), 1, tta=True)(windows(1))[0], plain, rtol=1e-6)
+
+
+def test_values_that_are_no_numbers_are_not_mapped() -> None:
+    class Broken(PointwiseRuntime):
+        def probability(self, *inputs: NDArray[np.generic]) -> NDArray[np.float32]:
+            result = super().probability(*inputs)  # type: ignore[arg-type]
+            result[0, 3, 4] = np.nan
+            return result
+
+    with pytest.raises(CheckpointError, match="gives values that are no numbers for valid input"):
+        ModelCalls(Broken(), 1, tta=False)(windows(1))

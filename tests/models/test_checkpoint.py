@@ -260,3 +260,13 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(
     assert list(tmp_path.iterdir()) == [file]
     assert file.read_bytes() == before
     assert torch.equal(_logits(load_checkpoint(file)), _logits(model))
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    model = build_model("lite", sar_channels=2, optical_channels=0)
+    name, weights = next(iter(model.named_parameters()))
+    with torch.no_grad():
+        weights.view(-1)[0] = torch.nan
+    save_checkpoint(tmp_path / "model.pth", model)
+    with pytest.raises(CheckpointError, match=f"its tensor '{name}' holds values that are no numbers; copy it again"):
+        load_checkpoint(tmp_path / "model.pth")

@@ -100,3 +100,14 @@ def _without(*keys: str) -> Any:
 def test_incomplete_json_is_refused(document: Any) -> None:
     with pytest.raises(CheckpointError, match="must hold threshold and temperature for both, sar, optical"):
         Decisions.from_json(document)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("threshold", -0.1), ("threshold", 1.1), ("threshold", math.nan), ("temperature", 0), ("temperature", math.inf)],
+)
+def test_numbers_that_decide_nothing_are_refused(name: str, value: float) -> None:
+    document = DECISIONS.to_json()
+    document["optical"][name] = value
+    with pytest.raises(CheckpointError, match="the one from 0 to 1 and the other above 0"):
+        Decisions.from_json(document)

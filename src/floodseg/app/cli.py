@@ -6,6 +6,7 @@ Heavy packages are imported inside the commands, so that ``floodseg --help`` ans
 import errno
 import json
 import logging
+import signal
 import sys
 import tomllib
 from collections.abc import Callable
@@ -15,11 +16,15 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
+from floodseg.app.signals import ToldToEnd, heeding_signals
+from floodseg.cluster.settings import ManyConfig
 from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
+from floodseg.evaluate_config import ScoreConfig
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
+from floodseg.redaction import printable, redacted
 from floodseg.release.benchmark.settings import BenchmarkConfig, SceneBenchmarkConfig
 
 app = App(
@@ -70,6 +75,7 @@ def evaluate(
     model: str,
     *,
     config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    scoring: Annotated[ScoreConfig, _FLAT] = ScoreConfig(),  # noqa: B008 (frozen, too)
     split: str = "valid",
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     out_dir: Path | None = None,
@@ -85,7 +91,7 @@ def evaluate(
     json_file
         Write the scores as one JSON object.
     out_dir
-        Write the reliability diagram and pictures of the worst chips there.
+        Write the reliability diagram, pictures of the worst chips, and the curve over cloud cover there.
     """
     from floodseg.app.tables import print_evaluation
     from floodseg.files import require_writable, write_text
@@ -101,7 +107,9 @@ def evaluate(
         if out_dir is not None:
             require_writable(out_dir, "--out-dir", folder=True)
         method = model if model in REFERENCES else load_model(model)
-    evaluation = run_evaluation(method, split=split, config=config, name=model, out_dir=out_dir, show_progress=True)
+    evaluation = run_evaluation(
+        method, split=split, config=config, scoring=scoring, name=model, out_dir=out_dir, show_progress=True
+    )
     leave()
     if not processes.main:
         return
@@ -130,6 +138,31 @@ def predict(
     from floodseg.release.predict import predict as run_prediction
 
     print_map(run_prediction(config, model, overwrite=overwrite, show_progress=True))
+
+
+@app.command(name="predict-many")
+def predict_many(
+    scenes: Path,
+    *,
+    config: Annotated[ManyConfig, _FLAT] = ManyConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    model: str = "s1-lite",
+    overwrite: bool = False,
+) -> None:
+    """Map a list of scenes on a cluster: products of each, a STAC collection, an index and mosaics over all.
+
+    Parameters
+    ----------
+    scenes
+        CSV or GeoParquet with columns sar, optical, id and any setting of predict, or a STAC collection on disk.
+    model
+        A shipped model's name, a run folder or a checkpoint that all workers see.
+    overwrite
+        Replace products that were made from other files, by another model or with other settings.
+    """
+    from floodseg.app.many_report import print_many
+    from floodseg.cluster.many import predict_many as run_predictions
+
+    print_many(run_predictions(scenes, config, model, overwrite=overwrite, show_progress=True))
 
 
 @app.command
@@ -294,20 +327,23 @@ def main(arguments: list[str] | None = None) -> None:
 def guarded(command: Callable[[], Any]) -> None:
     """Run a command and exit: 0 done, 2 what the user can mend (one sentence, no traceback), 130 interrupted.
 
-    Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it keeps its
-    traceback and exits with 1.
+    Where some scenes of many failed, the code is 3; one that SIGTERM or SIGHUP told to end exits with 143 or 129, as
+    shells call it. Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it
+    keeps its traceback and exits with 1.
     """
-    logging.basicConfig(format="floodseg: %(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("floodseg").setLevel(logging.INFO)
     try:
         try:
-            command()
+            with heeding_signals():
+                _prepare_messages()
+                command()
         except CycloptsError as error:
             raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
         if _another_says_it(error):
             sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
+    except ToldToEnd as end:
+        _fail(f"ended by {signal.Signals(end.number).name}", end.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:
@@ -317,6 +353,31 @@ def guarded(command: Callable[[], Any]) -> None:
         place = error.filename2 or error.filename or "output"
         _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
     sys.exit(0)
+
+
+def _prepare_messages() -> None:
+    sys.unraisablehook = _unraisable
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain("floodseg: %(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("floodseg").setLevel(logging.INFO)
+
+
+def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
+    """Print what nobody could catch, but for what says nothing to a user.
+
+    That is: GDAL quoted a file's text that is not UTF-8, which rasterio loses; and the end of loading processes, on
+    which torch looks back when it clears up after what was reported already.
+    """
+    if not isinstance(lost.exc_value, UnicodeDecodeError) and "DataLoader" not in repr(lost.object):
+        sys.__unraisablehook__(lost)
+
+
+class _Plain(logging.Formatter):
+    """Whatever is logged, by libraries too, is shown without secrets and control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(redacted(super().format(record)), lines=True)
 
 
 def _another_says_it(error: FloodsegError) -> bool:
@@ -337,7 +398,7 @@ def _another_says_it(error: FloodsegError) -> bool:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"floodseg: error: {message}", file=sys.stderr)
+    print(f"floodseg: error: {printable(redacted(message))}", file=sys.stderr)
     sys.exit(code)
 
 

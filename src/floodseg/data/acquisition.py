@@ -4,14 +4,16 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from logging import getLogger
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import rasterio
 from rasterio.errors import RasterioError
 
 from floodseg.data.addresses import check_local, file_on_disk, gdal_settings
+from floodseg.data.raster_drivers import PRODUCT_DRIVERS, open_plain
 from floodseg.errors import ConfigError
 from floodseg.predict_config import SceneConfig
+from floodseg.redaction import redacted
 
 _LOG = getLogger("floodseg")
 
@@ -62,7 +64,7 @@ def acquired(config: SceneConfig) -> tuple[datetime, str]:
 
 def _from_tags(path: str, allow_remote: bool) -> tuple[datetime, str] | None:
     try:
-        with rasterio.Env(**gdal_settings(allow_remote)), rasterio.open(path) as source:
+        with rasterio.Env(**gdal_settings(allow_remote)), open_plain(path, PRODUCT_DRIVERS) as source:
             tags: dict[str | None, Mapping[str, str]] = {domain: source.tags(ns=domain) for domain, _ in _TAGS}
     except RasterioError:
         # Whoever maps the scene opens the file too, and says what is wrong with it.
@@ -104,17 +106,25 @@ def _from_disk(path: str) -> tuple[datetime, str]:
     place = file_on_disk(path)
     if place is None or not place.is_file():
         return _not_known(path)
-    time = datetime.fromtimestamp(place.stat().st_mtime, UTC)
+    try:
+        time = datetime.fromtimestamp(place.stat().st_mtime, UTC)
+    except (ValueError, OverflowError):
+        return _not_known(path)
+    if not _plausible(time):
+        return _not_known(path)
     _LOG.warning(
-        "%s: no tag and no name tells when it was taken, so the file's time %s is used; give --datetime", path,
+        "%s: no tag and no name tells when it was taken, so the file's time %s is used; give --datetime",
+        redacted(path),
         time.isoformat(timespec="seconds"),
-    )  # fmt: skip
+    )
     return time, f"time of the file {place}"
 
 
 def _not_known(path: str) -> tuple[datetime, str]:
     now = datetime.now(UTC)
-    _LOG.warning("%s: nothing tells when the scene was taken, so the present time is used; give --datetime", path)
+    _LOG.warning(
+        "%s: nothing tells when the scene was taken, so the present time is used; give --datetime", redacted(path)
+    )
     return now, "time of mapping"
 
 
@@ -124,4 +134,7 @@ def _utc(time: datetime) -> datetime:
 
 def _plausible(time: datetime) -> bool:
     """Tell whether a satellite can have taken an image then; clocks may be a day apart."""
-    return time.year >= _FIRST_YEAR and time <= datetime.now(UTC) + timedelta(days=1)
+    # a clock that was set back (a dead battery) must not make true dates impossible: it is now at the least what it was
+    # when this file was installed
+    now = max(datetime.now(UTC), datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC))
+    return time.year >= _FIRST_YEAR and time <= now + timedelta(days=1)

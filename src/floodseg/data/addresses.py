@@ -31,9 +31,10 @@ def check_local(path: str, flag: str, allow_remote: bool) -> None:
 
 
 def gdal_settings(allow_remote: bool) -> dict[str, str]:
-    """Return GDAL options for opening files, under which a local VRT cannot send GDAL to a network either."""
+    """Return GDAL options for opening files, under which a local VRT cannot send GDAL to a network or run code."""
     # The option names the only file that the network handlers may open; no file has this name.
-    return {} if allow_remote else {"CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}
+    local = {} if allow_remote else {"CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}
+    return {"GDAL_VRT_ENABLE_PYTHON": "NO", **local}
 
 
 def file_on_disk(path: str) -> Path | None:

@@ -121,7 +121,8 @@ class RasterCache:
         for file, status in sorted(files, key=lambda pair: pair[1].st_mtime_ns):
             if excess <= 0:
                 return
-            being_written = file.name.startswith(".") and now - status.st_mtime < _ABANDONED_S
+            # a time far ahead is that of a clock which was set back since
+            being_written = file.name.startswith(".") and abs(now - status.st_mtime) < _ABANDONED_S
             if not being_written:
                 file.unlink(missing_ok=True)
                 excess -= status.st_size

@@ -1,8 +1,13 @@
 """From a set of chips to batches: reproducible sampling, crops, and a loader that any number of workers can feed."""
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import queues, util
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +19,13 @@ from floodseg.config import AugmentConfig
 from floodseg.data.augment import choose_crop, orient, vary
 from floodseg.data.batches import BatchLayout, BatchPool, Sample, SharedBatch, as_tensors, crop_of
 from floodseg.data.chip import Chip, ChipSet
-from floodseg.errors import DataError
+from floodseg.errors import ConfigError, DataError, ProcessError
 
 __all__ = ["ChipDataset", "EpochSampler", "Sample", "SampleKey", "make_loader", "move_to", "to_tensors"]
+
+_SHARED_MEMORY = Path("/dev/shm")
+_LEAST_SHARED = 2**20
+_LARGER = "docker run --shm-size 2g"
 
 _PREFETCHED = 2
 """Batches that each loader process has finished or in work."""
@@ -117,7 +126,7 @@ class ChipDataset(Dataset[Sample]):
             target = crop_of(arrays, position)
             place = orient(target, window.height, window.width, self.augmentation, rng)
             self.chips.read(index, window, into=place)
-            vary(target, self.bands, self.augmentation, rng)
+            vary(target, self.bands, self.augmentation, rng, key.epoch)
             arrays["index"][position] = index
 
 
@@ -163,6 +172,11 @@ def make_loader(
         device_type: pages are locked for copies to ``cuda`` only.
         drop_last: leave out a last batch that is not full.
     """
+    if workers:
+        _require_shared_memory(workers)
+        # loading processes make a folder for sockets there, and leave it when they are killed; this one belongs to the
+        # process that outlives them, which removes it
+        util.get_temp_dir()
     if augment is None and batch_size != 1:
         raise ValueError(f"batch_size {batch_size} without augmentation: whole chips come one by one")
     pool = None
@@ -182,17 +196,53 @@ def make_loader(
         persistent_workers=workers > 0,
         pin_memory=device_type == "cuda",
         drop_last=drop_last,
+        worker_init_fn=end_where_nothing_can_be_sent if workers else None,
         # torch draws a number for its loading processes when they start: not from the random state of training,
         # which would then depend on their number
         generator=torch.Generator().manual_seed(seed),
     )
 
 
+def end_where_nothing_can_be_sent(_: int) -> None:
+    """Let a loading process end when it cannot send a batch: torch only prints why, and training waits for ever."""
+
+    def end(error: Exception, _: object) -> None:
+        os._exit(errno.ENOSPC)
+
+    queues.Queue._on_queue_feeder_error = staticmethod(end)  # type: ignore[attr-defined]
+
+
+def _require_shared_memory(workers: int) -> None:
+    """Refuse loading processes where the memory through which they send whole chips is full.
+
+    Raises:
+        ConfigError: names the flag.
+    """
+    if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free < _LEAST_SHARED:
+        raise ConfigError(
+            f"--workers {workers}: processes that load chips need shared memory, and {_SHARED_MEMORY} is full; give "
+            f"--workers 0, free space there, or make it larger ({_LARGER})"
+        )
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Raise a DataError of a loading process with its sentence alone; torch makes its whole traceback the message."""
+    """Turn what goes wrong in loading processes into one sentence.
+
+    Raises:
+        DataError: that of a loading process, with its sentence alone; torch makes its whole traceback the message.
+        ProcessError: a loading process was killed, or could not send what it had loaded.
+    """
     try:
         yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ProcessError(
+            "a process that loads chips was killed or could not send what it had loaded: memory or shared memory "
+            f"({_SHARED_MEMORY}) ran out, or somebody ended it; give fewer --workers (0 needs no shared memory), or "
+            f"make it larger ({_LARGER})"
+        ) from error
     except DataError as error:
         lines = str(error).splitlines()
         if len(lines) > 1:

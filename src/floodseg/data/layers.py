@@ -11,6 +11,7 @@ from rasterio.errors import RasterioIOError
 
 from floodseg.data.addresses import check_local, gdal_settings
 from floodseg.data.polygon_masks import PolygonMask, open_polygons
+from floodseg.data.raster_drivers import open_layer
 from floodseg.data.raster_masks import exclusion_mask, permanent_water_mask
 from floodseg.data.scene import Layers, LayerWindow
 from floodseg.data.slopes import steep_mask
@@ -176,7 +177,7 @@ def _is_raster(path: str, flag: str, allow_remote: bool) -> bool:
     """Tell rasters from polygons by what opens them; a file that neither opens is left to the reader of polygons."""
     check_local(path, flag, allow_remote)
     try:
-        with rasterio.Env(**gdal_settings(allow_remote)), rasterio.open(path):
+        with rasterio.Env(**gdal_settings(allow_remote)), open_layer(path, allow_remote):
             return True
     except RasterioIOError:
         return False

@@ -9,6 +9,12 @@ from floodseg.grid import GeoGrid
 
 Numbers = NDArray[np.float64]
 
+_FLATTEST = 1e-9
+"""Area of a pixel as a share of that of a rectangle with its sides, below which its sides are parallel."""
+
+_FINEST = 1e-12
+"""Side of a pixel as a share of its coordinates, below which rounding moves it by a noticeable part of itself."""
+
 
 def to_coordinates(grid: GeoGrid, columns: Any, rows: Any) -> tuple[Numbers, Numbers]:
     """Return x and y of points given in pixels, counted from the outer corner of the first."""
@@ -22,6 +28,18 @@ def to_pixels(grid: GeoGrid, x: Any, y: Any) -> tuple[Numbers, Numbers]:
     area = a * e - b * d
     east, north = np.asarray(x) - c, np.asarray(y) - f
     return np.asarray((e * east - b * north) / area), np.asarray((a * north - d * east) / area)
+
+
+def tells_pixels_apart(grid: GeoGrid) -> bool:
+    """Tell whether a transform gives every pixel of a grid an area and a place of its own in double precision."""
+    a, b, _, d, e, _ = grid.transform
+    sides = np.hypot([a, b], [d, e])
+    with np.errstate(over="ignore", invalid="ignore"):
+        area = np.float64(a) * e - np.float64(b) * d
+        corners = to_coordinates(grid, np.array([0.0, 1, 0, 1]) * grid.width, np.array([0.0, 0, 1, 1]) * grid.height)
+        farthest = np.abs(corners).max()
+        flat = abs(area) <= _FLATTEST * sides.prod()
+    return bool(np.isfinite([*grid.transform, area, farthest]).all() and not flat and sides.min() > _FINEST * farthest)
 
 
 def regrid(

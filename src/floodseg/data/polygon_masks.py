@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 
 from floodseg.data.addresses import check_local
 from floodseg.data.pixels import to_coordinates, to_pixels
+from floodseg.data.vector_files import VECTOR_DRIVERS, check_vector_file
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid, Window
 
@@ -128,8 +129,12 @@ class VectorLayer:
         with _reading(self.path, self.flag):
             _, _, encoded, _ = pyogrio.raw.read(self.path, layer=self.name, columns=[], bbox=box, force_2d=True)
             features = shapely.from_wkb(encoded)
-        features = features[~shapely.is_missing(features)]
-        parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
+            features = features[~shapely.is_missing(features)]
+            if not np.isfinite(shapely.get_coordinates(features)).all():
+                raise DataError(
+                    f"--{self.flag} {self.path}: has corners whose coordinates are no numbers; draw those polygons anew"
+                )
+            parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
         return _clipped(_areal(parts), box), others
 
@@ -142,6 +147,7 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
         DataError: it cannot be read, has several layers or none with polygons, is empty, or has no coordinate system.
     """
     check_local(path, flag, allow_remote)
+    check_vector_file(path, flag)
     with _reading(path, flag):
         layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(layers) > 1:
@@ -153,6 +159,10 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
             raise DataError(f"--{flag} {path}: has no layer with geometry; it must hold polygons: give another file")
         name, kind = layers[0]
         info = pyogrio.read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
+    if info["driver"] not in VECTOR_DRIVERS:
+        raise DataError(
+            f"--{flag} {path}: is a {info['driver']} file; give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
+        )
     if not info["features"]:
         raise DataError(f"--{flag} {path}: is empty; it must hold at least one polygon: draw one")
     if any(word in kind for word in ("Point", "LineString")):
@@ -162,7 +172,12 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
             f"--{flag} {path}: has no coordinate system, so it cannot be laid over the scene; assign it "
             "(ogr2ogr -a_srs, or a .prj file beside a Shapefile)"
         )
-    return VectorLayer(path, flag, name, CRS.from_user_input(info["crs"]), tuple(info["total_bounds"]))
+    bounds = info["total_bounds"]
+    if bounds is None or not np.isfinite(bounds).all():
+        raise DataError(f"--{flag} {path}: its polygons have no extent; draw them anew")
+    with _reading(path, flag):
+        crs = CRS.from_user_input(info["crs"])
+    return VectorLayer(path, flag, name, crs, tuple(bounds))
 
 
 @contextmanager

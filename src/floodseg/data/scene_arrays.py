@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import Bands, Sensor, Unit, band_date
+from floodseg.data.pixels import tells_pixels_apart
 from floodseg.data.raster import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.data.scene import SceneWindow
 from floodseg.data.scene_checks import check_physical_reflectance, check_radar, sample_windows
@@ -150,7 +151,10 @@ class ArrayScene:
             raise DataError(f"crs {text}: says nothing without a transform: give both")
         if known is not None and (known[1] != 0 or known[3] != 0 or known[0] == 0 or known[4] == 0):
             raise DataError(f"transform {known}: the grid must run along the axes: resample the arrays")
-        return GeoGrid(text, known or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), first.shape[1], first.shape[2])
+        grid = GeoGrid(text, known or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), first.shape[1], first.shape[2])
+        if not tells_pixels_apart(grid):
+            raise DataError(f"transform {known}: gives pixels without area or place: correct it")
+        return grid
 
     def _sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:
         values = np.zeros((len(names), window.height, window.width), np.float32)

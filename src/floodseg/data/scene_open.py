@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-import numpy as np
-
 from floodseg.bands import L1C_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
 from floodseg.data.ombria import FILE_ORDER
+from floodseg.data.pixels import tells_pixels_apart
 from floodseg.data.scene_image import Image, ImageFile, OffsetSource, StoredBand
 from floodseg.data.scene_safe import SafeProduct, open_safe
 from floodseg.data.scene_session import OpenRaster, Session
@@ -276,6 +275,7 @@ def _grid(name: str, handle: OpenRaster) -> GeoGrid:
     crs = handle.crs.to_string() if handle.crs is not None else None
     a, b, c, d, e, f = (float(number) for number in tuple(handle.transform)[:6])
     transform = (a, b, c, d, e, f)
-    if not np.isfinite(transform).all() or a * e == b * d:
-        raise DataError(f"{name}: its geotransform {transform} gives pixels without area: correct the file")
-    return GeoGrid(crs, transform, handle.height, handle.width)
+    grid = GeoGrid(crs, transform, handle.height, handle.width)
+    if not tells_pixels_apart(grid):
+        raise DataError(f"{name}: its geotransform {transform} gives pixels without area or place: correct the file")
+    return grid

@@ -3,6 +3,7 @@
 Structure and metadata: Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), versions 14 and later.
 """
 
+import math
 import re
 import zipfile
 from dataclasses import dataclass
@@ -160,8 +161,20 @@ def _product(reference: str, folder: _Folder, metadata: str) -> SafeProduct:
             f"{reference}: {metadata} states no quantification value; the product must be whole: download it again"
         )
     offsets = dict.fromkeys(L1C_BANDS, 0.0)
-    for element in root.iter("RADIO_ADD_OFFSET" if level == "L1C" else "BOA_ADD_OFFSET"):
-        offsets[L1C_BANDS[int(element.get("band_id", ""))]] = float(element.text or "")
+    try:
+        divisor = _number(quantification[0])
+        for element in root.iter("RADIO_ADD_OFFSET" if level == "L1C" else "BOA_ADD_OFFSET"):
+            offsets[L1C_BANDS[int(element.get("band_id", ""))]] = _number(element.text or "")
+    except (ValueError, IndexError) as error:
+        raise DataError(
+            f"{reference}: {metadata} states an offset or a quantification value that is none; the product must be "
+            "whole: download it again"
+        ) from error
+    if divisor <= 0:
+        raise DataError(
+            f"{reference}: {metadata} states the quantification value {divisor:g}, which must be above 0; the product "
+            "must be whole: download it again"
+        )
     base = str(PurePosixPath(metadata).parent)
     bands, classes = _rasters(reference, folder, "" if base == "." else base + "/")
     return SafeProduct(
@@ -169,7 +182,7 @@ def _product(reference: str, folder: _Folder, metadata: str) -> SafeProduct:
         baseline=next(iter(_texts(root, "PROCESSING_BASELINE")), "unknown"),
         bands=bands,
         offsets=offsets,
-        quantification=float(quantification[0]),
+        quantification=divisor,
         scene_classes=classes,
     )
 
@@ -195,6 +208,13 @@ def _rasters(reference: str, folder: _Folder, base: str) -> tuple[dict[str, str]
         elif "_SCL_" in match[2]:
             classes = min(classes or entry, entry)
     return {band: best[band][1] for band in L1C_BANDS if band in best}, classes[1] if classes else None
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _texts(root: ElementTree.Element, tag: str) -> list[str]:

@@ -3,34 +3,24 @@
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Sequence
 from typing import Any, Protocol
-from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.data.addresses import check_local, gdal_settings, is_remote
+from floodseg.data.addresses import check_local, gdal_settings
+from floodseg.data.raster_drivers import open_checked, open_plain
 from floodseg.data.source import Raster
 from floodseg.errors import DataError
 from floodseg.grid import Window
 
 BLOCK_CACHE_BYTES = 256 * 2**20
 """Decoded blocks that GDAL keeps, over all files and threads, so that windows that overlap do not decode them twice."""
-
-_NETWORK_DRIVERS = frozenset(
-    ("WMS", "WMTS", "WCS", "HTTP", "STACTA", "STACIT", "OGCAPI", "EEDAI", "NGW", "PLMOSAIC", "DAAS", "GTI")
-)
-"""Drivers whose files say where else the pixels are to be fetched from."""
-
-_NEST_LIMIT = 8
-"""A VRT of VRTs deeper than this names itself somewhere below."""
 
 
 class OpenRaster(Raster, Protocol):
@@ -40,6 +30,7 @@ class OpenRaster(Raster, Protocol):
     gcps: tuple[list[object], object]
     rpcs: object | None
     block_shapes: list[tuple[int, int]]
+    files: list[str]
 
     def tags(self, ns: str) -> dict[str, str]:
         """Return the metadata of a domain."""
@@ -80,7 +71,7 @@ class Session:
         handles: dict[str, OpenRaster] = self._own.__dict__.setdefault("handles", {})
         if name not in handles:
             with self._environment():
-                opened = self._open(name)
+                opened = self._open(name) if self._allow_remote else open_checked(name, self._open)
             with self._lock:
                 if self._closed:
                     opened.close()
@@ -116,7 +107,7 @@ class Session:
             handle.close()
 
     def _environment(self) -> Any:
-        options: dict[str, str] = {"GDAL_VRT_ENABLE_PYTHON": "NO"}
+        options: dict[str, str] = {}
         if self._allow_remote:
             # Listing a remote folder costs a request for each opening.
             options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
@@ -125,61 +116,19 @@ class Session:
         # a second line behind the checks of names
         return rasterio.Env(**options, **gdal_settings(self._allow_remote))
 
-    def _open(self, name: str, depth: int = 0) -> OpenRaster:
+    def _open(self, name: str) -> OpenRaster:
         opened: OpenRaster
         try:
             with warnings.catch_warnings():
                 # A scene may lack a georeference; what follows from that is said by who places it.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                opened = rasterio.open(name, sharing=False) if self._allow_remote else _open_local(name)
+                opened = open_plain(name)
         except RasterioIOError as error:
             raise DataError(
                 f"{name}: cannot be read as a raster ({_cause(error)}); it must be a complete image that GDAL reads: "
                 "check the name, or copy the file again"
             ) from error
-        if opened.driver == "VRT" and not self._allow_remote:
-            try:
-                self._check_sources(name, opened.tags(ns="xml:VRT").get("xml:VRT", ""), depth)
-            except DataError:
-                opened.close()
-                raise
         return opened
-
-    def _check_sources(self, name: str, text: str, depth: int) -> None:
-        """Raise DataError where a VRT fetches pixels beyond this machine, however deep it is nested."""
-        if depth > _NEST_LIMIT:
-            raise DataError(f"{name}: VRT files are nested more than {_NEST_LIMIT} deep; name the rasters themselves")
-        for source in _vrt_sources(text, name):
-            if source.startswith("<"):
-                self._check_sources(name, source, depth + 1)
-            elif is_remote(source):
-                raise DataError(
-                    f"{name}: takes its pixels from {source}; remote pixels are read only with --allow-remote"
-                )
-            else:
-                self._open(source, depth + 1).close()
-
-
-def _open_local(name: str) -> OpenRaster:
-    """Open a raster with the drivers that do not go to a network."""
-    drivers = [driver for driver in rasterio.Env().drivers() if driver not in _NETWORK_DRIVERS]
-    opened: OpenRaster = DatasetReader(name, driver=drivers, sharing=False)
-    return opened
-
-
-def _vrt_sources(text: str, name: str) -> Iterator[str]:
-    """Yield the rasters that a VRT is made of, relative names resolved."""
-    folder = PurePosixPath(name).parent
-    seen = set()
-    for element in ElementTree.fromstring(text or "<VRTDataset/>").iter():
-        if element.tag not in ("SourceFilename", "SourceDataset") or not element.text:
-            continue
-        source = element.text.strip()
-        if element.get("relativeToVRT") == "1":
-            source = str(folder / source)
-        if source not in seen:
-            seen.add(source)
-            yield source
 
 
 def _cause(error: RasterioIOError) -> str:

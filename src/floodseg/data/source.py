@@ -18,6 +18,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Sensor, canonical_band
+from floodseg.data.raster_drivers import CHIP_DRIVERS, open_plain
 from floodseg.data.unreadable import why_unreadable
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid
@@ -27,6 +28,8 @@ _BY_ORDER: dict[Sensor, dict[int, tuple[str, ...]]] = {
     "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
 }
 
+
+MOST_CHIP_BYTES = 2**30
 
 Extremes = tuple[float, float]
 """The lowest and the highest of some numbers."""
@@ -138,11 +141,23 @@ def open_raster(path: Path) -> Iterator[Raster]:
             with warnings.catch_warnings():
                 # Chips without georeference are allowed: their grid is None.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                source = rasterio.open(path)
+                source = open_plain(path, CHIP_DRIVERS)
             with source:
+                _check_size(path, source)
                 yield source
     except RasterioIOError as error:
         raise DataError(f"{path}: {why_unreadable(path, error)}") from error
+
+
+def _check_size(path: Path, source: Raster) -> None:
+    """Refuse a raster too large for a chip before any of it is read."""
+    size = source.height * source.width * sum(np.dtype(kind).itemsize for kind in source.dtypes)
+    if size > MOST_CHIP_BYTES:
+        raise DataError(
+            f"{path}: has {source.height}x{source.width} pixels in {source.count} bands, {size / 1e9:.1f} GB decoded, "
+            f"and a chip, which is read whole, has at most {MOST_CHIP_BYTES / 1e9:.1f} GB; copy it again if it is "
+            "damaged, else cut it into chips of 512 pixels"
+        )
 
 
 def frame_of(source: Raster) -> Frame:

@@ -10,6 +10,9 @@ _DIRECTORY = re.compile(r"directory at offset (\d+)")
 _TOO_SHORT = re.compile(r"got \d+ bytes, expected \d+")
 _AGAIN = "copy or download it again"
 
+CLAIM = "its header claims"
+"""How a message begins that says what no image has."""
+
 
 def why_unreadable(path: Path, error: BaseException) -> str:
     """Return what is wrong with a raster that GDAL could not open or read, and the remedy; without the file's name."""
@@ -37,6 +40,8 @@ def why_unreadable(path: Path, error: BaseException) -> str:
 
 def _what_gdal_met(start: bytes, size: int, messages: list[str]) -> str:
     text = " ".join(messages)
+    if CLAIM in messages[0]:
+        return f"{messages[0]}; {_AGAIN} if it is damaged"
     block = _BLOCK.search(text)
     if block:
         band, column, row = block.groups()

@@ -17,7 +17,8 @@ from rasterio.warp import transform as transform_points
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.data.addresses import check_local, gdal_settings
-from floodseg.data.pixels import regrid, to_coordinates, to_pixels
+from floodseg.data.pixels import regrid, tells_pixels_apart, to_coordinates, to_pixels
+from floodseg.data.raster_drivers import open_layer
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid, Window
 
@@ -57,11 +58,11 @@ class WarpedBand:
         """
         check_local(path, flag, allow_remote)
         self.path, self.flag, self.grid = path, flag, grid
-        self._settings = gdal_settings(allow_remote)
+        self._settings, self._allow_remote = gdal_settings(allow_remote), allow_remote
         self._options = {"resampling": resampling, "tolerance": tolerance}
         self._local, self._lock = threading.local(), threading.Lock()
         self._handles: list[Any] = []
-        with self._reading(), rasterio.open(path) as source:
+        with self._reading(), open_layer(path, allow_remote) as source:
             self._check(source)
             self.dtype = np.dtype(source.dtypes[0])
             self.declares_nodata = source.nodata is not None
@@ -82,6 +83,10 @@ class WarpedBand:
                 f"--{self.flag} {self.path}: has no coordinate system or no position, so it cannot be laid over the "
                 "scene; assign them (gdal_edit.py -a_srs, -a_ullr)"
             )
+        if not tells_pixels_apart(GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)):
+            raise DataError(
+                f"--{self.flag} {self.path}: its geotransform gives pixels without area or place: correct the file"
+            )
         if np.issubdtype(np.dtype(source.dtypes[0]), np.complexfloating):
             raise DataError(f"--{self.flag} {self.path}: holds complex numbers; a layer holds real ones: convert it")
 
@@ -101,7 +106,7 @@ class WarpedBand:
         grid = self.grid
         rows, columns = min(grid.height, _SAMPLE), min(grid.width, _SAMPLE)
         coarse = regrid(grid, grid.width / columns, grid.height / rows, rows, columns)
-        with self._reading(), rasterio.open(self.path) as source, _warped(source, coarse) as handle:
+        with self._reading(), self._open() as source, _warped(source, coarse) as handle:
             return self._read(handle, None)
 
     def close(self) -> None:
@@ -110,10 +115,13 @@ class WarpedBand:
             while self._handles:
                 self._handles.pop().close()
 
+    def _open(self) -> Any:
+        return open_layer(self.path, self._allow_remote)
+
     def _handle(self) -> Any:
         handle = getattr(self._local, "handle", None)
         if handle is None:
-            source = rasterio.open(self.path)
+            source = self._open()
             handle = _warped(source, self.grid, **self._options)
             self._local.handle = handle
             with self._lock:

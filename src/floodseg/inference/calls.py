@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.data.scene import SceneWindow
-from floodseg.errors import ConfigError
+from floodseg.errors import CheckpointError, ConfigError
 from floodseg.inference.runtime import OutOfDeviceMemoryError, Runtime
 
 _logger = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class ModelCalls:
 
         Raises:
             ConfigError: the device's memory does not hold a single window.
+            CheckpointError: the model gives what is no probability.
         """
         results: list[NDArray[np.float32]] = []
         while len(results) < len(windows):
@@ -49,6 +50,11 @@ class ModelCalls:
                     results.extend(self._orientations(_stack(part, size))[: len(part)])
             except OutOfDeviceMemoryError as error:
                 self._halve(size, part[0], error)
+        if any(_is_broken(result, window) for result, window in zip(results, windows, strict=True)):
+            raise CheckpointError(
+                "the model gives values that are no numbers for valid input, so its weights are damaged; copy them "
+                "again, or train the model anew"
+            )
         return results
 
     def _orientations(self, inputs: Inputs) -> NDArray[np.float32]:
@@ -75,6 +81,11 @@ class ModelCalls:
                     "%s ran out of memory with %d windows at once: going on with %d",
                     self._runtime.device, size, self._batch_size,
                 )  # fmt: skip
+
+
+def _is_broken(probability: NDArray[np.float32], window: SceneWindow) -> bool:
+    """Tell whether any number is none where a sensor is valid; the sum, which is cheap, tells of most windows."""
+    return bool(np.isnan(probability.sum()) and np.isnan(probability[window.sar_valid | window.optical_valid]).any())
 
 
 def _stack(windows: Sequence[SceneWindow], size: int) -> Inputs:

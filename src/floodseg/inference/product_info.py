@@ -5,10 +5,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from floodseg.redaction import redacted
+
+
+@dataclass(frozen=True, slots=True)
+class OneOfMany:
+    """What is to be said of a scene that is mapped with many others."""
+
+    id: str
+    """Of its STAC item."""
+    collection: str
+    """Identifier of the STAC collection over all scenes."""
+    collection_href: str
+    """The collection's document, seen from the products."""
+    content: Mapping[str, Any]
+    """What the products were made from, as checksums: an entry of ``summary.json``."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProductInfo:
-    """Where the products come from."""
+    """Where the products come from; it holds no secrets that the names of files carried."""
 
     model: str
     """Name of the shipped model, or the path it was loaded from."""
@@ -26,9 +42,16 @@ class ProductInfo:
     """Settings of mapping, plain values by name."""
     licence: str | None = None
     """Terms of use and attribution of the products."""
+    many: OneOfMany | None = None
+    """Where the scene is one of many."""
 
     def __post_init__(self) -> None:
         assert self.datetime.tzinfo is not None, "the scene's date has no time zone"
+        inputs = {name: tuple(redacted(file) for file in files) for name, files in self.inputs.items()}
+        for name, value in (
+            ("inputs", inputs), ("model", redacted(self.model)), ("datetime_source", redacted(self.datetime_source)),
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
 
     @property
     def utc(self) -> dates.datetime:

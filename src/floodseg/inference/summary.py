@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from floodseg.grid import GeoGrid
 from floodseg.inference.product_info import ProductInfo
 from floodseg.inference.strip import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
+from floodseg.redaction import redacted
 
 _KEYS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water", LAND: "land", EXCLUDED: "excluded", NODATA: "nodata"}
 
@@ -64,7 +65,7 @@ def summary(
         "datetime": info.utc.isoformat().replace("+00:00", "Z"),
         "datetime_source": info.datetime_source,
         "inputs": {name: list(files) for name, files in info.inputs.items()},
-        "assumptions": all_assumptions,
+        "assumptions": [redacted(sentence) for sentence in all_assumptions],
         "settings": dict(info.settings),
         "grid": {
             "crs": grid.crs, "transform": list(grid.transform), "height": grid.height, "width": grid.width,

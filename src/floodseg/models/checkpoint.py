@@ -26,6 +26,7 @@ FORMAT = "floodseg-model"
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+_AGAIN = "copy it again, or train it anew"
 
 
 def describe(model: FloodModel) -> dict[str, Any]:
@@ -152,10 +153,10 @@ def _assemble(description: Any, state: Any, source: Path) -> FloodModel:
 
 
 def fill_state(model: FloodModel, state: dict[str, Tensor], source: Path) -> None:
-    """Copy ``state`` into ``model``; every tensor must be there and fit.
+    """Copy ``state`` into ``model``; every tensor must be there, fit, and hold numbers.
 
     Raises:
-        CheckpointError: the tensors are those of another architecture.
+        CheckpointError: the tensors are those of another architecture, or damaged.
     """
     try:
         model.load_state_dict(state)
@@ -165,3 +166,6 @@ def fill_state(model: FloodModel, state: dict[str, Tensor], source: Path) -> Non
             f"{source}: its tensors are not those of '{model.spec.architecture}'{encoder}; "
             "load it with the floodseg version that wrote it"
         ) from error
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{source}: its tensor '{name}' holds values that are no numbers; {_AGAIN}")

@@ -4,6 +4,8 @@ A checkpoint that serves radar alone, optical alone and both is differently sure
 is decided by the numbers of the sensors that are valid there.
 """
 
+import math
+import reprlib
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -42,6 +44,10 @@ class Decisions:
         """Return a copy in which one sensor set has another decision."""
         return replace(self, **{sensors: decision})
 
+    def with_threshold(self, threshold: float) -> "Decisions":
+        """Return a copy with one threshold for all sensor sets; temperatures stay."""
+        return Decisions(**{name: replace(self.of(name), threshold=threshold) for name in SENSOR_SETS})
+
     def to_json(self) -> dict[str, dict[str, float]]:
         """Return plain values for a checkpoint."""
         return asdict(self)
@@ -54,16 +60,22 @@ class Decisions:
             CheckpointError: a sensor set or a number is missing.
         """
         try:
-            return Decisions(
+            decisions = Decisions(
                 **{
                     name: Decision(float(document[name]["threshold"]), float(document[name]["temperature"]))
                     for name in SENSOR_SETS
                 }
             )
+            for name in SENSOR_SETS:
+                decision = decisions.of(name)
+                if not (0 <= decision.threshold <= 1 and 0 < decision.temperature < math.inf):
+                    raise ValueError(name)
+            return decisions
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"decision thresholds {document!r}: must hold threshold and temperature for {', '.join(SENSOR_SETS)}; "
-                "save the checkpoint again with this version"
+                f"decision thresholds {reprlib.repr(document)}: must hold threshold and temperature for "
+                f"{', '.join(SENSOR_SETS)}, the one from 0 to 1 and the other above 0; save the checkpoint again "
+                "with this version"
             ) from error
 
     def _table(self, name: str, device: torch.device) -> Tensor:

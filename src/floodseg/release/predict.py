@@ -44,8 +44,8 @@ def predict(
     Raises:
         FloodsegError: input, settings, a model or a folder that the user can mend.
     """
-    runtime, name = _runtime(model, config.mapping)
-    _check_sensors(config.scene, runtime.bands, name)
+    runtime, name = open_runtime(model, config.mapping)
+    check_sensors(config.scene, runtime.bands, name)
     summary = predict_files(config, runtime, name, overwrite=overwrite, show_progress=show_progress)
     return FloodMap(config.out_dir, summary)
 
@@ -89,7 +89,7 @@ def predict_scene(
             config = settings_of({**settings, "sar": sar, "optical": optical}, folder)
             return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
         config = settings_of(settings, folder)
-        runtime, name = _runtime(model, config.mapping)
+        runtime, name = open_runtime(model, config.mapping)
         scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
         layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
         return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
@@ -126,8 +126,13 @@ def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def _runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
-    """Return what runs the model, and its name; reference methods come without torch."""
+def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+    """Return a model, ready to run as ``mapping`` says, and what products call it; methods come without torch.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be read.
+        ConfigError: it cannot run as asked.
+    """
     if isinstance(model, str) and model in PLAIN_METHODS:
         _check_plain(model, mapping)
         return PLAIN_METHODS[model], model
@@ -150,7 +155,7 @@ def _check_plain(name: str, mapping: MapConfig) -> None:
             raise ConfigError(f"--{flag}{'' if given is True else f' {given}'}: {why}: leave it out")
 
 
-def _check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
+def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
     """Refuse an image of a sensor that the model does not take, and name the models that do."""
     for sensor, files, names in (("sar", config.sar, bands.sar), ("optical", config.optical, bands.optical)):
         if not files or names:

@@ -40,16 +40,26 @@ def load_model(model: str | Path) -> FloodModel:
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
     """
+    place = find_model(model)
+    return load_checkpoint(place) if place.is_file() else load_folder(place)
+
+
+def find_model(model: str | Path) -> Path:
+    """Return the checkpoint file or the weights folder that a model's name means, see :func:`load_model`.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
     names = [shipped.name for shipped in shipped_models()]
     if str(model) in names:
-        return load_folder(WEIGHTS / str(model))
+        return WEIGHTS / str(model)
     path = Path(model)
     if path.is_file():
-        return load_checkpoint(path)
+        return path
     if (path / RUN_CHECKPOINT).is_file():
-        return load_checkpoint(path / RUN_CHECKPOINT)
+        return path / RUN_CHECKPOINT
     if (path / WEIGHTS_FILE).is_file():
-        return load_folder(path)
+        return path
     if path.is_dir():
         raise CheckpointError(
             f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "

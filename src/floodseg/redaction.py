@@ -1,0 +1,43 @@
+"""What must not be shown or stored: passwords and signatures in addresses, and keys beside them."""
+
+import re
+
+HIDDEN = "***"
+
+_USER = re.compile(r"(?<=://)[^/\s'\"]*@")
+_END = r"[^\s'\"<>]*?(?=[).,:;]*(?:[\s'\"<>]|$))"
+_QUERY = re.compile(r"((?:[a-z][a-z0-9+.-]*://|/vsi[a-z0-9_]+/)[^\s?'\"<>]*\?)" + _END, re.I)
+_GDAL_OPTIONS = re.compile(r"(/vsi[a-z0-9_]+\?)" + _END, re.I)
+_SETTING = re.compile(
+    r"(?<![/\w-])((?:[\w-]*(?:password|passwd|secret|signature|token|api[_-]?key|access[_-]?key)[\w-]*|pwd|sig)=)"
+    r"[^\s'\"&,;)]+",
+    re.I,
+)
+_AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")
+
+
+def redacted(text: str) -> str:
+    """Return a text without the secrets that addresses in it may carry.
+
+    User names and passwords before a host, everything after the question mark of an address (signatures, tokens and
+    GDAL's options), values of settings that are called a password, secret, token or key, and access keys of AWS
+    become ``***``. Local paths stay as they are.
+    """
+    if "://" in text or "/vsi" in text:
+        text = _USER.sub(f"{HIDDEN}@", text)
+        text = _GDAL_OPTIONS.sub(rf"\g<1>{HIDDEN}", text)
+        text = _QUERY.sub(rf"\g<1>{HIDDEN}", text)
+    if "=" in text:
+        text = _SETTING.sub(rf"\g<1>{HIDDEN}", text)
+    return _AWS_KEY.sub(HIDDEN, text)
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return a text in which control characters, which names of files may hold, are written out as Python does.
+
+    ``lines`` keeps the ends of lines.
+    """
+    if text.isprintable():
+        return text
+    kept = "\n" if lines else ""
+    return "".join(char if char.isprintable() or char in kept else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,97 @@
+"""Maps in a loop, of changing sizes, in one process: resident memory and open files stay level.
+
+Usage: python -m faults.level FOLDER SECONDS SEED, in a process of its own; the samples come on stdout as JSON.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import scenes
+
+WARM_SHARE = 0.3
+"""Share of the maps at the beginning that fill caches, and do not count."""
+MOST_MB_PER_MAP = 0.5
+"""Slope of resident memory over the maps that count; a map of the largest size holds some 20 MB of arrays."""
+LEAST_SLACK_MB = 30.0
+"""Rise that is allowed however few maps there were: allocators keep what they were given."""
+SIZES = ((48, 40), (300, 200), (64, 700), (513, 511), (700, 900), (100, 100))
+
+
+def sample() -> dict[str, float]:
+    """Return resident memory in MB and the number of open files, once all that can be given back has been."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {"resident_mb": pages * os.sysconf("SC_PAGESIZE") / 1e6, "files": len(os.listdir("/proc/self/fd"))}  # noqa: PTH208
+
+
+def maps(folder: Path, seconds: float, seed: int) -> list[dict[str, float]]:
+    """Map scenes until the time is over, the six sizes in a new order each round; sample after each round."""
+    import floodseg
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for height, width in SIZES:
+        values = scenes.sar_values(height, width)
+        values[:, : height // 3, : width // 4] = np.nan
+        scenes.write_sar(folder / f"{height}x{width}.tif", values)
+    model = floodseg.load_model("s1-lite")
+    rng, samples, end = np.random.default_rng(seed), [], time.monotonic() + seconds
+    while time.monotonic() < end or len(samples) < 4:
+        for index in rng.permutation(len(SIZES)):
+            height, width = SIZES[index]
+            flood = floodseg.predict_scene(
+                sar=folder / f"{height}x{width}.tif", model=model, out_dir=folder / "map", overwrite=True,
+                datetime="2024-01-05", tile_size=int(rng.choice((64, 192, 640))), threads=int(rng.integers(1, 4)),
+            )  # fmt: skip
+            assert flood.classes.shape == (height, width)
+            del flood
+        samples.append(sample())
+    return samples
+
+
+def judge(samples: list[dict[str, float]]) -> dict[str, Any]:
+    """Return the slopes after warming up, and what is not level about them."""
+    kept = samples[int(WARM_SHARE * len(samples)) :]
+    rounds = np.arange(len(kept))
+    memory, files = (np.array([each[name] for each in kept]) for name in ("resident_mb", "files"))
+    slope = float(np.polyfit(rounds, memory, 1)[0]) / len(SIZES)
+    rise = slope * len(SIZES) * len(kept)
+    failures = []
+    if slope > MOST_MB_PER_MAP or (rise > LEAST_SLACK_MB and slope > MOST_MB_PER_MAP / 10):
+        failures.append(f"resident memory grows by {slope:.3f} MB a map, {rise:.0f} MB over {len(kept)} rounds")
+    if files[-1] > files[0]:
+        failures.append(f"open files grow from {files[0]:.0f} to {files[-1]:.0f}")
+    return {
+        "maps": len(samples) * len(SIZES),
+        "resident_mb": [round(float(memory[0]), 1), round(float(memory[-1]), 1)],
+        "slope_mb_per_map": round(slope, 4),
+        "files": [int(files[0]), int(files[-1])],
+        "failures": failures,
+    }
+
+
+def soak(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
+    """Run the loop in a process of its own and judge it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(root / "src"), str(root / "tests"), *sys.path])
+    command = [sys.executable, "-m", "faults.level", str(folder), str(seconds), str(seed)]
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"maps": 0, "failures": [done.stderr[-3000:]]}
+    return judge(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    print(json.dumps(maps(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))))

@@ -1,0 +1,415 @@
+"""What is read, and by which of floodseg's own ways: the kinds of files that are damaged, and what is then done.
+
+A target keeps a folder of sound files. ``damage`` writes the damaged file among them, ``run`` reads it as a user
+would; whatever it raises goes through ``floodseg.app.cli.guarded``, as on the command line.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import scenes
+from faults import seeds
+from faults.mutations import BYTES, JSON, TEXT, TIFF, Mutation, Rng, mutate
+
+MOST_WINDOWS = 12
+SAR, OPTICAL = ("VV", "VH"), scenes.L1C_BANDS
+
+
+@dataclass
+class Target:
+    """One kind of input."""
+
+    name: str
+    share: float
+    """How often it is chosen, compared with others."""
+    write: Callable[[Path], dict[str, list[Path]]]
+    """Writes sound files into a folder, once; returns those to damage by the name that the damaged one gets."""
+    run: Callable[[Path], object]
+    """Reads the damaged file in the folder."""
+    mutations: tuple[Mutation, ...] = BYTES
+    others: dict[str, tuple[Mutation, ...]] = field(default_factory=dict)
+    """Mutations of files with another suffix."""
+    _files: dict[str, list[bytes]] = field(default_factory=dict)
+
+    def prepare(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files = {name: [file.read_bytes() for file in files] for name, files in self.write(folder).items()}
+
+    def damage(self, folder: Path, rng: Rng, *, sound: bool = False) -> Path:
+        """Write one damaged file (or leave it sound), and sound ones beside it."""
+        names = sorted(self._files)
+        chosen = names[int(rng.integers(len(names)))]
+        for name in names:
+            variants = self._files[name]
+            content = variants[int(rng.integers(len(variants)))]
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if name == chosen and not sound:
+                content = mutate(content, self.others.get(Path(name).suffix, self.mutations), rng)
+            (folder / name).write_bytes(content)
+        return folder / chosen
+
+
+def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) -> None:
+    """Read a scene and its layers by windows, as ``floodseg predict`` does before its model."""
+    from floodseg.bands import Bands
+    from floodseg.data.acquisition import acquired
+    from floodseg.data.layers import aoi_window, open_layers
+    from floodseg.data.scene_files import open_scene, reference_grid
+    from floodseg.grid import Window
+    from floodseg.predict_config import SceneConfig
+
+    config, taken = SceneConfig(**settings), Bands(*bands)
+    window = aoi_window(config, reference_grid(config, taken)) if config.aoi else None
+    scene = open_scene(config, taken, window)
+    try:
+        layers = open_layers(config, scene.grid)
+        acquired(config)
+        height, width = scene.grid.height, scene.grid.width
+        for index in range(MOST_WINDOWS):
+            top, left = height * (index // 4) // 3, width * (index % 4) // 4
+            part = Window(top, left, min(256, height - top), min(256, width - left))
+            seen = scene.read(part)
+            assert np.isfinite(seen.sar).all()
+            assert np.isfinite(seen.optical).all()
+            layers.read(part)
+        layers.close()
+    finally:
+        scene.close()
+
+
+def command(*arguments: object) -> None:
+    """Run a command of floodseg inside of the guard that is there already."""
+    from floodseg.app import cli
+
+    cli.app(cli._take_run_file([str(argument) for argument in arguments]))
+
+
+# ---- rasters of scenes
+
+
+def _sar(folder: Path) -> dict[str, list[Path]]:
+    return {"s1.tif": seeds.sar_files(folder / "sound")}
+
+
+def _optical(folder: Path) -> dict[str, list[Path]]:
+    return {"s2.tif": seeds.optical_files(folder / "sound")}
+
+
+def _side_files(folder: Path) -> dict[str, list[Path]]:
+    (folder / "s1.tif").write_bytes(seeds.sar_files(folder / "sound")[0].read_bytes())
+    pam = folder / "sound/s1.tif.aux.xml"
+    pam.write_text(
+        "<PAMDataset><SRS>EPSG:32633</SRS><GeoTransform> 500000, 10, 0, 5000000, 0, -10</GeoTransform><PAMRasterBand "
+        'band="1"><Description>VV</Description><NoDataValue>0</NoDataValue><Scale>1</Scale><Offset>0</Offset>'
+        '</PAMRasterBand><PAMRasterBand band="2"><Description>VH</Description></PAMRasterBand></PAMDataset>'
+    )
+    world = folder / "sound/s1.tfw"
+    world.write_text("10\n0\n0\n-10\n500005\n4999995\n")
+    return {"s1.tif.aux.xml": [pam], "s1.tfw": [world]}
+
+
+def _vrt(folder: Path) -> dict[str, list[Path]]:
+    from rasterio.shutil import copy
+
+    (folder / "s1.tif").write_bytes(seeds.sar_files(folder / "sound")[0].read_bytes())
+    copy(str(folder / "s1.tif"), str(folder / "s1.vrt"), driver="VRT")
+    return {"s1.vrt": [folder / "s1.vrt"]}
+
+
+def _safe(folder: Path) -> dict[str, list[Path]]:
+    """A product whose bands are small JPEG 2000 files, as a zip."""
+    from data import test_scene_safe
+
+    product = test_scene_safe.write_safe(folder / "sound", "L1C")
+    root = Path(product.name)
+    inside = sorted(file.relative_to(product.parent) for file in product.rglob("*") if file.is_file())
+    image = next(name for name in inside if name.name.endswith("_B02.jp2"))
+    names = (root / "MTD_MSIL1C.xml", image)
+    test_scene_safe.zipped(product, folder / "sound/product.zip")
+    seeds.copy_tree(product, folder / "work" / root)
+    found = {str(Path("work") / name): [product.parent / name] for name in names}
+    return {**found, "product.zip": [folder / "sound/product.zip"]}
+
+
+def _read_safe(folder: Path) -> None:
+    read_scene(((), OPTICAL), optical=(str(folder / "product.zip"),))
+    read_scene(((), OPTICAL), optical=(str(folder / "work"),))
+
+
+# ---- layers
+
+
+def _layer(write: Callable[[Path], list[Path]], flag: str, **more: Any) -> tuple[Any, Any]:
+    def files(folder: Path) -> dict[str, list[Path]]:
+        scenes.write_sar(folder / "s1.tif", scenes.sar_values(*seeds.SIZE))
+        return {"layer.tif": write(folder / "sound")}
+
+    def read(folder: Path) -> None:
+        read_scene((SAR, ()), sar=(str(folder / "s1.tif"),), **{flag: str(folder / "layer.tif"), **more})
+
+    return files, read
+
+
+def _cloud_mask(folder: Path) -> dict[str, list[Path]]:
+    scenes.write_optical(folder / "s2.tif", scenes.optical_values(*seeds.SIZE))
+    return {"layer.tif": seeds.mask_files(folder / "sound")}
+
+
+def _area(kind: str) -> tuple[Any, Any]:
+    def files(folder: Path) -> dict[str, list[Path]]:
+        scenes.write_sar(folder / "s1.tif", scenes.sar_values(*seeds.SIZE))
+        area = seeds.area_files(folder / "sound")[kind]
+        parts = [area] if kind != "shp" else sorted(area.parent.glob("area.[sdp]*"))
+        return {part.name: [part] for part in parts}
+
+    def read(folder: Path) -> None:
+        read_scene((SAR, ()), sar=(str(folder / "s1.tif"),), aoi=str(folder / f"area.{kind}"))
+
+    return files, read
+
+
+# ---- chips, lists, run files
+
+
+def _chips(folder: Path) -> dict[str, list[Path]]:
+    for name in ("b_1", "c_1"):
+        scenes.write_sar(folder / f"chips/S1Hand/{name}_S1Hand.tif", scenes.sar_values(*seeds.SIZE))
+        scenes.write_label(folder / f"chips/LabelHand/{name}_LabelHand.tif", scenes.label_values(*seeds.SIZE))
+    (folder / "chips/S2Hand").mkdir(parents=True, exist_ok=True)
+    return {
+        "chips/S1Hand/a_1_S1Hand.tif": seeds.sar_files(folder / "sound"),
+        "chips/LabelHand/a_1_LabelHand.tif": seeds.label_files(folder / "sound"),
+    }
+
+
+def _score_chips(folder: Path) -> None:
+    command("evaluate", "otsu", "--data", folder / "chips", "--layout", "folders", "--split", "all")
+
+
+def _pairs(folder: Path) -> dict[str, list[Path]]:
+    from data import test_ombria
+
+    for number in (1, 2):
+        test_ombria.write_set(folder / "tree", number, "test", sensors=(1,))
+    files = sorted((folder / "tree").rglob("*_0001.png"))
+    kept = {}
+    for file in files:
+        sound = folder / "sound" / file.name
+        sound.parent.mkdir(exist_ok=True)
+        sound.write_bytes(file.read_bytes())
+        kept[str(file.relative_to(folder))] = [sound]
+    return kept
+
+
+def _score_pairs(folder: Path) -> None:
+    from floodseg.config import DataConfig
+    from floodseg.data.usable import open_usable
+
+    usable = open_usable(DataConfig(data=folder / "tree", layout="ombria"), "test")
+    usable.chips.read(0)
+
+
+def _split(folder: Path) -> dict[str, list[Path]]:
+    tree = folder / "tree/v1.1/data/flood_events/HandLabeled"
+    names = [f"{event}_{number}" for event in ("Ghana", "Spain") for number in range(3)]
+    for name in names:
+        scenes.write_sar(tree / f"S1Hand/{name}_S1Hand.tif", scenes.sar_values(16, 16))
+        scenes.write_label(tree / f"LabelHand/{name}_LabelHand.tif", scenes.label_values(16, 16))
+    sound = folder / "sound/list.csv"
+    sound.parent.mkdir(exist_ok=True)
+    sound.write_text("".join(f"{name}_S1Hand.tif,{name}_LabelHand.tif\n" for name in names))
+    return {"tree/v1.1/splits/flood_handlabeled/flood_valid_data.csv": [sound]}
+
+
+def _score_split(folder: Path) -> None:
+    command("evaluate", "otsu", "--data", folder / "tree")
+
+
+def _run_files(folder: Path) -> dict[str, list[Path]]:
+    return {"run.toml": sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))}
+
+
+def _read_run_file(folder: Path) -> None:
+    """Take a run file as far as the written configuration of a run."""
+    import pytest
+
+    from floodseg.learning.run_folder import RunFolder
+    from floodseg.learning.setup import resolved
+
+    def train(config: Any, **_: Any) -> None:
+        run = RunFolder(folder / "run")
+        run.write_config(resolved(config, "cpu"), ["a remark"])
+        run.check_same(resolved(config, "cpu"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("floodseg.learning.train.train", train)
+        command("train", folder / "run.toml", "--data", folder)
+
+
+# ---- models and states
+
+
+def _checkpoint(folder: Path) -> dict[str, list[Path]]:
+    checkpoint, _, _ = seeds.models(folder / "sound")
+    return {"model.pth": [checkpoint]}
+
+
+def _weights(folder: Path) -> dict[str, list[Path]]:
+    _, weights, _ = seeds.models(folder / "sound")
+    return {f"model/{name}": [weights / name] for name in ("model.safetensors", "config.json")}
+
+
+def run_model(path: Path) -> None:
+    """Load a model and let it see one window; what it gives must be numbers."""
+    from floodseg.data.scene import SceneWindow
+    from floodseg.inference.calls import ModelCalls
+    from floodseg.inference.torch_runtime import TorchRuntime
+    from floodseg.release.shipped import load_model
+
+    runtime = TorchRuntime(load_model(path), "cpu")
+    seen = np.ones((64, 64), np.bool_)
+    sar, optical = (
+        np.full((len(names), 64, 64), value, np.float32)
+        for names, value in ((runtime.bands.sar, -15.0), (runtime.bands.optical, 0.1))
+    )
+    [probability] = ModelCalls(runtime, 1, tta=False)([SceneWindow(sar, optical, seen, seen)])
+    assert ((probability >= 0) & (probability <= 1)).all()
+
+
+def records_of_zip(data: bytes, rng: Rng) -> bytes:
+    """Damage what is inside of a zip file, and put it together again with sound checksums."""
+    import io
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            records = {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error):
+        return data  # a mutation before this one has left no zip
+    names = sorted(records)
+    if not names:
+        return data
+    pickled = [name for name in names if "pkl" in name]
+    name = str(rng.choice(pickled if pickled and rng.random() < 0.6 else names))
+    kind = int(rng.integers(8))
+    if kind == 0:
+        del records[name]
+    elif kind == 1:
+        records["../../escaped"] = records.pop(name)
+    else:
+        records[name] = mutate(records[name], BYTES, rng)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for each, content in records.items():
+            archive.writestr(each, content)
+    return out.getvalue()
+
+
+def _state(folder: Path) -> dict[str, list[Path]]:
+    _train(folder / "sound/run", 1)
+    [state] = (folder / "sound/run/state").iterdir()
+    files = {f"run/state/{state.name}/{file.name}": [file] for file in state.iterdir()}
+    return {**files, "run/best_model.pth": [folder / "sound/run/best_model.pth"],
+            "run/config.toml": [folder / "sound/run/config.toml"]}  # fmt: skip
+
+
+def _train(folder: Path, epochs: int, *more: str) -> None:
+    # the schedule spans two epochs from the first on
+    import contextlib
+
+    import pytest
+
+    from floodseg.learning.train import _Session
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        if epochs == 1:
+            real = _Session._train_epoch
+
+            def stop(self: Any, progress: Any) -> Any:
+                if self.state.epoch == 1:
+                    raise KeyboardInterrupt
+                return real(self, progress)
+
+            patch.setattr(_Session, "_train_epoch", stop)
+        command(
+            "train", "--layout", "synthetic", "--synthetic-chips", "2", "--synthetic-size", "32", "--crop-size", "32",
+            "--sensors", "sar", "--model", "lite", "--epochs", "2", "--batch-size", "2", "--workers", "0",
+            "--precision", "fp32", "--ema", "0.9", "--out-dir", folder, *more,
+        )  # fmt: skip
+
+
+def _resume(folder: Path) -> None:
+    for file in (folder / "run/summary.json", folder / "run/.lock"):
+        file.unlink(missing_ok=True)
+    _train(folder / "run", 2, "--resume")
+
+
+def _cache(folder: Path) -> dict[str, list[Path]]:
+    """A decoded chip in the cache; whatever is wrong with it, the chip must be read as it is."""
+    from floodseg.data.cache import RasterCache
+    from floodseg.data.cache_entry import entry_name, identify
+
+    scenes.write_sar(folder / "chip.tif", scenes.sar_values(*seeds.SIZE))
+    cache = RasterCache(folder / "sound/rasters", 10**9)
+    assert cache.find(folder / "chip.tif") is not None
+    identity = identify(folder / "chip.tif")
+    assert identity is not None
+    return {f"rasters/{entry_name(identity)}": [folder / "sound/rasters" / entry_name(identity)]}
+
+
+def _read_cache(folder: Path) -> None:
+    from floodseg.data.cache import RasterCache, open_through
+    from floodseg.data.cache_entry import _checked, load_entry
+
+    load_entry.cache_clear()
+    _checked.clear()  # as in a new process
+    with open_through(RasterCache(folder / "rasters", 10**9), folder / "chip.tif") as source:
+        np.testing.assert_array_equal(source.read([1, 2]), scenes.sar_values(*seeds.SIZE))
+
+
+# ---- whole maps
+
+
+def _map(folder: Path) -> dict[str, list[Path]]:
+    checkpoint, _, _ = seeds.models(folder / "sound")
+    area = seeds.area_files(folder / "sound")["geojson"]
+    return {"s1.tif": seeds.sar_files(folder / "sound"), "model.pth": [checkpoint], "area.geojson": [area]}
+
+
+def _predict(folder: Path) -> None:
+    command(
+        "predict", "--sar", folder / "s1.tif", "--aoi", folder / "area.geojson", "--model", folder / "model.pth",
+        "--out-dir", folder / "map", "--overwrite", "--threads", "1",
+    )  # fmt: skip
+
+
+ZIPPED: tuple[Mutation, ...] = (records_of_zip, records_of_zip, records_of_zip, *BYTES)
+
+TARGETS: tuple[Target, ...] = (
+    Target("sar", 14, _sar, lambda folder: read_scene((SAR, ()), sar=(str(folder / "s1.tif"),)), TIFF),
+    Target("optical", 8, _optical, lambda folder: read_scene(((), OPTICAL), optical=(str(folder / "s2.tif"),)), TIFF),
+    Target("side files", 4, _side_files, lambda folder: read_scene((SAR, ()), sar=(str(folder / "s1.tif"),)), TEXT),
+    Target("vrt", 6, _vrt, lambda folder: read_scene((SAR, ()), sar=(str(folder / "s1.vrt"),)), TEXT),
+    Target("safe", 5, _safe, _read_safe, BYTES, {".xml": TEXT}),
+    Target("dem", 4, *_layer(seeds.dem_files, "dem"), TIFF),
+    Target("exclude", 4, *_layer(seeds.mask_files, "exclude"), TIFF),
+    Target("permanent water", 4, *_layer(seeds.mask_files, "permanent_water"), TIFF),
+    Target("cloud mask", 3, _cloud_mask, lambda folder: read_scene(
+        ((), OPTICAL), optical=(str(folder / "s2.tif"),), cloud_mask=str(folder / "layer.tif")), TIFF),
+    *(Target(f"area {kind}", share, *_area(kind), mutations, {".prj": TEXT}) for kind, share, mutations in (
+        ("gpkg", 7, BYTES), ("geojson", 7, JSON), ("shp", 7, BYTES), ("fgb", 4, BYTES), ("kml", 4, TEXT))),
+    Target("chips", 8, _chips, _score_chips, TIFF),
+    Target("pairs", 3, _pairs, _score_pairs),
+    Target("split list", 7, _split, _score_split, TEXT),
+    Target("run file", 9, _run_files, _read_run_file, TEXT),
+    Target("checkpoint", 8, _checkpoint, lambda folder: run_model(folder / "model.pth"), ZIPPED),
+    Target("weights folder", 8, _weights, lambda folder: run_model(folder / "model"), BYTES, {".json": JSON}),
+    Target("resume state", 1.5, _state, _resume, ZIPPED, {".toml": TEXT, ".safetensors": BYTES}),
+    Target("cache", 4, _cache, _read_cache),
+    Target("map", 3, _map, _predict, TIFF, {".pth": ZIPPED, ".geojson": JSON}),
+)  # fmt: skip

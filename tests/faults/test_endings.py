@@ -1,0 +1,115 @@
+"""A sample of what ``make soak`` does at length: commands that are ended, and disks and clocks that fail."""
+
+import signal
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faults import conditions
+from faults.interruptions import TASKS, Ending, Ledger, Task, check_after, interrupt, run, undisturbed, warm
+
+BY_NAME = {task.name: task for task in TASKS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    warm()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("endings")
+
+
+@pytest.mark.parametrize(
+    ("name", "signals"),
+    [
+        ("train", (signal.SIGKILL, signal.SIGTERM)),
+        ("predict", (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)),
+        ("download", (signal.SIGTERM, signal.SIGKILL)),
+    ],
+)
+def test_an_ended_command_leaves_nothing_that_looks_finished_and_the_next_one_goes_on(
+    folder: Path, name: str, signals: tuple[signal.Signals, ...]
+) -> None:
+    task, ledger = BY_NAME[name], Ledger()
+    with undisturbed(task, folder / name / "reference") as (reference, seconds):
+        for index, number in enumerate(signals):
+            rng = np.random.default_rng((1, index))
+            interrupt(task, folder / name / "run", reference, seconds, rng, number, ledger)
+    assert not ledger.failures
+    assert ledger.survived.total() == len(signals)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    try:
+        with conditions.small_disk(tmp_path / "probe", 2**20):
+            yield tmp_path
+    except OSError as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(folder: Path, small_disk: Path) -> None:
+    task, ledger = BY_NAME["predict"], Ledger()
+    with undisturbed(task, folder / "disk") as (reference, _):
+        conditions.fill_disk(task, small_disk / "disk", reference, 200_000, np.random.default_rng(3), ledger)
+    assert not ledger.failures
+    assert ledger.survived == {"predict full disk": 1}
+
+
+@pytest.mark.skipif(conditions.compiler() is None, reason="there is no C compiler for the failing disk")
+def test_a_disk_that_fails_in_the_middle_of_a_file_is_one_sentence(folder: Path) -> None:
+    """In a process of its own, whose C library is wrapped."""
+    program = """
+        import sys
+        from pathlib import Path
+        from faults.interruptions import TASKS, run, warm
+
+        folder, [task] = Path(sys.argv[1]), [task for task in TASKS if task.name == "predict"]
+        warm()
+        task.prepare(folder)
+        ending = run(task, folder, environment={"FAULTY_FILE": "s1.tif", "FAULTY_FROM": "100000"})
+        assert ending.code == 2, ending
+        assert "s1.tif" in ending.said.splitlines()[-1], ending.said
+        assert not (folder / "map").exists()
+        past = run(task, folder, environment={"CLOCK_OFF_S": "-999999999"})
+        assert past.code == 0, past.said
+    """
+    place = folder / "failing"
+    place.mkdir()
+    done = conditions.with_shim(place, ["-c", textwrap.dedent(program), str(place)])
+    assert done.returncode == 0, done.stderr
+
+
+# ---- the harness itself is honest
+
+
+def _writes_badly(folder: Path) -> list[str]:
+    (folder / "scores.json").write_text("{")
+    return ["evaluate", "otsu", "--data", str(folder / "nowhere"), "--json", str(folder / "scores.json")]
+
+
+def test_the_harness_notices_what_looks_finished_and_is_not(folder: Path) -> None:
+    bad = Task("bad", _writes_badly, lambda place: (place / "scores.json").read_text(), lambda place: True)
+    place = folder / "bad"
+    (place / "tmp").mkdir(parents=True)
+    _writes_badly(place)
+    with pytest.raises(AssertionError, match="looks finished, and is another result"):
+        check_after(bad, place, Ending(143, "floodseg: error: ended by SIGTERM", 1.0, True), signal.SIGTERM, "{}")
+    with pytest.raises(AssertionError, match="exit code 1"):
+        check_after(bad, place, Ending(1, "Traceback", 1.0, True), signal.SIGTERM, "{")
+    (place / "tmp/left").write_text("")
+    with pytest.raises(AssertionError, match="left"):
+        check_after(bad, place, Ending(130, "floodseg: error: interrupted", 1.0, True), signal.SIGINT, "{")
+
+
+def test_the_harness_sees_codes_and_words(folder: Path) -> None:
+    place = folder / "words"
+    place.mkdir()
+    ending = run(Task("wrong", lambda _: ["predict"], lambda _: None, lambda _: False), place)
+    assert ending.code == 2
+    assert ending.said.startswith("floodseg: error: ")

@@ -1,0 +1,29 @@
+"""Memory that grows is noticed; a real, short loop of maps is level."""
+
+from pathlib import Path
+
+import pytest
+
+from faults.level import judge, soak
+
+
+def samples(slope: float, rounds: int = 40, files: float = 0.0) -> list[dict[str, float]]:
+    return [{"resident_mb": 300 + slope * 6 * index, "files": 10 + files * index} for index in range(rounds)]
+
+
+@pytest.mark.parametrize(
+    ("slope", "files", "message"),
+    [(0.0, 0.0, None), (0.02, 0.0, None), (1.0, 0.0, "resident memory grows by 1.000 MB a map"),
+     (0.3, 0.0, "resident memory grows by 0.300 MB a map"), (0.0, 1.0, "open files grow")],
+)  # fmt: skip
+def test_growth_is_told_from_noise(slope: float, files: float, message: str | None) -> None:
+    failures = judge(samples(slope, files=files))["failures"]
+    assert len(failures) == (message is not None)
+    assert message is None or failures[0].startswith(message)
+
+
+def test_a_short_loop_of_maps_is_level(tmp_path: Path) -> None:
+    level = soak(tmp_path / "soak", 1, 0)
+    assert level["maps"] >= 24
+    # memory of so few maps says little: that is what the long run is for
+    assert level["files"][1] <= level["files"][0]
