@@ -275,3 +275,12 @@ def test_models_lists_architectures_and_weights(
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     for fact in ("lite", f"{size:.2f} M", "VV VH", "0.625", "CC-BY-4.0", "simulated chips"):
         assert fact in weights
+
+
+def test_brackets_without_end_in_a_run_file_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("epochs = " + "[" * 5000)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", str(file)])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"floodseg: error: {file}: is not a TOML file (")

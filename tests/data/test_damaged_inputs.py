@@ -10,8 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import geopandas
 import pytest
 import rasterio
+import shapely
 from rasterio.errors import RasterioIOError
 from rasterio.shutil import copy as copy_raster
 
@@ -246,3 +248,19 @@ def test_other_errors_of_the_runtime_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="another"), chips.plain_errors():
         raise RuntimeError("another")
     assert queues.Queue._on_queue_feeder_error.__module__ == "multiprocessing.queues"
+
+
+LOCAL = 'LOCAL_CS["ship",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+
+
+def test_a_coordinate_system_without_a_way_to_the_scene_is_refused(tmp_path: Path) -> None:
+    scenes.write_optical(tmp_path / "s2.tif")
+    scenes.write_raster(tmp_path / "mask.tif", scenes.water_disc().astype("uint8")[None], crs=LOCAL)
+    with pytest.raises(DataError, match=r"coordinate system"):
+        config = SceneConfig(optical=(str(tmp_path / "s2.tif"),), cloud_mask=str(tmp_path / "mask.tif"))
+        open_scene(config, Bands((), scenes.L1C_BANDS))
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_900, 500_100, 5_000_000)], crs=scenes.CRS)
+    area.to_file(tmp_path / "area.shp")
+    (tmp_path / "area.prj").write_text(LOCAL)
+    mask = open_polygons(str(tmp_path / "area.shp"), "aoi").mask(GRID)
+    assert mask.enclosing() is None

@@ -24,7 +24,7 @@ from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.evaluate_config import ScoreConfig
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
-from floodseg.redaction import printable, redacted
+from floodseg.redaction import printable, redacted, shortened
 from floodseg.release.benchmark.settings import BenchmarkConfig, SceneBenchmarkConfig
 
 app = App(
@@ -302,7 +302,7 @@ def _take_run_file(arguments: list[str]) -> list[str]:
 def _read_run_file(path: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: is not a TOML file ({error}); write one setting a line: batch_size = 4") from error
     for key, value in document.items():
         if key in ("resume", "overwrite"):
@@ -398,7 +398,7 @@ def _another_says_it(error: FloodsegError) -> bool:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"floodseg: error: {printable(redacted(message))}", file=sys.stderr)
+    print(f"floodseg: error: {shortened(printable(redacted(message)))}", file=sys.stderr)
     sys.exit(code)
 
 

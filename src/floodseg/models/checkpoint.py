@@ -121,7 +121,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read ({error.strerror}); copy the folder again") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: is damaged or not JSON ({error}); copy the folder again") from error
     return description
 
