@@ -26,6 +26,8 @@ FORMAT = "floodseg-model"
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+RUN_CHECKPOINT = "best_model.pth"
+"""Name of the checkpoint in a run folder."""
 
 
 def describe(model: FloodModel) -> dict[str, Any]:
@@ -76,6 +78,25 @@ def load_checkpoint(path: Path) -> FloodModel:
             "files written by floodseg train load: give best_model.pth of a run folder"
         )
     return _assemble(document["description"], document["state"], path)
+
+
+def load_path(path: str | Path) -> FloodModel:
+    """Load a model from a run folder, a weights folder or a checkpoint file; see :func:`load_checkpoint`.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    path = Path(path)
+    if (path / RUN_CHECKPOINT).is_file():
+        return load_checkpoint(path / RUN_CHECKPOINT)
+    if (path / WEIGHTS_FILE).is_file():
+        return load_folder(path)
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
+            "an epoch, or a weights folder"
+        )
+    return load_checkpoint(path)
 
 
 def _content(document: Any) -> str:

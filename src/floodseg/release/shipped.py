@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from floodseg.errors import CheckpointError
-from floodseg.models.checkpoint import WEIGHTS_FILE, load_checkpoint, load_folder, read_description
+from floodseg.models.checkpoint import WEIGHTS_FILE, load_folder, load_path, read_description
 from floodseg.models.model import FloodModel
 
 WEIGHTS = Path(__file__).parent / "weights"
-RUN_CHECKPOINT = "best_model.pth"
 
 
 @dataclass(frozen=True)
@@ -43,18 +42,8 @@ def load_model(model: str | Path) -> FloodModel:
     names = [shipped.name for shipped in shipped_models()]
     if str(model) in names:
         return load_folder(WEIGHTS / str(model))
-    path = Path(model)
-    if path.is_file():
-        return load_checkpoint(path)
-    if (path / RUN_CHECKPOINT).is_file():
-        return load_checkpoint(path / RUN_CHECKPOINT)
-    if (path / WEIGHTS_FILE).is_file():
-        return load_folder(path)
-    if path.is_dir():
-        raise CheckpointError(
-            f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
-            "an epoch, or a weights folder"
-        )
+    if Path(model).exists():
+        return load_path(model)
     raise CheckpointError(
         f"model '{model}': is neither a shipped model ({', '.join(names) or 'none'}) nor a run folder or checkpoint; "
         "check the name or the path"
