@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from floodseg.config import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
     from floodseg.inference.flood_map import FloodMap
     from floodseg.learning.evaluate import evaluate
-    from floodseg.learning.train import train
     from floodseg.models.registry import build_model
     from floodseg.release.benchmark.run import benchmark
     from floodseg.release.predict import predict_scene
     from floodseg.release.shipped import load_model
+    from floodseg.release.train import train
 
 __all__ = [
     "AugmentConfig",
@@ -46,7 +46,7 @@ _HOME = {
     "evaluate": "floodseg.learning.evaluate",
     "load_model": "floodseg.release.shipped",
     "predict_scene": "floodseg.release.predict",
-    "train": "floodseg.learning.train",
+    "train": "floodseg.release.train",
 }
 
 

@@ -64,7 +64,7 @@ def train(
         Start anew in a folder that holds a run.
     """
     from floodseg.learning.processes import leave
-    from floodseg.learning.train import train as run_training
+    from floodseg.release.train import train as run_training
 
     run_training(config, resume=resume, overwrite=overwrite)
     leave()

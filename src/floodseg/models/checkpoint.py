@@ -27,6 +27,8 @@ FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 _AGAIN = "copy it again, or train it anew"
+RUN_CHECKPOINT = "best_model.pth"
+"""Name of the checkpoint in a run folder."""
 
 
 def describe(model: FloodModel) -> dict[str, Any]:
@@ -77,6 +79,33 @@ def load_checkpoint(path: Path) -> FloodModel:
             "files written by floodseg train load: give best_model.pth of a run folder"
         )
     return _assemble(document["description"], document["state"], path)
+
+
+def load_path(path: str | Path) -> FloodModel:
+    """Load a model from a run folder, a weights folder or a checkpoint file; see :func:`load_checkpoint`.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    place = find_path(path)
+    return load_folder(place) if place.is_dir() else load_checkpoint(place)
+
+
+def find_path(path: str | Path) -> Path:
+    """Return the checkpoint file or the weights folder that a path means: itself, or what a run folder holds.
+
+    Raises:
+        CheckpointError: a folder that holds neither.
+    """
+    path = Path(path)
+    if (path / RUN_CHECKPOINT).is_file():
+        return path / RUN_CHECKPOINT
+    if path.is_dir() and not (path / WEIGHTS_FILE).is_file():
+        raise CheckpointError(
+            f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
+            "an epoch, or a weights folder"
+        )
+    return path
 
 
 def _content(document: Any) -> str:

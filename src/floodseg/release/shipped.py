@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from floodseg.errors import CheckpointError
-from floodseg.models.checkpoint import WEIGHTS_FILE, load_checkpoint, load_folder, read_description
+from floodseg.models.checkpoint import WEIGHTS_FILE, find_path, load_path, read_description
 from floodseg.models.model import FloodModel
 
 WEIGHTS = Path(__file__).parent / "weights"
-RUN_CHECKPOINT = "best_model.pth"
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,7 @@ def load_model(model: str | Path) -> FloodModel:
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
     """
-    place = find_model(model)
-    return load_checkpoint(place) if place.is_file() else load_folder(place)
+    return load_path(find_model(model))
 
 
 def find_model(model: str | Path) -> Path:
@@ -53,18 +51,8 @@ def find_model(model: str | Path) -> Path:
     names = [shipped.name for shipped in shipped_models()]
     if str(model) in names:
         return WEIGHTS / str(model)
-    path = Path(model)
-    if path.is_file():
-        return path
-    if (path / RUN_CHECKPOINT).is_file():
-        return path / RUN_CHECKPOINT
-    if (path / WEIGHTS_FILE).is_file():
-        return path
-    if path.is_dir():
-        raise CheckpointError(
-            f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
-            "an epoch, or a weights folder"
-        )
+    if Path(model).exists():
+        return find_path(model)
     raise CheckpointError(
         f"model '{model}': is neither a shipped model ({', '.join(names) or 'none'}) nor a run folder or checkpoint; "
         "check the name or the path"
