@@ -51,8 +51,10 @@ UNLIKE_DEFAULTS = TrainConfig(
         sar_jitter_db=0.5,
         optical_jitter=0.0,
         drop_sensor=0.25,
+        drop_sensor_ramp=5,
         cloud=1.0,
         swath_edge=1.0,
+        cloud_mask_quality="mixed",
     ),
     optim=OptimConfig(
         epochs=3,
@@ -75,6 +77,9 @@ UNLIKE_DEFAULTS = TrainConfig(
 
 SIMULATED = TrainConfig(data=DataConfig(layout="synthetic", split_seed=7, synthetic_chips=6, synthetic_size=96))
 """Settings that have no effect on chips in files."""
+
+WITHOUT_AN_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
+"""A setting of the official tree alone."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def test_names_are_unique_across_the_groups() -> None:
     names = [leaf.name for leaf in _leaves()]
     assert sorted(set(names)) == sorted(names)
     # nothing is overwritten when the groups are laid side by side
-    assert set(flatten(UNLIKE_DEFAULTS)) == set(names)
+    assert {*flatten(UNLIKE_DEFAULTS), *flatten(WITHOUT_AN_EVENT)} == set(names)
 
 
 def test_classic_defaults() -> None:
@@ -137,10 +142,12 @@ def test_the_examples_have_no_default_left() -> None:
     assert set.intersection(*same) == set()
 
 
-EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED)
+EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT)
 
 
-@pytest.mark.parametrize("config", [*EXAMPLES, TrainConfig()], ids=["unlike defaults", "simulated", "defaults"])
+@pytest.mark.parametrize(
+    "config", [*EXAMPLES, TrainConfig()], ids=["unlike defaults", "simulated", "without an event", "defaults"]
+)
 def test_a_run_file_gives_back_the_configuration(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +200,8 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
         (AugmentConfig, {"drop_sensor": 1.1}, "--drop-sensor 1.1: must be from 0 to 1"),
         (AugmentConfig, {"cloud": -0.1}, "--cloud -0.1: must be from 0 to 1"),
         (AugmentConfig, {"swath_edge": 1.1}, "--swath-edge 1.1: must be from 0 to 1"),
+        (AugmentConfig, {"drop_sensor_ramp": 3}, "--drop-sensor-ramp 3: has no effect alone; add"),
+        (AugmentConfig, {"cloud_mask_quality": "none"}, "--cloud-mask-quality none: has no effect without clouds"),
         (OptimConfig, {"epochs": 0}, "--epochs 0: must be at least 1"),
         (OptimConfig, {"batch_size": 0}, "--batch-size 0: must be at least 1"),
         (OptimConfig, {"lr": 0.0}, "--lr 0.0: must be above 0"),

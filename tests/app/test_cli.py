@@ -12,6 +12,7 @@ import pytest
 from floodseg.app import cli
 from floodseg.config import DataConfig
 from floodseg.errors import DataError
+from floodseg.evaluate_config import ScoreConfig
 from floodseg.learning.evaluate import Evaluation
 from floodseg.models.checkpoint import save_folder
 from floodseg.models.registry import build_model
@@ -192,7 +193,7 @@ def _scores(water_iou: float | None) -> dict[str, Any]:
 
 def _evaluation(name: str) -> Evaluation:
     head = {"split": "test", "sensors": "sar", "n_chips": 3, "n_pixels": 12345, "threshold": None}
-    document = {"model": name, **head, **_scores(0.625), "events": {"Ghana": _scores(None)}}
+    document = {"model": name, **head, **_scores(0.625), "events": {"Ghana": _scores(None)}, "calibration": None}
     floor = {"model": "otsu", **head, **_scores(0.25), "events": {"Ghana": _scores(0.125)}}
     return Evaluation(document, {"otsu": floor}, [])
 
@@ -223,6 +224,22 @@ def test_evaluate_prints_and_writes_the_scores(
     assert "0.625" in shown
     (row,) = [line for line in shown.splitlines() if "Ghana" in line]
     assert row.replace("│", " ").split() == ["Ghana", "2", "-", "-", "-", "0.125"]
+
+
+def test_covers_are_given_with_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[ScoreConfig] = []
+
+    def evaluate(_: Any, **arguments: Any) -> Evaluation:
+        asked.append(arguments["scoring"])
+        return _evaluation("x")
+
+    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", evaluate)
+    for covers in (["0,0.25,1"], ["0", "0.25", "1"], ["0,0.25", "1"]):
+        assert run("evaluate", "ndwi", "--cloud", *covers, "--cloud-mask-quality", "none") == 0
+    assert asked == [ScoreConfig(cloud=(0.0, 0.25, 1.0), cloud_mask_quality="none")] * 3
+    assert run("evaluate", "ndwi", "--cloud", "0,half") == 2
+    assert run("evaluate", "ndwi", "--threshold", "0.3") == 0
+    assert asked[-1] == ScoreConfig(threshold=0.3)
 
 
 def test_evaluate_loads_what_is_no_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

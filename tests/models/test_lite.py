@@ -47,13 +47,27 @@ def test_fusion_takes_the_valid_sensor_alone(network: LiteFloodNet, missing: int
         torch.testing.assert_close(network.stem.mean(*images)[..., 1:, 1:], alone[..., 1:, 1:])
 
 
-def test_fusion_is_the_mean_where_both_are_valid(network: LiteFloodNet) -> None:
+def test_fusion_is_the_mean_weighted_by_reliability_where_both_are_valid() -> None:
+    torch.manual_seed(0)
+    network = lite().eval()
     images = _inputs(32, 32)
-    assert network.stem.sar is not None
-    assert network.stem.optical is not None
+    stem = network.stem
+    assert stem.sar is not None
+    assert stem.optical is not None
+    assert stem.reliability is not None
     with torch.no_grad():
-        both = (network.stem.sar(images[0]) + network.stem.optical(images[1])) / 2
-        torch.testing.assert_close(network.stem.mean(*images)[..., 1:, 1:], both[..., 1:, 1:])
+        features = [stem.sar(images[0]), stem.optical(images[1])]
+        weight = stem.reliability(features).softmax(dim=1)
+        expected = features[0] * weight[:, :1] + features[1] * weight[:, 1:]
+        torch.testing.assert_close(stem.mean(*images)[..., 1:, 1:], expected[..., 1:, 1:])
+        # nearly even before training
+        assert (weight[:, 1] - 0.5).abs().max() < 0.1
+        assert weight[:, 1].std() > 1e-4
+
+
+def test_a_network_of_one_sensor_has_no_more_tensors_than_it_needs() -> None:
+    names = set(lite(optical_channels=0).state_dict())
+    assert names == {name for name in lite().state_dict() if not name.startswith(("stem.reliability", "stem.optical"))}
 
 
 def test_head_starts_as_bilinear_enlargement() -> None:

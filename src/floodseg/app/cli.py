@@ -21,6 +21,7 @@ from floodseg.cluster.settings import ManyConfig
 from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
+from floodseg.evaluate_config import ScoreConfig
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
 from floodseg.redaction import printable, redacted
@@ -74,6 +75,7 @@ def evaluate(
     model: str,
     *,
     config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    scoring: Annotated[ScoreConfig, _FLAT] = ScoreConfig(),  # noqa: B008 (frozen, too)
     split: str = "valid",
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     out_dir: Path | None = None,
@@ -89,7 +91,7 @@ def evaluate(
     json_file
         Write the scores as one JSON object.
     out_dir
-        Write the reliability diagram and pictures of the worst chips there.
+        Write the reliability diagram, pictures of the worst chips, and the curve over cloud cover there.
     """
     from floodseg.app.tables import print_evaluation
     from floodseg.files import require_writable, write_text
@@ -105,7 +107,9 @@ def evaluate(
         if out_dir is not None:
             require_writable(out_dir, "--out-dir", folder=True)
         method = model if model in REFERENCES else load_model(model)
-    evaluation = run_evaluation(method, split=split, config=config, name=model, out_dir=out_dir, show_progress=True)
+    evaluation = run_evaluation(
+        method, split=split, config=config, scoring=scoring, name=model, out_dir=out_dir, show_progress=True
+    )
     leave()
     if not processes.main:
         return

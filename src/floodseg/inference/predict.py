@@ -32,6 +32,7 @@ from floodseg.inference.plain_runtime import PlainMethod, PlainRuntime
 from floodseg.inference.product_info import OneOfMany, ProductInfo
 from floodseg.inference.products import ProductWriter
 from floodseg.inference.publish import check_unfinished
+from floodseg.inference.reliability import check_reliability, map_reliability
 from floodseg.inference.rows import MappedRows, OpenedScene, assumptions_of, check_seen, map_rows
 from floodseg.inference.runtime import Runtime
 from floodseg.inference.stages import StageSeconds
@@ -173,6 +174,8 @@ def _opened(
     show_progress: bool,
 ) -> Iterator[OpenedScene]:
     with closing(open_layers(config.scene, opened.grid)) as layers:
+        if config.mapping.write_reliability:
+            check_reliability(method, origin.model)
         fitted = method if isinstance(method, Runtime) else method.fitted(opened, layers, config.mapping, show_progress)
         scene = ThumbnailScene(opened, overlap_of(fitted, config.mapping))
         thresholds = _thresholds(fitted, config.mapping)
@@ -185,7 +188,7 @@ def product_writer(opened: OpenedScene, overwrite: bool) -> ProductWriter:
     mapping = opened.config.mapping
     return ProductWriter(
         opened.config.out_dir, opened.scene.grid, opened.info, overwrite=overwrite, min_area=mapping.min_area,
-        threads=mapping.thread_count,
+        threads=mapping.thread_count, reliability=mapping.write_reliability,
     )  # fmt: skip
 
 
@@ -200,9 +203,15 @@ def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRow
     """
     check_seen(sum(part.seen for part in parts), opened.info.inputs)
     stages = StageSeconds.total([part.stages for part in parts])
-    runtime = opened.runtime
+    runtime, mapping = opened.runtime, opened.config.mapping
+    picture = opened.scene.picture()
+    extra: dict[str, Any] = {}
+    if mapping.write_reliability:
+        weighing = check_reliability(runtime, opened.info.model)
+        mean = map_reliability(opened.scene, weighing, mapping, opened.layers, writer.write_reliability)
+        extra["reliability"] = {"mean_optical_weight": mean}
     return writer.finish(
-        opened.scene.picture(),
+        picture,
         seconds=seconds,
         assumptions=[
             *assumptions_of(opened, parts),
@@ -212,6 +221,7 @@ def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRow
             "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
             "cpu_seconds": {name: round(value, 3) for name, value in asdict(stages).items() if name != "wall"},
             "mapping_seconds": round(stages.wall, 3),
+            **extra,
         },
         outside=sum(part.outside for part in parts),
     )

@@ -20,12 +20,15 @@ from floodseg.errors import FolderInUseError, RunFolderError
 
 PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
+RELIABILITY = "reliability.tif"
 CLASS_NAMES_FILE = "flood.tif.aux.xml"
 POLYGONS = "flood.gpkg"
 QUICKLOOK = "quicklook.png"
 ITEM = "item.json"
 SUMMARY = "summary.json"
 PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, ITEM, SUMMARY)
+EXTRA_PRODUCTS = (RELIABILITY,)
+"""Products that are there where they were asked for."""
 
 _LOCK = ".lock"
 
@@ -44,12 +47,12 @@ class ProductFolder:
             OSError: a file cannot be moved; then the folder holds no ``summary.json``.
         """
         made = {path.name for path in self.staging.iterdir()}
-        assert {SUMMARY} <= made <= set(PRODUCTS), f"not to be published: {sorted(made)}"
+        assert {SUMMARY} <= made <= {*EXTRA_PRODUCTS, *PRODUCTS}, f"not to be published: {sorted(made)}"
         for name in made:
             _sync(self.staging / name)
-        for name in (SUMMARY, *PRODUCTS):
+        for name in (SUMMARY, *EXTRA_PRODUCTS, *PRODUCTS):
             (self.path / name).unlink(missing_ok=True)
-        for name in PRODUCTS:  # the summary is the last of them
+        for name in (*EXTRA_PRODUCTS, *PRODUCTS):  # the summary is the last of them
             if name in made:
                 (self.staging / name).rename(self.path / name)
         _sync(self.path)
@@ -72,7 +75,7 @@ def product_folder(
     """
     path = path.absolute()
     for name in inputs:
-        if Path(name).parent.resolve() == path.resolve() and Path(name).name in PRODUCTS:
+        if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*EXTRA_PRODUCTS, *PRODUCTS):
             raise RunFolderError(f"{name}: is read, and a product would take its name: give another --out-dir")
     with claimed(path):
         check_unfinished(path, overwrite)

@@ -150,9 +150,14 @@ def _assets(info: ProductInfo, statistics: dict[str, dict[str, float]]) -> dict[
         return _asset(file, title, pystac.MediaType.COG, "data", bands=[band | numbers])
 
     water = info.water_name.capitalize()
+    reliability: dict[str, pystac.Asset] = {}
+    if publish.RELIABILITY in statistics:
+        title = "Weight of the optical image beside the radar"
+        reliability["reliability"] = raster(publish.RELIABILITY, title, name="optical_weight", unit="%")
     return {
         "flood": raster(publish.CLASSES, f"{water}, permanent water and land", name="class"),
         "water_probability": raster(publish.PROBABILITY, "Probability of water", name="water_probability", unit="%"),
+        **reliability,
         "polygons": _asset(publish.POLYGONS, f"Polygons of {info.water_name}", pystac.MediaType.GEOPACKAGE, "data"),
         "class_names": _asset(publish.CLASS_NAMES_FILE, "Names of the classes", pystac.MediaType.XML, "metadata"),
         "summary": _asset(publish.SUMMARY, "Areas and provenance", pystac.MediaType.JSON, "metadata"),

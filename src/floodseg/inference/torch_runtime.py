@@ -3,7 +3,7 @@
 import copy
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
@@ -75,18 +75,48 @@ class TorchRuntime:
         optical_valid: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
         """Return the calibrated water probability, see ``Runtime.probability``."""
+
+        def probability(images: list[Tensor], valid: list[Tensor]) -> Tensor:
+            return self._model.decisions.probability(self._model(*images, *valid), *valid)
+
+        return self._compute(probability, (sar, optical), (sar_valid, optical_valid))
+
+    @property
+    def knows_reliability(self) -> bool:
+        """Whether :meth:`optical_weight` has an answer."""
+        return self._model.knows_reliability
+
+    def optical_weight(
+        self,
+        sar: NDArray[np.float32],
+        optical: NDArray[np.float32],
+        sar_valid: NDArray[np.bool_],
+        optical_valid: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """Return the weight of the optical image, see ``floodseg.inference.reliability.WeighingRuntime``."""
+
+        def weight(images: list[Tensor], valid: list[Tensor]) -> Tensor:
+            return self._model.sensor_weights(*images, *valid)[:, 1]
+
+        return self._compute(weight, (sar, optical), (sar_valid, optical_valid))
+
+    def _compute(
+        self,
+        function: Callable[[list[Tensor], list[Tensor]], Tensor],
+        images: tuple[NDArray[np.float32], NDArray[np.float32]],
+        masks: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    ) -> NDArray[np.float32]:
+        """Return what a function of images (N, C, H, W) and validity (N, 1, H, W) gives on the device."""
         on_cpu = self._device.type == "cpu"
         with self._turn, one_thread() if on_cpu else nullcontext(), torch.inference_mode():
             try:
                 # channels first as they come: the weights' format decides that of the layers, without one more copy
-                images = [self._send(image) for image in (sar, optical)]
-                valid = [self._send(mask[:, None]) for mask in (sar_valid, optical_valid)]
-                logits = self._model(*images, *valid)
-                probability = self._model.decisions.probability(logits, *valid).cpu()
+                sent = [self._send(image) for image in images]
+                computed = function(sent, [self._send(mask[:, None]) for mask in masks]).cpu()
             except torch.cuda.OutOfMemoryError as error:
                 torch.cuda.empty_cache()
                 raise OutOfDeviceMemoryError(str(error)) from error
-        result: NDArray[np.float32] = probability.numpy()
+        result: NDArray[np.float32] = computed.numpy()
         return result
 
     def _send(self, array: NDArray[np.generic]) -> Tensor:

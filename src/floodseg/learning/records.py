@@ -180,6 +180,7 @@ class RunRecords:
         return {
             "layout": data.layout,
             "split": "train",
+            "hold_out_event": data.hold_out_event,
             "sensors": data.sensors,
             "epochs": self.state.epoch,
             "epochs_planned": optim.epochs,

@@ -8,6 +8,10 @@ from torch import Tensor, nn
 
 from floodseg.models.attention import EfficientSelfAttention
 from floodseg.models.layers import conv_bn_relu
+from floodseg.models.reliability import SensorReliability, shared_out
+
+_CELL = 4
+"""Pixels of stride 2 a side of the cells in which reliability looks at the surroundings."""
 
 WIDTHS = (16, 32, 96, 112, 144)
 """Channels at strides 2, 4, 8, 16 and 32: few where pixels are many, and time goes; most of what is learned is deep."""
@@ -53,17 +57,18 @@ class RefinedJoin(nn.ModuleList):
 
 
 class MaskedStem(nn.Module):
-    """Brings all sensors to stride 2 as the mean over what is valid: a partial convolution (Liu et al. 2018).
+    """Brings all sensors to stride 2 as a weighted mean over what is valid: partial convolutions (Liu et al. 2018).
 
-    Each sensor's 3x3 convolution has no bias, so that invalid pixels (zeros) add nothing. The sum over the sensors is
-    divided by their shares of valid pixels in that window: a sensor that is missing takes no part at all, and where
-    both see, the mean of both remains.
+    Each sensor's 3x3 convolution has no bias, so that invalid pixels (zeros) add nothing, and is divided by the share
+    of valid pixels in its window. Sensors weigh in proportion to that share and to how far each is believed
+    (:mod:`floodseg.models.reliability`): one that is missing takes no part at all.
     """
 
     def __init__(self, sar_channels: int, optical_channels: int, width: int) -> None:
         super().__init__()
         self.sar = _stem(sar_channels, width) if sar_channels else None
         self.optical = _stem(optical_channels, width) if optical_channels else None
+        self.reliability = SensorReliability(width, 2, _CELL) if sar_channels and optical_channels else None
         self.norm = nn.BatchNorm2d(width)
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
@@ -72,13 +77,33 @@ class MaskedStem(nn.Module):
         return F.relu(normed, inplace=True)
 
     def mean(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the masked mean of the sensors' features (N, width, H/2, W/2), 0 where no pixel is valid."""
-        stems = ((self.sar, sar, sar_valid), (self.optical, optical, optical_valid))
-        present = [(stem(image), _share(valid)) for stem, image, valid in stems if stem is not None]
-        features, shares = (reduce(torch.add, parts) for parts in zip(*present, strict=True))
+        """Return the weighted mean of the sensors' features (N, width, H/2, W/2), 0 where no pixel is valid."""
+        features, shares, logits = self._look(sar, optical, sar_valid, optical_valid)
         # a share is 0 or at least a ninth: the bound only keeps 0 / 0 from being NaN
-        mean: Tensor = features.mul_(shares.clamp(min=1e-3).reciprocal())
-        return mean
+        scales = shares.clamp(min=1e-3).reciprocal()
+        if logits is not None:
+            scales = scales * shared_out(logits, shares)
+        parts = scales.chunk(len(features), dim=1)
+        return reduce(torch.add, (each * part for each, part in zip(features, parts, strict=True)))
+
+    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the weights of radar and optical image (N, 2, H, W); arguments as in ``forward``.
+
+        The logits of stride 2 are brought to the size of the input and shared out among what is valid at each pixel.
+        """
+        _, _, logits = self._look(sar, optical, sar_valid, optical_valid)
+        assert logits is not None, "FloodModel asks models of both sensors alone"
+        fine = F.interpolate(logits, size=sar.shape[-2:], mode="bilinear", align_corners=False)
+        return shared_out(fine, torch.cat((sar_valid, optical_valid), dim=1))
+
+    def _look(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """Return each sensor's features, the shares (N, S, H/2, W/2) that they saw, and logits where there are two."""
+        given = ((self.sar, sar, sar_valid), (self.optical, optical, optical_valid))
+        present = [(stem(image), _share(valid)) for stem, image, valid in given if stem is not None]
+        features, shares = [each for each, _ in present], torch.cat([share for _, share in present], dim=1)
+        return features, shares, None if self.reliability is None else self.reliability(features)
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:
@@ -151,6 +176,10 @@ class LiteFloodNet(nn.Module):
         # An odd side has half a cell too much. Padding by less than nothing, since the exporter cannot prove that there
         # are H rows to be sliced from 2 * ceil(H / 2)
         return F.pad(logits, (0, sar.shape[-1] - logits.shape[-1], 0, sar.shape[-2] - logits.shape[-2]))
+
+    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the fusion weights of radar and optical image, (N, 2, H, W); arguments as in ``forward``."""
+        return self.stem.sensor_weights(sar, optical, sar_valid, optical_valid)
 
 
 def lite(*, sar_channels: int = 2, optical_channels: int = 13) -> LiteFloodNet:
