@@ -4,7 +4,6 @@ Nested for readers, flat for users, as in :mod:`floodseg.config`.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from floodseg.config import Settings, WholeNumber, require
+from floodseg.environment import usable_cores
 from floodseg.errors import ConfigError
 
 Files = tuple[str, ...]
@@ -110,10 +110,15 @@ class MapConfig(Settings):
     depend on the tile size."""
     batch_size: WholeNumber | None = None
     """Windows per call of the model; by default one on a CPU, and what fits on a GPU."""
-    threads: WholeNumber = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: WholeNumber = field(default_factory=usable_cores)
     """Windows that are read and mapped at the same time, each on one thread."""
+    runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
+    """What runs the model: auto takes the fastest that is installed and that the model has a file for; a model without
+    exported files runs in torch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs."""
+    """Where the model runs: auto takes a GPU that PyTorch can use, where there is one."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """Number format: auto takes that of the exported file, fp32 in torch. fp16 needs a GPU, int8 an exported file."""
     tta: bool = False
     """Average the eight flips and rotations of each window: eight times the work."""
     threshold: float | None = None
@@ -128,6 +133,12 @@ class MapConfig(Settings):
             self.overlap is None or (self.overlap >= 0 and self.overlap % 64 == 0),
             "overlap", self.overlap, "0 or a multiple of 64",
         )  # fmt: skip
+        if self.precision == "fp16" and (self.device == "cpu" or self.runtime in ("onnx", "openvino")):
+            raise ConfigError("--precision fp16: is for PyTorch on a GPU; give bf16 or fp32 on a CPU")
+        if self.precision == "bf16" and self.runtime == "onnx":
+            raise ConfigError(
+                "--precision bf16: ONNX Runtime computes no bf16 on a CPU; give --runtime openvino or torch"
+            )
         require(self.batch_size is None or self.batch_size >= 1, "batch-size", self.batch_size, "at least 1")
         require(self.threads >= 1, "threads", self.threads, "at least 1")
         require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "above 0 and below 1")

@@ -18,6 +18,7 @@ from cyclopts.config import Dict
 from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
+from floodseg.inference.exported import ExportFormat, ExportPrecision
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
 from floodseg.release.benchmark.settings import BenchmarkConfig, SceneBenchmarkConfig
@@ -122,7 +123,7 @@ def predict(
     Parameters
     ----------
     model
-        A shipped model's name, a run folder or a checkpoint.
+        A shipped model's name, a run folder, a checkpoint, or a file of floodseg export.
     overwrite
         Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
     """
@@ -130,6 +131,40 @@ def predict(
     from floodseg.release.predict import predict as run_prediction
 
     print_map(run_prediction(config, model, overwrite=overwrite, show_progress=True))
+
+
+@app.command
+def export(
+    model: str,
+    *,
+    format: ExportFormat,
+    out: Path,
+    precision: ExportPrecision = "fp32",
+    config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    split: str = "valid",
+) -> None:
+    """Write a model as a file for ONNX Runtime or OpenVINO, and refuse where it does not do what the model does.
+
+    Parameters
+    ----------
+    model
+        A shipped model's name, a run folder or a checkpoint.
+    format
+        onnx (one file) or openvino (an .xml with a .bin beside it).
+    out
+        The file; an older one is replaced.
+    precision
+        fp32, bf16 (openvino alone) or int8, which is calibrated and scored on the chips of --data.
+    split
+        The split of --data whose chips are used.
+    """
+    from floodseg.app.tables import print_export
+    from floodseg.release.export import export as run_export
+
+    gate = run_export(
+        model, format=format, out=out, precision=precision, split=split, config=config, show_progress=True
+    )
+    print_export(out, gate)
 
 
 @app.command

@@ -86,7 +86,8 @@ class EfficientSelfAttention(nn.Module):
             return None
         near = []
         for axis in (2, 3):
-            centres = (torch.arange(tokens.shape[axis], device=x.device) + 0.5) * (x.shape[axis] / tokens.shape[axis])
+            # numbers of a tensor, not of Python: exported, the quotient of two sizes would be a whole number
+            centres = (torch.arange(tokens.shape[axis], device=x.device) + 0.5) * x.shape[axis] / tokens.shape[axis]
             near.append((centres[:, None] - centres).abs() <= self.reach)
         rows, columns = near
         # (h, 1, h, 1) and (1, w, 1, w): a key is near when it is so along both axes

@@ -18,14 +18,10 @@ from floodseg.bands import Bands
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.files import replacing, write_text
 from floodseg.models.decision import Decisions
+from floodseg.models.description import CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE, read_description
 from floodseg.models.model import FloodModel, Provenance
 from floodseg.models.plain_load import WITHOUT_DESCRIPTION, load_plain
 from floodseg.models.registry import build_model
-
-FORMAT = "floodseg-model"
-FORMAT_VERSION = 1
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 
 
 def describe(model: FloodModel) -> dict[str, Any]:
@@ -111,18 +107,6 @@ def load_folder(folder: Path) -> FloodModel:
         what = "is cut off or damaged" if weights.stat().st_size else "is empty (0 bytes)"
         raise CheckpointError(f"{weights}: {what} ({error}); copy the folder again") from error
     return _assemble(description, state, folder)
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return ``config.json`` of a weights folder without loading the weights."""
-    file = folder / CONFIG_FILE
-    try:
-        description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror}); copy the folder again") from error
-    except ValueError as error:
-        raise CheckpointError(f"{file}: is damaged or not JSON ({error}); copy the folder again") from error
-    return description
 
 
 def _assemble(description: Any, state: Any, source: Path) -> FloodModel:

@@ -1,5 +1,7 @@
 """``lite``: a small U-shaped network for the CPU, below one million parameters."""
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -111,8 +113,7 @@ class LiteFloodNet(nn.Module):
             parts.append(self.optical_stem(optical, optical_valid))
         # The small constant only keeps 0 / 0 from being NaN: a weight is 0 or at least a ninth of exp(log_weight)
         total = sum((weight for _, weight in parts), start=torch.full_like(sar_valid[:1, :, :1, :1], 1e-6))
-        fused: Tensor = sum((features * (weight / total) for features, weight in parts), start=torch.zeros_like(total))
-        return fused
+        return reduce(torch.add, (features * (weight / total) for features, weight in parts))
 
 
 def lite(*, sar_channels: int = 2, optical_channels: int = 13) -> LiteFloodNet:

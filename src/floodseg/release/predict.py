@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from floodseg.bands import Bands
 from floodseg.data.scene_arrays import ArrayScene
@@ -15,10 +15,12 @@ from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
 from floodseg.inference.predict import predict_arrays, predict_files
 from floodseg.inference.runtime import Runtime
-from floodseg.inference.torch_runtime import TorchRuntime
-from floodseg.models.model import FloodModel
 from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
-from floodseg.release.shipped import load_model, shipped_models
+from floodseg.release.runtimes import open_runtime
+from floodseg.release.shipped import shipped_models
+
+if TYPE_CHECKING:  # PyTorch is loaded only where it maps
+    from floodseg.models.model import FloodModel
 
 DEFAULT_MODEL = "s1-lite"
 
@@ -30,7 +32,7 @@ _ARRAY_SETTINGS = (
 
 def predict(
     config: PredictConfig,
-    model: str | Path | FloodModel = DEFAULT_MODEL,
+    model: "str | Path | FloodModel" = DEFAULT_MODEL,
     *,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -50,7 +52,7 @@ def predict_scene(
     sar: Any = None,
     optical: Any = None,
     *,
-    model: str | Path | FloodModel = DEFAULT_MODEL,
+    model: "str | Path | FloodModel" = DEFAULT_MODEL,
     out_dir: str | Path | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -65,7 +67,7 @@ def predict_scene(
         sar: path of a raster (or several, one for each polarisation), or an array (2, H, W) of VV and VH in dB, NaN
             where there is nothing; numpy or xarray.
         optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance 0 to 1.
-        model: a shipped model, a run folder, a checkpoint, or a loaded model.
+        model: a shipped model, a run folder, a checkpoint, an exported file, or a loaded model.
         out_dir: folder of the products; None keeps them with the returned map alone.
         overwrite: replace finished products.
         show_progress: show a bar with the time left.
@@ -121,10 +123,9 @@ def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def _runtime(model: str | Path | FloodModel, mapping: MapConfig) -> tuple[Runtime, str]:
-    loaded = model if isinstance(model, FloodModel) else load_model(model)
-    name = loaded.spec.architecture if isinstance(model, FloodModel) else str(model)
-    return TorchRuntime(loaded, mapping.device), name
+def _runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime, str]:
+    name = str(model) if isinstance(model, str | Path) else model.spec.architecture
+    return open_runtime(model, mapping), name
 
 
 def _check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from floodseg.errors import CheckpointError
-from floodseg.models.checkpoint import WEIGHTS_FILE, load_checkpoint, load_folder, read_description
-from floodseg.models.model import FloodModel
+from floodseg.inference.exported import is_exported
+from floodseg.models.description import WEIGHTS_FILE, read_description
+
+if TYPE_CHECKING:  # PyTorch is loaded where weights are, and not to map with an exported model
+    from floodseg.models.model import FloodModel
 
 WEIGHTS = Path(__file__).parent / "weights"
 RUN_CHECKPOINT = "best_model.pth"
@@ -31,7 +34,7 @@ def shipped_models() -> list[ShippedModel]:
     ]
 
 
-def load_model(model: str | Path) -> FloodModel:
+def load_model(model: str | Path) -> "FloodModel":
     """Load a model; it comes in evaluation mode on the CPU.
 
     Args:
@@ -40,10 +43,17 @@ def load_model(model: str | Path) -> FloodModel:
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
     """
+    from floodseg.models.checkpoint import load_checkpoint, load_folder
+
     names = [shipped.name for shipped in shipped_models()]
     if str(model) in names:
         return load_folder(WEIGHTS / str(model))
     path = Path(model)
+    if is_exported(path) and path.is_file():
+        raise CheckpointError(
+            f"{path}: is an exported model, which maps scenes and nothing else; give the run folder or checkpoint "
+            "that it was made of"
+        )
     if path.is_file():
         return load_checkpoint(path)
     if (path / RUN_CHECKPOINT).is_file():
