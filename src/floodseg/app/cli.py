@@ -22,6 +22,7 @@ from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.evaluate_config import ScoreConfig
+from floodseg.inference.exported import ExportFormat, ExportPrecision
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
 from floodseg.redaction import printable, redacted, shortened
@@ -130,7 +131,8 @@ def predict(
     Parameters
     ----------
     model
-        A shipped model's name, a run folder, a checkpoint, or a reference method: otsu (radar) or ndwi (optical).
+        A shipped model's name, a run folder, a checkpoint, a file of floodseg export, or a reference method: otsu
+        (radar) or ndwi (optical).
     overwrite
         Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
     """
@@ -163,6 +165,40 @@ def predict_many(
     from floodseg.cluster.many import predict_many as run_predictions
 
     print_many(run_predictions(scenes, config, model, overwrite=overwrite, show_progress=True))
+
+
+@app.command
+def export(
+    model: str,
+    *,
+    format: ExportFormat,
+    out: Path,
+    precision: ExportPrecision = "fp32",
+    config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    split: str = "valid",
+) -> None:
+    """Write a model as a file for ONNX Runtime or OpenVINO, and refuse where it does not do what the model does.
+
+    Parameters
+    ----------
+    model
+        A shipped model's name, a run folder or a checkpoint.
+    format
+        onnx (one file) or openvino (an .xml with a .bin beside it).
+    out
+        The file; an older one is replaced.
+    precision
+        fp32, bf16 (openvino alone) or int8, which is calibrated and scored on the chips of --data.
+    split
+        The split of --data whose chips are used.
+    """
+    from floodseg.app.tables import print_export
+    from floodseg.release.export import export as run_export
+
+    gate = run_export(
+        model, format=format, out=out, precision=precision, split=split, config=config, show_progress=True
+    )
+    print_export(out, gate)
 
 
 @app.command

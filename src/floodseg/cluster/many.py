@@ -23,7 +23,7 @@ from floodseg.files import require_writable, write_text
 from floodseg.inference.plain_runtime import PLAIN_METHODS
 from floodseg.inference.publish import claimed
 from floodseg.predict_config import MapConfig, PredictConfig
-from floodseg.release.predict import DEFAULT_MODEL, check_sensors, open_runtime
+from floodseg.release.predict import DEFAULT_MODEL, check_sensors, open_method
 from floodseg.release.shipped import shipped_models
 
 REPORT = "report.json"
@@ -78,7 +78,7 @@ def predict_many(
     dask_distributed(), pyarrow_parquet()  # rather now than after an hour
     recipe = recipe_of(model)
     mapping = _mapping_of_workers(config)
-    runtime, _ = open_runtime(model, replace(mapping, device="cpu"))
+    runtime, _ = open_method(model, replace(mapping, device="cpu"))
     listed = read_scenes(scenes, config.shared, runtime.bands)
     for scene in listed:
         try:

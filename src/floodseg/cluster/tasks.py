@@ -207,7 +207,7 @@ def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
         ConfigError: the worker has another floodseg or another model than whoever started the run.
         CheckpointError: the worker does not find the model.
     """
-    from floodseg.release.predict import open_runtime
+    from floodseg.release.predict import open_method
 
     key = task.model, task.recipe, task.config.mapping
     with _runtimes_lock:
@@ -224,5 +224,5 @@ def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
                     "run: give one that all hosts see"
                 )
             _runtimes.clear()
-            _runtimes[key] = open_runtime(task.model, task.config.mapping)
+            _runtimes[key] = open_method(task.model, task.config.mapping)
         return _runtimes[key]

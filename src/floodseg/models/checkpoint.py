@@ -18,17 +18,19 @@ from floodseg.bands import Bands
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.files import replacing, write_text
 from floodseg.models.decision import Decisions
+from floodseg.models.description import (
+    CONFIG_FILE,
+    FORMAT,
+    FORMAT_VERSION,
+    WEIGHTS_FILE,
+    find_path,
+    read_description,
+)  # fmt: skip
 from floodseg.models.model import FloodModel, Provenance
 from floodseg.models.plain_load import WITHOUT_DESCRIPTION, load_plain
 from floodseg.models.registry import build_model
 
-FORMAT = "floodseg-model"
-FORMAT_VERSION = 1
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 _AGAIN = "copy it again, or train it anew"
-RUN_CHECKPOINT = "best_model.pth"
-"""Name of the checkpoint in a run folder."""
 
 
 def describe(model: FloodModel) -> dict[str, Any]:
@@ -91,23 +93,6 @@ def load_path(path: str | Path) -> FloodModel:
     return load_folder(place) if place.is_dir() else load_checkpoint(place)
 
 
-def find_path(path: str | Path) -> Path:
-    """Return the checkpoint file or the weights folder that a path means: itself, or what a run folder holds.
-
-    Raises:
-        CheckpointError: a folder that holds neither.
-    """
-    path = Path(path)
-    if (path / RUN_CHECKPOINT).is_file():
-        return path / RUN_CHECKPOINT
-    if path.is_dir() and not (path / WEIGHTS_FILE).is_file():
-        raise CheckpointError(
-            f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
-            "an epoch, or a weights folder"
-        )
-    return path
-
-
 def _content(document: Any) -> str:
     if not isinstance(document, dict) or not document:
         return f"it holds {'nothing' if document in (None, {}, []) else f'a {type(document).__name__}'}"
@@ -141,18 +126,6 @@ def load_folder(folder: Path) -> FloodModel:
         what = "is cut off or damaged" if weights.stat().st_size else "is empty (0 bytes)"
         raise CheckpointError(f"{weights}: {what} ({error}); copy the folder again") from error
     return _assemble(description, state, folder)
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return ``config.json`` of a weights folder without loading the weights."""
-    file = folder / CONFIG_FILE
-    try:
-        description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror}); copy the folder again") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file}: is damaged or not JSON ({error}); copy the folder again") from error
-    return description
 
 
 def _assemble(description: Any, state: Any, source: Path) -> FloodModel:

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from floodseg.errors import CheckpointError
-from floodseg.models.checkpoint import WEIGHTS_FILE, find_path, load_path, read_description
-from floodseg.models.model import FloodModel
+from floodseg.inference.exported import is_exported
+from floodseg.models.description import WEIGHTS_FILE, find_path, read_description
+
+if TYPE_CHECKING:  # PyTorch is loaded where weights are, and not to map with an exported model
+    from floodseg.models.model import FloodModel
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -30,7 +33,7 @@ def shipped_models() -> list[ShippedModel]:
     ]
 
 
-def load_model(model: str | Path) -> FloodModel:
+def load_model(model: str | Path) -> "FloodModel":
     """Load a model; it comes in evaluation mode on the CPU.
 
     Args:
@@ -39,6 +42,8 @@ def load_model(model: str | Path) -> FloodModel:
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
     """
+    from floodseg.models.checkpoint import load_path
+
     return load_path(find_model(model))
 
 
@@ -51,8 +56,14 @@ def find_model(model: str | Path) -> Path:
     names = [shipped.name for shipped in shipped_models()]
     if str(model) in names:
         return WEIGHTS / str(model)
-    if Path(model).exists():
-        return find_path(model)
+    path = Path(model)
+    if is_exported(path) and path.is_file():
+        raise CheckpointError(
+            f"{path}: is an exported model, which maps scenes and nothing else; give the run folder or checkpoint "
+            "that it was made of"
+        )
+    if path.exists():
+        return find_path(path)
     raise CheckpointError(
         f"model '{model}': is neither a shipped model ({', '.join(names) or 'none'}) nor a run folder or checkpoint; "
         "check the name or the path"
