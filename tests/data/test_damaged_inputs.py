@@ -256,8 +256,8 @@ LOCAL = 'LOCAL_CS["ship",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
 def test_a_coordinate_system_without_a_way_to_the_scene_is_refused(tmp_path: Path) -> None:
     scenes.write_optical(tmp_path / "s2.tif")
     scenes.write_raster(tmp_path / "mask.tif", scenes.water_disc().astype("uint8")[None], crs=LOCAL)
+    config = SceneConfig(optical=(str(tmp_path / "s2.tif"),), cloud_mask=str(tmp_path / "mask.tif"))
     with pytest.raises(DataError, match=r"coordinate system"):
-        config = SceneConfig(optical=(str(tmp_path / "s2.tif"),), cloud_mask=str(tmp_path / "mask.tif"))
         open_scene(config, Bands((), scenes.L1C_BANDS))
     area = geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_900, 500_100, 5_000_000)], crs=scenes.CRS)
     area.to_file(tmp_path / "area.shp")
