@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from floodseg.cluster.content import file_checksum
+from floodseg.cluster.checksums import file_checksum
 from floodseg.cluster.engine import connected
 from floodseg.cluster.many import predict_many
 from floodseg.cluster.settings import ManyConfig

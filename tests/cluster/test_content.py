@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from floodseg.cluster import content
-from floodseg.cluster.content import Recipe, content_of, files_behind, finished_content, recipe_of
+from floodseg.cluster.content import content_of, files_behind, finished_content
+from floodseg.cluster.recipe import Recipe, open_here, recipe_of
 from floodseg.inference.publish import PRODUCTS
+from floodseg.inference.runtime import Runtime
 from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
 from scenes import write_sar
 
@@ -112,11 +114,27 @@ def test_only_whole_products_are_finished(tmp_path):
     assert finished_content(tmp_path) is None
 
 
-def test_a_model_is_its_files(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/model.safetensors").write_bytes(b"1")
-    first = recipe_of(str(tmp_path / "a"))
-    assert recipe_of(str(tmp_path / "a")) == first
-    (tmp_path / "a/model.safetensors").write_bytes(b"2")
-    assert recipe_of(str(tmp_path / "a")) != first
-    assert recipe_of(str(tmp_path / "a/model.safetensors")) != first
+def test_a_model_is_its_files_in_the_form_that_maps(tmp_path):
+    torch, openvino = MapConfig(runtime="torch"), MapConfig(runtime="openvino", precision="int8")
+    for name in ("model.safetensors", "config.json", "openvino-int8.xml", "openvino-int8.bin"):
+        (tmp_path / name).write_bytes(b"1")
+    model = str(tmp_path)
+    first, exported = recipe_of(model, torch), recipe_of(model, openvino)
+    assert recipe_of(model, torch) == first != exported
+    assert recipe_of(f"{model}/openvino-int8.xml", MapConfig()) == exported
+    (tmp_path / "openvino-int8.bin").write_bytes(b"2")
+    assert recipe_of(model, torch) == first
+    assert recipe_of(model, openvino) != exported
+    (tmp_path / "model.safetensors").write_bytes(b"2")
+    assert recipe_of(model, torch) != first
+    assert recipe_of("otsu", MapConfig()) != recipe_of("ndwi", MapConfig())
+
+
+def test_what_auto_means_is_found_once_for_all_workers():
+    method, mapping = open_here("s1-lite", MapConfig(threads=1))
+    assert isinstance(method, Runtime)
+    assert (mapping.device, mapping.runtime, mapping.precision) == ("cpu", method.name, method.precision)
+    assert open_here("s1-lite", mapping)[1] == mapping
+    on_gpu = MapConfig(device="cuda", precision="fp16")
+    assert open_here("s1-lite", on_gpu)[1] == on_gpu, "a GPU of the workers, that this machine may not have"
+    assert open_here("otsu", MapConfig())[1] == MapConfig()

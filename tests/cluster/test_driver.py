@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from floodseg.cluster import driver
-from floodseg.cluster.content import Content, Recipe
+from floodseg.cluster.content import Content
 from floodseg.cluster.driver import Driver, Job
+from floodseg.cluster.recipe import Recipe
 from floodseg.cluster.tasks import Outcome, SceneTask
 from floodseg.errors import ClusterError
 from floodseg.predict_config import PredictConfig, SceneConfig

@@ -5,7 +5,6 @@ folder holds products of the same content. Files are read once for their checksu
 change are those of then, the checksum is taken from a note beside the products.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,29 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from floodseg.cluster.checksums import digest, file_checksum
+from floodseg.cluster.recipe import Recipe
 from floodseg.config import flatten
 from floodseg.data.addresses import file_on_disk, is_remote
 from floodseg.data.scene_session import Session
-from floodseg.environment import versions
 from floodseg.errors import DataError
 from floodseg.files import write_text
-from floodseg.inference.plain_runtime import PLAIN_METHODS
 from floodseg.inference.publish import PRODUCTS, SUMMARY
 from floodseg.predict_config import IMAGES, LAYERS, PredictConfig, SceneConfig
 
 _NOTE = ".inputs.json"
 _WITHOUT_EFFECT = ("threads", "allow_remote", *IMAGES, *LAYERS)
 """Settings that change no product; files count by what they hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What all scenes of a run have in common, and each worker has to have as well."""
-
-    model: str
-    """Checksum of the model's files."""
-    version: str
-    """Of floodseg."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +40,18 @@ class Content:
     @property
     def key(self) -> str:
         """Checksum of all of it."""
-        return _digest([self.recipe, self.inputs])
+        return digest([self.recipe, self.inputs])
 
     def entry(self) -> dict[str, Any]:
         """Return the entry of ``summary.json``."""
         return {"key": self.key, "recipe": self.recipe, "model": self.model, "inputs": self.inputs}
 
 
-def recipe_of(model: str) -> Recipe:
-    """Return the recipe of a model by its name, see ``find_model``, or of a reference method.
-
-    Raises:
-        CheckpointError: there is no such model.
-    """
-    from floodseg.release.shipped import find_model
-
-    if model in PLAIN_METHODS:
-        return Recipe(_digest(["method", model]), versions()["floodseg"])
-    place = find_model(model)
-    files = sorted(path for path in place.iterdir() if path.is_file()) if place.is_dir() else [place]
-    return Recipe(_digest([[path.name, file_checksum(path)] for path in files]), versions()["floodseg"])
-
-
 def settings_checksum(config: PredictConfig, recipe: Recipe) -> str:
     """Return the checksum of all that decides about products but the files."""
     flat = {**flatten(config.scene), **flatten(config.mapping)}
     settings = {name: value for name, value in flat.items() if name not in _WITHOUT_EFFECT}
-    return _digest([recipe.model, recipe.version, settings])
+    return digest([recipe.model, recipe.version, settings])
 
 
 def finished_content(folder: Path) -> dict[str, Any] | None:
@@ -154,7 +128,7 @@ class _Note:
                     status = file.stat()
                     self._files[str(file)] = [status.st_size, status.st_mtime_ns, file_checksum(file)]
             self._names[name] = [str(file) for file in files]
-        return _digest([[Path(file).name, self._files[file][2]] for file in self._names[name]])
+        return digest([[Path(file).name, self._files[file][2]] for file in self._names[name]])
 
     def _unchanged(self, file: str) -> bool:
         try:
@@ -202,14 +176,3 @@ def _raster_files(name: str, allow_remote: bool) -> set[Path]:
             found |= new
             waiting += [str(file) for file in new if file.suffix.lower() == ".vrt"]
     return found
-
-
-def file_checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

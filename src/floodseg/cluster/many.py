@@ -7,24 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.content import Recipe, content_of, finished_content, recipe_of, settings_checksum
+from floodseg.cluster.content import content_of, finished_content, settings_checksum
 from floodseg.cluster.driver import Driver, Job
 from floodseg.cluster.engine import connected
 from floodseg.cluster.extra import dask_distributed, pyarrow_parquet
 from floodseg.cluster.finished import SCENES
 from floodseg.cluster.many_progress import ManyProgress
 from floodseg.cluster.overview import write_overview
+from floodseg.cluster.recipe import Recipe, found_by_all, open_here, recipe_of
 from floodseg.cluster.scene_list import NamedScene, read_scenes
 from floodseg.cluster.settings import ManyConfig
 from floodseg.cluster.tasks import SceneTask
 from floodseg.data.scene_flags import check_flags
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.files import require_writable, write_text
-from floodseg.inference.plain_runtime import PLAIN_METHODS
 from floodseg.inference.publish import claimed
 from floodseg.predict_config import MapConfig, PredictConfig
-from floodseg.release.predict import DEFAULT_MODEL, check_sensors, open_method
-from floodseg.release.shipped import shipped_models
+from floodseg.release.predict import DEFAULT_MODEL, check_sensors
 
 REPORT = "report.json"
 _NAMED = 3
@@ -76,23 +75,20 @@ def predict_many(
     """
     began = time.monotonic()
     dask_distributed(), pyarrow_parquet()  # rather now than after an hour
-    recipe = recipe_of(model)
-    mapping = _mapping_of_workers(config)
-    runtime, _ = open_method(model, replace(mapping, device="cpu"))
-    listed = read_scenes(scenes, config.shared, runtime.bands)
+    method, mapping = open_here(model, _mapping_of_workers(config))
+    recipe = recipe_of(model, mapping)
+    listed = read_scenes(scenes, config.shared, method.bands)
     for scene in listed:
         try:
-            check_sensors(scene.config, runtime.bands, model)
-            check_flags(scene.config, runtime.bands)
+            check_sensors(scene.config, method.bands, model)
+            check_flags(scene.config, method.bands)
         except ConfigError as error:
             raise ConfigError(f"{scenes}, scene '{scene.id}': {error}") from error
-    del runtime
+    del method
     out_dir = config.out_dir.absolute()
     require_writable(out_dir, "--out-dir", folder=True)
-    named = model in (*PLAIN_METHODS, *(shipped.name for shipped in shipped_models()))
-    name = model if named else str(Path(model).absolute())
     with claimed(out_dir):
-        jobs = _jobs(listed, out_dir, mapping, name, recipe, overwrite)
+        jobs = _jobs(listed, out_dir, mapping, found_by_all(model), recipe, overwrite)
         with ManyProgress(jobs, show_progress) as progress:
             _run([job for job in jobs if job.state == "open"], config, progress)
         left_out = write_overview(out_dir)

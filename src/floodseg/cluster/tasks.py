@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from floodseg.cluster.content import Content, Recipe, content_of, finished_content, recipe_of
+from floodseg.cluster.content import Content, content_of, finished_content
+from floodseg.cluster.recipe import Recipe, recipe_of
 from floodseg.environment import versions
 from floodseg.errors import ConfigError, FloodsegError, FolderInUseError, RunFolderError
 from floodseg.inference.plain_runtime import PlainMethod
@@ -218,7 +219,7 @@ def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
                     f"worker on {socket.gethostname()}: has floodseg {own}, and the run was started by {asked}: "
                     "install the same"
                 )
-            if recipe_of(task.model) != task.recipe:
+            if recipe_of(task.model, task.config.mapping) != task.recipe:
                 raise ConfigError(
                     f"worker on {socket.gethostname()}: finds another model as '{task.model}' than whoever started the "
                     "run: give one that all hosts see"
