@@ -6,7 +6,7 @@ DEMO := runs/demo
 TRAINED := runs/train-demo
 SIMULATED := --layout synthetic
 
-.PHONY: demo train-demo test install install-dev clean
+.PHONY: demo train-demo test soak install install-dev clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -44,6 +44,10 @@ test: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+# Thousands of damaged files, commands ended at random, disks and clocks that fail, and half an hour of maps.
+soak: install-dev
+	$(BIN)/python tools/soak.py --minutes 30 --files 2000 --rounds 10 --json runs/soak.json
 
 clean:
 	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache src/*.egg-info

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from floodseg.cluster.content import file_checksum
+from floodseg.cluster.engine import connected
 from floodseg.cluster.many import predict_many
 from floodseg.cluster.settings import ManyConfig
 from floodseg.environment import hardware, versions
@@ -28,6 +29,7 @@ from floodseg.release.benchmark.large_scene import write_large_scene
 
 SIZE, SMALL = 1024, 320
 FEW, MORE = 2, 10
+TASKS = 1500
 
 
 def main() -> None:
@@ -73,7 +75,17 @@ def measure(folder: Path) -> dict[str, Any]:
         "mb_in_per_megapixel": size_mb / (SIZE**2 / 1e6),
         "mb_out_per_megapixel": runs[1]["mb_out_per_scene"] / (SIZE**2 / 1e6),
         "checksum_mb_per_s": size_mb / checksum_s,
+        "seconds_per_task": _seconds_per_task(),
     }  # fmt: skip
+
+
+def _seconds_per_task() -> float:
+    """Return what giving out a task and taking its result costs: scheduler and command share a process."""
+    with connected(ManyConfig(cluster="local:1"), print) as client:
+        began = time.perf_counter()
+        futures = [client.submit(abs, number, pure=False) for number in range(TASKS)]
+        assert len(client.gather(futures)) == TASKS
+        return (time.perf_counter() - began) / TASKS
 
 
 def _made(folder: Path) -> Path:

@@ -6,7 +6,7 @@ Simulated scenes, and a mosaic of chips of Spain, are mapped with tiles of 256, 
 with the largest difference of its probability between any two of them. Across the borders of the tiles, where one
 window fades into the next, the step of the probability is compared with that over the same distance at the same places
 in a map whose borders lie elsewhere. Each model is taken as it is, and with the weight of its attention at 0: what is
-left then is the reach of its convolutions, and ``--overlaps`` shows how much of it an overlap hides.
+left then is the reach of its convolutions. ``--overlaps`` shows how much of either an overlap hides.
 """
 
 import copy
@@ -92,7 +92,7 @@ def seams(
     tiles
         Tile sizes in pixels.
     overlaps
-        Overlaps in pixels to try without attention, beside the one that each model needs.
+        Overlaps in pixels to try beside the one that each model takes by default.
     events
         Simulated events, one scene each.
     size
@@ -108,8 +108,7 @@ def seams(
         scenes = list(_scenes(learned.spec.bands, events, size, data))
         for attention, model in (("0", without_attention(learned)), ("learned", learned)):
             runtime = TorchRuntime(model)
-            tried = {runtime.overlap, *(overlaps if attention == "0" else ())}
-            for overlap, scene in product(sorted(tried), scenes):
+            for overlap, scene in product(sorted({runtime.overlap, *overlaps}), scenes):
                 row = compare_tiles(scene, runtime, MapConfig(overlap=overlap, threads=threads), tiles)
                 rows.append(
                     {"model": name, "attention": attention, "scene": scene.chip.name, "overlap": overlap, **row}

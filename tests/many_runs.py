@@ -97,10 +97,11 @@ def finished(out_dir: Path) -> set[str]:
     return {path.parent.name for path in (out_dir / "scenes").glob("*/summary.json")}
 
 
-def wait_until(holds: Callable[[], Any], limit_s: float = 120) -> None:
-    """Return when something holds; fail when it does not within some time."""
+def wait_until(holds: Callable[[], Any], run: "subprocess.Popen[str]", limit_s: float = 120) -> None:
+    """Return when something holds; fail when it does not within some time, or while a run goes on."""
     deadline = time.monotonic() + limit_s
     while not holds():
+        assert run.poll() is None, run.communicate()
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
 

@@ -16,6 +16,7 @@ from floodseg.app import cli
 from floodseg.config import (
     AugmentConfig,
     DataConfig,
+    DistilConfig,
     ModelConfig,
     OptimConfig,
     TrainConfig,
@@ -24,7 +25,7 @@ from floodseg.config import (
 )
 from floodseg.errors import ConfigError
 
-GROUPS = (DataConfig, ModelConfig, AugmentConfig, OptimConfig)
+GROUPS = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig)
 
 UNLIKE_DEFAULTS = TrainConfig(
     out_dir=Path("runs/other"),
@@ -72,6 +73,7 @@ UNLIKE_DEFAULTS = TrainConfig(
         seed=11,
         workers=0,
     ),
+    distil=DistilConfig(teacher=("runs/sar", "s1 lite"), distil_weight=0.5, distil_unlabelled=True),
 )
 """Every setting has another value than by default, but those of simulated chips."""
 
@@ -102,7 +104,7 @@ def _leaves() -> list[_Leaf]:
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                 text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
                 found.append(_Leaf(group, line.target.id, text))
-    groups = {"data", "model", "augment", "optim"}
+    groups = {"data", "model", "augment", "optim", "distil"}
     return [leaf for leaf in found if not (leaf.group is TrainConfig and leaf.name in groups)]
 
 
@@ -129,7 +131,7 @@ def test_classic_defaults() -> None:
 def _parse(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
     """Return what ``floodseg train`` makes of its arguments."""
     seen: list[TrainConfig] = []
-    monkeypatch.setattr("floodseg.learning.train.train", lambda config, **_: seen.append(config))
+    monkeypatch.setattr("floodseg.release.train.train", lambda config, **_: seen.append(config))
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", *arguments])
     assert stop.value.code == 0

@@ -10,7 +10,7 @@ from floodseg.data.notes import note_once
 from floodseg.errors import ConfigError, FloodsegError
 from floodseg.inference.product_info import ProductInfo
 from floodseg.inference.products import _file_name
-from floodseg.redaction import printable, redacted
+from floodseg.redaction import printable, redacted, shortened
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,11 @@ def test_products_are_told_of_inputs_without_secrets() -> None:
 def test_control_characters_are_written_out() -> None:
     assert printable("a\x1b[31m\nb\u202ec é") == "a\\x1b[31m\\nb\\u202ec é"
     assert printable("a\nb\x07", lines=True) == "a\nb\\x07"
+
+
+def test_what_is_too_long_to_be_read_loses_its_middle() -> None:
+    assert shortened("x" * 2000) == "x" * 2000
+    short = shortened("a.csv: holds " + "x" * 10**6 + "; remove it")
+    assert len(short) < 2000
+    assert short.startswith("a.csv: holds xxx")
+    assert short.endswith("xxx; remove it")

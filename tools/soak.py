@@ -55,6 +55,7 @@ def main(
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
     if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     found = [*document["fuzz"]["findings"], *document["faults"]["failures"], *document["soak"]["failures"]]
     for finding in found:

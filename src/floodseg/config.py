@@ -252,6 +252,31 @@ class OptimConfig(Settings):
         require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
 
 
+@dataclass(frozen=True)
+class DistilConfig(Settings):
+    """What is learned from other models beside the labels."""
+
+    teacher: tuple[str, ...] = ()
+    """Trained models (shipped names, run folders, checkpoints) whose calibrated probability is a soft target; at each
+    pixel those answer that see the most of what is valid there."""
+    distil_weight: float = 1.0
+    """Weight of the divergence from the teachers, added to the loss on the labels."""
+    distil_unlabelled: bool = False
+    """Learn from the teachers where there is no label, too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        weight = self.distil_weight
+        require(0 < weight < math.inf, "distil-weight", weight, "above 0")
+        require(len(set(self.teacher)) == len(self.teacher), "teacher", " ".join(self.teacher), "different models")
+        for name in ("distil_weight", "distil_unlabelled"):
+            value = getattr(self, name)
+            if not self.teacher and value != getattr(DistilConfig, name):
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {value}: has no effect without a teacher; add --teacher MODEL"
+                )
+
+
 _FLAT = Parameter(name="*")
 """On the command line and in a run file the groups do not appear: their fields stand side by side."""
 
@@ -266,11 +291,12 @@ class TrainConfig(Settings):
     model: Annotated[ModelConfig, _FLAT] = field(default_factory=ModelConfig)
     augment: Annotated[AugmentConfig, _FLAT] = field(default_factory=AugmentConfig)
     optim: Annotated[OptimConfig, _FLAT] = field(default_factory=OptimConfig)
+    distil: Annotated[DistilConfig, _FLAT] = field(default_factory=DistilConfig)
 
 
 def text_settings() -> frozenset[str]:
     """Return the names of the settings that are a word or a path."""
-    groups = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, TrainConfig)
+    groups = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig, TrainConfig)
     hints = (item for group in groups for item in get_type_hints(group).items())
     return frozenset(
         name for name, kind in hints if get_origin(kind) is not tuple and {kind, *get_args(kind)} & {str, Path}

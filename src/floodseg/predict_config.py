@@ -4,7 +4,6 @@ Nested for readers, flat for users, as in :mod:`floodseg.config`.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from floodseg.config import Settings, WholeNumber, require
+from floodseg.environment import usable_cores
 from floodseg.errors import ConfigError
 
 Files = tuple[str, ...]
@@ -127,8 +127,13 @@ class MapConfig(Settings):
     threads: WholeNumber | None = None
     """Windows that are read and mapped at the same time, each on one thread; by default one for each core (of
     predict-many: of the worker)."""
+    runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
+    """What runs the model: auto takes the fastest that is installed and that the model has a file for; a model without
+    exported files runs in torch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs."""
+    """Where the model runs: auto takes a GPU that PyTorch can use, where there is one."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """Number format: auto takes that of the exported file, fp32 in torch. fp16 needs a GPU, int8 an exported file."""
     tta: bool = False
     """Average the eight flips and rotations of each window: eight times the work."""
     threshold: float | None = None
@@ -146,6 +151,12 @@ class MapConfig(Settings):
             self.overlap is None or (self.overlap >= 0 and self.overlap % 64 == 0),
             "overlap", self.overlap, "0 or a multiple of 64",
         )  # fmt: skip
+        if self.precision == "fp16" and (self.device == "cpu" or self.runtime in ("onnx", "openvino")):
+            raise ConfigError("--precision fp16: is for PyTorch on a GPU; give bf16 or fp32 on a CPU")
+        if self.precision == "bf16" and self.runtime == "onnx":
+            raise ConfigError(
+                "--precision bf16: ONNX Runtime computes no bf16 on a CPU; give --runtime openvino or torch"
+            )
         require(self.batch_size is None or self.batch_size >= 1, "batch-size", self.batch_size, "at least 1")
         require(self.threads is None or self.threads >= 1, "threads", self.threads, "at least 1")
         require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "above 0 and below 1")
@@ -154,7 +165,7 @@ class MapConfig(Settings):
     @property
     def thread_count(self) -> int:
         """The threads that are used: those asked for, else one for each core that this process may use."""
-        return self.threads or len(os.sched_getaffinity(0))
+        return self.threads or usable_cores()
 
 
 @dataclass(frozen=True)

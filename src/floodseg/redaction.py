@@ -13,6 +13,7 @@ _SETTING = re.compile(
     r"[^\s'\"&,;)]+",
     re.I,
 )
+_LONGEST = 2000
 _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")
 
 
@@ -41,3 +42,11 @@ def printable(text: str, *, lines: bool = False) -> str:
         return text
     kept = "\n" if lines else ""
     return "".join(char if char.isprintable() or char in kept else ascii(char)[1:-1] for char in text)
+
+
+def shortened(text: str) -> str:
+    """Return a text without the middle of what is too long to be read: a file may hold a name of a megabyte."""
+    if len(text) <= _LONGEST:
+        return text
+    head, tail = _LONGEST * 2 // 3, _LONGEST // 4
+    return f"{text[:head]} ... ({len(text) - head - tail} characters) ... {text[-tail:]}"

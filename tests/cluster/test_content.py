@@ -115,8 +115,8 @@ def test_only_whole_products_are_finished(tmp_path):
 def test_a_model_is_its_files(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/model.safetensors").write_bytes(b"1")
-    first = recipe_of(tmp_path / "a")
-    assert recipe_of(tmp_path / "a") == first
+    first = recipe_of(str(tmp_path / "a"))
+    assert recipe_of(str(tmp_path / "a")) == first
     (tmp_path / "a/model.safetensors").write_bytes(b"2")
-    assert recipe_of(tmp_path / "a") != first
-    assert recipe_of(tmp_path / "a/model.safetensors") != first
+    assert recipe_of(str(tmp_path / "a")) != first
+    assert recipe_of(str(tmp_path / "a/model.safetensors")) != first

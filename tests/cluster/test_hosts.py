@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from many_runs import assert_same, kill_group, staging, start, start_scheduler, start_worker, wait_until, write_list
+from many_runs import assert_same, kill_group, staging, start_scheduler, start_worker, wait_until, write_list
 
 HOSTS = Path(__file__).parents[2] / "benchmarks/hosts.sh"
 SCHEDULER = "tcp://10.77.0.1:8786"
@@ -28,7 +28,7 @@ def hosts() -> Iterator[str]:
         subprocess.run([HOSTS, "down", prefix], check=True)
 
 
-def test_a_host_that_is_cut_off_takes_no_scene_with_it(hosts, tmp_path, monkeypatch):
+def test_a_host_that_is_cut_off_takes_no_scene_with_it(start, hosts, tmp_path, monkeypatch):
     for name, value in SOON.items():
         monkeypatch.setenv(name, value)
     scenes = write_list(tmp_path / "list", 4, 224)
@@ -42,7 +42,7 @@ def test_a_host_that_is_cut_off_takes_no_scene_with_it(hosts, tmp_path, monkeypa
     try:
         out_dir = tmp_path / "out"
         run = start(scenes, "--out-dir", out_dir, "--cluster", SCHEDULER, prefix=hub)
-        wait_until(lambda: len(staging(out_dir)) == 2)
+        wait_until(lambda: len(staging(out_dir)) == 2, run)
         subprocess.run([HOSTS, "cut", hosts, "a"], check=True)
         _, errors = run.communicate(timeout=240)
         assert run.returncode == 0, errors

@@ -79,6 +79,15 @@ def test_a_scene_in_parts_has_the_products_of_the_whole(run, client, tmp_path):
     assert_same(tmp_path / "split", tmp_path / "out")
 
 
+def test_a_reference_method_is_a_model_and_a_folder_of_its_name_is_not(run, client, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "otsu").mkdir()
+    assert run("--model", "otsu", "--split-rows", "1")[0] == 0
+    assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["model"] == "otsu"
+    assert run("--model", "otsu")[1].startswith("0 scenes mapped, 2 finished before")
+    assert run("--model", "s1-lite")[0] == 2
+
+
 def test_what_fails_is_told_at_the_end_and_mended_by_the_same_command(run, client, scenes, tmp_path):
     whole = (scenes.parent / "s0.tif").read_bytes()
     (scenes.parent / "s0.tif").write_bytes(whole[:3000])

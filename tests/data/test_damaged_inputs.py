@@ -10,8 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import geopandas
 import pytest
 import rasterio
+import shapely
 from rasterio.errors import RasterioIOError
 from rasterio.shutil import copy as copy_raster
 
@@ -87,7 +89,7 @@ def test_a_header_that_claims_many_bands_is_refused_at_once(tmp_path: Path) -> N
 def test_a_block_larger_than_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with rasterio.open(
         tmp_path / "a.tif", "w", driver="GTiff", count=1, height=60_000, width=60_000, dtype="uint8", SPARSE_OK="YES",
-        blockysize=60_000, compress="DEFLATE", **PLACE,
+        tiled=True, blockxsize=60_000, blockysize=60_000, compress="DEFLATE", **PLACE,
     ):  # fmt: skip
         pass
     with pytest.raises(DataError, match=r"a.tif: .*claims blocks of 60000x60000 pixels, 3.6 GB each, .*TILED=YES"):
@@ -246,3 +248,19 @@ def test_other_errors_of_the_runtime_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="another"), chips.plain_errors():
         raise RuntimeError("another")
     assert queues.Queue._on_queue_feeder_error.__module__ == "multiprocessing.queues"
+
+
+LOCAL = 'LOCAL_CS["ship",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+
+
+def test_a_coordinate_system_without_a_way_to_the_scene_is_refused(tmp_path: Path) -> None:
+    scenes.write_optical(tmp_path / "s2.tif")
+    scenes.write_raster(tmp_path / "mask.tif", scenes.water_disc().astype("uint8")[None], crs=LOCAL)
+    config = SceneConfig(optical=(str(tmp_path / "s2.tif"),), cloud_mask=str(tmp_path / "mask.tif"))
+    with pytest.raises(DataError, match=r"coordinate system"):
+        open_scene(config, Bands((), scenes.L1C_BANDS))
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_900, 500_100, 5_000_000)], crs=scenes.CRS)
+    area.to_file(tmp_path / "area.shp")
+    (tmp_path / "area.prj").write_text(LOCAL)
+    mask = open_polygons(str(tmp_path / "area.shp"), "aoi").mask(GRID)
+    assert mask.enclosing() is None

@@ -225,3 +225,12 @@ def test_metadata_without_numbers_are_refused(tmp_path: Path, value: str) -> Non
     file.write_text(text.replace(">-1000<", ">x<"))
     with pytest.raises(DataError, match="states an offset or a quantification value that is none"):
         open_safe(str(product))
+
+
+@pytest.mark.parametrize("name", ["../escaped.jp2", "/etc/passwd", "a.SAFE/GRANULE/../../../x"])
+def test_names_that_lead_out_of_an_archive_are_refused(products: dict[str, Path], tmp_path: Path, name: str) -> None:
+    file = zipped(products["L1C"], tmp_path / "product.zip")
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(name, b"")
+    with pytest.raises(DataError, match=r"product.zip: holds the name '.*', which leads out of the archive"):
+        open_safe(str(file))

@@ -1,6 +1,6 @@
 """Maps in a loop, of changing sizes, in one process: resident memory and open files stay level.
 
-Usage: python -m faults.level FOLDER SECONDS SEED, in a process of its own; the samples come on stdout as JSON.
+Usage: python -m faults.level FOLDER SECONDS SEED KINDS, in a process of its own; the samples come on stdout as JSON.
 """
 
 import ctypes
@@ -35,20 +35,21 @@ def sample() -> dict[str, float]:
     return {"resident_mb": pages * os.sysconf("SC_PAGESIZE") / 1e6, "files": len(os.listdir("/proc/self/fd"))}  # noqa: PTH208
 
 
-def maps(folder: Path, seconds: float, seed: int) -> list[dict[str, float]]:
-    """Map scenes until the time is over, the six sizes in a new order each round; sample after each round."""
+def maps(folder: Path, seconds: float, seed: int, kinds: int) -> list[dict[str, float]]:
+    """Map scenes until the time is over, the first sizes in a new order each round; sample after each round."""
     import floodseg
 
     folder.mkdir(parents=True, exist_ok=True)
-    for height, width in SIZES:
+    sizes = SIZES[:kinds]
+    for height, width in sizes:
         values = scenes.sar_values(height, width)
         values[:, : height // 3, : width // 4] = np.nan
         scenes.write_sar(folder / f"{height}x{width}.tif", values)
     model = floodseg.load_model("s1-lite")
     rng, samples, end = np.random.default_rng(seed), [], time.monotonic() + seconds
     while time.monotonic() < end or len(samples) < 4:
-        for index in rng.permutation(len(SIZES)):
-            height, width = SIZES[index]
+        for index in rng.permutation(kinds):
+            height, width = sizes[index]
             flood = floodseg.predict_scene(
                 sar=folder / f"{height}x{width}.tif", model=model, out_dir=folder / "map", overwrite=True,
                 datetime="2024-01-05", tile_size=int(rng.choice((64, 192, 640))), threads=int(rng.integers(1, 4)),
@@ -59,20 +60,20 @@ def maps(folder: Path, seconds: float, seed: int) -> list[dict[str, float]]:
     return samples
 
 
-def judge(samples: list[dict[str, float]]) -> dict[str, Any]:
-    """Return the slopes after warming up, and what is not level about them."""
+def judge(samples: list[dict[str, float]], kinds: int = len(SIZES)) -> dict[str, Any]:
+    """Return the slopes after warming up, and what is not level about them; a round holds ``kinds`` maps."""
     kept = samples[int(WARM_SHARE * len(samples)) :]
     rounds = np.arange(len(kept))
     memory, files = (np.array([each[name] for each in kept]) for name in ("resident_mb", "files"))
-    slope = float(np.polyfit(rounds, memory, 1)[0]) / len(SIZES)
-    rise = slope * len(SIZES) * len(kept)
+    slope = float(np.polyfit(rounds, memory, 1)[0]) / kinds
+    rise = slope * kinds * len(kept)
     failures = []
     if slope > MOST_MB_PER_MAP or (rise > LEAST_SLACK_MB and slope > MOST_MB_PER_MAP / 10):
         failures.append(f"resident memory grows by {slope:.3f} MB a map, {rise:.0f} MB over {len(kept)} rounds")
     if files[-1] > files[0]:
         failures.append(f"open files grow from {files[0]:.0f} to {files[-1]:.0f}")
     return {
-        "maps": len(samples) * len(SIZES),
+        "maps": len(samples) * kinds,
         "resident_mb": [round(float(memory[0]), 1), round(float(memory[-1]), 1)],
         "slope_mb_per_map": round(slope, 4),
         "files": [int(files[0]), int(files[-1])],
@@ -80,18 +81,18 @@ def judge(samples: list[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def soak(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
+def soak(folder: Path, seconds: float, seed: int, kinds: int = len(SIZES)) -> dict[str, Any]:
     """Run the loop in a process of its own and judge it."""
     shutil.rmtree(folder, ignore_errors=True)
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root / "src"), str(root / "tests"), *sys.path])
-    command = [sys.executable, "-m", "faults.level", str(folder), str(seconds), str(seed)]
+    command = [sys.executable, "-m", "faults.level", str(folder), str(seconds), str(seed), str(kinds)]
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"maps": 0, "failures": [done.stderr[-3000:]]}
-    return judge(json.loads(done.stdout.splitlines()[-1]))
+    return judge(json.loads(done.stdout.splitlines()[-1]), kinds)
 
 
 if __name__ == "__main__":
-    print(json.dumps(maps(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))))
+    print(json.dumps(maps(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))

@@ -209,7 +209,7 @@ def json_value(data: bytes, rng: Rng) -> bytes:
     """Replace, remove or add a value somewhere in a document."""
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return flip_bits(data, rng)
     places: list[tuple[Any, Any]] = []
     waiting = [document]

@@ -68,7 +68,8 @@ def test_an_abandoned_run_leaves_nothing(tmp_path: Path, failure: type[BaseExcep
 def test_old_products_stay_until_the_new_ones_are_ready(tmp_path: Path) -> None:
     out = tmp_path / "out"
     publish(out, "old")
-    with product_folder(out, overwrite=True, least_bytes=0):
+    with product_folder(out, overwrite=True, least_bytes=0) as folder:
+        assert folder.staging.stat().st_mode & 0o777 == 0o700
         assert everything(out) == sorted([*PRODUCTS, ".lock"])
     assert everything(out) == sorted(PRODUCTS)
     assert (out / "summary.json").read_text() == "old"

@@ -121,3 +121,13 @@ def test_attention_moves_real_chips_no_more_than_the_documentation_says(
     moved = np.concatenate([spread(shipped, chip, (64, 128, 1024)) for chip in real_chips])
     assert 1e-4 < moved.mean() <= 0.002
     assert np.quantile(moved, 0.999) <= 0.05
+
+
+def test_attention_moves_a_simulated_scene_no_more_than_the_documentation_says(
+    shipped: FloodModel, simulated: Chip
+) -> None:
+    moved = spread(shipped, simulated, (256, 512))
+    assert 1e-4 < moved.mean() <= 0.015
+    # attention has a reach, and an overlap that holds it all leaves nothing of the window
+    moved = spread(shipped, simulated, (256, 512), overlap=512)
+    assert np.quantile(moved, 0.999) <= 0.01

@@ -77,7 +77,7 @@ def _print_rows(console: Console, task: Task, document: dict[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"--compare {path}: cannot be read as a result ({error}); give a file that --json wrote"
         ) from error

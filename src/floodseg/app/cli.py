@@ -22,9 +22,10 @@ from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.evaluate_config import ScoreConfig
+from floodseg.inference.exported import ExportFormat, ExportPrecision
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
-from floodseg.redaction import printable, redacted
+from floodseg.redaction import printable, redacted, shortened
 from floodseg.release.benchmark.settings import BenchmarkConfig, SceneBenchmarkConfig
 
 app = App(
@@ -64,7 +65,7 @@ def train(
         Start anew in a folder that holds a run.
     """
     from floodseg.learning.processes import leave
-    from floodseg.learning.train import train as run_training
+    from floodseg.release.train import train as run_training
 
     run_training(config, resume=resume, overwrite=overwrite)
     leave()
@@ -130,7 +131,8 @@ def predict(
     Parameters
     ----------
     model
-        A shipped model's name, a run folder, a checkpoint, or a reference method: otsu (radar) or ndwi (optical).
+        A shipped model's name, a run folder, a checkpoint, a file of floodseg export, or a reference method: otsu
+        (radar) or ndwi (optical).
     overwrite
         Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
     """
@@ -163,6 +165,40 @@ def predict_many(
     from floodseg.cluster.many import predict_many as run_predictions
 
     print_many(run_predictions(scenes, config, model, overwrite=overwrite, show_progress=True))
+
+
+@app.command
+def export(
+    model: str,
+    *,
+    format: ExportFormat,
+    out: Path,
+    precision: ExportPrecision = "fp32",
+    config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    split: str = "valid",
+) -> None:
+    """Write a model as a file for ONNX Runtime or OpenVINO, and refuse where it does not do what the model does.
+
+    Parameters
+    ----------
+    model
+        A shipped model's name, a run folder or a checkpoint.
+    format
+        onnx (one file) or openvino (an .xml with a .bin beside it).
+    out
+        The file; an older one is replaced.
+    precision
+        fp32, bf16 (openvino alone) or int8, which is calibrated and scored on the chips of --data.
+    split
+        The split of --data whose chips are used.
+    """
+    from floodseg.app.tables import print_export
+    from floodseg.release.export import export as run_export
+
+    gate = run_export(
+        model, format=format, out=out, precision=precision, split=split, config=config, show_progress=True
+    )
+    print_export(out, gate)
 
 
 @app.command
@@ -302,7 +338,7 @@ def _take_run_file(arguments: list[str]) -> list[str]:
 def _read_run_file(path: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: is not a TOML file ({error}); write one setting a line: batch_size = 4") from error
     for key, value in document.items():
         if key in ("resume", "overwrite"):
@@ -398,7 +434,7 @@ def _another_says_it(error: FloodsegError) -> bool:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"floodseg: error: {printable(redacted(message))}", file=sys.stderr)
+    print(f"floodseg: error: {shortened(printable(redacted(message)))}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -120,3 +120,20 @@ def print_models() -> None:
             f"training data: {description['training']['data']}",
         )
         console.print(f"  [bold]{shipped.name}[/bold]", *facts, sep="\n    ", soft_wrap=True)
+
+
+def print_export(path: Path, gate: dict[str, Any]) -> None:
+    """Print where an exported model lies, and what its gate measured."""
+    if "water_iou" in gate:
+        told = ", ".join(
+            f"{sensors} {gate['water_iou'][sensors]:.4f} ({before:.4f} in PyTorch)"
+            for sensors, before in gate["water_iou_in_torch"].items()
+        )
+        told = f"water IoU on {gate['split']}: {told}"
+    else:
+        told = (
+            f"probability differs from PyTorch by {gate['largest']:.2g} at most, and by no more than 0.01 on "
+            f"{gate['share_within_0.01']:.3%} of {gate['pixels']:,} pixels"
+        )
+    size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")) if file.is_file()) / 1e6
+    Console(highlight=False).print(f"{path}  {size:.1f} MB, {told}", soft_wrap=True)

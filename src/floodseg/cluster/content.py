@@ -19,6 +19,7 @@ from floodseg.data.scene_session import Session
 from floodseg.environment import versions
 from floodseg.errors import DataError
 from floodseg.files import write_text
+from floodseg.inference.plain_runtime import PLAIN_METHODS
 from floodseg.inference.publish import PRODUCTS, SUMMARY
 from floodseg.predict_config import IMAGES, LAYERS, PredictConfig, SceneConfig
 
@@ -57,8 +58,17 @@ class Content:
         return {"key": self.key, "recipe": self.recipe, "model": self.model, "inputs": self.inputs}
 
 
-def recipe_of(place: Path) -> Recipe:
-    """Return the recipe of a model, given its file or folder."""
+def recipe_of(model: str) -> Recipe:
+    """Return the recipe of a model by its name, see ``find_model``, or of a reference method.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    from floodseg.release.shipped import find_model
+
+    if model in PLAIN_METHODS:
+        return Recipe(_digest(["method", model]), versions()["floodseg"])
+    place = find_model(model)
     files = sorted(path for path in place.iterdir() if path.is_file()) if place.is_dir() else [place]
     return Recipe(_digest([[path.name, file_checksum(path)] for path in files]), versions()["floodseg"])
 

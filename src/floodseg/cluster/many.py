@@ -20,10 +20,11 @@ from floodseg.cluster.tasks import SceneTask
 from floodseg.data.scene_flags import check_flags
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.files import require_writable, write_text
+from floodseg.inference.plain_runtime import PLAIN_METHODS
 from floodseg.inference.publish import claimed
 from floodseg.predict_config import MapConfig, PredictConfig
-from floodseg.release.predict import DEFAULT_MODEL, check_sensors, open_runtime
-from floodseg.release.shipped import find_model
+from floodseg.release.predict import DEFAULT_MODEL, check_sensors, open_method
+from floodseg.release.shipped import shipped_models
 
 REPORT = "report.json"
 _NAMED = 3
@@ -66,7 +67,7 @@ def predict_many(
     Args:
         scenes: the list, see :func:`floodseg.cluster.scene_list.read_scenes`.
         config: where and how.
-        model: a shipped model's name, a run folder or a checkpoint, that all workers see.
+        model: a shipped model's name, a run folder or a checkpoint that all workers see, or a reference method.
         overwrite: replace products that were made from others.
         show_progress: show a bar with throughput and the time left.
 
@@ -75,9 +76,9 @@ def predict_many(
     """
     began = time.monotonic()
     dask_distributed(), pyarrow_parquet()  # rather now than after an hour
-    place = find_model(model)
+    recipe = recipe_of(model)
     mapping = _mapping_of_workers(config)
-    runtime, _ = open_runtime(model, replace(mapping, device="cpu"))
+    runtime, _ = open_method(model, replace(mapping, device="cpu"))
     listed = read_scenes(scenes, config.shared, runtime.bands)
     for scene in listed:
         try:
@@ -88,9 +89,10 @@ def predict_many(
     del runtime
     out_dir = config.out_dir.absolute()
     require_writable(out_dir, "--out-dir", folder=True)
-    name = model if not Path(model).exists() else str(Path(model).absolute())
+    named = model in (*PLAIN_METHODS, *(shipped.name for shipped in shipped_models()))
+    name = model if named else str(Path(model).absolute())
     with claimed(out_dir):
-        jobs = _jobs(listed, out_dir, mapping, name, recipe_of(place), overwrite)
+        jobs = _jobs(listed, out_dir, mapping, name, recipe, overwrite)
         with ManyProgress(jobs, show_progress) as progress:
             _run([job for job in jobs if job.state == "open"], config, progress)
         left_out = write_overview(out_dir)

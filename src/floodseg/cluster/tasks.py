@@ -207,8 +207,7 @@ def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
         ConfigError: the worker has another floodseg or another model than whoever started the run.
         CheckpointError: the worker does not find the model.
     """
-    from floodseg.release.predict import open_runtime
-    from floodseg.release.shipped import find_model
+    from floodseg.release.predict import open_method
 
     key = task.model, task.recipe, task.config.mapping
     with _runtimes_lock:
@@ -219,11 +218,11 @@ def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
                     f"worker on {socket.gethostname()}: has floodseg {own}, and the run was started by {asked}: "
                     "install the same"
                 )
-            if recipe_of(find_model(task.model)) != task.recipe:
+            if recipe_of(task.model) != task.recipe:
                 raise ConfigError(
                     f"worker on {socket.gethostname()}: finds another model as '{task.model}' than whoever started the "
                     "run: give one that all hosts see"
                 )
             _runtimes.clear()
-            _runtimes[key] = open_runtime(task.model, task.config.mapping)
+            _runtimes[key] = open_method(task.model, task.config.mapping)
         return _runtimes[key]

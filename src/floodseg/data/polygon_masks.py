@@ -96,8 +96,8 @@ class VectorLayer:
         None where those coordinates cannot express it.
         """
         x, y = to_coordinates(grid, np.array([0, 1, 0, 1]) * grid.width, np.array([0, 0, 1, 1]) * grid.height)
-        transformer = Transformer.from_crs(grid.crs, self.crs, always_xy=True)
         try:
+            transformer = Transformer.from_crs(grid.crs, self.crs, always_xy=True)
             extent = transformer.transform_bounds(x.min(), y.min(), x.max(), y.max(), densify_pts=41)
         except ProjError:
             return None
@@ -118,7 +118,8 @@ class VectorLayer:
         if CRS.from_user_input(grid.crs) != self.crs and boxes:
             longest = _EDGE_SHARE * max(max(box[2] - box[0], box[3] - box[1]) for box in boxes)
             shapes = shapely.segmentize(shapes, longest)
-        pieces = _in_pixels(shapes, self.crs, grid)
+        # where no extent is known, there may be no way between the coordinate systems either
+        pieces = _in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
         notes = {"features that are no polygons are left out": others, "no polygon meets the scene": not len(pieces)}
         return PolygonMask(
             pieces, tuple(f"--{self.flag} {self.path}: {note}" for note, holds in notes.items() if holds)

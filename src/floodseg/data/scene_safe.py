@@ -5,7 +5,9 @@ Structure and metadata: Sentinel-2 Products Specification Document (S2-PDGS-TAS-
 
 import math
 import re
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -26,6 +28,12 @@ _SENTINEL_1 = re.compile(
 _SENTINEL_1_PARTS = ("annotation", "measurement")
 _QUANTIFICATION = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
 """L1C, L2A, and L2A of 2017."""
+UNREADABLE_ZIP = (
+    zipfile.BadZipFile, ValueError, LookupError, NotImplementedError, RuntimeError, OSError, EOFError, struct.error,
+    zlib.error,
+)  # fmt: skip
+"""What zipfile raises on damaged archives, by the place at which it notices, and on files that cannot be read."""
+_LARGEST_METADATA = 2**26
 _RESOLUTION = re.compile(r"_(\d+)m$")
 
 
@@ -61,6 +69,9 @@ class _Folder:
         if self.archive is None:
             return Path(self.prefix, file).read_bytes()
         with zipfile.ZipFile(self.archive) as archive:
+            size = archive.getinfo(file).file_size
+            if size > _LARGEST_METADATA:
+                raise zipfile.BadZipFile(f"it has {size / 1e6:.0f} MB")
             return archive.read(file)
 
 
@@ -141,8 +152,14 @@ def _zip_folder(reference: str, path: Path, inside: str) -> _Folder:
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if not name.endswith("/"))
-    except zipfile.BadZipFile as error:
+    except UNREADABLE_ZIP as error:
         raise DataError(f"{path}: is not a whole zip file ({error}): copy or download it again") from error
+    leading_out = next((name for name in names if ".." in PurePosixPath(name).parts or name.startswith("/")), None)
+    if leading_out is not None:
+        raise DataError(
+            f"{path}: holds the name '{leading_out}', which leads out of the archive; no product is written so: take "
+            "it from another source"
+        )
     kept = tuple(name for name in names if root in ("", ".") or name.startswith(root + "/"))
     return _Folder(reference, f"/vsizip/{path}", kept, path)
 
@@ -150,7 +167,7 @@ def _zip_folder(reference: str, path: Path, inside: str) -> _Folder:
 def _product(reference: str, folder: _Folder, metadata: str) -> SafeProduct:
     try:
         root = ElementTree.fromstring(folder.text(metadata))
-    except (ElementTree.ParseError, zipfile.BadZipFile) as error:
+    except (ElementTree.ParseError, *UNREADABLE_ZIP) as error:
         raise DataError(
             f"{reference}: {metadata} cannot be read ({error}); the product must be whole: download it again"
         ) from error

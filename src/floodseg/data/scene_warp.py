@@ -11,8 +11,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 from rasterio.transform import Affine
 
+from floodseg.errors import DataError
 from floodseg.grid import GeoGrid, Window
 
 Transform = tuple[float, float, float, float, float, float]
@@ -80,7 +82,7 @@ class PixelMap:
         self._transformer: Transformer | None = None
         self._middle: float | None = None
         if not same_crs(target.crs, source.crs):
-            self._transformer = Transformer.from_crs(target.crs, source.crs, always_xy=True)
+            self._transformer = _transformer(target.crs, source.crs)
         if source.crs is not None and CRS.from_user_input(source.crs).is_geographic:
             a, b, c, *_ = source.transform
             self._middle = a * source.width / 2 + b * source.height / 2 + c
@@ -143,6 +145,17 @@ class PixelMap:
         spans = [max(abs(axis[1] - axis[0]), abs(axis[2] - axis[0])) for axis in (v, u)]
         along, across = (max(1, round(span)) if np.isfinite(span) else 1 for span in spans)
         return along, across
+
+
+def _transformer(one: str | None, other: str | None) -> Transformer:
+    try:
+        return Transformer.from_crs(one, other, always_xy=True)
+    except ProjError as error:
+        names = " and ".join(CRS.from_user_input(each).name for each in (one, other))
+        raise DataError(
+            f"the coordinate systems '{names}' of the files cannot be brought onto each other; assign those of "
+            "the Earth to the files (gdal_edit.py -a_srs)"
+        ) from error
 
 
 def apply(

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from floodseg.data.addresses import is_remote
+from floodseg.data.scene_safe import UNREADABLE_ZIP
 from floodseg.errors import DataError
 
 VECTOR_DRIVERS = ("GPKG", "GeoJSON", "GeoJSONSeq", "ESRI Shapefile", "FlatGeobuf", "KML", "LIBKML")
@@ -62,6 +63,6 @@ def _holds_known(file: Path) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             names = [PurePosixPath(name) for name in archive.namelist() if not name.endswith("/")]
-    except (zipfile.BadZipFile, OSError):
+    except UNREADABLE_ZIP:
         return False
     return bool(names) and all(name.suffix.lower() in _ZIPPED for name in names)

@@ -111,7 +111,7 @@ def _made_staging(path: Path) -> Path:
     try:
         if _can_move(path, path.parent / name):
             return path.parent / name
-        (path / name).mkdir()
+        (path / name).mkdir(mode=0o700)
     except OSError as error:
         raise _unwritable(path, error) from error
     return path / name
@@ -120,7 +120,7 @@ def _made_staging(path: Path) -> Path:
 def _can_move(path: Path, staging: Path) -> bool:
     """Make ``staging`` and tell whether files can be moved from there to ``path``; else remove it again."""
     try:
-        staging.mkdir()
+        staging.mkdir(mode=0o700)  # nobody else looks at, or puts anything into, what is in the making
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return False

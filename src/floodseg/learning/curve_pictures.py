@@ -105,7 +105,7 @@ def threshold_picture(path: Path, study: Mapping[str, Any], title: str) -> None:
             continue
         axes.plot(
             chosen["threshold"], chosen["water_iou"], color="#222222", marker=marker, linestyle="none", markersize=7,
-            fillstyle="none", label=f"{name.replace('_', ' ')}: {chosen['threshold']:.2f}",
+            fillstyle="none", label=f"{name.replace('_', ' ').replace('iou', 'IoU')}: {chosen['threshold']:.2f}",
         )  # fmt: skip
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="threshold of the water probability, for all sensors")
     axes.set_title(drawable(title), fontsize=11, loc="left", parse_math=False)

@@ -98,7 +98,7 @@ def evaluate(
     with processes.together():
         with processes.agreeing():
             method = _method(model, name, scoring.threshold)
-            narrowed = _for_method(method, config, split)
+            narrowed = for_method(method, config, split)
         # looking at every chip is for one process to do
         usable = processes.from_main(lambda: open_usable(narrowed, split))
         chips = usable.chips
@@ -175,7 +175,7 @@ def _method(model: FloodModel | str, name: str | None, threshold: float | None) 
     return reference_method(REFERENCES[model])
 
 
-def _for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
+def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
     """Narrow the sensors and bands that are read to those that the method takes, in its order.
 
     Raises:

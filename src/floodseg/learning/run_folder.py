@@ -162,7 +162,7 @@ class RunFolder:
         """
         try:
             kept = tomllib.loads(self.config.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunFolderError(f"{self.config}: is damaged ({error}); start anew with --overwrite") from error
         given = flatten(config)
         for key in _FREE_TO_CHANGE:

@@ -90,7 +90,8 @@ class EfficientSelfAttention(nn.Module):
             return None
         distances = []
         for axis in (2, 3):
-            centres = (torch.arange(tokens.shape[axis], device=x.device) + 0.5) * (x.shape[axis] / tokens.shape[axis])
+            # numbers of a tensor, not of Python: exported, the quotient of two sizes would be a whole number
+            centres = (torch.arange(tokens.shape[axis], device=x.device) + 0.5) * x.shape[axis] / tokens.shape[axis]
             distances.append((centres[:, None] - centres).abs())
         rows, columns = distances
         # (h, 1, h, 1) and (1, w, 1, w): along both axes

@@ -20,8 +20,10 @@ from floodseg.inference.plain_runtime import PLAIN_METHODS, PlainMethod
 from floodseg.inference.predict import predict_arrays, predict_files
 from floodseg.inference.runtime import Runtime
 from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
+from floodseg.release.runtimes import open_runtime
+from floodseg.release.shipped import shipped_models
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # PyTorch is loaded only where it maps
     from floodseg.models.model import FloodModel
 
 DEFAULT_MODEL = "s1-lite"
@@ -44,7 +46,7 @@ def predict(
     Raises:
         FloodsegError: input, settings, a model or a folder that the user can mend.
     """
-    runtime, name = open_runtime(model, config.mapping)
+    runtime, name = open_method(model, config.mapping)
     check_sensors(config.scene, runtime.bands, name)
     summary = predict_files(config, runtime, name, overwrite=overwrite, show_progress=show_progress)
     return FloodMap(config.out_dir, summary)
@@ -69,8 +71,8 @@ def predict_scene(
         sar: path of a raster (or several, one for each polarisation), or an array (2, H, W) of VV and VH in dB, NaN
             where there is nothing; numpy or xarray.
         optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance 0 to 1.
-        model: a shipped model, a run folder, a checkpoint, a loaded model, or a reference method: ``otsu`` (radar) or
-            ``ndwi`` (optical).
+        model: a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a reference method:
+            ``otsu`` (radar) or ``ndwi`` (optical).
         out_dir: folder of the products; None keeps them with the returned map alone.
         overwrite: replace finished products.
         show_progress: show a bar with the time left.
@@ -89,7 +91,7 @@ def predict_scene(
             config = settings_of({**settings, "sar": sar, "optical": optical}, folder)
             return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
         config = settings_of(settings, folder)
-        runtime, name = open_runtime(model, config.mapping)
+        runtime, name = open_method(model, config.mapping)
         scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
         layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
         return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
@@ -126,8 +128,8 @@ def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
-    """Return a model, ready to run as ``mapping`` says, and what products call it; methods come without torch.
+def open_method(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+    """Return what maps, ready to run as ``mapping`` says, and what products call it: a model or a reference method.
 
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
@@ -136,12 +138,8 @@ def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[
     if isinstance(model, str) and model in PLAIN_METHODS:
         _check_plain(model, mapping)
         return PLAIN_METHODS[model], model
-    from floodseg.inference.torch_runtime import TorchRuntime
-    from floodseg.release.shipped import load_model
-
-    named = isinstance(model, str | Path)
-    loaded = load_model(model) if isinstance(model, str | Path) else model
-    return TorchRuntime(loaded, mapping.device), str(model) if named else loaded.spec.architecture
+    name = str(model) if isinstance(model, str | Path) else model.spec.architecture
+    return open_runtime(model, mapping), name
 
 
 def _check_plain(name: str, mapping: MapConfig) -> None:
@@ -150,6 +148,8 @@ def _check_plain(name: str, mapping: MapConfig) -> None:
         ("threshold", mapping.threshold, f"'{name}' gives no probability, and has a threshold of its own"),
         ("tta", mapping.tta or None, f"'{name}' decides each pixel by itself, so flips change nothing"),
         ("device", "cuda" if mapping.device == "cuda" else None, f"'{name}' runs on the CPU"),
+        ("runtime", None if mapping.runtime == "auto" else mapping.runtime, f"'{name}' is arithmetic on pixels"),
+        ("precision", None if mapping.precision == "auto" else mapping.precision, f"'{name}' compares numbers as read"),
     ):
         if given is not None:
             raise ConfigError(f"--{flag}{'' if given is True else f' {given}'}: {why}: leave it out")
@@ -160,7 +160,6 @@ def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
     for sensor, files, names in (("sar", config.sar, bands.sar), ("optical", config.optical, bands.optical)):
         if not files or names:
             continue
-        from floodseg.release.shipped import shipped_models
 
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
         able += [plain for plain, method in PLAIN_METHODS.items() if getattr(method.bands, sensor)]

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from floodseg.errors import CheckpointError
-from floodseg.models.checkpoint import WEIGHTS_FILE, load_checkpoint, load_folder, read_description
-from floodseg.models.model import FloodModel
+from floodseg.inference.exported import is_exported
+from floodseg.models.description import WEIGHTS_FILE, find_path, read_description
+
+if TYPE_CHECKING:  # PyTorch is loaded where weights are, and not to map with an exported model
+    from floodseg.models.model import FloodModel
 
 WEIGHTS = Path(__file__).parent / "weights"
-RUN_CHECKPOINT = "best_model.pth"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ def shipped_models() -> list[ShippedModel]:
     ]
 
 
-def load_model(model: str | Path) -> FloodModel:
+def load_model(model: str | Path) -> "FloodModel":
     """Load a model; it comes in evaluation mode on the CPU.
 
     Args:
@@ -40,8 +42,9 @@ def load_model(model: str | Path) -> FloodModel:
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
     """
-    place = find_model(model)
-    return load_checkpoint(place) if place.is_file() else load_folder(place)
+    from floodseg.models.checkpoint import load_path
+
+    return load_path(find_model(model))
 
 
 def find_model(model: str | Path) -> Path:
@@ -54,17 +57,13 @@ def find_model(model: str | Path) -> Path:
     if str(model) in names:
         return WEIGHTS / str(model)
     path = Path(model)
-    if path.is_file():
-        return path
-    if (path / RUN_CHECKPOINT).is_file():
-        return path / RUN_CHECKPOINT
-    if (path / WEIGHTS_FILE).is_file():
-        return path
-    if path.is_dir():
+    if is_exported(path) and path.is_file():
         raise CheckpointError(
-            f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
-            "an epoch, or a weights folder"
+            f"{path}: is an exported model, which maps scenes and nothing else; give the run folder or checkpoint "
+            "that it was made of"
         )
+    if path.exists():
+        return find_path(path)
     raise CheckpointError(
         f"model '{model}': is neither a shipped model ({', '.join(names) or 'none'}) nor a run folder or checkpoint; "
         "check the name or the path"
