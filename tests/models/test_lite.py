@@ -27,8 +27,8 @@ def test_stem_is_the_mean_over_the_valid_pixels_of_its_window() -> None:
     valid = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]).view(1, 1, 3, 3)
     with torch.no_grad():
         stem.sar.weight.fill_(1.0)
-        mean = stem.mean(5 * valid, torch.zeros(1, 0, 3, 3), valid, torch.zeros(1, 1, 3, 3))
-        nothing = stem.mean(*[torch.zeros(1, n, 3, 3) for n in (1, 0, 1, 1)])
+        mean, _ = stem.mean(5 * valid, torch.zeros(1, 0, 3, 3), valid, torch.zeros(1, 1, 3, 3))
+        nothing, _ = stem.mean(*[torch.zeros(1, n, 3, 3) for n in (1, 0, 1, 1)])
     # every window holds fives alone, whatever share of it is valid; nine taps of weight one
     torch.testing.assert_close(mean, torch.full((1, 4, 2, 2), 45.0))
     assert nothing.eq(0).all()
@@ -44,7 +44,7 @@ def test_fusion_takes_the_valid_sensor_alone(network: LiteFloodNet, missing: int
     with torch.no_grad():
         alone = stem(images[1 - missing])
         # away from the border, where a window is whole
-        torch.testing.assert_close(network.stem.mean(*images)[..., 1:, 1:], alone[..., 1:, 1:])
+        torch.testing.assert_close(network.stem.mean(*images)[0][..., 1:, 1:], alone[..., 1:, 1:])
 
 
 def test_fusion_is_the_mean_weighted_by_reliability_where_both_are_valid() -> None:
@@ -59,7 +59,7 @@ def test_fusion_is_the_mean_weighted_by_reliability_where_both_are_valid() -> No
         features = [stem.sar(images[0]), stem.optical(images[1])]
         weight = stem.reliability(features).softmax(dim=1)
         expected = features[0] * weight[:, :1] + features[1] * weight[:, 1:]
-        torch.testing.assert_close(stem.mean(*images)[..., 1:, 1:], expected[..., 1:, 1:])
+        torch.testing.assert_close(stem.mean(*images)[0][..., 1:, 1:], expected[..., 1:, 1:])
         # nearly even before training
         assert (weight[:, 1] - 0.5).abs().max() < 0.1
         assert weight[:, 1].std() > 1e-4

@@ -1,7 +1,5 @@
 """``lite``: a small U-shaped network for the CPU, below one million parameters."""
 
-from functools import reduce
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -71,20 +69,28 @@ class MaskedStem(nn.Module):
         self.reliability = SensorReliability(width, 2, _CELL) if sar_channels and optical_channels else None
         self.norm = nn.BatchNorm2d(width)
 
-    def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return features (N, width, H/2, W/2)."""
-        normed: Tensor = self.norm(self.mean(sar, optical, sar_valid, optical_valid))
-        return F.relu(normed, inplace=True)
+    def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (N, width, H/2, W/2), and the share of valid pixels of the best sensor (N, 1, H/2, W/2)."""
+        mean, shares = self.mean(sar, optical, sar_valid, optical_valid)
+        normed: Tensor = self.norm(mean)
+        return F.relu(normed, inplace=True), shares.amax(dim=1, keepdim=True)
 
-    def mean(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the weighted mean of the sensors' features (N, width, H/2, W/2), 0 where no pixel is valid."""
+    def mean(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted mean of the sensors' features (N, width, H/2, W/2), and each one's share of valid pixels.
+
+        The mean is 0 where no pixel is valid; shares are (N, S, H/2, W/2).
+        """
         features, shares, logits = self._look(sar, optical, sar_valid, optical_valid)
         # a share is 0 or at least a ninth: the bound only keeps 0 / 0 from being NaN
         scales = shares.clamp(min=1e-3).reciprocal()
         if logits is not None:
             scales = scales * shared_out(logits, shares)
-        parts = scales.chunk(len(features), dim=1)
-        return reduce(torch.add, (each * part for each, part in zip(features, parts, strict=True)))
+        # in the format of the features: half as many bytes to be moved under autocast
+        first, *others = scales.to(features[0].dtype).chunk(len(features), dim=1)
+        mean = features[0] * first
+        for each, scale in zip(features[1:], others, strict=True):
+            mean = torch.addcmul(mean, each, scale)
+        return mean, shares
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the weights of radar and optical image (N, 2, H, W); arguments as in ``forward``.
@@ -115,13 +121,12 @@ def _share(valid: Tensor) -> Tensor:
     return F.avg_pool2d(valid, 3, stride=2, padding=1)
 
 
-def _seen(sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-    """Return where anything was seen at stride 32, (N, 1, H/32, W/32), from validity (N, 1, H, W)."""
-    seen = torch.maximum(sar_valid, optical_valid)
-    for _ in WIDTHS:
+def _seen(share: Tensor) -> Tensor:
+    """Return where anything was seen at stride 32, above 0 in (N, 1, H/32, W/32), from shares (N, 1, H/2, W/2)."""
+    for _ in WIDTHS[1:]:
         # the window and stride of the convolutions, so that sizes agree
-        seen = F.max_pool2d(seen, 3, stride=2, padding=1)
-    return seen
+        share = F.max_pool2d(share, 3, stride=2, padding=1)
+    return share
 
 
 class SubpixelHead(nn.Conv2d):
@@ -166,11 +171,11 @@ class LiteFloodNet(nn.Module):
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return logits (N, 2, H, W) from standardised images (0 where invalid) and validity (N, 1, H, W) float."""
-        at2 = self.stem(sar, optical, sar_valid, optical_valid)
+        at2, share = self.stem(sar, optical, sar_valid, optical_valid)
         at4 = self.encode4(at2)
         at8 = self.encode8(at4)
         at16 = self.encode16(at8)
-        at32 = self.context(self.encode32(at16), _seen(sar_valid, optical_valid))
+        at32 = self.context(self.encode32(at16), _seen(share))
         up2 = self.join2(self.join4(self.join8(self.join16(at32, at16), at8), at4), at2)
         logits: Tensor = self.head(up2)
         # An odd side has half a cell too much. Padding by less than nothing, since the exporter cannot prove that there
