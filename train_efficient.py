@@ -12,6 +12,7 @@ from cyclopts import App
 
 import floodseg
 from floodseg.app.cli import guarded
+from floodseg.app.signals import end_quietly
 from floodseg.config import WholeNumber
 from floodseg.errors import ConfigError
 
@@ -96,4 +97,7 @@ def train_efficient(
 
 
 if __name__ == "__main__":
-    guarded(app)
+    try:
+        guarded(app)
+    finally:
+        end_quietly()

@@ -4,13 +4,17 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C is answered in one sentence from the first import on."""
+    """Run the command line; Ctrl-C is answered in one sentence from the first import to the last."""
     try:
         from floodseg.app.cli import main as run
+        from floodseg.app.signals import end_quietly
     except KeyboardInterrupt:
         print("floodseg: error: interrupted", file=sys.stderr)
         sys.exit(130)
-    run()
+    try:
+        run()
+    finally:
+        end_quietly()
 
 
 if __name__ == "__main__":

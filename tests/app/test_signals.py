@@ -59,3 +59,51 @@ def test_only_the_main_one_of_several_processes_answers(monkeypatch: pytest.Monk
     monkeypatch.setenv("RANK", "1")
     with heeding_signals():
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+LATE = """
+    import atexit, os, signal, sys, time
+    from floodseg import __main__
+
+    def late():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    atexit.register(late)
+    sys.argv = ["floodseg", "models"]
+    __main__.main()
+"""
+
+
+def test_a_signal_after_the_last_word_ends_without_another() -> None:
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(LATE)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    assert "s1-lite" in done.stdout
+
+
+CHILD = """
+    import os, signal, time
+    from floodseg.app.cli import guarded
+
+    def command():
+        def reap(*_):
+            raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Terminated.")
+        signal.signal(signal.SIGCHLD, reap)  # as torch does
+        child = os.fork()
+        if child == 0:
+            time.sleep(10)
+            os._exit(0)
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            os.kill(child, signal.SIGTERM)
+            os.waitpid(child, 0)
+
+    guarded(command)
+"""
+
+
+def test_the_end_of_loading_processes_does_not_disturb_the_clearing_up() -> None:
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(CHILD)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (143, "floodseg: error: ended by SIGTERM\n")

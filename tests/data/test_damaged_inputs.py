@@ -264,3 +264,18 @@ def test_a_coordinate_system_without_a_way_to_the_scene_is_refused(tmp_path: Pat
     (tmp_path / "area.prj").write_text(LOCAL)
     mask = open_polygons(str(tmp_path / "area.shp"), "aoi").mask(GRID)
     assert mask.enclosing() is None
+
+
+def test_a_layer_in_a_coordinate_system_of_no_place_is_refused(tmp_path: Path) -> None:
+    scenes.write_raster(tmp_path / "dem.tif", scenes.sar_values()[:1], crs=LOCAL)
+    with pytest.raises(DataError, match=r"--dem .*dem.tif: "):
+        WarpedBand(str(tmp_path / "dem.tif"), "dem", GRID).sample()
+
+
+def test_names_of_fields_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame({"name": [1]}, geometry=[shapely.box(500_000, 4_999_900, 500_100, 5_000_000)])
+    area.set_crs(scenes.CRS).to_file(tmp_path / "area.gpkg")
+    file = tmp_path / "area.gpkg"
+    file.write_bytes(file.read_bytes().replace(b'"name"', b'"n\xb1me"'))
+    with pytest.raises(DataError, match=r"area.gpkg: cannot be read as polygons"):
+        open_polygons(str(file), "aoi")

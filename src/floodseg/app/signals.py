@@ -29,7 +29,16 @@ class ToldToEnd(KeyboardInterrupt):
 
 
 def _raise(number: int, _: FrameType | None) -> None:
+    # loading processes may be told as well; torch would raise for their end in the middle of clearing up
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     raise ToldToEnd(number)
+
+
+def end_quietly() -> None:
+    """Take back what Python and torch do at signals: all is said, and what is left of a process is to be ended."""
+    for number in (*_SIGNALS, signal.SIGINT, signal.SIGCHLD):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _forget() -> None:

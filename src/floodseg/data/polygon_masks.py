@@ -185,7 +185,7 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
 def _reading(path: str, flag: str) -> Iterator[None]:
     try:
         yield
-    except (DataSourceError, DataLayerError, CRSError, shapely.errors.ShapelyError) as error:
+    except (DataSourceError, DataLayerError, CRSError, shapely.errors.ShapelyError, UnicodeDecodeError) as error:
         raise DataError(
             f"--{flag} {path}: cannot be read as polygons ({error}); give a vector file that GDAL reads, such as a "
             "GeoPackage or GeoJSON"

@@ -19,8 +19,8 @@ from floodseg.data.addresses import is_remote
 from floodseg.data.unreadable import CLAIM
 from floodseg.errors import DataError
 
-CHIP_DRIVERS = ("GTiff", "PNG")
-"""Chips of the layouts are GeoTIFFs, or PNGs (OMBRIA)."""
+CHIP_DRIVERS = ("GTiff", "PNG", "VRT")
+"""Chips of the layouts are GeoTIFFs, or VRTs over such, or PNGs (OMBRIA)."""
 
 RASTER_DRIVERS = (
     "GTiff", "VRT", "JP2OpenJPEG", "PNG", "JPEG", "HFA", "ENVI", "EHdr", "AAIGrid", "SRTMHGT", "DTED",

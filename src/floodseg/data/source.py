@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -18,7 +18,8 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Sensor, canonical_band
-from floodseg.data.raster_drivers import CHIP_DRIVERS, open_plain
+from floodseg.data.addresses import gdal_settings
+from floodseg.data.raster_drivers import CHIP_DRIVERS, open_checked, open_plain
 from floodseg.data.unreadable import why_unreadable
 from floodseg.errors import DataError
 from floodseg.grid import GeoGrid
@@ -137,11 +138,11 @@ def open_raster(path: Path) -> Iterator[Raster]:
     """
     try:
         # Side files are looked for by name; listing the folder at each opening is slow where it holds thousands.
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_settings(allow_remote=False)):
             with warnings.catch_warnings():
                 # Chips without georeference are allowed: their grid is None.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                source = open_plain(path, CHIP_DRIVERS)
+                source = open_checked(str(path), partial(open_plain, drivers=CHIP_DRIVERS))
             with source:
                 _check_size(path, source)
                 yield source

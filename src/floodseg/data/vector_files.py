@@ -36,8 +36,8 @@ def check_vector_file(path: str, flag: str) -> None:
         known = _is_known(place)
     if not known:
         raise DataError(
-            f"--{flag} {path}: is neither raster nor polygons of a known kind; give a GeoPackage, GeoJSON, Shapefile, "
-            "FlatGeobuf or KML"
+            f"--{flag} {path}: cannot be read as polygons (it begins like none of the kinds that are read); give a "
+            "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
         )
 
 

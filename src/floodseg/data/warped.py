@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
@@ -142,7 +143,7 @@ class WarpedBand:
         try:
             with rasterio.Env(**self._settings):
                 yield
-        except RasterioError as error:
+        except (RasterioError, CPLE_BaseError) as error:
             raise DataError(
                 f"--{self.flag} {self.path}: cannot be read as a raster ({error}); it must be a complete image that "
                 "GDAL reads: copy or download it again"
@@ -164,7 +165,7 @@ def pixel_pitch(source: Any, grid: GeoGrid) -> tuple[float, float]:
     x, y = to_coordinates(grid, np.array([column, column + 1, column]), np.array([row, row, row + 1]))
     try:
         there = transform_points(CRS.from_user_input(grid.crs), source.crs, x, y)
-    except RasterioError:
+    except (RasterioError, CPLE_BaseError):
         return 1.0, 1.0
     theirs = GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)
     columns, rows = to_pixels(theirs, *there)
