@@ -49,7 +49,9 @@ def start(*arguments: object, prefix: Sequence[str] = ()) -> "subprocess.Popen[s
     """Start ``floodseg predict-many`` with some arguments, mapping on one thread."""
     command = [*prefix, sys.executable, "-m", "floodseg", "predict-many", *map(str, arguments), "--threads", "1"]
     return subprocess.Popen(
-        command, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # a shell that starts the tests in the background has them ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 
