@@ -50,7 +50,7 @@ class ModelCalls:
                     results.extend(self._orientations(_stack(part, size))[: len(part)])
             except OutOfDeviceMemoryError as error:
                 self._halve(size, part[0], error)
-        if any(np.isnan(result.sum()) for result in results):
+        if any(_is_broken(*pair) for pair in zip(results, windows, strict=True)):
             raise CheckpointError(
                 "the model gives values that are no numbers for valid input, so its weights are damaged; copy them "
                 "again, or train the model anew"
@@ -81,6 +81,13 @@ class ModelCalls:
                     "%s ran out of memory with %d windows at once: going on with %d",
                     self._runtime.device, size, self._batch_size,
                 )  # fmt: skip
+
+
+def _is_broken(probability: NDArray[np.float32], window: SceneWindow) -> bool:
+    """Tell whether a pixel at which a sensor is valid has no number; where none is, results mean nothing."""
+    if not np.isnan(probability.sum()):
+        return False
+    return bool(np.isnan(probability[window.sar_valid | window.optical_valid]).any())
 
 
 def _stack(windows: Sequence[SceneWindow], size: int) -> Inputs:
