@@ -67,9 +67,8 @@ def judge(samples: list[dict[str, float]], kinds: int = len(SIZES)) -> dict[str,
     memory, files = (np.array([each[name] for each in kept]) for name in ("resident_mb", "files"))
     per_round, start = np.polyfit(rounds, memory, 1)
     scatter = np.std(memory - start - per_round * rounds, ddof=min(2, len(kept) - 1))
-    slope, error = (
-        float(each) / kinds for each in (per_round, scatter / np.sqrt(((rounds - rounds.mean()) ** 2).sum()))
-    )
+    slope = float(per_round) / kinds
+    error = float(scatter / np.linalg.norm(rounds - rounds.mean())) / kinds
     failures = []
     if slope - ERRORS * error > MOST_MB_PER_MAP:
         failures.append(f"resident memory grows by {slope:.3f} +- {error:.3f} MB a map over {len(kept)} rounds")
