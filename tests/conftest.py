@@ -56,3 +56,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     facts = ExportedFacts.from_text(text, path)
     write_openvino(openvino.Core().read_model(path), facts, folder / "fused.xml")
     return Exported(model, gate, path, folder / "fused.xml")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests that fork commands first: threads that GDAL starts when it writes do not survive a fork."""
+    items.sort(key=lambda item: item.path.name != "test_endings.py")

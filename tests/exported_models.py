@@ -28,8 +28,7 @@ def fused_lite() -> FloodModel:
     torch.manual_seed(0)
     model = with_batch_statistics(build_model("lite", pretrained=None))
     with torch.no_grad():
-        for layer in (model.network.head, model.network.pixels.layers[-1]):
-            layer.weight.mul_(6)
+        model.network.head.weight.mul_(6)
     for sensors, threshold, temperature in (("sar", 0.3, 0.8), ("optical", 0.6, 1.5), ("both", 0.45, 1.1)):
         model.decisions = model.decisions.with_(sensors, Decision(threshold, temperature))
     return model

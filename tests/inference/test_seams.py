@@ -81,8 +81,8 @@ def test_without_attention_the_tile_size_of_the_shipped_model_does_not_show(
     shipped_without_attention: FloodModel, simulated: Chip
 ) -> None:
     assert np.quantile(spread(shipped_without_attention, simulated, (256, 512, 1024)), 0.999) <= 0.01
-    # half the overlap would not do
-    assert np.quantile(spread(shipped_without_attention, simulated, (256, 1024), overlap=128), 0.999) > 0.01
+    # a quarter of the overlap would not do
+    assert np.quantile(spread(shipped_without_attention, simulated, (256, 1024), overlap=64), 0.999) > 0.01
 
 
 def test_without_the_transformer_the_tile_size_of_efficient_does_not_show(

@@ -246,7 +246,7 @@ def test_bf16_keeps_the_first_layers_in_fp32_until_it_is_close(conversion, monke
     text = made.job.out.read_text()
     marked = text.count('name="precise"')
     assert marked > 10
-    assert text.index('name="precise"') < text.index("network.join2.refine")
+    assert text.index('name="precise"') < text.index("network.join4.1")
     measured = iter([Difference(9, 0.3, 0.9)] * 5)
     with pytest.raises(ConfigError, match=r"does on 90\.00%; nothing is written: export it as fp32"):
         made.run()

@@ -13,6 +13,8 @@ from types import FrameType
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _heeded: set[int] = set()
 """The signals that this process answers by :class:`ToldToEnd` now."""
+_owner = 0
+"""The process that does."""
 
 
 class ToldToEnd(KeyboardInterrupt):
@@ -29,6 +31,11 @@ class ToldToEnd(KeyboardInterrupt):
 
 
 def _raise(number: int, _: FrameType | None) -> None:
+    if os.getpid() != _owner:
+        # a child that was told to end before it could forget: nothing may be raised in the middle of a fork
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        return
     # loading processes may be told as well; torch would raise for their end in the middle of clearing up
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     raise ToldToEnd(number)
@@ -64,6 +71,8 @@ def heeding_signals() -> Iterator[None]:
     if any(int(os.environ.get(name) or 0) for name in ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK")):
         yield
         return
+    global _owner
+    _owner = os.getpid()
     before = {}
     for number in _SIGNALS:
         if signal.getsignal(number) == signal.SIG_DFL:

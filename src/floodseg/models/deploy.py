@@ -89,7 +89,7 @@ class DeployedModel(nn.Module):
 def _fold_norms(network: nn.Module) -> nn.Module:
     """Fold batch normalisation into the convolutions before or after it, in place, where the modules here are known.
 
-    What is left (that of encoders) an exporter folds itself.
+    What is left (those of encoders, and that of the stem of ``lite``) an exporter folds itself.
     """
     for module in network.modules():
         if isinstance(module, nn.Sequential):
