@@ -20,10 +20,10 @@ import scenes
 
 WARM_SHARE = 0.3
 """Share of the maps at the beginning that fill caches, and do not count."""
-MOST_MB_PER_MAP = 0.5
+MOST_MB_PER_MAP = 0.05
 """Slope of resident memory over the maps that count; a map of the largest size holds some 20 MB of arrays."""
-LEAST_SLACK_MB = 30.0
-"""Rise that is allowed however few maps there were: allocators keep what they were given."""
+ERRORS = 3.0
+"""Standard errors of the slope that are taken off: what allocators keep changes by some 20 MB from round to round."""
 SIZES = ((48, 40), (300, 200), (64, 700), (513, 511), (700, 900), (100, 100))
 
 
@@ -65,17 +65,20 @@ def judge(samples: list[dict[str, float]], kinds: int = len(SIZES)) -> dict[str,
     kept = samples[int(WARM_SHARE * len(samples)) :]
     rounds = np.arange(len(kept))
     memory, files = (np.array([each[name] for each in kept]) for name in ("resident_mb", "files"))
-    slope = float(np.polyfit(rounds, memory, 1)[0]) / kinds
-    rise = slope * kinds * len(kept)
+    per_round, start = np.polyfit(rounds, memory, 1)
+    scatter = np.std(memory - start - per_round * rounds, ddof=min(2, len(kept) - 1))
+    slope = float(per_round) / kinds
+    error = float(scatter / np.linalg.norm(rounds - rounds.mean())) / kinds
     failures = []
-    if slope > MOST_MB_PER_MAP or (rise > LEAST_SLACK_MB and slope > MOST_MB_PER_MAP / 10):
-        failures.append(f"resident memory grows by {slope:.3f} MB a map, {rise:.0f} MB over {len(kept)} rounds")
+    if slope - ERRORS * error > MOST_MB_PER_MAP:
+        failures.append(f"resident memory grows by {slope:.3f} +- {error:.3f} MB a map over {len(kept)} rounds")
     if files[-1] > files[0]:
         failures.append(f"open files grow from {files[0]:.0f} to {files[-1]:.0f}")
     return {
         "maps": len(samples) * kinds,
         "resident_mb": [round(float(memory[0]), 1), round(float(memory[-1]), 1)],
         "slope_mb_per_map": round(slope, 4),
+        "slope_error_mb_per_map": round(error, 4),
         "files": [int(files[0]), int(files[-1])],
         "failures": failures,
     }

@@ -2,19 +2,22 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from faults.level import judge, soak
 
 
-def samples(slope: float, rounds: int = 40, files: float = 0.0) -> list[dict[str, float]]:
-    return [{"resident_mb": 300 + slope * 6 * index, "files": 10 + files * index} for index in range(rounds)]
+def samples(slope: float, files: float = 0.0, noise: float = 20.0, rounds: int = 100) -> list[dict[str, float]]:
+    scatter = np.random.default_rng(0).normal(0, noise, rounds)
+    memory = 300 + slope * 6 * np.arange(rounds) + scatter
+    return [{"resident_mb": float(each), "files": 10 + files * index} for index, each in enumerate(memory)]
 
 
 @pytest.mark.parametrize(
     ("slope", "files", "message"),
-    [(0.0, 0.0, None), (0.02, 0.0, None), (1.0, 0.0, "resident memory grows by 1.000 MB a map"),
-     (0.3, 0.0, "resident memory grows by 0.300 MB a map"), (0.0, 1.0, "open files grow")],
+    [(0.0, 0.0, None), (0.02, 0.0, None), (1.0, 0.0, "resident memory grows by"),
+     (0.3, 0.0, "resident memory grows by"), (0.0, 1.0, "open files grow")],
 )  # fmt: skip
 def test_growth_is_told_from_noise(slope: float, files: float, message: str | None) -> None:
     failures = judge(samples(slope, files=files))["failures"]

@@ -84,12 +84,18 @@ def test_orientations_are_turned_back() -> None:
     np.testing.assert_allclose(ModelCalls(LookingRuntime(), 1, tta=True)(windows(1))[0], plain, rtol=1e-6)
 
 
-def test_values_that_are_no_numbers_are_not_mapped() -> None:
+@pytest.mark.parametrize("valid", [True, False])
+def test_values_that_are_no_numbers_are_not_mapped(valid: bool) -> None:
     class Broken(PointwiseRuntime):
         def probability(self, *inputs: NDArray[np.generic]) -> NDArray[np.float32]:
             result = super().probability(*inputs)  # type: ignore[arg-type]
             result[0, 3, 4] = np.nan
             return result
 
+    [window] = windows(1)
+    window.sar_valid[3, 4] = valid
+    if not valid:
+        assert np.isnan(ModelCalls(Broken(), 1, tta=False)([window])[0][3, 4])
+        return
     with pytest.raises(CheckpointError, match="gives values that are no numbers for valid input"):
-        ModelCalls(Broken(), 1, tta=False)(windows(1))
+        ModelCalls(Broken(), 1, tta=False)([window])

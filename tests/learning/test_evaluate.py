@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import scenes
 from floodseg.bands import L1C_BANDS, Bands
 from floodseg.config import DataConfig
-from floodseg.errors import ConfigError, DataError
+from floodseg.errors import CheckpointError, ConfigError, DataError
 from floodseg.learning.evaluate import evaluate
 from floodseg.learning.metrics import Counts, ReliabilityBins
 from floodseg.models.decision import Decision, Decisions
@@ -300,3 +301,12 @@ def test_reliability_of_the_chips_adds_up(chips, model):
     bins = sum((score.reliability for score in evaluation.chips), start=ReliabilityBins())
     assert bins.pixels.sum() == evaluation.document["n_pixels"]
     assert bins.ece == pytest.approx(evaluation.document["ece"])
+
+
+def test_a_model_that_gives_no_numbers_is_not_scored(rule_model) -> None:
+    config = DataConfig(layout="synthetic", synthetic_chips=2, synthetic_size=32, sensors="sar")
+    model = rule_model(RADAR)
+    with torch.no_grad():
+        model.network.scale.fill_(torch.nan)
+    with pytest.raises(CheckpointError, match="gives values that are no numbers for chip"):
+        evaluate(model, split="valid", config=config)

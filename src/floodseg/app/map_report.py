@@ -19,13 +19,18 @@ def print_map(flood_map: FloodMap) -> None:
     """Print areas, what was assumed, and the products."""
     console = Console(highlight=False, markup=False)
     summary, areas = flood_map.summary, flood_map.areas
+    runtime = summary["runtime"]
     known = areas["permanent_water"] is not None
     for name, label in (("flood", "flood" if known else "open water"), ("permanent_water", "permanent water"),
                         ("land", "land")):  # fmt: skip
         if areas[name] is not None:
             console.print(f"{label:>16}  {areas[name]:,.2f} km²")
     whole = "area of interest" if "aoi" in summary["inputs"] else "scene"
-    console.print(f"{'mapped':>16}  {summary['valid_share']:.1%} of the {whole}, in {summary['seconds']:.1f} s")
+    console.print(
+        f"{'mapped':>16}  {summary['valid_share']:.1%} of the {whole}, in {summary['seconds']:.1f} s, by "
+        f"{runtime['name']} {runtime['precision']} on {runtime['device']}",
+        soft_wrap=True,
+    )
     for sentence in summary["assumptions"]:
         console.print(f"{'assumed':>16}  {sentence}", soft_wrap=True)
     if flood_map.out_dir is not None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from floodseg.learning.evaluate import Document, Evaluation
 from floodseg.models.registry import ARCHITECTURES, build_model
+from floodseg.release.runtimes import forms_of
 from floodseg.release.shipped import shipped_models
 
 _COLUMNS = (
@@ -114,6 +115,7 @@ def print_models() -> None:
         facts = (
             f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters",
             f"file: {shipped.size_mb:.1f} MB",
+            *(f"exported: {form.runtime} {form.precision}, {form.size_mb:.1f} MB" for form in forms_of(shipped.folder)),
             "bands: " + " ".join((*description["bands"]["sar"], *description["bands"]["optical"])),
             *(f"water IoU on {split}: {values['water_iou']:.3f}" for split, values in description["scores"].items()),
             f"licence of the weights: {description['training']['licence']}",

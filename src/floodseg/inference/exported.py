@@ -56,7 +56,7 @@ class ExportedFacts:
         try:
             document = json.loads(text or "null")
             version = document.pop("format_version") if document.pop("format") == FORMAT else None
-        except (ValueError, AttributeError, KeyError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise CheckpointError(
                 f"{path}: does not say what its channels are; only files written by floodseg export can be used"
             ) from error

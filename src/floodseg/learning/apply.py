@@ -90,7 +90,7 @@ def apply_model(model: FloodModel, chip: Chip, decisions: Decisions | None = Non
     logits = model(_image(chip.sar, device), _image(chip.optical, device), sar_valid, optical_valid)
     probability = decisions.probability(logits, sar_valid, optical_valid)
     seen = (sar_valid | optical_valid)[0, 0]
-    if probability.isnan().any():
+    if probability[0][seen].isnan().any():
         raise CheckpointError(
             f"the model gives values that are no numbers for chip {chip.name}, so its weights are damaged; copy them "
             "again, or train it anew"

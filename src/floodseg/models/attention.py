@@ -80,9 +80,12 @@ class EfficientSelfAttention(nn.Module):
     def _means(self, x: Tensor) -> Tensor:
         """Average (N, C, H, W) over cells; one that the border cuts is the mean of what there is of it."""
         # always by as much, so that a traced size needs no case for what is left over; the share undoes the zeros
-        padding = (0, self.cell - 1, 0, self.cell - 1)
-        share = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), padding), self.cell)
-        return F.avg_pool2d(F.pad(x, padding), self.cell) / share
+        means = F.avg_pool2d(F.pad(x, (0, self.cell - 1, 0, self.cell - 1)), self.cell)
+        rows, columns = (
+            (x.shape[axis] - self.cell * torch.arange(means.shape[axis], device=x.device)).clamp(max=self.cell)
+            for axis in (2, 3)
+        )  # pixels of each cell that the map has
+        return means / ((rows[:, None] * columns).to(x.dtype) / self.cell**2)
 
     def _attended(self, x: Tensor, tokens: Tensor, seen: Tensor | None) -> Tensor | None:
         """Return which keys each query attends to, bool (1 or N, h * w, h * w), for ``x`` and tokens (N, C, h, w)."""

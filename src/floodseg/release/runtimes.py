@@ -31,6 +31,12 @@ class Form:
     path: Path
 
     @property
+    def size_mb(self) -> float:
+        """What its files take, in megabytes."""
+        files = self.path, self.path.with_suffix(".bin")
+        return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+    @property
     def installed(self) -> bool:
         """Tell whether what runs it can be imported."""
         return find_spec(_PACKAGES[self.runtime]) is not None

@@ -18,17 +18,22 @@ WEIGHTS = Path(__file__).parent / "weights"
 class ShippedModel:
     """What is known of a shipped model without loading it."""
 
-    name: str
+    folder: Path
     size_mb: float
     description: dict[str, Any]
     """The content of its ``config.json``."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.folder.name
 
 
 def shipped_models() -> list[ShippedModel]:
     """Return the shipped models in alphabetical order."""
     folders = sorted(path.parent for path in WEIGHTS.glob(f"*/{WEIGHTS_FILE}"))
     return [
-        ShippedModel(folder.name, (folder / WEIGHTS_FILE).stat().st_size / 1e6, read_description(folder))
+        ShippedModel(folder, (folder / WEIGHTS_FILE).stat().st_size / 1e6, read_description(folder))
         for folder in folders
     ]
 

@@ -113,7 +113,7 @@ class _Worker:
 def _guarded(target: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
     try:
         target(pipe, *arguments)
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         return  # the parent is done
     except (FloodsegError, RuntimeError, MemoryError) as error:
         pipe.send(("error", str(error)))

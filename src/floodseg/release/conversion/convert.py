@@ -36,6 +36,8 @@ class Conversion:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.model: FloodModel = load_folder(job.weights)
+        # first what is quick to refuse
+        self.chips = None if job.data is None else CalibrationChips(self.model, job.data, job.split)
         deployed = DeployedModel(self.model)
         self.attention = tuple(
             name
@@ -55,7 +57,6 @@ class Conversion:
             overlap=ARCHITECTURES[self.model.spec.architecture].overlap,
             multiple=multiple,
         )
-        self.chips = None if job.data is None else CalibrationChips(self.model, job.data, job.split)
 
     def run(self) -> dict[str, Any]:
         """Write the file and return the figures of its gate.
@@ -65,19 +66,42 @@ class Conversion:
         """
         if self.job.precision == "int8":
             return self._int8()
-        for first in (0,) if self.job.precision == "fp32" else _PRECISE_FIRST:
-            precise = [pattern(name) for name in self.nodes.up_to(first)] if first else []
-            self._write(self._plain(), self.facts, precise)
-            difference = self._difference()
-            self._note(
-                f"differs by at most {difference.largest:.2g}, by over 0.01 on {1 - difference.share_within:.3%}"
+        if self.job.precision == "fp32":
+            exact = self._difference_of(())
+            exact.require("fp32")
+            return self._kept(exact, 0)
+        difference: Difference | None = None
+        for first in _PRECISE_FIRST:
+            try:
+                difference = self._difference_of(self._precise(first))
+            except RuntimeError as error:
+                # not every operation has a kernel for bf16, or between both number formats
+                self._note(f"cannot run with {first} convolutions in fp32: {str(error).strip().splitlines()[-1]}")
+                continue
+            if difference.holds("bf16"):
+                return self._kept(difference, first)
+        if difference is None:
+            raise ConfigError(
+                "--precision bf16: OpenVINO cannot run this network in bf16 on this processor; nothing is written: "
+                "export it as fp32"
             )
-            if difference.holds(self.job.precision):
-                break
-        difference.require(self.job.precision)
+        difference.require("bf16")
+        raise AssertionError("one that holds was returned")
+
+    def _kept(self, difference: Difference, first: int) -> dict[str, Any]:
+        """Write the file once more, with the figures of its gate inside, and return them."""
         gate = {**difference.to_json(), **({"convolutions_in_fp32": first} if first else {})}
-        self._write(self._plain(), replace(self.facts, gate=gate), precise)
+        self._write(self._plain(), replace(self.facts, gate=gate), self._precise(first))
         return gate
+
+    def _precise(self, first: int) -> list[str]:
+        return [pattern(name) for name in self.nodes.up_to(first)] if first else []
+
+    def _difference_of(self, precise: Sequence[str]) -> Difference:
+        self._write(self._plain(), self.facts, precise)
+        difference = self._difference()
+        self._note(f"differs by at most {difference.largest:.2g}, by over 0.01 on {1 - difference.share_within:.3%}")
+        return difference
 
     def _int8(self) -> dict[str, Any]:
         assert self.chips is not None, "int8 comes with data"

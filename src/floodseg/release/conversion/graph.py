@@ -6,13 +6,17 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
+from torch._dynamo.exc import UserError
+from torch.onnx import OnnxExporterError
 
 from floodseg.bands import Bands, Sensor
+from floodseg.errors import ConfigError
 from floodseg.inference.exported import MINIMUM_SIDE
 from floodseg.models.deploy import DeployedModel
 
@@ -21,10 +25,10 @@ OPSET = 18
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _STRIDE = 32
-"""Sizes that an encoder with TensorFlow's padding takes once it is exported are multiples of this."""
+"""The coarsest stride of any model: what cannot be exported for any size is exported for multiples of this."""
 _EXAMPLE = (2, 160, 224)
 """Batch, height and width of the example: unlike numbers, none of which can be taken for a constant of the network."""
-_MOST = {"batch": 1024, "height": 16384, "width": 16384}
+_MOST_IMAGES, _LARGEST_SIDE = 1024, 16384
 
 
 def write_onnx(model: DeployedModel, bands: Bands, path: Path) -> int:
@@ -34,36 +38,49 @@ def write_onnx(model: DeployedModel, bands: Bands, path: Path) -> int:
     those of a missing sensor left out; the output is ``probability`` (N, H, W) float32. Paddings of ``model`` may
     be changed.
     """
-    multiple = _fix_padding(model)
+    multiples = (_STRIDE,) if _fix_padding(model) else (1, _STRIDE)
+    refusal: Exception | None = None
+    for multiple in multiples:
+        try:
+            graph = _traced(model, bands, multiple)
+        except (UserError, OnnxExporterError) as error:
+            # what holds for whole strides cannot always be proven for all sizes
+            refusal = error
+            continue
+        _name_by_module(graph)
+        onnx.save(graph, path)
+        return multiple
+    reason = str(refusal).strip().splitlines()[0]
+    raise ConfigError(f"the network cannot be traced for images of any size ({reason}): map with --runtime torch")
+
+
+def _traced(model: DeployedModel, bands: Bands, multiple: int) -> onnx.ModelProto:
+    """Return the graph for heights and widths that are multiples of a number."""
     names, example = _example(model, bands)
-    batch, height, width = (
-        torch.export.Dim(name, min=1 if name == "batch" else MINIMUM_SIDE, max=most) for name, most in _MOST.items()
-    )
-    if multiple > 1:
-        # the exporter cannot prove that strides divide any size, so the size is said to be made of whole strides
-        rows, columns = (
-            torch.export.Dim(name, min=MINIMUM_SIDE // multiple, max=_MOST[name] // multiple)
-            for name in ("height", "width")
-        )
-        height, width = multiple * rows, multiple * columns
-    shapes = tuple(
-        {0: batch, 2: height, 3: width} if tensor.ndim == 4 else {0: batch, 1: height, 2: width} for tensor in example
-    )
+    shapes = _free_shapes(example, multiple)
+    attention = torch.ops.aten.scaled_dot_product_attention.default
     with warnings.catch_warnings(), _quiet():
         # the exporter's notes on itself are not for users
         warnings.simplefilter("ignore")
         program = torch.export.export(model, example, dynamic_shapes=(shapes,), strict=False)
-        attention = torch.ops.aten.scaled_dot_product_attention.default
-        program = program.run_decompositions({attention: _attention})
         exported = torch.onnx.export(
             program, (), input_names=names, output_names=["probability"], opset_version=OPSET, dynamo=True,
-            optimize=True, verbose=False,
+            optimize=True, verbose=False, custom_translation_table={attention: _attention},
         )  # fmt: skip
     assert exported is not None
-    graph = exported.model_proto
-    _name_by_module(graph)
-    onnx.save(graph, path)
-    return multiple
+    return exported.model_proto
+
+
+def _free_shapes(example: tuple[Tensor, ...], multiple: int) -> tuple[dict[int, Any], ...]:
+    """Return which axes of the inputs are free: batch, height and width, the latter made of whole multiples."""
+    batch = torch.export.Dim("batch", min=1, max=_MOST_IMAGES)
+    height, width = (
+        multiple * torch.export.Dim(name, min=MINIMUM_SIDE // multiple, max=_LARGEST_SIDE // multiple)
+        for name in ("height", "width")
+    )
+    return tuple(
+        {0: batch, 2: height, 3: width} if tensor.ndim == 4 else {0: batch, 1: height, 2: width} for tensor in example
+    )
 
 
 def _name_by_module(graph: onnx.ModelProto) -> None:
@@ -91,30 +108,27 @@ def _example(model: DeployedModel, bands: Bands) -> tuple[list[str], tuple[Tenso
     return list(named), tuple(named.values())
 
 
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """Attention in the layers that every runtime knows (Vaswani 2017, equation 1); the exporter wants a fourth axis."""
-    assert dropout_p == is_causal == enable_gqa == 0, "no model here uses these"
-    scores = torch.matmul(query * (query.shape[-1] ** -0.5 if scale is None else scale), key.transpose(-2, -1))
+def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0) -> Any:
+    """Attention in the layers that every runtime knows (Vaswani 2017, equation 1).
+
+    The exporter's own takes four axes alone. Arguments are values of the graph: (N, tokens, channels), and for the mask
+    (tokens, tokens) bool.
+    """
+    from onnxscript import opset18 as op
+
+    scale = op.Constant(value_float=query.shape[-1] ** -0.5)
+    scores = op.MatMul(op.Mul(query, scale), op.Transpose(key, perm=[0, 2, 1]))
     if attn_mask is not None:
         # not infinite: arithmetic on it stays defined in every number format
-        scores = scores.masked_fill(~attn_mask, -1e9)
-    return torch.matmul(scores.softmax(dim=-1), value)
+        scores = op.Where(attn_mask, scores, op.Constant(value_float=-1e9))
+    return op.MatMul(op.Softmax(scores, axis=-1), value)
 
 
-def _fix_padding(network: nn.Module) -> int:
+def _fix_padding(network: nn.Module) -> bool:
     """Give convolutions that pad by the size of the image (as TensorFlow does) a fixed padding, in place.
 
-    A size that depends on a remainder cannot be exported. The padding is exact for sizes that their stride divides, so
-    the number that is returned is what H and W must be multiples of.
+    A size that depends on a remainder cannot be exported. The fixed padding is that of sizes which the stride divides.
+    Tell whether there are any.
     """
     found = [
         (parent, name, layer)
@@ -124,7 +138,7 @@ def _fix_padding(network: nn.Module) -> int:
     ]
     for parent, name, layer in found:
         setattr(parent, name, nn.Sequential(nn.ZeroPad2d(_same_padding(layer)), _without_padding(layer)))
-    return _STRIDE if found else 1
+    return bool(found)
 
 
 def _same_padding(layer: nn.Conv2d) -> tuple[int, int, int, int]:

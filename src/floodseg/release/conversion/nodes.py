@@ -14,11 +14,18 @@ class Nodes:
         found = onnx.load(graph).graph.node
         self._names = [node.name for node in found]
         self._convolutions = [index for index, node in enumerate(found) if node.op_type == "Conv"]
+        made_by = {value: index for index, node in enumerate(found) for value in node.output}
+        self._sources = [[made_by[value] for value in node.input if value in made_by] for node in found]
 
     def up_to(self, convolutions: int) -> list[str]:
-        """Return everything before the first layers and with that many of them; normalisation is always among it."""
-        end = self._convolutions[min(convolutions, len(self._convolutions) - 1)]
-        return [name for index, name in enumerate(self._names) if index < end or name.startswith("normalise_")]
+        """Return normalisation and that many of the first convolutions, with all that leads to the next one."""
+        ends = self._convolutions[: convolutions + 1]
+        waiting, found = list(ends), set(ends[:convolutions])
+        while waiting:
+            new = set(self._sources[waiting.pop()]) - found
+            found |= new
+            waiting.extend(new)
+        return [name for index, name in enumerate(self._names) if index in found or name.startswith("normalise_")]
 
     def last(self, convolutions: int) -> list[str]:
         """Return that many of the last convolutions."""
