@@ -13,7 +13,7 @@ from floodseg.predict_config import MapConfig, SharedScene
 _LOCAL = re.compile(r"local:([1-9]\d*)")
 _SCHEDULER = re.compile(r"tcp://(?:[^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
 LEAST_MEMORY_GB = 1.0
-"""What a worker needs to map a window of the shipped models, PyTorch and GDAL's cache included, and some more."""
+"""Least memory of a worker: PyTorch, GDAL's cache of 256 MiB and the windows of one scene have to fit, a guess."""
 
 
 @dataclass(frozen=True)
