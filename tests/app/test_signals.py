@@ -65,6 +65,8 @@ LATE = """
     import atexit, os, signal, sys, time
     from floodseg import __main__
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background shells have it ignored
+
     def late():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
