@@ -65,8 +65,6 @@ LATE = """
     import atexit, os, signal, sys, time
     from floodseg import __main__
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background shells have it ignored
-
     def late():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
@@ -77,6 +75,7 @@ LATE = """
 """
 
 
+@pytest.mark.usefixtures("takes_interrupts")
 def test_a_signal_after_the_last_word_ends_without_another() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(LATE)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
