@@ -1,6 +1,7 @@
 """What the picture shows, and where north and a kilometre are in it."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,4 +100,6 @@ def test_words() -> None:
     text = describe(info, {"flood": 1234.5, "permanent_water": None})
     assert text.title == "Open water: 1,234 km², 5 March 2024"
     assert text.lines == ("2024-03-05 23:04 UTC", "floodseg, model best_model.pth")
+    day = describe(replace(info, datetime=dt.datetime(2024, 3, 5, tzinfo=dt.UTC)), {"flood": 1.0, "permanent_water": 2.0})
+    assert day.lines[0] == "2024-03-05   permanent water: 2 km²"
     assert describe(info, {"flood": None, "permanent_water": None}).title == "Open water, 5 March 2024"

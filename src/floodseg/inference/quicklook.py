@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import time as clock
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,7 +60,9 @@ def describe(info: ProductInfo, areas_km2: Mapping[str, float | None]) -> Quickl
     day = f"{info.utc.day} {info.utc:%B %Y}"
     title = f"{name}, {day}" if flood is None else f"{name}: {_area(flood)}, {day}"
     beside = "" if permanent is None else f"   permanent water: {_area(permanent)}"
-    lines = f"{info.utc:%Y-%m-%d %H:%M} UTC{beside}", f"floodseg, model {Path(info.model).name}"
+    # midnight stands for a day of which no time is known
+    time = f" {info.utc:%H:%M} UTC" if info.utc.time() != clock.min else ""
+    lines = f"{info.utc:%Y-%m-%d}{time}{beside}", f"floodseg, model {Path(info.model).name}"
     return QuicklookText(title, lines, info.water_name)
 
 
