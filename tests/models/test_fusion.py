@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from floodseg.errors import ConfigError
-from floodseg.models.fusion import EfficientFeatureExtractor, MaskedWeights, SensorAdapter
+from floodseg.models.fusion import EfficientFeatureExtractor, SensorAdapter
 from floodseg.models.reliability import SensorReliability, shared_out
 
 
@@ -19,13 +19,13 @@ def adapted(pixels: int) -> list[torch.Tensor]:
     return [torch.randn(1, 4, 8, 8 * pixels, generator=generator) for _ in range(2)]
 
 
-def weights_of(logits: tuple[float, float]) -> MaskedWeights:
+def reliability_of(log_odds: float) -> SensorReliability:
     torch.manual_seed(0)
-    weights = MaskedWeights(2, channels=4)
-    assert weights.logits is not None
+    reliability = SensorReliability(channels=4, cell=8)
+    assert reliability.judge.bias is not None
     with torch.no_grad():
-        weights.logits.copy_(torch.tensor(logits))
-    return weights
+        reliability.judge.bias.fill_(log_odds)
+    return reliability
 
 
 def blocks(valid: torch.Tensor) -> torch.Tensor:
@@ -33,7 +33,8 @@ def blocks(valid: torch.Tensor) -> torch.Tensor:
 
 
 def test_weights_are_shared_among_the_valid_sensors_only() -> None:
-    found = weights_of((0.0, 3.0))(blocks(validity((1, 1), (1, 0), (0, 1), (0, 0))), adapted(4))
+    valid = blocks(validity((1, 1), (1, 0), (0, 1), (0, 0)))
+    found = shared_out(reliability_of(3.0)(*adapted(4)), valid)
     both, first, second, none = found.split(8, dim=3)
     torch.testing.assert_close(both[:, 1].mean(), torch.tensor(3.0).sigmoid(), rtol=0.02, atol=0)
     torch.testing.assert_close(both.sum(dim=1), torch.ones(1, 8, 8))
@@ -44,41 +45,43 @@ def test_weights_are_shared_among_the_valid_sensors_only() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("gap", [40.0, 300.0])
 def test_lone_sensor_has_exactly_weight_one_however_small_its_share(dtype: torch.dtype, gap: float) -> None:
-    logits, share = torch.tensor([-gap, gap], dtype=dtype)[:, None, None], validity((1, 0), (0, 1)).to(dtype)
-    for seen in (share, share / 9):
-        found = shared_out(logits, seen)[0, :, 0]
+    share = validity((1, 0), (0, 1)).to(dtype)
+    for log_odds, seen in ((gap, share), (-gap, share), (gap, share / 9), (-gap, share / 9)):
+        found = shared_out(torch.full((1, 1, 1, 1), log_odds, dtype=dtype), seen)[0, :, 0]
         assert torch.equal(found, torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=dtype))
 
 
 def test_weights_are_in_proportion_to_what_is_seen_of_a_pixel() -> None:
-    found = shared_out(torch.zeros(2, 1, 1), validity((1, 0.5)))
+    found = shared_out(torch.zeros(1, 1, 1, 1), validity((1, 0.5)))
     torch.testing.assert_close(found.flatten(), torch.tensor([2 / 3, 1 / 3]))
 
 
 def test_gradient_is_finite_where_nothing_is_valid() -> None:
-    weights = weights_of((0.0, 0.0))
-    weights(blocks(validity((0, 0), (1, 1))), adapted(2))[:, 0].sum().backward()
-    for parameter in weights.parameters():
+    reliability = reliability_of(0.0)
+    shared_out(reliability(*adapted(2)), blocks(validity((0, 0), (1, 1))))[:, 0].sum().backward()
+    for parameter in reliability.parameters():
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
         assert parameter.grad.any()
 
 
 def test_single_sensor_has_nothing_to_learn() -> None:
-    weights = MaskedWeights(1, channels=4)
-    valid = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 2)
-    assert not list(weights.parameters())
-    assert torch.equal(weights(valid, [torch.randn(1, 4, 1, 2)]), valid)
+    extractor = EfficientFeatureExtractor("resnet18", 2, 0)
+    assert extractor.reliability is None
+    valid = torch.ones(1, 1, 32, 32)
+    valid[..., 8:] = 0
+    weights = extractor.sensor_weights(torch.randn(1, 2, 32, 32), torch.zeros(1, 0, 32, 32), valid, 0 * valid)
+    assert torch.equal(weights, valid)
 
 
 def test_reliability_sees_the_pixel_and_what_is_around_it() -> None:
     torch.manual_seed(0)
-    reliability = SensorReliability(channels=4, sensors=2, cell=4)
+    reliability = SensorReliability(channels=4, cell=4)
     images = [torch.randn(1, 4, 48, 48) for _ in range(2)]
     changed = [images[0].clone(), images[1]]
     changed[0][:, :, 24, 25] += 1
     with torch.no_grad():
-        differs = (reliability(images) - reliability(changed)).abs().amax(dim=(0, 1))
+        differs = (reliability(*images) - reliability(*changed)).abs().amax(dim=(0, 1))
     assert differs[24, 25] == differs.max()
     rows, columns = differs.nonzero().unbind(dim=1)
     # its own cell of 4 pixels, the neighbouring ones, and half a cell of interpolation

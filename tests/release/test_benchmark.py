@@ -37,6 +37,55 @@ def test_compiled_rows_come_beside_the_others():
     ]
 
 
+def test_exported_rows_are_in_every_format_that_their_runtime_has():
+    pytest.importorskip("nncf", reason="needs the extra export")
+    pytest.importorskip("onnxruntime", reason="needs the extra export")
+    rows = configurations(("baseline",), (), ("bf16",), runtimes=("openvino", "onnx"))
+    assert [row.label for row in rows] == [
+        "baseline/torch/fp32",
+        "baseline/torch/bf16",
+        "baseline/openvino/fp32",
+        "baseline/openvino/bf16",
+        "baseline/openvino/int8",
+        "baseline/onnx/fp32",
+        "baseline/onnx/int8",
+    ]
+    assert [row.precision for row in configurations(("baseline",), (), (), runtimes=("openvino",))] == [
+        "fp32", "fp32", "int8",
+    ]  # fmt: skip
+
+
+def test_a_runtime_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setattr(configuration, "find_spec", lambda name: None if name == "nncf" else object())
+    with pytest.raises(ConfigError, match=r"--runtimes onnx: needs nncf, .* pip install 'floodseg\[export\]'"):
+        configurations(("baseline",), (), (), runtimes=("torch", "onnx"))
+
+
+def test_training_has_no_other_runtime():
+    with pytest.raises(ConfigError, match="--runtimes torch onnx: training is done by torch alone"):
+        benchmark("train", BenchmarkConfig(runtimes=("torch", "onnx")))
+
+
+def test_exported_rows_are_timed_beside_torch():
+    pytest.importorskip("nncf", reason="needs the extra export")
+    pytest.importorskip("onnxruntime", reason="needs the extra export")
+    config = BenchmarkConfig(models=("baseline", "lite"), runtimes=("onnx",), rounds=2, size=64, threads=1)
+    document = benchmark("infer", config)
+    rows = {(row["model"], row["runtime"], row["precision"]): row for row in document["rows"]}
+    assert len(rows) == 6
+    # the files of int8 are a quarter of those of fp32 and a little structure
+    whole, quarter = (rows["baseline", "onnx", precision]["size_mb"] for precision in ("fp32", "int8"))
+    assert 0.2 < quarter / whole < 0.4
+    ratios = {(ratio["model"], ratio["runtime"], ratio["precision"]): ratio for ratio in document["ratios"]}
+    lite = rows["lite", "onnx", "fp32"]
+    own, eager = rows["baseline", "onnx", "fp32"], rows["baseline", "torch", "fp32"]
+    found = ratios["lite", "onnx", "fp32"]
+    assert found["infer_speed"] == pytest.approx(own["infer_ms_median"] / lite["infer_ms_median"])
+    assert found["infer_speed_to_fp32"] == pytest.approx(eager["infer_ms_median"] / lite["infer_ms_median"])
+    assert found["infer_memory"] == pytest.approx(lite["infer_peak_mb"] / own["infer_peak_mb"])
+    assert found["infer_memory"] < 0.5
+
+
 def test_a_peer_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setattr(configuration, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"--models smp-unet: needs .* pip install 'floodseg\[benchmark\]'"):

@@ -56,15 +56,17 @@ def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
 
 
 def _print_rows(console: Console, task: Task, document: dict[str, Any]) -> None:
-    measures = ("images/s", "peak MB") if task == "train" else ("ms", "ms, 90 %")
+    measures = ("images/s", "peak MB") if task == "train" else ("ms", "ms, 90 %", "peak MB")
     table = Table(
         "model", "runtime", "precision", "parameters", "GMAC", *measures, "times faster", "memory", "first call",
-        box=SIMPLE_HEAD, title=f"{task}, ratios to the baseline in the same precision",
+        box=SIMPLE_HEAD, title=f"{task}, ratios to the baseline in the same runtime and precision",
     )  # fmt: skip
-    keys = ("train_images_per_s", "train_peak_mb") if task == "train" else ("infer_ms_median", "infer_ms_p90")
+    keys = {
+        "train": ("train_images_per_s", "train_peak_mb"), "infer": ("infer_ms_median", "infer_ms_p90", "infer_peak_mb"),
+    }[task]  # fmt: skip
     for row, ratio in zip(document["rows"], document["ratios"], strict=True):
         speed = ratio["train_speed" if task == "train" else "infer_speed"]
-        memory = ratio["train_memory"]
+        memory = ratio["train_memory" if task == "train" else "infer_memory"]
         table.add_row(
             "/".join(filter(None, (row["model"], row["encoder"]))),
             "torch.compile" if row["compiled"] else row["runtime"], row["precision"], f"{row['params'] / 1e6:.2f} M",

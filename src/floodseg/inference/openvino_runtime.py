@@ -13,7 +13,7 @@ from floodseg.errors import CheckpointError, ConfigError
 from floodseg.inference.exported import KEY, ExportedFacts, ExportPrecision
 from floodseg.inference.exported_model import ExportedModel
 
-_HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """The number format of what is not quantised."""
 
 
@@ -87,7 +87,7 @@ class OpenVinoRuntime(ExportedModel):
                     model,
                     "CPU",
                     {
-                        "INFERENCE_PRECISION_HINT": _HINTS[self.facts.precision],
+                        "INFERENCE_PRECISION_HINT": HINTS[self.facts.precision],
                         "NUM_STREAMS": self.concurrency,
                         "INFERENCE_NUM_THREADS": self.concurrency,
                         # where the process may run is for the system to say, and streams would share one core else

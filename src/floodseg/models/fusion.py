@@ -1,6 +1,5 @@
 """From two sensors to one set of features: adaptation, masked fusion and one shared encoder."""
 
-from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -38,25 +37,6 @@ class SensorAdapter(nn.Module):
         return adapted
 
 
-class MaskedWeights(nn.Module):
-    """Weights of the sensors at each pixel, shared out among those that are valid there (see ``shared_out``).
-
-    They follow from the reliability that is predicted at the pixel and from one learned number for each sensor.
-    """
-
-    def __init__(self, n_sensors: int, channels: int) -> None:
-        super().__init__()
-        # a lone sensor's weight is its validity: there is nothing to learn
-        self.logits = nn.Parameter(torch.zeros(n_sensors)) if n_sensors > 1 else None
-        self.reliability = SensorReliability(channels, n_sensors, _CELL) if n_sensors > 1 else None
-
-    def forward(self, valid: Tensor, adapted: Sequence[Tensor]) -> Tensor:
-        """Map validity (N, S, H, W), 0 or 1, and the adapted images of the sensors to weights (N, S, H, W)."""
-        if self.logits is None or self.reliability is None:
-            return valid
-        return shared_out(self.reliability(adapted) + self.logits[:, None, None], valid)
-
-
 class EfficientFeatureExtractor(nn.Module):
     """One light encoder for both sensors, merged at its stem.
 
@@ -87,7 +67,9 @@ class EfficientFeatureExtractor(nn.Module):
         self.detail_channels = detail_channels
         bands = {"sar": sar_channels, "optical": optical_channels}
         self.adapters = nn.ModuleDict({s: SensorAdapter(n, detail_channels) for s, n in bands.items() if n > 0})
-        self.weights = MaskedWeights(len(self.adapters), STEM_CHANNELS + detail_channels)
+        # a lone sensor's weight is its validity: there is nothing to learn
+        fused = len(self.adapters) > 1
+        self.reliability = SensorReliability(STEM_CHANNELS + detail_channels, _CELL) if fused else None
         self.encoder = build_encoder(encoder, STEM_CHANNELS * len(self.adapters), pretrained)
         self.channels, self.strides = self.encoder.channels, self.encoder.strides
 
@@ -112,6 +94,7 @@ class EfficientFeatureExtractor(nn.Module):
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[list[Tensor], Tensor]:
         images = {"sar": sar, "optical": optical}
-        valid = {"sar": sar_valid, "optical": optical_valid}
         adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
-        return adapted, self.weights(torch.cat([valid[sensor] for sensor in self.adapters], dim=1), adapted)
+        if self.reliability is None:
+            return adapted, sar_valid if "sar" in self.adapters else optical_valid
+        return adapted, shared_out(self.reliability(*adapted), torch.cat((sar_valid, optical_valid), dim=1))

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from floodseg.models.attention import EfficientSelfAttention
 from floodseg.models.layers import conv_bn_relu
-from floodseg.models.reliability import SensorReliability, shared_out
+from floodseg.models.reliability import SensorReliability, odds_of, shared_out
 
+_LEAST_SEEN = 1e-5
 _CELL = 4
 """Pixels of stride 2 a side of the cells in which reliability looks at the surroundings."""
 
@@ -59,14 +60,16 @@ class MaskedStem(nn.Module):
 
     Each sensor's 3x3 convolution has no bias, so that invalid pixels (zeros) add nothing, and is divided by the share
     of valid pixels in its window. Sensors weigh in proportion to that share and to how far each is believed
-    (:mod:`floodseg.models.reliability`): one that is missing takes no part at all.
+    (:mod:`floodseg.models.reliability`): one that is missing takes no part at all. With shares a and b, odds e of the
+    optical image and the sums F and G over valid pixels that the convolutions return, the mean
+    (a F / a + b e G / b) / (a + b e) is (F + e G) / (a + b e).
     """
 
     def __init__(self, sar_channels: int, optical_channels: int, width: int) -> None:
         super().__init__()
         self.sar = _stem(sar_channels, width) if sar_channels else None
         self.optical = _stem(optical_channels, width) if optical_channels else None
-        self.reliability = SensorReliability(width, 2, _CELL) if sar_channels and optical_channels else None
+        self.reliability = SensorReliability(width, _CELL) if sar_channels and optical_channels else None
         self.norm = nn.BatchNorm2d(width)
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,36 +83,33 @@ class MaskedStem(nn.Module):
 
         The mean is 0 where no pixel is valid; shares are (N, S, H/2, W/2).
         """
-        features, shares, logits = self._look(sar, optical, sar_valid, optical_valid)
-        # a share is 0 or at least a ninth: the bound only keeps 0 / 0 from being NaN
-        scales = shares.clamp(min=1e-3).reciprocal()
-        if logits is not None:
-            scales = scales * shared_out(logits, shares)
-        # in the format of the features: half as many bytes to be moved under autocast
-        first, *others = scales.to(features[0].dtype).chunk(len(features), dim=1)
-        mean = features[0] * first
-        for each, scale in zip(features[1:], others, strict=True):
-            mean = torch.addcmul(mean, each, scale)
-        return mean, shares
+        features, shares, log_odds = self._look(sar, optical, sar_valid, optical_valid)
+        total, seen = features[0], shares
+        if log_odds is not None:
+            odds = odds_of(log_odds)
+            total = torch.addcmul(total, features[1], odds)
+            seen = torch.addcmul(shares[:, :1], shares[:, 1:], odds)
+        # what was seen is 0 or more than the bound, which only keeps 0 / 0 from being NaN
+        return total * seen.clamp(min=_LEAST_SEEN).reciprocal().to(total.dtype), shares
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the weights of radar and optical image (N, 2, H, W); arguments as in ``forward``.
 
-        The logits of stride 2 are brought to the size of the input and shared out among what is valid at each pixel.
+        The odds of stride 2 are brought to the size of the input and shared out among what is valid at each pixel.
         """
-        _, _, logits = self._look(sar, optical, sar_valid, optical_valid)
-        assert logits is not None, "FloodModel asks models of both sensors alone"
-        fine = F.interpolate(logits, size=sar.shape[-2:], mode="bilinear", align_corners=False)
+        _, _, log_odds = self._look(sar, optical, sar_valid, optical_valid)
+        assert log_odds is not None, "FloodModel asks models of both sensors alone"
+        fine = F.interpolate(log_odds, size=sar.shape[-2:], mode="bilinear", align_corners=False)
         return shared_out(fine, torch.cat((sar_valid, optical_valid), dim=1))
 
     def _look(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Return each sensor's features, the shares (N, S, H/2, W/2) that they saw, and logits where there are two."""
+        """Return each sensor's features, the shares (N, S, H/2, W/2) that they saw, and log odds of two."""
         given = ((self.sar, sar, sar_valid), (self.optical, optical, optical_valid))
         present = [(stem(image), _share(valid)) for stem, image, valid in given if stem is not None]
         features, shares = [each for each, _ in present], torch.cat([share for _, share in present], dim=1)
-        return features, shares, None if self.reliability is None else self.reliability(features)
+        return features, shares, None if self.reliability is None else self.reliability(*features)
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:

@@ -4,22 +4,20 @@ A cloud mask may miss cloud. What lies under it then passes for valid, and a fix
 a weight that is predicted from the pixels themselves can leave such a place to the other sensor.
 """
 
-from collections.abc import Sequence
-from functools import reduce
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_NEVER = -1e4
-"""Logit of a sensor that is not valid: its exponential is 0, also in half precision, which holds this number."""
-
 _FIRST_WEIGHTS = 0.01
 """Standard deviation of the first weights: fusion begins nearly even, and every layer has a gradient."""
 
+_LARGEST = 7.0
+"""Bound of the log odds: 1097 to 1 leave a sensor next to nothing, and a ninth of 1 to 1097 is a normal number still in
+half precision."""
+
 
 class SensorReliability(nn.Module):
-    """Predicts one logit for each sensor and pixel from the features of all sensors.
+    """Predicts how much more the optical image is believed than the radar: the logarithm of the odds at each pixel.
 
     What is seen at the pixel itself is added to what is seen around it, on cells of ``cell`` pixels and their
     neighbours: a veil shows in the look of a place rather than in a single pixel. Features of an invalid pixel are a
@@ -27,38 +25,44 @@ class SensorReliability(nn.Module):
 
     Args:
         channels: of the features of each sensor.
-        sensors: their number.
         cell: height and width of a cell in pixels of the features.
     """
 
-    def __init__(self, channels: int, sensors: int, cell: int, hidden: int = 8) -> None:
+    def __init__(self, channels: int, cell: int, hidden: int = 8) -> None:
         super().__init__()
         self.cell = cell
-        # no bias: the weights that do not depend on the pixel are learned beside this
-        self.here = nn.ModuleList(nn.Conv2d(channels, sensors, 1, bias=False) for _ in range(sensors))
-        self.around = nn.Conv2d(sensors * channels, hidden, 3, padding=1)
-        self.judge = nn.Conv2d(hidden, sensors, 1, bias=False)
-        for layer in (*self.here, self.judge):
-            nn.init.normal_(layer.get_parameter("weight"), std=_FIRST_WEIGHTS)
+        self.radar, self.optical = (nn.Conv2d(channels, 1, 1, bias=False) for _ in range(2))
+        self.around = nn.Conv2d(2 * channels, hidden, 3, padding=1)
+        self.judge = nn.Conv2d(hidden, 1, 1)
+        for layer in (self.radar, self.optical, self.judge):
+            nn.init.normal_(layer.weight, std=_FIRST_WEIGHTS)
+        assert self.judge.bias is not None
+        nn.init.zeros_(self.judge.bias)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Map the features of each sensor, (N, channels, H, W), to logits (N, sensors, H, W)."""
-        here: Tensor = reduce(torch.add, (look(each) for look, each in zip(self.here, features, strict=True)))
-        cells = torch.cat([F.avg_pool2d(each, self.cell) for each in features], dim=1)
-        around: Tensor = self.judge(F.relu(self.around(cells)))
-        return here + F.interpolate(around, size=here.shape[-2:], mode="bilinear", align_corners=False)
+    def forward(self, radar: Tensor, optical: Tensor) -> Tensor:
+        """Map the features of both sensors, each (N, channels, H, W), to log odds (N, 1, H, W)."""
+        cells = torch.cat([F.avg_pool2d(each, self.cell) for each in (radar, optical)], dim=1)
+        around = self.judge(F.relu(self.around(cells)))
+        enlarged = F.interpolate(around, size=radar.shape[-2:], mode="bilinear", align_corners=False)
+        here: Tensor = self.radar(radar) + self.optical(optical)
+        return here + enlarged
 
 
-def shared_out(logits: Tensor, share: Tensor) -> Tensor:
-    """Return the weights of the sensors at each pixel: a softmax over those that are valid there.
+def odds_of(log_odds: Tensor) -> Tensor:
+    """Return the odds of the optical image, finite and above 0 whatever the network says."""
+    return log_odds.clamp(-_LARGEST, _LARGEST).exp()
+
+
+def shared_out(log_odds: Tensor, share: Tensor) -> Tensor:
+    """Return the weights of radar and optical image at each pixel, shared out among what is valid there.
 
     They sum to 1 where any sensor is valid; a lone valid sensor has exactly 1, an invalid one exactly 0, and all are 0
     where none is valid.
 
     Args:
-        logits: (N, S, H, W), or any shape that broadcasts to it.
-        share: (N, S, H, W), how much of a pixel is valid, 0 to 1; weights are in proportion to it.
+        log_odds: (N, 1, H, W), or any shape that broadcasts to it: how much more the optical image is believed.
+        share: (N, 2, H, W), how much of a pixel is valid in each, 0 to 1; weights are in proportion to it.
     """
-    logits = torch.where(share > 0, logits.to(share.dtype), _NEVER)
-    weights = (logits - logits.amax(dim=1, keepdim=True)).exp() * share
-    return weights / weights.sum(dim=1, keepdim=True).clamp(min=torch.finfo(share.dtype).tiny)
+    radar, optical = share.chunk(2, dim=1)
+    weighted = torch.cat((radar, optical * odds_of(log_odds).to(share.dtype)), dim=1)
+    return weighted / weighted.sum(dim=1, keepdim=True).clamp(min=torch.finfo(share.dtype).tiny)

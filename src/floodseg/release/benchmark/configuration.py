@@ -9,8 +9,9 @@ from floodseg.config import Architecture
 from floodseg.errors import ConfigError
 
 Task = Literal["train", "infer"]
-Runtime = Literal["torch"]
+Runtime = Literal["torch", "onnx", "openvino"]
 Precision = Literal["fp32", "bf16", "fp16"]
+RowPrecision = Literal["fp32", "bf16", "fp16", "int8"]
 Peer = Literal["smp-unet", "smp-deeplabv3plus"]
 """Networks of segmentation_models_pytorch with its resnet34, all bands as the channels of one image."""
 
@@ -19,6 +20,8 @@ REFERENCE = "baseline"
 
 PEER_ENCODER = "resnet34"
 """The default encoder of ``efficient``, for a comparison of what is built around it."""
+
+_EXPORT_PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 
 SAR_CHANNELS, OPTICAL_CHANNELS = 2, 13
 """Both sensors, all bands of level 1C."""
@@ -31,7 +34,7 @@ class Configuration:
     model: Architecture | Peer
     encoder: str | None
     runtime: Runtime
-    precision: Precision
+    precision: RowPrecision
     compiled: bool = False
     """By torch.compile."""
 
@@ -48,6 +51,7 @@ def configurations(
     precisions: Sequence[Precision],
     *,
     compiled: bool = False,
+    runtimes: Sequence[Runtime] = ("torch",),
 ) -> list[Configuration]:
     """Return the rows of a run; torch in fp32 is always among the precisions.
 
@@ -56,9 +60,11 @@ def configurations(
         encoders: encoders of ``efficient``.
         precisions: number formats of torch.
         compiled: whether each row is also measured as torch.compile makes it.
+        runtimes: beside torch, which is always there, formats of ``floodseg export``: in fp32 and int8, and OpenVINO
+            in bf16 where ``precisions`` has it.
 
     Raises:
-        ConfigError: the reference is missing, or a peer is asked for and its package is not installed.
+        ConfigError: the reference is missing, or a package that a peer or a runtime needs.
     """
     if REFERENCE not in models:
         raise ConfigError(f"--models {' '.join(models)}: must hold {REFERENCE}, which the ratios refer to; add it")
@@ -68,11 +74,27 @@ def configurations(
             f"--models {peers[0]}: needs segmentation_models_pytorch, which is not installed; "
             "pip install 'floodseg[benchmark]'"
         )
-    formats: list[Precision] = ["fp32", *precisions]
-    return [
-        Configuration(model, encoder, "torch", precision, by_compiler)
+    exported = [runtime for runtime in dict.fromkeys(runtimes) if runtime != "torch"]
+    missing = [name for name in _EXPORT_PACKAGES if find_spec(name) is None] if exported else []
+    if missing:
+        raise ConfigError(
+            f"--runtimes {exported[0]}: needs {missing[0]}, which is not installed; pip install 'floodseg[export]'"
+        )
+    formats: list[RowPrecision] = list(dict.fromkeys(["fp32", *precisions]))
+    ways: list[tuple[Runtime, RowPrecision, bool]] = [
+        ("torch", precision, by_compiler)
         for by_compiler in ((False, True) if compiled else (False,))
-        for precision in dict.fromkeys(formats)
+        for precision in formats
+    ]
+    ways += [
+        (runtime, precision, False)
+        for runtime in exported
+        for precision in get_args(RowPrecision)
+        if precision in ("fp32", "int8") or (precision == "bf16" and precision in formats and runtime == "openvino")
+    ]
+    return [
+        Configuration(model, encoder, runtime, precision, by_compiler)
+        for runtime, precision, by_compiler in ways
         for model in dict.fromkeys(models)
         for encoder in _encoders(model, encoders)
     ]

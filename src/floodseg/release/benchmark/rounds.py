@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from floodseg.errors import FloodsegError
@@ -44,6 +45,8 @@ class Workload:
     size: int
     """Height and width of the images in pixels."""
     threads: int
+    folder: Path = Path()
+    """Where the files of exported rows are."""
 
 
 def time_in_turn(
@@ -110,6 +113,21 @@ class _Worker:
         return value
 
 
+def timed_call(row: Configuration, workload: Workload) -> Callable[[], float]:
+    """Return a function that does what a row does in one call, and returns the seconds that took."""
+    if row.runtime != "torch":
+        from floodseg.release.benchmark.exported import inference
+
+        return inference(row, workload.folder, workload.threads)
+    import torch
+
+    from floodseg.release.benchmark import subject
+
+    torch.set_num_threads(workload.threads)
+    build = subject.training if workload.task == "train" else subject.inference
+    return build(row, workload.batch_size, workload.size)
+
+
 def _guarded(target: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
     try:
         target(pipe, *arguments)
@@ -125,13 +143,7 @@ def _once(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]
 
 def _serve(pipe: Connection, row: Configuration, workload: Workload) -> None:
     """Build a row, warm up, then answer each request by the seconds of one call."""
-    import torch
-
-    from floodseg.release.benchmark import subject
-
-    torch.set_num_threads(workload.threads)
-    build = subject.training if workload.task == "train" else subject.inference
-    call = build(row, workload.batch_size, workload.size)
+    call = timed_call(row, workload)
     first = call()
     for _ in range(_WARM_UP - 1):
         call()

@@ -1,15 +1,20 @@
 """``floodseg benchmark train`` and ``infer``: rows, ratios to the baseline, and the check against an older file."""
 
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from floodseg.environment import hardware, versions
 from floodseg.errors import ConfigError
 from floodseg.release.benchmark.configuration import REFERENCE, Configuration, Task, configurations
+from floodseg.release.benchmark.exported import by_network, export_rows, file_mb, write_images
 from floodseg.release.benchmark.rounds import Timing, Workload, in_fresh_process, time_in_turn
+from floodseg.release.benchmark.row_memory import peak_memory_mb
 from floodseg.release.benchmark.settings import BenchmarkConfig
-from floodseg.release.benchmark.subject import facts, peak_memory_mb
+from floodseg.release.benchmark.subject import Facts, facts
 
 Document = dict[str, Any]
 
@@ -21,20 +26,33 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
 
     Returns:
         ``hardware``, ``versions``, ``date``, ``settings``, ``rows`` and ``ratios``: for each row, how it compares with
-        the baseline in the same precision (speed above 1 is faster, memory below 1 is less), and in fp32. What was not
+        the baseline in the same runtime and precision (speed above 1 is faster, memory below 1 is less), and with
+        that of torch in fp32. What was not
         measured is None.
 
     Raises:
         FloodsegError: a setting that cannot be followed, or a row that could not be built.
     """
-    rows = configurations(config.models, config.encoders, config.precisions, compiled=config.compiled)
+    if task == "train" and set(config.runtimes) != {"torch"}:
+        raise ConfigError(
+            f"--runtimes {' '.join(config.runtimes)}: training is done by torch alone; give it to benchmark infer"
+        )
+    rows = configurations(
+        config.models, config.encoders, config.precisions, compiled=config.compiled, runtimes=config.runtimes
+    )
     batch_size = config.batch_size or (4 if task == "train" else 1)
-    workload = Workload(task, batch_size, config.size or (256 if task == "train" else 512), config.threads)
-    timings = time_in_turn(rows, workload, config.rounds, note)
-    documents = []
-    for row in rows:
-        note(f"counting {row.label}")
-        documents.append(_row(row, timings[row], workload, config.memory_batch_size))
+    size = config.size or (256 if task == "train" else 512)
+    with tempfile.TemporaryDirectory() as folder:
+        workload = Workload(task, batch_size, size, config.threads, Path(folder))
+        _prepare(rows, workload, note)
+        timings = time_in_turn(rows, workload, config.rounds, note)
+        counted: dict[tuple[str, str | None], Facts] = {}
+        documents = []
+        for row in rows:
+            note(f"counting {row.label}")
+            network = row.model, row.encoder
+            counted[network] = counted.get(network) or in_fresh_process(facts, row)
+            documents.append(_row(row, timings[row], counted[network], workload, config.memory_batch_size))
     return {
         "hardware": hardware(),
         "versions": versions(),
@@ -52,10 +70,21 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
     }
 
 
-def _row(row: Configuration, timing: Timing, workload: Workload, memory_batch_size: int) -> Document:
-    counted = in_fresh_process(facts, row)
+def _prepare(rows: Sequence[Configuration], workload: Workload, note: Callable[[str], None]) -> None:
+    """Write what exported rows need, each network in a process of its own: converters leave memory and threads."""
+    groups = by_network(rows)
+    if groups:
+        in_fresh_process(write_images, workload.folder, workload.batch_size, workload.size)
+    for group in groups:
+        note(f"exporting {group[0].label}")
+        in_fresh_process(export_rows, group, workload.folder, workload.size)
+
+
+def _row(row: Configuration, timing: Timing, counted: Facts, workload: Workload, memory_batch_size: int) -> Document:
     training = workload.task == "train"
-    peak = in_fresh_process(peak_memory_mb, row, memory_batch_size, workload.size) if training else None
+    peak = in_fresh_process(peak_memory_mb, row, replace(workload, batch_size=memory_batch_size)) if training else None
+    resident = None if training else in_fresh_process(peak_memory_mb, row, workload)
+    stored = counted.size_mb if row.runtime == "torch" else file_mb(row, workload.folder)
     return {
         "model": row.model,
         "encoder": row.encoder,
@@ -64,22 +93,25 @@ def _row(row: Configuration, timing: Timing, workload: Workload, memory_batch_si
         "compiled": row.compiled,
         "params": counted.params,
         "macs": counted.macs,
-        "size_mb": round(counted.size_mb, 2),
+        "size_mb": round(stored, 2),
         "train_images_per_s": workload.batch_size / timing.median if training else None,
         "train_peak_mb": peak,
         "infer_ms_median": None if training else 1000 * timing.median,
         "infer_ms_p90": None if training else 1000 * timing.quantile(0.9),
+        "infer_peak_mb": resident,
         "first_call_s": timing.first,
         "seconds": timing.calls,
     }
 
 
 def _ratios(rows: Sequence[Document]) -> list[Document]:
-    """Compare each row with the baseline of the same precision, and with the baseline in fp32."""
-    references = {row["precision"]: row for row in rows if row["model"] == REFERENCE and not row["compiled"]}
+    """Compare each row with the baseline in the same runtime and precision, and with that of torch in fp32."""
+    references = {
+        (row["runtime"], row["precision"]): row for row in rows if row["model"] == REFERENCE and not row["compiled"]
+    }
     ratios = []
     for row in rows:
-        same, plain = references[row["precision"]], references["fp32"]
+        same, plain = references[row["runtime"], row["precision"]], references["torch", "fp32"]
         ratios.append(
             {
                 "model": row["model"],
@@ -92,6 +124,7 @@ def _ratios(rows: Sequence[Document]) -> list[Document]:
                 "train_speed": _quotient(row, same, "train_images_per_s"),
                 "train_memory": _quotient(row, same, "train_peak_mb"),
                 "infer_speed": _quotient(same, row, "infer_ms_median"),
+                "infer_memory": _quotient(row, same, "infer_peak_mb"),
                 "infer_speed_to_fp32": _quotient(plain, row, "infer_ms_median"),
             }
         )

@@ -8,7 +8,7 @@ from floodseg.bands import SensorSet
 from floodseg.config import Architecture, WholeNumber, require
 from floodseg.errors import ConfigError
 from floodseg.predict_config import MapConfig
-from floodseg.release.benchmark.configuration import Peer, Precision
+from floodseg.release.benchmark.configuration import Peer, Precision, Runtime
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class BenchmarkConfig:
     """Encoders of 'efficient'."""
     precisions: tuple[Precision, ...] = ("fp32",)
     """Number formats; fp32 is always measured."""
+    runtimes: tuple[Runtime, ...] = ("torch",)
+    """What runs the models: PyTorch always, and formats of floodseg export (in inference), in fp32 and int8, OpenVINO
+    in bf16 too where --precisions has it."""
     compiled: bool = False
     """Measure each row a second time, by torch.compile; its first call is in the result, too."""
     rounds: WholeNumber = 15

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast, get_args
 
 import torch
@@ -17,7 +16,7 @@ from floodseg.learning.batch import counted_pixels, forward
 from floodseg.learning.losses import FloodLoss
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
-from floodseg.release.benchmark.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration, Peer, Precision
+from floodseg.release.benchmark.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration, Peer, RowPrecision
 
 _FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -113,18 +112,6 @@ def training(configuration: Configuration, batch_size: int, size: int) -> Callab
     return lambda: _timed(step)
 
 
-def peak_memory_mb(configuration: Configuration, batch_size: int, size: int, steps: int = 3) -> float:
-    """Return the peak memory of training: on a CPU the resident set above that before the model, on a GPU allocated."""
-    real_batch(batch_size, size)  # imports and the simulator come before the count
-    before = _resident_mb()
-    step = training(configuration, batch_size, size)
-    for _ in range(steps):
-        step()
-    if _device().type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return _peak_resident_mb() - before
-
-
 def _timed(work: Callable[[], object]) -> float:
     on_gpu = _device().type == "cuda"
     if on_gpu:
@@ -136,7 +123,7 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _mixed(precision: Precision) -> AbstractContextManager[object]:
+def _mixed(precision: RowPrecision) -> AbstractContextManager[object]:
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(_device().type, _FORMATS[precision])
@@ -144,19 +131,3 @@ def _mixed(precision: Precision) -> AbstractContextManager[object]:
 
 def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _resident_mb() -> float:
-    """Return the resident set of this process now, and forget its peak so far."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _status("VmRSS")
-
-
-def _peak_resident_mb() -> float:
-    return _status("VmHWM")
-
-
-def _status(name: str) -> float:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-    return kilobytes / 1024

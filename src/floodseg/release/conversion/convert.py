@@ -8,24 +8,21 @@ from typing import Any
 from floodseg.errors import ConfigError
 from floodseg.inference.exported import ExportedFacts
 from floodseg.inference.runtime import Runtime
-from floodseg.models.attention import EfficientSelfAttention
-from floodseg.models.baseline import FullSelfAttention
 from floodseg.models.checkpoint import describe, load_folder
 from floodseg.models.decision import VALIDITY_CODES
 from floodseg.models.deploy import DeployedModel
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import ARCHITECTURES
 from floodseg.release.conversion.chips import CalibrationChips
-from floodseg.release.conversion.forms import write_onnx_form, write_openvino
+from floodseg.release.conversion.forms import PRECISE_FIRST, write_onnx_form, write_openvino
 from floodseg.release.conversion.gates import INT8_DROP, Difference, compare
 from floodseg.release.conversion.graph import write_onnx
 from floodseg.release.conversion.job import NOTE, Job
+from floodseg.release.conversion.kept import unquantised
 from floodseg.release.conversion.nodes import Nodes, pattern
 from floodseg.release.conversion.quantise import quantised_onnx, quantised_openvino
 from floodseg.release.conversion.samples import Batch, simulated_batches
 
-_PRECISE_FIRST = (0, 2, 4, 8, 16)
-"""bf16: how many of the first convolutions, with all before them, stay in fp32; what they lose reaches all others."""
 _UNQUANTISED_ENDS = ((0, 0), (0, 3), (2, 3), (4, 6))
 """int8: how many of the first and of the last convolutions are not quantised."""
 
@@ -38,15 +35,10 @@ class Conversion:
         self.model: FloodModel = load_folder(job.weights)
         # first what is quick to refuse
         self.chips = None if job.data is None else CalibrationChips(self.model, job.data, job.split)
-        deployed = DeployedModel(self.model)
-        self.attention = tuple(
-            name
-            for name, module in deployed.named_modules()
-            if isinstance(module, EfficientSelfAttention | FullSelfAttention)
-        )
+        self.deployed = DeployedModel(self.model)
         self.graph = job.weights / "graph.onnx"
         self._note("tracing the graph")
-        multiple = write_onnx(deployed, self.model.spec.bands, self.graph)
+        multiple = write_onnx(self.deployed, self.model.spec.bands, self.graph)
         self.nodes = Nodes(self.graph)
         decisions = self.model.decisions
         by_code = {code: decisions.of(sensors).threshold for sensors, code in VALIDITY_CODES.items()}
@@ -71,7 +63,7 @@ class Conversion:
             exact.require("fp32")
             return self._kept(exact, 0)
         difference: Difference | None = None
-        for first in _PRECISE_FIRST:
+        for first in PRECISE_FIRST:
             try:
                 difference = self._difference_of(self._precise(first))
             except RuntimeError as error:
@@ -144,8 +136,7 @@ class Conversion:
 
     def _quantised(self, first: int, last: int) -> Any:
         assert self.chips is not None, "int8 comes with data"
-        # attention costs little and multiplies what it is given: it is never quantised
-        kept = [*self.nodes.up_to(first), *self.nodes.last(last), *self.nodes.within(self.attention)]
+        kept = unquantised(self.nodes, self.deployed, first, last)
         quantise = quantised_onnx if self.job.format == "onnx" else quantised_openvino
         return quantise(self.graph, self.chips.some(), kept)
 

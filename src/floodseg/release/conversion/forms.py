@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 from floodseg.inference.exported import KEY, ExportedFacts
 
+PRECISE_FIRST = (0, 2, 4, 8, 16)
+"""bf16: how many of the first convolutions, with all before them, stay in fp32; what they lose reaches all others."""
 _NOT_COMPUTED = ("Const", "Parameter", "Result")
 
 

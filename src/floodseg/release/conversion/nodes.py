@@ -11,7 +11,9 @@ class Nodes:
     """Names of nodes in the order of the computation; each begins with the module that it comes from."""
 
     def __init__(self, graph: Path) -> None:
-        found = onnx.load(graph).graph.node
+        loaded = onnx.load(graph).graph
+        found = loaded.node
+        self._of_validity = _following(loaded, {port.name for port in loaded.input if port.name.endswith("_valid")})
         self._names = [node.name for node in found]
         self._convolutions = [index for index, node in enumerate(found) if node.op_type == "Conv"]
         made_by = {value: index for index, node in enumerate(found) for value in node.output}
@@ -35,6 +37,20 @@ class Nodes:
         """Return the nodes of some modules."""
         starts = tuple(f"{module}{end}" for module in modules for end in "./")
         return [name for name in self._names if name.startswith(starts)]
+
+    def of_validity(self) -> list[str]:
+        """Return the nodes that follow from validity alone."""
+        return self._of_validity
+
+
+def _following(graph: onnx.GraphProto, known: set[str]) -> list[str]:
+    """Return the nodes whose inputs are ``known`` tensors, constants, or what other such nodes make of them."""
+    known, names = known | {tensor.name for tensor in graph.initializer} | {""}, []
+    for node in graph.node:
+        if set(node.input) <= known:
+            known |= set(node.output)
+            names.append(node.name)
+    return names
 
 
 def pattern(name: str) -> str:
