@@ -115,11 +115,17 @@ def _vrt(folder: Path, change: Callable[[bytes], bytes]) -> str:
     return str(folder / "s1.vrt")
 
 
-def test_a_vrt_whose_text_is_damaged_is_refused(tmp_path: Path) -> None:
-    name = _vrt(tmp_path, lambda text: text.replace(b"WGS 84", b"WGS \xf584", 1))
-    with pytest.raises(DataError, match=r"s1.vrt: cannot be read as a raster .*UTF-8"):
+@pytest.mark.parametrize(
+    ("sound", "damaged"),
+    [(b"WGS 84", b"WGS \xf584"), (b"<Description>VV", b"<Description>\xf5V"), (b"relativeToVRT", b"relative\xca")],
+)
+def test_a_vrt_whose_text_is_not_utf_8_is_refused(tmp_path: Path, sound: bytes, damaged: bytes) -> None:
+    name = _vrt(tmp_path, lambda text: text.replace(sound, damaged))
+    with pytest.raises(DataError, match=r"s1.vrt: cannot be read as a raster"):
         open_scene(SceneConfig(sar=(name,)), SAR)
 
+
+def test_a_vrt_that_is_no_xml_is_refused() -> None:
     def open_wrong(_: str) -> Any:
         return SimpleNamespace(driver="VRT", tags=lambda ns: {"xml:VRT": "<VRTDataset"}, close=lambda: None)
 
@@ -279,3 +285,12 @@ def test_names_of_fields_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b'"name"', b'"n\xb1me"'))
     with pytest.raises(DataError, match=r"area.gpkg: cannot be read as polygons"):
         open_polygons(str(file), "aoi")
+
+
+def test_a_coordinate_system_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_900, 500_100, 5_000_000)], crs=scenes.CRS)
+    area.to_file(tmp_path / "area.shp")
+    file = tmp_path / "area.prj"
+    file.write_bytes(file.read_bytes().replace(b"WGS_1984_UTM", b"WGS_1984_UT\xf8", 1))
+    with pytest.raises(DataError, match=r"area.shp: cannot be read as polygons"):
+        open_polygons(str(tmp_path / "area.shp"), "aoi")

@@ -32,6 +32,11 @@ _SMALLEST_BOX = 512
 _BURNING = threading.Lock()
 """Held while rasterio burns: it changes Python's warning filters for that time, which all threads share."""
 
+_UNREADABLE = (
+    DataSourceError, DataLayerError, CRSError, shapely.errors.ShapelyError, UnicodeDecodeError, UnboundLocalError,
+)  # fmt: skip
+"""What reading damaged files raises; the last is how pyogrio 0.13 fails on a coordinate system that is not UTF-8."""
+
 _EDGE_SHARE = 1e-3
 """Longest straight edge that is reprojected by its ends alone, as a share of the scene's extent: between them a line
 that is straight in one system is curved in another, by about length squared over 8 earth radii, a millimetre here."""
@@ -185,7 +190,7 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
 def _reading(path: str, flag: str) -> Iterator[None]:
     try:
         yield
-    except (DataSourceError, DataLayerError, CRSError, shapely.errors.ShapelyError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise DataError(
             f"--{flag} {path}: cannot be read as polygons ({error}); give a vector file that GDAL reads, such as a "
             "GeoPackage or GeoJSON"
