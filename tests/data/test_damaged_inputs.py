@@ -125,6 +125,11 @@ def test_a_vrt_whose_text_is_not_utf_8_is_refused(tmp_path: Path, sound: bytes, 
         open_scene(SceneConfig(sar=(name,)), SAR)
 
 
+def test_a_vrt_of_an_unknown_order_of_bands_is_read(tmp_path: Path) -> None:
+    name = _vrt(tmp_path, lambda text: text.replace(b">PIXEL<", b">null<").replace(b">BAND<", b">null<"))
+    open_scene(SceneConfig(sar=(name,)), SAR).close()
+
+
 def test_a_vrt_that_is_no_xml_is_refused() -> None:
     def open_wrong(_: str) -> Any:
         return SimpleNamespace(driver="VRT", tags=lambda ns: {"xml:VRT": "<VRTDataset"}, close=lambda: None)

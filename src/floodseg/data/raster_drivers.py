@@ -64,13 +64,20 @@ def _check_header(dataset: Any) -> None:
     if dataset.count > MOST_BANDS:
         raise RasterioIOError(f"{CLAIM} {dataset.count} bands, and at most {MOST_BANDS} are read")
     height, width = max(dataset.block_shapes, key=prod, default=(0, 0))
-    together = dataset.count if dataset.interleaving is Interleaving.pixel else 1
+    together = dataset.count if _has_all_bands_in_a_block(dataset) else 1
     size = height * width * together * max(np.dtype(kind).itemsize for kind in dataset.dtypes)
     if size > MOST_BLOCK_BYTES:
         raise RasterioIOError(
             f"{CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, and at most "
             f"{MOST_BLOCK_BYTES / 1e9:.1f} GB are read: write it in tiles (gdal_translate -co TILED=YES)"
         )
+
+
+def _has_all_bands_in_a_block(dataset: Any) -> bool:
+    try:
+        return dataset.interleaving is Interleaving.pixel
+    except ValueError:  # a VRT may say anything
+        return True
 
 
 def _text_of(vrt: Any) -> str:
