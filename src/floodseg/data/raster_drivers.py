@@ -58,14 +58,17 @@ def open_plain(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS) -> Any
 
 
 def _check_header(dataset: Any) -> None:
-    if dataset.driver == "VRT":
-        _text_of(dataset)  # rasterio decodes texts when they are asked for
-    assert len(dataset.descriptions) == len(dataset.units) == dataset.count
     if dataset.count > MOST_BANDS:
         raise RasterioIOError(f"{CLAIM} {dataset.count} bands, and at most {MOST_BANDS} are read")
+    # rasterio decodes texts when they are asked for
+    assert len(dataset.descriptions) == len(dataset.units) == dataset.count
+    if dataset.driver == "VRT":
+        _text_of(dataset)
     height, width = max(dataset.block_shapes, key=prod, default=(0, 0))
-    together = dataset.count if _has_all_bands_in_a_block(dataset) else 1
-    size = height * width * together * max(np.dtype(kind).itemsize for kind in dataset.dtypes)
+    size = height * width * max(np.dtype(kind).itemsize for kind in dataset.dtypes)
+    # asked only where it matters: on some damaged JPEG 2000 files GDAL never answers
+    if size * dataset.count > MOST_BLOCK_BYTES and _has_all_bands_in_a_block(dataset):
+        size *= dataset.count
     if size > MOST_BLOCK_BYTES:
         raise RasterioIOError(
             f"{CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, and at most "
