@@ -142,7 +142,7 @@ class VectorLayer:
                 )
             parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
-        return _clipped(_areal(parts), box), others
+        return _clipped(_without_empty_rings(_areal(parts)), box), others
 
 
 def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLayer:
@@ -255,6 +255,16 @@ def _clipped(polygons: Polygons, box: Box) -> Polygons:
 def _is_areal(parts: Polygons) -> NDArray[np.bool_]:
     kinds = shapely.get_type_id(parts)
     return np.asarray(np.isin(kinds, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)))
+
+
+def _without_empty_rings(polygons: Polygons) -> Polygons:
+    """Return polygons without holes of no corner, which GEOS (3.13) does not survive when it cuts edges."""
+    rings, owners = shapely.get_rings(polygons, return_index=True)
+    empty = shapely.is_empty(rings)
+    for owner in np.unique(owners[empty]):
+        kept = rings[(owners == owner) & ~empty]
+        polygons[owner] = shapely.Polygon(*kept[:1], holes=kept[1:])
+    return polygons
 
 
 def _areal(parts: Any) -> Polygons:
