@@ -2,18 +2,17 @@
 
     python benchmarks/seams.py --models s1-lite --data DIR --json benchmarks/results/seams.json
 
-Simulated scenes, and the mosaic of the chips of Spain that lie on one grid, are mapped with tiles of 256, 512 and 1024
-pixels. Each pixel counts with the largest difference of its probability between any two of them. Each model is taken as
-it is, and with the weight of its attention at 0: what is left then is the reach of its convolutions, and ``--overlaps``
-shows how much of it an overlap hides.
+Simulated scenes, and a mosaic of chips of Spain, are mapped with tiles of 256, 512 and 1024 pixels. Each pixel counts
+with the largest difference of its probability between any two of them. Across the borders of the tiles, where one
+window fades into the next, the step of the probability is compared with that over the same distance at the same places
+in a map whose borders lie elsewhere. Each model is taken as it is, and with the weight of its attention at 0: what is
+left then is the reach of its convolutions. ``--overlaps`` shows how much of either an overlap hides.
 """
 
 import copy
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,17 +21,15 @@ import numpy as np
 import torch
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
+from report import report
+from spain import spain
 
 from floodseg.app.cli import guarded
 from floodseg.bands import IGNORE, WATER, Bands, SensorSet
-from floodseg.config import DataConfig
 from floodseg.data.chip import Chip
-from floodseg.data.layouts import open_layout
 from floodseg.data.scene import SceneWindow
 from floodseg.data.synthetic import simulate_scene
-from floodseg.environment import hardware, versions
 from floodseg.errors import ConfigError
-from floodseg.files import write_text
 from floodseg.grid import GeoGrid, Window
 from floodseg.inference.mapping import map_scene, plan_tiling
 from floodseg.inference.strip import ProbabilityStrip
@@ -42,6 +39,7 @@ from floodseg.models.lite import LiteFloodNet
 from floodseg.models.model import FloodModel
 from floodseg.predict_config import MapConfig
 from floodseg.release.shipped import load_model
+from floodseg.tiling import FADE, Tiling
 
 app = App(help="How much a map depends on its windows.", default_parameter=Parameter(consume_multiple=True))
 
@@ -94,11 +92,11 @@ def seams(
     tiles
         Tile sizes in pixels.
     overlaps
-        Overlaps in pixels to try without attention, beside the one that each model needs.
+        Overlaps in pixels to try beside the one that each model takes by default.
     events
         Simulated events, one scene each.
     size
-        Pixels a side of the simulated scenes and of the mosaic.
+        Pixels a side of the simulated scenes and of the mosaic (1344 hold four chips of Spain).
     threads
         Windows mapped at a time.
     json_file
@@ -110,26 +108,13 @@ def seams(
         scenes = list(_scenes(learned.spec.bands, events, size, data))
         for attention, model in (("0", without_attention(learned)), ("learned", learned)):
             runtime = TorchRuntime(model)
-            tried = {runtime.overlap, *(overlaps if attention == "0" else ())}
-            for overlap, scene in product(sorted(tried), scenes):
+            for overlap, scene in product(sorted({runtime.overlap, *overlaps}), scenes):
                 row = compare_tiles(scene, runtime, MapConfig(overlap=overlap, threads=threads), tiles)
                 rows.append(
                     {"model": name, "attention": attention, "scene": scene.chip.name, "overlap": overlap, **row}
                 )
                 print(rows[-1], file=sys.stderr, flush=True)
-    document = {
-        "command": " ".join(sys.argv),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "versions": versions(),
-        "tiles": tiles,
-        "size": size,
-        "rows": rows,
-    }
-    text = json.dumps(document, indent=2)
-    print(text)
-    if json_file is not None:
-        write_text(json_file, text + "\n")
+    report({"tiles": tiles, "size": size, "rows": rows}, json_file)
 
 
 @torch.no_grad()
@@ -151,12 +136,10 @@ def without_attention(model: FloodModel) -> FloodModel:
     return model
 
 
-def compare_tiles(
-    scene: ChipScene, runtime: TorchRuntime, config: MapConfig, tiles: tuple[int, ...]
-) -> dict[str, float | dict[int, float]]:
+def compare_tiles(scene: ChipScene, runtime: TorchRuntime, config: MapConfig, tiles: tuple[int, ...]) -> dict[str, Any]:
     """Map a scene with each tile size, and describe the largest difference of each valid pixel."""
-    configs = {tile: replace(config, tile_size=tile) for tile in tiles}
-    maps = np.stack([_mapped(scene, runtime, each) for each in configs.values()])
+    plans = {tile: plan_tiling(scene.grid, runtime, replace(config, tile_size=tile)) for tile in tiles}
+    maps = np.stack([_mapped(scene, runtime, replace(config, tile_size=tile)) for tile in tiles])
     chip = scene.chip
     seen = np.asarray(chip.sar_valid | chip.optical_valid)
     spread = np.ptp(maps, axis=0)[seen]
@@ -174,10 +157,39 @@ def compare_tiles(
             tile: round(_iou(each[labelled], chip.label[labelled] == WATER), 4)
             for tile, each in zip(tiles, water, strict=True)
         },
-        "computed_per_pixel": {
-            tile: round(plan_tiling(scene.grid, runtime, each).computed_share(), 2) for tile, each in configs.items()
+        "steps": {
+            tile: _steps(plan, maps[index], maps[index - 1], seen) for index, (tile, plan) in enumerate(plans.items())
         },
+        "computed_per_pixel": {tile: round(plan.computed_share(), 2) for tile, plan in plans.items()},
     }
+
+
+def _steps(
+    plan: Tiling, own: NDArray[np.float32], other: NDArray[np.float32], seen: NDArray[np.bool_]
+) -> dict[str, float | None]:
+    """Return the mean step of the probability over the pixels in which two windows fade into each other.
+
+    ``borders``: across the borders of ``plan`` in its own map; ``same_places``: there in the map of another tile size;
+    ``everywhere``: over that distance all over its own map. None where a scene has no border.
+    """
+    rows, columns = ([axis.cut(index) for index in range(1, axis.count)] for axis in (plan.rows, plan.columns))
+    everywhere = [range(1, size - FADE) for size in seen.shape]
+    return {
+        "borders": _mean_step(own, seen, rows, columns),
+        "same_places": _mean_step(other, seen, rows, columns),
+        "everywhere": _mean_step(own, seen, *everywhere),
+    }
+
+
+def _mean_step(
+    probability: NDArray[np.float32], seen: NDArray[np.bool_], rows: Sequence[int], columns: Sequence[int]
+) -> float | None:
+    steps = []
+    for image, valid, starts in ((probability, seen, rows), (probability.T, seen.T, columns)):
+        before, after = np.array(starts, int) - 1, np.array(starts, int) + FADE
+        steps.append(np.abs(image[after] - image[before])[valid[after] & valid[before]])
+    together = np.concatenate(steps)
+    return round(float(together.mean()), 6) if together.size else None
 
 
 def _iou(mapped: NDArray[np.bool_], label: NDArray[np.bool_]) -> float:
@@ -202,43 +214,7 @@ def _scenes(bands: Bands, events: tuple[str, ...], size: int, data: Path | None)
         )
         yield ChipScene(chip, bands)
     if data is not None:
-        yield ChipScene(_spain(data, bands, size), bands)
-
-
-def _spain(data: Path, bands: Bands, size: int) -> Chip:
-    """Return the window of ``size`` pixels a side that holds most whole chips of Spain, invalid between them."""
-    config = DataConfig(data=data, layout="sen1floods11", sensors="sar", cache_gb=0)
-    chips = []
-    for split in ("train", "valid"):
-        chipset = open_layout(config, split)
-        chips += [chipset.read(index) for index, event in enumerate(chipset.events) if event == "Spain"]
-    if not chips or chips[0].sar.shape[0] != len(bands.sar):
-        raise ConfigError(f"--data {data}: must hold chips of Spain with {len(bands.sar)} radar bands; leave it out")
-    corners = [_corner(chip) for chip in chips]
-    fits = [
-        [
-            (chip, row - top, column - left)
-            for chip, (row, column) in zip(chips, corners, strict=True)
-            if min(row - top, column - left, top + size - row - 512, left + size - column - 512) >= 0
-        ]
-        for top, left in product({row for row, _ in corners}, {column for _, column in corners})
-    ]
-    sar, label = np.zeros((len(bands.sar), size, size), np.float32), np.full((size, size), IGNORE, np.uint8)
-    valid = np.zeros((size, size), np.bool_)
-    for chip, row, column in max(fits, key=len):
-        part = slice(row, row + 512), slice(column, column + 512)
-        sar[:, *part], valid[part], label[part] = chip.sar, chip.sar_valid, chip.label
-    return Chip(
-        name="mosaic of Spain", event="Spain", sar=sar, sar_valid=valid, label=label, grid=None,
-        optical=np.zeros((len(bands.optical), size, size), np.float32), optical_valid=np.zeros_like(valid),
-    )  # fmt: skip
-
-
-def _corner(chip: Chip) -> tuple[int, int]:
-    """Return row and column of a chip's corner on the grid that all chips of Spain share."""
-    assert chip.grid is not None
-    a, _, c, _, e, f = chip.grid.transform
-    return round(f / e), round(c / a)
+        yield ChipScene(spain(data, size).chip(bands), bands)
 
 
 def _cut(array: NDArray[Any], window: Window) -> NDArray[Any]:

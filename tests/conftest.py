@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from exported_models import Exported, fused_lite
+
 # tests compute on tiny tensors, where a second thread costs more than it brings
 torch.set_num_threads(1)
 
@@ -34,3 +36,28 @@ def takes_interrupts() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A model of both sensors as the command writes it to ONNX, and the same graph as an OpenVINO model."""
+    import onnx
+    import openvino
+
+    import floodseg
+    from floodseg.inference.exported import KEY, ExportedFacts
+    from floodseg.release.conversion.forms import write_openvino
+
+    folder = tmp_path_factory.mktemp("exported")
+    model = fused_lite()
+    path = folder / "fused.onnx"
+    gate = floodseg.export(model, format="onnx", out=path)
+    text = next(entry.value for entry in onnx.load(path).metadata_props if entry.key == KEY)
+    facts = ExportedFacts.from_text(text, path)
+    write_openvino(openvino.Core().read_model(path), facts, folder / "fused.xml")
+    return Exported(model, gate, path, folder / "fused.xml")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests that fork commands first: threads that GDAL starts when it writes do not survive a fork."""
+    items.sort(key=lambda item: item.path.name != "test_endings.py")

@@ -11,13 +11,13 @@ from floodseg.data.batches import BatchLayout, crop_of
 from floodseg.data.chip import Chip, ChipArrays
 
 
-def augment(chip: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> Chip:
+def augment(chip: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int = 0) -> Chip:
     """Return an augmented copy of a chip, ``crop_size`` pixels square."""
     layout = BatchLayout(bands, config.crop_size, 1)
     crop = crop_of(layout.arrays(np.empty(layout.nbytes, np.uint8), 1), 0)
     held = ChipArrays(chip.sar, chip.optical, chip.sar_valid, chip.optical_valid, chip.label)
     held.write_to(orient(crop, *chip.label.shape, config, rng))
-    vary(crop, bands, config, rng)
+    vary(crop, bands, config, rng, epoch)
     return replace(
         chip,
         sar=crop.sar,

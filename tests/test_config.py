@@ -16,6 +16,7 @@ from floodseg.app import cli
 from floodseg.config import (
     AugmentConfig,
     DataConfig,
+    DistilConfig,
     ModelConfig,
     OptimConfig,
     TrainConfig,
@@ -24,7 +25,7 @@ from floodseg.config import (
 )
 from floodseg.errors import ConfigError
 
-GROUPS = (DataConfig, ModelConfig, AugmentConfig, OptimConfig)
+GROUPS = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig)
 
 UNLIKE_DEFAULTS = TrainConfig(
     out_dir=Path("runs/other"),
@@ -51,7 +52,10 @@ UNLIKE_DEFAULTS = TrainConfig(
         sar_jitter_db=0.5,
         optical_jitter=0.0,
         drop_sensor=0.25,
+        drop_sensor_ramp=5,
         cloud=1.0,
+        swath_edge=1.0,
+        cloud_mask_quality="mixed",
     ),
     optim=OptimConfig(
         epochs=3,
@@ -69,11 +73,15 @@ UNLIKE_DEFAULTS = TrainConfig(
         seed=11,
         workers=0,
     ),
+    distil=DistilConfig(teacher=("runs/sar", "s1 lite"), distil_weight=0.5, distil_unlabelled=True),
 )
 """Every setting has another value than by default, but those of simulated chips."""
 
 SIMULATED = TrainConfig(data=DataConfig(layout="synthetic", split_seed=7, synthetic_chips=6, synthetic_size=96))
 """Settings that have no effect on chips in files."""
+
+WITHOUT_AN_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
+"""A setting of the official tree alone."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ def _leaves() -> list[_Leaf]:
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                 text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
                 found.append(_Leaf(group, line.target.id, text))
-    groups = {"data", "model", "augment", "optim"}
+    groups = {"data", "model", "augment", "optim", "distil"}
     return [leaf for leaf in found if not (leaf.group is TrainConfig and leaf.name in groups)]
 
 
@@ -110,7 +118,7 @@ def test_names_are_unique_across_the_groups() -> None:
     names = [leaf.name for leaf in _leaves()]
     assert sorted(set(names)) == sorted(names)
     # nothing is overwritten when the groups are laid side by side
-    assert set(flatten(UNLIKE_DEFAULTS)) == set(names)
+    assert {*flatten(UNLIKE_DEFAULTS), *flatten(WITHOUT_AN_EVENT)} == set(names)
 
 
 def test_classic_defaults() -> None:
@@ -123,7 +131,7 @@ def test_classic_defaults() -> None:
 def _parse(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
     """Return what ``floodseg train`` makes of its arguments."""
     seen: list[TrainConfig] = []
-    monkeypatch.setattr("floodseg.learning.train.train", lambda config, **_: seen.append(config))
+    monkeypatch.setattr("floodseg.release.train.train", lambda config, **_: seen.append(config))
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", *arguments])
     assert stop.value.code == 0
@@ -136,10 +144,12 @@ def test_the_examples_have_no_default_left() -> None:
     assert set.intersection(*same) == set()
 
 
-EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED)
+EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT)
 
 
-@pytest.mark.parametrize("config", [*EXAMPLES, TrainConfig()], ids=["unlike defaults", "simulated", "defaults"])
+@pytest.mark.parametrize(
+    "config", [*EXAMPLES, TrainConfig()], ids=["unlike defaults", "simulated", "without an event", "defaults"]
+)
 def test_a_run_file_gives_back_the_configuration(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +201,9 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
         (AugmentConfig, {"optical_jitter": 1.0}, "--optical-jitter 1.0: must be from 0 to below 1"),
         (AugmentConfig, {"drop_sensor": 1.1}, "--drop-sensor 1.1: must be from 0 to 1"),
         (AugmentConfig, {"cloud": -0.1}, "--cloud -0.1: must be from 0 to 1"),
+        (AugmentConfig, {"swath_edge": 1.1}, "--swath-edge 1.1: must be from 0 to 1"),
+        (AugmentConfig, {"drop_sensor_ramp": 3}, "--drop-sensor-ramp 3: has no effect alone; add"),
+        (AugmentConfig, {"cloud_mask_quality": "none"}, "--cloud-mask-quality none: has no effect without clouds"),
         (OptimConfig, {"epochs": 0}, "--epochs 0: must be at least 1"),
         (OptimConfig, {"batch_size": 0}, "--batch-size 0: must be at least 1"),
         (OptimConfig, {"lr": 0.0}, "--lr 0.0: must be above 0"),

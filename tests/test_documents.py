@@ -2,11 +2,14 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 import floodseg.app.cli as cli
+from exported_models import Exported
+from scenes import write_optical, write_sar
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,9 +25,22 @@ def blocks(language: str) -> list[tuple[str, str]]:
     ]
 
 
+def files_of_the_page(folder: Path, exported: Exported) -> None:
+    """Put there what the commands of docs/export.md leave, and a scene."""
+    shutil.copy(exported.onnx, folder / "flood.onnx")
+    for suffix in (".xml", ".bin"):
+        shutil.copy(exported.openvino.with_suffix(suffix), folder / f"flood{suffix}")
+    write_sar(folder / "S1.tif")
+    write_optical(folder / "S2.tif")
+
+
 @pytest.mark.parametrize(("name", "code"), [pytest.param(*block, id=block[0]) for block in blocks("python")])
-def test_python_blocks_run(name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_blocks_run(
+    name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.chdir(tmp_path)
+    if name.startswith("export.md"):
+        files_of_the_page(tmp_path, request.getfixturevalue("exported"))
     exec(compile(code, name, "exec"), {})
 
 
@@ -38,7 +54,8 @@ def test_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(ROOT)
     arguments = cli._take_run_file(shlex.split(line)[1:])
     command, _, _ = cli.app.parse_args(arguments, exit_on_error=False, print_error=False)
-    assert command.__name__ == (arguments[1] if arguments[0] in ("cache", "data") else arguments[0])
+    name = arguments[1] if arguments[0] in ("cache", "data") else arguments[0]
+    assert command.__name__ == name.replace("-", "_")
 
 
 def test_relative_links_lead_somewhere() -> None:

@@ -55,6 +55,16 @@ def test_import_and_configuration_leave_torch_alone() -> None:
     assert _python("-c", code).strip() == "[]"
 
 
+def test_mapping_by_a_reference_method_leaves_torch_alone() -> None:
+    code = (
+        "import sys, numpy, floodseg; "
+        "floodseg.predict_scene(optical=numpy.random.default_rng(0).random((2, 40, 40), 'float32'), model='ndwi', "
+        "crs='EPSG:32632', transform=(10, 0, 5e5, 0, -10, 5e6), datetime='2024-01-05'); "
+        "print('torch' in sys.modules)"
+    )
+    assert _python("-c", code).strip() == "False"
+
+
 def test_public_names_are_there_and_are_the_same_everywhere() -> None:
     for name in floodseg.__all__:
         home = importlib.import_module(floodseg._HOME[name])

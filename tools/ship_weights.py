@@ -1,24 +1,50 @@
-"""Put the best checkpoint of a run among the shipped weights: python tools/ship_weights.py RUN NAME.
+"""Put the best checkpoint of a run among the shipped weights, with its exported forms.
 
-Writes ``model.safetensors`` and ``config.json`` below ``src/floodseg/release/weights/NAME``; the model card ``CARD.md``
-beside them is written by hand.
+    python tools/ship_weights.py RUN NAME --data "what it was trained on" --chips DIR
+
+Writes ``model.safetensors``, ``config.json`` and the exported forms below ``src/floodseg/release/weights/NAME``; the
+model card ``CARD.md`` beside them is written by hand.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App
 
-from floodseg import load_model
+from floodseg import export, load_model
 from floodseg.app.cli import guarded
+from floodseg.config import Layout
+from floodseg.errors import ConfigError
+from floodseg.files import write_text
+from floodseg.inference.exported import ExportFormat, ExportPrecision
 from floodseg.models.checkpoint import save_folder
+from floodseg.models.description import CONFIG_FILE, read_description
+from floodseg.release.runtimes import form_name
 from floodseg.release.shipped import WEIGHTS
 
-app = App(help="Put the best checkpoint of a run among the shipped weights.")
+FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
+    ("openvino", "int8"), ("openvino", "bf16"), ("onnx", "int8"), ("onnx", "fp32"),
+)  # fmt: skip
+"""What each shipped model comes as, beside its weights."""
+MOST_MB = 30.0
+"""What all shipped weights may take together."""
+
+app = App(help="Put the best checkpoint of a run among the shipped weights, with its exported forms.")
 
 
 @app.default
-def ship(run: Path, name: str, *, data: str, licence: str = "Apache-2.0") -> None:
-    """Copy the weights of ``run`` under ``name``, with the training data and the licence in their description.
+def ship(
+    run: Path,
+    name: str,
+    *,
+    data: str,
+    chips: Path,
+    layout: Layout = "sen1floods11",
+    split: str = "valid",
+    licence: str = "Apache-2.0",
+) -> None:
+    """Copy the weights of ``run`` under ``name``, and export them in every form that passes its gate.
 
     Parameters
     ----------
@@ -28,13 +54,39 @@ def ship(run: Path, name: str, *, data: str, licence: str = "Apache-2.0") -> Non
         The name under which the model is shipped.
     data
         What it was trained on, with the terms of that data.
+    chips
+        Folder of the chips on which exported forms are calibrated and compared.
+    layout
+        Layout of that folder.
+    split
+        Its split; not one that is kept for testing.
     licence
         Licence of the weights.
     """
     model = load_model(run)
     model.provenance.training.update(data=data, licence=licence)
-    save_folder(WEIGHTS / name, model)
-    print(WEIGHTS / name)
+    folder = WEIGHTS / name
+    for older in [*folder.glob("onnx-*"), *folder.glob("openvino-*")]:
+        older.unlink()
+    save_folder(folder, model)
+    gates: dict[str, Any] = {}
+    for format, precision in FORMS:
+        path = folder / form_name(format, precision)
+        try:
+            gates[path.stem] = export(
+                model, format=format, precision=precision, out=path, data=chips, layout=layout, split=split,
+                show_progress=True,
+            )  # fmt: skip
+        except ConfigError as refusal:
+            print(f"{path.name} is left out: {refusal}")
+    description = read_description(folder) | {"exported": gates}
+    write_text(folder / CONFIG_FILE, json.dumps(description, indent=2) + "\n")
+    for file in sorted(folder.iterdir()):
+        print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")
+    total = sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) / 1e6
+    print(f"all shipped weights: {total:.1f} MB")
+    if total > MOST_MB:
+        raise ConfigError(f"{WEIGHTS}: all shipped weights must stay below {MOST_MB:.0f} MB, and take {total:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from floodseg.config import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
     from floodseg.inference.flood_map import FloodMap
     from floodseg.learning.evaluate import evaluate
-    from floodseg.learning.train import train
     from floodseg.models.registry import build_model
     from floodseg.release.benchmark.run import benchmark
+    from floodseg.release.export import export
     from floodseg.release.predict import predict_scene
     from floodseg.release.shipped import load_model
+    from floodseg.release.train import train
 
 __all__ = [
     "AugmentConfig",
@@ -27,6 +28,7 @@ __all__ = [
     "benchmark",
     "build_model",
     "evaluate",
+    "export",
     "load_model",
     "predict_scene",
     "train",
@@ -44,9 +46,10 @@ _HOME = {
     "benchmark": "floodseg.release.benchmark.run",
     "build_model": "floodseg.models.registry",
     "evaluate": "floodseg.learning.evaluate",
+    "export": "floodseg.release.export",
     "load_model": "floodseg.release.shipped",
     "predict_scene": "floodseg.release.predict",
-    "train": "floodseg.learning.train",
+    "train": "floodseg.release.train",
 }
 
 

@@ -20,6 +20,8 @@ from floodseg.errors import ConfigError
 Layout = Literal["sen1floods11", "ombria", "folders", "synthetic"]
 Architecture = Literal["efficient", "baseline", "lite"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+CloudMask = Literal["perfect", "thin-missed", "none"]
+"""What a cloud mask marks of simulated clouds: all of them with their shadows, opaque cloud alone, or nothing."""
 
 
 def _whole(_: type, tokens: Sequence[Token]) -> int:
@@ -66,6 +68,7 @@ _LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
     "sar_dir": ("folders",),
     "opt_dir": ("folders",),
     "mask_dir": ("folders",),
+    "hold_out_event": ("sen1floods11",),
     "val_split": ("ombria", "folders"),
     "split_seed": ("ombria", "folders", "synthetic"),
     "sar_units": _PHYSICAL_FILES,
@@ -103,6 +106,9 @@ class DataConfig(Settings):
     split_seed: WholeNumber = 0
     """Layouts ombria, folders and synthetic: seed of the split or the simulation, apart from that of training, so that
     runs compare."""
+    hold_out_event: str | None = None
+    """Layout sen1floods11: event that training and validation do without (Ghana, ...); its chips of both are then the
+    split held-out, from which nothing was learned, chosen or calibrated."""
     sar_units: Literal["db", "linear"] = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_bands: tuple[str, ...] = ()
@@ -168,8 +174,16 @@ class AugmentConfig(Settings):
     """Standard deviation of a relative illumination factor common to all optical bands of a date."""
     drop_sensor: float = 0.0
     """Probability that one sensor is withheld from a sample that has both (each half of the time)."""
+    drop_sensor_ramp: WholeNumber = 0
+    """Epochs over which that probability rises, in equal steps, to --drop-sensor; 0 has it from the start."""
     cloud: float = 0.0
-    """Probability that a simulated cloud covers part of the optical image."""
+    """Probability that a simulated cloud covers part of the optical image, of two dates the later one."""
+    cloud_mask_quality: Literal["perfect", "thin-missed", "none", "mixed"] = "thin-missed"
+    """What is masked of simulated clouds: all with their shadows, opaque cloud alone, nothing, or each for a third of
+    the clouds, so that the network learns to find what a mask misses."""
+    swath_edge: float = 0.0
+    """Probability that a straight edge, as of a swath, hides up to half of the image of one sensor. Chips are cut from
+    within scenes: without it a model has hardly seen what lies beside nodata."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -179,7 +193,15 @@ class AugmentConfig(Settings):
         require(0 <= self.sar_jitter_db < math.inf, "sar-jitter-db", self.sar_jitter_db, "0 or more")
         require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
         require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
+        require(self.drop_sensor_ramp >= 0, "drop-sensor-ramp", self.drop_sensor_ramp, "0 or more")
+        if self.drop_sensor == 0 and self.drop_sensor_ramp:
+            raise ConfigError(f"--drop-sensor-ramp {self.drop_sensor_ramp}: has no effect alone; add --drop-sensor 0.5")
         require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
+        require(0 <= self.swath_edge <= 1, "swath-edge", self.swath_edge, "from 0 to 1")
+        if self.cloud == 0 and self.cloud_mask_quality != AugmentConfig.cloud_mask_quality:
+            raise ConfigError(
+                f"--cloud-mask-quality {self.cloud_mask_quality}: has no effect without clouds; add --cloud 0.5"
+            )
 
 
 @dataclass(frozen=True)
@@ -230,6 +252,31 @@ class OptimConfig(Settings):
         require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
 
 
+@dataclass(frozen=True)
+class DistilConfig(Settings):
+    """What is learned from other models beside the labels."""
+
+    teacher: tuple[str, ...] = ()
+    """Trained models (shipped names, run folders, checkpoints) whose calibrated probability is a soft target; at each
+    pixel those answer that see the most of what is valid there."""
+    distil_weight: float = 1.0
+    """Weight of the divergence from the teachers, added to the loss on the labels."""
+    distil_unlabelled: bool = False
+    """Learn from the teachers where there is no label, too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        weight = self.distil_weight
+        require(0 < weight < math.inf, "distil-weight", weight, "above 0")
+        require(len(set(self.teacher)) == len(self.teacher), "teacher", " ".join(self.teacher), "different models")
+        for name in ("distil_weight", "distil_unlabelled"):
+            value = getattr(self, name)
+            if not self.teacher and value != getattr(DistilConfig, name):
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {value}: has no effect without a teacher; add --teacher MODEL"
+                )
+
+
 _FLAT = Parameter(name="*")
 """On the command line and in a run file the groups do not appear: their fields stand side by side."""
 
@@ -244,11 +291,12 @@ class TrainConfig(Settings):
     model: Annotated[ModelConfig, _FLAT] = field(default_factory=ModelConfig)
     augment: Annotated[AugmentConfig, _FLAT] = field(default_factory=AugmentConfig)
     optim: Annotated[OptimConfig, _FLAT] = field(default_factory=OptimConfig)
+    distil: Annotated[DistilConfig, _FLAT] = field(default_factory=DistilConfig)
 
 
 def text_settings() -> frozenset[str]:
     """Return the names of the settings that are a word or a path."""
-    groups = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, TrainConfig)
+    groups = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig, TrainConfig)
     hints = (item for group in groups for item in get_type_hints(group).items())
     return frozenset(
         name for name, kind in hints if get_origin(kind) is not tuple and {kind, *get_args(kind)} & {str, Path}

@@ -1,11 +1,54 @@
 """Where a run took place: what a reader needs to judge its numbers, or to get them again."""
 
+import math
 import os
 import platform
 import resource
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+
+def usable_cores(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many threads may compute at once: the one budget that everything in a process shares.
+
+    It is the least of the cores that the process may run on, the share of processor time that its control group is
+    granted (containers, batch systems; rounded up), and ``OMP_NUM_THREADS`` where that is set.
+    """
+    budget = len(os.sched_getaffinity(0))
+    quotas = [quota for folder in _groups(cgroups) if (quota := _quota(folder)) is not None]
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    limits = [math.ceil(quota) for quota in quotas] + ([int(given)] if given.isdecimal() else [])
+    return max(1, min([budget, *limits]))
+
+
+def _groups(root: Path) -> list[Path]:
+    """Return the folders of the control groups that may limit processor time: own, and all above it."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    folders = [root, root / "cpu"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        base = root if not controllers else root / "cpu"
+        if not controllers or "cpu" in controllers.split(","):
+            own = base / path.strip("/")
+            folders += [own, *(parent for parent in own.parents if base in parent.parents)]
+    return list(dict.fromkeys(folders))
+
+
+def _quota(folder: Path) -> float | None:
+    """Return the cores' worth of time of a control group, by version 2 or 1 of the interface; None is no limit."""
+    try:
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8").strip()
+            period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    return int(quota) / int(period) if quota not in ("max", "-1") else None
 
 
 def peak_memory_mb() -> float:
@@ -32,3 +75,11 @@ def hardware(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def cpu_computes_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether this CPU has bf16 instructions; elsewhere bf16 is emulated, slower than fp32."""
+    if not cpuinfo.is_file():
+        return False
+    flags = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    return "avx512_bf16" in flags or "amx_bf16" in flags

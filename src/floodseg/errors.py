@@ -7,6 +7,9 @@
     ├── DataError              a file, folder or value of the data that breaks a rule
     ├── CheckpointError        weights that cannot be loaded into the model asked for
     ├── RunFolderError         a run folder that is finished, busy or cannot be written
+    │   └── FolderInUseError   another process works in it
+    ├── ClusterError           a cluster that does not answer, or has no worker
+    ├── ScenesFailedError      some scenes of many could not be mapped; exit code 3
     ├── ProcessError           another of several processes was lost
     └── OtherProcessError      the failure is that of another process, which says so; this one ends in silence
 
@@ -42,6 +45,20 @@ class CheckpointError(FloodsegError):
 
 class RunFolderError(FloodsegError):
     """A run folder that is finished already, in use, or cannot be written."""
+
+
+class FolderInUseError(RunFolderError):
+    """A folder in which another process works at the moment."""
+
+
+class ClusterError(FloodsegError):
+    """A cluster that does not answer, or has no worker."""
+
+
+class ScenesFailedError(FloodsegError):
+    """Some scenes of many could not be mapped; the products of the others are there."""
+
+    exit_code = 3
 
 
 class ProcessError(FloodsegError):

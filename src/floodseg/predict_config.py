@@ -4,7 +4,6 @@ Nested for readers, flat for users, as in :mod:`floodseg.config`.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from floodseg.config import Settings, WholeNumber, require
+from floodseg.environment import usable_cores
 from floodseg.errors import ConfigError
 
 Files = tuple[str, ...]
@@ -24,8 +24,8 @@ LAYERS = ("cloud_mask", "aoi", "exclude", "dem", "permanent_water")
 
 
 @dataclass(frozen=True)
-class SceneConfig(Settings):
-    """Which scene, and how its numbers are to be read."""
+class SceneImages(Settings):
+    """The imagery of one scene."""
 
     sar: Files = ()
     """Sentinel-1 backscatter, VV and VH: one raster, or one file per polarisation."""
@@ -36,6 +36,17 @@ class SceneConfig(Settings):
     permanent water."""
     optical_before: Files = ()
     """Optical image of before the flood, as --optical: an input of two-date models."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in IMAGES:
+            object.__setattr__(self, name, _files(name, getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class SharedScene(Settings):
+    """What many scenes may have in common: how their numbers are to be read, and what is laid over them."""
+
     grid: Literal["sar", "optical"] = "sar"
     """Whose pixel grid the products have; the other sensor is warped to it. A lone sensor gives its own."""
     sar_units: Literal["db", "linear"] = "db"
@@ -67,8 +78,6 @@ class SceneConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in IMAGES:
-            object.__setattr__(self, name, _files(name, getattr(self, name)))
         for name in LAYERS:
             files = _files(name, getattr(self, name))
             require(len(files) <= 1, name.replace("_", "-"), " ".join(files), "one file")
@@ -86,6 +95,11 @@ class SceneConfig(Settings):
             )
         offset = self.optical_offset
         require(offset is None or math.isfinite(offset), "optical-offset", offset, "a number")
+
+
+@dataclass(frozen=True)
+class SceneConfig(SharedScene, SceneImages):
+    """Which scene, and how its numbers are to be read."""
 
 
 def _files(name: str, given: Any) -> Files:
@@ -110,16 +124,25 @@ class MapConfig(Settings):
     depend on the tile size."""
     batch_size: WholeNumber | None = None
     """Windows per call of the model; by default one on a CPU, and what fits on a GPU."""
-    threads: WholeNumber = field(default_factory=lambda: len(os.sched_getaffinity(0)))
-    """Windows that are read and mapped at the same time, each on one thread."""
+    threads: WholeNumber | None = None
+    """Windows that are read and mapped at the same time, each on one thread; by default one for each core (of
+    predict-many: of the worker)."""
+    runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
+    """What runs the model: auto takes the fastest that is installed and that the model has a file for; a model without
+    exported files runs in torch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs."""
+    """Where the model runs: auto takes a GPU that PyTorch can use, where there is one."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """Number format: auto takes that of the exported file, fp32 in torch. fp16 needs a GPU, int8 an exported file."""
     tta: bool = False
     """Average the eight flips and rotations of each window: eight times the work."""
     threshold: float | None = None
     """Water from this probability on, for all sensors; by default what the model chose on its validation split."""
     min_area: float = 0.0
     """Square metres below which a connected patch of flood, or of permanent water, becomes land."""
+    write_reliability: bool = False
+    """Write reliability.tif, too: what the optical image weighs at each pixel, for models that weigh it against the
+    radar. The scene is read once more for it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,10 +151,21 @@ class MapConfig(Settings):
             self.overlap is None or (self.overlap >= 0 and self.overlap % 64 == 0),
             "overlap", self.overlap, "0 or a multiple of 64",
         )  # fmt: skip
+        if self.precision == "fp16" and (self.device == "cpu" or self.runtime in ("onnx", "openvino")):
+            raise ConfigError("--precision fp16: is for PyTorch on a GPU; give bf16 or fp32 on a CPU")
+        if self.precision == "bf16" and self.runtime == "onnx":
+            raise ConfigError(
+                "--precision bf16: ONNX Runtime computes no bf16 on a CPU; give --runtime openvino or torch"
+            )
         require(self.batch_size is None or self.batch_size >= 1, "batch-size", self.batch_size, "at least 1")
-        require(self.threads >= 1, "threads", self.threads, "at least 1")
+        require(self.threads is None or self.threads >= 1, "threads", self.threads, "at least 1")
         require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "above 0 and below 1")
         require(0 <= self.min_area < math.inf, "min-area", self.min_area, "0 or more")
+
+    @property
+    def thread_count(self) -> int:
+        """The threads that are used: those asked for, else one for each core that this process may use."""
+        return self.threads or usable_cores()
 
 
 @dataclass(frozen=True)

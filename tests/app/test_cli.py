@@ -12,6 +12,7 @@ import pytest
 from floodseg.app import cli
 from floodseg.config import DataConfig
 from floodseg.errors import DataError
+from floodseg.evaluate_config import ScoreConfig
 from floodseg.learning.evaluate import Evaluation
 from floodseg.models.checkpoint import save_folder
 from floodseg.models.registry import build_model
@@ -23,7 +24,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The calls that reach the training function."""
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        "floodseg.learning.train.train", lambda config, **flags: calls.append({"config": config, **flags})
+        "floodseg.release.train.train", lambda config, **flags: calls.append({"config": config, **flags})
     )
     return calls
 
@@ -129,13 +130,13 @@ def test_an_error_of_the_user_shows_its_sentence_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = DataError("chips/a.tif: has no band names; name them")
-    monkeypatch.setattr("floodseg.learning.train.train", raising(error))
+    monkeypatch.setattr("floodseg.release.train.train", raising(error))
     assert run("train") == 2
     assert one_line(capsys.readouterr().err) == str(error)
 
 
 def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("floodseg.learning.train.train", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("floodseg.release.train.train", raising(KeyboardInterrupt()))
     assert run("train") == 130
 
 
@@ -143,7 +144,7 @@ def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_disk_that_cannot_be_written_is_the_users_to_mend(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
 ) -> None:
-    monkeypatch.setattr("floodseg.learning.train.train", raising(OSError(code, "cannot write", "runs/x/best.pth")))
+    monkeypatch.setattr("floodseg.release.train.train", raising(OSError(code, "cannot write", "runs/x/best.pth")))
     assert run("train") == 2
     assert one_line(capsys.readouterr().err).startswith("runs/x/best.pth: cannot write; free space")
 
@@ -161,7 +162,7 @@ def test_scores_cannot_take_the_place_of_a_folder(
 @pytest.mark.parametrize("defect", [ZeroDivisionError(), OSError(errno.EBADF, "bad"), RuntimeError("shape")])
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, defect: Exception) -> None:
     # an exception that leaves main makes the interpreter print it and exit with 1
-    monkeypatch.setattr("floodseg.learning.train.train", raising(defect))
+    monkeypatch.setattr("floodseg.release.train.train", raising(defect))
     with pytest.raises(type(defect)) as caught:
         cli.main(["train"])
     assert caught.value is defect
@@ -192,7 +193,7 @@ def _scores(water_iou: float | None) -> dict[str, Any]:
 
 def _evaluation(name: str) -> Evaluation:
     head = {"split": "test", "sensors": "sar", "n_chips": 3, "n_pixels": 12345, "threshold": None}
-    document = {"model": name, **head, **_scores(0.625), "events": {"Ghana": _scores(None)}}
+    document = {"model": name, **head, **_scores(0.625), "events": {"Ghana": _scores(None)}, "calibration": None}
     floor = {"model": "otsu", **head, **_scores(0.25), "events": {"Ghana": _scores(0.125)}}
     return Evaluation(document, {"otsu": floor}, [])
 
@@ -223,6 +224,22 @@ def test_evaluate_prints_and_writes_the_scores(
     assert "0.625" in shown
     (row,) = [line for line in shown.splitlines() if "Ghana" in line]
     assert row.replace("│", " ").split() == ["Ghana", "2", "-", "-", "-", "0.125"]
+
+
+def test_covers_are_given_with_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[ScoreConfig] = []
+
+    def evaluate(_: Any, **arguments: Any) -> Evaluation:
+        asked.append(arguments["scoring"])
+        return _evaluation("x")
+
+    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", evaluate)
+    for covers in (["0,0.25,1"], ["0", "0.25", "1"], ["0,0.25", "1"]):
+        assert run("evaluate", "ndwi", "--cloud", *covers, "--cloud-mask-quality", "none") == 0
+    assert asked == [ScoreConfig(cloud=(0.0, 0.25, 1.0), cloud_mask_quality="none")] * 3
+    assert run("evaluate", "ndwi", "--cloud", "0,half") == 2
+    assert run("evaluate", "ndwi", "--threshold", "0.3") == 0
+    assert asked[-1] == ScoreConfig(threshold=0.3)
 
 
 def test_evaluate_loads_what_is_no_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

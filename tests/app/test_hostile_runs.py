@@ -111,7 +111,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (cut_off, "is cut off: the end of the file is missing; copy it again"),
     "state dict": (
         lambda file: torch.save(_lite().state_dict(), file),
-        "is not a floodseg checkpoint (it holds 130 tensors by name alone, without a description of the model); only",
+        "is not a floodseg checkpoint (it holds 113 tensors by name alone, without a description of the model); only",
     ),
     "another package": (
         lambda file: torch.save({"epoch": 3, "state_dict": {}, "optimizer": {}}, file),

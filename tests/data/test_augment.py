@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -121,9 +122,21 @@ def test_optical_jitter_is_one_positive_factor_for_all_bands(chip: Chip) -> None
     assert min(factors) > 0
 
 
-def test_digital_numbers_are_not_shifted_in_db_nor_clouded(chip: Chip) -> None:
+def test_digital_numbers_are_not_shifted_in_db(chip: Chip) -> None:
     bands = Bands(sar=("VV", "VH"), optical=L1C_BANDS, sar_unit="dn", optical_unit="dn")
-    assert_same(augment(chip, bands, replace(OFF, sar_jitter_db=3.0, cloud=1.0), rng()), chip)
+    assert_same(augment(chip, bands, replace(OFF, sar_jitter_db=3.0), rng()), chip)
+
+
+def test_clouds_over_two_dates_cover_the_later_one(chip: Chip) -> None:
+    names = tuple(f"{band}_{date}" for date in ("before", "after") for band in ("B03", "B08", "B11"))
+    bands = Bands(sar=SAR_BANDS, optical=names, optical_unit="dn")
+    dark = replace(chip, optical=np.where(chip.optical_valid, np.float32(40), 0) + np.zeros((6, 1, 1), np.float32))
+    result = augment(dark, bands, replace(OFF, cloud=1.0, cloud_mask_quality="none"), rng(3))
+    np.testing.assert_array_equal(result.optical_valid, chip.optical_valid)
+    np.testing.assert_array_equal(result.optical[:3], dark.optical[:3])
+    later = result.optical[3:, chip.optical_valid]
+    assert later.max() > 60
+    np.testing.assert_array_equal(later, np.rint(later))
 
 
 def test_drop_sensor_withholds_each_half_of_the_time(chip: Chip) -> None:
@@ -139,6 +152,14 @@ def test_drop_sensor_withholds_each_half_of_the_time(chip: Chip) -> None:
     assert counts[3] == 0
 
 
+def test_the_loss_of_sensors_rises_over_its_ramp(chip: Chip) -> None:
+    config = replace(OFF, drop_sensor=0.8, drop_sensor_ramp=4)
+    for epoch, share in ((0, 0.2), (1, 0.4), (3, 0.8), (30, 0.8)):
+        lost = [augment(chip, BANDS, config, rng(seed), epoch) for seed in range(1000, 1300)]
+        found = np.mean([not (each.sar_valid.any() and each.optical_valid.any()) for each in lost])
+        assert found == pytest.approx(share, abs=0.08), epoch
+
+
 @pytest.mark.parametrize("lacking", ["sar", "optical"])
 def test_the_only_sensor_is_never_dropped(chip: Chip, lacking: str) -> None:
     nothing = np.zeros((32, 32), np.bool_)
@@ -151,7 +172,7 @@ def test_the_only_sensor_is_never_dropped(chip: Chip, lacking: str) -> None:
 def test_cloud_hides_what_is_opaque_and_brightens_what_is_thin(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
     opacity = np.zeros((32, 32), np.float32)
     opacity[:, :10], opacity[:, 10:20] = 0.9, 0.3
-    monkeypatch.setattr(module, "simulate_cloud", lambda *_: Cloud(opacity, np.zeros_like(opacity)))
+    monkeypatch.setattr(module, "simulate_sky", lambda *_: Cloud(opacity, np.zeros_like(opacity)))
     result = augment(chip, BANDS, replace(OFF, cloud=1.0), rng())
     np.testing.assert_array_equal(result.optical_valid, chip.optical_valid & (opacity <= 0.5))
     assert (result.optical[:, :, :10] == 0).all()
@@ -162,10 +183,54 @@ def test_cloud_hides_what_is_opaque_and_brightens_what_is_thin(chip: Chip, monke
     assert_same(result, chip, ("sar", "sar_valid", "label"))
 
 
+@pytest.mark.parametrize("quality", ["perfect", "thin-missed", "none", "mixed"])
+def test_what_is_masked_of_a_cloud_follows_its_quality(
+    chip: Chip, monkeypatch: pytest.MonkeyPatch, quality: Literal["perfect", "thin-missed", "none", "mixed"]
+) -> None:
+    opacity, shadow = np.zeros((2, 32, 32), np.float32)
+    opacity[:, :10], opacity[:, 10:20], shadow[:, 20:25] = 0.9, 0.3, 0.5
+    monkeypatch.setattr(module, "simulate_sky", lambda *_: Cloud(opacity, shadow))
+    valid = chip.optical_valid
+    expected = {
+        "perfect": valid & (opacity < 0.1) & (shadow < 0.1), "thin-missed": valid & (opacity < 0.5), "none": valid
+    }  # fmt: skip
+    config = replace(OFF, cloud=1.0, cloud_mask_quality=quality)
+    masks = [augment(chip, BANDS, config, rng(seed)).optical_valid for seed in range(90)]
+    shares = [np.mean([np.array_equal(mask, each) for mask in masks]) for each in expected.values()]
+    wanted = [1 / 3] * 3 if quality == "mixed" else [float(name == quality) for name in expected]
+    assert shares == pytest.approx(wanted, abs=0.15 if quality == "mixed" else 0)
+
+
 def test_simulated_cloud_is_drawn_as_often_as_asked(chip: Chip) -> None:
     config = replace(OFF, cloud=0.5)
     changed = [not np.array_equal(augment(chip, BANDS, config, rng(seed)).optical, chip.optical) for seed in range(200)]
     assert 0.35 < np.mean(changed) < 0.6
+
+
+def test_the_edge_of_a_swath_hides_one_side_of_one_sensor(chip: Chip) -> None:
+    whole = replace(chip, sar_valid=np.ones((32, 32), np.bool_), optical_valid=np.ones((32, 32), np.bool_))
+    hidden = []
+    for seed in range(200):
+        result = augment(whole, BANDS, replace(OFF, swath_edge=1.0), rng(seed))
+        cut, other = sorted((result.sar_valid, result.optical_valid), key=np.count_nonzero)
+        assert other.all()
+        hidden.append(("sar" if cut is result.sar_valid else "optical", 1 - cut.mean()))
+        # beyond a straight line: no row and no column crosses it twice
+        for axis in (0, 1):
+            assert (np.diff(cut.astype(int), axis=axis) != 0).sum(axis=axis).max() <= 1
+    assert 0.4 < np.mean([sensor == "sar" for sensor, _ in hidden]) < 0.6
+    shares = np.array([share for _, share in hidden])
+    assert shares.max() <= 0.5
+    assert shares.mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_edge_of_a_swath_leaves_values_and_labels_alone(chip: Chip) -> None:
+    radar = Bands(sar=SAR_BANDS, optical=())
+    alone = replace(chip, optical=chip.optical[:0], optical_valid=np.zeros((32, 32), np.bool_))
+    result = augment(alone, radar, replace(OFF, swath_edge=1.0), rng(3))
+    assert (result.sar_valid <= alone.sar_valid).all()
+    np.testing.assert_array_equal(result.sar, np.where(result.sar_valid, alone.sar, 0))
+    assert_same(result, alone, ("optical", "optical_valid", "label"))
 
 
 def test_small_chips_are_padded_with_invalid_and_ignored_pixels(chip: Chip) -> None:

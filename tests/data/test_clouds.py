@@ -1,9 +1,22 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from floodseg.bands import L1C_BANDS
-from floodseg.data.clouds import CLOUD_REFLECTANCE, Cloud, apply_cloud, simulate_cloud
+from floodseg.bands import L1C_BANDS, Bands
+from floodseg.config import CloudMask
+from floodseg.data.clouds import (
+    CLOUD_REFLECTANCE,
+    THIN,
+    Cloud,
+    apply_cloud,
+    clouded_channels,
+    cover_image,
+    marked,
+    simulate_cloud,
+    simulate_sky,
+)
 from floodseg.errors import ConfigError
 
 
@@ -128,3 +141,57 @@ def test_unknown_band_and_wrong_shape_are_refused() -> None:
         apply_cloud(np.zeros((1, 4, 5), np.float32), _uniform(0, 0), ("B99",))
     with pytest.raises(ConfigError, match="shape"):
         apply_cloud(np.zeros((2, 4, 5), np.float32), _uniform(0, 0), ("B03",))
+
+
+@pytest.mark.parametrize("cover", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("edge", [0.1, 0.3])
+def test_cover_counts_from_the_edge_on(cover: float, edge: float) -> None:
+    cloud = simulate_cloud(np.random.default_rng(1), 96, 130, cover, edge)
+    assert abs((cloud.opacity > edge).mean() - cover) < 1e-3
+    assert 0.01 < (cloud.opacity > 0.5).mean() < cover - 0.01
+
+
+def test_skies_are_thick_or_veiled_and_grow_with_their_cover() -> None:
+    peaks = []
+    for seed in range(40):
+        covers = [simulate_sky(np.random.default_rng(seed), 48, 48, cover) for cover in (0.25, 0.5, 1.0)]
+        for cloud, cover in zip(covers, (0.25, 0.5, 1.0), strict=True):
+            assert abs((cloud.opacity > THIN).mean() - cover) < 2e-3
+        for smaller, larger in pairwise(covers):
+            assert (larger.opacity >= smaller.opacity).all()
+        peaks.append(covers[-1].opacity.max())
+    assert 0.3 < np.mean(np.array(peaks) < 0.91) < 0.7
+    assert min(peaks) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("quality", "expected"),
+    [
+        ("perfect", [True, True, False, True, False]),
+        ("thin-missed", [True, False, False, False, False]),
+        ("none", [False] * 5),
+    ],
+)
+def test_what_a_mask_marks(quality: CloudMask, expected: list[bool]) -> None:
+    # thick, thin, haze, shadow, clear
+    cloud = Cloud(np.array([[0.9, 0.3, 0.05, 0, 0]], np.float32), np.array([[0, 0, 0.05, 0.4, 0]], np.float32))
+    assert marked(cloud, quality).tolist() == [expected]
+
+
+def test_digital_numbers_of_the_later_date_look_like_real_clouds() -> None:
+    bands = Bands((), ("B03_before", "B08_before", "B03_after", "B08_after", "B11_after"), optical_unit="dn")
+    assert clouded_channels(bands) == [2, 3, 4]
+    ground = np.full((5, 4, 5), 60, np.float32)
+    opaque = cover_image(ground, _uniform(1, 0), bands)
+    # white parts of real images of OMBRIA: medians of 173 to 210, 167 to 198 and 139 to 180
+    assert opaque[:, 0, 0].tolist() == [60, 60, 189, 195, 120]
+    np.testing.assert_array_equal(cover_image(ground, _uniform(0, 0), bands), ground)
+    thin = cover_image(ground, _uniform(0.33, 0.2), bands)
+    np.testing.assert_array_equal(thin, np.rint(thin))
+    assert cover_image(np.full((5, 4, 5), 255, np.float32), _uniform(0.2, 0), bands).max() == 255
+
+
+def test_reflectance_of_one_date_is_covered_as_a_whole() -> None:
+    optical = np.random.default_rng(0).uniform(0, 0.5, (13, 4, 5)).astype(np.float32)
+    covered = cover_image(optical, _uniform(0.4, 0.3), Bands((), L1C_BANDS))
+    np.testing.assert_array_equal(covered, apply_cloud(optical, _uniform(0.4, 0.3), L1C_BANDS))

@@ -72,6 +72,38 @@ def test_official_tree_lists_chips_in_the_order_of_the_split(tree: Path) -> None
     assert len(chips.bands.optical) == 13
 
 
+def _list(tree: Path, split: str, names: tuple[str, ...]) -> None:
+    rows = "".join(f"{name}_S1Hand.tif,{name}_LabelHand.tif\n" for name in names)
+    (tree / f"v1.1/splits/flood_handlabeled/flood_{split}_data.csv").write_text(rows)
+
+
+def test_an_event_that_is_held_out_is_in_neither_split_and_whole_in_its_own(tree: Path) -> None:
+    first, second, spain = NAMES
+    _list(tree, "train", (first, spain))
+    _list(tree, "valid", (second, spain))
+    config = DataConfig(data=tree, hold_out_event="Ghana")
+    assert open_layout(config, "train").names == open_layout(config, "valid").names == (spain,)
+    assert open_layout(config, "held-out").names == (first, second)
+    plain = DataConfig(data=tree)
+    assert (open_layout(plain, "train").names, open_layout(plain, "valid").names) == ((first, spain), (second, spain))
+
+
+def test_events_that_cannot_be_held_out_are_refused(tree: Path) -> None:
+    for event, split, message in (
+        ("Atlantis", "train", "--hold-out-event Atlantis: must be one of the events Ghana, Spain"),
+        ("Ghana", "valid", "--hold-out-event Ghana: leaves no chip in the split valid, which has no other event"),
+        ("Ghana", "extra", "--hold-out-event Ghana: divides the splits train and valid, and extra is neither of them"),
+    ):
+        with pytest.raises(DataError, match=message):
+            open_layout(DataConfig(data=tree, hold_out_event=event), split)
+    with pytest.raises(
+        DataError, match=r"--split held-out: sen1floods11 in .* has the splits train, valid, extra: name"
+    ):
+        open_layout(DataConfig(data=tree), "held-out")
+    with pytest.raises(ConfigError, match="--hold-out-event Ghana: has no effect with layout ombria"):
+        DataConfig(layout="ombria", hold_out_event="Ghana")
+
+
 def test_chip_holds_what_its_files_hold(tree: Path, sar_array: Array, optical_array: Array, label_array: Array) -> None:
     chip = open_layout(DataConfig(data=tree), "train").read(1)
     assert (chip.name, chip.event) == ("Ghana_2", "Ghana")

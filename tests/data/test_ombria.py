@@ -214,7 +214,7 @@ def test_an_asked_for_sensor_must_be_there(tmp_path: Path) -> None:
 def test_augmentation_scales_each_optical_date_and_leaves_radar_numbers(tree: Path) -> None:
     chips = open_layout(config(tree), "test")
     chip = chips.read(0)
-    only_jitter = AugmentConfig(crop_size=32, flips=False, optical_jitter=0.2, sar_jitter_db=0.3, cloud=1.0)
+    only_jitter = AugmentConfig(crop_size=32, flips=False, optical_jitter=0.2, sar_jitter_db=0.3)
     result = augment(chip, chips.bands, only_jitter, np.random.default_rng(0))
     rows, columns = SIZE
     assert (result.sar[:, :rows, :columns] == chip.sar).all()

@@ -26,7 +26,8 @@ NAMES = ("delta_1", "delta_2", "valley_1", "valley_2")
 FIELDS = {
     "model", "split", "sensors", "n_chips", "n_chips_left_out", "left_out", "n_chips_counted", "n_pixels", "threshold",
     "water_iou", "land_iou", "miou", "f1", "precision", "recall", "accuracy", "water_iou_per_chip_mean",
-    "water_iou_ci95", "ece", "events",
+    "water_iou_ci95", "ece", "events", "calibration",
+    "thresholds",
 }  # fmt: skip
 DECISIONS = Decisions(sar=Decision(0.7, 2.0), optical=Decision(0.35, 0.5), both=Decision(0.55, 1.5))
 
@@ -162,7 +163,8 @@ def test_events_are_scored_apart(chips, model):
         scores = document["events"][event]
         assert (scores["water_iou"], scores["n_pixels"]) == (total.water_iou, total.n)
         assert scores.keys() == FIELDS - {
-            "model", "split", "sensors", "threshold", "events", "n_chips_left_out", "left_out",
+            "model", "split", "sensors", "threshold", "events", "n_chips_left_out", "left_out", "calibration",
+            "thresholds",
         }  # fmt: skip
     assert document["events"]["valley"]["n_chips_counted"] == 1
 
@@ -180,7 +182,7 @@ def test_the_references_that_the_bands_allow_stand_beside(chips, model, sensors,
         assert alone.document == document
         assert alone.references == {}
         assert document.keys() == FIELDS
-        assert document["ece"] is None
+        assert document["ece"] is document["calibration"] is document["thresholds"] is None
     assert [score.name for score in evaluation.chips] == list(NAMES)
 
 

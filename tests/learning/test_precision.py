@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from floodseg.environment import cpu_computes_bf16
 from floodseg.errors import ConfigError
 from floodseg.learning import precision
-from floodseg.learning.precision import cpu_computes_bf16, resolve_precision
+from floodseg.learning.precision import resolve_precision
 
 
 @pytest.mark.parametrize(

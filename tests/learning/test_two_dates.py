@@ -69,11 +69,14 @@ def test_one_model_maps_floods_with_both_sensors_and_with_each(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cloud": 0.3}, "--cloud 0.3: simulated clouds need reflectance, and the optical images hold digital numbers"),
+        (
+            {"cloud": 0.3, "optical_bands": ("B03_before", "B08_before")},
+            "--cloud 0.3: covers the image of after the flood, and the optical bands in use are of before alone",
+        ),
         ({"sar_jitter_db": 0.5}, "--sar-jitter-db 0.5: is an offset in dB, and the radar images hold digital numbers"),
     ],
 )
-def test_augmentation_for_physical_units_is_refused(
+def test_augmentation_that_finds_nothing_to_do_is_refused(
     tree: Path, make_config: Callable[..., TrainConfig], tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):

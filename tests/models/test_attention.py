@@ -130,3 +130,19 @@ def test_one_exported_graph_serves_every_size() -> None:
     for size in [(40, 24), (24, 40), (7, 5), (32, 33), (61, 47)]:
         x = torch.randn(1, 8, *size)
         torch.testing.assert_close(program.module()(x), layer(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("reach", [None, 2])
+def test_what_lies_where_nothing_was_seen_is_no_context(reach: int | None) -> None:
+    torch.manual_seed(0)
+    attention = EfficientSelfAttention(8, reach=reach).eval()
+    image, seen = torch.randn(2, 8, 6, 7), torch.ones(2, 1, 6, 7)
+    with torch.no_grad():
+        torch.testing.assert_close(attention(image, seen), attention(image))
+        seen[1, :, :, 4:] = 0
+        other = image.clone()
+        other[1, :, :, 4:] = 100
+        # up to the columns between whose tokens and the unseen ones nothing is interpolated
+        torch.testing.assert_close(attention(other, seen)[..., :4], attention(image, seen)[..., :4])
+        assert not torch.allclose(attention(other)[1, ..., :4], attention(image)[1, ..., :4], atol=1e-3)
+        assert attention(image, torch.zeros_like(seen)).isfinite().all()

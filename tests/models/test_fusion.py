@@ -5,46 +5,85 @@ import torch
 
 from floodseg.errors import ConfigError
 from floodseg.models.fusion import EfficientFeatureExtractor, MaskedWeights, SensorAdapter
+from floodseg.models.reliability import SensorReliability, shared_out
 
 
-def validity(*pixels: tuple[int, int]) -> torch.Tensor:
+def validity(*pixels: tuple[float, float]) -> torch.Tensor:
     """(1, 2, 1, W): the validity of both sensors at each pixel."""
     return torch.tensor(pixels, dtype=torch.float32).T[None, :, None, :]
 
 
+def adapted(pixels: int) -> list[torch.Tensor]:
+    """Adapted images of both sensors, (1, 4, 8, 8 W): of each of W places, a block of 8x8 pixels."""
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(1, 4, 8, 8 * pixels, generator=generator) for _ in range(2)]
+
+
+def weights_of(logits: tuple[float, float]) -> MaskedWeights:
+    torch.manual_seed(0)
+    weights = MaskedWeights(2, channels=4)
+    assert weights.logits is not None
+    with torch.no_grad():
+        weights.logits.copy_(torch.tensor(logits))
+    return weights
+
+
+def blocks(valid: torch.Tensor) -> torch.Tensor:
+    return valid.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
+
+
 def test_weights_are_shared_among_the_valid_sensors_only() -> None:
-    weights = MaskedWeights(2)
-    assert weights.logits is not None
-    with torch.no_grad():
-        weights.logits.copy_(torch.tensor([0.0, 3.0]).log_softmax(dim=0))
-    found = weights(validity((1, 1), (1, 0), (0, 1), (0, 0)))[0, :, 0].T
-    share = torch.tensor(3.0).sigmoid()
-    torch.testing.assert_close(found[0], torch.stack([1 - share, share]))
-    assert torch.equal(found[1:], torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    found = weights_of((0.0, 3.0))(blocks(validity((1, 1), (1, 0), (0, 1), (0, 0))), adapted(4))
+    both, first, second, none = found.split(8, dim=3)
+    torch.testing.assert_close(both[:, 1].mean(), torch.tensor(3.0).sigmoid(), rtol=0.02, atol=0)
+    torch.testing.assert_close(both.sum(dim=1), torch.ones(1, 8, 8))
+    for part, expected in ((first, (1.0, 0.0)), (second, (0.0, 1.0)), (none, (0.0, 0.0))):
+        assert torch.equal(part, torch.tensor(expected)[:, None, None].expand(1, 2, 8, 8))
 
 
-def test_lone_sensor_has_exactly_weight_one_however_small_its_share() -> None:
-    weights = MaskedWeights(2)
-    assert weights.logits is not None
-    with torch.no_grad():
-        weights.logits.copy_(torch.tensor([-40.0, 40.0]))
-    assert torch.equal(weights(validity((1, 0)))[0, :, 0, 0], torch.tensor([1.0, 0.0]))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("gap", [40.0, 300.0])
+def test_lone_sensor_has_exactly_weight_one_however_small_its_share(dtype: torch.dtype, gap: float) -> None:
+    logits, share = torch.tensor([-gap, gap], dtype=dtype)[:, None, None], validity((1, 0), (0, 1)).to(dtype)
+    for seen in (share, share / 9):
+        found = shared_out(logits, seen)[0, :, 0]
+        assert torch.equal(found, torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=dtype))
+
+
+def test_weights_are_in_proportion_to_what_is_seen_of_a_pixel() -> None:
+    found = shared_out(torch.zeros(2, 1, 1), validity((1, 0.5)))
+    torch.testing.assert_close(found.flatten(), torch.tensor([2 / 3, 1 / 3]))
 
 
 def test_gradient_is_finite_where_nothing_is_valid() -> None:
-    weights = MaskedWeights(2)
-    assert weights.logits is not None
-    weights(validity((0, 0), (1, 1)))[:, 0].sum().backward()
-    assert weights.logits.grad is not None
-    assert weights.logits.grad.isfinite().all()
-    assert weights.logits.grad.abs().min() > 0
+    weights = weights_of((0.0, 0.0))
+    weights(blocks(validity((0, 0), (1, 1))), adapted(2))[:, 0].sum().backward()
+    for parameter in weights.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.any()
 
 
 def test_single_sensor_has_nothing_to_learn() -> None:
-    weights = MaskedWeights(1)
+    weights = MaskedWeights(1, channels=4)
     valid = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 2)
     assert not list(weights.parameters())
-    assert torch.equal(weights(valid), valid)
+    assert torch.equal(weights(valid, [torch.randn(1, 4, 1, 2)]), valid)
+
+
+def test_reliability_sees_the_pixel_and_what_is_around_it() -> None:
+    torch.manual_seed(0)
+    reliability = SensorReliability(channels=4, sensors=2, cell=4)
+    images = [torch.randn(1, 4, 48, 48) for _ in range(2)]
+    changed = [images[0].clone(), images[1]]
+    changed[0][:, :, 24, 25] += 1
+    with torch.no_grad():
+        differs = (reliability(images) - reliability(changed)).abs().amax(dim=(0, 1))
+    assert differs[24, 25] == differs.max()
+    rows, columns = differs.nonzero().unbind(dim=1)
+    # its own cell of 4 pixels, the neighbouring ones, and half a cell of interpolation
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (18, 33, 18, 33)
+    assert differs[20, 20] < 0.2 * differs.max()
 
 
 def test_adapter_works_on_each_pixel_alone() -> None:
@@ -66,13 +105,19 @@ def test_stem_merges_the_weighted_sum_of_the_sensors_own_stem_features() -> None
     stem.register_forward_hook(lambda _module, _inputs, output: merged.append(output))
     extractor(sar, optical, valid, valid)
     weight = stem.get_parameter("weight")
-    own = [
-        torch.nn.functional.conv2d(adapter(x)[:, :3], part, stride=2, padding=3)
-        for adapter, x, part in zip(
-            extractor.adapters.values(), (sar, optical), (weight[:, :3], weight[:, 3:]), strict=True
+    # the weights of the pixels before the convolution, which is linear
+    images = [
+        adapter(x)[:, :3] * share
+        for adapter, x, share in zip(
+            extractor.adapters.values(), (sar, optical),
+            extractor.sensor_weights(sar, optical, valid, valid).chunk(2, dim=1), strict=True,
         )
+    ]  # fmt: skip
+    own = [
+        torch.nn.functional.conv2d(image, part, stride=2, padding=3)
+        for image, part in zip(images, (weight[:, :3], weight[:, 3:]), strict=True)
     ]
-    torch.testing.assert_close(merged[0], 0.5 * own[0] + 0.5 * own[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(merged[0], own[0] + own[1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("sar", "optical"), [(0, 0), (-1, 3)])

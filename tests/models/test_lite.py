@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from floodseg.models.lite import LiteFloodNet, SensorStem, lite
+from floodseg.models.lite import LiteFloodNet, MaskedStem, SubpixelHead, lite
 
 
 def _inputs(height: int, width: int, *, batch: int = 1) -> list[Tensor]:
@@ -20,16 +21,17 @@ def network() -> LiteFloodNet:
     return lite().eval()
 
 
-def test_weight_of_a_stem_is_the_share_of_valid_pixels() -> None:
-    stem = SensorStem(channels=1, width=4).eval()
+def test_stem_is_the_mean_over_the_valid_pixels_of_its_window() -> None:
+    stem = MaskedStem(sar_channels=1, optical_channels=0, width=4)
+    assert stem.sar is not None
     valid = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]).view(1, 1, 3, 3)
     with torch.no_grad():
-        stem.log_weight.fill_(torch.tensor(2.0).log())
-        features, weight = stem(torch.zeros(1, 1, 3, 3), valid)
-    assert features.shape == (1, 4, 2, 2)
-    # twice the valid pixels of each 3x3 window, over nine
-    torch.testing.assert_close(weight, torch.tensor([[[[6.0, 2.0], [6.0, 4.0]]]]) / 9)
-    assert stem(torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 3, 3))[1].eq(0).all()
+        stem.sar.weight.fill_(1.0)
+        mean, _ = stem.mean(5 * valid, torch.zeros(1, 0, 3, 3), valid, torch.zeros(1, 1, 3, 3))
+        nothing, _ = stem.mean(*[torch.zeros(1, n, 3, 3) for n in (1, 0, 1, 1)])
+    # every window holds fives alone, whatever share of it is valid; nine taps of weight one
+    torch.testing.assert_close(mean, torch.full((1, 4, 2, 2), 45.0))
+    assert nothing.eq(0).all()
 
 
 @pytest.mark.parametrize("missing", [0, 1])
@@ -37,20 +39,45 @@ def test_fusion_takes_the_valid_sensor_alone(network: LiteFloodNet, missing: int
     images = _inputs(32, 32)
     images[2 + missing] = torch.zeros(1, 1, 32, 32)
     images[missing] = torch.zeros_like(images[missing])
-    stem = network.optical_stem if missing == 0 else network.sar_stem
+    stem = network.stem.optical if missing == 0 else network.stem.sar
     assert stem is not None
     with torch.no_grad():
-        alone, _ = stem(images[1 - missing], images[3 - missing])
-        torch.testing.assert_close(network._fuse(*images), alone)
+        alone = stem(images[1 - missing])
+        # away from the border, where a window is whole
+        torch.testing.assert_close(network.stem.mean(*images)[0][..., 1:, 1:], alone[..., 1:, 1:])
 
 
-def test_fusion_is_the_weighted_mean_where_both_are_valid(network: LiteFloodNet) -> None:
+def test_fusion_is_the_mean_weighted_by_reliability_where_both_are_valid() -> None:
+    torch.manual_seed(0)
+    network = lite().eval()
     images = _inputs(32, 32)
-    assert network.sar_stem is not None
-    assert network.optical_stem is not None
+    stem = network.stem
+    assert stem.sar is not None
+    assert stem.optical is not None
+    assert stem.reliability is not None
     with torch.no_grad():
-        stems = [network.sar_stem(images[0], images[2])[0], network.optical_stem(images[1], images[3])[0]]
-        torch.testing.assert_close(network._fuse(*images), (stems[0] + stems[1]) / 2)
+        features = [stem.sar(images[0]), stem.optical(images[1])]
+        weight = stem.reliability(features).softmax(dim=1)
+        expected = features[0] * weight[:, :1] + features[1] * weight[:, 1:]
+        torch.testing.assert_close(stem.mean(*images)[0][..., 1:, 1:], expected[..., 1:, 1:])
+        # nearly even before training
+        assert (weight[:, 1] - 0.5).abs().max() < 0.1
+        assert weight[:, 1].std() > 1e-4
+
+
+def test_a_network_of_one_sensor_has_no_more_tensors_than_it_needs() -> None:
+    names = set(lite(optical_channels=0).state_dict())
+    assert names == {name for name in lite().state_dict() if not name.startswith(("stem.reliability", "stem.optical"))}
+
+
+def test_head_starts_as_bilinear_enlargement() -> None:
+    head = SubpixelHead(3).eval()
+    # bilinear weights sum to 1, so the taps sum to the 1x1 convolution that is enlarged
+    mixed = head.weight.reshape(2, 4, 3, 3, 3)[:, 0].sum(dim=(-2, -1))
+    x = torch.randn(1, 3, 6, 8)
+    with torch.no_grad():
+        enlarged = F.interpolate(F.conv2d(x, mixed[..., None, None]), scale_factor=2, mode="bilinear")
+        torch.testing.assert_close(head(x)[..., 2:-2, 2:-2], enlarged[..., 2:-2, 2:-2])
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (49, 64)])
@@ -93,3 +120,8 @@ def test_one_exported_graph_serves_every_size(network: LiteFloodNet) -> None:
         for size in [(48, 64), (33, 47), (601, 40)]:
             images = _inputs(*size)
             torch.testing.assert_close(exported(*images), network(*images), rtol=1e-4, atol=1e-4)
+
+
+def test_an_image_without_any_valid_pixel_gives_numbers(network: LiteFloodNet) -> None:
+    with torch.no_grad():
+        assert network(*(torch.zeros_like(image) for image in _inputs(64, 64))).isfinite().all()

@@ -232,3 +232,31 @@ def test_values_beyond_the_training_range_change_nothing_further(model: FloodMod
 def test_statistics_must_fit_the_bands() -> None:
     with pytest.raises(ConfigError, match="1 optical statistics given for 13 bands: give one for each band"):
         build_model("lite", optical_statistics=[BandStatistics(0.1, 0.1, 0.0, 1.0)])
+
+
+def test_sensor_weights_follow_validity_and_ignore_garbage(model: FloodModel) -> None:
+    images = scene(40, 48)
+    if not model.knows_reliability:
+        with pytest.raises(ConfigError, match="'baseline' weighs no sensors against each other: take a model of lite"):
+            model.sensor_weights(**images)
+        return
+    with torch.inference_mode():
+        weights = model.sensor_weights(**images)
+        for sensor in SENSORS:
+            garbage = torch.where(images[f"{sensor}_valid"], images[sensor], math.nan)
+            assert torch.equal(model.sensor_weights(**images | {sensor: garbage}), weights)
+        assert torch.equal(model.sensor_weights(images["sar"], None)[:, 1], torch.zeros(1, 40, 48))
+    sar, optical = (images[f"{sensor}_valid"][:, 0] for sensor in SENSORS)
+    assert weights.shape == (1, 2, 40, 48)
+    for valid, expected in ((sar & ~optical, (1, 0)), (~sar & optical, (0, 1)), (~sar & ~optical, (0, 0))):
+        for position, value in enumerate(expected):
+            assert weights[:, position][valid].eq(value).all()
+    torch.testing.assert_close(weights.sum(dim=1)[sar & optical], torch.ones(int((sar & optical).sum())))
+    assert weights[:, 0][sar & optical].std() > 1e-4
+
+
+def test_a_model_of_one_sensor_weighs_nothing() -> None:
+    radar = build_model("lite", optical_channels=0)
+    assert not radar.knows_reliability
+    with pytest.raises(ConfigError, match="this 'lite' weighs no sensors"):
+        radar.sensor_weights(torch.zeros(1, 2, 32, 32))

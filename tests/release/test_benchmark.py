@@ -3,8 +3,10 @@
 import copy
 
 import pytest
+import torch
 
 from floodseg.errors import ConfigError, FloodsegError
+from floodseg.release.benchmark import configuration
 from floodseg.release.benchmark.configuration import Configuration, configurations
 from floodseg.release.benchmark.rounds import Timing, in_fresh_process
 from floodseg.release.benchmark.run import benchmark, regressions
@@ -23,6 +25,37 @@ def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
         "efficient/resnet34/torch/bf16",
         "lite/torch/bf16",
     ]
+
+
+def test_compiled_rows_come_beside_the_others():
+    rows = configurations(("baseline", "lite"), (), (), compiled=True)
+    assert [row.label for row in rows] == [
+        "baseline/torch/fp32",
+        "lite/torch/fp32",
+        "baseline/torch/fp32/compiled",
+        "lite/torch/fp32/compiled",
+    ]
+
+
+def test_a_peer_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setattr(configuration, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"--models smp-unet: needs .* pip install 'floodseg\[benchmark\]'"):
+        configurations(("baseline", "smp-unet"), (), ())
+
+
+@pytest.mark.parametrize("name", ["smp-unet", "smp-deeplabv3plus"])
+def test_peers_take_all_bands_at_any_size(name):
+    pytest.importorskip("segmentation_models_pytorch", reason="needs the extra benchmark")
+    from floodseg.release.benchmark.peers import build_peer
+
+    (row,) = configurations(("baseline", name), (), ())[1:]
+    assert row.label == f"{name}/resnet34/torch/fp32"
+    model = build_peer(name).eval()
+    assert model.network.network.encoder.conv1.in_channels == 15
+    with torch.no_grad():
+        logits = model(torch.randn(1, 2, 45, 64), torch.full((1, 13, 45, 64), torch.nan))
+    assert logits.shape == (1, 2, 45, 64)
+    assert logits.isfinite().all()
 
 
 def test_without_the_baseline_there_is_nothing_to_compare_with():
@@ -63,6 +96,7 @@ def test_lite_trains_on_less_memory_and_faster_than_the_baseline():
     assert lite["params"] < 1e6
     assert baseline["infer_ms_median"] is None
     assert len(lite["seconds"]) == 2
+    assert lite["first_call_s"] > 0
     of_lite = document["ratios"][1]
     assert of_lite["params"] == lite["params"] / baseline["params"]
     assert of_lite["train_speed"] == pytest.approx(lite["train_images_per_s"] / baseline["train_images_per_s"])
@@ -75,7 +109,10 @@ def test_lite_trains_on_less_memory_and_faster_than_the_baseline():
 def _document(speed):
     row = Configuration("lite", None, "torch", "fp32")
     ratios = {"model": row.model, "encoder": None, "runtime": "torch", "precision": "fp32", "params": 0.02}
-    return {"ratios": [{**ratios, "train_speed": None, "train_memory": None, "infer_speed": speed}]}
+    return {
+        "settings": {"task": "infer", "batch_size": 1, "size": 512},
+        "ratios": [{**ratios, "train_speed": None, "train_memory": None, "infer_speed": speed}],
+    }
 
 
 def test_only_a_ratio_that_is_clearly_worse_is_a_regression():
@@ -83,6 +120,21 @@ def test_only_a_ratio_that_is_clearly_worse_is_a_regression():
     assert regressions(_document(18.0), before) == []
     assert regressions(_document(30.0), before) == []
     assert regressions(_document(15.0), before) == ["lite/torch/fp32: infer_speed 20.00 before, 15.00 now"]
+
+
+def test_rows_by_the_compiler_are_compared_with_each_other_alone():
+    before, now = _document(20.0), _document(10.0)
+    now["ratios"][0]["compiled"] = False
+    assert regressions(now, before) == ["lite/torch/fp32: infer_speed 20.00 before, 10.00 now"]
+    now["ratios"][0]["compiled"] = before["ratios"][0]["compiled"] = True
+    assert regressions(now, before) == ["lite/torch/fp32/compiled: infer_speed 20.00 before, 10.00 now"]
+
+
+def test_results_of_other_images_cannot_be_compared():
+    other = copy.deepcopy(_document(20.0))
+    other["settings"]["size"] = 256
+    with pytest.raises(ConfigError, match=r"measured with size 256, this one with 512"):
+        regressions(_document(20.0), other)
 
 
 def test_results_that_share_no_row_cannot_be_compared():

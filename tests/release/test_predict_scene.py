@@ -132,14 +132,15 @@ def test_tile_sizes_agree_where_attention_is_off(tmp_path):
     scene = simulate_scene(5, 480, 704, "delta", sensors="sar")
     write_sar(tmp_path / "sar.tif", scene.sar)
 
-    def percent(tile_size: int) -> NDArray[np.float32]:
+    def percent(tile_size: int, overlap: int | None = None) -> NDArray[np.float32]:
         return floodseg.predict_scene(
-            tmp_path / "sar.tif", model=model, tile_size=tile_size, datetime=DATE, threads=1
+            tmp_path / "sar.tif", model=model, tile_size=tile_size, overlap=overlap, datetime=DATE, threads=1
         ).probability
 
-    difference = np.abs(percent(256) - percent(512))
-    assert (difference <= 0.0101).mean() >= 0.999
-    assert (difference > 0).any()  # several windows took part
+    large = percent(512)
+    assert (np.abs(percent(256) - large) <= 0.0101).mean() >= 0.999
+    # several windows took part: without their overlap they show
+    assert (np.abs(percent(256, overlap=0) - large) > 0.0101).mean() > 0.001
 
 
 def test_an_area_of_interest_cuts_arrays_as_it_cuts_files(files, tmp_path):
@@ -192,3 +193,62 @@ def test_what_cannot_be_followed_is_refused_in_one_sentence(files, tmp_path, giv
         floodseg.predict_scene(**texts, out_dir=tmp_path / "out")
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_reference_methods_map_files_and_arrays_alike(files):
+    by_file = floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE)
+    by_array = floodseg.predict_scene(
+        sar_values(70, 90), model="otsu", crs=CRS, transform=TRANSFORM, datetime=DATE, tile_size=64
+    )
+    np.testing.assert_array_equal(by_file.classes, by_array.classes)
+    assert by_file.summary["threshold"] == by_array.summary["threshold"]
+    water = sar_values(70, 90)[1] < by_file.summary["threshold"]
+    np.testing.assert_array_equal(by_file.classes == 1, water)
+    np.testing.assert_array_equal(by_file.probability, water)
+    assert 0 < water.mean() < 1
+    ndwi = floodseg.predict_scene(optical=files / "optical.tif", model="ndwi", datetime=DATE)
+    green, infrared = optical_values(70, 90)[[2, 7]]
+    np.testing.assert_array_equal(ndwi.classes == 1, green > infrared)
+    assert (ndwi.summary["model"], ndwi.summary["threshold"]) == ("ndwi", 0.0)
+    assert any("gives no probability" in sentence for sentence in ndwi.summary["assumptions"])
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "message"),
+    [
+        (("sar",), {"model": "otsu", "threshold": 0.3}, "--threshold 0.3: 'otsu' gives no probability.*leave it out"),
+        (("optical",), {"model": "ndwi", "tta": True}, "--tta: 'ndwi' decides each pixel by itself.*leave it out"),
+        (("sar",), {"model": "otsu", "device": "cuda"}, "--device cuda: 'otsu' runs on the CPU: leave it out"),
+        (
+            ("sar",),
+            {"model": "ndwi"},
+            "model 'ndwi' takes no sar image: leave it out, or choose --model s1-lite or otsu",
+        ),
+        (("sar", "optical"), {"model": "otsu"}, "model 'otsu' takes no optical image: leave it out, or choose.* ndwi"),
+    ],
+)
+def test_what_means_nothing_to_a_reference_method_is_refused(files, images, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        floodseg.predict_scene(**{image: files / f"{image}.tif" for image in images}, datetime=DATE, **settings)
+
+
+def test_the_threshold_of_the_flood_decides_the_earlier_image_too(files, tmp_path):
+    values = sar_values(70, 90)
+    dry = values.copy()
+    dry[:, :, :45] = values.max(axis=(1, 2), keepdims=True)
+    write_sar(tmp_path / "before.tif", dry)
+    both = floodseg.predict_scene(files / "sar.tif", sar_before=tmp_path / "before.tif", model="otsu", datetime=DATE)
+    alone = floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE)
+    assert both.summary["threshold"] == alone.summary["threshold"]
+    expected = np.where(dry[1] < alone.summary["threshold"], 2 * alone.classes, alone.classes)
+    np.testing.assert_array_equal(both.classes, expected)
+    assert (both.classes == 2).any()
+    assert (both.classes == 1).any()
+
+
+def test_finished_products_are_refused_before_the_scene_is_read_for_its_threshold(files, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE, out_dir=out)
+    monkeypatch.setattr("floodseg.inference.plain_runtime.vh_histogram", lambda *_: pytest.fail("was read"))
+    with pytest.raises(RunFolderError, match="holds finished products"):
+        floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE, out_dir=out)

@@ -58,17 +58,18 @@ def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
 def _print_rows(console: Console, task: Task, document: dict[str, Any]) -> None:
     measures = ("images/s", "peak MB") if task == "train" else ("ms", "ms, 90 %")
     table = Table(
-        "model", "precision", "parameters", "GMAC", *measures, "times faster", "memory", box=SIMPLE_HEAD,
-        title=f"{task}, ratios to the baseline in the same precision",
+        "model", "runtime", "precision", "parameters", "GMAC", *measures, "times faster", "memory", "first call",
+        box=SIMPLE_HEAD, title=f"{task}, ratios to the baseline in the same precision",
     )  # fmt: skip
     keys = ("train_images_per_s", "train_peak_mb") if task == "train" else ("infer_ms_median", "infer_ms_p90")
     for row, ratio in zip(document["rows"], document["ratios"], strict=True):
         speed = ratio["train_speed" if task == "train" else "infer_speed"]
         memory = ratio["train_memory"]
         table.add_row(
-            "/".join(filter(None, (row["model"], row["encoder"]))), row["precision"], f"{row['params'] / 1e6:.2f} M",
+            "/".join(filter(None, (row["model"], row["encoder"]))),
+            "torch.compile" if row["compiled"] else row["runtime"], row["precision"], f"{row['params'] / 1e6:.2f} M",
             f"{row['macs'] / 1e9:.1f}", *(f"{row[key]:.1f}" for key in keys), f"{speed:.2f}",
-            "-" if memory is None else f"{memory:.2f}",
+            "-" if memory is None else f"{memory:.2f}", f"{row['first_call_s']:.1f} s",
         )  # fmt: skip
     console.print(table)
 

@@ -17,9 +17,12 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from floodseg.app.signals import ToldToEnd, heeding_signals, raise_again
+from floodseg.cluster.settings import ManyConfig
 from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
+from floodseg.evaluate_config import ScoreConfig
+from floodseg.inference.exported import ExportFormat, ExportPrecision
 from floodseg.learning.launcher import started_processes
 from floodseg.predict_config import PredictConfig
 from floodseg.redaction import printable, redacted, shortened
@@ -62,7 +65,7 @@ def train(
         Start anew in a folder that holds a run.
     """
     from floodseg.learning.processes import leave
-    from floodseg.learning.train import train as run_training
+    from floodseg.release.train import train as run_training
 
     run_training(config, resume=resume, overwrite=overwrite)
     leave()
@@ -73,6 +76,7 @@ def evaluate(
     model: str,
     *,
     config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    scoring: Annotated[ScoreConfig, _FLAT] = ScoreConfig(),  # noqa: B008 (frozen, too)
     split: str = "valid",
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     out_dir: Path | None = None,
@@ -88,7 +92,7 @@ def evaluate(
     json_file
         Write the scores as one JSON object.
     out_dir
-        Write the reliability diagram and pictures of the worst chips there.
+        Write the reliability diagram, pictures of the worst chips, and the curve over cloud cover there.
     """
     from floodseg.app.tables import print_evaluation
     from floodseg.files import require_writable, write_text
@@ -104,7 +108,9 @@ def evaluate(
         if out_dir is not None:
             require_writable(out_dir, "--out-dir", folder=True)
         method = model if model in REFERENCES else load_model(model)
-    evaluation = run_evaluation(method, split=split, config=config, name=model, out_dir=out_dir, show_progress=True)
+    evaluation = run_evaluation(
+        method, split=split, config=config, scoring=scoring, name=model, out_dir=out_dir, show_progress=True
+    )
     leave()
     if not processes.main:
         return
@@ -125,7 +131,8 @@ def predict(
     Parameters
     ----------
     model
-        A shipped model's name, a run folder or a checkpoint.
+        A shipped model's name, a run folder, a checkpoint, a file of floodseg export, or a reference method: otsu
+        (radar) or ndwi (optical).
     overwrite
         Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
     """
@@ -133,6 +140,65 @@ def predict(
     from floodseg.release.predict import predict as run_prediction
 
     print_map(run_prediction(config, model, overwrite=overwrite, show_progress=True))
+
+
+@app.command(name="predict-many")
+def predict_many(
+    scenes: Path,
+    *,
+    config: Annotated[ManyConfig, _FLAT] = ManyConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    model: str = "s1-lite",
+    overwrite: bool = False,
+) -> None:
+    """Map a list of scenes on a cluster: products of each, a STAC collection, an index and mosaics over all.
+
+    Parameters
+    ----------
+    scenes
+        CSV or GeoParquet with columns sar, optical, id and any setting of predict, or a STAC collection on disk.
+    model
+        A shipped model's name, a run folder or a checkpoint that all workers see.
+    overwrite
+        Replace products that were made from other files, by another model or with other settings.
+    """
+    from floodseg.app.many_report import print_many
+    from floodseg.cluster.many import predict_many as run_predictions
+
+    print_many(run_predictions(scenes, config, model, overwrite=overwrite, show_progress=True))
+
+
+@app.command
+def export(
+    model: str,
+    *,
+    format: ExportFormat,
+    out: Path,
+    precision: ExportPrecision = "fp32",
+    config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    split: str = "valid",
+) -> None:
+    """Write a model as a file for ONNX Runtime or OpenVINO, and refuse where it does not do what the model does.
+
+    Parameters
+    ----------
+    model
+        A shipped model's name, a run folder or a checkpoint.
+    format
+        onnx (one file) or openvino (an .xml with a .bin beside it).
+    out
+        The file; an older one is replaced.
+    precision
+        fp32, bf16 (openvino alone) or int8, which is calibrated and scored on the chips of --data.
+    split
+        The split of --data whose chips are used.
+    """
+    from floodseg.app.tables import print_export
+    from floodseg.release.export import export as run_export
+
+    gate = run_export(
+        model, format=format, out=out, precision=precision, split=split, config=config, show_progress=True
+    )
+    print_export(out, gate)
 
 
 @app.command
@@ -297,9 +363,9 @@ def main(arguments: list[str] | None = None) -> None:
 def guarded(command: Callable[[], Any]) -> None:
     """Run a command and exit: 0 done, 2 what the user can mend (one sentence, no traceback), 130 interrupted.
 
-    One that SIGTERM or SIGHUP told to end exits with 143 or 129, as shells call it.
-    Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it keeps its
-    traceback and exits with 1.
+    Where some scenes of many failed, the code is 3; one that SIGTERM or SIGHUP told to end exits with 143 or 129, as
+    shells call it. Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it
+    keeps its traceback and exits with 1.
     """
     try:
         try:

@@ -8,6 +8,7 @@ _FILES = {
     "quicklook.png": "a picture: the flood over the image, with scale, legend and date",
     "flood.tif": "classes: 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata",
     "water_probability.tif": "water probability in percent",
+    "reliability.tif": "weight of the optical image in percent, 0 to 100: how far it is believed beside the radar",
     "flood.gpkg": "polygons with their areas, for any GIS",
     "item.json": "STAC item over these files",
     "summary.json": "areas, settings, and what was assumed, for programs",
@@ -18,16 +19,23 @@ def print_map(flood_map: FloodMap) -> None:
     """Print areas, what was assumed, and the products."""
     console = Console(highlight=False, markup=False)
     summary, areas = flood_map.summary, flood_map.areas
+    runtime = summary["runtime"]
     known = areas["permanent_water"] is not None
     for name, label in (("flood", "flood" if known else "open water"), ("permanent_water", "permanent water"),
                         ("land", "land")):  # fmt: skip
         if areas[name] is not None:
             console.print(f"{label:>16}  {areas[name]:,.2f} km²")
     whole = "area of interest" if "aoi" in summary["inputs"] else "scene"
-    console.print(f"{'mapped':>16}  {summary['valid_share']:.1%} of the {whole}, in {summary['seconds']:.1f} s")
+    console.print(
+        f"{'mapped':>16}  {summary['valid_share']:.1%} of the {whole}, in {summary['seconds']:.1f} s, by "
+        f"{runtime['name']} {runtime['precision']} on {runtime['device']}",
+        soft_wrap=True,
+    )
     for sentence in summary["assumptions"]:
         console.print(f"{'assumed':>16}  {sentence}", soft_wrap=True)
     if flood_map.out_dir is not None:
         console.print()
         for name, meaning in _FILES.items():
+            if not (flood_map.out_dir / name).is_file():
+                continue
             console.print(f"  {flood_map.out_dir / name}  {meaning}", soft_wrap=True)

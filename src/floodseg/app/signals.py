@@ -15,8 +15,8 @@ _heeded: set[int] = set()
 """The signals that this process answers by :class:`ToldToEnd` now."""
 _told: list[int] = []
 """Those that came."""
-_owner: set[int] = set()
-"""This process."""
+_owner = 0
+"""The process that does."""
 _AGAIN_S = 0.05
 _FAREWELL_S = 10
 """Longest that what runs at the end of a process may take once it is told to end again."""
@@ -36,8 +36,11 @@ class ToldToEnd(KeyboardInterrupt):
 
 
 def _raise(number: int, _: FrameType | None) -> None:
-    if os.getpid() not in _owner:
-        os._exit(128 + number)  # a forked process that has not come as far as _forget
+    if os.getpid() != _owner:
+        # a child that was told to end before it could forget: nothing may be raised in the middle of a fork
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        return
     # loading processes may be told as well; torch would raise for their end in the middle of clearing up
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _told.append(number)
@@ -93,10 +96,11 @@ def heeding_signals() -> Iterator[None]:
     answer.
     """
     _told.clear()
-    _owner.add(os.getpid())
     if any(int(os.environ.get(name) or 0) for name in ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK")):
         yield
         return
+    global _owner
+    _owner = os.getpid()
     before = {}
     for number in _SIGNALS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):

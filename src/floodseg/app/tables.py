@@ -1,5 +1,6 @@
 """Tables on the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from floodseg.learning.evaluate import Document, Evaluation
 from floodseg.models.registry import ARCHITECTURES, build_model
+from floodseg.release.runtimes import forms_of
 from floodseg.release.shipped import shipped_models
 
 _COLUMNS = (
@@ -48,6 +50,47 @@ def print_evaluation(evaluation: Evaluation) -> None:
         values = (_number(scores[key]) for key in ("water_iou", "precision", "recall"))
         per_event.add_row(event, str(scores["n_chips_counted"]), *values, *floors)
     console.print(per_event)
+    if document["calibration"]:
+        console.print(_decisions(document), soft_wrap=True)
+    if "clouds" in document:
+        console.print(_clouds(document["clouds"]))
+
+
+def _decisions(document: Document) -> str:
+    """Return what calibration and other thresholds come to, one sentence each."""
+    calibration, choices = document["calibration"], document["thresholds"]["choices"]
+    lines = [
+        f"calibration error {_number(calibration['ece_uncalibrated'])} without a temperature, "
+        f"{_number(calibration['ece'])} with the stored one, {_number(calibration['ece_cross_validated'])} with "
+        "temperatures of the other events"
+    ]
+    for name in ("precision_oriented", "recall_oriented"):
+        chosen = choices[name]
+        what = name.replace("_", "-")
+        lines.append(
+            f"{what}: no threshold reaches 0.9"
+            if chosen is None
+            else f"{what}: --threshold {chosen['threshold']:.2f} gives precision {chosen['precision']:.3f}, recall "
+            f"{chosen['recall']:.3f}, water IoU {chosen['water_iou']:.3f}"
+        )
+    return "\n".join(lines)
+
+
+def _clouds(clouds: Sequence[Document]) -> Table:
+    """Return water IoU by cloud cover, and what fusion gains on the better of its sensors."""
+    shown = {"both": "both IoU", "sar": "radar alone", "optical": "optical alone"}
+    sensors = [name for name in shown if name in clouds[0]]
+    title = f"simulated clouds, mask: {clouds[0]['mask_quality']}"
+    gain = ("both less the better", "95 % interval", "better") if "both" in sensors else ()
+    table = Table("cover", "masked", *(shown[name] for name in sensors), *gain, box=SIMPLE_HEAD, title=title)
+    for row in clouds:
+        cells = [_number(row[name]["water_iou"]) for name in sensors]
+        compared = row.get("fused_minus_better")
+        if compared:
+            low, high = compared["ci95"]
+            cells += [f"{compared['difference']:+.3f}", f"{low:+.3f} to {high:+.3f}", compared["better"]]
+        table.add_row(f"{row['cover']:g}", _number(row["masked_share"]), *cells)
+    return table
 
 
 def _event(document: Document, event: str) -> Any:
@@ -72,9 +115,27 @@ def print_models() -> None:
         facts = (
             f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters",
             f"file: {shipped.size_mb:.1f} MB",
+            *(f"exported: {form.runtime} {form.precision}, {form.size_mb:.1f} MB" for form in forms_of(shipped.folder)),
             "bands: " + " ".join((*description["bands"]["sar"], *description["bands"]["optical"])),
             *(f"water IoU on {split}: {values['water_iou']:.3f}" for split, values in description["scores"].items()),
             f"licence of the weights: {description['training']['licence']}",
             f"training data: {description['training']['data']}",
         )
         console.print(f"  [bold]{shipped.name}[/bold]", *facts, sep="\n    ", soft_wrap=True)
+
+
+def print_export(path: Path, gate: dict[str, Any]) -> None:
+    """Print where an exported model lies, and what its gate measured."""
+    if "water_iou" in gate:
+        told = ", ".join(
+            f"{sensors} {gate['water_iou'][sensors]:.4f} ({before:.4f} in PyTorch)"
+            for sensors, before in gate["water_iou_in_torch"].items()
+        )
+        told = f"water IoU on {gate['split']}: {told}"
+    else:
+        told = (
+            f"probability differs from PyTorch by {gate['largest']:.2g} at most, and by no more than 0.01 on "
+            f"{gate['share_within_0.01']:.3%} of {gate['pixels']:,} pixels"
+        )
+    size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")) if file.is_file()) / 1e6
+    Console(highlight=False).print(f"{path}  {size:.1f} MB, {told}", soft_wrap=True)

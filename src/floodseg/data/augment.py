@@ -1,15 +1,17 @@
 """What is done to a training chip: every draw comes from the random generator that is given."""
 
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import IGNORE, band_date
-from floodseg.config import AugmentConfig
+from floodseg.config import AugmentConfig, CloudMask
 from floodseg.data.chip import Bands, ChipArrays
-from floodseg.data.clouds import OPAQUE, apply_cloud, simulate_cloud
+from floodseg.data.clouds import cover_image, marked, simulate_sky
 from floodseg.grid import Window
+
+_QUALITIES: tuple[CloudMask, ...] = get_args(CloudMask)
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -76,27 +78,36 @@ def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
     return view.swapaxes(-2, -1)[..., ::-1, :] if turns % 2 else view
 
 
-def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> None:
-    """Change a crop in place: jitter of both sensors, cloud, and the loss of a sensor; invalid pixels hold 0 then.
+def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int = 0) -> None:
+    """Change a crop in place: jitter of both sensors, cloud, the edge of a swath, and the loss of a sensor.
+
+    Invalid pixels hold 0 then.
 
     Args:
         crop: what is changed, apart from its label.
-        bands: its units say which jitter makes sense: offsets in dB are for SAR in dB alone, and simulated clouds
-            for reflectance alone.
+        bands: their units say which jitter makes sense: offsets in dB are for SAR in dB alone.
         config: deviations and probabilities.
         rng: source of every draw.
+        epoch: from 0, which decides how far the loss of sensors has risen.
     """
     if config.sar_jitter_db > 0 and bands.sar_unit == "db":
         np.add(crop.sar, _sar_offset(len(bands.sar), config.sar_jitter_db, rng), out=crop.sar)
     if config.optical_jitter > 0 and bands.optical:
         np.multiply(crop.optical, _optical_factor(bands, config.optical_jitter, rng), out=crop.optical)
-    if config.cloud > 0 and bands.optical_unit == "reflectance" and rng.random() < config.cloud:
-        _cover(crop, bands, rng)
-    if config.drop_sensor > 0 and rng.random() < config.drop_sensor:
+    if config.cloud > 0 and rng.random() < config.cloud:
+        _cover(crop, bands, config, rng)
+    if config.swath_edge > 0 and rng.random() < config.swath_edge:
+        _cut(crop, bands, rng)
+    if config.drop_sensor > 0 and rng.random() < config.drop_sensor * _ramp(config.drop_sensor_ramp, epoch):
         _drop_sensor(crop, rng)
     for values, valid in ((crop.sar, crop.sar_valid), (crop.optical, crop.optical_valid)):
         if not valid.all():
             np.copyto(values, np.float32(0), where=~valid)
+
+
+def _ramp(epochs: int, epoch: int) -> float:
+    """Return the share of its height that a ramp over ``epochs`` has in an epoch, from 0 on: 1 from its last on."""
+    return min(1.0, (epoch + 1) / epochs) if epochs else 1.0
 
 
 def _sar_offset(bands: int, deviation: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -116,13 +127,26 @@ def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) ->
     return np.array([factors[band_date(band)] for band in bands.optical], np.float32)[:, None, None]
 
 
-def _cover(crop: ChipArrays, bands: Bands, rng: np.random.Generator) -> None:
-    """Lay a cloud over the optical image: what it hides is invalid, thin cloud and shadow stay valid."""
+def _cover(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> None:
+    """Lay a cloud over the optical image: what the cloud mask marks is invalid, the rest stays valid."""
     if not crop.optical_valid.any():
         return
-    cloud = simulate_cloud(rng, *crop.label.shape)
-    crop.optical_valid[:] &= cloud.opacity <= OPAQUE
-    crop.optical[:] = apply_cloud(crop.optical, cloud, bands.optical)
+    quality = config.cloud_mask_quality
+    if quality == "mixed":
+        quality = _QUALITIES[int(rng.integers(len(_QUALITIES)))]
+    cloud = simulate_sky(rng, *crop.label.shape)
+    crop.optical_valid[:] &= ~marked(cloud, quality)
+    crop.optical[:] = cover_image(crop.optical, cloud, bands)
+
+
+def _cut(crop: ChipArrays, bands: Bands, rng: np.random.Generator) -> None:
+    """Hide what lies beyond a straight line of any direction: up to half of the image of one of the sensors."""
+    sensors = [valid for names, valid in ((bands.sar, crop.sar_valid), (bands.optical, crop.optical_valid)) if names]
+    valid = sensors[int(rng.integers(len(sensors)))]
+    angle, hidden = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.5)
+    rows, columns = np.ogrid[: valid.shape[0], : valid.shape[1]]
+    along = rows * np.sin(angle) + columns * np.cos(angle)
+    valid[:] &= along >= np.quantile(along, hidden)
 
 
 def _drop_sensor(crop: ChipArrays, rng: np.random.Generator) -> None:

@@ -18,7 +18,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
@@ -202,6 +201,9 @@ def load_entry(folder: Path, identity: Identity, name: str) -> CachedRaster:
 
 def _mapped(entry: Path, size: int) -> memoryview:
     """Map a file; unlike one from ``mmap``, the map keeps no file descriptor open (1024 are few for thousands)."""
+    # here alone: scenes are opened through this package too, and some are mapped without torch
+    import torch
+
     try:
         content = torch.from_file(str(entry), shared=False, size=size, dtype=torch.uint8)
     except RuntimeError as error:

@@ -126,7 +126,7 @@ class ChipDataset(Dataset[Sample]):
             target = crop_of(arrays, position)
             place = orient(target, window.height, window.width, self.augmentation, rng)
             self.chips.read(index, window, into=place)
-            vary(target, self.bands, self.augmentation, rng)
+            vary(target, self.bands, self.augmentation, rng, key.epoch)
             arrays["index"][position] = index
 
 

@@ -1,17 +1,26 @@
 """Simulated clouds and their shadows, for simulated scenes and for augmentation of real optical imagery."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import L1C_BANDS
+from floodseg.bands import L1C_BANDS, Bands, band_date
+from floodseg.config import CloudMask
 from floodseg.data.random_fields import Field, padded_size, periodic_field, smooth
 from floodseg.errors import ConfigError
 
 OPAQUE = 0.5
-"""Opacity above which a cloud hides the ground, so that a cloud mask would mark the pixel."""
+"""Opacity above which a cloud hides the ground, so that any cloud mask would mark the pixel."""
+
+THIN = 0.1
+"""Opacity above which a pixel is under cloud, and depth of a shadow above which it is in shadow, to a careful eye."""
+
+DN_PER_REFLECTANCE = 300.0
+"""Digital numbers of layout ombria for a reflectance of 1. Ground there has medians of 26 to 76, and thick real clouds
+have about 190, 190 and 130 in B03, B08 and B11: with this number both come to what Sentinel-2 sees elsewhere."""
 
 SPECTRAL_SLOPES = (-11 / 3, -8 / 3)
 """Range of the spectral exponent. Transects of cloud water fall as k^-5/3 (Cahalan & Snider 1989), that is k^-8/3 in
@@ -34,6 +43,12 @@ DIRECT_LIGHT = {
 }  # fmt: skip
 """Share of a band's reflectance that a full shadow takes away: the sky goes on lighting the ground in the blue."""
 
+VEIL_SHARE = 0.5
+"""Share of skies that are veiled: through their thickest cloud the ground still shows."""
+
+VEIL_PEAK = (0.3, 0.9)
+"""Range of the opacity that the thickest cloud of a veil comes near."""
+
 _CLEAR_BELOW = 0.02
 """Opacity that counts as clear sky: the logistic curve alone would leave haze everywhere."""
 
@@ -48,7 +63,9 @@ class Cloud:
     """(H, W), 0 in full light to 1 in full shadow, also where the cloud itself hides it."""
 
 
-def simulate_cloud(rng: np.random.Generator, height: int, width: int, cover: float | None = None) -> Cloud:
+def simulate_cloud(
+    rng: np.random.Generator, height: int, width: int, cover: float | None = None, edge: float = OPAQUE
+) -> Cloud:
     """Draw a cloud layer with sizes from single puffs to whole decks, thin edges and thick cores.
 
     A Gaussian field with a power-law spectrum is the logarithm of scaled optical depth d, opacity is d / (1 + d), the
@@ -59,8 +76,10 @@ def simulate_cloud(rng: np.random.Generator, height: int, width: int, cover: flo
         rng: Source of randomness; equal states give equal clouds.
         height: Rows.
         width: Columns.
-        cover: Share of pixels with opacity above 0.5, from 0 to 1, met to one pixel; None draws it from a U-shaped
-            distribution, as observed cover is mostly near 0 or near 1.
+        cover: Share of pixels with opacity above ``edge``, from 0 to 1, met to one pixel; None draws it from a U-shaped
+            distribution, as observed cover is mostly near 0 or near 1. With equal states a larger cover holds the
+            smaller one.
+        edge: Opacity at which a cloud begins to count as cover, above 0 and below 1; the lower, the thinner the clouds.
 
     Raises:
         ConfigError: If ``cover`` is below 0 or above 1.
@@ -80,13 +99,24 @@ def simulate_cloud(rng: np.random.Generator, height: int, width: int, cover: flo
     field = smooth(field, 0.25)
     contrast = rng.uniform(*DEPTH_PER_DEVIATION)
     shift = _shadow_shift(rng, height, width)
-    layer = 1 / (1 + np.exp(-contrast * (field - np.float32(_level(field[:height, :width], cloudy)))))
+    depth = contrast * (field - np.float32(_level(field[:height, :width], cloudy))) + np.float32(_logit(edge))
+    layer = 1 / (1 + np.exp(-depth))
     layer[layer < _CLEAR_BELOW] = 0
     # The field is periodic, so rolling it brings in what lies beyond the image.
     shadow = np.roll(layer, shift, axis=(0, 1))[:height, :width]
     for _ in range(2):
         shadow = smooth(shadow, 0.25)
     return Cloud(opacity=layer[:height, :width].copy(), shadow=shadow)
+
+
+def simulate_sky(rng: np.random.Generator, height: int, width: int, cover: float | None = None) -> Cloud:
+    """Draw what may lie over an image: clouds with thick cores, or a veil through which the ground shows.
+
+    Arguments are those of ``simulate_cloud``; ``cover`` is the share of pixels with an opacity above THIN.
+    """
+    peak = float(rng.uniform(*VEIL_PEAK)) if rng.random() < VEIL_SHARE else 1.0
+    cloud = simulate_cloud(rng, height, width, cover, edge=THIN / peak)
+    return Cloud(opacity=np.float32(peak) * cloud.opacity, shadow=np.float32(peak) * cloud.shadow)
 
 
 def _level(field: Field, above: int) -> float:
@@ -96,6 +126,10 @@ def _level(field: Field, above: int) -> float:
     flat = field.ravel().astype(np.float64)
     order = np.partition(flat, (flat.size - above - 1, flat.size - above))
     return float(order[flat.size - above - 1] + order[flat.size - above]) / 2
+
+
+def _logit(share: float) -> float:
+    return math.log(share) - math.log1p(-share)
 
 
 def _shadow_shift(rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
@@ -130,3 +164,40 @@ def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence
     lit = optical * (1 - direct * cloud.shadow)
     brightness = white * (0.6 + 0.4 * cloud.opacity)
     return np.asarray(lit + cloud.opacity * (brightness - lit), dtype=np.float32)
+
+
+def marked(cloud: Cloud, quality: CloudMask) -> NDArray[np.bool_]:
+    """Return where a cloud mask of some quality marks cloud, (H, W) bool.
+
+    ``perfect`` marks whatever is under cloud or in shadow (above THIN), ``thin-missed`` opaque cloud alone, as many
+    masks do, and ``none`` is an image without a mask.
+    """
+    if quality == "none":
+        return np.zeros(cloud.opacity.shape, np.bool_)
+    if quality == "thin-missed":
+        return cloud.opacity > OPAQUE
+    return (cloud.opacity > THIN) | (cloud.shadow > THIN)
+
+
+def clouded_channels(bands: Bands) -> list[int]:
+    """Return which optical channels a simulated cloud covers: of two dates those of the later one.
+
+    An image of before the flood is chosen from an archive for its clear sky.
+    """
+    return [index for index, name in enumerate(bands.optical) if band_date(name) != "before"]
+
+
+def cover_image(optical: NDArray[np.float32], cloud: Cloud, bands: Bands) -> NDArray[np.float32]:
+    """Return an optical image (C, H, W), in the unit of ``bands``, as it would look under ``cloud``.
+
+    Digital numbers are taken for reflectance times DN_PER_REFLECTANCE, whole and at most 255; see ``apply_cloud``.
+    """
+    channels = clouded_channels(bands)
+    names = [bands.optical[index].removesuffix("_after") for index in channels]
+    covered = optical.copy()
+    if bands.optical_unit == "dn":
+        seen = DN_PER_REFLECTANCE * apply_cloud(optical[channels] / np.float32(DN_PER_REFLECTANCE), cloud, names)
+        covered[channels] = np.clip(np.rint(seen), 0, 255)
+    else:
+        covered[channels] = apply_cloud(optical[channels], cloud, names)
+    return covered

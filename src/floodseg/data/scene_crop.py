@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from floodseg.bands import Bands
 from floodseg.data.scene import Scene, SceneWindow
 from floodseg.data.scene_image import clip
+from floodseg.data.scene_view import SceneView
 from floodseg.grid import GeoGrid, Window
 
 
-class CroppedScene:
+class CroppedScene(SceneView):
     """The pixels of a scene inside a window; beyond it all is invalid, and nothing is read.
 
     Args:
@@ -17,28 +17,13 @@ class CroppedScene:
     """
 
     def __init__(self, scene: Scene, window: Window) -> None:
-        self._scene, self._window = scene, window
-        self._grid = scene.grid.crop(window)
+        super().__init__(scene)
+        self._window, self._grid = window, scene.grid.crop(window)
 
     @property
     def grid(self) -> GeoGrid:
         """The part of the scene's grid."""
         return self._grid
-
-    @property
-    def bands(self) -> Bands:
-        """The channels of every window."""
-        return self._scene.bands
-
-    @property
-    def inputs(self) -> dict[str, tuple[str, ...]]:
-        """The files of the scene."""
-        return self._scene.inputs
-
-    @property
-    def assumptions(self) -> tuple[str, ...]:
-        """What the scene took for granted."""
-        return self._scene.assumptions
 
     def read(self, window: Window) -> SceneWindow:
         """Return the imagery inside a window of this grid; the window may reach beyond it on every side."""
@@ -58,7 +43,3 @@ class CroppedScene:
         result.sar[place], result.optical[place] = content.sar, content.optical
         result.sar_valid[place], result.optical_valid[place] = content.sar_valid, content.optical_valid
         return result
-
-    def close(self) -> None:
-        """Close the scene."""
-        self._scene.close()

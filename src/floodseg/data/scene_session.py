@@ -30,6 +30,7 @@ class OpenRaster(Raster, Protocol):
     gcps: tuple[list[object], object]
     rpcs: object | None
     block_shapes: list[tuple[int, int]]
+    files: list[str]
 
     def tags(self, ns: str) -> dict[str, str]:
         """Return the metadata of a domain."""

@@ -13,6 +13,9 @@ from floodseg.errors import DataError
 
 CHIPS = Path("v1.1/data/flood_events/HandLabeled")
 SPLITS = Path("v1.1/splits/flood_handlabeled")
+HELD_OUT = "held-out"
+"""The split that the chips of an event become which training and validation do without."""
+_LEARNED_FROM = ("train", "valid")
 _OFFICIAL_ORDER = ("train", "valid", "test", "bolivia")
 _SPLIT_FILE = re.compile(r"flood_(\w+)_data\.csv")
 _RADAR_SUFFIX, _OPTICAL_SUFFIX, _LABEL_SUFFIX = "_S1Hand.tif", "_S2Hand.tif", "_LabelHand.tif"
@@ -37,19 +40,19 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
     A sensor whose folder is absent or empty is not in the set at all; a chip without its file of a sensor that others
     have is a normal chip, all invalid there.
 
+    With ``config.hold_out_event`` the splits train and valid do without that event, and held-out is its chips of both.
+
     Raises:
-        DataError: an unknown split, a list that cannot be followed, a chip without label, or no image at all.
+        DataError: an unknown split or event, a list that cannot be followed, a chip without label, or no image at all.
     """
-    known = sen1floods11_splits(root)
-    if split not in known:
-        raise DataError(f"--split {split}: sen1floods11 in {root} has the splits {', '.join(known)}: name one of them")
+    names = _names_of(root, split, config.hold_out_event)
     folder = root / CHIPS
     sar, optical, label = (
         {path.name: path for path in _listed(folder / name) if path.name.endswith(suffix)}
         for name, suffix in (("S1Hand", _RADAR_SUFFIX), ("S2Hand", _OPTICAL_SUFFIX), ("LabelHand", _LABEL_SUFFIX))
     )
     chips = []
-    for name in _chip_names(root / SPLITS / f"flood_{split}_data.csv"):
+    for name in names:
         if name + _LABEL_SUFFIX not in label:
             raise DataError(
                 f"{folder / 'LabelHand' / (name + _LABEL_SUFFIX)}: is missing; every chip that the split {split} "
@@ -58,7 +61,7 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
         chips.append(
             ChipFiles(
                 name=name,
-                event=name.partition("_")[0],
+                event=_event_of(name),
                 sar=sar.get(name + _RADAR_SUFFIX),
                 optical=optical.get(name + _OPTICAL_SUFFIX),
                 label=label[name + _LABEL_SUFFIX],
@@ -78,6 +81,38 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
         if used and lacking:
             note_once(WARNING, f"{folder}: {lacking} of {len(chips)} chips of the split {split} have no {sensor} image")
     return FileChips(tuple(chips), bands, config.sar_units, config.optical_offset, open_cache(config))
+
+
+def _names_of(root: Path, split: str, held_out: str | None) -> list[str]:
+    """Return the chips of a split, which an event that is held out changes."""
+    known = (*sen1floods11_splits(root), *((HELD_OUT,) if held_out else ()))
+    if split not in known:
+        raise DataError(f"--split {split}: sen1floods11 in {root} has the splits {', '.join(known)}: name one of them")
+    if held_out is None:
+        return _chip_names(_list_of(root, split))
+    if split not in (*_LEARNED_FROM, HELD_OUT):
+        raise DataError(
+            f"--hold-out-event {held_out}: divides the splits {' and '.join(_LEARNED_FROM)}, and {split} is neither of "
+            f"them; leave the flag out, or give --split {HELD_OUT}"
+        )
+    listed = {each: _chip_names(_list_of(root, each)) for each in _LEARNED_FROM if each in known}
+    events = sorted({_event_of(name) for names in listed.values() for name in names})
+    if held_out not in events:
+        raise DataError(f"--hold-out-event {held_out}: must be one of the events {', '.join(events)}")
+    if split == HELD_OUT:
+        return [name for names in listed.values() for name in names if _event_of(name) == held_out]
+    kept = [name for name in listed[split] if _event_of(name) != held_out]
+    if not kept:
+        raise DataError(f"--hold-out-event {held_out}: leaves no chip in the split {split}, which has no other event")
+    return kept
+
+
+def _event_of(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def _list_of(root: Path, split: str) -> Path:
+    return root / SPLITS / f"flood_{split}_data.csv"
 
 
 def _chip_names(path: Path) -> list[str]:

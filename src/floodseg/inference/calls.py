@@ -50,7 +50,7 @@ class ModelCalls:
                     results.extend(self._orientations(_stack(part, size))[: len(part)])
             except OutOfDeviceMemoryError as error:
                 self._halve(size, part[0], error)
-        if any(_is_broken(*pair) for pair in zip(results, windows, strict=True)):
+        if any(_is_broken(result, window) for result, window in zip(results, windows, strict=True)):
             raise CheckpointError(
                 "the model gives values that are no numbers for valid input, so its weights are damaged; copy them "
                 "again, or train the model anew"
@@ -84,10 +84,8 @@ class ModelCalls:
 
 
 def _is_broken(probability: NDArray[np.float32], window: SceneWindow) -> bool:
-    """Tell whether a pixel at which a sensor is valid has no number; where none is, results mean nothing."""
-    if not np.isnan(probability.sum()):
-        return False
-    return bool(np.isnan(probability[window.sar_valid | window.optical_valid]).any())
+    """Tell whether any number is none where a sensor is valid; the sum, which is cheap, tells of most windows."""
+    return bool(np.isnan(probability.sum()) and np.isnan(probability[window.sar_valid | window.optical_valid]).any())
 
 
 def _stack(windows: Sequence[SceneWindow], size: int) -> Inputs:

@@ -14,19 +14,19 @@ PLAIN_INTERVAL_S = 20.0
 class MapProgress:
     """Shows megapixels done and the time left, on standard error; from any thread."""
 
-    def __init__(self, pixels: int, enabled: bool) -> None:
+    def __init__(self, pixels: int, enabled: bool, doing: str = "mapping", done: str = "mapped") -> None:
         self._console = Console(stderr=True, quiet=not enabled, highlight=False)
-        self._pixels, self._done = pixels, 0
+        self._pixels, self._done, self._verb = pixels, 0, done
         self._live = enabled and self._console.is_terminal
         self._bar = Progress(
-            TextColumn("mapping"),
+            TextColumn(doing),
             BarColumn(),
             TextColumn("{task.completed:.1f}/{task.total:.1f} megapixels"),
             TimeRemainingColumn(),
             console=self._console,
             disable=not self._live,
         )
-        self._task = self._bar.add_task("mapping", total=pixels / 1e6)
+        self._task = self._bar.add_task(doing, total=pixels / 1e6)
         self._lock = threading.Lock()
         self._start = self._last_line = time.monotonic()
 
@@ -49,5 +49,5 @@ class MapProgress:
                 self._last_line = now
                 left = (now - self._start) / self._done * (self._pixels - self._done)
                 self._console.print(
-                    f"mapped {self._done / 1e6:.1f} of {self._pixels / 1e6:.1f} megapixels, {left:.0f} s left"
+                    f"{self._verb} {self._done / 1e6:.1f} of {self._pixels / 1e6:.1f} megapixels, {left:.0f} s left"
                 )

@@ -81,7 +81,7 @@ def map_scene(
     with MapProgress(sum(len(tiling.rows.owned(strip)) for strip in strips) * scene.grid.width, progress) as bar:
         workers = Workers(
             scene, ModelCalls(runtime, batch_size, config.tta), blender, tiling, strips, bar,
-            threads=config.threads, batch_size=batch_size, concurrency=runtime.concurrency,
+            threads=config.thread_count, batch_size=batch_size, concurrency=runtime.concurrency,
         )  # fmt: skip
         with workers:
             for index in strips:

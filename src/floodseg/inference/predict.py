@@ -8,8 +8,8 @@
 """
 
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from logging import getLogger
@@ -26,15 +26,17 @@ from floodseg.data.scene import Layers, Scene
 from floodseg.data.scene_crop import CroppedScene
 from floodseg.data.scene_files import open_scene, open_scene_before, reference_grid
 from floodseg.errors import DataError
-from floodseg.grid import GeoGrid, Window
-from floodseg.inference.classify import classify
-from floodseg.inference.mapping import map_scene, overlap_of
-from floodseg.inference.product_info import ProductInfo
+from floodseg.grid import GeoGrid
+from floodseg.inference.mapping import overlap_of
+from floodseg.inference.plain_runtime import PlainMethod, PlainRuntime
+from floodseg.inference.product_info import OneOfMany, ProductInfo
 from floodseg.inference.products import ProductWriter
+from floodseg.inference.publish import check_unfinished
+from floodseg.inference.reliability import check_reliability, map_reliability
+from floodseg.inference.rows import MappedRows, OpenedScene, assumptions_of, check_seen, map_rows
 from floodseg.inference.runtime import Runtime
-from floodseg.inference.strip import NODATA, ProbabilityStrip
+from floodseg.inference.stages import StageSeconds
 from floodseg.inference.thumbnail import ThumbnailScene
-from floodseg.inference.water_bits import WaterBits
 from floodseg.predict_config import IMAGES, LAYERS, MapConfig, PredictConfig, SceneConfig
 from floodseg.redaction import redacted
 
@@ -42,18 +44,23 @@ _LOG = getLogger("floodseg")
 
 _CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
 
-_EARLIER_WATER = "water that the radar image of --sar-before shows too counts as permanent water"
-
 
 def predict_files(
-    config: PredictConfig, runtime: Runtime, model: str, *, overwrite: bool = False, show_progress: bool = False
+    config: PredictConfig,
+    runtime: Runtime | PlainMethod,
+    model: str,
+    *,
+    many: OneOfMany | None = None,
+    overwrite: bool = False,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """Map the scene that ``config`` names and write its products.
 
     Args:
         config: the scene, how it is mapped, and where the products go.
-        runtime: the model, ready to run.
+        runtime: the model, ready to run, or a reference method.
         model: what the products call it.
+        many: what is to be said of a scene that is one of many.
         overwrite: replace finished products.
         show_progress: show a bar with the time left.
 
@@ -64,24 +71,19 @@ def predict_files(
         FloodsegError: input, settings or a folder that the user can mend.
     """
     began = time.monotonic()
-    scene_config = config.scene
-    with ExitStack() as stack:
-        window = None
-        if scene_config.aoi is not None:
-            window = aoi_window(scene_config, reference_grid(scene_config, runtime.bands))
-        scene = stack.enter_context(closing(open_scene(scene_config, runtime.bands, window)))
-        _check_place(scene_config, scene.grid)
-        before = None
-        if _maps_both_dates(scene_config, runtime.bands):
-            before = stack.enter_context(closing(open_scene_before(scene_config, runtime.bands, scene.grid)))
-        date, how = acquired(scene_config)
-        return _map(config, scene, before, runtime, _Origin(model, date, how), overwrite, show_progress, began)
+    check_unfinished(config.out_dir, overwrite)
+    with (
+        opened_files(config, runtime, model, many, show_progress=show_progress) as opened,
+        product_writer(opened, overwrite) as writer,
+    ):
+        rows = map_rows(opened, writer.write, progress=show_progress)
+        return finish(opened, writer, [rows], time.monotonic() - began)
 
 
 def predict_arrays(
     scene: Scene,
     config: PredictConfig,
-    runtime: Runtime,
+    runtime: Runtime | PlainMethod,
     model: str,
     *,
     overwrite: bool = False,
@@ -99,7 +101,38 @@ def predict_arrays(
         date, how = acquired(config.scene)
     else:
         date, how = datetime.now(UTC), "the time of mapping, as arrays have no date"
-    return _map(config, scene, None, runtime, _Origin(model, date, how), overwrite, show_progress, began)
+    origin = _Origin(model, date, how, None)
+    check_unfinished(config.out_dir, overwrite)
+    with (
+        _opened(config, scene, None, runtime, origin, show_progress) as opened,
+        product_writer(opened, overwrite) as writer,
+    ):
+        rows = map_rows(opened, writer.write, progress=show_progress)
+        return finish(opened, writer, [rows], time.monotonic() - began)
+
+
+@contextmanager
+def opened_files(
+    config: PredictConfig,
+    runtime: Runtime | PlainMethod,
+    model: str,
+    many: OneOfMany | None = None,
+    *,
+    show_progress: bool = False,
+) -> Iterator[OpenedScene]:
+    """Open the files that ``config`` names, see :func:`predict_files`; they are closed at the end of the context."""
+    scene_config = config.scene
+    with ExitStack() as stack:
+        window = None
+        if scene_config.aoi is not None:
+            window = aoi_window(scene_config, reference_grid(scene_config, runtime.bands))
+        scene = stack.enter_context(closing(open_scene(scene_config, runtime.bands, window)))
+        _check_place(scene_config, scene.grid)
+        before = None
+        if _maps_both_dates(scene_config, runtime.bands):
+            before = stack.enter_context(closing(open_scene_before(scene_config, runtime.bands, scene.grid)))
+        origin = _Origin(model, *acquired(scene_config), many)
+        yield stack.enter_context(_opened(config, scene, before, runtime, origin, show_progress))
 
 
 def _maps_both_dates(config: SceneConfig, bands: Bands) -> bool:
@@ -128,108 +161,70 @@ class _Origin:
     model: str
     date: datetime
     how: str
+    many: OneOfMany | None
 
 
-def _map(
+@contextmanager
+def _opened(
     config: PredictConfig,
     opened: Scene,
     before: Scene | None,
-    runtime: Runtime,
+    method: Runtime | PlainMethod,
     origin: _Origin,
-    overwrite: bool,
     show_progress: bool,
-    began: float,
-) -> dict[str, Any]:
-    mapping = config.mapping
-    scene = ThumbnailScene(opened, overlap_of(runtime, mapping))
-    with closing(open_layers(config.scene, scene.grid)) as layers, ExitStack() as kept:
-        thresholds = _thresholds(runtime, mapping)
-        info = _info(config, scene, layers, runtime, origin, thresholds, earlier=before)
-        with ProductWriter(
-            config.out_dir, scene.grid, info, overwrite=overwrite, min_area=mapping.min_area, threads=mapping.threads
-        ) as writer:
-            earlier: WaterBits | None = None
-            notes: tuple[str, ...] = ()
-            if before is not None:
-                earlier = kept.enter_context(closing(WaterBits(scene.grid.height, scene.grid.width)))
-                notes = _map_before(before, earlier, runtime, mapping, thresholds, show_progress)
-            sink = _Classes(layers, thresholds, writer, earlier)
-            stages = map_scene(scene, runtime, mapping, sink, progress=show_progress)
-            sink.check_seen(info.inputs)
-            return writer.finish(
-                scene.picture(),
-                seconds=time.monotonic() - began,
-                assumptions=[*scene.assumptions, *layers.assumptions, *notes],
-                extra={
-                    "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
-                    "cpu_seconds": {name: round(value, 3) for name, value in asdict(stages).items() if name != "wall"},
-                    "mapping_seconds": round(stages.wall, 3),
-                },
-                outside=sink.outside,
-            )
+) -> Iterator[OpenedScene]:
+    with closing(open_layers(config.scene, opened.grid)) as layers:
+        if config.mapping.write_reliability:
+            check_reliability(method, origin.model)
+        fitted = method if isinstance(method, Runtime) else method.fitted(opened, layers, config.mapping, show_progress)
+        scene = ThumbnailScene(opened, overlap_of(fitted, config.mapping))
+        thresholds = _thresholds(fitted, config.mapping)
+        info = _info(config, scene, layers, fitted, origin, thresholds, earlier=before)
+        yield OpenedScene(config, scene, before, layers, fitted, thresholds, info)
 
 
-@dataclass(slots=True)
-class _Classes:
-    """Turns rows of probability into rows of the products, and counts what the area of interest holds of them."""
-
-    layers: Layers
-    thresholds: NDArray[np.float32]
-    writer: ProductWriter
-    earlier: WaterBits | None
-    outside: int = 0
-    seen: int = 0
-
-    def __call__(self, strip: ProbabilityStrip) -> None:
-        rows, width = strip.probability.shape
-        around = self.layers.read(Window(strip.top, 0, rows, width))
-        wet = None if self.earlier is None else self.earlier.read(strip.top, rows)
-        product = classify(strip, around, self.thresholds, wet)
-        self.outside += int((~around.inside).sum())
-        self.seen += int((product.classes != NODATA).sum())
-        self.writer.write(product)
-
-    def check_seen(self, inputs: Mapping[str, tuple[str, ...]]) -> None:
-        """Raise DataError where there is nothing on the map."""
-        if self.seen:
-            return
-        names = " ".join(f"--{sensor} {' '.join(inputs[sensor])}" for sensor in ("sar", "optical") if sensor in inputs)
-        where = f" within --aoi {' '.join(inputs['aoi'])}" if "aoi" in inputs else ""
-        raise DataError(
-            f"{names or 'the arrays'}: no pixel{where} is valid, all is nodata, beyond the swath or under cloud: give "
-            "an image that shows the place, or correct its nodata value"
-        )
+def product_writer(opened: OpenedScene, overwrite: bool) -> ProductWriter:
+    """Return the writer of the products of a scene, a context manager."""
+    mapping = opened.config.mapping
+    return ProductWriter(
+        opened.config.out_dir, opened.scene.grid, opened.info, overwrite=overwrite, min_area=mapping.min_area,
+        threads=mapping.thread_count, reliability=mapping.write_reliability,
+    )  # fmt: skip
 
 
-def _map_before(
-    scene: Scene,
-    water: WaterBits,
-    runtime: Runtime,
-    mapping: MapConfig,
-    thresholds: NDArray[np.float32],
-    show_progress: bool,
-) -> tuple[str, ...]:
-    """Map an earlier image, keep where it shows water, and return what that takes for granted.
+def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRows], seconds: float) -> dict[str, Any]:
+    """Make the products of a scene, all rows of which were written, and return the content of ``summary.json``.
 
-    Where it holds nothing, nothing is known to be old water.
+    Args:
+        opened: the scene.
+        writer: of the products.
+        parts: what is known of the rows, top to bottom.
+        seconds: that the scene took.
     """
-    seen = 0
-
-    def keep(strip: ProbabilityStrip) -> None:
-        nonlocal seen
-        seen += int(np.count_nonzero(strip.validity))
-        water.write(strip.top, (strip.validity != 0) & (strip.probability >= thresholds[strip.validity]))
-
-    map_scene(scene, runtime, mapping, keep, progress=show_progress)
-    names = " ".join(scene.inputs["sar_before"])
-    if not seen:
-        raise DataError(
-            f"--sar-before {names}: no pixel of it is valid over the scene, so it tells no old water from new: give an "
-            "image that shows the place, or leave it out"
-        )
-    share = seen / (scene.grid.height * scene.grid.width)
-    covers = f"{names}: covers {share:.1%} of the scene; where it holds nothing, water is taken as flood"
-    return (*scene.assumptions, _EARLIER_WATER, *([covers] if share < 1 else []))
+    check_seen(sum(part.seen for part in parts), opened.info.inputs)
+    stages = StageSeconds.total([part.stages for part in parts])
+    runtime, mapping = opened.runtime, opened.config.mapping
+    picture = opened.scene.picture()
+    extra: dict[str, Any] = {}
+    if mapping.write_reliability:
+        weighing = check_reliability(runtime, opened.info.model)
+        mean = map_reliability(opened.scene, weighing, mapping, opened.layers, writer.write_reliability)
+        extra["reliability"] = {"mean_optical_weight": mean}
+    return writer.finish(
+        picture,
+        seconds=seconds,
+        assumptions=[
+            *assumptions_of(opened, parts),
+            *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
+        ],
+        extra={
+            "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
+            "cpu_seconds": {name: round(value, 3) for name, value in asdict(stages).items() if name != "wall"},
+            "mapping_seconds": round(stages.wall, 3),
+            **extra,
+        },
+        outside=sum(part.outside for part in parts),
+    )
 
 
 def _thresholds(runtime: Runtime, mapping: MapConfig) -> NDArray[np.float32]:
@@ -251,22 +246,21 @@ def _info(
     }  # fmt: skip
     return ProductInfo(
         model=origin.model,
-        threshold=_by_sensors(thresholds, runtime.bands),
+        threshold=runtime.threshold if isinstance(runtime, PlainRuntime) else _by_sensors(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or earlier is not None,
         datetime=origin.date,
         datetime_source=origin.how,
         inputs=inputs,
         settings=_settings(config),
+        many=origin.many,
     )
 
 
 def _settings(config: PredictConfig) -> dict[str, Any]:
     """Return what decides about the map beside its files."""
-    names_files = (*IMAGES, *LAYERS, "datetime")
-    scene = {name: value for name, value in flatten(config.scene).items() if name not in names_files}
-    if config.scene.dem is None:
-        del scene["max_slope"]
-    return {name: value for name, value in {**scene, **flatten(config.mapping)}.items() if value is not None}
+    without_effect = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
+    given = {**flatten(config.scene), **flatten(config.mapping)}
+    return {name: value for name, value in given.items() if value is not None and name not in without_effect}
 
 
 def _by_sensors(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:

@@ -9,6 +9,20 @@ from floodseg.redaction import redacted
 
 
 @dataclass(frozen=True, slots=True)
+class OneOfMany:
+    """What is to be said of a scene that is mapped with many others."""
+
+    id: str
+    """Of its STAC item."""
+    collection: str
+    """Identifier of the STAC collection over all scenes."""
+    collection_href: str
+    """The collection's document, seen from the products."""
+    content: Mapping[str, Any]
+    """What the products were made from, as checksums: an entry of ``summary.json``."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProductInfo:
     """Where the products come from; it holds no secrets that the names of files carried."""
 
@@ -28,6 +42,8 @@ class ProductInfo:
     """Settings of mapping, plain values by name."""
     licence: str | None = None
     """Terms of use and attribution of the products."""
+    many: OneOfMany | None = None
+    """Where the scene is one of many."""
 
     def __post_init__(self) -> None:
         assert self.datetime.tzinfo is not None, "the scene's date has no time zone"

@@ -61,6 +61,7 @@ class ProductWriter:
         min_area: square metres on the ground below which a patch of flood, or of permanent water, becomes land. A patch
             is of pixels of one class that share sides: flood beside permanent water counts alone.
         threads: that compress the rasters at the end.
+        reliability: whether ``reliability.tif`` is among the products.
 
     Raises:
         RunFolderError: on entering, where the folder is finished, in use, cannot be written or is too small; from
@@ -70,13 +71,14 @@ class ProductWriter:
 
     def __init__(
         self, out_dir: Path, grid: GeoGrid, info: ProductInfo, *, overwrite: bool, min_area: float = 0.0,
-        threads: int = 1,
+        threads: int = 1, reliability: bool = False,
     ) -> None:  # fmt: skip
         self._out_dir = out_dir
         self._grid = grid
         self._info = info
         self._overwrite = overwrite
         self._threads = threads
+        self._with_reliability = reliability
         self._footprints = measure(grid)
         self._specks: SpeckFilter | None = None
         if min_area > 0:
@@ -111,9 +113,14 @@ class ProductWriter:
                 f"{info.water_name} map", "mode", "NO", NODATA, names=class_names(info), colours=COLOURS
             ),
         }
-        self._percent, self._classes = (RasterFile(here / name, grid, kind) for name, kind in kinds.items())
-        stack.callback(self._percent.close)
-        stack.callback(self._classes.close)
+        if self._with_reliability:
+            kinds[publish.RELIABILITY] = RasterKind(
+                "weight of the optical image", "average", "YES", PERCENT_NODATA, unit="%"
+            )
+        self._rasters = {name: RasterFile(here / name, grid, kind) for name, kind in kinds.items()}
+        for raster in self._rasters.values():
+            stack.callback(raster.close)
+        self._percent, self._classes = self._rasters[publish.PROBABILITY], self._rasters[publish.CLASSES]
         self._polygons = PolygonFile(here / publish.POLYGONS, grid, self._footprints, info.knows_permanent_water)
         self._totals = ClassTotals()
         self._cutter = SlabCutter(grid.height, grid.width, slab_rows(grid.width))
@@ -134,6 +141,11 @@ class ProductWriter:
                     self._count(slab.top, classes, slab.percent)
                 self._percent.write(slab.top, slab.percent)
                 self._classes.write(slab.top, classes)
+
+    def write_reliability(self, top: int, percent: NDArray[np.uint8]) -> None:
+        """Take rows (H, W) of the optical image's weight from ``top`` on: 0 to 100, 255 nodata."""
+        with _disk_errors(self._out_dir):
+            self._rasters[publish.RELIABILITY].write(top, percent)
 
     def _count(self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8]) -> None:
         areas = None if self._footprints is None else self._footprints.rows(top, len(classes))
@@ -164,12 +176,12 @@ class ProductWriter:
         """
         assert self._cutter.complete, "not every row was written"
         with _disk_errors(self._out_dir):
-            more = dict(extra or {})
+            more = dict(extra or {}) | ({} if self._info.many is None else {"content": dict(self._info.many.content)})
             if self._specks is not None:
                 self._remove_specks(self._specks)
                 more["removed_patches"] = self._specks.removed
             self._polygons.finish()
-            for raster in (self._percent, self._classes):
+            for raster in self._rasters.values():
                 raster.finish(self._tags(), self._threads)
             self._draw(background)
             self._write_item()
@@ -217,16 +229,17 @@ class ProductWriter:
         quicklook.draw(self._folder.staging / publish.QUICKLOOK, self._grid, classes, background, text)
 
     def _write_item(self) -> None:
-        files = {publish.PROBABILITY: self._percent, publish.CLASSES: self._classes}
         statistics = {
             name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
-            for name, file in files.items()
+            for name, file in self._rasters.items()
         }
         gsd = None if self._footprints is None else float(f"{self._footprints.mean() ** 0.5:.4g}")
         self._write_json(publish.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics, gsd))
 
     def _item_name(self) -> str:
         """Name the item after the first input, which is the scene's own name more often than the folder is."""
+        if self._info.many is not None:
+            return self._info.many.id
         names = [name for files in self._info.inputs.values() for name in files]
         scene = Path(_file_name(names[0])).stem if names else self._out_dir.absolute().name
         return f"{scene}_flood"

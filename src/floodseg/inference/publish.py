@@ -16,16 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from floodseg.errors import RunFolderError
+from floodseg.errors import FolderInUseError, RunFolderError
 
 PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
+RELIABILITY = "reliability.tif"
 CLASS_NAMES_FILE = "flood.tif.aux.xml"
 POLYGONS = "flood.gpkg"
 QUICKLOOK = "quicklook.png"
 ITEM = "item.json"
 SUMMARY = "summary.json"
 PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, ITEM, SUMMARY)
+EXTRA_PRODUCTS = (RELIABILITY,)
+"""Products that are there where they were asked for."""
 
 _LOCK = ".lock"
 
@@ -44,12 +47,12 @@ class ProductFolder:
             OSError: a file cannot be moved; then the folder holds no ``summary.json``.
         """
         made = {path.name for path in self.staging.iterdir()}
-        assert {SUMMARY} <= made <= set(PRODUCTS), f"not to be published: {sorted(made)}"
+        assert {SUMMARY} <= made <= {*EXTRA_PRODUCTS, *PRODUCTS}, f"not to be published: {sorted(made)}"
         for name in made:
             _sync(self.staging / name)
-        for name in (SUMMARY, *PRODUCTS):
+        for name in (SUMMARY, *EXTRA_PRODUCTS, *PRODUCTS):
             (self.path / name).unlink(missing_ok=True)
-        for name in PRODUCTS:  # the summary is the last of them
+        for name in (*EXTRA_PRODUCTS, *PRODUCTS):  # the summary is the last of them
             if name in made:
                 (self.staging / name).rename(self.path / name)
         _sync(self.path)
@@ -72,11 +75,10 @@ def product_folder(
     """
     path = path.absolute()
     for name in inputs:
-        if Path(name).parent.resolve() == path.resolve() and Path(name).name in PRODUCTS:
+        if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*EXTRA_PRODUCTS, *PRODUCTS):
             raise RunFolderError(f"{name}: is read, and a product would take its name: give another --out-dir")
-    with _claimed(path):
-        if (path / SUMMARY).exists() and not overwrite:
-            raise RunFolderError(f"{path}: holds finished products: add --overwrite, or give another --out-dir")
+    with claimed(path):
+        check_unfinished(path, overwrite)
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
         staging = _made_staging(path)
@@ -85,6 +87,12 @@ def product_folder(
             yield ProductFolder(path, staging)
         finally:
             shutil.rmtree(staging)
+
+
+def check_unfinished(path: Path, overwrite: bool) -> None:
+    """Raise RunFolderError where a folder holds finished products that are not to be replaced."""
+    if (path / SUMMARY).exists() and not overwrite:
+        raise RunFolderError(f"{path}: holds finished products: add --overwrite, or give another --out-dir")
 
 
 def _leftovers(path: Path) -> list[Path]:
@@ -140,8 +148,13 @@ def _check_space(path: Path, staging: Path, least_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(path: Path) -> Iterator[None]:
-    """Hold a lock in the folder, which the system lets go of however the process ends."""
+def claimed(path: Path) -> Iterator[None]:
+    """Hold a lock in the folder, which the system lets go of however the process ends; made where it is missing.
+
+    Raises:
+        FolderInUseError: another process holds it.
+        RunFolderError: the folder cannot be written.
+    """
     made = not path.exists()
     handle = _locked(path)
     with handle:
@@ -170,7 +183,7 @@ def _locked(path: Path) -> TextIO:
             handle.close()  # the run before removed its lock between our opening and locking it
         except BlockingIOError as error:
             handle.close()
-            raise RunFolderError(
+            raise FolderInUseError(
                 f"{path}: another run writes its products there: wait for it, or give another --out-dir"
             ) from error
         except OSError as error:

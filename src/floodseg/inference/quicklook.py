@@ -1,11 +1,10 @@
 """``quicklook.png``: the map as a picture that a person can read."""
 
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -94,7 +93,7 @@ def draw(
     picture = composed(codes, None if background is None else _resized(background, height, width))
     full_width, full_height = max(width, _LEAST_WIDTH) + 2 * _MARGIN, height + _HEAD + _FOOT
     figure = Figure((full_width / _DPI, full_height / _DPI), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
     sheet = figure.add_axes((0, 0, 1, 1))
     sheet.axis("off")
     sheet.set(xlim=(0, full_width), ylim=(full_height, 0))
@@ -106,9 +105,8 @@ def draw(
         metres = at.across * grid.width / width
         _draw_scale(sheet, full_width, _HEAD + height, metres)
         _draw_north(sheet, full_width, _HEAD + height, at)
-    sheet_file = io.BytesIO()
-    figure.savefig(sheet_file, dpi=_DPI, format="png")
-    page = Image.open(sheet_file).convert("RGB")
+    pixels, (drawn_width, drawn_height) = canvas.print_to_buffer()
+    page = Image.frombytes("RGBA", (drawn_width, drawn_height), pixels).convert("RGB")
     # pasted pixel for pixel: matplotlib would resample it, in ten times the memory
     left = (full_width - width) // 2
     page.paste(_FRAME, (left - 1, _HEAD - 1, left + width + 1, _HEAD + height + 1))

@@ -3,7 +3,7 @@
 PyTorch satisfies it (:mod:`floodseg.inference.torch_runtime`); mapping knows no runtime, and imports none.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ class OutOfDeviceMemoryError(Exception):
     """A call did not fit the memory of the device; a smaller batch may. For mapping, never for users."""
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """A model that is ready to run. Calls are safe from ``concurrency`` threads at once."""
 

@@ -124,6 +124,10 @@ def item(
         made.add_asset(key, asset)
     classes = ClassificationExtension.ext(made.assets["flood"], add_if_missing=True)
     classes.classes = [_classification(code, info) for code in CLASS_NAMES if code != NODATA]
+    if info.many is not None:
+        made.collection_id = info.many.collection
+        for relation in (pystac.RelType.ROOT, pystac.RelType.PARENT, pystac.RelType.COLLECTION):
+            made.add_link(pystac.Link(relation, info.many.collection_href, pystac.MediaType.JSON))
     document: dict[str, Any] = made.to_dict(include_self_link=False, transform_hrefs=False)
     return document
 
@@ -146,9 +150,14 @@ def _assets(info: ProductInfo, statistics: dict[str, dict[str, float]]) -> dict[
         return _asset(file, title, pystac.MediaType.COG, "data", bands=[band | numbers])
 
     water = info.water_name.capitalize()
+    reliability: dict[str, pystac.Asset] = {}
+    if publish.RELIABILITY in statistics:
+        title = "Weight of the optical image beside the radar"
+        reliability["reliability"] = raster(publish.RELIABILITY, title, name="optical_weight", unit="%")
     return {
         "flood": raster(publish.CLASSES, f"{water}, permanent water and land", name="class"),
         "water_probability": raster(publish.PROBABILITY, "Probability of water", name="water_probability", unit="%"),
+        **reliability,
         "polygons": _asset(publish.POLYGONS, f"Polygons of {info.water_name}", pystac.MediaType.GEOPACKAGE, "data"),
         "class_names": _asset(publish.CLASS_NAMES_FILE, "Names of the classes", pystac.MediaType.XML, "metadata"),
         "summary": _asset(publish.SUMMARY, "Areas and provenance", pystac.MediaType.JSON, "metadata"),

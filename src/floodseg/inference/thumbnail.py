@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from floodseg.bands import Bands
 from floodseg.data.scene import Scene, SceneWindow
-from floodseg.grid import GeoGrid, Window
+from floodseg.data.scene_view import SceneView
+from floodseg.grid import Window
 
 LONG_SIDE = 1500
 """Pixels of the longer side of the picture, about."""
@@ -17,7 +18,7 @@ _STRETCH = (2, 98)
 """Percentiles of the radar image that become black and white."""
 
 
-class ThumbnailScene:
+class ThumbnailScene(SceneView):
     """A scene that keeps block means of what is read of it; it is read through this object in place of the scene.
 
     Radar gives grey (mean of the first channel), a scene without radar colour, or grey of its first channel.
@@ -28,25 +29,14 @@ class ThumbnailScene:
     """
 
     def __init__(self, scene: Scene, overlap: int) -> None:
-        self._scene = scene
-        self.grid: GeoGrid = scene.grid
-        self.bands: Bands = scene.bands
-        self.step = _step(max(self.grid.height, self.grid.width), overlap)
+        super().__init__(scene)
+        self._shape = scene.grid.height, scene.grid.width
+        self.step = _step(max(self._shape), overlap)
         """Pixels of the scene in a pixel of the picture, each way."""
         self._channels = _channels(scene.bands)
-        size = (-(-self.grid.height // self.step), -(-self.grid.width // self.step))
+        size = tuple(-(-side // self.step) for side in self._shape)
         self._sar = np.full(size, np.nan, np.float32)
         self._optical = np.full((len(self._channels), *size), np.nan, np.float32)
-
-    @property
-    def inputs(self) -> dict[str, tuple[str, ...]]:
-        """The files of the scene."""
-        return self._scene.inputs
-
-    @property
-    def assumptions(self) -> tuple[str, ...]:
-        """What the scene took for granted."""
-        return self._scene.assumptions
 
     def read(self, window: Window) -> SceneWindow:
         """Read the scene, and keep block means; threads write cells of equal content or different cells."""
@@ -57,21 +47,28 @@ class ThumbnailScene:
             self._note(self._optical, content.optical[list(self._channels)], content.optical_valid, window)
         return content
 
-    def close(self) -> None:
-        """Close the scene."""
-        self._scene.close()
+    @property
+    def cells(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The means so far: radar (H, W), optical (C, H, W), NaN where nothing was seen yet."""
+        return self._sar, self._optical
+
+    def add_cells(self, sar: NDArray[np.float32], optical: NDArray[np.float32]) -> None:
+        """Take over the means of a part of the scene that was mapped elsewhere."""
+        for own, other in ((self._sar, sar), (self._optical, optical)):
+            np.copyto(own, other, where=np.isfinite(other))
 
     def _note(
         self, cells: NDArray[np.float32], image: NDArray[np.float32], valid: NDArray[np.bool_], window: Window
     ) -> None:
         """Write the means over the blocks that lie wholly in the window, or end with the scene."""
-        rows = _blocks(window.top, window.height, self.grid.height, self.step)
-        columns = _blocks(window.left, window.width, self.grid.width, self.step)
+        height, width = self._shape
+        rows = _blocks(window.top, window.height, height, self.step)
+        columns = _blocks(window.left, window.width, width, self.step)
         if not len(rows) or not len(columns):
             return
         inside = np.s_[
-            rows[0] * self.step - window.top : min((rows[-1] + 1) * self.step, self.grid.height) - window.top,
-            columns[0] * self.step - window.left : min((columns[-1] + 1) * self.step, self.grid.width) - window.left,
+            rows[0] * self.step - window.top : min((rows[-1] + 1) * self.step, height) - window.top,
+            columns[0] * self.step - window.left : min((columns[-1] + 1) * self.step, width) - window.left,
         ]
         counts = _sums(valid[inside].astype(np.float32), self.step)
         target = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -11,8 +11,10 @@ from torch import Tensor
 from floodseg.bands import Bands, SensorSet
 from floodseg.data.chip import Chip
 from floodseg.errors import CheckpointError
+from floodseg.learning.batch import SensorHistograms
 from floodseg.learning.metrics import ChipScore, ReliabilityBins, count
 from floodseg.learning.references import Reference
+from floodseg.models.decision import Decisions
 from floodseg.models.model import FloodModel
 
 
@@ -27,6 +29,8 @@ class ChipResult:
     valid: NDArray[np.bool_]
     """(H, W), True where the method had something to go by."""
     score: ChipScore
+    add_margins: Callable[[SensorHistograms], None] | None = None
+    """Counts the chip in histograms of the logit margin; None for methods without one."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,23 @@ class Method:
     """What it can use."""
     threshold: Callable[[SensorSet], float | None]
     """The probability threshold for the sensors in use; None where each chip has its own."""
+    decisions: Decisions | None = None
+    """What it decides by; None for a method without a probability."""
     bands: Bands | None = None
     """The channels it takes, in order, and their units; None where it takes them by name from what is there."""
 
 
-def model_method(model: FloodModel, name: str) -> Method:
-    """Return a model as a method; its own thresholds decide."""
+def model_method(model: FloodModel, name: str, threshold: float | None = None) -> Method:
+    """Return a model as a method; its own thresholds decide, unless one is given for all sensors."""
+    decisions = model.decisions if threshold is None else model.decisions.with_threshold(threshold)
     held = model.spec.bands
     sensors: SensorSet = "both" if held.sar and held.optical else "sar" if held.sar else "optical"
     return Method(
         name,
-        lambda chip, _: apply_model(model, chip),
+        lambda chip, _: apply_model(model, chip, decisions),
         sensors,
-        lambda used: model.decisions.of(used).threshold,
+        lambda used: decisions.of(used).threshold,
+        decisions,
         held,
     )
 
@@ -67,24 +75,27 @@ def reference_method(reference: Reference) -> Method:
 
 
 @torch.no_grad()
-def apply_model(model: FloodModel, chip: Chip) -> ChipResult:
+def apply_model(model: FloodModel, chip: Chip, decisions: Decisions | None = None) -> ChipResult:
     """Map one chip and compare it with its label; the model is left in evaluation mode.
+
+    ``decisions`` are by default those of the model.
 
     Raises:
         CheckpointError: the model gives what is no probability.
     """
     model.eval()
+    decisions = decisions or model.decisions
     device = next(model.parameters()).device
     sar_valid, optical_valid = _mask(chip.sar_valid, device), _mask(chip.optical_valid, device)
     logits = model(_image(chip.sar, device), _image(chip.optical, device), sar_valid, optical_valid)
-    probability = model.decisions.probability(logits, sar_valid, optical_valid)
+    probability = decisions.probability(logits, sar_valid, optical_valid)
     seen = (sar_valid | optical_valid)[0, 0]
     if probability[0][seen].isnan().any():
         raise CheckpointError(
             f"the model gives values that are no numbers for chip {chip.name}, so its weights are damaged; copy them "
             "again, or train it anew"
         )
-    water = model.decisions.water(probability, sar_valid, optical_valid)[0] & seen
+    water = decisions.water(probability, sar_valid, optical_valid)[0] & seen
     label = torch.from_numpy(chip.label).to(device)
     reliability = ReliabilityBins()
     reliability.add(probability[0], label, seen)
@@ -93,6 +104,9 @@ def apply_model(model: FloodModel, chip: Chip) -> ChipResult:
         water=water.cpu().numpy(),
         valid=seen.cpu().numpy(),
         score=ChipScore(chip.name, chip.event, count(water, label, seen), reliability),
+        add_margins=lambda histograms: histograms.add(
+            logits, {"label": label[None], "sar_valid": sar_valid, "optical_valid": optical_valid}
+        ),
     )
 
 

@@ -1,6 +1,8 @@
 """What training, validation and evaluation do alike with a batch of chips."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from floodseg.bands import IGNORE, SENSOR_SETS, SensorSet
 from floodseg.data.chips import Sample
 from floodseg.learning.calibration import MarginHistogram
+from floodseg.learning.metrics import ReliabilityBins
 from floodseg.models.decision import VALIDITY_CODES, margin, validity_code
 
 
@@ -52,6 +55,25 @@ class SensorHistograms:
             name: MarginHistogram.from_tensor(part) for name, part in zip(self.by_sensors, bins, strict=True)
         }
         return joined
+
+    def __add__(self, other: "SensorHistograms") -> "SensorHistograms":
+        return self._with(other, 1)
+
+    def __sub__(self, other: "SensorHistograms") -> "SensorHistograms":
+        return self._with(other, -1)
+
+    def _with(self, other: "SensorHistograms", sign: int) -> "SensorHistograms":
+        joined = SensorHistograms()
+        joined.by_sensors = {
+            name: MarginHistogram.from_tensor(own.as_tensor() + sign * other.by_sensors[name].as_tensor())
+            for name, own in self.by_sensors.items()
+        }
+        return joined
+
+    def reliability(self, temperatures: Mapping[SensorSet, float]) -> ReliabilityBins:
+        """Return the reliability of the probability at a temperature for each sensor set, 1 where none is given."""
+        parts = (each.reliability(temperatures.get(name, 1.0)) for name, each in self.by_sensors.items())
+        return reduce(add, parts, ReliabilityBins())
 
     def total(self) -> MarginHistogram:
         """Return the histogram over all counted pixels."""

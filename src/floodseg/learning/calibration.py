@@ -14,7 +14,7 @@ from torch import Tensor
 
 from floodseg.bands import IGNORE, WATER
 from floodseg.errors import FloodsegError
-from floodseg.learning.metrics import Counts
+from floodseg.learning.metrics import RELIABILITY_BINS, Counts, ReliabilityBins
 
 MARGIN_LIMIT = 20
 BINS_PER_UNIT = 100
@@ -127,6 +127,18 @@ class MarginHistogram:
         scaled = _CENTRES / temperature
         loss = self.water @ np.logaddexp(0, -scaled) + self.land @ np.logaddexp(0, scaled)
         return float(loss / total)
+
+    def reliability(self, temperature: float) -> ReliabilityBins:
+        """Return predicted against observed water at ``temperature``; a bin's margins count as its middle."""
+        probability = 1 / (1 + np.exp(-_CENTRES / temperature))
+        index = np.minimum((probability * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+        pixels = self.land + self.water
+        bins = ReliabilityBins()
+        # whole numbers below 2**53 are exact as weights
+        for name, weights in (("pixels", pixels), ("water", self.water)):
+            setattr(bins, name, np.bincount(index, weights, RELIABILITY_BINS).astype(np.int64))
+        bins.probability = np.bincount(index, pixels * probability, RELIABILITY_BINS).astype(np.float64)
+        return bins
 
     def fit_temperature(self) -> float:
         """Return the temperature from 0.05 to 20 with the lowest negative log likelihood.

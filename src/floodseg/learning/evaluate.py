@@ -15,8 +15,13 @@ from floodseg.data.chip import ChipSet
 from floodseg.data.layouts import open_layout
 from floodseg.data.usable import Usable, open_usable
 from floodseg.errors import ConfigError
-from floodseg.learning.apply import Method, model_method, reference_method
+from floodseg.evaluate_config import ScoreConfig
+from floodseg.learning.apply import ChipResult, Method, model_method, reference_method
+from floodseg.learning.batch import SensorHistograms
 from floodseg.learning.chip_images import PictureRow
+from floodseg.learning.cloud_test import check_clouds, cloud_scores
+from floodseg.learning.curve_pictures import cloud_picture, threshold_picture
+from floodseg.learning.decision_study import calibration_study, threshold_study
 from floodseg.learning.metrics import ChipScore, Counts, ReliabilityBins, score_chips, score_events
 from floodseg.learning.pictures import reliability_picture, rows_picture
 from floodseg.learning.processes import Processes
@@ -37,7 +42,8 @@ class Evaluation:
     document: Document
     """model, split, sensors, n_chips, n_chips_left_out, left_out (reason by chip), n_chips_counted, n_pixels,
     threshold, water_iou, land_iou, miou, f1, precision, recall, accuracy, water_iou_per_chip_mean, water_iou_ci95, ece,
-    events (the same for each event)."""
+    events (the same for each event), calibration and thresholds (see ``decision_study``; None for methods without a
+    probability), and clouds where they were asked for (see ``cloud_test.cloud_scores``)."""
     references: dict[str, Document]
     """The same for each reference method that the sensors in use allow."""
     chips: list[ChipScore]
@@ -51,13 +57,15 @@ def evaluate(
     layout: Layout | None = None,
     sensors: SensorSet | None = None,
     config: DataConfig | None = None,
+    scoring: ScoreConfig | None = None,
     name: str | None = None,
     out_dir: Path | str | None = None,
     show_progress: bool = False,
 ) -> Evaluation:
     """Score a model, or a reference method, on one split of a data set.
 
-    The thresholds are those stored in the model; they were chosen on its validation split and are used unchanged.
+    The thresholds are those stored in the model, which were chosen on its validation split and are used unchanged,
+    unless ``scoring`` gives another.
     Several processes (``accelerate launch``) share the chips; the scores are the same in each, and exactly those of one
     process alone.
 
@@ -68,14 +76,17 @@ def evaluate(
         layout: its layout; overrides ``config``.
         sensors: score with these sensors only; by default all that the model takes and the data set holds.
         config: further settings of how the data are read.
+        scoring: another threshold, simulated clouds.
         name: what the scores call the model; by default its architecture.
-        out_dir: where to draw the reliability diagram and the worst chips; nowhere by default.
+        out_dir: where to draw the reliability diagram, the worst chips and the curve over cloud cover; nowhere by
+            default.
         show_progress: show a progress bar on a terminal; of several processes the main one does.
 
     Raises:
-        ConfigError: a sensor or band that the model or the data set lacks, or an unknown reference.
+        ConfigError: a sensor or band that the model or the data set lacks, an unknown reference, or clouds over radar.
         DataError: a split that cannot be opened, or of which more than a few chips cannot be used.
     """
+    scoring = scoring or ScoreConfig()
     config = config or DataConfig()
     config = replace(
         config,
@@ -86,16 +97,24 @@ def evaluate(
     processes = Processes()
     with processes.together():
         with processes.agreeing():
-            method = _method(model, name)
-            narrowed = _for_method(method, config, split)
+            method = _method(model, name, scoring.threshold)
+            narrowed = for_method(method, config, split)
         # looking at every chip is for one process to do
         usable = processes.from_main(lambda: open_usable(narrowed, split))
         chips = usable.chips
+        with processes.agreeing():
+            if scoring.cloud:
+                check_clouds(method, chips.bands, scoring)
         methods = [method, *_references_beside(method, chips.bands)]
-        scores = _scores(methods, chips, processes, f"scoring {split}" if show_progress else None)
+        margins = _Margins(chips)
+        scores = _scores(methods, chips, processes, f"scoring {split}" if show_progress else None, margins)
         for each in methods:
             scores[each.name].extend(ChipScore(chip.name, chip.event, Counts()) for chip in usable.left_out)
         documents = {each.name: _document(each, usable, scores[each.name]) for each in methods}
+        documents[method.name].update(margins.studies(method, processes))
+        if scoring.cloud:
+            title = f"scoring {split} under clouds" if show_progress else None
+            documents[method.name]["clouds"] = cloud_scores(method, chips, scoring, processes, title)
         evaluation = Evaluation(documents.pop(method.name), documents, scores[method.name])
         with processes.agreeing():
             if out_dir is not None and processes.main:
@@ -103,8 +122,30 @@ def evaluate(
         return evaluation
 
 
+class _Margins:
+    """Histograms of the margin by event, of what one process scores."""
+
+    def __init__(self, chips: ChipSet) -> None:
+        self._by_event = {event: SensorHistograms() for event in sorted(set(chips.events))}
+
+    def take(self, result: ChipResult) -> None:
+        if result.add_margins is not None:
+            result.add_margins(self._by_event[result.score.event])
+
+    def studies(self, method: Method, processes: Processes) -> Document:
+        """Return the fields ``calibration`` and ``thresholds``, from what all processes have taken."""
+        if method.decisions is None:
+            return {}
+        by_event = {event: histograms.summed(processes.sum) for event, histograms in self._by_event.items()}
+        total = reduce(add, by_event.values(), SensorHistograms())
+        return {
+            "calibration": calibration_study(by_event, method.decisions),
+            "thresholds": threshold_study(total, method.decisions),
+        }
+
+
 def _scores(
-    methods: Sequence[Method], chips: ChipSet, processes: Processes, title: str | None
+    methods: Sequence[Method], chips: ChipSet, processes: Processes, title: str | None, margins: _Margins
 ) -> dict[str, list[ChipScore]]:
     """Return the score of every chip by every method, in the order of the set; the processes share the chips."""
     mine: list[list[ChipScore]] = []
@@ -112,23 +153,29 @@ def _scores(
     with processes.agreeing():
         for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
             chip = chips.read(index)
-            mine.append([each.apply(chip, chips.bands).score for each in methods])
+            results = [each.apply(chip, chips.bands) for each in methods]
+            margins.take(results[0])
+            mine.append([result.score for result in results])
     rows = processes.gather(mine, len(chips.names))
     return {each.name: [row[position] for row in rows] for position, each in enumerate(methods)}
 
 
-def _method(model: FloodModel | str, name: str | None) -> Method:
+def _method(model: FloodModel | str, name: str | None, threshold: float | None) -> Method:
     if isinstance(model, FloodModel):
-        return model_method(model, name or model.spec.architecture)
+        return model_method(model, name or model.spec.architecture, threshold)
     if model not in REFERENCES:
         raise ConfigError(
             f"model '{model}': is no reference method ({', '.join(REFERENCES)}); give a model, as "
             f"floodseg.load_model('{model}') returns it"
         )
+    if threshold is not None:
+        raise ConfigError(
+            f"--threshold {threshold}: is one of the water probability, and '{model}' gives none; leave it out"
+        )
     return reference_method(REFERENCES[model])
 
 
-def _for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
+def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
     """Narrow the sensors and bands that are read to those that the method takes, in its order.
 
     Raises:
@@ -200,11 +247,13 @@ def _document(method: Method, usable: Usable, scores: Sequence[ChipScore]) -> Do
         "left_out": {chip.name: chip.reason for chip in usable.left_out},
         **score_chips(scores),
         "events": score_events(scores),
+        "calibration": None,
+        "thresholds": None,
     }
 
 
 def _draw(method: Method, evaluation: Evaluation, chips: ChipSet, out_dir: Path) -> None:
-    """Write ``reliability.png`` (for methods with probabilities) and ``worst_chips.png``."""
+    """Write ``reliability.png`` and ``thresholds.png`` (where there is a probability), worst chips and clouds."""
     bins = [score.reliability for score in evaluation.chips if score.reliability is not None]
     title = f"{Path(method.name).name} on {evaluation.document['split']}"
     if bins:
@@ -214,6 +263,10 @@ def _draw(method: Method, evaluation: Evaluation, chips: ChipSet, out_dir: Path)
     rows = [_row(method, chips, chips.names.index(name)) for name in worst]
     if rows:
         rows_picture(out_dir / "worst_chips.png", rows, f"{title}: the chips with most wrong pixels")
+    if evaluation.document["thresholds"]:
+        threshold_picture(out_dir / "thresholds.png", evaluation.document["thresholds"], title)
+    if "clouds" in evaluation.document:
+        cloud_picture(out_dir / "clouds.png", evaluation.document["clouds"], title)
 
 
 def _row(method: Method, chips: ChipSet, index: int) -> PictureRow:

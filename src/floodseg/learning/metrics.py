@@ -154,6 +154,14 @@ def _per_chip_mean(chips: Sequence[ChipScore]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
+def resamples(chips: int, seed: int) -> NDArray[np.int64]:
+    """Return the draws of a bootstrap over chips: how often each is drawn, (draws, chips)."""
+    times: NDArray[np.int64] = np.random.default_rng(seed).multinomial(
+        chips, np.full(chips, 1 / chips), size=BOOTSTRAP_DRAWS
+    )
+    return times
+
+
 def _bootstrap_ci95(chips: Sequence[ChipScore], seed: int) -> list[float] | None:
     """Percentile bootstrap over the counted chips of the global water IoU (Efron and Tibshirani 1993, chapter 13).
 
@@ -165,10 +173,7 @@ def _bootstrap_ci95(chips: Sequence[ChipScore], seed: int) -> list[float] | None
         return None
     hits = np.array([chip.counts.tp for chip in chosen], np.int64)
     unions = np.array([chip.counts.tp + chip.counts.fp + chip.counts.fn for chip in chosen], np.int64)
-    # a resample is how often each chip is drawn: (draws, chips)
-    times = np.random.default_rng(seed).multinomial(
-        len(chosen), np.full(len(chosen), 1 / len(chosen)), size=BOOTSTRAP_DRAWS
-    )
+    times = resamples(len(chosen), seed)
     hit, union = times @ hits, times @ unions
     if not union.any():
         return None

@@ -120,7 +120,7 @@ class _Sheet:
         room = self.width - _SIDE - left
         if room < size / 72:
             return left
-        words = _drawable(words)
+        words = drawable(words)
         artist = self.figure.text(
             left / self.width, 1 - baseline / self.height, words, fontsize=size, fontweight=weight, parse_math=False
         )
@@ -161,12 +161,12 @@ def _known_characters() -> frozenset[int]:
     return frozenset(font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap())
 
 
-def _drawable(words: str) -> str:
+def drawable(words: str) -> str:
     """Replace what the font cannot draw (control characters, some scripts), which would be boxes and warnings."""
     return "".join(c if ord(c) in _known_characters() and c.isprintable() else "?" for c in words)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG in one step."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)
@@ -223,7 +223,7 @@ def curves_picture(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes in (loss, iou, rate):
         axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _column(rows: Sequence[Mapping[str, object]], name: str) -> NDArray[np.float64]:
@@ -252,7 +252,7 @@ def reliability_picture(path: Path, bins: ReliabilityBins, title: str) -> None:
     diagram.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of water in the labels")
     diagram.legend(loc="upper left", frameon=False)
     ece = "no counted pixel" if bins.ece is None else f"expected calibration error {bins.ece:.4f}"
-    diagram.set_title(f"{_drawable(title)}\n{ece}", fontsize=11, loc="left", parse_math=False)
+    diagram.set_title(f"{drawable(title)}\n{ece}", fontsize=11, loc="left", parse_math=False)
     histogram.bar(edges[:-1], bins.pixels, width=1 / RELIABILITY_BINS, align="edge", color=BLUE, edgecolor="white")
     histogram.set(xlabel="predicted water probability", ylabel="pixels")
     if filled.any():
@@ -263,4 +263,4 @@ def reliability_picture(path: Path, bins: ReliabilityBins, title: str) -> None:
     for axes in (diagram, histogram):
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
-    _save(figure, path)
+    save_figure(figure, path)

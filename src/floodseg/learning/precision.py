@@ -1,11 +1,11 @@
 """Which number format a run computes in."""
 
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from floodseg.config import Precision
+from floodseg.environment import cpu_computes_bf16
 from floodseg.errors import ConfigError
 
 Mixed = Literal["no", "bf16", "fp16"]
@@ -27,11 +27,3 @@ def resolve_precision(precision: Precision, device_type: str) -> Mixed:
     if precision == "fp16" and device_type == "cpu":
         raise ConfigError("--precision fp16 on a CPU: fp16 needs a GPU; use bf16, fp32 or auto")
     return "no" if precision == "fp32" else precision
-
-
-def cpu_computes_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether this CPU has bf16 instructions; elsewhere bf16 is emulated, slower than fp32."""
-    if not cpuinfo.is_file():
-        return False
-    flags = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    return "avx512_bf16" in flags or "amx_bf16" in flags

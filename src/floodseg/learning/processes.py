@@ -7,8 +7,10 @@ same code; the main one (rank 0) alone writes and speaks.
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -55,6 +57,10 @@ class Processes:
                 "the launcher started one process only: accelerate launch --cpu starts several through MPI alone; "
                 "on CPUs use torchrun --nproc-per-node N",
             )
+        if self.count > 1 and not _main_place:
+            place: list[object] = [socket.gethostname(), os.getpid()]
+            distributed.broadcast_object_list(place, device=self.device)
+            _main_place.extend(place)
         if not self.main:
             # the main process meets the same data and says the same
             logging.getLogger("floodseg").setLevel(logging.ERROR)
@@ -133,10 +139,11 @@ class Processes:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Turn the loss of another process into an error with one sentence, which the main process says.
+        """Turn the loss of another process into an error with one sentence, which one process of each host says.
 
         Raises:
-            ProcessError: in the main process.
+            ProcessError: in the main process; where that is the one which was lost, in the next of its host; in the
+                first process of each other host.
             OtherProcessError: in the others.
         """
         try:
@@ -144,12 +151,40 @@ class Processes:
         except RuntimeError as error:
             if self.count == 1 or not _is_lost_process(error):
                 raise
-            if not self.main:
+            if not self._tells_of_lost_processes():
                 raise OtherProcessError from error
             raise ProcessError(
                 f"another of the {self.count} processes ended early; mend what it says, where it says anything (memory "
-                "may have run out), and start all of them again"
+                "may have run out), and start all of them again, a training with --resume"
             ) from error
+
+    def _tells_of_lost_processes(self) -> bool:
+        if self.main:
+            return True
+        host, pid = _main_place
+        local = int(os.environ.get("LOCAL_RANK", self.rank))
+        if host != socket.gethostname():
+            return local == 0
+        return local == 1 and _was_killed(Path(f"/proc/{pid}/stat"))
+
+
+_main_place: list[object] = []
+"""Host and process number of the main process, once the processes have joined."""
+
+
+_KILLED = 0x400
+"""In the flags of a process: a signal ended it (PF_SIGNALED, proc(5))."""
+
+
+def _was_killed(status: Path) -> bool:
+    """Tell whether a signal ended a process, given its file in /proc; a launcher may have cleared that away.
+
+    One that exits by itself has said why.
+    """
+    try:
+        return bool(int(status.read_text().rpartition(")")[2].split()[6]) & _KILLED)
+    except OSError:
+        return True
 
 
 def joined() -> bool:

@@ -49,6 +49,8 @@ class RunState:
         """Where the encoder's first weights came from."""
         self.left_out: dict[str, list[str]] = {}
         """Names of the chips of each split that could not be used."""
+        self.teachers: list[dict[str, Any]] = []
+        """What is known of the models that the run learns from."""
         self.warnings: list[str] = []
         """What the user should know of the run; a resumed run still says it."""
 
@@ -79,6 +81,20 @@ class RunState:
             raise RunFolderError(
                 f"{folder}: --resume goes on with the chips that the run began with, but whether {', '.join(changed)} "
                 "can be used has changed since; put the files back as they were, or start anew with --overwrite"
+            )
+
+    def check_teachers(self, now: Sequence[dict[str, Any]], folder: Path) -> None:
+        """Refuse to go on with teachers of other weights than the run began with.
+
+        Raises:
+            RunFolderError: names the teachers that have changed.
+        """
+        before = {each["model"]: each["sha256"] for each in self.teachers}
+        changed = [each["model"] for each in now if before.get(each["model"]) != each["sha256"]]
+        if changed:
+            raise RunFolderError(
+                f"{folder}: --resume goes on with the teachers that the run began with, but {', '.join(changed)} has "
+                "other weights now; put them back, or start anew with --overwrite"
             )
 
     def note(self, water_iou: float) -> bool:
@@ -180,6 +196,7 @@ class RunRecords:
         return {
             "layout": data.layout,
             "split": "train",
+            "hold_out_event": data.hold_out_event,
             "sensors": data.sensors,
             "epochs": self.state.epoch,
             "epochs_planned": optim.epochs,
@@ -190,6 +207,9 @@ class RunRecords:
             "seed": optim.seed,
             "precision": self.precision,
             "encoder_weights": self.state.pretrained,
+            "teachers": list(self.state.teachers),
+            "distil_weight": self.config.distil.distil_weight if self.state.teachers else None,
+            "distil_unlabelled": self.config.distil.distil_unlabelled,
             "warnings": list(self.state.warnings),
             "versions": versions(),
         }

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from floodseg.bands import WATER
 from floodseg.config import AugmentConfig, OptimConfig, TrainConfig
 from floodseg.data.chip import ChipSet
+from floodseg.data.clouds import clouded_channels
 from floodseg.data.layouts import with_root
 from floodseg.data.statistics import band_statistics
 from floodseg.data.usable import Usable, open_usable
@@ -97,10 +98,10 @@ def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
         raise ConfigError(f"--drop-sensor {config.augment.drop_sensor}: {held}, and none can be spared; leave it out")
     if config.augment.cloud > 0 and not chips.bands.optical:
         raise ConfigError(f"--cloud {config.augment.cloud}: {held}, which clouds do not hide; leave it out")
-    if config.augment.cloud > 0 and chips.bands.optical_unit != "reflectance":
+    if config.augment.cloud > 0 and not clouded_channels(chips.bands):
         raise ConfigError(
-            f"--cloud {config.augment.cloud}: simulated clouds need reflectance, and the optical images hold digital "
-            "numbers; leave it out"
+            f"--cloud {config.augment.cloud}: covers the image of after the flood, and the optical bands in use are of "
+            "before alone; leave it out"
         )
     jitter, illumination = config.augment.sar_jitter_db, config.augment.optical_jitter
     # a default that finds nothing to do is no mistake of the user's

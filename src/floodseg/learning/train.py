@@ -35,8 +35,9 @@ from floodseg.learning.setup import (
     span_again,
 )
 from floodseg.learning.state_files import check_state_files
+from floodseg.learning.teachers import FindModel, open_teachers
 from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
-from floodseg.models.checkpoint import load_checkpoint, save_checkpoint
+from floodseg.models.checkpoint import load_checkpoint, load_path, save_checkpoint
 from floodseg.models.model import FloodModel, Provenance
 
 PICTURE_EVERY = 5
@@ -56,7 +57,12 @@ class TrainResult:
 
 
 def train(
-    config: TrainConfig, *, resume: bool = False, overwrite: bool = False, show_progress: bool = True
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    show_progress: bool = True,
+    find_model: FindModel = load_path,
 ) -> TrainResult:
     """Train a model and leave a run folder (see :mod:`floodseg.learning.run_folder`).
 
@@ -65,6 +71,7 @@ def train(
         resume: go on with the run in ``config.out_dir`` from the end of its last complete epoch.
         overwrite: start anew in a folder that holds a run.
         show_progress: show a live bar on a terminal, plain lines elsewhere.
+        find_model: loads teachers; by default from paths alone.
 
     Raises:
         FloodsegError: settings, data or a folder that the user can mend.
@@ -84,7 +91,7 @@ def train(
                     folder.check_same(config)
         with processes.agreeing():
             folder.require_shared()
-        session = _Session(config, folder, processes, resume, show_progress and processes.main)
+        session = _Session(config, folder, processes, find_model, resume, show_progress and processes.main)
         with processes.agreeing():
             if overwrite and processes.main:
                 # only now: settings or data that are refused must not cost the old run
@@ -96,8 +103,9 @@ class _Session:
     """Everything that one run holds in one process, put together once; ``run`` is the loop."""
 
     def __init__(
-        self, config: TrainConfig, folder: RunFolder, processes: Processes, resume: bool, show_progress: bool
-    ) -> None:
+        self, config: TrainConfig, folder: RunFolder, processes: Processes, find_model: FindModel, resume: bool,
+        show_progress: bool,
+    ) -> None:  # fmt: skip
         self.config, self.folder, self.processes, self.show_progress = config, folder, processes, show_progress
         optim, device = config.optim, processes.device
         self.precision = resolve_precision(optim.precision, device.type)
@@ -125,7 +133,10 @@ class _Session:
         self.model, self.optimizer, self.loader = self.accelerator.prepare(model, optimizer, loader)
         self.scheduler = new_schedule(optimizer, optim, len(self.loader))
         self.loss = FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight)
+        with processes.agreeing():
+            self.teachers = open_teachers(config, train_chips.bands, device, find_model)
         self.state = RunState()
+        self.state.teachers = teacher_facts = self.teachers.facts() if self.teachers else []
         self.state.note_encoder(model)
         self.state.note_left_out(usable)
         self.accelerator.register_for_checkpointing(self.state, self.scheduler)
@@ -138,6 +149,7 @@ class _Session:
         else:
             self._restore(state_folder)
             self.state.check_left_out(usable, folder.path)
+            self.state.check_teachers(teacher_facts, folder.path)
         self.records = RunRecords(folder, config, self._flood_model(), self.state, self.precision)
 
     def _restore(self, state_folder: Path) -> None:
@@ -220,7 +232,11 @@ class _Session:
 
     def _step(self, batch: Sample) -> torch.Tensor:
         """Forward, loss, backward, clip, update, schedule, average: one optimiser step. Returns the loss, detached."""
-        loss: torch.Tensor = self.loss(forward(self.model, batch), batch["label"], counted_pixels(batch))
+        logits = forward(self.model, batch)
+        loss: torch.Tensor = self.loss(logits, batch["label"], counted_pixels(batch))
+        if self.teachers is not None:
+            with self.accelerator.autocast():
+                loss = loss + self.teachers.loss(logits, batch)
         self.accelerator.backward(loss)
         # clip_grad_norm_ unscales fp16 gradients first, so the limit is in the loss's own units
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)

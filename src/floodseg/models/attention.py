@@ -34,7 +34,8 @@ class EfficientSelfAttention(nn.Module):
 
     A token attends to tokens whose centres are at most ``reach`` pixels of the map away along each axis (Ramachandran
     2019, "Stand-Alone Self-Attention", equation 1). So a pixel sees the same ground in a small crop of training and in
-    a large window of a scene, and wherever a window begins; None is the whole map.
+    a large window of a scene, and wherever a window begins; None is the whole map. Tokens under which nothing was seen
+    are attended to by themselves alone: what lies beyond a swath is no context.
     """
 
     def __init__(
@@ -50,14 +51,17 @@ class EfficientSelfAttention(nn.Module):
         self.gain = nn.Parameter(torch.tensor(0.1))
         init_new_layers(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the map with its context added, (N, C, H, W) -> (N, C, H, W), for any H and W."""
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Return the map with its context added, (N, C, H, W) -> (N, C, H, W), for any H and W.
+
+        ``seen`` (N, 1, H, W) is above 0 where a sensor saw something; None is everywhere.
+        """
         tokens = self.norm(self.pool(x))
         query, key, value = (
             layer(tokens).flatten(2).transpose(1, 2)  # (N, h * w, channels)
             for layer in (self.query, self.key, self.value)
         )
-        context = F.scaled_dot_product_attention(query, key, value, attn_mask=self._seen(x, tokens))
+        context = F.scaled_dot_product_attention(query, key, value, attn_mask=self._attended(x, tokens, seen))
         context = context.transpose(1, 2).reshape(tokens.shape)  # (N, C, h, w)
         return x + self.gain * F.interpolate(context, size=x.shape[2:], mode="bilinear", align_corners=False)
 
@@ -76,21 +80,32 @@ class EfficientSelfAttention(nn.Module):
     def _means(self, x: Tensor) -> Tensor:
         """Average (N, C, H, W) over cells; one that the border cuts is the mean of what there is of it."""
         # always by as much, so that a traced size needs no case for what is left over; the share undoes the zeros
-        padding = (0, self.cell - 1, 0, self.cell - 1)
-        share = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), padding), self.cell)
-        return F.avg_pool2d(F.pad(x, padding), self.cell) / share
+        means = F.avg_pool2d(F.pad(x, (0, self.cell - 1, 0, self.cell - 1)), self.cell)
+        rows, columns = (
+            (x.shape[axis] - self.cell * torch.arange(means.shape[axis], device=x.device)).clamp(max=self.cell)
+            for axis in (2, 3)
+        )  # pixels of each cell that the map has
+        return means / ((rows[:, None] * columns).to(x.dtype) / self.cell**2)
 
-    def _seen(self, x: Tensor, tokens: Tensor) -> Tensor | None:
-        """Return which keys (h * w, h * w) each query attends to, bool, for a map ``x`` and its tokens (N, C, h, w)."""
-        if self.reach is None:
+    def _attended(self, x: Tensor, tokens: Tensor, seen: Tensor | None) -> Tensor | None:
+        """Return which keys each query attends to, bool (1 or N, h * w, h * w), for ``x`` and tokens (N, C, h, w)."""
+        if self.reach is None and seen is None:
             return None
-        near = []
+        distances = []
         for axis in (2, 3):
-            centres = (torch.arange(tokens.shape[axis], device=x.device) + 0.5) * (x.shape[axis] / tokens.shape[axis])
-            near.append((centres[:, None] - centres).abs() <= self.reach)
-        rows, columns = near
-        # (h, 1, h, 1) and (1, w, 1, w): a key is near when it is so along both axes
-        return (rows[:, None, :, None] & columns[None, :, None, :]).flatten(2).flatten(0, 1)
+            # numbers of a tensor, not of Python: exported, the quotient of two sizes would be a whole number
+            centres = (torch.arange(tokens.shape[axis], device=x.device) + 0.5) * x.shape[axis] / tokens.shape[axis]
+            distances.append((centres[:, None] - centres).abs())
+        rows, columns = distances
+        # (h, 1, h, 1) and (1, w, 1, w): along both axes
+        distance = torch.maximum(rows[:, None, :, None], columns[None, :, None, :]).flatten(2).flatten(0, 1)[None]
+        near = distance <= (torch.inf if self.reach is None else self.reach)
+        if seen is None:
+            return near
+        # twice: of a lone channel with a traced size, the tracer could not tell that it has more than one row
+        keys = (self.pool(seen.expand(-1, 2, -1, -1))[:, :1] > 0).flatten(2)  # (N, 1, h * w)
+        # itself in any case: a query without keys would have no softmax
+        return (near & keys) | (distance == 0)
 
     def _tokens(self, size: int) -> int:
         # sym_min, unlike min, keeps a traced size symbolic: one exported graph serves every size

@@ -18,14 +18,18 @@ from floodseg.bands import Bands
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.files import replacing, write_text
 from floodseg.models.decision import Decisions
+from floodseg.models.description import (
+    CONFIG_FILE,
+    FORMAT,
+    FORMAT_VERSION,
+    WEIGHTS_FILE,
+    find_path,
+    read_description,
+)  # fmt: skip
 from floodseg.models.model import FloodModel, Provenance
 from floodseg.models.plain_load import WITHOUT_DESCRIPTION, load_plain
 from floodseg.models.registry import build_model
 
-FORMAT = "floodseg-model"
-FORMAT_VERSION = 1
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 _AGAIN = "copy it again, or train it anew"
 
 
@@ -79,6 +83,16 @@ def load_checkpoint(path: Path) -> FloodModel:
     return _assemble(document["description"], document["state"], path)
 
 
+def load_path(path: str | Path) -> FloodModel:
+    """Load a model from a run folder, a weights folder or a checkpoint file; see :func:`load_checkpoint`.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    place = find_path(path)
+    return load_folder(place) if place.is_dir() else load_checkpoint(place)
+
+
 def _content(document: Any) -> str:
     if not isinstance(document, dict) or not document:
         return f"it holds {'nothing' if document in (None, {}, []) else f'a {type(document).__name__}'}"
@@ -112,18 +126,6 @@ def load_folder(folder: Path) -> FloodModel:
         what = "is cut off or damaged" if weights.stat().st_size else "is empty (0 bytes)"
         raise CheckpointError(f"{weights}: {what} ({error}); copy the folder again") from error
     return _assemble(description, state, folder)
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return ``config.json`` of a weights folder without loading the weights."""
-    file = folder / CONFIG_FILE
-    try:
-        description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror}); copy the folder again") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file}: is damaged or not JSON ({error}); copy the folder again") from error
-    return description
 
 
 def _assemble(description: Any, state: Any, source: Path) -> FloodModel:

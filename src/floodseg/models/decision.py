@@ -44,6 +44,10 @@ class Decisions:
         """Return a copy in which one sensor set has another decision."""
         return replace(self, **{sensors: decision})
 
+    def with_threshold(self, threshold: float) -> "Decisions":
+        """Return a copy with one threshold for all sensor sets; temperatures stay."""
+        return Decisions(**{name: replace(self.of(name), threshold=threshold) for name in SENSOR_SETS})
+
     def to_json(self) -> dict[str, dict[str, float]]:
         """Return plain values for a checkpoint."""
         return asdict(self)

@@ -34,7 +34,7 @@ class UpBlock(nn.Module):
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Return a map of the size of ``skip``."""
-        joined = upsample(self.reduce(coarse), skip.shape[2:]) + self.lateral(skip)
+        joined = upsample(self.reduce(coarse), skip.shape[2:]).add_(self.lateral(skip))
         refined: Tensor = self.conv(self.relu(self.norm(joined)))
         return refined
 
@@ -91,7 +91,7 @@ class EfficientDualBranchDecoder(nn.Module):
         strides: strides of the features in pixels, finest first.
         detail_channels: channels of the full-resolution detail map.
         classes: number of logits.
-        width: channels of the final layer and of maps at stride 2 and finer.
+        width: channels of maps at stride 2.
         max_width: most channels of the CNN branch, reached at stride 16.
     """
 
@@ -109,10 +109,10 @@ class EfficientDualBranchDecoder(nn.Module):
         self.cnn = CNNBranch(channels, widths)
         self.transformer = TransformerBranch(channels[-1], widths[0])
         self.alpha = nn.Parameter(torch.zeros(()))
-        self.reduce = nn.Conv2d(widths[0], width, kernel_size=1, bias=False)
-        self.detail = nn.Conv2d(detail_channels, width, kernel_size=1, bias=False)
-        self.refine = conv_bn_relu(width, width)
-        self.classify = nn.Conv2d(width, classes, kernel_size=1)
+        # at full resolution as narrow as the detail, which is the output of a linear layer and needs no other
+        self.reduce = nn.Conv2d(widths[0], detail_channels, kernel_size=1, bias=False)
+        self.refine = conv_bn_relu(detail_channels, detail_channels)
+        self.classify = nn.Conv2d(detail_channels, classes, kernel_size=1)
         init_new_layers(self)
 
     def forward(self, features: Sequence[Tensor], detail: Tensor) -> Tensor:
@@ -120,9 +120,7 @@ class EfficientDualBranchDecoder(nn.Module):
         edges = self.cnn(features)
         context = upsample(self.transformer(features[-1]), edges.shape[2:])
         fused = torch.lerp(edges, context, self.transformer_weight.to(edges.dtype))
-        logits: Tensor = self.classify(
-            self.refine(upsample(self.reduce(fused), detail.shape[2:]) + self.detail(detail))
-        )
+        logits: Tensor = self.classify(self.refine(upsample(self.reduce(fused), detail.shape[2:]).add_(detail)))
         return logits
 
     @property

@@ -42,6 +42,10 @@ class EfficientFloodNet(nn.Module):
         logits: Tensor = self.decoder(features, detail)
         return logits
 
+    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the fusion weights of radar and optical image, (N, 2, H, W); arguments as in ``forward``."""
+        return self.extractor.sensor_weights(sar, optical, sar_valid, optical_valid)
+
 
 def efficient(
     *,

@@ -1,5 +1,6 @@
 """From two sensors to one set of features: adaptation, masked fusion and one shared encoder."""
 
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -8,9 +9,14 @@ from torch import Tensor, nn
 from floodseg.errors import ConfigError
 from floodseg.models.encoder import build_encoder
 from floodseg.models.pretrained import Pretrained, init_new_layers
+from floodseg.models.reliability import SensorReliability, shared_out
 
 STEM_CHANNELS = 3
 """Channels per sensor that the encoder sees: those of the images its pretrained stem was made for."""
+
+
+_CELL = 8
+"""Pixels a side of the cells in which reliability looks at the surroundings."""
 
 
 class SensorAdapter(nn.Module):
@@ -33,23 +39,22 @@ class SensorAdapter(nn.Module):
 
 
 class MaskedWeights(nn.Module):
-    """Learned weights of the sensors, shared out at each pixel among those that are valid there.
+    """Weights of the sensors at each pixel, shared out among those that are valid there (see ``shared_out``).
 
-    They are a softmax over the valid sensors: they sum to 1 where any sensor is valid, a lone valid sensor has exactly
-    1, an invalid one exactly 0, and all are 0 where none is valid.
+    They follow from the reliability that is predicted at the pixel and from one learned number for each sensor.
     """
 
-    def __init__(self, n_sensors: int) -> None:
+    def __init__(self, n_sensors: int, channels: int) -> None:
         super().__init__()
         # a lone sensor's weight is its validity: there is nothing to learn
         self.logits = nn.Parameter(torch.zeros(n_sensors)) if n_sensors > 1 else None
+        self.reliability = SensorReliability(channels, n_sensors, _CELL) if n_sensors > 1 else None
 
-    def forward(self, valid: Tensor) -> Tensor:
-        """Map validity (N, S, H, W), 0 or 1, to weights (N, S, H, W)."""
-        if self.logits is None:
+    def forward(self, valid: Tensor, adapted: Sequence[Tensor]) -> Tensor:
+        """Map validity (N, S, H, W), 0 or 1, and the adapted images of the sensors to weights (N, S, H, W)."""
+        if self.logits is None or self.reliability is None:
             return valid
-        share = self.logits.softmax(dim=0)[:, None, None] * valid
-        return share / share.sum(dim=1, keepdim=True).clamp(min=torch.finfo(share.dtype).tiny)
+        return shared_out(self.reliability(adapted) + self.logits[:, None, None], valid)
 
 
 class EfficientFeatureExtractor(nn.Module):
@@ -82,7 +87,7 @@ class EfficientFeatureExtractor(nn.Module):
         self.detail_channels = detail_channels
         bands = {"sar": sar_channels, "optical": optical_channels}
         self.adapters = nn.ModuleDict({s: SensorAdapter(n, detail_channels) for s, n in bands.items() if n > 0})
-        self.weights = MaskedWeights(len(self.adapters))
+        self.weights = MaskedWeights(len(self.adapters), STEM_CHANNELS + detail_channels)
         self.encoder = build_encoder(encoder, STEM_CHANNELS * len(self.adapters), pretrained)
         self.channels, self.strides = self.encoder.channels, self.encoder.strides
 
@@ -93,11 +98,20 @@ class EfficientFeatureExtractor(nn.Module):
 
         Images are (N, bands, H, W), normalised, 0 where invalid; validity is (N, 1, H, W), 0 or 1.
         """
-        images = {"sar": sar, "optical": optical}
-        valid = {"sar": sar_valid, "optical": optical_valid}
-        weights = self.weights(torch.cat([valid[sensor] for sensor in self.adapters], dim=1))
-        adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
-        weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.split(1, dim=1), strict=True)]
+        adapted, weights = self._adapt(sar, optical, sar_valid, optical_valid)
+        weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.chunk(len(adapted), dim=1), strict=True)]
         stem = torch.cat([x[:, :STEM_CHANNELS] for x in weighted], dim=1)
         detail = reduce(torch.add, (x[:, STEM_CHANNELS:] for x in weighted))
         return self.encoder(stem), detail
+
+    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the fusion weight of each sensor at each pixel, (N, S, H, W); arguments as in ``forward``."""
+        return self._adapt(sar, optical, sar_valid, optical_valid)[1]
+
+    def _adapt(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        images = {"sar": sar, "optical": optical}
+        valid = {"sar": sar_valid, "optical": optical_valid}
+        adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
+        return adapted, self.weights(torch.cat([valid[sensor] for sensor in self.adapters], dim=1), adapted)

@@ -6,9 +6,13 @@ from torch import Tensor, nn
 
 from floodseg.models.attention import EfficientSelfAttention
 from floodseg.models.layers import conv_bn_relu
+from floodseg.models.reliability import SensorReliability, shared_out
 
-WIDTHS = (24, 48, 80, 112, 144)
-"""Channels at strides 2, 4, 8, 16 and 32."""
+_CELL = 4
+"""Pixels of stride 2 a side of the cells in which reliability looks at the surroundings."""
+
+WIDTHS = (16, 32, 96, 112, 144)
+"""Channels at strides 2, 4, 8, 16 and 32: few where pixels are many, and time goes; most of what is learned is deep."""
 
 
 class Stage(nn.Sequential):
@@ -30,89 +34,157 @@ class Join(nn.Module):
         self.reduce = nn.Conv2d(coarse, fine, 1, bias=False)
         self.lateral = nn.Conv2d(fine, fine, 1, bias=False)
         self.norm = nn.BatchNorm2d(fine)
-        self.refine = conv_bn_relu(fine, fine)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Return a map of the shape of ``fine``."""
         enlarged = F.interpolate(self.reduce(coarse), size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        refined: Tensor = self.refine(F.relu(self.norm(enlarged + self.lateral(fine))))
+        return F.relu(self.norm(enlarged.add_(self.lateral(fine))), inplace=True)
+
+
+class RefinedJoin(nn.ModuleList):
+    """A join and a 3x3 convolution that looks around in it."""
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__([Join(coarse, fine), conv_bn_relu(fine, fine)])
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Return a map of the shape of ``fine``."""
+        join, refine = self
+        refined: Tensor = refine(join(coarse, fine))
         return refined
 
 
-class SensorStem(nn.Module):
-    """Brings one sensor to stride 2 and says how much of each output pixel it saw.
+class MaskedStem(nn.Module):
+    """Brings all sensors to stride 2 as a weighted mean over what is valid: partial convolutions (Liu et al. 2018).
 
-    The share of valid pixels in its 3x3 window is the weight of this sensor in the masked fusion.
+    Each sensor's 3x3 convolution has no bias, so that invalid pixels (zeros) add nothing, and is divided by the share
+    of valid pixels in its window. Sensors weigh in proportion to that share and to how far each is believed
+    (:mod:`floodseg.models.reliability`): one that is missing takes no part at all.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, sar_channels: int, optical_channels: int, width: int) -> None:
         super().__init__()
-        self.features = conv_bn_relu(channels, width, stride=2)
-        self.log_weight = nn.Parameter(torch.zeros(()))
+        self.sar = _stem(sar_channels, width) if sar_channels else None
+        self.optical = _stem(optical_channels, width) if optical_channels else None
+        self.reliability = SensorReliability(width, 2, _CELL) if sar_channels and optical_channels else None
+        self.norm = nn.BatchNorm2d(width)
 
-    def forward(self, image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (N, width, H/2, W/2) and weights (N, 1, H/2, W/2), exactly 0 where nothing is valid."""
-        # the window of the convolution, so that a feature counts exactly where it saw something
-        share = F.avg_pool2d(valid, 3, stride=2, padding=1)
-        return self.features(image), share * self.log_weight.exp()
+    def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (N, width, H/2, W/2), and the share of valid pixels of the best sensor (N, 1, H/2, W/2)."""
+        mean, shares = self.mean(sar, optical, sar_valid, optical_valid)
+        normed: Tensor = self.norm(mean)
+        return F.relu(normed, inplace=True), shares.amax(dim=1, keepdim=True)
+
+    def mean(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted mean of the sensors' features (N, width, H/2, W/2), and each one's share of valid pixels.
+
+        The mean is 0 where no pixel is valid; shares are (N, S, H/2, W/2).
+        """
+        features, shares, logits = self._look(sar, optical, sar_valid, optical_valid)
+        # a share is 0 or at least a ninth: the bound only keeps 0 / 0 from being NaN
+        scales = shares.clamp(min=1e-3).reciprocal()
+        if logits is not None:
+            scales = scales * shared_out(logits, shares)
+        # in the format of the features: half as many bytes to be moved under autocast
+        first, *others = scales.to(features[0].dtype).chunk(len(features), dim=1)
+        mean = features[0] * first
+        for each, scale in zip(features[1:], others, strict=True):
+            mean = torch.addcmul(mean, each, scale)
+        return mean, shares
+
+    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the weights of radar and optical image (N, 2, H, W); arguments as in ``forward``.
+
+        The logits of stride 2 are brought to the size of the input and shared out among what is valid at each pixel.
+        """
+        _, _, logits = self._look(sar, optical, sar_valid, optical_valid)
+        assert logits is not None, "FloodModel asks models of both sensors alone"
+        fine = F.interpolate(logits, size=sar.shape[-2:], mode="bilinear", align_corners=False)
+        return shared_out(fine, torch.cat((sar_valid, optical_valid), dim=1))
+
+    def _look(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """Return each sensor's features, the shares (N, S, H/2, W/2) that they saw, and logits where there are two."""
+        given = ((self.sar, sar, sar_valid), (self.optical, optical, optical_valid))
+        present = [(stem(image), _share(valid)) for stem, image, valid in given if stem is not None]
+        features, shares = [each for each, _ in present], torch.cat([share for _, share in present], dim=1)
+        return features, shares, None if self.reliability is None else self.reliability(features)
 
 
-class PixelMixer(nn.Module):
-    """A per-pixel network on all bands at full resolution: keeps edges and spectra that stride 2 blurs."""
+def _stem(channels: int, width: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
 
-    def __init__(self, channels: int, hidden: int = 12) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, 2, 1))
 
-    def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return logits (N, 2, H, W)."""
-        logits: Tensor = self.layers(torch.cat((sar, optical, sar_valid, optical_valid), dim=1))
-        return logits
+def _share(valid: Tensor) -> Tensor:
+    """Return the share of valid pixels in the window of the stem's convolution (N, 1, H/2, W/2)."""
+    return F.avg_pool2d(valid, 3, stride=2, padding=1)
+
+
+def _seen(share: Tensor) -> Tensor:
+    """Return where anything was seen at stride 32, above 0 in (N, 1, H/32, W/32), from shares (N, 1, H/2, W/2)."""
+    for _ in WIDTHS[1:]:
+        # the window and stride of the convolutions, so that sizes agree
+        share = F.max_pool2d(share, 3, stride=2, padding=1)
+    return share
+
+
+class SubpixelHead(nn.Conv2d):
+    """Logits at twice the resolution: four sets of them for each pixel, put side by side (Shi et al. 2016).
+
+    It starts as a 1x1 convolution that is enlarged bilinearly, so that maps are smooth before edges are learned.
+    """
+
+    def __init__(self, channels: int, classes: int = 2) -> None:
+        super().__init__(channels, 4 * classes, 3, padding=1)
+        mixed = torch.randn(classes, channels) * channels**-0.5
+        near = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
+        bilinear = torch.einsum("cd,ax,by->cabdxy", mixed, near, near)
+        with torch.no_grad():
+            self.weight.copy_(bilinear.reshape(self.weight.shape))
+            assert self.bias is not None
+            self.bias.zero_()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, channels, H, W) to logits (N, classes, 2 H, 2 W)."""
+        return F.pixel_shuffle(super().forward(features), 2)
 
 
 class LiteFloodNet(nn.Module):
-    """Per-sensor stems, masked fusion at stride 2, a narrow U-Net with global context, and a per-pixel branch.
+    """One masked stem for both sensors, a narrow U-Net with context, and logits for four pixels at once.
 
-    U-Net: Ronneberger et al. 2015. Context at stride 32: pooled self-attention (Wang et al. 2018).
+    U-Net: Ronneberger et al. 2015. Context at stride 32: self-attention over what was seen (Wang et al. 2018). Nothing
+    but the normalisation of the input works at full resolution, where a layer costs more than all of stride 8 and
+    coarser.
     """
 
     def __init__(self, sar_channels: int, optical_channels: int) -> None:
         super().__init__()
         w2, w4, w8, w16, w32 = WIDTHS
-        self.sar_stem = SensorStem(sar_channels, w2) if sar_channels else None
-        self.optical_stem = SensorStem(optical_channels, w2) if optical_channels else None
-        self.pixels = PixelMixer(sar_channels + optical_channels + 2)
-        self.encode2 = conv_bn_relu(w2, w2)
+        self.stem = MaskedStem(sar_channels, optical_channels, w2)
         self.encode4, self.encode8 = Stage(w2, w4), Stage(w4, w8)
         self.encode16, self.encode32 = Stage(w8, w16), Stage(w16, w32)
-        self.context = EfficientSelfAttention(w32, reach=4)
-        self.join16, self.join8 = Join(w32, w16), Join(w16, w8)
-        self.join4, self.join2 = Join(w8, w4), Join(w4, w2)
-        self.head = nn.Conv2d(w2, 2, 1)
+        self.context = EfficientSelfAttention(w32, max_tokens_side=64, reach=4)
+        self.join16, self.join8 = RefinedJoin(w32, w16), RefinedJoin(w16, w8)
+        self.join4, self.join2 = RefinedJoin(w8, w4), Join(w4, w2)
+        self.head = SubpixelHead(w2)
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return logits (N, 2, H, W) from standardised images (0 where invalid) and validity (N, 1, H, W) float."""
-        at2 = self.encode2(self._fuse(sar, optical, sar_valid, optical_valid))
+        at2, share = self.stem(sar, optical, sar_valid, optical_valid)
         at4 = self.encode4(at2)
         at8 = self.encode8(at4)
         at16 = self.encode16(at8)
-        at32 = self.context(self.encode32(at16))
+        at32 = self.context(self.encode32(at16), _seen(share))
         up2 = self.join2(self.join4(self.join8(self.join16(at32, at16), at8), at4), at2)
-        logits = F.interpolate(self.head(up2), size=sar.shape[-2:], mode="bilinear", align_corners=False)
-        pixels: Tensor = self.pixels(sar, optical, sar_valid, optical_valid)
-        return logits + pixels
+        logits: Tensor = self.head(up2)
+        # An odd side has half a cell too much. Padding by less than nothing, since the exporter cannot prove that there
+        # are H rows to be sliced from 2 * ceil(H / 2)
+        return F.pad(logits, (0, sar.shape[-1] - logits.shape[-1], 0, sar.shape[-2] - logits.shape[-2]))
 
-    def _fuse(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Average the stems' features by their weights: over the valid sensors only, zero where there is none."""
-        parts: list[tuple[Tensor, Tensor]] = []
-        if self.sar_stem is not None:
-            parts.append(self.sar_stem(sar, sar_valid))
-        if self.optical_stem is not None:
-            parts.append(self.optical_stem(optical, optical_valid))
-        # The small constant only keeps 0 / 0 from being NaN: a weight is 0 or at least a ninth of exp(log_weight)
-        total = sum((weight for _, weight in parts), start=torch.full_like(sar_valid[:1, :, :1, :1], 1e-6))
-        fused: Tensor = sum((features * (weight / total) for features, weight in parts), start=torch.zeros_like(total))
-        return fused
+    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the fusion weights of radar and optical image, (N, 2, H, W); arguments as in ``forward``."""
+        return self.stem.sensor_weights(sar, optical, sar_valid, optical_valid)
 
 
 def lite(*, sar_channels: int = 2, optical_channels: int = 13) -> LiteFloodNet:

@@ -1,6 +1,6 @@
 """The model that users hold: raw dB and reflectance in, logits out, nothing leaking from invalid pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,8 @@ class InputNormaliser(nn.Module):
         # torch.where selects before any arithmetic: NaN or garbage in an invalid pixel never enters a number
         mean, std, low, high = self.table[:, None, :, None, None].unbind()
         image = torch.where(valid, image, mean)
-        return (image.clamp(low, high) - mean) / std
+        # in place: a fresh tensor of this size costs more in pages to be mapped than in arithmetic
+        return image.clamp_(low, high).sub_(mean).div_(std)
 
     def statistics(self) -> list[BandStatistics]:
         """Return the statistics of each band."""
@@ -112,18 +113,51 @@ class FloodModel(nn.Module):
             ConfigError: no image, one of the wrong shape or number of channels or of a sensor that the model lacks, or
                 validity of another shape or type.
         """
+        logits: Tensor = self.network(*self._prepared(sar, optical, sar_valid, optical_valid))
+        return logits
+
+    @property
+    def knows_reliability(self) -> bool:
+        """Whether the network weighs two sensors at each pixel, so that :meth:`sensor_weights` has an answer."""
+        return bool(self.spec.bands.sar and self.spec.bands.optical) and hasattr(self.network, "sensor_weights")
+
+    def sensor_weights(
+        self,
+        sar: Tensor | None = None,
+        optical: Tensor | None = None,
+        sar_valid: Tensor | None = None,
+        optical_valid: Tensor | None = None,
+    ) -> Tensor:
+        """Return what radar and optical image weigh in the fusion, (N, 2, H, W), 0 to 1: how far each is believed.
+
+        They sum to 1 where any is valid; an invalid sensor has exactly 0. Arguments are those of :meth:`forward`.
+
+        Raises:
+            ConfigError: the model takes one sensor, or its network has no such weights; or as :meth:`forward` does.
+        """
+        weigh: Callable[..., Tensor] | None = getattr(self.network, "sensor_weights", None)
+        if weigh is None or not self.knows_reliability:
+            raise ConfigError(
+                f"this '{self.spec.architecture}' weighs no sensors against each other: take a model of lite or "
+                "efficient that was trained for both"
+            )
+        return weigh(*self._prepared(sar, optical, sar_valid, optical_valid))
+
+    def _prepared(
+        self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what the network takes, see the docstring of the class."""
         given = sar if sar is not None else optical
         if given is None:
             raise ConfigError("the model was called without an image: give sar, optical or both")
         sar, sar_valid = self._complete("sar", sar, sar_valid, given)
         optical, optical_valid = self._complete("optical", optical, optical_valid, given)
-        logits: Tensor = self.network(
+        return (
             self.normalise_sar(sar, sar_valid),
             self.normalise_optical(optical, optical_valid),
             sar_valid.to(sar.dtype),
             optical_valid.to(optical.dtype),
         )
-        return logits
 
     def _complete(
         self, sensor: Sensor, image: Tensor | None, valid: Tensor | None, like: Tensor

@@ -1,4 +1,7 @@
-"""``floodseg.predict_scene``: a model by its name, a scene by its files or arrays, and the map of it."""
+"""``floodseg.predict_scene``: a model by its name, a scene by its files or arrays, and the map of it.
+
+Torch is imported with the first model: a reference method maps without it.
+"""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -7,18 +10,21 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from floodseg.bands import Bands
 from floodseg.data.scene_arrays import ArrayScene
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
+from floodseg.inference.plain_runtime import PLAIN_METHODS, PlainMethod
 from floodseg.inference.predict import predict_arrays, predict_files
 from floodseg.inference.runtime import Runtime
-from floodseg.inference.torch_runtime import TorchRuntime
-from floodseg.models.model import FloodModel
 from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
-from floodseg.release.shipped import load_model, shipped_models
+from floodseg.release.runtimes import open_runtime
+from floodseg.release.shipped import shipped_models
+
+if TYPE_CHECKING:  # PyTorch is loaded only where it maps
+    from floodseg.models.model import FloodModel
 
 DEFAULT_MODEL = "s1-lite"
 
@@ -30,7 +36,7 @@ _ARRAY_SETTINGS = (
 
 def predict(
     config: PredictConfig,
-    model: str | Path | FloodModel = DEFAULT_MODEL,
+    model: "str | Path | FloodModel" = DEFAULT_MODEL,
     *,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -40,8 +46,8 @@ def predict(
     Raises:
         FloodsegError: input, settings, a model or a folder that the user can mend.
     """
-    runtime, name = _runtime(model, config.mapping)
-    _check_sensors(config.scene, runtime.bands, name)
+    runtime, name = open_method(model, config.mapping)
+    check_sensors(config.scene, runtime.bands, name)
     summary = predict_files(config, runtime, name, overwrite=overwrite, show_progress=show_progress)
     return FloodMap(config.out_dir, summary)
 
@@ -50,7 +56,7 @@ def predict_scene(
     sar: Any = None,
     optical: Any = None,
     *,
-    model: str | Path | FloodModel = DEFAULT_MODEL,
+    model: "str | Path | FloodModel" = DEFAULT_MODEL,
     out_dir: str | Path | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -65,7 +71,8 @@ def predict_scene(
         sar: path of a raster (or several, one for each polarisation), or an array (2, H, W) of VV and VH in dB, NaN
             where there is nothing; numpy or xarray.
         optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance 0 to 1.
-        model: a shipped model, a run folder, a checkpoint, or a loaded model.
+        model: a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a reference method:
+            ``otsu`` (radar) or ``ndwi`` (optical).
         out_dir: folder of the products; None keeps them with the returned map alone.
         overwrite: replace finished products.
         show_progress: show a bar with the time left.
@@ -84,7 +91,7 @@ def predict_scene(
             config = settings_of({**settings, "sar": sar, "optical": optical}, folder)
             return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
         config = settings_of(settings, folder)
-        runtime, name = _runtime(model, config.mapping)
+        runtime, name = open_method(model, config.mapping)
         scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
         layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
         return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
@@ -121,21 +128,44 @@ def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def _runtime(model: str | Path | FloodModel, mapping: MapConfig) -> tuple[Runtime, str]:
-    loaded = model if isinstance(model, FloodModel) else load_model(model)
-    name = loaded.spec.architecture if isinstance(model, FloodModel) else str(model)
-    return TorchRuntime(loaded, mapping.device), name
+def open_method(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+    """Return what maps, ready to run as ``mapping`` says, and what products call it: a model or a reference method.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be read.
+        ConfigError: it cannot run as asked.
+    """
+    if isinstance(model, str) and model in PLAIN_METHODS:
+        _check_plain(model, mapping)
+        return PLAIN_METHODS[model], model
+    name = str(model) if isinstance(model, str | Path) else model.spec.architecture
+    return open_runtime(model, mapping), name
 
 
-def _check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
+def _check_plain(name: str, mapping: MapConfig) -> None:
+    """Refuse settings that mean nothing for a reference method."""
+    for flag, given, why in (
+        ("threshold", mapping.threshold, f"'{name}' gives no probability, and has a threshold of its own"),
+        ("tta", mapping.tta or None, f"'{name}' decides each pixel by itself, so flips change nothing"),
+        ("device", "cuda" if mapping.device == "cuda" else None, f"'{name}' runs on the CPU"),
+        ("runtime", None if mapping.runtime == "auto" else mapping.runtime, f"'{name}' is arithmetic on pixels"),
+        ("precision", None if mapping.precision == "auto" else mapping.precision, f"'{name}' compares numbers as read"),
+    ):
+        if given is not None:
+            raise ConfigError(f"--{flag}{'' if given is True else f' {given}'}: {why}: leave it out")
+
+
+def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
     """Refuse an image of a sensor that the model does not take, and name the models that do."""
     for sensor, files, names in (("sar", config.sar, bands.sar), ("optical", config.optical, bands.optical)):
         if not files or names:
             continue
+
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
-        remedy = f"choose --model {' or '.join(able)}" if able else "train a model for it with floodseg train"
+        able += [plain for plain, method in PLAIN_METHODS.items() if getattr(method.bands, sensor)]
         raise ConfigError(
-            f"--{sensor} {' '.join(files)}: model '{name}' takes no {sensor} image: leave it out, or {remedy}"
+            f"--{sensor} {' '.join(files)}: model '{name}' takes no {sensor} image: leave it out, or choose --model "
+            f"{' or '.join(able)}, or one that floodseg train made"
         )
 
 

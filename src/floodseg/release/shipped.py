@@ -2,36 +2,43 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from floodseg.errors import CheckpointError
-from floodseg.models.checkpoint import WEIGHTS_FILE, load_checkpoint, load_folder, read_description
-from floodseg.models.model import FloodModel
+from floodseg.inference.exported import is_exported
+from floodseg.models.description import WEIGHTS_FILE, find_path, read_description
+
+if TYPE_CHECKING:  # PyTorch is loaded where weights are, and not to map with an exported model
+    from floodseg.models.model import FloodModel
 
 WEIGHTS = Path(__file__).parent / "weights"
-RUN_CHECKPOINT = "best_model.pth"
 
 
 @dataclass(frozen=True)
 class ShippedModel:
     """What is known of a shipped model without loading it."""
 
-    name: str
+    folder: Path
     size_mb: float
     description: dict[str, Any]
     """The content of its ``config.json``."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.folder.name
 
 
 def shipped_models() -> list[ShippedModel]:
     """Return the shipped models in alphabetical order."""
     folders = sorted(path.parent for path in WEIGHTS.glob(f"*/{WEIGHTS_FILE}"))
     return [
-        ShippedModel(folder.name, (folder / WEIGHTS_FILE).stat().st_size / 1e6, read_description(folder))
+        ShippedModel(folder, (folder / WEIGHTS_FILE).stat().st_size / 1e6, read_description(folder))
         for folder in folders
     ]
 
 
-def load_model(model: str | Path) -> FloodModel:
+def load_model(model: str | Path) -> "FloodModel":
     """Load a model; it comes in evaluation mode on the CPU.
 
     Args:
@@ -40,21 +47,28 @@ def load_model(model: str | Path) -> FloodModel:
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
     """
+    from floodseg.models.checkpoint import load_path
+
+    return load_path(find_model(model))
+
+
+def find_model(model: str | Path) -> Path:
+    """Return the checkpoint file or the weights folder that a model's name means, see :func:`load_model`.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
     names = [shipped.name for shipped in shipped_models()]
     if str(model) in names:
-        return load_folder(WEIGHTS / str(model))
+        return WEIGHTS / str(model)
     path = Path(model)
-    if path.is_file():
-        return load_checkpoint(path)
-    if (path / RUN_CHECKPOINT).is_file():
-        return load_checkpoint(path / RUN_CHECKPOINT)
-    if (path / WEIGHTS_FILE).is_file():
-        return load_folder(path)
-    if path.is_dir():
+    if is_exported(path) and path.is_file():
         raise CheckpointError(
-            f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
-            "an epoch, or a weights folder"
+            f"{path}: is an exported model, which maps scenes and nothing else; give the run folder or checkpoint "
+            "that it was made of"
         )
+    if path.exists():
+        return find_path(path)
     raise CheckpointError(
         f"model '{model}': is neither a shipped model ({', '.join(names) or 'none'}) nor a run folder or checkpoint; "
         "check the name or the path"

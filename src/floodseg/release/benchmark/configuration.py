@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from importlib.util import find_spec
+from typing import Literal, get_args
 
 from floodseg.config import Architecture
 from floodseg.errors import ConfigError
@@ -10,9 +11,14 @@ from floodseg.errors import ConfigError
 Task = Literal["train", "infer"]
 Runtime = Literal["torch"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Peer = Literal["smp-unet", "smp-deeplabv3plus"]
+"""Networks of segmentation_models_pytorch with its resnet34, all bands as the channels of one image."""
 
 REFERENCE = "baseline"
 """What every ratio is taken to."""
+
+PEER_ENCODER = "resnet34"
+"""The default encoder of ``efficient``, for a comparison of what is built around it."""
 
 SAR_CHANNELS, OPTICAL_CHANNELS = 2, 13
 """Both sensors, all bands of level 1C."""
@@ -22,36 +28,57 @@ SAR_CHANNELS, OPTICAL_CHANNELS = 2, 13
 class Configuration:
     """One row of the table."""
 
-    model: Architecture
+    model: Architecture | Peer
     encoder: str | None
     runtime: Runtime
     precision: Precision
+    compiled: bool = False
+    """By torch.compile."""
 
     @property
     def label(self) -> str:
         """A short name, unique among the rows of a run."""
-        return "/".join(part for part in (self.model, self.encoder, self.runtime, self.precision) if part)
+        parts = (self.model, self.encoder, self.runtime, self.precision, "compiled" if self.compiled else None)
+        return "/".join(part for part in parts if part)
 
 
 def configurations(
-    models: Sequence[Architecture], encoders: Sequence[str], precisions: Sequence[Precision]
+    models: Sequence[Architecture | Peer],
+    encoders: Sequence[str],
+    precisions: Sequence[Precision],
+    *,
+    compiled: bool = False,
 ) -> list[Configuration]:
     """Return the rows of a run; torch in fp32 is always among the precisions.
 
     Args:
-        models: architectures; must hold the reference, without which there are no ratios.
+        models: architectures and peers; must hold the reference, without which there are no ratios.
         encoders: encoders of ``efficient``.
         precisions: number formats of torch.
+        compiled: whether each row is also measured as torch.compile makes it.
 
     Raises:
-        ConfigError: the reference is missing.
+        ConfigError: the reference is missing, or a peer is asked for and its package is not installed.
     """
     if REFERENCE not in models:
         raise ConfigError(f"--models {' '.join(models)}: must hold {REFERENCE}, which the ratios refer to; add it")
+    peers = [model for model in models if model in get_args(Peer)]
+    if peers and find_spec("segmentation_models_pytorch") is None:
+        raise ConfigError(
+            f"--models {peers[0]}: needs segmentation_models_pytorch, which is not installed; "
+            "pip install 'floodseg[benchmark]'"
+        )
     formats: list[Precision] = ["fp32", *precisions]
     return [
-        Configuration(model, encoder, "torch", precision)
+        Configuration(model, encoder, "torch", precision, by_compiler)
+        for by_compiler in ((False, True) if compiled else (False,))
         for precision in dict.fromkeys(formats)
         for model in dict.fromkeys(models)
-        for encoder in (dict.fromkeys(encoders) if model == "efficient" else (None,))
+        for encoder in _encoders(model, encoders)
     ]
+
+
+def _encoders(model: Architecture | Peer, encoders: Sequence[str]) -> list[str | None]:
+    if model == "efficient":
+        return list(dict.fromkeys(encoders))
+    return [PEER_ENCODER if model in get_args(Peer) else None]

@@ -21,6 +21,8 @@ class Timing:
 
     calls: list[float]
     """In the order of the rounds."""
+    first: float = 0.0
+    """The first call of all, which the others do not count: compilation and allocation are in it."""
 
     @property
     def median(self) -> float:
@@ -55,14 +57,15 @@ def time_in_turn(
     timings: dict[Configuration, list[float]] = {row: [] for row in rows}
     with ExitStack() as stack:
         workers = {row: stack.enter_context(_Worker(_serve, row, workload)) for row in rows}
+        first = {}
         for row, worker in workers.items():
             note(f"building {row.label}")
-            worker.receive()
+            first[row] = worker.receive()
         for number in range(1, rounds + 1):
             note(f"{workload.task}: round {number} of {rounds}")
             for row, worker in workers.items():
                 timings[row].append(worker.ask())
-    return {row: Timing(calls) for row, calls in timings.items()}
+    return {row: Timing(calls, first[row]) for row, calls in timings.items()}
 
 
 def in_fresh_process(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -110,7 +113,7 @@ class _Worker:
 def _guarded(target: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
     try:
         target(pipe, *arguments)
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         return  # the parent is done
     except (FloodsegError, RuntimeError, MemoryError) as error:
         pipe.send(("error", str(error)))
@@ -129,8 +132,9 @@ def _serve(pipe: Connection, row: Configuration, workload: Workload) -> None:
     torch.set_num_threads(workload.threads)
     build = subject.training if workload.task == "train" else subject.inference
     call = build(row, workload.batch_size, workload.size)
-    for _ in range(_WARM_UP):
+    first = call()
+    for _ in range(_WARM_UP - 1):
         call()
-    pipe.send(("ready", None))
+    pipe.send(("ready", first))
     while pipe.recv():
         pipe.send(("seconds", call()))

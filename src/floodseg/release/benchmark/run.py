@@ -27,7 +27,7 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
     Raises:
         FloodsegError: a setting that cannot be followed, or a row that could not be built.
     """
-    rows = configurations(config.models, config.encoders, config.precisions)
+    rows = configurations(config.models, config.encoders, config.precisions, compiled=config.compiled)
     batch_size = config.batch_size or (4 if task == "train" else 1)
     workload = Workload(task, batch_size, config.size or (256 if task == "train" else 512), config.threads)
     timings = time_in_turn(rows, workload, config.rounds, note)
@@ -61,6 +61,7 @@ def _row(row: Configuration, timing: Timing, workload: Workload, memory_batch_si
         "encoder": row.encoder,
         "runtime": row.runtime,
         "precision": row.precision,
+        "compiled": row.compiled,
         "params": counted.params,
         "macs": counted.macs,
         "size_mb": round(counted.size_mb, 2),
@@ -68,13 +69,14 @@ def _row(row: Configuration, timing: Timing, workload: Workload, memory_batch_si
         "train_peak_mb": peak,
         "infer_ms_median": None if training else 1000 * timing.median,
         "infer_ms_p90": None if training else 1000 * timing.quantile(0.9),
+        "first_call_s": timing.first,
         "seconds": timing.calls,
     }
 
 
 def _ratios(rows: Sequence[Document]) -> list[Document]:
     """Compare each row with the baseline of the same precision, and with the baseline in fp32."""
-    references = {row["precision"]: row for row in rows if row["model"] == REFERENCE}
+    references = {row["precision"]: row for row in rows if row["model"] == REFERENCE and not row["compiled"]}
     ratios = []
     for row in rows:
         same, plain = references[row["precision"]], references["fp32"]
@@ -84,6 +86,7 @@ def _ratios(rows: Sequence[Document]) -> list[Document]:
                 "encoder": row["encoder"],
                 "runtime": row["runtime"],
                 "precision": row["precision"],
+                "compiled": row["compiled"],
                 "params": row["params"] / plain["params"],
                 "macs": row["macs"] / plain["macs"],
                 "train_speed": _quotient(row, same, "train_images_per_s"),
@@ -105,11 +108,18 @@ def regressions(now: Document, before: Document, tolerance: float = 0.15) -> lis
     Ratios are compared, not seconds, so that results of different machines say something about each other.
 
     Raises:
-        ConfigError: the results share no row.
+        ConfigError: the results are of different tasks or images, or share no row.
     """
+    for key in ("task", "batch_size", "size"):
+        if now["settings"][key] != before["settings"][key]:
+            raise ConfigError(
+                f"--compare: the older result was measured with {key} {before['settings'][key]}, this one with "
+                f"{now['settings'][key]}; ratios depend on it: compare runs of the same"
+            )
 
     def by_row(document: Document) -> dict[tuple[str, ...], Document]:
-        return {tuple(str(entry[key]) for key in _ROW_KEYS): entry for entry in document["ratios"]}
+        # a result from before rows could be compiled says nothing of it
+        return {tuple(str(entry.get(key, False)) for key in _ROW_KEYS): entry for entry in document["ratios"]}
 
     rows, older = by_row(now), by_row(before)
     shared = [name for name in rows if name in older]
@@ -123,9 +133,9 @@ def regressions(now: Document, before: Document, tolerance: float = 0.15) -> lis
                 continue
             worse = old / new - 1 if higher else new / old - 1
             if worse > tolerance:
-                label = "/".join(part for part in name if part != "None")
+                label = "/".join(part for part in name if part not in ("None", "False")).replace("True", "compiled")
                 lines.append(f"{label}: {key} {old:.2f} before, {new:.2f} now")
     return lines
 
 
-_ROW_KEYS = ("model", "encoder", "runtime", "precision")
+_ROW_KEYS = ("model", "encoder", "runtime", "precision", "compiled")

@@ -8,19 +8,21 @@ from floodseg.bands import SensorSet
 from floodseg.config import Architecture, WholeNumber, require
 from floodseg.errors import ConfigError
 from floodseg.predict_config import MapConfig
-from floodseg.release.benchmark.configuration import Precision
+from floodseg.release.benchmark.configuration import Peer, Precision
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
     """What is measured, and how often."""
 
-    models: tuple[Architecture, ...] = ("baseline", "efficient", "lite")
-    """Architectures; the baseline is what the others are compared with."""
+    models: tuple[Architecture | Peer, ...] = ("baseline", "efficient", "lite")
+    """Architectures, and peers of the extra 'benchmark'; the baseline is what the others are compared with."""
     encoders: tuple[str, ...] = ("resnet34",)
     """Encoders of 'efficient'."""
     precisions: tuple[Precision, ...] = ("fp32",)
     """Number formats; fp32 is always measured."""
+    compiled: bool = False
+    """Measure each row a second time, by torch.compile; its first call is in the result, too."""
     rounds: WholeNumber = 15
     """Timed calls of each row, taken in turn."""
     batch_size: WholeNumber | None = None

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from floodseg.config import DataConfig, OptimConfig
 from floodseg.data.chips import Sample, to_tensors
@@ -16,7 +17,7 @@ from floodseg.learning.batch import counted_pixels, forward
 from floodseg.learning.losses import FloodLoss
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
-from floodseg.release.benchmark.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration, Precision
+from floodseg.release.benchmark.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration, Peer, Precision
 
 _FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -35,14 +36,26 @@ class Facts:
 def new_model(configuration: Configuration) -> FloodModel:
     """Build the model of a row, untrained: speed does not depend on what the weights are."""
     torch.manual_seed(0)
-    model = build_model(
+    return _build(configuration).to(_device()).to(memory_format=torch.channels_last)
+
+
+def _build(configuration: Configuration) -> FloodModel:
+    if configuration.model in get_args(Peer):
+        from floodseg.release.benchmark.peers import build_peer  # of an extra
+
+        return build_peer(cast(Peer, configuration.model))
+    return build_model(
         configuration.model,
         encoder=configuration.encoder,
         sar_channels=SAR_CHANNELS,
         optical_channels=OPTICAL_CHANNELS,
         pretrained="none",
     )
-    return model.to(_device()).to(memory_format=torch.channels_last)
+
+
+def _callable(model: FloodModel, configuration: Configuration) -> nn.Module:
+    """Return the model as it is called: itself, or what torch.compile makes of it at the first call."""
+    return cast(nn.Module, torch.compile(model)) if configuration.compiled else model
 
 
 def facts(configuration: Configuration) -> Facts:
@@ -67,7 +80,7 @@ def real_batch(count: int, size: int) -> Sample:
 
 def inference(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:
     """Return a function that maps one batch and returns the seconds that took."""
-    model = new_model(configuration).eval()
+    model = _callable(new_model(configuration).eval(), configuration)
     batch = real_batch(batch_size, size)
 
     def call() -> float:
@@ -79,7 +92,7 @@ def inference(configuration: Configuration, batch_size: int, size: int) -> Calla
 
 def training(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:
     """Return a function that does one optimiser step, as training does it, and returns the seconds that took."""
-    model = new_model(configuration).train()
+    model = _callable(new_model(configuration).train(), configuration)
     batch = real_batch(batch_size, size)
     settings = OptimConfig()
     loss = FloodLoss(settings.loss, settings.focal_gamma, settings.dice_weight)

@@ -1,0 +1,36 @@
+"""What a run over many scenes came to, on the terminal."""
+
+from rich.console import Console
+
+from floodseg.cluster.many import ManyReport
+from floodseg.errors import ScenesFailedError
+
+
+def print_many(report: ManyReport) -> None:
+    """Print counts, throughput, what failed and why, and where the overview is.
+
+    Raises:
+        ScenesFailedError: some scenes failed.
+    """
+    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    speed = f", {report.megapixels / report.seconds:.2f} megapixels/s" if report.mapped else ""
+    console.print(f"{report.mapped} scenes mapped, {report.kept} finished before, in {report.seconds:.0f} s{speed}")
+    for sentence in report.left_out:
+        console.print(sentence, soft_wrap=True)
+    for name, meaning in (
+        ("collection.json", "STAC collection over all finished scenes"),
+        ("index.parquet", "a row for each: outline, date, areas, files"),
+        ("flood.vrt", "all scenes as one raster of classes"),
+        ("water_probability.vrt", "all scenes as one raster of percent"),
+    ):
+        if (report.out_dir / name).exists():
+            console.print(f"  {report.out_dir / name}  {meaning}", soft_wrap=True)
+    if not report.failed:
+        return
+    for scene, reason in report.failed.items():
+        errors.print(f"failed {scene}: {reason}", soft_wrap=True, markup=False)
+    total = report.mapped + report.kept + len(report.failed)
+    raise ScenesFailedError(
+        f"{len(report.failed)} of {total} scenes could not be mapped, for the reasons above and in "
+        f"{report.out_dir / 'report.json'}: mend them, and give the same command again"
+    )

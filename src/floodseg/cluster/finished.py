@@ -1,0 +1,54 @@
+"""The finished scenes of a folder, as their own products tell."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from floodseg.cluster.content import finished_content
+from floodseg.errors import DataError
+from floodseg.grid import GeoGrid
+from floodseg.inference.publish import ITEM, SUMMARY
+
+SCENES = "scenes"
+"""Folder of the scenes, each in one of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedScene:
+    """What the overview takes from a scene's products."""
+
+    id: str
+    item: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def grid(self) -> GeoGrid:
+        """Of the rasters."""
+        grid = self.summary["grid"]
+        return GeoGrid(grid["crs"], tuple(grid["transform"]), grid["height"], grid["width"])
+
+
+def finished_scenes(out_dir: Path) -> list[FinishedScene]:
+    """Return the finished scenes below ``out_dir``, ordered by when they were taken, then by name.
+
+    Raises:
+        DataError: the documents of one cannot be read.
+    """
+    scenes = [_read(folder) for folder in _folders(out_dir / SCENES) if finished_content(folder)]
+    return sorted(scenes, key=lambda scene: (scene.summary["datetime"], scene.id))
+
+
+def _folders(place: Path) -> Iterable[Path]:
+    if not place.is_dir():
+        return []
+    return (path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _read(folder: Path) -> FinishedScene:
+    try:
+        item, summary = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (ITEM, SUMMARY))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: its documents cannot be read ({error}): remove it, and start again") from error
+    return FinishedScene(folder.name, item, summary)

@@ -1,0 +1,169 @@
+"""The scenes laid together: VRT files that GDAL and QGIS open as one raster, and that copy no pixel.
+
+Scenes of one coordinate system are laid side by side in it. Where there are several, the mosaic is in degrees, and each
+scene is warped into it on the fly, by a VRT of its own. Where scenes overlap, the latest one is on top, through whose
+nodata the earlier ones show.
+"""
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, parse, tostring
+
+import rasterio
+import rasterio.shutil
+from pyproj import CRS
+from rasterio.enums import Resampling
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+
+from floodseg.cluster.finished import SCENES, FinishedScene
+from floodseg.files import replacing
+from floodseg.grid import GeoGrid
+from floodseg.inference import publish
+from floodseg.inference.cog import COLOURS
+from floodseg.inference.strip import CLASS_NAMES, NODATA, PERCENT_NODATA
+
+MOSAICS = {publish.CLASSES: "flood.vrt", publish.PROBABILITY: "water_probability.vrt"}
+"""Name of the mosaic by the raster that it is made of."""
+
+_WARPED = "warped"
+_DEGREES = "EPSG:4326"
+_METRES_PER_DEGREE = 111_319.49
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """A raster in the mosaic's coordinate system, north up."""
+
+    file: str
+    """As seen from the mosaic."""
+    transform: tuple[float, ...]
+    height: int
+    width: int
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right, top."""
+        a, _, left, _, e, top = self.transform
+        return left, top + e * self.height, left + a * self.width, top
+
+
+def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
+    """Write the mosaics of some scenes, ordered from bottom to top, and return what they leave out, in sentences."""
+    placed = [scene for scene in scenes if scene.item["geometry"] and scene.item["properties"].get("gsd")]
+    left_out = [
+        f"scene {scene.id} has no place on the Earth and is not in the mosaics"
+        for scene in scenes if scene not in placed
+    ]  # fmt: skip
+    systems = {scene.grid.crs for scene in placed}
+    across = [] if len(systems) < 2 else [scene for scene in placed if scene.item["bbox"][0] > scene.item["bbox"][2]]
+    left_out += [
+        f"scene {scene.id} crosses the 180th meridian and is not in the mosaics, which are in degrees"
+        for scene in across
+    ]  # fmt: skip
+    placed = [scene for scene in placed if scene not in across]
+    warped = out_dir / _WARPED
+    if len(systems) < 2:
+        shutil.rmtree(warped, ignore_errors=True)
+    for raster, name in MOSAICS.items():
+        if not placed:
+            (out_dir / name).unlink(missing_ok=True)
+            continue
+        if len(systems) == 1:
+            tiles = [_plain(scene, raster) for scene in placed]
+            crs = CRS.from_user_input(placed[0].grid.crs)
+        else:
+            tiles = [_warp(out_dir, scene, raster) for scene in placed]
+            crs = CRS.from_user_input(_DEGREES)
+        with replacing(out_dir / name) as temporary:
+            temporary.write_bytes(_document(tiles, crs, raster))
+    return left_out
+
+
+def _plain(scene: FinishedScene, raster: str) -> _Tile:
+    grid = scene.grid
+    return _Tile(f"{SCENES}/{scene.id}/{raster}", grid.transform, grid.height, grid.width)
+
+
+def _warp(out_dir: Path, scene: FinishedScene, raster: str) -> _Tile:
+    """Write the VRT that warps a scene to degrees, and return it."""
+    name = f"{scene.id}.{Path(raster).stem}.vrt"
+    grid = _degrees(scene)
+    (out_dir / _WARPED).mkdir(exist_ok=True)
+    with (
+        rasterio.open(out_dir / SCENES / scene.id / raster) as source,
+        WarpedVRT(
+            source, crs=_DEGREES, transform=Affine(*grid.transform), height=grid.height,
+            width=grid.width, resampling=Resampling.nearest, nodata=source.nodata,
+        ) as view,
+        replacing(out_dir / _WARPED / name) as temporary,
+    ):  # fmt: skip
+        rasterio.shutil.copy(view, temporary, driver="VRT")
+        _make_relative(temporary, f"../{SCENES}/{scene.id}/{raster}")
+    return _Tile(f"{_WARPED}/{name}", grid.transform, grid.height, grid.width)
+
+
+def _make_relative(path: Path, source: str) -> None:
+    """Name the source of a warped VRT as seen from it, so that the folder can be moved."""
+    tree = parse(path)
+    for element in tree.iter("SourceDataset"):
+        element.text = source
+        element.set("relativeToVRT", "1")
+    tree.write(path)
+
+
+def _degrees(scene: FinishedScene) -> GeoGrid:
+    """Return the grid in degrees that holds a scene, with pixels of its size on the ground from north to south."""
+    west, south, east, north = scene.item["bbox"]
+    step = scene.item["properties"]["gsd"] / _METRES_PER_DEGREE
+    height, width = (max(1, math.ceil(extent / step)) for extent in (north - south, east - west))
+    return GeoGrid(_DEGREES, (step, 0.0, west, 0.0, -step, north), height, width)
+
+
+def _document(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
+    """Describe a mosaic to GDAL (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
+    lefts, bottoms, rights, tops = zip(*(tile.bounds for tile in tiles), strict=True)
+    left, bottom, right, top = min(lefts), min(bottoms), max(rights), max(tops)
+    across = min(tile.transform[0] for tile in tiles)
+    down = min(-tile.transform[4] for tile in tiles)
+    width, height = round((right - left) / across), round((top - bottom) / down)
+    root = Element("VRTDataset", rasterXSize=str(max(width, 1)), rasterYSize=str(max(height, 1)))
+    SubElement(root, "SRS").text = crs.to_wkt()
+    SubElement(root, "GeoTransform").text = ", ".join(
+        repr(float(number)) for number in (left, across, 0, top, 0, -down)
+    )  # fmt: skip
+    classes = raster == publish.CLASSES
+    nodata = NODATA if classes else PERCENT_NODATA
+    band = SubElement(root, "VRTRasterBand", dataType="Byte", band="1")
+    SubElement(band, "NoDataValue").text = str(nodata)
+    if classes:
+        _add_names(band)
+    for tile in tiles:
+        source = SubElement(band, "ComplexSource", resampling="nearest")
+        SubElement(source, "SourceFilename", relativeToVRT="1").text = tile.file
+        SubElement(source, "SourceBand").text = "1"
+        SubElement(
+            source, "SourceProperties", RasterXSize=str(tile.width), RasterYSize=str(tile.height), DataType="Byte",
+            BlockXSize="512", BlockYSize="512",
+        )  # fmt: skip
+        SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=str(tile.width), ySize=str(tile.height))
+        place = {
+            "xOff": (tile.bounds[0] - left) / across, "yOff": (top - tile.bounds[3]) / down,
+            "xSize": tile.width * tile.transform[0] / across, "ySize": tile.height * -tile.transform[4] / down,
+        }  # fmt: skip
+        SubElement(source, "DstRect", {name: repr(round(number, 9)) for name, number in place.items()})
+        SubElement(source, "NODATA").text = str(nodata)
+    return bytes(tostring(root, encoding="utf-8"))
+
+
+def _add_names(band: Element) -> None:
+    SubElement(band, "ColorInterp").text = "Palette"
+    names, table = SubElement(band, "CategoryNames"), SubElement(band, "ColorTable")
+    for code in range(256):
+        red, green, blue, alpha = COLOURS.get(code, (0, 0, 0, 0))
+        SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4=str(alpha))
+    for code in sorted(set(CLASS_NAMES) - {NODATA}):
+        SubElement(names, "Category").text = CLASS_NAMES[code]

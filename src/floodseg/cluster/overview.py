@@ -1,0 +1,111 @@
+"""What lies over the scenes: a STAC collection, an index as GeoParquet, and mosaics as VRT.
+
+They follow from the finished scenes of the folder alone, and are replaced in one step each.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pystac
+
+from floodseg.cluster.finished import SCENES, FinishedScene, finished_scenes
+from floodseg.cluster.mosaic import MOSAICS, write_mosaics
+from floodseg.cluster.tasks import COLLECTION, COLLECTION_ID
+from floodseg.files import replacing, write_text
+from floodseg.inference import publish
+
+INDEX = "index.parquet"
+_PARQUET_TYPE = "application/vnd.apache.parquet"
+_PRODUCTS = {
+    "flood": publish.CLASSES, "water_probability": publish.PROBABILITY, "polygons": publish.POLYGONS,
+    "item": publish.ITEM, "summary": publish.SUMMARY, "quicklook": publish.QUICKLOOK,
+}  # fmt: skip
+
+
+def write_overview(out_dir: Path) -> list[str]:
+    """Write collection, index and mosaics over the finished scenes of a folder.
+
+    Returns:
+        One sentence for each thing that the mosaics leave out.
+
+    Raises:
+        DataError: the documents of a scene cannot be read.
+        OSError: a file cannot be written.
+    """
+    scenes = finished_scenes(out_dir)
+    if not scenes:
+        return []
+    left_out = write_mosaics(out_dir, scenes)
+    _write_index(out_dir / INDEX, scenes)
+    mosaics = [name for name in MOSAICS.values() if (out_dir / name).exists()]
+    text = json.dumps(collection(scenes, mosaics), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(out_dir / COLLECTION, text + "\n")
+    return left_out
+
+
+def collection(scenes: Sequence[FinishedScene], mosaics: Sequence[str]) -> dict[str, Any]:
+    """Return the STAC collection over some scenes.
+
+    Args:
+        scenes: one at least.
+        mosaics: names of the mosaics beside it.
+    """
+    times = [datetime.fromisoformat(scene.summary["datetime"]) for scene in scenes]
+    made = pystac.Collection(
+        id=COLLECTION_ID,
+        title="Flood maps",
+        description=f"{len(scenes)} scenes mapped by floodseg: classes, water probability, polygons and areas",
+        extent=pystac.Extent(
+            pystac.SpatialExtent([_bbox(scenes)]), pystac.TemporalExtent([[min(times), max(times)]])
+        ),
+        license="other",
+    )  # fmt: skip
+    for scene in scenes:
+        made.add_link(pystac.Link(pystac.RelType.ITEM, f"./{SCENES}/{scene.id}/{publish.ITEM}", "application/geo+json"))
+    made.add_asset("index", pystac.Asset(f"./{INDEX}", "Index of the scenes", None, _PARQUET_TYPE, ["metadata"]))
+    for name in mosaics:
+        made.add_asset(
+            Path(name).stem, pystac.Asset(f"./{name}", "Mosaic of the scenes", None, "application/x-gdal-vrt", ["data"])
+        )
+    made.add_link(pystac.Link(pystac.RelType.ROOT, f"./{COLLECTION}", pystac.MediaType.JSON))
+    document: dict[str, Any] = made.to_dict(include_self_link=False, transform_hrefs=False)
+    return document
+
+
+def _bbox(scenes: Sequence[FinishedScene]) -> list[float]:
+    """Return west, south, east, north of all scenes; all around where one crosses the antimeridian."""
+    boxes = [scene.item["bbox"] for scene in scenes if scene.item.get("bbox")]
+    if not boxes:
+        return [-180.0, -90.0, 180.0, 90.0]
+    wests, souths, easts, norths = zip(*boxes, strict=True)
+    if any(west > east for west, east in zip(wests, easts, strict=True)):
+        return [-180.0, min(souths), 180.0, max(norths)]
+    return [min(wests), min(souths), max(easts), max(norths)]
+
+
+def _write_index(path: Path, scenes: Sequence[FinishedScene]) -> None:
+    """Write one row for each scene: where, when, how much water, and its files as seen from the index."""
+    import geopandas
+    import shapely
+
+    rows = [
+        {
+            "id": scene.id,
+            "datetime": datetime.fromisoformat(scene.summary["datetime"]),
+            **{f"{name}_km2": scene.summary["area_km2"][name] for name in ("flood", "permanent_water", "land")},
+            "valid_share": scene.summary["valid_share"],
+            "model": scene.summary["model"],
+            "content_key": scene.summary["content"]["key"],
+            **{name: f"{SCENES}/{scene.id}/{file}" for name, file in _PRODUCTS.items()},
+        }
+        for scene in scenes
+    ]
+    shapes = [shapely.geometry.shape(outline) if (outline := scene.item["geometry"]) else None for scene in scenes]
+    table = geopandas.GeoDataFrame(rows, geometry=shapes, crs=4326)
+    numbers = ["flood_km2", "permanent_water_km2", "land_km2"]
+    table[numbers] = table[numbers].astype("float64")
+    with replacing(path) as temporary:
+        table.to_parquet(temporary)

@@ -1,0 +1,162 @@
+"""STAC as a list of scenes: a collection or catalog with its items on disk, an item collection, or one item.
+
+Nothing is fetched, and no name may lead out of the folder that holds the document, whoever wrote it. An asset is read
+as the setting that its key or one of its roles names (``sar``, ``optical``, ``sar_before``, ``cloud_mask``, ``dem``,
+...); keys ``vv`` and ``vh`` are radar, names of Sentinel-2 bands (``B02``, ``b8a``, ``green``) optical. Others are left
+alone.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, canonical_band
+from floodseg.data.addresses import is_remote
+from floodseg.errors import ConfigError, DataError
+from floodseg.predict_config import IMAGES, LAYERS
+
+_LOG = getLogger("floodseg")
+
+_ONE_WORD = re.compile(r"[a-z]+\d*a?", re.IGNORECASE)
+"""Of keys that may name a band: ``vv``, ``B8A``, ``nir08``, and not ``vv-thumbnail``."""
+_MOST_DOCUMENTS = 1_000_000
+
+
+def read_stac(path: Path, bands: Bands, allow_remote: bool) -> list[dict[str, Any]]:
+    """Return the items of a STAC document as rows: ``id``, ``datetime`` and files by setting.
+
+    Args:
+        path: the document.
+        bands: of the model; images of a sensor that it does not take are left alone.
+        allow_remote: whether assets may be addresses.
+
+    Raises:
+        DataError: a document cannot be read, or is none of STAC.
+        ConfigError: a name leads out of the folder, or to a network.
+    """
+    root = path.parent.absolute()
+    rows, idle = [], set()
+    for folder, item in _items(path, root):
+        row, others = _row(item, folder, root, bands, allow_remote)
+        rows.append(row)
+        idle |= others
+    if idle:
+        _LOG.info("%s: assets that are not read: %s", path, ", ".join(sorted(idle)))
+    return rows
+
+
+def _items(path: Path, root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each item with the folder from which its relative names count, in the order of the documents."""
+    waiting, met = [path.absolute()], set()
+    while waiting:
+        file = waiting.pop(0)
+        if file in met:
+            continue
+        met.add(file)
+        if len(met) > _MOST_DOCUMENTS:
+            raise DataError(f"{path}: leads to more than {_MOST_DOCUMENTS} documents: split the list")
+        document = _read(file)
+        kind = document.get("type")
+        if kind == "Feature":
+            yield file.parent, document
+        elif kind == "FeatureCollection":
+            yield from ((file.parent, item) for item in _listed(file, document, "features"))
+        elif kind in ("Collection", "Catalog"):
+            for link in _listed(file, document, "links"):
+                if link.get("rel") in ("item", "child"):
+                    waiting.append(Path(_local(file, str(link.get("href", "")), file.parent, root)))
+        else:
+            raise DataError(
+                f"{file}: is of the type {kind!r}: must be a STAC Collection, Catalog, FeatureCollection or Feature"
+            )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}): put the STAC document there") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: is not JSON ({error}): write it again") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{file}: must be a STAC object, and holds a {type(document).__name__}")
+    return document
+
+
+def _listed(file: Path, document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = document.get(key, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f"{file}: '{key}' must be a list of objects, as STAC has it")
+    return entries
+
+
+def _row(
+    item: Mapping[str, Any], folder: Path, root: Path, bands: Bands, allow_remote: bool
+) -> tuple[dict[str, Any], set[str]]:
+    """Return an item as a row, and the keys of the assets that are not read."""
+    name = item.get("id")
+    place = f"{folder}, item '{name}'"
+    assets, properties = item.get("assets", {}), item.get("properties", {})
+    if not isinstance(assets, dict) or not isinstance(properties, dict) or not isinstance(name, str):
+        raise DataError(f"{place}: must have an id, assets and properties, as STAC has it")
+    files: dict[str, list[str]] = {}
+    idle = set()
+    for key, asset in sorted(assets.items(), key=_order):
+        setting = _setting(key, asset, bands)
+        if setting is None:
+            idle.add(key)
+            continue
+        href = asset.get("href") if isinstance(asset, dict) else None
+        if not isinstance(href, str) or not href:
+            raise DataError(f"{place}: asset '{key}' must have an href")
+        remote = is_remote(href)
+        if remote and not allow_remote:
+            raise ConfigError(f"{place}: {href} is an address on a network, which is read only with --allow-remote")
+        files.setdefault(setting, []).append(href if remote else _local(f"{place}, {key}", href, folder, root))
+    when = properties.get("datetime") or properties.get("start_datetime")
+    row: dict[str, Any] = {"id": name, "datetime": when}
+    for setting, names in files.items():
+        if setting in LAYERS and len(names) > 1:
+            raise ConfigError(f"{place}: {len(names)} assets are {setting}: must be one")
+        row[setting] = names if setting in IMAGES else names[0]
+    return row, idle
+
+
+def _band(key: str) -> str | None:
+    """Return the band that a key names."""
+    if not _ONE_WORD.fullmatch(key):
+        return None
+    return canonical_band(key, "sar") or canonical_band(key, "optical")
+
+
+def _order(entry: tuple[str, Any]) -> tuple[int, str]:
+    """VV before VH, and bands by number, whatever the order in the document."""
+    known, band = (*SAR_BANDS, *L1C_BANDS), _band(entry[0])
+    return (known.index(band) if band in known else len(known), entry[0])
+
+
+def _setting(key: str, asset: Any, bands: Bands) -> str | None:
+    """Return which setting an asset is, None where it is none that this model takes."""
+    roles = asset.get("roles", []) if isinstance(asset, dict) else []
+    words = [str(word).lower().replace("-", "_") for word in (key, *(roles if isinstance(roles, list) else []))]
+    found = next((word for word in words if word in (*IMAGES, *LAYERS)), None)
+    if found is None and (band := _band(key)) is not None:
+        found = "sar" if band in SAR_BANDS else "optical"
+    takes = {"sar": bands.sar, "sar_before": bands.sar, "optical": bands.optical, "optical_before": bands.optical,
+             "cloud_mask": bands.optical}  # fmt: skip
+    return found if found is None or takes.get(found, True) else None
+
+
+def _local(place: str | Path, href: str, folder: Path, root: Path) -> str:
+    """Return the absolute name of a file that a document names."""
+    if is_remote(href) or href.lower().startswith("/vsi"):
+        raise ConfigError(f"{place}: {href} must be a file on this machine, named from the document: download it")
+    file = os.path.normpath(folder / unquote(href.removeprefix("file://")))
+    if not Path(file).is_relative_to(root):
+        raise ConfigError(f"{place}: {href} leads out of {root}, the folder of the list: put all files below it")
+    return file

@@ -1,0 +1,140 @@
+"""What products are made from: when a scene counts as done, and when it does not."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from floodseg.cluster import content
+from floodseg.cluster.content import content_of, files_behind, finished_content
+from floodseg.cluster.recipe import Recipe, open_here, recipe_of
+from floodseg.inference.publish import PRODUCTS
+from floodseg.inference.runtime import Runtime
+from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
+from scenes import write_sar
+
+RECIPE = Recipe("model", "1.0")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PredictConfig:
+    write_sar(tmp_path / "s1.tif")
+    (tmp_path / "aoi.shp").write_bytes(b"shapes")
+    (tmp_path / "aoi.dbf").write_bytes(b"table")
+    return PredictConfig(tmp_path / "out", SceneConfig(sar=tmp_path / "s1.tif", aoi=tmp_path / "aoi.shp"))
+
+
+def key(config: PredictConfig, recipe: Recipe = RECIPE) -> str:
+    found = content_of(config, recipe)
+    assert found is not None
+    return found.key
+
+
+def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path):
+    first = key(config)
+    assert key(replace(config, mapping=MapConfig(threads=5))) == first
+    assert key(replace(config, mapping=MapConfig(threshold=0.4))) != first
+    assert key(replace(config, scene=replace(config.scene, datetime="2024-01-01"))) != first
+    assert key(config, Recipe("other", "1.0")) != first
+    assert key(config, Recipe("model", "1.1")) != first
+    elsewhere = tmp_path / "moved"
+    elsewhere.mkdir()
+    for path in ("s1.tif", "aoi.shp", "aoi.dbf"):
+        (tmp_path / path).rename(elsewhere / path)
+    moved = SceneConfig(sar=elsewhere / "s1.tif", aoi=elsewhere / "aoi.shp")
+    assert key(replace(config, scene=moved)) == first, "folders do not count"
+    (elsewhere / "aoi.dbf").write_bytes(b"other")
+    assert key(replace(config, scene=moved)) != first, "sidecars do"
+
+
+def test_files_are_read_once_while_they_stay_as_they_are(config, tmp_path, monkeypatch):
+    assert content_of(config, RECIPE, only_known=True) is None
+    first = key(config)
+    read: list[str] = []
+    checksum = content.file_checksum
+    monkeypatch.setattr(content, "file_checksum", lambda path: read.append(path.name) or checksum(path))
+    known = content_of(config, RECIPE, only_known=True)
+    assert known is not None
+    assert known.key == first
+    assert read == []
+    os.utime(tmp_path / "s1.tif", (1, 1))
+    assert content_of(config, RECIPE, only_known=True) is None
+    assert key(config) == first
+    assert read == ["s1.tif"], "its time says nothing of what it holds, and the others did not change"
+    (tmp_path / "out/.inputs.json").write_text("{")
+    assert content_of(config, RECIPE, only_known=True) is None
+    assert key(config) == first
+
+
+def test_sources_of_a_vrt_count(tmp_path):
+    write_sar(tmp_path / "a.tif")
+    name = '<SourceFilename relativeToVRT="1">{}</SourceFilename>'
+    source = f"<ComplexSource>{name}<SourceBand>1</SourceBand></ComplexSource>"
+    band = f'<VRTRasterBand dataType="Float32" band="1">{source}</VRTRasterBand>'
+    text = f'<VRTDataset rasterXSize="40" rasterYSize="48">{band}</VRTDataset>'
+    (tmp_path / "b.vrt").write_text(text.format("a.tif"))
+    (tmp_path / "c.vrt").write_text(text.format("b.vrt"))
+    assert [path.name for path in files_behind(str(tmp_path / "c.vrt"), False)] == ["a.tif", "b.vrt", "c.vrt"]
+
+
+def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
+    product = tmp_path / "S2.SAFE"
+    (product / "GRANULE").mkdir(parents=True)
+    (product / "MTD_MSIL1C.xml").touch()
+    (product / "GRANULE/b.jp2").touch()
+    (tmp_path / "p.zip").touch()
+    everything = sorted([product / "MTD_MSIL1C.xml", product / "GRANULE/b.jp2"])
+    assert files_behind(str(product), False) == files_behind(str(product / "MTD_MSIL1C.xml"), False) == everything
+    assert files_behind(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", False) == [tmp_path / "p.zip"]
+    assert files_behind(str(tmp_path / "missing.tif"), False) == []
+
+
+def test_an_address_counts_by_its_name_without_its_secrets(tmp_path):
+    scene = SceneConfig(sar="https://example.org/a.tif?sig=secret", allow_remote=True)
+    found = content_of(PredictConfig(tmp_path / "out", scene), RECIPE)
+    assert found is not None
+    assert found.inputs == {"sar": ["https://example.org/a.tif"]}
+    assert "secret" not in json.dumps(found.entry())
+
+
+def test_only_whole_products_are_finished(tmp_path):
+    def write(document: Any) -> None:
+        for name in PRODUCTS:
+            (tmp_path / name).write_text(json.dumps(document))
+
+    assert finished_content(tmp_path) is None
+    write({"content": {"key": "k"}})
+    assert finished_content(tmp_path) == {"key": "k"}
+    write({})
+    assert finished_content(tmp_path) == {}, "made by floodseg predict"
+    (tmp_path / "flood.tif").unlink()
+    assert finished_content(tmp_path) is None
+
+
+def test_a_model_is_its_files_in_the_form_that_maps(tmp_path):
+    torch, openvino = MapConfig(runtime="torch"), MapConfig(runtime="openvino", precision="int8")
+    for name in ("model.safetensors", "config.json", "openvino-int8.xml", "openvino-int8.bin"):
+        (tmp_path / name).write_bytes(b"1")
+    model = str(tmp_path)
+    first, exported = recipe_of(model, torch), recipe_of(model, openvino)
+    assert recipe_of(model, torch) == first != exported
+    assert recipe_of(f"{model}/openvino-int8.xml", MapConfig()) == exported
+    (tmp_path / "openvino-int8.bin").write_bytes(b"2")
+    assert recipe_of(model, torch) == first
+    assert recipe_of(model, openvino) != exported
+    (tmp_path / "model.safetensors").write_bytes(b"2")
+    assert recipe_of(model, torch) != first
+    assert recipe_of("otsu", MapConfig()) != recipe_of("ndwi", MapConfig())
+
+
+def test_what_auto_means_is_found_once_for_all_workers():
+    method, mapping = open_here("s1-lite", MapConfig(threads=1))
+    assert isinstance(method, Runtime)
+    assert (mapping.device, mapping.runtime, mapping.precision) == ("cpu", method.name, method.precision)
+    assert open_here("s1-lite", mapping)[1] == mapping
+    on_gpu = MapConfig(device="cuda", precision="fp16")
+    assert open_here("s1-lite", on_gpu)[1] == on_gpu, "a GPU of the workers, that this machine may not have"
+    assert open_here("otsu", MapConfig())[1] == MapConfig()

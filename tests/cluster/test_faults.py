@@ -1,0 +1,137 @@
+"""Many scenes while workers, schedulers and runs are lost: in the end the same products, byte for byte."""
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import many_runs
+from many_runs import (
+    assert_same,
+    finished,
+    free_address,
+    kill_group,
+    staging,
+    start_scheduler,
+    start_worker,
+    wait_until,
+    write_list,
+)
+
+SCENES, SIZE = 4, 224
+LIMIT_S = 240
+"""A hang fails the test; the work itself takes seconds."""
+
+
+def ended(process: Any, code: int = 0) -> tuple[str, str]:
+    """Wait for a run and return what it printed."""
+    output, errors = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == code, errors
+    return output, errors
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_list(tmp_path_factory.mktemp("list"), SCENES, SIZE)
+
+
+@pytest.fixture(scope="module")
+def reference(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an undisturbed run by one worker leaves."""
+    out_dir = tmp_path_factory.mktemp("reference") / "out"
+    output, _ = ended(many_runs.start(scenes, "--out-dir", out_dir, "--cluster", "local:1"))
+    assert output.startswith("4 scenes mapped, 0 finished before, in ")
+    return out_dir
+
+
+def workers_of(process: Any) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_time(start, scenes, reference, tmp_path):
+    out_dir = tmp_path / "out"
+    run = start(scenes, "--out-dir", out_dir, "--cluster", "local:2")
+    wait_until(lambda: staging(out_dir), run)
+    victims = workers_of(run)
+    assert len(victims) == 2
+    victims[0].kill()
+    ended(run)
+    assert_same(out_dir, reference)
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was(start, scenes, reference, tmp_path):
+    out_dir = tmp_path / "out"
+    run = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
+    wait_until(lambda: finished(out_dir) and staging(out_dir), run)
+    run.kill()
+    run.communicate()
+    done = len(finished(out_dir))
+    assert 0 < done < SCENES
+    output, _ = ended(start(scenes, "--out-dir", out_dir, "--cluster", "local:1"))
+    assert f"{SCENES - done} scenes mapped, {done} finished before, in " in output
+    assert_same(out_dir, reference)
+
+
+def test_ctrl_c_ends_a_run_with_its_workers_and_no_word_of_defects(start, scenes, tmp_path):
+    out_dir = tmp_path / "out"
+    run = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
+    wait_until(lambda: staging(out_dir), run)
+    workers = workers_of(run)
+    run.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, errors = ended(run, 130)
+    assert time.monotonic() - began < 60
+    assert errors.splitlines()[-1] == "floodseg: error: interrupted"
+    assert "Traceback" not in errors
+    assert len(workers) == 1
+    assert not any(worker.is_running() for worker in workers)
+
+
+def test_of_two_runs_on_one_folder_the_second_is_refused(start, scenes, reference, tmp_path):
+    out_dir = tmp_path / "out"
+    first = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
+    wait_until(lambda: (out_dir / ".lock").exists(), first)
+    _, errors = ended(start(scenes, "--out-dir", out_dir, "--cluster", "local:1"), 2)
+    assert errors == (
+        f"floodseg: error: {out_dir}: another run writes its products there: wait for it, or give another --out-dir\n"
+    )
+    ended(first)
+    assert_same(out_dir, reference)
+
+
+@pytest.fixture
+def address() -> str:
+    """Where nobody listens yet."""
+    return free_address()
+
+
+def test_a_scheduler_that_is_started_again_gets_the_rest(start, scenes, reference, tmp_path, address):
+    out_dir = tmp_path / "out"
+    dask = [start_scheduler(address), start_worker(address)]
+    try:
+        run = start(scenes, "--out-dir", out_dir, "--cluster", address)
+        wait_until(lambda: finished(out_dir) and staging(out_dir), run)
+        kill_group(dask[0])
+        dask.append(start_scheduler(address))
+        dask.append(start_worker(address))
+        _, errors = ended(run)
+    finally:
+        for process in dask:
+            kill_group(process)
+    assert "the scheduler was lost; what was being mapped is given out again" in errors
+    assert_same(out_dir, reference)
+    report = json.loads((out_dir / "report.json").read_text())
+    assert (report["mapped"] + report["kept"], report["failed"]) == (SCENES, {})
+
+
+def test_a_scheduler_that_is_not_there_is_waited_for_and_named(start, scenes, tmp_path, address):
+    _, errors = ended(start(scenes, "--out-dir", tmp_path / "out", "--cluster", address, "--wait-s", "2"), 2)
+    assert errors.splitlines()[-1] == (
+        f"floodseg: error: --cluster {address}: does not answer since 2 seconds: start it, or correct the address; "
+        "the same command then goes on"
+    )

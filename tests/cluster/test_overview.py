@@ -1,0 +1,130 @@
+"""Collection, index and mosaics over finished scenes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pystac
+import pytest
+import rasterio
+
+from floodseg.cluster.finished import finished_scenes
+from floodseg.cluster.overview import write_overview
+from floodseg.inference.predict import predict_files
+from floodseg.inference.product_info import OneOfMany
+from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
+from map_fakes import PointwiseRuntime
+from scenes import write_sar
+
+H, W = 40, 60
+
+
+def scene(out_dir: Path, name: str, value: float, day: int, *, crs: str = "EPSG:32633", nothing: Any = None,
+          **place: Any) -> None:  # fmt: skip
+    """Map a scene of one value."""
+    db = np.full((2, H, W), value, np.float32)
+    if nothing is not None:
+        db[:, *nothing] = np.nan
+    file = out_dir.parent / f"{name}.tif"
+    write_sar(file, db, crs=crs, **place)
+    settings = SceneConfig(sar=file, datetime=f"2024-01-{day:02}", allow_no_crs=crs is None)
+    config = PredictConfig(out_dir / "scenes" / name, settings, MapConfig(threads=1))
+    many = OneOfMany(name, "floodseg", "../../collection.json", {"key": f"key of {name}"})
+    predict_files(config, PointwiseRuntime(), "fake", many=many)
+
+
+@pytest.fixture
+def out_dir(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_the_latest_scene_is_on_top_and_its_nodata_is_a_window(out_dir):
+    scene(out_dir, "b-late", -22, 9, origin=(500_300.0, 5_000_000.0), nothing=np.s_[:, :10])
+    scene(out_dir, "c-early", -10, 1)
+    assert write_overview(out_dir) == []
+    with rasterio.open(out_dir / "flood.vrt") as mosaic:
+        assert (mosaic.width, mosaic.height, mosaic.crs.to_epsg(), mosaic.nodata) == (90, 40, 32633, 255)
+        assert tuple(mosaic.transform)[:6] == (10, 0, 500_000, 0, -10, 5_000_000)
+        expected = np.zeros((H, 90), np.uint8)
+        expected[:, 40:] = 1
+        np.testing.assert_array_equal(mosaic.read(1), expected)
+        assert mosaic.colormap(1)[1] == (31, 120, 180, 255)
+    with rasterio.open(out_dir / "water_probability.vrt") as mosaic, \
+            rasterio.open(out_dir / "scenes/b-late/water_probability.tif") as late:  # fmt: skip
+        np.testing.assert_array_equal(mosaic.read(1)[:, 40:], late.read(1)[:, 10:])
+
+
+def test_scenes_of_several_systems_meet_in_degrees(out_dir):
+    scene(out_dir, "a", -22, 1)
+    scene(out_dir, "b", -10, 2, crs="EPSG:32634", origin=(36_000.0, 5_000_000.0))
+    assert write_overview(out_dir) == []
+    with rasterio.open(out_dir / "flood.vrt") as mosaic:
+        assert mosaic.crs.to_epsg() == 4326
+        values = mosaic.read(1)
+        rows, columns = np.nonzero(values == 1)
+        longitude, latitude = mosaic.xy(int(np.median(rows)), int(np.median(columns)))
+    # the middle of scene a: 300 m east of the central meridian 15, 200 m south of its north edge
+    assert longitude == pytest.approx(15 + 300 / 78_850, abs=2e-4)
+    assert latitude == pytest.approx(45.1535 - 200 / 111_100, abs=2e-4)
+    # a pixel is as wide as high in degrees, so narrower on the ground
+    assert (values == 1).sum() == pytest.approx(H * W * 111_319 / 78_850, rel=0.06)
+    assert (values == 0).any()
+    for path in (out_dir / "warped").iterdir():
+        assert str(out_dir) not in path.read_text(), "the folder can be moved"
+    scenes = finished_scenes(out_dir)
+    assert [each.id for each in scenes] == ["a", "b"]
+    moved = out_dir.rename(out_dir.with_name("moved"))
+    with rasterio.open(moved / "flood.vrt") as mosaic:
+        np.testing.assert_array_equal(mosaic.read(1), values)
+
+
+def test_the_collection_leads_to_its_items_and_they_back(out_dir):
+    scene(out_dir, "a", -22, 3)
+    scene(out_dir, "b", -10, 9, origin=(500_600.0, 5_000_000.0))
+    write_overview(out_dir)
+    collection = pystac.Collection.from_file(str(out_dir / "collection.json"))
+    items = list(collection.get_items())
+    assert [item.id for item in items] == ["a", "b"]
+    assert items[0].get_collection().id == "floodseg"
+    assert items[0].collection_id == "floodseg"
+    [[west, south, east, north]] = collection.extent.spatial.bboxes
+    assert [west, south] == [min(item.bbox[0] for item in items), min(item.bbox[1] for item in items)]
+    assert [east, north] == [max(item.bbox[2] for item in items), max(item.bbox[3] for item in items)]
+    [[first, last]] = collection.extent.temporal.intervals
+    assert (first.day, last.day) == (3, 9)
+    for asset in collection.assets.values():
+        assert (out_dir / asset.href).exists()
+    collection.validate()
+
+
+def test_the_index_tells_where_when_and_how_much(out_dir):
+    scene(out_dir, "a", -22, 3)
+    scene(out_dir, "b", -10, 9)
+    write_overview(out_dir)
+    table = geopandas.read_parquet(out_dir / "index.parquet")
+    assert list(table.id) == ["a", "b"]
+    assert table.crs.to_epsg() == 4326
+    summary = json.loads((out_dir / "scenes/a/summary.json").read_text())
+    assert table.flood_km2[0] == summary["area_km2"]["flood"] > 0.23
+    assert table.permanent_water_km2.isna().all()
+    assert list(table.content_key) == ["key of a", "key of b"]
+    assert (out_dir / table.flood[1]).exists()
+    assert table.datetime[0].isoformat() == "2024-01-03T00:00:00+00:00"
+
+
+def test_what_has_no_place_is_said_to_be_left_out(out_dir, caplog):
+    scene(out_dir, "a", -22, 3, crs=None)  # type: ignore[arg-type]
+    assert write_overview(out_dir) == ["scene a has no place on the Earth and is not in the mosaics"]
+    assert not (out_dir / "flood.vrt").exists()
+    assert geopandas.read_parquet(out_dir / "index.parquet").geometry.isna().all()
+    scene(out_dir, "b", -22, 4)
+    write_overview(out_dir)
+    assert (out_dir / "flood.vrt").exists()
+
+
+def test_nothing_is_written_over_nothing(out_dir):
+    out_dir.mkdir()
+    assert write_overview(out_dir) == []
+    assert list(out_dir.iterdir()) == []

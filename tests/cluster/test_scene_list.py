@@ -1,0 +1,189 @@
+"""Lists of scenes: tables and STAC, what they may say, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import pytest
+import shapely
+
+from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
+from floodseg.cluster import extra
+from floodseg.cluster.scene_list import read_scenes
+from floodseg.errors import ConfigError, DataError
+from floodseg.predict_config import SharedScene
+
+RADAR = Bands(SAR_BANDS, ())
+BOTH = Bands(SAR_BANDS, L1C_BANDS)
+
+
+def read(path: Path, text: str | None = None, bands: Bands = BOTH, **shared: Any) -> Any:
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    return read_scenes(path, SharedScene(**shared), bands)
+
+
+def test_a_table_says_of_each_scene_what_the_flags_say_of_all(tmp_path):
+    table = "id,sar,optical,datetime,max_slope,dem,allow_no_crs\n"
+    table += "a,VV.tif;VH.tif,,2024-01-05,,,\n"
+    table += "b,/data/b.tif,sub/b2.tif,,10,dem.tif,yes\n"
+    first, second = read(tmp_path / "list.csv", table, dem="common.tif", max_slope=20.0, sar_units="linear")
+    assert (first.id, second.id) == ("a", "b")
+    assert first.config.sar == (f"{tmp_path}/VV.tif", f"{tmp_path}/VH.tif")
+    assert first.config.optical == ()
+    assert first.config.dem == str(Path.cwd() / "common.tif"), "flags count from where the command is given"
+    assert (first.config.max_slope, first.config.datetime, first.config.allow_no_crs) == (20.0, "2024-01-05", False)
+    assert second.config.sar == ("/data/b.tif",)
+    assert second.config.optical == (f"{tmp_path}/sub/b2.tif",)
+    assert second.config.dem == f"{tmp_path}/dem.tif"
+    assert (second.config.max_slope, second.config.sar_units, second.config.allow_no_crs) == (10.0, "linear", True)
+
+
+def test_without_an_id_a_scene_is_named_after_its_first_file(tmp_path):
+    scenes = read(tmp_path / "list.csv", "sar,optical\nx/S1_a.tif,\n,/vsizip/p.zip/S2_b.SAFE\n")
+    assert [scene.id for scene in scenes] == ["S1_a", "S2_b"]
+
+
+def test_geoparquet_is_a_table(tmp_path):
+    table = geopandas.GeoDataFrame(
+        {"id": ["a", "b"], "sar": [["VV.tif", "VH.tif"], ["b.tif"]], "max_slope": [None, 5.0], "dem": [None, "d.tif"]},
+        geometry=[shapely.box(0, 0, 1, 1)] * 2, crs=4326,
+    )  # fmt: skip
+    table.to_parquet(tmp_path / "list.parquet")
+    first, second = read(tmp_path / "list.parquet")
+    assert first.config.sar == (f"{tmp_path}/VV.tif", f"{tmp_path}/VH.tif")
+    assert (second.config.dem, second.config.max_slope) == (f"{tmp_path}/d.tif", 5.0)
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"bad\.parquet: is not a whole Parquet file"):
+        read(tmp_path / "bad.parquet")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "sar,opticl\na.tif,b.tif\n",
+            r"scene 1: unknown column 'opticl' \(did you mean optical\?\): must be one of id,",
+        ),
+        (
+            "sar,allow_remote\na.tif,true\n",
+            "'allow_remote' cannot be given by a list: add --allow-remote to the command",
+        ),
+        ("sar\nx/a.tif\ny/a.tif\n", "2 scenes are named 'a', and each needs a folder of its own"),
+        ("id,sar\n../a,a.tif\n", r"scene 1: id '\.\./a' must be letters, digits"),
+        ("id,sar\n.a,a.tif\n", r"id '\.a' must be letters"),
+        ("id,sar\na,\n", "scene 1: names no image: give sar, optical or both"),
+        ("sar,max_slope\na.tif,steep\n", "scene 1: max_slope 'steep' must be a number"),
+        ("sar,grid\na.tif,north\n", "scene 1: --grid north: must be one of sar, optical"),
+        ("sar,allow_no_crs\na.tif,perhaps\n", "allow_no_crs 'perhaps' must be true or false"),
+        ("sar\nhttps://example.org/a.tif\n", "is an address on a network, which is read only with --allow-remote"),
+        ("sar\na\0.tif\n", "must be the name of a file, without control characters"),
+        ("sar\n/vsicurl/https://example.org/a.tif\n", "is an address on a network"),
+    ],
+)
+def test_what_a_table_may_not_say(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path / "list.csv", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("list.csv", "sar\n", "holds no scene"),
+        ("list.csv", "", "holds no scene"),
+        ("list.csv", "sar,optical\na.tif\n", "line 2: has 1 cells, and the first line names 2 columns"),
+        ("list.csv", "sar,sar\na,b\n", "has two columns 'sar'"),
+        ("list.txt", "a.tif", "a list of scenes must be .csv, .parquet"),
+        ("list.json", "[]", "must be a STAC object, and holds a list"),
+        ("list.json", "{", "is not JSON"),
+        ("list.json", '{"type": "Topology"}', "is of the type 'Topology': must be a STAC Collection"),
+        ("list.json", '{"type": "Collection", "links": 3}', "'links' must be a list of objects"),
+        ("list.json", '{"type": "FeatureCollection", "features": [{"id": 3}]}', "must have an id, assets"),
+    ],
+)
+def test_what_is_no_list(tmp_path, name, text, message):
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / name, text)
+    with pytest.raises(DataError, match="no such list of scenes"):
+        read(tmp_path / "missing.csv")
+
+
+def test_with_allow_remote_a_list_may_name_addresses(tmp_path):
+    [scene] = read(tmp_path / "list.csv", "sar\nhttps://example.org/a.tif?sig=secret\n", allow_remote=True)
+    assert scene.config.sar == ("https://example.org/a.tif?sig=secret",)
+    assert scene.id == "a"
+
+
+def asset(href: str, *roles: str) -> dict[str, Any]:
+    return {"href": href, "roles": list(roles)}
+
+
+def item(name: str, assets: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    return {"type": "Feature", "id": name, "assets": assets, "properties": properties}
+
+
+ASSETS = {
+    "vh": asset("./vh.tif"), "vv": asset("vv.tif"), "B03": asset("b03.tif"), "green-jp2": asset("b03.jp2"),
+    "blue": asset("b02.tif"), "visual": asset("tci.tif"), "mask": asset("clouds.tif", "cloud-mask"),
+    "thumbnail": asset("vv.png", "thumbnail"), "dem": asset("heights%20m.tif"),
+}  # fmt: skip
+
+
+def test_a_collection_on_disk_is_followed_to_its_items(tmp_path, caplog):
+    caplog.set_level("INFO", logger="floodseg")
+    (tmp_path / "items/a").mkdir(parents=True)
+    (tmp_path / "items/a/a.json").write_text(json.dumps(item("a", ASSETS, datetime="2024-01-05T05:00:00Z")))
+    links = [{"rel": "child", "href": "./items/catalog.json"}, {"rel": "license", "href": "https://example.org"}]
+    (tmp_path / "collection.json").write_text(json.dumps({"type": "Collection", "links": links}))
+    links = [{"rel": "item", "href": "a/a.json"}, {"rel": "child", "href": "../collection.json"}]
+    (tmp_path / "items/catalog.json").write_text(json.dumps({"type": "Catalog", "links": links}))
+    [scene] = read(tmp_path / "collection.json")
+    here = f"{tmp_path}/items/a"
+    assert scene.id == "a"
+    assert scene.config.sar == (f"{here}/vv.tif", f"{here}/vh.tif")
+    assert scene.config.optical == (f"{here}/b02.tif", f"{here}/b03.tif")
+    assert (scene.config.cloud_mask, scene.config.dem) == (f"{here}/clouds.tif", f"{here}/heights m.tif")
+    assert scene.config.datetime == "2024-01-05T05:00:00Z"
+    assert "assets that are not read: green-jp2, thumbnail, visual" in caplog.text
+    [radar] = read(tmp_path / "collection.json", bands=RADAR)
+    assert (radar.config.optical, radar.config.cloud_mask) == ((), None), "the model takes none"
+
+
+def test_an_item_collection_is_a_list(tmp_path):
+    features = [item("a", {"sar": asset("a.tif")}, datetime=None, start_datetime="2024-01-01T00:00:00Z"),
+                item("b", {"image": asset("b.tif", "data", "sar")})]  # fmt: skip
+    first, second = read(tmp_path / "items.json", json.dumps({"type": "FeatureCollection", "features": features}))
+    assert (first.config.datetime, second.config.datetime) == ("2024-01-01T00:00:00Z", None)
+    assert second.config.sar == (f"{tmp_path}/b.tif",)
+
+
+@pytest.mark.parametrize(
+    ("href", "message"),
+    [
+        ("../a.tif", "leads out of .*, the folder of the list: put all files below it"),
+        ("/etc/passwd", "leads out of"),
+        ("x/../../a.tif", "leads out of"),
+        ("%2e%2e/a.tif", "leads out of"),
+        ("file:///etc/passwd", "leads out of"),
+        ("/vsizip//etc/a.zip/a.tif", "must be a file on this machine, named from the document"),
+        ("https://example.org/a.tif", "is an address on a network, which is read only with --allow-remote"),
+    ],
+)
+def test_no_name_in_stac_leads_out_of_the_folder(tmp_path, href, message):
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path / "item.json", json.dumps(item("a", {"sar": asset(href)})))
+
+
+def test_items_are_not_fetched(tmp_path):
+    links = [{"rel": "item", "href": "https://example.org/a.json"}]
+    with pytest.raises(ConfigError, match="must be a file on this machine, named from the document: download it"):
+        read(tmp_path / "c.json", json.dumps({"type": "Collection", "links": links}), allow_remote=True)
+
+
+def test_a_missing_extra_is_one_sentence_with_the_pip_line(monkeypatch):
+    monkeypatch.setattr(extra, "import_module", lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name)))
+    with pytest.raises(
+        ConfigError, match=r"^predict-many needs the package distributed, .*: pip install 'floodseg\[clus"
+    ):
+        extra.dask_distributed()

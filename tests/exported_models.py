@@ -1,0 +1,69 @@
+"""Models that are exported in tests, and images to give to them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from floodseg.models.decision import Decision
+from floodseg.models.model import FloodModel
+from floodseg.models.registry import build_model
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One model in PyTorch and as files."""
+
+    model: FloodModel
+    gate: dict[str, float]
+    onnx: Path
+    openvino: Path
+
+
+def fused_lite() -> FloodModel:
+    """Return ``lite`` for both sensors, whose probability takes all values, with temperatures of its own."""
+    torch.manual_seed(0)
+    model = with_batch_statistics(build_model("lite", pretrained=None))
+    with torch.no_grad():
+        model.network.head.weight.mul_(6)
+    for sensors, threshold, temperature in (("sar", 0.3, 0.8), ("optical", 0.6, 1.5), ("both", 0.45, 1.1)):
+        model.decisions = model.decisions.with_(sensors, Decision(threshold, temperature))
+    return model
+
+
+def with_batch_statistics(model: FloodModel) -> FloodModel:
+    """Give every norm statistics of its own, so that none is the identity."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+Images = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
+
+
+def images(count: int, height: int, width: int, seed: int = 0) -> Images:
+    """Return radar in dB and reflectance in patches, with garbage where they are invalid, as a runtime takes them."""
+    rng = np.random.default_rng(seed)
+    wet = rng.random((count, 1, -(-height // 16), -(-width // 16))) > 0.5
+    wet = np.kron(wet, np.ones((16, 16)))[..., :height, :width]
+    sar = -12 - 9 * wet + rng.normal(0, 1.5, (count, 2, height, width))
+    optical = 0.25 - 0.2 * wet + rng.normal(0, 0.02, (count, 13, height, width))
+    sar_valid, optical_valid = rng.random((2, count, height, width)) > 0.2
+    spoilt = [
+        np.where(valid[:, None], image, garbage).astype(np.float32)
+        for image, valid, garbage in ((sar, sar_valid, np.nan), (optical, optical_valid, 1e30))
+    ]
+    return spoilt[0], spoilt[1], sar_valid, optical_valid
+
+
+def expected(model: FloodModel, given: Images) -> NDArray[np.float32]:
+    """Return the probability (N, H, W) of the model itself."""
+    sar, optical, sar_valid, optical_valid = (torch.from_numpy(array) for array in given)
+    masks = sar_valid[:, None], optical_valid[:, None]
+    with torch.no_grad():
+        return model.decisions.probability(model(sar, optical, *masks), *masks).numpy()

@@ -1,0 +1,78 @@
+"""A model as it is deployed gives the probability of the model, by fewer layers."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from exported_models import fused_lite, with_batch_statistics
+from floodseg.models.decision import Decision
+from floodseg.models.deploy import DeployedModel
+from floodseg.models.model import FloodModel
+from floodseg.models.registry import build_model
+
+
+def _model(architecture: str, sar: int, optical: int, encoder: str | None = None) -> FloodModel:
+    torch.manual_seed(0)
+    model = build_model(architecture, encoder=encoder, sar_channels=sar, optical_channels=optical, pretrained=None)
+    model.decisions = model.decisions.with_("sar", Decision(0.4, 0.7)).with_("optical", Decision(0.4, 1.6))
+    return with_batch_statistics(model)
+
+
+def _inputs(sar: int, optical: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    shape = (2, 65, 98)
+    sar_valid = (torch.rand(shape) > 0.3) & (sar > 0)
+    optical_valid = (torch.rand(shape) > 0.3) & (optical > 0)
+    images = torch.randn(2, sar, *shape[1:]) * 5 - 15, torch.rand(2, optical, *shape[1:]) * 0.4
+    valid = sar_valid, optical_valid
+    spoilt = [image.where(mask[:, None], torch.nan) for image, mask in zip(images, valid, strict=True)]
+    return spoilt[0], spoilt[1], sar_valid, optical_valid
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sar", "optical", "encoder"),
+    [
+        ("lite", 2, 0, None),
+        ("lite", 0, 13, None),
+        ("lite", 2, 13, None),
+        ("efficient", 2, 3, "resnet18"),
+        ("efficient", 2, 0, "efficientnet_b0"),
+        ("baseline", 2, 0, None),
+    ],
+)
+def test_it_gives_the_calibrated_probability_of_the_model(
+    architecture: str, sar: int, optical: int, encoder: str | None
+) -> None:
+    model = _model(architecture, sar, optical, encoder)
+    sar_image, optical_image, sar_valid, optical_valid = _inputs(sar, optical)
+    masks = sar_valid[:, None], optical_valid[:, None]
+    with torch.no_grad():
+        logits = model(sar_image if sar else None, optical_image if optical else None, *masks)
+        expected = model.decisions.probability(logits, *masks)
+        deployed = DeployedModel(model)
+        given = {"sar": (sar_image, sar_valid), "optical": (optical_image, optical_valid)}
+        pairs = [given[sensor] for sensor in deployed.sensors]
+        result = deployed(*(image for image, _ in pairs), *(valid for _, valid in pairs))
+    assert deployed.sensors == tuple(name for name, channels in (("sar", sar), ("optical", optical)) if channels)
+    assert result.shape == (2, 65, 98)
+    seen = sar_valid | optical_valid
+    torch.testing.assert_close(result[seen], expected[seen], rtol=0, atol=2e-5)
+    assert expected[seen].std() > 0.001
+
+
+def test_norms_are_folded_and_one_channel_is_left() -> None:
+    model = fused_lite()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    deployed = DeployedModel(model)
+    # that of the stem stands behind a weighted mean, not beside a convolution
+    left = [name for name, module in deployed.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert left == ["network.stem.norm"]
+    sar, optical, sar_valid, optical_valid = _inputs(2, 13)
+    with torch.no_grad():
+        margin = deployed.network(
+            deployed.normalise_sar(sar, sar_valid[:, None]),
+            deployed.normalise_optical(optical, optical_valid[:, None]),
+            sar_valid[:, None].float(),
+            optical_valid[:, None].float(),
+        )
+    assert margin.shape == (2, 1, 65, 98)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
