@@ -31,7 +31,7 @@ def main(
     folder: Path | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Run all three parts one after the other.
+    """Run all three parts one after the other; a number of 0 leaves its part out.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def main(
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    found = [*document["fuzz"]["findings"], *document["faults"]["failures"], *document["soak"]["failures"]]
+    found = [finding for part in ("files", "faults", "maps") for finding in document.get(part, {}).get("findings", [])]
     for finding in found:
         print(finding if isinstance(finding, str) else json.dumps(finding), file=sys.stderr)
     sys.exit(bool(found))
@@ -70,20 +70,23 @@ def _all(place: Path, minutes: float, files: int, rounds: int, seed: int) -> dic
     from faults.targets import TARGETS
     from floodseg.environment import hardware, versions
 
-    print(f"{files} damaged files", flush=True)
-    fuzzed = fuzz(place / "fuzz", seed, range(-len(TARGETS), files), workers=len(os.sched_getaffinity(0))).document()
-    print(f"faults, {rounds} rounds", flush=True)
-    faults = _faults(place / "faults", seed, rounds, with_shim=compiler() is not None, started=started)
-    print(f"maps for {minutes:g} minutes", flush=True)
-    level = soak(place / "soak", minutes * 60, seed)
+    parts: dict[str, Any] = {}
+    if files:
+        print(f"{files} damaged files", flush=True)
+        workers = len(os.sched_getaffinity(0))
+        parts["files"] = fuzz(place / "files", seed, range(-len(TARGETS), files), workers).document()
+    if rounds:
+        print(f"faults, {rounds} rounds", flush=True)
+        parts["faults"] = _faults(place / "faults", seed, rounds, with_shim=compiler() is not None, started=started)
+    if minutes:
+        print(f"maps for {minutes:g} minutes", flush=True)
+        parts["maps"] = soak(place / "maps", minutes * 60, seed)
     return {
         "command": " ".join(["python", "tools/soak.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": hardware(),
         "versions": versions(),
-        "fuzz": fuzzed,
-        "faults": faults,
-        "soak": level,
+        **parts,
     }
 
 
@@ -104,7 +107,7 @@ def _faults(place: Path, seed: int, rounds: int, *, with_shim: bool, started: An
         "injected": sum(injected.values()),
         "runs_survived": sum(survived.values()),
         "by_kind": {name: {"injected": injected[name], "runs_survived": survived.get(name, 0)} for name in injected},
-        "failures": [failure for part in parts for failure in part["failures"]],
+        "findings": [failure for part in parts for failure in part["failures"]],
         "without": [] if with_shim else ["read errors and clocks: no C compiler"],
     }
 

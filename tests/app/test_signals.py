@@ -66,8 +66,10 @@ LATE = """
     from floodseg import __main__
 
     def late():
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(5)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        time.sleep(0.2)
+        os.write(1, b"done at exit")
 
     atexit.register(late)
     sys.argv = ["floodseg", "models"]
@@ -76,10 +78,45 @@ LATE = """
 
 
 @pytest.mark.usefixtures("takes_interrupts")
-def test_a_signal_after_the_last_word_ends_without_another() -> None:
+def test_signals_after_the_last_word_change_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(LATE)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    assert (done.returncode, done.stderr) == (0, "")
     assert "s1-lite" in done.stdout
+    assert done.stdout.endswith("done at exit")
+
+
+SWALLOWED = """
+    import os, signal, time
+    from floodseg.app.cli import guarded
+
+    class Finalised:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def command():
+        Finalised()  # Python prints what a finaliser raises, and goes on
+        time.sleep(10)
+
+    guarded(command)
+"""
+REPLACED = """
+    import os, signal
+    from floodseg.app.cli import guarded
+
+    def command():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ValueError("Invalid bounding box") from None  # as matplotlib's renderer does
+
+    guarded(command)
+"""
+
+
+@pytest.mark.parametrize("program", [SWALLOWED, REPLACED])
+def test_a_signal_at_a_bad_moment_is_not_lost(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (143, "floodseg: error: ended by SIGTERM\n")
 
 
 CHILD = """

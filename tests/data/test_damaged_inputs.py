@@ -1,5 +1,6 @@
 """What damaged and hostile files did to the readers, one by one: each is a sentence now, before memory is taken."""
 
+import json
 import logging
 import os
 import time
@@ -31,7 +32,7 @@ from floodseg.data.scene_files import open_scene
 from floodseg.data.source import open_raster
 from floodseg.data.warped import WarpedBand
 from floodseg.errors import ConfigError, DataError, ProcessError
-from floodseg.grid import GeoGrid
+from floodseg.grid import GeoGrid, Window
 from floodseg.predict_config import SceneConfig
 
 GRID = GeoGrid(scenes.CRS, (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), 48, 40)
@@ -115,11 +116,22 @@ def _vrt(folder: Path, change: Callable[[bytes], bytes]) -> str:
     return str(folder / "s1.vrt")
 
 
-def test_a_vrt_whose_text_is_damaged_is_refused(tmp_path: Path) -> None:
-    name = _vrt(tmp_path, lambda text: text.replace(b"WGS 84", b"WGS \xf584", 1))
-    with pytest.raises(DataError, match=r"s1.vrt: cannot be read as a raster .*UTF-8"):
+@pytest.mark.parametrize(
+    ("sound", "damaged"),
+    [(b"WGS 84", b"WGS \xf584"), (b"<Description>VV", b"<Description>\xf5V"), (b"relativeToVRT", b"relative\xca")],
+)
+def test_a_vrt_whose_text_is_not_utf_8_is_refused(tmp_path: Path, sound: bytes, damaged: bytes) -> None:
+    name = _vrt(tmp_path, lambda text: text.replace(sound, damaged))
+    with pytest.raises(DataError, match=r"s1.vrt: cannot be read as a raster"):
         open_scene(SceneConfig(sar=(name,)), SAR)
 
+
+def test_a_vrt_of_an_unknown_order_of_bands_is_read(tmp_path: Path) -> None:
+    name = _vrt(tmp_path, lambda text: text.replace(b">PIXEL<", b">null<").replace(b">BAND<", b">null<"))
+    open_scene(SceneConfig(sar=(name,)), SAR).close()
+
+
+def test_a_vrt_that_is_no_xml_is_refused() -> None:
     def open_wrong(_: str) -> Any:
         return SimpleNamespace(driver="VRT", tags=lambda ns: {"xml:VRT": "<VRTDataset"}, close=lambda: None)
 
@@ -279,3 +291,24 @@ def test_names_of_fields_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b'"name"', b'"n\xb1me"'))
     with pytest.raises(DataError, match=r"area.gpkg: cannot be read as polygons"):
         open_polygons(str(file), "aoi")
+
+
+def test_a_coordinate_system_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_900, 500_100, 5_000_000)], crs=scenes.CRS)
+    area.to_file(tmp_path / "area.shp")
+    file = tmp_path / "area.prj"
+    file.write_bytes(file.read_bytes().replace(b"WGS_1984_UTM", b"WGS_1984_UT\xf8", 1))
+    with pytest.raises(DataError, match=r"area.shp: cannot be read as polygons"):
+        open_polygons(str(tmp_path / "area.shp"), "aoi")
+
+
+def test_a_hole_without_corners_is_no_hole(tmp_path: Path) -> None:
+    """GEOS brings the interpreter down when it cuts the edges of such a polygon."""
+    ring = [[14.999, 45.153], [15.001, 45.153], [15.001, 45.15], [14.999, 45.15], [14.999, 45.153]]
+    for name, rings in (("sound", [ring]), ("hole", [ring, []])):
+        feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": rings}}
+        (tmp_path / f"{name}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    sound, hole = (open_polygons(str(tmp_path / f"{name}.geojson"), "aoi").mask(GRID) for name in ("sound", "hole"))
+    whole = Window(0, 0, 48, 40)
+    assert sound.read(whole).any()
+    assert (hole.read(whole) == sound.read(whole)).all()

@@ -69,18 +69,18 @@ def judge(samples: list[dict[str, float]], kinds: int = len(SIZES)) -> dict[str,
     scatter = np.std(memory - start - per_round * rounds, ddof=min(2, len(kept) - 1))
     slope = float(per_round) / kinds
     error = float(scatter / np.linalg.norm(rounds - rounds.mean())) / kinds
-    failures = []
+    findings = []
     if slope - ERRORS * error > MOST_MB_PER_MAP:
-        failures.append(f"resident memory grows by {slope:.3f} +- {error:.3f} MB a map over {len(kept)} rounds")
+        findings.append(f"resident memory grows by {slope:.3f} +- {error:.3f} MB a map over {len(kept)} rounds")
     if files[-1] > files[0]:
-        failures.append(f"open files grow from {files[0]:.0f} to {files[-1]:.0f}")
+        findings.append(f"open files grow from {files[0]:.0f} to {files[-1]:.0f}")
     return {
         "maps": len(samples) * kinds,
         "resident_mb": [round(float(memory[0]), 1), round(float(memory[-1]), 1)],
         "slope_mb_per_map": round(slope, 4),
         "slope_error_mb_per_map": round(error, 4),
         "files": [int(files[0]), int(files[-1])],
-        "failures": failures,
+        "findings": findings,
     }
 
 
@@ -93,7 +93,7 @@ def soak(folder: Path, seconds: float, seed: int, kinds: int = len(SIZES)) -> di
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        return {"maps": 0, "failures": [done.stderr[-3000:]]}
+        return {"maps": 0, "findings": [done.stderr[-3000:]]}
     return judge(json.loads(done.stdout.splitlines()[-1]), kinds)
 
 

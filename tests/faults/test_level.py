@@ -20,9 +20,9 @@ def samples(slope: float, files: float = 0.0, noise: float = 20.0, rounds: int =
      (0.3, 0.0, "resident memory grows by"), (0.0, 1.0, "open files grow")],
 )  # fmt: skip
 def test_growth_is_told_from_noise(slope: float, files: float, message: str | None) -> None:
-    failures = judge(samples(slope, files=files))["failures"]
-    assert len(failures) == (message is not None)
-    assert message is None or failures[0].startswith(message)
+    findings = judge(samples(slope, files=files))["findings"]
+    assert len(findings) == (message is not None)
+    assert message is None or findings[0].startswith(message)
 
 
 def test_a_short_loop_of_maps_is_level(tmp_path: Path) -> None:

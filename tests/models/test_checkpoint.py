@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -269,4 +270,12 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         weights.view(-1)[0] = torch.nan
     save_checkpoint(tmp_path / "model.pth", model)
     with pytest.raises(CheckpointError, match=f"its tensor '{name}' holds values that are no numbers; copy it again"):
+        load_checkpoint(tmp_path / "model.pth")
+
+
+def test_a_reference_that_torch_only_asserts_about_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.pth", "w") as archive:
+        archive.writestr("model/data.pkl", b"\x80\x02K\x05Q.")  # a tensor whose storage is the number 5
+        archive.writestr("model/version", b"3\n")
+    with pytest.raises(CheckpointError, match=r"model.pth: is damaged or a zip file of something else"):
         load_checkpoint(tmp_path / "model.pth")

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
-from floodseg.app.signals import ToldToEnd, heeding_signals
+from floodseg.app.signals import ToldToEnd, heeding_signals, raise_again
 from floodseg.cluster.settings import ManyConfig
 from floodseg.config import DataConfig, TrainConfig, text_settings
 from floodseg.data.download_config import DownloadConfig
@@ -379,7 +379,8 @@ def guarded(command: Callable[[], Any]) -> None:
             sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
     except ToldToEnd as end:
-        _fail(f"ended by {signal.Signals(end.number).name}", end.exit_code)
+        name = signal.Signals(end.number).name
+        _fail("interrupted" if name == "SIGINT" else f"ended by {name}", end.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:
@@ -405,7 +406,9 @@ def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
     That is: GDAL quoted a file's text that is not UTF-8, which rasterio loses; and the end of loading processes, on
     which torch looks back when it clears up after what was reported already.
     """
-    if not isinstance(lost.exc_value, UnicodeDecodeError) and "DataLoader" not in repr(lost.object):
+    if raise_again(lost.exc_value) or isinstance(lost.exc_value, UnicodeDecodeError):
+        return
+    if "DataLoader" not in repr(lost.object):
         sys.__unraisablehook__(lost)
 
 

@@ -1,4 +1,4 @@
-"""A run that is told to end (SIGTERM, or SIGHUP when its terminal goes) cleans up as after Ctrl-C.
+"""A run that is told to end (SIGTERM, or SIGHUP when its terminal goes) cleans up as after Ctrl-C (SIGINT).
 
 Batch systems, containers and service managers send SIGTERM, whose default ends a process on the spot and leaves what
 it was writing.
@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _heeded: set[int] = set()
 """The signals that this process answers by :class:`ToldToEnd` now."""
+_told: list[int] = []
+"""Those that came."""
 _owner = 0
 """The process that does."""
+_AGAIN_S = 0.05
+_FAREWELL_S = 10
+"""Longest that what runs at the end of a process may take once it is told to end again."""
 
 
 class ToldToEnd(KeyboardInterrupt):
@@ -26,7 +31,7 @@ class ToldToEnd(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """The code that shells give a process which a signal ended: 143 for SIGTERM, 129 for SIGHUP."""
+        """The code that shells give a process which a signal ended: 143 for SIGTERM, 129 for SIGHUP, 130 for SIGINT."""
         return 128 + self.number
 
 
@@ -38,14 +43,34 @@ def _raise(number: int, _: FrameType | None) -> None:
         return
     # loading processes may be told as well; torch would raise for their end in the middle of clearing up
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _told.append(number)
     raise ToldToEnd(number)
 
 
+def raise_again(lost: BaseException | None) -> bool:
+    """Raise an interruption anew, a moment later, that came where Python can only print an exception and go on.
+
+    That is in finalisers and in what runs around a fork. Returns whether it was one.
+    """
+    if not isinstance(lost, ToldToEnd):
+        return False
+    number = lost.number
+    signal.signal(signal.SIGALRM, lambda *_: _raise(number, None))
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+    return True
+
+
 def end_quietly() -> None:
-    """Take back what Python and torch do at signals: all is said, and what is left of a process is to be ended."""
-    for number in (*_SIGNALS, signal.SIGINT, signal.SIGCHLD):
+    """Let the process end without another word, whatever signals come: all is said."""
+
+    def hurry(*_: object) -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_FAREWELL_S)
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, hurry)
 
 
 def _forget() -> None:
@@ -65,9 +90,12 @@ os.register_at_fork(after_in_child=_forget)
 def heeding_signals() -> Iterator[None]:
     """Raise :class:`ToldToEnd` in the block where the process is told to end.
 
-    Signals that are ignored (nohup) stay so. Of several processes that a launcher started only the main one is asked:
-    the others write nothing of their own, and one that waits for another in a library could not answer.
+    It is raised, too, for whatever else the block raises after that: libraries in C turn an exception of a callback
+    into one of their own. Signals that are ignored (nohup) stay so. Of several processes that a launcher started only
+    the main one is asked: the others write nothing of their own, and one that waits for another in a library could not
+    answer.
     """
+    _told.clear()
     if any(int(os.environ.get(name) or 0) for name in ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK")):
         yield
         return
@@ -75,12 +103,21 @@ def heeding_signals() -> Iterator[None]:
     _owner = os.getpid()
     before = {}
     for number in _SIGNALS:
-        if signal.getsignal(number) == signal.SIG_DFL:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             before[number] = signal.signal(number, _raise)
             _heeded.add(number)
     try:
         yield
+    except ToldToEnd:
+        raise
+    except BaseException as error:
+        if _told:
+            raise ToldToEnd(_told[0]) from error
+        raise
     finally:
         for number, handler in before.items():
             _heeded.discard(number)
             signal.signal(number, handler)
+        if _told:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _told.clear()

@@ -66,7 +66,7 @@ def _from_tags(path: str, allow_remote: bool) -> tuple[datetime, str] | None:
     try:
         with rasterio.Env(**gdal_settings(allow_remote)), open_plain(path, PRODUCT_DRIVERS) as source:
             tags: dict[str | None, Mapping[str, str]] = {domain: source.tags(ns=domain) for domain, _ in _TAGS}
-    except RasterioError:
+    except (RasterioError, UnicodeDecodeError):
         # Whoever maps the scene opens the file too, and says what is wrong with it.
         return None
     for domain, name in _TAGS:

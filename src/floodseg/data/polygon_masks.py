@@ -32,6 +32,11 @@ _SMALLEST_BOX = 512
 _BURNING = threading.Lock()
 """Held while rasterio burns: it changes Python's warning filters for that time, which all threads share."""
 
+_UNREADABLE = (
+    DataSourceError, DataLayerError, CRSError, shapely.errors.ShapelyError, UnicodeDecodeError, UnboundLocalError,
+)  # fmt: skip
+"""What reading damaged files raises; the last is how pyogrio 0.13 fails on a coordinate system that is not UTF-8."""
+
 _EDGE_SHARE = 1e-3
 """Longest straight edge that is reprojected by its ends alone, as a share of the scene's extent: between them a line
 that is straight in one system is curved in another, by about length squared over 8 earth radii, a millimetre here."""
@@ -137,7 +142,7 @@ class VectorLayer:
                 )
             parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
-        return _clipped(_areal(parts), box), others
+        return _clipped(_without_empty_rings(_areal(parts)), box), others
 
 
 def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLayer:
@@ -185,7 +190,7 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
 def _reading(path: str, flag: str) -> Iterator[None]:
     try:
         yield
-    except (DataSourceError, DataLayerError, CRSError, shapely.errors.ShapelyError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise DataError(
             f"--{flag} {path}: cannot be read as polygons ({error}); give a vector file that GDAL reads, such as a "
             "GeoPackage or GeoJSON"
@@ -250,6 +255,16 @@ def _clipped(polygons: Polygons, box: Box) -> Polygons:
 def _is_areal(parts: Polygons) -> NDArray[np.bool_]:
     kinds = shapely.get_type_id(parts)
     return np.asarray(np.isin(kinds, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)))
+
+
+def _without_empty_rings(polygons: Polygons) -> Polygons:
+    """Return polygons without holes of no corner, which GEOS (3.13) does not survive when it cuts edges."""
+    rings, owners = shapely.get_rings(polygons, return_index=True)
+    empty = shapely.is_empty(rings)
+    for owner in np.unique(owners[empty]):
+        kept = rings[(owners == owner) & ~empty]
+        polygons[owner] = shapely.Polygon(*kept[:1], holes=kept[1:])
+    return polygons
 
 
 def _areal(parts: Any) -> Polygons:

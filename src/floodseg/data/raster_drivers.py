@@ -47,27 +47,44 @@ def open_plain(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS) -> Any
     """
     try:
         dataset = DatasetReader(name, driver=list(drivers), sharing=False)
+        try:
+            _check_header(dataset)
+        except BaseException:
+            dataset.close()
+            raise
     except UnicodeDecodeError:
         raise RasterioIOError("its coordinate system or another text in it is not UTF-8") from None
-    try:
-        _check_header(dataset)
-    except BaseException:
-        dataset.close()
-        raise
     return dataset
 
 
 def _check_header(dataset: Any) -> None:
     if dataset.count > MOST_BANDS:
         raise RasterioIOError(f"{CLAIM} {dataset.count} bands, and at most {MOST_BANDS} are read")
+    # rasterio decodes texts when they are asked for
+    assert len(dataset.descriptions) == len(dataset.units) == dataset.count
+    if dataset.driver == "VRT":
+        _text_of(dataset)
     height, width = max(dataset.block_shapes, key=prod, default=(0, 0))
-    together = dataset.count if dataset.interleaving is Interleaving.pixel else 1
-    size = height * width * together * max(np.dtype(kind).itemsize for kind in dataset.dtypes)
+    size = height * width * max(np.dtype(kind).itemsize for kind in dataset.dtypes)
+    # asked only where it matters: on some damaged JPEG 2000 files GDAL never answers
+    if size * dataset.count > MOST_BLOCK_BYTES and _has_all_bands_in_a_block(dataset):
+        size *= dataset.count
     if size > MOST_BLOCK_BYTES:
         raise RasterioIOError(
             f"{CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, and at most "
             f"{MOST_BLOCK_BYTES / 1e9:.1f} GB are read: write it in tiles (gdal_translate -co TILED=YES)"
         )
+
+
+def _has_all_bands_in_a_block(dataset: Any) -> bool:
+    try:
+        return dataset.interleaving is Interleaving.pixel
+    except ValueError:  # a VRT may say anything
+        return True
+
+
+def _text_of(vrt: Any) -> str:
+    return str(vrt.tags(ns="xml:VRT").get("xml:VRT", ""))
 
 
 def open_checked(name: str, opener: Callable[[str], Any] = open_plain, depth: int = 0) -> Any:
@@ -84,7 +101,7 @@ def open_checked(name: str, opener: Callable[[str], Any] = open_plain, depth: in
     dataset = opener(name)
     try:
         if dataset.driver == "VRT":
-            _check_text(name, dataset.tags(ns="xml:VRT").get("xml:VRT", ""), opener, depth)
+            _check_text(name, _text_of(dataset), opener, depth)
     except BaseException:
         dataset.close()
         raise

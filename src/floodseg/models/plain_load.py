@@ -5,6 +5,7 @@ import re
 import struct
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from floodseg.errors import CheckpointError
 
 UNREADABLE = (
     RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error,
-    zipfile.BadZipFile, pickle.UnpicklingError,
+    zipfile.BadZipFile, pickle.UnpicklingError, AssertionError, ArithmeticError, MemoryError, zlib.error,
 )  # fmt: skip
 """What torch.load raises on bytes that it does not take, by the place at which it notices."""
 
