@@ -27,8 +27,8 @@ from floodseg.files import write_text
 from floodseg.predict_config import MapConfig
 from floodseg.release.benchmark.large_scene import write_large_scene
 
-SIZE, SMALL = 1024, 320
-FEW, MORE = 2, 10
+SIZE, SMALL = 2048, 512
+FEW, MORE = 2, 12
 TASKS = 1500
 
 
