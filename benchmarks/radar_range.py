@@ -56,14 +56,16 @@ def radar_range(
         Write the result as one JSON object.
     """
     chips = open_layout(replace(config, sensors="sar"), split)
-    scores = {name: _scores(load_model(name), [chips.read(index) for index in range(len(chips.names))]) for name in models}
+    scores = {
+        name: _scores(load_model(name), [chips.read(index) for index in range(len(chips.names))]) for name in models
+    }
     report({"split": split, "water_iou": scores}, json_file)
 
 
 def _scores(model: FloodModel, chips: list[Chip]) -> dict[str, float | None]:
     found = {}
     for name, mapping in _cases().items():
-        found[name] = score_chips([mapping(model, chip) for chip in chips]).water_iou
+        found[name] = score_chips([mapping(model, chip) for chip in chips])["water_iou"]
         print(f"{name}: {found[name]:.4f}", flush=True)
     return found
 
@@ -122,7 +124,9 @@ def _coarse(times: int, *, back: bool) -> Map:
         power = 10 ** (_blocks(whole.sar, times) / 10)
         means = (10 * np.log10(power.mean(axis=(2, 4)))).astype(np.float32)
         if back:
-            return apply_model(model, replace(whole, sar=_repeated(means, times), sar_valid=_repeated(valid, times))).score
+            return apply_model(
+                model, replace(whole, sar=_repeated(means, times), sar_valid=_repeated(valid, times))
+            ).score
         small = replace(
             whole, sar=means, sar_valid=valid, optical=whole.optical[:, ::times, ::times],
             optical_valid=whole.optical_valid[::times, ::times], label=whole.label[::times, ::times],
@@ -134,9 +138,6 @@ def _coarse(times: int, *, back: bool) -> Map:
 
 
 def _scored(chip: Chip, water: NDArray[np.bool_], valid: NDArray[np.bool_]) -> ChipScore:
-
-
-
 
     counts = count(torch.from_numpy(water), torch.from_numpy(chip.label), torch.from_numpy(valid))
     return ChipScore(chip.name, chip.event, counts)

@@ -24,7 +24,11 @@ from floodseg.release.benchmark.large_scene import write_large_scene
 
 app = App(help="Seconds of a whole `floodseg predict` for a small scene.")
 _SIZE = 512
-_FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (("openvino", "fp32"), ("openvino", "bf16"), ("onnx", "fp32"))
+_FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+    ("onnx", "fp32"),
+)
 
 
 @app.default
@@ -50,7 +54,10 @@ def start(*, runs: int = 5, json_file: Annotated[Path | None, Parameter(name="--
                 "--datetime", "2024-01-05", "--out-dir", str(here / "out"), "--overwrite",
             ]  # fmt: skip
             seconds[f"{format} {precision}"] = [_seconds(command) for _ in range(runs + 1)][1:]
-    report({"size": _SIZE, "median_s": {k: statistics.median(v) for k, v in seconds.items()}, "seconds": seconds}, json_file)
+    report(
+        {"size": _SIZE, "median_s": {k: statistics.median(v) for k, v in seconds.items()}, "seconds": seconds},
+        json_file,
+    )
 
 
 def _seconds(command: list[str]) -> float:

@@ -76,7 +76,9 @@ def steps(
     for row in (_LITE, _EFFICIENT):
         groups[f"inference {row.model}"] = inferences(row, image)
         groups[f"training {row.model}"] = trainings(row, batch)
-    report({"threads": threads, "rounds": rounds, "seconds": {k: timed(v, rounds) for k, v in groups.items()}}, json_file)
+    report(
+        {"threads": threads, "rounds": rounds, "seconds": {k: timed(v, rounds) for k, v in groups.items()}}, json_file
+    )
 
 
 def timed(calls: dict[str, Call], rounds: int) -> dict[str, float]:
@@ -95,7 +97,9 @@ def inferences(row: Configuration, image: Sample) -> dict[str, Call]:
     as_it_is = new_model(row).eval()
     calls: dict[str, Call] = {
         "as it is": partial(mapped, as_it_is, image),
-        "planes of channels one after the other": partial(mapped, new_model(row).eval().to(memory_format=torch.contiguous_format), image),
+        "planes of channels one after the other": partial(
+            mapped, new_model(row).eval().to(memory_format=torch.contiguous_format), image
+        ),
         "batch norms folded": partial(deployed, DeployedModel(as_it_is), image),
         "bf16": partial(mapped, as_it_is, image, bf16=True),
     }
@@ -113,7 +117,9 @@ def heavier() -> dict[str, FloodModel]:
         deeper = new_model(_EFFICIENT).eval()
     with patch.object(efficient, "EfficientDualBranchDecoder", partial(decoder.EfficientDualBranchDecoder, width=32)):
         wider = new_model(_EFFICIENT).eval()
-    with patch.object(efficient, "EfficientFeatureExtractor", partial(fusion.EfficientFeatureExtractor, detail_channels=16)):
+    with patch.object(
+        efficient, "EfficientFeatureExtractor", partial(fusion.EfficientFeatureExtractor, detail_channels=16)
+    ):
         finer = new_model(_EFFICIENT).eval()
     return {
         "encoder run once for each sensor": twice,

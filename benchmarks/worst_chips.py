@@ -1,6 +1,6 @@
 """The chips on which a model is wrong most often, as a picture to look at: image, label, map, errors.
 
-    python benchmarks/worst_chips.py --model s1-lite --data DIR --picture worst.png
+python benchmarks/worst_chips.py --model s1-lite --data DIR --picture worst.png
 """
 
 from dataclasses import replace
@@ -54,7 +54,8 @@ def worst_chips(
     worst = np.argsort(wrong)[::-1][:number]
     for index in worst:
         counts = results[index].score.counts
-        print(f"{read[index].name}: IoU {counts.water_iou or 0:.3f}, {counts.fp} false, {counts.fn} missed, {counts.tp} hit")
+        iou = counts.water_iou or 0
+        print(f"{read[index].name}: IoU {iou:.3f}, {counts.fp} false, {counts.fn} missed, {counts.tp} hit")
     shown = sum(wrong[index] for index in worst) / max(1, sum(wrong))
     print(f"{shown:.0%} of all wrong pixels of {len(read)} chips")
     draw([(read[index], results[index]) for index in worst], picture)

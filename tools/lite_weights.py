@@ -4,7 +4,7 @@
     python tools/lite_weights.py efficientnet_lite0 lite0.pth
     floodseg train recipes/s1-efficient.toml --data DIR --pretrained lite0.pth
 
-The packages hold the same tensors in the same order as ``tf_efficientnet_lite0`` to ``lite2`` of timm, under other names.
+The packages hold the same tensors in the same order as ``tf_efficientnet_lite0`` to ``lite2`` of timm, by other names.
 """
 
 from importlib.util import find_spec
