@@ -44,6 +44,22 @@ def test_an_ended_command_leaves_nothing_that_looks_finished_and_the_next_one_go
     assert ledger.survived.total() == len(signals)
 
 
+def test_an_export_ends_with_its_process_and_the_next_one_clears_up(folder: Path) -> None:
+    """SIGTERM while it starts, SIGKILL to the command alone in the middle of its conversion, then to the end."""
+    task, place = BY_NAME["export"], folder / "export"
+    place.mkdir()
+    for number, after_s in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 4.0)):
+        ending = run(task, place, number, after_s=after_s)
+        assert ending.sent
+        check_after(task, place, ending, number, None)
+        assert not task.finished(place)
+    assert [*place.glob(".model.floodseg-*")]
+    last = run(task, place)
+    assert last.code == 0, last.said
+    assert task.result(place)
+    assert not [*place.glob(".model.floodseg-*")]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
