@@ -100,6 +100,7 @@ def test_words() -> None:
     text = describe(info, {"flood": 1234.5, "permanent_water": None})
     assert text.title == "Open water: 1,234 km², 5 March 2024"
     assert text.lines == ("2024-03-05 23:04 UTC", "floodseg, model best_model.pth")
-    day = describe(replace(info, datetime=dt.datetime(2024, 3, 5, tzinfo=dt.UTC)), {"flood": 1.0, "permanent_water": 2.0})
+    midnight = replace(info, datetime=dt.datetime(2024, 3, 5, tzinfo=dt.UTC))
+    day = describe(midnight, {"flood": 1.0, "permanent_water": 2.0})
     assert day.lines[0] == "2024-03-05   permanent water: 2 km²"
     assert describe(info, {"flood": None, "permanent_water": None}).title == "Open water, 5 March 2024"

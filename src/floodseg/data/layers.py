@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import rasterio
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioIOError
 
 from floodseg.data.addresses import check_local, gdal_settings
-from floodseg.data.polygon_masks import PolygonMask, open_polygons
 from floodseg.data.raster_drivers import open_layer
 from floodseg.data.raster_masks import exclusion_mask, permanent_water_mask
 from floodseg.data.scene import Layers, LayerWindow
@@ -19,6 +18,9 @@ from floodseg.data.warped import WarpedBand
 from floodseg.errors import ConfigError, DataError
 from floodseg.grid import GeoGrid, Window
 from floodseg.predict_config import SceneConfig
+
+if TYPE_CHECKING:
+    from floodseg.data.polygon_masks import PolygonMask, VectorLayer
 
 
 class Mask(Protocol):
@@ -135,9 +137,16 @@ def _check_placeable(config: SceneConfig, grid: GeoGrid) -> None:
         )
 
 
-def _area(config: SceneConfig, grid: GeoGrid) -> PolygonMask:
+def _polygons(path: str, flag: str, config: SceneConfig) -> "VectorLayer":
+    # pyogrio brings pandas with it: a quarter of a second, for those who have polygons alone
+    from floodseg.data.polygon_masks import open_polygons
+
+    return open_polygons(path, flag, config.allow_remote)
+
+
+def _area(config: SceneConfig, grid: GeoGrid) -> "PolygonMask":
     assert config.aoi is not None
-    layer = open_polygons(config.aoi, "aoi", config.allow_remote)
+    layer = _polygons(config.aoi, "aoi", config)
     area = layer.mask(grid)
     if area.enclosing() is None:
         scene = layer.extent_of(grid)
@@ -157,7 +166,7 @@ def _extent(bounds: tuple[float, float, float, float]) -> str:
 def _exclude(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
     if _is_raster(path, "exclude", config.allow_remote):
         return exclusion_mask(WarpedBand(path, "exclude", grid, allow_remote=config.allow_remote))
-    return open_polygons(path, "exclude", config.allow_remote).mask(grid)
+    return _polygons(path, "exclude", config).mask(grid)
 
 
 def _permanent(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
@@ -170,7 +179,7 @@ def _permanent(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
             f"--permanent-water-threshold {threshold:g}: --permanent-water {path} holds polygons, which have no values "
             "to compare; leave the flag out"
         )
-    return open_polygons(path, "permanent-water", config.allow_remote).mask(grid)
+    return _polygons(path, "permanent-water", config).mask(grid)
 
 
 def _is_raster(path: str, flag: str, allow_remote: bool) -> bool:

@@ -29,6 +29,7 @@ from floodseg.errors import DataError
 from floodseg.grid import GeoGrid
 from floodseg.inference.mapping import overlap_of
 from floodseg.inference.plain_runtime import PlainMethod, PlainRuntime
+from floodseg.inference.prefetch import import_beside
 from floodseg.inference.product_info import OneOfMany, ProductInfo
 from floodseg.inference.products import ProductWriter
 from floodseg.inference.publish import check_unfinished
@@ -185,6 +186,7 @@ def _opened(
 
 def product_writer(opened: OpenedScene, overwrite: bool) -> ProductWriter:
     """Return the writer of the products of a scene, a context manager."""
+    import_beside()
     mapping = opened.config.mapping
     return ProductWriter(
         opened.config.out_dir, opened.scene.grid, opened.info, overwrite=overwrite, min_area=mapping.min_area,

@@ -11,14 +11,14 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 from rasterio._err import CPLE_BaseError  # what rasterio.shutil.copy lets through, and exports nowhere else
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
@@ -26,15 +26,17 @@ from rasterio.errors import RasterioError
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.files import write_text
 from floodseg.grid import GeoGrid
-from floodseg.inference import publish, quicklook, stac
+from floodseg.inference import publish, stac
 from floodseg.inference.areas import measure
 from floodseg.inference.cog import COLOURS, RasterFile, RasterKind
-from floodseg.inference.geopackage import PolygonFile
-from floodseg.inference.patches import SpeckFilter
 from floodseg.inference.product_info import ProductInfo
 from floodseg.inference.slabs import SlabCutter, row_spans, slab_rows
 from floodseg.inference.strip import CLASS_NAMES, FLOOD, NODATA, PERCENT_NODATA, ProductStrip
 from floodseg.inference.summary import ClassTotals, areas_km2, summary, versions
+
+if TYPE_CHECKING:
+    from floodseg.inference.geopackage import PolygonFile
+    from floodseg.inference.patches import SpeckFilter
 
 _BYTES_PER_PIXEL = 2
 """Of the two plain rasters, before the cloud-optimized ones are made of them."""
@@ -87,7 +89,9 @@ class ProductWriter:
                     f"--min-area {min_area:g}: the scene's pixels have no area on the ground: leave it out, or give "
                     "the scene a coordinate system"
                 )
-            self._specks = SpeckFilter(min_area, self._footprints)
+            from floodseg.inference import patches
+
+            self._specks = patches.SpeckFilter(min_area, self._footprints)
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -121,9 +125,15 @@ class ProductWriter:
         for raster in self._rasters.values():
             stack.callback(raster.close)
         self._percent, self._classes = self._rasters[publish.PROBABILITY], self._rasters[publish.CLASSES]
-        self._polygons = PolygonFile(here / publish.POLYGONS, grid, self._footprints, info.knows_permanent_water)
         self._totals = ClassTotals()
         self._cutter = SlabCutter(grid.height, grid.width, slab_rows(grid.width))
+
+    @cached_property
+    def _polygons(self) -> "PolygonFile":
+        from floodseg.inference.geopackage import PolygonFile  # imported beside the mapping, see prefetch.py
+
+        path = self._folder.staging / publish.POLYGONS
+        return PolygonFile(path, self._grid, self._footprints, self._info.knows_permanent_water)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -194,7 +204,7 @@ class ProductWriter:
             self._folder.publish()
         return document
 
-    def _remove_specks(self, specks: SpeckFilter) -> None:
+    def _remove_specks(self, specks: "SpeckFilter") -> None:
         specks.decide()
         for top, rows in row_spans(self._grid.height, slab_rows(self._grid.width)):
             before = self._classes.read(top, rows)
@@ -219,6 +229,8 @@ class ProductWriter:
         return tags if info.licence is None else tags | {"TIFFTAG_COPYRIGHT": info.licence}
 
     def _draw(self, background: NDArray[np.floating] | None) -> None:
+        from floodseg.inference import quicklook  # imported beside the mapping, see prefetch.py
+
         info = self._info
         areas = areas_km2(info, self._totals, self._footprints is not None)
         with rasterio.open(self._folder.staging / publish.CLASSES) as file:
@@ -254,12 +266,18 @@ def class_names(info: ProductInfo) -> dict[int, str]:
     return CLASS_NAMES | {FLOOD: info.water_name}
 
 
+def _vector_errors() -> tuple[type[Exception], ...]:
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
+
+    return DataSourceError, DataLayerError, FeatureError
+
+
 @contextmanager
 def _disk_errors(out_dir: Path) -> Iterator[None]:
     """Say in one sentence that the products cannot be written."""
     try:
         yield
-    except (OSError, RasterioError, CPLE_BaseError, DataSourceError, DataLayerError, FeatureError) as error:
+    except (OSError, RasterioError, CPLE_BaseError, *_vector_errors()) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RunFolderError(
             f"{out_dir}: the products cannot be written ({reason}): free some space, or give another --out-dir"

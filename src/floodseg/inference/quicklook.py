@@ -114,7 +114,7 @@ def draw(
     left = (full_width - width) // 2
     page.paste(_FRAME, (left - 1, _HEAD - 1, left + width + 1, _HEAD + height + 1))
     page.paste(Image.fromarray(picture), (left, _HEAD))
-    page.save(path, optimize=True)
+    page.save(path, compress_level=3)
 
 
 def composed(codes: NDArray[np.uint8], background: NDArray[np.floating] | None) -> Picture:

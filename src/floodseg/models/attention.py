@@ -21,6 +21,10 @@ def area_pooling_matrix(size: int, tokens: int, like: Tensor) -> Tensor:
     return (overlap.clamp(min=0) * tokens / size).to(like.dtype)
 
 
+_ROUNDING = 1e-3
+"""What decides by a comparison may not hang on the last digit of a quotient, which differs from runtime to runtime."""
+
+
 class EfficientSelfAttention(nn.Module):
     """Non-local self-attention on at most ``max_tokens_side`` x ``max_tokens_side`` tokens.
 
@@ -99,11 +103,11 @@ class EfficientSelfAttention(nn.Module):
         rows, columns = distances
         # (h, 1, h, 1) and (1, w, 1, w): along both axes
         distance = torch.maximum(rows[:, None, :, None], columns[None, :, None, :]).flatten(2).flatten(0, 1)[None]
-        near = distance <= (torch.inf if self.reach is None else self.reach)
+        near = distance <= (torch.inf if self.reach is None else self.reach + _ROUNDING)
         if seen is None:
             return near
         # twice: of a lone channel with a traced size, the tracer could not tell that it has more than one row
-        keys = (self.pool(seen.expand(-1, 2, -1, -1))[:, :1] > 0).flatten(2)  # (N, 1, h * w)
+        keys = (self.pool(seen.expand(-1, 2, -1, -1))[:, :1] > _ROUNDING).flatten(2)  # (N, 1, h * w)
         # itself in any case: a query without keys would have no softmax
         return (near & keys) | (distance == 0)
 

@@ -164,9 +164,12 @@ def valid_share(valid: Tensor) -> Tensor:
     Maps (N, 1, H, W) of 0 and 1 to (N, 1, ceil(H / 32), ceil(W / 32)): exactly 0 and 1 where none and all are valid.
     """
     # Constant padding, whatever the size: an exporter can follow it, which it cannot with ceil_mode or H % 32
-    margin = (0, STRIDE - 1, 0, STRIDE - 1)
-    inside = avg_pool2d(pad(torch.ones_like(valid), margin), STRIDE)
-    return avg_pool2d(pad(valid, margin), STRIDE) / inside
+    means = avg_pool2d(pad(valid, (0, STRIDE - 1, 0, STRIDE - 1)), STRIDE)
+    rows, columns = (
+        (valid.shape[axis] - STRIDE * torch.arange(means.shape[axis], device=valid.device)).clamp(max=STRIDE)
+        for axis in (2, 3)
+    )  # pixels of each cell that the image has
+    return means / ((rows[:, None] * columns).to(valid.dtype) / STRIDE**2)
 
 
 def baseline(

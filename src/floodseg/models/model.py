@@ -54,11 +54,12 @@ class InputNormaliser(nn.Module):
 
     def forward(self, image: Tensor, valid: Tensor) -> Tensor:
         """Map (N, C, H, W) physical values and (N, 1, H, W) bool to standardised values, exactly 0 where invalid."""
-        # torch.where selects before any arithmetic: NaN or garbage in an invalid pixel never enters a number
         mean, std, low, high = self.table[:, None, :, None, None].unbind()
-        image = torch.where(valid, image, mean)
         # in place: a fresh tensor of this size costs more in pages to be mapped than in arithmetic
-        return image.clamp_(low, high).sub_(mean).div_(std)
+        standardised = image.clamp(low, high).sub_(mean).div_(std)
+        # last, so that NaN or garbage never gets further, and zeros stay exact where a compiler reorders arithmetic:
+        # a stem divides them by how little it saw
+        return standardised.masked_fill_(~valid, 0.0)
 
     def statistics(self) -> list[BandStatistics]:
         """Return the statistics of each band."""

@@ -67,7 +67,7 @@ def export_rows(rows: Sequence[Configuration], folder: Path, size: int) -> None:
         precision = cast(ExportPrecision, row.precision)
         facts = ExportedFacts(describe(model), precision, (0.5, 0.5, 0.5, 0.5), overlap=0, multiple=multiple)
         if row.precision == "bf16":
-            _write_bf16(graph, facts, _file(row, folder))
+            _write_bf16(graph, facts, _file(row, folder), _images(folder))
             continue
         form = _quantised(row, graph, deployed, size) if row.precision == "int8" else _plain(row, graph)
         if row.runtime == "onnx":
@@ -78,9 +78,7 @@ def export_rows(rows: Sequence[Configuration], folder: Path, size: int) -> None:
 
 def inference(row: Configuration, folder: Path, threads: int) -> Callable[[], float]:
     """Return a function that maps the images by the runtime of a row, and returns the seconds that took."""
-    with np.load(folder / _IMAGES, allow_pickle=False) as stored:
-        images = dict(stored)
-    call = (_openvino if row.runtime == "openvino" else _onnx)(row, _file(row, folder), images, threads)
+    call = (_openvino if row.runtime == "openvino" else _onnx)(row, _file(row, folder), _images(folder), threads)
 
     def timed() -> float:
         began = time.perf_counter()
@@ -101,7 +99,7 @@ def _openvino(row: Configuration, path: Path, images: Feeds, threads: int) -> Ca
 
     core = openvino.Core()
     model = core.read_model(path)
-    given = _feeds(images, {port.get_any_name() for port in model.inputs})
+    given = _feeds(images, _inputs(model))
     model.reshape({name: list(value.shape) for name, value in given.items()})
     compiled = core.compile_model(
         model,
@@ -129,11 +127,21 @@ def _onnx(row: Configuration, path: Path, images: Feeds, threads: int) -> Callab
     return lambda: session.run(None, given)
 
 
+def _images(folder: Path) -> Feeds:
+    with np.load(folder / _IMAGES, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def _inputs(model: Any) -> set[str]:
+    """Return the names of what an OpenVINO model takes."""
+    return {port.get_any_name() for port in model.inputs}
+
+
 def _feeds(images: Feeds, names: set[str]) -> Feeds:
     return {name: images[name] for name in names}
 
 
-def _write_bf16(graph: Path, facts: ExportedFacts, path: Path) -> None:
+def _write_bf16(graph: Path, facts: ExportedFacts, path: Path, images: Feeds) -> None:
     """Write an OpenVINO file that the processor can run: what has no kernel for bf16 stays in fp32."""
     import openvino
 
@@ -146,7 +154,9 @@ def _write_bf16(graph: Path, facts: ExportedFacts, path: Path) -> None:
         precise = [pattern(name) for name in nodes.up_to(first)] if first else []
         write_openvino(core.read_model(graph), facts, path, precise)
         try:
-            core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": HINTS["bf16"]})
+            model = core.read_model(path)
+            model.reshape({name: list(value.shape) for name, value in _feeds(images, _inputs(model)).items()})
+            core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": HINTS["bf16"]})
         except RuntimeError as error:
             refusal = error
         else:
