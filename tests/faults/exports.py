@@ -36,6 +36,16 @@ def _predict(name: str, folder: Path) -> None:
 
 def _exported(folder: Path) -> tuple[Path, Path]:
     """Write a scene, and a radar model in both formats; whether they do what the model does is not asked here."""
+    scenes.write_sar(folder / "s1.tif", scenes.sar_values(*seeds.SIZE))
+    sound = folder.parent / "exported"
+    if not sound.exists():  # both kinds take the same
+        sound.mkdir()
+        _write(sound)
+    return sound / "model.onnx", sound / "model.xml"
+
+
+def _write(folder: Path) -> None:
+    import onnx
     import openvino
 
     from floodseg.inference.exported import ExportedFacts
@@ -45,15 +55,9 @@ def _exported(folder: Path) -> tuple[Path, Path]:
     from floodseg.release.conversion.forms import write_onnx_form, write_openvino
     from floodseg.release.conversion.graph import write_onnx
 
-    scenes.write_sar(folder / "s1.tif", scenes.sar_values(*seeds.SIZE))
-    sound = folder / "sound"
-    sound.mkdir(exist_ok=True)
     torch.manual_seed(0)
     model = with_batch_statistics(build_model("lite", sar_channels=2, optical_channels=0))
-    multiple = write_onnx(DeployedModel(model), model.spec.bands, sound / "graph.onnx")
+    multiple = write_onnx(DeployedModel(model), model.spec.bands, folder / "graph.onnx")
     facts = ExportedFacts(describe(model), "fp32", (0.5, 0.5, 0.5, 0.5), 64, multiple)
-    import onnx
-
-    write_onnx_form(onnx.load(sound / "graph.onnx"), facts, sound / "model.onnx")
-    write_openvino(openvino.Core().read_model(sound / "graph.onnx"), facts, sound / "model.xml")
-    return sound / "model.onnx", sound / "model.xml"
+    write_onnx_form(onnx.load(folder / "graph.onnx"), facts, folder / "model.onnx")
+    write_openvino(openvino.Core().read_model(folder / "graph.onnx"), facts, folder / "model.xml")

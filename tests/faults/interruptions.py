@@ -404,7 +404,14 @@ def interrupt(task: Task, folder: Path, reference: Any, seconds: float, rng: np.
 def warm() -> None:
     """Import what the commands need, so that a forked child begins at once."""
     torch.set_num_threads(1)
-    for name in ("app.cli", "data.download", "learning.evaluate", "learning.train", "release.export", "release.predict"):
+    for name in (
+        "app.cli",
+        "data.download",
+        "learning.evaluate",
+        "learning.train",
+        "release.export",
+        "release.predict",
+    ):
         import_module(f"floodseg.{name}")
 
 
