@@ -33,7 +33,7 @@ import scenes
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}
 LAST_WORDS = {143: "floodseg: error: ended by SIGTERM", 130: "floodseg: error: interrupted"}
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 HANGS = 1000
 """Code of a command that did not end within that time."""
 
