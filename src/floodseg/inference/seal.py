@@ -1,6 +1,6 @@
 """The digest at the end of an exported file, which is compared before a native reader sees the bytes.
 
-Native readers take what looks like a graph: one whose weights have other bits maps in silence, and others fail late. The
+Native readers take what looks like a graph: one whose weights have other bits maps in silence, others fail late. The
 digest is the last thing in the file, so that whoever moves the file moves it too, and other programs read the file as
 before: in ONNX it is one more entry of ``metadata_props``, in OpenVINO's XML a comment after the root, which covers the
 weights in the ``.bin``, too. It tells damage; it is no signature.
