@@ -69,3 +69,12 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path`` in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk, which also brings out errors of a full or distant one."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

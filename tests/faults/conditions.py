@@ -25,6 +25,7 @@ READ = {
     "predict": ("s1.tif", "model.safetensors", "config.json"),
     "evaluate": ("S1Hand/b_1_", "LabelHand/c_2_", ".raster"),
     "download": (".part",),
+    "export": ("model.safetensors", "config.json", "graph.onnx"),
 }
 """Part of the path of files that each command reads."""
 

@@ -28,6 +28,7 @@ START_S = 240.0
 MOST_MB = 2048
 """Address space that reading one file may take beyond what the process has."""
 MOST_RESIDENT_MB = 1024
+_CODES = {target.name: target.codes for target in TARGETS}
 
 
 @dataclass
@@ -211,15 +212,15 @@ def _fault(answer: dict[str, Any]) -> str | None:
     errors = [line for line in lines if line.startswith("floodseg: error: ")]
     if "Traceback" in said:
         return "a traceback"
-    if code not in (0, 2):
+    if code not in _CODES[answer["target"]]:
         return f"exit code {code}"
-    if len(errors) != (code == 2):
+    if len(errors) != (code != 0):
         return f"{len(errors)} sentences with exit code {code}"
     if errors and len(errors[0]) > 4000:
         return f"a sentence of {len(errors[0])} characters"
     if any(not line.isprintable() for line in errors):
         return "control characters in the sentence"
-    if code == 2 and lines[-1] != errors[0]:
+    if errors and lines[-1] != errors[0]:
         return "something is said after the sentence"
     if answer["memory_mb"] > MOST_RESIDENT_MB:
         return f"took {answer['memory_mb']:.0f} MB"

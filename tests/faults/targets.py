@@ -7,52 +7,18 @@ would; whatever it raises goes through ``floodseg.app.cli.guarded``, as on the c
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import scenes
-from faults import seeds
+from faults import exports, scene_lists, seeds
 from faults.mutations import BYTES, JSON, TEXT, TIFF, Mutation, Rng, mutate
+from faults.target import Target, command
 
 MOST_WINDOWS = 12
 SAR, OPTICAL = ("VV", "VH"), scenes.L1C_BANDS
-
-
-@dataclass
-class Target:
-    """One kind of input."""
-
-    name: str
-    share: float
-    """How often it is chosen, compared with others."""
-    write: Callable[[Path], dict[str, list[Path]]]
-    """Writes sound files into a folder, once; returns those to damage by the name that the damaged one gets."""
-    run: Callable[[Path], object]
-    """Reads the damaged file in the folder."""
-    mutations: tuple[Mutation, ...] = BYTES
-    others: dict[str, tuple[Mutation, ...]] = field(default_factory=dict)
-    """Mutations of files with another suffix."""
-    _files: dict[str, list[bytes]] = field(default_factory=dict)
-
-    def prepare(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._files = {name: [file.read_bytes() for file in files] for name, files in self.write(folder).items()}
-
-    def damage(self, folder: Path, rng: Rng, *, sound: bool = False) -> Path:
-        """Write one damaged file (or leave it sound), and sound ones beside it."""
-        names = sorted(self._files)
-        chosen = names[int(rng.integers(len(names)))]
-        for name in names:
-            variants = self._files[name]
-            content = variants[int(rng.integers(len(variants)))]
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            if name == chosen and not sound:
-                content = mutate(content, self.others.get(Path(name).suffix, self.mutations), rng)
-            (folder / name).write_bytes(content)
-        return folder / chosen
 
 
 def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) -> None:
@@ -81,13 +47,6 @@ def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) 
         layers.close()
     finally:
         scene.close()
-
-
-def command(*arguments: object) -> None:
-    """Run a command of floodseg inside of the guard that is there already."""
-    from floodseg.app import cli
-
-    cli.app(cli._take_run_file([str(argument) for argument in arguments]))
 
 
 # ---- rasters of scenes
@@ -412,4 +371,9 @@ TARGETS: tuple[Target, ...] = (
     Target("resume state", 1.5, _state, _resume, ZIPPED, {".toml": TEXT, ".safetensors": BYTES}),
     Target("cache", 4, _cache, _read_cache),
     Target("map", 3, _map, _predict, TIFF, {".pth": ZIPPED, ".geojson": JSON}),
+    Target("exported onnx", 6, exports.onnx_files, exports.map_by("model.onnx")),
+    Target("exported openvino", 8, exports.openvino_files, exports.map_by("model.xml"), BYTES, {".xml": TEXT}),
+    Target("list csv", 5, scene_lists.csv_files, scene_lists.map_all("scenes.csv"), TEXT, codes=(0, 2, 3)),
+    Target("list parquet", 5, scene_lists.parquet_files, scene_lists.map_all("scenes.parquet"), codes=(0, 2, 3)),
+    Target("list stac", 7, scene_lists.stac_files, scene_lists.map_all("collection.json"), JSON, codes=(0, 2, 3)),
 )  # fmt: skip

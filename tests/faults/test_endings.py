@@ -10,6 +10,7 @@ import pytest
 
 from faults import conditions
 from faults.interruptions import TASKS, Ending, Ledger, Task, check_after, interrupt, run, undisturbed, warm
+from floodseg.release.conversion.workplace import workplace
 
 BY_NAME = {task.name: task for task in TASKS}
 
@@ -42,6 +43,20 @@ def test_an_ended_command_leaves_nothing_that_looks_finished_and_the_next_one_go
             interrupt(task, folder / name / "run", reference, seconds, rng, number, ledger)
     assert not ledger.failures
     assert ledger.survived.total() == len(signals)
+
+
+def test_an_export_that_is_ended_leaves_no_file_and_no_conversion(folder: Path) -> None:
+    """SIGTERM while it starts, then SIGKILL to the command alone in the middle of its conversion."""
+    task, place = BY_NAME["export"], folder / "export"
+    place.mkdir()
+    for number, after_s in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 3.0)):
+        ending = run(task, place, number, after_s=after_s)
+        assert ending.sent
+        check_after(task, place, ending, number, None)
+        assert not task.finished(place)
+    [left] = place.glob(".model.floodseg-*")
+    with workplace(place / "model.xml"):
+        assert not left.exists(), "the next export clears up"
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ ANSWER = {"index": 0, "target": "sar", "code": 2, "said": "floodseg: error: x\n"
         ({"code": 1, "said": "Traceback (most recent call last):"}, "a traceback"),
         ({"code": 0, "said": "Traceback"}, "a traceback"),
         ({"code": "no exit", "said": ""}, "exit code no exit"),
+        ({"code": 3}, "exit code 3"),
+        ({"code": 3, "target": "list csv", "said": "failed a: x\nfloodseg: error: x\n"}, None),
         ({"said": ""}, "0 sentences with exit code 2"),
         ({"code": 0}, "1 sentences with exit code 0"),
         ({"said": "floodseg: error: x\nERROR 1: libtiff\n"}, "something is said after the sentence"),

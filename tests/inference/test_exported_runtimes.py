@@ -15,8 +15,10 @@ from floodseg.inference.mapping import map_scene
 from floodseg.inference.onnx_runtime import OnnxRuntime
 from floodseg.inference.openvino_runtime import OpenVinoRuntime
 from floodseg.inference.runtime import Runtime
+from floodseg.inference.seal import seal
 from floodseg.predict_config import MapConfig
 from floodseg.release.conversion.forms import write_openvino
+from floodseg.release.runtimes import open_exported
 from map_fakes import Collected, MemoryScene
 
 
@@ -136,6 +138,7 @@ def test_files_that_are_no_exports_are_refused_in_one_sentence(exported: Exporte
         OnnxRuntime(tmp_path / "absent.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(exported.onnx.read_bytes()[:1000])
+    seal(broken)
     with pytest.raises(
         CheckpointError, match=r"broken\.onnx: cannot be read as an ONNX model \(.*\); export it again"
     ) as e:
@@ -146,9 +149,36 @@ def test_files_that_are_no_exports_are_refused_in_one_sentence(exported: Exporte
     with pytest.raises(CheckpointError, match=r"lonely\.bin: no such file; give the \.xml that floodseg export wrote"):
         OpenVinoRuntime(lonely)
     lonely.with_suffix(".bin").write_bytes(exported.openvino.with_suffix(".bin").read_bytes())
+    OpenVinoRuntime(lonely)  # under another name, but whole
     lonely.write_text("<net>")
+    seal(lonely)
     with pytest.raises(CheckpointError, match=r"lonely\.xml: cannot be read as an OpenVINO model; export it again"):
         OpenVinoRuntime(lonely)
-    openvino.save_model(openvino.Core().read_model(exported.onnx), tmp_path / "other.xml")
+    other = tmp_path / "other.xml"
+    openvino.save_model(openvino.Core().read_model(exported.onnx), other)
+    with pytest.raises(CheckpointError, match=r"other\.xml: is cut off, or no file that floodseg export wrote;"):
+        OpenVinoRuntime(other)
+    seal(other)
     with pytest.raises(CheckpointError, match=r"other\.xml: does not say what its channels are; only files written by"):
-        OpenVinoRuntime(tmp_path / "other.xml")
+        OpenVinoRuntime(other)
+
+
+@pytest.mark.parametrize(
+    ("format", "suffixes"), [("onnx", [".onnx"]), ("openvino", [".xml", ".bin"])], ids=["onnx", "openvino"]
+)
+def test_damaged_files_never_reach_a_native_reader(
+    exported: Exported, format: str, suffixes: list[str], tmp_path: Path, monkeypatch
+) -> None:
+    def reached(*_: object, **__: object) -> None:
+        pytest.fail("the reader was asked")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", reached)
+    monkeypatch.setattr("openvino.Core.read_model", reached)
+    sound = {suffix: getattr(exported, format).with_suffix(suffix).read_bytes() for suffix in suffixes}
+    for damaged in suffixes:
+        for suffix, content in sound.items():
+            other = bytearray(content)
+            other[len(content) // 2] ^= suffix == damaged
+            (tmp_path / f"m{suffix}").write_bytes(other)
+        with pytest.raises(CheckpointError, match=r"was changed or damaged.* after floodseg export wrote it; copy it"):
+            open_exported(tmp_path / f"m{suffixes[0]}")

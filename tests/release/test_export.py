@@ -105,7 +105,7 @@ def test_what_fails_leaves_an_older_file_alone(tmp_path, monkeypatch):
         job.out.write_bytes(b"unfinished")
         raise ConfigError("refused")
 
-    monkeypatch.setattr(exporting, "_in_own_process", refuse)
+    monkeypatch.setattr(exporting, "convert_in_own_process", refuse)
     with pytest.raises(ConfigError, match="refused"):
         floodseg.export(fused_lite(), format="onnx", out=older)
     assert older.read_bytes() == b"older"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from floodseg.errors import CheckpointError
 from floodseg.inference.exported import KEY, ExportedFacts
 from floodseg.inference.exported_model import ExportedModel
+from floodseg.inference.seal import check_seal
 
 
 class OnnxRuntime(ExportedModel):
@@ -30,6 +31,7 @@ class OnnxRuntime(ExportedModel):
         options.log_severity_level = 3
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; give one that floodseg export wrote")
+        check_seal(path)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors share no other base

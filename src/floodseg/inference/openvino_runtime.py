@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.inference.exported import KEY, ExportedFacts, ExportPrecision
 from floodseg.inference.exported_model import ExportedModel
+from floodseg.inference.seal import check_seal
 
 HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """The number format of what is not quantised."""
@@ -38,6 +39,7 @@ class OpenVinoRuntime(ExportedModel):
                 raise CheckpointError(
                     f"{file}: no such file; give the .xml that floodseg export wrote, its .bin beside it"
                 )
+        check_seal(path)
         self._core = openvino.Core()
         try:
             self._model = self._core.read_model(path)

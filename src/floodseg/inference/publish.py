@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from floodseg.errors import FolderInUseError, RunFolderError
+from floodseg.files import sync
 
 PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
@@ -49,13 +50,13 @@ class ProductFolder:
         made = {path.name for path in self.staging.iterdir()}
         assert {SUMMARY} <= made <= {*EXTRA_PRODUCTS, *PRODUCTS}, f"not to be published: {sorted(made)}"
         for name in made:
-            _sync(self.staging / name)
+            sync(self.staging / name)
         for name in (SUMMARY, *EXTRA_PRODUCTS, *PRODUCTS):
             (self.path / name).unlink(missing_ok=True)
         for name in (*EXTRA_PRODUCTS, *PRODUCTS):  # the summary is the last of them
             if name in made:
                 (self.staging / name).rename(self.path / name)
-        _sync(self.path)
+        sync(self.path)
 
 
 @contextlib.contextmanager
@@ -195,12 +196,3 @@ def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(
         f"{path}: cannot be written ({error.strerror}): give another --out-dir, or change its permissions"
     )
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk, which also brings out errors of a full or distant one."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

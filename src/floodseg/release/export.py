@@ -1,23 +1,18 @@
 """``floodseg.export``: a model as a file that other runtimes run, kept only when it does what the model does."""
 
-import json
-import os
-import pickle
-import subprocess
-import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from floodseg import errors
 from floodseg.config import DataConfig, Layout
-from floodseg.errors import ConfigError, FloodsegError
+from floodseg.errors import ConfigError
 from floodseg.files import require_writable
 from floodseg.inference.exported import SUFFIXES, ExportFormat, ExportPrecision
 from floodseg.models.checkpoint import save_folder
 from floodseg.models.model import FloodModel
-from floodseg.release.conversion.job import NOTE, Job
+from floodseg.release.conversion.job import Job
+from floodseg.release.conversion.process import convert_in_own_process
+from floodseg.release.conversion.workplace import publish, workplace
 from floodseg.release.shipped import load_model
 
 _NEEDS: dict[ExportFormat, tuple[str, ...]] = {
@@ -66,16 +61,11 @@ def export(
     chips = _chips(precision, data, layout, config)
     _check(format, precision, path)
     loaded = model if isinstance(model, FloodModel) else load_model(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # beside the target: a rename keeps to one file system
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
-        save_folder(Path(folder), loaded)
-        job = Job(Path(folder), format, precision, Path(folder) / path.name, chips, split, show_progress)
-        gate = _in_own_process(job)
-        # the file that names the model comes last: without it nothing is there
-        for file in sorted([job.out, job.out.with_suffix(".bin")], key=lambda each: each.suffix != ".bin"):
-            if file.is_file():
-                os.replace(file, path.with_suffix(file.suffix))
+    with workplace(path) as folder:
+        save_folder(folder, loaded)
+        job = Job(folder, format, precision, folder / path.name, chips, split, show_progress)
+        gate = convert_in_own_process(job)
+        publish(job.out, path)
     return gate
 
 
@@ -112,37 +102,3 @@ def require_installed(*packages: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise ConfigError(f"exporting needs {', '.join(missing)}: pip install 'floodseg[export]'")
-
-
-def _in_own_process(job: Job) -> dict[str, Any]:
-    """Convert in a fresh process and return the gate's figures; raise what it raised."""
-    file = job.weights / "job.pickle"
-    file.write_bytes(pickle.dumps(job))
-    path = os.pathsep.join(each for each in sys.path if each)
-    with (job.weights / "errors.txt").open("w+") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "floodseg.release.conversion.job", str(file)],
-            env={**os.environ, "PYTHONPATH": path},
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-        )
-        assert process.stdout is not None
-        with process:
-            # converters print, too
-            for line in process.stdout:
-                if job.show_progress and line.startswith(NOTE):
-                    print(line.removeprefix(NOTE).strip(), file=sys.stderr, flush=True)
-        said.seek(0)
-        told = said.read().strip()
-    if process.returncode < 0:
-        raise FloodsegError(
-            f"the conversion was ended by signal {-process.returncode}, for want of memory perhaps; nothing is written"
-        )
-    if process.returncode or not job.answer.is_file():
-        raise RuntimeError(f"the conversion ended with code {process.returncode}:\n{told}")
-    answer = json.loads(job.answer.read_text(encoding="utf-8"))
-    if "error" in answer:
-        raise getattr(errors, answer["error"]["kind"])(answer["error"]["message"])
-    gate: dict[str, Any] = answer["gate"]
-    return gate

@@ -1,5 +1,6 @@
 """From an ONNX graph to the files of each format, with everything that a runtime has to know inside."""
 
+import errno
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from floodseg.inference.exported import KEY, ExportedFacts
+from floodseg.inference.seal import seal
 
 PRECISE_FIRST = (0, 2, 4, 8, 16)
 """bf16: how many of the first convolutions, with all before them, stay in fp32; what they lose reaches all others."""
@@ -21,18 +23,43 @@ def write_openvino(graph: Any, facts: ExportedFacts, path: Path, precise: Sequen
         facts: what the file says of itself.
         path: the ``.xml``.
         precise: patterns of names; what they match computes in fp32 also where the rest does in bf16.
+
+    Raises:
+        OSError: the files cannot be written whole.
     """
     import openvino
 
     graph.set_rt_info(facts.to_text(), [KEY])
-    openvino.save_model(graph, path, compress_to_fp16=facts.precision == "bf16")
+    failure: RuntimeError | None = None
+    try:
+        openvino.save_model(graph, path, compress_to_fp16=facts.precision == "bf16")
+    except RuntimeError as error:
+        failure = error
+    # a disk that is full in the middle of a file is not always an error to OpenVINO
+    tree = _whole(path)
+    if tree is None:
+        raise OSError(errno.EIO, "the disk is full, or fails", str(path)) from failure
+    if failure:
+        raise failure
     if precise:
-        _keep_precise(path, precise)
+        _keep_precise(tree, precise)
+        tree.write(path, encoding="utf-8", xml_declaration=True)
+    seal(path)
 
 
-def _keep_precise(path: Path, patterns: Sequence[str]) -> None:
+def _whole(path: Path) -> Any:
+    """Return the tree of an OpenVINO model; None where it, or the weights that it names, are not all there."""
+    try:
+        tree = ElementTree.parse(path)
+        size = path.with_suffix(".bin").stat().st_size
+    except (ElementTree.ParseError, FileNotFoundError):
+        return None
+    ends = [int(data.get("offset", 0)) + int(data.get("size", 0)) for data in tree.iterfind("layers/layer/data")]
+    return tree if max(ends, default=0) <= size else None
+
+
+def _keep_precise(tree: Any, patterns: Sequence[str]) -> None:
     """Mark operations by the attribute with which OpenVINO keeps its own fragile ones out of lower precision."""
-    tree = ElementTree.parse(path)
     for layer in tree.iterfind("layers/layer"):
         if layer.get("type") in _NOT_COMPUTED or not any(re.match(each, layer.get("name", "")) for each in patterns):
             continue
@@ -40,7 +67,6 @@ def _keep_precise(path: Path, patterns: Sequence[str]) -> None:
         if notes is None:
             notes = ElementTree.SubElement(layer, "rt_info")
         ElementTree.SubElement(notes, "attribute", name="precise", version="0")
-    tree.write(path, encoding="utf-8", xml_declaration=True)
 
 
 def write_onnx_form(graph: Any, facts: ExportedFacts, path: Path) -> None:
@@ -50,3 +76,4 @@ def write_onnx_form(graph: Any, facts: ExportedFacts, path: Path) -> None:
     del graph.metadata_props[:]
     onnx.helper.set_model_props(graph, {KEY: facts.to_text()})
     onnx.save(graph, path)
+    seal(path)

@@ -4,13 +4,13 @@ Converters leave threads behind, after which no process may fork, and native cod
 """
 
 import json
+import os
 import pickle
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from floodseg.config import DataConfig
 from floodseg.environment import usable_cores
@@ -19,6 +19,8 @@ from floodseg.inference.exported import ExportFormat, ExportPrecision
 
 NOTE = "floodseg export: "
 """What a line begins with that is for the user."""
+ANSWER = "floodseg answer: "
+"""What the line begins with that holds the result as JSON: the gate's figures, or what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,12 @@ class Job:
     split: str
     show_progress: bool
 
-    @property
-    def answer(self) -> Path:
-        """Where the result is put: the gate's figures, or what went wrong."""
-        return self.weights / "answer.json"
-
 
 def main(job_file: str) -> None:
-    """Convert, and leave the answer beside the weights."""
+    """Convert, and print the answer."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
     from floodseg.release.conversion.convert import Conversion
 
     job: Job = pickle.loads(Path(job_file).read_bytes())
@@ -51,7 +51,15 @@ def main(job_file: str) -> None:
         answer: dict[str, Any] = {"gate": Conversion(job).run()}
     except FloodsegError as error:
         answer = {"error": {"kind": type(error).__name__, "message": str(error)}}
-    job.answer.write_text(json.dumps(answer), encoding="utf-8")
+    except OSError as error:
+        answer = {"system": {"code": error.errno, "message": error.strerror or str(error)}}
+    print(f"\n{ANSWER}{json.dumps(answer)}", flush=True)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that asked, which holds the other end of standard input."""
+    os.read(0, 1)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+"""Exported models, as ``floodseg predict --model`` reads them."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+import scenes
+from exported_models import with_batch_statistics
+from faults import seeds
+from faults.target import command
+
+
+def onnx_files(folder: Path) -> dict[str, list[Path]]:
+    onnx, _ = _exported(folder)
+    return {"model.onnx": [onnx]}
+
+
+def openvino_files(folder: Path) -> dict[str, list[Path]]:
+    _, openvino = _exported(folder)
+    return {"model.xml": [openvino], "model.bin": [openvino.with_suffix(".bin")]}
+
+
+def map_by(name: str) -> Callable[[Path], None]:
+    """Return what maps a scene by the exported model of that name in a folder."""
+    return partial(_predict, name)
+
+
+def _predict(name: str, folder: Path) -> None:
+    command(
+        "predict", "--sar", folder / "s1.tif", "--model", folder / name, "--out-dir", folder / "map", "--overwrite",
+        "--threads", "1",
+    )  # fmt: skip
+
+
+def _exported(folder: Path) -> tuple[Path, Path]:
+    """Write a scene, and a radar model in both formats; whether they do what the model does is not asked here."""
+    scenes.write_sar(folder / "s1.tif", scenes.sar_values(*seeds.SIZE))
+    sound = folder.parent / "exported"
+    if not sound.exists():  # both kinds take the same
+        sound.mkdir()
+        _write(sound)
+    return sound / "model.onnx", sound / "model.xml"
+
+
+def _write(folder: Path) -> None:
+    import onnx
+    import openvino
+
+    from floodseg.inference.exported import ExportedFacts
+    from floodseg.models.checkpoint import describe
+    from floodseg.models.deploy import DeployedModel
+    from floodseg.models.registry import build_model
+    from floodseg.release.conversion.forms import write_onnx_form, write_openvino
+    from floodseg.release.conversion.graph import write_onnx
+
+    torch.manual_seed(0)
+    model = with_batch_statistics(build_model("lite", sar_channels=2, optical_channels=0))
+    multiple = write_onnx(DeployedModel(model), model.spec.bands, folder / "graph.onnx")
+    facts = ExportedFacts(describe(model), "fp32", (0.5, 0.5, 0.5, 0.5), 64, multiple)
+    write_onnx_form(onnx.load(folder / "graph.onnx"), facts, folder / "model.onnx")
+    write_openvino(openvino.Core().read_model(folder / "graph.onnx"), facts, folder / "model.xml")
