@@ -90,6 +90,9 @@ def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
     assert files_behind(str(product), False) == files_behind(str(product / "MTD_MSIL1C.xml"), False) == everything
     assert files_behind(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", False) == [tmp_path / "p.zip"]
     assert files_behind(str(tmp_path / "missing.tif"), False) == []
+    assert files_behind("/dev/zero", False) == [], "it has no end"
+    os.mkfifo(tmp_path / "pipe")
+    assert files_behind(str(tmp_path / "pipe"), False) == []
 
 
 def test_an_address_counts_by_its_name_without_its_secrets(tmp_path):

@@ -151,6 +151,8 @@ def files_behind(name: str, allow_remote: bool) -> list[Path]:
         place = place.parent
     if place.is_dir():
         return sorted(path for path in place.rglob("*") if path.is_file())
+    if not place.is_file():
+        return []  # a device or a pipe has no end; mapping says what is wrong with it
     if name.startswith("/vsi"):
         return [place]
     rasters = _raster_files(str(place), allow_remote)
