@@ -64,7 +64,11 @@ def ship(
         Licence of the weights.
     """
     model = load_model(run)
-    model.provenance.training.update(data=data, licence=licence)
+    training = model.provenance.training
+    training.update(data=data, licence=licence)
+    # whoever reads it has other folders
+    training["encoder_weights"] = Path(str(training["encoder_weights"])).name
+    training["teachers"] = [{**each, "model": Path(each["model"]).name} for each in training.get("teachers", [])]
     folder = WEIGHTS / name
     for older in [*folder.glob("onnx-*"), *folder.glob("openvino-*")]:
         older.unlink()

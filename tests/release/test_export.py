@@ -306,3 +306,14 @@ def test_facts_are_read_from_files_of_floodseg_alone(tmp_path) -> None:
     newer = facts.to_text().replace('"format_version": 1', '"format_version": 2')
     with pytest.raises(FloodsegError, match="has format version 2, this floodseg reads 1; export the model again"):
         ExportedFacts.from_text(newer, tmp_path)
+
+
+@pytest.mark.parametrize(("height", "width"), [(200, 256), (224, 96), (97, 131)])
+def test_openvino_gives_it_for_shapes_that_are_free_as_well(exported: Exported, height: int, width: int) -> None:
+    import openvino
+
+    compiled = openvino.Core().compile_model(exported.openvino, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    given = images(1, height, width)
+    result = compiled(dict(zip(("sar", "optical", "sar_valid", "optical_valid"), given, strict=True)))[0]
+    seen = given[2] | given[3]
+    np.testing.assert_allclose(result[seen], expected(exported.model, given)[seen], atol=1e-5)

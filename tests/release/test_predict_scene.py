@@ -222,7 +222,7 @@ def test_reference_methods_map_files_and_arrays_alike(files):
         (
             ("sar",),
             {"model": "ndwi"},
-            "model 'ndwi' takes no sar image: leave it out, or choose --model s1-lite or otsu",
+            "model 'ndwi' takes no sar image: leave it out, or choose --model s1-efficient or s1-lite or otsu",
         ),
         (("sar", "optical"), {"model": "otsu"}, "model 'otsu' takes no optical image: leave it out, or choose.* ndwi"),
     ],
