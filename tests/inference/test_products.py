@@ -212,7 +212,9 @@ def test_summary_says_where_the_map_comes_from(tmp_path: Path) -> None:
     assert document["valid_share"] == pytest.approx(0.9)
     assert document["datetime"] == "2024-11-01T06:30:00Z"
     assert document["inputs"] == {"sar": ["scenes/S1A_vv.tif", "scenes/S1A_vh.tif"]}
-    assert (document["seconds"], document["assumptions"], document["device"]) == (1.5, ["bands by order"], "cpu")
+    assert (document["assumptions"], document["device"]) == (["bands by order"], "cpu")
+    # finishing counts, too
+    assert 1.5 < document["seconds"] < 31.5
     assert document["settings"] == {"tile_size": 512}
     assert {"python", "floodseg", "gdal", "torch"} <= set(document["versions"])
 

@@ -201,7 +201,7 @@ def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRow
         opened: the scene.
         writer: of the products.
         parts: what is known of the rows, top to bottom.
-        seconds: that the scene took.
+        seconds: that the scene took until now.
     """
     check_seen(sum(part.seen for part in parts), opened.info.inputs)
     stages = StageSeconds.total([part.stages for part in parts])

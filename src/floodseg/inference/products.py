@@ -176,7 +176,7 @@ class ProductWriter:
         Args:
             background: (h, w) grey or (h, w, 3) RGB from 0 to 1, NaN where there is none: the scene at any smaller
                 size, below the map in the quicklook.
-            seconds: that the whole run took; by default those since entering.
+            seconds: of the run until now, by default those since entering; what is left to do here is added.
             assumptions: what was taken for granted in reading, one sentence each.
             extra: more entries of summary.json.
             outside: pixels of the grid beyond the area of interest, not all of them.
@@ -185,6 +185,8 @@ class ProductWriter:
             what ``summary.json`` holds.
         """
         assert self._cutter.complete, "not every row was written"
+        entered = time.monotonic()
+        before = entered - self._began if seconds is None else seconds
         with _disk_errors(self._out_dir):
             more = dict(extra or {}) | ({} if self._info.many is None else {"content": dict(self._info.many.content)})
             if self._specks is not None:
@@ -197,7 +199,7 @@ class ProductWriter:
             self._write_item()
             document = summary(
                 self._grid, self._info, self._totals, has_areas=self._footprints is not None,
-                seconds=time.monotonic() - self._began if seconds is None else seconds,
+                seconds=before + time.monotonic() - entered,
                 assumptions=assumptions, extra=more, outside=outside,
             )  # fmt: skip
             self._write_json(publish.SUMMARY, document)
