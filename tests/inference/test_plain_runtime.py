@@ -1,5 +1,6 @@
 """The reference methods as runtimes: the scene's own threshold, and maps that no window shows in."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +105,8 @@ def test_a_reading_error_comes_out_and_stops_the_rest():
         seen.append(window)
         if len(seen) == 3:
             raise DataError("block")
+        if len(seen) > 3:
+            time.sleep(0.05)  # time to be cancelled in
 
     scene.before_read = fail
     with pytest.raises(DataError, match="block"):
