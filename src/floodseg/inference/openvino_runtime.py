@@ -99,6 +99,12 @@ class OpenVinoRuntime(ExportedModel):
                 free: SimpleQueue[Any] = SimpleQueue()
                 for _ in range(self.concurrency):
                     free.put(compiled.create_infer_request())
+                # The first call of all by one thread: two that come at once wait for each other, one for Python's lock,
+                # one for what pybind11 makes ready at its first array
+                request = free.get()
+                request.infer({port.get_any_name(): _nothing(port, shape) for port in model.inputs}, share_inputs=True)
+                request.get_output_tensor().data.copy()
+                free.put(request)
                 self._requests[shape] = free
             return self._requests[shape]
 
@@ -108,6 +114,12 @@ def _fixed(port: Any, shape: tuple[int, int]) -> list[int]:
     dimensions = port.get_partial_shape()
     channels = [dimensions[1].get_length()] if len(dimensions) == 4 else []
     return [1, *channels, *shape]
+
+
+def _nothing(port: Any, shape: tuple[int, int]) -> NDArray[np.generic]:
+    """Return zeros for an input: dB or reflectance of an image, valid nowhere."""
+    sizes = _fixed(port, shape)
+    return np.zeros(sizes, np.float32 if len(sizes) == 4 else np.bool_)
 
 
 def _entry(model: Any) -> str | None:
