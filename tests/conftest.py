@@ -30,6 +30,12 @@ def _logging_level() -> Iterator[None]:
     logger.setLevel(level)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def takes_hang_ups() -> None:
+    """Nohup has the tests, and the commands they start, ignore the end of a terminal."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def takes_interrupts() -> Iterator[None]:
     """A shell that starts the tests in the background has them ignore Ctrl-C."""
