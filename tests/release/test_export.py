@@ -15,11 +15,14 @@ from floodseg.config import DataConfig
 from floodseg.errors import ConfigError, DataError, FloodsegError
 from floodseg.inference.exported import ExportedFacts
 from floodseg.models.checkpoint import describe, save_folder
+from floodseg.models.deploy import DeployedModel
 from floodseg.release import export as exporting
 from floodseg.release.conversion import convert, gates
 from floodseg.release.conversion.convert import Conversion
 from floodseg.release.conversion.gates import Difference, compare
 from floodseg.release.conversion.job import Job
+from floodseg.release.conversion.kept import unquantised
+from floodseg.release.conversion.nodes import Nodes
 from floodseg.release.conversion.samples import SIZES, Batch, simulated_batches
 from floodseg.release.runtimes import open_exported
 
@@ -317,3 +320,11 @@ def test_openvino_gives_it_for_shapes_that_are_free_as_well(exported: Exported, 
     result = compiled(dict(zip(("sar", "optical", "sar_valid", "optical_valid"), given, strict=True)))[0]
     seen = given[2] | given[3]
     np.testing.assert_allclose(result[seen], expected(exported.model, given)[seen], atol=1e-5)
+
+
+def test_what_follows_from_validity_alone_is_not_quantised(exported: Exported) -> None:
+    names = Nodes(exported.onnx).of_validity()
+    assert sum("network.stem/AveragePool" in name for name in names) == 2, "the share that each sensor's stem saw"
+    # features depend on images, and odds on features
+    assert not any("Conv" in name or "reliability" in name for name in names)
+    assert set(names) <= set(unquantised(Nodes(exported.onnx), DeployedModel(exported.model)))

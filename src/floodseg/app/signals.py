@@ -18,6 +18,7 @@ _told: list[int] = []
 _owner = 0
 """The process that does."""
 _AGAIN_S = 0.05
+"""After this a lost interruption is raised anew."""
 _FAREWELL_S = 10
 """Longest that what runs at the end of a process may take once it is told to end again."""
 

@@ -161,7 +161,10 @@ def _write_bf16(graph: Path, facts: ExportedFacts, path: Path, images: Feeds) ->
             refusal = error
         else:
             return
-    raise FloodsegError(f"{path.stem}: OpenVINO cannot run this network in bf16 on this processor ({refusal})")
+    raise FloodsegError(
+        f"{path.stem}: OpenVINO cannot run this network in bf16 on this processor "
+        f"({str(refusal).strip().splitlines()[-1]}); leave bf16 out of --precisions"
+    )
 
 
 def _plain(row: Configuration, graph: Path) -> Any:
