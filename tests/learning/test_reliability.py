@@ -53,6 +53,6 @@ def test_unmasked_cloud_weighs_less_than_clear_sky_on_held_out_scenes(trained: F
             under.append(np.nanmean(weight[thick]))
             outside.append(np.nanmean(weight[clear]))
     assert len(under) >= 8
-    # measured: 0.15 under cloud, 0.38 under a clear sky, lower in all of 21 scenes
+    # measured: 0.18 under cloud, 0.48 under a clear sky, lower in all of 21 scenes
     assert np.mean(under) < 0.65 * np.mean(outside)
     assert np.mean(np.array(under) < np.array(outside)) > 0.85

@@ -9,6 +9,7 @@ from floodseg.models.layers import conv_bn_relu
 from floodseg.models.reliability import SensorReliability, odds_of, shared_out
 
 _LEAST_SEEN = 1e-5
+"""Below the least that is seen of a pixel: a ninth of it, by a sensor at the bound of the odds."""
 _CELL = 4
 """Pixels of stride 2 a side of the cells in which reliability looks at the surroundings."""
 
@@ -89,7 +90,7 @@ class MaskedStem(nn.Module):
             odds = odds_of(log_odds)
             total = torch.addcmul(total, features[1], odds)
             seen = torch.addcmul(shares[:, :1], shares[:, 1:], odds)
-        # what was seen is 0 or more than the bound, which only keeps 0 / 0 from being NaN
+        # the bound only keeps 0 / 0 from being NaN
         return total * seen.clamp(min=_LEAST_SEEN).reciprocal().to(total.dtype), shares
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
