@@ -50,6 +50,7 @@ UNLIKE_DEFAULTS = TrainConfig(
         crop_tries=2,
         flips=False,
         sar_jitter_db=0.5,
+        sar_speckle=0.5,
         optical_jitter=0.0,
         drop_sensor=0.25,
         drop_sensor_ramp=5,
@@ -82,6 +83,9 @@ SIMULATED = TrainConfig(data=DataConfig(layout="synthetic", split_seed=7, synthe
 
 WITHOUT_AN_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
 """A setting of the official tree alone."""
+
+WITH_SPECIALISTS = TrainConfig(model=ModelConfig(specialists=("runs/sar", "train")))
+"""A setting that leaves nothing to do for drop_sensor."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def test_names_are_unique_across_the_groups() -> None:
     names = [leaf.name for leaf in _leaves()]
     assert sorted(set(names)) == sorted(names)
     # nothing is overwritten when the groups are laid side by side
-    assert {*flatten(UNLIKE_DEFAULTS), *flatten(WITHOUT_AN_EVENT)} == set(names)
+    assert {key for each in EXAMPLES for key in flatten(each)} == set(names)
 
 
 def test_classic_defaults() -> None:
@@ -144,11 +148,13 @@ def test_the_examples_have_no_default_left() -> None:
     assert set.intersection(*same) == set()
 
 
-EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT)
+EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT, WITH_SPECIALISTS)
 
 
 @pytest.mark.parametrize(
-    "config", [*EXAMPLES, TrainConfig()], ids=["unlike defaults", "simulated", "without an event", "defaults"]
+    "config",
+    [*EXAMPLES, TrainConfig()],
+    ids=["unlike defaults", "simulated", "without an event", "with specialists", "defaults"],
 )
 def test_a_run_file_gives_back_the_configuration(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ IGNORE = 255
 """Label codes. Everything that is neither land nor water (unlabelled, outside the image) is ``IGNORE``."""
 
 Sensor = Literal["sar", "optical"]
+SENSORS: tuple[Sensor, ...] = ("sar", "optical")
 SensorSet = Literal["both", "sar", "optical"]
 SENSOR_SETS: tuple[SensorSet, ...] = ("both", "sar", "optical")
 Unit = Literal["db", "reflectance", "dn"]

@@ -142,6 +142,10 @@ class DataConfig(Settings):
         require(self.synthetic_size >= 32, "synthetic-size", self.synthetic_size, "at least 32 pixels")
 
 
+TRAIN_SPECIALISTS = "train"
+"""In place of two models: train them."""
+
+
 @dataclass(frozen=True)
 class ModelConfig(Settings):
     """Which network, and what its encoder starts from."""
@@ -153,6 +157,25 @@ class ModelConfig(Settings):
     timm features_only encoder."""
     pretrained: str = "auto"
     """Encoder weights: auto (ImageNet, else from scratch with a warning), required (ImageNet), none, or a file."""
+    specialists: tuple[str, ...] = ()
+    """A trained model of radar alone and one of the optical image alone (shipped names, run folders, checkpoints) that
+    become part of a model of both, which then is exactly as good as they where it has one sensor only; 'train' trains
+    them first, by the same settings, in --out-dir."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = " ".join(self.specialists)
+        require(
+            len(self.specialists) in (0, 2) or self.trains_specialists,
+            "specialists", given, "train, or a model of radar alone and one of the optical image alone",
+        )  # fmt: skip
+        if self.specialists and self.model == "baseline":
+            raise ConfigError(f"--specialists {given}: has no effect with baseline, only with efficient and lite")
+
+    @property
+    def trains_specialists(self) -> bool:
+        """Whether specialists are trained first."""
+        return self.specialists == (TRAIN_SPECIALISTS,)
 
 
 @dataclass(frozen=True)
@@ -170,6 +193,9 @@ class AugmentConfig(Settings):
     sar_jitter_db: float = 0.3
     """Standard deviation in dB of an offset common to both polarisations; each alone gets another of half of it. The
     default is about the radiometric accuracy of Sentinel-1. Digital numbers (layout ombria) are not jittered."""
+    sar_speckle: float = 0.0
+    """Probability that the radar is multiplied by more speckle, as of 8 to 128 looks (gamma distributed, pixel by
+    pixel), for products that were averaged less than those trained on. Digital numbers (layout ombria) have none."""
     optical_jitter: float = 0.1
     """Standard deviation of a relative illumination factor common to all optical bands of a date."""
     drop_sensor: float = 0.0
@@ -191,6 +217,7 @@ class AugmentConfig(Settings):
         require(self.crops_per_chip >= 1, "crops-per-chip", self.crops_per_chip, "at least 1")
         require(self.crop_tries >= 1, "crop-tries", self.crop_tries, "at least 1")
         require(0 <= self.sar_jitter_db < math.inf, "sar-jitter-db", self.sar_jitter_db, "0 or more")
+        require(0 <= self.sar_speckle <= 1, "sar-speckle", self.sar_speckle, "from 0 to 1")
         require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
         require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
         require(self.drop_sensor_ramp >= 0, "drop-sensor-ramp", self.drop_sensor_ramp, "0 or more")
@@ -292,6 +319,14 @@ class TrainConfig(Settings):
     augment: Annotated[AugmentConfig, _FLAT] = field(default_factory=AugmentConfig)
     optim: Annotated[OptimConfig, _FLAT] = field(default_factory=OptimConfig)
     distil: Annotated[DistilConfig, _FLAT] = field(default_factory=DistilConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.model.specialists and self.augment.drop_sensor:
+            raise ConfigError(
+                f"--drop-sensor {self.augment.drop_sensor}: has no effect with --specialists, which answer where a "
+                "sensor is missing; leave one of both out"
+            )
 
 
 def text_settings() -> frozenset[str]:

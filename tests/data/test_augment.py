@@ -297,3 +297,33 @@ def test_crop_takes_the_first_that_is_half_labelled_else_the_best() -> None:
 
 def test_crop_of_a_chip_without_any_label() -> None:
     assert choose_crop(np.full((8, 8), 255, np.uint8), 4, 3, rng()).height == 4
+
+
+def test_speckle_is_gamma_noise_in_power_that_is_common_to_nothing(chip: Chip) -> None:
+    flat = replace(chip, sar=np.full((2, 512, 512), -15, np.float32), sar_valid=np.ones((512, 512), np.bool_),
+        optical=np.zeros((13, 512, 512), np.float32), optical_valid=np.ones((512, 512), np.bool_),
+        label=np.zeros((512, 512), np.uint8))  # fmt: skip
+    config = replace(OFF, crop_size=512, sar_speckle=1.0)
+    looks = []
+    for seed in range(40):
+        noisy = augment(flat, BANDS, config, rng(seed))
+        power = 10 ** ((noisy.sar.astype(np.float64) + 15) / 10)
+        np.testing.assert_allclose(power.mean(axis=(1, 2)), 1, atol=0.01)
+        vv, vh = 1 / power.var(axis=(1, 2))
+        assert vv == pytest.approx(vh, rel=0.05), "both polarisations have the same looks"
+        assert abs(np.corrcoef(power.reshape(2, -1))[0, 1]) < 0.02, "and speckle of their own"
+        assert abs(np.corrcoef(power[0, :, 1:].ravel(), power[0, :, :-1].ravel())[0, 1]) < 0.02
+        # third moment of a gamma distribution: skewness 2 / sqrt(looks)
+        skewness = ((power[0] - 1) ** 3).mean() / power[0].var() ** 1.5
+        assert skewness == pytest.approx(2 / vv**0.5, rel=0.1, abs=0.03)
+        looks.append(vv)
+    low, high = module.SPECKLE_LOOKS
+    assert 0.95 * low <= min(looks) < 2 * low
+    assert high / 2 < max(looks) <= 1.05 * high
+    assert np.median(looks) == pytest.approx((low * high) ** 0.5, rel=0.5), "evenly in the logarithm"
+
+
+def test_speckle_comes_as_often_as_asked(chip: Chip) -> None:
+    config = replace(OFF, sar_speckle=0.3)
+    changed = [not np.array_equal(augment(chip, BANDS, config, rng(seed)).sar, chip.sar) for seed in range(400)]
+    assert np.mean(changed) == pytest.approx(0.3, abs=0.07)

@@ -309,6 +309,7 @@ def test_a_refused_attempt_leaves_no_run_and_costs_no_old_one(tmp_path, make_con
         ),
         ({"sensors": "optical", "drop_sensor": 0.5}, "--drop-sensor 0.5: the chips hold optical images alone"),
         ({"sensors": "sar", "cloud": 0.5}, "--cloud 0.5: the chips hold radar alone, which clouds do not hide"),
+        ({"sensors": "optical", "sar_speckle": 0.5}, "--sar-speckle 0.5: is for radar in dB, and the chips hold"),
     ],
 )
 def test_augmentation_without_its_sensor_is_refused(tmp_path, make_config, changes, message):

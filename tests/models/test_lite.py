@@ -27,8 +27,8 @@ def test_stem_is_the_mean_over_the_valid_pixels_of_its_window() -> None:
     valid = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]).view(1, 1, 3, 3)
     with torch.no_grad():
         stem.sar.weight.fill_(1.0)
-        mean, _ = stem.mean(5 * valid, torch.zeros(1, 0, 3, 3), valid, torch.zeros(1, 1, 3, 3))
-        nothing, _ = stem.mean(*[torch.zeros(1, n, 3, 3) for n in (1, 0, 1, 1)])
+        mean, *_ = stem.mean(5 * valid, torch.zeros(1, 0, 3, 3), valid, torch.zeros(1, 1, 3, 3))
+        nothing, *_ = stem.mean(*[torch.zeros(1, n, 3, 3) for n in (1, 0, 1, 1)])
     # every window holds fives alone, whatever share of it is valid; nine taps of weight one
     torch.testing.assert_close(mean, torch.full((1, 4, 2, 2), 45.0))
     assert nothing.eq(0).all()

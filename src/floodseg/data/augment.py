@@ -13,6 +13,9 @@ from floodseg.grid import Window
 
 _QUALITIES: tuple[CloudMask, ...] = get_args(CloudMask)
 
+SPECKLE_LOOKS = (8.0, 128.0)
+"""Range of the looks of added speckle: from clearly grainier than ground-range products to hardly seen."""
+
 _Number = TypeVar("_Number", bound=np.generic)
 
 
@@ -79,7 +82,7 @@ def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
 
 
 def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int = 0) -> None:
-    """Change a crop in place: jitter of both sensors, cloud, the edge of a swath, and the loss of a sensor.
+    """Change a crop in place: speckle, jitter of both sensors, cloud, the edge of a swath, and the loss of a sensor.
 
     Invalid pixels hold 0 then.
 
@@ -90,6 +93,8 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
         rng: source of every draw.
         epoch: from 0, which decides how far the loss of sensors has risen.
     """
+    if config.sar_speckle > 0 and rng.random() < config.sar_speckle:
+        np.add(crop.sar, _speckle(crop.sar.shape, rng), out=crop.sar)
     if config.sar_jitter_db > 0 and bands.sar_unit == "db":
         np.add(crop.sar, _sar_offset(len(bands.sar), config.sar_jitter_db, rng), out=crop.sar)
     if config.optical_jitter > 0 and bands.optical:
@@ -108,6 +113,18 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
 def _ramp(epochs: int, epoch: int) -> float:
     """Return the share of its height that a ramp over ``epochs`` has in an epoch, from 0 on: 1 from its last on."""
     return min(1.0, (epoch + 1) / epochs) if epochs else 1.0
+
+
+def _speckle(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw fully developed speckle in dB: power is multiplied by a gamma variate of mean 1 (Ulaby & Dobson 1989).
+
+    The number of looks, the inverse of its variance, is drawn evenly in its logarithm.
+    """
+    looks = float(np.exp(rng.uniform(*np.log(SPECKLE_LOOKS))))
+    power = rng.standard_gamma(looks, size=shape, dtype=np.float32) / np.float32(looks)
+    # a variate of few looks may come to 0
+    decibels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, np.float32(1e-6)))
+    return decibels
 
 
 def _sar_offset(bands: int, deviation: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from floodseg.inference.runtime import OutOfDeviceMemoryError
 from floodseg.models.decision import VALIDITY_CODES
 from floodseg.models.deploy import DeployedModel
 from floodseg.models.model import FloodModel
-from floodseg.models.registry import ARCHITECTURES
+from floodseg.models.registry import overlap_of
 
 _GPU_BYTES_PER_PIXEL = 1024
 """A first guess of what a pixel takes on a GPU while a model runs; a wrong one is mended by halving the batch."""
@@ -69,7 +69,7 @@ class TorchRuntime:
         by_code = {code: decisions.of(sensors).threshold for sensors, code in VALIDITY_CODES.items()}
         self.thresholds = (by_code[3], by_code[1], by_code[2], by_code[3])
         self.bands: Bands = model.spec.bands
-        self.overlap = ARCHITECTURES[model.spec.architecture].overlap if overlap is None else overlap
+        self.overlap = overlap_of(model) if overlap is None else overlap
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
         cores = usable_cores()
         self.concurrency = 1 if cuda else cores if threads is None else min(threads, cores)

@@ -50,6 +50,7 @@ class RunState:
         self.left_out: dict[str, list[str]] = {}
         """Names of the chips of each split that could not be used."""
         self.teachers: list[dict[str, Any]] = []
+        self.specialists: list[dict[str, Any]] = []
         """What is known of the models that the run learns from."""
         self.warnings: list[str] = []
         """What the user should know of the run; a resumed run still says it."""
@@ -83,19 +84,24 @@ class RunState:
                 "can be used has changed since; put the files back as they were, or start anew with --overwrite"
             )
 
-    def check_teachers(self, now: Sequence[dict[str, Any]], folder: Path) -> None:
-        """Refuse to go on with teachers of other weights than the run began with.
+    def check_models(
+        self, teachers: Sequence[dict[str, Any]], specialists: Sequence[dict[str, Any]], folder: Path
+    ) -> None:
+        """Refuse to go on with teachers or specialists of other weights than the run began with.
 
         Raises:
-            RunFolderError: names the teachers that have changed.
+            RunFolderError: names those that have changed.
         """
-        before = {each["model"]: each["sha256"] for each in self.teachers}
-        changed = [each["model"] for each in now if before.get(each["model"]) != each["sha256"]]
-        if changed:
-            raise RunFolderError(
-                f"{folder}: --resume goes on with the teachers that the run began with, but {', '.join(changed)} has "
-                "other weights now; put them back, or start anew with --overwrite"
-            )
+        for kind, begun, now in (
+            ("teachers", self.teachers, teachers), ("specialists", self.specialists, specialists)
+        ):  # fmt: skip
+            before = {each["model"]: each["sha256"] for each in begun}
+            changed = [each["model"] for each in now if before.get(each["model"]) != each["sha256"]]
+            if changed:
+                raise RunFolderError(
+                    f"{folder}: --resume goes on with the {kind} that the run began with, but {', '.join(changed)} has "
+                    "other weights now; put them back, or start anew with --overwrite"
+                )
 
     def note(self, water_iou: float) -> bool:
         """Take in the score of the epoch just completed; return True where it is the best so far."""
@@ -210,6 +216,7 @@ class RunRecords:
             "teachers": list(self.state.teachers),
             "distil_weight": self.config.distil.distil_weight if self.state.teachers else None,
             "distil_unlabelled": self.config.distil.distil_unlabelled,
+            "specialists": list(self.state.specialists),
             "warnings": list(self.state.warnings),
             "versions": versions(),
         }

@@ -7,6 +7,7 @@
     val_epoch_005.png     validation samples every five epochs
     best_model.pth        the best checkpoint so far
     state/epoch_0007/     everything that --resume needs, as of the end of an epoch
+    specialists/sar/      run of a specialist that was trained first; specialists/optical/ that of the other
     summary.json          written last: only a folder that holds it is a finished run
 """
 
@@ -28,6 +29,7 @@ from typing import Any, TextIO
 import tomli_w
 from safetensors import SafetensorError
 
+from floodseg.bands import Sensor
 from floodseg.config import TrainConfig, differences, flatten
 from floodseg.errors import RunFolderError
 from floodseg.files import why_not_writable, write_text
@@ -68,6 +70,11 @@ class RunFolder:
         self.summary = path / "summary.json"
         self.tensorboard = path / "tensorboard"
         self._states = path / "state"
+        self._specialists = path / "specialists"
+
+    def specialist(self, sensor: Sensor) -> "RunFolder":
+        """Return the folder of the run of a sensor's specialist."""
+        return RunFolder(self._specialists / sensor)
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
@@ -119,8 +126,10 @@ class RunFolder:
         """
         if resume and overwrite:
             raise RunFolderError("--resume and --overwrite were both given: resume goes on, overwrite starts anew")
-        holds_run = any(path.exists() for path in (self.config, self.summary, self.best, self._states))
-        if resume and not self.config.exists():
+        # a run is interrupted before it has a file of its own, too
+        begun = any(self._specialists.glob(f"*/{self.config.name}"))
+        holds_run = begun or any(path.exists() for path in (self.config, self.summary, self.best, self._states))
+        if resume and not self.config.exists() and not begun:
             raise RunFolderError(
                 f"{self.path}: holds no run to resume ({self.config.name} is missing); leave --resume out"
             )
@@ -140,13 +149,13 @@ class RunFolder:
                 "--out-dir on a file system that all hosts share"
             )
 
-    def clear(self) -> None:
-        """Remove what a run writes, and nothing else."""
+    def clear(self, specialists: bool = True) -> None:
+        """Remove what a run writes, and nothing else; the runs of specialists where they are meant, too."""
         pictures = self.path.glob("val_epoch_*.png")
         # the summary first: a folder that is half cleared must not look finished
         for file in (self.summary, self.best, self.config, self.metrics, self.curves, *pictures):
             file.unlink(missing_ok=True)
-        for folder in (self.tensorboard, self._states):
+        for folder in (self.tensorboard, self._states, *([self._specialists] if specialists else [])):
             shutil.rmtree(folder, ignore_errors=True)
 
     def write_config(self, config: TrainConfig, remarks: list[str]) -> None:

@@ -1,5 +1,6 @@
 """What a run is put together from: resolved settings, data that can teach it, a model, its optimiser and schedule."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from floodseg.data.usable import Usable, open_usable
 from floodseg.errors import ConfigError, DataError
 from floodseg.learning.precision import Mixed, resolve_precision
 from floodseg.learning.processes import Processes
+from floodseg.learning.specialists import add_specialists
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import ARCHITECTURES, build_model
 
@@ -109,14 +111,26 @@ def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
         raise ConfigError(f"--sar-jitter-db {jitter}: {held}, and it is for radar; leave it out")
     if not chips.bands.optical and illumination not in (0, AugmentConfig.optical_jitter):
         raise ConfigError(f"--optical-jitter {illumination}: {held}, and it is for optical images; leave it out")
+    if config.augment.sar_speckle > 0 and (not chips.bands.sar or chips.bands.sar_unit != "db"):
+        why = "the radar images hold digital numbers" if chips.bands.sar else held
+        raise ConfigError(f"--sar-speckle {config.augment.sar_speckle}: is for radar in dB, and {why}; leave it out")
     if chips.bands.sar and chips.bands.sar_unit != "db" and jitter not in (0, AugmentConfig.sar_jitter_db):
         raise ConfigError(
             f"--sar-jitter-db {jitter}: is an offset in dB, and the radar images hold digital numbers; leave it out"
         )
 
 
-def new_model(config: TrainConfig, chips: ChipSet, processes: Processes, *, load_pretrained: bool) -> FloodModel:
+def new_model(
+    config: TrainConfig,
+    chips: ChipSet,
+    processes: Processes,
+    specialists: Sequence[tuple[str, FloodModel]] = (),
+    *,
+    load_pretrained: bool,
+) -> FloodModel:
     """Build the model for the data set's bands, normalised by the statistics of its training split.
+
+    Specialists become part of it.
 
     The main process alone looks for pretrained weights; the others get all weights from it. Afterwards each process has
     random states of its own.
@@ -135,7 +149,9 @@ def new_model(config: TrainConfig, chips: ChipSet, processes: Processes, *, load
             bands=chips.bands,
             sar_statistics=sar_statistics,
             optical_statistics=optical_statistics,
-        ).to(memory_format=torch.channels_last)
+        )
+        add_specialists(model, specialists)
+        model = model.to(memory_format=torch.channels_last)
     processes.copy_from_main([*model.parameters(), *model.buffers()])
     if not processes.main:
         seed_process(optim.seed, 0, processes.rank)

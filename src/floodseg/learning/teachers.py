@@ -5,8 +5,7 @@ model of both sensors where both are valid, a specialist of radar where the opti
 cloud. Several that are equally well informed are averaged.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from floodseg.bands import IGNORE, WATER, Bands, Sensor
+from floodseg.bands import IGNORE, SENSORS, WATER, Bands, Sensor
 from floodseg.config import TrainConfig
 from floodseg.data.chips import Sample
 from floodseg.errors import ConfigError
+from floodseg.learning.known_models import FindModel, check_event, facts
 from floodseg.models.model import FloodModel
-
-SENSORS: tuple[Sensor, ...] = ("sar", "optical")
 
 
 def distil_loss(logits: Tensor, target: Tensor, taught: Tensor) -> Tensor:
@@ -52,10 +50,6 @@ class _Teacher:
     """Which channels of the data it takes, in its order, for each sensor that both have."""
 
 
-FindModel = Callable[[str], FloodModel]
-"""From what the user gives as MODEL to a loaded model."""
-
-
 class Teachers:
     """The teachers of one run, on its device; they are never trained.
 
@@ -75,23 +69,12 @@ class Teachers:
         self.weight, self.unlabelled = config.distil.distil_weight, config.distil.distil_unlabelled
         self._teachers = [_Teacher(name, model, _channels(name, model.spec.bands, bands)) for name, model in models]
         for teacher in self._teachers:
-            _check_event(teacher, config.data.hold_out_event)
+            check_event("teacher", teacher.name, teacher.model, config.data.hold_out_event)
             teacher.model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
 
     def facts(self) -> list[dict[str, Any]]:
-        """Return what a run writes down of each: name, architecture, digest of the weights, what it was trained on."""
-        return [
-            {
-                "model": teacher.name,
-                "architecture": teacher.model.spec.architecture,
-                "sensors": list(teacher.channels),
-                "sha256": _digest(teacher.model),
-                "trained_on": {
-                    key: teacher.model.provenance.training.get(key) for key in ("layout", "data", "hold_out_event")
-                },
-            }
-            for teacher in self._teachers
-        ]
+        """Return what a run writes down of each, see ``known_models.facts``; of sensors those that the chips hold."""
+        return [facts(each.name, each.model) | {"sensors": list(each.channels)} for each in self._teachers]
 
     def loss(self, logits: Tensor, batch: Sample) -> Tensor:
         """Return the weighted distillation loss of a batch, whose student gave ``logits`` (N, 2, H, W).
@@ -172,20 +155,3 @@ def _channels(name: str, taken: Bands, held: Bands) -> dict[Sensor, list[int]]:
         alone = " and ".join(sensor for sensor, names in _names(taken).items() if names)
         raise ConfigError(f"--teacher {name}: takes {alone} images, and the chips hold none; choose another teacher")
     return found
-
-
-def _check_event(teacher: _Teacher, held_out: str | None) -> None:
-    if held_out and teacher.model.provenance.training.get("hold_out_event") != held_out:
-        raise ConfigError(
-            f"--teacher {teacher.name}: may have learned from the event {held_out}, which is held out; give a teacher "
-            f"that was trained with --hold-out-event {held_out}, too"
-        )
-
-
-def _digest(model: FloodModel) -> str:
-    """Return a SHA-256 over all tensors and decisions of a model."""
-    digest = hashlib.sha256(repr(model.decisions).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

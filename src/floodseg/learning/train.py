@@ -14,9 +14,11 @@ from pathlib import Path
 import torch
 from timm.utils.model_ema import ModelEmaV3
 
+from floodseg.bands import SENSORS, Sensor
 from floodseg.config import TrainConfig
 from floodseg.data.chips import Sample, make_loader, plain_errors
 from floodseg.learning.batch import counted_pixels, forward
+from floodseg.learning.known_models import FindModel, facts
 from floodseg.learning.losses import FloodLoss
 from floodseg.learning.precision import resolve_precision
 from floodseg.learning.processes import Processes, ShareOfChips
@@ -34,8 +36,9 @@ from floodseg.learning.setup import (
     seed_process,
     span_again,
 )
+from floodseg.learning.specialists import open_specialists, specialist_config
 from floodseg.learning.state_files import check_state_files
-from floodseg.learning.teachers import FindModel, open_teachers
+from floodseg.learning.teachers import open_teachers
 from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
 from floodseg.models.checkpoint import load_checkpoint, load_path, save_checkpoint
 from floodseg.models.model import FloodModel, Provenance
@@ -71,32 +74,58 @@ def train(
         resume: go on with the run in ``config.out_dir`` from the end of its last complete epoch.
         overwrite: start anew in a folder that holds a run.
         show_progress: show a live bar on a terminal, plain lines elsewhere.
-        find_model: loads teachers; by default from paths alone.
+        find_model: loads teachers and specialists; by default from paths alone.
 
     Raises:
         FloodsegError: settings, data or a folder that the user can mend.
     """
     processes = Processes()
-    with processes.together(), plain_errors(), contextlib.ExitStack() as claim, warnings.catch_warnings():
+    with processes.together(), plain_errors(), warnings.catch_warnings():
         # Accelerate asks for TF32 by a call that newer PyTorch deprecates; nothing the user can do about it
         warnings.filterwarnings("ignore", message=".*TF32.*")
         with processes.agreeing():
             config = resolved(config, processes.device.type)
-        folder = RunFolder(config.out_dir)
+        return _run(config, processes, find_model, resume, overwrite, show_progress and processes.main)
+
+
+def _run(
+    config: TrainConfig, processes: Processes, find_model: FindModel, resume: bool, overwrite: bool, show_progress: bool
+) -> TrainResult:
+    """Train in the run folder, specialists first where the settings say so."""
+    folder = RunFolder(config.out_dir)
+    with contextlib.ExitStack() as claim:
         with processes.agreeing():
             if processes.main:
                 claim.enter_context(folder.claimed())
                 folder.prepare(resume, overwrite)
-                if resume:
+                if resume and folder.config.exists():
                     folder.check_same(config)
         with processes.agreeing():
             folder.require_shared()
-        session = _Session(config, folder, processes, find_model, resume, show_progress and processes.main)
+        if config.model.trains_specialists:
+            for sensor in SENSORS:
+                _run_specialist(config, sensor, processes, find_model, resume, overwrite, show_progress)
+        session = _Session(config, folder, processes, find_model, resume, show_progress)
         with processes.agreeing():
             if overwrite and processes.main:
                 # only now: settings or data that are refused must not cost the old run
-                folder.clear()
+                folder.clear(specialists=not config.model.trains_specialists)
         return session.run()
+
+
+def _run_specialist(
+    config: TrainConfig, sensor: Sensor, processes: Processes, find_model: FindModel, resume: bool, overwrite: bool,
+    show_progress: bool,
+) -> None:  # fmt: skip
+    """Train the specialist of a sensor, or go on with it; one that is finished is left as it is."""
+    config = specialist_config(config, sensor)
+    folder = RunFolder(config.out_dir)
+    begun, finished = processes.from_main(lambda: (folder.config.exists(), folder.summary.exists()))
+    if resume and finished:
+        with processes.agreeing():
+            folder.check_same(config)
+    else:
+        _run(config, processes, find_model, resume and begun, overwrite, show_progress)
 
 
 class _Session:
@@ -113,7 +142,9 @@ class _Session:
         usable = open_chips(config, processes)
         train_chips, self.valid_chips = (each.chips for each in usable)
         state_folder = processes.from_main(folder.latest_state) if resume else None
-        model = new_model(config, train_chips, processes, load_pretrained=state_folder is None)
+        with processes.agreeing():
+            specialists = open_specialists(config, find_model)
+        model = new_model(config, train_chips, processes, specialists, load_pretrained=state_folder is None)
         self.ema = ModelEmaV3(model, decay=optim.ema, use_warmup=True) if optim.ema > 0 else None
         optimizer = new_optimizer(model, optim)
         loader = make_loader(
@@ -137,6 +168,7 @@ class _Session:
             self.teachers = open_teachers(config, train_chips.bands, device, find_model)
         self.state = RunState()
         self.state.teachers = teacher_facts = self.teachers.facts() if self.teachers else []
+        self.state.specialists = specialist_facts = [facts(name, each) for name, each in specialists]
         self.state.note_encoder(model)
         self.state.note_left_out(usable)
         self.accelerator.register_for_checkpointing(self.state, self.scheduler)
@@ -149,7 +181,7 @@ class _Session:
         else:
             self._restore(state_folder)
             self.state.check_left_out(usable, folder.path)
-            self.state.check_teachers(teacher_facts, folder.path)
+            self.state.check_models(teacher_facts, specialist_facts, folder.path)
         self.records = RunRecords(folder, config, self._flood_model(), self.state, self.precision)
 
     def _restore(self, state_folder: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from floodseg.bands import Bands
+from floodseg.bands import SENSORS, Bands
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.files import replacing, write_text
 from floodseg.models.decision import Decisions
@@ -36,6 +36,7 @@ _AGAIN = "copy it again, or train it anew"
 def describe(model: FloodModel) -> dict[str, Any]:
     """Return everything about a model but its tensors, as plain JSON values."""
     bands = model.spec.bands
+    specialists = {sensor: describe(model.specialist(sensor)) for sensor in model.specialists}
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -51,7 +52,7 @@ def describe(model: FloodModel) -> dict[str, Any]:
         "decisions": model.decisions.to_json(),
         "training": model.provenance.training,
         "scores": model.provenance.scores,
-    }
+    } | ({"specialists": specialists} if specialists else {})
 
 
 def save_checkpoint(path: Path, model: FloodModel) -> None:
@@ -130,6 +131,13 @@ def load_folder(folder: Path) -> FloodModel:
 
 def _assemble(description: Any, state: Any, source: Path) -> FloodModel:
     """Build the model that ``description`` names and fill in ``state``."""
+    model = _built(description, source)
+    fill_state(model, state, source)
+    return model.eval()
+
+
+def _built(description: Any, source: Path) -> FloodModel:
+    """Build the model that ``description`` names, with its specialists, whose descriptions are of the same form."""
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise CheckpointError(f"{source}: does not describe a floodseg model; use one that floodseg wrote")
     if description.get("format_version") != FORMAT_VERSION:
@@ -146,12 +154,16 @@ def _assemble(description: Any, state: Any, source: Path) -> FloodModel:
         )
         model.decisions = Decisions.from_json(description["decisions"])
         model.provenance = Provenance(dict(description["training"]), dict(description["scores"]))
+        if specialists := description.get("specialists"):
+            # a specialist has none of its own
+            alone = ({**specialists[sensor], "specialists": None} for sensor in SENSORS)
+            radar, optical = (_built(each, source) for each in alone)
+            model.add_specialists(radar, optical)
     except (KeyError, TypeError, ValueError, ConfigError, CheckpointError) as error:
         raise CheckpointError(
             f"{source}: its description is incomplete ({error}); use one that floodseg wrote"
         ) from error
-    fill_state(model, state, source)
-    return model.eval()
+    return model
 
 
 def fill_state(model: FloodModel, state: dict[str, Tensor], source: Path) -> None:

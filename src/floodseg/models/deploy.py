@@ -36,6 +36,10 @@ class DeployedModel(nn.Module):
             ("sar", "optical") if bands.sar and bands.optical else ("sar",) if bands.sar else ("optical",)
         )
         self.network = _margin_only(_fold_norms(held.network))
+        self.specialists = nn.ModuleDict(
+            {sensor: DeployedModel(held.specialist(sensor)) for sensor in held.specialists}
+        )
+        self.route = held.route
         self.normalise_sar, self.normalise_optical = held.normalise_sar, held.normalise_optical
         self.decisions: Decisions = held.decisions
         self.knows_reliability = held.knows_reliability
@@ -48,11 +52,25 @@ class DeployedModel(nn.Module):
             inputs: of each sensor its image (N, C, H, W) float32 in physical units, then of each its validity
                 (N, H, W) bool; what an image holds at invalid pixels is ignored.
         """
+        return torch.sigmoid(self.certain_margin(*inputs)[:, 0])
+
+    def certain_margin(self, *inputs: Tensor) -> Tensor:
+        """Return the margin over the temperature (N, 1, H, W), of which the probability is the logistic function."""
         given = self._prepared(inputs)
-        logits = self.network(*given)
         sar_valid, optical_valid = given[2] > 0, given[3] > 0
-        margin = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
-        return torch.sigmoid(margin * self._certainty(sar_valid[:, 0], optical_valid[:, 0]))
+        margin = _margin(self.network(*given)) if self.route is None else self._routed(given, inputs)
+        return margin * self._certainty(sar_valid, optical_valid)
+
+    def _routed(self, given: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
+        """Return the margin (N, 1, H, W) among this network and the specialists; see ``floodseg.models.router``."""
+        assert self.route is not None, "called for models with specialists alone"
+        sar, optical, sar_valid, optical_valid = inputs
+        weigh: Callable[..., tuple[Tensor, Tensor]] = getattr(self.network, "weighed")  # noqa: B009 (a Module has it untyped)
+        fused, log_odds = weigh(*given)
+        radar = _deployed(self.specialists["sar"]).certain_margin(sar, sar_valid)
+        alone = _deployed(self.specialists["optical"]).certain_margin(optical, optical_valid)
+        routed: Tensor = self.route(_margin(fused), radar, alone, log_odds, *given[2:])
+        return routed
 
     def _prepared(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what the network takes: standardised images, and validity (N, 1, H, W) as numbers."""
@@ -75,7 +93,7 @@ class DeployedModel(nn.Module):
         return weigh(*self._prepared(inputs))[:, 1]
 
     def _certainty(self, sar_valid: Tensor, optical_valid: Tensor) -> Tensor | float:
-        """Return one over the temperature of the sensors that are valid at each pixel (N, H, W)."""
+        """Return one over the temperature of the sensors that are valid at each pixel (N, 1, H, W)."""
         both, sar, optical = (1 / self.decisions.of(sensors).temperature for sensors in SENSOR_SETS)
         if both == sar == optical:
             return both
@@ -83,6 +101,16 @@ class DeployedModel(nn.Module):
             # where nothing is valid the number means nothing
             return sar if self.sensors == ("sar",) else optical
         return torch.where(sar_valid & ~optical_valid, sar, torch.where(optical_valid & ~sar_valid, optical, both))
+
+
+def _margin(logits: Tensor) -> Tensor:
+    """Return the water logit less the land logit (N, 1, H, W), from both or from that alone."""
+    return logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
+
+
+def _deployed(module: nn.Module) -> DeployedModel:
+    assert isinstance(module, DeployedModel), "specialists are deployed, too"
+    return module
 
 
 @torch.no_grad()

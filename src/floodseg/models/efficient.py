@@ -38,9 +38,17 @@ class EfficientFloodNet(nn.Module):
             sar_valid: (N, 1, H, W), 1 where the radar pixel is valid, else 0.
             optical_valid: (N, 1, H, W), 1 where the optical pixel is valid, else 0.
         """
-        features, detail = self.extractor(sar, optical, sar_valid, optical_valid)
-        logits: Tensor = self.decoder(features, detail)
-        return logits
+        return self.weighed(sar, optical, sar_valid, optical_valid)[0]
+
+    def weighed(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return logits as ``forward`` does, and the log odds of the optical image, (N, 1, H, W).
+
+        They are None in a network of one sensor.
+        """
+        features, detail, log_odds = self.extractor(sar, optical, sar_valid, optical_valid)
+        return self.decoder(features, detail), log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the fusion weights of radar and optical image, (N, 2, H, W); arguments as in ``forward``."""

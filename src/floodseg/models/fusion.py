@@ -75,16 +75,17 @@ class EfficientFeatureExtractor(nn.Module):
 
     def forward(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[list[Tensor], Tensor]:
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
         """Return the encoder's features, finest first, and the fused detail map (N, detail_channels, H, W).
 
-        Images are (N, bands, H, W), normalised, 0 where invalid; validity is (N, 1, H, W), 0 or 1.
+        The third are the log odds of the optical image (N, 1, H, W), None where there is one sensor. Images are
+        (N, bands, H, W), normalised, 0 where invalid; validity is (N, 1, H, W), 0 or 1.
         """
-        adapted, weights = self._adapt(sar, optical, sar_valid, optical_valid)
+        adapted, weights, log_odds = self._adapt(sar, optical, sar_valid, optical_valid)
         weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.chunk(len(adapted), dim=1), strict=True)]
         stem = torch.cat([x[:, :STEM_CHANNELS] for x in weighted], dim=1)
         detail = reduce(torch.add, (x[:, STEM_CHANNELS:] for x in weighted))
-        return self.encoder(stem), detail
+        return self.encoder(stem), detail, log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the fusion weight of each sensor at each pixel, (N, S, H, W); arguments as in ``forward``."""
@@ -92,9 +93,10 @@ class EfficientFeatureExtractor(nn.Module):
 
     def _adapt(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[list[Tensor], Tensor]:
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
         images = {"sar": sar, "optical": optical}
         adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
         if self.reliability is None:
-            return adapted, sar_valid if "sar" in self.adapters else optical_valid
-        return adapted, shared_out(self.reliability(*adapted), torch.cat((sar_valid, optical_valid), dim=1))
+            return adapted, sar_valid if "sar" in self.adapters else optical_valid, None
+        log_odds = self.reliability(*adapted)
+        return adapted, shared_out(log_odds, torch.cat((sar_valid, optical_valid), dim=1)), log_odds

@@ -73,16 +73,23 @@ class MaskedStem(nn.Module):
         self.reliability = SensorReliability(width, _CELL) if sar_channels and optical_channels else None
         self.norm = nn.BatchNorm2d(width)
 
-    def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (N, width, H/2, W/2), and the share of valid pixels of the best sensor (N, 1, H/2, W/2)."""
-        mean, shares = self.mean(sar, optical, sar_valid, optical_valid)
-        normed: Tensor = self.norm(mean)
-        return F.relu(normed, inplace=True), shares.amax(dim=1, keepdim=True)
+    def forward(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return features (N, width, H/2, W/2), and of the same size the share of valid pixels of the best sensor.
 
-    def mean(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
+        The third are the log odds of the optical image (N, 1, H/2, W/2), None where there is one sensor.
+        """
+        mean, shares, log_odds = self.mean(sar, optical, sar_valid, optical_valid)
+        normed: Tensor = self.norm(mean)
+        return F.relu(normed, inplace=True), shares.amax(dim=1, keepdim=True), log_odds
+
+    def mean(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the weighted mean of the sensors' features (N, width, H/2, W/2), and each one's share of valid pixels.
 
-        The mean is 0 where no pixel is valid; shares are (N, S, H/2, W/2).
+        The mean is 0 where no pixel is valid; shares are (N, S, H/2, W/2). The third are log odds as in ``forward``.
         """
         features, shares, log_odds = self._look(sar, optical, sar_valid, optical_valid)
         total, seen = features[0], shares
@@ -91,7 +98,7 @@ class MaskedStem(nn.Module):
             total = torch.addcmul(total, features[1], odds)
             seen = torch.addcmul(shares[:, :1], shares[:, 1:], odds)
         # the bound only keeps 0 / 0 from being NaN
-        return total * seen.clamp(min=_LEAST_SEEN).reciprocal().to(total.dtype), shares
+        return total * seen.clamp(min=_LEAST_SEEN).reciprocal().to(total.dtype), shares, log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the weights of radar and optical image (N, 2, H, W); arguments as in ``forward``.
@@ -172,7 +179,16 @@ class LiteFloodNet(nn.Module):
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return logits (N, 2, H, W) from standardised images (0 where invalid) and validity (N, 1, H, W) float."""
-        at2, share = self.stem(sar, optical, sar_valid, optical_valid)
+        return self.weighed(sar, optical, sar_valid, optical_valid)[0]
+
+    def weighed(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return logits as ``forward`` does, and the log odds of the optical image, (N, 1, H/2, W/2).
+
+        They are None in a network of one sensor.
+        """
+        at2, share, log_odds = self.stem(sar, optical, sar_valid, optical_valid)
         at4 = self.encode4(at2)
         at8 = self.encode8(at4)
         at16 = self.encode16(at8)
@@ -181,7 +197,8 @@ class LiteFloodNet(nn.Module):
         logits: Tensor = self.head(up2)
         # An odd side has half a cell too much. Padding by less than nothing, since the exporter cannot prove that there
         # are H rows to be sliced from 2 * ceil(H / 2)
-        return F.pad(logits, (0, sar.shape[-1] - logits.shape[-1], 0, sar.shape[-2] - logits.shape[-2]))
+        fitted = F.pad(logits, (0, sar.shape[-1] - logits.shape[-1], 0, sar.shape[-2] - logits.shape[-2]))
+        return fitted, log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the fusion weights of radar and optical image, (N, 2, H, W); arguments as in ``forward``."""

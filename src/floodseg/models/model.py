@@ -1,8 +1,8 @@
 """The model that users hold: raw dB and reflectance in, logits out, nothing leaking from invalid pixels."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from floodseg.bands import Bands, BandStatistics, Sensor
 from floodseg.errors import ConfigError
 from floodseg.models.decision import Decisions
+from floodseg.models.router import Router
 
 DEFAULT_STATISTICS: dict[Sensor, BandStatistics] = {
     "sar": BandStatistics(mean=-15.0, std=6.0, low=-50.0, high=30.0),
@@ -76,6 +77,8 @@ class FloodModel(nn.Module):
         spec: architecture, encoder and bands.
         decisions: threshold and temperature for each sensor set (see :mod:`floodseg.models.decision`).
         provenance: training data, settings and scores of the weights.
+        specialists: models of radar alone and of the optical image alone, by sensor, which answer where their sensor
+            alone is valid or believed (:mod:`floodseg.models.router`); none, unless they were added.
     """
 
     def __init__(
@@ -92,6 +95,46 @@ class FloodModel(nn.Module):
         self.normalise_optical = InputNormaliser(_statistics("optical", spec.bands.optical, optical_statistics))
         self.decisions = Decisions()
         self.provenance = Provenance()
+        self.specialists = nn.ModuleDict()
+        self.route: Router | None = None
+
+    def add_specialists(self, radar: "FloodModel", optical: "FloodModel") -> Self:
+        """Let a specialist of each sensor answer where the other is not there; they are trained no more.
+
+        Args:
+            radar: a model of this model's SAR bands alone.
+            optical: a model of this model's optical bands alone.
+
+        Raises:
+            ConfigError: this model weighs no two sensors, has specialists, or these take other bands or units.
+        """
+        if not self.knows_reliability or self.specialists:
+            raise ConfigError(
+                f"specialists given for this '{self.spec.architecture}': needs a model of lite or efficient for both "
+                "sensors that has none; build one so"
+            )
+        own, by_radar, by_optical = (each.spec.bands for each in (self, radar, optical))
+        _check_specialist("sar", by_radar, replace(own, optical=(), optical_unit=by_radar.optical_unit))
+        _check_specialist("optical", by_optical, replace(own, sar=(), sar_unit=by_optical.sar_unit))
+        for empty in (radar.normalise_optical, optical.normalise_sar):
+            # two empty ones would share their storage, which safetensors refuses
+            empty.register_buffer("table", empty.table, persistent=False)
+        self.specialists.update({"sar": radar, "optical": optical})
+        self.specialists.requires_grad_(False).eval()
+        self.route = Router()
+        return self
+
+    def specialist(self, sensor: str) -> "FloodModel":
+        """Return the specialist of a sensor, where there are any."""
+        specialist = self.specialists[sensor]
+        assert isinstance(specialist, FloodModel), "add_specialists takes no other"
+        return specialist
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; specialists stay in evaluation mode, as their norms must not follow other data."""
+        super().train(mode)
+        self.specialists.eval()
+        return self
 
     def forward(
         self,
@@ -114,8 +157,23 @@ class FloodModel(nn.Module):
             ConfigError: no image, one of the wrong shape or number of channels or of a sensor that the model lacks, or
                 validity of another shape or type.
         """
-        logits: Tensor = self.network(*self._prepared(sar, optical, sar_valid, optical_valid))
-        return logits
+        whole = self._complete_pair(sar, optical, sar_valid, optical_valid)
+        given = self._standardised(*whole)
+        if self.route is None:
+            logits: Tensor = self.network(*given)
+            return logits
+        weigh: Callable[..., tuple[Tensor, Tensor]] = getattr(self.network, "weighed")  # noqa: B009 (a Module has it untyped)
+        fused, log_odds = weigh(*given)
+        radar = self._alone("sar", whole[0], None, whole[2], None)
+        optical_alone = self._alone("optical", None, whole[1], None, whole[3])
+        routed: Tensor = self.route(fused, radar, optical_alone, log_odds, *given[2:])
+        return routed
+
+    def _alone(self, sensor: Sensor, *images: Tensor | None) -> Tensor:
+        """Return the calibrated logits of a specialist, (N, 2, H, W)."""
+        specialist = self.specialist(sensor)
+        logits: Tensor = specialist(*images)
+        return logits / specialist.decisions.of(sensor).temperature
 
     @property
     def knows_reliability(self) -> bool:
@@ -148,11 +206,22 @@ class FloodModel(nn.Module):
         self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what the network takes, see the docstring of the class."""
+        return self._standardised(*self._complete_pair(sar, optical, sar_valid, optical_valid))
+
+    def _complete_pair(
+        self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return both images and validities (bool) in full, as they were given."""
         given = sar if sar is not None else optical
         if given is None:
             raise ConfigError("the model was called without an image: give sar, optical or both")
         sar, sar_valid = self._complete("sar", sar, sar_valid, given)
         optical, optical_valid = self._complete("optical", optical, optical_valid, given)
+        return sar, optical, sar_valid, optical_valid
+
+    def _standardised(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return (
             self.normalise_sar(sar, sar_valid),
             self.normalise_optical(optical, optical_valid),
@@ -179,6 +248,19 @@ class FloodModel(nn.Module):
                 f"{tuple(image.shape)}: must be bool (N, 1, H, W)"
             )
         return image.to(number_format), valid
+
+
+def _check_specialist(sensor: Sensor, takes: Bands, wanted: Bands) -> None:
+    if takes != wanted:
+        raise ConfigError(
+            f"specialist of {sensor}: takes {_listed(takes)}, and the fused model has {_listed(wanted)} of it; "
+            f"train it on the same data with --sensors {sensor}"
+        )
+
+
+def _listed(bands: Bands) -> str:
+    sensors = ((bands.sar, bands.sar_unit), (bands.optical, bands.optical_unit))
+    return " and ".join(f"{', '.join(names)} in {unit}" for names, unit in sensors if names)
 
 
 def _check_image(sensor: Sensor, names: tuple[str, ...], image: Tensor, like: Tensor) -> None:

@@ -41,6 +41,12 @@ ARCHITECTURES: dict[str, ArchitectureEntry] = {
 }
 
 
+def overlap_of(model: FloodModel) -> int:
+    """Return what neighbouring windows must share, in pixels: the most of the model and its specialists."""
+    networks = [model, *(model.specialist(sensor) for sensor in model.specialists)]
+    return max(ARCHITECTURES[each.spec.architecture].overlap for each in networks)
+
+
 def build_model(
     name: str,
     *,

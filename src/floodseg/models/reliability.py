@@ -11,7 +11,7 @@ from torch import Tensor, nn
 _FIRST_WEIGHTS = 0.01
 """Standard deviation of the first weights: fusion begins nearly even, and every layer has a gradient."""
 
-_LARGEST = 7.0
+LARGEST_LOG_ODDS = 7.0
 """Bound of the log odds: 1097 to 1 leave a sensor next to nothing, and a ninth of 1 to 1097 is a normal number still in
 half precision."""
 
@@ -50,7 +50,7 @@ class SensorReliability(nn.Module):
 
 def odds_of(log_odds: Tensor) -> Tensor:
     """Return the odds of the optical image, finite and above 0 whatever the network says."""
-    return log_odds.clamp(-_LARGEST, _LARGEST).exp()
+    return log_odds.clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS).exp()
 
 
 def shared_out(log_odds: Tensor, share: Tensor) -> Tensor:

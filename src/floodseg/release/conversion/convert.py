@@ -12,7 +12,7 @@ from floodseg.models.checkpoint import describe, load_folder
 from floodseg.models.decision import VALIDITY_CODES
 from floodseg.models.deploy import DeployedModel
 from floodseg.models.model import FloodModel
-from floodseg.models.registry import ARCHITECTURES
+from floodseg.models.registry import overlap_of
 from floodseg.release.conversion.chips import CalibrationChips
 from floodseg.release.conversion.forms import PRECISE_FIRST, write_onnx_form, write_openvino
 from floodseg.release.conversion.gates import INT8_DROP, Difference, compare
@@ -46,7 +46,7 @@ class Conversion:
             description=describe(self.model),
             precision=job.precision,
             thresholds=(by_code[3], by_code[1], by_code[2], by_code[3]),
-            overlap=ARCHITECTURES[self.model.spec.architecture].overlap,
+            overlap=overlap_of(self.model),
             multiple=multiple,
         )
 

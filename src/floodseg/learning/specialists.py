@@ -1,0 +1,66 @@
+"""Specialists of one sensor that become part of a model of both; see :mod:`floodseg.models.router`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from floodseg.bands import SENSORS, Sensor
+from floodseg.config import AugmentConfig, DistilConfig, TrainConfig
+from floodseg.errors import ConfigError
+from floodseg.learning.known_models import FindModel, check_event
+from floodseg.learning.run_folder import RunFolder
+from floodseg.models.checkpoint import load_path
+from floodseg.models.model import FloodModel
+
+
+def specialist_config(config: TrainConfig, sensor: Sensor) -> TrainConfig:
+    """Return the settings of a specialist that is trained alike, without what its sensor leaves nothing to do for."""
+    augment, data = config.augment, replace(config.data, sensors=sensor)
+    if sensor == "sar":
+        data = replace(data, optical_bands=())
+        augment = replace(
+            augment, optical_jitter=AugmentConfig.optical_jitter,
+            cloud=AugmentConfig.cloud, cloud_mask_quality=AugmentConfig.cloud_mask_quality,
+        )  # fmt: skip
+    else:
+        augment = replace(augment, sar_jitter_db=AugmentConfig.sar_jitter_db, sar_speckle=0.0)
+    return replace(
+        config,
+        out_dir=RunFolder(config.out_dir).specialist(sensor).path,
+        data=data,
+        augment=augment,
+        model=replace(config.model, specialists=()),
+        distil=DistilConfig(),
+    )
+
+
+def open_specialists(config: TrainConfig, find_model: FindModel) -> list[tuple[str, FloodModel]]:
+    """Return the specialists of radar and of the optical image by name; none where a run has none.
+
+    Raises:
+        ConfigError: one that may know the event which is held out.
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    if config.model.trains_specialists:
+        folder = RunFolder(config.out_dir)
+        # by a name that stays where the folder is moved
+        return [(f"specialists/{sensor}", load_path(folder.specialist(sensor).path)) for sensor in SENSORS]
+    named = [(name, find_model(name)) for name in config.model.specialists]
+    for name, model in named:
+        check_event("specialists", name, model, config.data.hold_out_event)
+    return named
+
+
+def add_specialists(model: FloodModel, named: Sequence[tuple[str, FloodModel]]) -> None:
+    """Make specialists part of a model, where there are any.
+
+    Raises:
+        ConfigError: the chips hold one sensor alone, or the specialists take other bands.
+    """
+    if not named:
+        return
+    if not (model.spec.bands.sar and model.spec.bands.optical):
+        raise ConfigError(
+            "--specialists: are for a model of both sensors, and the chips hold one alone; leave the flag out"
+        )
+    (_, radar), (_, optical) = named
+    model.add_specialists(radar, optical)

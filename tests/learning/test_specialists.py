@@ -1,0 +1,142 @@
+"""Runs with specialists: trained first or given, resumed, overwritten, refused."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from floodseg.config import TrainConfig
+from floodseg.errors import ConfigError, RunFolderError
+from floodseg.learning import train as train_module
+from floodseg.learning.evaluate import evaluate
+from floodseg.learning.train import train
+from floodseg.models.checkpoint import load_path, save_checkpoint
+from floodseg.models.model import FloodModel
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, make_config):
+    """A run that trained its specialists first."""
+    config = make_config(tmp_path_factory.mktemp("specialists") / "run", specialists=("train",), cloud=0.5)
+    train(config, show_progress=False)
+    return config
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def tensors(model: FloodModel) -> dict[str, torch.Tensor]:
+    return model.state_dict()
+
+
+def test_one_command_trains_both_specialists_alike_and_then_the_fused_model(trained: TrainConfig) -> None:
+    model = load_path(trained.out_dir)
+    for sensor in ("sar", "optical"):
+        folder = trained.out_dir / "specialists" / sensor
+        assert read(folder / "summary.json")["epochs"] == 3
+        alone, kept = load_path(folder), model.specialist(sensor)
+        assert all(torch.equal(tensors(alone)[name], value) for name, value in tensors(kept).items())
+        assert kept.decisions == alone.decisions
+        assert alone.provenance.training["sensors"] == sensor
+    facts = model.provenance.training["specialists"]
+    assert [each["sensors"] for each in facts] == [["sar"], ["optical"]]
+    assert len({each["sha256"] for each in facts}) == 2
+
+
+@pytest.mark.parametrize("sensor", ["sar", "optical"])
+def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfig, sensor: str) -> None:
+    data = replace(trained.data, sensors=sensor)
+    scores = [
+        evaluate(load_path(folder), config=data).document
+        for folder in (trained.out_dir, trained.out_dir / "specialists" / sensor)
+    ]
+    assert scores[0]["water_iou"] == pytest.approx(scores[1]["water_iou"], abs=2e-3)
+    # the same order of pixels; thresholds are chosen on bins of margins at other temperatures
+    assert scores[0]["n_pixels"] == scores[1]["n_pixels"]
+
+
+def test_specialists_may_be_given(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+    given = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
+    config = make_config(tmp_path / "run", specialists=given, cloud=0.5)
+    train(config, show_progress=False)
+    assert not (tmp_path / "run" / "specialists").exists()
+    one, other = load_path(tmp_path / "run"), load_path(trained.out_dir)
+    assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items()), "the same run"
+    with pytest.raises(ConfigError, match=r"specialist of sar: takes .* in reflectance, and the fused model has VV"):
+        train(make_config(tmp_path / "swapped", specialists=given[::-1]), show_progress=False)
+    with pytest.raises(ConfigError, match="--specialists: are for a model of both sensors, and the chips hold one"):
+        train(make_config(tmp_path / "one", specialists=given, sensors="sar"), show_progress=False)
+    assert not (tmp_path / "swapped").exists()
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 8])
+def test_an_interrupted_run_goes_on_where_it_was(
+    tmp_path: Path, make_config, trained: TrainConfig, monkeypatch, stop: int
+) -> None:
+    """Epochs 1 to 3 are radar's, 4 to 6 the optical image's, 7 to 9 those of the fused model."""
+    config = replace(trained, out_dir=tmp_path / "run")
+    epochs = 0
+
+    def validate(*arguments):
+        nonlocal epochs
+        epochs += 1
+        if epochs == stop + 1:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    real = train_module.validate
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "validate", validate)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, show_progress=False)
+    with pytest.raises(RunFolderError, match="holds an unfinished run; add --resume or --overwrite"):
+        train(config, show_progress=False)
+    with pytest.raises(RunFolderError, match=r"lr: 0\.003 before, 0\.1 now"):
+        train(replace(config, optim=replace(config.optim, lr=0.1)), resume=True, show_progress=False)
+    train(config, resume=True, show_progress=False)
+    one, other = load_path(config.out_dir), load_path(trained.out_dir)
+    assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items())
+
+
+def test_resuming_refuses_other_specialists(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    config = replace(trained, out_dir=folder)
+    (folder / "summary.json").unlink()
+    other = load_path(folder / "specialists/sar")
+    with torch.no_grad():
+        other.network.head.bias.add_(1)
+    save_checkpoint(folder / "specialists/sar/best_model.pth", other)
+    with pytest.raises(RunFolderError, match=r"goes on with the specialists that the run began with, but .*sar has"):
+        train(config, resume=True, show_progress=False)
+
+
+def test_overwriting_takes_specialists_away(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    before = (folder / "specialists/sar/summary.json").stat().st_mtime_ns
+    train(replace(trained, out_dir=folder), overwrite=True, show_progress=False)
+    assert (folder / "specialists/sar/summary.json").stat().st_mtime_ns > before
+    train(make_config(folder), overwrite=True, show_progress=False)
+    assert not (folder / "specialists").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"specialists": ("train", "s1-lite")}, None),
+        ({"specialists": ("s1-lite",)}, "must be train, or a model of radar alone and one of the optical image alone"),
+        ({"specialists": ("train",), "model": "baseline"}, "has no effect with baseline, only with efficient and lite"),
+        ({"specialists": ("train",), "drop_sensor": 0.5}, "--drop-sensor 0.5: has no effect with --specialists"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, make_config, changes, message) -> None:
+    if message is None:
+        make_config(tmp_path, **changes)  # two models, of which one lies in a folder called train
+        return
+    with pytest.raises(ConfigError, match=message):
+        make_config(tmp_path, **changes)
