@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from floodseg.bands import SAR_BANDS, Bands
 from floodseg.models.decision import Decision
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
@@ -41,6 +42,23 @@ def with_batch_statistics(model: FloodModel) -> FloodModel:
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
     return model.eval()
+
+
+SEEN_BANDS = ("B03", "B08", "B11")
+"""Optical bands of :func:`specialised`."""
+
+
+def specialised(architecture: str = "lite", encoder: str | None = None) -> FloodModel:
+    """Return an untrained model of both sensors with specialists, each with a temperature of its own."""
+    torch.manual_seed(0)
+    fused, radar, optical = (
+        build_model(architecture, encoder=encoder, bands=Bands(*names), pretrained=None)
+        for names in ((SAR_BANDS, SEEN_BANDS), (SAR_BANDS, ()), ((), SEEN_BANDS))
+    )
+    radar.decisions = radar.decisions.with_("sar", Decision(0.4, 0.7))
+    optical.decisions = optical.decisions.with_("optical", Decision(0.6, 1.6))
+    fused.decisions = fused.decisions.with_("both", Decision(0.45, 1.3)).with_("sar", Decision(0.3, 0.9))
+    return with_batch_statistics(fused.add_specialists(radar, optical))
 
 
 Images = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]

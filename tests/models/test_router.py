@@ -2,36 +2,22 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from exported_models import with_batch_statistics
+from exported_models import SEEN_BANDS as OPTICAL
+from exported_models import specialised
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.models.checkpoint import describe, load_checkpoint, load_folder, save_checkpoint, save_folder
-from floodseg.models.decision import Decision
 from floodseg.models.deploy import DeployedModel
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model, overlap_of
 from floodseg.models.router import Router
-
-OPTICAL = ("B03", "B08", "B11")
-
-
-def specialised(architecture: str = "lite", encoder: str | None = None) -> FloodModel:
-    """Return an untrained model of both sensors with specialists, each with a temperature of its own."""
-    torch.manual_seed(0)
-    fused, radar, optical = (
-        build_model(architecture, encoder=encoder, bands=Bands(*names), pretrained=None)
-        for names in ((SAR_BANDS, OPTICAL), (SAR_BANDS, ()), ((), OPTICAL))
-    )
-    radar.decisions = radar.decisions.with_("sar", Decision(0.4, 0.7))
-    optical.decisions = optical.decisions.with_("optical", Decision(0.6, 1.6))
-    fused.decisions = fused.decisions.with_("both", Decision(0.45, 1.3)).with_("sar", Decision(0.3, 0.9))
-    return with_batch_statistics(fused.add_specialists(radar, optical))
 
 
 def scene(height: int = 65, width: int = 98) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -98,6 +84,28 @@ def test_deployed_it_gives_the_same_probability(architecture: str, encoder: str 
     seen = (sar_valid | optical_valid)[:, 0]
     torch.testing.assert_close(result[seen], expected[seen], rtol=0, atol=2e-5)
     assert expected[seen].std() > 0.01
+
+
+@torch.no_grad()
+def test_deployed_it_runs_the_specialist_alone_where_its_sensor_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed = DeployedModel(specialised())
+    sar, optical, sar_valid, optical_valid = scene()
+    valid, nothing = {"sar": sar_valid[:, 0], "optical": optical_valid[:, 0]}, torch.zeros_like(sar_valid[:, 0])
+    for sensor in ("sar", "optical"):
+        masks = [mask if name == sensor else nothing for name, mask in valid.items()]
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.compiler, "is_compiling", lambda: True)
+            whole = deployed(sar, optical, *masks)
+        ran: list[str] = []
+        hooks = [
+            module.register_forward_pre_hook(partial(lambda name, seen, *_: seen.append(name), name, ran))
+            for name, module in deployed.named_modules()
+            if name.endswith("stem")
+        ]
+        assert torch.equal(deployed(sar, optical, *masks)[valid[sensor]], whole[valid[sensor]])
+        assert ran == [f"specialists.{sensor}.network.stem"]
+        for hook in hooks:
+            hook.remove()
 
 
 def test_training_reaches_the_fused_network_and_the_router_alone() -> None:

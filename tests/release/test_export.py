@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx
 import pytest
 
 import floodseg
-from exported_models import Exported, expected, fused_lite, images
+from exported_models import SEEN_BANDS, Exported, expected, fused_lite, images, specialised
 from floodseg.config import DataConfig
 from floodseg.errors import ConfigError, DataError, FloodsegError
 from floodseg.inference.exported import ExportedFacts
@@ -42,6 +43,25 @@ def test_a_file_gives_the_models_probability_whatever_the_size(
     assert (result.shape, result.dtype) == (size, np.float32)
     np.testing.assert_allclose(result[seen], wanted[seen], atol=1e-4)
     assert wanted[seen].std() > 0.05
+
+
+@pytest.mark.parametrize(("format", "precision"), [("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "int8")])
+def test_a_model_with_specialists_is_exported_in_one_file(format: str, precision: str, tmp_path: Path) -> None:
+    model = specialised()
+    out = tmp_path / ("m.onnx" if format == "onnx" else "m.xml")
+    chips = replace(CHIPS, optical_bands=SEEN_BANDS) if precision == "int8" else DataConfig()
+    gate = floodseg.export(model, format=format, out=out, precision=precision, config=chips)
+    runtime = open_exported(out)
+    sar, optical, sar_valid, optical_valid = images(2, 97, 70)
+    given = sar, optical[:, :3], sar_valid, optical_valid
+    wanted, result = expected(model, given), runtime.probability(*given)
+    seen = sar_valid | optical_valid
+    difference = np.abs(result - wanted)[seen]
+    assert difference.max() < 1e-4 or (precision == "int8" and difference.mean() < 0.25 * wanted[seen].std())
+    assert runtime.facts.precision == precision
+    assert runtime.facts.description["specialists"]["sar"]["architecture"] == "lite"
+    if precision == "fp32":
+        assert gate["largest"] < 1e-3
 
 
 def test_the_file_takes_raw_bands_without_floodseg(exported: Exported) -> None:
@@ -257,6 +277,7 @@ def test_bf16_keeps_the_first_layers_in_fp32_until_it_is_close(conversion, monke
 
 NNCF = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from exported_models import images

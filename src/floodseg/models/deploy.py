@@ -65,6 +65,12 @@ class DeployedModel(nn.Module):
         """Return the margin (N, 1, H, W) among this network and the specialists; see ``floodseg.models.router``."""
         assert self.route is not None, "called for models with specialists alone"
         sar, optical, sar_valid, optical_valid = inputs
+        # an exported graph has no such choice; the result is the same to the bit
+        if not torch.compiler.is_compiling():
+            if not optical_valid.any():
+                return _deployed(self.specialists["sar"]).certain_margin(sar, sar_valid)
+            if not sar_valid.any():
+                return _deployed(self.specialists["optical"]).certain_margin(optical, optical_valid)
         weigh: Callable[..., tuple[Tensor, Tensor]] = getattr(self.network, "weighed")  # noqa: B009 (a Module has it untyped)
         fused, log_odds = weigh(*given)
         radar = _deployed(self.specialists["sar"]).certain_margin(sar, sar_valid)

@@ -38,16 +38,14 @@ class EfficientFloodNet(nn.Module):
             sar_valid: (N, 1, H, W), 1 where the radar pixel is valid, else 0.
             optical_valid: (N, 1, H, W), 1 where the optical pixel is valid, else 0.
         """
-        return self.weighed(sar, optical, sar_valid, optical_valid)[0]
+        features, detail, _ = self.extractor(sar, optical, sar_valid, optical_valid)
+        logits: Tensor = self.decoder(features, detail)
+        return logits
 
-    def weighed(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return logits as ``forward`` does, and the log odds of the optical image, (N, 1, H, W).
-
-        They are None in a network of one sensor.
-        """
+    def weighed(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits as ``forward`` does, and the log odds of the optical image, (N, 1, H, W), of two sensors."""
         features, detail, log_odds = self.extractor(sar, optical, sar_valid, optical_valid)
+        assert log_odds is not None, "FloodModel asks models of both sensors alone"
         return self.decoder(features, detail), log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:

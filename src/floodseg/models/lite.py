@@ -107,8 +107,7 @@ class MaskedStem(nn.Module):
         """
         _, _, log_odds = self._look(sar, optical, sar_valid, optical_valid)
         assert log_odds is not None, "FloodModel asks models of both sensors alone"
-        fine = F.interpolate(log_odds, size=sar.shape[-2:], mode="bilinear", align_corners=False)
-        return shared_out(fine, torch.cat((sar_valid, optical_valid), dim=1))
+        return shared_out(_enlarged(log_odds, sar), torch.cat((sar_valid, optical_valid), dim=1))
 
     def _look(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
@@ -118,6 +117,10 @@ class MaskedStem(nn.Module):
         present = [(stem(image), _share(valid)) for stem, image, valid in given if stem is not None]
         features, shares = [each for each, _ in present], torch.cat([share for _, share in present], dim=1)
         return features, shares, None if self.reliability is None else self.reliability(*features)
+
+
+def _enlarged(log_odds: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(log_odds, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:
@@ -179,15 +182,18 @@ class LiteFloodNet(nn.Module):
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return logits (N, 2, H, W) from standardised images (0 where invalid) and validity (N, 1, H, W) float."""
-        return self.weighed(sar, optical, sar_valid, optical_valid)[0]
+        return self._forward(sar, optical, sar_valid, optical_valid)[0]
 
-    def weighed(
+    def weighed(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits as ``forward`` does, and the log odds of the optical image, (N, 1, H, W), of two sensors."""
+        logits, log_odds = self._forward(sar, optical, sar_valid, optical_valid)
+        assert log_odds is not None, "FloodModel asks models of both sensors alone"
+        return logits, _enlarged(log_odds, sar)
+
+    def _forward(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Return logits as ``forward`` does, and the log odds of the optical image, (N, 1, H/2, W/2).
-
-        They are None in a network of one sensor.
-        """
+        """Return logits, and log odds at stride 2."""
         at2, share, log_odds = self.stem(sar, optical, sar_valid, optical_valid)
         at4 = self.encode4(at2)
         at8 = self.encode8(at4)

@@ -7,7 +7,6 @@ not: a mixture of experts (Jacobs et al. 1991) whose gate is validity and the re
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from floodseg.models.reliability import LARGEST_LOG_ODDS
@@ -42,14 +41,13 @@ class Router(nn.Module):
             fused: of the network of both sensors.
             radar: of the specialist of radar.
             optical: of the specialist of the optical image.
-            log_odds: (N, 1, h, w), how much more the optical image is believed; enlarged to H and W.
+            log_odds: (N, 1, H, W), how much more the optical image is believed.
             sar_valid: (N, 1, H, W), 0 or 1.
             optical_valid: (N, 1, H, W), 0 or 1.
         """
         odds = log_odds.float().clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
-        fine = odds if odds.shape[-2:] == fused.shape[-2:] else _enlarged(odds, fused)
-        for_radar = _exponential(self.bias[0] - self.slope[0] * fine) * sar_valid
-        for_optical = _exponential(self.bias[1] + self.slope[1] * fine) * optical_valid
+        for_radar = _exponential(self.bias[0] - self.slope[0] * odds) * sar_valid
+        for_optical = _exponential(self.bias[1] + self.slope[1] * odds) * optical_valid
         for_fused = sar_valid * optical_valid
         total = (for_fused + for_radar + for_optical).clamp(min=_LEAST_TOTAL)
         return (for_fused / total) * fused + (for_radar / total) * radar + (for_optical / total) * optical
@@ -57,7 +55,3 @@ class Router(nn.Module):
 
 def _exponential(score: Tensor) -> Tensor:
     return score.clamp(-_LARGEST_SCORE, _LARGEST_SCORE).exp()
-
-
-def _enlarged(log_odds: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(log_odds, size=like.shape[-2:], mode="bilinear", align_corners=False)

@@ -59,11 +59,12 @@ def time_in_turn(
     """
     timings: dict[Configuration, list[float]] = {row: [] for row in rows}
     with ExitStack() as stack:
-        workers = {row: stack.enter_context(_Worker(_serve, row, workload)) for row in rows}
-        first = {}
-        for row, worker in workers.items():
+        workers, first = {}, {}
+        for row in rows:
+            # one after the other, so that the first call of each is its own
             note(f"building {row.label}")
-            first[row] = worker.receive()
+            workers[row] = stack.enter_context(_Worker(_serve, row, workload))
+            first[row] = workers[row].receive()
         for number in range(1, rounds + 1):
             note(f"{workload.task}: round {number} of {rounds}")
             for row, worker in workers.items():
