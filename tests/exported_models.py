@@ -55,6 +55,10 @@ def specialised(architecture: str = "lite", encoder: str | None = None) -> Flood
         build_model(architecture, encoder=encoder, bands=Bands(*names), pretrained=None)
         for names in ((SAR_BANDS, SEEN_BANDS), (SAR_BANDS, ()), ((), SEEN_BANDS))
     )
+    if architecture == "lite":
+        with torch.no_grad():
+            for model in (fused, radar, optical):
+                model.network.head.weight.mul_(6)
     radar.decisions = radar.decisions.with_("sar", Decision(0.4, 0.7))
     optical.decisions = optical.decisions.with_("optical", Decision(0.6, 1.6))
     fused.decisions = fused.decisions.with_("both", Decision(0.45, 1.3)).with_("sar", Decision(0.3, 0.9))
