@@ -1,10 +1,10 @@
 """Throughput of ``floodseg predict-many`` against workers and size of scenes; leave the machine alone meanwhile.
 
-Usage: many.py [--json FILE] [--folder DIR]
+Usage: many.py [--model s1-lite] [--rounds 3] [--json FILE] [--folder DIR]
 
 Scenes of simulated radar are mapped by 1 and by 2 workers of one thread each, a few and more of them: the difference
-gives the seconds of one more scene, without the start of the workers. From the seconds of scenes of two sizes follow
-those of a scene without pixels and of a megapixel.
+gives the seconds of one more scene, without the start of the workers. Runs take turns for some rounds, and the middle
+one of each counts. From the seconds of scenes of two sizes follow those of a scene without pixels and of a megapixel.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--folder", type=Path, help="where scenes and products lie meanwhile")
+    parser.add_argument("--model", default="s1-lite")
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="floodseg-many-", dir=given.folder))
     try:
-        document = measure(folder)
+        document = measure(folder, given.model, given.rounds)
     finally:
         shutil.rmtree(folder)
     text = json.dumps(document, indent=2) + "\n"
@@ -49,16 +52,21 @@ def main() -> None:
         write_text(given.json, text)
 
 
-def measure(folder: Path) -> dict[str, Any]:
+def measure(folder: Path, model: str, rounds: int) -> dict[str, Any]:
     """Return what one machine does."""
     scenes = {size: Path(write_large_scene(_made(folder / str(size)), size, "sar").sar[0]) for size in (SIZE, SMALL)}
-    runs = [_run(folder, scenes[SIZE], workers, count) for workers in (1, 2) for count in (FEW, MORE)]
+    taken = [
+        [_run(folder, model, scenes[SIZE], workers, count) for count in (FEW, MORE) for workers in (1, 2)]
+        for _ in range(rounds)
+    ]
+    few_1, few_2, more_1, more_2 = (_middle(each) for each in zip(*taken, strict=True))
+    runs = [few_1, more_1, few_2, more_2]
     marginal = {
         workers: (more["seconds"] - few["seconds"]) / (MORE - FEW)
         for workers in (1, 2)
         for few, more in [[run for run in runs if run["workers"] == workers]]
     }
-    small = _run(folder, scenes[SMALL], 1, 6)
+    small = _run(folder, model, scenes[SMALL], 1, 6)
     large_s, small_s = runs[1]["scene_seconds_median"], small["scene_seconds_median"]
     per_megapixel = (large_s - small_s) / (SIZE**2 - SMALL**2) * 1e6
     began = time.perf_counter()
@@ -66,8 +74,9 @@ def measure(folder: Path) -> dict[str, Any]:
     checksum_s = time.perf_counter() - began
     size_mb = scenes[SIZE].stat().st_size / 1e6
     return {
-        "hardware": hardware(), "versions": versions(), "date": time.strftime("%Y-%m-%d"), "model": "s1-lite",
-        "runs": [*runs, small],
+        "hardware": hardware(), "versions": versions(), "date": time.strftime("%Y-%m-%d"),
+        "model": model, "rounds": rounds, "runs": [*runs, small],
+        "seconds_of_each_round": [[run["seconds"] for run in each] for each in zip(*taken, strict=True)],
         "seconds_per_further_scene": {str(workers): seconds for workers, seconds in marginal.items()},
         "efficiency_of_2_workers": marginal[1] / (2 * marginal[2]),
         "seconds_per_scene_without_pixels": small_s - per_megapixel * SMALL**2 / 1e6,
@@ -93,7 +102,11 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _run(folder: Path, scene: Path, workers: int, count: int) -> dict[str, Any]:
+def _middle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return sorted(runs, key=lambda run: float(run["seconds"]))[len(runs) // 2]
+
+
+def _run(folder: Path, model: str, scene: Path, workers: int, count: int) -> dict[str, Any]:
     """Map copies of a scene and return how long it took, and what it needed."""
     lines = ["id,sar,datetime"]
     for number in range(count):
@@ -106,7 +119,7 @@ def _run(folder: Path, scene: Path, workers: int, count: int) -> dict[str, Any]:
     config = ManyConfig(out, cluster=f"local:{workers}", mapping=MapConfig(threads=1))
     with _WorkerMemory() as memory:
         began = time.perf_counter()
-        report = predict_many(folder / "scenes.csv", config)
+        report = predict_many(folder / "scenes.csv", config, model)
         seconds = time.perf_counter() - began
     assert report.mapped == count, report.failed
     summaries = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("scenes/*/summary.json")]
