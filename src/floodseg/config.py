@@ -230,6 +230,11 @@ class AugmentConfig(Settings):
                 f"--cloud-mask-quality {self.cloud_mask_quality}: has no effect without clouds; add --cloud 0.5"
             )
 
+    @property
+    def leaves_cloud_unmasked(self) -> bool:
+        """Whether some simulated cloud lies over pixels that stay valid."""
+        return self.cloud > 0 and self.cloud_mask_quality != "perfect"
+
 
 @dataclass(frozen=True)
 class OptimConfig(Settings):

@@ -81,7 +81,9 @@ def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
     return view.swapaxes(-2, -1)[..., ::-1, :] if turns % 2 else view
 
 
-def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int = 0) -> None:
+def vary(
+    crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int = 0
+) -> NDArray[np.bool_] | None:
     """Change a crop in place: speckle, jitter of both sensors, cloud, the edge of a swath, and the loss of a sensor.
 
     Invalid pixels hold 0 then.
@@ -92,7 +94,11 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
         config: deviations and probabilities.
         rng: source of every draw.
         epoch: from 0, which decides how far the loss of sensors has risen.
+
+    Returns:
+        Where a simulated cloud or its shadow lies over optical pixels that stay valid, (H, W); None without a cloud.
     """
+    hidden = None
     if config.sar_speckle > 0 and rng.random() < config.sar_speckle:
         np.add(crop.sar, _speckle(crop.sar.shape, rng), out=crop.sar)
     if config.sar_jitter_db > 0 and bands.sar_unit == "db":
@@ -100,7 +106,7 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
     if config.optical_jitter > 0 and bands.optical:
         np.multiply(crop.optical, _optical_factor(bands, config.optical_jitter, rng), out=crop.optical)
     if config.cloud > 0 and rng.random() < config.cloud:
-        _cover(crop, bands, config, rng)
+        hidden = _cover(crop, bands, config, rng)
     if config.swath_edge > 0 and rng.random() < config.swath_edge:
         _cut(crop, bands, rng)
     if config.drop_sensor > 0 and rng.random() < config.drop_sensor * _ramp(config.drop_sensor_ramp, epoch):
@@ -108,6 +114,7 @@ def vary(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.G
     for values, valid in ((crop.sar, crop.sar_valid), (crop.optical, crop.optical_valid)):
         if not valid.all():
             np.copyto(values, np.float32(0), where=~valid)
+    return None if hidden is None else hidden & crop.optical_valid
 
 
 def _ramp(epochs: int, epoch: int) -> float:
@@ -144,16 +151,20 @@ def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) ->
     return np.array([factors[band_date(band)] for band in bands.optical], np.float32)[:, None, None]
 
 
-def _cover(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> None:
-    """Lay a cloud over the optical image: what the cloud mask marks is invalid, the rest stays valid."""
+def _cover(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.bool_] | None:
+    """Lay a cloud over the optical image: what the cloud mask marks is invalid, the rest stays valid.
+
+    Return where the ground is under cloud or in shadow, (H, W); None where there is no image to be covered.
+    """
     if not crop.optical_valid.any():
-        return
+        return None
     quality = config.cloud_mask_quality
     if quality == "mixed":
         quality = _QUALITIES[int(rng.integers(len(_QUALITIES)))]
     cloud = simulate_sky(rng, *crop.label.shape)
     crop.optical_valid[:] &= ~marked(cloud, quality)
     crop.optical[:] = cover_image(crop.optical, cloud, bands)
+    return marked(cloud, "perfect")
 
 
 def _cut(crop: ChipArrays, bands: Bands, rng: np.random.Generator) -> None:

@@ -32,6 +32,8 @@ Sample = dict[str, torch.Tensor]
 ``optical_valid``         (1, H, W)       bool
 ``label``                 (H, W)          uint8: 0 land, 1 water, 255 ignored
 ``index``                 ()              int64, position of the chip in ``ChipSet.names``
+``optical_hidden``        (1, H, W)       bool: under a simulated cloud or its shadow and valid all the same; in
+                                          training batches of sets with optical images alone
 ========================  ==============  ========================================================
 
 C is 0 for a sensor that the set does not have.
@@ -78,7 +80,7 @@ class BatchLayout:
             "optical_valid": (np.dtype(np.bool_), (1, *square)),
             "label": (np.dtype(np.uint8), square),
             "index": (np.dtype(np.int64), ()),
-        }
+        } | ({"optical_hidden": (np.dtype(np.bool_), (1, *square))} if self.bands.optical else {})
 
 
 def crop_of(arrays: _Arrays, position: int) -> ChipArrays:

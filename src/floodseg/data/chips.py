@@ -126,7 +126,9 @@ class ChipDataset(Dataset[Sample]):
             target = crop_of(arrays, position)
             place = orient(target, window.height, window.width, self.augmentation, rng)
             self.chips.read(index, window, into=place)
-            vary(target, self.bands, self.augmentation, rng, key.epoch)
+            hidden = vary(target, self.bands, self.augmentation, rng, key.epoch)
+            if self.bands.optical:
+                arrays["optical_hidden"][position] = False if hidden is None else hidden
             arrays["index"][position] = index
 
 

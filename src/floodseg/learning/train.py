@@ -17,13 +17,14 @@ from timm.utils.model_ema import ModelEmaV3
 from floodseg.bands import SENSORS, Sensor
 from floodseg.config import TrainConfig
 from floodseg.data.chips import Sample, make_loader, plain_errors
-from floodseg.learning.batch import counted_pixels, forward
+from floodseg.learning.batch import counted_pixels, forward, forward_with_log_odds
 from floodseg.learning.known_models import FindModel, facts
 from floodseg.learning.losses import FloodLoss
 from floodseg.learning.precision import resolve_precision
 from floodseg.learning.processes import Processes, ShareOfChips
 from floodseg.learning.progress import TrainingProgress
 from floodseg.learning.records import RunRecords, RunState
+from floodseg.learning.reliability import RELIABILITY_WEIGHT, reliability_loss
 from floodseg.learning.resume import keep_unwrapped, load_state, require_random_state
 from floodseg.learning.run_folder import RunFolder, writing_state
 from floodseg.learning.setup import (
@@ -163,6 +164,7 @@ class _Session:
         )  # fmt: skip
         self.model, self.optimizer, self.loader = self.accelerator.prepare(model, optimizer, loader)
         self.scheduler = new_schedule(optimizer, optim, len(self.loader))
+        self.judges_clouds = model.knows_reliability and config.augment.leaves_cloud_unmasked
         self.loss = FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight)
         with processes.agreeing():
             self.teachers = open_teachers(config, train_chips.bands, device, find_model)
@@ -264,8 +266,13 @@ class _Session:
 
     def _step(self, batch: Sample) -> torch.Tensor:
         """Forward, loss, backward, clip, update, schedule, average: one optimiser step. Returns the loss, detached."""
-        logits = forward(self.model, batch)
+        if self.judges_clouds:
+            logits, log_odds = forward_with_log_odds(self.model, batch)
+        else:
+            logits, log_odds = forward(self.model, batch), None
         loss: torch.Tensor = self.loss(logits, batch["label"], counted_pixels(batch))
+        if log_odds is not None:
+            loss = loss + RELIABILITY_WEIGHT * reliability_loss(log_odds, batch)
         if self.teachers is not None:
             with self.accelerator.autocast():
                 loss = loss + self.teachers.loss(logits, batch)

@@ -142,7 +142,9 @@ class FloodModel(nn.Module):
         optical: Tensor | None = None,
         sar_valid: Tensor | None = None,
         optical_valid: Tensor | None = None,
-    ) -> Tensor:
+        *,
+        with_log_odds: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Return logits (N, 2, H, W) for land and water, at input size.
 
         Args:
@@ -150,6 +152,8 @@ class FloodModel(nn.Module):
             optical: (N, C_optical, H, W) reflectance, or None where there is no optical image.
             sar_valid: (N, 1, H, W) bool, True where the radar holds numbers; None means every pixel that is finite.
             optical_valid: the same for the optical image.
+            with_log_odds: return a pair, of which the second is how much more the optical image is believed than the
+                radar, as log odds (N, 1, H, W); for a model that :attr:`knows_reliability`.
 
         Values at invalid pixels are ignored, whatever they are; ``None`` equals an all-invalid sensor.
 
@@ -159,15 +163,16 @@ class FloodModel(nn.Module):
         """
         whole = self._complete_pair(sar, optical, sar_valid, optical_valid)
         given = self._standardised(*whole)
-        if self.route is None:
-            logits: Tensor = self.network(*given)
-            return logits
+        if self.route is None and not with_log_odds:
+            plain: Tensor = self.network(*given)
+            return plain
         weigh: Callable[..., tuple[Tensor, Tensor]] = getattr(self.network, "weighed")  # noqa: B009 (a Module has it untyped)
-        fused, log_odds = weigh(*given)
-        radar = self._alone("sar", whole[0], None, whole[2], None)
-        optical_alone = self._alone("optical", None, whole[1], None, whole[3])
-        routed: Tensor = self.route(fused, radar, optical_alone, log_odds, *given[2:])
-        return routed
+        logits, log_odds = weigh(*given)
+        if self.route is not None:
+            radar = self._alone("sar", whole[0], None, whole[2], None)
+            optical_alone = self._alone("optical", None, whole[1], None, whole[3])
+            logits = self.route(logits, radar, optical_alone, log_odds, *given[2:])
+        return (logits, log_odds) if with_log_odds else logits
 
     def _alone(self, sensor: Sensor, *images: Tensor | None) -> Tensor:
         """Return the calibrated logits of a specialist, (N, 2, H, W)."""
