@@ -14,6 +14,7 @@ from report import report
 
 from floodseg.app.cli import guarded
 from floodseg.config import CloudMask, DataConfig
+from floodseg.errors import ConfigError
 from floodseg.evaluate_config import ScoreConfig
 from floodseg.learning.evaluate import evaluate
 from floodseg.release.shipped import load_model
@@ -38,6 +39,8 @@ def clouded_runs(
     json_file
         Write the scores as one JSON object.
     """
+    if not runs:
+        raise ConfigError("no run was given: name one or more run folders")
     rows = [row for quality in get_args(CloudMask) for row in _rows(runs, quality, config)]
     print(_table(rows))
     report({"runs": len(runs), "rows": rows}, json_file)
@@ -73,7 +76,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         scores = ("-" if row[name] is None else f"{row[name]:.3f}" for name in _SETS)
         lowest = min((each["ci95"][0] for each in row["each"]), default=None)
-        gain = "-" if lowest is None else f"{row['fused_minus_better']:+.3f} | {lowest:+.3f}"
+        gain = "- | -" if lowest is None else f"{row['fused_minus_better']:+.3f} | {lowest:+.3f}"
         lines.append(f"| {row['mask']} | {row['cover']:.0%} | {' | '.join(scores)} | {gain} |")
     return "\n".join(lines)
 

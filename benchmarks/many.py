@@ -76,7 +76,10 @@ def measure(folder: Path, model: str, rounds: int) -> dict[str, Any]:
     return {
         "hardware": hardware(), "versions": versions(), "date": time.strftime("%Y-%m-%d"),
         "model": model, "rounds": rounds, "runs": [*runs, small],
-        "seconds_of_each_round": [[run["seconds"] for run in each] for each in zip(*taken, strict=True)],
+        "each_round": [
+            {"workers": run["workers"], "scenes": run["scenes"], "seconds": run["seconds"]}
+            for each in taken for run in each
+        ],
         "seconds_per_further_scene": {str(workers): seconds for workers, seconds in marginal.items()},
         "efficiency_of_2_workers": marginal[1] / (2 * marginal[2]),
         "seconds_per_scene_without_pixels": small_s - per_megapixel * SMALL**2 / 1e6,
@@ -103,7 +106,7 @@ def _made(folder: Path) -> Path:
 
 
 def _middle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return sorted(runs, key=lambda run: float(run["seconds"]))[len(runs) // 2]
+    return sorted(runs, key=lambda run: float(run["seconds"]))[(len(runs) - 1) // 2]
 
 
 def _run(folder: Path, model: str, scene: Path, workers: int, count: int) -> dict[str, Any]:

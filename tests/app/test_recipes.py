@@ -62,3 +62,4 @@ def test_fused_recipe_trains_on_both_sensors(tree: Path, tmp_path: Path) -> None
     assert json.loads((out_dir / "summary.json").read_text())
     model = load_model(str(out_dir))
     assert (len(model.spec.bands.sar), len(model.spec.bands.optical)) == (2, 13)
+    assert list(model.specialists) == ["sar", "optical"]

@@ -9,7 +9,7 @@ from floodseg.bands import L1C_BANDS, SAR_BANDS
 from floodseg.config import AugmentConfig
 from floodseg.data import augment as module
 from floodseg.data.augment import choose_crop, dihedral
-from floodseg.data.chip import Bands, Chip
+from floodseg.data.chip import Bands, Chip, ChipArrays
 from floodseg.data.clouds import Cloud
 from floodseg.grid import GeoGrid, Window
 from samples import augment
@@ -327,3 +327,21 @@ def test_speckle_comes_as_often_as_asked(chip: Chip) -> None:
     config = replace(OFF, sar_speckle=0.3)
     changed = [not np.array_equal(augment(chip, BANDS, config, rng(seed)).sar, chip.sar) for seed in range(400)]
     assert np.mean(changed) == pytest.approx(0.3, abs=0.07)
+
+
+@pytest.mark.parametrize("quality", ["perfect", "thin-missed", "none"])
+def test_it_is_known_where_a_cloud_lies_over_valid_pixels(
+    chip: Chip, monkeypatch: pytest.MonkeyPatch, quality: Literal["perfect", "thin-missed", "none"]
+) -> None:
+    opacity = np.linspace(0, 1, 32, dtype=np.float32)[None].repeat(32, 0)
+    shadow = np.zeros_like(opacity)
+    shadow[:4] = 0.8
+    monkeypatch.setattr(module, "simulate_sky", lambda *_: Cloud(opacity, shadow))
+    covered = ChipArrays(*(getattr(chip, name).copy() for name in ARRAYS))
+    hidden = module.vary(covered, BANDS, replace(OFF, cloud=1.0, cloud_mask_quality=quality), rng())
+    under = (opacity > 0.1) | (shadow > 0.1)
+    left = {"perfect": np.zeros_like(under), "thin-missed": under & (opacity <= 0.5), "none": under}[quality]
+    np.testing.assert_array_equal(hidden, left & chip.optical_valid)
+    assert hidden is not None
+    assert hidden.any() == (quality != "perfect")
+    assert module.vary(covered, BANDS, OFF, rng()) is None

@@ -46,10 +46,11 @@ def test_arrays_have_the_shapes_of_the_contract_and_do_not_overlap(crops: int) -
         "optical_valid": ((crops, 1, 8, 8), "bool"),
         "label": ((crops, 8, 8), "uint8"),
         "index": ((crops,), "int64"),
+        "optical_hidden": ((crops, 1, 8, 8), "bool"),
     }
     for number, array in enumerate(arrays.values()):
         array[:] = number
-    assert [np.unique(array).tolist() for array in arrays.values()] == [[0], [1], [True], [True], [4], [5]]
+    assert [np.unique(array).tolist() for array in arrays.values()] == [[0], [1], [True], [True], [4], [5], [True]]
 
 
 def test_a_buffer_is_free_again_when_the_last_tensor_is_gone() -> None:

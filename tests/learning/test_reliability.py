@@ -1,6 +1,7 @@
 """A fused network finds clouds that no mask marks: there the optical image weighs less, on scenes never seen."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 from floodseg.config import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.data.clouds import Cloud, cover_image, simulate_sky
 from floodseg.data.synthetic import SyntheticChips, simulate_scene
+from floodseg.learning import train as train_module
+from floodseg.learning.reliability import reliability_loss
 from floodseg.learning.train import train
 from floodseg.models.checkpoint import load_checkpoint
 from floodseg.models.model import FloodModel
@@ -29,6 +32,53 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> FloodModel:
     folder = tmp_path_factory.mktemp("run")
     train(TrainConfig(folder / "run", RUN.data, RUN.model, RUN.augment, RUN.optim), show_progress=False)
     return load_checkpoint(Path(folder / "run" / "best_model.pth"))
+
+
+def test_the_loss_by_hand() -> None:
+    log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
+    batch = {
+        "sar_valid": torch.tensor([[[[True, True, False, True]]]]),
+        "optical_valid": torch.tensor([[[[True, True, True, True]]]]),
+        "optical_hidden": torch.tensor([[[[True, False, True, False]]]]),
+    }
+    loss = reliability_loss(log_odds, batch)
+    # -log(1 - p) under the cloud, -log(p)/2 - log(1 - p)/2 in the clear, where both sensors are valid
+    p = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5]))
+    each = [-(1 - p[0]).log(), *(-(share.log() + (1 - share).log()) / 2 for share in p[1:])]
+    torch.testing.assert_close(loss, sum(each) / 3)
+    loss.backward()
+    assert log_odds.grad is not None
+    torch.testing.assert_close(log_odds.grad[0, 0, 0], torch.tensor([p[0], p[1] - 0.5, 0.0, p[2] - 0.5]) / 3)
+    nothing = batch | {"sar_valid": torch.zeros_like(batch["sar_valid"])}
+    assert float(reliability_loss(log_odds.detach(), nothing)) == 0
+
+
+@pytest.mark.parametrize(
+    ("augment", "sensors", "judges"),
+    [
+        (AugmentConfig(crop_size=48, cloud=0.5, cloud_mask_quality="mixed"), "both", True),
+        (AugmentConfig(crop_size=48, cloud=0.5, cloud_mask_quality="perfect"), "both", False),
+        (AugmentConfig(crop_size=48), "both", False),
+        (AugmentConfig(crop_size=48, cloud=0.5), "optical", False),
+    ],
+)
+def test_only_clouds_that_a_mask_misses_teach_it(
+    augment: AugmentConfig, sensors: Any, judges: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+
+    def watched(log_odds: torch.Tensor, batch: Any) -> torch.Tensor:
+        assert log_odds.shape == batch["optical_hidden"].shape
+        assert log_odds.requires_grad
+        seen.append(float(batch["optical_hidden"].float().mean()))
+        return reliability_loss(log_odds, batch)
+
+    monkeypatch.setattr(train_module, "reliability_loss", watched)
+    optim = OptimConfig(epochs=1, batch_size=4, precision="fp32", workers=0)
+    data = DataConfig(layout="synthetic", synthetic_chips=8, synthetic_size=64, sensors=sensors)
+    train(TrainConfig(tmp_path / "run", data, ModelConfig("lite"), augment, optim), show_progress=False)
+    assert len(seen) == (2 if judges else 0)
+    assert not judges or max(seen) > 0
 
 
 def weights_under(model: FloodModel, seed: int) -> tuple[np.ndarray, Cloud]:

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from floodseg.config import TrainConfig
-from floodseg.errors import ConfigError, RunFolderError
+from floodseg.config import DistilConfig, TrainConfig
+from floodseg.data.layouts import open_layout
+from floodseg.errors import CheckpointError, ConfigError, RunFolderError
 from floodseg.learning import train as train_module
 from floodseg.learning.evaluate import evaluate
 from floodseg.learning.train import train
@@ -50,13 +53,16 @@ def test_one_command_trains_both_specialists_alike_and_then_the_fused_model(trai
 @pytest.mark.parametrize("sensor", ["sar", "optical"])
 def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfig, sensor: str) -> None:
     data = replace(trained.data, sensors=sensor)
-    scores = [
-        evaluate(load_path(folder), config=data).document
-        for folder in (trained.out_dir, trained.out_dir / "specialists" / sensor)
-    ]
+    models = [load_path(folder) for folder in (trained.out_dir, trained.out_dir / "specialists" / sensor)]
+    scores = [evaluate(model, config=data).document for model in models]
+    # thresholds are chosen on bins of margins at other temperatures
     assert scores[0]["water_iou"] == pytest.approx(scores[1]["water_iou"], abs=2e-3)
-    # the same order of pixels; thresholds are chosen on bins of margins at other temperatures
-    assert scores[0]["n_pixels"] == scores[1]["n_pixels"]
+    chip = open_layout(data, "valid").read(0)
+    image, valid = (torch.from_numpy(getattr(chip, name))[None] for name in (sensor, f"{sensor}_valid"))
+    given = {sensor: image, f"{sensor}_valid": valid[None]}
+    with torch.no_grad():
+        routed, alone = (model(**given) for model in models)
+    assert torch.equal(routed, alone / models[1].decisions.of(sensor).temperature)
 
 
 def test_specialists_may_be_given(tmp_path: Path, make_config, trained: TrainConfig) -> None:
@@ -95,11 +101,72 @@ def test_an_interrupted_run_goes_on_where_it_was(
             train(config, show_progress=False)
     with pytest.raises(RunFolderError, match="holds an unfinished run; add --resume or --overwrite"):
         train(config, show_progress=False)
+    with pytest.raises(RunFolderError, match=r"specialists: \['train'\] before, \[\] now"):
+        train(replace(config, model=replace(config.model, specialists=())), resume=True, show_progress=False)
     with pytest.raises(RunFolderError, match=r"lr: 0\.003 before, 0\.1 now"):
         train(replace(config, optim=replace(config.optim, lr=0.1)), resume=True, show_progress=False)
     train(config, resume=True, show_progress=False)
     one, other = load_path(config.out_dir), load_path(trained.out_dir)
     assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items())
+
+
+def test_an_interrupted_overwriting_goes_on_as_the_new_run(
+    tmp_path: Path, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    changed = replace(trained, out_dir=folder, optim=replace(trained.optim, lr=1e-3))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "validate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(changed, overwrite=True, show_progress=False)
+    assert not (folder / "summary.json").exists()
+    assert not (folder / "specialists/optical").exists()
+    train(changed, resume=True, show_progress=False)
+    rates = []
+    for each in (folder, folder / "specialists/sar", folder / "specialists/optical"):
+        rates.append(tomllib.loads((each / "config.toml").read_text())["lr"])
+        assert read(each / "summary.json")["epochs"] == 3
+    assert rates == [1e-3] * 3
+
+
+def test_what_the_fused_model_is_refused_for_costs_no_training_and_no_old_run(
+    tmp_path: Path, make_config, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(train_module, "_Session", lambda *_: pytest.fail("nothing is to be trained"))
+    config = replace(trained, out_dir=folder, distil=DistilConfig(teacher=("nowhere.pth",)))
+    with pytest.raises(CheckpointError, match=r"nowhere\.pth"):
+        train(config, overwrite=True, show_progress=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    with pytest.raises(ConfigError, match="--specialists: are for a model of both sensors, and the chips hold one"):
+        train(make_config(tmp_path / "new", specialists=("train",), sensors="optical"), show_progress=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_overwriting_keeps_the_specialists_that_it_is_given(tmp_path: Path, trained: TrainConfig, make_config) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    given = tuple(str(folder / "specialists" / sensor) for sensor in ("sar", "optical"))
+    train(make_config(folder, specialists=given, epochs=1), overwrite=True, show_progress=False)
+    assert all((Path(name) / "best_model.pth").is_file() for name in given)
+
+
+def test_no_process_that_loads_chips_is_left(tmp_path: Path, make_config) -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    train(make_config(tmp_path / "run", specialists=("train",), workers=1, epochs=1), show_progress=False)
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    assert not [
+        child
+        for child in left
+        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline())
+    ]
 
 
 def test_resuming_refuses_other_specialists(tmp_path: Path, make_config, trained: TrainConfig) -> None:

@@ -137,7 +137,22 @@ def test_a_checkpoint_holds_them(folder: bool, tmp_path: Path) -> None:
     assert "specialists" not in describe(build_model("lite")), "older readers know no such key"
 
 
-@pytest.mark.parametrize("damage", ["missing", "number", "nested", "bands"])
+def test_a_specialist_stays_as_it_was_given_and_may_be_taken_out(tmp_path: Path) -> None:
+    radar = specialised().specialist("sar")
+    save_checkpoint(tmp_path / "radar.pth", radar)
+    again = load_checkpoint(tmp_path / "radar.pth")
+    names = set(again.state_dict())
+    fused = build_model("lite", bands=Bands(SAR_BANDS, OPTICAL))
+    fused.add_specialists(again, build_model("lite", bands=Bands((), OPTICAL)))
+    assert set(again.state_dict()) == names
+    assert again.requires_grad_(True).network.head.weight.requires_grad
+    assert not any(p.requires_grad for p in fused.specialist("sar").parameters())
+    sar, _, sar_valid, _ = scene()
+    with torch.no_grad():
+        assert torch.equal(again(sar, None, sar_valid), radar(sar, None, sar_valid))
+
+
+@pytest.mark.parametrize("damage", ["missing", "number", "tensor", "nested", "bands"])
 def test_a_damaged_description_of_specialists_is_refused(damage: str, tmp_path: Path) -> None:
     model = specialised()
     content = {"description": describe(model), "state": model.state_dict()}
@@ -146,13 +161,17 @@ def test_a_damaged_description_of_specialists_is_refused(damage: str, tmp_path: 
         del specialists["optical"]
     elif damage == "number":
         specialists["sar"] = 3
+    elif damage == "tensor":
+        content["description"]["specialists"] = torch.ones(3)
     elif damage == "nested":
         specialists["sar"]["specialists"] = specialists
         specialists["sar"]["architecture"] = "baseline"
     else:
         specialists["optical"]["bands"]["optical"] = list(L1C_BANDS)
     torch.save(content, tmp_path / "m.pth")
-    with pytest.raises(CheckpointError, match=r"m\.pth: its (description is incomplete|tensors are not those)"):
+    with pytest.raises(
+        CheckpointError, match=r"m\.pth: its (description is incomplete|tensors are not those|specialists do not fit)"
+    ):
         load_checkpoint(tmp_path / "m.pth")
 
 

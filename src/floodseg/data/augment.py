@@ -99,7 +99,7 @@ def vary(
         Where a simulated cloud or its shadow lies over optical pixels that stay valid, (H, W); None without a cloud.
     """
     hidden = None
-    if config.sar_speckle > 0 and rng.random() < config.sar_speckle:
+    if config.sar_speckle > 0 and bands.sar_unit == "db" and rng.random() < config.sar_speckle:
         np.add(crop.sar, _speckle(crop.sar.shape, rng), out=crop.sar)
     if config.sar_jitter_db > 0 and bands.sar_unit == "db":
         np.add(crop.sar, _sar_offset(len(bands.sar), config.sar_jitter_db, rng), out=crop.sar)

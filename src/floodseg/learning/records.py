@@ -50,8 +50,9 @@ class RunState:
         self.left_out: dict[str, list[str]] = {}
         """Names of the chips of each split that could not be used."""
         self.teachers: list[dict[str, Any]] = []
-        self.specialists: list[dict[str, Any]] = []
         """What is known of the models that the run learns from."""
+        self.specialists: list[dict[str, Any]] = []
+        """The same of the models that became part of the one that is trained."""
         self.warnings: list[str] = []
         """What the user should know of the run; a resumed run still says it."""
 
@@ -133,6 +134,7 @@ class RunRecords:
         self.precision = "fp32" if precision == "no" else precision
         self.parameters = sum(p.numel() for p in model.parameters())
         self.spec = model.spec
+        self.specialists = [model.specialist(sensor).spec.architecture for sensor in model.specialists]
 
     @contextlib.contextmanager
     def open(self, progress: TrainingProgress) -> Iterator[None]:
@@ -142,9 +144,9 @@ class RunRecords:
         encoder = f" with {self.spec.encoder}" if self.spec.encoder else ""
         bands = f"{len(self.spec.bands.sar)} radar and {len(self.spec.bands.optical)} optical bands"
         shared = f", {self.state.processes} processes" if self.state.processes > 1 else ""
-        progress.line(
-            f"{self.spec.architecture}{encoder}: {self.parameters:,} parameters, {bands}, {self.precision}{shared}"
-        )
+        beside = f" with specialists ({' and '.join(self.specialists)})" if self.specialists else ""
+        network = f"{self.spec.architecture}{encoder}{beside}"
+        progress.line(f"{network}: {self.parameters:,} parameters, {bands}, {self.precision}{shared}")
         if self.state.epoch:
             # a new run has logged its warnings where they arose
             for warning in self.state.warnings:

@@ -104,6 +104,8 @@ class RunFolder:
     def _leave_no_empty_folder(self) -> None:
         """Remove the folder again where a run was refused before it wrote anything."""
         lock = self.path / ".lock"
+        if self._specialists.is_dir() and not any(self._specialists.iterdir()):
+            self._specialists.rmdir()
         if self.path.is_dir() and [*self.path.iterdir()] == [lock]:
             lock.unlink()
             self.path.rmdir()
@@ -126,10 +128,8 @@ class RunFolder:
         """
         if resume and overwrite:
             raise RunFolderError("--resume and --overwrite were both given: resume goes on, overwrite starts anew")
-        # a run is interrupted before it has a file of its own, too
-        begun = any(self._specialists.glob(f"*/{self.config.name}"))
-        holds_run = begun or any(path.exists() for path in (self.config, self.summary, self.best, self._states))
-        if resume and not self.config.exists() and not begun:
+        holds_run = any(path.exists() for path in (self.config, self.summary, self.best, self._states))
+        if resume and not self.config.exists():
             raise RunFolderError(
                 f"{self.path}: holds no run to resume ({self.config.name} is missing); leave --resume out"
             )
@@ -173,6 +173,8 @@ class RunFolder:
             kept = tomllib.loads(self.config.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunFolderError(f"{self.config}: is damaged ({error}); start anew with --overwrite") from error
+        # a setting that the floodseg of then did not have is as it was without it
+        kept = flatten(TrainConfig()) | kept
         given = flatten(config)
         for key in _FREE_TO_CHANGE:
             kept.pop(key, None)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from floodseg.bands import SENSORS, Sensor
+from floodseg.bands import SENSORS, Bands, Sensor
 from floodseg.config import AugmentConfig, DistilConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.learning.known_models import FindModel, check_event
@@ -50,6 +51,24 @@ def open_specialists(config: TrainConfig, find_model: FindModel) -> list[tuple[s
     return named
 
 
+def names_within(folder: Path, config: TrainConfig) -> bool:
+    """Tell whether a model that a run is given lies in a folder."""
+    named = (Path(name).resolve() for name in (*config.model.specialists, *config.distil.teacher))
+    return any(each.is_relative_to(folder.resolve()) for each in named)
+
+
+def require_both_sensors(bands: Bands) -> None:
+    """Refuse specialists where there is nothing between which they could stand.
+
+    Raises:
+        ConfigError: the chips in use hold one sensor alone.
+    """
+    if not (bands.sar and bands.optical):
+        raise ConfigError(
+            "--specialists: are for a model of both sensors, and the chips hold one alone; leave the flag out"
+        )
+
+
 def add_specialists(model: FloodModel, named: Sequence[tuple[str, FloodModel]]) -> None:
     """Make specialists part of a model, where there are any.
 
@@ -58,9 +77,6 @@ def add_specialists(model: FloodModel, named: Sequence[tuple[str, FloodModel]]) 
     """
     if not named:
         return
-    if not (model.spec.bands.sar and model.spec.bands.optical):
-        raise ConfigError(
-            "--specialists: are for a model of both sensors, and the chips hold one alone; leave the flag out"
-        )
+    require_both_sensors(model.spec.bands)
     (_, radar), (_, optical) = named
     model.add_specialists(radar, optical)

@@ -37,7 +37,7 @@ from floodseg.learning.setup import (
     seed_process,
     span_again,
 )
-from floodseg.learning.specialists import open_specialists, specialist_config
+from floodseg.learning.specialists import names_within, open_specialists, require_both_sensors, specialist_config
 from floodseg.learning.state_files import check_state_files
 from floodseg.learning.teachers import open_teachers
 from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
@@ -99,25 +99,45 @@ def _run(
             if processes.main:
                 claim.enter_context(folder.claimed())
                 folder.prepare(resume, overwrite)
-                if resume and folder.config.exists():
+                if resume:
                     folder.check_same(config)
         with processes.agreeing():
             folder.require_shared()
         if config.model.trains_specialists:
-            for sensor in SENSORS:
-                _run_specialist(config, sensor, processes, find_model, resume, overwrite, show_progress)
+            _train_specialists(config, folder, processes, find_model, resume, overwrite, show_progress)
+            overwrite = False
         session = _Session(config, folder, processes, find_model, resume, show_progress)
         with processes.agreeing():
             if overwrite and processes.main:
                 # only now: settings or data that are refused must not cost the old run
-                folder.clear(specialists=not config.model.trains_specialists)
-        return session.run()
+                folder.clear(specialists=not names_within(folder.path, config))
+        result = session.run()
+        session.close()
+        return result
+
+
+def _train_specialists(
+    config: TrainConfig, folder: RunFolder, processes: Processes, find_model: FindModel, resume: bool, overwrite: bool,
+    show_progress: bool,
+) -> None:  # fmt: skip
+    """Train the specialist of each sensor, once nothing is to be seen that the fused model would be refused for."""
+    bands = open_chips(config, processes)[0].chips.bands
+    with processes.agreeing():
+        require_both_sensors(bands)
+        open_teachers(config, bands, processes.device, find_model)
+        if processes.main:
+            if overwrite:
+                folder.clear()
+            if not folder.config.exists():
+                # from now on this is the run that --resume goes on with
+                folder.write_config(config, [])
+    for sensor in SENSORS:
+        _run_specialist(config, sensor, processes, find_model, resume, show_progress)
 
 
 def _run_specialist(
-    config: TrainConfig, sensor: Sensor, processes: Processes, find_model: FindModel, resume: bool, overwrite: bool,
-    show_progress: bool,
-) -> None:  # fmt: skip
+    config: TrainConfig, sensor: Sensor, processes: Processes, find_model: FindModel, resume: bool, show_progress: bool
+) -> None:
     """Train the specialist of a sensor, or go on with it; one that is finished is left as it is."""
     config = specialist_config(config, sensor)
     folder = RunFolder(config.out_dir)
@@ -126,7 +146,7 @@ def _run_specialist(
         with processes.agreeing():
             folder.check_same(config)
     else:
-        _run(config, processes, find_model, resume and begun, overwrite, show_progress)
+        _run(config, processes, find_model, resume and begun, False, show_progress)
 
 
 class _Session:
@@ -229,6 +249,11 @@ class _Session:
                 self._save_state()
             self._finish()
         return TrainResult(self.folder.path, state.best_epoch, state.best_water_iou)
+
+    def close(self) -> None:
+        """End the processes that load chips: a run with specialists holds three sessions, one after the other."""
+        self.accelerator.free_memory()
+        del self.loader, self.valid_loader
 
     def _record(
         self, train_loss: float, validation: Validation, images_per_s: float, began: float, improved: bool

@@ -154,16 +154,24 @@ def _built(description: Any, source: Path) -> FloodModel:
         )
         model.decisions = Decisions.from_json(description["decisions"])
         model.provenance = Provenance(dict(description["training"]), dict(description["scores"]))
-        if specialists := description.get("specialists"):
-            # a specialist has none of its own
-            alone = ({**specialists[sensor], "specialists": None} for sensor in SENSORS)
-            radar, optical = (_built(each, source) for each in alone)
-            model.add_specialists(radar, optical)
-    except (KeyError, TypeError, ValueError, ConfigError, CheckpointError) as error:
+        alone = _specialists(description)
+    except (LookupError, TypeError, ValueError, RuntimeError, ConfigError, CheckpointError) as error:
         raise CheckpointError(
             f"{source}: its description is incomplete ({error}); use one that floodseg wrote"
         ) from error
+    if alone:
+        radar, optical = (_built(each, source) for each in alone)
+        try:
+            model.add_specialists(radar, optical)
+        except ConfigError as error:
+            raise CheckpointError(f"{source}: its specialists do not fit it ({error})") from error
     return model
+
+
+def _specialists(description: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the descriptions of the specialists of radar and of the optical image, which have none themselves."""
+    specialists = description.get("specialists")
+    return [] if specialists is None else [{**specialists[sensor], "specialists": None} for sensor in SENSORS]
 
 
 def fill_state(model: FloodModel, state: dict[str, Tensor], source: Path) -> None:
@@ -173,7 +181,9 @@ def fill_state(model: FloodModel, state: dict[str, Tensor], source: Path) -> Non
         CheckpointError: the tensors are those of another architecture, or damaged.
     """
     try:
-        model.load_state_dict(state)
+        # one taken out of another model has no tensors for the sensor that it lacks
+        empty = {name: tensor for name, tensor in model.state_dict().items() if not tensor.numel()}
+        model.load_state_dict(empty | state)
     except (RuntimeError, AttributeError, TypeError) as error:
         encoder = f" with encoder {model.spec.encoder}" if model.spec.encoder else ""
         raise CheckpointError(

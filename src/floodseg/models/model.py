@@ -1,5 +1,6 @@
 """The model that users hold: raw dB and reflectance in, logits out, nothing leaking from invalid pixels."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -99,7 +100,7 @@ class FloodModel(nn.Module):
         self.route: Router | None = None
 
     def add_specialists(self, radar: "FloodModel", optical: "FloodModel") -> Self:
-        """Let a specialist of each sensor answer where the other is not there; they are trained no more.
+        """Let a copy of each sensor's specialist answer where the other is not there; it is trained no more.
 
         Args:
             radar: a model of this model's SAR bands alone.
@@ -116,6 +117,7 @@ class FloodModel(nn.Module):
         own, by_radar, by_optical = (each.spec.bands for each in (self, radar, optical))
         _check_specialist("sar", by_radar, replace(own, optical=(), optical_unit=by_radar.optical_unit))
         _check_specialist("optical", by_optical, replace(own, sar=(), sar_unit=by_optical.sar_unit))
+        radar, optical = copy.deepcopy(radar), copy.deepcopy(optical)
         for empty in (radar.normalise_optical, optical.normalise_sar):
             # two empty ones would share their storage, which safetensors refuses
             empty.register_buffer("table", empty.table, persistent=False)

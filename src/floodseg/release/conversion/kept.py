@@ -3,14 +3,15 @@
 from floodseg.models.attention import EfficientSelfAttention
 from floodseg.models.baseline import FullSelfAttention
 from floodseg.models.deploy import DeployedModel
+from floodseg.models.router import Router
 from floodseg.release.conversion.nodes import Nodes
 
 
 def unquantised(nodes: Nodes, deployed: DeployedModel, first: int = 0, last: int = 0) -> list[str]:
     """Return the names of the nodes that are not quantised.
 
-    Attention costs little and multiplies what it is given. Arithmetic on validity alone has one channel: to convert
-    it to int8 and back costs more than it does.
+    Attention costs little and multiplies what it is given; a router takes exponentials, and is to be exact. Arithmetic
+    on validity alone has one channel: to convert it to int8 and back costs more than it does.
 
     Args:
         nodes: the graph's.
@@ -18,9 +19,9 @@ def unquantised(nodes: Nodes, deployed: DeployedModel, first: int = 0, last: int
         first: convolutions to leave as they are from the beginning, with all that leads to the next one.
         last: convolutions to leave from the end.
     """
-    attention = [
+    kept = [
         name
         for name, module in deployed.named_modules()
-        if isinstance(module, EfficientSelfAttention | FullSelfAttention)
+        if isinstance(module, EfficientSelfAttention | FullSelfAttention | Router)
     ]
-    return [*nodes.up_to(first), *nodes.last(last), *nodes.within(attention), *nodes.of_validity()]
+    return [*nodes.up_to(first), *nodes.last(last), *nodes.within(kept), *nodes.of_validity()]

@@ -8,30 +8,40 @@ import onnx
 
 
 class Nodes:
-    """Names of nodes in the order of the computation; each begins with the module that it comes from."""
+    """Names of nodes in the order of the computation; each begins with the module that it comes from.
+
+    A model with specialists has three networks, of each of which the first and last convolutions are meant.
+    """
 
     def __init__(self, graph: Path) -> None:
         loaded = onnx.load(graph).graph
         found = loaded.node
         self._of_validity = _following(loaded, {port.name for port in loaded.input if port.name.endswith("_valid")})
         self._names = [node.name for node in found]
-        self._convolutions = [index for index, node in enumerate(found) if node.op_type == "Conv"]
+        self._convolutions: dict[str, list[int]] = {}
+        for index, node in enumerate(found):
+            if node.op_type == "Conv":
+                self._convolutions.setdefault(node.name.partition("network")[0], []).append(index)
         made_by = {value: index for index, node in enumerate(found) for value in node.output}
         self._sources = [[made_by[value] for value in node.input if value in made_by] for node in found]
 
     def up_to(self, convolutions: int) -> list[str]:
         """Return normalisation and that many of the first convolutions, with all that leads to the next one."""
-        ends = self._convolutions[: convolutions + 1]
-        waiting, found = list(ends), set(ends[:convolutions])
+        networks = self._convolutions.values()
+        waiting = [index for each in networks for index in each[: convolutions + 1]]
+        found = {index for each in networks for index in each[:convolutions]}
         while waiting:
             new = set(self._sources[waiting.pop()]) - found
             found |= new
             waiting.extend(new)
-        return [name for index, name in enumerate(self._names) if index in found or name.startswith("normalise_")]
+        return [
+            name for index, name in enumerate(self._names) if index in found or "normalise_" in name.partition("/")[0]
+        ]
 
     def last(self, convolutions: int) -> list[str]:
         """Return that many of the last convolutions."""
-        return [self._names[index] for index in self._convolutions[len(self._convolutions) - convolutions :]]
+        networks = self._convolutions.values()
+        return [self._names[index] for each in networks for index in each[len(each) - convolutions :]]
 
     def within(self, modules: Sequence[str]) -> list[str]:
         """Return the nodes of some modules."""
