@@ -145,3 +145,21 @@ CHILD = """
 def test_the_end_of_loading_processes_does_not_disturb_the_clearing_up() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(CHILD)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (143, "floodseg: error: ended by SIGTERM\n")
+
+
+def test_children_that_end_at_the_same_moment_are_not_complained_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal to a whole group: both are on their way when the first is answered."""
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda each: lost.append(each.exc_value))
+    both = {signal.SIGTERM, signal.SIGCHLD}
+    before = signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch answers the end of a loading process
+    try:
+        with pytest.raises(ToldToEnd), heeding_signals():
+            signal.pthread_sigmask(signal.SIG_BLOCK, both)
+            for number in both:
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+        assert sum(range(1000)) == 499500, "time in which the other is answered"
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert lost == []

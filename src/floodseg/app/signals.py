@@ -43,9 +43,13 @@ def _raise(number: int, _: FrameType | None) -> None:
         os.kill(os.getpid(), number)
         return
     # loading processes may be told as well; torch would raise for their end in the middle of clearing up
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, _nothing)
     _told.append(number)
     raise ToldToEnd(number)
+
+
+def _nothing(*_: object) -> None:
+    """Answer a signal that may be on its way already; were it given back to the system, Python would complain."""
 
 
 def raise_again(lost: BaseException | None) -> bool:
@@ -68,7 +72,7 @@ def end_quietly() -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_FAREWELL_S)
 
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, _nothing)
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, hurry)
