@@ -152,13 +152,18 @@ def test_children_that_end_at_the_same_moment_are_not_complained_of(monkeypatch:
     lost: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda each: lost.append(each.exc_value))
     both = {signal.SIGTERM, signal.SIGCHLD}
-    before = signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch answers the end of a loading process
-    try:
-        with pytest.raises(ToldToEnd), heeding_signals():
+
+    def told() -> None:
+        with heeding_signals():
             signal.pthread_sigmask(signal.SIG_BLOCK, both)
             for number in both:
                 os.kill(os.getpid(), number)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+
+    before = signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch answers the end of a loading process
+    try:
+        with pytest.raises(ToldToEnd):
+            told()
         assert sum(range(1000)) == 499500, "time in which the other is answered"
     finally:
         signal.signal(signal.SIGCHLD, before)
