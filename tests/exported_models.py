@@ -61,6 +61,8 @@ def specialised(architecture: str = "lite", encoder: str | None = None) -> Flood
                 model.network.head.weight.mul_(6)
     radar.decisions = radar.decisions.with_("sar", Decision(0.4, 0.7))
     optical.decisions = optical.decisions.with_("optical", Decision(0.6, 1.6))
+    for strength, model in zip((0.2, 0.4, 0.3), (fused, radar, optical), strict=True):
+        model.set_context_prior(strength)
     fused.decisions = fused.decisions.with_("both", Decision(0.45, 1.3)).with_("sar", Decision(0.3, 0.9))
     return with_batch_statistics(fused.add_specialists(radar, optical))
 

@@ -43,7 +43,7 @@ UNLIKE_DEFAULTS = TrainConfig(
         optical_offset=-1000.0,
         cache_gb=0.5,
     ),
-    model=ModelConfig(model="lite", encoder="resnet18", pretrained="none"),
+    model=ModelConfig(model="lite", encoder="resnet18", pretrained="none", context_prior=0.4),
     augment=AugmentConfig(
         crop_size=64,
         crops_per_chip=3,

@@ -161,6 +161,9 @@ class ModelConfig(Settings):
     """A trained model of radar alone and one of the optical image alone (shipped names, run folders, checkpoints) that
     become part of a model of both, which then is exactly as good as they where it has one sensor only; 'train' trains
     them first, by the same settings, in --out-dir."""
+    context_prior: float = 0.0
+    """How far the share of water that the model sees around a pixel moves the odds of that pixel, when it maps and is
+    scored: 0 not at all, 1 by the logarithmic odds of that share."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,6 +174,7 @@ class ModelConfig(Settings):
         )  # fmt: skip
         if self.specialists and self.model == "baseline":
             raise ConfigError(f"--specialists {given}: has no effect with baseline, only with efficient and lite")
+        require(0 <= self.context_prior <= 1, "context-prior", self.context_prior, "from 0 to 1")
 
     @property
     def trains_specialists(self) -> bool:

@@ -65,6 +65,21 @@ def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfi
     assert torch.equal(routed, alone / models[1].decisions.of(sensor).temperature)
 
 
+def test_the_fused_network_learns_also_where_a_specialist_answers(
+    tmp_path: Path, make_config, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a router that leaves every pixel to radar
+    monkeypatch.setattr("floodseg.models.router.Router.forward", lambda self, fused, radar, *rest: radar + 0 * fused)
+    given = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
+    heads = []
+    for lr in (1e-3, 2e-3):
+        folder = tmp_path / f"run-{lr}"
+        train(make_config(folder, specialists=given, lr=lr, weight_decay=0.0), show_progress=False)
+        heads.append(load_path(folder).network.head.weight)
+    # equal seeds: without a gradient both would be as they began
+    assert not torch.equal(*heads)
+
+
 def test_specialists_may_be_given(tmp_path: Path, make_config, trained: TrainConfig) -> None:
     given = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
     config = make_config(tmp_path / "run", specialists=given, cloud=0.5)

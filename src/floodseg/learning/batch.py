@@ -26,22 +26,30 @@ def forward(model: nn.Module, batch: Sample) -> Tensor:
     return logits
 
 
-def forward_with_log_odds(model: nn.Module, batch: Sample) -> tuple[Tensor, Tensor]:
-    """Return logits as :func:`forward` does, and the log odds of the optical image (N, 1, H, W)."""
-    logits, log_odds = model(
+def forward_with_log_odds(model: nn.Module, batch: Sample) -> tuple[Tensor, Tensor, Tensor]:
+    """Return logits as :func:`forward` does, log odds of the optical image (N, 1, H, W), and fused logits.
+
+    The last are of the network of both sensors by itself, without the specialists that stand beside it.
+    """
+    logits, log_odds, fused = model(
         batch["sar"].contiguous(memory_format=torch.channels_last),
         batch["optical"].contiguous(memory_format=torch.channels_last),
         batch["sar_valid"],
         batch["optical_valid"],
         with_log_odds=True,
     )
-    return logits, log_odds
+    return logits, log_odds, fused
 
 
 def counted_pixels(batch: Sample) -> Tensor:
     """Return True (N, H, W) where a label and at least one valid sensor meet; only these pixels count."""
     seen = (batch["sar_valid"] | batch["optical_valid"])[:, 0]
     return seen & (batch["label"] != IGNORE)
+
+
+def counted_by_both(batch: Sample) -> Tensor:
+    """Return True (N, H, W) where a label and both sensors are valid."""
+    return (batch["sar_valid"] & batch["optical_valid"])[:, 0] & (batch["label"] != IGNORE)
 
 
 class SensorHistograms:

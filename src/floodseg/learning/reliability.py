@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from floodseg.data.chips import Sample
 
-RELIABILITY_WEIGHT = 0.2
+RELIABILITY_WEIGHT = 0.5
 """Of this loss beside that on the labels, which decides where the sky is clear."""
 _CLEAR_SHARE = 0.5
 """Share of the optical image beside the radar under a clear sky, to begin with."""

@@ -150,6 +150,7 @@ def new_model(
             sar_statistics=sar_statistics,
             optical_statistics=optical_statistics,
         )
+        model.set_context_prior(config.model.context_prior)
         add_specialists(model, specialists)
         model = model.to(memory_format=torch.channels_last)
     processes.copy_from_main([*model.parameters(), *model.buffers()])

@@ -70,7 +70,10 @@ class Teachers:
         self._teachers = [_Teacher(name, model, _channels(name, model.spec.bands, bands)) for name, model in models]
         for teacher in self._teachers:
             check_event("teacher", teacher.name, teacher.model, config.data.hold_out_event)
-            teacher.model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+            # the student is moved by its context itself: taught that as well, it would move twice
+            teacher.model.set_context_prior(0.0).eval().requires_grad_(False).to(device).to(
+                memory_format=torch.channels_last
+            )
 
     def facts(self) -> list[dict[str, Any]]:
         """Return what a run writes down of each, see ``known_models.facts``; of sensors those that the chips hold."""

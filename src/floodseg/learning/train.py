@@ -17,7 +17,7 @@ from timm.utils.model_ema import ModelEmaV3
 from floodseg.bands import SENSORS, Sensor
 from floodseg.config import TrainConfig
 from floodseg.data.chips import Sample, make_loader, plain_errors
-from floodseg.learning.batch import counted_pixels, forward, forward_with_log_odds
+from floodseg.learning.batch import counted_by_both, counted_pixels, forward, forward_with_log_odds
 from floodseg.learning.known_models import FindModel, facts
 from floodseg.learning.losses import FloodLoss
 from floodseg.learning.precision import resolve_precision
@@ -185,6 +185,7 @@ class _Session:
         self.model, self.optimizer, self.loader = self.accelerator.prepare(model, optimizer, loader)
         self.scheduler = new_schedule(optimizer, optim, len(self.loader))
         self.judges_clouds = model.knows_reliability and config.augment.leaves_cloud_unmasked
+        self.has_specialists = bool(specialists)
         self.loss = FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight)
         with processes.agreeing():
             self.teachers = open_teachers(config, train_chips.bands, device, find_model)
@@ -291,16 +292,7 @@ class _Session:
 
     def _step(self, batch: Sample) -> torch.Tensor:
         """Forward, loss, backward, clip, update, schedule, average: one optimiser step. Returns the loss, detached."""
-        if self.judges_clouds:
-            logits, log_odds = forward_with_log_odds(self.model, batch)
-        else:
-            logits, log_odds = forward(self.model, batch), None
-        loss: torch.Tensor = self.loss(logits, batch["label"], counted_pixels(batch))
-        if log_odds is not None:
-            loss = loss + RELIABILITY_WEIGHT * reliability_loss(log_odds, batch)
-        if self.teachers is not None:
-            with self.accelerator.autocast():
-                loss = loss + self.teachers.loss(logits, batch)
+        loss = self._loss(batch)
         self.accelerator.backward(loss)
         # clip_grad_norm_ unscales fp16 gradients first, so the limit is in the loss's own units
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)
@@ -315,6 +307,25 @@ class _Session:
         if self.ema is not None:
             self.ema.update(self._flood_model(), step=self.state.steps)
         return loss.detach()
+
+    def _loss(self, batch: Sample) -> torch.Tensor:
+        """Return the loss on the labels, and what a run adds to it."""
+        if not (self.judges_clouds or self.has_specialists):
+            logits = forward(self.model, batch)
+            loss: torch.Tensor = self.loss(logits, batch["label"], counted_pixels(batch))
+        else:
+            logits, log_odds, fused = forward_with_log_odds(self.model, batch)
+            loss = self.loss(logits, batch["label"], counted_pixels(batch))
+            if self.judges_clouds:
+                loss = loss + RELIABILITY_WEIGHT * reliability_loss(log_odds, batch)
+            if self.has_specialists:
+                # where the router turns to a specialist, the fused network would learn nothing: it generalises from
+                # clouded pixels, too
+                loss = loss + self.loss(fused, batch["label"], counted_by_both(batch))
+        if self.teachers is not None:
+            with self.accelerator.autocast():
+                loss = loss + self.teachers.loss(logits, batch)
+        return loss
 
     def _validate(self) -> Validation:
         """Score the averaged weights where there are some, else the trained ones."""

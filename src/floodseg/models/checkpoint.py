@@ -52,6 +52,7 @@ def describe(model: FloodModel) -> dict[str, Any]:
         "decisions": model.decisions.to_json(),
         "training": model.provenance.training,
         "scores": model.provenance.scores,
+        "context_prior": model.context_prior.strength if model.context_prior else 0.0,
     } | ({"specialists": specialists} if specialists else {})
 
 
@@ -154,6 +155,8 @@ def _built(description: Any, source: Path) -> FloodModel:
         )
         model.decisions = Decisions.from_json(description["decisions"])
         model.provenance = Provenance(dict(description["training"]), dict(description["scores"]))
+        # weights from before it hold none
+        model.set_context_prior(float(description.get("context_prior", 0.0)))
         alone = _specialists(description)
     except (LookupError, TypeError, ValueError, RuntimeError, ConfigError, CheckpointError) as error:
         raise CheckpointError(

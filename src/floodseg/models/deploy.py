@@ -40,6 +40,7 @@ class DeployedModel(nn.Module):
             {sensor: DeployedModel(held.specialist(sensor)) for sensor in held.specialists}
         )
         self.route = held.route
+        self.context_prior = held.context_prior
         self.normalise_sar, self.normalise_optical = held.normalise_sar, held.normalise_optical
         self.decisions: Decisions = held.decisions
         self.knows_reliability = held.knows_reliability
@@ -58,7 +59,7 @@ class DeployedModel(nn.Module):
         """Return the margin over the temperature (N, 1, H, W), of which the probability is the logistic function."""
         given = self._prepared(inputs)
         sar_valid, optical_valid = given[2] > 0, given[3] > 0
-        margin = _margin(self.network(*given)) if self.route is None else self._routed(given, inputs)
+        margin = self._margin(self.network(*given), given) if self.route is None else self._routed(given, inputs)
         return margin * self._certainty(sar_valid, optical_valid)
 
     def _routed(self, given: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
@@ -75,8 +76,13 @@ class DeployedModel(nn.Module):
         fused, log_odds = weigh(*given)
         radar = _deployed(self.specialists["sar"]).certain_margin(sar, sar_valid)
         alone = _deployed(self.specialists["optical"]).certain_margin(optical, optical_valid)
-        routed: Tensor = self.route(_margin(fused), radar, alone, log_odds, *given[2:])
+        routed: Tensor = self.route(self._margin(fused, given), radar, alone, log_odds, *given[2:])
         return routed
+
+    def _margin(self, logits: Tensor, given: Sequence[Tensor]) -> Tensor:
+        """Return the water logit less the land logit (N, 1, H, W), from both or from that alone, in its context."""
+        margin = logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
+        return margin if self.context_prior is None else self.context_prior(margin, torch.maximum(given[2], given[3]))
 
     def _prepared(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what the network takes: standardised images, and validity (N, 1, H, W) as numbers."""
@@ -107,11 +113,6 @@ class DeployedModel(nn.Module):
             # where nothing is valid the number means nothing
             return sar if self.sensors == ("sar",) else optical
         return torch.where(sar_valid & ~optical_valid, sar, torch.where(optical_valid & ~sar_valid, optical, both))
-
-
-def _margin(logits: Tensor) -> Tensor:
-    """Return the water logit less the land logit (N, 1, H, W), from both or from that alone."""
-    return logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
 
 
 def _deployed(module: nn.Module) -> DeployedModel:

@@ -1,6 +1,7 @@
 """The model that users hold: raw dB and reflectance in, logits out, nothing leaking from invalid pixels."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 
 from floodseg.bands import Bands, BandStatistics, Sensor
 from floodseg.errors import ConfigError
+from floodseg.models.context import ContextPrior
 from floodseg.models.decision import Decisions
+from floodseg.models.reliability import SensorReliability
 from floodseg.models.router import Router
 
 DEFAULT_STATISTICS: dict[Sensor, BandStatistics] = {
@@ -80,6 +83,8 @@ class FloodModel(nn.Module):
         provenance: training data, settings and scores of the weights.
         specialists: models of radar alone and of the optical image alone, by sensor, which answer where their sensor
             alone is valid or believed (:mod:`floodseg.models.router`); none, unless they were added.
+        context_prior: moves the odds of each pixel by the water around it, in evaluation mode alone: a calibration,
+            which the network does not learn with; None moves nothing.
     """
 
     def __init__(
@@ -98,6 +103,7 @@ class FloodModel(nn.Module):
         self.provenance = Provenance()
         self.specialists = nn.ModuleDict()
         self.route: Router | None = None
+        self.context_prior: ContextPrior | None = None
 
     def add_specialists(self, radar: "FloodModel", optical: "FloodModel") -> Self:
         """Let a copy of each sensor's specialist answer where the other is not there; it is trained no more.
@@ -124,6 +130,20 @@ class FloodModel(nn.Module):
         self.specialists.update({"sar": radar, "optical": optical})
         self.specialists.requires_grad_(False).eval()
         self.route = Router()
+        for module in self.network.modules():
+            if isinstance(module, SensorReliability):
+                module.weighs = False
+        return self
+
+    def set_context_prior(self, strength: float) -> Self:
+        """Let the water around a pixel move its odds, see :mod:`floodseg.models.context`; 0 takes that away.
+
+        Raises:
+            ConfigError: a strength below 0, or no number.
+        """
+        if not 0 <= strength < math.inf:
+            raise ConfigError(f"context prior of strength {strength}: must be a number of 0 or more")
+        self.context_prior = ContextPrior(strength) if strength else None
         return self
 
     def specialist(self, sensor: str) -> "FloodModel":
@@ -146,7 +166,7 @@ class FloodModel(nn.Module):
         optical_valid: Tensor | None = None,
         *,
         with_log_odds: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    ) -> Tensor | tuple[Tensor, ...]:
         """Return logits (N, 2, H, W) for land and water, at input size.
 
         Args:
@@ -154,8 +174,9 @@ class FloodModel(nn.Module):
             optical: (N, C_optical, H, W) reflectance, or None where there is no optical image.
             sar_valid: (N, 1, H, W) bool, True where the radar holds numbers; None means every pixel that is finite.
             optical_valid: the same for the optical image.
-            with_log_odds: return a pair, of which the second is how much more the optical image is believed than the
-                radar, as log odds (N, 1, H, W); for a model that :attr:`knows_reliability`.
+            with_log_odds: return two more: how much more the optical image is believed than the radar, as log odds
+                (N, 1, H, W), and the logits of the network of both sensors by itself, which are others than the first
+                beside specialists; for a model that :attr:`knows_reliability`.
 
         Values at invalid pixels are ignored, whatever they are; ``None`` equals an all-invalid sensor.
 
@@ -167,14 +188,21 @@ class FloodModel(nn.Module):
         given = self._standardised(*whole)
         if self.route is None and not with_log_odds:
             plain: Tensor = self.network(*given)
-            return plain
+            return self._in_context(plain, given)
         weigh: Callable[..., tuple[Tensor, Tensor]] = getattr(self.network, "weighed")  # noqa: B009 (a Module has it untyped)
-        logits, log_odds = weigh(*given)
+        fused, log_odds = weigh(*given)
+        logits = fused = self._in_context(fused, given)
         if self.route is not None:
             radar = self._alone("sar", whole[0], None, whole[2], None)
             optical_alone = self._alone("optical", None, whole[1], None, whole[3])
-            logits = self.route(logits, radar, optical_alone, log_odds, *given[2:])
-        return (logits, log_odds) if with_log_odds else logits
+            logits = self.route(fused, radar, optical_alone, log_odds, *given[2:])
+        return (logits, log_odds, fused) if with_log_odds else logits
+
+    def _in_context(self, logits: Tensor, given: Sequence[Tensor]) -> Tensor:
+        """Return the network's logits, moved by the water around each pixel where the model is so calibrated."""
+        if self.context_prior is None or self.training:
+            return logits
+        return self.context_prior.of_logits(logits, torch.maximum(given[2], given[3]))
 
     def _alone(self, sensor: Sensor, *images: Tensor | None) -> Tensor:
         """Return the calibrated logits of a specialist, (N, 2, H, W)."""

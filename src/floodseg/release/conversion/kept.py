@@ -2,16 +2,21 @@
 
 from floodseg.models.attention import EfficientSelfAttention
 from floodseg.models.baseline import FullSelfAttention
+from floodseg.models.context import ContextPrior
 from floodseg.models.deploy import DeployedModel
+from floodseg.models.reliability import SensorReliability
 from floodseg.models.router import Router
 from floodseg.release.conversion.nodes import Nodes
+
+_KEPT = EfficientSelfAttention | FullSelfAttention | SensorReliability | Router | ContextPrior
 
 
 def unquantised(nodes: Nodes, deployed: DeployedModel, first: int = 0, last: int = 0) -> list[str]:
     """Return the names of the nodes that are not quantised.
 
-    Attention costs little and multiplies what it is given; a router takes exponentials, and is to be exact. Arithmetic
-    on validity alone has one channel: to convert it to int8 and back costs more than it does.
+    Attention costs little and multiplies what it is given; reliability costs little, and a router takes its
+    exponential, as a context prior takes logarithms: these are to be exact. Arithmetic on validity alone has one
+    channel: to convert it to int8 and back costs more than it does.
 
     Args:
         nodes: the graph's.
@@ -19,9 +24,5 @@ def unquantised(nodes: Nodes, deployed: DeployedModel, first: int = 0, last: int
         first: convolutions to leave as they are from the beginning, with all that leads to the next one.
         last: convolutions to leave from the end.
     """
-    kept = [
-        name
-        for name, module in deployed.named_modules()
-        if isinstance(module, EfficientSelfAttention | FullSelfAttention | Router)
-    ]
+    kept = [name for name, module in deployed.named_modules() if isinstance(module, _KEPT)]
     return [*nodes.up_to(first), *nodes.last(last), *nodes.within(kept), *nodes.of_validity()]
