@@ -14,9 +14,8 @@ from torch.nn import functional as F
 _HALVINGS = 4
 """The window is looked at in cells of 2**4 pixels."""
 _CELLS = 9
-"""Cells a side of the window: 144 pixels, beside soft edges."""
-CONTEXT_REACH = 64
-"""Pixels on each side by which windows of a scene overlap more, so that hardly any pixel's context is cut off."""
+"""Cells a side of the window: 144 pixels, beside soft edges. So it ends 96 pixels away, within half of what windows of
+a scene overlap, and no pixel's context is cut off where it counts."""
 _USUAL_ODDS = -2.0
 """Logarithmic odds of water at which nothing moves: 12 %, about the share in labelled flood scenes."""
 _LARGEST_MOVE = 4.0

@@ -10,7 +10,6 @@ from torch import nn
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Bands, BandStatistics
 from floodseg.errors import ConfigError
 from floodseg.models.baseline import baseline
-from floodseg.models.context import CONTEXT_REACH
 from floodseg.models.efficient import efficient
 from floodseg.models.lite import lite
 from floodseg.models.model import FloodModel, ModelSpec
@@ -45,10 +44,7 @@ ARCHITECTURES: dict[str, ArchitectureEntry] = {
 def overlap_of(model: FloodModel) -> int:
     """Return what neighbouring windows must share, in pixels: the most of the model and its specialists."""
     networks = [model, *(model.specialist(sensor) for sensor in model.specialists)]
-    return max(
-        ARCHITECTURES[each.spec.architecture].overlap + (2 * CONTEXT_REACH if each.context_prior else 0)
-        for each in networks
-    )
+    return max(ARCHITECTURES[each.spec.architecture].overlap for each in networks)
 
 
 def build_model(
