@@ -1,6 +1,6 @@
 """Put the best checkpoint of a run among the shipped weights, with its exported forms.
 
-    python tools/ship_weights.py RUN NAME --data "what it was trained on" --chips DIR
+    python tools/ship_weights.py RUN NAME --data "what it was trained on" --chips DIR --context-prior 0.4
 
 Writes ``model.safetensors``, ``config.json`` and the exported forms below ``src/floodseg/release/weights/NAME``; the
 model card ``CARD.md`` beside them is written by hand.
@@ -14,12 +14,20 @@ from cyclopts import App
 
 from floodseg import export, load_model
 from floodseg.app.cli import guarded
-from floodseg.config import Layout
+from floodseg.config import DataConfig, Layout
+from floodseg.data.chips import make_loader
+from floodseg.data.usable import open_usable
 from floodseg.errors import ConfigError
 from floodseg.files import write_text
 from floodseg.inference.exported import ExportFormat, ExportPrecision
+from floodseg.learning.apply import model_method
+from floodseg.learning.evaluate import for_method
+from floodseg.learning.processes import Processes
+from floodseg.learning.records import validation_scores
+from floodseg.learning.validation import calibrate
 from floodseg.models.checkpoint import save_folder
 from floodseg.models.description import CONFIG_FILE, read_description
+from floodseg.models.model import FloodModel
 from floodseg.release.runtimes import form_name
 from floodseg.release.shipped import WEIGHTS
 
@@ -43,6 +51,7 @@ def ship(
     layout: Layout = "sen1floods11",
     split: str = "valid",
     licence: str = "Apache-2.0",
+    context_prior: float | None = None,
 ) -> None:
     """Copy the weights of ``run`` under ``name``, and export them in every form that passes its gate.
 
@@ -62,8 +71,12 @@ def ship(
         Its split; not one that is kept for testing.
     licence
         Licence of the weights.
+    context_prior
+        Strength of the context prior in place of the run's; temperature and threshold are then chosen anew on chips.
     """
     model = load_model(run)
+    if context_prior is not None:
+        _recalibrate(model.set_context_prior(context_prior), DataConfig(data=chips, layout=layout), split)
     training = model.provenance.training
     training.update(data=data, licence=licence)
     # whoever reads it has other folders
@@ -91,6 +104,13 @@ def ship(
     print(f"all shipped weights: {total:.1f} MB")
     if total > MOST_MB:
         raise ConfigError(f"{WEIGHTS}: all shipped weights must stay below {MOST_MB:.0f} MB, and take {total:.1f} MB")
+
+
+def _recalibrate(model: FloodModel, config: DataConfig, split: str) -> None:
+    """Choose temperature and threshold as the end of a training does."""
+    chips = open_usable(for_method(model_method(model, "the model"), config, split), split).chips
+    model.decisions, counts = calibrate(model, make_loader(chips, augment=None), Processes())
+    model.provenance.scores = validation_scores(counts)
 
 
 if __name__ == "__main__":

@@ -141,8 +141,8 @@ class MapConfig(Settings):
     min_area: float = 0.0
     """Square metres below which a connected patch of flood, or of permanent water, becomes land."""
     write_reliability: bool = False
-    """Write reliability.tif, too: what the optical image weighs at each pixel, for models that weigh it against the
-    radar. The scene is read once more for it."""
+    """Write reliability.tif, too: how far the optical image is believed at each pixel, for models that weigh it against
+    the radar. The scene is read once more for it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,7 @@ from floodseg.data.chip import Chip
 from floodseg.environment import versions
 from floodseg.learning import records
 from floodseg.learning.metrics import Counts
-from floodseg.learning.records import RunRecords, RunState
+from floodseg.learning.records import RunRecords, RunState, validation_scores
 from floodseg.learning.run_folder import RunFolder
 
 RADAR = Bands(sar=("VV", "VH"), optical=())
@@ -101,7 +101,7 @@ def test_pictures_show_telling_chips_of_different_events_first(monkeypatch, run_
 
 
 def test_scores_are_those_of_the_counts(run_records):
-    scores = run_records.scores(Counts(tp=3, fp=1, fn=2, tn=4))
+    scores = validation_scores(Counts(tp=3, fp=1, fn=2, tn=4))
     assert scores["valid"] == {
         "water_iou": 3 / 6,
         "miou": pytest.approx((3 / 6 + 4 / 7) / 2),
@@ -109,7 +109,7 @@ def test_scores_are_those_of_the_counts(run_records):
         "precision": 3 / 4,
         "recall": 3 / 5,
     }
-    assert run_records.scores(Counts(tn=4))["valid"]["water_iou"] == 0.0
+    assert validation_scores(Counts(tn=4))["valid"]["water_iou"] == 0.0
 
 
 def test_training_facts_say_what_a_reader_needs(run_records):

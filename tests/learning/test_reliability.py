@@ -11,7 +11,7 @@ from floodseg.config import AugmentConfig, DataConfig, ModelConfig, OptimConfig,
 from floodseg.data.clouds import Cloud, cover_image, simulate_sky
 from floodseg.data.synthetic import SyntheticChips, simulate_scene
 from floodseg.learning import train as train_module
-from floodseg.learning.reliability import reliability_loss
+from floodseg.learning.reliability import judge_loss, reliability_loss
 from floodseg.learning.train import train
 from floodseg.models.checkpoint import load_checkpoint
 from floodseg.models.model import FloodModel
@@ -51,6 +51,20 @@ def test_the_loss_by_hand() -> None:
     torch.testing.assert_close(log_odds.grad[0, 0, 0], torch.tensor([p[0], p[1] - 0.5, 0.0, p[2] - 0.5]) / 3)
     nothing = batch | {"sar_valid": torch.zeros_like(batch["sar_valid"])}
     assert float(reliability_loss(log_odds.detach(), nothing)) == 0
+
+
+def test_the_loss_of_the_judge_by_hand() -> None:
+    log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
+    batch = {
+        "sar_valid": torch.tensor([[[[True, True, False, True]]]]),
+        "optical_valid": torch.tensor([[[[True, True, True, True]]]]),
+        "optical_hidden": torch.tensor([[[[True, False, True, False]]]]),
+    }
+    p = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5]))
+    loss = judge_loss(log_odds, batch)
+    torch.testing.assert_close(loss, -(p[0].log() + (1 - p[1]).log() + (1 - p[2]).log()) / 3)
+    nothing = batch | {"optical_valid": torch.zeros_like(batch["optical_valid"])}
+    assert float(judge_loss(log_odds.detach(), nothing)) == 0
 
 
 @pytest.mark.parametrize(

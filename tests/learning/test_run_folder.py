@@ -150,6 +150,15 @@ def test_changed_settings_are_named(config, folder):
         folder.check_same(replace(config, data=replace(config.data, sensors=None)))
 
 
+def test_a_setting_that_did_not_exist_was_as_it_is_by_default(config, folder):
+    folder.write_config(config, [])
+    lines = folder.config.read_text().splitlines()
+    folder.config.write_text("\n".join(line for line in lines if not line.startswith("context_prior")))
+    folder.check_same(config)
+    with pytest.raises(RunFolderError, match=r"context-prior: 0\.0 before, 0\.4 now"):
+        folder.check_same(replace(config, model=replace(config.model, context_prior=0.4)))
+
+
 def test_a_resumed_run_may_lie_elsewhere_and_load_with_other_processes(config, folder):
     elsewhere = replace(
         config,

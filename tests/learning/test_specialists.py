@@ -15,6 +15,7 @@ from floodseg.data.layouts import open_layout
 from floodseg.errors import CheckpointError, ConfigError, RunFolderError
 from floodseg.learning import train as train_module
 from floodseg.learning.evaluate import evaluate
+from floodseg.learning.known_models import facts
 from floodseg.learning.train import train
 from floodseg.models.checkpoint import load_path, save_checkpoint
 from floodseg.models.model import FloodModel
@@ -63,21 +64,6 @@ def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfi
     with torch.no_grad():
         routed, alone = (model(**given) for model in models)
     assert torch.equal(routed, alone / models[1].decisions.of(sensor).temperature)
-
-
-def test_the_fused_network_learns_also_where_a_specialist_answers(
-    tmp_path: Path, make_config, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # a router that leaves every pixel to radar
-    monkeypatch.setattr("floodseg.models.router.Router.forward", lambda self, fused, radar, *rest: radar + 0 * fused)
-    given = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
-    heads = []
-    for lr in (1e-3, 2e-3):
-        folder = tmp_path / f"run-{lr}"
-        train(make_config(folder, specialists=given, lr=lr, weight_decay=0.0), show_progress=False)
-        heads.append(load_path(folder).network.head.weight)
-    # equal seeds: without a gradient both would be as they began
-    assert not torch.equal(*heads)
 
 
 def test_specialists_may_be_given(tmp_path: Path, make_config, trained: TrainConfig) -> None:
@@ -160,9 +146,29 @@ def test_what_the_fused_model_is_refused_for_costs_no_training_and_no_old_run(
     with pytest.raises(CheckpointError, match=r"nowhere\.pth"):
         train(config, overwrite=True, show_progress=False)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    config = replace(trained, out_dir=folder, model=replace(trained.model, encoder="resnet18"))
+    with pytest.raises(ConfigError, match="encoder"):
+        train(config, overwrite=True, show_progress=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    with pytest.raises(ConfigError, match="encoder"):
+        train(replace(config, out_dir=tmp_path / "new"), show_progress=False)
     with pytest.raises(ConfigError, match="--specialists: are for a model of both sensors, and the chips hold one"):
         train(make_config(tmp_path / "new", specialists=("train",), sensors="optical"), show_progress=False)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("specialists", [("train",), ()])
+def test_a_run_is_not_overwritten_by_one_that_learns_from_it(
+    tmp_path: Path, make_config, trained: TrainConfig, specialists: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    teacher = str(folder / "best_model.pth")
+    config = replace(make_config(folder, specialists=specialists), distil=DistilConfig(teacher=(teacher,)))
+    with pytest.raises(ConfigError, match=r"--teacher .*best_model\.pth: lies in the run folder .* --overwrite clears"):
+        train(config, overwrite=True, show_progress=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_overwriting_keeps_the_specialists_that_it_is_given(tmp_path: Path, trained: TrainConfig, make_config) -> None:
@@ -195,6 +201,15 @@ def test_resuming_refuses_other_specialists(tmp_path: Path, make_config, trained
     save_checkpoint(folder / "specialists/sar/best_model.pth", other)
     with pytest.raises(RunFolderError, match=r"goes on with the specialists that the run began with, but .*sar has"):
         train(config, resume=True, show_progress=False)
+
+
+def test_a_digest_holds_context_priors_of_specialists_too(trained: TrainConfig) -> None:
+    model = load_path(trained.out_dir)
+    digests = [facts("run", model)["sha256"]]
+    digests.append(facts("run", model.set_context_prior(0.4))["sha256"])
+    model.specialist("sar").set_context_prior(0.2)
+    digests.append(facts("run", model)["sha256"])
+    assert len(set(digests)) == 3
 
 
 def test_overwriting_takes_specialists_away(tmp_path: Path, make_config, trained: TrainConfig) -> None:

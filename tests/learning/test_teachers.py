@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from exported_models import specialised
 from floodseg.bands import L1C_BANDS, Bands
-from floodseg.config import DataConfig, DistilConfig, TrainConfig
+from floodseg.config import DataConfig, DistilConfig, ModelConfig, TrainConfig
 from floodseg.errors import CheckpointError, ConfigError, RunFolderError
 from floodseg.learning import train as train_module
 from floodseg.learning.teachers import Teachers, distil_loss
@@ -222,3 +223,12 @@ def test_teachers_are_found_by_path(
     with pytest.raises(CheckpointError, match="nowhere: no such checkpoint"):
         train(config, show_progress=False)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("strength", "left"), [(0.4, False), (0.0, True)])
+def test_a_student_that_is_moved_by_its_context_has_teachers_that_are_not(strength: float, left: bool) -> None:
+    teacher = specialised()
+    config = TrainConfig(model=ModelConfig("lite", context_prior=strength), distil=DistilConfig(teacher=("t",)))
+    Teachers([("t", teacher)], config, teacher.spec.bands, torch.device("cpu"))
+    for model in (teacher, teacher.specialist("sar"), teacher.specialist("optical")):
+        assert (model.context_prior is not None) == left

@@ -13,20 +13,15 @@ def validity(*pixels: tuple[float, float]) -> torch.Tensor:
     return torch.tensor(pixels, dtype=torch.float32).T[None, :, None, :]
 
 
-def believed(reliability: SensorReliability, valid: torch.Tensor) -> torch.Tensor:
-    """Return the log odds of random images, 0 where they are invalid; validity is (1, 2, H, W)."""
+def adapted(pixels: int) -> list[torch.Tensor]:
+    """Adapted images of both sensors, (1, 4, 8, 8 W): of each of W places, a block of 8x8 pixels."""
     generator = torch.Generator().manual_seed(0)
-    sar, optical = (torch.randn(1, n, *valid.shape[2:], generator=generator) for n in (2, 3))
-    sar_valid, optical_valid = valid.chunk(2, dim=1)
-    found: torch.Tensor = reliability(
-        sar * sar_valid, optical * optical_valid, sar_valid, optical_valid, valid.shape[2:]
-    )
-    return found
+    return [torch.randn(1, 4, 8, 8 * pixels, generator=generator) for _ in range(2)]
 
 
 def reliability_of(log_odds: float) -> SensorReliability:
     torch.manual_seed(0)
-    reliability = SensorReliability(2, 3)
+    reliability = SensorReliability(channels=4, cell=8)
     assert reliability.judge.bias is not None
     with torch.no_grad():
         reliability.judge.bias.fill_(log_odds)
@@ -39,7 +34,7 @@ def blocks(valid: torch.Tensor) -> torch.Tensor:
 
 def test_weights_are_shared_among_the_valid_sensors_only() -> None:
     valid = blocks(validity((1, 1), (1, 0), (0, 1), (0, 0)))
-    found = shared_out(believed(reliability_of(3.0), valid), valid)
+    found = shared_out(reliability_of(3.0)(*adapted(4)), valid)
     both, first, second, none = found.split(8, dim=3)
     torch.testing.assert_close(both[:, 1].mean(), torch.tensor(3.0).sigmoid(), rtol=0.02, atol=0)
     torch.testing.assert_close(both.sum(dim=1), torch.ones(1, 8, 8))
@@ -63,8 +58,7 @@ def test_weights_are_in_proportion_to_what_is_seen_of_a_pixel() -> None:
 
 def test_gradient_is_finite_where_nothing_is_valid() -> None:
     reliability = reliability_of(0.0)
-    valid = blocks(validity((0, 0), (1, 1)))
-    shared_out(believed(reliability, valid), valid)[:, 0].sum().backward()
+    shared_out(reliability(*adapted(2)), blocks(validity((0, 0), (1, 1))))[:, 0].sum().backward()
     for parameter in reliability.parameters():
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
@@ -82,19 +76,17 @@ def test_single_sensor_has_nothing_to_learn() -> None:
 
 def test_reliability_sees_the_pixel_and_what_is_around_it() -> None:
     torch.manual_seed(0)
-    reliability = SensorReliability(2, 3)
-    images = [torch.randn(1, n, 128, 128) for n in (2, 3)]
-    valid = [torch.ones(1, 1, 128, 128) for _ in range(2)]
+    reliability = SensorReliability(channels=4, cell=4)
+    images = [torch.randn(1, 4, 48, 48) for _ in range(2)]
     changed = [images[0].clone(), images[1]]
-    changed[0][:, :, 64, 64] += 1
+    changed[0][:, :, 24, 25] += 1
     with torch.no_grad():
-        plain, other = (reliability(*given, *valid, (64, 64)) for given in (images, changed))
-    assert plain.shape == (1, 1, 64, 64)
-    differs = (plain - other).abs()[0, 0]
+        differs = (reliability(*images) - reliability(*changed)).abs().amax(dim=(0, 1))
+    assert differs[24, 25] == differs.max()
     rows, columns = differs.nonzero().unbind(dim=1)
-    # 1 + 2 + 4 cells of 4 pixels on each side and half a cell of interpolation, in the output's pixels of 2
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (17, 48, 17, 48)
-    assert differs.max() == differs[28:38, 28:38].max()
+    # its own cell of 4 pixels, the neighbouring ones, and half a cell of interpolation
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (18, 33, 18, 33)
+    assert differs[20, 20] < 0.2 * differs.max()
 
 
 def test_adapter_works_on_each_pixel_alone() -> None:

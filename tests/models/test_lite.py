@@ -57,7 +57,7 @@ def test_fusion_is_the_mean_weighted_by_reliability_where_both_are_valid() -> No
     assert stem.reliability is not None
     with torch.no_grad():
         features = [stem.sar(images[0]), stem.optical(images[1])]
-        weight = stem.reliability(*images, features[0].shape[-2:]).sigmoid()
+        weight = stem.reliability(*features).sigmoid()
         expected = features[0] * (1 - weight) + features[1] * weight
         torch.testing.assert_close(stem.mean(*images)[0][..., 1:, 1:], expected[..., 1:, 1:])
         # nearly even before training

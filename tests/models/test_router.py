@@ -4,7 +4,6 @@ import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ from floodseg.models.checkpoint import describe, load_checkpoint, load_folder, s
 from floodseg.models.deploy import DeployedModel
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model, overlap_of
-from floodseg.models.reliability import SensorReliability
 from floodseg.models.router import Router
 
 
@@ -119,26 +117,6 @@ def test_training_reaches_the_fused_network_and_the_router_alone() -> None:
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert not any(name.startswith("specialists.") for name in changed), "also the statistics of their norms"
     assert {"route.slope", "route.bias", "network.stem.reliability.judge.weight", "network.head.weight"} <= changed
-
-
-@pytest.mark.parametrize(("architecture", "encoder"), [("lite", None), ("efficient", "resnet18")])
-@torch.no_grad()
-def test_beside_specialists_features_are_merged_evenly(architecture: str, encoder: str | None) -> None:
-    bands = Bands(SAR_BANDS, OPTICAL)
-    plain = build_model(architecture, encoder=encoder, bands=bands, pretrained=None).eval()
-    beside = specialised(architecture, encoder)
-    whole = scene()[0].nan_to_num(-15), scene()[1].nan_to_num(0.2)
-    for model, follows in ((plain, True), (beside, False)):
-        layer = next(each for each in model.network.modules() if isinstance(each, SensorReliability))
-        assert layer.judge.bias is not None
-        found = []
-        for log_odds in (-4.0, 4.0):
-            layer.judge.bias.fill_(log_odds)
-            weights = model.sensor_weights(*whole)
-            torch.testing.assert_close(weights[:, 1].mean(), torch.tensor(log_odds).sigmoid(), atol=0.02, rtol=0)
-            network: Any = model.network
-            found.append(network(*model._standardised(*model._complete_pair(*whole, None, None))))
-        assert torch.equal(*found) != follows
 
 
 @pytest.mark.parametrize("folder", [False, True])

@@ -21,6 +21,7 @@ from floodseg.release import export as exporting
 from floodseg.release.conversion import convert, gates
 from floodseg.release.conversion.convert import Conversion
 from floodseg.release.conversion.gates import Difference, compare
+from floodseg.release.conversion.graph import write_onnx
 from floodseg.release.conversion.job import Job
 from floodseg.release.conversion.kept import unquantised
 from floodseg.release.conversion.nodes import Nodes
@@ -351,3 +352,16 @@ def test_what_follows_from_validity_alone_is_not_quantised(exported: Exported) -
     # features depend on images, and odds on features
     assert not any("Conv" in name or "reliability" in name for name in names)
     assert set(names) <= set(unquantised(Nodes(exported.onnx), DeployedModel(exported.model)))
+
+
+def test_what_decides_between_networks_is_not_quantised(tmp_path: Path) -> None:
+    model = specialised()
+    deployed = DeployedModel(model)
+    write_onnx(deployed, model.spec.bands, tmp_path / "graph.onnx")
+    nodes = Nodes(tmp_path / "graph.onnx")
+    kept = unquantised(nodes, deployed)
+    for module in ("judge.first", "route", "context_prior", "specialists.sar.context_prior"):
+        of_module = nodes.within([module])
+        assert of_module, module
+        assert set(of_module) <= set(kept), module
+    assert [name.partition("/")[0].partition("network.")[2] for name in nodes.last(1)] == ["head"] * 3

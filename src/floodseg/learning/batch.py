@@ -26,30 +26,25 @@ def forward(model: nn.Module, batch: Sample) -> Tensor:
     return logits
 
 
-def forward_with_log_odds(model: nn.Module, batch: Sample) -> tuple[Tensor, Tensor, Tensor]:
-    """Return logits as :func:`forward` does, log odds of the optical image (N, 1, H, W), and fused logits.
+def forward_with_log_odds(model: nn.Module, batch: Sample) -> tuple[Tensor, ...]:
+    """Return logits as :func:`forward` does, and log odds, each (N, 1, H, W).
 
-    The last are of the network of both sensors by itself, without the specialists that stand beside it.
+    They are those of the optical image and, beside specialists, those of a cloud that no mask marks.
     """
-    logits, log_odds, fused = model(
+    outputs: tuple[Tensor, ...] = model(
         batch["sar"].contiguous(memory_format=torch.channels_last),
         batch["optical"].contiguous(memory_format=torch.channels_last),
         batch["sar_valid"],
         batch["optical_valid"],
         with_log_odds=True,
     )
-    return logits, log_odds, fused
+    return outputs
 
 
 def counted_pixels(batch: Sample) -> Tensor:
     """Return True (N, H, W) where a label and at least one valid sensor meet; only these pixels count."""
     seen = (batch["sar_valid"] | batch["optical_valid"])[:, 0]
     return seen & (batch["label"] != IGNORE)
-
-
-def counted_by_both(batch: Sample) -> Tensor:
-    """Return True (N, H, W) where a label and both sensors are valid."""
-    return (batch["sar_valid"] & batch["optical_valid"])[:, 0] & (batch["label"] != IGNORE)
 
 
 class SensorHistograms:

@@ -40,8 +40,10 @@ def check_event(flag: str, name: str, model: FloodModel, held_out: str | None) -
 
 
 def _digest(model: FloodModel) -> str:
-    """Return a SHA-256 over all tensors and decisions of a model."""
-    digest = hashlib.sha256(repr(model.decisions).encode())
+    """Return a SHA-256 over all tensors, decisions and context priors of a model and its specialists."""
+    alone = [model.specialist(sensor) for sensor in model.specialists]
+    settings = [(each.decisions, each.context_prior and each.context_prior.strength) for each in (model, *alone)]
+    digest = hashlib.sha256(repr(settings).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())

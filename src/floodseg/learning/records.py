@@ -223,18 +223,6 @@ class RunRecords:
             "versions": versions(),
         }
 
-    def scores(self, counts: Counts) -> dict[str, Any]:
-        """Return the validation scores that the checkpoint carries, from the counts by its own thresholds."""
-        return {
-            "valid": {
-                "water_iou": counts.water_iou or 0.0,
-                "miou": counts.miou,
-                "f1": counts.f1,
-                "precision": counts.precision,
-                "recall": counts.recall,
-            }
-        }
-
     def finish(self, best: FloodModel) -> None:
         """Write the summary and say how the run went."""
         seconds = [row["seconds"] for row in self.state.rows]
@@ -287,3 +275,16 @@ def _telling_chips(chips: ChipSet) -> list[int]:
 
 def _percent(ratio: float | None) -> str:
     return "undefined (no water)" if ratio is None else f"{100 * ratio:.0f} %"
+
+
+def validation_scores(counts: Counts) -> dict[str, Any]:
+    """Return the validation scores that a checkpoint carries, from the counts by its own thresholds."""
+    return {
+        "valid": {
+            "water_iou": counts.water_iou or 0.0,
+            "miou": counts.miou,
+            "f1": counts.f1,
+            "precision": counts.precision,
+            "recall": counts.recall,
+        }
+    }

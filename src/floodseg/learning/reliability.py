@@ -9,10 +9,25 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from floodseg.data.chips import Sample
 
-RELIABILITY_WEIGHT = 0.5
+RELIABILITY_WEIGHT = 0.2
 """Of this loss beside that on the labels, which decides where the sky is clear."""
 _CLEAR_SHARE = 0.5
 """Share of the optical image beside the radar under a clear sky, to begin with."""
+
+
+JUDGE_WEIGHT = 0.01
+"""Of the loss of the judge of clouds, whose parameters nothing else teaches: Adam steps alike whatever the scale, and
+so small a gradient takes no part of the norm to which all are clipped."""
+
+
+def judge_loss(log_odds: Tensor, batch: Sample) -> Tensor:
+    """Return the mean cross entropy of finding unmasked clouds and their shadows, where both sensors are valid.
+
+    Arguments and result as of :func:`reliability_loss`; ``log_odds`` are those of a cloud.
+    """
+    counted = batch["sar_valid"] & batch["optical_valid"]
+    entropy = binary_cross_entropy_with_logits(log_odds.float(), batch["optical_hidden"].float(), reduction="none")
+    return torch.where(counted, entropy, 0.0).sum() / counted.sum().clamp(min=1)
 
 
 def reliability_loss(log_odds: Tensor, batch: Sample) -> Tensor:

@@ -43,6 +43,9 @@ _FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained", "sy
 must be able to, as it may go on with another number of processes."""
 
 
+SPECIALISTS = "specialists"
+"""Folder within a run's of the runs that trained its specialists."""
+
 _held: set[TextIO] = set()
 """Locks of run folders that this process holds."""
 
@@ -70,7 +73,7 @@ class RunFolder:
         self.summary = path / "summary.json"
         self.tensorboard = path / "tensorboard"
         self._states = path / "state"
-        self._specialists = path / "specialists"
+        self._specialists = path / SPECIALISTS
 
     def specialist(self, sensor: Sensor) -> "RunFolder":
         """Return the folder of the run of a sensor's specialist."""

@@ -8,7 +8,7 @@ from floodseg.bands import SENSORS, Bands, Sensor
 from floodseg.config import AugmentConfig, DistilConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.learning.known_models import FindModel, check_event
-from floodseg.learning.run_folder import RunFolder
+from floodseg.learning.run_folder import SPECIALISTS, RunFolder
 from floodseg.models.checkpoint import load_path
 from floodseg.models.model import FloodModel
 
@@ -51,10 +51,36 @@ def open_specialists(config: TrainConfig, find_model: FindModel) -> list[tuple[s
     return named
 
 
+def check_overwriting(folder: Path, config: TrainConfig) -> None:
+    """Refuse to overwrite a run that a new one in the same folder is to learn from.
+
+    Specialists that lie in it are kept where the new run names them, and trains none itself.
+
+    Raises:
+        ConfigError: names the model that would be lost.
+    """
+    kept = None if config.model.trains_specialists else folder / SPECIALISTS
+    for flag, name in _named(config):
+        if _within(folder, name) and not (kept and _within(kept, name)):
+            raise ConfigError(
+                f"--{flag} {name}: lies in the run folder {folder}, which --overwrite clears; give another --out-dir, "
+                "or copy the model elsewhere first"
+            )
+
+
 def names_within(folder: Path, config: TrainConfig) -> bool:
     """Tell whether a model that a run is given lies in a folder."""
-    named = (Path(name).resolve() for name in (*config.model.specialists, *config.distil.teacher))
-    return any(each.is_relative_to(folder.resolve()) for each in named)
+    return any(_within(folder, name) for _, name in _named(config))
+
+
+def _named(config: TrainConfig) -> list[tuple[str, str]]:
+    """Return flag and name of each model that a run is given."""
+    given = () if config.model.trains_specialists else config.model.specialists
+    return [*(("specialists", name) for name in given), *(("teacher", name) for name in config.distil.teacher)]
+
+
+def _within(folder: Path, name: str) -> bool:
+    return Path(name).resolve().is_relative_to(folder.resolve())
 
 
 def require_both_sensors(bands: Bands) -> None:

@@ -70,10 +70,9 @@ class Teachers:
         self._teachers = [_Teacher(name, model, _channels(name, model.spec.bands, bands)) for name, model in models]
         for teacher in self._teachers:
             check_event("teacher", teacher.name, teacher.model, config.data.hold_out_event)
-            # the student is moved by its context itself: taught that as well, it would move twice
-            teacher.model.set_context_prior(0.0).eval().requires_grad_(False).to(device).to(
-                memory_format=torch.channels_last
-            )
+            teacher.model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+            if config.model.context_prior > 0:
+                _without_context(teacher.model)
 
     def facts(self) -> list[dict[str, Any]]:
         """Return what a run writes down of each, see ``known_models.facts``; of sensors those that the chips hold."""
@@ -104,6 +103,15 @@ class Teachers:
                 total[samples] += torch.where(here[samples], _answer(teacher, batch, samples), 0.0)
         number = chosen.sum(dim=0)
         return total / number.clamp(min=1), number > 0
+
+
+def _without_context(teacher: FloodModel) -> None:
+    """Take a teacher's context priors away, for a student that is moved by its context itself: it would move twice.
+
+    The temperature was fitted with the prior; what it is off by is less than moving twice.
+    """
+    for model in (teacher, *(teacher.specialist(sensor) for sensor in teacher.specialists)):
+        model.set_context_prior(0.0)
 
 
 def open_teachers(config: TrainConfig, bands: Bands, device: torch.device, find_model: FindModel) -> Teachers | None:

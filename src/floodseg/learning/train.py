@@ -17,14 +17,14 @@ from timm.utils.model_ema import ModelEmaV3
 from floodseg.bands import SENSORS, Sensor
 from floodseg.config import TrainConfig
 from floodseg.data.chips import Sample, make_loader, plain_errors
-from floodseg.learning.batch import counted_by_both, counted_pixels, forward, forward_with_log_odds
+from floodseg.learning.batch import counted_pixels, forward, forward_with_log_odds
 from floodseg.learning.known_models import FindModel, facts
 from floodseg.learning.losses import FloodLoss
 from floodseg.learning.precision import resolve_precision
 from floodseg.learning.processes import Processes, ShareOfChips
 from floodseg.learning.progress import TrainingProgress
-from floodseg.learning.records import RunRecords, RunState
-from floodseg.learning.reliability import RELIABILITY_WEIGHT, reliability_loss
+from floodseg.learning.records import RunRecords, RunState, validation_scores
+from floodseg.learning.reliability import JUDGE_WEIGHT, RELIABILITY_WEIGHT, judge_loss, reliability_loss
 from floodseg.learning.resume import keep_unwrapped, load_state, require_random_state
 from floodseg.learning.run_folder import RunFolder, writing_state
 from floodseg.learning.setup import (
@@ -37,7 +37,13 @@ from floodseg.learning.setup import (
     seed_process,
     span_again,
 )
-from floodseg.learning.specialists import names_within, open_specialists, require_both_sensors, specialist_config
+from floodseg.learning.specialists import (
+    check_overwriting,
+    names_within,
+    open_specialists,
+    require_both_sensors,
+    specialist_config,
+)
 from floodseg.learning.state_files import check_state_files
 from floodseg.learning.teachers import open_teachers
 from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
@@ -99,6 +105,8 @@ def _run(
             if processes.main:
                 claim.enter_context(folder.claimed())
                 folder.prepare(resume, overwrite)
+                if overwrite:
+                    check_overwriting(folder.path, config)
                 if resume:
                     folder.check_same(config)
         with processes.agreeing():
@@ -121,10 +129,12 @@ def _train_specialists(
     show_progress: bool,
 ) -> None:  # fmt: skip
     """Train the specialist of each sensor, once nothing is to be seen that the fused model would be refused for."""
-    bands = open_chips(config, processes)[0].chips.bands
+    chips = open_chips(config, processes)[0].chips
     with processes.agreeing():
-        require_both_sensors(bands)
-        open_teachers(config, bands, processes.device, find_model)
+        require_both_sensors(chips.bands)
+        open_teachers(config, chips.bands, processes.device, find_model)
+    new_model(config, chips, processes, load_pretrained=True)
+    with processes.agreeing():
         if processes.main:
             if overwrite:
                 folder.clear()
@@ -310,18 +320,13 @@ class _Session:
 
     def _loss(self, batch: Sample) -> torch.Tensor:
         """Return the loss on the labels, and what a run adds to it."""
-        if not (self.judges_clouds or self.has_specialists):
-            logits = forward(self.model, batch)
-            loss: torch.Tensor = self.loss(logits, batch["label"], counted_pixels(batch))
-        else:
-            logits, log_odds, fused = forward_with_log_odds(self.model, batch)
-            loss = self.loss(logits, batch["label"], counted_pixels(batch))
-            if self.judges_clouds:
-                loss = loss + RELIABILITY_WEIGHT * reliability_loss(log_odds, batch)
-            if self.has_specialists:
-                # where the router turns to a specialist, the fused network would learn nothing: it generalises from
-                # clouded pixels, too
-                loss = loss + self.loss(fused, batch["label"], counted_by_both(batch))
+        looks_for_clouds = self.judges_clouds or self.has_specialists
+        logits, *odds = forward_with_log_odds(self.model, batch) if looks_for_clouds else (forward(self.model, batch),)
+        loss: torch.Tensor = self.loss(logits, batch["label"], counted_pixels(batch))
+        if self.judges_clouds:
+            loss = loss + RELIABILITY_WEIGHT * reliability_loss(odds[0], batch)
+        if self.has_specialists:
+            loss = loss + JUDGE_WEIGHT * judge_loss(odds[1], batch)
         if self.teachers is not None:
             with self.accelerator.autocast():
                 loss = loss + self.teachers.loss(logits, batch)
@@ -352,7 +357,7 @@ class _Session:
         model = self._evaluated_model()
         model.decisions = decide(validation.histograms)
         counts = decided_counts(validation.histograms, model.decisions)
-        model.provenance = Provenance(self.records.training_facts(), self.records.scores(counts))
+        model.provenance = Provenance(self.records.training_facts(), validation_scores(counts))
         save_checkpoint(self.folder.best, model)
 
     def _over(self) -> bool:
@@ -370,6 +375,6 @@ class _Session:
         best.decisions, counts = calibrate(best, self.valid_loader, self.processes)
         with self.processes.agreeing():
             if self.processes.main:
-                best.provenance.scores = self.records.scores(counts)
+                best.provenance.scores = validation_scores(counts)
                 save_checkpoint(self.folder.best, best)
                 self.records.finish(best)

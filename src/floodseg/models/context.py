@@ -14,8 +14,8 @@ from torch.nn import functional as F
 _HALVINGS = 4
 """The window is looked at in cells of 2**4 pixels."""
 _CELLS = 9
-"""Cells a side of the window: 144 pixels, beside soft edges. So it ends 96 pixels away, within half of what windows of
-a scene overlap, and no pixel's context is cut off where it counts."""
+"""Cells a side of the window: 144 pixels. What is 88 pixels away moves nothing, about as far as the part of a window
+that is kept lies from its border."""
 _USUAL_ODDS = -2.0
 """Logarithmic odds of water at which nothing moves: 12 %, about the share in labelled flood scenes."""
 _LARGEST_MOVE = 4.0
@@ -60,9 +60,11 @@ class ContextPrior(nn.Module):
         share = water / counted.clamp(min=torch.finfo(torch.float32).tiny)
         odds = torch.log(share.clamp(min=_LEAST_SHARE)) - torch.log((1 - share).clamp(min=_LEAST_SHARE))
         moved = self.strength * (odds - _USUAL_ODDS).clamp(-_LARGEST_MOVE, _LARGEST_MOVE)
-        return F.interpolate(moved, size=margin.shape[-2:], mode="bilinear", align_corners=False)
+        enlarged = F.interpolate(moved, scale_factor=2**_HALVINGS, mode="bilinear", align_corners=False)
+        # the last cells reach beyond the image; padding by less than nothing, as the exporter cannot prove more
+        return F.pad(enlarged, (0, margin.shape[-1] - enlarged.shape[-1], 0, margin.shape[-2] - enlarged.shape[-2]))
 
 
 def _halved(x: Tensor) -> Tensor:
-    """Return every second of the weighted means 1:2:1, (N, 1, ceil(H / 2), ceil(W / 2)): each pixel counts alike."""
-    return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1, padding=1), 2)
+    """Return means over 2x2 pixels, (N, 1, ceil(H / 2), ceil(W / 2)), of zeros where they reach beyond the border."""
+    return F.avg_pool2d(F.pad(x, (0, 1, 0, 1)), 2)

@@ -18,6 +18,9 @@ from floodseg.errors import CheckpointError
 VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
 """The code of each sensor set in :func:`validity_code`; 0 is nothing valid."""
 
+_LEAST_THRESHOLD = 1e-3
+"""Bound of thresholds whose margin is asked for: that of 0 is infinite."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -47,6 +50,12 @@ class Decisions:
     def with_threshold(self, threshold: float) -> "Decisions":
         """Return a copy with one threshold for all sensor sets; temperatures stay."""
         return Decisions(**{name: replace(self.of(name), threshold=threshold) for name in SENSOR_SETS})
+
+    @property
+    def from_radar(self) -> float:
+        """What a calibrated margin of radar alone needs more for the decision for both sensors to decide it alike."""
+        sar, both = (_least_margin(self.of(name)) for name in ("sar", "both"))
+        return both - sar
 
     def to_json(self) -> dict[str, dict[str, float]]:
         """Return plain values for a checkpoint."""
@@ -99,6 +108,12 @@ class Decisions:
     def water(self, probability: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return True where the probability (N, H, W) reaches the threshold of what is valid there."""
         return probability >= self._table("threshold", probability.device)[validity_code(sar_valid, optical_valid)]
+
+
+def _least_margin(decision: Decision) -> float:
+    """Return the margin from which on a decision is water."""
+    threshold = min(max(decision.threshold, _LEAST_THRESHOLD), 1 - _LEAST_THRESHOLD)
+    return decision.temperature * math.log(threshold / (1 - threshold))
 
 
 def margin(logits: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from floodseg.bands import SENSOR_SETS, Sensor
 from floodseg.models.attention import EfficientSelfAttention
+from floodseg.models.cloud_judge import left_to_radar
 from floodseg.models.decision import Decisions
 from floodseg.models.decoder import EfficientDualBranchDecoder, UpBlock
 from floodseg.models.lite import Join, LiteFloodNet
@@ -39,8 +40,8 @@ class DeployedModel(nn.Module):
         self.specialists = nn.ModuleDict(
             {sensor: DeployedModel(held.specialist(sensor)) for sensor in held.specialists}
         )
-        self.route = held.route
-        self.context_prior = held.context_prior
+        self.route, self.judge = held.route, held.judge
+        self.context_prior, self._counts = held.context_prior, held.counts_in_context
         self.normalise_sar, self.normalise_optical = held.normalise_sar, held.normalise_optical
         self.decisions: Decisions = held.decisions
         self.knows_reliability = held.knows_reliability
@@ -65,6 +66,7 @@ class DeployedModel(nn.Module):
     def _routed(self, given: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
         """Return the margin (N, 1, H, W) among this network and the specialists; see ``floodseg.models.router``."""
         assert self.route is not None, "called for models with specialists alone"
+        assert self.judge is not None, "a router has one"
         sar, optical, sar_valid, optical_valid = inputs
         # an exported graph has no such choice; the result is the same to the bit
         if not torch.compiler.is_compiling():
@@ -76,13 +78,13 @@ class DeployedModel(nn.Module):
         fused, log_odds = weigh(*given)
         radar = _deployed(self.specialists["sar"]).certain_margin(sar, sar_valid)
         alone = _deployed(self.specialists["optical"]).certain_margin(optical, optical_valid)
-        routed: Tensor = self.route(self._margin(fused, given), radar, alone, log_odds, *given[2:])
-        return routed
+        routed = self.route(self._margin(fused, given), radar, alone, log_odds, *given[2:])
+        return torch.lerp(routed.float(), (radar + self.decisions.from_radar).float(), self.judge.covered(*given))
 
     def _margin(self, logits: Tensor, given: Sequence[Tensor]) -> Tensor:
         """Return the water logit less the land logit (N, 1, H, W), from both or from that alone, in its context."""
         margin = logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
-        return margin if self.context_prior is None else self.context_prior(margin, torch.maximum(given[2], given[3]))
+        return margin if self.context_prior is None else self.context_prior(margin, self._counts(given[2], given[3]))
 
     def _prepared(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what the network takes: standardised images, and validity (N, 1, H, W) as numbers."""
@@ -100,9 +102,11 @@ class DeployedModel(nn.Module):
         )
 
     def optical_weight(self, *inputs: Tensor) -> Tensor:
-        """Return what the optical image weighs in the fusion (N, H, W), 0 to 1; arguments as of ``forward``."""
+        """Return how far the optical image is believed (N, H, W), 0 to 1; arguments as of ``forward``."""
         weigh: Callable[..., Tensor] = getattr(self.network, "sensor_weights")  # noqa: B009 (a Module has it untyped)
-        return weigh(*self._prepared(inputs))[:, 1]
+        given = self._prepared(inputs)
+        weights = weigh(*given)
+        return (weights if self.judge is None else left_to_radar(weights, self.judge.covered(*given)))[:, 1]
 
     def _certainty(self, sar_valid: Tensor, optical_valid: Tensor) -> Tensor | float:
         """Return one over the temperature of the sensors that are valid at each pixel (N, 1, H, W)."""

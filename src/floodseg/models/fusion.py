@@ -14,6 +14,10 @@ STEM_CHANNELS = 3
 """Channels per sensor that the encoder sees: those of the images its pretrained stem was made for."""
 
 
+_CELL = 8
+"""Pixels a side of the cells in which reliability looks at the surroundings."""
+
+
 class SensorAdapter(nn.Module):
     """Pixelwise 1x1 adaptation of a sensor's bands to ``STEM_CHANNELS`` for the encoder and some detail channels.
 
@@ -65,7 +69,7 @@ class EfficientFeatureExtractor(nn.Module):
         self.adapters = nn.ModuleDict({s: SensorAdapter(n, detail_channels) for s, n in bands.items() if n > 0})
         # a lone sensor's weight is its validity: there is nothing to learn
         fused = len(self.adapters) > 1
-        self.reliability = SensorReliability(sar_channels, optical_channels) if fused else None
+        self.reliability = SensorReliability(STEM_CHANNELS + detail_channels, _CELL) if fused else None
         self.encoder = build_encoder(encoder, STEM_CHANNELS * len(self.adapters), pretrained)
         self.channels, self.strides = self.encoder.channels, self.encoder.strides
 
@@ -77,27 +81,22 @@ class EfficientFeatureExtractor(nn.Module):
         The third are the log odds of the optical image (N, 1, H, W), None where there is one sensor. Images are
         (N, bands, H, W), normalised, 0 where invalid; validity is (N, 1, H, W), 0 or 1.
         """
-        adapted, valid, log_odds = self._adapt(sar, optical, sar_valid, optical_valid)
-        weights = valid
-        if self.reliability is not None and log_odds is not None:
-            weights = shared_out(self.reliability.for_features(log_odds), valid)
+        adapted, weights, log_odds = self._adapt(sar, optical, sar_valid, optical_valid)
         weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.chunk(len(adapted), dim=1), strict=True)]
         stem = torch.cat([x[:, :STEM_CHANNELS] for x in weighted], dim=1)
         detail = reduce(torch.add, (x[:, STEM_CHANNELS:] for x in weighted))
         return self.encoder(stem), detail, log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return how far each sensor is believed at each pixel, (N, S, H, W); arguments as in ``forward``."""
-        _, valid, log_odds = self._adapt(sar, optical, sar_valid, optical_valid)
-        return valid if log_odds is None else shared_out(log_odds, valid)
+        """Return the fusion weight of each sensor at each pixel, (N, S, H, W); arguments as in ``forward``."""
+        return self._adapt(sar, optical, sar_valid, optical_valid)[1]
 
     def _adapt(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Return each sensor adapted, the validity of each (N, S, H, W), and the log odds of two."""
-        images = {"sar": (sar, sar_valid), "optical": (optical, optical_valid)}
-        adapted = [adapter(images[sensor][0]) for sensor, adapter in self.adapters.items()]
-        valid = torch.cat([images[sensor][1] for sensor in self.adapters], dim=1)
+        images = {"sar": sar, "optical": optical}
+        adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
         if self.reliability is None:
-            return adapted, valid, None
-        return adapted, valid, self.reliability(sar, optical, sar_valid, optical_valid, sar.shape[-2:])
+            return adapted, sar_valid if "sar" in self.adapters else optical_valid, None
+        log_odds = self.reliability(*adapted)
+        return adapted, shared_out(log_odds, torch.cat((sar_valid, optical_valid), dim=1)), log_odds

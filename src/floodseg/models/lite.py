@@ -10,6 +10,8 @@ from floodseg.models.reliability import SensorReliability, odds_of, shared_out
 
 _LEAST_SEEN = 1e-5
 """Below the least that is seen of a pixel: a ninth of it, by a sensor at the bound of the odds."""
+_CELL = 4
+"""Pixels of stride 2 a side of the cells in which reliability looks at the surroundings."""
 
 WIDTHS = (16, 32, 96, 112, 144)
 """Channels at strides 2, 4, 8, 16 and 32: few where pixels are many, and time goes; most of what is learned is deep."""
@@ -68,8 +70,7 @@ class MaskedStem(nn.Module):
         super().__init__()
         self.sar = _stem(sar_channels, width) if sar_channels else None
         self.optical = _stem(optical_channels, width) if optical_channels else None
-        fused = sar_channels > 0 and optical_channels > 0
-        self.reliability = SensorReliability(sar_channels, optical_channels) if fused else None
+        self.reliability = SensorReliability(width, _CELL) if sar_channels and optical_channels else None
         self.norm = nn.BatchNorm2d(width)
 
     def forward(
@@ -92,8 +93,8 @@ class MaskedStem(nn.Module):
         """
         features, shares, log_odds = self._look(sar, optical, sar_valid, optical_valid)
         total, seen = features[0], shares
-        if self.reliability is not None and log_odds is not None:
-            odds = odds_of(self.reliability.for_features(log_odds))
+        if log_odds is not None:
+            odds = odds_of(log_odds)
             total = torch.addcmul(total, features[1], odds)
             seen = torch.addcmul(shares[:, :1], shares[:, 1:], odds)
         # the bound only keeps 0 / 0 from being NaN
@@ -115,9 +116,7 @@ class MaskedStem(nn.Module):
         given = ((self.sar, sar, sar_valid), (self.optical, optical, optical_valid))
         present = [(stem(image), _share(valid)) for stem, image, valid in given if stem is not None]
         features, shares = [each for each, _ in present], torch.cat([share for _, share in present], dim=1)
-        if self.reliability is None:
-            return features, shares, None
-        return features, shares, self.reliability(sar, optical, sar_valid, optical_valid, shares.shape[-2:])
+        return features, shares, None if self.reliability is None else self.reliability(*features)
 
 
 def _enlarged(log_odds: Tensor, like: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from floodseg.bands import Bands, BandStatistics, Sensor
 from floodseg.errors import ConfigError
+from floodseg.models.cloud_judge import CloudJudge, left_to_radar
 from floodseg.models.context import ContextPrior
 from floodseg.models.decision import Decisions
-from floodseg.models.reliability import SensorReliability
 from floodseg.models.router import Router
 
 DEFAULT_STATISTICS: dict[Sensor, BandStatistics] = {
@@ -83,6 +83,7 @@ class FloodModel(nn.Module):
         provenance: training data, settings and scores of the weights.
         specialists: models of radar alone and of the optical image alone, by sensor, which answer where their sensor
             alone is valid or believed (:mod:`floodseg.models.router`); none, unless they were added.
+        judge: beside specialists, finds clouds that no mask marks, where the specialist of radar answers instead.
         context_prior: moves the odds of each pixel by the water around it, in evaluation mode alone: a calibration,
             which the network does not learn with; None moves nothing.
     """
@@ -103,6 +104,7 @@ class FloodModel(nn.Module):
         self.provenance = Provenance()
         self.specialists = nn.ModuleDict()
         self.route: Router | None = None
+        self.judge: CloudJudge | None = None
         self.context_prior: ContextPrior | None = None
 
     def add_specialists(self, radar: "FloodModel", optical: "FloodModel") -> Self:
@@ -130,9 +132,7 @@ class FloodModel(nn.Module):
         self.specialists.update({"sar": radar, "optical": optical})
         self.specialists.requires_grad_(False).eval()
         self.route = Router()
-        for module in self.network.modules():
-            if isinstance(module, SensorReliability):
-                module.weighs = False
+        self.judge = CloudJudge(len(own.sar), len(own.optical))
         return self
 
     def set_context_prior(self, strength: float) -> Self:
@@ -174,9 +174,9 @@ class FloodModel(nn.Module):
             optical: (N, C_optical, H, W) reflectance, or None where there is no optical image.
             sar_valid: (N, 1, H, W) bool, True where the radar holds numbers; None means every pixel that is finite.
             optical_valid: the same for the optical image.
-            with_log_odds: return two more: how much more the optical image is believed than the radar, as log odds
-                (N, 1, H, W), and the logits of the network of both sensors by itself, which are others than the first
-                beside specialists; for a model that :attr:`knows_reliability`.
+            with_log_odds: for training, of a model that :attr:`knows_reliability`: return with the logits how much more
+                the optical image is believed than the radar, as log odds (N, 1, H, W), and beside specialists the log
+                odds of a cloud that no mask marks, which then changes nothing.
 
         Values at invalid pixels are ignored, whatever they are; ``None`` equals an all-invalid sensor.
 
@@ -187,27 +187,46 @@ class FloodModel(nn.Module):
         whole = self._complete_pair(sar, optical, sar_valid, optical_valid)
         given = self._standardised(*whole)
         if self.route is None and not with_log_odds:
-            plain: Tensor = self.network(*given)
-            return self._in_context(plain, given)
+            return self._logits(given, moved=not self.training)
         weigh: Callable[..., tuple[Tensor, Tensor]] = getattr(self.network, "weighed")  # noqa: B009 (a Module has it untyped)
         fused, log_odds = weigh(*given)
-        logits = fused = self._in_context(fused, given)
-        if self.route is not None:
-            radar = self._alone("sar", whole[0], None, whole[2], None)
-            optical_alone = self._alone("optical", None, whole[1], None, whole[3])
-            logits = self.route(fused, radar, optical_alone, log_odds, *given[2:])
-        return (logits, log_odds, fused) if with_log_odds else logits
+        fused = self._in_context(fused, given, moved=not self.training)
+        if self.route is None or self.judge is None:
+            return fused, log_odds
+        radar = self._alone("sar", whole[0], None, whole[2], None)
+        optical_alone = self._alone("optical", None, whole[1], None, whole[3])
+        routed: Tensor = self.route(fused, radar, optical_alone, log_odds, *given[2:])
+        if with_log_odds:
+            return routed, log_odds, self.judge(*given)
+        if self.training:
+            return routed
+        half = self.decisions.from_radar / 2
+        decided_as_radar = radar + radar.new_tensor((-half, half))[:, None, None]
+        mixed: Tensor = torch.lerp(routed.float(), decided_as_radar.float(), self.judge.covered(*given))
+        return mixed
 
-    def _in_context(self, logits: Tensor, given: Sequence[Tensor]) -> Tensor:
+    def _logits(self, given: tuple[Tensor, Tensor, Tensor, Tensor], *, moved: bool) -> Tensor:
+        """Return the logits of the network alone, of what :meth:`_prepared` returns."""
+        plain: Tensor = self.network(*given)
+        return self._in_context(plain, given, moved=moved)
+
+    def _in_context(self, logits: Tensor, given: tuple[Tensor, Tensor, Tensor, Tensor], *, moved: bool) -> Tensor:
         """Return the network's logits, moved by the water around each pixel where the model is so calibrated."""
-        if self.context_prior is None or self.training:
+        if self.context_prior is None or not moved:
             return logits
-        return self.context_prior.of_logits(logits, torch.maximum(given[2], given[3]))
+        return self.context_prior.of_logits(logits, self.counts_in_context(given[2], given[3]))
+
+    def counts_in_context(self, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return 1 where the network's answer says something of the water around, else 0; arguments are numbers.
+
+        Beside specialists that is where both sensors are valid: nothing else is asked of the fused network.
+        """
+        return torch.maximum(sar_valid, optical_valid) if self.route is None else sar_valid * optical_valid
 
     def _alone(self, sensor: Sensor, *images: Tensor | None) -> Tensor:
         """Return the calibrated logits of a specialist, (N, 2, H, W)."""
         specialist = self.specialist(sensor)
-        logits: Tensor = specialist(*images)
+        logits = specialist._logits(specialist._prepared(*images), moved=not self.training)
         return logits / specialist.decisions.of(sensor).temperature
 
     @property
@@ -224,6 +243,7 @@ class FloodModel(nn.Module):
     ) -> Tensor:
         """Return what radar and optical image weigh in the fusion, (N, 2, H, W), 0 to 1: how far each is believed.
 
+        Beside specialists an optical image weighs less by as much as a cloud is probable that no mask marks.
         They sum to 1 where any is valid; an invalid sensor has exactly 0. Arguments are those of :meth:`forward`.
 
         Raises:
@@ -235,7 +255,9 @@ class FloodModel(nn.Module):
                 f"this '{self.spec.architecture}' weighs no sensors against each other: take a model of lite or "
                 "efficient that was trained for both"
             )
-        return weigh(*self._prepared(sar, optical, sar_valid, optical_valid))
+        given = self._prepared(sar, optical, sar_valid, optical_valid)
+        weights = weigh(*given)
+        return weights if self.judge is None else left_to_radar(weights, self.judge.covered(*given))
 
     def _prepared(
         self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None

@@ -4,8 +4,6 @@ A cloud mask may miss cloud. What lies under it then passes for valid, and a fix
 a weight that is predicted from the pixels themselves can leave such a place to the other sensor.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,53 +15,37 @@ LARGEST_LOG_ODDS = 7.0
 """Bound of the log odds: 1097 to 1 leave a sensor next to nothing, and a ninth of 1 to 1097 is a normal number still in
 half precision."""
 
-_STRIDE = 4
-"""Pixels a side of what the look at the surroundings takes for one: clouds are larger, and it costs a sixteenth."""
-_DILATIONS = (1, 2, 4)
-"""Of the layers that look around: together they see some 70 pixels a side."""
-
 
 class SensorReliability(nn.Module):
     """Predicts how much more the optical image is believed than the radar: the logarithm of the odds at each pixel.
 
-    A small network of its own looks at both images at a quarter of their resolution. The features that are fused are
-    linear in the images, and nothing linear tells a veil of cloud from bright ground: it shows in how bands, dates and
-    sensors go together over some distance. It shares nothing with the network that maps water, which would
-    otherwise be bent toward finding clouds.
+    What is seen at the pixel itself is added to what is seen around it, on cells of ``cell`` pixels and their
+    neighbours: a veil shows in the look of a place rather than in a single pixel. Features of an invalid pixel are a
+    constant, so that its content reaches nothing.
 
     Args:
-        sar_channels: of the radar image.
-        optical_channels: of the optical image.
-
-    Attributes:
-        weighs: whether the features of both sensors are weighted by it. Not so beside specialists, of which that of
-            radar answers where the optical image is not believed: a fused network that has to map by radar there pays
-            for it everywhere.
+        channels: of the features of each sensor.
+        cell: height and width of a cell in pixels of the features.
     """
 
-    def __init__(self, sar_channels: int, optical_channels: int, hidden: int = 16) -> None:
+    def __init__(self, channels: int, cell: int, hidden: int = 8) -> None:
         super().__init__()
-        self.weighs = True
-        # both images and what of them is valid
-        self.first = nn.Conv2d(sar_channels + optical_channels + 2, hidden, 5, stride=_STRIDE, padding=2)
-        self.around = nn.ModuleList(nn.Conv2d(hidden, hidden, 3, padding=d, dilation=d) for d in _DILATIONS)
+        self.cell = cell
+        self.radar, self.optical = (nn.Conv2d(channels, 1, 1, bias=False) for _ in range(2))
+        self.around = nn.Conv2d(2 * channels, hidden, 3, padding=1)
         self.judge = nn.Conv2d(hidden, 1, 1)
-        nn.init.normal_(self.judge.weight, std=_FIRST_WEIGHTS)
+        for layer in (self.radar, self.optical, self.judge):
+            nn.init.normal_(layer.weight, std=_FIRST_WEIGHTS)
         assert self.judge.bias is not None
         nn.init.zeros_(self.judge.bias)
 
-    def forward(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor, size: Sequence[int]
-    ) -> Tensor:
-        """Map standardised images (0 where invalid) and validity, each (N, C, H, W), to log odds (N, 1, *size)."""
-        seen = F.relu(self.first(torch.cat((sar, optical, sar_valid, optical_valid), dim=1)))
-        for layer in self.around:
-            seen = seen + F.relu(layer(seen))
-        return F.interpolate(self.judge(seen), size=tuple(size), mode="bilinear", align_corners=False)
-
-    def for_features(self, log_odds: Tensor) -> Tensor:
-        """Return the log odds by which features are weighted: those given, or 0."""
-        return log_odds if self.weighs else torch.zeros_like(log_odds)
+    def forward(self, radar: Tensor, optical: Tensor) -> Tensor:
+        """Map the features of both sensors, each (N, channels, H, W), to log odds (N, 1, H, W)."""
+        cells = torch.cat([F.avg_pool2d(each, self.cell) for each in (radar, optical)], dim=1)
+        around = self.judge(F.relu(self.around(cells)))
+        enlarged = F.interpolate(around, size=radar.shape[-2:], mode="bilinear", align_corners=False)
+        here: Tensor = self.radar(radar) + self.optical(optical)
+        return here + enlarged
 
 
 def odds_of(log_odds: Tensor) -> Tensor:

@@ -2,19 +2,19 @@
 
 from floodseg.models.attention import EfficientSelfAttention
 from floodseg.models.baseline import FullSelfAttention
+from floodseg.models.cloud_judge import CloudJudge
 from floodseg.models.context import ContextPrior
 from floodseg.models.deploy import DeployedModel
-from floodseg.models.reliability import SensorReliability
 from floodseg.models.router import Router
 from floodseg.release.conversion.nodes import Nodes
 
-_KEPT = EfficientSelfAttention | FullSelfAttention | SensorReliability | Router | ContextPrior
+_KEPT = EfficientSelfAttention | FullSelfAttention | CloudJudge | Router | ContextPrior
 
 
 def unquantised(nodes: Nodes, deployed: DeployedModel, first: int = 0, last: int = 0) -> list[str]:
     """Return the names of the nodes that are not quantised.
 
-    Attention costs little and multiplies what it is given; reliability costs little, and a router takes its
+    Attention costs little and multiplies what it is given; so does the judge of clouds, and a router takes its
     exponential, as a context prior takes logarithms: these are to be exact. Arithmetic on validity alone has one
     channel: to convert it to int8 and back costs more than it does.
 

@@ -20,8 +20,9 @@ class Nodes:
         self._names = [node.name for node in found]
         self._convolutions: dict[str, list[int]] = {}
         for index, node in enumerate(found):
-            if node.op_type == "Conv":
-                self._convolutions.setdefault(node.name.partition("network")[0], []).append(index)
+            owner, network, _ = node.name.partition("network")
+            if node.op_type == "Conv" and network:
+                self._convolutions.setdefault(owner, []).append(index)
         made_by = {value: index for index, node in enumerate(found) for value in node.output}
         self._sources = [[made_by[value] for value in node.input if value in made_by] for node in found]
 
