@@ -49,6 +49,9 @@ def test_a_file_gives_the_models_probability_whatever_the_size(
 @pytest.mark.parametrize(("format", "precision"), [("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "int8")])
 def test_a_model_with_specialists_is_exported_in_one_file(format: str, precision: str, tmp_path: Path) -> None:
     model = specialised()
+    if precision == "int8":
+        # weights that learned nothing crowd beside any threshold in the middle, and the gate is tested elsewhere
+        model.decisions = model.decisions.with_threshold(0.01)
     out = tmp_path / ("m.onnx" if format == "onnx" else "m.xml")
     chips = replace(CHIPS, optical_bands=SEEN_BANDS) if precision == "int8" else DataConfig()
     gate = floodseg.export(model, format=format, out=out, precision=precision, config=chips)

@@ -1,0 +1,97 @@
+"""What the context prior is worth on events that a model never saw, and on the validation split.
+
+    python benchmarks/context_prior.py runs/events --models s1-lite s1-efficient --data DIR --json FILE
+
+RUNS holds the runs of ``leave_one_event_out.py``. Each is scored on all chips of the event that it never saw, by the
+threshold that it stores, without the prior and with each strength; nothing there was chosen on that event. The models
+are calibrated anew with each strength on the validation split, and scored on it.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from report import report
+
+from floodseg.app.cli import guarded
+from floodseg.config import DataConfig
+from floodseg.data.chips import make_loader
+from floodseg.data.layouts import open_layout
+from floodseg.errors import ConfigError
+from floodseg.learning.evaluate import evaluate
+from floodseg.learning.metrics import Counts
+from floodseg.learning.processes import Processes
+from floodseg.learning.validation import calibrate
+from floodseg.release.shipped import load_model
+
+app = App(help="What the context prior is worth.", default_parameter=Parameter(consume_multiple=True))
+
+
+@app.default
+def context_prior(
+    runs: Path,
+    *,
+    config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(layout="sen1floods11", sensors="sar"),  # noqa: B008 (frozen)
+    models: tuple[str, ...] = ("s1-lite", "s1-efficient"),
+    strengths: tuple[float, ...] = (0.0, 0.2, 0.3, 0.4, 0.5),
+    seed: int = 0,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Score runs and models with priors of several strengths; prints the tables and one JSON object.
+
+    Parameters
+    ----------
+    runs
+        Folder of the runs EVENT-SEED.
+    models
+        Shipped names or runs to be calibrated anew.
+    strengths
+        Of the prior; 0 is none.
+    seed
+        Of the runs.
+    json_file
+        Write the scores as one JSON object.
+    """
+    events = sorted(set(open_layout(config, "valid").events))
+    missing = [event for event in events if not (runs / f"{event}-{seed}").is_dir()]
+    if missing:
+        raise ConfigError(f"{runs}: holds no run {missing[0]}-{seed}; make it with leave_one_event_out.py")
+    held_out = [_held_out(runs, events, seed, strength, config) for strength in strengths]
+    for row in held_out:
+        print(
+            f"strength {row['strength']}: held out {row['water_iou']:.4f}, mean of events {row['mean_of_events']:.4f}"
+        )
+    validation = [_validation(name, strengths, config) for name in models]
+    report({"seed": seed, "held_out": held_out, "validation": validation}, json_file)
+
+
+def _held_out(runs: Path, events: Sequence[str], seed: int, strength: float, config: DataConfig) -> dict[str, Any]:
+    total, each = Counts(), {}
+    for event in events:
+        model = load_model(runs / f"{event}-{seed}").set_context_prior(strength)
+        scored = evaluate(model, config=replace(config, hold_out_event=event), split="held-out")
+        counts = sum((chip.counts for chip in scored.chips), start=Counts())
+        total += counts
+        each[event] = counts.water_iou
+    known = [score for score in each.values() if score is not None]
+    return {
+        "strength": strength, "water_iou": total.water_iou, "mean_of_events": statistics.mean(known), "events": each,
+    }  # fmt: skip
+
+
+def _validation(name: str, strengths: Sequence[float], config: DataConfig) -> dict[str, Any]:
+    model = load_model(name)
+    found: dict[str, float | None] = {}
+    for strength in strengths:
+        model.set_context_prior(strength)
+        _, counts = calibrate(model, make_loader(open_layout(config, "valid"), augment=None), Processes())
+        found[str(strength)] = counts.water_iou
+        print(f"{name}, strength {strength}: {counts.water_iou:.4f}", flush=True)
+    return {"model": name, "water_iou": found}
+
+
+if __name__ == "__main__":
+    guarded(app)
