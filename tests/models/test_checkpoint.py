@@ -111,6 +111,7 @@ def test_a_checkpoint_describes_itself(model: FloodModel, tmp_path: Path) -> Non
         "decisions": model.decisions.to_json(),
         "training": {"layout": "folders", "epochs": 3},
         "scores": {"valid": {"water_iou": 0.625}},
+        "context_prior": 0.0,
     }
     save_folder(tmp_path / "weights", model)
     assert read_description(tmp_path / "weights") == document["description"]

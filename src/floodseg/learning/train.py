@@ -48,6 +48,7 @@ from floodseg.learning.state_files import check_state_files
 from floodseg.learning.teachers import open_teachers
 from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
 from floodseg.models.checkpoint import load_checkpoint, load_path, save_checkpoint
+from floodseg.models.decision import Decisions
 from floodseg.models.model import FloodModel, Provenance
 
 PICTURE_EVERY = 5
@@ -337,8 +338,12 @@ class _Session:
         model = self._evaluated_model()
         # each process has seen other batches; the running statistics that count are those of the main one
         self.processes.copy_from_main([*self._flood_model().buffers(), *model.buffers()])
+        # those of an earlier epoch take part in what is left to radar, and a resumed run would not have them
+        model.decisions = Decisions()
         with self.accelerator.autocast():
-            return validate(model, self.valid_loader, self.loss, self.processes)
+            validation = validate(model, self.valid_loader, self.loss, self.processes)
+        model.decisions = decide(validation.histograms)
+        return validation
 
     def _lr(self) -> float:
         return float(self.scheduler.get_last_lr()[0])
@@ -355,7 +360,6 @@ class _Session:
 
     def _save_best(self, validation: Validation) -> None:
         model = self._evaluated_model()
-        model.decisions = decide(validation.histograms)
         counts = decided_counts(validation.histograms, model.decisions)
         model.provenance = Provenance(self.records.training_facts(), validation_scores(counts))
         save_checkpoint(self.folder.best, model)
