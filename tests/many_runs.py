@@ -95,8 +95,9 @@ def staging(out_dir: Path) -> list[Path]:
 
 
 def finished(out_dir: Path) -> set[str]:
-    """Return the names of the finished scenes."""
-    return {path.parent.name for path in (out_dir / "scenes").glob("*/summary.json")}
+    """Return the names of the finished scenes, without those whose products are about to leave a hidden folder."""
+    found = {path.parent.name for path in (out_dir / "scenes").glob("*/summary.json")}
+    return {name for name in found if not name.startswith(".")}
 
 
 def wait_until(holds: Callable[[], Any], run: "subprocess.Popen[str]", limit_s: float = 120) -> None:
