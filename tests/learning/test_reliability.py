@@ -34,14 +34,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> FloodModel:
     return load_checkpoint(Path(folder / "run" / "best_model.pth"))
 
 
+BATCH = {
+    "sar_valid": torch.tensor([[[[True, True, False, True]]]]),
+    "optical_valid": torch.tensor([[[[True, True, True, True]]]]),
+    "optical_hidden": torch.tensor([[[[True, False, True, False]]]]),
+}
+
+
 def test_the_loss_by_hand() -> None:
     log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
-    batch = {
-        "sar_valid": torch.tensor([[[[True, True, False, True]]]]),
-        "optical_valid": torch.tensor([[[[True, True, True, True]]]]),
-        "optical_hidden": torch.tensor([[[[True, False, True, False]]]]),
-    }
-    loss = reliability_loss(log_odds, batch)
+    loss = reliability_loss(log_odds, BATCH)
     # -log(1 - p) under the cloud, -log(p)/2 - log(1 - p)/2 in the clear, where both sensors are valid
     p = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5]))
     each = [-(1 - p[0]).log(), *(-(share.log() + (1 - share).log()) / 2 for share in p[1:])]
@@ -49,21 +51,16 @@ def test_the_loss_by_hand() -> None:
     loss.backward()
     assert log_odds.grad is not None
     torch.testing.assert_close(log_odds.grad[0, 0, 0], torch.tensor([p[0], p[1] - 0.5, 0.0, p[2] - 0.5]) / 3)
-    nothing = batch | {"sar_valid": torch.zeros_like(batch["sar_valid"])}
+    nothing = BATCH | {"sar_valid": torch.zeros_like(BATCH["sar_valid"])}
     assert float(reliability_loss(log_odds.detach(), nothing)) == 0
 
 
 def test_the_loss_of_the_judge_by_hand() -> None:
     log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
-    batch = {
-        "sar_valid": torch.tensor([[[[True, True, False, True]]]]),
-        "optical_valid": torch.tensor([[[[True, True, True, True]]]]),
-        "optical_hidden": torch.tensor([[[[True, False, True, False]]]]),
-    }
     p = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5]))
-    loss = judge_loss(log_odds, batch)
+    loss = judge_loss(log_odds, BATCH)
     torch.testing.assert_close(loss, -(p[0].log() + (1 - p[1]).log() + (1 - p[2]).log()) / 3)
-    nothing = batch | {"optical_valid": torch.zeros_like(batch["optical_valid"])}
+    nothing = BATCH | {"optical_valid": torch.zeros_like(BATCH["optical_valid"])}
     assert float(judge_loss(log_odds.detach(), nothing)) == 0
 
 

@@ -79,19 +79,20 @@ def test_where_the_ground_is_covered_the_specialist_of_radar_answers_and_decides
 
 
 @torch.no_grad()
-def test_clear_skies_and_lone_sensors_are_left_to_the_router() -> None:
+def test_lone_sensors_are_left_to_their_specialists_whatever_it_says() -> None:
     given = scene()
-    model = judging(-80.0)
-    model.train()
-    routed, _, log_odds = model(*given, with_log_odds=True)
-    assert log_odds.shape == (2, 1, 97, 131)
-    model.eval()
-    for specialist in (model, *(model.specialist(sensor) for sensor in model.specialists)):
-        specialist.set_context_prior(0.0)
-    covered = judging(80.0)
-    one = (given[2] != given[3])[:, 0]
-    assert torch.equal(covered(*given).movedim(1, -1)[one], judging(-80.0)(*given).movedim(1, -1)[one])
-    assert routed.isfinite().all()
+    clear, covered = (judging(log_odds)(*given).movedim(1, -1) for log_odds in (-80.0, 80.0))
+    one, both = (given[2] != given[3])[:, 0], (given[2] & given[3])[:, 0]
+    assert torch.equal(covered[one], clear[one])
+    assert not torch.equal(covered[both], clear[both])
+
+
+@torch.no_grad()
+def test_training_sees_what_it_says_and_is_not_changed_by_it() -> None:
+    given = scene()
+    clear, covered = (judging(log_odds).train()(*given, with_log_odds=True) for log_odds in (-80.0, 80.0))
+    assert torch.equal(clear[0], covered[0])
+    assert [float(each[2].mean()) for each in (clear, covered)] == [-80, 80]
 
 
 @torch.no_grad()

@@ -98,7 +98,7 @@ def radar_model(strength: float) -> FloodModel:
     torch.manual_seed(0)
     model = build_model("lite", bands=Bands(SAR_BANDS, ())).set_context_prior(strength)
     with torch.no_grad():
-        model.network.head.weight.mul_(6)  # type: ignore[union-attr, operator]
+        model.network.head.weight.mul_(6)
     return model.eval()
 
 
@@ -111,7 +111,8 @@ def test_it_moves_maps_and_not_what_training_sees() -> None:
         (moved(sar)[:, 1] - moved(sar)[:, 0])[:, None],
         ContextPrior(0.4)((plain(sar)[:, 1] - plain(sar)[:, 0])[:, None], torch.ones(1, 1, 96, 160)),
     )
-    moved.train(), plain.train()
+    moved.train()
+    plain.train()
     assert torch.equal(plain(sar), moved(sar))
 
 

@@ -25,9 +25,7 @@ def judge_loss(log_odds: Tensor, batch: Sample) -> Tensor:
 
     Arguments and result as of :func:`reliability_loss`; ``log_odds`` are those of a cloud.
     """
-    counted = batch["sar_valid"] & batch["optical_valid"]
-    entropy = binary_cross_entropy_with_logits(log_odds.float(), batch["optical_hidden"].float(), reduction="none")
-    return torch.where(counted, entropy, 0.0).sum() / counted.sum().clamp(min=1)
+    return _mean_entropy(log_odds, batch["optical_hidden"].float(), batch)
 
 
 def reliability_loss(log_odds: Tensor, batch: Sample) -> Tensor:
@@ -42,7 +40,11 @@ def reliability_loss(log_odds: Tensor, batch: Sample) -> Tensor:
     Returns:
         Scalar float32; exactly 0, with gradients of exactly 0, where no pixel counts.
     """
+    return _mean_entropy(log_odds, torch.where(batch["optical_hidden"], 0.0, _CLEAR_SHARE), batch)
+
+
+def _mean_entropy(log_odds: Tensor, target: Tensor, batch: Sample) -> Tensor:
+    """Return the mean cross entropy where both sensors are valid; the target is (N, 1, H, W), 0 to 1."""
     counted = batch["sar_valid"] & batch["optical_valid"]
-    target = torch.where(batch["optical_hidden"], 0.0, _CLEAR_SHARE)
     entropy = binary_cross_entropy_with_logits(log_odds.float(), target, reduction="none")
     return torch.where(counted, entropy, 0.0).sum() / counted.sum().clamp(min=1)

@@ -80,7 +80,8 @@ def _named(config: TrainConfig) -> list[tuple[str, str]]:
 
 
 def _within(folder: Path, name: str) -> bool:
-    return Path(name).resolve().is_relative_to(folder.resolve())
+    path = Path(name)  # a shipped name is none
+    return path.exists() and path.resolve().is_relative_to(folder.resolve())
 
 
 def require_both_sensors(bands: Bands) -> None:

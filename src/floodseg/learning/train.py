@@ -134,7 +134,8 @@ def _train_specialists(
     with processes.agreeing():
         require_both_sensors(chips.bands)
         open_teachers(config, chips.bands, processes.device, find_model)
-    new_model(config, chips, processes, load_pretrained=True)
+    # a run that is gone on with has its encoder weights in its state, and their file may be gone
+    new_model(config, chips, processes, load_pretrained=not resume)
     with processes.agreeing():
         if processes.main:
             if overwrite:

@@ -53,7 +53,7 @@ class Decisions:
 
     @property
     def from_radar(self) -> float:
-        """What a calibrated margin of radar alone needs more for the decision for both sensors to decide it alike."""
+        """Log odds that a calibrated margin of radar alone needs more for the decision for both to decide it alike."""
         sar, both = (_least_margin(self.of(name)) for name in ("sar", "both"))
         return both - sar
 
