@@ -192,6 +192,9 @@ class AugmentConfig(Settings):
     """Crops taken of every chip in an epoch."""
     crop_tries: WholeNumber = 4
     """Positions drawn for a crop; the first with at least half of its pixels labelled is taken, else the best."""
+    zoom: float = 1.0
+    """Largest factor by which the pixels of a crop are made coarser or finer than those of the chip (evenly in its
+    logarithm), for water bodies of other sizes and images of other pixel sizes; 1 leaves them as they are."""
     flips: bool = True
     """Draw one of the eight flips and rotations."""
     sar_jitter_db: float = 0.3
@@ -220,6 +223,7 @@ class AugmentConfig(Settings):
         require(self.crop_size >= 32, "crop-size", self.crop_size, "at least 32 pixels")
         require(self.crops_per_chip >= 1, "crops-per-chip", self.crops_per_chip, "at least 1")
         require(self.crop_tries >= 1, "crop-tries", self.crop_tries, "at least 1")
+        require(1 <= self.zoom <= 4, "zoom", self.zoom, "from 1 to 4")
         require(0 <= self.sar_jitter_db < math.inf, "sar-jitter-db", self.sar_jitter_db, "0 or more")
         require(0 <= self.sar_speckle <= 1, "sar-speckle", self.sar_speckle, "from 0 to 1")
         require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")

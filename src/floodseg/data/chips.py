@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from floodseg.config import AugmentConfig
 from floodseg.data.augment import choose_crop, orient, vary
 from floodseg.data.batches import BatchLayout, BatchPool, Sample, SharedBatch, as_tensors, crop_of
-from floodseg.data.chip import Chip, ChipSet
+from floodseg.data.chip import Chip, ChipArrays, ChipSet
+from floodseg.data.zoom import draw_extent, resample
 from floodseg.errors import ConfigError, DataError, ProcessError
 
 __all__ = ["ChipDataset", "EpochSampler", "Sample", "SampleKey", "make_loader", "move_to", "to_tensors"]
@@ -116,20 +117,29 @@ class ChipDataset(Dataset[Sample]):
         return as_tensors(arrays)
 
     def _write(self, keys: list[SampleKey], arrays: dict[str, NDArray[Any]]) -> None:
-        """Write the crops of ``keys`` into the arrays of a batch."""
         assert self.augmentation is not None
         for position, key in enumerate(keys):
             index = key.index % self.chip_count
             rng = np.random.default_rng((self.seed, key.epoch, key.index))
-            label = self.chips.read_label(index)
-            window = choose_crop(label, self.augmentation.crop_size, self.augmentation.crop_tries, rng)
             target = crop_of(arrays, position)
-            place = orient(target, window.height, window.width, self.augmentation, rng)
-            self.chips.read(index, window, into=place)
+            self._cut(index, self.augmentation, target, rng)
             hidden = vary(target, self.bands, self.augmentation, rng, key.epoch)
             if self.bands.optical:
                 arrays["optical_hidden"][position] = False if hidden is None else hidden
             arrays["index"][position] = index
+
+    def _cut(self, index: int, config: AugmentConfig, target: ChipArrays, rng: np.random.Generator) -> None:
+        """Write a crop of a chip to ``target``, of another pixel size and turned if that is drawn."""
+        size, extent = config.crop_size, draw_extent(config, rng)
+        window = choose_crop(self.chips.read_label(index), extent, config.crop_tries, rng)
+        height, width = (max(1, side * size // extent) for side in (window.height, window.width))
+        place = orient(target, height, width, config, rng)
+        if extent == size:
+            self.chips.read(index, window, into=place)
+        else:
+            chip = self.chips.read(index, window)
+            held = ChipArrays(chip.sar, chip.optical, chip.sar_valid, chip.optical_valid, chip.label)
+            resample(held, place, self.bands)
 
 
 def to_tensors(chip: Chip, index: int) -> Sample:
