@@ -5,6 +5,7 @@ Usage: shared_run.py FOLDER (in the environment that a launcher would make)
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ from floodseg.app import cli
 from floodseg.config import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.data.synthetic import SyntheticChips
 from floodseg.errors import DataError, FloodsegError
+from floodseg.learning import train as train_module
 from floodseg.learning.evaluate import evaluate
 from floodseg.learning.processes import Processes
 from floodseg.learning.train import _Session, train
@@ -38,6 +40,33 @@ Five validation chips."""
 
 def config_in(folder):
     return replace(CONFIG, out_dir=folder)
+
+
+def with_specialists(folder):
+    """A run of both sensors that trains a specialist of each first, two epochs each."""
+    return replace(
+        CONFIG,
+        out_dir=folder,
+        data=replace(CONFIG.data, sensors="both"),
+        model=ModelConfig("lite", specialists=("train",)),
+        augment=AugmentConfig(crop_size=32, cloud=1.0, cloud_mask_quality="none"),
+        optim=replace(CONFIG.optim, epochs=2),
+    )
+
+
+def train_until_validation(config, number):
+    """Interrupt training at a validation, counted from 0 over all networks of a run."""
+    real, count = train_module.validate, itertools.count()
+
+    def validate(*arguments):
+        if next(count) == number:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "validate", validate)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, show_progress=False)
 
 
 def interrupt(patch):
@@ -146,6 +175,11 @@ def main(folder):
                 train(config_in(folder / name), show_progress=False)
     train(config_in(folder / "continued"), resume=True, show_progress=False)
     train(config_in(folder / "to_two"), resume=True)
+    train(with_specialists(folder / "fused"), show_progress=False)
+    for number in (3, 5):
+        again = with_specialists(folder / f"fused_{number}")
+        train_until_validation(again, number)
+        train(again, resume=True, show_progress=False)
     file = folder / f"seen_{processes.rank}.json"
     file.write_text(json.dumps(seen), encoding="utf-8")
     seen["lost"] = lost_process(folder / "lost", processes.rank)

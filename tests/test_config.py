@@ -48,6 +48,7 @@ UNLIKE_DEFAULTS = TrainConfig(
         crop_size=64,
         crops_per_chip=3,
         crop_tries=2,
+        zoom=1.5,
         flips=False,
         sar_jitter_db=0.5,
         sar_speckle=0.5,

@@ -25,9 +25,9 @@ from floodseg.learning.evaluate import evaluate
 from floodseg.learning.processes import Processes, ShareOfChips
 from floodseg.learning.setup import new_schedule, span_again, with_synchronised_batchnorm
 from floodseg.learning.train import train
-from floodseg.models.checkpoint import load_checkpoint
+from floodseg.models.checkpoint import load_checkpoint, load_path
 from floodseg.models.registry import build_model
-from shared_run import CONFIG, EPOCHS, INTERRUPTED_AFTER, config_in, interrupt
+from shared_run import CONFIG, EPOCHS, INTERRUPTED_AFTER, config_in, interrupt, with_specialists
 
 WORKER = Path(__file__).parents[1] / "shared_run.py"
 LIMIT_S = 240
@@ -238,6 +238,29 @@ def test_a_run_of_one_process_goes_on_with_two(shared):
     assert (summary["processes"], summary["epochs"], summary["steps"]) == (2, EPOCHS, 2 * 5 + 2 * 2)
     assert [float(row["lr"]) for row in read_rows(run)] == pytest.approx(expected_lrs(5, 2))
     assert load_checkpoint(run / "best_model.pth").provenance.scores["valid"]["water_iou"] > 0
+
+
+def test_two_processes_train_specialists_and_then_the_model_that_holds_them(shared):
+    folder, _, _ = shared
+    model = load_path(folder / "fused")
+    for sensor in ("sar", "optical"):
+        run = folder / "fused/specialists" / sensor
+        assert (read_summary(run)["processes"], read_summary(run)["steps"]) == (2, 4)
+        alone, kept = load_path(run).state_dict(), model.specialist(sensor).state_dict()
+        assert kept
+        assert all(torch.equal(alone[name], value) for name, value in kept.items())
+    data = with_specialists(folder).data
+    document = evaluate(model, config=data, split="valid").document
+    stored = model.provenance.scores["valid"]["water_iou"]
+    assert stored == pytest.approx(document["water_iou"], abs=1e-6), "as one process scores it"
+
+
+@pytest.mark.parametrize("number", [3, 5], ids=["in the optical specialist", "in the fused network"])
+def test_specialists_of_two_processes_go_on_where_they_were(shared, number):
+    folder, _, _ = shared
+    whole, continued = (load_path(folder / name).state_dict() for name in ("fused", f"fused_{number}"))
+    assert whole.keys() == continued.keys()
+    assert all(torch.equal(whole[key], continued[key]) for key in whole)
 
 
 def test_scores_by_accelerate_launch_are_those_of_one_process(tmp_path):
