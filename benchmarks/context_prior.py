@@ -87,7 +87,7 @@ def _validation(name: str, strengths: Sequence[float], config: DataConfig) -> di
     found: dict[str, float | None] = {}
     for strength in strengths:
         model.set_context_prior(strength)
-        _, counts = calibrate(model, make_loader(open_layout(config, "valid"), augment=None), Processes())
+        counts = calibrate(model, make_loader(open_layout(config, "valid"), augment=None), Processes())
         found[str(strength)] = counts.water_iou
         print(f"{name}, strength {strength}: {counts.water_iou:.4f}", flush=True)
     return {"model": name, "water_iou": found}

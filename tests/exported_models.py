@@ -64,7 +64,10 @@ def specialised(architecture: str = "lite", encoder: str | None = None) -> Flood
     for strength, model in zip((0.2, 0.4, 0.3), (fused, radar, optical), strict=True):
         model.set_context_prior(strength)
     fused.decisions = fused.decisions.with_("both", Decision(0.45, 1.3)).with_("sar", Decision(0.3, 0.9))
-    return with_batch_statistics(fused.add_specialists(radar, optical))
+    fused.add_specialists(radar, optical)
+    assert fused.judge is not None
+    fused.judge.shift.fill_(fused.decisions.from_radar)
+    return with_batch_statistics(fused)
 
 
 Images = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]

@@ -109,7 +109,7 @@ def ship(
 def _recalibrate(model: FloodModel, config: DataConfig, split: str) -> None:
     """Choose temperature and threshold as the end of a training does."""
     chips = open_usable(for_method(model_method(model, "the model"), config, split), split).chips
-    model.decisions, counts = calibrate(model, make_loader(chips, augment=None), Processes())
+    counts = calibrate(model, make_loader(chips, augment=None), Processes())
     model.provenance.scores = validation_scores(counts)
 
 

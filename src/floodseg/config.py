@@ -194,7 +194,8 @@ class AugmentConfig(Settings):
     """Positions drawn for a crop; the first with at least half of its pixels labelled is taken, else the best."""
     zoom: float = 1.0
     """Largest factor by which the pixels of a crop are made coarser or finer than those of the chip (evenly in its
-    logarithm), for water bodies of other sizes and images of other pixel sizes; 1 leaves them as they are."""
+    logarithm), for water bodies of other sizes and images of other pixel sizes; 1 leaves them as they are. Where a chip
+    is smaller than the ground of a crop, the rest of the crop is invalid and ignored."""
     flips: bool = True
     """Draw one of the eight flips and rotations."""
     sar_jitter_db: float = 0.3

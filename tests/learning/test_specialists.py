@@ -51,6 +51,25 @@ def test_one_command_trains_both_specialists_alike_and_then_the_fused_model(trai
     assert len({each["sha256"] for each in facts}) == 2
 
 
+def test_stored_scores_are_those_of_the_stored_model(trained: TrainConfig) -> None:
+    model = load_path(trained.out_dir)
+    assert float(model.judge.shift) == pytest.approx(model.decisions.from_radar, abs=0.5)
+    document = evaluate(model, config=trained.data, split="valid").document
+    for score in ("water_iou", "miou", "precision", "recall"):
+        assert model.provenance.scores["valid"][score] == pytest.approx(document[score], abs=1e-6)
+
+
+def test_to_finish_a_run_once_more_changes_nothing(trained: TrainConfig, tmp_path: Path) -> None:
+    """As where a run was killed between its calibrated checkpoint and its summary."""
+    config = replace(trained, out_dir=tmp_path / "run")
+    shutil.copytree(trained.out_dir, config.out_dir)
+    (config.out_dir / "summary.json").unlink()
+    train(config, resume=True, show_progress=False)
+    one, other = load_path(config.out_dir), load_path(trained.out_dir)
+    assert (one.decisions, one.judge.shift) == (other.decisions, other.judge.shift)
+    assert one.provenance.scores == other.provenance.scores
+
+
 @pytest.mark.parametrize("sensor", ["sar", "optical"])
 def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfig, sensor: str) -> None:
     data = replace(trained.data, sensors=sensor)

@@ -65,6 +65,7 @@ def test_where_the_ground_is_covered_the_specialist_of_radar_answers_and_decides
     decision = Decision(float(by_radar[sar_valid[:, 0]].median()), covered.decisions.sar.temperature)
     for model in (clear, half, covered):
         model.decisions = model.decisions.with_("sar", decision)
+        model.judge.shift.fill_(model.decisions.from_radar)
     logits = covered(*given)
     probability = covered.decisions.probability(logits, sar_valid, optical_valid)
     water = covered.decisions.water(probability, sar_valid, optical_valid)

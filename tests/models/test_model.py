@@ -110,6 +110,16 @@ def test_any_size_from_32_is_mapped_at_its_own_size(model: FloodModel, size: tup
     assert logits.isfinite().all()
 
 
+@pytest.mark.parametrize("architecture", ["lite", "efficient"])
+def test_the_smallest_images_of_both_sensors(architecture: str) -> None:
+    model = build_model(architecture, encoder="resnet18" if architecture == "efficient" else None).eval()
+    for height, width in ((8, 8), (8, 41), (15, 9)):
+        assert model(torch.randn(1, 2, height, width)).shape == (1, 2, height, width)
+    for height, width in ((7, 40), (40, 7), (1, 1)):
+        with pytest.raises(ConfigError, match=f"image of {height}x{width} pixels: a model of both .* give it at least"):
+            model(torch.randn(1, 2, height, width))
+
+
 def test_nothing_valid_gives_finite_logits(model: FloodModel) -> None:
     images = scene(32, 32)
     nothing = {

@@ -66,6 +66,9 @@ def test_a_model_with_specialists_is_exported_in_one_file(format: str, precision
         # how near it comes on weights that learned nothing says little; each sensor set was scored
         assert set(gate["water_iou"]) == {"both", "sar", "optical"}
         assert np.corrcoef(result[seen], wanted[seen])[0, 1] > 0.9
+        radar_alone = sar_valid & ~optical_valid
+        # the last steps are not of 256 levels, which would be a tenth of that at most
+        assert len(np.unique(result[radar_alone])) > 0.9 * radar_alone.sum()
     else:
         np.testing.assert_allclose(result[seen], wanted[seen], atol=1e-4)
 
@@ -363,6 +366,9 @@ def test_what_decides_between_networks_is_not_quantised(tmp_path: Path) -> None:
     write_onnx(deployed, model.spec.bands, tmp_path / "graph.onnx")
     nodes = Nodes(tmp_path / "graph.onnx")
     kept = unquantised(nodes, deployed)
+    mixing = [name for name in nodes.of_the_whole() if "/Where" in name or "/Add" in name or "/Sub" in name]
+    assert mixing, "the mix with radar under clouds, and temperatures"
+    assert set(nodes.of_the_whole()) <= set(kept)
     for module in ("judge.first", "route", "context_prior", "specialists.sar.context_prior"):
         of_module = nodes.within([module])
         assert of_module, module

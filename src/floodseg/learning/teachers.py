@@ -67,6 +67,8 @@ class Teachers:
         self, models: Sequence[tuple[str, FloodModel]], config: TrainConfig, bands: Bands, device: torch.device
     ) -> None:
         self.weight, self.unlabelled = config.distil.distil_weight, config.distil.distil_unlabelled
+        # as they are given: what a run does to them is no matter of theirs
+        self._facts = [facts(name, model) for name, model in models]
         self._teachers = [_Teacher(name, model, _channels(name, model.spec.bands, bands)) for name, model in models]
         for teacher in self._teachers:
             check_event("teacher", teacher.name, teacher.model, config.data.hold_out_event)
@@ -76,7 +78,9 @@ class Teachers:
 
     def facts(self) -> list[dict[str, Any]]:
         """Return what a run writes down of each, see ``known_models.facts``; of sensors those that the chips hold."""
-        return [facts(each.name, each.model) | {"sensors": list(each.channels)} for each in self._teachers]
+        return [
+            known | {"sensors": list(each.channels)} for known, each in zip(self._facts, self._teachers, strict=True)
+        ]
 
     def loss(self, logits: Tensor, batch: Sample) -> Tensor:
         """Return the weighted distillation loss of a batch, whose student gave ``logits`` (N, 2, H, W).

@@ -48,7 +48,6 @@ from floodseg.learning.state_files import check_state_files
 from floodseg.learning.teachers import open_teachers
 from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
 from floodseg.models.checkpoint import load_checkpoint, load_path, save_checkpoint
-from floodseg.models.decision import Decisions
 from floodseg.models.model import FloodModel, Provenance
 
 PICTURE_EVERY = 5
@@ -339,8 +338,6 @@ class _Session:
         model = self._evaluated_model()
         # each process has seen other batches; the running statistics that count are those of the main one
         self.processes.copy_from_main([*self._flood_model().buffers(), *model.buffers()])
-        # those of an earlier epoch take part in what is left to radar, and a resumed run would not have them
-        model.decisions = Decisions()
         with self.accelerator.autocast():
             validation = validate(model, self.valid_loader, self.loss, self.processes)
         model.decisions = decide(validation.histograms)
@@ -377,7 +374,7 @@ class _Session:
         """
         with self.processes.agreeing():
             best = load_checkpoint(self.folder.best).to(self.processes.device)
-        best.decisions, counts = calibrate(best, self.valid_loader, self.processes)
+        counts = calibrate(best, self.valid_loader, self.processes)
         with self.processes.agreeing():
             if self.processes.main:
                 best.provenance.scores = validation_scores(counts)

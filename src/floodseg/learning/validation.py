@@ -72,15 +72,20 @@ def decided_counts(histograms: SensorHistograms, decisions: Decisions) -> Counts
 
 
 @torch.no_grad()
-def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes) -> tuple[Decisions, Counts]:
-    """Choose temperature and threshold of a trained model on the validation split; return the counts they give there.
+def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes) -> Counts:
+    """Choose temperature and threshold of a trained model on the validation split; set them, and return their counts.
 
     ``loader`` gives the chips that fall to this process; the result, the same in every process, is that of all.
 
     A model of both sensors is run three times, as the split is and with each sensor withheld, so that the decisions
-    for one sensor rest on every chip and not only on the pixels where the other happens to be missing.
+    for one sensor rest on every chip and not only on the pixels where the other happens to be missing. Where it judges
+    clouds, what it leaves to radar is moved to where radar's own threshold lies by the first choice for both; that for
+    both is made once more then.
     """
     model.eval()
+    if model.judge is not None:
+        # what an earlier calibration chose takes no part in this one
+        model.judge.shift.zero_()
     as_it_is = _histograms(model, loader, processes, withheld=None)
     decisions = decide(as_it_is)
     if model.spec.bands.sar and model.spec.bands.optical:
@@ -88,7 +93,12 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
         for sensor, other in pairs:
             histograms = _histograms(model, loader, processes, withheld=other)
             decisions = decisions.with_(sensor, decide(histograms).of(sensor))
-    return decisions, decided_counts(as_it_is, decisions)
+    if model.judge is not None:
+        model.judge.shift.fill_(decisions.from_radar)
+        as_it_is = _histograms(model, loader, processes, withheld=None)
+        decisions = decisions.with_("both", decide(as_it_is).both)
+    model.decisions = decisions
+    return decided_counts(as_it_is, decisions)
 
 
 def _histograms(

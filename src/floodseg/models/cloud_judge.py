@@ -18,6 +18,9 @@ _DILATIONS = (1, 2, 4)
 class CloudJudge(nn.Module):
     """Predicts at each pixel whether the optical image shows something else than the ground.
 
+    ``shift`` () float32 is what a calibrated margin of radar alone needs more for the decision for both to decide it
+    as that for radar does; 0 until the model is calibrated.
+
     Args:
         sar_channels: of the radar image, which tells bright ground from cloud.
         optical_channels: of the optical image.
@@ -29,6 +32,8 @@ class CloudJudge(nn.Module):
         self.first = nn.Conv2d(sar_channels + optical_channels + 2, hidden, 5, stride=_STRIDE, padding=2)
         self.around = nn.ModuleList(nn.Conv2d(hidden, hidden, 3, padding=d, dilation=d) for d in _DILATIONS)
         self.judge = nn.Conv2d(hidden, 1, 1)
+        self.shift: Tensor
+        self.register_buffer("shift", torch.zeros(()))
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return log odds of cloud or shadow, (N, 1, H, W), from standardised images (0 where invalid) and validity."""
@@ -44,6 +49,21 @@ class CloudJudge(nn.Module):
         """
         probability = torch.sigmoid(self(sar, optical, sar_valid, optical_valid).float())
         return probability * (sar_valid * optical_valid)
+
+    def mixed(self, routed: Tensor, radar: Tensor, covered: Tensor) -> Tensor:
+        """Return the margin (N, 1, H, W) float32 of what is seen, as radar alone decides it where that is covered.
+
+        Args:
+            routed: margin of what is valid, (N, 1, H, W).
+            radar: calibrated margin of radar alone, (N, 1, H, W).
+            covered: probability of cloud or shadow, see :meth:`covered`.
+        """
+        return torch.lerp(routed.float(), radar.float() + self.shift, covered)
+
+    def mixed_logits(self, routed: Tensor, radar: Tensor, covered: Tensor) -> Tensor:
+        """Return what :meth:`mixed` does of logits (N, 2, H, W) for land and water, of which each moves by half."""
+        half = torch.stack((-self.shift, self.shift))[:, None, None] / 2
+        return torch.lerp(routed.float(), radar.float() + half, covered)
 
 
 def left_to_radar(weights: Tensor, covered: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ class DeployedModel(nn.Module):
         radar = _deployed(self.specialists["sar"]).certain_margin(sar, sar_valid)
         alone = _deployed(self.specialists["optical"]).certain_margin(optical, optical_valid)
         routed = self.route(self._margin(fused, given), radar, alone, log_odds, *given[2:])
-        return torch.lerp(routed.float(), (radar + self.decisions.from_radar).float(), self.judge.covered(*given))
+        return self.judge.mixed(routed, radar, self.judge.covered(*given))
 
     def _margin(self, logits: Tensor, given: Sequence[Tensor]) -> Tensor:
         """Return the water logit less the land logit (N, 1, H, W), from both or from that alone, in its context."""

@@ -1,7 +1,6 @@
 """The model that users hold: raw dB and reflectance in, logits out, nothing leaking from invalid pixels."""
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -21,6 +20,9 @@ DEFAULT_STATISTICS: dict[Sensor, BandStatistics] = {
     "optical": BandStatistics(mean=0.15, std=0.15, low=-0.2, high=2.0),
 }
 """Until a training split has been seen: typical land scenes in dB and reflectance, clipped at what is physical."""
+
+LEAST_SIDE = 8
+"""Pixels a side of the smallest image that a model of both sensors takes: a cell of its reliability."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,10 @@ class FloodModel(nn.Module):
         """Let the water around a pixel move its odds, see :mod:`floodseg.models.context`; 0 takes that away.
 
         Raises:
-            ConfigError: a strength below 0, or no number.
+            ConfigError: a strength below 0 or above 1.
         """
-        if not 0 <= strength < math.inf:
-            raise ConfigError(f"context prior of strength {strength}: must be a number of 0 or more")
+        if not 0 <= strength <= 1:
+            raise ConfigError(f"context prior of strength {strength}: must be from 0 to 1")
         self.context_prior = ContextPrior(strength) if strength else None
         return self
 
@@ -200,10 +202,7 @@ class FloodModel(nn.Module):
             return routed, log_odds, self.judge(*given)
         if self.training:
             return routed
-        half = self.decisions.from_radar / 2
-        decided_as_radar = radar + radar.new_tensor((-half, half))[:, None, None]
-        mixed: Tensor = torch.lerp(routed.float(), decided_as_radar.float(), self.judge.covered(*given))
-        return mixed
+        return self.judge.mixed_logits(routed, radar, self.judge.covered(*given))
 
     def _logits(self, given: tuple[Tensor, Tensor, Tensor, Tensor], *, moved: bool) -> Tensor:
         """Return the logits of the network alone, of what :meth:`_prepared` returns."""
@@ -274,6 +273,11 @@ class FloodModel(nn.Module):
             raise ConfigError("the model was called without an image: give sar, optical or both")
         sar, sar_valid = self._complete("sar", sar, sar_valid, given)
         optical, optical_valid = self._complete("optical", optical, optical_valid, given)
+        if self.knows_reliability and min(given.shape[-2:]) < LEAST_SIDE:
+            raise ConfigError(
+                f"image of {given.shape[-2]}x{given.shape[-1]} pixels: a model of both sensors looks at cells of "
+                f"{LEAST_SIDE} pixels a side to tell how far each is believed; give it at least one"
+            )
         return sar, optical, sar_valid, optical_valid
 
     def _standardised(

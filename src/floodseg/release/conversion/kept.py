@@ -15,8 +15,9 @@ def unquantised(nodes: Nodes, deployed: DeployedModel, first: int = 0, last: int
     """Return the names of the nodes that are not quantised.
 
     Attention costs little and multiplies what it is given; so does the judge of clouds, and a router takes its
-    exponential, as a context prior takes logarithms: these are to be exact. Arithmetic on validity alone has one
-    channel: to convert it to int8 and back costs more than it does.
+    exponential, as a context prior takes logarithms: these are to be exact. So is what the whole model does with one
+    channel, the margin of each pixel: mixing with radar under clouds, and temperatures. Arithmetic on validity alone
+    has one channel, too: to convert it to int8 and back costs more than it does.
 
     Args:
         nodes: the graph's.
@@ -25,4 +26,4 @@ def unquantised(nodes: Nodes, deployed: DeployedModel, first: int = 0, last: int
         last: convolutions to leave from the end.
     """
     kept = [name for name, module in deployed.named_modules() if isinstance(module, _KEPT)]
-    return [*nodes.up_to(first), *nodes.last(last), *nodes.within(kept), *nodes.of_validity()]
+    return [*nodes.up_to(first), *nodes.last(last), *nodes.within(kept), *nodes.of_the_whole(), *nodes.of_validity()]

@@ -49,6 +49,10 @@ class Nodes:
         starts = tuple(f"{module}{end}" for module in modules for end in "./")
         return [name for name in self._names if name.startswith(starts)]
 
+    def of_the_whole(self) -> list[str]:
+        """Return the nodes that belong to no module within the exported one."""
+        return [name for name in self._names if name.startswith("/")]
+
     def of_validity(self) -> list[str]:
         """Return the nodes that follow from validity alone."""
         return self._of_validity
