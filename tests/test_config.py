@@ -88,6 +88,9 @@ WITHOUT_AN_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
 WITH_SPECIALISTS = TrainConfig(model=ModelConfig(specialists=("runs/sar", "train")))
 """A setting that leaves nothing to do for drop_sensor."""
 
+STARTED = TrainConfig(model=ModelConfig(start_from="runs/sar"))
+"""A setting that leaves nothing to do for pretrained and specialists."""
+
 
 @dataclass(frozen=True)
 class _Leaf:
@@ -149,13 +152,13 @@ def test_the_examples_have_no_default_left() -> None:
     assert set.intersection(*same) == set()
 
 
-EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT, WITH_SPECIALISTS)
+EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT, WITH_SPECIALISTS, STARTED)
 
 
 @pytest.mark.parametrize(
     "config",
     [*EXAMPLES, TrainConfig()],
-    ids=["unlike defaults", "simulated", "without an event", "with specialists", "defaults"],
+    ids=["unlike defaults", "simulated", "without an event", "with specialists", "started", "defaults"],
 )
 def test_a_run_file_gives_back_the_configuration(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -157,6 +157,9 @@ class ModelConfig(Settings):
     timm features_only encoder."""
     pretrained: str = "auto"
     """Encoder weights: auto (ImageNet, else from scratch with a warning), required (ImageNet), none, or a file."""
+    start_from: str | None = None
+    """A trained model (shipped name, run folder, checkpoint) of the same architecture, encoder and bands, whose weights
+    and normalisation training starts from, in place of --pretrained: to fine-tune it on other chips."""
     specialists: tuple[str, ...] = ()
     """A trained model of radar alone and one of the optical image alone (shipped names, run folders, checkpoints) that
     become part of a model of both, which then is exactly as good as they where it has one sensor only; 'train' trains
@@ -174,6 +177,12 @@ class ModelConfig(Settings):
         )  # fmt: skip
         if self.specialists and self.model == "baseline":
             raise ConfigError(f"--specialists {given}: has no effect with baseline, only with efficient and lite")
+        if self.start_from is not None:
+            for flag, value, default in (("pretrained", self.pretrained, "auto"), ("specialists", given, "")):
+                if value != default:
+                    raise ConfigError(
+                        f"--{flag} {value}: has no effect with --start-from, which gives all weights; leave it out"
+                    )
         require(0 <= self.context_prior <= 1, "context-prior", self.context_prior, "from 0 to 1")
 
     @property

@@ -19,6 +19,7 @@ from floodseg.environment import hardware, peak_memory_mb, versions
 from floodseg.errors import RunFolderError
 from floodseg.learning.apply import apply_model
 from floodseg.learning.chip_images import PictureRow
+from floodseg.learning.known_models import facts
 from floodseg.learning.metrics import Counts
 from floodseg.learning.pictures import curves_picture, rows_picture
 from floodseg.learning.precision import Mixed
@@ -53,6 +54,8 @@ class RunState:
         """What is known of the models that the run learns from."""
         self.specialists: list[dict[str, Any]] = []
         """The same of the models that became part of the one that is trained."""
+        self.started_from: dict[str, Any] | None = None
+        """The same of the model whose weights training started from."""
         self.warnings: list[str] = []
         """What the user should know of the run; a resumed run still says it."""
 
@@ -63,6 +66,11 @@ class RunState:
             self.pretrained = record.source
         if record is not None and record.warning:
             self.warnings.append(record.warning)
+
+    def note_start(self, name: str, start: FloodModel) -> None:
+        """Take in the model whose weights training starts from."""
+        self.started_from = facts(name, start)
+        self.pretrained = start.provenance.training.get("encoder_weights", self.pretrained)
 
     def note_left_out(self, splits: Sequence[Usable]) -> None:
         """Take in which chips the run does without."""
@@ -219,6 +227,7 @@ class RunRecords:
             "distil_weight": self.config.distil.distil_weight if self.state.teachers else None,
             "distil_unlabelled": self.config.distil.distil_unlabelled,
             "specialists": list(self.state.specialists),
+            "started_from": self.state.started_from,
             "warnings": list(self.state.warnings),
             "versions": versions(),
         }

@@ -23,6 +23,7 @@ from floodseg.errors import ConfigError, DataError
 from floodseg.learning.precision import Mixed, resolve_precision
 from floodseg.learning.processes import Processes
 from floodseg.learning.specialists import add_specialists
+from floodseg.learning.start import start_from
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import ARCHITECTURES, build_model
 
@@ -125,12 +126,13 @@ def new_model(
     chips: ChipSet,
     processes: Processes,
     specialists: Sequence[tuple[str, FloodModel]] = (),
+    start: tuple[str, FloodModel] | None = None,
     *,
     load_pretrained: bool,
 ) -> FloodModel:
     """Build the model for the data set's bands, normalised by the statistics of its training split.
 
-    Specialists become part of it.
+    Specialists become part of it. It has weights and normalisation of ``start``, where that is given.
 
     The main process alone looks for pretrained weights; the others get all weights from it. Afterwards each process has
     random states of its own.
@@ -145,13 +147,15 @@ def new_model(
         model = build_model(
             config.model.model,
             encoder=config.model.encoder,
-            pretrained=config.model.pretrained if load_pretrained and processes.main else "none",
+            pretrained=config.model.pretrained if load_pretrained and processes.main and not start else "none",
             bands=chips.bands,
             sar_statistics=sar_statistics,
             optical_statistics=optical_statistics,
         )
         model.set_context_prior(config.model.context_prior)
         add_specialists(model, specialists)
+        if start is not None:
+            start_from(model, *start)
         model = model.to(memory_format=torch.channels_last)
     processes.copy_from_main([*model.parameters(), *model.buffers()])
     if not processes.main:

@@ -76,7 +76,9 @@ def names_within(folder: Path, config: TrainConfig) -> bool:
 def _named(config: TrainConfig) -> list[tuple[str, str]]:
     """Return flag and name of each model that a run is given."""
     given = () if config.model.trains_specialists else config.model.specialists
-    return [*(("specialists", name) for name in given), *(("teacher", name) for name in config.distil.teacher)]
+    start = [("start-from", config.model.start_from)] if config.model.start_from else []
+    teachers = [("teacher", name) for name in config.distil.teacher]
+    return [*start, *(("specialists", name) for name in given), *teachers]
 
 
 def _within(folder: Path, name: str) -> bool:

@@ -44,6 +44,7 @@ from floodseg.learning.specialists import (
     require_both_sensors,
     specialist_config,
 )
+from floodseg.learning.start import open_start
 from floodseg.learning.state_files import check_state_files
 from floodseg.learning.teachers import open_teachers
 from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
@@ -176,7 +177,9 @@ class _Session:
         state_folder = processes.from_main(folder.latest_state) if resume else None
         with processes.agreeing():
             specialists = open_specialists(config, find_model)
-        model = new_model(config, train_chips, processes, specialists, load_pretrained=state_folder is None)
+            # a run that is gone on with has its weights in its state
+            start = open_start(config, find_model) if state_folder is None else None
+        model = new_model(config, train_chips, processes, specialists, start, load_pretrained=state_folder is None)
         self.ema = ModelEmaV3(model, decay=optim.ema, use_warmup=True) if optim.ema > 0 else None
         optimizer = new_optimizer(model, optim)
         loader = make_loader(
@@ -204,6 +207,8 @@ class _Session:
         self.state.teachers = teacher_facts = self.teachers.facts() if self.teachers else []
         self.state.specialists = specialist_facts = [facts(name, each) for name, each in specialists]
         self.state.note_encoder(model)
+        if start is not None:
+            self.state.note_start(*start)
         self.state.note_left_out(usable)
         self.accelerator.register_for_checkpointing(self.state, self.scheduler)
         if self.ema is not None:

@@ -1,0 +1,49 @@
+"""Training that starts from the weights of a trained model: fine-tuning on chips of one's own."""
+
+from floodseg.config import TrainConfig
+from floodseg.errors import ConfigError
+from floodseg.learning.known_models import FindModel, check_event
+from floodseg.models.model import FloodModel, ModelSpec
+
+
+def open_start(config: TrainConfig, find_model: FindModel) -> tuple[str, FloodModel] | None:
+    """Return the model that a run starts from, with its name; None where it starts anew.
+
+    Raises:
+        ConfigError: it holds specialists, or may know the event which is held out.
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    name = config.model.start_from
+    if name is None:
+        return None
+    model = find_model(name)
+    check_event("start-from", name, model, config.data.hold_out_event)
+    if model.specialists:
+        raise ConfigError(
+            f"--start-from {name}: holds specialists, which are not trained further; start from a model without them, "
+            "and give what comes of it as --specialists"
+        )
+    return name, model
+
+
+def start_from(model: FloodModel, name: str, start: FloodModel) -> None:
+    """Give a new model the weights of a trained one, and its normalisation, without which they mean nothing.
+
+    Raises:
+        ConfigError: they differ in architecture, encoder, bands or units.
+    """
+    if start.spec != model.spec:
+        raise ConfigError(
+            f"--start-from {name}: is {_described(start.spec)}, and this run trains {_described(model.spec)}; give "
+            "--model, --encoder, --sensors and --optical-bands as it has them, and chips in its units"
+        )
+    model.load_state_dict(start.state_dict())
+
+
+def _described(spec: ModelSpec) -> str:
+    encoder = f" with {spec.encoder}" if spec.encoder else ""
+    bands = spec.bands
+    given = ((bands.sar, bands.sar_unit), (bands.optical, bands.optical_unit))
+    return f"{spec.architecture}{encoder} of " + " and ".join(
+        f"{', '.join(names)} in {unit}" for names, unit in given if names
+    )
