@@ -67,8 +67,7 @@ def test_a_model_with_specialists_is_exported_in_one_file(format: str, precision
         assert set(gate["water_iou"]) == {"both", "sar", "optical"}
         assert np.corrcoef(result[seen], wanted[seen])[0, 1] > 0.9
         radar_alone = sar_valid & ~optical_valid
-        # the last steps are not of 256 levels, which would be a tenth of that at most
-        assert len(np.unique(result[radar_alone])) > 0.9 * radar_alone.sum()
+        assert len(np.unique(result[radar_alone])) > 256, "more than int8 has: the last steps are left as they are"
     else:
         np.testing.assert_allclose(result[seen], wanted[seen], atol=1e-4)
 
