@@ -209,6 +209,7 @@ def test_evaluate_prints_and_writes_the_scores(
 
     monkeypatch.setattr("floodseg.learning.evaluate.evaluate", evaluate)
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.chdir(tmp_path)  # where the folder of pictures is made
     file = tmp_path / "new" / "scores.json"
     flags = ["--data", "chips", "--layout", "folders", "--split", "test", "--json", str(file), "--out-dir", "out"]
     assert run("evaluate", "otsu", *flags) == 0
