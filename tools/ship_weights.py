@@ -7,12 +7,10 @@ model card ``CARD.md`` beside them is written by hand.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import torch
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from floodseg import export, load_model
 from floodseg.app.cli import guarded
@@ -54,7 +52,6 @@ def ship(
     split: str = "valid",
     licence: str = "Apache-2.0",
     context_prior: float | None = None,
-    averaged: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
 ) -> None:
     """Copy the weights of ``run`` under ``name``, and export them in every form that passes its gate.
 
@@ -76,17 +73,10 @@ def ship(
         Licence of the weights.
     context_prior
         Strength of the context prior in place of the run's; temperature and threshold are then chosen anew on chips.
-    averaged
-        Runs that differ from ``run`` in their seed alone and started from the same trained model: the mean of all
-        weights is shipped, with temperature and threshold chosen anew on chips.
     """
     model = load_model(run)
     if context_prior is not None:
-        model.set_context_prior(context_prior)
-    if averaged:
-        _average(model, [load_model(other) for other in averaged])
-    if averaged or context_prior is not None:
-        _recalibrate(model, DataConfig(data=chips, layout=layout), split)
+        _recalibrate(model.set_context_prior(context_prior), DataConfig(data=chips, layout=layout), split)
     training = model.provenance.training
     training.update(data=data, licence=licence)
     # whoever reads it has other folders
@@ -122,25 +112,6 @@ def _nameless(known: dict[str, Any]) -> dict[str, Any]:
     """Return what is known of a model, without folders of this machine."""
     trained_on = {key: value for key, value in known["trained_on"].items() if key != "data"}
     return {**known, "model": Path(known["model"]).name, "trained_on": trained_on}
-
-
-def _average(model: FloodModel, others: Sequence[FloodModel]) -> None:
-    """Give ``model`` the mean of all weights (model soups: Wortsman et al. 2022); it is noted in its training.
-
-    Raises:
-        ConfigError: one did not start from the same trained model, so that a mean would mean nothing.
-    """
-    start = model.provenance.training.get("started_from")
-    for other in others:
-        if start is None or other.provenance.training.get("started_from") != start:
-            raise ConfigError("--averaged: takes runs that started from the same trained model (--start-from) alone")
-    states = [each.state_dict() for each in (model, *others)]
-    mean = {
-        name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
-        for name, value in states[0].items()
-    }
-    model.load_state_dict(mean)
-    model.provenance.training["averaged_seeds"] = [each.provenance.training["seed"] for each in (model, *others)]
 
 
 def _recalibrate(model: FloodModel, config: DataConfig, split: str) -> None:

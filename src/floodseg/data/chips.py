@@ -117,6 +117,7 @@ class ChipDataset(Dataset[Sample]):
         return as_tensors(arrays)
 
     def _write(self, keys: list[SampleKey], arrays: dict[str, NDArray[Any]]) -> None:
+        """Write the crops of ``keys`` into the arrays of a batch."""
         assert self.augmentation is not None
         for position, key in enumerate(keys):
             index = key.index % self.chip_count
