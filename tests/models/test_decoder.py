@@ -86,3 +86,13 @@ def test_up_block_is_a_convolution_of_the_concatenated_maps() -> None:
     weight = torch.cat([block.reduce.weight, block.lateral.weight], dim=1)
     expected = block.conv(block.relu(block.norm(torch.nn.functional.conv2d(joined, weight))))
     torch.testing.assert_close(block(coarse, skip), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_branches_of_different_types_are_joined(decoder: EfficientDualBranchDecoder) -> None:
+    decoder.transformer.register_forward_hook(lambda *given: given[-1].float())  # as autocast leaves it on some GPUs
+    features, detail = pyramid([4, 8], [2, 16], 64, 64), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        whole = decoder(features, detail)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = decoder(features, detail).float()
+    assert (mixed - whole).abs().max() < 0.05 * whole.abs().max()

@@ -118,7 +118,8 @@ class EfficientDualBranchDecoder(nn.Module):
     def forward(self, features: Sequence[Tensor], detail: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) from features, finest first, and detail (N, detail_channels, H, W)."""
         edges = self.cnn(features)
-        context = upsample(self.transformer(features[-1]), edges.shape[2:])
+        # mixed precision need not leave both branches in one type, and does not on every device
+        context = upsample(self.transformer(features[-1]), edges.shape[2:]).to(edges.dtype)
         fused = torch.lerp(edges, context, self.transformer_weight.to(edges.dtype))
         logits: Tensor = self.classify(self.refine(upsample(self.reduce(fused), detail.shape[2:]).add_(detail)))
         return logits
