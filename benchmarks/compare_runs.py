@@ -4,10 +4,13 @@
         fused=both:runs/both-0,runs/both-1 "fused, radar alone=sar:runs/both-0,runs/both-1"
 
 Each group is NAME=SENSORS:RUN,RUN,...; every run is scored anew on the validation split by the thresholds it stores.
+With --written the scores are those that each run wrote into its summary.json at its end, which needs neither data nor
+weights.
 """
 
 import json
 import statistics
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +19,7 @@ from cyclopts import App, Parameter
 from report import report
 
 from floodseg.app.cli import guarded
-from floodseg.bands import SENSOR_SETS
+from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.config import DataConfig
 from floodseg.errors import ConfigError
 from floodseg.learning.evaluate import evaluate
@@ -31,6 +34,7 @@ _COSTS = ("seconds", "peak_memory_mb", "parameters")
 def compare_runs(
     *groups: str,
     config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),  # noqa: B008 (frozen: cannot be changed)
+    written: bool = False,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Score groups of runs on the validation split.
@@ -39,27 +43,41 @@ def compare_runs(
     ----------
     groups
         NAME=SENSORS:RUN,RUN,... with SENSORS both, sar or optical.
+    written
+        Take the scores that the runs wrote down at their end.
     json_file
         Write the scores as one JSON object.
     """
-    report({"groups": [_group(text, config) for text in groups]}, json_file)
+    report({"groups": [_group(text, config, written) for text in groups]}, json_file)
 
 
-def _group(text: str, config: DataConfig) -> dict[str, Any]:
+def _group(text: str, config: DataConfig, written: bool) -> dict[str, Any]:
     name, _, rest = text.partition("=")
     sensors, _, runs = rest.partition(":")
     chosen = next((known for known in SENSOR_SETS if known == sensors), None)
     if chosen is None or not runs:
         raise ConfigError(f"group '{text}': must be NAME=SENSORS:RUN,RUN,... with SENSORS both, sar or optical")
     folders = [Path(run) for run in runs.split(",")]
-    scores = [_score(folder, replace(config, sensors=chosen)) for folder in folders]
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
+    if written:
+        scores = [_written(folder, summary, chosen) for folder, summary in zip(folders, summaries, strict=True)]
+    else:
+        scores = [_score(folder, replace(config, sensors=chosen)) for folder in folders]
     return {
         "name": name,
         "sensors": chosen,
         "seeds": len(folders),
-        **{key: _spread([score[key] for score in scores]) for key in _SCORES},
-        **{key: [json.loads((folder / "summary.json").read_text())[key] for folder in folders] for key in _COSTS},
+        **{key: _spread([score[key] for score in scores]) for key in _SCORES if key in scores[0]},
+        **{key: [summary[key] for summary in summaries] for key in _COSTS},
+        "trained_on": [{key: summary[key] for key in ("hardware", "versions")} for summary in summaries],
     }
+
+
+def _written(folder: Path, summary: dict[str, Any], sensors: SensorSet) -> dict[str, float]:
+    trained = tomllib.loads((folder / "config.toml").read_text()).get("sensors", "both")
+    if trained != sensors:
+        raise ConfigError(f"--written: {folder} was trained and scored on {trained}, not on {sensors}; leave it out")
+    return dict(summary["valid"])
 
 
 def _score(folder: Path, config: DataConfig) -> dict[str, float]:

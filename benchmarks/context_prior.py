@@ -37,7 +37,7 @@ def context_prior(
     config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(layout="sen1floods11", sensors="sar"),  # noqa: B008 (frozen)
     models: tuple[str, ...] = ("s1-lite", "s1-efficient"),
     strengths: tuple[float, ...] = (0.0, 0.2, 0.3, 0.4, 0.5),
-    seed: int = 0,
+    seeds: tuple[int, ...] = (0,),
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Score runs and models with priors of several strengths; prints the tables and one JSON object.
@@ -50,22 +50,31 @@ def context_prior(
         Shipped names or runs to be calibrated anew.
     strengths
         Of the prior; 0 is none.
-    seed
-        Of the runs.
+    seeds
+        Of the runs; their scores are averaged.
     json_file
         Write the scores as one JSON object.
     """
     events = sorted(set(open_layout(config, "valid").events))
-    missing = [event for event in events if not (runs / f"{event}-{seed}").is_dir()]
+    names = [f"{event}-{seed}" for event in events for seed in seeds]
+    missing = [name for name in names if not (runs / name).is_dir()]
     if missing:
-        raise ConfigError(f"{runs}: holds no run {missing[0]}-{seed}; make it with leave_one_event_out.py")
-    held_out = [_held_out(runs, events, seed, strength, config) for strength in strengths]
-    for row in held_out:
-        print(
-            f"strength {row['strength']}: held out {row['water_iou']:.4f}, mean of events {row['mean_of_events']:.4f}"
-        )
+        raise ConfigError(f"{runs}: holds no run {missing[0]}; make it with leave_one_event_out.py")
+    held_out = [_over_seeds(runs, events, seeds, strength, config) for strength in strengths]
     validation = [_validation(name, strengths, config) for name in models]
-    report({"seed": seed, "held_out": held_out, "validation": validation}, json_file)
+    report({"held_out": held_out, "validation": validation}, json_file)
+
+
+def _over_seeds(
+    runs: Path, events: Sequence[str], seeds: Sequence[int], strength: float, config: DataConfig
+) -> dict[str, Any]:
+    each = [_held_out(runs, events, seed, strength, config) for seed in seeds]
+    means = {name: statistics.mean(one[name] for one in each) for name in ("water_iou", "mean_of_events")}
+    print(
+        f"strength {strength}: held out {means['water_iou']:.4f}, mean of events {means['mean_of_events']:.4f}",
+        flush=True,
+    )
+    return {"strength": strength, **means, "seeds": each}
 
 
 def _held_out(runs: Path, events: Sequence[str], seed: int, strength: float, config: DataConfig) -> dict[str, Any]:
@@ -78,7 +87,7 @@ def _held_out(runs: Path, events: Sequence[str], seed: int, strength: float, con
         each[event] = counts.water_iou
     known = [score for score in each.values() if score is not None]
     return {
-        "strength": strength, "water_iou": total.water_iou, "mean_of_events": statistics.mean(known), "events": each,
+        "seed": seed, "water_iou": total.water_iou, "mean_of_events": statistics.mean(known), "events": each,
     }  # fmt: skip
 
 

@@ -2,11 +2,13 @@
 
     python benchmarks/leave_one_event_out.py recipes/leave-one-event-out.toml --data DIR --runs runs/events --json FILE
 
-One run with all events and one without each of them are trained, all alike; finished runs are taken as they are, broken
-ones are gone on with. Both models of an event are scored on the same validation chips of it. The model that did not see
-it has its epoch, threshold and temperature from the validation chips of the other events; the one that saw it from all.
+For each seed one run with all events and one without each of them are trained, all alike; finished runs are taken as
+they are, broken ones are gone on with. Both models of an event are scored on the same validation chips of it. The model
+that did not see it has its epoch, threshold and temperature from the validation chips of the other events; the one that
+saw it from all.
 """
 
+import statistics
 import subprocess
 import sys
 from dataclasses import replace
@@ -35,7 +37,7 @@ def leave_one_event_out(
     *,
     config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(sensors="sar"),  # noqa: B008 (frozen)
     runs: Path,
-    seed: int = 0,
+    seeds: tuple[int, ...] = (0,),
     epochs: int | None = None,
     events: tuple[str, ...] = (),
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
@@ -48,8 +50,8 @@ def leave_one_event_out(
         Run file of every training.
     runs
         Folder of the runs: all-events-SEED and EVENT-SEED.
-    seed
-        Of every training.
+    seeds
+        Of the trainings; the table has means, and standard deviations of more than one.
     epochs
         Of every training, in place of the recipe's.
     events
@@ -60,23 +62,33 @@ def leave_one_event_out(
     if config.layout != "sen1floods11" or config.hold_out_event:
         raise ConfigError("events are held out one after the other in layout sen1floods11: leave the flags out")
     chosen = events or tuple(sorted(set(open_layout(config, "valid").events)))
+    each = [_seed(recipe, config, runs, seed, epochs, chosen) for seed in seeds]
+    rows = [_over_seeds([one["events"][number] for one in each]) for number in range(len(chosen))]
+    rows.append(_over_seeds([one["together"] for one in each]))
+    print(_table(rows))
+    report({"recipe": str(recipe), "table": rows, "seeds": each}, json_file)
+
+
+def _seed(
+    recipe: Path, config: DataConfig, runs: Path, seed: int, epochs: int | None, events: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the scores of the trainings of one seed, by event and of all events together."""
     flags = ["--data", str(config.data)] if config.data else []
     flags += ["--seed", str(seed), *(["--epochs", str(epochs)] if epochs else [])]
     known = _scored(_run(recipe, runs / f"{ALL}-{seed}", flags), config, "valid")
     rows, pairs = [], []
-    for event in chosen:
+    for event in events:
         folder = _run(recipe, runs / f"{event}-{seed}", [*flags, "--hold-out-event", event])
-        row, each = _row(event, known, folder, config)
+        row, chips = _row(event, known, folder, config)
         rows.append(row)
-        pairs += each
+        pairs += chips
     together = {name: score_chips([chip for pair in pairs for chip in pair[name]]) for name in ("known", "held_out")}
     difference = paired_difference([_pair(*pair["known"], *pair["held_out"]) for pair in pairs])
-    print(_table(rows))
-    report(
-        {"recipe": str(recipe), "seed": seed, "events": rows, "together": together,
-         "held_out_minus_known": difference and difference.to_json()},
-        json_file,
-    )  # fmt: skip
+    return {
+        "seed": seed,
+        "events": rows,
+        "together": {"event": "all", **together, "held_out_minus_known": difference and difference.to_json()},
+    }
 
 
 def _run(recipe: Path, folder: Path, flags: list[str]) -> Path:
@@ -123,18 +135,42 @@ def _pair(known: ChipScore, held_out: ChipScore) -> Pair:
     return Pair(known.name, held_out.counts, known.counts)
 
 
+def _over_seeds(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return water IoU and its difference over the seeds, as mean and standard deviation, for one event or all."""
+    differences = [row["held_out_minus_known"] for row in rows]
+    return {
+        "event": rows[0]["event"],
+        "known": _spread([row["known"]["water_iou"] for row in rows]),
+        "held_out": _spread([row["held_out"]["water_iou"] for row in rows]),
+        "difference": _spread([found and found["difference"] for found in differences]),
+        "held_out_all_chips": _spread([row.get("held_out_all_chips", {}).get("water_iou") for row in rows]),
+    }
+
+
+def _spread(values: list[float | None]) -> dict[str, Any]:
+    """Return mean and standard deviation; None where a score is undefined in any seed."""
+    defined = [value for value in values if value is not None]
+    whole = len(defined) == len(values)
+    return {
+        "mean": statistics.mean(defined) if whole else None,
+        "std": statistics.stdev(defined) if whole and len(defined) > 1 else None,
+        "each": values,
+    }
+
+
 def _table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| event | chips | known | held out | difference (95 %) | all its chips | held out |", "|---" * 7 + "|"]
+    lines = ["| event | known | held out | difference | all its chips, held out |", "|---" * 5 + "|"]
     for row in rows:
-        found = row["held_out_minus_known"]
-        shown = f"{found['difference']:+.3f} ({found['ci95'][0]:+.3f} to {found['ci95'][1]:+.3f})" if found else "-"
-        whole = row["held_out_all_chips"]
-        scores = (row["known"]["water_iou"], row["held_out"]["water_iou"], whole["water_iou"])
-        one, other, total = ("-" if score is None else f"{score:.3f}" for score in scores)
-        lines.append(
-            f"| {row['event']} | {row['chips']} | {one} | {other} | {shown} | {whole['n_chips_counted']} | {total} |"
-        )
+        cells = (_cell(row["known"]), _cell(row["held_out"]), _cell(row["difference"], "+"))
+        lines.append(f"| {row['event']} | {' | '.join(cells)} | {_cell(row['held_out_all_chips'])} |")
     return "\n".join(lines)
+
+
+def _cell(spread: dict[str, Any], sign: str = "") -> str:
+    if spread["mean"] is None:
+        return "-"
+    deviation = "" if spread["std"] is None else f" +- {spread['std']:.3f}"
+    return f"{spread['mean']:{sign}.3f}{deviation}"
 
 
 if __name__ == "__main__":
