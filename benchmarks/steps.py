@@ -1,9 +1,9 @@
-"""What each step towards a fast model is worth: variants of `lite` and `efficient` (resnet34), timed in turn.
+"""What each step towards a fast model is worth, and what its guides cost: variants of `lite` and `efficient`.
 
     python benchmarks/steps.py --json FILE
 
-Every variant differs from the model as it is in one thing. Both sensors, 2 + 13 bands; inference maps one image of
-512x512 pixels, training does one step of four of 256x256.
+All take turns; each differs from the model as it is (`efficient` on resnet34) in one thing. Both sensors, 2 + 13 bands;
+inference maps one image of 512x512 pixels, training does one step of four of 256x256.
 """
 
 import statistics
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 from unittest.mock import patch
 
 import torch
@@ -20,7 +20,7 @@ from report import report
 from torch import Tensor, nn
 
 from floodseg.app.cli import guarded
-from floodseg.config import OptimConfig
+from floodseg.config import Architecture, OptimConfig
 from floodseg.data.chips import Sample
 from floodseg.environment import usable_cores
 from floodseg.learning.batch import counted_pixels, forward
@@ -28,7 +28,8 @@ from floodseg.learning.losses import FloodLoss
 from floodseg.models import decoder, efficient, encoder, fusion
 from floodseg.models.deploy import DeployedModel
 from floodseg.models.model import FloodModel
-from floodseg.release.benchmark.configuration import Configuration
+from floodseg.models.registry import build_model
+from floodseg.release.benchmark.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration
 from floodseg.release.benchmark.subject import new_model, real_batch
 
 app = App(help="What each step towards a fast model is worth.", default_parameter=Parameter(consume_multiple=True))
@@ -103,9 +104,22 @@ def inferences(row: Configuration, image: Sample) -> dict[str, Call]:
         "batch norms folded": partial(deployed, DeployedModel(as_it_is), image),
         "bf16": partial(mapped, as_it_is, image, bf16=True),
     }
+    added = {"context prior": new_model(row).eval().set_context_prior(0.4), "specialists and their judge": guided(row)}
     if row is _EFFICIENT:
-        calls |= {name: partial(mapped, model, image) for name, model in heavier().items()}
-    return calls
+        added |= heavier()
+    return calls | {name: partial(mapped, model, image) for name, model in added.items()}
+
+
+def guided(row: Configuration) -> FloodModel:
+    """Return a model that holds one of each sensor beside its network, and a judge of clouds."""
+    alone = [
+        build_model(
+            cast(Architecture, row.model), encoder=row.encoder, sar_channels=sar, optical_channels=optical,
+            pretrained="none",
+        )
+        for sar, optical in ((SAR_CHANNELS, 0), (0, OPTICAL_CHANNELS))
+    ]  # fmt: skip
+    return new_model(row).add_specialists(*alone).to(memory_format=torch.channels_last).eval()
 
 
 def heavier() -> dict[str, FloodModel]:
