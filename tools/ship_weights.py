@@ -81,7 +81,8 @@ def ship(
     training.update(data=data, licence=licence)
     # whoever reads it has other folders
     training["encoder_weights"] = Path(str(training["encoder_weights"])).name
-    training["teachers"] = [_nameless(each) for each in training.get("teachers", [])]
+    for kind in ("teachers", "specialists"):
+        training[kind] = [_nameless(each) for each in training.get(kind, [])]
     if training.get("started_from"):
         training["started_from"] = _nameless(training["started_from"])
     folder = WEIGHTS / name
@@ -110,7 +111,7 @@ def ship(
 
 def _nameless(known: dict[str, Any]) -> dict[str, Any]:
     """Return what is known of a model, without folders of this machine."""
-    trained_on = {key: value for key, value in known["trained_on"].items() if key != "data"}
+    trained_on = {key: value for key, value in known.get("trained_on", {}).items() if key != "data"}
     return {**known, "model": Path(known["model"]).name, "trained_on": trained_on}
 
 

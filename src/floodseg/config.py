@@ -164,9 +164,10 @@ class ModelConfig(Settings):
     """A trained model of radar alone and one of the optical image alone (shipped names, run folders, checkpoints) that
     become part of a model of both, which then is exactly as good as they where it has one sensor only; 'train' trains
     them first, by the same settings, in --out-dir."""
-    context_prior: float = 0.0
+    context_prior: float | None = None
     """How far the share of water that the model sees around a pixel moves the odds of that pixel, when it maps and is
-    scored: 0 not at all, 1 by the logarithmic odds of that share less those of a usual place (12 %), at most by 4."""
+    scored: 0 not at all, 1 by the logarithmic odds of that share less those of a usual place (12 %), at most by 4. By
+    default as in the model of --start-from, else 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -178,12 +179,14 @@ class ModelConfig(Settings):
         if self.specialists and self.model == "baseline":
             raise ConfigError(f"--specialists {given}: has no effect with baseline, only with efficient and lite")
         if self.start_from is not None:
-            for flag, value, default in (("pretrained", self.pretrained, "auto"), ("specialists", given, "")):
-                if value != default:
+            require(self.start_from != "", "start-from", "''", "a shipped name, a run folder or a checkpoint")
+            for flag, value, idle in (("pretrained", self.pretrained, ("auto", "none")), ("specialists", given, ("",))):
+                if value not in idle:
                     raise ConfigError(
                         f"--{flag} {value}: has no effect with --start-from, which gives all weights; leave it out"
                     )
-        require(0 <= self.context_prior <= 1, "context-prior", self.context_prior, "from 0 to 1")
+        strength = self.context_prior
+        require(strength is None or 0 <= strength <= 1, "context-prior", strength, "from 0 to 1")
 
     @property
     def trains_specialists(self) -> bool:

@@ -50,7 +50,7 @@ def config(tmp_path):
             data=tmp_path / 'chips "of" 2019', layout="folders", sensors="both", optical_bands=("B03", "B08"),
             optical_offset=-1000.0, val_split=0.25,
         ),
-        model=ModelConfig("efficient", "resnet18", "none"),
+        model=ModelConfig("efficient", "resnet18", "none", context_prior=0.0),
         augment=AugmentConfig(crop_size=128, flips=False, cloud=0.3),
         optim=OptimConfig(epochs=7, lr=3e-3, loss="focal", ema=0.99, seed=3),
     )  # fmt: skip

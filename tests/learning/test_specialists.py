@@ -53,7 +53,8 @@ def test_one_command_trains_both_specialists_alike_and_then_the_fused_model(trai
 
 def test_stored_scores_are_those_of_the_stored_model(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
-    assert float(model.judge.shift) == pytest.approx(model.decisions.from_radar, abs=0.5)
+    assert float(model.judge.shift) == pytest.approx(model.decisions.from_radar, abs=1e-6)
+    assert model.judge.shift != 0
     document = evaluate(model, config=trained.data, split="valid").document
     for score in ("water_iou", "miou", "precision", "recall"):
         assert model.provenance.scores["valid"][score] == pytest.approx(document[score], abs=1e-6)

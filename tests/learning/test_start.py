@@ -13,7 +13,7 @@ from floodseg.errors import ConfigError
 from floodseg.learning import train as train_module
 from floodseg.learning.known_models import facts
 from floodseg.learning.train import train
-from floodseg.models.checkpoint import load_path
+from floodseg.models.checkpoint import load_path, save_checkpoint
 from floodseg.models.model import FloodModel
 
 
@@ -49,6 +49,24 @@ def test_it_is_written_down_what_it_began_with(tmp_path: Path, make_config, befo
     assert tuned.provenance.training["started_from"] == facts(str(before), start)
     assert start.provenance.training["started_from"] is None
     assert any(not torch.equal(state(tuned)[name], value) for name, value in start.named_parameters())
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, 0.4), ({"context_prior": 0.2}, 0.2), ({"context_prior": 0.0}, None)])
+def test_its_context_prior_is_kept_unless_another_is_given(
+    tmp_path: Path, make_config, before: Path, given: dict[str, float], kept: float | None
+) -> None:
+    start = tmp_path / "start.pth"
+    save_checkpoint(start, load_path(before).set_context_prior(0.4))
+    config = fine_tuning(make_config, start, tmp_path / "run", epochs=1, **given)
+    train(config, show_progress=False)
+    prior = load_path(config.out_dir).context_prior
+    assert (prior and prior.strength) == kept
+    # a run that is gone on with needs neither the model nor the flag for it
+    start.unlink()
+    (config.out_dir / "summary.json").unlink()
+    train(config, resume=True, show_progress=False)
+    prior = load_path(config.out_dir).context_prior
+    assert (prior and prior.strength) == kept
 
 
 def test_what_it_knows_helps_from_the_first_epoch_on(tmp_path: Path, make_config, before: Path) -> None:
@@ -129,8 +147,13 @@ def test_it_is_not_cleared_by_the_run_that_starts_from_it(tmp_path: Path, make_c
     [
         ({"pretrained": "required"}, "--pretrained required: has no effect with --start-from"),
         ({"specialists": ("train",)}, "--specialists train: has no effect with --start-from, .*; leave it out"),
+        ({"start_from": ""}, "--start-from '': must be a shipped name, a run folder or a checkpoint"),
     ],
 )
 def test_settings_that_would_do_nothing_are_refused(tmp_path: Path, make_config, changes, message) -> None:
     with pytest.raises(ConfigError, match=message):
-        make_config(tmp_path / "run", start_from="s1-lite", **changes)
+        make_config(tmp_path / "run", **({"start_from": "s1-lite"} | changes))
+
+
+def test_a_recipe_without_pretrained_weights_takes_it(tmp_path: Path, make_config) -> None:
+    assert make_config(tmp_path / "run", start_from="s1-lite", pretrained="none").model.start_from == "s1-lite"

@@ -166,19 +166,26 @@ class RunFolder:
         head = "".join(f"# {line}\n" for remark in remarks for line in remark.splitlines())
         write_text(self.config, head + tomli_w.dumps(flatten(config)))
 
-    def check_same(self, config: TrainConfig) -> None:
-        """Refuse to resume with other settings than the run began with.
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that the run began with.
 
         Raises:
-            RunFolderError: names each setting that differs.
+            RunFolderError: their file is damaged.
         """
         try:
             kept = tomllib.loads(self.config.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunFolderError(f"{self.config}: is damaged ({error}); start anew with --overwrite") from error
         # a setting that the floodseg of then did not have is as it was without it
-        kept = flatten(TrainConfig()) | kept
-        given = flatten(config)
+        return flatten(TrainConfig()) | {"context_prior": 0.0} | kept
+
+    def check_same(self, config: TrainConfig) -> None:
+        """Refuse to resume with other settings than the run began with.
+
+        Raises:
+            RunFolderError: names each setting that differs.
+        """
+        kept, given = self.settings(), flatten(config)
         for key in _FREE_TO_CHANGE:
             kept.pop(key, None)
             given.pop(key, None)

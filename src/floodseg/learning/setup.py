@@ -152,7 +152,7 @@ def new_model(
             sar_statistics=sar_statistics,
             optical_statistics=optical_statistics,
         )
-        model.set_context_prior(config.model.context_prior)
+        model.set_context_prior(config.model.context_prior or 0.0)
         add_specialists(model, specialists)
         if start is not None:
             start_from(model, *start)

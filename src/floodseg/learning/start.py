@@ -1,9 +1,29 @@
 """Training that starts from the weights of a trained model: fine-tuning on chips of one's own."""
 
+from dataclasses import replace
+
 from floodseg.config import TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.learning.known_models import FindModel, check_event
+from floodseg.learning.run_folder import RunFolder
 from floodseg.models.model import FloodModel, ModelSpec
+
+
+def with_context_prior(config: TrainConfig, find_model: FindModel, resume: bool) -> TrainConfig:
+    """Return the settings with the strength of the context prior that the run has.
+
+    It is the given one, else that of the run that is gone on with, of the model to start from, or 0.
+
+    Raises:
+        FloodsegError: the model to start from cannot be read, or the settings of the run.
+    """
+    strength, folder = config.model.context_prior, RunFolder(config.out_dir)
+    if strength is None and resume and folder.config.exists():
+        strength = float(folder.settings()["context_prior"])
+    if strength is None and config.model.start_from is not None:
+        prior = find_model(config.model.start_from).context_prior
+        strength = prior.strength if prior else 0.0
+    return replace(config, model=replace(config.model, context_prior=strength or 0.0))
 
 
 def open_start(config: TrainConfig, find_model: FindModel) -> tuple[str, FloodModel] | None:

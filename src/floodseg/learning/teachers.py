@@ -73,7 +73,7 @@ class Teachers:
         for teacher in self._teachers:
             check_event("teacher", teacher.name, teacher.model, config.data.hold_out_event)
             teacher.model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
-            if config.model.context_prior > 0:
+            if config.model.context_prior:
                 _without_context(teacher.model)
 
     def facts(self) -> list[dict[str, Any]]:

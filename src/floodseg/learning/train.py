@@ -44,7 +44,7 @@ from floodseg.learning.specialists import (
     require_both_sensors,
     specialist_config,
 )
-from floodseg.learning.start import open_start
+from floodseg.learning.start import open_start, with_context_prior
 from floodseg.learning.state_files import check_state_files
 from floodseg.learning.teachers import open_teachers
 from floodseg.learning.validation import Validation, calibrate, decide, decided_counts, validate
@@ -92,7 +92,7 @@ def train(
         # Accelerate asks for TF32 by a call that newer PyTorch deprecates; nothing the user can do about it
         warnings.filterwarnings("ignore", message=".*TF32.*")
         with processes.agreeing():
-            config = resolved(config, processes.device.type)
+            config = with_context_prior(resolved(config, processes.device.type), find_model, resume)
         return _run(config, processes, find_model, resume, overwrite, show_progress and processes.main)
 
 

@@ -79,8 +79,8 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
 
     A model of both sensors is run three times, as the split is and with each sensor withheld, so that the decisions
     for one sensor rest on every chip and not only on the pixels where the other happens to be missing. Where it judges
-    clouds, what it leaves to radar is moved to where radar's own threshold lies by the first choice for both; that for
-    both is made once more then.
+    clouds, what it leaves to radar is moved to where radar's own threshold lies by the choice for both, which is made
+    once more then; the move follows it, so that radar's threshold is met exactly.
     """
     model.eval()
     if model.judge is not None:
@@ -95,8 +95,10 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
             decisions = decisions.with_(sensor, decide(histograms).of(sensor))
     if model.judge is not None:
         model.judge.shift.fill_(decisions.from_radar)
+        moved = _histograms(model, loader, processes, withheld=None)
+        decisions = decisions.with_("both", decide(moved).both)
+        model.judge.shift.fill_(decisions.from_radar)
         as_it_is = _histograms(model, loader, processes, withheld=None)
-        decisions = decisions.with_("both", decide(as_it_is).both)
     model.decisions = decisions
     return decided_counts(as_it_is, decisions)
 
