@@ -44,10 +44,12 @@ def compare_runs(
     groups
         NAME=SENSORS:RUN,RUN,... with SENSORS both, sar or optical.
     written
-        Take the scores that the runs wrote down at their end.
+        Take the scores that the runs wrote down at their end; settings of data have no effect then.
     json_file
         Write the scores as one JSON object.
     """
+    if written and config != DataConfig():
+        raise ConfigError("--written: takes scores that are there, so settings of data have no effect; leave them out")
     report({"groups": [_group(text, config, written) for text in groups]}, json_file)
 
 
@@ -58,9 +60,13 @@ def _group(text: str, config: DataConfig, written: bool) -> dict[str, Any]:
     if chosen is None or not runs:
         raise ConfigError(f"group '{text}': must be NAME=SENSORS:RUN,RUN,... with SENSORS both, sar or optical")
     folders = [Path(run) for run in runs.split(",")]
+    unfinished = [folder for folder in folders if not (folder / "summary.json").is_file()]
+    if unfinished:
+        raise ConfigError(f"group '{name}': {unfinished[0]} is no finished run; train it to its end first")
     summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
     if written:
-        scores = [_written(folder, summary, chosen) for folder, summary in zip(folders, summaries, strict=True)]
+        _check_scored_alike(folders, chosen)
+        scores = [summary["valid"] for summary in summaries]
     else:
         scores = [_score(folder, replace(config, sensors=chosen)) for folder in folders]
     return {
@@ -73,11 +79,22 @@ def _group(text: str, config: DataConfig, written: bool) -> dict[str, Any]:
     }
 
 
-def _written(folder: Path, summary: dict[str, Any], sensors: SensorSet) -> dict[str, float]:
-    trained = tomllib.loads((folder / "config.toml").read_text()).get("sensors", "both")
-    if trained != sensors:
-        raise ConfigError(f"--written: {folder} was trained and scored on {trained}, not on {sensors}; leave it out")
-    return dict(summary["valid"])
+def _check_scored_alike(folders: list[Path], sensors: SensorSet) -> None:
+    """Refuse runs whose own scores are of other sensors or other chips than those of the first."""
+    first = None
+    for folder in folders:
+        kept = tomllib.loads((folder / "config.toml").read_text())
+        trained = kept.get("sensors", "both")
+        if trained != sensors:
+            raise ConfigError(
+                f"--written: {folder} was trained and scored on {trained}, not on {sensors}; leave it out"
+            )
+        chips = [kept.get(key) for key in ("layout", "hold_out_event", "val_split", "split_seed")]
+        first = first or chips
+        if chips != first:
+            raise ConfigError(
+                f"--written: {folder} was scored on other chips than {folders[0]}; compare runs of the same"
+            )
 
 
 def _score(folder: Path, config: DataConfig) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """What averaging is worth: the mean of several models' weights, and the means of their probabilities.
 
-    python benchmarks/ensembles.py runs/taught-0 runs/taught-1 runs/taught-2 --data DIR --json FILE
+    python benchmarks/ensembles.py runs/taught-0 runs/taught-1 runs/taught-2 --soup 3 --data DIR --json FILE
 
 Models of radar on the validation split, each by its own temperature; every score is that of its best threshold.
 The mean of weights is that of models which began with the same ones (Wortsman et al. 2022, "Model soups").
@@ -17,7 +17,7 @@ from report import report
 from torch import Tensor
 
 from floodseg.app.cli import guarded
-from floodseg.config import DataConfig
+from floodseg.config import DataConfig, require
 from floodseg.data.chips import Sample, make_loader
 from floodseg.data.layouts import open_layout
 from floodseg.errors import ConfigError
@@ -47,8 +47,10 @@ def ensembles(
     json_file
         Write the scores as one JSON object.
     """
-    if len(models) < 2 or soup > len(models):
-        raise ConfigError(f"{len(models)} models and --soup {soup}: needs at least two models, and no more than them")
+    if len(models) < 2:
+        raise ConfigError(f"{len(models)} models: needs at least two; name more")
+    require(soup == 0 or 2 <= soup <= len(models), "soup", soup, f"0, or from 2 to the {len(models)} models")
+    require(config.sensors == "sar", "sensors", config.sensors, "sar: the temperatures of radar are taken")
     batches = list(make_loader(open_layout(config, "valid"), augment=None))
     loaded = [load_model(name) for name in models]
     probabilities = [_probabilities(model, batches) for model in loaded]
