@@ -167,7 +167,7 @@ class ModelConfig(Settings):
     context_prior: float | None = None
     """How far the share of water that the model sees around a pixel moves the odds of that pixel, when it maps and is
     scored: 0 not at all, 1 by the logarithmic odds of that share less those of a usual place (12 %), at most by 4. By
-    default as in the model of --start-from, else 0."""
+    default as in the model of --start-from (a resumed run keeps what it took over), else 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

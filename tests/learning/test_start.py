@@ -1,6 +1,7 @@
 """Runs that start from a trained model."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from floodseg.config import TrainConfig
-from floodseg.errors import ConfigError
+from floodseg.errors import ConfigError, RunFolderError
 from floodseg.learning import train as train_module
 from floodseg.learning.known_models import facts
 from floodseg.learning.train import train
@@ -64,9 +65,15 @@ def test_its_context_prior_is_kept_unless_another_is_given(
     # a run that is gone on with needs neither the model nor the flag for it
     start.unlink()
     (config.out_dir / "summary.json").unlink()
-    train(config, resume=True, show_progress=False)
+    flagless = fine_tuning(make_config, start, tmp_path / "run", epochs=1)
+    train(flagless, resume=True, show_progress=False)
     prior = load_path(config.out_dir).context_prior
     assert (prior and prior.strength) == kept
+    settings = config.out_dir / "config.toml"
+    damaged = re.sub("(?m)^context_prior = .*$", 'context_prior = "strong"', settings.read_text(encoding="utf-8"))
+    settings.write_text(damaged, encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"config\.toml: is damaged \(context_prior is 'strong', which must be a"):
+        train(flagless, resume=True, show_progress=False)
 
 
 def test_what_it_knows_helps_from_the_first_epoch_on(tmp_path: Path, make_config, before: Path) -> None:

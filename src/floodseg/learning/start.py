@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from floodseg.config import TrainConfig
-from floodseg.errors import ConfigError
+from floodseg.errors import ConfigError, RunFolderError
 from floodseg.learning.known_models import FindModel, check_event
 from floodseg.learning.run_folder import RunFolder
 from floodseg.models.model import FloodModel, ModelSpec
@@ -12,18 +12,28 @@ from floodseg.models.model import FloodModel, ModelSpec
 def with_context_prior(config: TrainConfig, find_model: FindModel, resume: bool) -> TrainConfig:
     """Return the settings with the strength of the context prior that the run has.
 
-    It is the given one, else that of the run that is gone on with, of the model to start from, or 0.
+    It is the given one, else that of the model to start from, which a run that is gone on with has taken over, else 0.
 
     Raises:
         FloodsegError: the model to start from cannot be read, or the settings of the run.
     """
-    strength, folder = config.model.context_prior, RunFolder(config.out_dir)
-    if strength is None and resume and folder.config.exists():
-        strength = float(folder.settings()["context_prior"])
-    if strength is None and config.model.start_from is not None:
-        prior = find_model(config.model.start_from).context_prior
-        strength = prior.strength if prior else 0.0
-    return replace(config, model=replace(config.model, context_prior=strength or 0.0))
+    strength, name = config.model.context_prior, config.model.start_from
+    if strength is None:
+        strength = 0.0 if name is None else _taken_over(RunFolder(config.out_dir), name, find_model, resume)
+    return replace(config, model=replace(config.model, context_prior=strength))
+
+
+def _taken_over(folder: RunFolder, name: str, find_model: FindModel, resume: bool) -> float:
+    if not resume or not folder.config.exists():
+        prior = find_model(name).context_prior
+        return prior.strength if prior else 0.0
+    strength = folder.settings()["context_prior"]
+    if isinstance(strength, bool) or not isinstance(strength, int | float):
+        raise RunFolderError(
+            f"{folder.config}: is damaged (context_prior is {strength!r}, which must be a number); start anew with "
+            "--overwrite"
+        )
+    return float(strength)
 
 
 def open_start(config: TrainConfig, find_model: FindModel) -> tuple[str, FloodModel] | None:
