@@ -200,11 +200,14 @@ def _read_run_file(folder: Path) -> None:
 
     from floodseg.learning.run_folder import RunFolder
     from floodseg.learning.setup import resolved
+    from floodseg.learning.start import with_context_prior
+    from floodseg.models.checkpoint import load_path
 
     def train(config: Any, **_: Any) -> None:
         run = RunFolder(folder / "run")
-        run.write_config(resolved(config, "cpu"), ["a remark"])
-        run.check_same(resolved(config, "cpu"))
+        settled = with_context_prior(resolved(config, "cpu"), load_path, resume=False)
+        run.write_config(settled, ["a remark"])
+        run.check_same(settled)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("floodseg.learning.train.train", train)

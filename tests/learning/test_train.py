@@ -125,7 +125,7 @@ def test_a_run_folder_holds_what_it_should(both):
 def test_the_configuration_is_kept_as_it_was_resolved(both):
     config, _, _ = both
     kept = tomllib.loads((config.out_dir / "config.toml").read_text(encoding="utf-8"))
-    assert kept == flatten(config)
+    assert kept == {**flatten(config), "context_prior": 0.0}
 
 
 def test_metrics_have_a_row_for_each_epoch_and_tensorboard_the_same(both):
@@ -392,7 +392,7 @@ def test_weights_that_cannot_be_had_are_said_once_also_after_a_resume(
     assert capsys.readouterr().out.count(f"warning: {warning}") == 1
     text = (tmp_path / "config.toml").read_text(encoding="utf-8")
     assert f"# {warning}\n" in text
-    assert tomllib.loads(text) == {**flatten(config), "encoder": "resnet10t"}
+    assert tomllib.loads(text) == {**flatten(config), "encoder": "resnet10t", "context_prior": 0.0}
     assert read_summary(tmp_path)["warnings"] == [warning]
     assert load_checkpoint(tmp_path / "best_model.pth").provenance.training["warnings"] == [warning]
     with pytest.raises(ConfigError, match="pretrained"):
