@@ -9,7 +9,6 @@ weights.
 """
 
 import json
-import statistics
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from report import report
+from seeds import spread
 
 from floodseg.app.cli import guarded
 from floodseg.bands import SENSOR_SETS, SensorSet
@@ -73,7 +73,7 @@ def _group(text: str, config: DataConfig, written: bool) -> dict[str, Any]:
         "name": name,
         "sensors": chosen,
         "seeds": len(folders),
-        **{key: _spread([score[key] for score in scores]) for key in _SCORES if key in scores[0]},
+        **{key: spread([score[key] for score in scores]) for key in _SCORES if key in scores[0]},
         **{key: [summary[key] for summary in summaries] for key in _COSTS},
         "trained_on": [{key: summary[key] for key in ("hardware", "versions")} for summary in summaries],
     }
@@ -100,11 +100,6 @@ def _check_scored_alike(folders: list[Path], sensors: SensorSet) -> None:
 def _score(folder: Path, config: DataConfig) -> dict[str, float]:
     document = evaluate(load_model(folder), config=config, split="valid").document
     return {key: document[key] for key in _SCORES}
-
-
-def _spread(values: list[float]) -> dict[str, Any]:
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.mean(values), "std": deviation, "each": values}
 
 
 if __name__ == "__main__":

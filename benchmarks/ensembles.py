@@ -27,6 +27,7 @@ from floodseg.release.shipped import load_model
 
 app = App(help="What averaging is worth.", default_parameter=Parameter(consume_multiple=True))
 _LEAST = 1e-6
+"""Bound of probabilities away from 0 and 1, whose logarithms make the margin."""
 
 
 @app.default

@@ -8,7 +8,6 @@ that did not see it has its epoch, threshold and temperature from the validation
 saw it from all.
 """
 
-import statistics
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +16,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from report import report
+from seeds import spread
 
 from floodseg.app.cli import guarded
 from floodseg.config import DataConfig
@@ -140,21 +140,10 @@ def _over_seeds(rows: list[dict[str, Any]]) -> dict[str, Any]:
     differences = [row["held_out_minus_known"] for row in rows]
     return {
         "event": rows[0]["event"],
-        "known": _spread([row["known"]["water_iou"] for row in rows]),
-        "held_out": _spread([row["held_out"]["water_iou"] for row in rows]),
-        "difference": _spread([found and found["difference"] for found in differences]),
-        "held_out_all_chips": _spread([row.get("held_out_all_chips", {}).get("water_iou") for row in rows]),
-    }
-
-
-def _spread(values: list[float | None]) -> dict[str, Any]:
-    """Return mean and standard deviation; None where a score is undefined in any seed."""
-    defined = [value for value in values if value is not None]
-    whole = len(defined) == len(values)
-    return {
-        "mean": statistics.mean(defined) if whole else None,
-        "std": statistics.stdev(defined) if whole and len(defined) > 1 else None,
-        "each": values,
+        "known": spread([row["known"]["water_iou"] for row in rows]),
+        "held_out": spread([row["held_out"]["water_iou"] for row in rows]),
+        "difference": spread([found and found["difference"] for found in differences]),
+        "held_out_all_chips": spread([row.get("held_out_all_chips", {}).get("water_iou") for row in rows]),
     }
 
 

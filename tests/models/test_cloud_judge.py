@@ -118,4 +118,5 @@ def test_a_margin_on_the_threshold_of_radar_lies_on_that_of_both(
     decisions = Decisions(sar=Decision(*sar), both=Decision(*both))
     margin = sar[1] * torch.logit(torch.tensor(sar[0], dtype=torch.float64))
     assert float(torch.sigmoid((margin + decisions.from_radar) / both[1])) == pytest.approx(both[0])
+    assert decisions.with_threshold(0.5).from_radar == 0
     assert abs(decisions.with_("sar", Decision(0.0)).from_radar) < 8
