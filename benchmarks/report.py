@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from floodseg.environment import hardware, versions
-from floodseg.files import write_text
+from floodseg.system.environment import hardware, versions
+from floodseg.system.files import write_text
 
 
 def report(figures: dict[str, Any], json_file: Path | None) -> None:

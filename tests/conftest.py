@@ -1,12 +1,24 @@
 import logging
+import os
 import signal
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 import torch
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.transform import Affine
+from torch import Tensor, nn
 
 from exported_models import Exported, fused_lite
+from floodseg.bands import Bands, BandStatistics
+from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from floodseg.models.model import FloodModel, ModelSpec
 
 # tests compute on tiny tensors, where a second thread costs more than it brings
 torch.set_num_threads(1)
@@ -51,8 +63,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     import openvino
 
     import floodseg
-    from floodseg.inference.exported import KEY, ExportedFacts
-    from floodseg.release.conversion.forms import write_openvino
+    from floodseg.deployment.forms import write_openvino
+    from floodseg.runtimes.metadata import KEY, ExportedFacts
 
     folder = tmp_path_factory.mktemp("exported")
     model = fused_lite()
@@ -67,3 +79,128 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests that fork commands first: threads that GDAL starts when it writes do not survive a fork."""
     items.sort(key=lambda item: item.path.name != "test_endings.py")
+
+
+RasterWriter = Callable[..., Path]
+
+
+@pytest.fixture
+def write_raster() -> RasterWriter:
+    """Return a function that writes (C, H, W) or (H, W) as a GeoTIFF and returns its path."""
+
+    def write(
+        path: Path,
+        array: np.ndarray[Any, Any],
+        *,
+        names: Sequence[str] | None = None,
+        nodata: float | None = None,
+        scales: Sequence[float] | None = None,
+        offsets: Sequence[float] | None = None,
+        crs: str | None = None,
+        transform: Affine | None = None,
+    ) -> Path:
+        bands = array[None] if array.ndim == 2 else array
+        path.parent.mkdir(parents=True, exist_ok=True)
+        profile: dict[str, Any] = {"crs": crs, "transform": transform} if transform else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            target = rasterio.open(
+                path, "w", driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2],
+                dtype=bands.dtype, nodata=nodata, **profile,
+            )  # fmt: skip
+        with target:
+            target.write(bands)
+            if names is not None:
+                target.descriptions = tuple(names)
+            if scales is not None:
+                target.scales = tuple(scales)
+            if offsets is not None:
+                target.offsets = tuple(offsets)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def sar_array() -> np.ndarray[Any, Any]:
+    """Plausible dB, (2, 16, 20) float32, VV around -10 and VH around -17; no two pixels alike."""
+    rng = np.random.default_rng(0)
+    base = np.array([-10.0, -17.0])[:, None, None]
+    return (base + rng.normal(0, 2, (2, 16, 20))).astype(np.float32)
+
+
+@pytest.fixture
+def optical_array() -> np.ndarray[Any, Any]:
+    """Stored reflectance, (13, 16, 20) int16: band k holds 100 * k + pixel number, never 0."""
+    pixels = np.arange(320).reshape(16, 20)
+    return (100 * np.arange(1, 14)[:, None, None] + pixels).astype(np.int16)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The data root that FLOODSEG_DATA names."""
+    root = os.environ.get("FLOODSEG_DATA")
+    if not root:
+        pytest.skip("FLOODSEG_DATA is not set: it names the folder with real data")
+    return Path(root)
+
+
+MakeConfig = Callable[..., TrainConfig]
+
+TINY = TrainConfig(
+    data=DataConfig(layout="synthetic", synthetic_chips=6, synthetic_size=64),
+    model=ModelConfig("lite"),
+    augment=AugmentConfig(crop_size=48),
+    optim=OptimConfig(epochs=3, batch_size=2, lr=3e-3, precision="fp32", workers=0, patience=0),
+)
+
+
+@pytest.fixture(scope="session")
+def make_config() -> MakeConfig:
+    """Return a function that gives a run of about a second, with changes by field name whatever their group."""
+
+    def make(out_dir: Path, **changes: Any) -> TrainConfig:
+        groups: dict[str, Any] = {}
+        for group in ("data", "model", "augment", "optim"):
+            settings = getattr(TINY, group)
+            known = {entry.name for entry in fields(settings)} & changes.keys()
+            groups[group] = replace(settings, **{name: changes.pop(name) for name in known})
+        assert not changes, f"no such setting: {changes}"
+        return TrainConfig(out_dir=out_dir, **groups)
+
+    return make
+
+
+class RuleNetwork(nn.Module):
+    """Margin of water by rule: ``-20 - VH`` from radar, ``100 (B03 - B08)`` from optical, their mean from both.
+
+    It has the one parameter that every model needs to say where it lives.
+    """
+
+    def __init__(self, bands: Bands) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.bands = bands
+
+    def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        total = torch.zeros_like(sar_valid)
+        if self.bands.sar:
+            total = total + sar_valid * (-20 - sar[:, [self.bands.sar.index("VH")]])
+        if self.bands.optical:
+            green, infrared = (self.bands.optical.index(name) for name in ("B03", "B08"))
+            total = total + optical_valid * 100 * (optical[:, [green]] - optical[:, [infrared]])
+        margin = self.scale * total / (sar_valid + optical_valid).clamp(min=1)
+        return torch.cat((torch.zeros_like(margin), margin), dim=1)
+
+
+@pytest.fixture(scope="session")
+def rule_model() -> Callable[[Bands], FloodModel]:
+    """Return a function that gives a model with ``RuleNetwork``, whose normalisation leaves values as they are."""
+
+    def make(bands: Bands) -> FloodModel:
+        plain = BandStatistics(mean=0, std=1, low=-1000, high=1000)
+        return FloodModel(
+            RuleNetwork(bands), ModelSpec("rule", None, bands), [plain] * len(bands.sar), [plain] * len(bands.optical)
+        )
+
+    return make

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import Bands
-from floodseg.data.scene import SceneWindow
-from floodseg.grid import GeoGrid, Window
-from floodseg.inference.runtime import OutOfDeviceMemoryError
-from floodseg.inference.strip import ProbabilityStrip
+from floodseg.geo.grid import GeoGrid, Window
+from floodseg.products.strips import ProbabilityStrip
+from floodseg.runtimes.base import OutOfDeviceMemoryError
+from floodseg.scene.scene import SceneWindow
 
 Value = TypeVar("Value", bound=np.generic)
 RADAR = Bands(sar=("VV", "VH"), optical=())

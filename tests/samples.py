@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from floodseg.bands import Bands
-from floodseg.config import AugmentConfig
-from floodseg.data.augment import orient, vary
-from floodseg.data.batches import BatchLayout, crop_of
-from floodseg.data.chip import Chip, ChipArrays
+from floodseg.chips.augment import orient, vary
+from floodseg.chips.chip import Chip, ChipArrays
+from floodseg.chips.shared_batches import BatchLayout, crop_of
+from floodseg.config.train import AugmentConfig
 
 
 def augment(chip: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int = 0) -> Chip:

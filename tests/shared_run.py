@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from floodseg.app import cli
-from floodseg.config import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
-from floodseg.data.synthetic import SyntheticChips
+from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from floodseg.datasets.synthetic import SyntheticChips
+from floodseg.distributed.processes import Processes
 from floodseg.errors import DataError, FloodsegError
-from floodseg.learning import train as train_module
-from floodseg.learning.evaluate import evaluate
-from floodseg.learning.processes import Processes
-from floodseg.learning.train import _Session, train
+from floodseg.evaluation.evaluate import evaluate
+from floodseg.training import train as train_module
+from floodseg.training.train import _Session, train
 
 EPOCHS = 4
 INTERRUPTED_AFTER = 2

@@ -73,7 +73,7 @@ def test_public_names_are_there_and_are_the_same_everywhere() -> None:
 
 
 def test_a_public_function_is_not_hidden_by_the_module_of_its_name() -> None:
-    # floodseg.learning.train is a module, floodseg.train the function in it
+    # floodseg.training.train is a module, floodseg.train the function in it
     assert callable(floodseg.train)
     assert callable(floodseg.evaluate)
 

@@ -68,7 +68,7 @@ def _all(place: Path, minutes: float, files: int, rounds: int, seed: int) -> dic
     from faults.fuzzing import fuzz
     from faults.level import soak
     from faults.targets import TARGETS
-    from floodseg.environment import hardware, versions
+    from floodseg.system.environment import hardware, versions
 
     parts: dict[str, Any] = {}
     if files:

@@ -8,15 +8,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from floodseg.config import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+    from floodseg.benchmarking.run import benchmark
+    from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+    from floodseg.deployment.export import export
+    from floodseg.evaluation.evaluate import evaluate
     from floodseg.inference.flood_map import FloodMap
-    from floodseg.learning.evaluate import evaluate
+    from floodseg.inference.predict import predict_scene
+    from floodseg.models.checkpoint.zoo import load_model
     from floodseg.models.registry import build_model
-    from floodseg.release.benchmark.run import benchmark
-    from floodseg.release.export import export
-    from floodseg.release.predict import predict_scene
-    from floodseg.release.shipped import load_model
-    from floodseg.release.train import train
+    from floodseg.training.run import train
 
 __all__ = [
     "AugmentConfig",
@@ -37,19 +37,19 @@ __all__ = [
 __version__ = version("floodseg")
 
 _HOME = {
-    "AugmentConfig": "floodseg.config",
-    "DataConfig": "floodseg.config",
+    "AugmentConfig": "floodseg.config.train",
+    "DataConfig": "floodseg.config.train",
     "FloodMap": "floodseg.inference.flood_map",
-    "ModelConfig": "floodseg.config",
-    "OptimConfig": "floodseg.config",
-    "TrainConfig": "floodseg.config",
-    "benchmark": "floodseg.release.benchmark.run",
+    "ModelConfig": "floodseg.config.train",
+    "OptimConfig": "floodseg.config.train",
+    "TrainConfig": "floodseg.config.train",
+    "benchmark": "floodseg.benchmarking.run",
     "build_model": "floodseg.models.registry",
-    "evaluate": "floodseg.learning.evaluate",
-    "export": "floodseg.release.export",
-    "load_model": "floodseg.release.shipped",
-    "predict_scene": "floodseg.release.predict",
-    "train": "floodseg.release.train",
+    "evaluate": "floodseg.evaluation.evaluate",
+    "export": "floodseg.deployment.export",
+    "load_model": "floodseg.models.checkpoint.zoo",
+    "predict_scene": "floodseg.inference.predict",
+    "train": "floodseg.training.run",
 }
 
 

@@ -102,3 +102,7 @@ class BandStatistics:
                 f"band statistics {self} are unusable: std must be above 0 and high above low; "
                 "recompute them on a training split whose bands are not constant"
             )
+
+
+FILE_ORDER = ("B11", "B08", "B03")
+"""Red, green and blue of the optical images: over flood blue is raised and red lowered most, as water does in these."""

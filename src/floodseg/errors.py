@@ -16,13 +16,13 @@
 Every message says what was given, the rule, and the fix, in one sentence that names the file or flag.
 """
 
-from floodseg.redaction import redacted
+from floodseg.messages import redacted
 
 
 class FloodsegError(Exception):
     """Base class. The command line prints the message alone, without a traceback, and exits with ``exit_code``.
 
-    Secrets in addresses never become part of a message (:func:`floodseg.redaction.redacted`).
+    Secrets in addresses never become part of a message (:func:`floodseg.messages.redacted`).
     """
 
     exit_code: int = 2

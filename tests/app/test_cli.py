@@ -10,13 +10,13 @@ from typing import Any, NoReturn
 import pytest
 
 from floodseg.app import cli
-from floodseg.config import DataConfig
+from floodseg.config.evaluate import ScoreConfig
+from floodseg.config.train import DataConfig
 from floodseg.errors import DataError
-from floodseg.evaluate_config import ScoreConfig
-from floodseg.learning.evaluate import Evaluation
-from floodseg.models.checkpoint import save_folder
+from floodseg.evaluation.evaluate import Evaluation
+from floodseg.models.checkpoint import zoo as shipped
+from floodseg.models.checkpoint.checkpoint import save_folder
 from floodseg.models.registry import build_model
-from floodseg.release import shipped
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The calls that reach the training function."""
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        "floodseg.release.train.train", lambda config, **flags: calls.append({"config": config, **flags})
+        "floodseg.training.run.train", lambda config, **flags: calls.append({"config": config, **flags})
     )
     return calls
 
@@ -130,13 +130,13 @@ def test_an_error_of_the_user_shows_its_sentence_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = DataError("chips/a.tif: has no band names; name them")
-    monkeypatch.setattr("floodseg.release.train.train", raising(error))
+    monkeypatch.setattr("floodseg.training.run.train", raising(error))
     assert run("train") == 2
     assert one_line(capsys.readouterr().err) == str(error)
 
 
 def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("floodseg.release.train.train", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("floodseg.training.run.train", raising(KeyboardInterrupt()))
     assert run("train") == 130
 
 
@@ -144,7 +144,7 @@ def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_disk_that_cannot_be_written_is_the_users_to_mend(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
 ) -> None:
-    monkeypatch.setattr("floodseg.release.train.train", raising(OSError(code, "cannot write", "runs/x/best.pth")))
+    monkeypatch.setattr("floodseg.training.run.train", raising(OSError(code, "cannot write", "runs/x/best.pth")))
     assert run("train") == 2
     assert one_line(capsys.readouterr().err).startswith("runs/x/best.pth: cannot write; free space")
 
@@ -153,8 +153,8 @@ def test_scores_cannot_take_the_place_of_a_folder(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     document = {"water_iou": 0.5}
-    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", lambda *_, **__: Evaluation(document, {}, []))
-    monkeypatch.setattr("floodseg.app.tables.print_evaluation", lambda _: None)
+    monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", lambda *_, **__: Evaluation(document, {}, []))
+    monkeypatch.setattr("floodseg.app.reports.evaluation.print_evaluation", lambda _: None)
     assert run("evaluate", "otsu", "--json", str(tmp_path)) == 2
     assert one_line(capsys.readouterr().err).startswith(f"--json {tmp_path}: cannot be written (Is a directory); ")
 
@@ -162,7 +162,7 @@ def test_scores_cannot_take_the_place_of_a_folder(
 @pytest.mark.parametrize("defect", [ZeroDivisionError(), OSError(errno.EBADF, "bad"), RuntimeError("shape")])
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, defect: Exception) -> None:
     # an exception that leaves main makes the interpreter print it and exit with 1
-    monkeypatch.setattr("floodseg.release.train.train", raising(defect))
+    monkeypatch.setattr("floodseg.training.run.train", raising(defect))
     with pytest.raises(type(defect)) as caught:
         cli.main(["train"])
     assert caught.value is defect
@@ -207,7 +207,7 @@ def test_evaluate_prints_and_writes_the_scores(
         calls.append((method, arguments))
         return _evaluation("otsu")
 
-    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", evaluate)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.chdir(tmp_path)  # where the folder of pictures is made
     file = tmp_path / "new" / "scores.json"
@@ -234,7 +234,7 @@ def test_covers_are_given_with_commas_or_spaces(monkeypatch: pytest.MonkeyPatch)
         asked.append(arguments["scoring"])
         return _evaluation("x")
 
-    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", evaluate)
     for covers in (["0,0.25,1"], ["0", "0.25", "1"], ["0,0.25", "1"]):
         assert run("evaluate", "ndwi", "--cloud", *covers, "--cloud-mask-quality", "none") == 0
     assert asked == [ScoreConfig(cloud=(0.0, 0.25, 1.0), cloud_mask_quality="none")] * 3
@@ -251,7 +251,7 @@ def test_evaluate_loads_what_is_no_reference(monkeypatch: pytest.MonkeyPatch, tm
         methods.append(method)
         return _evaluation("x")
 
-    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", evaluate)
     assert run("evaluate", str(tmp_path / "weights")) == 0
     assert methods[0].spec.bands.sar == ("sar_1",)
 

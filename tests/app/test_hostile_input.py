@@ -58,7 +58,7 @@ def list_split(root: Path, content: str | bytes) -> Path:
 @pytest.fixture(autouse=True)
 def _said_anew() -> None:
     """Let each test hear what is said once in a process."""
-    from floodseg.data.notes import note_once
+    from floodseg.notes import note_once
 
     note_once.cache_clear()
 
@@ -219,8 +219,8 @@ def test_a_bad_first_file_does_not_decide_the_bands(chips: Path, tmp_path: Path)
 def test_a_cut_off_image_of_two_dates_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from PIL import Image
 
-    from floodseg.config import DataConfig
-    from floodseg.data.usable import open_usable
+    from floodseg.config.train import DataConfig
+    from floodseg.datasets.screening import open_usable
 
     for number in (1, 2):
         for part, word in (("BEFORE", "before"), ("AFTER", "after"), ("MASK", "mask")):
@@ -236,8 +236,8 @@ def test_a_cut_off_image_of_two_dates_is_left_out(tmp_path: Path, caplog: pytest
 
 
 def test_one_in_twenty_may_be_left_out(chips: Path) -> None:
-    from floodseg.config import DataConfig
-    from floodseg.data.usable import open_usable
+    from floodseg.config.train import DataConfig
+    from floodseg.datasets.screening import open_usable
     from floodseg.errors import DataError
 
     for number in range(40 - len(NAMES)):
@@ -254,11 +254,11 @@ def test_one_in_twenty_may_be_left_out(chips: Path) -> None:
 
 def test_parts_of_a_sound_chip_are_not_taken_for_another_unit(chips: Path) -> None:
     """A crop over a bright town has no value below 0 dB, which says nothing of the chip's unit."""
-    from floodseg.config import DataConfig
-    from floodseg.data.layouts import open_layout
-    from floodseg.data.usable import open_usable
+    from floodseg.config.train import DataConfig
+    from floodseg.datasets.layouts import open_layout
+    from floodseg.datasets.screening import open_usable
     from floodseg.errors import DataError
-    from floodseg.grid import Window
+    from floodseg.geo.grid import Window
 
     values = scenes.sar_values(*SIZE)
     values[:, :20, :20] = 3.0

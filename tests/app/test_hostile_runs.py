@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 import scenes
 from floodseg.app import cli
-from floodseg.models.checkpoint import describe, save_checkpoint, save_folder
+from floodseg.models.checkpoint.checkpoint import describe, save_checkpoint, save_folder
 from floodseg.models.registry import build_model
 
 TINY = (
@@ -285,7 +285,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_scored(
     message: str,
 ) -> None:
     (tmp_path / "file").write_text("mine")
-    monkeypatch.setattr("floodseg.learning.evaluate.evaluate", None)
+    monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", None)
     said = refused("evaluate", "otsu", *SCORE, flag, tmp_path / place)
     assert said.startswith(f"{flag} {tmp_path / place}: {message.format(root=tmp_path)}")
 
@@ -328,7 +328,7 @@ def _fails_at(patch: pytest.MonkeyPatch, name: str, code: int) -> str:
             raise OSError(code, os.strerror(code), str(source), None, str(target))
         replace(source, target)
 
-    patch.setattr("floodseg.files.os.replace", fail)
+    patch.setattr("floodseg.system.files.os.replace", fail)
     return os.strerror(code)
 
 
@@ -348,7 +348,7 @@ def test_a_disk_that_fails_at_every_file_costs_no_more_than_the_epoch(
 ) -> None:
     """One run, stopped at each thing that it writes, ends with the very weights of one that nothing stopped."""
     folder = tmp_path / "run"
-    monkeypatch.setattr("floodseg.learning.train.PICTURE_EVERY", 2)
+    monkeypatch.setattr("floodseg.training.train.PICTURE_EVERY", 2)
     resume: tuple[str, ...] = ()
 
     def left() -> list[Path]:
@@ -515,7 +515,7 @@ def test_resume_goes_on_exactly_without_a_bad_chip(tmp_path: Path, refused: Call
     [warning] = json.loads((tmp_path / "whole/summary.json").read_text())["warnings"]
     assert "1 of " in warning
 
-    from floodseg.learning.records import RunRecords
+    from floodseg.training.records import RunRecords
 
     with pytest.MonkeyPatch.context() as patch:
         real = RunRecords.epoch
@@ -549,7 +549,7 @@ def test_a_file_lost_while_processes_load_is_one_sentence(
         scenes.write_label(root / f"LabelHand/{name}_LabelHand.tif")
     (root / "S2Hand").mkdir()
 
-    from floodseg.learning.records import RunRecords
+    from floodseg.training.records import RunRecords
 
     opened = RunRecords.open
 

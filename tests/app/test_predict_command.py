@@ -17,7 +17,7 @@ import pytest
 import rasterio
 
 from floodseg.app import cli
-from floodseg.inference.publish import PRODUCTS
+from floodseg.products.folder import PRODUCTS
 from scenes import sar_values, write_optical, write_raster, write_sar
 
 

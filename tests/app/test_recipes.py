@@ -9,7 +9,7 @@ import pytest
 
 import scenes
 from floodseg.app import cli
-from floodseg.release.shipped import load_model
+from floodseg.models.checkpoint.zoo import load_model
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 HAND = Path("v1.1/data/flood_events/HandLabeled")

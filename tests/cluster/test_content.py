@@ -11,9 +11,9 @@ import pytest
 from floodseg.cluster import content
 from floodseg.cluster.content import content_of, files_behind, finished_content
 from floodseg.cluster.recipe import Recipe, open_here, recipe_of
-from floodseg.inference.publish import PRODUCTS
-from floodseg.inference.runtime import Runtime
-from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
+from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
+from floodseg.products.folder import PRODUCTS
+from floodseg.runtimes.base import Runtime
 from scenes import write_sar
 
 RECIPE = Recipe("model", "1.0")

@@ -10,8 +10,8 @@ from floodseg.cluster.content import Content
 from floodseg.cluster.driver import Driver, Job
 from floodseg.cluster.recipe import Recipe
 from floodseg.cluster.tasks import Outcome, SceneTask
+from floodseg.config.predict import PredictConfig, SceneConfig
 from floodseg.errors import ClusterError
-from floodseg.predict_config import PredictConfig, SceneConfig
 
 from .fake_dask import LOST, FakeClient
 

@@ -9,7 +9,7 @@ import pytest
 
 from many_runs import assert_same, kill_group, staging, start_scheduler, start_worker, wait_until, write_list
 
-HOSTS = Path(__file__).parents[2] / "benchmarks/hosts.sh"
+HOSTS = Path(__file__).parents[2] / "tests/cluster/hosts.sh"
 SCHEDULER = "tcp://10.77.0.1:8786"
 SOON = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
 """When a silent host counts as lost: 30 s by default, and 11 at the least."""

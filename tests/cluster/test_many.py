@@ -10,7 +10,7 @@ import pytest
 from floodseg.app import cli
 from floodseg.cluster import many, tasks
 from floodseg.errors import FolderInUseError
-from floodseg.inference.publish import claimed
+from floodseg.products.folder import claimed
 from many_runs import assert_same, write_list
 from scenes import write_optical
 

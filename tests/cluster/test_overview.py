@@ -12,9 +12,9 @@ import rasterio
 
 from floodseg.cluster.finished import finished_scenes
 from floodseg.cluster.overview import write_overview
-from floodseg.inference.predict import predict_files
-from floodseg.inference.product_info import OneOfMany
-from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
+from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
+from floodseg.inference.pipeline import predict_files
+from floodseg.products.info import OneOfMany
 from map_fakes import PointwiseRuntime
 from scenes import write_sar
 

@@ -11,8 +11,8 @@ import shapely
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
 from floodseg.cluster import extra
 from floodseg.cluster.scene_list import read_scenes
+from floodseg.config.predict import SharedScene
 from floodseg.errors import ConfigError, DataError
-from floodseg.predict_config import SharedScene
 
 RADAR = Bands(SAR_BANDS, ())
 BOTH = Bands(SAR_BANDS, L1C_BANDS)

@@ -48,12 +48,12 @@ def _write(folder: Path) -> None:
     import onnx
     import openvino
 
-    from floodseg.inference.exported import ExportedFacts
-    from floodseg.models.checkpoint import describe
+    from floodseg.deployment.forms import write_onnx_form, write_openvino
+    from floodseg.deployment.graph import write_onnx
+    from floodseg.models.checkpoint.checkpoint import describe
     from floodseg.models.deploy import DeployedModel
     from floodseg.models.registry import build_model
-    from floodseg.release.conversion.forms import write_onnx_form, write_openvino
-    from floodseg.release.conversion.graph import write_onnx
+    from floodseg.runtimes.metadata import ExportedFacts
 
     torch.manual_seed(0)
     model = with_batch_statistics(build_model("lite", sar_channels=2, optical_channels=0))

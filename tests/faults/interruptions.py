@@ -68,7 +68,7 @@ def _train(folder: Path) -> list[str]:
 
 def _trained(folder: Path) -> dict[str, Any]:
     """A resumed run equals an undisturbed one: its weights to the bit, and its metrics but for times."""
-    from floodseg.models.checkpoint import load_checkpoint
+    from floodseg.models.checkpoint.checkpoint import load_checkpoint
 
     model = load_checkpoint(folder / "run/best_model.pth")
     weights = hashlib.sha256(b"".join(value.numpy().tobytes() for value in model.state_dict().values())).hexdigest()
@@ -92,7 +92,7 @@ def _mapped(folder: Path) -> dict[str, Any]:
     """Rasters and picture to the bit; tables and documents but for paths and times."""
     import pyogrio.raw
 
-    from floodseg.inference.publish import PRODUCTS
+    from floodseg.products.folder import PRODUCTS
 
     out = folder / "map"
     assert sorted(path.name for path in out.iterdir()) == sorted(PRODUCTS)
@@ -172,7 +172,7 @@ def _export(folder: Path) -> list[str]:
 
 def _exported(folder: Path) -> dict[str, str]:
     """The same files each time; they are not given to OpenVINO here, whose threads would not survive a fork."""
-    from floodseg.inference.seal import check_seal
+    from floodseg.runtimes.seal import check_seal
 
     check_seal(folder / "model.xml")
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.xml", "model.bin")}

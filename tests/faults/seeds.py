@@ -13,7 +13,7 @@ from rasterio.transform import Affine
 
 import scenes
 from floodseg.bands import L1C_BANDS, Bands
-from floodseg.models.checkpoint import save_checkpoint, save_folder
+from floodseg.models.checkpoint.checkpoint import save_checkpoint, save_folder
 from floodseg.models.registry import build_model
 
 SIZE = (40, 36)

@@ -1,7 +1,7 @@
 """What is read, and by which of floodseg's own ways: the kinds of files that are damaged, and what is then done.
 
 A target keeps a folder of sound files. ``damage`` writes the damaged file among them, ``run`` reads it as a user
-would; whatever it raises goes through ``floodseg.app.cli.guarded``, as on the command line.
+would; whatever it raises goes through ``floodseg.app.guard.guarded``, as on the command line.
 """
 
 import zipfile
@@ -24,11 +24,11 @@ SAR, OPTICAL = ("VV", "VH"), scenes.L1C_BANDS
 def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) -> None:
     """Read a scene and its layers by windows, as ``floodseg predict`` does before its model."""
     from floodseg.bands import Bands
-    from floodseg.data.acquisition import acquired
-    from floodseg.data.layers import aoi_window, open_layers
-    from floodseg.data.scene_files import open_scene, reference_grid
-    from floodseg.grid import Window
-    from floodseg.predict_config import SceneConfig
+    from floodseg.config.predict import SceneConfig
+    from floodseg.geo.grid import Window
+    from floodseg.scene.acquisition import acquired
+    from floodseg.scene.file_scene import open_scene, reference_grid
+    from floodseg.scene.layers.layers import aoi_window, open_layers
 
     config, taken = SceneConfig(**settings), Bands(*bands)
     window = aoi_window(config, reference_grid(config, taken)) if config.aoi else None
@@ -167,8 +167,8 @@ def _pairs(folder: Path) -> dict[str, list[Path]]:
 
 
 def _score_pairs(folder: Path) -> None:
-    from floodseg.config import DataConfig
-    from floodseg.data.usable import open_usable
+    from floodseg.config.train import DataConfig
+    from floodseg.datasets.screening import open_usable
 
     usable = open_usable(DataConfig(data=folder / "tree", layout="ombria"), "test")
     usable.chips.read(0)
@@ -198,10 +198,10 @@ def _read_run_file(folder: Path) -> None:
     """Take a run file as far as the written configuration of a run."""
     import pytest
 
-    from floodseg.learning.run_folder import RunFolder
-    from floodseg.learning.setup import resolved
-    from floodseg.learning.start import with_context_prior
-    from floodseg.models.checkpoint import load_path
+    from floodseg.models.checkpoint.checkpoint import load_path
+    from floodseg.training.fine_tuning import with_context_prior
+    from floodseg.training.run_folder import RunFolder
+    from floodseg.training.setup import resolved
 
     def train(config: Any, **_: Any) -> None:
         run = RunFolder(folder / "run")
@@ -210,7 +210,7 @@ def _read_run_file(folder: Path) -> None:
         run.check_same(settled)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("floodseg.learning.train.train", train)
+        patch.setattr("floodseg.training.train.train", train)
         command("train", folder / "run.toml", "--data", folder)
 
 
@@ -229,10 +229,10 @@ def _weights(folder: Path) -> dict[str, list[Path]]:
 
 def run_model(path: Path) -> None:
     """Load a model and let it see one window; what it gives must be numbers."""
-    from floodseg.data.scene import SceneWindow
-    from floodseg.inference.calls import ModelCalls
-    from floodseg.inference.torch_runtime import TorchRuntime
-    from floodseg.release.shipped import load_model
+    from floodseg.inference.windows.model_calls import ModelCalls
+    from floodseg.models.checkpoint.zoo import load_model
+    from floodseg.runtimes.torch_runtime import TorchRuntime
+    from floodseg.scene.scene import SceneWindow
 
     runtime = TorchRuntime(load_model(path), "cpu")
     seen = np.ones((64, 64), np.bool_)
@@ -286,7 +286,7 @@ def _train(folder: Path, epochs: int, *more: str) -> None:
 
     import pytest
 
-    from floodseg.learning.train import _Session
+    from floodseg.training.train import _Session
 
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
         if epochs == 1:
@@ -313,8 +313,8 @@ def _resume(folder: Path) -> None:
 
 def _cache(folder: Path) -> dict[str, list[Path]]:
     """A decoded chip in the cache; whatever is wrong with it, the chip must be read as it is."""
-    from floodseg.data.cache import RasterCache
-    from floodseg.data.cache_entry import entry_name, identify
+    from floodseg.chips.cache.entry import entry_name, identify
+    from floodseg.chips.cache.store import RasterCache
 
     scenes.write_sar(folder / "chip.tif", scenes.sar_values(*seeds.SIZE))
     cache = RasterCache(folder / "sound/rasters", 10**9)
@@ -325,8 +325,8 @@ def _cache(folder: Path) -> dict[str, list[Path]]:
 
 
 def _read_cache(folder: Path) -> None:
-    from floodseg.data.cache import RasterCache, open_through
-    from floodseg.data.cache_entry import _checked, load_entry
+    from floodseg.chips.cache.entry import _checked, load_entry
+    from floodseg.chips.cache.store import RasterCache, open_through
 
     load_entry.cache_clear()
     _checked.clear()  # as in a new process

@@ -10,7 +10,7 @@ import pytest
 
 from faults import conditions
 from faults.interruptions import TASKS, Ending, Ledger, Task, check_after, interrupt, run, undisturbed, warm
-from floodseg.release.conversion.workplace import workplace
+from floodseg.deployment.staging import workplace
 
 BY_NAME = {task.name: task for task in TASKS}
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from floodseg.inference.flood_map import FloodMap
-from floodseg.inference.product_info import ProductInfo
-from floodseg.inference.products import ProductWriter
-from floodseg.inference.strip import ProductStrip
+from floodseg.products.info import ProductInfo
+from floodseg.products.strips import ProductStrip
+from floodseg.products.writer import ProductWriter
 from map_fakes import plain_grid
 
 CLASSES = np.array([[0, 1, 1, 255], [2, 2, 1, 3]], np.uint8)

@@ -1,293 +1,254 @@
-"""From files to products with a model of one line: what each input does to the map, by hand."""
+"""``floodseg.predict_scene``: any model, files or arrays, and what is refused."""
 
-import json
-import logging
+import gc
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
 import pytest
-import rasterio
-import shapely
+import torch
+import xarray
 from numpy.typing import NDArray
 
+import floodseg
 from floodseg.bands import Bands
-from floodseg.data.scene_arrays import ArrayScene
-from floodseg.errors import DataError, FloodsegError, RunFolderError
-from floodseg.inference.predict import predict_arrays, predict_files
-from floodseg.inference.publish import PRODUCTS
-from floodseg.predict_config import MapConfig, PredictConfig, SceneConfig
-from map_fakes import RADAR, PointwiseRuntime, radar_scene
-from scenes import CRS, ORIGIN, write_optical, write_raster, write_sar
+from floodseg.datasets.synthetic import simulate_scene
+from floodseg.errors import ConfigError, FloodsegError, RunFolderError
+from floodseg.models.checkpoint.checkpoint import save_checkpoint, save_folder
+from floodseg.models.model import FloodModel
+from floodseg.models.registry import build_model
+from scenes import CRS, ORIGIN, optical_values, sar_values, write_optical, write_raster, write_sar
 
-PIXEL_M2 = 100 / 0.9996**2
-"""Ground area of 10 m pixels on the central meridian of a UTM zone."""
-HEIGHT, WIDTH = 40, 60
+TRANSFORM = (10.0, 0.0, ORIGIN[0], 0.0, -10.0, ORIGIN[1])
+DATE = "2024-01-05"
 
 
-class GreenerThanRed(PointwiseRuntime):
-    """Radar as ever where it is valid; else water where B03 exceeds B04."""
-
-    def probability(self, sar: Any, optical: Any, sar_valid: Any, optical_valid: Any) -> NDArray[np.float32]:
-        radar = self.result(sar, sar_valid)
-        return np.where(sar_valid, radar, (optical[:, 0] > optical[:, 1]).astype(np.float32))
-
-
-def both() -> GreenerThanRed:
-    return GreenerThanRed(bands=Bands(("VV", "VH"), ("B03", "B04")), thresholds=(0.5, 0.5, 0.6, 0.55))
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with sar.tif, its optical image on the same grid, and one on a coarser grid of another zone."""
+    folder = tmp_path_factory.mktemp("scene")
+    write_sar(folder / "sar.tif", sar_values(70, 90))
+    write_optical(folder / "optical.tif", optical_values(70, 90))
+    return folder
 
 
-def radar(water: Any, nothing: Any = (), fill: float = -10.0) -> NDArray[np.float32]:
-    """Return (2, HEIGHT, WIDTH) dB: -22 in the slices ``water``, NaN in ``nothing``, else ``fill``."""
-    db = np.full((2, HEIGHT, WIDTH), fill, np.float32)
-    for part in water:
-        db[:, *part] = -22
-    for part in nothing:
-        db[:, *part] = np.nan
-    return db
+@pytest.fixture(scope="module")
+def fused() -> FloodModel:
+    """An untrained model of both sensors."""
+    torch.manual_seed(0)
+    return build_model("lite", sar_channels=2, optical_channels=13, pretrained=None)
 
 
-POND = np.s_[10:15, 20:26]
-RIVER = np.s_[30:34, :]
-
-
-@pytest.fixture
-def sar(tmp_path: Path) -> Path:
-    """Radar with a pond of 30 pixels and a river of 240, and nothing in the last five columns."""
-    write_sar(tmp_path / "s1_20240105.tif", radar([POND, RIVER], [np.s_[:, 55:]]))
-    return tmp_path / "s1_20240105.tif"
-
-
-def predict(
-    tmp_path: Path, runtime: PointwiseRuntime | None = None, *, overwrite: bool = False, **settings: Any
-) -> dict[str, Any]:
-    mapping = {name: settings.pop(name) for name in ("threshold", "min_area", "tile_size") if name in settings}
-    config = PredictConfig(tmp_path / "out", SceneConfig(**settings), MapConfig(threads=2, **mapping))
-    summary = predict_files(config, runtime or PointwiseRuntime(), "fake", overwrite=overwrite)
-    assert json.loads((tmp_path / "out/summary.json").read_text()) == summary
-    return summary
-
-
-def classes_in(tmp_path: Path) -> NDArray[np.uint8]:
-    with rasterio.open(tmp_path / "out/flood.tif") as file:
-        return file.read(1)
-
-
-def area(tmp_path: Path, *polygons: shapely.Polygon, name: str = "area.gpkg") -> Path:
-    geopandas.GeoDataFrame(geometry=list(polygons), crs=CRS).to_crs(4326).to_file(tmp_path / name)
-    return tmp_path / name
-
-
-def box(rows: slice, columns: slice) -> shapely.Polygon:
-    """Return a polygon around pixels, a little smaller."""
-    x, y = ORIGIN
-    return shapely.box(
-        x + 10 * columns.start + 1, y - 10 * rows.stop + 1, x + 10 * columns.stop - 1, y - 10 * rows.start - 1
-    )
-
-
-def test_classes_areas_and_polygons_are_those_of_the_scene_by_hand(tmp_path, sar):
-    summary = predict(tmp_path, sar=sar)
-    classes = classes_in(tmp_path)
-    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
-    expected[POND] = expected[RIVER] = 1
-    expected[:, 55:] = 255
-    np.testing.assert_array_equal(classes, expected)
-    flood = 30 + 4 * 55
-    assert summary["area_km2"]["flood"] == pytest.approx(flood * PIXEL_M2 / 1e6, rel=1e-4)
-    assert summary["area_km2"]["land"] == pytest.approx((HEIGHT * 55 - flood) * PIXEL_M2 / 1e6, rel=1e-4)
-    assert summary["area_km2"]["permanent_water"] is None
-    polygons = geopandas.read_file(tmp_path / "out/flood.gpkg", layer="flood")
-    assert sorted(polygons.area_m2 / PIXEL_M2) == pytest.approx([30, 220], rel=1e-4)
-    assert sorted(polygons.area) == [3000, 22000]
-    assert summary["valid_share"] == pytest.approx(55 / 60)
-    assert summary["threshold"] == 0.5
-    assert (summary["datetime"], summary["datetime_source"]) == (
-        "2024-01-05T00:00:00Z", "day in the name s1_20240105.tif",
+def test_files_arrays_and_labelled_arrays_give_one_map(files):
+    by_file = floodseg.predict_scene(files / "sar.tif", datetime=DATE)
+    values = sar_values(70, 90)
+    by_array = floodseg.predict_scene(values, crs=CRS, transform=TRANSFORM, datetime=DATE)
+    labelled = xarray.DataArray(
+        values[::-1], dims=("band", "y", "x"), attrs={"crs": CRS},
+        coords={"band": ["VH", "VV"], "y": ORIGIN[1] - 10 * np.arange(70) - 5, "x": ORIGIN[0] + 10 * np.arange(90) + 5},
     )  # fmt: skip
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(PRODUCTS)
+    by_label = floodseg.predict_scene(labelled, datetime=DATE)
+    by_tensor = floodseg.predict_scene(torch.from_numpy(values), crs=CRS, transform=TRANSFORM, datetime=DATE)
+    assert 0.1 < (by_file.classes == 1).mean() < 0.9
+    for other in (by_array, by_label, by_tensor):
+        np.testing.assert_array_equal(other.probability, by_file.probability)
+        np.testing.assert_array_equal(other.classes, by_file.classes)
+        assert other.areas == by_file.areas
+        assert other.grid == by_file.grid
 
 
-def test_the_summary_holds_what_decides_about_the_map_and_no_more(tmp_path, sar):
-    summary = predict(tmp_path, sar=sar, threshold=0.7, min_area=200.0)
-    expected = {"threshold": 0.7, "min_area": 200.0, "sar_units": "db", "grid": "sar"}
-    assert summary["settings"].items() >= expected.items()
-    assert "max_slope" not in summary["settings"]
-    assert summary["inputs"] == {"sar": [str(sar)]}
-    assert summary["runtime"] == {"name": "fake", "device": "nothing", "precision": "fp32"}
-    assert set(summary["cpu_seconds"]) == {"reading", "mapping", "blending", "writing"}
+def test_products_stay_in_a_folder_that_was_named_and_vanish_else(files, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    flood_map = floodseg.predict_scene(str(files / "sar.tif"), datetime=DATE)
+    assert flood_map.out_dir is None
+    assert len(list(tmp_path.iterdir())) == 1
+    del flood_map
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+    kept = floodseg.predict_scene(str(files / "sar.tif"), datetime=DATE, out_dir=str(tmp_path / "out"))
+    assert kept.out_dir == tmp_path / "out"
+    del kept
+    gc.collect()
+    assert (tmp_path / "out/summary.json").is_file()
+    with pytest.raises(RunFolderError, match="holds finished products: add --overwrite"):
+        floodseg.predict_scene(files / "sar.tif", datetime=DATE, out_dir=tmp_path / "out")
 
 
-def test_thresholds_are_told_by_sensors_where_they_differ(tmp_path, sar):
-    assert predict(tmp_path, both(), sar=sar)["threshold"] == {"sar": 0.5, "optical": 0.6, "both": 0.55}
-    assert predict(tmp_path, both(), sar=sar, threshold=0.3, overwrite=True)["threshold"] == 0.3
+def test_a_model_of_both_sensors_maps_each_alone_and_on_either_grid(files, fused, tmp_path):
+    sar, optical = files / "sar.tif", tmp_path / "coarse.tif"
+    write_optical(optical, optical_values(35, 45), pixel=20.0)
+    shapes, maps = [], []
+    for images in ({"sar": sar}, {"optical": optical}, {"sar": sar, "optical": optical}):
+        for grid in ("sar", "optical"):
+            if grid in images or grid == "sar":
+                maps.append(floodseg.predict_scene(**images, model=fused, grid=grid, datetime=DATE))
+                shapes.append(maps[-1].classes.shape)
+                assert maps[-1].summary["valid_share"] == 1
+    assert shapes == [(70, 90), (35, 45), (35, 45), (70, 90), (35, 45)]
+    assert maps[0].summary["model"] == "lite"
+    radar, fusion = maps[0].probability, maps[3].probability
+    assert np.abs(radar - fusion).max() > 0.01
 
 
-def test_permanent_water_is_taken_from_the_flood_and_stays_where_it_is_excluded_from_nothing(tmp_path, sar):
-    river = area(tmp_path, box(np.s_[28:34], np.s_[0:60]))
-    summary = predict(tmp_path, sar=sar, permanent_water=river)
-    assert summary["pixels"] == {
-        "flood": 30, "permanent_water": 6 * 55, "land": (HEIGHT - 6) * 55 - 30, "excluded": 0, "nodata": 5 * HEIGHT,
-    }  # fmt: skip
-    polygons = geopandas.read_file(tmp_path / "out/flood.gpkg", layer="permanent_water")
-    assert polygons.area_m2.sum() / 1e6 == pytest.approx(summary["area_km2"]["permanent_water"], rel=1e-6)
+def test_run_folder_checkpoint_and_model_give_one_map(files, fused, tmp_path):
+    save_checkpoint(tmp_path / "model.pth", fused)
+    save_folder(tmp_path / "run", fused)
+    maps = [
+        floodseg.predict_scene(files / "sar.tif", files / "optical.tif", model=model, datetime=DATE)
+        for model in (fused, tmp_path / "model.pth", str(tmp_path / "run"))
+    ]
+    for other in maps[1:]:
+        np.testing.assert_array_equal(other.probability, maps[0].probability)
+    assert [Path(each.summary["model"]).name for each in maps] == ["lite", "model.pth", "run"]
 
 
-def test_excluded_pixels_are_neither_land_nor_flood(tmp_path, sar):
-    summary = predict(tmp_path, sar=sar, exclude=area(tmp_path, box(np.s_[0:12], np.s_[0:60])))
-    assert summary["pixels"]["excluded"] == 12 * 55
-    assert summary["pixels"]["flood"] == 3 * 6 + 220
-    assert summary["valid_share"] == pytest.approx(55 / 60)
+def test_a_model_of_two_dates_takes_both_as_inputs(tmp_path):
+    torch.manual_seed(0)
+    names = tuple(f"{band}_{date}" for date in ("before", "after") for band in ("B03", "B08", "B11"))
+    bands = Bands(("VV_before", "VV_after"), names, "dn", "dn")
+    model = build_model("lite", bands=bands, pretrained=None)
+    rng = np.random.default_rng(0)
+    for date in ("before", "after"):
+        write_raster(tmp_path / f"s1_{date}.tif", rng.integers(1, 255, (1, 64, 64), np.uint8), names=("VV",))
+        write_raster(tmp_path / f"s2_{date}.tif", rng.integers(1, 255, (3, 64, 64), np.uint8), names=names[:3])
+    given: dict[str, Any] = {"sar": tmp_path / "s1_after.tif", "optical": tmp_path / "s2_after.tif"}
+    with pytest.raises(ConfigError, match="the model needs two dates: give --sar-before, too"):
+        floodseg.predict_scene(**given, model=model)
+    given |= {"sar_before": tmp_path / "s1_before.tif", "optical_before": [str(tmp_path / "s2_before.tif")]}
+    flood_map = floodseg.predict_scene(**given, model=model, datetime=DATE)
+    assert set(flood_map.summary["inputs"]) == {"sar", "sar_before", "optical", "optical_before"}
+    # the earlier image is an input, and no second map
+    assert flood_map.areas["permanent_water"] is None
+    swapped = given | {"sar": given["sar_before"], "sar_before": given["sar"]}
+    other = floodseg.predict_scene(**swapped, model=model, datetime=DATE)
+    assert np.abs(other.probability - flood_map.probability).max() > 0
 
 
-def test_water_of_before_is_permanent_and_what_was_assumed_of_that_image_is_said(tmp_path, sar):
-    write_sar(tmp_path / "before.tif", radar([RIVER], [np.s_[:, :6]]), names=())
-    summary = predict(tmp_path, sar=sar, sar_before=tmp_path / "before.tif")
-    # the six columns that the earlier image lacks are flood
-    assert summary["pixels"]["flood"] == 30 + 4 * 6
-    assert summary["pixels"]["permanent_water"] == 4 * 49
-    said = "\n".join(summary["assumptions"])
-    assert "before.tif: its bands have no names and are taken by order: VV, VH" in said
-    assert "before.tif: covers 90.0% of the scene; where it holds nothing, water is taken as flood" in said
-    assert summary["inputs"]["sar_before"] == [str(tmp_path / "before.tif")]
+def test_tile_sizes_agree_where_attention_is_off(tmp_path):
+    model = floodseg.load_model("s1-lite")
+    with torch.no_grad():
+        model.network.context.gain.zero_()
+    scene = simulate_scene(5, 480, 704, "delta", sensors="sar")
+    write_sar(tmp_path / "sar.tif", scene.sar)
+
+    def percent(tile_size: int, overlap: int | None = None) -> NDArray[np.float32]:
+        return floodseg.predict_scene(
+            tmp_path / "sar.tif", model=model, tile_size=tile_size, overlap=overlap, datetime=DATE, threads=1
+        ).probability
+
+    large = percent(512)
+    assert (np.abs(percent(256) - large) <= 0.0101).mean() >= 0.999
+    # several windows took part: without their overlap they show
+    assert (np.abs(percent(256, overlap=0) - large) > 0.0101).mean() > 0.001
 
 
-def test_an_earlier_image_without_a_valid_pixel_is_refused(tmp_path, sar):
-    write_sar(tmp_path / "before.tif", radar([], [np.s_[:, :]]))
-    with pytest.raises(DataError, match=r"--sar-before .*before.tif: no pixel of it is valid over the scene"):
-        predict(tmp_path, sar=sar, sar_before=tmp_path / "before.tif")
-    assert not (tmp_path / "out").exists()
+def test_an_area_of_interest_cuts_arrays_as_it_cuts_files(files, tmp_path):
+    import shapely
+
+    x, y = ORIGIN
+    area = shapely.Point(x + 400, y - 300).buffer(170)
+    geopandas.GeoDataFrame(geometry=[area], crs=CRS).to_file(tmp_path / "area.gpkg")
+    settings: dict[str, Any] = {"aoi": tmp_path / "area.gpkg", "datetime": DATE}
+    by_file = floodseg.predict_scene(files / "sar.tif", **settings)
+    by_array = floodseg.predict_scene(sar_values(70, 90), crs=CRS, transform=TRANSFORM, **settings)
+    assert by_file.grid == by_array.grid
+    assert by_file.grid.height == by_file.grid.width == 34
+    np.testing.assert_array_equal(by_file.classes, by_array.classes)
+    assert by_file.summary["valid_share"] == by_array.summary["valid_share"] == 1
 
 
-def test_an_area_of_interest_is_the_whole_of_which_shares_are_taken(tmp_path, sar):
-    # an L of 20x10 and 10x10 pixels, the last five columns of it beyond the swath
-    shape = shapely.union_all([box(np.s_[0:20], np.s_[40:50]), box(np.s_[10:20], np.s_[49:60])])
-    summary = predict(tmp_path, sar=sar, aoi=area(tmp_path, shape.buffer(0.5)))
-    assert (summary["grid"]["height"], summary["grid"]["width"]) == (20, 20)
-    assert summary["grid"]["transform"][2::3] == [ORIGIN[0] + 400, ORIGIN[1]]
-    assert summary["pixels"]["land"] == 200 + 50
-    assert summary["valid_share"] == pytest.approx(250 / 300)
-    classes = classes_in(tmp_path)
-    assert (classes[:10, 10:] == 255).all()
-    assert (classes[:, :10] == 0).all()
+RADAR = sar_values(20, 20)
 
 
-def test_nothing_beyond_the_area_of_interest_is_read_of_arrays(tmp_path):
-    windows = []
-    scene = radar_scene(300, 400)
-    scene.before_read = windows.append
-    aoi = area(tmp_path, box(np.s_[120:150], np.s_[200:260]))
-    config = PredictConfig(tmp_path / "out", SceneConfig(aoi=aoi, datetime="2024-01-01"), MapConfig(threads=1))
-    # radar_scene lies at the same corner as the area
-    summary = predict_arrays(scene, config, PointwiseRuntime(), "fake")
-    assert (summary["grid"]["height"], summary["grid"]["width"]) == (30, 60)
-    assert windows
-    assert all(w.top >= 120 and w.left >= 200 and w.top + w.height <= 150 and w.left + w.width <= 260 for w in windows)
-    part = ArrayScene(RADAR, scene.sar[:, 120:150, 200:260], crs=CRS, transform=scene.grid.transform)
-    config = PredictConfig(tmp_path / "cut", SceneConfig(datetime="2024-01-01"), MapConfig(threads=1))
-    cut = predict_arrays(part, config, PointwiseRuntime(), "fake")
-    assert cut["pixels"] == summary["pixels"]
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "no image was given"),
+        ({"sar": 5}, "--sar: must be a path or several, and int is given"),
+        ({"sar": RADAR.tolist()}, "--sar: must be a path or several, and list is given"),
+        ({"sar": ""}, "--sar '': must be the name of a file"),
+        ({"sar": "{sar}", "aoi": ["a.gpkg", "b.gpkg"]}, "--aoi a.gpkg b.gpkg: must be one file"),
+        ({"sar": "{sar}", "tilesize": 64}, r"setting 'tilesize' \(did you mean tile_size\?\)"),
+        ({"sar": "{sar}", "tile_size": 64.0}, "--tile-size 64.0: must be a whole number"),
+        ({"sar": "{sar}", "crs": 4326}, "crs: describes arrays"),
+        ({"sar": "{sar}", "optical": "{optical}"}, "model 's1-lite' takes no optical image: leave it out, or"),
+        ({"sar": "{sar}", "model": "otsu2"}, "model 'otsu2': is neither a shipped model"),
+        ({"sar": RADAR, "optical": "{optical}"}, "optical: is a file, and the other sensor an array"),
+        ({"sar": RADAR, "grid": "optical"}, "grid optical: has no effect on arrays"),
+        ({"sar": RADAR, "sar_before": "{sar}"}, "sar_before .*: has no effect on arrays"),
+        ({"sar": RADAR, "crs": 32633}, "crs EPSG:32633: says nothing without a transform"),
+        ({"sar": RADAR[:1]}, "the array has 1 bands without names"),
+        ({"sar": RADAR * np.nan}, "the arrays: no pixel is valid"),
+        ({"sar": "{sar}", "optical_offset": 0.0}, "--optical-offset 0.0: no optical image is given"),
+        ({"sar": "{sar}", "max_slope": 20.0}, "--max-slope 20.0: must be given with --dem"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused_in_one_sentence(files, tmp_path, given, expected):
+    texts = {
+        name: value.format(sar=files / "sar.tif", optical=files / "optical.tif") if isinstance(value, str) else value
+        for name, value in given.items()
+    }
+    with pytest.raises(FloodsegError, match=expected) as refusal:
+        floodseg.predict_scene(**texts, out_dir=tmp_path / "out")
+    assert "\n" not in str(refusal.value)
+    assert not list(tmp_path.iterdir())
 
 
-def test_pixels_without_one_sensor_are_mapped_by_the_other(tmp_path, sar):
-    reflectance = np.full((2, HEIGHT, WIDTH), 0.05, np.float32)
-    reflectance[0] += 0.02  # water everywhere
-    names = ("B03", "B04")
-    write_optical(tmp_path / "s2.tif", reflectance, bands=2, names=names)
-    clouds = np.zeros((1, HEIGHT, WIDTH), np.uint8)
-    clouds[:, :10] = 1
-    write_raster(tmp_path / "clouds.tif", clouds)
-    settings = {"sar": sar, "optical": tmp_path / "s2.tif", "cloud_mask": tmp_path / "clouds.tif", "optical_offset": 0}
-    summary = predict(tmp_path, both(), **settings)
-    # beyond the swath the optical image says water, but for ten rows of cloud
-    assert summary["pixels"] == {
-        "flood": 30 + 220 + 30 * 5, "permanent_water": 0, "land": HEIGHT * 55 - 250, "excluded": 0, "nodata": 50,
-    }  # fmt: skip
-    del settings["sar"]
-    alone = predict(tmp_path, both(), overwrite=True, **settings)
-    assert alone["pixels"]["flood"] == 30 * WIDTH
-    assert alone["valid_share"] == 0.75
-
-
-@pytest.mark.parametrize("aoi", [False, True])
-def test_a_scene_without_a_valid_pixel_is_refused_by_name(tmp_path, sar, aoi):
-    if aoi:
-        settings = {"sar": sar, "aoi": area(tmp_path, box(np.s_[0:9], np.s_[56:60]))}
-        expected = r"--sar .*s1_20240105.tif: no pixel within --aoi .*area.gpkg is valid"
-    else:
-        write_sar(tmp_path / "nan.tif", radar([], [np.s_[:, :]]))
-        settings, expected = {"sar": tmp_path / "nan.tif"}, r"--sar .*nan.tif: no pixel is valid"
-    with pytest.raises(DataError, match=expected):
-        predict(tmp_path, datetime="2024-01-01", **settings)
-    assert not [path for path in tmp_path.iterdir() if "out" in path.name]
-
-
-def test_no_coordinate_system_has_to_be_accepted(tmp_path, caplog):
-    write_sar(tmp_path / "s1.tif", radar([POND]), crs=None)
-    settings = {"sar": tmp_path / "s1.tif", "datetime": "2024-01-01"}
-    with pytest.raises(DataError, match=r"s1.tif: has no coordinate system.*--allow-no-crs"):
-        predict(tmp_path, **settings)
-    with caplog.at_level(logging.WARNING, "floodseg"):
-        summary = predict(tmp_path, allow_no_crs=True, **settings)
-    assert "no place on the Earth and no areas" in caplog.text
-    assert summary["area_km2"] == {"flood": None, "permanent_water": None, "land": None, "excluded": None}
-    assert summary["pixels"]["flood"] == 30
-    with rasterio.open(tmp_path / "out/flood.tif") as file:
-        assert file.crs is None
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 70), (33, 1)])
-def test_scenes_of_any_size_are_mapped(tmp_path, shape):
-    write_sar(tmp_path / "s1_20240105.tif", np.full((2, *shape), -22, np.float32))
-    summary = predict(tmp_path, sar=tmp_path / "s1_20240105.tif", tile_size=64)
-    assert summary["pixels"]["flood"] == shape[0] * shape[1]
-    assert summary["area_km2"]["flood"] == pytest.approx(shape[0] * shape[1] * PIXEL_M2 / 1e6, rel=1e-4)
-
-
-def test_chips_in_degrees_have_areas_on_the_ground(tmp_path):
-    write_sar(
-        tmp_path / "s1_20240105.tif", radar([POND]), crs="EPSG:4326", origin=(10.0, 60.0), pixel=8.983152841195215e-05
+def test_reference_methods_map_files_and_arrays_alike(files):
+    by_file = floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE)
+    by_array = floodseg.predict_scene(
+        sar_values(70, 90), model="otsu", crs=CRS, transform=TRANSFORM, datetime=DATE, tile_size=64
     )
-    summary = predict(tmp_path, sar=tmp_path / "s1_20240105.tif")
-    # at 60 degrees north a degree is 55,800 m of longitude and 111,412 m of latitude on WGS 84
-    pixel = 8.983152841195215e-05**2 * 55_800 * 111_412
-    assert summary["area_km2"]["flood"] == pytest.approx(30 * pixel / 1e6, rel=1e-3)
+    np.testing.assert_array_equal(by_file.classes, by_array.classes)
+    assert by_file.summary["threshold"] == by_array.summary["threshold"]
+    water = sar_values(70, 90)[1] < by_file.summary["threshold"]
+    np.testing.assert_array_equal(by_file.classes == 1, water)
+    np.testing.assert_array_equal(by_file.probability, water)
+    assert 0 < water.mean() < 1
+    ndwi = floodseg.predict_scene(optical=files / "optical.tif", model="ndwi", datetime=DATE)
+    green, infrared = optical_values(70, 90)[[2, 7]]
+    np.testing.assert_array_equal(ndwi.classes == 1, green > infrared)
+    assert (ndwi.summary["model"], ndwi.summary["threshold"]) == ("ndwi", 0.0)
+    assert any("gives no probability" in sentence for sentence in ndwi.summary["assumptions"])
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), DataError("s1.tif: rows 3 to 9 cannot be read")])
-def test_what_stops_a_run_leaves_the_products_of_before_or_nothing(tmp_path, sar, error):
-    def fail(count: int) -> None:
-        raise error
+@pytest.mark.parametrize(
+    ("images", "settings", "message"),
+    [
+        (("sar",), {"model": "otsu", "threshold": 0.3}, "--threshold 0.3: 'otsu' gives no probability.*leave it out"),
+        (("optical",), {"model": "ndwi", "tta": True}, "--tta: 'ndwi' decides each pixel by itself.*leave it out"),
+        (("sar",), {"model": "otsu", "device": "cuda"}, "--device cuda: 'otsu' runs on the CPU: leave it out"),
+        (
+            ("sar",),
+            {"model": "ndwi"},
+            "model 'ndwi' takes no sar image: leave it out, or choose --model s1-efficient or s1-lite or otsu",
+        ),
+        (("sar", "optical"), {"model": "otsu"}, "model 'otsu' takes no optical image: leave it out, or choose.* ndwi"),
+    ],
+)
+def test_what_means_nothing_to_a_reference_method_is_refused(files, images, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        floodseg.predict_scene(**{image: files / f"{image}.tif" for image in images}, datetime=DATE, **settings)
 
-    with pytest.raises(type(error)):
-        predict(tmp_path, PointwiseRuntime(before_call=fail), sar=sar)
-    assert not [path.name for path in tmp_path.iterdir() if "out" in path.name]
-    predict(tmp_path, sar=sar)
-    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    with pytest.raises(type(error)):
-        predict(tmp_path, PointwiseRuntime(before_call=fail), sar=sar, overwrite=True)
-    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
-    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out"]
+
+def test_the_threshold_of_the_flood_decides_the_earlier_image_too(files, tmp_path):
+    values = sar_values(70, 90)
+    dry = values.copy()
+    dry[:, :, :45] = values.max(axis=(1, 2), keepdims=True)
+    write_sar(tmp_path / "before.tif", dry)
+    both = floodseg.predict_scene(files / "sar.tif", sar_before=tmp_path / "before.tif", model="otsu", datetime=DATE)
+    alone = floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE)
+    assert both.summary["threshold"] == alone.summary["threshold"]
+    expected = np.where(dry[1] < alone.summary["threshold"], 2 * alone.classes, alone.classes)
+    np.testing.assert_array_equal(both.classes, expected)
+    assert (both.classes == 2).any()
+    assert (both.classes == 1).any()
 
 
-def test_an_image_in_the_folder_of_products_stays_and_one_of_their_names_is_refused(tmp_path, sar):
+def test_finished_products_are_refused_before_the_scene_is_read_for_its_threshold(files, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    out.mkdir()
-    inside = sar.rename(out / "s1_20240105.tif")
-    content = inside.read_bytes()
-    predict(tmp_path, sar=inside)
-    assert inside.read_bytes() == content
-    for name in PRODUCTS:
-        (out / name).unlink()
-    inside.rename(out / "flood.tif")
-    with pytest.raises(RunFolderError, match=r"flood\.tif: is read, and a product would take its name"):
-        predict(tmp_path, sar=out / "flood.tif", overwrite=True)
-    assert (out / "flood.tif").read_bytes() == content
-
-
-@pytest.mark.parametrize("make", [lambda path: path.write_text(""), lambda path: path.symlink_to(path.parent / "no/x")])
-def test_a_folder_that_cannot_be_one_is_refused(tmp_path, sar, make):
-    make(tmp_path / "out")
-    with pytest.raises(FloodsegError, match=r"out: cannot be written \(File exists\): give another --out-dir"):
-        predict(tmp_path, sar=sar)
+    floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE, out_dir=out)
+    monkeypatch.setattr("floodseg.runtimes.classical.vh_histogram", lambda *_: pytest.fail("was read"))
+    with pytest.raises(RunFolderError, match="holds finished products"):
+        floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE, out_dir=out)

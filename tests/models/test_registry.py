@@ -6,10 +6,10 @@ from typing import Any, get_args
 import pytest
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, Bands, BandStatistics
-from floodseg.config import Architecture
+from floodseg.config.base import Architecture
 from floodseg.errors import CheckpointError, ConfigError
-from floodseg.models.lite import LiteFloodNet
 from floodseg.models.model import ModelSpec
+from floodseg.models.networks.lite import LiteFloodNet
 from floodseg.models.registry import ARCHITECTURES, build_model
 
 

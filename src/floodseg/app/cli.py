@@ -3,30 +3,24 @@
 Heavy packages are imported inside the commands, so that ``floodseg --help`` answers at once.
 """
 
-import errno
 import json
-import logging
-import signal
 import sys
-import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
-from floodseg.app.signals import ToldToEnd, heeding_signals, raise_again
-from floodseg.cluster.settings import ManyConfig
-from floodseg.config import DataConfig, TrainConfig, text_settings
-from floodseg.data.download_config import DownloadConfig
-from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
-from floodseg.evaluate_config import ScoreConfig
-from floodseg.inference.exported import ExportFormat, ExportPrecision
-from floodseg.learning.launcher import started_processes
-from floodseg.predict_config import PredictConfig
-from floodseg.redaction import printable, redacted, shortened
-from floodseg.release.benchmark.settings import BenchmarkConfig, SceneBenchmarkConfig
+from floodseg.app.guard import guarded
+from floodseg.app.run_file import read_run_file
+from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig
+from floodseg.config.cluster import ManyConfig
+from floodseg.config.download import DownloadConfig
+from floodseg.config.evaluate import ScoreConfig
+from floodseg.config.predict import PredictConfig
+from floodseg.config.train import DataConfig, TrainConfig
+from floodseg.errors import ConfigError
+from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 
 app = App(
     name="floodseg",
@@ -40,12 +34,6 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _FLAT = Parameter(name="*")
-_MENDABLE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
-    errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE,
-)  # fmt: skip
-"""What the system says of an output path that the user chose badly, or that was taken away or fails meanwhile: no room,
-no permission, no such kind of place, a disk or a network that does not answer."""
 
 
 @app.command
@@ -64,8 +52,8 @@ def train(
     overwrite
         Start anew in a folder that holds a run.
     """
-    from floodseg.learning.processes import leave
-    from floodseg.release.train import train as run_training
+    from floodseg.distributed.processes import leave
+    from floodseg.training.run import train as run_training
 
     run_training(config, resume=resume, overwrite=overwrite)
     leave()
@@ -94,12 +82,12 @@ def evaluate(
     out_dir
         Write the reliability diagram, pictures of the worst chips, and the curve over cloud cover there.
     """
-    from floodseg.app.tables import print_evaluation
-    from floodseg.files import require_writable, write_text
-    from floodseg.learning.evaluate import evaluate as run_evaluation
-    from floodseg.learning.processes import Processes, leave
-    from floodseg.learning.references import REFERENCES
-    from floodseg.release.shipped import load_model
+    from floodseg.app.reports.evaluation import print_evaluation
+    from floodseg.distributed.processes import Processes, leave
+    from floodseg.evaluation.evaluate import evaluate as run_evaluation
+    from floodseg.evaluation.references import REFERENCES
+    from floodseg.models.checkpoint.zoo import load_model
+    from floodseg.system.files import require_writable, write_text
 
     processes = Processes()
     with processes.agreeing():
@@ -136,8 +124,8 @@ def predict(
     overwrite
         Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
     """
-    from floodseg.app.map_report import print_map
-    from floodseg.release.predict import predict as run_prediction
+    from floodseg.app.reports.map import print_map
+    from floodseg.inference.predict import predict as run_prediction
 
     print_map(run_prediction(config, model, overwrite=overwrite, show_progress=True))
 
@@ -161,7 +149,7 @@ def predict_many(
     overwrite
         Replace products that were made from other files, by another model or with other settings.
     """
-    from floodseg.app.many_report import print_many
+    from floodseg.app.reports.many import print_many
     from floodseg.cluster.many import predict_many as run_predictions
 
     print_many(run_predictions(scenes, config, model, overwrite=overwrite, show_progress=True))
@@ -192,8 +180,8 @@ def export(
     split
         The split of --data whose chips are used.
     """
-    from floodseg.app.tables import print_export
-    from floodseg.release.export import export as run_export
+    from floodseg.app.reports.evaluation import print_export
+    from floodseg.deployment.export import export as run_export
 
     gate = run_export(
         model, format=format, out=out, precision=precision, split=split, config=config, show_progress=True
@@ -212,8 +200,8 @@ def demo(*, out_dir: Path = Path("floodseg-demo"), overwrite: bool = False) -> N
     overwrite
         Replace the products of an earlier demonstration.
     """
-    from floodseg.app.map_report import print_map
-    from floodseg.release.demo import demonstrate
+    from floodseg.app.demo import demonstrate
+    from floodseg.app.reports.map import print_map
 
     print_map(demonstrate(out_dir, overwrite=overwrite, show_progress=True))
 
@@ -221,7 +209,7 @@ def demo(*, out_dir: Path = Path("floodseg-demo"), overwrite: bool = False) -> N
 @app.command
 def models() -> None:
     """List architectures and shipped weights: parameters, size, scores, licence, training data."""
-    from floodseg.app.tables import print_models
+    from floodseg.app.reports.evaluation import print_models
 
     print_models()
 
@@ -246,7 +234,7 @@ def benchmark_train(
     compare
         An older result: ratios that are clearly worse now are named, and the exit code is 2.
     """
-    from floodseg.app.benchmark_report import report_benchmark
+    from floodseg.app.reports.benchmark import report_benchmark
 
     report_benchmark("train", config, json_file, compare)
 
@@ -267,7 +255,7 @@ def benchmark_infer(
     compare
         An older result: ratios that are clearly worse now are named, and the exit code is 2.
     """
-    from floodseg.app.benchmark_report import report_benchmark
+    from floodseg.app.reports.benchmark import report_benchmark
 
     report_benchmark("infer", config, json_file, compare)
 
@@ -285,7 +273,7 @@ def benchmark_scene(
     json_file
         Write the result as one JSON object.
     """
-    from floodseg.app.benchmark_report import report_scenes
+    from floodseg.app.reports.benchmark import report_scenes
 
     report_scenes(config, json_file)
 
@@ -297,7 +285,7 @@ app.command(cache)
 @cache.command
 def clear() -> None:
     """Remove all decoded chips; runs in progress go on, and decode their chips anew."""
-    from floodseg.data.cache_folder import cache_folder, clear_cache
+    from floodseg.chips.cache.folder import cache_folder, clear_cache
 
     count, size = clear_cache()
     print(f"{cache_folder()}: {count} files removed, {size / 1e6:.1f} MB freed")
@@ -316,7 +304,7 @@ def download(dataset: Literal["sen1floods11"], *, config: Annotated[DownloadConf
     dataset
         sen1floods11 is the one that can be fetched.
     """
-    from floodseg.data.download import download_sen1floods11
+    from floodseg.datasets.download.sen1floods11 import download_sen1floods11
 
     assert dataset == "sen1floods11"
     print(download_sen1floods11(config, show_progress=True).sentence)
@@ -331,114 +319,14 @@ def _take_run_file(arguments: list[str]) -> list[str]:
     if not run_file.is_file():
         raise ConfigError(f"{run_file}: no such run file; give a TOML file with the names of the flags as keys")
     # below the name of the command, or cyclopts passes over keys that are commands too, such as data
-    app.config = (Dict({"train": _read_run_file(run_file)}, source=str(run_file)),)
+    app.config = (Dict({"train": read_run_file(run_file)}, source=str(run_file)),)
     return ["train", *arguments[2:]]
-
-
-def _read_run_file(path: Path) -> dict[str, Any]:
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not a TOML file ({error}); write one setting a line: batch_size = 4") from error
-    for key, value in document.items():
-        if key in ("resume", "overwrite"):
-            raise ConfigError(f"{path}: key '{key}' says how a run is started, not what it is; give it as --{key}")
-        # cyclopts takes no-flips = true for flips = true
-        if key.replace("_", "-").startswith("no-"):
-            raise ConfigError(f"{path}: unknown key '{key}'; keys are the flags of floodseg train without their dashes")
-        # cyclopts would take true for the word "True", and an empty path for the folder that one is in
-        if key.replace("-", "_") in text_settings() and not (
-            isinstance(value, dict) or (isinstance(value, str) and value)
-        ):
-            raise ConfigError(f"{path}: {key} = {value!r} is not a word or a path; write it in quotation marks")
-    return document
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code (see :func:`guarded`)."""
     given = sys.argv[1:] if arguments is None else arguments
     guarded(lambda: app(_take_run_file(given)))
-
-
-def guarded(command: Callable[[], Any]) -> None:
-    """Run a command and exit: 0 done, 2 what the user can mend (one sentence, no traceback), 130 interrupted.
-
-    Where some scenes of many failed, the code is 3; one that SIGTERM or SIGHUP told to end exits with 143 or 129, as
-    shells call it. Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it
-    keeps its traceback and exits with 1.
-    """
-    try:
-        try:
-            with heeding_signals():
-                _prepare_messages()
-                command()
-        except CycloptsError as error:
-            raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
-    except FloodsegError as error:
-        if _another_says_it(error):
-            sys.exit(error.exit_code)
-        _fail(str(error), error.exit_code)
-    except ToldToEnd as end:
-        name = signal.Signals(end.number).name
-        _fail("interrupted" if name == "SIGINT" else f"ended by {name}", end.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
-    except OSError as error:
-        if error.errno not in _MENDABLE:
-            raise
-        # a rename fails on its target, the second name; a write to an open file tells no name
-        place = error.filename2 or error.filename or "output"
-        _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
-    sys.exit(0)
-
-
-def _prepare_messages() -> None:
-    sys.unraisablehook = _unraisable
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Plain("floodseg: %(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler])
-    logging.getLogger("floodseg").setLevel(logging.INFO)
-
-
-def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
-    """Print what nobody could catch, but for what says nothing to a user.
-
-    That is: GDAL quoted a file's text that is not UTF-8, which rasterio loses; and the end of loading processes, on
-    which torch looks back when it clears up after what was reported already.
-    """
-    if raise_again(lost.exc_value) or isinstance(lost.exc_value, UnicodeDecodeError):
-        return
-    if "DataLoader" not in repr(lost.object):
-        sys.__unraisablehook__(lost)
-
-
-class _Plain(logging.Formatter):
-    """Whatever is logged, by libraries too, is shown without secrets and control characters."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(redacted(super().format(record)), lines=True)
-
-
-def _another_says_it(error: FloodsegError) -> bool:
-    """Tell whether, of the processes that a launcher started, another one reports what went wrong."""
-    if isinstance(error, OtherProcessError) or started_processes() == 1:
-        return isinstance(error, OtherProcessError)
-    from floodseg.learning.processes import Processes, joined
-
-    if joined():
-        return False
-    # flags that are wrong here are so in every process, and one is to say it; those that found nothing wrong take part
-    # by the first thing that each command agrees on
-    try:
-        with Processes().agreeing():
-            raise error
-    except FloodsegError as agreed:
-        return isinstance(agreed, OtherProcessError)
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"floodseg: error: {shortened(printable(redacted(message)))}", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

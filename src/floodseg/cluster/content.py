@@ -14,13 +14,13 @@ from typing import Any
 
 from floodseg.cluster.checksums import digest, file_checksum
 from floodseg.cluster.recipe import Recipe
-from floodseg.config import flatten
-from floodseg.data.addresses import file_on_disk, is_remote
-from floodseg.data.scene_session import Session
+from floodseg.config.base import flatten
+from floodseg.config.predict import IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
-from floodseg.files import write_text
-from floodseg.inference.publish import PRODUCTS, SUMMARY
-from floodseg.predict_config import IMAGES, LAYERS, PredictConfig, SceneConfig
+from floodseg.products.folder import PRODUCTS, SUMMARY
+from floodseg.raster.access import file_on_disk, is_remote
+from floodseg.scene.session import Session
+from floodseg.system.files import write_text
 
 _NOTE = ".inputs.json"
 _WITHOUT_EFFECT = ("threads", "allow_remote", *IMAGES, *LAYERS)

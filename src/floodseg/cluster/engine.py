@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from floodseg.cluster.extra import dask_distributed
-from floodseg.cluster.settings import LEAST_MEMORY_GB, ManyConfig
+from floodseg.config.cluster import LEAST_MEMORY_GB, ManyConfig
 from floodseg.errors import ClusterError, ConfigError
 
 _TRY_S = 5.0

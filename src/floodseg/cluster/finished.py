@@ -8,8 +8,8 @@ from typing import Any
 
 from floodseg.cluster.content import finished_content
 from floodseg.errors import DataError
-from floodseg.grid import GeoGrid
-from floodseg.inference.publish import ITEM, SUMMARY
+from floodseg.geo.grid import GeoGrid
+from floodseg.products.folder import ITEM, SUMMARY
 
 SCENES = "scenes"
 """Folder of the scenes, each in one of its own."""

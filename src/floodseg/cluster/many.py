@@ -16,14 +16,14 @@ from floodseg.cluster.many_progress import ManyProgress
 from floodseg.cluster.overview import write_overview
 from floodseg.cluster.recipe import Recipe, found_by_all, open_here, recipe_of
 from floodseg.cluster.scene_list import NamedScene, read_scenes
-from floodseg.cluster.settings import ManyConfig
 from floodseg.cluster.tasks import SceneTask
-from floodseg.data.scene_flags import check_flags
+from floodseg.config.cluster import ManyConfig
+from floodseg.config.predict import MapConfig, PredictConfig
 from floodseg.errors import ConfigError, RunFolderError
-from floodseg.files import require_writable, write_text
-from floodseg.inference.publish import claimed
-from floodseg.predict_config import MapConfig, PredictConfig
-from floodseg.release.predict import DEFAULT_MODEL, check_sensors
+from floodseg.inference.predict import DEFAULT_MODEL, check_sensors
+from floodseg.products.folder import claimed
+from floodseg.scene.flag_checks import check_flags
+from floodseg.system.files import require_writable, write_text
 
 REPORT = "report.json"
 _NAMED = 3

@@ -20,11 +20,11 @@ from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
 from floodseg.cluster.finished import SCENES, FinishedScene
-from floodseg.files import replacing
-from floodseg.grid import GeoGrid
-from floodseg.inference import publish
-from floodseg.inference.cog import COLOURS
-from floodseg.inference.strip import CLASS_NAMES, NODATA, PERCENT_NODATA
+from floodseg.geo.grid import GeoGrid
+from floodseg.products import folder as publish
+from floodseg.products.cog import COLOURS
+from floodseg.products.strips import CLASS_NAMES, NODATA, PERCENT_NODATA
+from floodseg.system.files import replacing
 
 MOSAICS = {publish.CLASSES: "flood.vrt", publish.PROBABILITY: "water_probability.vrt"}
 """Name of the mosaic by the raster that it is made of."""

@@ -14,8 +14,8 @@ import pystac
 from floodseg.cluster.finished import SCENES, FinishedScene, finished_scenes
 from floodseg.cluster.mosaic import MOSAICS, write_mosaics
 from floodseg.cluster.tasks import COLLECTION, COLLECTION_ID
-from floodseg.files import replacing, write_text
-from floodseg.inference import publish
+from floodseg.products import folder as publish
+from floodseg.system.files import replacing, write_text
 
 INDEX = "index.parquet"
 _PARQUET_TYPE = "application/vnd.apache.parquet"

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from floodseg.cluster.checksums import digest, file_checksum
-from floodseg.environment import versions
-from floodseg.inference.exported import is_exported
-from floodseg.inference.plain_runtime import PLAIN_METHODS, PlainMethod
-from floodseg.inference.runtime import Runtime
-from floodseg.models.description import CONFIG_FILE, WEIGHTS_FILE
-from floodseg.predict_config import MapConfig
-from floodseg.release.predict import open_method
-from floodseg.release.runtimes import forms_of
-from floodseg.release.shipped import WEIGHTS, find_model, shipped_models
+from floodseg.config.predict import MapConfig
+from floodseg.inference.predict import open_method
+from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
+from floodseg.models.checkpoint.formats import is_exported
+from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, shipped_models
+from floodseg.runtimes.base import Runtime
+from floodseg.runtimes.classical import PLAIN_METHODS, PlainMethod
+from floodseg.runtimes.select import forms_of
+from floodseg.system.environment import versions
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from typing import Any, get_args, get_type_hints
 from floodseg.bands import Bands
 from floodseg.cluster.stac_list import read_stac
 from floodseg.cluster.tables import read_table
-from floodseg.data.addresses import is_remote
+from floodseg.config.predict import IMAGES, LAYERS, Files, SceneConfig, SharedScene
 from floodseg.errors import ConfigError, DataError
-from floodseg.predict_config import IMAGES, LAYERS, Files, SceneConfig, SharedScene
+from floodseg.raster.access import is_remote
 
 _ID = re.compile(r"\w[\w.+-]{0,199}")
 _NOT_IN_LISTS = "allow_remote"

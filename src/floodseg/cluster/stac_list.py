@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, canonical_band
-from floodseg.data.addresses import is_remote
+from floodseg.config.predict import IMAGES, LAYERS
 from floodseg.errors import ConfigError, DataError
-from floodseg.predict_config import IMAGES, LAYERS
+from floodseg.raster.access import is_remote
 
 _LOG = getLogger("floodseg")
 

@@ -16,13 +16,13 @@ from typing import Literal
 
 from floodseg.cluster.content import Content, content_of, finished_content
 from floodseg.cluster.recipe import Recipe, recipe_of
-from floodseg.environment import versions
+from floodseg.config.predict import MapConfig, PredictConfig
 from floodseg.errors import ConfigError, FloodsegError, FolderInUseError, RunFolderError
-from floodseg.inference.plain_runtime import PlainMethod
-from floodseg.inference.product_info import OneOfMany
-from floodseg.inference.runtime import Runtime
-from floodseg.inference.split import predict_parts, predict_rows, rows_of_windows
-from floodseg.predict_config import MapConfig, PredictConfig
+from floodseg.inference.parts import predict_parts, predict_rows, rows_of_windows
+from floodseg.products.info import OneOfMany
+from floodseg.runtimes.base import Runtime
+from floodseg.runtimes.classical import PlainMethod
+from floodseg.system.environment import versions
 
 COLLECTION = "collection.json"
 COLLECTION_ID = "floodseg"
@@ -77,7 +77,7 @@ def map_whole(task: SceneTask) -> Outcome:
         content = _content(task)
         if _is_finished(task, content):
             return Outcome("kept", content=content)
-        from floodseg.inference.predict import predict_files
+        from floodseg.inference.pipeline import predict_files
 
         runtime, name = _runtime(task)
         summary = predict_files(task.config, runtime, name, many=_one_of_many(task, content), overwrite=True)
@@ -208,7 +208,7 @@ def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
         ConfigError: the worker has another floodseg or another model than whoever started the run.
         CheckpointError: the worker does not find the model.
     """
-    from floodseg.release.predict import open_method
+    from floodseg.inference.predict import open_method
 
     key = task.model, task.recipe, task.config.mapping
     with _runtimes_lock:

@@ -10,8 +10,8 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from floodseg.grid import GeoGrid
-from floodseg.inference.strip import PERCENT_NODATA
+from floodseg.geo.grid import GeoGrid
+from floodseg.products.strips import PERCENT_NODATA
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.errors import DataError
-from floodseg.files import replacing
 from floodseg.inference.rows import MappedRows
-from floodseg.inference.stages import StageSeconds
-from floodseg.inference.strip import ProductStrip
+from floodseg.inference.windows.stage_times import StageSeconds
+from floodseg.products.strips import ProductStrip
+from floodseg.system.files import replacing
 
 _MAPPED = "mapped.json"
 _FASTEST = 1

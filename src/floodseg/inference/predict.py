@@ -1,275 +1,201 @@
-"""One scene, from its files or arrays to a folder of products.
+"""``floodseg.predict_scene``: a model by its name, a scene by its files or arrays, and the map of it.
 
-::
-
-    scene ── windows ── runtime ── probability ─┐
-    layers (area, exclusions, permanent water) ─┼── classes ── products
-    the earlier radar image, mapped alike ──────┘
+Torch is imported with the first model: a reference method maps without it.
 """
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from logging import getLogger
-from typing import Any
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-import numpy as np
-from numpy.typing import NDArray
+from floodseg.bands import Bands
+from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
+from floodseg.errors import ConfigError
+from floodseg.inference.flood_map import FloodMap
+from floodseg.inference.pipeline import predict_arrays, predict_files
+from floodseg.models.checkpoint.zoo import shipped_models
+from floodseg.runtimes.base import Runtime
+from floodseg.runtimes.classical import PLAIN_METHODS, PlainMethod
+from floodseg.runtimes.select import open_runtime
+from floodseg.scene.array_scene import ArrayScene
 
-from floodseg.bands import SENSOR_SETS, Bands, SensorSet, band_date
-from floodseg.config import flatten
-from floodseg.data.acquisition import acquired
-from floodseg.data.layers import aoi_window, open_layers
-from floodseg.data.scene import Layers, Scene
-from floodseg.data.scene_crop import CroppedScene
-from floodseg.data.scene_files import open_scene, open_scene_before, reference_grid
-from floodseg.errors import DataError
-from floodseg.grid import GeoGrid
-from floodseg.inference.mapping import overlap_of
-from floodseg.inference.plain_runtime import PlainMethod, PlainRuntime
-from floodseg.inference.prefetch import import_beside
-from floodseg.inference.product_info import OneOfMany, ProductInfo
-from floodseg.inference.products import ProductWriter
-from floodseg.inference.publish import check_unfinished
-from floodseg.inference.reliability import check_reliability, map_reliability
-from floodseg.inference.rows import MappedRows, OpenedScene, assumptions_of, check_seen, map_rows
-from floodseg.inference.runtime import Runtime
-from floodseg.inference.stages import StageSeconds
-from floodseg.inference.thumbnail import ThumbnailScene
-from floodseg.predict_config import IMAGES, LAYERS, MapConfig, PredictConfig, SceneConfig
-from floodseg.redaction import redacted
+if TYPE_CHECKING:  # PyTorch is loaded only where it maps
+    from floodseg.models.model import FloodModel
 
-_LOG = getLogger("floodseg")
+DEFAULT_MODEL = "s1-lite"
 
-_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
+_ARRAY_SETTINGS = (
+    "aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime", "allow_remote",
+)  # fmt: skip
+"""Settings of the scene that mean something for arrays: layers are files, in any coordinate system."""
 
 
-def predict_files(
+def predict(
     config: PredictConfig,
-    runtime: Runtime | PlainMethod,
-    model: str,
+    model: "str | Path | FloodModel" = DEFAULT_MODEL,
     *,
-    many: OneOfMany | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
-) -> dict[str, Any]:
-    """Map the scene that ``config`` names and write its products.
-
-    Args:
-        config: the scene, how it is mapped, and where the products go.
-        runtime: the model, ready to run, or a reference method.
-        model: what the products call it.
-        many: what is to be said of a scene that is one of many.
-        overwrite: replace finished products.
-        show_progress: show a bar with the time left.
-
-    Returns:
-        The content of ``summary.json``.
+) -> FloodMap:
+    """Map the scene that ``config`` names, and write its products into ``config.out_dir``.
 
     Raises:
-        FloodsegError: input, settings or a folder that the user can mend.
+        FloodsegError: input, settings, a model or a folder that the user can mend.
     """
-    began = time.monotonic()
-    check_unfinished(config.out_dir, overwrite)
-    with (
-        opened_files(config, runtime, model, many, show_progress=show_progress) as opened,
-        product_writer(opened, overwrite) as writer,
-    ):
-        rows = map_rows(opened, writer.write, progress=show_progress)
-        return finish(opened, writer, [rows], time.monotonic() - began)
+    runtime, name = open_method(model, config.mapping)
+    check_sensors(config.scene, runtime.bands, name)
+    summary = predict_files(config, runtime, name, overwrite=overwrite, show_progress=show_progress)
+    return FloodMap(config.out_dir, summary)
 
 
-def predict_arrays(
-    scene: Scene,
-    config: PredictConfig,
-    runtime: Runtime | PlainMethod,
-    model: str,
+def predict_scene(
+    sar: Any = None,
+    optical: Any = None,
     *,
+    model: "str | Path | FloodModel" = DEFAULT_MODEL,
+    out_dir: str | Path | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
-) -> dict[str, Any]:
-    """Map a scene that is open already (arrays in memory), and write its products; see :func:`predict_files`.
-
-    ``config.scene`` gives layers and date; it names no imagery.
-    """
-    began = time.monotonic()
-    window = aoi_window(config.scene, scene.grid)
-    if window is not None:
-        scene = CroppedScene(scene, window)
-    if config.scene.datetime is not None:
-        date, how = acquired(config.scene)
-    else:
-        date, how = datetime.now(UTC), "the time of mapping, as arrays have no date"
-    origin = _Origin(model, date, how, None)
-    check_unfinished(config.out_dir, overwrite)
-    with (
-        _opened(config, scene, None, runtime, origin, show_progress) as opened,
-        product_writer(opened, overwrite) as writer,
-    ):
-        rows = map_rows(opened, writer.write, progress=show_progress)
-        return finish(opened, writer, [rows], time.monotonic() - began)
-
-
-@contextmanager
-def opened_files(
-    config: PredictConfig,
-    runtime: Runtime | PlainMethod,
-    model: str,
-    many: OneOfMany | None = None,
-    *,
-    show_progress: bool = False,
-) -> Iterator[OpenedScene]:
-    """Open the files that ``config`` names, see :func:`predict_files`; they are closed at the end of the context."""
-    scene_config = config.scene
-    with ExitStack() as stack:
-        window = None
-        if scene_config.aoi is not None:
-            window = aoi_window(scene_config, reference_grid(scene_config, runtime.bands))
-        scene = stack.enter_context(closing(open_scene(scene_config, runtime.bands, window)))
-        _check_place(scene_config, scene.grid)
-        before = None
-        if _maps_both_dates(scene_config, runtime.bands):
-            before = stack.enter_context(closing(open_scene_before(scene_config, runtime.bands, scene.grid)))
-        origin = _Origin(model, *acquired(scene_config), many)
-        yield stack.enter_context(_opened(config, scene, before, runtime, origin, show_progress))
-
-
-def _maps_both_dates(config: SceneConfig, bands: Bands) -> bool:
-    """Tell whether an earlier radar image is given to a model of one date, which then maps it too."""
-    return bool(config.sar_before) and not any(band_date(name) for name in bands.sar)
-
-
-def _check_place(config: SceneConfig, grid: GeoGrid) -> None:
-    if grid.crs is not None:
-        return
-    names = " ".join(config.sar or config.optical)
-    if not config.allow_no_crs:
-        raise DataError(
-            f"{names}: has no coordinate system, so that a map of it has no place and no areas: assign one "
-            "(gdal_edit.py -a_srs EPSG:32633), or accept that with --allow-no-crs"
-        )
-    _LOG.warning(
-        "%s: has no coordinate system, so the products have no place on the Earth and no areas", redacted(names)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """What the products are said to come from."""
-
-    model: str
-    date: datetime
-    how: str
-    many: OneOfMany | None
-
-
-@contextmanager
-def _opened(
-    config: PredictConfig,
-    opened: Scene,
-    before: Scene | None,
-    method: Runtime | PlainMethod,
-    origin: _Origin,
-    show_progress: bool,
-) -> Iterator[OpenedScene]:
-    with closing(open_layers(config.scene, opened.grid)) as layers:
-        if config.mapping.write_reliability:
-            check_reliability(method, origin.model)
-        fitted = method if isinstance(method, Runtime) else method.fitted(opened, layers, config.mapping, show_progress)
-        scene = ThumbnailScene(opened, overlap_of(fitted, config.mapping))
-        thresholds = _thresholds(fitted, config.mapping)
-        info = _info(config, scene, layers, fitted, origin, thresholds, earlier=before)
-        yield OpenedScene(config, scene, before, layers, fitted, thresholds, info)
-
-
-def product_writer(opened: OpenedScene, overwrite: bool) -> ProductWriter:
-    """Return the writer of the products of a scene, a context manager."""
-    import_beside()
-    mapping = opened.config.mapping
-    return ProductWriter(
-        opened.config.out_dir, opened.scene.grid, opened.info, overwrite=overwrite, min_area=mapping.min_area,
-        threads=mapping.thread_count, reliability=mapping.write_reliability,
-    )  # fmt: skip
-
-
-def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRows], seconds: float) -> dict[str, Any]:
-    """Make the products of a scene, all rows of which were written, and return the content of ``summary.json``.
+    optical_bands: Sequence[str] | None = None,
+    crs: Any = None,
+    transform: Sequence[float] | None = None,
+    **settings: Any,
+) -> FloodMap:
+    """Map a scene: ``floodseg predict`` from Python, also for arrays in memory.
 
     Args:
-        opened: the scene.
-        writer: of the products.
-        parts: what is known of the rows, top to bottom.
-        seconds: that the scene took until now.
+        sar: path of a raster (or several, one for each polarisation), or an array (2, H, W) of VV and VH in dB, NaN
+            where there is nothing; numpy or xarray.
+        optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance 0 to 1.
+        model: a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a reference method:
+            ``otsu`` (radar) or ``ndwi`` (optical).
+        out_dir: folder of the products; None keeps them with the returned map alone.
+        overwrite: replace finished products.
+        show_progress: show a bar with the time left.
+        optical_bands: names of the bands of an optical array.
+        crs: coordinate system of arrays; by default that of a labelled array.
+        transform: of arrays, the six numbers of an affine transform; by default from a labelled array's coordinates.
+        **settings: the flags of ``floodseg predict`` by name: ``aoi``, ``permanent_water``, ``tile_size``, ...
+
+    Raises:
+        FloodsegError: input, settings, a model or a folder that the user can mend.
     """
-    check_seen(sum(part.seen for part in parts), opened.info.inputs)
-    stages = StageSeconds.total([part.stages for part in parts])
-    runtime, mapping = opened.runtime, opened.config.mapping
-    picture = opened.scene.picture()
-    extra: dict[str, Any] = {}
-    if mapping.write_reliability:
-        weighing = check_reliability(runtime, opened.info.model)
-        mean = map_reliability(opened.scene, weighing, mapping, opened.layers, writer.write_reliability)
-        extra["reliability"] = {"mean_optical_weight": mean}
-    return writer.finish(
-        picture,
-        seconds=seconds,
-        assumptions=[
-            *assumptions_of(opened, parts),
-            *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
-        ],
-        extra={
-            "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
-            "cpu_seconds": {name: round(value, 3) for name, value in asdict(stages).items() if name != "wall"},
-            "mapping_seconds": round(stages.wall, 3),
-            **extra,
-        },
-        outside=sum(part.outside for part in parts),
+
+    def mapped(folder: Path) -> dict[str, Any]:
+        if not (_is_array(sar) or _is_array(optical)):
+            _refuse(crs=crs, transform=transform, optical_bands=optical_bands)
+            config = settings_of({**settings, "sar": sar, "optical": optical}, folder)
+            return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
+        config = settings_of(settings, folder)
+        runtime, name = open_method(model, config.mapping)
+        scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
+        layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
+        return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
+
+    if out_dir is not None:
+        return FloodMap(Path(out_dir), mapped(Path(out_dir)))
+    with ExitStack() as unfinished:
+        temporary = Path(mkdtemp(prefix="floodseg-"))
+        unfinished.callback(shutil.rmtree, temporary, ignore_errors=True)
+        flood_map = FloodMap(temporary / "flood", mapped(temporary / "flood"), temporary=temporary)
+        unfinished.pop_all()
+    return flood_map
+
+
+def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
+    """Return flat settings (the flags' names) as a configuration.
+
+    Raises:
+        ConfigError: an unknown name, or a value out of range.
+    """
+    groups = (SceneConfig, MapConfig)
+    known = [entry.name for group in groups for entry in fields(group)]
+    for name in settings:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ConfigError(f"setting '{name}'{hint}: must be one of {', '.join(known)}")
+    scene, mapping = (
+        group(**{entry.name: settings[entry.name] for entry in fields(group) if entry.name in settings})
+        for group in groups
     )
+    assert isinstance(scene, SceneConfig)
+    assert isinstance(mapping, MapConfig)
+    return PredictConfig(out_dir, scene, mapping)
 
 
-def _thresholds(runtime: Runtime, mapping: MapConfig) -> NDArray[np.float32]:
-    chosen = runtime.thresholds if mapping.threshold is None else (mapping.threshold,) * 4
-    return np.array(chosen, np.float32)
+def open_method(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+    """Return what maps, ready to run as ``mapping`` says, and what products call it: a model or a reference method.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be read.
+        ConfigError: it cannot run as asked.
+    """
+    if isinstance(model, str) and model in PLAIN_METHODS:
+        _check_plain(model, mapping)
+        return PLAIN_METHODS[model], model
+    name = str(model) if isinstance(model, str | Path) else model.spec.architecture
+    return open_runtime(model, mapping), name
 
 
-def _info(
-    config: PredictConfig,
-    scene: Scene,
-    layers: Layers,
-    runtime: Runtime,
-    origin: _Origin,
-    thresholds: NDArray[np.float32],
-    earlier: Scene | None,
-) -> ProductInfo:
-    inputs: Mapping[str, tuple[str, ...]] = {
-        **scene.inputs, **({} if earlier is None else {"sar_before": config.scene.sar_before}), **layers.inputs,
-    }  # fmt: skip
-    return ProductInfo(
-        model=origin.model,
-        threshold=runtime.threshold if isinstance(runtime, PlainRuntime) else _by_sensors(thresholds, runtime.bands),
-        knows_permanent_water=layers.knows_permanent_water or earlier is not None,
-        datetime=origin.date,
-        datetime_source=origin.how,
-        inputs=inputs,
-        settings=_settings(config),
-        many=origin.many,
+def _check_plain(name: str, mapping: MapConfig) -> None:
+    """Refuse settings that mean nothing for a reference method."""
+    for flag, given, why in (
+        ("threshold", mapping.threshold, f"'{name}' gives no probability, and has a threshold of its own"),
+        ("tta", mapping.tta or None, f"'{name}' decides each pixel by itself, so flips change nothing"),
+        ("device", "cuda" if mapping.device == "cuda" else None, f"'{name}' runs on the CPU"),
+        ("runtime", None if mapping.runtime == "auto" else mapping.runtime, f"'{name}' is arithmetic on pixels"),
+        ("precision", None if mapping.precision == "auto" else mapping.precision, f"'{name}' compares numbers as read"),
+    ):
+        if given is not None:
+            raise ConfigError(f"--{flag}{'' if given is True else f' {given}'}: {why}: leave it out")
+
+
+def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
+    """Refuse an image of a sensor that the model does not take, and name the models that do."""
+    for sensor, files, names in (("sar", config.sar, bands.sar), ("optical", config.optical, bands.optical)):
+        if not files or names:
+            continue
+
+        able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
+        able += [plain for plain, method in PLAIN_METHODS.items() if getattr(method.bands, sensor)]
+        raise ConfigError(
+            f"--{sensor} {' '.join(files)}: model '{name}' takes no {sensor} image: leave it out, or choose --model "
+            f"{' or '.join(able)}, or one that floodseg train made"
+        )
+
+
+def _is_array(image: Any) -> TypeGuard[Any]:
+    return hasattr(image, "shape") and hasattr(image, "dtype")
+
+
+def _refuse(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name}: describes arrays, and files were given, which say it themselves: leave it out")
+
+
+def _array_scene(
+    sar: Any,
+    optical: Any,
+    bands: Bands,
+    config: SceneConfig,
+    optical_bands: Sequence[str] | None,
+    crs: Any,
+    transform: Sequence[float] | None,
+) -> ArrayScene:
+    for image, flag in ((sar, "sar"), (optical, "optical")):
+        if image is not None and not _is_array(image):
+            raise ConfigError(f"{flag}: is a file, and the other sensor an array: give both in the same way")
+    defaults = SceneConfig()
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if value != getattr(defaults, entry.name) and entry.name not in (*_ARRAY_SETTINGS, "sar_units"):
+            raise ConfigError(f"{entry.name} {value}: has no effect on arrays: leave it out")
+    return ArrayScene(
+        bands, sar, optical, optical_bands=optical_bands, crs=crs, transform=transform, sar_units=config.sar_units
     )
-
-
-def _settings(config: PredictConfig) -> dict[str, Any]:
-    """Return what decides about the map beside its files."""
-    without_effect = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
-    given = {**flatten(config.scene), **flatten(config.mapping)}
-    return {name: value for name, value in given.items() if value is not None and name not in without_effect}
-
-
-def _by_sensors(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
-    """Return the one threshold that is in use, or one for each sensor set where they differ."""
-    by_set: dict[str, float] = {name: round(float(thresholds[_CODES[name]]), 6) for name in SENSOR_SETS}
-    if not bands.optical:
-        return by_set["sar"]
-    if not bands.sar:
-        return by_set["optical"]
-    return by_set["both"] if len(set(by_set.values())) == 1 else by_set

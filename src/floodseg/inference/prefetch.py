@@ -3,7 +3,7 @@
 from importlib import import_module
 from threading import Thread
 
-_LATE = ("floodseg.inference.geopackage", "floodseg.inference.quicklook")
+_LATE = ("floodseg.products.geopackage", "floodseg.products.quicklook")
 """Modules with pandas, SciPy and Matplotlib behind them; who uses them imports them in the function."""
 
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.data.scene import Layers, Scene
+from floodseg.config.predict import PredictConfig
 from floodseg.errors import DataError
-from floodseg.grid import Window
-from floodseg.inference.classify import classify
-from floodseg.inference.mapping import map_scene
-from floodseg.inference.product_info import ProductInfo
-from floodseg.inference.runtime import Runtime
-from floodseg.inference.stages import StageSeconds
-from floodseg.inference.strip import NODATA, ProbabilityStrip, ProductStrip
-from floodseg.inference.thumbnail import ThumbnailScene
-from floodseg.inference.water_bits import WaterBits
-from floodseg.predict_config import PredictConfig
+from floodseg.geo.grid import Window
+from floodseg.inference.earlier_water import WaterBits
+from floodseg.inference.windows.map_scene import map_scene
+from floodseg.inference.windows.stage_times import StageSeconds
+from floodseg.inference.windows.thumbnail import ThumbnailScene
+from floodseg.products.classify import classify
+from floodseg.products.info import ProductInfo
+from floodseg.products.strips import NODATA, ProbabilityStrip, ProductStrip
+from floodseg.runtimes.base import Runtime
+from floodseg.scene.scene import Layers, Scene
 
 _EARLIER_WATER = "water that the radar image of --sar-before shows too counts as permanent water"
 
@@ -64,7 +64,7 @@ def map_rows(
         opened: the scene.
         write: called in this thread with each strip of the products.
         progress: show a bar with the time left.
-        rows: the rows of windows, see :func:`floodseg.inference.mapping.map_scene`; by default all.
+        rows: the rows of windows, see :func:`floodseg.inference.windows.map_scene.map_scene`; by default all.
 
     Raises:
         FloodsegError: input or settings that the user can mend.

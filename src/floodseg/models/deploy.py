@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from floodseg.bands import SENSOR_SETS, Sensor
-from floodseg.models.attention import EfficientSelfAttention
-from floodseg.models.cloud_judge import left_to_radar
 from floodseg.models.decision import Decisions
-from floodseg.models.decoder import EfficientDualBranchDecoder, UpBlock
-from floodseg.models.lite import Join, LiteFloodNet
+from floodseg.models.layers.attention import EfficientSelfAttention
 from floodseg.models.model import FloodModel
+from floodseg.models.networks.decoder import EfficientDualBranchDecoder, UpBlock
+from floodseg.models.networks.lite import Join, LiteFloodNet
+from floodseg.models.specialists.cloud_detector import left_to_radar
 
 
 class DeployedModel(nn.Module):
@@ -64,7 +64,7 @@ class DeployedModel(nn.Module):
         return margin * self._certainty(sar_valid, optical_valid)
 
     def _routed(self, given: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
-        """Return the margin (N, 1, H, W) among this network and the specialists; see ``floodseg.models.router``."""
+        """Return the margin (N, 1, H, W) among this network and the specialists."""
         assert self.route is not None, "called for models with specialists alone"
         assert self.judge is not None, "a router has one"
         sar, optical, sar_valid, optical_valid = inputs

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from floodseg.bands import Bands, BandStatistics, Sensor
 from floodseg.errors import ConfigError
-from floodseg.models.cloud_judge import CloudJudge, left_to_radar
-from floodseg.models.context import ContextPrior
+from floodseg.models.context_prior import ContextPrior
 from floodseg.models.decision import Decisions
-from floodseg.models.router import Router
+from floodseg.models.specialists.cloud_detector import CloudJudge, left_to_radar
+from floodseg.models.specialists.router import Router
 
 DEFAULT_STATISTICS: dict[Sensor, BandStatistics] = {
     "sar": BandStatistics(mean=-15.0, std=6.0, low=-50.0, high=30.0),
@@ -84,7 +84,7 @@ class FloodModel(nn.Module):
         decisions: threshold and temperature for each sensor set (see :mod:`floodseg.models.decision`).
         provenance: training data, settings and scores of the weights.
         specialists: models of radar alone and of the optical image alone, by sensor, which answer where their sensor
-            alone is valid or believed (:mod:`floodseg.models.router`); none, unless they were added.
+            alone is valid or believed (:mod:`floodseg.models.specialists.router`); none, unless they were added.
         judge: beside specialists, finds clouds that no mask marks, where the specialist of radar answers instead.
         context_prior: moves the odds of each pixel by the water around it, in evaluation mode alone: a calibration,
             which the network does not learn with; None moves nothing.
@@ -138,7 +138,7 @@ class FloodModel(nn.Module):
         return self
 
     def set_context_prior(self, strength: float) -> Self:
-        """Let the water around a pixel move its odds, see :mod:`floodseg.models.context`; 0 takes that away.
+        """Let the water around a pixel move its odds, see :mod:`floodseg.models.context_prior`; 0 takes that away.
 
         Raises:
             ConfigError: a strength below 0 or above 1.

@@ -9,10 +9,10 @@ from torch import nn
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Bands, BandStatistics
 from floodseg.errors import ConfigError
-from floodseg.models.baseline import baseline
-from floodseg.models.efficient import efficient
-from floodseg.models.lite import lite
 from floodseg.models.model import FloodModel, ModelSpec
+from floodseg.models.networks.baseline import baseline
+from floodseg.models.networks.efficient import efficient
+from floodseg.models.networks.lite import lite
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class ArchitectureEntry:
 
     ``overlap`` is what neighbouring windows of a scene must share, in pixels, for a map that does not depend on the
     size of the windows: half of it from a window's border, the border is seen no more. It is measured, by
-    ``benchmarks/seams.py``; what pools over a whole window (attention, CBAM, squeeze and excitation) is not in it.
+    ``benchmarks/scenes/seams.py``; what pools over a whole window (attention, CBAM, squeeze and
+    excitation) is not in it.
     """
 
     build: Callable[..., nn.Module]

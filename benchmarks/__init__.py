@@ -1,0 +1,1 @@
+"""Scripts that measure floodseg, and their results."""

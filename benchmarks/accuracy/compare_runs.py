@@ -1,0 +1,106 @@
+"""Scores of runs that differ in their seed alone, as mean and standard deviation, side by side.
+
+    python -m benchmarks.accuracy.compare_runs --layout ombria --data DIR --json FILE \
+        fused=both:runs/both-0,runs/both-1 "fused, radar alone=sar:runs/both-0,runs/both-1"
+
+Each group is NAME=SENSORS:RUN,RUN,...; every run is scored anew on the validation split by the thresholds it stores.
+With --written the scores are those that each run wrote into its summary.json at its end, which needs neither data nor
+weights.
+"""
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from benchmarks.accuracy.seeds import spread
+from benchmarks.report import report
+from floodseg.app.guard import guarded
+from floodseg.bands import SENSOR_SETS, SensorSet
+from floodseg.config.train import DataConfig
+from floodseg.errors import ConfigError
+from floodseg.evaluation.evaluate import evaluate
+from floodseg.models.checkpoint.zoo import load_model
+
+app = App(help="Scores of runs over seeds.", default_parameter=Parameter(consume_multiple=True))
+_SCORES = ("water_iou", "miou", "f1", "ece")
+_COSTS = ("seconds", "peak_memory_mb", "parameters")
+
+
+@app.default
+def compare_runs(
+    *groups: str,
+    config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),  # noqa: B008 (frozen: cannot be changed)
+    written: bool = False,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Score groups of runs on the validation split.
+
+    Parameters
+    ----------
+    groups
+        NAME=SENSORS:RUN,RUN,... with SENSORS both, sar or optical.
+    written
+        Take the scores that the runs wrote down at their end; settings of data have no effect then.
+    json_file
+        Write the scores as one JSON object.
+    """
+    if written and config != DataConfig():
+        raise ConfigError("--written: takes scores that are there, so settings of data have no effect; leave them out")
+    report({"groups": [_group(text, config, written) for text in groups]}, json_file)
+
+
+def _group(text: str, config: DataConfig, written: bool) -> dict[str, Any]:
+    name, _, rest = text.partition("=")
+    sensors, _, runs = rest.partition(":")
+    chosen = next((known for known in SENSOR_SETS if known == sensors), None)
+    if chosen is None or not runs:
+        raise ConfigError(f"group '{text}': must be NAME=SENSORS:RUN,RUN,... with SENSORS both, sar or optical")
+    folders = [Path(run) for run in runs.split(",")]
+    unfinished = [folder for folder in folders if not (folder / "summary.json").is_file()]
+    if unfinished:
+        raise ConfigError(f"group '{name}': {unfinished[0]} is no finished run; train it to its end first")
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
+    if written:
+        _check_scored_alike(folders, chosen)
+        scores = [summary["valid"] for summary in summaries]
+    else:
+        scores = [_score(folder, replace(config, sensors=chosen)) for folder in folders]
+    return {
+        "name": name,
+        "sensors": chosen,
+        "seeds": len(folders),
+        **{key: spread([score[key] for score in scores]) for key in _SCORES if key in scores[0]},
+        **{key: [summary[key] for summary in summaries] for key in _COSTS},
+        "trained_on": [{key: summary[key] for key in ("hardware", "versions")} for summary in summaries],
+    }
+
+
+def _check_scored_alike(folders: list[Path], sensors: SensorSet) -> None:
+    """Refuse runs whose own scores are of other sensors or other chips than those of the first."""
+    first = None
+    for folder in folders:
+        kept = tomllib.loads((folder / "config.toml").read_text())
+        trained = kept.get("sensors", "both")
+        if trained != sensors:
+            raise ConfigError(
+                f"--written: {folder} was trained and scored on {trained}, not on {sensors}; leave it out"
+            )
+        chips = [kept.get(key) for key in ("layout", "hold_out_event", "val_split", "split_seed")]
+        first = first or chips
+        if chips != first:
+            raise ConfigError(
+                f"--written: {folder} was scored on other chips than {folders[0]}; compare runs of the same"
+            )
+
+
+def _score(folder: Path, config: DataConfig) -> dict[str, float]:
+    document = evaluate(load_model(folder), config=config, split="valid").document
+    return {key: document[key] for key in _SCORES}
+
+
+if __name__ == "__main__":
+    guarded(app)

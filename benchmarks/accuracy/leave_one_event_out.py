@@ -1,0 +1,167 @@
+"""How far a score on a known event flatters: each event scored by a model that saw it and by one that did not.
+
+    python -m benchmarks.accuracy.leave_one_event_out recipes/leave-one-event-out.toml --data DIR \
+        --runs runs/events --json FILE
+
+For each seed one run with all events and one without each of them are trained, all alike; finished runs are taken as
+they are, broken ones are gone on with. Both models of an event are scored on the same validation chips of it. The model
+that did not see it has its epoch, threshold and temperature from the validation chips of the other events; the one that
+saw it from all.
+"""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from benchmarks.accuracy.seeds import spread
+from benchmarks.report import report
+from floodseg.app.guard import guarded
+from floodseg.config.train import DataConfig
+from floodseg.datasets.layouts import open_layout
+from floodseg.errors import ConfigError
+from floodseg.evaluation.evaluate import Evaluation, evaluate
+from floodseg.evaluation.metrics.bootstrap import Pair, paired_difference
+from floodseg.evaluation.metrics.counts import ChipScore, score_chips
+from floodseg.models.checkpoint.zoo import load_model
+
+app = App(help="Known against held-out events.", default_parameter=Parameter(consume_multiple=True))
+ALL = "all-events"
+
+
+@app.default
+def leave_one_event_out(
+    recipe: Path,
+    *,
+    config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(sensors="sar"),  # noqa: B008 (frozen)
+    runs: Path,
+    seeds: tuple[int, ...] = (0,),
+    epochs: int | None = None,
+    events: tuple[str, ...] = (),
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Train and score; prints the table and one JSON object.
+
+    Parameters
+    ----------
+    recipe
+        Run file of every training.
+    runs
+        Folder of the runs: all-events-SEED and EVENT-SEED.
+    seeds
+        Of the trainings; the table has means, and standard deviations of more than one.
+    epochs
+        Of every training, in place of the recipe's.
+    events
+        Events to hold out; by default each that the validation split has.
+    json_file
+        Write the scores as one JSON object.
+    """
+    if config.layout != "sen1floods11" or config.hold_out_event:
+        raise ConfigError("events are held out one after the other in layout sen1floods11: leave the flags out")
+    chosen = events or tuple(sorted(set(open_layout(config, "valid").events)))
+    each = [_seed(recipe, config, runs, seed, epochs, chosen) for seed in seeds]
+    rows = [_over_seeds([one["events"][number] for one in each]) for number in range(len(chosen))]
+    rows.append(_over_seeds([one["together"] for one in each]))
+    print(_table(rows))
+    report({"recipe": str(recipe), "table": rows, "seeds": each}, json_file)
+
+
+def _seed(
+    recipe: Path, config: DataConfig, runs: Path, seed: int, epochs: int | None, events: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the scores of the trainings of one seed, by event and of all events together."""
+    flags = ["--data", str(config.data)] if config.data else []
+    flags += ["--seed", str(seed), *(["--epochs", str(epochs)] if epochs else [])]
+    known = _scored(_run(recipe, runs / f"{ALL}-{seed}", flags), config, "valid")
+    rows, pairs = [], []
+    for event in events:
+        folder = _run(recipe, runs / f"{event}-{seed}", [*flags, "--hold-out-event", event])
+        row, chips = _row(event, known, folder, config)
+        rows.append(row)
+        pairs += chips
+    together = {name: score_chips([chip for pair in pairs for chip in pair[name]]) for name in ("known", "held_out")}
+    difference = paired_difference([_pair(*pair["known"], *pair["held_out"]) for pair in pairs])
+    return {
+        "seed": seed,
+        "events": rows,
+        "together": {"event": "all", **together, "held_out_minus_known": difference and difference.to_json()},
+    }
+
+
+def _run(recipe: Path, folder: Path, flags: list[str]) -> Path:
+    """Train in a process of its own, unless the run is finished."""
+    if not (folder / "summary.json").is_file():
+        resume = ["--resume"] if (folder / "state").is_dir() else []
+        command = [sys.executable, "-m", "floodseg", "train", str(recipe), *flags, "--out-dir", str(folder), *resume]
+        if subprocess.run(command, check=False).returncode:
+            raise ConfigError(f"{folder}: the training failed; mend what it says and start again")
+    return folder
+
+
+def _scored(folder: Path, config: DataConfig, split: str) -> Evaluation:
+    return evaluate(load_model(folder), config=config, split=split, name=folder.name)
+
+
+def _row(
+    event: str, known: Evaluation, folder: Path, config: DataConfig
+) -> tuple[dict[str, Any], list[dict[str, list[ChipScore]]]]:
+    """Return the scores of an event, and each of its validation chips as both models score it."""
+    without = _scored(folder, config, "valid")
+    whole = _scored(folder, replace(config, hold_out_event=event), "held-out").document
+    chips = [
+        {"known": [one], "held_out": [other]}
+        for one, other in zip(known.chips, without.chips, strict=True)
+        if one.event == event
+    ]
+    difference = paired_difference([_pair(*chip["known"], *chip["held_out"]) for chip in chips])
+    return {
+        "event": event,
+        "chips": without.document["events"][event]["n_chips_counted"],
+        "known": known.document["events"][event],
+        "held_out": without.document["events"][event],
+        "held_out_minus_known": difference and difference.to_json(),
+        "held_out_all_chips": {
+            key: whole[key] for key in ("n_chips_counted", "water_iou", "precision", "recall", "ece")
+        },
+    }, chips
+
+
+def _pair(known: ChipScore, held_out: ChipScore) -> Pair:
+    assert known.name == held_out.name
+    # the difference is that of the first less the second
+    return Pair(known.name, held_out.counts, known.counts)
+
+
+def _over_seeds(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return water IoU and its difference over the seeds, as mean and standard deviation, for one event or all."""
+    differences = [row["held_out_minus_known"] for row in rows]
+    return {
+        "event": rows[0]["event"],
+        "known": spread([row["known"]["water_iou"] for row in rows]),
+        "held_out": spread([row["held_out"]["water_iou"] for row in rows]),
+        "difference": spread([found and found["difference"] for found in differences]),
+        "held_out_all_chips": spread([row.get("held_out_all_chips", {}).get("water_iou") for row in rows]),
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    lines = ["| event | known | held out | difference | all its chips, held out |", "|---" * 5 + "|"]
+    for row in rows:
+        cells = (_cell(row["known"]), _cell(row["held_out"]), _cell(row["difference"], "+"))
+        lines.append(f"| {row['event']} | {' | '.join(cells)} | {_cell(row['held_out_all_chips'])} |")
+    return "\n".join(lines)
+
+
+def _cell(spread: dict[str, Any], sign: str = "") -> str:
+    if spread["mean"] is None:
+        return "-"
+    deviation = "" if spread["std"] is None else f" +- {spread['std']:.3f}"
+    return f"{spread['mean']:{sign}.3f}{deviation}"
+
+
+if __name__ == "__main__":
+    guarded(app)

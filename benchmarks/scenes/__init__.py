@@ -1,0 +1,1 @@
+"""Maps of whole scenes: seams, real places, many scenes."""

@@ -1,0 +1,122 @@
+"""How much maps of one place differ by what is given: both sensors, each alone, level 1C against level 2A.
+
+    python -m benchmarks.scenes.pairs --pairs FOLDER --model runs/fused-simulated --json FILE
+
+FOLDER holds ``NAME_S1RTC.tif``, ``NAME_S2L1C.tif`` and ``NAME_S2L2A.tif`` of each place, on one grid. Each is mapped by
+``ndwi``, and by a model of both sensors (``recipes/fused-simulated.toml``: trained on simulated scenes, with the bands
+that both levels hold) on every set of images. The places have no labels and no flood is known there: differences are
+described, and nothing is scored.
+"""
+
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import rasterio
+from cyclopts import App, Parameter
+
+import floodseg
+from benchmarks.report import report
+from floodseg.app.guard import guarded
+from floodseg.errors import ConfigError
+from floodseg.inference.flood_map import FloodMap
+
+app = App(help="Compare maps of one place.")
+
+_NEWER_OFFSET = 900
+"""Stored reflectance that no band is below where processing baseline 04.00 or later has added 1000."""
+
+
+@app.default
+def pairs(
+    *,
+    pairs: Path,
+    model: Path,
+    trained_on: str = "simulated scenes",
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Map every place from every set of images, and compare the maps two by two.
+
+    Parameters
+    ----------
+    pairs
+        The folder of the places.
+    model
+        A run folder or a checkpoint of a model of both sensors.
+    trained_on
+        What the model was trained on: stands beside every figure of it.
+    json_file
+        Write the figures as one JSON object.
+    """
+    names = sorted(path.name.removesuffix("_S1RTC.tif") for path in pairs.glob("*_S1RTC.tif"))
+    if not names:
+        raise ConfigError(f"--pairs {pairs}: holds no NAME_S1RTC.tif; give the folder of the pairs")
+    learned = floodseg.load_model(model)
+    places = {}
+    for name in names:
+        sar, l1c, l2a = (pairs / f"{name}_{kind}.tif" for kind in ("S1RTC", "S2L1C", "S2L2A"))
+        radar, top, surface = {"sar": sar}, _optical(l1c), _optical(l2a)
+        fused = {
+            "radar": radar,
+            "optical L1C": top,
+            "optical L2A": surface,
+            "radar and L1C": {**radar, **top},
+            "radar and L2A": {**radar, **surface},
+        }
+        maps = {f"fused model ({trained_on}), {images}": _mapped(given, learned) for images, given in fused.items()}
+        plain = {"L1C": top, "L2A": surface}
+        maps |= {f"ndwi, {level}": _mapped(given, "ndwi") for level, given in plain.items()}
+        places[name] = {
+            "maps": {way: _figures(each) for way, each in maps.items()},
+            "differences": [
+                {"one": one, "other": other, **_difference(maps[one], maps[other])}
+                for one, other in combinations(maps, 2)
+            ],
+        }
+    report(
+        {
+            "fused_model": {"architecture": learned.spec.architecture, "trained_on": trained_on},
+            "places": places,
+        },
+        json_file,
+    )
+
+
+def _optical(path: Path) -> dict[str, Any]:
+    """Return the settings of an optical image; nothing but its darkest values tells its offset."""
+    with rasterio.open(path) as file:
+        darkest = min(float(np.percentile(band, 0.1)) for band in file.read())
+    return {"optical": path, "optical_offset": -1000 if darkest >= _NEWER_OFFSET else 0}
+
+
+def _mapped(given: dict[str, Any], model: Any) -> FloodMap:
+    return floodseg.predict_scene(**given, model=model, datetime="2020-01-01")
+
+
+def _figures(flood_map: FloodMap) -> dict[str, Any]:
+    return {
+        "water_km2": round(flood_map.areas["flood"] or 0, 4),
+        "water_share": round(float((flood_map.classes == 1).mean()), 4),
+        "mean_probability": round(float(np.nanmean(flood_map.probability)), 4),
+        "threshold": flood_map.summary["threshold"],
+    }
+
+
+def _difference(one: FloodMap, other: FloodMap) -> dict[str, float]:
+    """Compare two maps where both know something."""
+    seen = (one.classes != 255) & (other.classes != 255)
+    gap = np.abs(one.probability - other.probability)[seen]
+    wet, wet_too = (one.classes == 1)[seen], (other.classes == 1)[seen]
+    union = int((wet | wet_too).sum())
+    return {
+        "share_of_other_class": round(float((wet != wet_too).mean()), 4),
+        "water_iou_of_each_other": round(float((wet & wet_too).sum()) / union, 4) if union else 1.0,
+        "mean_difference_of_probability": round(float(gap.mean()), 4),
+        "quantile_99_of_it": round(float(np.quantile(gap, 0.99)), 4),
+        "water_km2_more": round((one.areas["flood"] or 0) - (other.areas["flood"] or 0), 4),
+    }
+
+
+if __name__ == "__main__":
+    guarded(app)

@@ -1,0 +1,91 @@
+"""Export of every architecture and encoder, and the distance of each file from its model.
+
+    python -m benchmarks.speed.exported --json-file FILE
+
+Networks have fresh weights and made-up batch statistics, so that no norm is the identity; the gates are those of
+``floodseg export``, on two radar and thirteen optical bands.
+"""
+
+import json
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from cyclopts import App
+from torch import nn
+
+import floodseg
+from floodseg.app.guard import guarded
+from floodseg.errors import ConfigError
+from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
+from floodseg.models.model import FloodModel
+from floodseg.system.environment import hardware, versions
+from floodseg.system.files import write_text
+
+app = App(help="Export every architecture and encoder, and say how far each file is from its model.")
+
+SUBJECTS: tuple[tuple[str, str | None], ...] = (
+    ("lite", None),
+    *(("efficient", name) for name in ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1")),
+    ("efficient", "tf_efficientnet_lite0"),
+    ("baseline", None),
+)
+PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")
+FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
+
+
+@app.default
+def measure(*, json_file: Path = Path("benchmarks/results/exported.json")) -> None:
+    """Write one row for each architecture, encoder, format and precision.
+
+    Parameters
+    ----------
+    json_file
+        Where to write them.
+    """
+    rows = []
+    for architecture, encoder in SUBJECTS:
+        model = subject(architecture, encoder)
+        for format, precision in FORMS:
+            rows.append({"model": architecture, "encoder": encoder, **row(model, format, precision)})
+            print(rows[-1], flush=True)
+    document = {
+        "hardware": hardware(),
+        "versions": versions() | {name: version(name) for name in PACKAGES},
+        "date": datetime.now(UTC).date().isoformat(),
+        "rows": rows,
+    }
+    write_text(json_file, json.dumps(document, indent=2) + "\n")
+
+
+def subject(architecture: str, encoder: str | None) -> FloodModel:
+    """Return a model with fresh weights and batch statistics of its own."""
+    torch.manual_seed(0)
+    model = floodseg.build_model(architecture, encoder=encoder, pretrained=None)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+def row(model: FloodModel, format: ExportFormat, precision: ExportPrecision) -> dict[str, Any]:
+    """Export once and return what the gate says, or that it refused."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{SUFFIXES[format]}"
+        try:
+            gate = floodseg.export(model, format=format, precision=precision, out=path)
+        except ConfigError as refusal:
+            gate = {"refused": str(refusal)}
+        size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
+    seconds = round(time.monotonic() - began, 1)
+    return {"format": format, "precision": precision, "size_mb": round(size, 2), "seconds": seconds, **gate}
+
+
+if __name__ == "__main__":
+    guarded(app)

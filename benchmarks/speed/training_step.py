@@ -1,0 +1,117 @@
+"""One training step as ``floodseg train`` makes it on one device, with a stopwatch on each of its parts."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+
+from floodseg.bands import Bands
+from floodseg.chips.loader import Sample, move_to
+from floodseg.config.base import Architecture, Precision
+from floodseg.evaluation.forward import counted_pixels, forward
+from floodseg.models.model import FloodModel, InputNormaliser
+from floodseg.models.registry import build_model
+from floodseg.training.losses import FloodLoss
+from floodseg.training.precision import resolve_precision
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Stopwatch:
+    """Adds up seconds by name; parts inside parts are counted in both."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._device = device
+
+    def now(self) -> float:
+        """Return the time in seconds when all work given to the device is done."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the body of a ``with`` statement."""
+        start = self.now()
+        yield
+        self.seconds[name] += self.now() - start
+
+    def follow(self, module: nn.Module, name: str) -> None:
+        """Count the forward pass of a module."""
+        started: list[float] = []
+
+        def begin(*_: Any) -> None:
+            started.append(self.now())
+
+        def end(*_: Any) -> None:
+            self.seconds[name] += self.now() - started.pop()
+
+        module.register_forward_pre_hook(begin)
+        module.register_forward_hook(end)
+
+
+class TrainingStep:
+    """A model with loss, optimiser and moving average, and one step of training.
+
+    Args:
+        architecture: of the model, from scratch.
+        bands: the channels of the batches.
+        precision: as in a run.
+    """
+
+    def __init__(self, architecture: Architecture, bands: Bands, precision: Precision) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = resolve_precision(precision, self.device.type)
+        torch.manual_seed(0)
+        model = build_model(architecture, bands=bands, pretrained="none")
+        self.model: FloodModel = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types leave this form out
+        self.model.train()
+        self.loss = FloodLoss()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.average = ModelEmaV3(self.model, decay=0.995, use_warmup=True)
+        self.watch = Stopwatch(self.device)
+        self.steps = 0
+
+    def follow_parts(self) -> list[str]:
+        """Put a stopwatch on normalisation and on each part of the network; returns the names of the parts."""
+        for module in self.model.modules():
+            if isinstance(module, InputNormaliser):
+                self.watch.follow(module, "normalisation")
+        self.watch.follow(self.model.network, "network")
+        names = []
+        for name, module in self.model.network.named_children():
+            self.watch.follow(module, f"network.{name}")
+            names.append(f"network.{name}")
+        return names
+
+    def __call__(self, batch: Sample) -> None:
+        """Make one step."""
+        part = self.watch.part
+        with part("copy and memory format"):
+            batch = move_to(batch, self.device)
+            for name in ("sar", "optical"):  # as forward does, where it then finds nothing left to do
+                batch[name] = batch[name].contiguous(memory_format=torch.channels_last)
+        dtype = _AUTOCAST.get(self.precision, torch.float32)
+        with part("forward"), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            logits = forward(self.model, batch).float()
+        with part("loss"):
+            loss = self.loss(logits, batch["label"], counted_pixels(batch))
+        with part("backward"):
+            self.scaler.scale(loss).backward()
+        with part("clipping"):
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        with part("optimiser"):
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.optimizer.zero_grad()
+        self.steps += 1
+        with part("moving average"):
+            self.average.update(self.model, step=self.steps)

@@ -1,0 +1,153 @@
+"""Interleaved timing: all rows take turns, so that a machine that drifts hits all alike."""
+
+import multiprocessing
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from floodseg.benchmarking.configuration import Configuration, Task
+from floodseg.errors import FloodsegError
+
+_WARM_UP = 2
+"""Calls before the first that counts: memory is allocated, kernels are chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The seconds of one row."""
+
+    calls: list[float]
+    """In the order of the rounds."""
+    first: float = 0.0
+    """The first call of all, which the others do not count: compilation and allocation are in it."""
+
+    @property
+    def median(self) -> float:
+        """The middle of the calls."""
+        return statistics.median(self.calls)
+
+    def quantile(self, share: float) -> float:
+        """Return the number below which ``share`` of the calls lie, by the nearest rank."""
+        ordered = sorted(self.calls)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a row does in one call."""
+
+    task: Task
+    batch_size: int
+    size: int
+    """Height and width of the images in pixels."""
+    threads: int
+    folder: Path = Path()
+    """Where the files of exported rows are."""
+
+
+def time_in_turn(
+    rows: Sequence[Configuration], workload: Workload, rounds: int, note: Callable[[str], None]
+) -> dict[Configuration, Timing]:
+    """Time all rows, each in a fresh process of its own, one call at a time in turn.
+
+    Raises:
+        FloodsegError: a process could not build its row, with its reason.
+    """
+    timings: dict[Configuration, list[float]] = {row: [] for row in rows}
+    with ExitStack() as stack:
+        workers, first = {}, {}
+        for row in rows:
+            # one after the other, so that the first call of each is its own
+            note(f"building {row.label}")
+            workers[row] = stack.enter_context(_Worker(_serve, row, workload))
+            first[row] = workers[row].receive()
+        for number in range(1, rounds + 1):
+            note(f"{workload.task}: round {number} of {rounds}")
+            for row, worker in workers.items():
+                timings[row].append(worker.ask())
+    return {row: Timing(calls, first[row]) for row, calls in timings.items()}
+
+
+def in_fresh_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return ``work(*arguments)``, computed in a process that has done nothing else."""
+    with _Worker(_once, work, arguments) as worker:
+        return worker.receive()
+
+
+class _Worker:
+    """A process and the pipe to it."""
+
+    def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_guarded, args=(target, other, *arguments), daemon=True)
+        self._process.start()
+        other.close()
+
+    def __enter__(self) -> "_Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()
+        self._process.join(timeout=10)
+        self._process.kill()
+
+    def ask(self) -> Any:
+        self._pipe.send("go")
+        return self.receive()
+
+    def receive(self) -> Any:
+        try:
+            kind, value = self._pipe.recv()
+        except EOFError as error:
+            self._process.join(timeout=10)
+            raise FloodsegError(
+                f"a benchmark process ended with code {self._process.exitcode}, killed for want of memory perhaps; "
+                "choose a smaller --batch-size or --size"
+            ) from error
+        if kind == "error":
+            raise FloodsegError(f"a benchmark process failed: {value}")
+        return value
+
+
+def timed_call(row: Configuration, workload: Workload) -> Callable[[], float]:
+    """Return a function that does what a row does in one call, and returns the seconds that took."""
+    if row.runtime != "torch":
+        from floodseg.benchmarking.exported import inference
+
+        return inference(row, workload.folder, workload.threads)
+    import torch
+
+    from floodseg.benchmarking import subject
+
+    torch.set_num_threads(workload.threads)
+    build = subject.training if workload.task == "train" else subject.inference
+    return build(row, workload.batch_size, workload.size)
+
+
+def _guarded(target: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
+    try:
+        target(pipe, *arguments)
+    except (EOFError, ConnectionError):
+        return  # the parent is done
+    except (FloodsegError, RuntimeError, MemoryError) as error:
+        pipe.send(("error", str(error)))
+
+
+def _once(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    pipe.send(("done", work(*arguments)))
+
+
+def _serve(pipe: Connection, row: Configuration, workload: Workload) -> None:
+    """Build a row, warm up, then answer each request by the seconds of one call."""
+    call = timed_call(row, workload)
+    first = call()
+    for _ in range(_WARM_UP - 1):
+        call()
+    pipe.send(("ready", first))
+    while pipe.recv():
+        pipe.send(("seconds", call()))

@@ -1,0 +1,44 @@
+"""Peak memory of one row of the table, in a process that has done nothing else."""
+
+from importlib import import_module
+from pathlib import Path
+
+from floodseg.benchmarking.configuration import Configuration
+from floodseg.benchmarking.rounds import Workload, timed_call
+
+_CALLS = 3
+_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+
+
+def peak_memory_mb(row: Configuration, workload: Workload) -> float:
+    """Return the peak memory of a few calls: on a CPU resident, less that after imports; on a GPU allocated."""
+    if row.runtime == "torch":
+        from floodseg.benchmarking.subject import real_batch
+
+        real_batch(workload.batch_size, workload.size)  # imports and the simulator come before the count
+    else:
+        import_module(_PACKAGES[row.runtime])
+    before = _resident_mb()
+    call = timed_call(row, workload)
+    for _ in range(_CALLS):
+        call()
+    allocated = _allocated_mb() if row.runtime == "torch" else None
+    return _status("VmHWM") - before if allocated is None else allocated
+
+
+def _allocated_mb() -> float | None:
+    import torch
+
+    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
+
+
+def _resident_mb() -> float:
+    """Return the resident set of this process now, and forget its peak so far."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _status("VmRSS")
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return kilobytes / 1024

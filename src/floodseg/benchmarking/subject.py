@@ -1,0 +1,133 @@
+"""The thing that is timed, built inside a process of its own: a training step, or one call of a model."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from floodseg.benchmarking.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration, Peer, RowPrecision
+from floodseg.chips.loader import Sample, to_tensors
+from floodseg.config.train import DataConfig, OptimConfig
+from floodseg.datasets.synthetic import SyntheticChips
+from floodseg.evaluation.forward import counted_pixels, forward
+from floodseg.models.model import FloodModel
+from floodseg.models.registry import build_model
+from floodseg.training.losses import FloodLoss
+
+_FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is counted, not timed."""
+
+    params: int
+    macs: int
+    """Multiply-accumulates of one 512x512 image."""
+    size_mb: float
+    """Of the weights in fp32, as they are stored."""
+
+
+def new_model(configuration: Configuration) -> FloodModel:
+    """Build the model of a row, untrained: speed does not depend on what the weights are."""
+    torch.manual_seed(0)
+    return _build(configuration).to(_device()).to(memory_format=torch.channels_last)
+
+
+def _build(configuration: Configuration) -> FloodModel:
+    if configuration.model in get_args(Peer):
+        from floodseg.benchmarking.peers import build_peer  # of an extra
+
+        return build_peer(cast(Peer, configuration.model))
+    return build_model(
+        configuration.model,
+        encoder=configuration.encoder,
+        sar_channels=SAR_CHANNELS,
+        optical_channels=OPTICAL_CHANNELS,
+        pretrained="none",
+    )
+
+
+def _callable(model: FloodModel, configuration: Configuration) -> nn.Module:
+    """Return the model as it is called: itself, or what torch.compile makes of it at the first call."""
+    return cast(nn.Module, torch.compile(model)) if configuration.compiled else model
+
+
+def facts(configuration: Configuration) -> Facts:
+    """Count parameters, multiply-accumulates and bytes of a model."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = new_model(configuration).eval()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        forward(model, real_batch(1, 512))
+    size = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    return Facts(parameters, counter.get_total_flops() // 2, size / 1e6)
+
+
+def real_batch(count: int, size: int) -> Sample:
+    """Return chips of simulated scenes, whose values are spread like real ones; the same at each call."""
+    config = DataConfig(layout="synthetic", synthetic_chips=max(count, 2), synthetic_size=size)
+    chips = SyntheticChips("train", config)
+    samples = [to_tensors(chips.read(index), index) for index in range(count)]
+    return {name: torch.cat([sample[name] for sample in samples]).to(_device()) for name in samples[0]}
+
+
+def inference(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:
+    """Return a function that maps one batch and returns the seconds that took."""
+    model = _callable(new_model(configuration).eval(), configuration)
+    batch = real_batch(batch_size, size)
+
+    def call() -> float:
+        with torch.inference_mode(), _mixed(configuration.precision):
+            return _timed(lambda: forward(model, batch))
+
+    return call
+
+
+def training(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:
+    """Return a function that does one optimiser step, as training does it, and returns the seconds that took."""
+    model = _callable(new_model(configuration).train(), configuration)
+    batch = real_batch(batch_size, size)
+    settings = OptimConfig()
+    loss = FloodLoss(settings.loss, settings.focal_gamma, settings.dice_weight)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    scaler = torch.amp.GradScaler(_device().type, enabled=configuration.precision == "fp16")
+
+    def step() -> None:
+        with _mixed(configuration.precision):
+            logits = forward(model, batch)
+        value: Tensor = loss(logits.float(), batch["label"], counted_pixels(batch))
+        torch.autograd.backward(scaler.scale(value))
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+
+    return lambda: _timed(step)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    on_gpu = _device().type == "cuda"
+    if on_gpu:
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    work()
+    if on_gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def _mixed(precision: RowPrecision) -> AbstractContextManager[object]:
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(_device().type, _FORMATS[precision])
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,1 @@
+"""Training samples: chips, their loader, augmentation and resampling."""

@@ -1,0 +1,138 @@
+"""Three folders of chips (radar, optical, label) matched by name, with a seeded split by event."""
+
+from collections import Counter
+from collections.abc import Sequence
+from logging import WARNING
+from pathlib import Path
+
+import numpy as np
+
+from floodseg.chips.cache.store import open_cache
+from floodseg.config.train import DataConfig
+from floodseg.datasets.single_date import ChipFiles, FileChips, choose_bands
+from floodseg.errors import DataError
+from floodseg.notes import note_once
+
+FOLDER_SPLITS = ("train", "valid", "all")
+_EXTENSIONS = (".tif", ".tiff")
+
+
+def open_folders(config: DataConfig, root: Path | None, split: str) -> FileChips:
+    """Open the chips of three folders, or the part of them that ``split`` names.
+
+    A chip is a label and at least one image of the same chip name: the file's stem without its last ``_part``. Its
+    event is the text before the first ``_``.
+
+    Args:
+        config: its folders, split share and split seed are followed.
+        root: what relative folders are joined to; not needed where all three are absolute.
+        split: train, valid or all.
+
+    Raises:
+        DataError: an unknown split, no label, no label with an image, or two files of one chip in one folder.
+    """
+    if split not in FOLDER_SPLITS:
+        raise DataError(f"--split {split}: layout folders has {', '.join(FOLDER_SPLITS)}: name one of them")
+    base = root or Path()
+    mask_dir = base / config.mask_dir
+    sar = _by_chip_name(base / config.sar_dir)
+    optical = _by_chip_name(base / config.opt_dir)
+    label = _by_chip_name(mask_dir)
+    if config.sensors is None:
+        _warn_of_absent_sensor(base, config, bool(sar), bool(optical))
+    bands = choose_bands(config, sar.values(), optical.values(), f"{base / config.sar_dir}, {base / config.opt_dir}")
+    # whatever --sensors says: the split must not follow it, or a chip of training would be scored as validation
+    imaged = set(sar) | set(optical)
+    names = sorted(imaged & set(label))
+    if not names:
+        raise DataError(
+            f"{mask_dir}: none of its {len(label)} labels belongs to an image; a chip's files share the stem without "
+            "its last _part (Spain_1_S1Hand.tif, Spain_1_LabelHand.tif): check --mask-dir and the names"
+        )
+    _warn_of_left_out(mask_dir, imaged - set(label), set(label) - imaged)
+    chosen = _choose(names, config, split)
+    chips = tuple(
+        ChipFiles(name, _event(name), sar.get(name) if bands.sar else None, optical.get(name), label[name])
+        for name in chosen
+    )
+    return FileChips(chips, bands, config.sar_units, config.optical_offset, open_cache(config))
+
+
+def _by_chip_name(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    if not folder.is_dir():
+        return found
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in _EXTENSIONS or path.name.startswith("."):
+            continue
+        name = path.stem.rpartition("_")[0] or path.stem
+        if name in found:
+            raise DataError(
+                f"{found[name]} and {path}: both belong to chip {name}; a folder holds one file of a chip: remove one"
+            )
+        found[name] = path
+    return found
+
+
+def _event(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def _warn_of_absent_sensor(base: Path, config: DataConfig, has_sar: bool, has_optical: bool) -> None:
+    if has_sar and not has_optical:
+        note_once(WARNING, f"{base / config.opt_dir} is absent or empty: radar alone is used")
+    if has_optical and not has_sar:
+        note_once(WARNING, f"{base / config.sar_dir} is absent or empty: optical imagery alone is used")
+
+
+def _warn_of_left_out(folder: Path, unlabelled: set[str], without_image: set[str]) -> None:
+    parts = [
+        f"without {lacking}: {', '.join(sorted(names)[:10])}{', ...' if len(names) > 10 else ''}"
+        for lacking, names in (("label", unlabelled), ("image", without_image))
+        if names
+    ]
+    if parts:
+        note_once(WARNING, f"{folder}: {len(unlabelled) + len(without_image)} chips are left out; {'; '.join(parts)}")
+
+
+def _choose(names: Sequence[str], config: DataConfig, split: str) -> list[str]:
+    if split == "all":
+        return list(names)
+    valid = split_by_event(names, config.val_split, config.split_seed)
+    return [name for name in names if (name in valid) == (split == "valid")]
+
+
+def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
+    """Return the chips kept for validation: whole events whose chips come as near to ``share`` as events allow.
+
+    The result depends on the names and the seed, not on their order. A single event is split by chip, with a warning.
+
+    Raises:
+        DataError: fewer than two chips, which cannot be split.
+    """
+    if len(names) < 2:
+        raise DataError(f"{', '.join(names)}: a split needs at least 2 chips: add chips or use --split all")
+    rng = np.random.default_rng(seed)
+    sizes = Counter(_event(name) for name in sorted(names))
+    if len(sizes) == 1:
+        note_once(WARNING, f"all {len(names)} chips are of the event {next(iter(sizes))}: split by chip, not by event")
+        count = min(max(round(share * len(names)), 1), len(names) - 1)
+        return {sorted(names)[position] for position in rng.permutation(len(names))[:count]}
+    events = sorted(sizes)
+    shuffled = [events[position] for position in rng.permutation(len(events))]
+    held_out = nearest_subset(shuffled, sizes, share * len(names), len(names))
+    return {name for name in names if _event(name) in held_out}
+
+
+def nearest_subset(events: Sequence[str], sizes: Counter[str], target: float, total: int) -> set[str]:
+    """Return the events whose sizes sum nearest to ``target``, neither none nor all; the first found in this order."""
+    reached: dict[int, tuple[int, str]] = {}  # sum -> (sum before, event that was added last)
+    for event in events:
+        for before in [0, *reached]:
+            reached.setdefault(before + sizes[event], (before, event))
+    best = min((size for size in reached if size < total), key=lambda size: (abs(size - target), size))
+    chosen = set()
+    while best:
+        best, event = reached[best]
+        chosen.add(event)
+    return chosen

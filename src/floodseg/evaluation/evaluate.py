@@ -1,0 +1,279 @@
+"""Honest scores: one pass over a split, counts summed over chips, ratios taken once at the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from floodseg.bands import Bands, SensorSet
+from floodseg.chips.chip import ChipSet
+from floodseg.config.base import Layout
+from floodseg.config.evaluate import ScoreConfig
+from floodseg.config.train import DataConfig
+from floodseg.datasets.layouts import open_layout
+from floodseg.datasets.screening import Usable, open_usable
+from floodseg.distributed.processes import Processes
+from floodseg.errors import ConfigError
+from floodseg.evaluation.clouds import check_clouds, cloud_scores
+from floodseg.evaluation.methods import ChipResult, Method, model_method, reference_method
+from floodseg.evaluation.metrics.counts import ChipScore, Counts, ReliabilityBins, score_chips, score_events
+from floodseg.evaluation.metrics.histograms import SensorHistograms
+from floodseg.evaluation.plots.curves import cloud_picture, threshold_picture
+from floodseg.evaluation.plots.images import PictureRow
+from floodseg.evaluation.plots.panels import reliability_picture, rows_picture
+from floodseg.evaluation.references import REFERENCES
+from floodseg.evaluation.studies import calibration_study, threshold_study
+from floodseg.models.model import FloodModel
+
+WORST_CHIPS = 10
+"""Chips drawn in ``worst_chips.png``."""
+
+Document = dict[str, Any]
+"""The scores of one method as JSON values; the fields are those of ``floodseg evaluate --json``."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a method on a split, and of the reference methods beside it."""
+
+    document: Document
+    """model, split, sensors, n_chips, n_chips_left_out, left_out (reason by chip), n_chips_counted, n_pixels,
+    threshold, water_iou, land_iou, miou, f1, precision, recall, accuracy, water_iou_per_chip_mean, water_iou_ci95, ece,
+    events (the same for each event), calibration and thresholds (see ``decision_study``; None for methods without a
+    probability), and clouds where they were asked for (see ``cloud_test.cloud_scores``)."""
+    references: dict[str, Document]
+    """The same for each reference method that the sensors in use allow."""
+    chips: list[ChipScore]
+
+
+def evaluate(
+    model: FloodModel | str,
+    *,
+    split: str = "valid",
+    data: Path | str | None = None,
+    layout: Layout | None = None,
+    sensors: SensorSet | None = None,
+    config: DataConfig | None = None,
+    scoring: ScoreConfig | None = None,
+    name: str | None = None,
+    out_dir: Path | str | None = None,
+    show_progress: bool = False,
+) -> Evaluation:
+    """Score a model, or a reference method, on one split of a data set.
+
+    The thresholds are those stored in the model, which were chosen on its validation split and are used unchanged,
+    unless ``scoring`` gives another.
+    Several processes (``accelerate launch``) share the chips; the scores are the same in each, and exactly those of one
+    process alone.
+
+    Args:
+        model: a loaded model, or ``otsu`` or ``ndwi``.
+        split: the split to score.
+        data: folder of the data set; overrides ``config``.
+        layout: its layout; overrides ``config``.
+        sensors: score with these sensors only; by default all that the model takes and the data set holds.
+        config: further settings of how the data are read.
+        scoring: another threshold, simulated clouds.
+        name: what the scores call the model; by default its architecture.
+        out_dir: where to draw the reliability diagram, the worst chips and the curve over cloud cover; nowhere by
+            default.
+        show_progress: show a progress bar on a terminal; of several processes the main one does.
+
+    Raises:
+        ConfigError: a sensor or band that the model or the data set lacks, an unknown reference, or clouds over radar.
+        DataError: a split that cannot be opened, or of which more than a few chips cannot be used.
+    """
+    scoring = scoring or ScoreConfig()
+    config = config or DataConfig()
+    config = replace(
+        config,
+        data=Path(data) if data else config.data,
+        layout=layout or config.layout,
+        sensors=sensors or config.sensors,
+    )
+    processes = Processes()
+    with processes.together():
+        with processes.agreeing():
+            method = _method(model, name, scoring.threshold)
+            narrowed = for_method(method, config, split)
+        # looking at every chip is for one process to do
+        usable = processes.from_main(lambda: open_usable(narrowed, split))
+        chips = usable.chips
+        with processes.agreeing():
+            if scoring.cloud:
+                check_clouds(method, chips.bands, scoring)
+        methods = [method, *_references_beside(method, chips.bands)]
+        margins = _Margins(chips)
+        scores = _scores(methods, chips, processes, f"scoring {split}" if show_progress else None, margins)
+        for each in methods:
+            scores[each.name].extend(ChipScore(chip.name, chip.event, Counts()) for chip in usable.left_out)
+        documents = {each.name: _document(each, usable, scores[each.name]) for each in methods}
+        documents[method.name].update(margins.studies(method, processes))
+        if scoring.cloud:
+            title = f"scoring {split} under clouds" if show_progress else None
+            documents[method.name]["clouds"] = cloud_scores(method, chips, scoring, processes, title)
+        evaluation = Evaluation(documents.pop(method.name), documents, scores[method.name])
+        with processes.agreeing():
+            if out_dir is not None and processes.main:
+                _draw(method, evaluation, chips, Path(out_dir))
+        return evaluation
+
+
+class _Margins:
+    """Histograms of the margin by event, of what one process scores."""
+
+    def __init__(self, chips: ChipSet) -> None:
+        self._by_event = {event: SensorHistograms() for event in sorted(set(chips.events))}
+
+    def take(self, result: ChipResult) -> None:
+        if result.add_margins is not None:
+            result.add_margins(self._by_event[result.score.event])
+
+    def studies(self, method: Method, processes: Processes) -> Document:
+        """Return the fields ``calibration`` and ``thresholds``, from what all processes have taken."""
+        if method.decisions is None:
+            return {}
+        by_event = {event: histograms.summed(processes.sum) for event, histograms in self._by_event.items()}
+        total = reduce(add, by_event.values(), SensorHistograms())
+        return {
+            "calibration": calibration_study(by_event, method.decisions),
+            "thresholds": threshold_study(total, method.decisions),
+        }
+
+
+def _scores(
+    methods: Sequence[Method], chips: ChipSet, processes: Processes, title: str | None, margins: _Margins
+) -> dict[str, list[ChipScore]]:
+    """Return the score of every chip by every method, in the order of the set; the processes share the chips."""
+    mine: list[list[ChipScore]] = []
+    show = title is not None and processes.main
+    with processes.agreeing():
+        for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
+            chip = chips.read(index)
+            results = [each.apply(chip, chips.bands) for each in methods]
+            margins.take(results[0])
+            mine.append([result.score for result in results])
+    rows = processes.gather(mine, len(chips.names))
+    return {each.name: [row[position] for row in rows] for position, each in enumerate(methods)}
+
+
+def _method(model: FloodModel | str, name: str | None, threshold: float | None) -> Method:
+    if isinstance(model, FloodModel):
+        return model_method(model, name or model.spec.architecture, threshold)
+    if model not in REFERENCES:
+        raise ConfigError(
+            f"model '{model}': is no reference method ({', '.join(REFERENCES)}); give a model, as "
+            f"floodseg.load_model('{model}') returns it"
+        )
+    if threshold is not None:
+        raise ConfigError(
+            f"--threshold {threshold}: is one of the water probability, and '{model}' gives none; leave it out"
+        )
+    return reference_method(REFERENCES[model])
+
+
+def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
+    """Narrow the sensors and bands that are read to those that the method takes, in its order.
+
+    Raises:
+        ConfigError: a sensor was asked for that the method does not take, the data set has none that it takes, or other
+            optical bands were asked for than it takes.
+    """
+    asked = config.sensors
+    if asked is not None and method.sensors not in ("both", asked):
+        raise ConfigError(
+            f"--sensors {asked}: '{method.name}' takes {method.sensors} images alone; leave the flag out or choose a "
+            f"model for {'both sensors' if asked == 'both' else asked}"
+        )
+    held = open_layout(replace(config, optical_bands=()), split).bands
+    if method.sensors != "both" and not (held.sar if method.sensors == "sar" else held.optical):
+        raise ConfigError(f"'{method.name}' takes {method.sensors} images, and the data set holds none; choose another")
+    narrowed = replace(config, sensors=asked if method.sensors == "both" else method.sensors)
+    if method.bands is None:
+        return narrowed
+    _check_kind(method.name, method.bands, held, narrowed.sensors)
+    taken = method.bands.optical
+    if not taken or not held.optical or narrowed.sensors == "sar":
+        return narrowed
+    if config.optical_bands and config.optical_bands != taken:
+        raise ConfigError(
+            f"--optical-bands {' '.join(config.optical_bands)}: '{method.name}' takes "
+            f"{' '.join(taken)}; leave the flag out"
+        )
+    return replace(narrowed, optical_bands=taken)
+
+
+def _check_kind(name: str, taken: Bands, held: Bands, sensors: SensorSet | None) -> None:
+    """Raise ConfigError where the numbers at hand are not of the kind that a model takes."""
+    for sensor, takes, has in (
+        ("sar", (taken.sar, taken.sar_unit), (held.sar, held.sar_unit)),
+        ("optical", (taken.optical, taken.optical_unit), (held.optical, held.optical_unit)),
+    ):
+        if not takes[0] or not has[0] or sensors not in (None, "both", sensor):
+            continue
+        # optical bands are picked by name where the chips are opened; radar channels are taken as they come
+        if takes[1] != has[1] or (sensor == "sar" and takes[0] != has[0]):
+            raise ConfigError(
+                f"'{name}' takes {sensor} images of {', '.join(takes[0])} in {takes[1]}, and the data set holds "
+                f"{', '.join(has[0])} in {has[1]}; choose a model that was trained on such data"
+            )
+
+
+def _references_beside(method: Method, bands: Bands) -> list[Method]:
+    """Return the references that the bands in use allow; a reference itself stands alone."""
+    if method.name in REFERENCES:
+        return []
+    allowed = []
+    if "VH" in bands.sar and bands.sar_unit == "db":
+        allowed.append(reference_method(REFERENCES["otsu"]))
+    if {"B03", "B08"} <= set(bands.optical) and bands.optical_unit == "reflectance":
+        allowed.append(reference_method(REFERENCES["ndwi"]))
+    return allowed
+
+
+def _document(method: Method, usable: Usable, scores: Sequence[ChipScore]) -> Document:
+    bands = usable.chips.bands
+    held: SensorSet = "both" if bands.sar and bands.optical else "sar" if bands.sar else "optical"
+    used = held if method.sensors == "both" else method.sensors
+    return {
+        "model": method.name,
+        "split": usable.split,
+        "sensors": used,
+        "threshold": method.threshold(used),
+        "n_chips_left_out": len(usable.left_out),
+        "left_out": {chip.name: chip.reason for chip in usable.left_out},
+        **score_chips(scores),
+        "events": score_events(scores),
+        "calibration": None,
+        "thresholds": None,
+    }
+
+
+def _draw(method: Method, evaluation: Evaluation, chips: ChipSet, out_dir: Path) -> None:
+    """Write ``reliability.png`` and ``thresholds.png`` (where there is a probability), worst chips and clouds."""
+    bins = [score.reliability for score in evaluation.chips if score.reliability is not None]
+    title = f"{Path(method.name).name} on {evaluation.document['split']}"
+    if bins:
+        reliability_picture(out_dir / "reliability.png", reduce(add, bins, ReliabilityBins()), title)
+    wrong = {score.name: score.counts.fp + score.counts.fn for score in evaluation.chips}
+    worst = sorted((name for name in wrong if wrong[name]), key=lambda name: -wrong[name])[:WORST_CHIPS]
+    rows = [_row(method, chips, chips.names.index(name)) for name in worst]
+    if rows:
+        rows_picture(out_dir / "worst_chips.png", rows, f"{title}: the chips with most wrong pixels")
+    if evaluation.document["thresholds"]:
+        threshold_picture(out_dir / "thresholds.png", evaluation.document["thresholds"], title)
+    if "clouds" in evaluation.document:
+        cloud_picture(out_dir / "clouds.png", evaluation.document["clouds"], title)
+
+
+def _row(method: Method, chips: ChipSet, index: int) -> PictureRow:
+    chip = chips.read(index)
+    result = method.apply(chip, chips.bands)
+    counts = result.score.counts
+    iou = "undefined" if counts.water_iou is None else f"{counts.water_iou:.2f}"
+    caption = f"water IoU {iou}, missed {counts.fn:,}, false {counts.fp:,} pixels"
+    return PictureRow(chip, chips.bands, result.probability, result.water, caption, result.valid)

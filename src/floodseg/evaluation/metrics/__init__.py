@@ -1,0 +1,1 @@
+"""Counts per pixel and the ratios, calibration and intervals made of them."""

@@ -1,0 +1,185 @@
+"""Threshold and temperature of a model, chosen on histograms of its logit margin over the validation split.
+
+The margin is ``logit_water - logit_land``; the water probability at temperature T is ``sigmoid(margin / T)``.
+Histograms add up over batches and processes, so that no map of logits is kept.
+"""
+
+import math
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from floodseg.bands import IGNORE, WATER
+from floodseg.errors import FloodsegError
+from floodseg.evaluation.metrics.counts import RELIABILITY_BINS, Counts, ReliabilityBins
+
+MARGIN_LIMIT = 20
+BINS_PER_UNIT = 100
+N_BINS = 2 * MARGIN_LIMIT * BINS_PER_UNIT
+TEMPERATURE_RANGE = (0.05, 20.0)
+
+_TAIL = 1e-4
+"""Closer to 0 or 1 than this, float32 probabilities do not tell neighbouring bins apart: no threshold is put there."""
+
+_INNER_EDGES = ((torch.arange(1, N_BINS, dtype=torch.float64) - N_BINS // 2) / BINS_PER_UNIT).float()
+"""(N_BINS - 1,): edges between bins, in float32 as margins and probabilities are."""
+
+_EDGES: NDArray[np.float64] = _INNER_EDGES.double().numpy()
+_CENTRES: NDArray[np.float64] = (np.arange(N_BINS) + 0.5) / BINS_PER_UNIT - MARGIN_LIMIT
+
+
+class MarginHistogram:
+    """Histograms of the logit margin over water and over land pixels: 4000 bins of 0.01 from -20 to 20.
+
+    A bin holds its lower edge; margins beyond the ends are counted in the end bins.
+    """
+
+    def __init__(self) -> None:
+        self._bins = torch.zeros(2, N_BINS, dtype=torch.int64)
+
+    def add(self, margin: Tensor, label: Tensor, counted: Tensor) -> None:
+        """Add pixels.
+
+        Args:
+            margin: (H, W) or (N, H, W) float, water logit less land logit.
+            label: the same shape, uint8, 0 land, 1 water, 255 ignored.
+            counted: the same shape, bool; False leaves a pixel out.
+
+        Raises:
+            FloodsegError: a counted margin is NaN.
+        """
+        keep = counted & (label != IGNORE)
+        values = margin[keep].float()
+        if values.isnan().any():
+            raise FloodsegError(
+                "the model gives logits that are not numbers (NaN) at valid pixels, which cannot be scored: "
+                "train it again with a lower --lr or with --precision fp32"
+            )
+        index = torch.bucketize(values, _INNER_EDGES.to(values.device), right=True)
+        cells = torch.bincount(index + N_BINS * (label[keep] == WATER), minlength=2 * N_BINS)
+        self._bins += cells.view(2, N_BINS).cpu()
+
+    def __add__(self, other: "MarginHistogram") -> "MarginHistogram":
+        return self.from_tensor(self._bins + other._bins)
+
+    def as_tensor(self) -> Tensor:
+        """Return a copy, (2, 4000) int64, land first: sums of it over processes are histograms again."""
+        return self._bins.clone()
+
+    @classmethod
+    def from_tensor(cls, bins: Tensor) -> Self:
+        """Return the histogram that :meth:`as_tensor` described."""
+        histogram = cls()
+        histogram._bins += bins.cpu()
+        return histogram
+
+    @property
+    def land(self) -> NDArray[np.int64]:
+        """(4000,) land pixels."""
+        return self._bins[0].numpy()
+
+    @property
+    def water(self) -> NDArray[np.int64]:
+        """(4000,) water pixels."""
+        return self._bins[1].numpy()
+
+    def _one_sided(self) -> bool:
+        return not self.land.any() or not self.water.any()
+
+    def counts_at(self, threshold: float, temperature: float = 1.0) -> Counts:
+        """Return the counts when water is ``sigmoid(margin / temperature) >= threshold``, at the nearest bin edge."""
+        if not 0 < threshold < 1:
+            first_water = 0 if threshold <= 0 else N_BINS
+        else:
+            edge = temperature * (math.log(threshold) - math.log1p(-threshold))
+            first_water = min(max(round((edge + MARGIN_LIMIT) * BINS_PER_UNIT), 0), N_BINS)
+        tp, fp = int(self.water[first_water:].sum()), int(self.land[first_water:].sum())
+        return Counts(tp=tp, fp=fp, fn=int(self.water.sum()) - tp, tn=int(self.land.sum()) - fp)
+
+    def best_threshold(self, temperature: float = 1.0) -> tuple[float, float | None]:
+        """Choose the probability threshold with the best water IoU.
+
+        Every bin edge whose probability lies between 0.0001 and 0.9999 is tried. Where several do equally well, the
+        middle of their longest run is taken, and of equally long runs the one nearest to 0.5.
+
+        Returns:
+            The threshold and its water IoU. A margin exactly at the chosen edge is water. Without any water pixel or
+            without any land pixel nothing can be chosen: the threshold is 0.5, with the IoU that it has.
+        """
+        if self._one_sided():
+            return 0.5, self.counts_at(0.5, temperature).water_iou
+        reach = np.abs(_EDGES) <= temperature * (math.log1p(-_TAIL) - math.log(_TAIL))
+        edges = _EDGES[reach]
+        tp = self.water[::-1].cumsum()[::-1][1:][reach]
+        fp = self.land[::-1].cumsum()[::-1][1:][reach]
+        iou = tp / (int(self.water.sum()) + fp)
+        edge = float(edges[_middle_of_best(iou, edges)])
+        return _probability_of(edge, temperature), float(iou.max())
+
+    def nll(self, temperature: float) -> float | None:
+        """Return the mean negative log likelihood per pixel at ``temperature``, in nats; None without pixels."""
+        total = int(self._bins.sum())
+        if not total:
+            return None
+        scaled = _CENTRES / temperature
+        loss = self.water @ np.logaddexp(0, -scaled) + self.land @ np.logaddexp(0, scaled)
+        return float(loss / total)
+
+    def reliability(self, temperature: float) -> ReliabilityBins:
+        """Return predicted against observed water at ``temperature``; a bin's margins count as its middle."""
+        probability = 1 / (1 + np.exp(-_CENTRES / temperature))
+        index = np.minimum((probability * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+        pixels = self.land + self.water
+        bins = ReliabilityBins()
+        # whole numbers below 2**53 are exact as weights
+        for name, weights in (("pixels", pixels), ("water", self.water)):
+            setattr(bins, name, np.bincount(index, weights, RELIABILITY_BINS).astype(np.int64))
+        bins.probability = np.bincount(index, pixels * probability, RELIABILITY_BINS).astype(np.float64)
+        return bins
+
+    def fit_temperature(self) -> float:
+        """Return the temperature from 0.05 to 20 with the lowest negative log likelihood.
+
+        Temperature scaling is that of Guo et al. 2017, section 4.2. The likelihood has one minimum in log T, found by
+        golden-section search. Margins beyond 20 count as 20. Without any water pixel or without any land pixel it
+        would run to an end of the range: the temperature is 1.
+        """
+        if self._one_sided():
+            return 1.0
+        shrink = (math.sqrt(5) - 1) / 2
+        low, high = (math.log(end) for end in TEMPERATURE_RANGE)
+        while high - low > 1e-4:
+            left, right = high - shrink * (high - low), low + shrink * (high - low)
+            if self._loss(left) < self._loss(right):
+                high = right
+            else:
+                low = left
+        return math.exp((low + high) / 2)
+
+    def _loss(self, log_temperature: float) -> float:
+        loss = self.nll(math.exp(log_temperature))
+        assert loss is not None
+        return loss
+
+
+def _middle_of_best(score: NDArray[np.float64], edges: NDArray[np.float64]) -> int:
+    """Return the middle index of the longest run of best scores; of equal runs, of the one nearest to edge 0."""
+    best = np.flatnonzero(score == score.max())
+    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    longest = max(len(run) for run in runs)
+    middles = [int(run[len(run) // 2]) for run in runs if len(run) == longest]
+    return min(middles, key=lambda index: abs(float(edges[index])))
+
+
+def _probability_of(edge: float, temperature: float) -> float:
+    """Return sigmoid(edge / temperature), two float32 steps lower.
+
+    Implementations of the logistic function differ in the last digit; a margin at the edge must be water in all.
+    """
+    probability = torch.sigmoid(torch.tensor(edge) / temperature)
+    for _ in range(2):
+        probability = torch.nextafter(probability, torch.tensor(0.0))
+    return float(probability)

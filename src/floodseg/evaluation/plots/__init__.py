@@ -1,0 +1,1 @@
+"""Figures of an evaluation: image panels, curves and reliability diagrams."""

@@ -1,0 +1,154 @@
+"""A chip as images: radar, optical, label, probability and errors, each (H, W, 3).
+
+Colours are told apart by readers with any colour vision: they differ in lightness as well as in hue.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
+from numpy.typing import NDArray
+
+from floodseg.bands import DATES, IGNORE, WATER, band_date
+from floodseg.chips.chip import Bands, Chip
+
+BLUE, RED, AMBER, SAND, GREY = "#1f78b4", "#a5103c", "#f2a900", "#efe9da", "#8c8c8c"
+LABEL_COLOURS = {"land": SAND, "water": BLUE, "unlabelled": GREY}
+ERROR_COLOURS = {"hit": BLUE, "missed water": RED, "false water": AMBER, "correct land": SAND, "not counted": GREY}
+
+PROBABILITY_COLOURS = "YlGnBu"
+# dB range shown from black to full colour; fixed, so that chips compare
+_DB_RANGES = {"VV": (-23.0, -3.0), "VH": (-28.0, -10.0)}
+_RATIO_RANGE = (0.0, 12.0)
+TRUE_COLOUR, WATER_COLOUR = ("B04", "B03", "B02"), ("B11", "B08", "B03")
+
+Pixels = NDArray[np.float64]
+"""(H, W, 3) RGB from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRow:
+    """One chip and what was made of it."""
+
+    chip: Chip
+    bands: Bands
+    probability: NDArray[np.float32] | None
+    """(H, W) water probability 0..1, NaN where nothing is valid; None for methods that give none."""
+    water: NDArray[np.bool_]
+    """(H, W) True for predicted water."""
+    caption: str
+    """Stands beside the chip's name; where it begins with that name, the name is not repeated."""
+    valid: NDArray[np.bool_] | None = None
+    """(H, W) where the prediction holds; by default where the probability is a number, or any sensor is valid."""
+
+    @property
+    def predicted(self) -> NDArray[np.bool_]:
+        """(H, W) where the prediction holds."""
+        if self.valid is not None:
+            return self.valid
+        if self.probability is not None:
+            return np.isfinite(self.probability)
+        return self.chip.sar_valid | self.chip.optical_valid
+
+
+def _stretch(band: NDArray[np.floating], low: float, high: float) -> Pixels:
+    return np.clip((band.astype(np.float64) - low) / (high - low), 0, 1)
+
+
+def _percentile_stretch(band: NDArray[np.floating], valid: NDArray[np.bool_], least_span: float) -> Pixels:
+    """Stretch between the 2nd and 98th percentile of the valid pixels, over at least ``least_span``."""
+    low, high = (float(value) for value in np.percentile(band[valid], (2, 98)))
+    return _stretch(band, low, max(high, low + least_span))
+
+
+def _striped(image: Pixels, valid: NDArray[np.bool_]) -> Pixels:
+    """Paint grey stripes over invalid pixels, which no image or colour scale holds."""
+    rows, columns = np.indices(valid.shape)
+    period = max(4, valid.shape[0] // 24)
+    stripes = np.where((rows + columns) % period < period / 2, 0.62, 0.78)
+    return np.where(valid[..., None], image, stripes[..., None])
+
+
+def sar_image(row: PictureRow) -> Pixels:
+    """Return the radar channels in colour.
+
+    VV, VH and VV - VH in red, green and blue where the chip has both in dB; the date before in red and the date after
+    in green and blue where it has both dates, each stretched by itself, so that what became darker is red; else its
+    first band in grey.
+    """
+    names, sar, valid = row.bands.sar, row.chip.sar, row.chip.sar_valid
+    if not valid.any():
+        return _striped(np.zeros((*valid.shape, 3)), valid)
+    if row.bands.sar_unit == "db" and {"VV", "VH"} <= set(names):
+        vv, vh = sar[names.index("VV")], sar[names.index("VH")]
+        channels = [_stretch(vv, *_DB_RANGES["VV"]), _stretch(vh, *_DB_RANGES["VH"]), _stretch(vv - vh, *_RATIO_RANGE)]
+    elif has_both_dates(names):
+        band = names[0].removesuffix(f"_{band_date(names[0])}")
+        before, after = (_percentile_stretch(sar[names.index(f"{band}_{date}")], valid, 1.0) for date in DATES)
+        channels = [before, after, after]
+    elif row.bands.sar_unit == "db" and names[0] in _DB_RANGES:
+        channels = [_stretch(sar[0], *_DB_RANGES[names[0]])] * 3
+    else:
+        channels = [_percentile_stretch(sar[0], valid, least_span=1.0)] * 3
+    return _striped(np.stack(channels, axis=-1), valid)
+
+
+def has_both_dates(names: Sequence[str]) -> bool:
+    """Tell whether a sensor's channels show the same bands before and after."""
+    before, after = ([name.removesuffix(f"_{date}") for name in names if band_date(name) == date] for date in DATES)
+    return bool(before) and before == after
+
+
+def colour_bands(names: Sequence[str], date: str = "") -> tuple[str, str, str] | None:
+    """Return the optical channels of ``date`` shown in red, green and blue, or None where there are no such three.
+
+    True colour where the chip has it, else short-wave infrared, near infrared and green, in which water is dark blue.
+    """
+    suffix = f"_{date}" if date else ""
+    for bands in (TRUE_COLOUR, WATER_COLOUR):
+        red, green, blue = (band + suffix for band in bands)
+        if {red, green, blue} <= set(names):
+            return red, green, blue
+    return None
+
+
+def optical_image(row: PictureRow, date: str = "") -> Pixels:
+    """Return the optical channels in the colours of ``colour_bands``, else the first of ``date`` in grey."""
+    names, optical, valid = row.bands.optical, row.chip.optical, row.chip.optical_valid
+    if not valid.any():
+        return _striped(np.zeros((*valid.shape, 3)), valid)
+    least_span = 0.06 if row.bands.optical_unit == "reflectance" else 1.0
+    shown = colour_bands(names, date) or (next(name for name in names if band_date(name) == date),) * 3
+    channels = [_percentile_stretch(optical[names.index(name)], valid, least_span) for name in shown]
+    return _striped(np.stack(channels, axis=-1), valid)
+
+
+def label_image(row: PictureRow) -> Pixels:
+    """Return the label in the colours of ``LABEL_COLOURS``."""
+    label = row.chip.label
+    image = np.broadcast_to(np.array(to_rgb(LABEL_COLOURS["land"])), (*label.shape, 3)).copy()
+    image[label == WATER] = to_rgb(LABEL_COLOURS["water"])
+    image[label == IGNORE] = to_rgb(LABEL_COLOURS["unlabelled"])
+    return image
+
+
+def probability_image(row: PictureRow) -> Pixels:
+    """Return the water probability on the colour scale; striped where there is none."""
+    probability = np.full(row.water.shape, np.nan) if row.probability is None else row.probability
+    valid = np.isfinite(probability)
+    colours = colormaps[PROBABILITY_COLOURS](np.where(valid, probability, 0))[..., :3]
+    return _striped(colours, valid)
+
+
+def error_image(row: PictureRow) -> Pixels:
+    """Return hits and errors in the colours of ``ERROR_COLOURS``."""
+    label_water = row.chip.label == WATER
+    image = np.empty((*row.water.shape, 3))
+    image[label_water & row.water] = to_rgb(ERROR_COLOURS["hit"])
+    image[label_water & ~row.water] = to_rgb(ERROR_COLOURS["missed water"])
+    image[~label_water & row.water] = to_rgb(ERROR_COLOURS["false water"])
+    image[~label_water & ~row.water] = to_rgb(ERROR_COLOURS["correct land"])
+    image[(row.chip.label == IGNORE) | ~row.predicted] = to_rgb(ERROR_COLOURS["not counted"])
+    return image

@@ -1,0 +1,1 @@
+"""Geometry of pixel grids: grids, tiles, affine transforms, warping and pixel footprints."""

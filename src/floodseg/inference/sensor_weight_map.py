@@ -1,0 +1,91 @@
+"""What the optical image weighs in the map at each pixel: a product that shows where a model leaves it to the radar."""
+
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.bands import Bands
+from floodseg.config.predict import MapConfig
+from floodseg.errors import ConfigError
+from floodseg.geo.grid import Window
+from floodseg.inference.windows.map_scene import map_scene
+from floodseg.products.strips import PERCENT_NODATA, ProbabilityStrip
+from floodseg.runtimes.base import Runtime
+from floodseg.runtimes.classical import PlainMethod
+from floodseg.scene.scene import Layers, Scene
+
+
+class WeighingRuntime(Runtime, Protocol):
+    """A runtime that also says what the sensors weigh."""
+
+    @property
+    def knows_reliability(self) -> bool:
+        """Whether the model weighs two sensors against each other at each pixel."""
+        ...
+
+    def optical_weight(
+        self,
+        sar: NDArray[np.float32],
+        optical: NDArray[np.float32],
+        sar_valid: NDArray[np.bool_],
+        optical_valid: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """Return the weight of the optical image (N, H, W), 0 to 1; arguments as of ``Runtime.probability``."""
+        ...
+
+
+class _Weights:
+    """A runtime whose probability is the weight of the optical image: so it is read, tiled and blended like a map."""
+
+    def __init__(self, runtime: WeighingRuntime) -> None:
+        self.name, self.device, self.precision = runtime.name, runtime.device, runtime.precision
+        self.bands: Bands = runtime.bands
+        self.thresholds = runtime.thresholds
+        self.overlap, self.concurrency = runtime.overlap, runtime.concurrency
+        self.batch_size: Callable[[int, int], int] = runtime.batch_size
+        self.probability = runtime.optical_weight
+
+
+def check_reliability(runtime: Runtime | PlainMethod, model: str) -> WeighingRuntime:
+    """Return the runtime as one that weighs sensors.
+
+    Raises:
+        ConfigError: the model, or the format that it is run in, has no weights to write.
+    """
+    if not getattr(runtime, "knows_reliability", False):
+        raise ConfigError(
+            f"--write-reliability: '{model}' weighs no sensors against each other; leave the flag out, or take a "
+            "checkpoint of lite or efficient that was trained for radar and optical images"
+        )
+    return cast(WeighingRuntime, runtime)
+
+
+def map_reliability(
+    scene: Scene,
+    runtime: WeighingRuntime,
+    mapping: MapConfig,
+    layers: Layers,
+    write: Callable[[int, NDArray[np.uint8]], None],
+) -> float | None:
+    """Read the scene once more and hand rows of the optical image's weight in percent to ``write``, top to bottom.
+
+    Rows are (H, W) uint8, 0 to 100, 255 where nothing is valid and outside the area of interest.
+
+    Returns:
+        The mean weight, 0 to 1, over the pixels where both sensors are valid; None where there are none.
+    """
+    total, pixels = 0.0, 0
+
+    def sink(strip: ProbabilityStrip) -> None:
+        nonlocal total, pixels
+        rows, width = strip.probability.shape
+        seen = layers.read(Window(strip.top, 0, rows, width)).inside & (strip.validity != 0)
+        contested = seen & (strip.validity == 3)
+        total += float(strip.probability[contested].sum(dtype=np.float64))
+        pixels += int(np.count_nonzero(contested))
+        write(strip.top, np.where(seen, np.rint(100 * strip.probability), PERCENT_NODATA).astype(np.uint8))
+
+    map_scene(scene, _Weights(runtime), mapping, sink)
+    return total / pixels if pixels else None

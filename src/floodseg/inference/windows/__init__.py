@@ -1,0 +1,1 @@
+"""Sliding windows over a scene: model calls, blending and progress."""

@@ -1,0 +1,1 @@
+"""Checkpoints, their description, and the list of shipped weights."""

@@ -1,0 +1,198 @@
+"""Checkpoints that explain themselves: architecture, bands, statistics, thresholds, training data and scores.
+
+Two forms with the same content: one ``.pth`` file as training writes it (``torch.load(weights_only=True)`` opens it),
+and a folder with ``model.safetensors`` and ``config.json`` as weights are shipped. Neither can run code when loaded.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from floodseg.bands import SENSORS, Bands
+from floodseg.errors import CheckpointError, ConfigError
+from floodseg.models.checkpoint.description import (  # fmt: skip
+    CONFIG_FILE,
+    FORMAT,
+    FORMAT_VERSION,
+    WEIGHTS_FILE,
+    find_path,
+    read_description,
+)
+from floodseg.models.checkpoint.safe_load import WITHOUT_DESCRIPTION, load_plain
+from floodseg.models.decision import Decisions
+from floodseg.models.model import FloodModel, Provenance
+from floodseg.models.registry import build_model
+from floodseg.system.files import replacing, write_text
+
+_AGAIN = "copy it again, or train it anew"
+
+
+def describe(model: FloodModel) -> dict[str, Any]:
+    """Return everything about a model but its tensors, as plain JSON values."""
+    bands = model.spec.bands
+    specialists = {sensor: describe(model.specialist(sensor)) for sensor in model.specialists}
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "architecture": model.spec.architecture,
+        "encoder": model.spec.encoder,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "bands": {
+            "sar": list(bands.sar),
+            "optical": list(bands.optical),
+            "sar_unit": bands.sar_unit,
+            "optical_unit": bands.optical_unit,
+        },
+        "decisions": model.decisions.to_json(),
+        "training": model.provenance.training,
+        "scores": model.provenance.scores,
+        "context_prior": model.context_prior.strength if model.context_prior else 0.0,
+    } | ({"specialists": specialists} if specialists else {})
+
+
+def save_checkpoint(path: Path, model: FloodModel) -> None:
+    """Write one self-describing ``.pth`` file in one step; a reader never sees a part of it."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # by way of memory: torch reports a full disk as a defect of its own, a plain write as what it is
+    content = io.BytesIO()
+    torch.save({"description": describe(model), "state": state}, content)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+def load_checkpoint(path: Path) -> FloodModel:
+    """Read a file that :func:`save_checkpoint` wrote; the model comes in evaluation mode on the CPU.
+
+    Raises:
+        CheckpointError: no such file, not a checkpoint of floodseg, one that holds code, or one that does not fit.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; give a run folder, a .pth file or a shipped model's name")
+    if path.suffix == ".safetensors":
+        raise CheckpointError(f"{path}: {WITHOUT_DESCRIPTION}")
+    document = load_plain(path)
+    if not isinstance(document, dict) or "description" not in document or "state" not in document:
+        raise CheckpointError(
+            f"{path}: is not a floodseg checkpoint ({_content(document)}, without a description of the model); only "
+            "files written by floodseg train load: give best_model.pth of a run folder"
+        )
+    return _assemble(document["description"], document["state"], path)
+
+
+def load_path(path: str | Path) -> FloodModel:
+    """Load a model from a run folder, a weights folder or a checkpoint file; see :func:`load_checkpoint`.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    place = find_path(path)
+    return load_folder(place) if place.is_dir() else load_checkpoint(place)
+
+
+def _content(document: Any) -> str:
+    if not isinstance(document, dict) or not document:
+        return f"it holds {'nothing' if document in (None, {}, []) else f'a {type(document).__name__}'}"
+    if all(isinstance(value, Tensor) for value in document.values()):
+        return f"it holds {len(document)} tensors by name alone"
+    keys = ", ".join(f"'{key}'" for key in list(document)[:4])
+    return f"it holds {keys}{', ...' if len(document) > 4 else ''}"
+
+
+def save_folder(folder: Path, model: FloodModel) -> None:
+    """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(folder / WEIGHTS_FILE) as temporary:
+        temporary.write_bytes(save(state))
+    write_text(folder / CONFIG_FILE, json.dumps(describe(model), indent=2) + "\n")
+
+
+def load_folder(folder: Path) -> FloodModel:
+    """Read a folder that :func:`save_folder` wrote; the model comes in evaluation mode on the CPU.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or does not fit the architecture.
+    """
+    description = read_description(folder)
+    try:
+        state = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        weights = folder / WEIGHTS_FILE
+        if not weights.is_file():
+            raise CheckpointError(f"{weights}: is missing; copy the folder again") from error
+        what = "is cut off or damaged" if weights.stat().st_size else "is empty (0 bytes)"
+        raise CheckpointError(f"{weights}: {what} ({error}); copy the folder again") from error
+    return _assemble(description, state, folder)
+
+
+def _assemble(description: Any, state: Any, source: Path) -> FloodModel:
+    """Build the model that ``description`` names and fill in ``state``."""
+    model = _built(description, source)
+    fill_state(model, state, source)
+    return model.eval()
+
+
+def _built(description: Any, source: Path) -> FloodModel:
+    """Build the model that ``description`` names, with its specialists, whose descriptions are of the same form."""
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise CheckpointError(f"{source}: does not describe a floodseg model; use one that floodseg wrote")
+    if description.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{source}: has format version {description.get('format_version')}, this floodseg reads {FORMAT_VERSION}; "
+            "install the floodseg that wrote it"
+        )
+    try:
+        bands = description["bands"]
+        model = build_model(
+            description["architecture"],
+            encoder=description["encoder"],
+            bands=Bands(tuple(bands["sar"]), tuple(bands["optical"]), bands["sar_unit"], bands["optical_unit"]),
+        )
+        model.decisions = Decisions.from_json(description["decisions"])
+        model.provenance = Provenance(dict(description["training"]), dict(description["scores"]))
+        # weights from before it hold none
+        model.set_context_prior(float(description.get("context_prior", 0.0)))
+        alone = _specialists(description)
+    except (LookupError, TypeError, ValueError, RuntimeError, ConfigError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{source}: its description is incomplete ({error}); use one that floodseg wrote"
+        ) from error
+    if alone:
+        radar, optical = (_built(each, source) for each in alone)
+        try:
+            model.add_specialists(radar, optical)
+        except ConfigError as error:
+            raise CheckpointError(f"{source}: its specialists do not fit it ({error})") from error
+    return model
+
+
+def _specialists(description: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the descriptions of the specialists of radar and of the optical image, which have none themselves."""
+    specialists = description.get("specialists")
+    return [] if specialists is None else [{**specialists[sensor], "specialists": None} for sensor in SENSORS]
+
+
+def fill_state(model: FloodModel, state: dict[str, Tensor], source: Path) -> None:
+    """Copy ``state`` into ``model``; every tensor must be there, fit, and hold numbers.
+
+    Raises:
+        CheckpointError: the tensors are those of another architecture, or damaged.
+    """
+    try:
+        # one taken out of another model has no tensors for the sensor that it lacks
+        empty = {name: tensor for name, tensor in model.state_dict().items() if not tensor.numel()}
+        model.load_state_dict(empty | state)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        encoder = f" with encoder {model.spec.encoder}" if model.spec.encoder else ""
+        raise CheckpointError(
+            f"{source}: its tensors are not those of '{model.spec.architecture}'{encoder}; "
+            "load it with the floodseg version that wrote it"
+        ) from error
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{source}: its tensor '{name}' holds values that are no numbers; {_AGAIN}")

@@ -1,0 +1,75 @@
+"""The models that come with floodseg, and the one way to name any model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from floodseg.errors import CheckpointError
+from floodseg.models.checkpoint.description import WEIGHTS_FILE, find_path, read_description
+from floodseg.models.checkpoint.formats import is_exported
+
+if TYPE_CHECKING:  # PyTorch is loaded where weights are, and not to map with an exported model
+    from floodseg.models.model import FloodModel
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """What is known of a shipped model without loading it."""
+
+    folder: Path
+    size_mb: float
+    description: dict[str, Any]
+    """The content of its ``config.json``."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.folder.name
+
+
+def shipped_models() -> list[ShippedModel]:
+    """Return the shipped models in alphabetical order."""
+    folders = sorted(path.parent for path in WEIGHTS.glob(f"*/{WEIGHTS_FILE}"))
+    return [
+        ShippedModel(folder, (folder / WEIGHTS_FILE).stat().st_size / 1e6, read_description(folder))
+        for folder in folders
+    ]
+
+
+def load_model(model: str | Path) -> "FloodModel":
+    """Load a model; it comes in evaluation mode on the CPU.
+
+    Args:
+        model: the name of a shipped model (``s1-lite``), a run folder, a weights folder, or a checkpoint file.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    from floodseg.models.checkpoint.checkpoint import load_path
+
+    return load_path(find_model(model))
+
+
+def find_model(model: str | Path) -> Path:
+    """Return the checkpoint file or the weights folder that a model's name means, see :func:`load_model`.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    names = [shipped.name for shipped in shipped_models()]
+    if str(model) in names:
+        return WEIGHTS / str(model)
+    path = Path(model)
+    if is_exported(path) and path.is_file():
+        raise CheckpointError(
+            f"{path}: is an exported model, which maps scenes and nothing else; give the run folder or checkpoint "
+            "that it was made of"
+        )
+    if path.exists():
+        return find_path(path)
+    raise CheckpointError(
+        f"model '{model}': is neither a shipped model ({', '.join(names) or 'none'}) nor a run folder or checkpoint; "
+        "check the name or the path"
+    )

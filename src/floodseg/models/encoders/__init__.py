@@ -1,0 +1,1 @@
+"""Encoders from timm and their pretrained weights."""

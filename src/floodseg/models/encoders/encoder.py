@@ -1,0 +1,150 @@
+"""Encoders: timm backbones cut after a given stride, with their pretrained weights."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from floodseg.errors import ConfigError
+from floodseg.models.encoders.pretrained import Pretrained, PretrainedRecord, load_encoder_weights
+
+NAMED_ENCODERS: tuple[str, ...] = ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1")
+"""The encoders that are tested and documented; any other timm ``features_only`` encoder is taken too."""
+
+_UNSUPPORTED = (RuntimeError, AssertionError, ValueError, TypeError, AttributeError, LookupError)
+"""What timm raises, by family, where an encoder has no features or does not take an image's size."""
+
+
+class Encoder(nn.Module):
+    """A timm backbone that returns one feature per stride.
+
+    Attributes:
+        channels: channels of the features, finest first.
+        strides: strides of the features in pixels, finest first.
+        pretrained_record: what was asked of the weights, and what came of it.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        pretrained_record: PretrainedRecord,
+        multiple: int,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.channels, self.strides = tuple(channels), tuple(strides)
+        self.pretrained_record = pretrained_record
+        self.multiple = multiple
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return features (N, channels[i], ~H / strides[i], ~W / strides[i]) of (N, in_channels, H, W)."""
+        return _run(self.body, x, self.multiple, self.strides)
+
+
+def _run(body: nn.Module, x: Tensor, multiple: int, strides: Sequence[int]) -> list[Tensor]:
+    if multiple == 1:
+        features: list[Tensor] = body(x)
+        return features
+    height, width = x.shape[2:]
+    padded = F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+    # what lies wholly in the padding is cut off again
+    return [
+        feature[:, :, : -(-height // stride), : -(-width // stride)]
+        for feature, stride in zip(body(padded), strides, strict=True)
+    ]
+
+
+def build_encoder(name: str, in_channels: int, pretrained: Pretrained = None, max_stride: int = 16) -> Encoder:
+    """Build a timm encoder without the stages beyond ``max_stride``.
+
+    Args:
+        name: a timm architecture with ``features_only`` support, with or without a tag of its weights.
+        in_channels: input channels; a multiple of 3 where weights are to be loaded.
+        pretrained: ``auto``, ``required``, ``none`` (or None), or a file of weights.
+        max_stride: coarsest feature that is built.
+
+    Raises:
+        ConfigError: the encoder is unknown, or cannot work on images of any size.
+        CheckpointError: weights that are required but cannot be had, or do not fit.
+    """
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name.lower(), [*NAMED_ENCODERS, *timm.list_models()], n=3)
+        hint = (
+            f"did you mean {' or '.join(dict.fromkeys(close))}?"
+            if close
+            else f"take one of {', '.join(NAMED_ENCODERS)}"
+        )
+        raise ConfigError(f"--encoder {name}: must be an encoder that timm knows; {hint}")
+    indices, channels, strides = _stages(name, max_stride)
+    body = _create(name, in_chans=in_channels, out_indices=indices)
+    multiple = _size_multiple(name, body, in_channels, channels, strides)
+    _drop_unused_stages(body, in_channels)
+    record = load_encoder_weights(body, name, pretrained)
+    return Encoder(body, channels, strides, record, multiple)
+
+
+def _create(name: str, **arguments: Any) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=False, features_only=True, **arguments)
+    except _UNSUPPORTED as error:
+        raise _unusable(name, str(error)) from error
+
+
+def _unusable(name: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"--encoder {name}: must be a timm encoder that gives features at several strides of an image of any size "
+        f"({reason.splitlines()[0] if reason else 'it fails'}); "
+        f"take {', '.join(NAMED_ENCODERS)} or another convolutional one"
+    )
+
+
+def _stages(name: str, max_stride: int) -> tuple[list[int], list[int], list[int]]:
+    """Return index, channels and stride of the last feature of each stride from 2 to ``max_stride``."""
+    with torch.device("meta"):
+        info: Any = _create(name).feature_info
+    found = zip(info.out_indices, info.channels(), info.reduction(), strict=True)
+    by_stride = {stride: (index, width) for index, width, stride in found if 2 <= stride <= max_stride}
+    if not by_stride:
+        raise _unusable(name, f"its strides are {info.reduction()}, and none is from 2 to {max_stride}")
+    strides = sorted(by_stride)
+    return [by_stride[s][0] for s in strides], [by_stride[s][1] for s in strides], strides
+
+
+@torch.no_grad()
+def _size_multiple(
+    name: str, body: nn.Module, in_channels: int, channels: Sequence[int], strides: Sequence[int]
+) -> int:
+    """Return 1 where the encoder takes any size, else the multiple to which its input must be padded."""
+    body.eval()
+    reason = ""
+    for multiple, size in ((1, (33, 47)), (32, (32, 64))):
+        try:
+            features = body(torch.zeros(1, in_channels, *size))
+        except _UNSUPPORTED as error:
+            reason = str(error)
+            continue
+        if [feature.shape[1] for feature in features] == list(channels):
+            return multiple
+        reason = f"its features are {[tuple(feature.shape) for feature in features]}, not channels first"
+    raise _unusable(name, reason)
+
+
+def _drop_unused_stages(body: nn.Module, in_channels: int) -> None:
+    """Delete trailing stages that no feature depends on (some timm families keep and run them); freeze what is left."""
+    with torch.enable_grad():
+        features = body.eval()(torch.zeros(1, in_channels, 64, 96))
+        torch.autograd.backward([feature.sum() for feature in features])
+    for stages in [child for child in body.children() if isinstance(child, nn.Sequential)]:
+        while len(stages) > 1 and all(parameter.grad is None for parameter in stages[-1].parameters()):
+            del stages[-1]
+    for parameter in body.parameters():
+        # training on several devices waits for the gradient of every parameter that is not frozen
+        parameter.requires_grad_(parameter.grad is not None)
+    body.zero_grad(set_to_none=True)
+    body.train()

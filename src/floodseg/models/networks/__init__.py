@@ -1,0 +1,1 @@
+"""Networks: efficient, lite and the baseline."""

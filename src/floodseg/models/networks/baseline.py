@@ -1,0 +1,202 @@
+"""The heavy reference that lighter models are measured against; its size is fixed, so that no ratio flatters.
+
+::
+
+    sar, optical -> 1x1 adaptation to 3 channels each -> ResNet-50 (shared) -> x valid share -> concatenate   stride 32
+        -> 1x1 convolutions to 1024, 512 -> CBAM -> ASPP -> CBAM                                              stride 32
+        -> CNN branch:         up 256, up 128, up 64, up 32 -> logits -> bilinear x2                          stride 1
+        -> transformer branch: up 256, up 256, self-attention, up 128, up 64, up 32 -> logits                 stride 1
+        -> gate per pixel between both logits -> refinement -> crop to input size
+
+What the description leaves open, and what was chosen: the reductions 4096 -> 1024 -> 512 are 1x1 convolutions; every
+ASPP branch has 512 channels; transposed convolutions are 2x2 without overlap; the CNN branch, whose four up-blocks end
+at stride 2, is brought to stride 1 as logits. Maps of sizes that 32 does not divide are rounded up, as the encoder
+does, and cropped at the end: a feature then stands for the same pixels at any input size.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, pad, scaled_dot_product_attention
+
+from floodseg.errors import ConfigError
+from floodseg.models.encoders.encoder import Encoder, build_encoder
+from floodseg.models.encoders.pretrained import Pretrained, PretrainedRecord
+from floodseg.models.layers.aspp import ASPP
+from floodseg.models.layers.blocks import conv_bn_relu
+from floodseg.models.layers.cbam import CBAM
+
+STRIDE = 32
+CLASSES = 2
+
+
+class UpBlock(nn.Sequential):
+    """Stride-2 transposed convolution, then two 3x3 convolutions: (N, C_in, H, W) to (N, C_out, 2H, 2W)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.ConvTranspose2d(in_channels, out_channels, kernel_size=2, stride=2, bias=False),
+            conv_bn_relu(out_channels, out_channels),
+            conv_bn_relu(out_channels, out_channels),
+        )
+
+
+class FullSelfAttention(nn.Module):
+    """Every pixel attends to every pixel, added to the input (Wang et al. 2018; Zhang et al. 2019, equations 1 to 3).
+
+    Args:
+        channels: number of channels C.
+        reduction: queries and keys have C / ``reduction`` channels.
+    """
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, channels // reduction, 1, bias=False)
+        self.key = nn.Conv2d(channels, channels // reduction, 1, bias=False)
+        self.value = nn.Conv2d(channels, channels, 1, bias=False)
+        # Zhang et al. start this scale at 0, which would leave the projections without a gradient in the first step
+        self.scale = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape; cost and memory grow with the square of H times W."""
+        query, key, value = (project(x).flatten(2).transpose(1, 2) for project in (self.query, self.key, self.value))
+        context = scaled_dot_product_attention(query, key, value)  # (N, HW, C)
+        return x + self.scale * context.transpose(1, 2).reshape(x.shape)
+
+
+class AttentionGuidedFusion(nn.Module):
+    """Weigh the logits of two branches by a gate predicted per pixel from both, then refine the mixture.
+
+    Args:
+        hidden: channels between the two convolutions of the gate, and of the refinement.
+    """
+
+    def __init__(self, hidden: int = 16) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(conv_bn_relu(2 * CLASSES, hidden), nn.Conv2d(hidden, 1, 1), nn.Sigmoid())
+        self.refine = nn.Sequential(conv_bn_relu(CLASSES, hidden), nn.Conv2d(hidden, CLASSES, 3, padding=1))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Map two logits (N, 2, H, W) to one; the gate (N, 1, H, W) is the weight of the first."""
+        gate = self.gate(torch.cat([first, second], dim=1))
+        mixed = gate * first + (1 - gate) * second
+        refined: Tensor = mixed + self.refine(mixed)
+        return refined
+
+
+class BaselineFloodNet(nn.Module):
+    """ResNet-50 on each sensor, CBAM and ASPP on their last features, a CNN and a transformer branch, gated fusion.
+
+    CBAM is Woo et al. 2018, ASPP Chen et al. 2017, self-attention Wang et al. 2018 and Zhang et al. 2019.
+
+    The sensors pass the shared encoder as one batch: the same computation as one run each, but its batch normalisation
+    then learns running statistics of both sensors together, which are those that it trained with.
+
+    Args:
+        encoder: a ResNet-50 for 3 channels with features down to stride 32; both sensors share it.
+        sar_channels: number of SAR bands; 0 leaves the sensor out.
+        optical_channels: number of optical bands; 0 leaves the sensor out.
+    """
+
+    def __init__(self, encoder: Encoder, sar_channels: int, optical_channels: int) -> None:
+        super().__init__()
+        sensors = {"sar": sar_channels, "optical": optical_channels}
+        # No bias: what is 0 because it is invalid reaches the encoder as 0
+        self.adapt = nn.ModuleDict({name: nn.Conv2d(n, 3, 1, bias=False) for name, n in sensors.items() if n > 0})
+        self.encoder = encoder
+        self.reduce = nn.Sequential(
+            conv_bn_relu(len(self.adapt) * encoder.channels[-1], 1024, kernel_size=1),
+            conv_bn_relu(1024, 512, kernel_size=1),
+        )
+        self.context = nn.Sequential(CBAM(512), ASPP(512, 512), CBAM(512))
+        self.cnn_branch = nn.Sequential(
+            UpBlock(512, 256), UpBlock(256, 128), UpBlock(128, 64), UpBlock(64, 32), nn.Conv2d(32, CLASSES, 1)
+        )
+        self.transformer_branch = nn.Sequential(
+            UpBlock(512, 256),
+            UpBlock(256, 256),
+            FullSelfAttention(256),
+            UpBlock(256, 128),
+            UpBlock(128, 64),
+            UpBlock(64, 32),
+            nn.Conv2d(32, CLASSES, 1),
+        )
+        self.fusion = AttentionGuidedFusion()
+
+    @property
+    def pretrained_record(self) -> PretrainedRecord:
+        """Where the encoder's weights come from."""
+        return self.encoder.pretrained_record
+
+    def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return logits (N, 2, H, W), land and water; H and W are 32 or more.
+
+        Args:
+            sar: (N, C_sar, H, W) normalised, exactly 0 at invalid pixels; C_sar is 0 where the model has no radar.
+            optical: (N, C_optical, H, W), the same.
+            sar_valid: (N, 1, H, W) float, 1 where the radar is valid, else 0.
+            optical_valid: (N, 1, H, W), the same.
+        """
+        height, width = sar_valid.shape[2:]
+        features = self.encode({"sar": sar, "optical": optical}, {"sar": sar_valid, "optical": optical_valid})
+        context = self.context(self.reduce(features))
+        local = interpolate(self.cnn_branch(context), scale_factor=2.0, mode="bilinear", align_corners=False)
+        attended = self.transformer_branch(context)
+        logits: Tensor = self.fusion(local, attended)
+        return logits[..., :height, :width]
+
+    def encode(self, images: dict[str, Tensor], valid: dict[str, Tensor]) -> Tensor:
+        """Return the features of the sensors side by side: (N, 2048 per sensor, ceil(H / 32), ceil(W / 32)).
+
+        The features of a sensor are scaled by the share of its valid pixels in each cell of 32x32: exactly 0 where the
+        sensor is missing. Arguments by sensor name, shapes as in ``forward``.
+        """
+        stacked = torch.cat([adapt(images[name]) for name, adapt in self.adapt.items()])
+        share = valid_share(torch.cat([valid[name] for name in self.adapt]))
+        features: Tensor = self.encoder(stacked)[-1]  # (sensors * N, 2048, h, w)
+        features = features * share.to(features.dtype)
+        batch = valid["sar"].shape[0]
+        return torch.cat([features[i * batch : (i + 1) * batch] for i in range(len(self.adapt))], dim=1)
+
+
+def valid_share(valid: Tensor) -> Tensor:
+    """Return the share of valid pixels in each cell of 32x32, cells at the lower and right edge being cut off there.
+
+    Maps (N, 1, H, W) of 0 and 1 to (N, 1, ceil(H / 32), ceil(W / 32)): exactly 0 and 1 where none and all are valid.
+    """
+    # Constant padding, whatever the size: an exporter can follow it, which it cannot with ceil_mode or H % 32
+    means = avg_pool2d(pad(valid, (0, STRIDE - 1, 0, STRIDE - 1)), STRIDE)
+    rows, columns = (
+        (valid.shape[axis] - STRIDE * torch.arange(means.shape[axis], device=valid.device)).clamp(max=STRIDE)
+        for axis in (2, 3)
+    )  # pixels of each cell that the image has
+    return means / ((rows[:, None] * columns).to(valid.dtype) / STRIDE**2)
+
+
+def baseline(
+    *,
+    encoder: str = "resnet50",
+    sar_channels: int = 2,
+    optical_channels: int = 13,
+    pretrained: Pretrained = None,
+) -> BaselineFloodNet:
+    """Build the heavy reference: 41 to 47 M parameters, 70 to 85 GMAC at 512x512 with 2 and 13 bands.
+
+    Args:
+        encoder: ``resnet50``; the reference is fixed.
+        sar_channels: number of SAR bands; 0 leaves the sensor out.
+        optical_channels: number of optical bands; 0 leaves the sensor out.
+        pretrained: None or ``none``, ``auto``, ``required``, or a weights file of the encoder.
+
+    Raises:
+        ConfigError: another encoder, or no band at all.
+        CheckpointError: pretrained weights that are required and cannot be had, or do not fit.
+    """
+    if encoder != "resnet50":
+        raise ConfigError(f"encoder '{encoder}' given for 'baseline', which is fixed to resnet50: leave --encoder out")
+    if min(sar_channels, optical_channels) < 0 or max(sar_channels, optical_channels) == 0:
+        raise ConfigError(
+            f"sar_channels {sar_channels} and optical_channels {optical_channels} given for 'baseline': "
+            "neither may be negative, and at least one must be above 0"
+        )
+    network = build_encoder(encoder, in_channels=3, pretrained=pretrained, max_stride=STRIDE)
+    return BaselineFloodNet(network, sar_channels, optical_channels)

@@ -1,0 +1,75 @@
+"""The model ``efficient``: one light encoder merged at its stem, and a dual-branch decoder without ASPP and CBAM."""
+
+from torch import Tensor, nn
+
+from floodseg.models.encoders.pretrained import Pretrained, PretrainedRecord
+from floodseg.models.networks.decoder import EfficientDualBranchDecoder
+from floodseg.models.networks.fusion import EfficientFeatureExtractor
+
+
+class EfficientFloodNet(nn.Module):
+    """Water segmentation from radar, optical imagery or both, on normalised bands.
+
+    ::
+
+        sar ──── 1x1 ──┐                        ┌─ CNN branch, skip from every stage ──┐
+                  masked fusion ── one encoder ─┤                                 alpha-weighted sum ── refine ── logits
+        optical ─ 1x1 ─┤                        └─ transformer branch ─────────────────┘                  │
+                       └──────────────────── detail at full resolution ──────────────────────────────────┘
+
+    Attributes:
+        pretrained_record: what was asked of the encoder's weights, and what came of it.
+    """
+
+    def __init__(self, encoder: str, sar_channels: int, optical_channels: int, pretrained: Pretrained = None) -> None:
+        super().__init__()
+        self.extractor = EfficientFeatureExtractor(encoder, sar_channels, optical_channels, pretrained)
+        self.decoder = EfficientDualBranchDecoder(
+            self.extractor.channels, self.extractor.strides, self.extractor.detail_channels
+        )
+        self.pretrained_record: PretrainedRecord = self.extractor.encoder.pretrained_record
+
+    def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return logits for land and water, (N, 2, H, W).
+
+        Args:
+            sar: (N, sar_channels, H, W), normalised, 0 where invalid.
+            optical: (N, optical_channels, H, W), normalised, 0 where invalid.
+            sar_valid: (N, 1, H, W), 1 where the radar pixel is valid, else 0.
+            optical_valid: (N, 1, H, W), 1 where the optical pixel is valid, else 0.
+        """
+        features, detail, _ = self.extractor(sar, optical, sar_valid, optical_valid)
+        logits: Tensor = self.decoder(features, detail)
+        return logits
+
+    def weighed(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits as ``forward`` does, and the log odds of the optical image, (N, 1, H, W), of two sensors."""
+        features, detail, log_odds = self.extractor(sar, optical, sar_valid, optical_valid)
+        assert log_odds is not None, "FloodModel asks models of both sensors alone"
+        return self.decoder(features, detail), log_odds
+
+    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the fusion weights of radar and optical image, (N, 2, H, W); arguments as in ``forward``."""
+        return self.extractor.sensor_weights(sar, optical, sar_valid, optical_valid)
+
+
+def efficient(
+    *,
+    encoder: str = "resnet34",
+    sar_channels: int = 2,
+    optical_channels: int = 13,
+    pretrained: Pretrained = None,
+) -> EfficientFloodNet:
+    """Build ``efficient``.
+
+    Args:
+        encoder: any timm encoder with ``features_only`` support.
+        sar_channels: number of SAR bands; 0 for a model without radar.
+        optical_channels: number of optical bands; 0 for a model without optical imagery.
+        pretrained: ``auto``, ``required``, ``none`` (or None), or a file of encoder weights.
+
+    Raises:
+        ConfigError: an unknown or unusable encoder, or no band at all.
+        CheckpointError: weights that are required but cannot be had, or do not fit the encoder.
+    """
+    return EfficientFloodNet(encoder, sar_channels, optical_channels, pretrained)

@@ -1,0 +1,103 @@
+"""From two sensors to one set of features: adaptation, masked fusion and one shared encoder."""
+
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+from floodseg.errors import ConfigError
+from floodseg.models.encoders.encoder import build_encoder
+from floodseg.models.encoders.pretrained import Pretrained
+from floodseg.models.layers.blocks import init_new_layers
+from floodseg.models.networks.sensor_weights import SensorReliability, shared_out
+
+STEM_CHANNELS = 3
+"""Channels per sensor that the encoder sees: those of the images its pretrained stem was made for."""
+
+
+_CELL = 8
+"""Pixels a side of the cells in which reliability looks at the surroundings."""
+
+
+class SensorAdapter(nn.Module):
+    """Pixelwise 1x1 adaptation of a sensor's bands to ``STEM_CHANNELS`` for the encoder and some detail channels.
+
+    It has no batch statistics, so that pixels without data (which hold zeros) bend nobody else's numbers.
+    """
+
+    def __init__(self, bands: int, detail_channels: int, hidden_channels: int = 16) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(bands, hidden_channels, kernel_size=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.out = nn.Conv2d(hidden_channels, STEM_CHANNELS + detail_channels, kernel_size=1)
+        init_new_layers(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, bands, H, W) to (N, STEM_CHANNELS + detail_channels, H, W)."""
+        adapted: Tensor = self.out(self.relu(self.mix(x)))
+        return adapted
+
+
+class EfficientFeatureExtractor(nn.Module):
+    """One light encoder for both sensors, merged at its stem.
+
+    Each sensor is adapted to three channels and weighted by its masked fusion weight; the encoder's first convolution
+    runs over all of them side by side. As that convolution is linear, this is the masked, weighted sum of the sensors'
+    own stem features, at the cost of one encoder. Pretrained stem weights are copied to each sensor's channels.
+
+    Attributes:
+        channels: channels of the features, from the finest to the coarsest.
+        strides: strides of the features in pixels.
+        detail_channels: channels of the fused full-resolution map.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        sar_channels: int,
+        optical_channels: int,
+        pretrained: Pretrained = None,
+        detail_channels: int = 8,
+    ) -> None:
+        super().__init__()
+        if min(sar_channels, optical_channels) < 0 or sar_channels + optical_channels == 0:
+            raise ConfigError(
+                f"sar_channels={sar_channels} and optical_channels={optical_channels}: "
+                "neither may be negative and at least one must be above 0; give the number of bands of each sensor"
+            )
+        self.detail_channels = detail_channels
+        bands = {"sar": sar_channels, "optical": optical_channels}
+        self.adapters = nn.ModuleDict({s: SensorAdapter(n, detail_channels) for s, n in bands.items() if n > 0})
+        # a lone sensor's weight is its validity: there is nothing to learn
+        fused = len(self.adapters) > 1
+        self.reliability = SensorReliability(STEM_CHANNELS + detail_channels, _CELL) if fused else None
+        self.encoder = build_encoder(encoder, STEM_CHANNELS * len(self.adapters), pretrained)
+        self.channels, self.strides = self.encoder.channels, self.encoder.strides
+
+    def forward(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """Return the encoder's features, finest first, and the fused detail map (N, detail_channels, H, W).
+
+        The third are the log odds of the optical image (N, 1, H, W), None where there is one sensor. Images are
+        (N, bands, H, W), normalised, 0 where invalid; validity is (N, 1, H, W), 0 or 1.
+        """
+        adapted, weights, log_odds = self._adapt(sar, optical, sar_valid, optical_valid)
+        weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.chunk(len(adapted), dim=1), strict=True)]
+        stem = torch.cat([x[:, :STEM_CHANNELS] for x in weighted], dim=1)
+        detail = reduce(torch.add, (x[:, STEM_CHANNELS:] for x in weighted))
+        return self.encoder(stem), detail, log_odds
+
+    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the fusion weight of each sensor at each pixel, (N, S, H, W); arguments as in ``forward``."""
+        return self._adapt(sar, optical, sar_valid, optical_valid)[1]
+
+    def _adapt(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        images = {"sar": sar, "optical": optical}
+        adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
+        if self.reliability is None:
+            return adapted, sar_valid if "sar" in self.adapters else optical_valid, None
+        log_odds = self.reliability(*adapted)
+        return adapted, shared_out(log_odds, torch.cat((sar_valid, optical_valid), dim=1)), log_odds

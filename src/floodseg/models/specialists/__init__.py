@@ -1,0 +1,1 @@
+"""Models of one sensor beside a fused model, and the cloud detector."""

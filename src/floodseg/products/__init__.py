@@ -1,0 +1,1 @@
+"""Products of a map: rasters, polygons, STAC item, quicklook and summary."""

@@ -1,0 +1,106 @@
+"""Polygons of flood and permanent water: from outlines on the pixel grid to the layers of ``flood.gpkg``."""
+
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pyogrio.raw
+import shapely
+from numpy.typing import NDArray
+
+from floodseg.geo.footprints import Footprints
+from floodseg.geo.grid import GeoGrid
+from floodseg.products.outlines import OutlineTracer, PixelPolygons
+from floodseg.products.strips import CLASS_NAMES, FLOOD, PERCENT_NODATA, PERMANENT_WATER
+
+LAYERS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water"}
+COLUMNS = ("class", "area_m2", "probability")
+
+# what the GeoPackage standard calls an undefined Cartesian system, its identifier -1
+_UNDEFINED_CRS = (
+    'ENGCRS["Undefined Cartesian SRS with unknown unit",EDATUM["Unknown engineering datum"],CS[Cartesian,2],'
+    'AXIS["x",unspecified,ORDER[1],LENGTHUNIT["unknown",0]],AXIS["y",unspecified,ORDER[2],LENGTHUNIT["unknown",0]]]'
+)
+# of the standard; software of a few years ago warns of later ones, which add nothing that is used here
+_VERSION = "1.2"
+_CHUNK_CORNERS = 500_000
+
+
+class PolygonFile:
+    """Traces slabs and appends the polygons that are complete to a GeoPackage, in chunks.
+
+    Every layer has the columns ``class`` (text), ``area_m2`` (ground area: the footprints of the polygon's pixels on
+    the equal-area projection; null without a coordinate system) and ``probability`` (mean of the pixels' water
+    probability in percent; null where none has one).
+    """
+
+    def __init__(self, path: Path, grid: GeoGrid, footprints: Footprints | None, knows_permanent_water: bool) -> None:
+        self.counts = dict.fromkeys([FLOOD, *([PERMANENT_WATER] if knows_permanent_water else [])], 0)
+        self._path = path
+        self._grid = grid
+        self._footprints = footprints
+        self._tracer = OutlineTracer(grid.width, sums=3)
+        self._waiting: list[PixelPolygons] = []
+        for code in self.counts:  # a layer without a polygon has its columns, too
+            self._append(code, _no_polygons(), append=False)
+
+    def add(
+        self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8], areas: NDArray[np.float64] | None
+    ) -> None:
+        """Take the next slab: codes and percent (H, W), and its pixels' areas in m2 (H, W)."""
+        known = percent != PERCENT_NODATA
+        ground = np.broadcast_to(np.nan, classes.shape) if areas is None else areas
+        self._wait(self._tracer.trace(top, classes, (ground, percent * known, known)))
+
+    def finish(self) -> None:
+        """Write what is left, after the last slab, and make sure that the file holds every polygon.
+
+        Raises:
+            OSError: it does not; a full disk is not always reported.
+        """
+        self._wait(self._tracer.finish(self._grid.height))
+        self._flush()
+        for code, count in self.counts.items():
+            if pyogrio.read_info(self._path, layer=LAYERS[code], force_feature_count=True)["features"] != count:
+                raise OSError(None, f"{self._path.name} does not hold what was written", str(self._path))
+
+    def _wait(self, polygons: PixelPolygons) -> None:
+        self._waiting.append(polygons)
+        if sum(len(waiting.rows) for waiting in self._waiting) > _CHUNK_CORNERS:
+            self._flush()
+
+    def _flush(self) -> None:
+        for code in self.counts:
+            parts = [(part, part.classes == code) for part in self._waiting]
+            parts = [(part, chosen) for part, chosen in parts if chosen.any()]
+            if not parts:
+                continue
+            shapes = np.concatenate([shapely.to_wkb(georeferenced(part, self._grid)[chosen]) for part, chosen in parts])
+            sums = np.concatenate([part.sums[chosen] for part, chosen in parts])
+            self._append(code, (shapes, sums), append=True)
+            self.counts[code] += len(shapes)
+        self._waiting.clear()
+
+    def _append(self, code: int, polygons: tuple[NDArray[np.object_], NDArray[np.float64]], append: bool) -> None:
+        shapes, sums = polygons
+        mean = np.divide(sums[:, 1], sums[:, 2], out=np.full(len(sums), np.nan), where=sums[:, 2] > 0)
+        names = np.full(len(shapes), CLASS_NAMES[code], dtype=object)
+        pyogrio.raw.write(
+            self._path, shapes, [names, sums[:, 0], mean], COLUMNS, layer=LAYERS[code], driver="GPKG",
+            geometry_type="Polygon", crs=self._grid.crs or _UNDEFINED_CRS, append=append, nan_as_null=True,
+            dataset_options=None if self._path.exists() else {"VERSION": _VERSION},
+        )  # fmt: skip
+
+
+def _no_polygons() -> tuple[NDArray[np.object_], NDArray[np.float64]]:
+    return np.zeros(0, dtype=object), np.zeros((0, 3))
+
+
+def georeferenced(polygons: PixelPolygons, grid: GeoGrid) -> NDArray[np.object_]:
+    """Return (N,) shapely polygons in the coordinates of the grid."""
+    a, b, c, d, e, f = grid.transform
+    columns, rows = polygons.columns.astype(np.float64), polygons.rows.astype(np.float64)
+    corners = np.stack([a * columns + b * rows + c, d * columns + e * rows + f], axis=1)
+    offsets = polygons.ring_starts, polygons.polygon_starts
+    shapes: NDArray[np.object_] = shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, offsets)
+    return shapes

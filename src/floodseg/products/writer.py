@@ -1,0 +1,292 @@
+"""From finished rows of the map to a folder of products: the one entry for mapping.
+
+::
+
+    strips --> slabs --> [specks] --> totals, polygons ----------> flood.gpkg, summary.json
+                    |                                  quicklook.png, item.json
+                    +--> plain rasters (specks: read again) --> cloud-optimized rasters
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # what rasterio.shutil.copy lets through, and exports nowhere else
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+
+from floodseg.errors import ConfigError, RunFolderError
+from floodseg.geo.footprints import measure
+from floodseg.geo.grid import GeoGrid
+from floodseg.products import folder as publish
+from floodseg.products import stac
+from floodseg.products.cog import COLOURS, RasterFile, RasterKind
+from floodseg.products.info import ProductInfo
+from floodseg.products.slabs import SlabCutter, row_spans, slab_rows
+from floodseg.products.strips import CLASS_NAMES, FLOOD, NODATA, PERCENT_NODATA, ProductStrip
+from floodseg.products.summary import ClassTotals, areas_km2, summary, versions
+from floodseg.system.files import write_text
+
+if TYPE_CHECKING:
+    from floodseg.products.geopackage import PolygonFile
+    from floodseg.products.patches import SpeckFilter
+
+_BYTES_PER_PIXEL = 2
+"""Of the two plain rasters, before the cloud-optimized ones are made of them."""
+
+
+class ProductWriter:
+    """Writes the products of one scene; a context manager.
+
+    ::
+
+        with ProductWriter(folder, grid, info, overwrite=False) as writer:
+            for strip in strips:              # in row order, of any height, from one thread
+                writer.write(strip)
+            document = writer.finish(background)
+
+    Left without :meth:`finish`, or by an exception, it leaves the folder as it was. Memory does not grow with the
+    scene, but for the longest outlines: a polygon is held until its last row has come.
+
+    Args:
+        out_dir: folder of the products.
+        grid: of the strips.
+        info: where the map comes from.
+        overwrite: whether finished products are replaced.
+        min_area: square metres on the ground below which a patch of flood, or of permanent water, becomes land. A patch
+            is of pixels of one class that share sides: flood beside permanent water counts alone.
+        threads: that compress the rasters at the end.
+        reliability: whether ``reliability.tif`` is among the products.
+
+    Raises:
+        RunFolderError: on entering, where the folder is finished, in use, cannot be written or is too small; from
+            ``write`` and ``finish``, where the disk is full.
+        ConfigError: ``min_area`` is set, and the grid's pixels have no area.
+    """
+
+    def __init__(
+        self, out_dir: Path, grid: GeoGrid, info: ProductInfo, *, overwrite: bool, min_area: float = 0.0,
+        threads: int = 1, reliability: bool = False,
+    ) -> None:  # fmt: skip
+        self._out_dir = out_dir
+        self._grid = grid
+        self._info = info
+        self._overwrite = overwrite
+        self._threads = threads
+        self._with_reliability = reliability
+        self._footprints = measure(grid)
+        self._specks: SpeckFilter | None = None
+        if min_area > 0:
+            if self._footprints is None:
+                raise ConfigError(
+                    f"--min-area {min_area:g}: the scene's pixels have no area on the ground: leave it out, or give "
+                    "the scene a coordinate system"
+                )
+            from floodseg.products import patches
+
+            self._specks = patches.SpeckFilter(min_area, self._footprints)
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        with ExitStack() as stack:
+            self._folder = stack.enter_context(
+                publish.product_folder(
+                    self._out_dir,
+                    overwrite=self._overwrite,
+                    least_bytes=_BYTES_PER_PIXEL * self._grid.height * self._grid.width,
+                    inputs=[name for names in self._info.inputs.values() for name in names],
+                )
+            )
+            with _disk_errors(self._out_dir):
+                self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _open(self, stack: ExitStack) -> None:
+        here, grid, info = self._folder.staging, self._grid, self._info
+        kinds = {
+            publish.PROBABILITY: RasterKind("water probability", "average", "YES", PERCENT_NODATA, unit="%"),
+            publish.CLASSES: RasterKind(
+                f"{info.water_name} map", "mode", "NO", NODATA, names=class_names(info), colours=COLOURS
+            ),
+        }
+        if self._with_reliability:
+            kinds[publish.RELIABILITY] = RasterKind(
+                "weight of the optical image", "average", "YES", PERCENT_NODATA, unit="%"
+            )
+        self._rasters = {name: RasterFile(here / name, grid, kind) for name, kind in kinds.items()}
+        for raster in self._rasters.values():
+            stack.callback(raster.close)
+        self._percent, self._classes = self._rasters[publish.PROBABILITY], self._rasters[publish.CLASSES]
+        self._totals = ClassTotals()
+        self._cutter = SlabCutter(grid.height, grid.width, slab_rows(grid.width))
+
+    @cached_property
+    def _polygons(self) -> "PolygonFile":
+        from floodseg.products.geopackage import PolygonFile  # imported beside the mapping, see prefetch.py
+
+        path = self._folder.staging / publish.POLYGONS
+        return PolygonFile(path, self._grid, self._footprints, self._info.knows_permanent_water)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def write(self, strip: ProductStrip) -> None:
+        """Take the next rows of the map."""
+        with _disk_errors(self._out_dir):
+            for slab in self._cutter.cut(strip):
+                classes = slab.classes
+                if self._specks is not None:
+                    classes = self._specks.first_pass(slab.top, classes)
+                else:
+                    self._count(slab.top, classes, slab.percent)
+                self._percent.write(slab.top, slab.percent)
+                self._classes.write(slab.top, classes)
+
+    def write_reliability(self, top: int, percent: NDArray[np.uint8]) -> None:
+        """Take rows (H, W) of the optical image's weight from ``top`` on: 0 to 100, 255 nodata."""
+        with _disk_errors(self._out_dir):
+            self._rasters[publish.RELIABILITY].write(top, percent)
+
+    def _count(self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8]) -> None:
+        areas = None if self._footprints is None else self._footprints.rows(top, len(classes))
+        self._totals.add(classes, areas)
+        self._polygons.add(top, classes, percent, areas)
+
+    def finish(
+        self,
+        background: NDArray[np.floating] | None = None,
+        *,
+        seconds: float | None = None,
+        assumptions: Sequence[str] = (),
+        extra: Mapping[str, Any] | None = None,
+        outside: int = 0,
+    ) -> dict[str, Any]:
+        """Make the products and move them into place, after the last row.
+
+        Args:
+            background: (h, w) grey or (h, w, 3) RGB from 0 to 1, NaN where there is none: the scene at any smaller
+                size, below the map in the quicklook.
+            seconds: of the run until now, by default those since entering; what is left to do here is added.
+            assumptions: what was taken for granted in reading, one sentence each.
+            extra: more entries of summary.json.
+            outside: pixels of the grid beyond the area of interest, not all of them.
+
+        Returns:
+            what ``summary.json`` holds.
+        """
+        assert self._cutter.complete, "not every row was written"
+        entered = time.monotonic()
+        before = entered - self._began if seconds is None else seconds
+        with _disk_errors(self._out_dir):
+            more = dict(extra or {}) | ({} if self._info.many is None else {"content": dict(self._info.many.content)})
+            if self._specks is not None:
+                self._remove_specks(self._specks)
+                more["removed_patches"] = self._specks.removed
+            self._polygons.finish()
+            for raster in self._rasters.values():
+                raster.finish(self._tags(), self._threads)
+            self._draw(background)
+            self._write_item()
+            document = summary(
+                self._grid, self._info, self._totals, has_areas=self._footprints is not None,
+                seconds=before + time.monotonic() - entered,
+                assumptions=assumptions, extra=more, outside=outside,
+            )  # fmt: skip
+            self._write_json(publish.SUMMARY, document)
+            self._folder.publish()
+        return document
+
+    def _remove_specks(self, specks: "SpeckFilter") -> None:
+        specks.decide()
+        for top, rows in row_spans(self._grid.height, slab_rows(self._grid.width)):
+            before = self._classes.read(top, rows)
+            classes = specks.second_pass(top, before)
+            if (classes != before).any():
+                self._classes.write(top, classes, again=True)
+            self._count(top, classes, self._percent.read(top, rows))
+
+    def _tags(self) -> dict[str, str]:
+        info = self._info
+        tags = {
+            "TIFFTAG_DATETIME": f"{info.utc:%Y:%m:%d %H:%M:%S}",
+            "TIFFTAG_SOFTWARE": f"floodseg {versions()['floodseg']}",
+            "FLOODSEG_MODEL": info.model,
+            "FLOODSEG_THRESHOLD": json.dumps(
+                dict(info.threshold) if isinstance(info.threshold, Mapping) else info.threshold
+            ),
+            "FLOODSEG_INPUTS": json.dumps(
+                {name: [_file_name(file) for file in files] for name, files in info.inputs.items()}
+            ),
+        }
+        return tags if info.licence is None else tags | {"TIFFTAG_COPYRIGHT": info.licence}
+
+    def _draw(self, background: NDArray[np.floating] | None) -> None:
+        from floodseg.products import quicklook  # imported beside the mapping, see prefetch.py
+
+        info = self._info
+        areas = areas_km2(info, self._totals, self._footprints is not None)
+        with rasterio.open(self._folder.staging / publish.CLASSES) as file:
+            height, width = quicklook.picture_shape(self._grid)
+            shape = min(height, file.height), min(width, file.width)
+            classes = file.read(1, out_shape=shape, resampling=Resampling.mode)
+        text = quicklook.describe(info, areas)
+        quicklook.draw(self._folder.staging / publish.QUICKLOOK, self._grid, classes, background, text)
+
+    def _write_item(self) -> None:
+        statistics = {
+            name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
+            for name, file in self._rasters.items()
+        }
+        gsd = None if self._footprints is None else float(f"{self._footprints.mean() ** 0.5:.4g}")
+        self._write_json(publish.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics, gsd))
+
+    def _item_name(self) -> str:
+        """Name the item after the first input, which is the scene's own name more often than the folder is."""
+        if self._info.many is not None:
+            return self._info.many.id
+        names = [name for files in self._info.inputs.values() for name in files]
+        scene = Path(_file_name(names[0])).stem if names else self._out_dir.absolute().name
+        return f"{scene}_flood"
+
+    def _write_json(self, name: str, document: dict[str, Any]) -> None:
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(self._folder.staging / name, text + "\n")
+
+
+def class_names(info: ProductInfo) -> dict[int, str]:
+    """Return the names of the codes as readers of the map see them."""
+    return CLASS_NAMES | {FLOOD: info.water_name}
+
+
+def _vector_errors() -> tuple[type[Exception], ...]:
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
+
+    return DataSourceError, DataLayerError, FeatureError
+
+
+@contextmanager
+def _disk_errors(out_dir: Path) -> Iterator[None]:
+    """Say in one sentence that the products cannot be written."""
+    try:
+        yield
+    except (OSError, RasterioError, CPLE_BaseError, *_vector_errors()) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RunFolderError(
+            f"{out_dir}: the products cannot be written ({reason}): free some space, or give another --out-dir"
+        ) from error
+
+
+def _file_name(path: str) -> str:
+    """Return the last part of a path or of an address, without what follows a question mark there."""
+    return Path(path.partition("?")[0] if "://" in path or path.startswith("/vsi") else path).name

@@ -1,0 +1,259 @@
+"""From a GeoTIFF to numbers and their validity: SAR in dB, optical in reflectance, labels as class codes.
+
+A magic number never leaves this module: nodata, NaN and infinities become pixels that are invalid and hold 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window as RasterWindow
+
+from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER
+from floodseg.errors import DataError
+from floodseg.geo.grid import Window
+from floodseg.raster.dataset import Raster, Surveyed, band_indices
+from floodseg.raster.scaling import (
+    INTEGER,
+    blank,
+    equals,
+    extremes,
+    has_scaling,
+    overflowing,
+    planes,
+    surely_within,
+)
+
+DB_RANGE = (-100.0, 60.0)
+"""Calibrated backscatter in dB lies well inside; anything beyond is another unit or an undeclared nodata value."""
+
+REFLECTANCE_RANGE = (-2.0, 20.0)
+"""Reflectance of clouds and glint may exceed 1, and of shadows fall slightly below 0, but not by this much."""
+
+_TO_REFLECTANCE = 1 / REFLECTANCE_SCALE
+
+_FEW_PIXELS = 100
+"""A window with fewer valid pixels (a swath edge with one bright roof) says nothing about the unit of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The bands of one sensor inside a window."""
+
+    values: NDArray[np.float32]
+    """(C, H, W), dB or reflectance; 0 where invalid."""
+    valid: NDArray[np.bool_]
+    """(H, W)."""
+
+
+def read_sar(
+    source: Raster,
+    units: Literal["db", "linear"] = "db",
+    window: Window | None = None,
+    out: NDArray[np.float32] | None = None,
+    *,
+    check_units: bool = True,
+) -> Pixels:
+    """Read VV and VH of an open raster as dB, (2, H, W); a pixel is valid where both bands hold numbers.
+
+    Args:
+        source: from ``open_raster`` or ``open_through``.
+        units: what the file stores; linear power becomes 10 log10, and power that is not positive is invalid.
+        window: part to read; by default all.
+        out: array (C, H, W), perhaps a turned view, that the values are written to; by default a new one.
+        check_units: refuse values that cannot be of that unit.
+
+    Raises:
+        DataError: bands that cannot be found (see ``band_indices``), or values that cannot be of that unit.
+    """
+    indices = band_indices(source, "sar")
+    numbers = [indices[band] for band in SAR_BANDS]
+    stored = read_stored(source, numbers, window)
+    values = np.empty(stored.shape, np.float32) if out is None else out
+    valid = np.ones(stored.shape[1:], np.bool_)
+    known = negative = 0
+    # the planes come first: asking for the next one finishes the last
+    with overflowing():
+        for plane, band, number in zip(planes(source, numbers, stored, values), stored, numbers, strict=True):
+            usable = np.isfinite(plane)
+            if (nodata := source.nodatavals[number - 1]) is not None:
+                usable &= ~equals(band, nodata)
+            if units == "linear":
+                known += int(np.count_nonzero(usable))
+                negative += int(np.count_nonzero(usable & (plane < 0)))
+                usable &= plane > 0
+                np.log10(plane, out=plane, where=usable)
+                np.multiply(plane, 10, out=plane, where=usable)
+            valid &= usable
+    if check_units and known >= _FEW_PIXELS and negative > known / 2:
+        raise DataError(
+            f"{source.name}: most radar values are negative, so they are not linear power: use --sar-units db"
+        )
+    blank(values, valid)
+    if not check_units or (units == "db" and surely_within(source, numbers, DB_RANGE) and (values[:, 0] < 0).any()):
+        return Pixels(values, valid)  # the check would find nothing, in ten times the time
+    _check_db(source.name, values, valid, units)
+    return Pixels(values, valid)
+
+
+def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], units: str) -> None:
+    if not valid.any():
+        return
+    low, high = DB_RANGE
+    lowest, highest = extremes(values)  # invalid pixels hold 0, which is inside the range
+    if lowest < low or highest > high:
+        raise DataError(
+            f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
+            "use --sar-units linear for linear power, or declare the nodata value in the file"
+        )
+    if units == "db" and np.count_nonzero(valid) >= _FEW_PIXELS and lowest >= 0:
+        raise DataError(
+            f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
+            "use --sar-units linear if they are linear power"
+        )
+
+
+def read_optical(
+    source: Raster,
+    bands: Sequence[str],
+    offset: float | None = None,
+    window: Window | None = None,
+    out: NDArray[np.float32] | None = None,
+    *,
+    check_units: bool = True,
+) -> Pixels:
+    """Read optical bands of an open raster as reflectance, (C, H, W) in the order of ``bands``.
+
+    Stored numbers are divided by 10000 after ``offset`` is added; where the file has GDAL scale or offset tags, those
+    are applied instead. A pixel is invalid where all bands of the file are nodata (0 where no value is declared), or
+    where a band that is read holds NaN, an infinity or a declared nodata value other than 0, which no light gives.
+
+    Args:
+        source: from ``open_raster`` or ``open_through``.
+        bands: canonical names of the bands to read.
+        offset: in stored numbers, -1000 for processing baseline 04.00 and later.
+        window: part to read; by default all.
+        out: array (C, H, W), perhaps a turned view, that the values are written to; by default a new one.
+        check_units: refuse values that cannot be reflectance.
+
+    Raises:
+        DataError: bands that the file lacks, or values that cannot be reflectance.
+    """
+    indices = band_indices(source, "optical")
+    missing = [band for band in bands if band not in indices]
+    if missing:
+        raise DataError(
+            f"{source.name}: has no band {', '.join(missing)} (it has {', '.join(indices)}); every optical chip must "
+            "hold the bands in use: choose bands that all chips have with --optical-bands"
+        )
+    numbers = [indices[band] for band in bands]
+    stored = read_stored(source, numbers, window)
+    values = np.empty(stored.shape, np.float32) if out is None else out
+    valid = ~_without_signal(source, indices, numbers, stored, window)
+    surely_finite = stored.dtype.kind in INTEGER and not has_scaling(source, numbers)
+    with overflowing():
+        for plane in planes(source, numbers, stored, values, shift=offset or 0.0, factor=_TO_REFLECTANCE):
+            if not surely_finite:
+                valid &= np.isfinite(plane)
+    blank(values, valid)
+    if check_units:
+        _check_reflectance(source, numbers, values, valid, offset or 0.0)
+    return Pixels(values, valid)
+
+
+def _without_signal(
+    source: Raster,
+    indices: dict[str, int],
+    numbers: list[int],
+    stored: NDArray[np.generic],
+    window: Window | None,
+) -> NDArray[np.bool_]:
+    """Return where the file holds no optical data, (H, W)."""
+    empty = np.ones(stored.shape[1:], np.bool_)
+    # The bands in use may all be truly 0 at a pixel that other bands of the file see.
+    others = (number for number in indices.values() if number not in numbers)
+    bands = chain(zip(numbers, stored, strict=True), ((n, read_stored(source, [n], window)[0]) for n in others))
+    for number, band in bands:
+        nodata = source.nodatavals[number - 1]
+        empty &= equals(band, 0.0 if nodata is None else nodata)
+        if not empty.any():  # mostly after one band
+            break
+    for number, band in zip(numbers, stored, strict=True):
+        nodata = source.nodatavals[number - 1]
+        if nodata is not None and nodata != 0:
+            empty |= equals(band, nodata)
+    return empty
+
+
+def _check_reflectance(
+    source: Raster, numbers: list[int], values: NDArray[np.float32], valid: NDArray[np.bool_], offset: float
+) -> None:
+    if np.count_nonzero(valid) < _FEW_PIXELS:
+        return
+    is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
+    is_tagged = has_scaling(source, numbers)
+    if (is_tagged or not is_float) and surely_within(source, numbers, REFLECTANCE_RANGE, offset, _TO_REFLECTANCE):
+        return
+    low, high = REFLECTANCE_RANGE
+    lowest, highest = extremes(values)
+    if lowest < low or highest > high:
+        rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "it is 0 to 1"
+        raise DataError(
+            f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
+            "tags (scale 0.0001 and offset -0.1 for baseline 04.00), --optical-offset or the nodata value"
+        )
+    if is_tagged or not is_float:
+        return
+    stored_highest = float(values[:, valid].max()) * REFLECTANCE_SCALE - offset
+    if stored_highest < high:
+        raise DataError(
+            f"{source.name}: optical values reach only {stored_highest:g}; they must be reflectance "
+            "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
+        )
+
+
+def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:
+    """Read a label as class codes 0 (land), 1 (water) and 255 (ignored; stored as -1 or 255), (H, W) uint8.
+
+    Nodata tags of labels mean nothing and are not looked at.
+
+    Raises:
+        DataError: more than one band, or any other value.
+    """
+    if source.count != 1:
+        raise DataError(f"{source.name}: a label must have exactly 1 band, this file has {source.count}: keep one")
+    stored = read_stored(source, [1], window)[0]
+    if stored.dtype.kind == "i":
+        lowest, highest = source.extremes[0] if isinstance(source, Surveyed) else (stored.min(), stored.max())
+        if lowest >= -1 and highest <= WATER:
+            return np.asarray(stored, np.uint8)  # -1 becomes 255
+    ignored = (stored == -1) | (stored == IGNORE)
+    known = ignored | (stored == LAND) | (stored == WATER)
+    if not known.all():
+        value = stored[~known].flat[0]
+        raise DataError(
+            f"{source.name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored): "
+            "recode the file"
+        )
+    label: NDArray[np.uint8] = np.where(ignored, IGNORE, stored).astype(np.uint8)
+    return label
+
+
+def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = None) -> NDArray[np.generic]:
+    """Return the stored numbers of some bands (counted from 1), (C, H, W), in the type of the file."""
+    part = None
+    if window is not None:
+        bottom, right = window.top + window.height, window.left + window.width
+        if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
+            raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
+        part = RasterWindow(window.left, window.top, window.width, window.height)
+    stored: NDArray[np.generic] = source.read(list(numbers), window=part)
+    if stored.dtype.kind == "c":
+        raise DataError(
+            f"{source.name}: holds complex numbers, as single-look radar does; intensities, reflectance and labels are "
+            "real: calibrate and detect the image first"
+        )
+    return stored

@@ -1,0 +1,1 @@
+"""PyTorch, ONNX Runtime, OpenVINO and the classical methods behind one call."""

@@ -1,0 +1,66 @@
+"""ONNX Runtime behind the runtime contract, on a CPU. Imports neither PyTorch nor anything that does."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from floodseg.errors import CheckpointError
+from floodseg.runtimes.exported_model import ExportedModel
+from floodseg.runtimes.metadata import KEY, ExportedFacts
+from floodseg.runtimes.seal import check_seal
+
+
+class OnnxRuntime(ExportedModel):
+    """An exported ``.onnx`` file (``floodseg.runtimes.base.Runtime``).
+
+    One session serves all threads; each call computes on the thread that makes it.
+    """
+
+    name = "onnx"
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Open ``path``; ``threads`` bounds how many windows are mapped at once, by default the cores there are.
+
+        Raises:
+            CheckpointError: the file is damaged, or not one that ``floodseg export`` wrote.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file; give one that floodseg export wrote")
+        check_seal(path)
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors share no other base
+            raise CheckpointError(
+                f"{path}: cannot be read as an ONNX model ({_first_line(error)}); export it again"
+            ) from error
+        facts = ExportedFacts.from_text(self._session.get_modelmeta().custom_metadata_map.get(KEY), path)
+        super().__init__(path, facts, threads)
+        self.precision: str = facts.precision
+
+    def probability(
+        self,
+        sar: NDArray[np.float32],
+        optical: NDArray[np.float32],
+        sar_valid: NDArray[np.bool_],
+        optical_valid: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """Return the calibrated water probability, see ``Runtime.probability``."""
+        height, width = sar_valid.shape[-2:]
+        feeds = self.feeds(sar, optical, sar_valid, optical_valid)
+        # one window at a time: what some kernels round depends on how many come together
+        parts = [
+            self._session.run(None, {name: value[index : index + 1] for name, value in feeds.items()})[0]
+            for index in range(len(sar_valid))
+        ]
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        result: NDArray[np.float32] = whole[:, :height, :width]
+        return result
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,132 @@
+"""OpenVINO behind the runtime contract, on a CPU. Imports neither PyTorch nor anything that does."""
+
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from floodseg.errors import CheckpointError, ConfigError
+from floodseg.models.checkpoint.formats import ExportPrecision
+from floodseg.runtimes.exported_model import ExportedModel
+from floodseg.runtimes.metadata import KEY, ExportedFacts
+from floodseg.runtimes.seal import check_seal
+
+HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""The number format of what is not quantised."""
+
+
+class OpenVinoRuntime(ExportedModel):
+    """An exported ``.xml`` file with its ``.bin`` (``floodseg.runtimes.base.Runtime``).
+
+    The graph is compiled for the one shape that the windows of a scene have, when the first of them comes, with as many
+    streams of one thread as windows may be mapped at once.
+    """
+
+    name = "openvino"
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Open ``path``; ``threads`` bounds how many windows are mapped at once, by default the cores there are.
+
+        Raises:
+            CheckpointError: a file is missing or damaged, or not one that ``floodseg export`` wrote.
+            ConfigError: a bf16 model, and a processor without it.
+        """
+        for file in (path, path.with_suffix(".bin")):
+            if not file.is_file():
+                raise CheckpointError(
+                    f"{file}: no such file; give the .xml that floodseg export wrote, its .bin beside it"
+                )
+        check_seal(path)
+        self._core = openvino.Core()
+        try:
+            self._model = self._core.read_model(path)
+        except RuntimeError as error:
+            raise CheckpointError(f"{path}: cannot be read as an OpenVINO model; export it again") from error
+        super().__init__(path, ExportedFacts.from_text(_entry(self._model), path), threads)
+        self.precision: str = self.facts.precision
+        if self.precision == "bf16" and not has_bf16(self._core):
+            raise ConfigError(
+                f"{path}: is a bf16 model, and this processor does not compute in bf16; export it as fp32 or int8"
+            )
+        self._lock = threading.Lock()
+        self._requests: dict[tuple[int, int], SimpleQueue[Any]] = {}
+
+    def probability(
+        self,
+        sar: NDArray[np.float32],
+        optical: NDArray[np.float32],
+        sar_valid: NDArray[np.bool_],
+        optical_valid: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """Return the calibrated water probability, see ``Runtime.probability``."""
+        height, width = sar_valid.shape[-2:]
+        feeds = self.feeds(sar, optical, sar_valid, optical_valid)
+        shape = next(iter(feeds.values())).shape[-2:]
+        free = self._compiled((shape[0], shape[1]))
+        request = free.get()
+        try:
+            parts = []
+            for index in range(len(sar_valid)):
+                request.infer({name: value[index : index + 1] for name, value in feeds.items()}, share_inputs=True)
+                # a copy: the request's own memory is written to again by the next call
+                parts.append(request.get_output_tensor().data.copy())
+        finally:
+            free.put(request)
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        result: NDArray[np.float32] = whole[:, :height, :width]
+        return result
+
+    def _compiled(self, shape: tuple[int, int]) -> "SimpleQueue[Any]":
+        """Return the free requests for windows of ``shape``, compiling the graph for it the first time."""
+        with self._lock:
+            if shape not in self._requests:
+                model = self._model.clone()
+                model.reshape({port: _fixed(port, shape) for port in model.inputs})
+                compiled = self._core.compile_model(
+                    model,
+                    "CPU",
+                    {
+                        "INFERENCE_PRECISION_HINT": HINTS[self.facts.precision],
+                        "NUM_STREAMS": self.concurrency,
+                        "INFERENCE_NUM_THREADS": self.concurrency,
+                        # where the process may run is for the system to say, and streams would share one core else
+                        "ENABLE_CPU_PINNING": False,
+                    },
+                )
+                free: SimpleQueue[Any] = SimpleQueue()
+                for _ in range(self.concurrency):
+                    free.put(compiled.create_infer_request())
+                # The first call of all by one thread: two that come at once wait for each other, one for Python's lock,
+                # one for what pybind11 makes ready at its first array
+                request = free.get()
+                request.infer({port.get_any_name(): _nothing(port, shape) for port in model.inputs}, share_inputs=True)
+                request.get_output_tensor().data.copy()
+                free.put(request)
+                self._requests[shape] = free
+            return self._requests[shape]
+
+
+def _fixed(port: Any, shape: tuple[int, int]) -> list[int]:
+    """Return (1, C, H, W) of an image, (1, H, W) of validity."""
+    dimensions = port.get_partial_shape()
+    channels = [dimensions[1].get_length()] if len(dimensions) == 4 else []
+    return [1, *channels, *shape]
+
+
+def _nothing(port: Any, shape: tuple[int, int]) -> NDArray[np.generic]:
+    """Return zeros for an input: dB or reflectance of an image, valid nowhere."""
+    sizes = _fixed(port, shape)
+    return np.zeros(sizes, np.float32 if len(sizes) == 4 else np.bool_)
+
+
+def _entry(model: Any) -> str | None:
+    return str(model.get_rt_info(KEY).value) if model.has_rt_info(KEY) else None
+
+
+def has_bf16(core: Any = None) -> bool:
+    """Tell whether the processor computes in bf16."""
+    return "BF16" in (core or openvino.Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,0 +1,189 @@
+"""Which runtime maps with a model: the fastest that there is for it, or the one that was asked for."""
+
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from floodseg.config.predict import MapConfig
+from floodseg.errors import CheckpointError, ConfigError
+from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision, is_exported
+from floodseg.models.checkpoint.zoo import WEIGHTS, load_model, shipped_models
+from floodseg.runtimes.base import Runtime
+from floodseg.system.environment import cpu_computes_bf16
+
+if TYPE_CHECKING:  # PyTorch takes a second to import, which mapping with an exported model does without
+    from floodseg.models.model import FloodModel
+
+_PACKAGES: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
+_INSTALL: dict[ExportFormat, str] = {"onnx": "floodseg[onnx]", "openvino": "openvino"}
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""One of these is there where a GPU may be that PyTorch can use: asking PyTorch itself takes seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An exported file of a model."""
+
+    runtime: ExportFormat
+    precision: ExportPrecision
+    path: Path
+
+    @property
+    def size_mb(self) -> float:
+        """What its files take, in megabytes."""
+        files = self.path, self.path.with_suffix(".bin")
+        return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+    @property
+    def installed(self) -> bool:
+        """Tell whether what runs it can be imported."""
+        return find_spec(_PACKAGES[self.runtime]) is not None
+
+    @property
+    def runs_here(self) -> bool:
+        """Tell whether it can be run: its package is there, and the processor has its number format."""
+        return self.installed and (self.precision != "bf16" or cpu_computes_bf16())
+
+
+_FASTEST_FIRST: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
+    ("openvino", "int8"), ("openvino", "bf16"), ("openvino", "fp32"), ("onnx", "int8"), ("onnx", "fp32"),
+)  # fmt: skip
+"""On processors with and without bf16 and int8 instructions alike, and all of them before PyTorch."""
+
+
+def form_name(runtime: ExportFormat, precision: ExportPrecision) -> str:
+    """Return the file's name under which an exported form of a model lies in its folder: ``openvino-int8.xml``."""
+    return f"{runtime}-{precision}{SUFFIXES[runtime]}"
+
+
+def forms_of(folder: Path) -> list[Form]:
+    """Return the exported forms that lie in a weights folder, fastest first."""
+    forms = [Form(runtime, precision, folder / form_name(runtime, precision)) for runtime, precision in _FASTEST_FIRST]
+    return [form for form in forms if form.path.is_file()]
+
+
+def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
+    """Return what maps with a model, by ``--runtime``, ``--device`` and ``--precision``.
+
+    Args:
+        model: a shipped model's name, a run folder, a checkpoint, an exported file, or a loaded model.
+        mapping: the settings.
+
+    Raises:
+        ConfigError: a runtime, device or precision that this model or this machine does not have.
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    if isinstance(model, str | Path) and is_exported(Path(model)):
+        return _open_file(Path(model), mapping)
+    forms = _forms(model) if isinstance(model, str | Path) else []
+    if mapping.runtime == "torch" or _on_gpu(mapping):
+        return _torch(model, mapping)
+    asked = [
+        form
+        for form in forms
+        if mapping.runtime in ("auto", form.runtime) and mapping.precision in ("auto", form.precision)
+    ]
+    for form in asked:
+        if form.runs_here:
+            return open_exported(form.path, mapping.threads)
+    if mapping.runtime == "auto" and mapping.precision != "int8":
+        return _torch(model, mapping)
+    raise _none(model, forms, asked, mapping)
+
+
+def _open_file(path: Path, mapping: MapConfig) -> Runtime:
+    """Open an exported file that is named itself."""
+    runtime: ExportFormat = "onnx" if path.suffix == SUFFIXES["onnx"] else "openvino"
+    if mapping.runtime not in ("auto", runtime):
+        raise ConfigError(f"--runtime {mapping.runtime}: must be {runtime} or auto for {path}: leave it out")
+    if mapping.device == "cuda":
+        raise ConfigError(
+            f"--device cuda: {path} runs on the CPU; leave it out, or give the checkpoint to map on a GPU"
+        )
+    if find_spec(_PACKAGES[runtime]) is None:
+        raise _not_installed(runtime, f"{path}: needs {_PACKAGES[runtime]}")
+    opened = open_exported(path, mapping.threads)
+    if mapping.precision not in ("auto", opened.precision):
+        raise ConfigError(f"--precision {mapping.precision}: {path} is {opened.precision}: leave the flag out")
+    return opened
+
+
+def open_exported(path: Path, threads: int | None = None) -> Runtime:
+    """Open an exported file, ``.onnx`` or ``.xml``, whose runtime is installed; it imports no PyTorch.
+
+    Args:
+        path: the file.
+        threads: bounds how many windows are mapped at once, each on one core; by default the cores there are.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is not one that ``floodseg export`` wrote.
+    """
+    if path.suffix == SUFFIXES["onnx"]:
+        from floodseg.runtimes.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(path, threads)
+    from floodseg.runtimes.openvino_runtime import OpenVinoRuntime
+
+    return OpenVinoRuntime(path, threads)
+
+
+def _torch(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
+    from floodseg.runtimes.torch_runtime import TorchRuntime
+
+    if mapping.precision == "int8":
+        raise ConfigError(
+            "--precision int8: PyTorch maps in fp32, bf16 or fp16 here; make an int8 file with floodseg export"
+        )
+    loaded = load_model(model) if isinstance(model, str | Path) else model
+    return TorchRuntime(loaded, mapping.device, precision=mapping.precision, threads=mapping.threads)
+
+
+def _forms(model: str | Path) -> list[Form]:
+    """Return the exported forms of a model that is named: those in the folder of its weights."""
+    shipped = str(model) in (each.name for each in shipped_models())
+    return forms_of(WEIGHTS / str(model) if shipped else Path(model))
+
+
+def _on_gpu(mapping: MapConfig) -> bool:
+    """Tell whether PyTorch on a GPU is to be taken: it was asked for, or nothing else was and there is one."""
+    if mapping.device == "cuda" and mapping.runtime != "auto":
+        raise ConfigError(
+            f"--device cuda: --runtime {mapping.runtime} maps on the CPU here; leave it out, or give --runtime torch"
+        )
+    if mapping.device != "auto" or mapping.runtime != "auto" or mapping.precision == "int8":
+        return mapping.device == "cuda"
+    if not any(os.path.exists(device) for device in _GPU_DEVICES):  # noqa: PTH110 (a device, not a file)
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _none(
+    model: "str | Path | FloodModel", forms: list[Form], asked: list[Form], mapping: MapConfig
+) -> ConfigError | CheckpointError:
+    """Return why no form can be taken."""
+    flags = " ".join(
+        f"--{name} {value}"
+        for name, value in (("runtime", mapping.runtime), ("precision", mapping.precision))
+        if value != "auto"
+    )
+    if asked:
+        missing = next((form for form in asked if not form.installed), None)
+        if missing:
+            return _not_installed(missing.runtime, f"{flags}: needs {_PACKAGES[missing.runtime]}")
+        return ConfigError(f"{flags}: this processor does not compute in bf16; leave the flag out")
+    if isinstance(model, str | Path) and not forms:
+        load_model(model)  # one that does not exist is the first thing to say
+    name = model if isinstance(model, str | Path) else model.spec.architecture
+    there = ", ".join(f"{form.runtime} {form.precision}" for form in forms)
+    return ConfigError(
+        f"{flags}: model '{name}' has {'only ' + there if there else 'no exported form'}: make one with floodseg "
+        "export and give that file as --model, or leave the flag out"
+    )
+
+
+def _not_installed(runtime: ExportFormat, what: str) -> ConfigError:
+    return ConfigError(f"{what}, which is not installed: pip install '{_INSTALL[runtime]}'")

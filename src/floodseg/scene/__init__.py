@@ -1,0 +1,1 @@
+"""Both sensors on one grid, read by windows."""

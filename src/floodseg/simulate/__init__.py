@@ -1,0 +1,1 @@
+"""Simulated terrain, sensors and clouds, and the scene of the demo."""

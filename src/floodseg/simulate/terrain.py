@@ -1,0 +1,188 @@
+"""Simulated land under flood: relief, rivers, lakes, flooded plain and land cover, as both sensors will see it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.simulate.random_fields import Field, power_law_field, smooth
+
+OPEN_WATER, FLOODED_VEGETATION, VEGETATION, SOIL, BUILT_UP = range(5)
+"""Surface codes; the first two are water in the label."""
+
+PIXEL_METRES = 10.0
+FEATURE_PIXELS = 256
+"""Wavelength above which relief and rivers stop growing, so that a scene of any size has landforms of one size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the chips of one flood have in common; pairs are the ends of a range from which each chip draws."""
+
+    name: str
+    relief: float
+    """Standard deviation of the height in metres."""
+    roughness: float
+    """Spectral exponent of the height, -3 (rugged) to -4.5 (smooth); natural relief lies between (Turcotte 1997)."""
+    tilt: float
+    """Fall of the land across a chip of FEATURE_PIXELS in metres: what makes a coast."""
+    river_width: tuple[float, float]
+    """Metres; 0 for no river."""
+    water_share: tuple[float, float]
+    """Share of the land below the flood level."""
+    permanent: float
+    """Share of that which is water at all times."""
+    vegetation: tuple[float, float]
+    """Share of the land with plants on it; the rest is bare."""
+    parcels: float
+    """Length of a field in metres; 0 for natural cover."""
+    built_up: tuple[float, float]
+    """Share of the land."""
+    flooded_vegetation: tuple[float, float]
+    """Share of the flood in which plants stand above the water."""
+    smooth_soil: float
+    """Share of the bare soil that is as smooth as water to the radar: sand, salt flats, rolled seedbeds."""
+    wind: tuple[float, float]
+    """Metres per second over open water."""
+    incidence: tuple[float, float]
+    """Incidence angle of the radar in degrees."""
+    turbidity: tuple[float, float]
+    """0 clear to 1 water that carries as much sediment as a river in flood can."""
+    cloudy: float
+    """Probability that a chip has clouds."""
+    epsg: int
+    """UTM zone of the georeference."""
+    corner: tuple[float, float]
+    """Easting and northing in metres of the first chip's outer corner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terrain:
+    """The ground of one scene, H rows and W columns, each array (H, W)."""
+
+    height: Field
+    """Metres."""
+    surface: NDArray[np.uint8]
+    """OPEN_WATER, FLOODED_VEGETATION, VEGETATION, SOIL or BUILT_UP."""
+    permanent: NDArray[np.bool_]
+    """True where water stands at all times."""
+    vigour: Field
+    """0 sparse or dry to 1 dense green plants; read where plants stand."""
+    moisture: Field
+    """0 dry to 1 soaked topsoil."""
+    smooth: NDArray[np.bool_]
+    """True where bare soil is smooth to the radar."""
+    turbidity: Field
+    """0 clear to 1 full of sediment; read where water is open or among plants."""
+
+    @property
+    def water(self) -> NDArray[np.bool_]:
+        """True where the label is water, open or among plants."""
+        return self.surface <= FLOODED_VEGETATION
+
+
+def simulate_terrain(rng: np.random.Generator, height: int, width: int, event: Event) -> Terrain:
+    """Draw a landscape of ``event`` and fill it with water up to a level.
+
+    Relief is a fractal surface into which a meandering river has cut a valley; everything below the flood level is
+    under water. Fields, natural cover and towns take the rest.
+    """
+    relief, channel = _relief(rng, height, width, event)
+    level, permanent_level = _levels(rng, relief, event)
+    wet = channel | (relief < level)
+    permanent = channel | (relief < permanent_level)
+    vigour = _vigour(rng, height, width, event)
+    built = _towns(rng, height, width, rng.uniform(*event.built_up)) & ~wet
+    planted = vigour > 1 - rng.uniform(*event.vegetation)
+    surface = np.where(planted, VEGETATION, SOIL)
+    surface[built] = BUILT_UP
+    surface[wet] = OPEN_WATER
+    surface[_standing_plants(rng, wet & ~permanent, vigour, event)] = FLOODED_VEGETATION
+    above = np.clip((relief - level) / max(event.relief, 1e-6), 0, None)
+    patches = power_law_field(rng, height, width, -2.8, 48)
+    moisture = np.clip(0.75 * np.exp(-3 * above) + 0.12 + 0.12 * patches, 0, 1)
+    turbidity = rng.uniform(*event.turbidity) + 0.08 * power_law_field(rng, height, width, -3.0, FEATURE_PIXELS)
+    return Terrain(
+        height=np.maximum(relief, np.float32(level)),
+        surface=surface.astype(np.uint8),
+        permanent=permanent,
+        vigour=vigour,
+        moisture=moisture.astype(np.float32),
+        smooth=_top_share(power_law_field(rng, height, width, -3.0, 40), event.smooth_soil),
+        turbidity=np.clip(turbidity, 0, 1).astype(np.float32),
+    )
+
+
+def _relief(rng: np.random.Generator, height: int, width: int, event: Event) -> tuple[Field, NDArray[np.bool_]]:
+    """Return the height in metres and the river's channel, both (H, W)."""
+    relief = event.relief * power_law_field(rng, height, width, event.roughness, FEATURE_PIXELS)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    towards = rng.uniform(0, 2 * np.pi)
+    across = rows * np.sin(towards) + columns * np.cos(towards)
+    relief += (event.tilt / FEATURE_PIXELS * (across - across.mean())).astype(np.float32)
+    # The zero line of a very smooth field meanders like a river; value over gradient is the distance from it.
+    course = power_law_field(rng, height, width, -5.5, FEATURE_PIXELS)
+    course += ((across - across.mean()) / FEATURE_PIXELS).astype(np.float32) + np.float32(rng.normal(0, 0.3))
+    down, right = np.gradient(course)
+    distance = np.abs(course) / np.maximum(np.hypot(down, right), 1e-4)
+    half_width = rng.uniform(*event.river_width) / PIXEL_METRES / 2
+    if half_width == 0:
+        return relief, np.zeros((height, width), dtype=np.bool_)
+    valley = 1.2 * event.relief * np.exp(-distance / (8 * half_width + 12))
+    return (relief - valley).astype(np.float32), distance < half_width
+
+
+def _levels(rng: np.random.Generator, relief: Field, event: Event) -> tuple[float, float]:
+    """Draw the flood level and the level of permanent water, in metres."""
+    share = rng.uniform(*event.water_share)
+    level, permanent_level = np.quantile(relief, (share, share * event.permanent))
+    return float(level), float(permanent_level)
+
+
+def _vigour(rng: np.random.Generator, height: int, width: int, event: Event) -> Field:
+    """Draw plant vigour (H, W), spread evenly over 0..1: by field where land is farmed, else in patches."""
+    # The logistic curve of slope 1.7 follows the normal distribution function to 0.01.
+    natural = 1 / (1 + np.exp(-1.7 * power_law_field(rng, height, width, -2.6, 96)))
+    if event.parcels == 0:
+        return np.asarray(natural, dtype=np.float32)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    angle, bend = rng.uniform(0, np.pi), 4 * power_law_field(rng, height, width, -4.5, FEATURE_PIXELS)
+    length = event.parcels / PIXEL_METRES
+    strip = np.floor((rows * np.sin(angle) + columns * np.cos(angle) + bend) / (0.45 * length)).astype(np.int64)
+    along = (columns * np.sin(angle) - rows * np.cos(angle) + bend) / length
+    offsets = rng.random(509)
+    parcel = np.floor(along + offsets[strip % 509]).astype(np.int64)
+    crops = rng.random(4093)
+    return np.asarray(0.88 * crops[(strip * 613 + parcel) % 4093] + 0.12 * natural, dtype=np.float32)
+
+
+def _towns(rng: np.random.Generator, height: int, width: int, share: float) -> NDArray[np.bool_]:
+    return _top_share(power_law_field(rng, height, width, -3.2, 80), share)
+
+
+def _standing_plants(
+    rng: np.random.Generator, flood: NDArray[np.bool_], vigour: Field, event: Event
+) -> NDArray[np.bool_]:
+    """Draw where plants stand above the flood: in patches, where growth is tall."""
+    height, width = flood.shape
+    tall = vigour + 0.35 * power_law_field(rng, height, width, -3.0, 64)
+    share = rng.uniform(*event.flooded_vegetation)
+    if not flood.any() or share == 0:
+        return np.zeros_like(flood)
+    return np.asarray(flood & (tall > np.quantile(tall[flood], 1 - share)), dtype=np.bool_)
+
+
+def _top_share(field: Field, share: float) -> NDArray[np.bool_]:
+    """Return a mask of the largest ``share`` of the field's values."""
+    return np.asarray(field > np.quantile(field, 1 - share), dtype=np.bool_)
+
+
+def slope_towards(height: Field, direction: float) -> Field:
+    """Return how far the ground rises towards ``direction``, in metres per metre.
+
+    Args:
+        height: (H, W) in metres.
+        direction: Radians, 0 to the right (east), pi / 2 upwards (north).
+    """
+    down, right = np.gradient(smooth(height, 0.2), PIXEL_METRES)
+    return np.asarray(right * np.cos(direction) - down * np.sin(direction), dtype=np.float32)

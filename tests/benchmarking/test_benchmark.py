@@ -1,0 +1,193 @@
+"""Benchmarks: rows, ratios and regressions by numbers; one real measurement of small images."""
+
+import copy
+
+import pytest
+import torch
+
+from floodseg.benchmarking import configuration
+from floodseg.benchmarking.configuration import Configuration, configurations
+from floodseg.benchmarking.rounds import Timing, in_fresh_process
+from floodseg.benchmarking.run import benchmark, regressions
+from floodseg.benchmarking.settings import BenchmarkConfig
+from floodseg.errors import ConfigError, FloodsegError
+
+
+def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
+    rows = configurations(("baseline", "efficient", "lite"), ("resnet18", "resnet34"), ("bf16",))
+    assert [row.label for row in rows] == [
+        "baseline/torch/fp32",
+        "efficient/resnet18/torch/fp32",
+        "efficient/resnet34/torch/fp32",
+        "lite/torch/fp32",
+        "baseline/torch/bf16",
+        "efficient/resnet18/torch/bf16",
+        "efficient/resnet34/torch/bf16",
+        "lite/torch/bf16",
+    ]
+
+
+def test_compiled_rows_come_beside_the_others():
+    rows = configurations(("baseline", "lite"), (), (), compiled=True)
+    assert [row.label for row in rows] == [
+        "baseline/torch/fp32",
+        "lite/torch/fp32",
+        "baseline/torch/fp32/compiled",
+        "lite/torch/fp32/compiled",
+    ]
+
+
+def test_exported_rows_are_in_every_format_that_their_runtime_has():
+    pytest.importorskip("nncf", reason="needs the extra export")
+    pytest.importorskip("onnxruntime", reason="needs the extra export")
+    rows = configurations(("baseline",), (), ("bf16",), runtimes=("openvino", "onnx"))
+    assert [row.label for row in rows] == [
+        "baseline/torch/fp32",
+        "baseline/torch/bf16",
+        "baseline/openvino/fp32",
+        "baseline/openvino/bf16",
+        "baseline/openvino/int8",
+        "baseline/onnx/fp32",
+        "baseline/onnx/int8",
+    ]
+    assert [row.precision for row in configurations(("baseline",), (), (), runtimes=("openvino",))] == [
+        "fp32", "fp32", "int8",
+    ]  # fmt: skip
+
+
+def test_a_runtime_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setattr(configuration, "find_spec", lambda name: None if name == "nncf" else object())
+    with pytest.raises(ConfigError, match=r"--runtimes onnx: needs nncf, .* pip install 'floodseg\[export\]'"):
+        configurations(("baseline",), (), (), runtimes=("torch", "onnx"))
+
+
+def test_training_has_no_other_runtime():
+    with pytest.raises(ConfigError, match="--runtimes torch onnx: training is done by torch alone"):
+        benchmark("train", BenchmarkConfig(runtimes=("torch", "onnx")))
+
+
+def test_exported_rows_are_timed_beside_torch():
+    pytest.importorskip("nncf", reason="needs the extra export")
+    pytest.importorskip("onnxruntime", reason="needs the extra export")
+    config = BenchmarkConfig(models=("baseline", "lite"), runtimes=("onnx",), rounds=2, size=64, threads=1)
+    document = benchmark("infer", config)
+    rows = {(row["model"], row["runtime"], row["precision"]): row for row in document["rows"]}
+    assert len(rows) == 6
+    # the files of int8 are a quarter of those of fp32 and a little structure
+    whole, quarter = (rows["baseline", "onnx", precision]["size_mb"] for precision in ("fp32", "int8"))
+    assert 0.2 < quarter / whole < 0.4
+    ratios = {(ratio["model"], ratio["runtime"], ratio["precision"]): ratio for ratio in document["ratios"]}
+    lite = rows["lite", "onnx", "fp32"]
+    own, eager = rows["baseline", "onnx", "fp32"], rows["baseline", "torch", "fp32"]
+    found = ratios["lite", "onnx", "fp32"]
+    assert found["infer_speed"] == pytest.approx(own["infer_ms_median"] / lite["infer_ms_median"])
+    assert found["infer_speed_to_fp32"] == pytest.approx(eager["infer_ms_median"] / lite["infer_ms_median"])
+    assert found["infer_memory"] == pytest.approx(lite["infer_peak_mb"] / own["infer_peak_mb"])
+    assert found["infer_memory"] < 0.5
+
+
+def test_a_peer_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setattr(configuration, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"--models smp-unet: needs .* pip install 'floodseg\[benchmark\]'"):
+        configurations(("baseline", "smp-unet"), (), ())
+
+
+@pytest.mark.parametrize("name", ["smp-unet", "smp-deeplabv3plus"])
+def test_peers_take_all_bands_at_any_size(name):
+    pytest.importorskip("segmentation_models_pytorch", reason="needs the extra benchmark")
+    from floodseg.benchmarking.peers import build_peer
+
+    (row,) = configurations(("baseline", name), (), ())[1:]
+    assert row.label == f"{name}/resnet34/torch/fp32"
+    model = build_peer(name).eval()
+    assert model.network.network.encoder.conv1.in_channels == 15
+    with torch.no_grad():
+        logits = model(torch.randn(1, 2, 45, 64), torch.full((1, 13, 45, 64), torch.nan))
+    assert logits.shape == (1, 2, 45, 64)
+    assert logits.isfinite().all()
+
+
+def test_without_the_baseline_there_is_nothing_to_compare_with():
+    with pytest.raises(ConfigError, match=r"--models lite: must hold baseline"):
+        configurations(("lite",), ("resnet34",), ())
+
+
+def test_median_and_quantile_are_calls_that_happened():
+    timing = Timing([5.0, 1.0, 2.0, 4.0, 3.0])
+    assert timing.median == 3.0
+    assert timing.quantile(0.9) == 5.0
+
+
+@pytest.mark.parametrize(("flag", "value"), [("rounds", 0), ("threads", 0), ("size", 16), ("batch_size", 0)])
+def test_settings_out_of_range_are_refused_by_flag(flag, value):
+    with pytest.raises(ConfigError, match=f"--{flag.replace('_', '-')} {value}"):
+        BenchmarkConfig(**{flag: value})
+
+
+def _fails():
+    raise FloodsegError("no such thing")
+
+
+def test_a_failing_process_gives_its_reason():
+    with pytest.raises(FloodsegError, match="a benchmark process failed: no such thing"):
+        in_fresh_process(_fails)
+
+
+def test_lite_trains_on_less_memory_and_faster_than_the_baseline():
+    config = BenchmarkConfig(
+        models=("baseline", "lite"), rounds=2, size=64, batch_size=1, memory_batch_size=1, threads=1
+    )
+    document = benchmark("train", config)
+    baseline, lite = document["rows"]
+    assert (baseline["model"], lite["model"]) == ("baseline", "lite")
+    assert 41e6 < baseline["params"] < 47e6
+    assert 70e9 < baseline["macs"] < 85e9
+    assert lite["params"] < 1e6
+    assert baseline["infer_ms_median"] is None
+    assert len(lite["seconds"]) == 2
+    assert lite["first_call_s"] > 0
+    of_lite = document["ratios"][1]
+    assert of_lite["params"] == lite["params"] / baseline["params"]
+    assert of_lite["train_speed"] == pytest.approx(lite["train_images_per_s"] / baseline["train_images_per_s"])
+    assert of_lite["train_speed"] > 2
+    assert of_lite["train_memory"] < 0.5
+    # the state of AdamW alone is two numbers a parameter, the gradients a third
+    assert baseline["train_peak_mb"] > 4 * 4 * baseline["params"] / 2**20
+
+
+def _document(speed):
+    row = Configuration("lite", None, "torch", "fp32")
+    ratios = {"model": row.model, "encoder": None, "runtime": "torch", "precision": "fp32", "params": 0.02}
+    return {
+        "settings": {"task": "infer", "batch_size": 1, "size": 512},
+        "ratios": [{**ratios, "train_speed": None, "train_memory": None, "infer_speed": speed}],
+    }
+
+
+def test_only_a_ratio_that_is_clearly_worse_is_a_regression():
+    before = _document(20.0)
+    assert regressions(_document(18.0), before) == []
+    assert regressions(_document(30.0), before) == []
+    assert regressions(_document(15.0), before) == ["lite/torch/fp32: infer_speed 20.00 before, 15.00 now"]
+
+
+def test_rows_by_the_compiler_are_compared_with_each_other_alone():
+    before, now = _document(20.0), _document(10.0)
+    now["ratios"][0]["compiled"] = False
+    assert regressions(now, before) == ["lite/torch/fp32: infer_speed 20.00 before, 10.00 now"]
+    now["ratios"][0]["compiled"] = before["ratios"][0]["compiled"] = True
+    assert regressions(now, before) == ["lite/torch/fp32/compiled: infer_speed 20.00 before, 10.00 now"]
+
+
+def test_results_of_other_images_cannot_be_compared():
+    other = copy.deepcopy(_document(20.0))
+    other["settings"]["size"] = 256
+    with pytest.raises(ConfigError, match=r"measured with size 256, this one with 512"):
+        regressions(_document(20.0), other)
+
+
+def test_results_that_share_no_row_cannot_be_compared():
+    other = copy.deepcopy(_document(20.0))
+    other["ratios"][0]["model"] = "efficient"
+    with pytest.raises(ConfigError, match="has none of these rows"):
+        regressions(_document(20.0), other)

@@ -1,0 +1,149 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from floodseg.bands import SAR_BANDS, Bands
+from floodseg.chips.chip import ChipArrays
+from floodseg.chips.loader import ChipDataset, SampleKey
+from floodseg.chips.resample import draw_extent, resample
+from floodseg.config.train import AugmentConfig, DataConfig
+from floodseg.datasets.layouts import open_layout
+from floodseg.errors import ConfigError
+
+BANDS = Bands(sar=SAR_BANDS, optical=("B03",))
+PLAIN = AugmentConfig(crop_size=64, flips=False, sar_jitter_db=0.0, optical_jitter=0.0)
+
+
+def blank(height: int, width: int) -> ChipArrays:
+    return ChipArrays(
+        sar=np.full((2, height, width), -10, np.float32),
+        optical=np.full((1, height, width), 0.1, np.float32),
+        sar_valid=np.ones((height, width), np.bool_),
+        optical_valid=np.ones((height, width), np.bool_),
+        label=np.zeros((height, width), np.uint8),
+    )
+
+
+def resampled(chip: ChipArrays, height: int, width: int, bands: Bands = BANDS) -> ChipArrays:
+    place = blank(height, width)
+    for array in (place.sar, place.optical):
+        array[:] = np.nan
+    place.label[:] = 7
+    resample(chip, place, bands)
+    return place
+
+
+def test_extent_is_even_in_its_logarithm_between_both_bounds() -> None:
+    rng = np.random.default_rng(0)
+    extents = np.array([draw_extent(replace(PLAIN, zoom=1.6), rng) for _ in range(2000)])
+    assert (extents.min(), extents.max()) == (40, 102)
+    places = np.log(extents / 64) / np.log(1.6)
+    assert np.quantile(places, [0.25, 0.5, 0.75]) == pytest.approx([-0.5, 0, 0.5], abs=0.06)
+
+
+def test_without_zoom_nothing_is_drawn() -> None:
+    rng, untouched = np.random.default_rng(0), np.random.default_rng(0)
+    assert draw_extent(PLAIN, rng) == 64
+    assert rng.random() == untouched.random()
+
+
+@pytest.mark.parametrize(("unit", "mean"), [("db", 10 * np.log10((0.1 + 0.001) / 2)), ("dn", -20.0)])
+def test_radar_in_db_is_averaged_in_power(unit: Literal["db", "dn"], mean: float) -> None:
+    chip = blank(64, 64)
+    rows, columns = np.indices((64, 64))
+    chip.sar[:, (rows + columns) % 2 == 1] = -30
+    inside = resampled(chip, 16, 16, replace(BANDS, sar_unit=unit)).sar[:, 2:-2, 2:-2]
+    np.testing.assert_allclose(inside, mean, atol=0.01)
+
+
+@pytest.mark.parametrize(("height", "width"), [(30, 45), (97, 64)])
+def test_an_even_slope_moves_by_less_than_a_tenth_of_a_pixel(height: int, width: int) -> None:
+    chip = blank(60, 70)
+    chip.optical[0] = 0.01 * np.arange(60)[:, None] + 0.002 * np.arange(70)
+    got = resampled(chip, height, width).optical[0]
+    rows = (np.arange(height) + 0.5) * 60 / height - 0.5
+    columns = (np.arange(width) + 0.5) * 70 / width - 0.5
+    inside = np.s_[3:-3, 3:-3]
+    np.testing.assert_allclose(got[inside], (0.01 * rows[:, None] + 0.002 * columns)[inside], atol=5e-4)
+
+
+@pytest.mark.parametrize("side", [20, 64])
+def test_what_is_invalid_takes_no_part(side: int) -> None:
+    chip = blank(40, 40)
+    chip.sar_valid[:, 25:] = False
+    chip.sar[:, :, 25:] = np.nan
+    got = resampled(chip, side, side)
+    edge = round(25 * side / 40)
+    assert abs(int(got.sar_valid[0].sum()) - edge) <= 1
+    assert (got.sar_valid == got.sar_valid[0]).all()
+    np.testing.assert_allclose(got.sar[:, got.sar_valid], -10, atol=1e-3)
+    assert got.optical_valid.all()
+
+
+@pytest.mark.parametrize("size", [(13, 21), (50, 33), (80, 80)])
+def test_label_is_that_of_the_pixel_under_the_centre(size: tuple[int, int]) -> None:
+    chip = blank(40, 40)
+    chip.label[:] = np.random.default_rng(0).choice([0, 1, 255], (40, 40))
+    got = resampled(chip, *size).label
+    for row, column in ((0, 0), (5, 11), (size[0] - 1, size[1] - 1)):
+        under = int((row + 0.5) * 40 / size[0]), int((column + 0.5) * 40 / size[1])
+        assert got[row, column] == chip.label[under]
+
+
+def test_a_sensor_that_is_not_there_stays_invalid() -> None:
+    chip = replace(blank(40, 40), optical=np.zeros((0, 40, 40), np.float32))
+    place = replace(blank(20, 20), optical=np.zeros((0, 20, 20), np.float32))
+    resample(chip, place, Bands(sar=SAR_BANDS, optical=()))
+    assert not place.optical_valid.any()
+    assert place.sar_valid.all()
+
+
+@pytest.fixture
+def lake(tmp_path: Path, write_raster: Callable[..., Path]) -> Path:
+    """One chip of 100x120 pixels: a round lake, dark where its label says water."""
+    rows, columns = np.indices((100, 120))
+    water = (rows - 40) ** 2 + (columns - 70) ** 2 < 30**2
+    sar = np.where(water, -22, -9).astype(np.float32)
+    write_raster(tmp_path / "S1Hand/A_1_S1Hand.tif", np.stack([sar, sar - 6]))
+    write_raster(tmp_path / "LabelHand/A_1_LabelHand.tif", water.astype(np.int16)[None])
+    return tmp_path
+
+
+def test_image_and_label_of_a_sample_stay_together(lake: Path) -> None:
+    chips = open_layout(DataConfig(data=lake, layout="folders"), "all")
+    dataset = ChipDataset(chips, replace(PLAIN, zoom=1.9, flips=True, crops_per_chip=60), seed=1)
+    shares = []
+    for index in range(60):
+        sample = dataset[SampleKey(0, index)]
+        valid, label = sample["sar_valid"][0].numpy(), sample["label"].numpy()
+        assert ((label != 255) == valid).all()
+        dark = sample["sar"][0].numpy() < -15.5
+        # power is averaged over a shore, so that it seems some tenths of a pixel narrower to the threshold in between
+        assert ((dark != (label == 1)) & valid).mean() < 0.03
+        shares.append(float(valid.mean()))
+    assert min(shares) < 0.95, "a chip that is smaller than the ground of a crop ends within it"
+    assert np.median(shares) == 1
+
+
+def test_zoom_changes_how_much_ground_a_crop_shows(lake: Path) -> None:
+    chips = open_layout(DataConfig(data=lake, layout="folders"), "all")
+
+    def lake_pixels(zoom: float) -> list[int]:
+        config = replace(PLAIN, crop_size=96, zoom=zoom, crops_per_chip=40)
+        return [int((ChipDataset(chips, config)[SampleKey(0, index)]["label"] == 1).sum()) for index in range(40)]
+
+    area = np.pi * 30**2
+    assert lake_pixels(1.0) == pytest.approx([area] * 40, rel=0.05)
+    zoomed = lake_pixels(1.5)
+    assert min(zoomed) < 0.6 * area
+    assert max(zoomed) > 1.4 * area
+
+
+@pytest.mark.parametrize("zoom", [0.9, 4.5, float("nan")])
+def test_factors_without_a_meaning_are_refused(zoom: float) -> None:
+    with pytest.raises(ConfigError, match=r"--zoom .*: must be from 1 to 4"):
+        AugmentConfig(zoom=zoom)

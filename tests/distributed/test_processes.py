@@ -1,0 +1,396 @@
+"""Several processes share a run or an evaluation: two real ones on the CPU, which talk to each other by Gloo."""
+
+import csv
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from floodseg.app import cli
+from floodseg.bands import Bands
+from floodseg.config.train import DataConfig
+from floodseg.datasets.synthetic import SyntheticChips
+from floodseg.distributed import launcher
+from floodseg.distributed.processes import Processes, ShareOfChips
+from floodseg.errors import ConfigError
+from floodseg.evaluation.evaluate import evaluate
+from floodseg.models.checkpoint.checkpoint import load_checkpoint, load_path
+from floodseg.models.registry import build_model
+from floodseg.training.setup import new_schedule, span_again, with_synchronised_batchnorm
+from floodseg.training.train import train
+from shared_run import CONFIG, EPOCHS, INTERRUPTED_AFTER, config_in, interrupt, with_specialists
+
+WORKER = Path(__file__).parents[1] / "shared_run.py"
+LIMIT_S = 240
+"""A hang fails the test; the work itself takes seconds."""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def environment(**more):
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1", **more}
+
+
+def run_two(*commands):
+    """Start two processes as a launcher does, each with its arguments; return exit codes, stdout and stderr of each."""
+    port = free_port()
+    processes = []
+    for rank, arguments in enumerate(commands):
+        place = {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+        }  # fmt: skip
+        command, pipe = [sys.executable, *arguments], subprocess.PIPE
+        processes.append(subprocess.Popen(command, env=environment(**place), text=True, stdout=pipe, stderr=pipe))
+    try:
+        outputs = [process.communicate(timeout=LIMIT_S) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+
+
+def read_rows(folder):
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def read_summary(folder):
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """What two processes did together (see shared_run.py): the folder, what each saw, and the main one's output.
+
+    The run in ``to_two`` was begun by this process alone.
+    """
+    folder = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(config_in(folder / "to_two"), show_progress=False)
+    arguments = (str(WORKER), str(folder))
+    (code, output, errors), (other_code, other_output, _) = run_two(arguments, arguments)
+    assert (code, other_code) == (0, 9), errors
+    assert other_output == "", "the main process alone speaks"
+    seen = [json.loads((folder / f"seen_{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1)]
+    return folder, seen, output
+
+
+def test_processes_share_gather_and_sum(shared):
+    _, seen, _ = shared
+    assert [each["share"] for each in seen] == [[0, 2, 4], [1, 3]]
+    for each in seen:
+        assert each["gathered"] == ["0 by 0", "1 by 1", "2 by 0", "3 by 1", "4 by 0"]
+        assert each["sum"] == [2**61 + 1, 2], "whole numbers stay exact beyond the 53 bits of a float"
+        assert each["copied"] == [[5.0, 5.0], 0]
+        assert each["from_main"] == "main's"
+    assert [each["calls"] for each in seen] == [1, 0]
+
+
+def test_a_split_with_fewer_chips_than_processes_is_scored(shared):
+    _, seen, _ = shared
+    alone = evaluate("otsu", config=DataConfig(layout="synthetic", synthetic_chips=2, synthetic_size=32, sensors="sar"))
+    assert alone.document["n_chips"] == 1
+    assert seen[0]["one chip"] == seen[1]["one chip"] == json.loads(json.dumps(alone.document))
+
+
+def test_what_fails_in_another_process_is_said_by_the_main_one(shared):
+    _, seen, _ = shared
+    assert [each["failing chip"] for each in seen] == [
+        ["DataError", "chip_1.tif: is truncated; copy it again"],
+        ["OtherProcessError", ""],
+    ]
+
+
+def test_settings_that_several_processes_cannot_follow_are_refused(shared):
+    folder, seen, _ = shared
+    kind, message = seen[0]["too few crops"]
+    assert kind == "ConfigError"
+    assert message.startswith("--batch-size 2: each of 2 processes takes as many crops a step, and an epoch has 2; ")
+    kind, message = seen[0]["synchronised"]
+    assert kind == "ConfigError"
+    assert message.startswith("--sync-batchnorm: joins the batch statistics of several GPUs, and this run has a CPU; ")
+    assert not (folder / "small").exists()
+
+
+def test_a_process_that_vanishes_does_not_hang_the_main_one(shared):
+    _, seen, _ = shared
+    kind, message, seconds = seen[0]["lost"]
+    assert kind == "ProcessError"
+    assert message.startswith("another of the 2 processes ended early")
+    assert seconds < 60
+
+
+def test_each_crop_of_an_epoch_is_used_once_save_those_of_an_incomplete_step(shared):
+    _, seen, _ = shared
+    for epoch in range(EPOCHS):
+        steps = [[index for at, *index in each["crops"] if at == epoch] for each in seen]
+        assert [[len(crops) for crops in mine] for mine in steps] == [[2, 2], [2, 2]]
+        used = [crop for mine in steps for crops in mine for crop in crops]
+        assert len(set(used)) == len(used) == 8
+        assert set(used) < set(range(10))
+
+
+def test_two_processes_leave_a_run_folder_as_one_does(shared):
+    folder, _, _ = shared
+    run = folder / "whole"
+    summary = read_summary(run)
+    assert (summary["processes"], summary["epochs"], summary["steps"]) == (2, EPOCHS, 2 * EPOCHS)
+    rows = read_rows(run)
+    assert len(rows) == EPOCHS
+    # the cycle ends with the run
+    assert float(rows[-1]["lr"]) == pytest.approx(CONFIG.optim.lr / 25 / 1e4)
+    [state] = (run / "state").iterdir()
+    assert {file.name for file in state.glob("random_states_*")} == {"random_states_0.pkl", "random_states_1.pkl"}
+    best = load_checkpoint(run / "best_model.pth")
+    assert best.provenance.training["processes"] == 2
+    # five validation chips on two processes: stored scores are those of one process over all five
+    document = evaluate(best, config=CONFIG.data, split="valid").document
+    assert document["n_chips"] == 5
+    for name in ("water_iou", "miou", "f1", "precision", "recall"):
+        assert best.provenance.scores["valid"][name] == pytest.approx(document[name], abs=1e-6)
+
+
+def test_a_run_resumed_by_as_many_processes_equals_an_uninterrupted_one(shared):
+    folder, _, _ = shared
+    states = []
+    for name in ("whole", "continued"):
+        [state] = (folder / name / "state").iterdir()
+        assert state.name == f"epoch_{EPOCHS:04d}"
+        average = torch.load(state / "custom_checkpoint_2.pkl", weights_only=True)
+        states.append({**load_file(state / "model.safetensors"), **{f"ema.{key}": average[key] for key in average}})
+    whole, continued = states
+    assert whole.keys() == continued.keys()
+    assert all(torch.equal(whole[key], continued[key]) for key in whole)
+    timed = {"images_per_s", "seconds"}
+    rows, again = (
+        [{key: row[key] for key in row.keys() - timed} for row in read_rows(folder / name)]
+        for name in ("whole", "continued")
+    )
+    assert rows == again
+    assert read_summary(folder / "continued")["warnings"] == []
+
+
+def test_a_finished_run_is_not_changed_by_another_number_of_processes(shared):
+    folder, _, _ = shared
+    before = read_summary(folder / "whole")
+    train(config_in(folder / "whole"), resume=True, show_progress=False)
+    of_this_process = {"peak_memory_mb": 0, "finished": ""}
+    assert read_summary(folder / "whole") | of_this_process == before | of_this_process
+    assert before["processes"] == 2
+
+
+def expected_lrs(steps_before, steps_after):
+    """The rate at the end of each epoch, as two cycles give it that each span the run with their number of steps."""
+    model = nn.Linear(1, 1)
+    lrs = {}
+    for steps in (steps_before, steps_after):
+        schedule = new_schedule(torch.optim.AdamW(model.parameters()), CONFIG.optim, steps)
+        schedule.optimizer.step()
+        for step in range(1, EPOCHS * steps + 1):
+            if step < EPOCHS * steps:
+                schedule.step()
+            if step % steps == 0:
+                lrs[steps, step // steps] = schedule.get_last_lr()[0]
+    order = [steps_before] * INTERRUPTED_AFTER + [steps_after] * (EPOCHS - INTERRUPTED_AFTER)
+    return [lrs[steps, epoch] for epoch, steps in enumerate(order, start=1)]
+
+
+def test_a_run_of_two_processes_goes_on_with_one(shared, capsys):
+    folder, _, _ = shared
+    run = folder / "to_one"
+    assert len(read_rows(run)) == INTERRUPTED_AFTER
+    before = read_rows(run)
+    train(config_in(run), resume=True)
+    said = "from epoch 3 on 1 process instead of 2: 5 steps an epoch, of 2 crops instead of 4"
+    assert capsys.readouterr().out.count(f"warning: {said}") == 1
+    summary = read_summary(run)
+    assert summary["warnings"] == [said]
+    assert f"# {said}\n" in (run / "config.toml").read_text(encoding="utf-8")
+    assert (summary["processes"], summary["epochs"], summary["steps"]) == (1, EPOCHS, 2 * 2 + 2 * 5)
+    rows = read_rows(run)
+    assert rows[:INTERRUPTED_AFTER] == before
+    assert [float(row["lr"]) for row in rows] == pytest.approx(expected_lrs(2, 5))
+
+
+def test_a_run_of_one_process_goes_on_with_two(shared):
+    folder, _, output = shared
+    run = folder / "to_two"
+    said = "from epoch 3 on 2 processes instead of 1: 2 steps an epoch, of 4 crops instead of 2"
+    assert output.count(f"warning: {said}") == 1
+    summary = read_summary(run)
+    assert summary["warnings"] == [said]
+    assert (summary["processes"], summary["epochs"], summary["steps"]) == (2, EPOCHS, 2 * 5 + 2 * 2)
+    assert [float(row["lr"]) for row in read_rows(run)] == pytest.approx(expected_lrs(5, 2))
+    assert load_checkpoint(run / "best_model.pth").provenance.scores["valid"]["water_iou"] > 0
+
+
+def test_two_processes_train_specialists_and_then_the_model_that_holds_them(shared):
+    folder, _, _ = shared
+    model = load_path(folder / "fused")
+    for sensor in ("sar", "optical"):
+        run = folder / "fused/specialists" / sensor
+        assert (read_summary(run)["processes"], read_summary(run)["steps"]) == (2, 4)
+        alone, kept = load_path(run).state_dict(), model.specialist(sensor).state_dict()
+        assert kept
+        assert all(torch.equal(alone[name], value) for name, value in kept.items())
+    data = with_specialists(folder).data
+    document = evaluate(model, config=data, split="valid").document
+    stored = model.provenance.scores["valid"]["water_iou"]
+    assert stored == pytest.approx(document["water_iou"], abs=1e-6), "as one process scores it"
+
+
+@pytest.mark.parametrize("number", [3, 5], ids=["in the optical specialist", "in the fused network"])
+def test_specialists_of_two_processes_go_on_where_they_were(shared, number):
+    folder, _, _ = shared
+    whole, continued = (load_path(folder / name).state_dict() for name in ("fused", f"fused_{number}"))
+    assert whole.keys() == continued.keys()
+    assert all(torch.equal(whole[key], continued[key]) for key in whole)
+
+
+def test_scores_by_accelerate_launch_are_those_of_one_process(tmp_path):
+    data = ["--layout", "synthetic", "--synthetic-chips", "10", "--synthetic-size", "64", "--sensors", "sar"]
+    command = ["evaluate", "s1-lite", *data, "--split", "valid", "--json"]
+    launch = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        "-m", "floodseg",
+    ]  # fmt: skip
+    subprocess.run(
+        [*launch, *command, str(tmp_path / "two.json")],
+        env=environment(), check=True, capture_output=True, timeout=LIMIT_S,
+    )  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*command, str(tmp_path / "one.json")])
+    assert stop.value.code == 0
+    one, two = ((tmp_path / name).read_text(encoding="utf-8") for name in ("one.json", "two.json"))
+    assert json.loads(one)["n_chips"] == 5, "an odd number, so that one process has a chip more"
+    assert two == one
+
+
+def test_a_refused_run_ends_every_process_with_one_sentence(tmp_path):
+    (tmp_path / "summary.json").touch()
+    arguments = ["-m", "floodseg", "train", "--layout", "synthetic", "--out-dir", str(tmp_path)]
+    began = time.monotonic()
+    (code, output, errors), (other_code, other_output, other_errors) = run_two(arguments, arguments)
+    assert time.monotonic() - began < LIMIT_S / 2
+    assert (code, other_code) == (2, 2)
+    assert errors == (
+        f"floodseg: error: {tmp_path}: holds a finished run; add --resume or --overwrite, or give another --out-dir\n"
+    )
+    assert (output, other_output, other_errors) == ("", "", "")
+
+
+def test_flags_that_are_wrong_in_one_process_end_both(shared):
+    folder, seen, _ = shared
+    (code, errors), (other_code, other_errors) = (each["wrong flags"] for each in seen)
+    assert (code, other_code) == (2, 2)
+    assert errors.count("\n") == 1
+    assert errors.startswith("floodseg: error: Unknown option: ")
+    assert other_errors == ""
+    assert not (folder / "flags").exists()
+
+
+# ---- one process
+
+
+def test_one_process_has_everything():
+    alone = Processes()
+    assert (alone.count, alone.rank, alone.main) == (1, 0, True)
+    assert list(alone.share(3)) == [0, 1, 2]
+    assert alone.gather(["a", "b"], 2) == ["a", "b"]
+    with pytest.raises(ConfigError, match="as it was raised"), alone.agreeing():
+        raise ConfigError("as it was raised")
+    with pytest.raises(RuntimeError, match="gloo"), alone.together():
+        raise RuntimeError("gloo")
+
+
+def test_a_share_of_chips_reads_every_other_chip(monkeypatch):
+    chips = SyntheticChips("train", DataConfig(layout="synthetic", synthetic_chips=5, synthetic_size=32))
+    second = Processes()
+    monkeypatch.setattr(second, "count", 2)
+    monkeypatch.setattr(second, "rank", 1)
+    share = ShareOfChips(chips, second)
+    assert share.names == (chips.names[1], chips.names[3])
+    assert share.events == (chips.events[1], chips.events[3])
+    assert share.bands == chips.bands
+    for index, whole in enumerate((1, 3)):
+        assert share.read(index).name == chips.names[whole]
+        assert (share.read_label(index) == chips.read_label(whole)).all()
+
+
+@pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "4"), ("PMI_SIZE", "4"), ("OMPI_COMM_WORLD_SIZE", "4")])
+def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, name, value):
+    assert launcher.started_processes() == 1
+    Processes()  # joins none, and Accelerate looks for others no more
+    monkeypatch.setenv(name, value)
+    assert launcher.started_processes() == 4
+    with pytest.raises(ConfigError, match="started 4 processes, which do not find each other; start them with"):
+        Processes()
+
+
+def test_a_launcher_that_starts_one_process_for_several_is_told(monkeypatch, caplog):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    Processes()
+    Processes()
+    [record] = caplog.records
+    assert "the launcher started one process only" in record.getMessage()
+
+
+def test_synchronised_batch_statistics_need_several_gpus(tmp_path, make_config):
+    where = "a single GPU" if torch.cuda.is_available() else "a CPU"
+    with pytest.raises(ConfigError, match=f"--sync-batchnorm: joins .* this run has {where}; leave it out"):
+        train(make_config(tmp_path / "run", sync_batchnorm=True), show_progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_synchronised_batch_statistics_leave_names_values_and_scores_alone():
+    model = build_model("lite", bands=Bands(sar=("VV", "VH"), optical=()))
+    layers = sum(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
+    values, sar = {key: value.clone() for key, value in model.state_dict().items()}, torch.randn(1, 2, 32, 32)
+    with torch.no_grad():
+        logits = model.eval()(sar, None)
+        converted = with_synchronised_batchnorm(model)
+        assert torch.equal(converted.eval()(sar, None), logits)
+    assert sum(isinstance(layer, nn.SyncBatchNorm) for layer in converted.modules()) == layers > 10
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in converted.modules())
+    after = converted.state_dict()
+    assert after.keys() == values.keys()
+    assert all(torch.equal(after[key], value) for key, value in values.items())
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 2), (2, 5), (3, 3)])
+def test_the_cycle_goes_on_at_the_share_of_the_run_that_is_done(before, after):
+    optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters())
+    schedule = new_schedule(optimizer, CONFIG.optim, before)
+    optimizer.step()
+    for _ in range(2 * before):
+        schedule.step()
+    here = schedule.get_last_lr()[0]
+    span_again(schedule, CONFIG.optim, after, epochs_done=2)
+    assert (schedule.last_epoch, schedule.total_steps) == (2 * after, EPOCHS * after)
+    if before == after:
+        assert schedule.get_last_lr()[0] == here
+    assert optimizer.param_groups[0]["lr"] == schedule.get_last_lr()[0]
+    left = []
+    while schedule.last_epoch < schedule.total_steps - 1:
+        schedule.step()
+        left.append(schedule.get_last_lr()[0])
+    assert len(left) == 2 * after - 1
+    assert math.isclose(left[-1], CONFIG.optim.lr / 25 / 1e4)

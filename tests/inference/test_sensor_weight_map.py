@@ -1,0 +1,106 @@
+"""The weight of the optical image as a product, with a runtime of a few lines."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from rio_cogeo import cog_validate
+
+from floodseg.bands import Bands
+from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
+from floodseg.errors import ConfigError
+from floodseg.inference.pipeline import predict_arrays, predict_files
+from floodseg.scene.array_scene import ArrayScene
+from map_fakes import PointwiseRuntime
+from scenes import CRS, ORIGIN, write_optical, write_sar
+
+BANDS = Bands(("VV", "VH"), ("B03", "B04"))
+HEIGHT, WIDTH = 90, 130
+
+
+class Bright(PointwiseRuntime):
+    """The brighter the optical image, the less it weighs; an invalid sensor weighs nothing."""
+
+    knows_reliability = True
+
+    def probability(self, sar: Any, optical: Any, sar_valid: Any, optical_valid: Any) -> NDArray[np.float32]:
+        return np.where(sar_valid, self.result(sar, sar_valid), np.float32(0.25))
+
+    def optical_weight(self, sar: Any, optical: Any, sar_valid: Any, optical_valid: Any) -> NDArray[np.float32]:
+        believed = np.where(sar_valid, 1 - np.clip(optical[:, 0], 0, 1), 1)
+        return np.where(optical_valid, believed, 0).astype(np.float32)
+
+
+def arrays() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Radar without its last 20 columns; an optical image that is 0.2, 0.7 in a cloud, without its first 30 rows."""
+    sar, optical = np.full((2, HEIGHT, WIDTH), -12, np.float32), np.full((2, HEIGHT, WIDTH), 0.2, np.float32)
+    optical[:, 50:70, 20:60] = 0.7
+    sar[:, :, 110:] = np.nan
+    optical[:, :30] = np.nan
+    return sar, optical
+
+
+def expected() -> NDArray[np.uint8]:
+    percent = np.full((HEIGHT, WIDTH), 80, np.uint8)
+    percent[50:70, 20:60] = 30
+    percent[:, 110:] = 100
+    percent[:30], percent[:30, 110:] = 0, 255
+    return percent
+
+
+def mapped(tmp_path: Path, runtime: PointwiseRuntime, **settings: Any) -> dict[str, Any]:
+    sar, optical = arrays()
+    scene = ArrayScene(
+        BANDS, sar, optical, optical_bands=("B03", "B04"), crs=CRS, transform=(10, 0, ORIGIN[0], 0, -10, ORIGIN[1])
+    )
+    config = PredictConfig(
+        tmp_path / "out", SceneConfig(), MapConfig(tile_size=64, threads=2, write_reliability=True, **settings)
+    )
+    return predict_arrays(scene, config, runtime, "fake")
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_the_weight_is_a_product_of_its_own(tmp_path: Path, tta: bool) -> None:
+    summary = mapped(tmp_path, Bright(bands=BANDS), tta=tta)
+    file = tmp_path / "out/reliability.tif"
+    valid, errors, _ = cog_validate(file, strict=True)
+    assert valid, errors
+    with rasterio.open(file) as raster, rasterio.open(tmp_path / "out/flood.tif") as classes:
+        np.testing.assert_array_equal(raster.read(1), expected())
+        assert (raster.dtypes, raster.nodata, raster.units) == (("uint8",), 255, ("%",))
+        assert (raster.transform, raster.crs) == (classes.transform, classes.crs)
+        assert raster.descriptions == ("weight of the optical image",)
+        assert raster.tags()["FLOODSEG_MODEL"] == "fake"
+    both = expected()[30:, :110]
+    assert summary["reliability"]["mean_optical_weight"] == pytest.approx(both.mean() / 100)
+    assert summary["settings"]["write_reliability"] is True
+    assets = json.loads((tmp_path / "out/item.json").read_text())["assets"]
+    (band,) = assets["reliability"]["bands"]
+    assert assets["reliability"]["href"] == "./reliability.tif"
+    assert (band["name"], band["unit"], band["nodata"]) == ("optical_weight", "%", 255)
+    assert band["statistics"]["maximum"] == 100
+
+
+def test_the_map_is_the_same_with_it_and_no_product_without_it(tmp_path: Path) -> None:
+    write_sar(tmp_path / "s1.tif", arrays()[0])
+    write_optical(tmp_path / "s2.tif", arrays()[1], names=("B03", "B04"))
+    files = SceneConfig(sar=(str(tmp_path / "s1.tif"),), optical=(str(tmp_path / "s2.tif"),), optical_offset=0)
+    for name in ("with", "without"):
+        mapping = MapConfig(threads=2, write_reliability=name == "with")
+        predict_files(PredictConfig(tmp_path / name, files, mapping), Bright(bands=BANDS), "fake")
+    for product in ("flood.tif", "water_probability.tif"):
+        with rasterio.open(tmp_path / "with" / product) as one, rasterio.open(tmp_path / "without" / product) as other:
+            np.testing.assert_array_equal(one.read(), other.read())
+    assert (tmp_path / "with/reliability.tif").is_file()
+    assert not (tmp_path / "without/reliability.tif").exists()
+    assert "reliability" not in json.loads((tmp_path / "without/item.json").read_text())["assets"]
+
+
+def test_a_model_without_weights_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--write-reliability: 'fake' weighs no sensors against each other; leave"):
+        mapped(tmp_path, PointwiseRuntime(bands=BANDS))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,73 @@
+"""Fixed-point sums of windows."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from floodseg.errors import CheckpointError
+from floodseg.geo.tiling import Tiling
+from floodseg.inference.windows.blending import PROBABILITY_STEPS, StripBlender, fixed_point
+
+
+def test_probability_in_fixed_point_is_rounded_and_blank_where_nothing_was_seen() -> None:
+    probability = np.array([[0, 1, 0.5, np.nan, 0.25 / PROBABILITY_STEPS, 0.75 / PROBABILITY_STEPS]], np.float32)
+    steps = fixed_point(probability, np.array([[True, True, True, False, True, True]]))
+    assert steps.dtype == np.uint32
+    assert steps.tolist() == [[0, 2**20 - 1, 2**19, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.01, 1.01])
+def test_a_probability_that_is_none_is_refused_where_something_was_seen(wrong: float) -> None:
+    with pytest.raises(CheckpointError, match="not a number from 0 to 1"):
+        fixed_point(np.array([[0.5, wrong]], np.float32), np.array([[True, True]]))
+
+
+def test_equal_windows_give_their_value_back_whatever_the_order() -> None:
+    tiling = Tiling.plan(300, 200, 64, 64)
+    rng = np.random.default_rng(0)
+    scene = rng.random((320, 224), dtype=np.float32)
+    scene[0, :2] = (0, 1)
+    steps = np.rint(scene * np.float32(PROBABILITY_STEPS))[:300, :200]
+    expected = steps / np.float32(PROBABILITY_STEPS)
+    positions = list(product(range(tiling.rows.count), range(tiling.columns.count)))
+    for seed in range(3):
+        blender = StripBlender(tiling, range(tiling.rows.count))
+        complete = []
+        for index in np.random.default_rng(seed).permutation(len(positions)):
+            row, column = positions[index]
+            window = tiling.window(row, column)
+            part = scene[window.top : window.top + window.height, window.left : window.left + window.width]
+            complete += blender.add(row, column, part, np.ones(part.shape, np.uint8))
+        assert sorted(complete) == list(range(tiling.rows.count))
+        strips = [blender.take(index) for index in range(tiling.rows.count)]
+        assert [strip.top for strip in strips] == [tiling.rows.cut(index) for index in range(tiling.rows.count)]
+        np.testing.assert_array_equal(np.concatenate([strip.probability for strip in strips]), expected)
+        assert all((strip.validity == 1).all() for strip in strips)
+
+
+def test_the_rounding_of_a_certain_pixel_is_exact() -> None:
+    tiling = Tiling.plan(32, 32, 64, 0)
+    blender = StripBlender(tiling, range(1))
+    assert blender.add(0, 0, np.ones((32, 32), np.float32), np.full((32, 32), 3, np.uint8)) == [0]
+    assert (blender.take(0).probability == 1).all()
+
+
+def test_windows_without_anything_valid_leave_nothing() -> None:
+    tiling = Tiling.plan(40, 32, 64, 0)
+    blender = StripBlender(tiling, range(1))
+    assert blender.add(0, 0, None, None) == [0]
+    strip = blender.take(0)
+    assert strip.probability.shape == (40, 32)
+    assert not strip.probability.any()
+    assert not strip.validity.any()
+
+
+def test_bytes_are_those_of_the_strips_that_are_open() -> None:
+    tiling = Tiling.plan(256, 128, 64, 0)
+    blender = StripBlender(tiling, range(tiling.rows.count))
+    for row, column in product(range(tiling.rows.count), range(tiling.columns.count)):
+        for index in blender.add(row, column, None, None):
+            blender.take(index)
+    # rows of windows one after the other: the strip that is filled and the one below
+    assert blender.peak_bytes == 2 * 64 * 128 * 5

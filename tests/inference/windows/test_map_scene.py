@@ -1,0 +1,311 @@
+"""Scenes in memory mapped by runtimes that go by a rule: exact results, order, limits, and how it stops."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from floodseg.bands import Bands
+from floodseg.config.predict import MapConfig
+from floodseg.errors import CheckpointError, ConfigError
+from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.tiling import Tiling
+from floodseg.inference.windows import map_scene as mapping
+from floodseg.inference.windows.blending import PROBABILITY_STEPS, StripBlender
+from floodseg.inference.windows.map_scene import map_scene, plan_tiling
+from floodseg.products.strips import ProbabilityStrip
+from floodseg.runtimes.base import Runtime
+from floodseg.scene.scene import Scene, SceneWindow
+from map_fakes import RADAR, Collected, LookingRuntime, MemoryScene, PointwiseRuntime, plain_grid, radar_scene
+
+SMALL = MapConfig(tile_size=64, threads=3)
+
+
+def mapped(scene: Scene, runtime: Runtime, config: MapConfig = SMALL, rows: range | None = None) -> Collected:
+    tiling = plan_tiling(scene.grid, runtime, config)
+    collected = Collected(scene.grid, next_row=tiling.rows.cut(rows.start) if rows else 0)
+    map_scene(scene, runtime, config, collected, rows=rows)
+    return collected
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (33, 5), (150, 257), (64, 64), (321, 193)])
+@pytest.mark.parametrize(("tile", "overlap"), [(64, 0), (64, 128), (128, 64), (1024, 256)])
+def test_a_pointwise_model_gives_its_whole_image_result_exactly(size: tuple[int, int], tile: int, overlap: int) -> None:
+    scene = radar_scene(*size, gaps=True)
+    whole = PointwiseRuntime().result(scene.sar[None], scene.sar_valid[None])[0]
+    steps = np.rint(np.where(scene.sar_valid, whole, 0) * np.float32(PROBABILITY_STEPS))
+    result = mapped(scene, PointwiseRuntime(), replace(SMALL, tile_size=tile, overlap=overlap))
+    assert result.next_row == size[0]
+    np.testing.assert_array_equal(result.validity, scene.sar_valid)
+    np.testing.assert_array_equal(result.probability, steps / np.float32(PROBABILITY_STEPS))
+
+
+def test_neither_threads_nor_who_is_first_change_a_bit() -> None:
+    scene = radar_scene(300, 400)
+    alone = mapped(scene, LookingRuntime(), replace(SMALL, threads=1))
+    rng = np.random.default_rng(0)
+    waits = iter(rng.uniform(0, 0.01, 1000).tolist())
+    slow = LookingRuntime(before_call=lambda count: time.sleep(next(waits)))
+    several = mapped(scene, slow, replace(SMALL, threads=5))
+    np.testing.assert_array_equal(several.probability, alone.probability)
+    assert len(slow.shapes) == 4 * 6
+    assert several.threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_parts_by_rows_of_windows_are_the_whole_to_the_bit(batch_size: int) -> None:
+    scene = radar_scene(400, 300, gaps=True)
+    config = replace(SMALL, batch_size=batch_size)
+    whole = mapped(scene, LookingRuntime(), config)
+    rows = plan_tiling(scene.grid, LookingRuntime(), config).rows
+    assert rows.count == 6
+    parts = [mapped(scene, LookingRuntime(), config, rows=part) for part in (range(1), range(1, 2), range(2, 6))]
+    assert [part.strips[0].top for part in parts] == [0, rows.cut(1), rows.cut(2)]
+    np.testing.assert_array_equal(np.concatenate([part.probability for part in parts]), whole.probability)
+    np.testing.assert_array_equal(np.concatenate([part.validity for part in parts]), whole.validity)
+
+
+def test_batches_are_even_and_never_span_rows() -> None:
+    scene, runtime = radar_scene(300, 400), LookingRuntime()
+    tiling = plan_tiling(scene.grid, runtime, SMALL)
+    assert (tiling.rows.count, tiling.columns.count) == (4, 6)
+    batched = mapped(scene, runtime, replace(SMALL, batch_size=4))
+    # a row of six as two batches of three, not as four and two
+    assert runtime.shapes == [(3, *tiling.shape)] * 8
+    np.testing.assert_array_equal(batched.probability, mapped(scene, LookingRuntime()).probability)
+
+
+def test_the_runtime_chooses_the_batch_unless_it_is_given() -> None:
+    scene, runtime = radar_scene(100, 400), PointwiseRuntime(batch=3)
+    mapped(scene, runtime)
+    assert {shape[0] for shape in runtime.shapes} == {3}
+
+
+def test_windows_without_a_valid_pixel_skip_the_model() -> None:
+    scene, runtime = radar_scene(300, 400), PointwiseRuntime()
+    scene.sar_valid[:, 120:] = False
+    result = mapped(scene, runtime)
+    tiling = plan_tiling(scene.grid, runtime, SMALL)
+    seen = [start for start in tiling.columns.starts if start < 120]
+    assert len(runtime.shapes) == tiling.rows.count * len(seen) < tiling.rows.count * tiling.columns.count
+    np.testing.assert_array_equal(result.validity, scene.sar_valid)
+    assert not result.probability[:, 120:].any()
+
+
+def test_validity_codes_name_the_sensors() -> None:
+    both = Bands(sar=("VV", "VH"), optical=("B03",))
+    scene = replace(radar_scene(40, 200), optical=np.ones((1, 40, 200), np.float32), bands=both)
+    scene.sar_valid[:20] = False
+    scene.optical_valid[:, 10:] = True
+    codes = mapped(scene, HalfRuntime(bands=both)).validity
+    np.testing.assert_array_equal(codes, scene.sar_valid + 2 * scene.optical_valid.astype(np.uint8))
+
+
+def test_calls_at_once_stay_within_what_the_runtime_allows() -> None:
+    runtime = PointwiseRuntime(concurrency=1, before_call=lambda count: time.sleep(0.001))
+    mapped(radar_scene(200, 300), runtime, replace(SMALL, threads=4))
+    assert runtime.most_at_once == 1
+
+
+def test_windows_are_mapped_at_the_same_time() -> None:
+    meeting = threading.Barrier(3)
+
+    def meet(count: int) -> None:
+        meeting.wait(timeout=20)
+
+    runtime = PointwiseRuntime(concurrency=3, before_call=meet)
+    # three windows: the barrier opens only where all of them are mapped at once
+    mapped(radar_scene(32, 256), runtime)
+    assert runtime.most_at_once == 3
+
+
+def test_stages_are_counted_in_cpu_seconds() -> None:
+    def busy(seconds: float) -> None:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+
+    scene = radar_scene(150, 150)
+    scene.before_read = lambda window: busy(0.01)
+    runtime = PointwiseRuntime(before_call=lambda count: busy(0.02))
+    tiling = plan_tiling(scene.grid, runtime, SMALL)
+    windows = tiling.rows.count * tiling.columns.count
+
+    def sink(strip: ProbabilityStrip) -> None:
+        busy(0.03)
+        time.sleep(0.01)
+
+    seconds = map_scene(scene, runtime, SMALL, sink)
+    assert windows == 4
+    assert 0.04 <= seconds.reading < 0.07
+    assert 0.08 <= seconds.mapping < 0.12
+    assert 0.06 <= seconds.writing < 0.08
+    assert 0 < seconds.blending < 0.05
+    assert seconds.cpu == seconds.reading + seconds.mapping + seconds.blending + seconds.writing
+    assert seconds.wall >= 0.08
+
+
+class ConstantScene:
+    """A scene of any size that holds one value."""
+
+    bands = RADAR
+    assumptions: tuple[str, ...] = ()
+
+    def __init__(self, height: int, width: int) -> None:
+        self.inputs: dict[str, tuple[str, ...]] = {}
+        self.grid = plain_grid(height, width)
+        self.windows = 0
+
+    def read(self, window: Window) -> SceneWindow:
+        self.windows += 1
+        shape = window.height, window.width
+        return SceneWindow(
+            np.full((2, *shape), -15, np.float32), np.zeros((0, *shape), np.float32),
+            np.ones(shape, np.bool_), np.zeros(shape, np.bool_),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class HalfRuntime(PointwiseRuntime):
+    """One half everywhere."""
+
+    def result(self, sar: NDArray[np.float32], sar_valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return np.full(sar_valid.shape, 0.5, np.float32)
+
+
+def test_memory_is_that_of_a_few_strips_of_a_wide_scene(monkeypatch: pytest.MonkeyPatch) -> None:
+    blenders: list[StripBlender] = []
+
+    def watched(tiling: Tiling, strips: range) -> StripBlender:
+        blenders.append(StripBlender(tiling, strips))
+        return blenders[-1]
+
+    monkeypatch.setattr(mapping, "StripBlender", watched)
+    scene = ConstantScene(2000, 20_000)
+    config = MapConfig(tile_size=256, overlap=64, threads=2)
+    rows: list[int] = []
+
+    def sink(strip: ProbabilityStrip) -> None:
+        rows.append(len(strip.probability))
+        assert abs(strip.probability - 0.5).max() <= 1 / PROBABILITY_STEPS
+        time.sleep(0.05)  # a slow sink makes the threads wait, not the memory grow
+
+    map_scene(scene, HalfRuntime(), config, sink)
+    assert sum(rows) == 2000
+    assert len(rows) == 8
+    # the strip being filled, those begun beside it, and one that waits for the sink
+    assert blenders[0].peak_bytes <= 4 * max(rows) * 20_000 * 5
+
+
+@pytest.mark.parametrize("place", ["read", "call", "sink", "interrupt"])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_an_error_anywhere_stops_all_threads_and_reaches_the_caller(place: str, threads: int) -> None:
+    scene, runtime = radar_scene(400, 400), PointwiseRuntime(before_call=lambda count: time.sleep(0.002))
+    error = KeyboardInterrupt if place == "interrupt" else OSError
+    fail = fail_at(7 if place in ("read", "call") else 2, error)
+    if place == "read":
+        scene.before_read = lambda window: fail()
+    elif place == "call":
+        runtime.before_call = lambda count: fail()
+
+    def sink(strip: ProbabilityStrip) -> None:
+        if place in ("sink", "interrupt"):
+            fail()
+
+    before = threading.active_count()
+    with pytest.raises(error, match="number"):
+        map_scene(scene, runtime, replace(SMALL, threads=threads), sink)
+    assert threading.active_count() == before
+
+
+@pytest.mark.usefixtures("takes_interrupts")
+def test_ctrl_c_while_the_caller_waits_stops_all_threads() -> None:
+    main, calls = threading.get_ident(), iter(range(1000))
+
+    def interrupt(count: int) -> None:
+        if next(calls) == 3:
+            signal.pthread_kill(main, signal.SIGINT)
+        time.sleep(0.02)
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        map_scene(radar_scene(1000, 1000), PointwiseRuntime(before_call=interrupt), SMALL, lambda strip: None)
+    assert threading.active_count() == before
+    assert next(calls) < 50  # of 15 x 15 windows
+
+
+def fail_at(number: int, error: type[BaseException]) -> Callable[[], None]:
+    """Return a function that raises when it is called for the ``number``-th time."""
+    count = iter(range(1, 10_000))
+    lock = threading.Lock()
+
+    def step() -> None:
+        with lock:
+            current = next(count)
+        if current == number:
+            raise error(f"number {number}")
+
+    return step
+
+
+def test_numbers_that_are_no_probability_are_refused() -> None:
+    class Broken(PointwiseRuntime):
+        def result(self, sar: NDArray[np.float32], sar_valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+            return np.full(sar_valid.shape, np.nan, np.float32)
+
+    with pytest.raises(CheckpointError, match="no numbers"):
+        mapped(radar_scene(100, 100), Broken())
+
+
+def test_a_scene_for_another_model_is_refused() -> None:
+    runtime = PointwiseRuntime(bands=Bands(sar=("VV",), optical=()))
+    with pytest.raises(ConfigError, match="must be the same"):
+        mapped(radar_scene(10, 10), runtime)
+
+
+@pytest.mark.parametrize("rows", [range(0), range(2, 5), range(-1, 2), range(0, 4, 2)])
+def test_rows_that_the_scene_does_not_have_are_refused(rows: range) -> None:
+    scene = radar_scene(300, 100)
+    with pytest.raises(ConfigError, match="within the 4 rows"):
+        map_scene(scene, PointwiseRuntime(), SMALL, lambda strip: None, rows=rows)
+
+
+def test_progress_is_silent_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    map_scene(radar_scene(50, 50), PointwiseRuntime(), SMALL, lambda strip: None)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_tta_averages_orientations() -> None:
+    scene, runtime = radar_scene(64, 96), PointwiseRuntime()
+    result = mapped(scene, runtime, replace(SMALL, tta=True))
+    assert len(runtime.shapes) == 8
+    np.testing.assert_allclose(result.probability, mapped(scene, PointwiseRuntime()).probability, atol=2e-6)
+
+
+def test_the_overlap_is_the_models_unless_it_is_given() -> None:
+    grid: GeoGrid = plain_grid(1000, 1000)
+    by_model = plan_tiling(grid, PointwiseRuntime(overlap=192), MapConfig(tile_size=256))
+    given = plan_tiling(grid, PointwiseRuntime(overlap=192), MapConfig(tile_size=256, overlap=64))
+    assert by_model.rows.length - (by_model.rows.starts[1] - by_model.rows.starts[0]) >= 192
+    assert given.rows.length < by_model.rows.length
+
+
+def test_mapping_imports_no_runtime() -> None:
+    # what other runtimes need to start fast, and without torch installed at all
+    code = "import sys, floodseg.inference.windows.map_scene; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_memory_scene_is_a_scene() -> None:
+    scene: Scene = radar_scene(5, 5)
+    assert isinstance(scene, MemoryScene)

@@ -1,0 +1,282 @@
+"""Checkpoints explain themselves, come back bit for bit, and never run code."""
+
+import json
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from floodseg.bands import Bands, BandStatistics
+from floodseg.errors import CheckpointError
+from floodseg.models.checkpoint.checkpoint import (
+    describe,
+    fill_state,
+    load_checkpoint,
+    load_folder,
+    read_description,
+    save_checkpoint,
+    save_folder,
+)
+from floodseg.models.decision import Decision, Decisions
+from floodseg.models.model import FloodModel, Provenance
+from floodseg.models.registry import build_model
+
+SAVERS = {"file": save_checkpoint, "folder": save_folder}
+LOADERS = {"file": load_checkpoint, "folder": load_folder}
+
+
+@pytest.fixture(scope="module")
+def model() -> FloodModel:
+    """A trained-looking model: batch statistics, statistics, decisions and provenance unlike the defaults."""
+    torch.manual_seed(0)
+    built = build_model(
+        "lite",
+        bands=Bands(("VV", "VH"), ("B03", "B08"), optical_unit="dn"),
+        sar_statistics=[BandStatistics(-12.0, 3.0, -30.0, 2.0), BandStatistics(-19.0, 5.0, -40.0, -1.0)],
+        optical_statistics=[BandStatistics(80.0, 20.0, 0.0, 255.0)] * 2,
+    )
+    built(*_images())  # in training mode: fills the batch statistics
+    built.decisions = Decisions(sar=Decision(0.3, 1.5), both=Decision(0.1 + 0.2, 1 / 3))
+    built.provenance = Provenance({"layout": "folders", "epochs": 3}, {"valid": {"water_iou": 0.625}})
+    return built.eval()
+
+
+def _images() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, 2, 33, 40, generator=generator) * 5 - 15, torch.rand(2, 2, 33, 40, generator=generator) * 255
+
+
+def _logits(model: FloodModel) -> Tensor:
+    with torch.inference_mode():
+        logits: Tensor = model(*_images())
+    return logits
+
+
+@pytest.mark.parametrize("form", SAVERS)
+def test_round_trip_is_exact(model: FloodModel, tmp_path: Path, form: str) -> None:
+    SAVERS[form](tmp_path / "model", model)
+    loaded = LOADERS[form](tmp_path / "model")
+    assert not loaded.training
+    assert loaded.spec == model.spec
+    assert loaded.decisions == model.decisions
+    assert loaded.provenance == model.provenance
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
+    assert torch.equal(_logits(loaded), _logits(model))
+
+
+def test_encoder_is_kept_and_memory_format_does_not_matter(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    built = build_model("efficient", encoder="resnet18", optical_channels=2)
+    trained = built.to(memory_format=torch.channels_last)
+    for form, save in SAVERS.items():
+        save(tmp_path / form, trained)
+        loaded = LOADERS[form](tmp_path / form)
+        assert loaded.spec.encoder == "resnet18"
+        assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in trained.state_dict().items())
+
+
+def test_a_fresh_process_gives_the_same_bits(model: FloodModel, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "model.pth", model)
+    save_folder(tmp_path / "weights", model)
+    torch.save({"images": _images(), "logits": _logits(model)}, tmp_path / "expected.pth")
+    code = (
+        "import sys, torch, floodseg\n"
+        "expected = torch.load(sys.argv[1] + '/expected.pth', weights_only=True)\n"
+        f"torch.set_num_threads({torch.get_num_threads()})\n"
+        "for name in ('model.pth', 'weights'):\n"
+        "    model = floodseg.load_model(sys.argv[1] + '/' + name)\n"
+        "    with torch.inference_mode():\n"
+        "        assert torch.equal(model(*expected['images']), expected['logits']), name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_checkpoint_describes_itself(model: FloodModel, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "model.pth", model)
+    document = torch.load(tmp_path / "model.pth", weights_only=True)
+    assert document["description"] == {
+        "format": "floodseg-model",
+        "format_version": 1,
+        "architecture": "lite",
+        "encoder": None,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "bands": {"sar": ["VV", "VH"], "optical": ["B03", "B08"], "sar_unit": "db", "optical_unit": "dn"},
+        "decisions": model.decisions.to_json(),
+        "training": {"layout": "folders", "epochs": 3},
+        "scores": {"valid": {"water_iou": 0.625}},
+        "context_prior": 0.0,
+    }
+    save_folder(tmp_path / "weights", model)
+    assert read_description(tmp_path / "weights") == document["description"]
+
+
+class _Trap:
+    """Runs code when an ordinary pickle of it is loaded."""
+
+    def __init__(self, touched: Path) -> None:
+        self.touched = touched
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.touched,)
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_code_in_a_checkpoint_is_refused_and_never_runs(model: FloodModel, tmp_path: Path, new_format: bool) -> None:
+    touched, file = tmp_path / "touched", tmp_path / "evil.pth"
+    document = {"description": describe(model), "state": model.state_dict(), "extra": _Trap(touched)}
+    torch.save(document, file, _use_new_zipfile_serialization=new_format)
+    with pytest.raises(CheckpointError, match=r"evil\.pth: .*never loaded since it could run code; use a file that"):
+        load_checkpoint(file)
+    assert not touched.exists()
+    # the trap is a real one
+    pickle.loads(pickle.dumps(_Trap(touched)))
+    assert touched.exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+def test_a_truncated_file_is_refused(model: FloodModel, tmp_path: Path, share: float) -> None:
+    save_checkpoint(tmp_path / "model.pth", model)
+    whole = (tmp_path / "model.pth").read_bytes()
+    (tmp_path / "model.pth").write_bytes(whole[: int(share * len(whole))])
+    what = r"is cut off: the end of the file is missing" if share else r"is empty \(0 bytes\)"
+    with pytest.raises(CheckpointError, match=rf"model\.pth: {what}; copy it again"):
+        load_checkpoint(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("damage", [b"floodseg-m\x88del", b"architec\xffure", b"netw\x86rk"])
+def test_damaged_names_are_refused(model: FloodModel, tmp_path: Path, damage: bytes) -> None:
+    save_checkpoint(tmp_path / "model.pth", model)
+    place = (tmp_path / "model.pth").read_bytes()
+    intact = {b"floodseg-m\x88del": b"floodseg-model", b"architec\xffure": b"architecture", b"netw\x86rk": b"network"}
+    (tmp_path / "model.pth").write_bytes(place.replace(intact[damage], damage, 1))
+    with pytest.raises(CheckpointError, match=r"model\.pth: is damaged"):
+        load_checkpoint(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello, I am a text file", b"0", b"h\xa8", b"\x80\x02."])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "notes.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"notes\.pth: "):
+        load_checkpoint(tmp_path / "notes.pth")
+
+
+def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nosuch\.pth: no such checkpoint; give a run folder"):
+        load_checkpoint(tmp_path / "nosuch.pth")
+
+
+def _document(model: FloodModel, **changes: Any) -> dict[str, Any]:
+    return {"description": describe(model) | changes, "state": model.state_dict()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "has format version 2, this floodseg reads 1; install the floodseg that wrote it"),
+        ({"format": "other"}, "does not describe a floodseg model"),
+        ({"architecture": "zebra"}, "description is incomplete .*must be one of efficient, baseline, lite"),
+        ({"architecture": None}, "description is incomplete"),
+        ({"bands": {"sar": ["VV"]}}, "description is incomplete"),
+        ({"bands": None}, "description is incomplete"),
+        ({"decisions": {"sar": {}}}, "description is incomplete .*threshold and temperature"),
+        ({"training": 3}, "description is incomplete"),
+        ({"encoder": "resnet18"}, "description is incomplete .*leave --encoder out"),
+    ],
+)
+def test_a_wrong_description_is_refused(
+    model: FloodModel, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    torch.save(_document(model, **changes), tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match=rf"model\.pth: .*{message}"):
+        load_checkpoint(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("document", [None, 3, [], {}, {"state": {}}, {"description": {}}])
+def test_another_document_is_refused(tmp_path: Path, document: Any) -> None:
+    torch.save(document, tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match=r"model\.pth: is not a floodseg checkpoint"):
+        load_checkpoint(tmp_path / "model.pth")
+
+
+def test_tensors_of_another_model_are_refused(model: FloodModel, tmp_path: Path) -> None:
+    other = build_model("lite", sar_channels=1, optical_channels=2)
+    good = model.state_dict()
+    lacking = {name: tensor for name, tensor in good.items() if name != "network.head.bias"}
+    for state in (other.state_dict(), lacking, good | {"extra": torch.zeros(1)}, {}, None, dict.fromkeys(good, 3)):
+        torch.save({"description": describe(model), "state": state}, tmp_path / "model.pth")
+        with pytest.raises(CheckpointError, match=r"model\.pth: its tensors are not those of 'lite'; load it with"):
+            load_checkpoint(tmp_path / "model.pth")
+    efficient = build_model("efficient", encoder="resnet18", optical_channels=0)
+    with pytest.raises(
+        CheckpointError, match=r"a\.pth: its tensors are not those of 'efficient' with encoder resnet18"
+    ):
+        fill_state(efficient, good, Path("a.pth"))
+
+
+def test_a_damaged_folder_is_refused(model: FloodModel, tmp_path: Path) -> None:
+    save_folder(tmp_path, model)
+    weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: is cut off or damaged .*; copy the folder again"):
+        load_folder(tmp_path)
+    weights.unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: is missing; copy the folder again"):
+        load_folder(tmp_path)
+    weights.write_bytes(whole)
+    config.write_text(json.dumps(describe(model) | {"format_version": 9}))
+    with pytest.raises(CheckpointError, match="has format version 9"):
+        load_folder(tmp_path)
+    for content in (b"", b"{", b"\xff\xfe", b"[]"):
+        config.write_bytes(content)
+        with pytest.raises(CheckpointError):
+            load_folder(tmp_path)
+    config.unlink()
+    with pytest.raises(CheckpointError, match=r"config\.json: cannot be read .*; copy the folder again"):
+        load_folder(tmp_path)
+
+
+def test_an_interrupted_save_leaves_the_old_checkpoint(
+    model: FloodModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "best_model.pth"
+    save_checkpoint(file, model)
+    before = file.read_bytes()
+
+    write = Path.write_bytes
+
+    def half(path: Path, content: bytes) -> None:
+        write(path, content[:1000])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(file, build_model("lite"))
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_bytes() == before
+    assert torch.equal(_logits(load_checkpoint(file)), _logits(model))
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    model = build_model("lite", sar_channels=2, optical_channels=0)
+    name, weights = next(iter(model.named_parameters()))
+    with torch.no_grad():
+        weights.view(-1)[0] = torch.nan
+    save_checkpoint(tmp_path / "model.pth", model)
+    with pytest.raises(CheckpointError, match=f"its tensor '{name}' holds values that are no numbers; copy it again"):
+        load_checkpoint(tmp_path / "model.pth")
+
+
+def test_a_reference_that_torch_only_asserts_about_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.pth", "w") as archive:
+        archive.writestr("model/data.pkl", b"\x80\x02K\x05Q.")  # a tensor whose storage is the number 5
+        archive.writestr("model/version", b"3\n")
+    with pytest.raises(CheckpointError, match=r"model.pth: is damaged or a zip file of something else"):
+        load_checkpoint(tmp_path / "model.pth")

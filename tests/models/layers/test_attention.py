@@ -1,0 +1,148 @@
+"""EfficientSelfAttention: exact where it can be, bounded where it must be, exportable everywhere."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from floodseg.models.layers.attention import EfficientSelfAttention, area_pooling_matrix
+
+
+def exact_attention(layer: EfficientSelfAttention, x: Tensor) -> Tensor:
+    """softmax(Q K^T / sqrt(d)) V over all pixels, written out."""
+    tokens = layer.norm(x)
+    query, key, value = (conv(tokens).flatten(2) for conv in (layer.query, layer.key, layer.value))  # (N, C, H * W)
+    scores = torch.einsum("ncq,nck->nqk", query, key) / query.shape[1] ** 0.5
+    context = torch.einsum("nqk,nck->ncq", scores.softmax(dim=-1), value)
+    return x + layer.gain * context.reshape(x.shape)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 31), (32, 32)])
+def test_equals_exact_attention_up_to_32_tokens_a_side(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8).eval()
+    x = torch.randn(2, 8, *size)
+    torch.testing.assert_close(layer(x), exact_attention(layer, x), rtol=1e-5, atol=1e-6)
+
+
+def test_larger_map_is_exact_attention_over_its_area_means() -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8, max_tokens_side=4).eval()
+    x = torch.randn(2, 8, 12, 8)
+    tokens = torch.nn.functional.avg_pool2d(x, (3, 2))
+    context = exact_attention(layer, tokens) - tokens
+    expected = x + torch.nn.functional.interpolate(context, size=(12, 8), mode="bilinear")
+    torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("cell", "size"), [(1, (12, 9)), (2, (24, 18)), (2, (23, 17))])
+def test_attention_ends_at_its_reach(cell: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8, cell=cell, reach=3 * cell).eval()
+    x = torch.randn(1, 8, *size)
+    changed = x.clone()
+    changed[..., 11 * cell :, :] += 5  # the last of 12 rows of tokens
+    moved = (layer(changed) - layer(x))[..., : 11 * cell, :].abs().amax(dim=(0, 1, 3))
+    # keys three tokens away, and the interpolation of the context one more
+    seen = torch.arange(len(moved)) >= cell * (11 - 3 - 1)
+    assert (moved[seen][cell:] > 0).all()
+    assert not moved[~seen].any()
+
+
+def test_a_pixel_sees_the_same_ground_in_a_crop_and_in_a_large_map() -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8, cell=2, reach=8).eval()
+    x = torch.randn(1, 8, 60, 60)
+    crop = layer(x[..., 10:50, 20:60])
+    # reach, and a token of interpolation: where the crop's border is further away nothing differs
+    torch.testing.assert_close(crop[..., 12:-12, 12:-12], layer(x)[..., 22:38, 32:48], rtol=1e-5, atol=1e-6)
+    without_bound = EfficientSelfAttention(8, cell=2).eval()
+    whole, part = without_bound(x)[..., 22:38, 32:48], without_bound(x[..., 10:50, 20:60])[..., 12:-12, 12:-12]
+    assert (whole - part).abs().max() > 1e-3
+
+
+def test_cells_are_means_of_their_pixels() -> None:
+    x = torch.arange(12.0).reshape(1, 1, 3, 4)
+    pooled = EfficientSelfAttention(1, cell=2).pool(x)
+    torch.testing.assert_close(pooled, torch.tensor([[[[2.5, 4.5], [8.5, 10.5]]]]))
+
+
+@pytest.mark.parametrize("size", [1, 5, 31, 32])
+def test_pooling_matrix_is_the_identity_where_nothing_is_pooled(size: int) -> None:
+    assert torch.equal(area_pooling_matrix(size, size, like=torch.ones(())), torch.eye(size))
+
+
+@pytest.mark.parametrize("size", [33, 61, 64, 100, 1000])
+def test_pooling_matrix_weighs_every_pixel_alike(size: int) -> None:
+    matrix = area_pooling_matrix(size, 32, like=torch.ones(()))
+    torch.testing.assert_close(matrix.sum(dim=1), torch.ones(32), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(matrix.sum(dim=0), torch.full((size,), 32 / size), rtol=1e-4, atol=1e-5)
+
+
+def test_pooling_matrix_splits_a_pixel_at_a_token_border() -> None:
+    expected = torch.tensor([[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]])
+    torch.testing.assert_close(area_pooling_matrix(3, 2, like=torch.ones(())), expected)
+
+
+def attention_flops(size: int) -> int:
+    """Operations beyond pooling and the 1x1 convolutions."""
+    layer, x = EfficientSelfAttention(16).eval(), torch.zeros(1, 16, size, size)
+    with torch.no_grad(), FlopCounterMode(display=False) as whole:
+        layer(x)
+    with torch.no_grad(), FlopCounterMode(display=False) as rest:
+        tokens = layer.pool(x)
+        for convolution in (layer.query, layer.key, layer.value):
+            convolution(tokens)
+    return int(whole.get_total_flops() - rest.get_total_flops())
+
+
+def test_cost_of_the_product_stops_growing_above_32_tokens_a_side() -> None:
+    # 2 * tokens^2 * (4 key + 16 value channels), tokens = 16^2 and 32^2
+    assert attention_flops(16) == 2 * 256**2 * 20
+    assert attention_flops(32) == attention_flops(64) == attention_flops(97) == 2 * 1024**2 * 20
+
+
+@pytest.mark.parametrize(("height", "width", "tokens"), [(16, 40, (16, 32)), (33, 500, (32, 32)), (7, 7, (7, 7))])
+def test_tokens_are_at_most_32_a_side(height: int, width: int, tokens: tuple[int, int]) -> None:
+    assert EfficientSelfAttention(4).pool(torch.zeros(1, 4, height, width)).shape[2:] == tokens
+
+
+def test_queries_and_keys_are_reduced_four_times_by_default() -> None:
+    layer = EfficientSelfAttention(128)
+    assert (layer.query.out_channels, layer.key.out_channels, layer.value.out_channels) == (32, 32, 128)
+
+
+def test_every_parameter_learns_from_the_first_step() -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8)
+    (layer(torch.randn(2, 8, 40, 6)) ** 2).sum().backward()
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 1e-6, name
+
+
+def test_one_exported_graph_serves_every_size() -> None:
+    torch.manual_seed(0)
+    layer = EfficientSelfAttention(8, cell=2, reach=8).eval()
+    # from two tokens a side on: a tracer takes a length of one for a constant
+    sizes = {2: torch.export.Dim("height", min=3, max=4096), 3: torch.export.Dim("width", min=3, max=4096)}
+    program = torch.export.export(layer, (torch.randn(1, 8, 40, 24),), dynamic_shapes=(sizes,), strict=False)
+    for size in [(40, 24), (24, 40), (7, 5), (32, 33), (61, 47)]:
+        x = torch.randn(1, 8, *size)
+        torch.testing.assert_close(program.module()(x), layer(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("reach", [None, 2])
+def test_what_lies_where_nothing_was_seen_is_no_context(reach: int | None) -> None:
+    torch.manual_seed(0)
+    attention = EfficientSelfAttention(8, reach=reach).eval()
+    image, seen = torch.randn(2, 8, 6, 7), torch.ones(2, 1, 6, 7)
+    with torch.no_grad():
+        torch.testing.assert_close(attention(image, seen), attention(image))
+        seen[1, :, :, 4:] = 0
+        other = image.clone()
+        other[1, :, :, 4:] = 100
+        # up to the columns between whose tokens and the unseen ones nothing is interpolated
+        torch.testing.assert_close(attention(other, seen)[..., :4], attention(image, seen)[..., :4])
+        assert not torch.allclose(attention(other)[1, ..., :4], attention(image)[1, ..., :4], atol=1e-3)
+        assert attention(image, torch.zeros_like(seen)).isfinite().all()

@@ -1,0 +1,129 @@
+"""Masked fusion: weights over the valid sensors only; one encoder for all of them."""
+
+import pytest
+import torch
+
+from floodseg.errors import ConfigError
+from floodseg.models.networks.fusion import EfficientFeatureExtractor, SensorAdapter
+from floodseg.models.networks.sensor_weights import SensorReliability, shared_out
+
+
+def validity(*pixels: tuple[float, float]) -> torch.Tensor:
+    """(1, 2, 1, W): the validity of both sensors at each pixel."""
+    return torch.tensor(pixels, dtype=torch.float32).T[None, :, None, :]
+
+
+def adapted(pixels: int) -> list[torch.Tensor]:
+    """Adapted images of both sensors, (1, 4, 8, 8 W): of each of W places, a block of 8x8 pixels."""
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(1, 4, 8, 8 * pixels, generator=generator) for _ in range(2)]
+
+
+def reliability_of(log_odds: float) -> SensorReliability:
+    torch.manual_seed(0)
+    reliability = SensorReliability(channels=4, cell=8)
+    assert reliability.judge.bias is not None
+    with torch.no_grad():
+        reliability.judge.bias.fill_(log_odds)
+    return reliability
+
+
+def blocks(valid: torch.Tensor) -> torch.Tensor:
+    return valid.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
+
+
+def test_weights_are_shared_among_the_valid_sensors_only() -> None:
+    valid = blocks(validity((1, 1), (1, 0), (0, 1), (0, 0)))
+    found = shared_out(reliability_of(3.0)(*adapted(4)), valid)
+    both, first, second, none = found.split(8, dim=3)
+    torch.testing.assert_close(both[:, 1].mean(), torch.tensor(3.0).sigmoid(), rtol=0.02, atol=0)
+    torch.testing.assert_close(both.sum(dim=1), torch.ones(1, 8, 8))
+    for part, expected in ((first, (1.0, 0.0)), (second, (0.0, 1.0)), (none, (0.0, 0.0))):
+        assert torch.equal(part, torch.tensor(expected)[:, None, None].expand(1, 2, 8, 8))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("gap", [40.0, 300.0])
+def test_lone_sensor_has_exactly_weight_one_however_small_its_share(dtype: torch.dtype, gap: float) -> None:
+    share = validity((1, 0), (0, 1)).to(dtype)
+    for log_odds, seen in ((gap, share), (-gap, share), (gap, share / 9), (-gap, share / 9)):
+        found = shared_out(torch.full((1, 1, 1, 1), log_odds, dtype=dtype), seen)[0, :, 0]
+        assert torch.equal(found, torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=dtype))
+
+
+def test_weights_are_in_proportion_to_what_is_seen_of_a_pixel() -> None:
+    found = shared_out(torch.zeros(1, 1, 1, 1), validity((1, 0.5)))
+    torch.testing.assert_close(found.flatten(), torch.tensor([2 / 3, 1 / 3]))
+
+
+def test_gradient_is_finite_where_nothing_is_valid() -> None:
+    reliability = reliability_of(0.0)
+    shared_out(reliability(*adapted(2)), blocks(validity((0, 0), (1, 1))))[:, 0].sum().backward()
+    for parameter in reliability.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.any()
+
+
+def test_single_sensor_has_nothing_to_learn() -> None:
+    extractor = EfficientFeatureExtractor("resnet18", 2, 0)
+    assert extractor.reliability is None
+    valid = torch.ones(1, 1, 32, 32)
+    valid[..., 8:] = 0
+    weights = extractor.sensor_weights(torch.randn(1, 2, 32, 32), torch.zeros(1, 0, 32, 32), valid, 0 * valid)
+    assert torch.equal(weights, valid)
+
+
+def test_reliability_sees_the_pixel_and_what_is_around_it() -> None:
+    torch.manual_seed(0)
+    reliability = SensorReliability(channels=4, cell=4)
+    images = [torch.randn(1, 4, 48, 48) for _ in range(2)]
+    changed = [images[0].clone(), images[1]]
+    changed[0][:, :, 24, 25] += 1
+    with torch.no_grad():
+        differs = (reliability(*images) - reliability(*changed)).abs().amax(dim=(0, 1))
+    assert differs[24, 25] == differs.max()
+    rows, columns = differs.nonzero().unbind(dim=1)
+    # its own cell of 4 pixels, the neighbouring ones, and half a cell of interpolation
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (18, 33, 18, 33)
+    assert differs[20, 20] < 0.2 * differs.max()
+
+
+def test_adapter_works_on_each_pixel_alone() -> None:
+    adapter = SensorAdapter(5, detail_channels=4)
+    x = torch.randn(1, 5, 6, 7)
+    changed = x.clone()
+    changed[:, :, 2, 3] += 1
+    differs = (adapter(x) != adapter(changed)).any(dim=1)[0]
+    assert differs.nonzero().tolist() == [[2, 3]]
+    assert adapter(x).shape == (1, 3 + 4, 6, 7)
+
+
+def test_stem_merges_the_weighted_sum_of_the_sensors_own_stem_features() -> None:
+    torch.manual_seed(0)
+    extractor = EfficientFeatureExtractor("resnet18", 2, 4).eval()
+    sar, optical, valid = torch.randn(1, 2, 32, 32), torch.randn(1, 4, 32, 32), torch.ones(1, 1, 32, 32)
+    stem = extractor.encoder.body.get_submodule("conv1")
+    merged: list[torch.Tensor] = []
+    stem.register_forward_hook(lambda _module, _inputs, output: merged.append(output))
+    extractor(sar, optical, valid, valid)
+    weight = stem.get_parameter("weight")
+    # the weights of the pixels before the convolution, which is linear
+    images = [
+        adapter(x)[:, :3] * share
+        for adapter, x, share in zip(
+            extractor.adapters.values(), (sar, optical),
+            extractor.sensor_weights(sar, optical, valid, valid).chunk(2, dim=1), strict=True,
+        )
+    ]  # fmt: skip
+    own = [
+        torch.nn.functional.conv2d(image, part, stride=2, padding=3)
+        for image, part in zip(images, (weight[:, :3], weight[:, 3:]), strict=True)
+    ]
+    torch.testing.assert_close(merged[0], own[0] + own[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("sar", "optical"), [(0, 0), (-1, 3)])
+def test_model_without_any_band_is_refused(sar: int, optical: int) -> None:
+    with pytest.raises(ConfigError, match=f"sar_channels={sar} and optical_channels={optical}"):
+        EfficientFeatureExtractor("resnet18", sar, optical)

@@ -1,0 +1,248 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from floodseg.bands import L1C_BANDS
+from floodseg.errors import DataError
+from floodseg.geo.grid import Window
+from floodseg.raster.dataset import open_raster
+from floodseg.raster.read import Pixels, read_label, read_optical, read_sar
+
+Array = np.ndarray[Any, Any]
+BANDS = ("B03", "B8A")
+
+
+def sar(path: Path, *args: Any, **kwargs: Any) -> Pixels:
+    with open_raster(path) as source:
+        return read_sar(source, *args, **kwargs)
+
+
+def optical(path: Path, *args: Any, **kwargs: Any) -> Pixels:
+    with open_raster(path) as source:
+        return read_optical(source, *args, **kwargs)
+
+
+def label(path: Path, *args: Any, **kwargs: Any) -> Array:
+    with open_raster(path) as source:
+        return read_label(source, *args, **kwargs)
+
+
+def test_sar_is_read_as_it_is_with_bands_in_order(
+    tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array
+) -> None:
+    pixels = sar(write_raster(tmp_path / "a.tif", sar_array[::-1], names=["VH", "VV"]))
+    assert pixels.values.dtype == np.float32
+    np.testing.assert_array_equal(pixels.values, sar_array)
+    assert pixels.valid.all()
+
+
+def test_sar_window_holds_that_part_only(tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array) -> None:
+    pixels = sar(write_raster(tmp_path / "a.tif", sar_array), window=Window(3, 5, 7, 9))
+    np.testing.assert_array_equal(pixels.values, sar_array[:, 3:10, 5:14])
+
+
+def test_window_beyond_the_raster_is_refused(
+    tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array
+) -> None:
+    with pytest.raises(ValueError, match="reaches beyond the 16x20"):
+        sar(write_raster(tmp_path / "a.tif", sar_array), window=Window(10, 0, 7, 9))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -3.4028234663852886e38])
+@pytest.mark.parametrize("units", ["db", "linear"])
+def test_one_bad_sar_band_makes_the_pixel_invalid_and_zero(
+    tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array, bad: float, units: Literal["db", "linear"]
+) -> None:
+    stored = sar_array if units == "db" else 10 ** (sar_array / 10)
+    stored[1, 2, 3] = bad
+    pixels = sar(write_raster(tmp_path / "a.tif", stored, nodata=-3.4028234663852886e38), units)
+    assert np.argwhere(~pixels.valid).tolist() == [[2, 3]]
+    assert pixels.values[:, 2, 3].tolist() == [0, 0]
+    np.testing.assert_allclose(pixels.values[:, 5, 6], sar_array[:, 5, 6], rtol=1e-5)
+
+
+def test_eight_bit_sar_with_tags_and_nodata(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+    stored = np.full((2, 12, 12), 100, np.uint8)
+    stored[0, 0, 0] = 0
+    path = write_raster(tmp_path / "a.tif", stored, nodata=0, scales=[0.19, 0.23], offsets=[-23.0, -28.0])
+    pixels = sar(path)
+    np.testing.assert_allclose(pixels.values[:, 4, 4], [-23 + 19, -28 + 23], rtol=1e-6)
+    assert not pixels.valid[0, 0]
+    assert pixels.valid.sum() == 143
+
+
+def test_linear_power_becomes_db_and_power_of_zero_or_less_is_invalid(
+    tmp_path: Path, write_raster: Callable[..., Path]
+) -> None:
+    stored = np.full((2, 12, 12), 0.1, np.float32)
+    stored[1, 0, :3] = (0.01, 0.0, -0.001)
+    pixels = sar(write_raster(tmp_path / "a.tif", stored), "linear")
+    assert pixels.values[1, 0].tolist() == pytest.approx([-20, 0, 0, *[-10] * 9], abs=1e-5)
+    assert pixels.valid[0].tolist() == [True, False, False, *[True] * 9]
+
+
+@pytest.mark.parametrize(
+    ("values", "units", "message"),
+    [
+        ((0.001, 1.2), "db", r"a\.tif: no radar value is below 0.*--sar-units linear"),
+        ((-20.0, 4000.0), "db", r"a\.tif: .* not dB.*--sar-units linear"),
+        ((-9999.0, -5.0), "db", r"a\.tif: .* not dB.*nodata"),
+        ((-25.0, -5.0), "linear", r"a\.tif: .*not linear power.*--sar-units db"),
+    ],
+)
+def test_values_of_another_unit_are_refused_with_the_flag(
+    tmp_path: Path,
+    write_raster: Callable[..., Path],
+    values: tuple[float, float],
+    units: Literal["db", "linear"],
+    message: str,
+) -> None:
+    stored = np.linspace(values[0], values[1], 288, dtype=np.float32).reshape(2, 12, 12)
+    with pytest.raises(DataError, match=message):
+        sar(write_raster(tmp_path / "a.tif", stored), units)
+
+
+def test_a_few_bright_pixels_at_a_swath_edge_are_no_evidence(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+    stored = np.full((2, 12, 12), np.nan, np.float32)
+    stored[:, 0, :3] = 4.0
+    assert sar(write_raster(tmp_path / "a.tif", stored)).valid.sum() == 3
+
+
+def test_optical_is_divided_by_10000_and_found_by_name(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+) -> None:
+    path = write_raster(tmp_path / "a.tif", optical_array, names=L1C_BANDS)
+    pixels = optical(path, BANDS, window=Window(1, 2, 5, 6))
+    expected = optical_array[[2, 8], 1:6, 2:8] / 10_000
+    np.testing.assert_allclose(pixels.values, expected, rtol=1e-6)
+    assert pixels.values.dtype == np.float32
+    assert pixels.valid.all()
+
+
+def test_offset_is_in_stored_numbers_and_keeps_negative_reflectance(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+) -> None:
+    stored = optical_array + np.int16(990 - optical_array[2, 0, 0])
+    pixels = optical(write_raster(tmp_path / "a.tif", stored), ("B03",), offset=-1000.0)
+    assert pixels.values[0, 0, 0] == pytest.approx(-0.001)
+    assert pixels.valid.all()
+
+
+def test_optical_tags_are_physical_and_neither_divided_nor_shifted_again(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+) -> None:
+    path = write_raster(tmp_path / "a.tif", optical_array + 1000, scales=[1e-4] * 13, offsets=[-0.1] * 13)
+    pixels = optical(path, BANDS, offset=-1000.0)
+    np.testing.assert_allclose(pixels.values, optical_array[[2, 8]] / 10_000, atol=1e-6)
+
+
+@pytest.mark.parametrize("nodata", [0, None])
+def test_optical_pixel_is_invalid_where_all_bands_of_the_file_are_zero(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array, nodata: float | None
+) -> None:
+    optical_array[:, 0, 0] = 0
+    optical_array[2, 0, 1] = 0
+    optical_array[[2, 8], 0, 2] = 0
+    pixels = optical(write_raster(tmp_path / "a.tif", optical_array, nodata=nodata), BANDS)
+    assert pixels.valid[0, :4].tolist() == [False, True, True, True]
+    assert pixels.values[:, 0, 1].tolist() == pytest.approx([0, optical_array[8, 0, 1] / 10_000])
+    assert pixels.valid.sum() == 319
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -9999.0])
+def test_one_optical_band_in_use_without_a_number_makes_the_pixel_invalid(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array, bad: float
+) -> None:
+    stored = optical_array.astype(np.float32)
+    stored[2, 1, 1] = bad
+    stored[0, 2, 2] = bad
+    pixels = optical(write_raster(tmp_path / "a.tif", stored, nodata=-9999.0), BANDS)
+    assert np.argwhere(~pixels.valid).tolist() == [[1, 1]]
+    assert (pixels.values[:, 1, 1] == 0).all()
+
+
+def test_declared_nodata_other_than_zero_leaves_true_zeros_valid(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+) -> None:
+    optical_array[:, 0, 0] = 0
+    assert optical(write_raster(tmp_path / "a.tif", optical_array, nodata=-9999), BANDS).valid.all()
+
+
+def test_optical_without_a_band_in_use_is_refused(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+) -> None:
+    path = write_raster(tmp_path / "a.tif", optical_array[:3], names=["B2", "B3", "B4"])
+    with pytest.raises(DataError, match=r"a\.tif: has no band B8A \(it has B02, B03, B04\).*--optical-bands"):
+        optical(path, BANDS)
+
+
+@pytest.mark.parametrize(
+    ("factor", "tags", "message"),
+    [
+        (1.0, {"offsets": [-1000.0] * 13}, r"are not reflectance.*scale 0\.0001"),
+        (1e-4, {}, "must be reflectance times 10000"),
+    ],
+)
+def test_values_that_are_no_reflectance_are_refused(
+    tmp_path: Path,
+    write_raster: Callable[..., Path],
+    optical_array: Array,
+    factor: float,
+    tags: dict[str, list[float]],
+    message: str,
+) -> None:
+    path = write_raster(tmp_path / "a.tif", (optical_array * factor).astype(np.float32), **tags)
+    with pytest.raises(DataError, match=message):
+        optical(path, BANDS)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_label_codes_and_its_nodata_tag_means_nothing(
+    tmp_path: Path, write_raster: Callable[..., Path], dtype: type[np.generic]
+) -> None:
+    stored = np.array([[0, 1, -1], [255, 0, 1]], dtype)
+    read = label(write_raster(tmp_path / "a.tif", stored, nodata=0))
+    assert read.dtype == np.uint8
+    assert read.tolist() == [[0, 1, 255], [255, 0, 1]]
+
+
+def test_label_window(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+    stored = np.arange(12).reshape(3, 4) % 2
+    read = label(write_raster(tmp_path / "a.tif", stored.astype(np.uint8)), Window(1, 1, 2, 2))
+    assert read.tolist() == [[1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(2, np.uint8), (-2, np.int16), (0.5, np.float32), (np.nan, np.float32), (254, np.uint8)]
+)
+def test_other_label_values_are_refused_naming_file_and_value(
+    tmp_path: Path, write_raster: Callable[..., Path], value: float, dtype: type[np.generic]
+) -> None:
+    with pytest.raises(DataError, match=rf"a\.tif: holds the label value {value};"):
+        label(write_raster(tmp_path / "a.tif", np.array([[0, 1], [1, value]], dtype)))
+
+
+def test_label_with_two_bands_is_refused(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+    with pytest.raises(DataError, match=r"a\.tif: a label must have exactly 1 band, this file has 2"):
+        label(write_raster(tmp_path / "a.tif", np.zeros((2, 4, 4), np.uint8)))
+
+
+def test_official_chip_reads_by_the_contract(real_data: Path) -> None:
+    folder = real_data / "examples" / "sen1floods11_official"
+    radar = sar(folder / "Spain_7370579_S1Hand.tif")
+    assert radar.values.shape == (2, 512, 512)
+    assert np.isfinite(radar.values).all()
+    image = optical(folder / "Spain_7370579_S2Hand.tif", L1C_BANDS)
+    assert image.valid.all()
+    assert (image.values.min(), image.values.max()) == pytest.approx((7e-4, 0.606), rel=1e-5)
+    assert set(np.unique(label(folder / "Spain_7370579_LabelHand.tif"))) == {0, 1, 255}
+
+
+def test_offset_of_the_newer_baseline_leaves_dark_pixels_near_zero(real_data: Path) -> None:
+    folder = real_data / "examples" / "sentinel_pairs"
+    image = optical(folder / "433D_629L_3_1_S2L2A.tif", ("B02", "B12"), offset=-1000.0)
+    assert image.valid.all()
+    assert -0.01 < image.values.min() < 0.02

@@ -1,0 +1,184 @@
+"""ONNX Runtime and OpenVINO behind the contract of mapping."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+
+from exported_models import Exported, expected, images
+from floodseg.config.predict import MapConfig
+from floodseg.deployment.forms import write_openvino
+from floodseg.errors import CheckpointError, ConfigError
+from floodseg.inference.windows.map_scene import map_scene
+from floodseg.runtimes import openvino_runtime
+from floodseg.runtimes.base import Runtime
+from floodseg.runtimes.metadata import ExportedFacts
+from floodseg.runtimes.onnx_runtime import OnnxRuntime
+from floodseg.runtimes.openvino_runtime import OpenVinoRuntime
+from floodseg.runtimes.seal import seal
+from floodseg.runtimes.select import open_exported
+from map_fakes import Collected, MemoryScene
+
+
+@pytest.fixture(params=["onnx", "openvino"])
+def runtime(exported: Exported, request: pytest.FixtureRequest) -> OnnxRuntime | OpenVinoRuntime:
+    if request.param == "onnx":
+        return OnnxRuntime(exported.onnx, threads=2)
+    return OpenVinoRuntime(exported.openvino, threads=2)
+
+
+def test_what_mapping_needs_to_know_is_told(runtime: Runtime, exported: Exported) -> None:
+    assert runtime.name in ("onnx", "openvino")
+    assert (runtime.device, runtime.precision, runtime.overlap) == ("cpu", "fp32", 256)
+    assert runtime.bands == exported.model.spec.bands
+    assert runtime.thresholds == (0.45, 0.3, 0.6, 0.45)
+    assert runtime.batch_size(1024, 1024) == 1
+    assert 1 <= runtime.concurrency <= 2
+
+
+def test_a_window_does_not_depend_on_its_batch(runtime: Runtime) -> None:
+    given = images(3, 64, 96)
+    together = runtime.probability(*given)
+    for index in range(3):
+        alone = runtime.probability(*(array[index : index + 1] for array in given))
+        np.testing.assert_array_equal(alone[0], together[index])
+
+
+def test_windows_below_the_least_size_are_filled_up(runtime: Runtime, exported: Exported) -> None:
+    given = images(1, 32, 40)
+    result = runtime.probability(*given)
+    assert result.shape == (1, 32, 40)
+    padded = [np.pad(array, [(0, 0)] * (array.ndim - 2) + [(0, 32), (0, 24)]) for array in given]
+    seen = given[2] | given[3]
+    wanted = expected(exported.model, tuple(padded))[:, :32, :40]
+    np.testing.assert_allclose(result[seen], wanted[seen], atol=1e-4)
+
+
+def test_arrays_of_any_order_in_memory_are_taken(runtime: Runtime) -> None:
+    given = images(1, 64, 96)
+    turned = [np.rot90(np.rot90(array, 1, (-2, -1)).copy(), -1, (-2, -1)) for array in given]
+    assert not turned[0].flags.c_contiguous
+    np.testing.assert_array_equal(runtime.probability(*turned), runtime.probability(*given))
+
+
+def test_calls_from_several_threads_do_not_mix(runtime: Runtime) -> None:
+    batches = [images(1, 64, 64, seed) for seed in range(4)]
+    alone = [runtime.probability(*given) for given in batches]
+    results: dict[int, list[np.ndarray]] = {index: [] for index in range(4)}
+
+    def call(index: int) -> None:
+        for _ in range(5):
+            results[index].append(runtime.probability(*batches[index]))
+
+    threads = [threading.Thread(target=call, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, wanted in enumerate(alone):
+        assert len(results[index]) == 5
+        for result in results[index]:
+            np.testing.assert_array_equal(result, wanted)
+
+
+def test_a_map_does_not_depend_on_threads(runtime: Runtime) -> None:
+    sar, optical, sar_valid, optical_valid = images(1, 200, 230)
+    scene = MemoryScene(sar[0], sar_valid[0], optical[0], optical_valid[0], bands=runtime.bands)
+    maps = []
+    for threads in (1, 2):
+        collected = Collected(scene.grid)
+        map_scene(scene, runtime, MapConfig(tile_size=64, overlap=64, threads=threads), collected)
+        maps.append(collected.probability)
+    np.testing.assert_array_equal(maps[0], maps[1])
+
+
+def test_openvino_compiles_once_for_the_windows_of_a_scene(exported: Exported, monkeypatch) -> None:
+    runtime = OpenVinoRuntime(exported.openvino, threads=1)
+    compiled = []
+    real = openvino.Core.compile_model
+
+    def watched(self, model, *rest):
+        compiled.append([port.get_partial_shape().is_static for port in model.inputs])
+        return real(self, model, *rest)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", watched)
+    for seed in range(3):
+        runtime.probability(*images(1, 64, 64, seed))
+    assert compiled == [[True] * 4]
+
+
+def test_streams_are_as_many_as_windows_at_once(exported: Exported, monkeypatch) -> None:
+    monkeypatch.setattr("floodseg.runtimes.exported_model.usable_cores", lambda: 3)
+    assert OnnxRuntime(exported.onnx).concurrency == 3
+    assert OpenVinoRuntime(exported.openvino, threads=2).concurrency == 2
+    assert OpenVinoRuntime(exported.openvino, threads=8).concurrency == 3
+
+
+def test_bf16_is_computed_or_refused(exported: Exported, tmp_path: Path, monkeypatch) -> None:
+    facts = OnnxRuntime(exported.onnx).facts
+    text = facts.to_text().replace('"precision": "fp32"', '"precision": "bf16"')
+    path = tmp_path / "m.xml"
+    write_openvino(openvino.Core().read_model(exported.onnx), ExportedFacts.from_text(text, path), path)
+    monkeypatch.setattr(openvino_runtime, "has_bf16", lambda core: False)
+    with pytest.raises(ConfigError, match=r"m\.xml: is a bf16 model, and this processor does not compute in bf16"):
+        OpenVinoRuntime(path)
+    monkeypatch.undo()
+    if not openvino_runtime.has_bf16():
+        pytest.skip("this processor has no bf16")
+    given = images(1, 64, 64)
+    seen = given[2] | given[3]
+    difference = np.abs(OpenVinoRuntime(path).probability(*given) - expected(exported.model, given))[seen]
+    assert 1e-5 < np.quantile(difference, 0.9) < 0.05
+
+
+def test_files_that_are_no_exports_are_refused_in_one_sentence(exported: Exported, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"absent\.onnx: no such file; give one that floodseg export wrote"):
+        OnnxRuntime(tmp_path / "absent.onnx")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(exported.onnx.read_bytes()[:1000])
+    seal(broken)
+    with pytest.raises(
+        CheckpointError, match=r"broken\.onnx: cannot be read as an ONNX model \(.*\); export it again"
+    ) as e:
+        OnnxRuntime(broken)
+    assert "\n" not in str(e.value)
+    lonely = tmp_path / "lonely.xml"
+    lonely.write_bytes(exported.openvino.read_bytes())
+    with pytest.raises(CheckpointError, match=r"lonely\.bin: no such file; give the \.xml that floodseg export wrote"):
+        OpenVinoRuntime(lonely)
+    lonely.with_suffix(".bin").write_bytes(exported.openvino.with_suffix(".bin").read_bytes())
+    OpenVinoRuntime(lonely)  # under another name, but whole
+    lonely.write_text("<net>")
+    seal(lonely)
+    with pytest.raises(CheckpointError, match=r"lonely\.xml: cannot be read as an OpenVINO model; export it again"):
+        OpenVinoRuntime(lonely)
+    other = tmp_path / "other.xml"
+    openvino.save_model(openvino.Core().read_model(exported.onnx), other)
+    with pytest.raises(CheckpointError, match=r"other\.xml: is cut off, or no file that floodseg export wrote;"):
+        OpenVinoRuntime(other)
+    seal(other)
+    with pytest.raises(CheckpointError, match=r"other\.xml: does not say what its channels are; only files written by"):
+        OpenVinoRuntime(other)
+
+
+@pytest.mark.parametrize(
+    ("format", "suffixes"), [("onnx", [".onnx"]), ("openvino", [".xml", ".bin"])], ids=["onnx", "openvino"]
+)
+def test_damaged_files_never_reach_a_native_reader(
+    exported: Exported, format: str, suffixes: list[str], tmp_path: Path, monkeypatch
+) -> None:
+    def reached(*_: object, **__: object) -> None:
+        pytest.fail("the reader was asked")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", reached)
+    monkeypatch.setattr("openvino.Core.read_model", reached)
+    sound = {suffix: getattr(exported, format).with_suffix(suffix).read_bytes() for suffix in suffixes}
+    for damaged in suffixes:
+        for suffix, content in sound.items():
+            other = bytearray(content)
+            other[len(content) // 2] ^= suffix == damaged
+            (tmp_path / f"m{suffix}").write_bytes(other)
+        with pytest.raises(CheckpointError, match=r"was changed or damaged.* after floodseg export wrote it; copy it"):
+            open_exported(tmp_path / f"m{suffixes[0]}")

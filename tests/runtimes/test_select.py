@@ -1,0 +1,171 @@
+"""Which runtime maps: asked for or the fastest there is, and what is refused."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import floodseg
+from exported_models import Exported
+from floodseg.config.predict import MapConfig
+from floodseg.errors import CheckpointError, ConfigError
+from floodseg.models.checkpoint import zoo as shipped
+from floodseg.models.checkpoint.checkpoint import save_checkpoint, save_folder
+from floodseg.runtimes import select as runtimes
+from floodseg.runtimes.select import Form, forms_of, open_runtime
+from scenes import optical_values, sar_values, write_optical, write_sar
+
+
+@pytest.fixture
+def weights(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two shipped models: ``fused`` with two exported forms, ``plain`` without."""
+    folder = tmp_path / "weights"
+    save_folder(folder / "fused", exported.model)
+    save_folder(folder / "plain", exported.model)
+    shutil.copy(exported.onnx, folder / "fused/onnx-fp32.onnx")
+    for suffix in (".xml", ".bin"):
+        shutil.copy(exported.openvino.with_suffix(suffix), folder / f"fused/openvino-fp32{suffix}")
+    for module in (shipped, runtimes):
+        monkeypatch.setattr(module, "WEIGHTS", folder)
+    monkeypatch.setattr(runtimes, "_GPU_DEVICES", ())
+    return folder
+
+
+def opened(model, **settings) -> tuple[str, str]:
+    runtime = open_runtime(model, MapConfig(**settings))
+    return runtime.name, runtime.precision
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name in packages else name)
+
+
+def test_auto_takes_the_fastest_that_is_installed(weights: Path, exported: Exported, monkeypatch) -> None:
+    assert opened("fused") == opened(weights / "fused") == ("openvino", "fp32")
+    assert opened("plain") == opened(exported.model) == ("torch", "fp32")
+    assert opened("fused", runtime="onnx") == ("onnx", "fp32")
+    assert opened("fused", runtime="torch") == ("torch", "fp32")
+    without(monkeypatch, "openvino")
+    assert opened("fused") == ("onnx", "fp32")
+    without(monkeypatch, "openvino", "onnxruntime")
+    assert opened("fused") == ("torch", "fp32")
+
+
+def test_an_exported_file_is_a_model(exported: Exported) -> None:
+    assert opened(exported.onnx) == ("onnx", "fp32")
+    assert opened(str(exported.openvino), runtime="openvino", precision="fp32", device="cpu") == ("openvino", "fp32")
+
+
+def test_forms_are_tried_from_the_fastest_on(tmp_path: Path, monkeypatch) -> None:
+    names = ["onnx-fp32.onnx", "onnx-int8.onnx", "openvino-fp32.xml", "openvino-bf16.xml", "openvino-int8.xml", "x.xml"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "openvino-int8.bin").touch()
+    forms = forms_of(tmp_path)
+    assert [(form.runtime, form.precision) for form in forms] == [
+        ("openvino", "int8"), ("openvino", "bf16"), ("openvino", "fp32"), ("onnx", "int8"), ("onnx", "fp32"),
+    ]  # fmt: skip
+    monkeypatch.setattr(runtimes, "cpu_computes_bf16", lambda: False)
+    assert [form.runs_here for form in forms] == [True, False, True, True, True]
+    assert not Form("onnx", "fp32", tmp_path / "absent").path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("plain", {"runtime": "onnx"}, r"--runtime onnx: model 'plain' has no exported form: make one with"),
+        ("plain", {"precision": "int8"}, r"--precision int8: model 'plain' has no exported form: make one"),
+        ("fused", {"runtime": "openvino", "precision": "int8"},
+         r"--runtime openvino --precision int8: model 'fused' has only openvino fp32, onnx fp32: make one"),
+        ("fused", {"runtime": "onnx", "device": "cuda"}, r"--device cuda: --runtime onnx maps on the CPU here"),
+        ("fused", {"runtime": "torch", "precision": "int8"}, r"--precision int8: PyTorch maps in fp32, bf16 or fp16"),
+        ("{onnx}", {"runtime": "torch"}, r"--runtime torch: must be onnx or auto for .*fused\.onnx: leave it out"),
+        ("{onnx}", {"precision": "int8"}, r"--precision int8: .*fused\.onnx is fp32: leave the flag out"),
+        ("{onnx}", {"device": "cuda"}, r"--device cuda: .*fused\.onnx runs on the CPU; leave it out"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("weights")
+def test_what_a_model_does_not_have_is_refused(exported: Exported, model, settings, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        opened(model.format(onnx=exported.onnx), **settings)
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_missing_package_is_named_with_the_line_that_brings_it(exported: Exported, monkeypatch) -> None:
+    without(monkeypatch, "onnxruntime", "openvino")
+    with pytest.raises(ConfigError, match=r"--runtime onnx: needs onnxruntime, .*: pip install 'floodseg\[onnx\]'"):
+        opened("fused", runtime="onnx")
+    with pytest.raises(
+        ConfigError, match=r"fused\.xml: needs openvino, which is not installed: pip install 'openvino'"
+    ):
+        opened(exported.openvino)
+
+
+@pytest.mark.usefixtures("weights")
+def test_models_that_are_not_there_are_said_first(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model 'absent': is neither a shipped model"):
+        opened("absent", runtime="onnx")
+    with pytest.raises(CheckpointError, match=r"absent\.onnx: no such file"):
+        opened(tmp_path / "absent.onnx")
+
+
+def test_an_exported_file_maps_and_nothing_else(exported: Exported) -> None:
+    with pytest.raises(CheckpointError, match=r"fused\.onnx: is an exported model, which maps scenes and nothing else"):
+        floodseg.load_model(exported.onnx)
+
+
+def test_a_run_folder_maps_in_torch(exported: Exported, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "best_model.pth", exported.model)
+    assert opened(tmp_path) == ("torch", "fp32")
+
+
+def test_settings_that_no_runtime_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--precision fp16: is for PyTorch on a GPU"):
+        MapConfig(precision="fp16", device="cpu")
+    with pytest.raises(ConfigError, match=r"--precision bf16: ONNX Runtime computes no bf16 on a CPU"):
+        MapConfig(precision="bf16", runtime="onnx")
+    with pytest.raises(ConfigError, match=r"--runtime tflite: must be one of auto, torch, onnx, openvino"):
+        MapConfig(runtime="tflite")
+
+
+def test_all_runtimes_map_a_scene_alike(exported: Exported, tmp_path: Path) -> None:
+    write_sar(tmp_path / "sar.tif", sar_values(70, 90))
+    write_optical(tmp_path / "optical.tif", optical_values(70, 90))
+    files = {"sar": tmp_path / "sar.tif", "optical": tmp_path / "optical.tif", "datetime": "2024-01-05"}
+    maps = [floodseg.predict_scene(**files, model=each) for each in (exported.model, exported.onnx, exported.openvino)]
+    assert [flood_map.summary["runtime"]["name"] for flood_map in maps] == ["torch", "onnx", "openvino"]
+    for other in maps[1:]:
+        assert np.nanmax(np.abs(other.probability - maps[0].probability)) <= 0.0101
+        assert other.summary["runtime"] == {
+            "name": other.summary["runtime"]["name"],
+            "device": "cpu",
+            "precision": "fp32",
+        }
+        assert other.summary["threshold"] == maps[0].summary["threshold"]
+
+
+HEAVY = ("torch", "timm", "accelerate", "torchvision", "nncf", "onnxscript")
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_the_command_maps_an_exported_model_without_pytorch(exported: Exported, tmp_path: Path, format: str) -> None:
+    write_sar(tmp_path / "sar.tif", sar_values(70, 90))
+    code = (
+        "import sys\nfrom floodseg.app.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        f"finally:\n    print(sorted(set({HEAVY}) & set(sys.modules)))"
+    )
+    arguments = ["predict", "--sar", tmp_path / "sar.tif", "--model", getattr(exported, format), "--out-dir"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments), str(tmp_path / "out"), "--datetime", "2024-01-05"],
+        capture_output=True, text=True, env={**os.environ}, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert f"by {format} fp32 on cpu" in done.stdout
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["runtime"] == {"name": format, "device": "cpu", "precision": "fp32"}

@@ -1,0 +1,84 @@
+"""Vector files are known by their first bytes, so that GDAL never meets one that would send it elsewhere."""
+
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import geopandas
+import pytest
+import shapely
+
+from floodseg.errors import DataError
+from floodseg.scene.layers.polygon_masks import open_polygons
+
+SUFFIXES = {"GPKG": "gpkg", "GeoJSON": "geojson", "ESRI Shapefile": "shp", "FlatGeobuf": "fgb", "KML": "kml"}
+
+
+@pytest.fixture
+def table() -> geopandas.GeoDataFrame:
+    return geopandas.GeoDataFrame({"name": ["a"]}, geometry=[shapely.box(14, 45, 15, 46)], crs=4326)
+
+
+@pytest.mark.parametrize("driver", SUFFIXES)
+def test_polygons_of_known_kinds_are_read(tmp_path: Path, table: geopandas.GeoDataFrame, driver: str) -> None:
+    file = tmp_path / f"area.{SUFFIXES[driver]}"
+    table.to_file(file, driver=driver)
+    assert open_polygons(str(file), "aoi").bounds == pytest.approx((14, 45, 15, 46))
+
+
+def test_zipped_shapefiles_and_folders_of_them_are_read(tmp_path: Path, table: geopandas.GeoDataFrame) -> None:
+    folder = tmp_path / "area"
+    folder.mkdir()
+    table.to_file(folder / "area.shp")
+    with zipfile.ZipFile(tmp_path / "area.zip", "w") as archive:
+        for part in folder.iterdir():
+            archive.write(part, part.name)
+    for name in ("area", "area.zip"):
+        assert open_polygons(str(tmp_path / name), "aoi").bounds == pytest.approx((14, 45, 15, 46))
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[str, list[str]]]:
+    """The address of a server, and the paths that it was asked for."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET  # noqa: N815 (named by the library)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", paths
+        server.shutdown()
+        thread.join()
+
+
+def test_a_local_file_sends_no_one_to_the_network(tmp_path: Path, asked: tuple[str, list[str]]) -> None:
+    address, paths = asked
+    vrt = (
+        f'<OGRVRTDataSource><OGRVRTLayer name="a"><SrcDataSource>/vsicurl/{address}/a.gpkg</SrcDataSource>'
+        "</OGRVRTLayer></OGRVRTDataSource>"
+    )
+    for name, text in (
+        ("a.vrt", vrt),
+        ("a.gpkg", vrt),
+        ("a.txt", f"WFS:{address}"),
+        ("a.gml", f"<gml x='{address}'/>"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match="it begins like none of the kinds"):
+            open_polygons(str(tmp_path / name), "aoi")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.vrt", vrt)
+    with pytest.raises(DataError, match="begins like none"):
+        open_polygons(str(tmp_path / "a.zip"), "aoi")
+    assert not paths

@@ -1,0 +1,146 @@
+"""A scene in memory: what arrays and labelled arrays must be, and that they hold what files would."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from floodseg.bands import Bands
+from floodseg.config.predict import SceneConfig
+from floodseg.errors import DataError
+from floodseg.geo.grid import Window
+from floodseg.scene.array_scene import ArrayScene
+from floodseg.scene.file_scene import open_scene
+from scenes import CRS, L1C_BANDS, ORIGIN, optical_values, sar_values, write_optical, write_sar
+
+BOTH = Bands(("VV", "VH"), L1C_BANDS)
+RADAR = Bands(("VV", "VH"), ())
+WHOLE = Window(0, 0, 48, 40)
+TRANSFORM = (10.0, 0.0, ORIGIN[0], 0.0, -10.0, ORIGIN[1])
+
+
+def labelled(values: np.ndarray, names: list[str], order: tuple[str, ...] = ("band", "y", "x")) -> xr.DataArray:
+    _, height, width = values.shape
+    array = xr.DataArray(
+        values,
+        dims=("band", "y", "x"),
+        coords={
+            "band": names,
+            "y": ORIGIN[1] - 10 * (np.arange(height) + 0.5),
+            "x": ORIGIN[0] + 10 * (np.arange(width) + 0.5),
+            "spatial_ref": xr.DataArray(0, attrs={"crs_wkt": CRS}),
+        },
+    )
+    return array.transpose(*order)
+
+
+def test_arrays_hold_what_files_would(tmp_path: Path) -> None:
+    radar = sar_values()
+    radar[0, 3, 4] = np.nan
+    write_sar(tmp_path / "s1.tif", radar)
+    reflectance = write_optical(tmp_path / "s2.tif")
+    files = open_scene(SceneConfig(sar=(str(tmp_path / "s1.tif"),), optical=(str(tmp_path / "s2.tif"),)), BOTH)
+    arrays = ArrayScene(BOTH, radar, reflectance, optical_bands=L1C_BANDS, crs=32633, transform=TRANSFORM)
+    assert arrays.grid == files.grid
+    assert arrays.inputs == {}
+    for window in (WHOLE, Window(-5, 30, 20, 20), Window(60, 60, 5, 5)):
+        one, two = arrays.read(window), files.read(window)
+        assert np.array_equal(one.sar, two.sar)
+        # a file stores whole numbers of 1e-4, and what it gives may differ from a quotient in the last bit
+        assert np.allclose(one.optical, two.optical, rtol=2e-7, atol=0)
+        assert np.array_equal(one.sar_valid, two.sar_valid)
+        assert np.array_equal(one.optical_valid, two.optical_valid)
+    assert not arrays.read(WHOLE).sar_valid[3, 4]
+
+
+@pytest.mark.parametrize("order", [("band", "y", "x"), ("y", "x", "band")])
+def test_labelled_arrays_say_names_and_place(order: tuple[str, ...]) -> None:
+    radar = labelled(sar_values()[::-1], ["VH", "VV"], order)
+    names = ["B1", "blue", "Band 3", "B4", "B5", "B6", "B7", "nir", "nir08", "B9", "cirrus", "B11", "B12"]
+    optical = labelled(optical_values(), names, order)
+    scene = ArrayScene(BOTH, radar, optical)
+    assert scene.grid.transform == pytest.approx(TRANSFORM)
+    assert scene.grid.crs == CRS
+    assert scene.assumptions == ()
+    window = scene.read(WHOLE)
+    assert np.array_equal(window.sar, sar_values())
+    assert np.array_equal(window.optical, optical_values())
+
+
+def test_clouds_nodata_and_impossible_values_are_invalid() -> None:
+    optical = labelled(optical_values(), list(L1C_BANDS))
+    optical.attrs["_FillValue"] = -9.0
+    optical.values[:, 0, 0] = -9
+    optical.values[5, 1, 1] = 99
+    clouds = np.zeros((48, 40), np.bool_)
+    clouds[10:20] = True
+    window = ArrayScene(Bands((), L1C_BANDS), optical=optical, cloud_mask=clouds).read(WHOLE)
+    expected = clouds.copy()
+    expected[0, 0] = expected[1, 1] = True
+    assert np.array_equal(~window.optical_valid, expected)
+    assert not window.optical[:, expected].any()
+
+
+def test_linear_power_and_channels_of_two_dates() -> None:
+    power = (10 ** (sar_values() / 10)).astype(np.float64)
+    window = ArrayScene(RADAR, power, sar_units="linear").read(WHOLE)
+    assert np.abs(window.sar - sar_values()).max() < 1e-4
+    numbers = np.random.default_rng(0).integers(1, 256, (2, 48, 40), dtype=np.uint8)
+    numbers[1, 2, 3] = 0
+    window = ArrayScene(Bands(("VV_before", "VV_after"), (), "dn"), numbers).read(WHOLE)
+    assert np.argwhere(~window.sar_valid).tolist() == [[2, 3]]
+    assert np.array_equal(window.sar[:, window.sar_valid], numbers[:, window.sar_valid])
+
+
+def test_a_lazy_array_is_read_by_windows() -> None:
+    class Lazy:
+        def __init__(self) -> None:
+            self.shape, self.dtype, self.read = (2, 4000, 4000), np.dtype(np.float32), 0
+
+        def __getitem__(self, key: tuple[slice, slice, slice]) -> np.ndarray:
+            size = [part.stop - part.start for part in key[1:]]
+            self.read += size[0] * size[1]
+            return np.broadcast_to(np.array([-10, -16], np.float32)[:, None, None], (2, *size))
+
+    lazy = Lazy()
+    scene = ArrayScene(RADAR, lazy)
+    scene.read(Window(100, 100, 64, 64))
+    assert lazy.read < 200_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, "no array was given"),
+        ({"sar": sar_values()[0, 0]}, r"shape \(40,\)"),
+        ({"sar": sar_values()[:, :0]}, "holds no pixel"),
+        ({"sar": sar_values().astype(complex)}, "real numbers"),
+        ({"sar": np.zeros((3, 48, 40))}, "3 bands without names"),
+        ({"sar": sar_values()[::-1]}, "swapped"),
+        ({"sar": 10 ** (sar_values() / 10)}, "sar-units"),
+        ({"optical": optical_values() * 10_000}, "divide by 10000"),
+        ({"optical": optical_values() / 10_000}, "divide by 10000"),
+        ({"optical": optical_values(), "optical_bands": L1C_BANDS[:4]}, "have 4 names"),
+        ({"optical": optical_values(), "optical_bands": [*L1C_BANDS[:12], "B99"]}, "lacks B12"),
+        ({"sar": sar_values(), "optical": optical_values(40, 40)}, "must lie on one grid"),
+        ({"sar": sar_values(), "cloud_mask": np.zeros((3, 3))}, "must lie on one grid"),
+        ({"sar": sar_values(), "crs": "EPSG:32633"}, "without a transform"),
+        ({"sar": sar_values(), "crs": "EPSG:1", "transform": TRANSFORM}, "is not known"),
+        ({"sar": sar_values(), "transform": (9, 3, 0, 3, -9, 0)}, "run along the axes"),
+        ({"sar": xr.DataArray(np.zeros((2, 2, 48, 40)), dims=("time", "band", "y", "x"))}, "select one time"),
+        ({"sar": labelled(sar_values(), ["VV", "HH"])}, "lacks VH"),
+    ],
+)
+def test_arrays_that_break_a_rule(arguments: dict[str, object], expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        ArrayScene(BOTH, **arguments)
+
+
+def test_coordinates_must_be_even_and_agree() -> None:
+    radar = labelled(sar_values(), ["VV", "VH"])
+    moved = labelled(optical_values(), list(L1C_BANDS)).assign_coords(x=radar.x + 400)
+    with pytest.raises(DataError, match="place them apart"):
+        ArrayScene(BOTH, radar, moved)
+    with pytest.raises(DataError, match="not evenly spaced"):
+        ArrayScene(RADAR, radar.assign_coords(x=radar.x + 3 * (np.arange(40) % 2)))

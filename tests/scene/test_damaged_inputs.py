@@ -1,0 +1,317 @@
+"""What damaged and hostile files did to the readers, one by one: each is a sentence now, before memory is taken."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from multiprocessing import queues
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import geopandas
+import pytest
+import rasterio
+import shapely
+from rasterio.errors import RasterioIOError
+from rasterio.shutil import copy as copy_raster
+
+import scenes
+from floodseg.bands import Bands
+from floodseg.chips import loader as chips
+from floodseg.chips.cache import store as cache
+from floodseg.chips.cache.store import RasterCache
+from floodseg.config.predict import SceneConfig
+from floodseg.config.train import DataConfig
+from floodseg.datasets.layouts import open_layout
+from floodseg.errors import ConfigError, DataError, ProcessError
+from floodseg.geo.affine import tells_pixels_apart
+from floodseg.geo.grid import GeoGrid, Window
+from floodseg.raster import dataset as source
+from floodseg.raster.dataset import open_raster
+from floodseg.raster.drivers import open_checked, open_plain
+from floodseg.scene import acquisition
+from floodseg.scene.acquisition import acquired
+from floodseg.scene.file_scene import open_scene
+from floodseg.scene.layers.polygon_masks import open_polygons
+from floodseg.scene.layers.warped_band import WarpedBand
+
+GRID = GeoGrid(scenes.CRS, (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), 48, 40)
+SAR = Bands(("VV", "VH"), ())
+PLACE = {"crs": scenes.CRS, "transform": rasterio.Affine(*GRID.transform)}
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (GRID.transform, True),
+        ((1e-5, 0, 179.9, 0, -1e-5, 80), True),
+        ((7, 7, 5e5, 7, -7, 5e6), True),
+        ((0.01, 0, 5e5, 0, -0.01, 5e6), True),
+        ((0, 0, 5e5, 0, -10, 5e6), False),
+        ((10, 10, 5e5, 10, 10, 5e6), False),
+        ((float("nan"), 0, 5e5, 0, -10, 5e6), False),
+        ((1e200, 0, 5e5, 0, -1e200, 5e6), False),
+        ((10, 0, 1e300, 0, -10, 5e6), False),
+        ((1e-320, 0, 0, 0, -1e-320, 0), False),
+    ],
+)
+def test_pixels_have_an_area_and_a_place(transform: tuple[float, ...], expected: bool) -> None:
+    assert tells_pixels_apart(GeoGrid(None, transform, 48, 40)) is expected  # type: ignore[arg-type]
+
+
+def test_a_geotransform_without_place_is_refused(tmp_path: Path) -> None:
+    with rasterio.open(
+        tmp_path / "far.tif", "w", driver="GTiff", count=2, height=48, width=40, dtype="float32", crs=scenes.CRS,
+        transform=rasterio.Affine(10, 0, 1e300, 0, -10, 5e6),
+    ) as target:  # fmt: skip
+        target.write(scenes.sar_values())
+    with pytest.raises(DataError, match=r"far.tif: its geotransform .* gives pixels without area or place"):
+        open_scene(SceneConfig(sar=(str(tmp_path / "far.tif"),)), SAR)
+    with rasterio.open(
+        tmp_path / "dem.tif", "w", driver="GTiff", count=1, height=48, width=40, dtype="float32", crs=scenes.CRS,
+        transform=rasterio.Affine(10, 0, 1e300, 0, -10, 5e6),
+    ) as target:  # fmt: skip
+        target.write(scenes.sar_values()[:1])
+    with pytest.raises(DataError, match=r"--dem .*: its geotransform gives pixels without area or place"):
+        WarpedBand(str(tmp_path / "dem.tif"), "dem", GRID)
+
+
+def test_a_header_that_claims_many_bands_is_refused_at_once(tmp_path: Path) -> None:
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", count=300, height=2, width=2, dtype="uint8", SPARSE_OK="YES", **PLACE
+    ):
+        pass
+    with pytest.raises(RasterioIOError, match="its header claims 300 bands, and at most 256 are read"):
+        open_plain(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"a.tif: .*its header claims 300 bands"), open_raster(tmp_path / "a.tif"):
+        pass
+
+
+def test_a_block_larger_than_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", count=1, height=60_000, width=60_000, dtype="uint8", SPARSE_OK="YES",
+        tiled=True, blockxsize=60_000, blockysize=60_000, compress="DEFLATE", **PLACE,
+    ):  # fmt: skip
+        pass
+    with pytest.raises(DataError, match=r"a.tif: .*claims blocks of 60000x60000 pixels, 3.6 GB each, .*TILED=YES"):
+        open_scene(SceneConfig(sar=(str(tmp_path / "a.tif"),)), SAR)
+
+
+def test_a_raster_too_large_for_a_chip_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes.write_sar(tmp_path / "a.tif")
+    monkeypatch.setattr(source, "MOST_CHIP_BYTES", 2 * 48 * 40 * 4)
+    with open_raster(tmp_path / "a.tif"):
+        pass
+    monkeypatch.setattr(source, "MOST_CHIP_BYTES", 2 * 48 * 40 * 4 - 1)
+    with pytest.raises(DataError, match=r"a\.tif: has 48x40 pixels in 2 bands"), open_raster(tmp_path / "a.tif"):
+        pass
+
+
+def _vrt(folder: Path, change: Callable[[bytes], bytes]) -> str:
+    scenes.write_sar(folder / "s1.tif")
+    copy_raster(str(folder / "s1.tif"), str(folder / "s1.vrt"), driver="VRT")
+    (folder / "s1.vrt").write_bytes(change((folder / "s1.vrt").read_bytes()))
+    return str(folder / "s1.vrt")
+
+
+@pytest.mark.parametrize(
+    ("sound", "damaged"),
+    [(b"WGS 84", b"WGS \xf584"), (b"<Description>VV", b"<Description>\xf5V"), (b"relativeToVRT", b"relative\xca")],
+)
+def test_a_vrt_whose_text_is_not_utf_8_is_refused(tmp_path: Path, sound: bytes, damaged: bytes) -> None:
+    name = _vrt(tmp_path, lambda text: text.replace(sound, damaged))
+    with pytest.raises(DataError, match=r"s1.vrt: cannot be read as a raster"):
+        open_scene(SceneConfig(sar=(name,)), SAR)
+
+
+def test_a_vrt_of_an_unknown_order_of_bands_is_read(tmp_path: Path) -> None:
+    name = _vrt(tmp_path, lambda text: text.replace(b">PIXEL<", b">null<").replace(b">BAND<", b">null<"))
+    open_scene(SceneConfig(sar=(name,)), SAR).close()
+
+
+def test_a_vrt_that_is_no_xml_is_refused() -> None:
+    def open_wrong(_: str) -> Any:
+        return SimpleNamespace(driver="VRT", tags=lambda ns: {"xml:VRT": "<VRTDataset"}, close=lambda: None)
+
+    with pytest.raises(DataError, match=r"a.vrt: is a VRT that is no XML \(.*\); make it again with gdalbuildvrt"):
+        open_checked("a.vrt", open_wrong)
+
+
+def test_an_image_of_a_kind_that_nobody_means_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("0 0 1\n1 0 1\n0 1 1\n1 1 1\n")
+    with rasterio.open(tmp_path / "a.xyz"):
+        pass  # GDAL would
+    with pytest.raises(RasterioIOError, match="not recognized"):
+        open_plain(tmp_path / "a.xyz")
+
+
+def test_corners_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    points = " ".join(each.replace(" ", ",") for each in ("14.99 45.14", "15.01 45.14", "1e400 0", "14.99 45.14"))
+    (tmp_path / "area.kml").write_text(
+        '<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark><Polygon>'
+        f"<outerBoundaryIs><LinearRing><coordinates>{points}</coordinates></LinearRing></outerBoundaryIs></Polygon>"
+        "</Placemark></Document></kml>"
+    )
+    with pytest.raises(DataError, match=r"area\.kml: (has corners whose coordinates|its polygons have no extent)"):
+        open_polygons(str(tmp_path / "area.kml"), "aoi").mask(GRID)
+
+
+def test_polygons_without_extent_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "area.geojson").write_text(
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, '
+        '"geometry": {"type": "Polygon", "coordinates": []}}]}'
+    )
+    with pytest.raises(DataError, match=r"area\.geojson: (its polygons have no extent|holds|has no layer)"):
+        open_polygons(str(tmp_path / "area.geojson"), "aoi")
+
+
+# ---- clocks
+
+
+@pytest.fixture
+def undated(tmp_path: Path) -> Path:
+    scenes.write_sar(tmp_path / "image.tif")
+    return tmp_path / "image.tif"
+
+
+def test_a_file_from_the_future_says_nothing_of_its_date(undated: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for future in (time.time() + 10 * 365 * 86400, 2.0**45):
+        os.utime(undated, (future, future))
+        with caplog.at_level(logging.WARNING, "floodseg"):
+            date, how = acquired(SceneConfig(sar=(str(undated),)))
+        assert how == "time of mapping"
+        assert abs(date - datetime.now(UTC)) < timedelta(hours=1)
+    assert "nothing tells when the scene was taken" in caplog.text
+
+
+def test_a_clock_that_was_set_back_does_not_make_true_dates_impossible(
+    undated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2000, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(acquisition, "datetime", Clock)
+    named = undated.rename(undated.with_name("S1A_20240105T054321.tif"))
+    assert acquired(SceneConfig(sar=(str(named),)))[0] == datetime(2024, 1, 5, 5, 43, 21, tzinfo=UTC)
+
+
+def test_what_a_killed_process_left_is_removed_from_the_cache_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    scenes.write_sar(tmp_path / "a.tif")
+    rasters = RasterCache(tmp_path / "rasters", 40_000)
+    assert rasters.find(tmp_path / "a.tif") is not None
+    left = tmp_path / "rasters/.left.0123abcd.raster"
+    left.write_bytes(bytes(30_000))
+    future = time.time() + cache._ABANDONED_S + 10**6
+    os.utime(left, (future, future))
+    scenes.write_sar(tmp_path / "b.tif")
+    rasters.find(tmp_path / "b.tif")
+    rasters.limit = 20_000
+    rasters._make_room()
+    assert not left.exists()
+
+
+# ---- loading processes
+
+
+def loader(workers: int) -> Any:
+    config = DataConfig(layout="synthetic", synthetic_chips=4, synthetic_size=64)
+    return chips.make_loader(open_layout(config, "train"), augment=None, workers=workers)
+
+
+def test_a_loading_process_that_cannot_send_ends_and_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With shared memory full torch prints why and waits for ever."""
+    monkeypatch.setattr(torch_storage(), "_share_fd_cpu_", refuse)
+    began = time.monotonic()
+    with pytest.raises(ProcessError, match="could not send what it had loaded: memory or shared memory"):
+        consume(loader(1))
+    assert time.monotonic() - began < 30
+
+
+def torch_storage() -> Any:
+    from torch import UntypedStorage
+
+    return UntypedStorage
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)")
+
+
+def consume(batches: Any) -> None:
+    with chips.plain_errors():
+        for _ in batches:
+            pass
+
+
+def test_full_shared_memory_is_said_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chips.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(
+        ConfigError, match=r"--workers 2: processes that load chips need shared memory, and /dev/shm is"
+    ):
+        loader(2)
+    loader(0)
+
+
+def test_other_errors_of_the_runtime_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="another"), chips.plain_errors():
+        raise RuntimeError("another")
+    assert queues.Queue._on_queue_feeder_error.__module__ == "multiprocessing.queues"
+
+
+LOCAL = 'LOCAL_CS["ship",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+
+
+def test_a_coordinate_system_without_a_way_to_the_scene_is_refused(tmp_path: Path) -> None:
+    scenes.write_optical(tmp_path / "s2.tif")
+    scenes.write_raster(tmp_path / "mask.tif", scenes.water_disc().astype("uint8")[None], crs=LOCAL)
+    config = SceneConfig(optical=(str(tmp_path / "s2.tif"),), cloud_mask=str(tmp_path / "mask.tif"))
+    with pytest.raises(DataError, match=r"coordinate system"):
+        open_scene(config, Bands((), scenes.L1C_BANDS))
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_900, 500_100, 5_000_000)], crs=scenes.CRS)
+    area.to_file(tmp_path / "area.shp")
+    (tmp_path / "area.prj").write_text(LOCAL)
+    mask = open_polygons(str(tmp_path / "area.shp"), "aoi").mask(GRID)
+    assert mask.enclosing() is None
+
+
+def test_a_layer_in_a_coordinate_system_of_no_place_is_refused(tmp_path: Path) -> None:
+    scenes.write_raster(tmp_path / "dem.tif", scenes.sar_values()[:1], crs=LOCAL)
+    with pytest.raises(DataError, match=r"--dem .*dem.tif: "):
+        WarpedBand(str(tmp_path / "dem.tif"), "dem", GRID).sample()
+
+
+def test_names_of_fields_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame({"name": [1]}, geometry=[shapely.box(500_000, 4_999_900, 500_100, 5_000_000)])
+    area.set_crs(scenes.CRS).to_file(tmp_path / "area.gpkg")
+    file = tmp_path / "area.gpkg"
+    file.write_bytes(file.read_bytes().replace(b'"name"', b'"n\xb1me"'))
+    with pytest.raises(DataError, match=r"area.gpkg: cannot be read as polygons"):
+        open_polygons(str(file), "aoi")
+
+
+def test_a_coordinate_system_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_900, 500_100, 5_000_000)], crs=scenes.CRS)
+    area.to_file(tmp_path / "area.shp")
+    file = tmp_path / "area.prj"
+    file.write_bytes(file.read_bytes().replace(b"WGS_1984_UTM", b"WGS_1984_UT\xf8", 1))
+    with pytest.raises(DataError, match=r"area.shp: cannot be read as polygons"):
+        open_polygons(str(tmp_path / "area.shp"), "aoi")
+
+
+def test_a_hole_without_corners_is_no_hole(tmp_path: Path) -> None:
+    """GEOS brings the interpreter down when it cuts the edges of such a polygon."""
+    ring = [[14.999, 45.153], [15.001, 45.153], [15.001, 45.15], [14.999, 45.15], [14.999, 45.153]]
+    for name, rings in (("sound", [ring]), ("hole", [ring, []])):
+        feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": rings}}
+        (tmp_path / f"{name}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    sound, hole = (open_polygons(str(tmp_path / f"{name}.geojson"), "aoi").mask(GRID) for name in ("sound", "hole"))
+    whole = Window(0, 0, 48, 40)
+    assert sound.read(whole).any()
+    assert (hole.read(whole) == sound.read(whole)).all()

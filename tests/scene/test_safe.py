@@ -1,0 +1,236 @@
+"""Sentinel-2 products as they are delivered: true folder structure, JPEG 2000, metadata; and raw radar, refused."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from rasterio.transform import Affine
+
+from floodseg.bands import Bands
+from floodseg.config.predict import SceneConfig
+from floodseg.errors import DataError
+from floodseg.geo.grid import Window
+from floodseg.scene.file_scene import FileScene, open_scene
+from floodseg.scene.safe import open_safe
+from scenes import CRS, L1C_BANDS, L2A_BANDS, ORIGIN, sar_values, write_sar
+
+SIDE = 60
+"""Pixels of 10 m on a side: 30 of 20 m, 10 of 60 m."""
+RESOLUTION = {"B02": 10, "B03": 10, "B04": 10, "B08": 10, "B01": 60, "B09": 60, "B10": 60}
+WHOLE = Window(0, 0, SIDE, SIDE)
+NAME = {
+    "L1C": "S2A_MSIL1C_20240501T100559_N0510_R022_T33TVL_20240501T121500.SAFE",
+    "L2A": "S2A_MSIL2A_20240501T100559_N0510_R022_T33TVL_20240501T141500.SAFE",
+}
+
+
+def stored_values(band: str, resolution: int) -> NDArray[np.uint16]:
+    size = SIDE * 10 // resolution
+    base = 1200 + 100 * L1C_BANDS.index(band)
+    return (base + np.arange(size * size).reshape(size, size) % 97).astype(np.uint16)
+
+
+def write_jp2(path: Path, values: NDArray[np.generic], resolution: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = values.shape
+    with rasterio.open(
+        path, "w", driver="JP2OpenJPEG", width=width, height=height, count=1, dtype=str(values.dtype), crs=CRS,
+        transform=Affine(resolution, 0, ORIGIN[0], 0, -resolution, ORIGIN[1]), QUALITY=100, REVERSIBLE="YES",
+    ) as target:  # fmt: skip
+        target.write(values, 1)
+    path.with_name(path.name + ".aux.xml").unlink(missing_ok=True)
+
+
+def metadata(level: str, offset: int | None, quantification: int = 10000) -> str:
+    tag, value = ("RADIO_ADD_OFFSET", "QUANTIFICATION_VALUE")
+    if level == "L2A":
+        tag, value = ("BOA_ADD_OFFSET", "BOA_QUANTIFICATION_VALUE")
+    offsets = "".join(f'<{tag} band_id="{index}">{offset}</{tag}>' for index in range(13)) if offset is not None else ""
+    name = f"Level-{level[1:]}_User_Product"
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><n1:{name} xmlns:n1="https://psd-15.sentinel2.eo.esa.int/PSD/U.xsd">'
+        "<n1:General_Info><Product_Info><PROCESSING_BASELINE>05.10</PROCESSING_BASELINE></Product_Info>"
+        f"<Product_Image_Characteristics><{value} unit='none'>{quantification}</{value}>"
+        f"<Offset_List>{offsets}</Offset_List></Product_Image_Characteristics></n1:General_Info></n1:{name}>"
+    )
+
+
+def write_safe(folder: Path, level: str, offset: int | None = -1000) -> Path:
+    product = folder / NAME[level]
+    granule = product / "GRANULE" / f"{level}_T33TVL_A046281_20240501T100556" / "IMG_DATA"
+    stem = "T33TVL_20240501T100559"
+    for band in L1C_BANDS if level == "L1C" else L2A_BANDS:
+        own = RESOLUTION.get(band, 20)
+        if level == "L1C":
+            write_jp2(granule / f"{stem}_{band}.jp2", stored_values(band, own), own)
+            continue
+        for resolution in (10, 20, 60):
+            if resolution >= own:
+                values = stored_values(band, resolution)
+                write_jp2(granule / f"R{resolution}m" / f"{stem}_{band}_{resolution}m.jp2", values, resolution)
+    if level == "L2A":
+        classes = np.full((30, 30), 4, np.uint8)
+        classes[:3, :3], classes[5, 5:9] = 0, (1, 3, 9, 10)
+        classes[6, 5:8] = (2, 6, 7)
+        write_jp2(granule / "R20m" / f"{stem}_SCL_20m.jp2", classes, 20)
+        write_jp2(granule / "R10m" / f"{stem}_TCI_10m.jp2", np.zeros((SIDE, SIDE), np.uint8), 10)
+    (product / f"MTD_MSI{level}.xml").write_text(metadata(level, offset))
+    return product
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("safe")
+    return {level: write_safe(folder, level) for level in ("L1C", "L2A")}
+
+
+def zipped(product: Path, target: Path) -> Path:
+    with zipfile.ZipFile(target, "w") as archive:
+        for file in sorted(product.rglob("*")):
+            archive.write(file, file.relative_to(product.parent))
+    return target
+
+
+def opened(reference: str | Path, bands: tuple[str, ...], **flags: object) -> FileScene:
+    config = SceneConfig(optical=(str(reference),), **flags)
+    return open_scene(config, Bands((), bands))
+
+
+def test_a_product_is_read_with_its_own_offset(products: dict[str, Path]) -> None:
+    scene = opened(products["L1C"], L1C_BANDS)
+    assert (scene.grid.height, scene.grid.width, scene.grid.transform[0]) == (SIDE, SIDE, 10.0)
+    window = scene.read(WHOLE)
+    assert window.optical_valid.all()
+    for channel, band in enumerate(L1C_BANDS):
+        resolution = RESOLUTION.get(band, 20)
+        stored = stored_values(band, resolution).astype(np.float32)
+        factor = resolution // 10
+        centre = (slice(factor // 2, None, factor),) * 2
+        # of odd factors the middle pixel has the very centre of the coarse one
+        expected = (stored - 1000) / 10000
+        if factor == 1:
+            assert np.abs(window.optical[channel] - expected).max() < 1e-6
+        else:
+            assert np.abs(window.optical[channel][centre] - expected).mean() < 0.01
+    assert any("L1C, processing baseline 05.10" in said and "-1000" in said for said in scene.assumptions)
+
+
+def test_coarse_bands_lie_where_they_are(products: dict[str, Path]) -> None:
+    product = open_safe(str(products["L1C"]))
+    assert product is not None
+    scene = opened(products["L1C"], ("B03", "B11"))
+    window = scene.read(WHOLE)
+    stored = stored_values("B11", 20).astype(np.float64)
+    # a fine pixel lies a quarter of a coarse one from its centre on both axes
+    expected = 0.5625 * stored[3, 4] + 0.1875 * (stored[2, 4] + stored[3, 3]) + 0.0625 * stored[2, 3]
+    assert window.optical[1, 6, 8] == pytest.approx((expected - 1000) / 1e4, abs=1e-6)
+
+
+def test_products_before_baseline_4_have_no_offset(tmp_path: Path) -> None:
+    product = write_safe(tmp_path, "L1C", offset=None)
+    window = opened(product, ("B02", "B03")).read(WHOLE)
+    assert np.abs(window.optical[1] - stored_values("B03", 10) / 1e4).max() < 1e-6
+    given = opened(product, ("B02", "B03"), optical_offset=-1000.0).read(WHOLE)
+    assert np.abs(given.optical - (window.optical - 0.1)).max() < 1e-6
+
+
+@pytest.mark.parametrize("how", ["zip", "vsizip", "metadata", "parent"])
+def test_zips_and_other_names_of_a_product(products: dict[str, Path], tmp_path: Path, how: str) -> None:
+    product = products["L2A"]
+    archive = zipped(product, tmp_path / "download.zip")
+    copied = shutil.copytree(product, tmp_path / "unpacked" / product.name)
+    reference = {
+        "zip": str(archive),
+        "vsizip": f"/vsizip/{archive}/{product.name}",
+        "metadata": str(copied / "MTD_MSIL2A.xml"),
+        "parent": str(copied.parent),
+    }[how]
+    window = opened(reference, ("B03", "B8A")).read(WHOLE)
+    assert np.abs(window.optical[0] - (stored_values("B03", 10) - 1000.0) / 1e4)[window.optical_valid].max() < 1e-6
+
+
+def test_the_scene_classification_hides_clouds_shadows_and_nodata(products: dict[str, Path]) -> None:
+    scene = opened(products["L2A"], L2A_BANDS)
+    hidden = np.zeros((30, 30), np.bool_)
+    hidden[:3, :3] = hidden[5, 5:9] = True
+    assert np.array_equal(~scene.read(WHOLE).optical_valid, hidden.repeat(2, axis=0).repeat(2, axis=1))
+    assert any("scene classification" in said for said in scene.assumptions)
+
+
+def test_the_finest_raster_of_each_band_is_taken(products: dict[str, Path]) -> None:
+    product = open_safe(str(products["L2A"]))
+    assert product is not None
+    assert product.level == "L2A"
+    assert set(product.bands) == set(L2A_BANDS)
+    assert product.bands["B02"].endswith("R10m/T33TVL_20240501T100559_B02_10m.jp2")
+    assert product.bands["B8A"].endswith("R20m/T33TVL_20240501T100559_B8A_20m.jp2")
+    assert product.bands["B01"].endswith("R60m/T33TVL_20240501T100559_B01_60m.jp2")
+
+
+def test_a_model_of_l1c_refuses_l2a(products: dict[str, Path]) -> None:
+    with pytest.raises(DataError, match=r"lacks B10, which the model needs \(L2A has no B10"):
+        opened(products["L2A"], L1C_BANDS)
+
+
+def test_products_that_are_not_one_are_refused(products: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no Sentinel-2 product"):
+        opened(tmp_path / "empty", ("B03",))
+    product = shutil.copytree(products["L1C"], tmp_path / NAME["L1C"])
+    granule = next((product / "GRANULE").iterdir())
+    shutil.copytree(granule, granule.with_name("L1C_T33TVM_A046281_20240501T100556"))
+    with pytest.raises(DataError, match="holds 2 tiles"):
+        opened(product, ("B03",))
+    (product / "MTD_MSIL1C.xml").write_text("<broken")
+    with pytest.raises(DataError, match=r"MTD_MSIL1C\.xml cannot be read"):
+        opened(product, ("B03",))
+    (tmp_path / "broken.zip").write_bytes(b"PK but no more")
+    with pytest.raises(DataError, match="not a whole zip"):
+        opened(tmp_path / "broken.zip", ("B03",))
+    with pytest.raises(DataError, match="give it to --optical"):
+        open_scene(SceneConfig(sar=(str(products["L1C"]),)), Bands(("VV", "VH"), ()))
+
+
+@pytest.mark.parametrize("how", ["folder", "zip", "file", "renamed"])
+def test_raw_radar_products_are_refused_with_the_steps_they_need(tmp_path: Path, how: str) -> None:
+    product = tmp_path / "S1A_IW_GRDH_1SDV_20240501T051234_20240501T051259_053661_0684A0_1B2C.SAFE"
+    measured = product / "measurement" / "s1a-iw-grd-vv-20240501t051234-20240501t051259-053661-0684a0-001.tiff"
+    write_sar(measured, sar_values())
+    (product / "annotation").mkdir()
+    (product / "annotation" / (measured.stem + ".xml")).write_text("<product/>")
+    (product / "manifest.safe").write_text("<xfdu/>")
+    reference = product
+    if how == "zip":
+        reference = zipped(product, tmp_path / "download.zip")
+    elif how == "file":
+        reference = measured
+    elif how == "renamed":
+        reference = product.rename(tmp_path / "radar")
+    with pytest.raises(DataError, match=r"raw Sentinel-1 product.*calibrated.*terrain corrected.*dB"):
+        open_scene(SceneConfig(sar=(str(reference),)), Bands(("VV", "VH"), ()))
+
+
+@pytest.mark.parametrize("value", ["x", "nan", "0", "-5"])
+def test_metadata_without_numbers_are_refused(tmp_path: Path, value: str) -> None:
+    product = write_safe(tmp_path, "L1C")
+    file = product / "MTD_MSIL1C.xml"
+    text = file.read_text()
+    file.write_text(text.replace(">10000<", f">{value}<"))
+    with pytest.raises(DataError, match="quantification value"):
+        open_safe(str(product))
+    file.write_text(text.replace(">-1000<", ">x<"))
+    with pytest.raises(DataError, match="states an offset or a quantification value that is none"):
+        open_safe(str(product))
+
+
+@pytest.mark.parametrize("name", ["../escaped.jp2", "/etc/passwd", "a.SAFE/GRANULE/../../../x"])
+def test_names_that_lead_out_of_an_archive_are_refused(products: dict[str, Path], tmp_path: Path, name: str) -> None:
+    file = zipped(products["L1C"], tmp_path / "product.zip")
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(name, b"")
+    with pytest.raises(DataError, match=r"product.zip: holds the name '.*', which leads out of the archive"):
+        open_safe(str(file))

@@ -1,0 +1,137 @@
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from floodseg.bands import L1C_BANDS, SAR_BANDS
+from floodseg.geo.grid import GeoGrid, Window
+from floodseg.models.checkpoint.zoo import load_model
+from floodseg.raster.dataset import open_raster
+from floodseg.raster.read import read_optical, read_sar
+from floodseg.scene.acquisition import acquired
+from floodseg.scene.layers.layers import aoi_window, open_layers
+from floodseg.scene.scene import LayerWindow
+from floodseg.simulate.demo_scene import DemoScene, make_demo_scene
+
+Array = np.ndarray[Any, Any]
+HEIGHT, WIDTH = 600, 700
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoScene:
+    return make_demo_scene(tmp_path_factory.mktemp("demo"), seed=0, height=HEIGHT, width=WIDTH)
+
+
+@pytest.fixture(scope="module")
+def grid(demo: DemoScene) -> GeoGrid:
+    with rasterio.open(demo.sar) as source:
+        return GeoGrid(source.crs.to_string(), tuple(source.transform)[:6], source.height, source.width)
+
+
+@pytest.fixture(scope="module")
+def layers(demo: DemoScene, grid: GeoGrid) -> LayerWindow:
+    opened = open_layers(demo.config("sar"), grid)
+    found = opened.read(Window(0, 0, HEIGHT, WIDTH))
+    opened.close()
+    return found
+
+
+def truth_of(demo: DemoScene) -> Array:
+    with rasterio.open(demo.truth) as source:
+        return np.asarray(source.read(1)) == 1
+
+
+def test_images_are_of_the_formats_and_grids_that_are_promised(demo: DemoScene, grid: GeoGrid) -> None:
+    assert grid == GeoGrid("EPSG:32632", (10.0, 0.0, 735_000.0, 0.0, -10.0, 4_990_000.0), HEIGHT, WIDTH)
+    with rasterio.open(demo.sar) as sar, rasterio.open(demo.optical) as optical:
+        assert (sar.descriptions, set(sar.dtypes)) == (SAR_BANDS, {"float32"})
+        assert np.isnan(sar.nodata)
+        assert (optical.descriptions, set(optical.dtypes), optical.nodata) == (L1C_BANDS, {"uint16"}, 0)
+        assert (optical.crs.to_string(), optical.res) == ("EPSG:32633", (20.0, 20.0))
+        assert (optical.scales[0], optical.offsets[0]) == (1e-4, -0.1)
+    with rasterio.open(demo.permanent_water) as water, rasterio.open(demo.dem) as dem:
+        assert (water.crs.to_string(), water.nodata, water.res[0]) == ("EPSG:4326", 255, pytest.approx(0.00025))
+        assert (dem.crs.to_string(), dem.res[0]) == ("EPSG:4326", pytest.approx(1 / 3600))
+
+
+def test_readers_take_the_images_as_they_are(demo: DemoScene) -> None:
+    with open_raster(demo.sar) as source:
+        radar = read_sar(source)
+    water = truth_of(demo)
+    assert 0.02 < 1 - radar.valid.mean() < 0.2  # the edge of the swath
+    for band, (wet, dry) in enumerate(((-19.0, -11.0), (-24.5, -17.0))):
+        assert np.median(radar.values[band][radar.valid & water]) == pytest.approx(wet, abs=2.5)
+        assert np.median(radar.values[band][radar.valid & ~water]) == pytest.approx(dry, abs=2.5)
+    with open_raster(demo.optical) as source:
+        optical = read_optical(source, L1C_BANDS)
+    with rasterio.open(demo.cloud_mask) as source:
+        cloud = source.read(1) == 1
+    assert cloud[optical.valid].mean() == pytest.approx(0.2, abs=0.05)
+    assert np.median(optical.values[1][optical.valid & cloud]) > 0.4
+    assert np.median(optical.values[1][optical.valid & ~cloud]) < 0.2
+
+
+def test_layers_lie_where_they_mean_something(demo: DemoScene, grid: GeoGrid, layers: LayerWindow) -> None:
+    water = truth_of(demo)
+    opened = open_layers(demo.config("sar"), grid)
+    assert opened.knows_permanent_water
+    assert opened.assumptions == ()
+    assert 0.7 < layers.inside.mean() < 0.95
+    assert 0.005 < layers.permanent.mean() < 0.5 * water.mean()
+    assert water[layers.permanent].mean() > 0.9
+    assert 0.002 < layers.excluded.mean() < 0.15
+    assert water[layers.excluded].mean() < 0.05
+    window = aoi_window(demo.config("sar"), grid)
+    assert window is not None
+    assert window.top > 0
+    assert window.height < HEIGHT
+    opened.close()
+
+
+def test_shipped_model_maps_it(demo: DemoScene, layers: LayerWindow) -> None:
+    model = load_model("s1-lite")
+    with open_raster(demo.sar) as source:
+        radar = read_sar(source)
+    valid, nothing = torch.from_numpy(radar.valid)[None, None], torch.zeros(1, 1, HEIGHT, WIDTH, dtype=torch.bool)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(radar.values)[None], None, valid, None)
+    mapped = model.decisions.water(model.decisions.probability(logits, valid, nothing), valid, nothing)[0].numpy()
+    water, counted = truth_of(demo), radar.valid & layers.inside & ~layers.excluded
+    assert (mapped & water)[counted].sum() / (mapped | water)[counted].sum() > 0.75
+
+
+def test_equal_seeds_give_equal_pixels_and_others_do_not(tmp_path: Path) -> None:
+    scenes = [make_demo_scene(tmp_path / str(number), seed, 96, 128) for number, seed in enumerate((3, 3, 4))]
+
+    def pixels(scene: DemoScene, name: str) -> Array:
+        with rasterio.open(getattr(scene, name)) as source:
+            return np.asarray(source.read())
+
+    for name in (field.name for field in fields(DemoScene) if field.name != "aoi"):
+        first, again, other = (pixels(scene, name) for scene in scenes)
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("sensors", "has_sar", "has_optical"), [("both", True, True), ("sar", True, False), ("optical", False, True)]
+)
+def test_settings_name_the_files_of_the_sensors(
+    demo: DemoScene, sensors: Any, has_sar: bool, has_optical: bool
+) -> None:
+    config = demo.config(sensors)
+    assert (bool(config.sar), bool(config.optical)) == (has_sar, has_optical)
+    assert (config.cloud_mask is not None) == has_optical
+    hour = 5 if has_sar else 10
+    assert acquired(config)[0].replace(minute=0, second=0) == datetime(2024, 10, 19, hour, tzinfo=UTC)
+
+
+def test_scene_is_written_over_an_older_one(tmp_path: Path) -> None:
+    make_demo_scene(tmp_path, 0, 96, 128)
+    scene = make_demo_scene(tmp_path, 1, 96, 128)
+    assert aoi_window(scene.config(), GeoGrid("EPSG:32632", (10.0, 0.0, 735_000.0, 0.0, -10.0, 4_990_000.0), 96, 128))

@@ -1,0 +1,82 @@
+"""Secrets in addresses reach neither messages, nor logs, nor products."""
+
+import json
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from floodseg.errors import ConfigError, FloodsegError
+from floodseg.messages import printable, redacted, shortened
+from floodseg.notes import note_once
+from floodseg.products.info import ProductInfo
+from floodseg.products.writer import _file_name
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("--sar https://me:p@ss@host/a/b.tif: is", "--sar https://***@host/a/b.tif: is"),
+        (
+            "'https://host/a.tif?sig=ab%2Fc&se=1' is (https://h/b?x=1).",
+            "'https://host/a.tif?***' is (https://h/b?***).",
+        ),
+        (
+            "/vsicurl/https://u:p@h/a.tif?X-Amz-Signature=1, /vsis3/b/k?id=3",
+            "/vsicurl/https://***@h/a.tif?***, /vsis3/b/k?***",
+        ),
+        ("/vsicurl?header.Authorization=Bearer%20X&url=https://h/a.tif: no", "/vsicurl?***: no"),
+        ("/vsizip//vsicurl/https://h/x.zip?sig=1/NAME.SAFE", "/vsizip//vsicurl/https://h/x.zip?***"),
+        ("PG:host=h password=xyz user=u", "PG:host=h password=*** user=u"),
+        ("AWS_SECRET_ACCESS_KEY=abc/def; AKIAABCDEFGHIJKLMNOP", "AWS_SECRET_ACCESS_KEY=***; ***"),
+    ],
+)
+def test_secrets_are_hidden(given: str, expected: str) -> None:
+    assert redacted(given) == expected
+    assert redacted(expected) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/data/token=5/a.tif", "/data/a@b?.tif: no such file", "s3://bucket/a.tif", "key 'x' = 3", "https://h/a@b.tif"],
+)
+def test_the_rest_stays(text: str) -> None:
+    assert redacted(text) == text
+
+
+def test_errors_and_notes_hold_no_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    address = "https://me:word@host/a.tif?sig=abc"
+    for kind in (FloodsegError, ConfigError):
+        assert str(kind(f"{address}: is wrong")) == "https://***@host/a.tif?***: is wrong"
+    with caplog.at_level(logging.INFO, "floodseg"):
+        note_once(logging.INFO, f"{address} is odd")
+    assert caplog.messages == ["https://***@host/a.tif?*** is odd"]
+
+
+def test_products_are_told_of_inputs_without_secrets() -> None:
+    info = ProductInfo(
+        model="s1-lite",
+        threshold=0.5,
+        knows_permanent_water=False,
+        datetime=datetime(2024, 1, 5, tzinfo=UTC),
+        datetime_source="tag X of https://u:p@host/a.tif?sig=abc",
+        inputs={"sar": ("https://u:p@host/a.tif?sig=abc", "local?.tif")},
+    )
+    text = json.dumps([info.datetime_source, dict(info.inputs)])
+    assert "abc" not in text
+    assert "u:p" not in text
+    assert info.inputs["sar"] == ("https://***@host/a.tif?***", "local?.tif")
+    assert [_file_name(name) for name in info.inputs["sar"]] == ["a.tif", "local?.tif"]
+
+
+def test_control_characters_are_written_out() -> None:
+    assert printable("a\x1b[31m\nb\u202ec é") == "a\\x1b[31m\\nb\\u202ec é"
+    assert printable("a\nb\x07", lines=True) == "a\nb\\x07"
+
+
+def test_what_is_too_long_to_be_read_loses_its_middle() -> None:
+    assert shortened("x" * 2000) == "x" * 2000
+    short = shortened("a.csv: holds " + "x" * 10**6 + "; remove it")
+    assert len(short) < 2000
+    assert short.startswith("a.csv: holds xxx")
+    assert short.endswith("xxx; remove it")

@@ -1,0 +1,234 @@
+"""Soft targets of teachers: the loss by hand, who answers where, and runs that learn from them."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from exported_models import specialised
+from floodseg.bands import L1C_BANDS, Bands
+from floodseg.config.train import DataConfig, DistilConfig, ModelConfig, TrainConfig
+from floodseg.errors import CheckpointError, ConfigError, RunFolderError
+from floodseg.models.checkpoint.checkpoint import load_checkpoint
+from floodseg.models.decision import Decision, Decisions
+from floodseg.models.model import FloodModel, ModelSpec
+from floodseg.training import train as train_module
+from floodseg.training.distillation import Teachers, distil_loss
+from floodseg.training.train import train
+
+BOTH, RADAR, OPTICAL = Bands(("VV", "VH"), L1C_BANDS), Bands(("VV", "VH"), ()), Bands((), ("B08", "B03"))
+MakeModel = Callable[[Bands], FloodModel]
+
+
+def test_divergence_by_hand() -> None:
+    margin, target = torch.tensor([[[0.0, 2.0, -1.0, math.nan]]]), torch.tensor([[[0.5, 0.3, 0.0, 0.7]]])
+    logits = torch.stack((torch.zeros_like(margin), margin), dim=1).requires_grad_()
+    taught = torch.tensor([[[True, True, True, False]]])
+    loss = distil_loss(logits, target, taught)
+    p = 1 / (1 + math.exp(-2.0))
+    second = 0.3 * math.log(0.3 / p) + 0.7 * math.log(0.7 / (1 - p))
+    third = -math.log(1 - 1 / (1 + math.exp(1.0)))
+    assert loss.item() == pytest.approx((0 + second + third) / 3, rel=1e-6)
+    loss.backward()
+    assert logits.grad is not None
+    # the gradient of the margin is p - q
+    expected = torch.tensor([0.0, p - 0.3, 1 / (1 + math.exp(1.0)), 0.0]) / 3
+    torch.testing.assert_close(logits.grad[0, 1, 0], expected)
+    assert float(distil_loss(logits.detach(), target, torch.zeros_like(taught))) == 0
+
+
+def teachers(
+    rule_model: MakeModel, *kinds: Bands, held: Bands = BOTH, hold_out_event: str | None = None, **distil: Any
+) -> Teachers:
+    models = []
+    for position, bands in enumerate(kinds):
+        model = rule_model(bands)
+        model.decisions = Decisions(*(Decision(0.5, 2.0 + position) for _ in range(3)))
+        models.append((f"teacher-{position}", model))
+    config = TrainConfig(
+        data=DataConfig(hold_out_event=hold_out_event),
+        distil=DistilConfig(teacher=tuple(name for name, _ in models), **distil),
+    )
+    return Teachers(models, config, held, torch.device("cpu"))
+
+
+def batch() -> dict[str, torch.Tensor]:
+    """Two samples of one row: both valid, radar alone, optical alone, nothing; the second without any optical image."""
+    generator = torch.Generator().manual_seed(0)
+    sar_valid = torch.tensor([True, True, False, False]).expand(2, 1, 1, 4).clone()
+    optical_valid = torch.tensor([True, False, True, False]).expand(2, 1, 1, 4).clone()
+    optical_valid[1] = False
+    return {
+        "sar": -20 + 4 * torch.randn(2, 2, 1, 4, generator=generator),
+        "optical": 0.1 * torch.rand(2, 13, 1, 4, generator=generator),
+        "sar_valid": sar_valid,
+        "optical_valid": optical_valid,
+        "label": torch.tensor([[[0, 1, 255, 0]], [[1, 255, 0, 0]]], dtype=torch.uint8),
+    }
+
+
+def by_rule(temperature: float) -> dict[str, torch.Tensor]:
+    """The probability of each kind of teacher at each pixel, whatever is valid."""
+    images = batch()
+    green, infrared = (images["optical"][:, L1C_BANDS.index(name)] for name in ("B03", "B08"))
+    sar, optical = -20 - images["sar"][:, 1], 100 * (green - infrared)
+    margins = {"sar": sar, "optical": optical, "both": (sar + optical) / 2}
+    return {name: torch.sigmoid(margin / temperature) for name, margin in margins.items()}
+
+
+def test_specialists_answer_where_the_other_sensor_is_missing(rule_model: MakeModel) -> None:
+    target, taught = teachers(rule_model, BOTH, RADAR, OPTICAL).targets(batch())
+    fused, radar, optical = by_rule(2.0)["both"], by_rule(3.0)["sar"], by_rule(4.0)["optical"]
+    assert taught[:, 0].tolist() == [[True, True, True, False], [True, True, False, False]]
+    expected = torch.stack([fused[0, 0, 0], radar[0, 0, 1], optical[0, 0, 2], torch.tensor(0.0)])
+    torch.testing.assert_close(target[0, 0], expected)
+    torch.testing.assert_close(target[1, 0, :2], radar[1, 0, :2])
+
+
+def test_equally_informed_teachers_are_averaged_and_one_of_both_serves_alone(rule_model: MakeModel) -> None:
+    target, taught = teachers(rule_model, RADAR, OPTICAL, RADAR).targets(batch())
+    radar = (by_rule(2.0)["sar"] + by_rule(4.0)["sar"]) / 2
+    three = (by_rule(2.0)["sar"] + by_rule(3.0)["optical"] + by_rule(4.0)["sar"]) / 3
+    torch.testing.assert_close(target[0, 0, :2], torch.stack([three[0, 0, 0], radar[0, 0, 1]]))
+    assert taught.sum() == 5
+    target, _ = teachers(rule_model, BOTH).targets(batch())
+    torch.testing.assert_close(
+        target[0, 0, 1:3], torch.stack([by_rule(2.0)["sar"][0, 0, 1], by_rule(2.0)["optical"][0, 0, 2]])
+    )
+
+
+def test_a_radar_specialist_is_silent_where_radar_is_invalid(rule_model: MakeModel) -> None:
+    _, taught = teachers(rule_model, RADAR).targets(batch())
+    assert torch.equal(taught, batch()["sar_valid"][:, 0])
+
+
+def test_pixels_without_a_label_teach_where_that_is_asked_for(rule_model: MakeModel) -> None:
+    logits = torch.zeros(2, 2, 1, 4)
+    images = batch()
+    for unlabelled in (False, True):
+        found = teachers(rule_model, BOTH, distil_weight=0.5, distil_unlabelled=unlabelled)
+        target, taught = found.targets(images)
+        counted = taught & ((images["label"] != 255) | unlabelled)
+        assert int(counted.sum()) == (5 if unlabelled else 3)
+        assert float(found.loss(logits, images)) == pytest.approx(0.5 * float(distil_loss(logits, target, counted)))
+
+
+def test_teachers_that_do_not_fit_are_refused(rule_model: MakeModel) -> None:
+    for kind, held, message in (
+        (OPTICAL, RADAR, "--teacher teacher-0: takes optical images, and the chips hold none; choose another teacher"),
+        (Bands(("VV", "VH"), ("B03", "B8A")), Bands(("VV", "VH"), ("B03", "B08")),
+         "takes optical images of B03, B8A in reflectance, and the chips hold B03, B08 in reflectance"),
+        (RADAR, replace(RADAR, sar_unit="dn"), "takes sar images of VV, VH in db, and the chips hold VV, VH in dn"),
+    ):  # fmt: skip
+        # its network is never asked
+        teacher = FloodModel(torch.nn.Identity(), ModelSpec("rule", None, kind))
+        config = TrainConfig(distil=DistilConfig(teacher=("teacher-0",)))
+        with pytest.raises(ConfigError, match=message):
+            Teachers([("teacher-0", teacher)], config, held, torch.device("cpu"))
+    with pytest.raises(
+        ConfigError, match="--teacher teacher-0: may have learned from the event Ghana, which is held out"
+    ):
+        teachers(rule_model, RADAR, hold_out_event="Ghana")
+    # what a teacher lacks the run may have, and the reverse: it is asked with the sensors that both have
+    teachers(rule_model, BOTH, held=RADAR)
+    teachers(rule_model, RADAR, held=BOTH)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"distil_weight": 2.0}, "--distil-weight 2.0: has no effect without a teacher; add --teacher MODEL"),
+        ({"distil_unlabelled": True}, "--distil-unlabelled True: has no effect without a teacher"),
+        ({"teacher": ("a",), "distil_weight": 0}, "--distil-weight 0: must be above 0"),
+        ({"teacher": ("a", "a")}, "--teacher a a: must be different models"),
+    ],
+)
+def test_settings_without_effect_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DistilConfig(**given)
+
+
+@pytest.fixture
+def taught_by(make_config: Callable[..., TrainConfig], rule_model: MakeModel, tmp_path: Path) -> Any:
+    """Return a function that gives a run with a teacher, and the function that finds it."""
+    models = {"rule": rule_model(BOTH)}
+
+    def make(name: str, **distil: Any) -> tuple[TrainConfig, Callable[[str], FloodModel]]:
+        config = make_config(tmp_path / name, epochs=3, drop_sensor=0.5)
+        return replace(config, distil=DistilConfig(teacher=("rule",), **distil)), models.__getitem__
+
+    return make
+
+
+def test_the_loss_of_a_step_holds_the_divergence_by_its_weight(taught_by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = train_module._Session._step
+    losses: list[float] = []
+
+    def step(self: Any, given: Any) -> torch.Tensor:
+        losses.append(real(self, given).item())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_module._Session, "_step", step)
+    for weight in (0.0, 1.0, 3.0):
+        config, find = taught_by(str(weight), **({"distil_weight": weight} if weight else {}))
+        chosen = config if weight else replace(config, distil=DistilConfig())
+        with pytest.raises(KeyboardInterrupt):
+            train(chosen, show_progress=False, find_model=find)
+    plain, once, thrice = losses
+    assert once > plain + 0.05
+    assert thrice - plain == pytest.approx(3 * (once - plain), rel=1e-4)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_and_says_who_taught_it(
+    taught_by: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, find = taught_by("whole")
+    train(whole, show_progress=False, find_model=find)
+    broken, _ = taught_by("broken")
+    real = train_module._Session._step
+
+    def step(self: Any, given: Any) -> torch.Tensor:
+        if self.state.epoch == 2:
+            raise KeyboardInterrupt
+        return real(self, given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module._Session, "_step", step)
+        with pytest.raises(KeyboardInterrupt):
+            train(broken, show_progress=False, find_model=find)
+    before = find("rule").decisions
+    find("rule").decisions = Decisions(sar=Decision(0.5, 9.0))
+    with pytest.raises(RunFolderError, match=r"--resume goes on with the teachers .*, but rule has other weights now"):
+        train(broken, resume=True, show_progress=False, find_model=find)
+    find("rule").decisions = before
+    train(broken, resume=True, show_progress=False, find_model=find)
+    one, other = (load_checkpoint(config.out_dir / "best_model.pth") for config in (whole, broken))
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+    (fact,) = one.provenance.training["teachers"]
+    assert (fact["model"], fact["architecture"], fact["sensors"]) == ("rule", "rule", ["sar", "optical"])
+    assert len(fact["sha256"]) == 64
+    assert one.provenance.training["distil_weight"] == 1.0
+    assert 'teacher = [\n    "rule",\n]' in (whole.out_dir / "config.toml").read_text()
+
+
+def test_teachers_are_found_by_path(
+    make_config: Callable[..., TrainConfig], rule_model: MakeModel, tmp_path: Path
+) -> None:
+    config = replace(make_config(tmp_path / "run"), distil=DistilConfig(teacher=(str(tmp_path / "nowhere"),)))
+    with pytest.raises(CheckpointError, match="nowhere: no such checkpoint"):
+        train(config, show_progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("strength", "left"), [(0.4, False), (0.0, True)])
+def test_a_student_that_is_moved_by_its_context_has_teachers_that_are_not(strength: float, left: bool) -> None:
+    teacher = specialised()
+    config = TrainConfig(model=ModelConfig("lite", context_prior=strength), distil=DistilConfig(teacher=("t",)))
+    Teachers([("t", teacher)], config, teacher.spec.bands, torch.device("cpu"))
+    for model in (teacher, teacher.specialist("sar"), teacher.specialist("optical")):
+        assert (model.context_prior is not None) == left

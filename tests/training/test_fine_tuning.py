@@ -1,0 +1,166 @@
+"""Runs that start from a trained model."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from floodseg.config.train import TrainConfig
+from floodseg.errors import ConfigError, RunFolderError
+from floodseg.models.checkpoint.checkpoint import load_path, save_checkpoint
+from floodseg.models.model import FloodModel
+from floodseg.training import train as train_module
+from floodseg.training.lineage import facts
+from floodseg.training.train import train
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory, make_config) -> Path:
+    """A model of radar alone that learned a little."""
+    config = make_config(tmp_path_factory.mktemp("start") / "before", sensors="sar", epochs=2)
+    train(config, show_progress=False)
+    return config.out_dir
+
+
+def fine_tuning(make_config, before: Path, out_dir: Path, **changes) -> TrainConfig:
+    return make_config(out_dir, **({"sensors": "sar", "start_from": str(before), "split_seed": 5} | changes))
+
+
+def state(model: FloodModel) -> dict[str, torch.Tensor]:
+    return model.state_dict()
+
+
+def test_it_begins_with_these_weights_and_keeps_their_normalisation(tmp_path: Path, make_config, before: Path) -> None:
+    still = fine_tuning(make_config, before, tmp_path / "still", lr=1e-9, weight_decay=0.0, epochs=1, ema=0.5)
+    train(still, show_progress=False)
+    one, other = state(load_path(still.out_dir)), state(load_path(before))
+    assert torch.equal(one["normalise_sar.table"], other["normalise_sar.table"])
+    for name, parameter in load_path(before).named_parameters():
+        torch.testing.assert_close(one[name], parameter, atol=1e-6, rtol=0)
+
+
+def test_it_is_written_down_what_it_began_with(tmp_path: Path, make_config, before: Path) -> None:
+    config = fine_tuning(make_config, before, tmp_path / "run")
+    train(config, show_progress=False)
+    tuned, start = load_path(config.out_dir), load_path(before)
+    assert tuned.provenance.training["started_from"] == facts(str(before), start)
+    assert start.provenance.training["started_from"] is None
+    assert any(not torch.equal(state(tuned)[name], value) for name, value in start.named_parameters())
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, 0.4), ({"context_prior": 0.2}, 0.2), ({"context_prior": 0.0}, None)])
+def test_its_context_prior_is_kept_unless_another_is_given(
+    tmp_path: Path, make_config, before: Path, given: dict[str, float], kept: float | None
+) -> None:
+    start = tmp_path / "start.pth"
+    save_checkpoint(start, load_path(before).set_context_prior(0.4))
+    config = fine_tuning(make_config, start, tmp_path / "run", epochs=1, **given)
+    train(config, show_progress=False)
+    prior = load_path(config.out_dir).context_prior
+    assert (prior and prior.strength) == kept
+    # a run that is gone on with needs neither the model nor the flag for it
+    start.unlink()
+    (config.out_dir / "summary.json").unlink()
+    flagless = fine_tuning(make_config, start, tmp_path / "run", epochs=1)
+    train(flagless, resume=True, show_progress=False)
+    prior = load_path(config.out_dir).context_prior
+    assert (prior and prior.strength) == kept
+    settings = config.out_dir / "config.toml"
+    damaged = re.sub("(?m)^context_prior = .*$", 'context_prior = "strong"', settings.read_text(encoding="utf-8"))
+    settings.write_text(damaged, encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"config\.toml: is damaged \(context_prior is 'strong', which must be a"):
+        train(flagless, resume=True, show_progress=False)
+
+
+def test_what_it_knows_helps_from_the_first_epoch_on(tmp_path: Path, make_config, before: Path) -> None:
+    losses = []
+    for config in (fine_tuning(make_config, before, tmp_path / "on"), make_config(tmp_path / "anew", sensors="sar")):
+        train(replace(config, data=replace(config.data, split_seed=5)), show_progress=False)
+        first = (config.out_dir / "metrics.csv").read_text(encoding="utf-8").splitlines()[1]
+        losses.append(float(first.split(",")[1]))
+    assert losses[0] < 0.8 * losses[1]
+
+
+def test_a_run_that_is_gone_on_with_needs_it_no_more(
+    tmp_path: Path, make_config, before: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "before"
+    shutil.copytree(before, copy)
+    whole, halted = (fine_tuning(make_config, copy, tmp_path / name) for name in ("whole", "halted"))
+    train(whole, show_progress=False)
+    real, epochs = train_module.validate, []
+
+    def validate(*arguments):
+        epochs.append(1)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "validate", validate)
+        with pytest.raises(KeyboardInterrupt):
+            train(halted, show_progress=False)
+    shutil.rmtree(copy)
+    train(halted, resume=True, show_progress=False)
+    one, other = load_path(whole.out_dir), load_path(halted.out_dir)
+    assert all(torch.equal(state(one)[name], value) for name, value in state(other).items())
+    assert one.provenance.training["started_from"] == other.provenance.training["started_from"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sensors": "optical"}, "--start-from .*: is lite of VV, VH in db, and this run trains lite of B01, .* give"),
+        (
+            {"model": "efficient", "encoder": "resnet18"},
+            "is lite of VV, VH in db, .* trains efficient with resnet18 of",
+        ),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(tmp_path: Path, make_config, before: Path, changes, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(fine_tuning(make_config, before, tmp_path / "run", **changes), show_progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_that_may_know_the_event_is_refused(tmp_path: Path, make_config, before: Path) -> None:
+    config = fine_tuning(make_config, before, tmp_path / "run")
+    told = replace(config, data=replace(config.data, layout="sen1floods11", split_seed=0, synthetic_chips=64,
+        synthetic_size=256, data=tmp_path, hold_out_event="Ghana"))  # fmt: skip
+    with pytest.raises(ConfigError, match=r"--start-from .*: may have learned from the event Ghana, which is held out"):
+        train_module.open_start(told, lambda name: load_path(Path(name)))
+
+
+def test_one_with_specialists_is_refused(tmp_path: Path, make_config) -> None:
+    train(make_config(tmp_path / "fused", specialists=("train",), cloud=0.5, epochs=1), show_progress=False)
+    config = make_config(tmp_path / "run", start_from=str(tmp_path / "fused"))
+    with pytest.raises(ConfigError, match=r"--start-from .*: holds specialists, which are not trained further; start"):
+        train(config, show_progress=False)
+
+
+def test_it_is_not_cleared_by_the_run_that_starts_from_it(tmp_path: Path, make_config, before: Path) -> None:
+    shutil.copytree(before, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"--start-from .*: lies in the run folder .*, which --overwrite clears"):
+        train(fine_tuning(make_config, tmp_path / "run", tmp_path / "run"), overwrite=True, show_progress=False)
+    assert json.loads((tmp_path / "run/summary.json").read_text(encoding="utf-8"))["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pretrained": "required"}, "--pretrained required: has no effect with --start-from"),
+        ({"specialists": ("train",)}, "--specialists train: has no effect with --start-from, .*; leave it out"),
+        ({"start_from": ""}, "--start-from '': must be a shipped name, a run folder or a checkpoint"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(tmp_path: Path, make_config, changes, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_config(tmp_path / "run", **({"start_from": "s1-lite"} | changes))
+
+
+def test_a_recipe_without_pretrained_weights_takes_it(tmp_path: Path, make_config) -> None:
+    assert make_config(tmp_path / "run", start_from="s1-lite", pretrained="none").model.start_from == "s1-lite"

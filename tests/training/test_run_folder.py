@@ -1,0 +1,252 @@
+import contextlib
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from floodseg.app import cli
+from floodseg.config.base import flatten
+from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from floodseg.errors import RunFolderError
+from floodseg.training.run_folder import RunFolder
+
+LOCKS = """
+import fcntl, sys
+with open(sys.argv[1], "w") as handle:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(3)
+"""
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from floodseg.training.run_folder import RunFolder
+forked, said = os.pipe()
+with RunFolder(Path(sys.argv[1])).claimed():
+    if os.fork() == 0:
+        os.write(said, b"!")
+        sys.stdin.read()
+        os._exit(0)
+    os.read(forked, 1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A configuration that differs from the defaults in each kind of value."""
+    return TrainConfig(
+        out_dir=tmp_path / "run",
+        data=DataConfig(
+            data=tmp_path / 'chips "of" 2019', layout="folders", sensors="both", optical_bands=("B03", "B08"),
+            optical_offset=-1000.0, val_split=0.25,
+        ),
+        model=ModelConfig("efficient", "resnet18", "none", context_prior=0.0),
+        augment=AugmentConfig(crop_size=128, flips=False, cloud=0.3),
+        optim=OptimConfig(epochs=7, lr=3e-3, loss="focal", ema=0.99, seed=3),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(config):
+    """A run folder with an unfinished run of ``config``."""
+    folder = RunFolder(config.out_dir)
+    folder.path.mkdir()
+    folder.write_config(config, [])
+    return folder
+
+
+def fill(folder):
+    """Leave behind what a finished run does."""
+    folder.best.write_bytes(b"weights")
+    folder.write_metrics([{"epoch": 1}])
+    folder.curves.write_bytes(b"png")
+    folder.picture(5).write_bytes(b"png")
+    folder.tensorboard.mkdir()
+    (folder.tensorboard / "events").write_bytes(b"scalars")
+    with folder.new_state(1) as state:
+        (state / "model").write_bytes(b"state")
+    folder.write_summary({"epochs": 1})
+
+
+def test_the_written_configuration_is_the_one_that_was_given(config, folder):
+    assert tomllib.loads(folder.config.read_text(encoding="utf-8")) == flatten(config)
+
+
+def test_the_written_configuration_runs_again(monkeypatch, config, folder):
+    folder.write_config(config, ["two lines\nof warning"])
+    assert folder.config.read_text(encoding="utf-8").startswith("# two lines\n# of warning\n")
+    calls = []
+    monkeypatch.setattr("floodseg.training.run.train", lambda config, **flags: calls.append((config, flags)))
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(["train", str(folder.config), "--overwrite"])
+    assert exit_info.value.code == 0
+    assert calls == [(config, {"resume": False, "overwrite": True})]
+
+
+def test_a_folder_without_a_run_is_free_and_holds_nothing_to_resume(tmp_path):
+    folder = RunFolder(tmp_path / "new")
+    folder.prepare(resume=False, overwrite=False)
+    folder.prepare(resume=False, overwrite=True)
+    with pytest.raises(RunFolderError, match="holds no run to resume"):
+        folder.prepare(resume=True, overwrite=False)
+
+
+def test_a_folder_with_a_run_needs_a_word(folder):
+    with pytest.raises(RunFolderError, match=r"holds an unfinished run; add --resume or --overwrite"):
+        folder.prepare(resume=False, overwrite=False)
+    folder.write_summary({})
+    with pytest.raises(RunFolderError, match=r"holds a finished run; add --resume or --overwrite"):
+        folder.prepare(resume=False, overwrite=False)
+    folder.prepare(resume=True, overwrite=False)
+    folder.prepare(resume=False, overwrite=True)
+    with pytest.raises(RunFolderError, match="--resume and --overwrite were both given"):
+        folder.prepare(resume=True, overwrite=True)
+
+
+@pytest.mark.parametrize("left", ["best", "summary", "state"])
+def test_what_is_left_of_a_run_is_not_taken_for_a_free_folder(tmp_path, left):
+    folder = RunFolder(tmp_path)
+    if left == "state":
+        with folder.new_state(3):
+            pass
+    else:
+        getattr(folder, left).write_text("{}", encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"holds an? .*finished run"):
+        folder.prepare(resume=False, overwrite=False)
+    with pytest.raises(RunFolderError, match=r"holds no run to resume \(config.toml is missing\)"):
+        folder.prepare(resume=True, overwrite=False)
+
+
+def test_clearing_removes_what_a_run_writes_and_nothing_else(folder):
+    fill(folder)
+    foreign = [folder.path / "notes.txt", folder.path / "maps" / "flood.tif"]
+    for path in foreign:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"mine")
+    folder.clear()
+    assert sorted(path for path in folder.path.rglob("*") if path.is_file()) == sorted(foreign)
+    folder.prepare(resume=False, overwrite=False)
+
+
+def test_changed_settings_are_named(config, folder):
+    folder.check_same(config)
+    changed = replace(config, optim=replace(config.optim, lr=1e-3, epochs=8))
+    with pytest.raises(RunFolderError) as error:
+        folder.check_same(changed)
+    assert "lr: 0.003 before, 0.001 now" in str(error.value)
+    assert "epochs: 7 before, 8 now" in str(error.value)
+    assert "seed" not in str(error.value)
+    with pytest.raises(RunFolderError, match=r"sensors: 'both' before, None now"):
+        folder.check_same(replace(config, data=replace(config.data, sensors=None)))
+
+
+def test_a_setting_that_did_not_exist_was_as_it_is_by_default(config, folder):
+    folder.write_config(config, [])
+    lines = folder.config.read_text().splitlines()
+    folder.config.write_text("\n".join(line for line in lines if not line.startswith("context_prior")))
+    folder.check_same(config)
+    with pytest.raises(RunFolderError, match=r"context-prior: 0\.0 before, 0\.4 now"):
+        folder.check_same(replace(config, model=replace(config.model, context_prior=0.4)))
+
+
+def test_a_resumed_run_may_lie_elsewhere_and_load_with_other_processes(config, folder):
+    elsewhere = replace(
+        config,
+        out_dir=config.out_dir / "moved",
+        data=replace(config.data, cache_gb=1.0),
+        optim=replace(config.optim, workers=7, sync_batchnorm=True),
+    )
+    folder.check_same(elsewhere)
+
+
+def test_one_folder_has_one_run(folder):
+    with folder.claimed():
+        with (
+            pytest.raises(RunFolderError, match="another run is training in this folder"),
+            RunFolder(folder.path).claimed(),
+        ):
+            pass
+        command = [sys.executable, "-c", LOCKS, str(folder.path / ".lock")]
+        assert subprocess.run(command, check=False).returncode == 3
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_the_claim_ends_with_the_run_though_another_process_inherited_it(folder):
+    """Processes that load chips are forks of this one: they hold the open file of the lock for as long as they live."""
+    lock = folder.path.resolve() / ".lock"
+    with folder.claimed():
+        [handle] = [int(link.name) for link in Path("/proc/self/fd").iterdir() if link.resolve() == lock]
+        inherited = os.dup(handle)
+    try:
+        with folder.claimed():
+            pass
+    finally:
+        os.close(inherited)
+
+
+def test_the_claim_of_a_killed_run_ends_before_the_processes_that_load_its_chips(folder):
+    command = [sys.executable, "-c", KILLED, str(folder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as killed:  # its child lives until this pipe is closed
+        assert killed.wait(timeout=60) == -signal.SIGKILL
+        with folder.claimed():
+            pass
+
+
+def test_a_folder_that_another_host_does_not_see_is_refused(folder, tmp_path):
+    folder.require_shared()
+    with pytest.raises(RunFolderError, match=r"none: is not there on host .*on a file system that all hosts share"):
+        RunFolder(tmp_path / "none").require_shared()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with (
+        pytest.raises(RunFolderError, match=r"file/run: cannot be written .*give another --out-dir"),
+        RunFolder(tmp_path / "file" / "run").claimed(),
+    ):
+        pass
+
+
+def test_a_state_counts_when_it_is_complete_and_replaces_older_ones(folder):
+    assert folder.latest_state() is None
+    with folder.new_state(1) as path:
+        (path / "model").write_text("one", encoding="utf-8")
+        assert folder.latest_state() is None
+    with contextlib.suppress(KeyboardInterrupt), folder.new_state(2) as path:
+        (path / "model").write_text("half", encoding="utf-8")
+        raise KeyboardInterrupt
+    assert (folder.latest_state() / "model").read_text(encoding="utf-8") == "one"
+    with folder.new_state(2) as path:
+        assert not list(path.iterdir()), "what the interrupted writer left is gone"
+        (path / "model").write_text("two", encoding="utf-8")
+    assert (folder.latest_state() / "model").read_text(encoding="utf-8") == "two"
+    assert [path.name for path in folder.latest_state().parent.iterdir()] == ["epoch_0002"]
+
+
+def test_the_newest_state_is_by_number(folder):
+    for epoch in (9_999, 10_000):
+        with folder.new_state(epoch):
+            pass
+    assert folder.latest_state().name == "epoch_10000"
+
+
+def test_metrics_and_summary(folder):
+    rows = [{"epoch": 1, "miou": None, "lr": 1e-3}, {"epoch": 2, "miou": 0.5, "lr": 2e-8}]
+    folder.write_metrics(rows)
+    with folder.metrics.open(newline="", encoding="utf-8") as stream:
+        read = list(csv.DictReader(stream))
+    assert read == [{"epoch": "1", "miou": "", "lr": "0.001"}, {"epoch": "2", "miou": "0.5", "lr": "2e-08"}]
+    folder.write_summary({"epochs": 2})
+    assert json.loads(folder.summary.read_text(encoding="utf-8")) == {"epochs": 2}
+    assert folder.picture(5).name == "val_epoch_005.png"

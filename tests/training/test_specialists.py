@@ -1,0 +1,259 @@
+"""Runs with specialists: trained first or given, resumed, overwritten, refused."""
+
+import json
+import shutil
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from floodseg.config.train import DistilConfig, TrainConfig
+from floodseg.datasets.layouts import open_layout
+from floodseg.errors import CheckpointError, ConfigError, RunFolderError
+from floodseg.evaluation.evaluate import evaluate
+from floodseg.models.checkpoint.checkpoint import load_path, save_checkpoint
+from floodseg.models.model import FloodModel
+from floodseg.training import train as train_module
+from floodseg.training.lineage import facts
+from floodseg.training.train import train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, make_config):
+    """A run that trained its specialists first."""
+    config = make_config(tmp_path_factory.mktemp("specialists") / "run", specialists=("train",), cloud=0.5)
+    train(config, show_progress=False)
+    return config
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def tensors(model: FloodModel) -> dict[str, torch.Tensor]:
+    return model.state_dict()
+
+
+def test_one_command_trains_both_specialists_alike_and_then_the_fused_model(trained: TrainConfig) -> None:
+    model = load_path(trained.out_dir)
+    for sensor in ("sar", "optical"):
+        folder = trained.out_dir / "specialists" / sensor
+        assert read(folder / "summary.json")["epochs"] == 3
+        alone, kept = load_path(folder), model.specialist(sensor)
+        assert all(torch.equal(tensors(alone)[name], value) for name, value in tensors(kept).items())
+        assert kept.decisions == alone.decisions
+        assert alone.provenance.training["sensors"] == sensor
+    facts = model.provenance.training["specialists"]
+    assert [each["sensors"] for each in facts] == [["sar"], ["optical"]]
+    assert len({each["sha256"] for each in facts}) == 2
+
+
+def test_stored_scores_are_those_of_the_stored_model(trained: TrainConfig) -> None:
+    model = load_path(trained.out_dir)
+    assert float(model.judge.shift) == pytest.approx(model.decisions.from_radar, abs=1e-6)
+    assert model.judge.shift != 0
+    document = evaluate(model, config=trained.data, split="valid").document
+    for score in ("water_iou", "miou", "precision", "recall"):
+        assert model.provenance.scores["valid"][score] == pytest.approx(document[score], abs=1e-6)
+
+
+def test_to_finish_a_run_once_more_changes_nothing(trained: TrainConfig, tmp_path: Path) -> None:
+    """As where a run was killed between its calibrated checkpoint and its summary."""
+    config = replace(trained, out_dir=tmp_path / "run")
+    shutil.copytree(trained.out_dir, config.out_dir)
+    (config.out_dir / "summary.json").unlink()
+    train(config, resume=True, show_progress=False)
+    one, other = load_path(config.out_dir), load_path(trained.out_dir)
+    assert (one.decisions, one.judge.shift) == (other.decisions, other.judge.shift)
+    assert one.provenance.scores == other.provenance.scores
+
+
+@pytest.mark.parametrize("sensor", ["sar", "optical"])
+def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfig, sensor: str) -> None:
+    data = replace(trained.data, sensors=sensor)
+    models = [load_path(folder) for folder in (trained.out_dir, trained.out_dir / "specialists" / sensor)]
+    scores = [evaluate(model, config=data).document for model in models]
+    # thresholds are chosen on bins of margins at other temperatures
+    assert scores[0]["water_iou"] == pytest.approx(scores[1]["water_iou"], abs=2e-3)
+    chip = open_layout(data, "valid").read(0)
+    image, valid = (torch.from_numpy(getattr(chip, name))[None] for name in (sensor, f"{sensor}_valid"))
+    given = {sensor: image, f"{sensor}_valid": valid[None]}
+    with torch.no_grad():
+        routed, alone = (model(**given) for model in models)
+    assert torch.equal(routed, alone / models[1].decisions.of(sensor).temperature)
+
+
+def test_specialists_may_be_given(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+    given = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
+    config = make_config(tmp_path / "run", specialists=given, cloud=0.5)
+    train(config, show_progress=False)
+    assert not (tmp_path / "run" / "specialists").exists()
+    one, other = load_path(tmp_path / "run"), load_path(trained.out_dir)
+    assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items()), "the same run"
+    with pytest.raises(ConfigError, match=r"specialist of sar: takes .* in reflectance, and the fused model has VV"):
+        train(make_config(tmp_path / "swapped", specialists=given[::-1]), show_progress=False)
+    with pytest.raises(ConfigError, match="--specialists: are for a model of both sensors, and the chips hold one"):
+        train(make_config(tmp_path / "one", specialists=given, sensors="sar"), show_progress=False)
+    assert not (tmp_path / "swapped").exists()
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 8])
+def test_an_interrupted_run_goes_on_where_it_was(
+    tmp_path: Path, make_config, trained: TrainConfig, monkeypatch, stop: int
+) -> None:
+    """Epochs 1 to 3 are radar's, 4 to 6 the optical image's, 7 to 9 those of the fused model."""
+    config = replace(trained, out_dir=tmp_path / "run")
+    epochs = 0
+
+    def validate(*arguments):
+        nonlocal epochs
+        epochs += 1
+        if epochs == stop + 1:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    real = train_module.validate
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "validate", validate)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, show_progress=False)
+    with pytest.raises(RunFolderError, match="holds an unfinished run; add --resume or --overwrite"):
+        train(config, show_progress=False)
+    with pytest.raises(RunFolderError, match=r"specialists: \['train'\] before, \[\] now"):
+        train(replace(config, model=replace(config.model, specialists=())), resume=True, show_progress=False)
+    with pytest.raises(RunFolderError, match=r"lr: 0\.003 before, 0\.1 now"):
+        train(replace(config, optim=replace(config.optim, lr=0.1)), resume=True, show_progress=False)
+    train(config, resume=True, show_progress=False)
+    one, other = load_path(config.out_dir), load_path(trained.out_dir)
+    assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items())
+
+
+def test_an_interrupted_overwriting_goes_on_as_the_new_run(
+    tmp_path: Path, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    changed = replace(trained, out_dir=folder, optim=replace(trained.optim, lr=1e-3))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "validate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(changed, overwrite=True, show_progress=False)
+    assert not (folder / "summary.json").exists()
+    assert not (folder / "specialists/optical").exists()
+    train(changed, resume=True, show_progress=False)
+    rates = []
+    for each in (folder, folder / "specialists/sar", folder / "specialists/optical"):
+        rates.append(tomllib.loads((each / "config.toml").read_text())["lr"])
+        assert read(each / "summary.json")["epochs"] == 3
+    assert rates == [1e-3] * 3
+
+
+def test_what_the_fused_model_is_refused_for_costs_no_training_and_no_old_run(
+    tmp_path: Path, make_config, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(train_module, "_Session", lambda *_: pytest.fail("nothing is to be trained"))
+    config = replace(trained, out_dir=folder, distil=DistilConfig(teacher=("nowhere.pth",)))
+    with pytest.raises(CheckpointError, match=r"nowhere\.pth"):
+        train(config, overwrite=True, show_progress=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    config = replace(trained, out_dir=folder, model=replace(trained.model, encoder="resnet18"))
+    with pytest.raises(ConfigError, match="encoder"):
+        train(config, overwrite=True, show_progress=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    with pytest.raises(ConfigError, match="encoder"):
+        train(replace(config, out_dir=tmp_path / "new"), show_progress=False)
+    with pytest.raises(ConfigError, match="--specialists: are for a model of both sensors, and the chips hold one"):
+        train(make_config(tmp_path / "new", specialists=("train",), sensors="optical"), show_progress=False)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("specialists", [("train",), ()])
+def test_a_run_is_not_overwritten_by_one_that_learns_from_it(
+    tmp_path: Path, make_config, trained: TrainConfig, specialists: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    teacher = str(folder / "best_model.pth")
+    config = replace(make_config(folder, specialists=specialists), distil=DistilConfig(teacher=(teacher,)))
+    with pytest.raises(ConfigError, match=r"--teacher .*best_model\.pth: lies in the run folder .* --overwrite clears"):
+        train(config, overwrite=True, show_progress=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_overwriting_keeps_the_specialists_that_it_is_given(tmp_path: Path, trained: TrainConfig, make_config) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    given = tuple(str(folder / "specialists" / sensor) for sensor in ("sar", "optical"))
+    train(make_config(folder, specialists=given, epochs=1), overwrite=True, show_progress=False)
+    assert all((Path(name) / "best_model.pth").is_file() for name in given)
+
+
+def test_no_process_that_loads_chips_is_left(tmp_path: Path, make_config) -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    train(make_config(tmp_path / "run", specialists=("train",), workers=1, epochs=1), show_progress=False)
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    assert not [
+        child
+        for child in left
+        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline())
+    ]
+
+
+def test_resuming_refuses_other_specialists(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    config = replace(trained, out_dir=folder)
+    (folder / "summary.json").unlink()
+    other = load_path(folder / "specialists/sar")
+    with torch.no_grad():
+        other.network.head.bias.add_(1)
+    save_checkpoint(folder / "specialists/sar/best_model.pth", other)
+    with pytest.raises(RunFolderError, match=r"goes on with the specialists that the run began with, but .*sar has"):
+        train(config, resume=True, show_progress=False)
+
+
+def test_a_digest_holds_context_priors_of_specialists_too(trained: TrainConfig) -> None:
+    model = load_path(trained.out_dir)
+    digests = [facts("run", model)["sha256"]]
+    digests.append(facts("run", model.set_context_prior(0.4))["sha256"])
+    model.specialist("sar").set_context_prior(0.2)
+    digests.append(facts("run", model)["sha256"])
+    assert len(set(digests)) == 3
+
+
+def test_overwriting_takes_specialists_away(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained.out_dir, folder)
+    before = (folder / "specialists/sar/summary.json").stat().st_mtime_ns
+    train(replace(trained, out_dir=folder), overwrite=True, show_progress=False)
+    assert (folder / "specialists/sar/summary.json").stat().st_mtime_ns > before
+    train(make_config(folder), overwrite=True, show_progress=False)
+    assert not (folder / "specialists").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"specialists": ("train", "s1-lite")}, None),
+        ({"specialists": ("s1-lite",)}, "must be train, or a model of radar alone and one of the optical image alone"),
+        ({"specialists": ("train",), "model": "baseline"}, "has no effect with baseline, only with efficient and lite"),
+        ({"specialists": ("train",), "drop_sensor": 0.5}, "--drop-sensor 0.5: has no effect with --specialists"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, make_config, changes, message) -> None:
+    if message is None:
+        make_config(tmp_path, **changes)  # two models, of which one lies in a folder called train
+        return
+    with pytest.raises(ConfigError, match=message):
+        make_config(tmp_path, **changes)

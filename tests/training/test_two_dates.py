@@ -1,0 +1,93 @@
+"""Two dates of both sensors end to end: trained with sensors withheld, scored with each, drawn."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from floodseg.bands import Bands
+from floodseg.config.train import TrainConfig
+from floodseg.errors import ConfigError
+from floodseg.evaluation.evaluate import evaluate
+from floodseg.models.checkpoint.checkpoint import load_checkpoint
+from floodseg.training.train import train
+
+SIZE = 48
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sets 1, 11, 21, ...: what is flooded is darker in the images after than in those before."""
+    root = tmp_path_factory.mktemp("ombria")
+    for number in range(1, 81, 10):
+        rng = np.random.default_rng(number)
+        flood = np.zeros((SIZE, SIZE), bool)
+        flood[:, : 10 + number % 20] = True
+        for sensor, shape in ((1, (SIZE, SIZE)), (2, (SIZE, SIZE, 3))):
+            for date, dark in (("before", False), ("after", True)):
+                image = rng.integers(90, 200, shape)
+                image[flood] = image[flood] // (4 if dark else 1)
+                _write(root, sensor, date, number, image)
+            _write(root, sensor, "mask", number, 255 * flood)
+    return root
+
+
+def _write(root: Path, sensor: int, part: str, number: int, image: np.ndarray[Any, Any]) -> None:
+    path = root / f"OmbriaS{sensor}" / "train" / part.upper() / f"S{sensor}_{part}_{number:04d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image.astype(np.uint8)).save(path)
+
+
+def settings(make_config: Callable[..., TrainConfig], out_dir: Path, root: Path, **changes: Any) -> TrainConfig:
+    data = {"layout": "ombria", "data": root, "synthetic_chips": 64, "synthetic_size": 256, "val_split": 0.25}
+    return make_config(out_dir, **{**data, **changes})
+
+
+def test_one_model_maps_floods_with_both_sensors_and_with_each(
+    tree: Path, make_config: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    config = settings(make_config, tmp_path / "run", tree, epochs=5, crops_per_chip=4, drop_sensor=0.67)
+    train(config, show_progress=False)
+    with Image.open(tmp_path / "run" / "val_epoch_005.png") as picture:
+        assert picture.width > 1500  # radar, optical before, optical after, label, probability, errors
+    model = load_checkpoint(tmp_path / "run" / "best_model.pth")
+    assert (model.spec.bands.sar_unit, model.spec.bands.optical_unit) == ("dn", "dn")
+    assert len(model.spec.bands.optical) == 6
+    for sensors in (None, "sar", "optical"):
+        scores = evaluate(model, config=config.data, sensors=sensors, split="valid")
+        assert scores.document["n_pixels"] == 2 * SIZE * SIZE
+        assert scores.document["water_iou"] > 0.5
+        assert scores.references == {}
+    for name in ("otsu", "ndwi"):
+        with pytest.raises(ConfigError, match=f"model {name}: needs the"):
+            evaluate(name, config=config.data, split="valid")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"cloud": 0.3, "optical_bands": ("B03_before", "B08_before")},
+            "--cloud 0.3: covers the image of after the flood, and the optical bands in use are of before alone",
+        ),
+        ({"sar_jitter_db": 0.5}, "--sar-jitter-db 0.5: is an offset in dB, and the radar images hold digital numbers"),
+    ],
+)
+def test_augmentation_that_finds_nothing_to_do_is_refused(
+    tree: Path, make_config: Callable[..., TrainConfig], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(settings(make_config, tmp_path / "run", tree, **changes), show_progress=False)
+
+
+def test_a_model_of_other_numbers_is_refused(tree: Path, rule_model: Callable[..., Any]) -> None:
+    where = {"data": tree, "layout": "ombria", "split": "valid"}
+    with pytest.raises(
+        ConfigError, match=r"'rule' takes sar images of VV, VH in db, and the data set holds VV_before, "
+    ):
+        evaluate(rule_model(Bands(("VV", "VH"), ())), **where)
+    with pytest.raises(ConfigError, match=r"takes optical images of B03, B08 in reflectance, and .* in dn; choose"):
+        evaluate(rule_model(Bands((), ("B03", "B08"))), **where)

@@ -1,0 +1,127 @@
+"""Put the best checkpoint of a run among the shipped weights, with its exported forms.
+
+    python tools/release/ship_weights.py RUN NAME --data "what it was trained on" --chips DIR --context-prior 0.4
+
+Writes ``model.safetensors``, ``config.json`` and the exported forms below ``src/floodseg/models/weights/NAME``; the
+model card ``CARD.md`` beside them is written by hand.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+
+from floodseg import export, load_model
+from floodseg.app.guard import guarded
+from floodseg.chips.loader import make_loader
+from floodseg.config.base import Layout
+from floodseg.config.train import DataConfig
+from floodseg.datasets.screening import open_usable
+from floodseg.distributed.processes import Processes
+from floodseg.errors import ConfigError
+from floodseg.evaluation.evaluate import for_method
+from floodseg.evaluation.methods import model_method
+from floodseg.models.checkpoint.checkpoint import save_folder
+from floodseg.models.checkpoint.description import CONFIG_FILE, read_description
+from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
+from floodseg.models.checkpoint.zoo import WEIGHTS
+from floodseg.models.model import FloodModel
+from floodseg.runtimes.select import form_name
+from floodseg.system.files import write_text
+from floodseg.training.records import validation_scores
+from floodseg.training.validation import calibrate
+
+FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
+    ("openvino", "int8"), ("openvino", "bf16"), ("onnx", "int8"), ("onnx", "fp32"),
+)  # fmt: skip
+"""What each shipped model comes as, beside its weights."""
+MOST_MB = 30.0
+"""What all shipped weights may take together."""
+
+app = App(help="Put the best checkpoint of a run among the shipped weights, with its exported forms.")
+
+
+@app.default
+def ship(
+    run: Path,
+    name: str,
+    *,
+    data: str,
+    chips: Path,
+    layout: Layout = "sen1floods11",
+    split: str = "valid",
+    licence: str = "Apache-2.0",
+    context_prior: float | None = None,
+) -> None:
+    """Copy the weights of ``run`` under ``name``, and export them in every form that passes its gate.
+
+    Parameters
+    ----------
+    run
+        Run folder or checkpoint.
+    name
+        The name under which the model is shipped.
+    data
+        What it was trained on, with the terms of that data.
+    chips
+        Folder of the chips on which exported forms are calibrated and compared.
+    layout
+        Layout of that folder.
+    split
+        Its split; not one that is kept for testing.
+    licence
+        Licence of the weights.
+    context_prior
+        Strength of the context prior in place of the run's; temperature and threshold are then chosen anew on chips.
+    """
+    model = load_model(run)
+    if context_prior is not None:
+        _recalibrate(model.set_context_prior(context_prior), DataConfig(data=chips, layout=layout), split)
+    training = model.provenance.training
+    training.update(data=data, licence=licence)
+    # whoever reads it has other folders
+    training["encoder_weights"] = Path(str(training["encoder_weights"])).name
+    for kind in ("teachers", "specialists"):
+        training[kind] = [_nameless(each) for each in training.get(kind, [])]
+    if training.get("started_from"):
+        training["started_from"] = _nameless(training["started_from"])
+    folder = WEIGHTS / name
+    for older in [*folder.glob("onnx-*"), *folder.glob("openvino-*")]:
+        older.unlink()
+    save_folder(folder, model)
+    gates: dict[str, Any] = {}
+    for format, precision in FORMS:
+        path = folder / form_name(format, precision)
+        try:
+            gates[path.stem] = export(
+                model, format=format, precision=precision, out=path, data=chips, layout=layout, split=split,
+                show_progress=True,
+            )  # fmt: skip
+        except ConfigError as refusal:
+            print(f"{path.name} is left out: {refusal}")
+    description = read_description(folder) | {"exported": gates}
+    write_text(folder / CONFIG_FILE, json.dumps(description, indent=2) + "\n")
+    for file in sorted(folder.iterdir()):
+        print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")
+    total = sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) / 1e6
+    print(f"all shipped weights: {total:.1f} MB")
+    if total > MOST_MB:
+        raise ConfigError(f"{WEIGHTS}: all shipped weights must stay below {MOST_MB:.0f} MB, and take {total:.1f} MB")
+
+
+def _nameless(known: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of a model, without folders of this machine."""
+    trained_on = {key: value for key, value in known.get("trained_on", {}).items() if key != "data"}
+    return {**known, "model": Path(known["model"]).name, "trained_on": trained_on}
+
+
+def _recalibrate(model: FloodModel, config: DataConfig, split: str) -> None:
+    """Choose temperature and threshold as the end of a training does."""
+    chips = open_usable(for_method(model_method(model, "the model"), config, split), split).chips
+    counts = calibrate(model, make_loader(chips, augment=None), Processes())
+    model.provenance.scores = validation_scores(counts)
+
+
+if __name__ == "__main__":
+    guarded(app)
