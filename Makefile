@@ -6,7 +6,7 @@ DEMO := runs/demo
 TRAINED := runs/train-demo
 SIMULATED := --layout synthetic
 
-.PHONY: demo train-demo test soak install install-dev clean
+.PHONY: demo train-demo test test-all soak install install-dev clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -43,7 +43,11 @@ test: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# The long lane: fuzzing, hosts, a sample of the soak test, real chips, int8 exports.
+test-all: test
+	$(BIN)/python -m pytest -n 2 -m slow
 
 # Thousands of damaged files, commands ended at random, disks and clocks that fail, and half an hour of maps.
 soak: install-dev
