@@ -1,1 +1,1 @@
-"""Measurements side by side: every configuration in a process of its own, timed in turn, compared by ratios."""
+"""Benchmarks: every configuration in a process of its own, timed interleaved, compared by ratios."""

@@ -1,1 +1,1 @@
-"""Many scenes on the workers of a Dask cluster, each to a folder of products, and an overview of all."""
+"""Many scenes on the workers of a Dask cluster, and an overview of all."""

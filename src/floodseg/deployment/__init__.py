@@ -1,1 +1,1 @@
-"""From a model to files that other runtimes run: graph, conversion, quantisation, and the gates that they pass."""
+"""Export to ONNX and OpenVINO: graph, conversion, quantisation and parity gates."""

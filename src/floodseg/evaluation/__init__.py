@@ -1,1 +1,1 @@
-"""What is made of trained models: shipped weights and the names they go by."""
+"""Scores of a model on labelled chips: evaluation, classical baselines, metrics and plots."""

@@ -1,1 +1,1 @@
-"""Mapping: windows of a scene through a model, blended, decided and written as products. Never imports learning."""
+"""Mapping of a scene: windows through a runtime, blended and written as products."""

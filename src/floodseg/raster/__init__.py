@@ -1,1 +1,1 @@
-"""From files to samples: layouts, chips, augmentation and simulated scenes."""
+"""Reader from a raster file to physical numbers and validity."""

@@ -1,1 +1,1 @@
-"""Training and honest scoring: losses, metrics, the training loop, evaluation, pictures."""
+"""Training loop, losses, distillation, run folder and resume."""

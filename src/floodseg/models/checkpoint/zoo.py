@@ -11,7 +11,7 @@ from floodseg.models.checkpoint.formats import is_exported
 if TYPE_CHECKING:  # PyTorch is loaded where weights are, and not to map with an exported model
     from floodseg.models.model import FloodModel
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 @dataclass(frozen=True)
