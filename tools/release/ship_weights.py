@@ -27,7 +27,7 @@ from floodseg.models.checkpoint.description import CONFIG_FILE, read_description
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 from floodseg.models.checkpoint.zoo import WEIGHTS
 from floodseg.models.model import FloodModel
-from floodseg.runtimes.select import form_name
+from floodseg.runtimes.select import exported_file_name
 from floodseg.system.files import write_text
 from floodseg.training.records import validation_scores
 from floodseg.training.validation import calibrate
@@ -92,7 +92,7 @@ def ship(
     save_folder(folder, model)
     gates: dict[str, Any] = {}
     for format, precision in FORMS:
-        path = folder / form_name(format, precision)
+        path = folder / exported_file_name(format, precision)
         try:
             gates[path.stem] = export(
                 model, format=format, precision=precision, out=path, data=chips, layout=layout, split=split,

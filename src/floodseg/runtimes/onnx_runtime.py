@@ -7,9 +7,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError
+from floodseg.runtimes.checksum import verify_checksum
 from floodseg.runtimes.exported_model import ExportedModel
-from floodseg.runtimes.metadata import KEY, ExportedFacts
-from floodseg.runtimes.seal import check_seal
+from floodseg.runtimes.metadata import KEY, ExportMetadata
 
 
 class OnnxRuntime(ExportedModel):
@@ -31,16 +31,15 @@ class OnnxRuntime(ExportedModel):
         options.log_severity_level = 3
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; give one that floodseg export wrote")
-        check_seal(path)
+        verify_checksum(path)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors share no other base
             raise CheckpointError(
                 f"{path}: cannot be read as an ONNX model ({_first_line(error)}); export it again"
             ) from error
-        facts = ExportedFacts.from_text(self._session.get_modelmeta().custom_metadata_map.get(KEY), path)
-        super().__init__(path, facts, threads)
-        self.precision: str = facts.precision
+        metadata = ExportMetadata.from_text(self._session.get_modelmeta().custom_metadata_map.get(KEY), path)
+        super().__init__(path, metadata, threads)
 
     def probability(
         self,
@@ -57,8 +56,7 @@ class OnnxRuntime(ExportedModel):
             self._session.run(None, {name: value[index : index + 1] for name, value in feeds.items()})[0]
             for index in range(len(sar_valid))
         ]
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        result: NDArray[np.float32] = whole[:, :height, :width]
+        result: NDArray[np.float32] = np.concatenate(parts)[:, :height, :width]
         return result
 
 

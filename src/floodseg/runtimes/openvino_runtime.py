@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.models.checkpoint.formats import ExportPrecision
+from floodseg.runtimes.checksum import verify_checksum
 from floodseg.runtimes.exported_model import ExportedModel
-from floodseg.runtimes.metadata import KEY, ExportedFacts
-from floodseg.runtimes.seal import check_seal
+from floodseg.runtimes.metadata import KEY, ExportMetadata
 
 HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """The number format of what is not quantised."""
@@ -40,14 +40,13 @@ class OpenVinoRuntime(ExportedModel):
                 raise CheckpointError(
                     f"{file}: no such file; give the .xml that floodseg export wrote, its .bin beside it"
                 )
-        check_seal(path)
+        verify_checksum(path)
         self._core = openvino.Core()
         try:
             self._model = self._core.read_model(path)
         except RuntimeError as error:
             raise CheckpointError(f"{path}: cannot be read as an OpenVINO model; export it again") from error
-        super().__init__(path, ExportedFacts.from_text(_entry(self._model), path), threads)
-        self.precision: str = self.facts.precision
+        super().__init__(path, ExportMetadata.from_text(_entry(self._model), path), threads)
         if self.precision == "bf16" and not has_bf16(self._core):
             raise ConfigError(
                 f"{path}: is a bf16 model, and this processor does not compute in bf16; export it as fp32 or int8"
@@ -90,7 +89,7 @@ class OpenVinoRuntime(ExportedModel):
                     model,
                     "CPU",
                     {
-                        "INFERENCE_PRECISION_HINT": HINTS[self.facts.precision],
+                        "INFERENCE_PRECISION_HINT": HINTS[self.metadata.precision],
                         "NUM_STREAMS": self.concurrency,
                         "INFERENCE_NUM_THREADS": self.concurrency,
                         # where the process may run is for the system to say, and streams would share one core else

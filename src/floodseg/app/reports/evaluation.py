@@ -11,7 +11,7 @@ from rich.table import Table
 from floodseg.evaluation.evaluate import Document, Evaluation
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.models.registry import ARCHITECTURES, build_model
-from floodseg.runtimes.select import forms_of
+from floodseg.runtimes.select import exported_files
 
 _COLUMNS = (
     ("water IoU", "water_iou"),
@@ -115,7 +115,10 @@ def print_models() -> None:
         facts = (
             f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters",
             f"file: {shipped.size_mb:.1f} MB",
-            *(f"exported: {form.runtime} {form.precision}, {form.size_mb:.1f} MB" for form in forms_of(shipped.folder)),
+            *(
+                f"exported: {file.runtime} {file.precision}, {file.size_mb:.1f} MB"
+                for file in exported_files(shipped.folder)
+            ),
             "bands: " + " ".join((*description["bands"]["sar"], *description["bands"]["optical"])),
             *(f"water IoU on {split}: {values['water_iou']:.3f}" for split, values in description["scores"].items()),
             f"licence of the weights: {description['training']['licence']}",
