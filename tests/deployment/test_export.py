@@ -238,7 +238,7 @@ def test_int8_is_calibrated_and_scored_on_real_chips(conversion, exported: Expor
     assert 0 < np.median(difference) < 0.05
     quantised_nodes = {node.name for node in onnx.load(made.job.out).graph.node if "_quantized" in " ".join(node.input)}
     assert quantised_nodes
-    floating = unquantised([node.name for node in onnx.load(exported.onnx).graph.node], DeployedModel(exported.model))
+    floating = unquantised(exported.onnx, DeployedModel(exported.model))
     assert quantised_nodes.isdisjoint(floating)
 
 
@@ -270,7 +270,7 @@ def test_a_network_that_openvino_cannot_run_in_bf16_is_refused(conversion, monke
 
 
 def test_first_convolutions_are_those_of_each_network(exported: Exported) -> None:
-    assert first_convolutions(exported.onnx, 0) == []
+    assert not any("/Conv_" in name for name in first_convolutions(exported.onnx, 0))
     names = first_convolutions(exported.onnx, 2)
     assert sum("/Conv_" in name for name in names) == 2
     assert any("normalise_sar/" in name for name in names)
@@ -320,11 +320,13 @@ def test_openvino_gives_it_for_shapes_that_are_free_as_well(exported: Exported, 
 
 def test_networks_are_quantised_and_what_combines_them_is_not(exported: Exported) -> None:
     names = [node.name for node in onnx.load(exported.onnx).graph.node]
-    floating = set(unquantised(names, DeployedModel(exported.model)))
+    floating = set(unquantised(exported.onnx, DeployedModel(exported.model)))
     attention = {name for name in names if "network.context" in name}
     assert attention
     assert attention <= floating
     assert {name for name in names if "normalise_" in name} <= floating
+    # one over the share of valid pixels has a range that a scene with a swath edge would stretch without limit
+    assert {name for name in names if "network.stem/Reciprocal" in name} <= floating
     convolutions = {name for name in names if "/Conv_" in name}
     assert len(convolutions - floating) > 15
 
@@ -335,7 +337,7 @@ def test_what_decides_between_networks_is_not_quantised(tmp_path: Path) -> None:
     deployed = DeployedModel(model)
     write_graph(deployed, model.spec.bands, tmp_path / "graph.onnx")
     names = [node.name for node in onnx.load(tmp_path / "graph.onnx").graph.node]
-    floating = unquantised(names, deployed)
+    floating = unquantised(tmp_path / "graph.onnx", deployed)
     outside = [name for name in names if "network" not in name.partition("/")[0]]
     mixing = [name for name in outside if "/Where" in name or "/Add" in name or "/Sub" in name]
     assert mixing, "the mix with radar under clouds, and temperatures"

@@ -98,7 +98,8 @@ class Conversion:
         if self.job.format == "onnx":
             write_onnx(model, metadata, self.job.out)
         else:
-            write_openvino(model, metadata, self.job.out, first_convolutions(self.graph, fp32_convolutions))
+            fp32_nodes = first_convolutions(self.graph, fp32_convolutions) if fp32_convolutions else ()
+            write_openvino(model, metadata, self.job.out, fp32_nodes)
 
 
 def metadata_of(model: FloodModel, precision: ExportPrecision, multiple: int) -> ExportMetadata:

@@ -100,9 +100,7 @@ def _name_by_module(graph: onnx.ModelProto) -> None:
 
 
 def first_convolutions(graph: Path, count: int) -> list[str]:
-    """Return the nodes up to the first ``count`` convolutions of each network, normalisation included."""
-    if not count:
-        return []
+    """Return the nodes before convolution ``count + 1`` of each network, normalisation included."""
     names, convolutions = [], Counter[str]()
     for node in onnx.load(graph).graph.node:
         owner, network, _ = node.name.partition("network")

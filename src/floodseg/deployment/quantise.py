@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from floodseg.deployment.formats import node_pattern
+from floodseg.deployment.graph import first_convolutions
 from floodseg.deployment.samples import Batch
 from floodseg.models.checkpoint.formats import ExportFormat
 from floodseg.models.layers.attention import EfficientSelfAttention
@@ -25,25 +26,35 @@ def quantised(graph: Path, module: nn.Module, batches: Sequence[Batch], format: 
     """
     import onnx
 
-    loaded = onnx.load(graph).graph
-    floating = unquantised([node.name for node in loaded.node], module)
-    feeds = [_feeds(batch, {port.name for port in loaded.input}) for batch in batches]
-    return (_quantised_onnx if format == "onnx" else _quantised_openvino)(graph, feeds, floating)
+    names = {port.name for port in onnx.load(graph).graph.input}
+    feeds = [_feeds(batch, names) for batch in batches]
+    quantise = _quantised_onnx if format == "onnx" else _quantised_openvino
+    return quantise(graph, feeds, unquantised(graph, module))
 
 
-def unquantised(nodes: Sequence[str], module: nn.Module) -> list[str]:
-    """Return the nodes that stay in floating point: all outside of the networks, and attention inside.
+def unquantised(graph: Path, module: nn.Module) -> list[str]:
+    """Return the nodes that stay in floating point.
 
-    Normalisation, the fusion of several networks, the context prior and temperatures are arithmetic on few channels
+    These are all outside of the networks and before their first convolution, and attention. Normalisation, the mean
+    over valid pixels, the fusion of several networks, the context prior and temperatures are arithmetic on few channels
     that must be exact; attention multiplies and exponentiates its inputs, and costs little.
     """
+    import onnx
+
     attention = tuple(
         f"{name}{end}"
         for name, each in module.named_modules()
         if isinstance(each, EfficientSelfAttention | FullSelfAttention)
         for end in "./"
     )
-    return [name for name in nodes if "network" not in name.partition("/")[0].split(".") or name.startswith(attention)]
+    first = set(first_convolutions(graph, 0))
+    return [
+        node.name
+        for node in onnx.load(graph).graph.node
+        if "network" not in node.name.partition("/")[0].split(".")
+        or node.name.startswith(attention)
+        or node.name in first
+    ]
 
 
 def _quantised_openvino(graph: Path, feeds: Sequence[dict[str, Any]], floating: Sequence[str]) -> Any:
