@@ -319,14 +319,21 @@ def test_openvino_gives_it_for_shapes_that_are_free_as_well(exported: Exported, 
 
 
 def test_networks_are_quantised_and_what_combines_them_is_not(exported: Exported) -> None:
-    names = [node.name for node in onnx.load(exported.onnx).graph.node]
+    nodes = onnx.load(exported.onnx).graph.node
+    names = [node.name for node in nodes]
+    made_by = {output: node.name for node in nodes for output in node.output}
     floating = set(unquantised(exported.onnx, DeployedModel(exported.model)))
     attention = {name for name in names if "network.context" in name}
     assert attention
     assert attention <= floating
     assert {name for name in names if "normalise_" in name} <= floating
-    # one over the share of valid pixels has a range that a scene with a swath edge would stretch without limit
-    assert {name for name in names if "network.stem/Reciprocal" in name} <= floating
+    # one over the share of valid pixels, and the product with features
+    share = {name for name in names if "network.stem/Reciprocal" in name}
+    assert len(share) == 2
+    assert share <= floating
+    products = {n.name for n in nodes if share & {made_by.get(i) for i in n.input}}
+    assert products
+    assert products <= floating
     convolutions = {name for name in names if "/Conv_" in name}
     assert len(convolutions - floating) > 15
 

@@ -1,11 +1,9 @@
 """ONNX graph of a model, for any batch, height and width."""
 
 import ast
-import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +58,7 @@ def _traced(model: DeployedModel, bands: Bands, multiple: int) -> onnx.ModelProt
     names, example = _example(model, bands)
     shapes = _free_shapes(example, multiple)
     attention = torch.ops.aten.scaled_dot_product_attention.default
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings():
         # the exporter's notes on itself are not for users
         warnings.simplefilter("ignore")
         program = torch.export.export(model, example, dynamic_shapes=(shapes,), strict=False)
@@ -169,17 +167,3 @@ def _without_padding(layer: nn.Conv2d) -> nn.Conv2d:
     )  # fmt: skip
     plain.load_state_dict(layer.state_dict())
     return plain.eval()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter from logging, and give the levels back."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

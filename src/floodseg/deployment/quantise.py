@@ -8,7 +8,6 @@ import numpy as np
 from torch import nn
 
 from floodseg.deployment.formats import node_pattern
-from floodseg.deployment.graph import first_convolutions
 from floodseg.deployment.samples import Batch
 from floodseg.models.checkpoint.formats import ExportFormat
 from floodseg.models.layers.attention import EfficientSelfAttention
@@ -35,9 +34,10 @@ def quantised(graph: Path, module: nn.Module, batches: Sequence[Batch], format: 
 def unquantised(graph: Path, module: nn.Module) -> list[str]:
     """Return the nodes that stay in floating point.
 
-    These are all outside of the networks and before their first convolution, and attention. Normalisation, the mean
-    over valid pixels, the fusion of several networks, the context prior and temperatures are arithmetic on few channels
-    that must be exact; attention multiplies and exponentiates its inputs, and costs little.
+    These are all outside of the networks, attention, and arithmetic with validity: one over the share of valid pixels
+    has a range that one chip with a swath edge stretches without limit. Normalisation, the fusion of several networks,
+    the context prior and temperatures are arithmetic on few channels that must be exact; attention multiplies and
+    exponentiates its inputs, and costs little.
     """
     import onnx
 
@@ -47,14 +47,30 @@ def unquantised(graph: Path, module: nn.Module) -> list[str]:
         if isinstance(each, EfficientSelfAttention | FullSelfAttention)
         for end in "./"
     )
-    first = set(first_convolutions(graph, 0))
+    loaded = onnx.load(graph).graph
+    by_validity = _nodes_with_validity(loaded)
     return [
         node.name
-        for node in onnx.load(graph).graph.node
+        for node in loaded.node
         if "network" not in node.name.partition("/")[0].split(".")
         or node.name.startswith(attention)
-        or node.name in first
+        or node.name in by_validity
     ]
+
+
+def _nodes_with_validity(graph: Any) -> set[str]:
+    """Return the nodes with an input that follows from validity alone, shapes apart."""
+    validity = {port.name for port in graph.input if port.name.endswith("_valid")}
+    constant = {tensor.name for tensor in graph.initializer} | {""}
+    names = set()
+    for node in graph.node:
+        inputs = set(node.input) - constant
+        if node.op_type == "Shape" or not inputs & validity:
+            continue
+        names.add(node.name)
+        if inputs <= validity:
+            validity |= set(node.output)
+    return names
 
 
 def _quantised_openvino(graph: Path, feeds: Sequence[dict[str, Any]], floating: Sequence[str]) -> Any:
