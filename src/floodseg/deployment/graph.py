@@ -26,16 +26,15 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 _STRIDE = 32
 """The coarsest stride of any model: what cannot be exported for any size is exported for multiples of this."""
 _EXAMPLE = (2, 160, 224)
-"""Batch, height and width of the example: unlike numbers, none of which can be taken for a constant of the network."""
+"""Batch, height and width of the example, different from each other and from all constants of the network."""
 _MOST_IMAGES, _LARGEST_SIDE = 1024, 16384
 
 
 def write_graph(model: DeployedModel, bands: Bands, path: Path) -> int:
     """Write the graph of ``model`` to ``path``, and return what H and W must be multiples of.
 
-    Inputs are ``sar`` (N, C, H, W) float32, ``optical`` alike, ``sar_valid`` (N, H, W) bool and ``optical_valid``,
-    those of a missing sensor left out; the output is ``probability`` (N, H, W) float32. Paddings of ``model`` may
-    be changed.
+    Inputs are ``sar`` (N, C, H, W) float32, ``sar_valid`` (N, H, W) bool, and the same for ``optical``; those of a
+    missing sensor are left out. The output is ``probability`` (N, H, W) float32. Paddings of ``model`` may be changed.
     """
     multiples = (_STRIDE,) if _fix_padding(model) else (1, _STRIDE)
     refusal: Exception | None = None
@@ -71,7 +70,7 @@ def _traced(model: DeployedModel, bands: Bands, multiple: int) -> onnx.ModelProt
 
 
 def _free_shapes(example: tuple[Tensor, ...], multiple: int) -> tuple[dict[int, Any], ...]:
-    """Return which axes of the inputs are free: batch, height and width, the latter made of whole multiples."""
+    """Return which axes of the inputs are free: batch, height and width, the latter two multiples of a number."""
     batch = torch.export.Dim("batch", min=1, max=_MOST_IMAGES)
     height, width = (
         multiple * torch.export.Dim(name, min=MINIMUM_SIDE // multiple, max=_LARGEST_SIDE // multiple)

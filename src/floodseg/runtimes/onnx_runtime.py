@@ -21,7 +21,7 @@ class OnnxRuntime(ExportedModel):
     name = "onnx"
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Open ``path``; ``threads`` bounds how many windows are mapped at once, by default the cores there are.
+        """Open ``path``; ``threads`` is the most windows mapped at once, by default the usable cores.
 
         Raises:
             CheckpointError: the file is damaged, or not one that ``floodseg export`` wrote.
@@ -51,12 +51,13 @@ class OnnxRuntime(ExportedModel):
         """Return the calibrated water probability, see ``Runtime.probability``."""
         height, width = sar_valid.shape[-2:]
         feeds = self.feeds(sar, optical, sar_valid, optical_valid)
-        # one window at a time: what some kernels round depends on how many come together
+        # one window at a time, because the rounding of some kernels depends on the batch size
         parts = [
             self._session.run(None, {name: value[index : index + 1] for name, value in feeds.items()})[0]
             for index in range(len(sar_valid))
         ]
-        result: NDArray[np.float32] = np.concatenate(parts)[:, :height, :width]
+        stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        result: NDArray[np.float32] = stacked[:, :height, :width]
         return result
 
 
