@@ -16,7 +16,7 @@ from floodseg.bands import Bands
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.errors import DataError, FloodsegError, RunFolderError
 from floodseg.inference.pipeline import predict_arrays, predict_files
-from floodseg.products.folder import PRODUCTS
+from floodseg.products.folder import ITEM, PRODUCTS
 from floodseg.scene.array_scene import ArrayScene
 from map_fakes import RADAR, PointwiseRuntime, radar_scene
 from scenes import CRS, ORIGIN, write_optical, write_raster, write_sar
@@ -106,7 +106,17 @@ def test_classes_areas_and_polygons_are_those_of_the_scene_by_hand(tmp_path, sar
     assert (summary["datetime"], summary["datetime_source"]) == (
         "2024-01-05T00:00:00Z", "day in the name s1_20240105.tif",
     )  # fmt: skip
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(PRODUCTS)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*PRODUCTS, ITEM])
+
+
+def test_a_scene_without_a_date_has_no_item_and_says_so(tmp_path, sar, caplog):
+    undated = sar.rename(tmp_path / "s1.tif")
+    summary = predict(tmp_path, sar=undated)
+    assert summary["datetime"] is None
+    assert not (tmp_path / "out/item.json").exists()
+    [note] = [text for text in summary["assumptions"] if "--datetime" in text]
+    assert note in caplog.messages
+    assert note.startswith(f"{undated}: ")
 
 
 def test_the_summary_holds_what_decides_about_the_map_and_no_more(tmp_path, sar):

@@ -12,6 +12,7 @@ from floodseg.geo.grid import GeoGrid
 from floodseg.geo.ground import ground
 from floodseg.products.info import ProductInfo
 from floodseg.products.quicklook import QuicklookText, composed, describe, draw, picture_shape, round_length
+from floodseg.scene.acquisition import Acquisition
 
 UTM = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
 TEXT = QuicklookText("Flood: 1 km² $x_1$", ("2024-11-01", "floodseg"), "flood")
@@ -96,11 +97,14 @@ def test_scale_bar_is_as_long_as_it_says(tmp_path: Path) -> None:
 
 
 def test_words() -> None:
-    info = ProductInfo("runs/mine/best_model.pth", 0.5, False, dt.datetime(2024, 3, 5, 23, 4, tzinfo=dt.UTC), "name")
+    evening = Acquisition(dt.datetime(2024, 3, 5, 23, 4, tzinfo=dt.UTC), "name")
+    info = ProductInfo("runs/mine/best_model.pth", 0.5, False, evening)
     text = describe(info, {"flood": 1234.5, "permanent_water": None})
     assert text.title == "Open water: 1,234 km², 5 March 2024"
     assert text.lines == ("2024-03-05 23:04 UTC", "floodseg, model best_model.pth")
-    midnight = replace(info, datetime=dt.datetime(2024, 3, 5, tzinfo=dt.UTC))
+    midnight = replace(info, acquisition=Acquisition(dt.datetime(2024, 3, 5, tzinfo=dt.UTC), "name"))
     day = describe(midnight, {"flood": 1.0, "permanent_water": 2.0})
     assert day.lines[0] == "2024-03-05   permanent water: 2 km²"
     assert describe(info, {"flood": None, "permanent_water": None}).title == "Open water, 5 March 2024"
+    undated = describe(replace(info, acquisition=None), {"flood": 1.0, "permanent_water": None})
+    assert (undated.title, undated.lines[0]) == ("Open water: 1 km²", "date unknown")

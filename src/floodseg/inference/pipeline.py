@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any
 
@@ -35,7 +34,7 @@ from floodseg.products.info import OneOfMany, ProductInfo
 from floodseg.products.writer import ProductWriter
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import PlainMethod, PlainRuntime
-from floodseg.scene.acquisition import acquired
+from floodseg.scene.acquisition import Acquisition, acquisition_of
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
 from floodseg.scene.layers.layers import aoi_window, open_layers
 from floodseg.scene.scene import Layers, Scene
@@ -98,11 +97,7 @@ def predict_arrays(
     window = aoi_window(config.scene, scene.grid)
     if window is not None:
         scene = CroppedScene(scene, window)
-    if config.scene.datetime is not None:
-        date, how = acquired(config.scene)
-    else:
-        date, how = datetime.now(UTC), "the time of mapping, as arrays have no date"
-    origin = _Origin(model, date, how, None)
+    origin = _Origin(model, acquisition_of(config.scene), None)
     check_unfinished(config.out_dir, overwrite)
     with (
         _opened(config, scene, None, runtime, origin, show_progress) as opened,
@@ -132,7 +127,7 @@ def opened_files(
         before = None
         if _maps_both_dates(scene_config, runtime.bands):
             before = stack.enter_context(closing(open_scene_before(scene_config, runtime.bands, scene.grid)))
-        origin = _Origin(model, *acquired(scene_config), many)
+        origin = _Origin(model, acquisition_of(scene_config), many)
         yield stack.enter_context(_opened(config, scene, before, runtime, origin, show_progress))
 
 
@@ -160,8 +155,7 @@ class _Origin:
     """What the products are said to come from."""
 
     model: str
-    date: datetime
-    how: str
+    acquisition: Acquisition | None
     many: OneOfMany | None
 
 
@@ -204,6 +198,7 @@ def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRow
         seconds: that the scene took until now.
     """
     check_seen(sum(part.seen for part in parts), opened.info.inputs)
+    undated = _note_undated(opened.info)
     stages = StageSeconds.total([part.stages for part in parts])
     runtime, mapping = opened.runtime, opened.config.mapping
     picture = opened.scene.picture()
@@ -217,6 +212,7 @@ def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRow
         seconds=seconds,
         assumptions=[
             *assumptions_of(opened, parts),
+            *undated,
             *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
         ],
         extra={
@@ -227,6 +223,16 @@ def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRow
         },
         outside=sum(part.outside for part in parts),
     )
+
+
+def _note_undated(info: ProductInfo) -> list[str]:
+    """Return, and log, the sentence that a scene without a date needs."""
+    if info.acquisition is not None:
+        return []
+    names = " ".join(name for sensor in ("sar", "optical") for name in info.inputs.get(sensor, ())) or "the arrays"
+    note = f"{names}: no tag and no name tells when the scene was taken, so no item.json is written: give --datetime"
+    _LOG.warning("%s", note)
+    return [note]
 
 
 def _thresholds(runtime: Runtime, mapping: MapConfig) -> NDArray[np.float32]:
@@ -250,8 +256,7 @@ def _info(
         model=origin.model,
         threshold=runtime.threshold if isinstance(runtime, PlainRuntime) else _by_sensors(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or earlier is not None,
-        datetime=origin.date,
-        datetime_source=origin.how,
+        acquisition=origin.acquisition,
         inputs=inputs,
         settings=_settings(config),
         many=origin.many,

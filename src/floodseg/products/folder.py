@@ -27,9 +27,9 @@ POLYGONS = "flood.gpkg"
 QUICKLOOK = "quicklook.png"
 ITEM = "item.json"
 SUMMARY = "summary.json"
-PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, ITEM, SUMMARY)
-EXTRA_PRODUCTS = (RELIABILITY,)
-"""Products that are there where they were asked for."""
+PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, SUMMARY)
+OPTIONAL_PRODUCTS = (ITEM, RELIABILITY)
+"""Products that not every scene has: an item needs a date, ``reliability.tif`` is written on request."""
 
 _LOCK = ".lock"
 
@@ -48,12 +48,12 @@ class ProductFolder:
             OSError: a file cannot be moved; then the folder holds no ``summary.json``.
         """
         made = {path.name for path in self.staging.iterdir()}
-        assert {SUMMARY} <= made <= {*EXTRA_PRODUCTS, *PRODUCTS}, f"not to be published: {sorted(made)}"
+        assert {SUMMARY} <= made <= {*OPTIONAL_PRODUCTS, *PRODUCTS}, f"not to be published: {sorted(made)}"
         for name in made:
             sync(self.staging / name)
-        for name in (SUMMARY, *EXTRA_PRODUCTS, *PRODUCTS):
+        for name in (SUMMARY, *OPTIONAL_PRODUCTS, *PRODUCTS):
             (self.path / name).unlink(missing_ok=True)
-        for name in (*EXTRA_PRODUCTS, *PRODUCTS):  # the summary is the last of them
+        for name in (*OPTIONAL_PRODUCTS, *PRODUCTS):  # the summary is the last of them
             if name in made:
                 (self.staging / name).rename(self.path / name)
         sync(self.path)
@@ -76,7 +76,7 @@ def product_folder(
     """
     path = path.absolute()
     for name in inputs:
-        if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*EXTRA_PRODUCTS, *PRODUCTS):
+        if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*OPTIONAL_PRODUCTS, *PRODUCTS):
             raise RunFolderError(f"{name}: is read, and a product would take its name: give another --out-dir")
     with claimed(path):
         check_unfinished(path, overwrite)

@@ -57,13 +57,15 @@ def describe(info: ProductInfo, areas_km2: Mapping[str, float | None]) -> Quickl
     """Return the words of a map: areas in square kilometres by name, None where unknown."""
     flood, permanent = areas_km2["flood"], areas_km2["permanent_water"]
     name = info.water_name.capitalize()
-    day = f"{info.utc.day} {info.utc:%B %Y}"
-    title = f"{name}, {day}" if flood is None else f"{name}: {_area(flood)}, {day}"
+    title = name if flood is None else f"{name}: {_area(flood)}"
+    date = "date unknown"
+    if info.acquisition is not None:
+        utc = info.acquisition.time
+        title += f", {utc.day} {utc:%B %Y}"
+        # midnight stands for a day of which no time is known
+        date = f"{utc:%Y-%m-%d}" + (f" {utc:%H:%M} UTC" if utc.time() != clock.min else "")
     beside = "" if permanent is None else f"   permanent water: {_area(permanent)}"
-    # midnight stands for a day of which no time is known
-    time = f" {info.utc:%H:%M} UTC" if info.utc.time() != clock.min else ""
-    lines = f"{info.utc:%Y-%m-%d}{time}{beside}", f"floodseg, model {Path(info.model).name}"
-    return QuicklookText(title, lines, info.water_name)
+    return QuicklookText(title, (date + beside, f"floodseg, model {Path(info.model).name}"), info.water_name)
 
 
 def _area(km2: float) -> str:

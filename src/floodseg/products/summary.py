@@ -55,6 +55,7 @@ def summary(
     interest. ``extra`` holds more entries.
     """
     assert not set(extra) & {"area_km2", "valid_share", "threshold", "model", "inputs"}, "extra entries replace others"
+    acquired = info.acquisition
     all_assumptions = [*assumptions, *([] if has_areas else [NO_GROUND_AREA])]
     return {
         "area_km2": areas_km2(info, totals, has_areas),
@@ -62,8 +63,8 @@ def summary(
         "pixels": {name: int(totals.pixels[code]) for code, name in _KEYS.items()},
         "threshold": dict(info.threshold) if isinstance(info.threshold, Mapping) else info.threshold,
         "model": info.model,
-        "datetime": info.utc.isoformat().replace("+00:00", "Z"),
-        "datetime_source": info.datetime_source,
+        "datetime": acquired.time.isoformat().replace("+00:00", "Z") if acquired else None,
+        "datetime_source": acquired.source if acquired else None,
         "inputs": {name: list(files) for name, files in info.inputs.items()},
         "assumptions": [redacted(sentence) for sentence in all_assumptions],
         "settings": dict(info.settings),

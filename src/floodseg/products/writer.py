@@ -197,7 +197,8 @@ class ProductWriter:
             for raster in self._rasters.values():
                 raster.finish(self._tags(), self._threads)
             self._draw(background)
-            self._write_item()
+            if self._info.acquisition is not None:
+                self._write_item()
             document = summary(
                 self._grid, self._info, self._totals, has_areas=self._footprints is not None,
                 seconds=before + time.monotonic() - entered,
@@ -218,8 +219,9 @@ class ProductWriter:
 
     def _tags(self) -> dict[str, str]:
         info = self._info
+        time = {} if info.acquisition is None else {"TIFFTAG_DATETIME": f"{info.acquisition.time:%Y:%m:%d %H:%M:%S}"}
         tags = {
-            "TIFFTAG_DATETIME": f"{info.utc:%Y:%m:%d %H:%M:%S}",
+            **time,
             "TIFFTAG_SOFTWARE": f"floodseg {versions()['floodseg']}",
             "FLOODSEG_MODEL": info.model,
             "FLOODSEG_THRESHOLD": json.dumps(
@@ -248,8 +250,7 @@ class ProductWriter:
             name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
             for name, file in self._rasters.items()
         }
-        gsd = None if self._footprints is None else float(f"{self._footprints.mean() ** 0.5:.4g}")
-        self._write_json(publish.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics, gsd))
+        self._write_json(publish.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics))
 
     def _item_name(self) -> str:
         """Name the item after the first input, which is the scene's own name more often than the folder is."""
