@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from floodseg.app.signals import ToldToEnd, heeding_signals, raise_again
+from floodseg.app.signals import Terminated, ending_on_signals, raise_again
 from floodseg.distributed.launcher import started_processes
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
@@ -31,7 +31,7 @@ def guarded(command: Callable[[], Any]) -> None:
     """
     try:
         try:
-            with heeding_signals():
+            with ending_on_signals():
                 _prepare_messages()
                 command()
         except CycloptsError as error:
@@ -40,7 +40,7 @@ def guarded(command: Callable[[], Any]) -> None:
         if _another_says_it(error):
             sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
-    except ToldToEnd as end:
+    except Terminated as end:
         name = signal.Signals(end.number).name
         _fail("interrupted" if name == "SIGINT" else f"ended by {name}", end.exit_code)
     except KeyboardInterrupt:
