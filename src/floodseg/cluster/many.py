@@ -21,9 +21,8 @@ from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig, PredictConfig
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.inference.predict import DEFAULT_MODEL, check_sensors
-from floodseg.products.folder import claimed
 from floodseg.scene.flag_checks import check_flags
-from floodseg.system.files import require_writable, write_text
+from floodseg.system.files import locked_folder, require_writable, write_text
 
 REPORT = "report.json"
 _NAMED = 3
@@ -87,7 +86,7 @@ def predict_many(
     del method
     out_dir = config.out_dir.absolute()
     require_writable(out_dir, "--out-dir", folder=True)
-    with claimed(out_dir):
+    with locked_folder(out_dir):
         jobs = _jobs(listed, out_dir, mapping, found_by_all(model), recipe, overwrite)
         with ManyProgress(jobs, show_progress) as progress:
             _run([job for job in jobs if job.state == "open"], config, progress)

@@ -6,18 +6,15 @@ However a run ends, the folder holds the finished products of before, or none th
 
 import contextlib
 import errno
-import fcntl
-import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
-from floodseg.errors import FolderInUseError, RunFolderError
-from floodseg.system.files import sync
+from floodseg.errors import RunFolderError
+from floodseg.system.files import locked_folder, sync
 
 PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
@@ -30,8 +27,6 @@ SUMMARY = "summary.json"
 PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, SUMMARY)
 OPTIONAL_PRODUCTS = (ITEM, RELIABILITY)
 """Products that not every scene has: an item needs a date, ``reliability.tif`` is written on request."""
-
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ def product_folder(
     for name in inputs:
         if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*OPTIONAL_PRODUCTS, *PRODUCTS):
             raise RunFolderError(f"{name}: is read, and a product would take its name: give another --out-dir")
-    with claimed(path):
+    with locked_folder(path):
         check_unfinished(path, overwrite)
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
@@ -146,50 +141,6 @@ def _check_space(path: Path, staging: Path, least_bytes: int) -> None:
             f"{path}: {free / 1e6:.0f} MB are free, and the products need at least {least_bytes / 1e6:.0f} MB while "
             "they are made: free some space, or give another --out-dir"
         )
-
-
-@contextlib.contextmanager
-def claimed(path: Path) -> Iterator[None]:
-    """Hold a lock in the folder, which the system lets go of however the process ends; made where it is missing.
-
-    Raises:
-        FolderInUseError: another process holds it.
-        RunFolderError: the folder cannot be written.
-    """
-    made = not path.exists()
-    handle = _locked(path)
-    with handle:
-        try:
-            yield
-        finally:
-            (path / _LOCK).unlink(missing_ok=True)
-            if made:
-                with contextlib.suppress(OSError):  # not empty: it holds products
-                    path.rmdir()
-
-
-def _locked(path: Path) -> TextIO:
-    while True:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            handle = (path / _LOCK).open("w")
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(handle.fileno()).st_ino == (path / _LOCK).stat().st_ino:
-                return handle
-            handle.close()
-        except FileNotFoundError:
-            handle.close()  # the run before removed its lock between our opening and locking it
-        except BlockingIOError as error:
-            handle.close()
-            raise FolderInUseError(
-                f"{path}: another run writes its products there: wait for it, or give another --out-dir"
-            ) from error
-        except OSError as error:
-            handle.close()
-            raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
