@@ -24,7 +24,7 @@ from floodseg.inference.windows.workers import Workers
 from floodseg.products.strips import ProbabilityStrip
 from floodseg.runtimes.base import Runtime
 from floodseg.scene.scene import Scene
-from floodseg.system.map_progress import MapProgress
+from floodseg.system.progress import MapProgress
 
 
 def plan_tiling(grid: GeoGrid, runtime: Runtime, config: MapConfig) -> Tiling:

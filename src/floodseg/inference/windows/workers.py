@@ -13,7 +13,7 @@ from floodseg.inference.windows.blending import StripBlender
 from floodseg.inference.windows.model_calls import ModelCalls
 from floodseg.inference.windows.stage_times import StageClock
 from floodseg.scene.scene import Scene, SceneWindow
-from floodseg.system.map_progress import MapProgress
+from floodseg.system.progress import MapProgress
 
 
 @dataclass
