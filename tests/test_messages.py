@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from floodseg.errors import ConfigError, FloodsegError
-from floodseg.messages import printable, redacted, shortened
-from floodseg.notes import note_once
+from floodseg.messages import note_once, printable, redacted, shortened
 from floodseg.products.info import ProductInfo
 from floodseg.products.writer import _file_name
 from floodseg.scene.acquisition import Acquisition

@@ -74,7 +74,9 @@ def test_on_a_terminal_one_bar_shows_everything(monkeypatch, capsys):
     assert "left" not in text  # no plain line beside the bar
 
 
-def test_a_log_of_a_map_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_of_a_map_gets_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     now = iter([0.0, 10.0, 30.0, 45.0, 55.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     with MapProgress(4_000_000, enabled=True) as shown:

@@ -11,7 +11,7 @@ from floodseg.chips.cache.store import open_cache
 from floodseg.config.train import DataConfig
 from floodseg.datasets.single_date import ChipFiles, FileChips, choose_bands
 from floodseg.errors import DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 FOLDER_SPLITS = ("train", "valid", "all")
 _EXTENSIONS = (".tif", ".tiff")

@@ -9,7 +9,7 @@ from floodseg.chips.cache.store import open_cache
 from floodseg.config.train import DataConfig
 from floodseg.datasets.single_date import ChipFiles, FileChips, choose_bands
 from floodseg.errors import DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 CHIPS = Path("v1.1/data/flood_events/HandLabeled")
 SPLITS = Path("v1.1/splits/flood_handlabeled")

@@ -17,7 +17,7 @@ from floodseg.config.train import DataConfig
 from floodseg.datasets.base import LabelledChips, no_pixels
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import Window
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 from floodseg.raster.dataset import (
     Frame,
     band_indices,

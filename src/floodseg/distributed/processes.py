@@ -24,7 +24,7 @@ from floodseg.chips.chip import Chip, ChipArrays, ChipSet
 from floodseg.distributed.launcher import cpu_asked_for, started_processes
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError, ProcessError
 from floodseg.geo.grid import Window
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 T = TypeVar("T")
 

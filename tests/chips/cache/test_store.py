@@ -26,7 +26,7 @@ from floodseg.config.train import AugmentConfig, DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 from floodseg.raster.dataset import band_indices, frame_of, open_raster
 from floodseg.raster.read import read_label, read_optical, read_sar
 

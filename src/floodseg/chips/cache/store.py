@@ -27,7 +27,7 @@ from floodseg.chips.cache.entry import (
 )
 from floodseg.chips.cache.folder import cache_folder, cached_files
 from floodseg.config.train import DataConfig
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 from floodseg.raster.dataset import Raster, open_raster
 from floodseg.system.files import replacing
 

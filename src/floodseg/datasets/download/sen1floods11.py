@@ -26,7 +26,7 @@ from floodseg.datasets.download.threads import fetch_all, within
 from floodseg.datasets.download.transfer import Tally, is_part, matches, part_of, size_of
 from floodseg.datasets.sen1floods11 import CHIPS, SPLITS
 from floodseg.errors import DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 BUCKET = "sen1floods11"
 _IMAGERY: dict[SensorSet, tuple[str, ...]] = {"both": ("S1Hand", "S2Hand"), "sar": ("S1Hand",), "optical": ("S2Hand",)}
