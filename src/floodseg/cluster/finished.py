@@ -1,4 +1,4 @@
-"""The finished scenes of a folder, as their own products tell."""
+"""Finished scenes of a folder, read from their own products."""
 
 import json
 from collections.abc import Iterable
@@ -13,6 +13,9 @@ from floodseg.products.folder import ITEM, SUMMARY
 
 SCENES = "scenes"
 """Folder of the scenes, each in one of its own."""
+COLLECTION = "collection.json"
+COLLECTION_ID = "floodseg"
+"""File and identifier of the STAC collection over all scenes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,13 @@ class FinishedScene:
 
     @property
     def grid(self) -> GeoGrid:
-        """Of the rasters."""
+        """Grid of the rasters."""
         grid = self.summary["grid"]
         return GeoGrid(grid["crs"], tuple(grid["transform"]), grid["height"], grid["width"])
 
 
 def finished_scenes(out_dir: Path) -> list[FinishedScene]:
-    """Return the finished scenes below ``out_dir``, ordered by when they were taken, then by name.
+    """Return the finished scenes below ``out_dir``, ordered by acquisition time, then by name.
 
     Raises:
         DataError: the documents of one cannot be read.
