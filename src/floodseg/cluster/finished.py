@@ -1,4 +1,4 @@
-"""The finished scenes of a folder, as their own products tell."""
+"""Finished scenes of a folder, read from their own products."""
 
 import json
 from collections.abc import Iterable
@@ -15,6 +15,9 @@ from floodseg.products.stac import outline
 
 SCENES = "scenes"
 """Folder of the scenes, each in one of its own."""
+COLLECTION = "collection.json"
+COLLECTION_ID = "floodseg"
+"""File and identifier of the STAC collection over all scenes."""
 
 
 @dataclass(frozen=True, slots=True)

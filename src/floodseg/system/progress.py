@@ -30,7 +30,8 @@ class ProgressBar:
             console=self.console, disable=not self._live,
         )  # fmt: skip
         self._total, self._first, self._done = total, done, done
-        self._task = self._bar.add_task("", total=total, completed=done)
+        self._task = self._bar.add_task("", total=total)
+        self._bar.update(self._task, completed=done)
         self._start = self._last_line = time.monotonic()
         self._lock = threading.RLock()
 
