@@ -58,7 +58,9 @@ def mapped(tmp_path: Path, runtime: PointwiseRuntime, **settings: Any) -> dict[s
         BANDS, sar, optical, optical_bands=("B03", "B04"), crs=CRS, transform=(10, 0, ORIGIN[0], 0, -10, ORIGIN[1])
     )
     config = PredictConfig(
-        tmp_path / "out", SceneConfig(), MapConfig(tile_size=64, threads=2, write_reliability=True, **settings)
+        tmp_path / "out",
+        SceneConfig(datetime="2024-01-05"),
+        MapConfig(tile_size=64, threads=2, write_reliability=True, **settings),
     )
     return predict_arrays(scene, config, runtime, "fake")
 

@@ -138,7 +138,7 @@ def _lock(path: Path, activity: str) -> TextIO:
             handle.close()
         except OSError as error:
             raise RunFolderError(
-                f"{path}: cannot be written ({why_not_writable(path, error)}); give another --out-dir, or change its "
+                f"{path}: cannot be written ({why_not_writable(path, error)}): give another --out-dir, or change its "
                 "permissions"
             ) from error
 
