@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from floodseg.geo.footprints import ground_at_centre
 from floodseg.geo.grid import GeoGrid
-from floodseg.geo.ground import ground
 from floodseg.products.info import ProductInfo
 from floodseg.products.quicklook import QuicklookText, composed, describe, draw, picture_shape, round_length
 from floodseg.scene.acquisition import Acquisition
@@ -70,7 +70,7 @@ def test_ground_at_the_centre(
     crs: str, transform: tuple[float, float, float, float, float, float], across: float | None,
     north: tuple[float, float],
 ) -> None:  # fmt: skip
-    found = ground(GeoGrid(crs, transform, 2, 2))
+    found = ground_at_centre(GeoGrid(crs, transform, 2, 2))
     assert found is not None
     if across is not None:
         assert found.across == pytest.approx(across, rel=1e-3)
@@ -78,7 +78,7 @@ def test_ground_at_the_centre(
 
 
 def test_no_scale_without_a_coordinate_system() -> None:
-    assert ground(GeoGrid(None, UTM, 2, 2)) is None
+    assert ground_at_centre(GeoGrid(None, UTM, 2, 2)) is None
 
 
 @pytest.mark.parametrize(("longest", "length"), [(1999, 1000), (2000, 2000), (7, 5), (0.3, 0.2), (10_000, 10_000)])

@@ -26,7 +26,6 @@ from floodseg.config.predict import SceneConfig
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError, DataError, ProcessError
-from floodseg.geo.affine import tells_pixels_apart
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster import dataset as source
 from floodseg.raster.dataset import open_raster
@@ -57,7 +56,7 @@ PLACE = {"crs": scenes.CRS, "transform": rasterio.Affine(*GRID.transform)}
     ],
 )
 def test_pixels_have_an_area_and_a_place(transform: tuple[float, ...], expected: bool) -> None:
-    assert tells_pixels_apart(GeoGrid(None, transform, 48, 40)) is expected  # type: ignore[arg-type]
+    assert GeoGrid(None, transform, 48, 40).has_distinct_pixels is expected  # type: ignore[arg-type]
 
 
 def test_a_geotransform_without_place_is_refused(tmp_path: Path) -> None:

@@ -1,23 +1,19 @@
-"""Where the pixels of one grid lie on another, and their values there.
+"""Warper from one grid to another whose windows hold the same bits as the complete image.
 
-The coordinates are computed on a lattice that is fixed to the target grid, not to the window that is read, and every
-pixel depends on its own neighbours alone. So windows read separately hold the same bits as the whole, which GDAL's
-warper, whose approximation follows its chunks, does not promise.
+Coordinates are computed on a lattice that is fixed to the target grid, not to the window that is read, and every pixel
+depends on its own neighbours alone. GDAL's warper does not promise this: its approximation follows its chunks.
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
-from rasterio.transform import Affine
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-
-Transform = tuple[float, float, float, float, float, float]
 
 _LATTICE = 32
 """Target pixels between points that are projected; in between coordinates are linear (error below 1e-4 pixels at
@@ -78,7 +74,8 @@ class PixelMap:
 
     def __init__(self, target: GeoGrid, source: GeoGrid) -> None:
         self._source = source
-        self._from_target, self._to_source = target.transform, _inverse(source.transform)
+        self._target = target
+        self._to_source: Any = ~source.affine  # whose annotations leave out arrays
         self._transformer: Transformer | None = None
         self._middle: float | None = None
         if not same_crs(target.crs, source.crs):
@@ -96,13 +93,13 @@ class PixelMap:
 
         Both count pixels from the outer corner of the first.
         """
-        x, y = apply(self._from_target, columns, rows)
+        x, y = self._target.coordinates(columns, rows)
         if self._transformer is not None:
             x, y = self._transformer.transform(x, y)
         if self._middle is not None:
             # Degrees beyond the 180th meridian are written in two ways; take the one beside the source.
             x = x - 360.0 * np.round((x - self._middle) / 360.0)
-        u, v = apply(self._to_source, np.asarray(x), np.asarray(y))
+        u, v = self._to_source @ (np.asarray(x), np.asarray(y))
         bad = ~(np.isfinite(u) & np.isfinite(v))
         return np.where(bad, np.nan, u), np.where(bad, np.nan, v)
 
@@ -156,14 +153,6 @@ def _transformer(one: str | None, other: str | None) -> Transformer:
             f"the coordinate systems '{names}' of the files cannot be brought onto each other; assign those of "
             "the Earth to the files (gdal_edit.py -a_srs)"
         ) from error
-
-
-def apply(
-    transform: Transform, columns: NDArray[np.float64], rows: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the coordinates of points (column, row) under an affine transform (see ``GeoGrid``)."""
-    a, b, c, d, e, f = transform
-    return a * columns + b * rows + c, d * columns + e * rows + f
 
 
 def same_crs(one: str | None, other: str | None) -> bool:
@@ -279,11 +268,6 @@ def _pick(plane: NDArray[_T], places: _Places) -> NDArray[_T]:
     else:
         picked = plane.ravel().take(places)
     return picked
-
-
-def _inverse(transform: Transform) -> Transform:
-    a, b, c, d, e, f, *_ = ~Affine(*transform)
-    return a, b, c, d, e, f
 
 
 def _taps(position: NDArray[np.float64], size: int, reduction: int) -> Taps:

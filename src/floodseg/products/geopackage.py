@@ -98,9 +98,7 @@ def _no_polygons() -> tuple[NDArray[np.object_], NDArray[np.float64]]:
 
 def georeferenced(polygons: PixelPolygons, grid: GeoGrid) -> NDArray[np.object_]:
     """Return (N,) shapely polygons in the coordinates of the grid."""
-    a, b, c, d, e, f = grid.transform
-    columns, rows = polygons.columns.astype(np.float64), polygons.rows.astype(np.float64)
-    corners = np.stack([a * columns + b * rows + c, d * columns + e * rows + f], axis=1)
+    corners = np.stack(grid.coordinates(polygons.columns.astype(np.float64), polygons.rows.astype(np.float64)), axis=1)
     offsets = polygons.ring_starts, polygons.polygon_starts
     shapes: NDArray[np.object_] = shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, offsets)
     return shapes

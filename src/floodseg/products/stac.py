@@ -78,8 +78,7 @@ def _border(grid: GeoGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     zero, one = np.zeros_like(way), np.ones_like(way)
     columns = np.concatenate([zero, way, one, 1 - way]) * grid.width
     rows = np.concatenate([way, one, 1 - way, zero]) * grid.height
-    a, b, c, d, e, f = grid.transform
-    return a * columns + b * rows + c, d * columns + e * rows + f
+    return grid.coordinates(columns, rows)
 
 
 def _cut(shape: shapely.Polygon, around_pole: bool) -> Footprint:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from floodseg.bands import Bands, Sensor, Unit, band_date
 from floodseg.errors import DataError
-from floodseg.geo.affine import tells_pixels_apart
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import same_crs
 from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
@@ -152,7 +151,7 @@ class ArrayScene:
         if known is not None and (known[1] != 0 or known[3] != 0 or known[0] == 0 or known[4] == 0):
             raise DataError(f"transform {known}: the grid must run along the axes: resample the arrays")
         grid = GeoGrid(text, known or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), first.shape[1], first.shape[2])
-        if not tells_pixels_apart(grid):
+        if not grid.has_distinct_pixels:
             raise DataError(f"transform {known}: gives pixels without area or place: correct it")
         return grid
 

@@ -13,7 +13,7 @@ from rasterio.errors import CRSError
 
 from floodseg.bands import Sensor, canonical_band
 from floodseg.errors import DataError
-from floodseg.geo.warp import Transform
+from floodseg.geo.grid import Transform
 
 _ROW_DIMS = ("y", "lat", "latitude", "northing", "row")
 _COLUMN_DIMS = ("x", "lon", "longitude", "easting", "column")

@@ -7,7 +7,6 @@ from typing import Literal
 
 from floodseg.bands import FILE_ORDER, L1C_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
 from floodseg.errors import ConfigError, DataError
-from floodseg.geo.affine import tells_pixels_apart
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.dataset import band_indices, takes_bands_by_order
 from floodseg.scene.image import Image, ImageFile, OffsetSource, StoredBand
@@ -275,6 +274,6 @@ def _grid(name: str, handle: OpenRaster) -> GeoGrid:
     a, b, c, d, e, f = (float(number) for number in tuple(handle.transform)[:6])
     transform = (a, b, c, d, e, f)
     grid = GeoGrid(crs, transform, handle.height, handle.width)
-    if not tells_pixels_apart(grid):
+    if not grid.has_distinct_pixels:
         raise DataError(f"{name}: its geotransform {transform} gives pixels without area or place: correct the file")
     return grid
