@@ -32,7 +32,7 @@ from floodseg.products.classify import classify
 from floodseg.products.folder import check_unfinished
 from floodseg.products.info import OneOfMany, ProductInfo
 from floodseg.products.strips import NODATA, ProbabilityStrip, ProductStrip
-from floodseg.products.writer import ProductWriter
+from floodseg.products.writer import ProductWriter, WriterSettings
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import PlainMethod, PlainRuntime
 from floodseg.scene.acquisition import acquisition_of
@@ -153,7 +153,7 @@ def _map(run: _Run, imagery: Scene, before: Scene | None, began: float) -> dict[
         picture = scene.picture()
         if mapping.write_reliability:
             weighted = require_sensor_weights(runtime, run.model)
-            mean = map_sensor_weights(imagery, weighted, mapping, layers, writer.write_reliability)
+            mean = map_sensor_weights(imagery, weighted, mapping, layers, writer.write_sensor_weights)
             extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [
             *scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ()), *_undated(info),
@@ -185,10 +185,8 @@ def _fitted(run: _Run, scene: Scene, layers: Layers) -> Runtime:
 
 def _product_writer(run: _Run, grid: GeoGrid, info: ProductInfo) -> ProductWriter:
     mapping = run.config.mapping
-    return ProductWriter(
-        run.config.out_dir, grid, info, overwrite=run.overwrite, min_area=mapping.min_area,
-        threads=mapping.thread_count, reliability=mapping.write_reliability,
-    )  # fmt: skip
+    settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count, mapping.write_reliability)
+    return ProductWriter(run.config.out_dir, grid, info, settings)
 
 
 def _product_info(

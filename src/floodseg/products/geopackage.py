@@ -27,7 +27,7 @@ _CHUNK_CORNERS = 500_000
 
 
 class PolygonFile:
-    """Traces slabs and appends the polygons that are complete to a GeoPackage, in chunks.
+    """Traces strips and appends the polygons that are complete to a GeoPackage, in chunks.
 
     Every layer has the columns ``class`` (text), ``area_m2`` (ground area: the footprints of the polygon's pixels on
     the equal-area projection; null without a coordinate system) and ``probability`` (mean of the pixels' water
@@ -47,13 +47,13 @@ class PolygonFile:
     def add(
         self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8], areas: NDArray[np.float64] | None
     ) -> None:
-        """Take the next slab: codes and percent (H, W), and its pixels' areas in m2 (H, W)."""
+        """Take the next strip: codes and percent (H, W), and its pixels' areas in m2 (H, W)."""
         known = percent != PERCENT_NODATA
         ground = np.broadcast_to(np.nan, classes.shape) if areas is None else areas
         self._wait(self._tracer.trace(top, classes, (ground, percent * known, known)))
 
     def finish(self) -> None:
-        """Write what is left, after the last slab, and make sure that the file holds every polygon.
+        """Write what is left, after the last strip, and make sure that the file holds every polygon.
 
         Raises:
             OSError: it does not; a full disk is not always reported.
