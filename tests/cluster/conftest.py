@@ -2,9 +2,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import distributed
 import pytest
 
+import distributed
 import many_runs
 from floodseg.cluster import engine
 

@@ -8,7 +8,7 @@
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,6 @@ from floodseg.inference.prefetch import import_beside
 from floodseg.inference.rows import MappedRows, OpenedScene, assumptions_of, check_seen, map_rows
 from floodseg.inference.sensor_weight_map import check_reliability, map_reliability
 from floodseg.inference.windows.map_scene import overlap_of
-from floodseg.inference.windows.stage_times import StageSeconds
 from floodseg.inference.windows.thumbnail import ThumbnailScene
 from floodseg.messages import redacted
 from floodseg.products.folder import check_unfinished
@@ -77,8 +76,8 @@ def predict_files(
         opened_files(config, runtime, model, many, show_progress=show_progress) as opened,
         product_writer(opened, overwrite) as writer,
     ):
-        rows = map_rows(opened, writer.write, progress=show_progress)
-        return finish(opened, writer, [rows], time.monotonic() - began)
+        mapped = map_rows(opened, writer.write, progress=show_progress)
+        return finish(opened, writer, mapped, time.monotonic() - began)
 
 
 def predict_arrays(
@@ -108,8 +107,8 @@ def predict_arrays(
         _opened(config, scene, None, runtime, origin, show_progress) as opened,
         product_writer(opened, overwrite) as writer,
     ):
-        rows = map_rows(opened, writer.write, progress=show_progress)
-        return finish(opened, writer, [rows], time.monotonic() - began)
+        mapped = map_rows(opened, writer.write, progress=show_progress)
+        return finish(opened, writer, mapped, time.monotonic() - began)
 
 
 @contextmanager
@@ -194,17 +193,16 @@ def product_writer(opened: OpenedScene, overwrite: bool) -> ProductWriter:
     )  # fmt: skip
 
 
-def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRows], seconds: float) -> dict[str, Any]:
+def finish(opened: OpenedScene, writer: ProductWriter, mapped: MappedRows, seconds: float) -> dict[str, Any]:
     """Make the products of a scene, all rows of which were written, and return the content of ``summary.json``.
 
     Args:
         opened: the scene.
         writer: of the products.
-        parts: what is known of the rows, top to bottom.
+        mapped: counts and times of the rows.
         seconds: that the scene took until now.
     """
-    check_seen(sum(part.seen for part in parts), opened.info.inputs)
-    stages = StageSeconds.total([part.stages for part in parts])
+    check_seen(mapped.seen, opened.info.inputs)
     runtime, mapping = opened.runtime, opened.config.mapping
     picture = opened.scene.picture()
     extra: dict[str, Any] = {}
@@ -216,16 +214,16 @@ def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRow
         picture,
         seconds=seconds,
         assumptions=[
-            *assumptions_of(opened, parts),
+            *assumptions_of(opened, mapped),
             *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
         ],
         extra={
             "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
-            "cpu_seconds": {name: round(value, 3) for name, value in asdict(stages).items() if name != "wall"},
-            "mapping_seconds": round(stages.wall, 3),
+            "cpu_seconds": {name: round(value, 3) for name, value in asdict(mapped.stages).items() if name != "wall"},
+            "mapping_seconds": round(mapped.stages.wall, 3),
             **extra,
         },
-        outside=sum(part.outside for part in parts),
+        outside=mapped.outside,
     )
 
 

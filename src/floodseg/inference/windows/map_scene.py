@@ -44,13 +44,11 @@ def map_scene(
     sink: Callable[[ProbabilityStrip], None],
     *,
     progress: bool = False,
-    rows: range | None = None,
 ) -> StageSeconds:
     """Map a scene and hand its probability to ``sink``, top to bottom, each pixel once.
 
     The result follows from the scene, the runtime and the settings, not from the number of threads nor from who
-    finishes first: windows are blended in fixed point. A scene can be mapped in parts by rows of windows, which
-    together are the same to the bit; a part maps the row of windows above it once more.
+    finishes first: windows are blended in fixed point.
 
     Args:
         scene: what is mapped; its channels must be those of the runtime.
@@ -58,14 +56,12 @@ def map_scene(
         config: tile size, overlap, batch size, threads and test-time augmentation; thresholds are not applied here.
         sink: called in this thread, once for each row of windows, while other threads go on mapping.
         progress: show a bar with the time left on standard error.
-        rows: the rows of windows of :func:`plan_tiling` that are mapped, a range of step 1; by default all.
 
     Returns:
         CPU seconds of each stage over all threads, and the wall time.
 
     Raises:
-        ConfigError: channels that are not the runtime's, rows that the scene does not have, or a device whose memory
-            holds no window.
+        ConfigError: channels that are not the runtime's, or a device whose memory holds no window.
         CheckpointError: the model gives numbers that are no probability.
 
     What the scene, the runtime or the sink raises, a KeyboardInterrupt included, is raised here after all threads have
@@ -73,18 +69,17 @@ def map_scene(
     """
     wall = time.perf_counter()
     tiling = plan_tiling(scene.grid, runtime, config)
-    strips = range(tiling.rows.count) if rows is None else rows
-    _check(scene, runtime, tiling, strips)
+    _check(scene, runtime)
     batch_size = _even_batches(tiling.columns.count, config.batch_size or runtime.batch_size(*tiling.shape))
-    blender = StripBlender(tiling, strips)
+    blender = StripBlender(tiling)
     clock = StageClock()
-    with MapProgress(sum(len(tiling.rows.owned(strip)) for strip in strips) * scene.grid.width, progress) as bar:
+    with MapProgress(scene.grid.height * scene.grid.width, progress) as bar:
         workers = Workers(
-            scene, ModelCalls(runtime, batch_size, config.tta), blender, tiling, strips, bar,
+            scene, ModelCalls(runtime, batch_size, config.tta), blender, tiling, bar,
             threads=config.thread_count, batch_size=batch_size, concurrency=runtime.concurrency,
         )  # fmt: skip
         with workers:
-            for index in strips:
+            for index in range(tiling.rows.count):
                 workers.wait_for(index)
                 _deliver(blender, index, sink, clock)
                 workers.delivered(index)
@@ -99,21 +94,14 @@ def _deliver(blender: StripBlender, index: int, sink: Callable[[ProbabilityStrip
 
 
 def _even_batches(windows: int, most: int) -> int:
-    """Return the size of equal batches of at most ``most`` that hold a row of windows: batches never span rows.
-
-    So a window has the same company in whatever parts a scene is mapped.
-    """
+    """Return the size of equal batches of at most ``most`` that hold a row of windows: batches never span rows."""
     batches = -(-windows // most)
     return -(-windows // batches)
 
 
-def _check(scene: Scene, runtime: Runtime, tiling: Tiling, strips: range) -> None:
+def _check(scene: Scene, runtime: Runtime) -> None:
     if scene.bands != runtime.bands:
         raise ConfigError(
             f"a scene opened for {scene.bands} is mapped by a model for {runtime.bands}: they must be the same; open "
             "the scene for the model"
-        )
-    if strips.step != 1 or len(strips) == 0 or strips.start < 0 or strips.stop > tiling.rows.count:
-        raise ConfigError(
-            f"rows {strips}: must be a range of step 1 within the {tiling.rows.count} rows of windows of this scene"
         )
