@@ -406,7 +406,7 @@ def warm() -> None:
     torch.set_num_threads(1)
     for name in (
         "app.cli",
-        "data.download",
+        "datasets.download.sen1floods11",
         "learning.evaluate",
         "learning.train",
         "release.export",
