@@ -40,16 +40,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where scenes and products lie meanwhile")
     parser.add_argument("--model", default="s1-lite")
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="floodseg-many-", dir=given.folder))
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="floodseg-many-", dir=arguments.folder))
     try:
-        document = measure(folder, given.model, given.rounds)
+        document = measure(folder, arguments.model, arguments.rounds)
     finally:
         shutil.rmtree(folder)
     text = json.dumps(document, indent=2) + "\n"
     print(text, end="")
-    if given.json:
-        write_text(given.json, text)
+    if arguments.json:
+        write_text(arguments.json, text)
 
 
 def measure(folder: Path, model: str, rounds: int) -> dict[str, Any]:

@@ -92,17 +92,20 @@ def test_the_reason_of_a_failure_is_one_sentence(connections, monkeypatch, error
 def test_what_dask_gives_up_is_a_failure_of_the_scene(tries, monkeypatch):
     errors = [KilledWorker("a", None, 3), ModuleNotFoundError("No module named 'floodseg'")]  # type: ignore[arg-type]
 
-    def completed(client: Any, futures: Any, config: Any) -> Any:
-        return [(future, (type(error), error, None)) for future, error in zip(futures, errors, strict=True)]
+    def checked(completed: Any, client: Any, config: Any) -> Any:
+        return [(future, (type(error), error, None)) for (future, _), error in zip(completed, errors, strict=True)]
 
-    monkeypatch.setattr(engine, "_as_completed", completed)
+    monkeypatch.setattr(engine, "_checked", checked)
     killed, missing = (outcome.reason for _, outcome in map_scenes(scenes("a", "b"), RUN, ManyConfig()))
     assert killed.startswith("each worker that mapped it was lost, as it is when memory runs out: give the workers ")
     assert missing == "the cluster gave it up (ModuleNotFoundError: No module named 'floodseg')"
 
 
 def test_a_lost_scheduler_ends_the_run(tries, monkeypatch):
-    monkeypatch.setattr(engine, "_as_completed", lambda client, futures, config: [(futures[0], CancelledError())])
+    def checked(completed: Any, client: Any, config: Any) -> Any:
+        return [(future, CancelledError()) for future, _ in completed]
+
+    monkeypatch.setattr(engine, "_checked", checked)
     with pytest.raises(
         ClusterError, match=r"^--cluster local:1: the connection to the scheduler was lost: start it again; the same"
     ):
