@@ -8,7 +8,7 @@
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from floodseg.inference.prefetch import import_beside
 from floodseg.inference.rows import MappedRows, OpenedScene, assumptions_of, check_seen, map_rows
 from floodseg.inference.sensor_weight_map import check_reliability, map_reliability
 from floodseg.inference.windows.map_scene import overlap_of
+from floodseg.inference.windows.stage_times import StageSeconds
 from floodseg.inference.windows.thumbnail import ThumbnailScene
 from floodseg.messages import redacted
 from floodseg.products.folder import check_unfinished
@@ -76,8 +77,8 @@ def predict_files(
         opened_files(config, runtime, model, many, show_progress=show_progress) as opened,
         product_writer(opened, overwrite) as writer,
     ):
-        mapped = map_rows(opened, writer.write, progress=show_progress)
-        return finish(opened, writer, mapped, time.monotonic() - began)
+        rows = map_rows(opened, writer.write, progress=show_progress)
+        return finish(opened, writer, [rows], time.monotonic() - began)
 
 
 def predict_arrays(
@@ -107,8 +108,8 @@ def predict_arrays(
         _opened(config, scene, None, runtime, origin, show_progress) as opened,
         product_writer(opened, overwrite) as writer,
     ):
-        mapped = map_rows(opened, writer.write, progress=show_progress)
-        return finish(opened, writer, mapped, time.monotonic() - began)
+        rows = map_rows(opened, writer.write, progress=show_progress)
+        return finish(opened, writer, [rows], time.monotonic() - began)
 
 
 @contextmanager
@@ -193,16 +194,17 @@ def product_writer(opened: OpenedScene, overwrite: bool) -> ProductWriter:
     )  # fmt: skip
 
 
-def finish(opened: OpenedScene, writer: ProductWriter, mapped: MappedRows, seconds: float) -> dict[str, Any]:
+def finish(opened: OpenedScene, writer: ProductWriter, parts: Sequence[MappedRows], seconds: float) -> dict[str, Any]:
     """Make the products of a scene, all rows of which were written, and return the content of ``summary.json``.
 
     Args:
         opened: the scene.
         writer: of the products.
-        mapped: counts and times of the rows.
+        parts: what is known of the rows, top to bottom.
         seconds: that the scene took until now.
     """
-    check_seen(mapped.seen, opened.info.inputs)
+    check_seen(sum(part.seen for part in parts), opened.info.inputs)
+    stages = StageSeconds.total([part.stages for part in parts])
     runtime, mapping = opened.runtime, opened.config.mapping
     picture = opened.scene.picture()
     extra: dict[str, Any] = {}
@@ -214,16 +216,16 @@ def finish(opened: OpenedScene, writer: ProductWriter, mapped: MappedRows, secon
         picture,
         seconds=seconds,
         assumptions=[
-            *assumptions_of(opened, mapped),
+            *assumptions_of(opened, parts),
             *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
         ],
         extra={
             "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
-            "cpu_seconds": {name: round(value, 3) for name, value in asdict(mapped.stages).items() if name != "wall"},
-            "mapping_seconds": round(mapped.stages.wall, 3),
+            "cpu_seconds": {name: round(value, 3) for name, value in asdict(stages).items() if name != "wall"},
+            "mapping_seconds": round(stages.wall, 3),
             **extra,
         },
-        outside=mapped.outside,
+        outside=sum(part.outside for part in parts),
     )
 
 

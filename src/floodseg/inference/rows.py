@@ -1,6 +1,6 @@
-"""Rows of windows of an opened scene, turned into rows of the products."""
+"""Rows of windows of an opened scene, turned into rows of the products: all of a scene, or a part of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class OpenedScene:
 
 @dataclass(frozen=True, slots=True)
 class MappedRows:
-    """Counts and times of a scene that was mapped."""
+    """What is known of mapped rows beside their pixels; of several parts it adds up to that of the scene."""
 
     outside: int
     """Pixels beyond the area of interest."""
@@ -48,16 +48,23 @@ class MappedRows:
     """Pixels that are not nodata."""
     seen_before: int
     """Pixels at which the earlier image holds something."""
+    assumptions: tuple[str, ...]
+    """What reading the scene took for granted."""
+    assumptions_before: tuple[str, ...]
+    """What reading the earlier image took for granted."""
     stages: StageSeconds
 
 
-def map_rows(opened: OpenedScene, write: Callable[[ProductStrip], None], *, progress: bool = False) -> MappedRows:
-    """Map a scene and hand its rows to ``write``, top to bottom.
+def map_rows(
+    opened: OpenedScene, write: Callable[[ProductStrip], None], *, progress: bool = False, rows: range | None = None
+) -> MappedRows:
+    """Map rows of windows and hand their pixels to ``write``, top to bottom.
 
     Args:
         opened: the scene.
         write: called in this thread with each strip of the products.
         progress: show a bar with the time left.
+        rows: the rows of windows, see :func:`floodseg.inference.windows.map_scene.map_scene`; by default all.
 
     Raises:
         FloodsegError: input or settings that the user can mend.
@@ -67,23 +74,39 @@ def map_rows(opened: OpenedScene, write: Callable[[ProductStrip], None], *, prog
         if opened.before is not None:
             grid = opened.scene.grid
             earlier = kept.enter_context(closing(WaterBits(grid.height, grid.width)))
-            seen_before = _map_before(opened, opened.before, earlier, progress)
+            seen_before = _map_before(opened, opened.before, earlier, progress, rows)
+            if rows is None:
+                _check_seen_before(opened.before, seen_before)
         sink = _Classes(opened.layers, opened.thresholds, write, earlier)
-        stages = map_scene(opened.scene, opened.runtime, opened.config.mapping, sink, progress=progress)
-    return MappedRows(sink.outside, sink.seen, seen_before, stages)
+        stages = map_scene(opened.scene, opened.runtime, opened.config.mapping, sink, progress=progress, rows=rows)
+    before = () if opened.before is None else opened.before.assumptions
+    return MappedRows(sink.outside, sink.seen, seen_before, opened.scene.assumptions, before, stages)
 
 
-def assumptions_of(opened: OpenedScene, mapped: MappedRows) -> list[str]:
-    """Return the assumptions under which a scene was mapped, one sentence each."""
-    notes = [*opened.scene.assumptions, *opened.layers.assumptions]
+def assumptions_of(opened: OpenedScene, parts: Sequence[MappedRows]) -> list[str]:
+    """Return what a whole scene took for granted, each sentence once, as if it had been mapped in one part.
+
+    Raises:
+        DataError: the earlier image holds nothing over the scene.
+    """
+    notes = [*_joined(opened.scene, [part.assumptions for part in parts]), *opened.layers.assumptions]
     if opened.before is None:
         return notes
-    notes += [*opened.before.assumptions, _EARLIER_WATER]
-    share = mapped.seen_before / (opened.scene.grid.height * opened.scene.grid.width)
+    seen = sum(part.seen_before for part in parts)
+    _check_seen_before(opened.before, seen)
+    notes += [*_joined(opened.before, [part.assumptions_before for part in parts]), _EARLIER_WATER]
+    share = seen / (opened.scene.grid.height * opened.scene.grid.width)
     if share < 1:
         names = " ".join(opened.before.inputs["sar_before"])
         notes.append(f"{names}: covers {share:.1%} of the scene; where it holds nothing, water is taken as flood")
     return notes
+
+
+def _joined(scene: ThumbnailScene | Scene, parts: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return what is known when a scene is opened, then what was found in reading it, in alphabetical order."""
+    known = list(scene.assumptions)
+    found = {sentence for part in parts for sentence in part}
+    return known + sorted(found - set(known))
 
 
 def check_seen(seen: int, inputs: Mapping[str, tuple[str, ...]]) -> None:
@@ -124,13 +147,10 @@ class _Classes:
         self.write(product)
 
 
-def _map_before(opened: OpenedScene, scene: Scene, water: WaterBits, progress: bool) -> int:
+def _map_before(opened: OpenedScene, scene: Scene, water: WaterBits, progress: bool, rows: range | None) -> int:
     """Map an earlier image, keep where it shows water, and return at how many pixels it holds anything.
 
     Where it holds nothing, nothing is known to be old water.
-
-    Raises:
-        DataError: it holds nothing over the scene.
     """
     seen = 0
 
@@ -140,10 +160,13 @@ def _map_before(opened: OpenedScene, scene: Scene, water: WaterBits, progress: b
         wet = strip.probability >= opened.thresholds[strip.validity]
         water.write(strip.top, (strip.validity != 0) & wet)
 
-    map_scene(scene, opened.runtime, opened.config.mapping, keep, progress=progress)
+    map_scene(scene, opened.runtime, opened.config.mapping, keep, progress=progress, rows=rows)
+    return seen
+
+
+def _check_seen_before(scene: Scene, seen: int) -> None:
     if not seen:
         raise DataError(
             f"--sar-before {' '.join(scene.inputs['sar_before'])}: no pixel of it is valid over the scene, so it tells "
             "no old water from new: give an image that shows the place, or leave it out"
         )
-    return seen

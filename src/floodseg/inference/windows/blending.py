@@ -38,8 +38,9 @@ class StripBlender:
     that of the strips which have some windows but not all; a strip's pages are used as they are written to.
     """
 
-    def __init__(self, tiling: Tiling) -> None:
-        self._tiling = tiling
+    def __init__(self, tiling: Tiling, strips: range) -> None:
+        """Prepare to blend ``strips``, a part of all strips of ``tiling``; what falls outside of them is dropped."""
+        self._tiling, self._strips = tiling, strips
         self._open: dict[int, _OpenStrip] = {}
         self._lock = threading.Lock()
         self.peak_bytes = 0
@@ -69,7 +70,9 @@ class StripBlender:
             weighted *= self._tiling.columns.weights(column)
         finished = []
         with self._lock:
-            for index in range(row, min(row + 2, self._tiling.rows.count)):
+            for index in (row, row + 1):
+                if index not in self._strips:
+                    continue
                 strip = self._strip(index)
                 own = self._tiling.rows.owned(index)
                 part = range(max(rows.start, own.start), min(rows.stop, own.stop))

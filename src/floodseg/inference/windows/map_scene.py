@@ -44,11 +44,13 @@ def map_scene(
     sink: Callable[[ProbabilityStrip], None],
     *,
     progress: bool = False,
+    rows: range | None = None,
 ) -> StageSeconds:
     """Map a scene and hand its probability to ``sink``, top to bottom, each pixel once.
 
     The result follows from the scene, the runtime and the settings, not from the number of threads nor from who
-    finishes first: windows are blended in fixed point.
+    finishes first: windows are blended in fixed point. A scene can be mapped in parts by rows of windows, which
+    together are the same to the bit; a part maps the row of windows above it once more.
 
     Args:
         scene: what is mapped; its channels must be those of the runtime.
@@ -56,12 +58,14 @@ def map_scene(
         config: tile size, overlap, batch size, threads and test-time augmentation; thresholds are not applied here.
         sink: called in this thread, once for each row of windows, while other threads go on mapping.
         progress: show a bar with the time left on standard error.
+        rows: the rows of windows of :func:`plan_tiling` that are mapped, a range of step 1; by default all.
 
     Returns:
         CPU seconds of each stage over all threads, and the wall time.
 
     Raises:
-        ConfigError: channels that are not the runtime's, or a device whose memory holds no window.
+        ConfigError: channels that are not the runtime's, rows that the scene does not have, or a device whose memory
+            holds no window.
         CheckpointError: the model gives numbers that are no probability.
 
     What the scene, the runtime or the sink raises, a KeyboardInterrupt included, is raised here after all threads have
@@ -69,17 +73,18 @@ def map_scene(
     """
     wall = time.perf_counter()
     tiling = plan_tiling(scene.grid, runtime, config)
-    _check(scene, runtime)
+    strips = range(tiling.rows.count) if rows is None else rows
+    _check(scene, runtime, tiling, strips)
     batch_size = _even_batches(tiling.columns.count, config.batch_size or runtime.batch_size(*tiling.shape))
-    blender = StripBlender(tiling)
+    blender = StripBlender(tiling, strips)
     clock = StageClock()
-    with MapProgress(scene.grid.height * scene.grid.width, progress) as bar:
+    with MapProgress(sum(len(tiling.rows.owned(strip)) for strip in strips) * scene.grid.width, progress) as bar:
         workers = Workers(
-            scene, ModelCalls(runtime, batch_size, config.tta), blender, tiling, bar,
+            scene, ModelCalls(runtime, batch_size, config.tta), blender, tiling, strips, bar,
             threads=config.thread_count, batch_size=batch_size, concurrency=runtime.concurrency,
         )  # fmt: skip
         with workers:
-            for index in range(tiling.rows.count):
+            for index in strips:
                 workers.wait_for(index)
                 _deliver(blender, index, sink, clock)
                 workers.delivered(index)
@@ -94,14 +99,21 @@ def _deliver(blender: StripBlender, index: int, sink: Callable[[ProbabilityStrip
 
 
 def _even_batches(windows: int, most: int) -> int:
-    """Return the size of equal batches of at most ``most`` that hold a row of windows: batches never span rows."""
+    """Return the size of equal batches of at most ``most`` that hold a row of windows: batches never span rows.
+
+    So a window has the same company in whatever parts a scene is mapped.
+    """
     batches = -(-windows // most)
     return -(-windows // batches)
 
 
-def _check(scene: Scene, runtime: Runtime) -> None:
+def _check(scene: Scene, runtime: Runtime, tiling: Tiling, strips: range) -> None:
     if scene.bands != runtime.bands:
         raise ConfigError(
             f"a scene opened for {scene.bands} is mapped by a model for {runtime.bands}: they must be the same; open "
             "the scene for the model"
+        )
+    if strips.step != 1 or len(strips) == 0 or strips.start < 0 or strips.stop > tiling.rows.count:
+        raise ConfigError(
+            f"rows {strips}: must be a range of step 1 within the {tiling.rows.count} rows of windows of this scene"
         )

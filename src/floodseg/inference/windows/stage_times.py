@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 Stage = Literal["reading", "mapping", "blending", "writing"]
@@ -55,3 +55,8 @@ class StageSeconds:
             writing=sum(clock.seconds["writing"] for clock in clocks),
             wall=wall,
         )
+
+    @staticmethod
+    def total(parts: Sequence["StageSeconds"]) -> "StageSeconds":
+        """Sum what the parts of a scene took."""
+        return StageSeconds(*(sum(getattr(part, entry.name) for part in parts) for entry in fields(StageSeconds)))

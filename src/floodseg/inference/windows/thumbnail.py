@@ -47,6 +47,16 @@ class ThumbnailScene(SceneView):
             self._note(self._optical, content.optical[list(self._channels)], content.optical_valid, window)
         return content
 
+    @property
+    def cells(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The means so far: radar (H, W), optical (C, H, W), NaN where nothing was seen yet."""
+        return self._sar, self._optical
+
+    def add_cells(self, sar: NDArray[np.float32], optical: NDArray[np.float32]) -> None:
+        """Take over the means of a part of the scene that was mapped elsewhere."""
+        for own, other in ((self._sar, sar), (self._optical, optical)):
+            np.copyto(own, other, where=np.isfinite(other))
+
     def _note(
         self, cells: NDArray[np.float32], image: NDArray[np.float32], valid: NDArray[np.bool_], window: Window
     ) -> None:

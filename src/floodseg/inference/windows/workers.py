@@ -42,6 +42,7 @@ class Workers:
         calls: ModelCalls,
         blender: StripBlender,
         tiling: Tiling,
+        strips: range,
         progress: MapProgress,
         *,
         threads: int,
@@ -49,15 +50,15 @@ class Workers:
         concurrency: int,
     ) -> None:
         self._scene, self._calls, self._blender, self._tiling = scene, calls, blender, tiling
-        self._progress = progress
+        self._strips, self._progress = strips, progress
         columns = tiling.columns.count
         self._rows_ahead = max(1, -(-2 * threads * batch_size // columns))
         mapping = min(threads, concurrency)
         self._most_batches = mapping + -(-(threads - mapping) // batch_size)
-        self._windows = _in_batches(tiling.rows.count, columns, batch_size)
+        self._windows = _in_batches(range(max(strips.start - 1, 0), strips.stop), columns, batch_size)
         self._next = next(self._windows, None)
         self._batches = 0
-        self._first_undelivered = 0
+        self._first_undelivered = strips.start
         self._complete: set[int] = set()
         self._error: BaseException | None = None
         self._stopped = False
@@ -155,8 +156,9 @@ class Workers:
             with self._changed:
                 self._complete.update(complete)
                 self._changed.notify_all()
-            rows, columns = self._tiling.rows.owned(batch.row), self._tiling.columns.owned(column)
-            self._progress.advance(len(rows) * len(columns))
+            if batch.row in self._strips:
+                rows, columns = self._tiling.rows.owned(batch.row), self._tiling.columns.owned(column)
+                self._progress.advance(len(rows) * len(columns))
         with self._changed:
             self._batches -= 1
             self._changed.notify_all()
@@ -167,9 +169,9 @@ def validity_code(window: SceneWindow) -> NDArray[np.uint8]:
     return window.sar_valid.astype(np.uint8) + 2 * window.optical_valid.astype(np.uint8)
 
 
-def _in_batches(rows: int, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:
-    """Yield the windows in order, each with its batch; a batch never spans rows."""
-    for row in range(rows):
+def _in_batches(rows: range, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:
+    """Yield the windows of some rows in order, each with its batch; a batch never spans rows."""
+    for row in rows:
         for first in range(0, columns, batch_size):
             batch = _Batch(row, range(first, min(first + batch_size, columns)))
             yield from ((batch, column) for column in batch.columns)
