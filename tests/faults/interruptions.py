@@ -407,10 +407,10 @@ def warm() -> None:
     for name in (
         "app.cli",
         "datasets.download.sen1floods11",
-        "learning.evaluate",
-        "learning.train",
-        "release.export",
-        "release.predict",
+        "evaluation.evaluate",
+        "training.train",
+        "deployment.export",
+        "inference.predict",
     ):
         import_module(f"floodseg.{name}")
 
