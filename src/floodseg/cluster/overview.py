@@ -105,7 +105,9 @@ def _write_index(path: Path, scenes: Sequence[FinishedScene]) -> None:
         "geometry_types": sorted({shape.geom_type for shape in shapes if shape is not None}), "bbox": _bbox(scenes),
     }  # fmt: skip
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
-    rows = [_index_row(scene) | {"geometry": wkb} for scene, wkb in zip(scenes, shapely.to_wkb(shapes), strict=True)]
+    rows = [
+        _index_row(scene) | {"geometry": shapely.to_wkb(shape)} for scene, shape in zip(scenes, shapes, strict=True)
+    ]
     schema = pyarrow.schema(list(columns.items()), metadata={"geo": json.dumps(geo)})
     with replacing(path) as temporary:
         parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), temporary)
