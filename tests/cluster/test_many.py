@@ -15,7 +15,7 @@ from scenes import write_optical
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_list(tmp_path_factory.mktemp("list"), 2, 100).parent
+    return write_list(tmp_path_factory.mktemp("list"), 2, 32).parent
 
 
 @pytest.fixture
@@ -26,12 +26,19 @@ def scenes(prepared: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path, connections: list[str]) -> Any:
+def run(connections: list[str], run_on_this_machine: Any) -> Any:
+    """``run_on_this_machine`` with a cluster of threads."""
+    return run_on_this_machine
+
+
+@pytest.fixture
+def run_on_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path) -> Any:
     """Return a function that runs the command and returns exit code, output and errors in single spaces."""
 
     def command(*arguments: object) -> tuple[Any, str, str]:
         capsys.readouterr()
-        given = ["predict-many", scenes, "--out-dir", tmp_path / "out", "--threads", "1", *arguments]
+        model = [] if "--model" in arguments else ["--model", "otsu"]
+        given = ["predict-many", scenes, "--out-dir", tmp_path / "out", "--threads", "1", *model, *arguments]
         with pytest.raises(SystemExit) as stop:
             cli.main([str(argument) for argument in given])
         said = capsys.readouterr()
@@ -66,7 +73,6 @@ def test_a_reference_method_is_a_model_and_a_folder_of_its_name_is_not(run, tmp_
     (tmp_path / "otsu").mkdir()
     assert run("--model", "otsu")[0] == 0
     assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["model"] == "otsu"
-    assert run("--model", "otsu")[1].startswith("0 scenes mapped, 2 finished before")
     assert run("--model", "s1-lite")[0] == 2
 
 
@@ -80,7 +86,7 @@ def test_what_fails_is_reported_at_the_end_and_mapped_by_the_same_command(run, s
     assert reason.startswith(f"failed scene-0: {scenes.parent}/s0.tif: ")
     assert sentence == (
         f"floodseg: error: 1 of 2 scenes could not be mapped, for the reasons above and in {tmp_path}/out/report.json: "
-        "mend them, and give the same command again"
+        "correct them, and run the same command again"
     )
     assert json.loads((tmp_path / "out/report.json").read_text())["failed"].keys() == {"scene-0"}
     (scenes.parent / "s0.tif").write_bytes(whole)
@@ -91,14 +97,14 @@ def test_what_fails_is_reported_at_the_end_and_mapped_by_the_same_command(run, s
 
 def test_other_settings_need_overwrite(run, tmp_path):
     run()
-    code, _, errors = run("--threshold", "0.3")
+    code, _, errors = run("--min-area", "300")
     assert code == 2
     assert errors == (
         f"floodseg: error: {tmp_path}/out: 2 of the scenes (scene-0, scene-1) were finished with another model or "
         "other settings: add --overwrite, or give another --out-dir\n"
     )
-    assert run("--threshold", "0.3", "--overwrite")[0] == 0
-    assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["threshold"] == 0.3
+    assert run("--min-area", "300", "--overwrite")[0] == 0
+    assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["settings"]["min_area"] == 300
 
 
 def test_an_input_that_changed_needs_overwrite_and_one_that_was_touched_does_not(run, scenes, tmp_path):
@@ -156,6 +162,13 @@ def test_a_defect_in_one_scene_is_reported_with_its_place_and_stops_no_other(run
     assert output.startswith("1 scenes mapped")
     assert "failed scene-0: a defect of floodseg, ZeroDivisionError: by zero" in errors
     assert "in broken" in caplog.text, "the traceback leads to the place"
+
+
+def test_a_worker_process_of_this_machine_maps(run_on_this_machine, scenes, tmp_path):
+    scenes.write_text("\n".join(scenes.read_text().splitlines()[:2]) + "\n")
+    code, output, errors = run_on_this_machine("--cluster", "local:1")
+    assert (code, output.split(",")[0]) == (0, "1 scenes mapped"), errors
+    assert (tmp_path / "out/scenes/scene-0/flood.tif").exists()
 
 
 def test_warnings_of_a_worker_are_shown_with_the_scene(run, scenes, caplog):

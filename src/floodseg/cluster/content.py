@@ -115,7 +115,8 @@ def _content(config: PredictConfig, model: ModelIdentity, *, read: bool) -> tupl
         if not _is_current(note.get(name)):
             if not read:
                 return None, note
-            note[name] = [[*_state(file), file_checksum(file)] for file in files_behind(name, config.scene.allow_remote)]
+            files = files_behind(name, config.scene.allow_remote)
+            note[name] = [[*_state(file), file_checksum(file)] for file in files]
         checksum = digest([[Path(file).name, checksum] for file, _, _, checksum in note[name]])
         inputs.setdefault(setting, []).append(f"{PurePosixPath(name).name} {checksum}")
     return Content(settings_checksum(config, model), model.checksum, inputs), note

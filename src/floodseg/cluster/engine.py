@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from floodseg.errors import ClusterError, ConfigError
 
 _LOG = logging.getLogger("floodseg")
 
+_POLL_S = 0.1
 _LOCAL_START_S = 120
 _CLOSE_S = 5.0
 _KILLED = (
@@ -37,23 +39,25 @@ def map_scenes(scenes: Sequence[NamedScene], run: Run, config: ManyConfig) -> It
         prefix = f"floodseg-{secrets.token_hex(8)}-"
         by_key = {prefix + scene.id: scene for scene in scenes}
         futures = client.map(map_scene, scenes, run=run, key=list(by_key), retries=config.retries, pure=False)
-        for future, result in _as_completed(client, futures, config):
+        completed = imported("distributed").as_completed(
+            futures, loop=client.loop, with_results=True, raise_errors=False
+        )
+        del futures  # a result that is still wanted would be computed again when its worker is lost
+        for future, result in _checked(completed, client, config):
             yield by_key[future.key], _outcome(result, config)
 
 
-def _as_completed(client: Any, futures: Sequence[Any], config: ManyConfig) -> Iterator[tuple[Any, Any]]:
-    """Yield futures with their results as they end; check now and then that there is a worker at all."""
-    waiting = set(futures)
-    while waiting:
-        completed = imported("distributed").as_completed(
-            waiting, loop=client.loop, with_results=True, raise_errors=False, timeout=config.wait_s
-        )
-        with suppress(TimeoutError):
-            for future, result in completed:
-                waiting.discard(future)
-                yield future, result
-        if waiting:
+def _checked(completed: Any, client: Any, config: ManyConfig) -> Iterator[tuple[Any, Any]]:
+    """Yield futures with their results as they end; while none does, check now and then that there is a worker."""
+    checked = time.monotonic()
+    while not completed.is_empty():
+        if completed.has_ready():
+            yield next(completed)
+        elif time.monotonic() - checked > config.wait_s:
             _wait_for_worker(client, config)
+            checked = time.monotonic()
+        else:
+            time.sleep(_POLL_S)
 
 
 def _outcome(result: Any, config: ManyConfig) -> Outcome:
