@@ -9,6 +9,7 @@ import pytest
 
 from floodseg.app import cli
 from floodseg.cluster import tasks
+from floodseg.system.files import locked_folder
 from many_runs import write_list
 from scenes import write_optical
 

@@ -104,8 +104,8 @@ class ProductWriter:
         if settings.min_area > 0:
             if self._footprints is None:
                 raise ConfigError(
-                    f"--min-area {settings.min_area:g}: the scene's pixels have no area on the ground: leave it out, or "
-                    "give the scene a coordinate system"
+                    f"--min-area {settings.min_area:g}: the scene's pixels have no area on the ground: leave it out, "
+                    "or give the scene a coordinate system"
                 )
             from floodseg.products import patches
 

@@ -264,7 +264,7 @@ def test_killed_and_interrupted_downloads_continue_and_a_second_one_is_refused(t
         process = subprocess.Popen([sys.executable, "-m", "floodseg", *line, "--transfers", "2"])
         while bucket.sent < 250_000:
             time.sleep(0.01)
-        assert "another process downloads into this folder" in refused(bucket, tmp_path)
+        assert "another run downloads into this folder" in refused(bucket, tmp_path)
         process.kill()
         process.wait(timeout=10)
         check_complete_files()
