@@ -24,7 +24,7 @@ from floodseg.config.train import DataConfig
 from floodseg.datasets.download import sen1floods11 as module
 from floodseg.datasets.download.sen1floods11 import download_sen1floods11
 from floodseg.datasets.layouts import open_layout
-from floodseg.errors import ConfigError, DataError
+from floodseg.errors import ConfigError, DataError, FloodsegError
 
 HAND = "v1.1/data/flood_events/HandLabeled"
 SPLITS = "v1.1/splits/flood_handlabeled"
@@ -84,7 +84,7 @@ def fetch(bucket: BucketServer, out_dir: Path, **settings: Any) -> str:
 
 def refused(bucket: BucketServer, out_dir: Path, **settings: Any) -> str:
     """Return the one sentence with which a download is refused."""
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(FloodsegError) as caught:
         fetch(bucket, out_dir, **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
