@@ -1,4 +1,4 @@
-"""The folder of products: made under a hidden name, moved into place whole.
+"""Folder of products: made under a hidden name, moved into place complete.
 
 ``summary.json`` is moved last and, where products are replaced, removed first: only a folder that holds it is finished.
 However a run ends, the folder holds the finished products of before, or none that look finished.

@@ -1,4 +1,4 @@
-"""Polygons of flood and permanent water: from outlines on the pixel grid to the layers of ``flood.gpkg``."""
+"""Polygons of flood and permanent water as the layers of ``flood.gpkg``."""
 
 from pathlib import Path
 

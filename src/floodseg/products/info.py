@@ -1,4 +1,4 @@
-"""What is to be said about a scene's products beside their pixels."""
+"""Provenance of the products of a scene."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""An open raster: where it lies, and which of its bands are whose."""
+"""Open rasters: extent on Earth, and the bands of each sensor."""
 
 import re
 import warnings

@@ -1,4 +1,4 @@
-"""What an array in memory says about itself: plain arrays nothing, labelled ones (xarray) names and coordinates.
+"""Arrays in memory with the band names and coordinates that labelled ones (xarray) carry.
 
 Labelled arrays are known by their attributes, so that xarray is not needed to read what was made with it.
 """

@@ -1,4 +1,4 @@
-"""Which grid a scene has, and where its other images lie on it."""
+"""Placement of images on the grid of a scene."""
 
 from collections.abc import Sequence
 

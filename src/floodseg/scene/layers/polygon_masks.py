@@ -1,4 +1,4 @@
-"""Polygons of any vector file, laid over the grid of a scene and burnt in window by window."""
+"""Masks from polygons of any vector file, rasterized window by window."""
 
 import threading
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Steep ground from an elevation model: where radar looks away, folds or shadows, its picture says little of water.
+"""Mask of steep ground from an elevation model, where layover and radar shadow hide water.
 
 Slope is computed at the coarser of two resolutions, the elevation model's and the scene's, and then interpolated.
 Interpolating heights to the scene's finer pixels and taking differences there would follow the land more closely (on

@@ -1,4 +1,4 @@
-"""One band of any raster on the grid of a scene, read window by window from several threads at once."""
+"""Band of any raster on the grid of a scene, read window by window from several threads at once."""
 
 import threading
 from collections.abc import Iterator
