@@ -166,7 +166,7 @@ def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence
     return np.asarray(lit + cloud.opacity * (brightness - lit), dtype=np.float32)
 
 
-def marked(cloud: Cloud, quality: CloudMask) -> NDArray[np.bool_]:
+def cloud_mask(cloud: Cloud, quality: CloudMask) -> NDArray[np.bool_]:
     """Return where a cloud mask of some quality marks cloud, (H, W) bool.
 
     ``perfect`` marks whatever is under cloud or in shadow (above THIN), ``thin-missed`` opaque cloud alone, as many
