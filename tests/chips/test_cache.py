@@ -289,7 +289,7 @@ def test_a_file_larger_than_the_cache_is_read_directly(
     for _ in range(2):
         np.testing.assert_array_equal(read_directly(cache, path), numbers("int16", height=100, width=100))
     assert entries(cache) == []
-    assert caplog.text.count("larger decoded than the whole cache") == 1
+    assert caplog.text.count("is larger than the cache once it is decoded") == 1
 
 
 def _assert_read_directly(cache: ChipCache, paths: list[Path], caplog: pytest.LogCaptureFixture, why: str) -> None:

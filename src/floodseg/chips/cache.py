@@ -132,7 +132,9 @@ class ChipCache:
         if not self._writable or len(set(source.dtypes)) > 1:
             return False
         if source.count * source.height * source.width * np.dtype(source.dtypes[0]).itemsize > self.limit:
-            note_once(WARNING, f"{path}: is larger decoded than the whole cache, so it is not cached: see --cache-gb")
+            note_once(
+                WARNING, f"{path}: is larger than the cache once it is decoded, so it is not cached: see --cache-gb"
+            )
             return False
         buffer = io.BytesIO()
         np.save(buffer, source.read(range(1, source.count + 1)))

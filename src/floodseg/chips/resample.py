@@ -13,7 +13,7 @@ from floodseg.config.train import AugmentConfig
 
 
 def draw_extent(config: AugmentConfig, rng: np.random.Generator) -> int:
-    """Draw how many pixels of a chip a crop spans a side: ``crop_size`` by a factor from 1 / ``zoom`` to ``zoom``.
+    """Draw the size of a crop in pixels of the chip: ``crop_size`` by a factor from 1 / ``zoom`` to ``zoom``.
 
     The factor is log-uniform. Nothing is drawn where ``zoom`` is 1.
     """
@@ -44,13 +44,13 @@ def _image(
     if not values.shape[0]:
         return np.empty((0, height, width), np.float32), np.zeros((height, width), np.bool_)
     values = np.where(valid, values, np.float32(0))
-    mean, covered = _mean(np.power(np.float32(10), values / 10) if in_power else values, valid, height, width)
+    mean, usable = _mean(np.power(np.float32(10), values / 10) if in_power else values, valid, height, width)
     if in_power:
         # the mean of power is above 0 in valid pixels; the bound is for the others
         mean = 10 * np.log10(np.maximum(mean, np.float32(1e-20)))
-    covered &= _nearest(valid.view(np.uint8), height, width).view(np.bool_)
-    mean[:, ~covered] = 0
-    return mean, covered
+    usable &= _nearest(valid.view(np.uint8), height, width).view(np.bool_)
+    mean[:, ~usable] = 0
+    return mean, usable
 
 
 def _mean(

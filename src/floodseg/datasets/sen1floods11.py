@@ -40,7 +40,7 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> SingleDateC
     """Open one official split.
 
     A sensor whose folder is absent or empty is not in the set at all; a chip without its file of a sensor that others
-    have is a normal chip, all invalid there.
+    have is a normal chip, all invalid for that sensor.
 
     With ``config.hold_out_event`` the splits train and valid do without that event, and held-out is its chips of both.
 

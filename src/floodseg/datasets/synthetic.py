@@ -166,7 +166,8 @@ class SyntheticChips:
 
         Raises:
             DataError: If there is no such split.
-            ConfigError: If the seed is negative, or ``optical_bands`` names no band, one twice, or any for radar alone.
+            ConfigError: If the seed is negative, or ``optical_bands`` holds an unknown band, one twice, or any for SAR
+                only.
         """
         if split not in SPLIT_EVENTS:
             raise DataError(f"--split {split}: layout synthetic has {', '.join(SPLIT_EVENTS)}: name one of them")
