@@ -243,11 +243,11 @@ def _quarters(left: int, top: int, right: int, bottom: int) -> Iterable[tuple[in
 
 
 def _clipped(polygons: Polygons, box: Box) -> Polygons:
-    frame = shapely.box(*box)
-    shapely.prepare(frame)
-    polygons = polygons[shapely.intersects(frame, polygons)]
-    crossing = ~shapely.contains_properly(frame, polygons)
-    cut = _areal(shapely.get_parts(shapely.intersection(polygons[crossing], frame)))
+    outline = shapely.box(*box)
+    shapely.prepare(outline)
+    polygons = polygons[shapely.intersects(outline, polygons)]
+    crossing = ~shapely.contains_properly(outline, polygons)
+    cut = _areal(shapely.get_parts(shapely.intersection(polygons[crossing], outline)))
     return np.concatenate([polygons[~crossing], cut])
 
 
