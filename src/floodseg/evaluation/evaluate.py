@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -96,16 +96,10 @@ def evaluate(
         sensors=sensors or config.sensors,
     )
     processes = Processes()
-    with processes.together():
-        with processes.agreeing():
-            method = _method(model, name, scoring.threshold)
-            narrowed = for_method(method, config, split)
-        # looking at every chip is for one process to do
-        usable = processes.from_main(lambda: open_usable(narrowed, split))
-        chips = usable.chips
-        with processes.agreeing():
-            if scoring.cloud:
-                check_clouds(method, chips.bands, scoring)
+    with processes.reporting_losses():
+        make = partial(_method, model, name, scoring.threshold)
+        usable = processes.from_main(lambda: _checked_split(make(), config, split, scoring))
+        method, chips = make(), usable.chips
         methods = [method, *_references_beside(method, chips.bands)]
         margins = _Margins(chips)
         scores = _scores(methods, chips, processes, f"scoring {split}" if show_progress else None, margins)
@@ -117,10 +111,17 @@ def evaluate(
             title = f"scoring {split} under clouds" if show_progress else None
             documents[method.name]["clouds"] = cloud_scores(method, chips, scoring, processes, title)
         evaluation = Evaluation(documents.pop(method.name), documents, scores[method.name])
-        with processes.agreeing():
-            if out_dir is not None and processes.main:
-                _draw(method, evaluation, chips, Path(out_dir))
+        if out_dir is not None and processes.main:
+            _draw(method, evaluation, chips, Path(out_dir))
         return evaluation
+
+
+def _checked_split(method: Method, config: DataConfig, split: str, scoring: ScoreConfig) -> Usable:
+    """Return the chips of a split that a method is scored on, each of which is read once."""
+    usable = open_usable(for_method(method, config, split), split)
+    if scoring.cloud:
+        check_clouds(method, usable.chips.bands, scoring)
+    return usable
 
 
 class _Margins:
@@ -151,12 +152,11 @@ def _scores(
     """Return the score of every chip by every method, in the order of the set; the processes share the chips."""
     mine: list[list[ChipScore]] = []
     show = title is not None and processes.main
-    with processes.agreeing():
-        for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
-            chip = chips.read(index)
-            results = [each.apply(chip, chips.bands) for each in methods]
-            margins.take(results[0])
-            mine.append([result.score for result in results])
+    for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
+        chip = chips.read(index)
+        results = [each.apply(chip, chips.bands) for each in methods]
+        margins.take(results[0])
+        mine.append([result.score for result in results])
     rows = processes.gather(mine, len(chips.names))
     return {each.name: [row[position] for row in rows] for position, each in enumerate(methods)}
 
