@@ -87,7 +87,7 @@ def test_the_written_configuration_runs_again(monkeypatch, config, folder):
     folder.write_config(config, ["two lines\nof warning"])
     assert folder.config.read_text(encoding="utf-8").startswith("# two lines\n# of warning\n")
     calls = []
-    monkeypatch.setattr("floodseg.training.run.train", lambda config, **flags: calls.append((config, flags)))
+    monkeypatch.setattr("floodseg.training.train.train", lambda config, **flags: calls.append((config, flags)))
     with pytest.raises(SystemExit) as exit_info:
         cli.main(["train", str(folder.config), "--overwrite"])
     assert exit_info.value.code == 0
