@@ -77,10 +77,8 @@ def test_its_context_prior_is_kept_unless_another_is_given(
 
 def test_what_it_knows_helps_from_the_first_epoch_on(tmp_path: Path, make_config, before: Path) -> None:
     losses = []
-    for config in (
-        fine_tuning(make_config, before, tmp_path / "on"),
-        make_config(tmp_path / "from_scratch", sensors="sar"),
-    ):
+    scratch = make_config(tmp_path / "scratch", sensors="sar")
+    for config in (fine_tuning(make_config, before, tmp_path / "on"), scratch):
         train(replace(config, data=replace(config.data, split_seed=5)), show_progress=False)
         first = (config.out_dir / "metrics.csv").read_text(encoding="utf-8").splitlines()[1]
         losses.append(float(first.split(",")[1]))
