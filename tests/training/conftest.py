@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from floodseg.config.train import TrainConfig
+from floodseg.training import records
 from floodseg.training.train import train
+
+
+@pytest.fixture(autouse=True)
+def _no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the drawing of curves, which takes longer than such a run; runs of fixtures draw them."""
+    monkeypatch.setattr(records, "curves_picture", lambda path, _: path.touch())
+
 
 TINIEST = {"synthetic_chips": 4, "synthetic_size": 32, "crop_size": 32, "epochs": 2}
 """Two epochs of two steps."""

@@ -429,14 +429,9 @@ def interrupt_at_step(patch, step):
 
 
 RESUMED = {
-    "epochs": 4,
-    "synthetic_size": 32,
-    "crop_size": 32,
-    "ema": 0.9,
-    "precision": "bf16",
-    "drop_sensor": 0.3,
+    "epochs": 4, "synthetic_size": 32, "crop_size": 32, "ema": 0.9, "precision": "bf16", "drop_sensor": 0.3,
     "cloud": 0.3,
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -507,7 +502,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, make_config, uninte
 
 def test_the_scores_of_a_mixed_precision_run_hold_in_full_precision(make_config, uninterrupted):
     best = load_checkpoint(uninterrupted / "best_model.pth")
-    document = evaluate(best, config=make_config(uninterrupted).data, split="valid").document
+    document = evaluate(best, config=make_config(uninterrupted, **RESUMED).data, split="valid").document
     assert document["water_iou"] == pytest.approx(read_summary(uninterrupted)["valid"]["water_iou"], abs=1e-6)
 
 
