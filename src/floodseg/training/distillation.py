@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from floodseg.bands import IGNORE, SENSORS, WATER, Bands, Sensor
+from floodseg.bands import IGNORE, SENSORS, WATER, Bands, Sensor, bands_fit
 from floodseg.chips.loader import Sample
 from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.training.lineage import FindModel, check_event, facts
 
 
@@ -114,7 +115,7 @@ def _without_context(teacher: FloodModel) -> None:
 
     The temperature was fitted with the prior; what it is off by is less than moving twice.
     """
-    for model in (teacher, *(teacher.specialist(sensor) for sensor in teacher.specialists)):
+    for model in (teacher, *specialists_of(teacher).values()):
         model.set_context_prior(0.0)
 
 
@@ -131,7 +132,7 @@ def _informed(teacher: _Teacher, batch: Sample) -> Tensor:
     """
     valid = torch.stack([batch[f"{sensor}_valid"][:, 0] for sensor in teacher.channels])
     seen = valid.sum(dim=0)
-    missing = len([names for names in _names(teacher.model.spec.bands).values() if names]) - seen
+    missing = len(teacher.model.spec.bands.sensors) - seen
     return torch.where(seen > 0, (len(SENSORS) + 1) * seen - missing, 0)
 
 
@@ -147,26 +148,18 @@ def _answer(teacher: _Teacher, batch: Sample, samples: Tensor) -> Tensor:
     return teacher.model.decisions.probability(logits, masks["sar"], masks["optical"])
 
 
-def _names(bands: Bands) -> dict[Sensor, tuple[str, ...]]:
-    return {"sar": bands.sar, "optical": bands.optical}
-
-
 def _channels(name: str, taken: Bands, held: Bands) -> dict[Sensor, list[int]]:
-    """Return where the chips hold what a teacher takes, for each sensor that both have."""
-    units = {"sar": (taken.sar_unit, held.sar_unit), "optical": (taken.optical_unit, held.optical_unit)}
-    found: dict[Sensor, list[int]] = {}
-    for sensor, names in _names(taken).items():
-        has = _names(held)[sensor]
-        if not names or not has:
-            continue
-        takes, given = units[sensor]
-        if takes != given or not set(names) <= set(has):
+    """Return the indices of a teacher's bands among those of the chips, for each sensor that both have."""
+    shared = [sensor for sensor in taken.sensors if sensor in held.sensors]
+    for sensor in shared:
+        if not bands_fit(taken, held, sensor):
             raise ConfigError(
-                f"--teacher {name}: takes {sensor} images of {', '.join(names)} in {takes}, and the chips hold "
-                f"{', '.join(has)} in {given}; choose a teacher that was trained on such data"
+                f"--teacher {name}: takes {sensor} images of {taken.only(sensor)}, and the chips hold "
+                f"{held.only(sensor)}; choose a teacher that was trained on such data"
             )
-        found[sensor] = [has.index(band) for band in names]
-    if not found:
-        alone = " and ".join(sensor for sensor, names in _names(taken).items() if names)
-        raise ConfigError(f"--teacher {name}: takes {alone} images, and the chips hold none; choose another teacher")
-    return found
+    if not shared:
+        raise ConfigError(
+            f"--teacher {name}: takes {' and '.join(taken.sensors)} images, and the chips hold none; choose another "
+            "teacher"
+        )
+    return {sensor: [held.names(sensor).index(band) for band in taken.names(sensor)] for sensor in shared}

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from floodseg.bands import SENSORS
 from floodseg.errors import ConfigError
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import specialists_of
 
 FindModel = Callable[[str], FloodModel]
 """From what the user gives as MODEL to a loaded model."""
@@ -14,11 +14,10 @@ FindModel = Callable[[str], FloodModel]
 
 def facts(name: str, model: FloodModel) -> dict[str, Any]:
     """Return what a run writes down of a model: name, architecture, digest of its weights, what it was trained on."""
-    bands = model.spec.bands
     return {
         "model": name,
         "architecture": model.spec.architecture,
-        "sensors": [sensor for sensor in SENSORS if getattr(bands, sensor)],
+        "sensors": list(model.spec.bands.sensors),
         "sha256": _digest(model),
         "trained_on": {
             key: model.provenance.training.get(key) for key in ("layout", "data", "hold_out_event")
@@ -41,8 +40,8 @@ def check_event(flag: str, name: str, model: FloodModel, held_out: str | None) -
 
 def _digest(model: FloodModel) -> str:
     """Return a SHA-256 over all tensors, decisions and context priors of a model and its specialists."""
-    alone = [model.specialist(sensor) for sensor in model.specialists]
-    settings = [(each.decisions, each.context_prior and each.context_prior.strength) for each in (model, *alone)]
+    models = (model, *specialists_of(model).values())
+    settings = [(each.decisions, each.context_prior and each.context_prior.strength) for each in models]
     digest = hashlib.sha256(repr(settings).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())

@@ -25,7 +25,7 @@ from floodseg.models.registry import ARCHITECTURES, build_model
 from floodseg.simulate.clouds import clouded_channels
 from floodseg.training.fine_tuning import start_from
 from floodseg.training.precision import Mixed, resolve_precision
-from floodseg.training.specialists import add_specialists
+from floodseg.training.specialists import with_specialists
 
 
 def resolved(config: TrainConfig, device_type: str) -> TrainConfig:
@@ -153,7 +153,7 @@ def new_model(
             optical_statistics=optical_statistics,
         )
         model.set_context_prior(config.model.context_prior or 0.0)
-        add_specialists(model, specialists)
+        model = with_specialists(model, specialists)
         if start is not None:
             start_from(model, *start)
         model = model.to(memory_format=torch.channels_last)

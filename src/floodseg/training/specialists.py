@@ -1,4 +1,4 @@
-"""Specialists of one sensor that become part of a model of both; see :mod:`floodseg.models.specialists.router`."""
+"""Specialists of one sensor that become part of a model of both (:mod:`floodseg.models.specialists.multi_sensor`)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ from floodseg.config.train import AugmentConfig, DistilConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.checkpoint import load_path
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import MultiSensorModel
 from floodseg.training.lineage import FindModel, check_event
 from floodseg.training.run_folder import SPECIALISTS, RunFolder
 
@@ -98,14 +99,14 @@ def require_both_sensors(bands: Bands) -> None:
         )
 
 
-def add_specialists(model: FloodModel, named: Sequence[tuple[str, FloodModel]]) -> None:
-    """Make specialists part of a model, where there are any.
+def with_specialists(model: FloodModel, named: Sequence[tuple[str, FloodModel]]) -> FloodModel:
+    """Return a model with specialists; the model itself if there are none.
 
     Raises:
         ConfigError: the chips hold one sensor alone, or the specialists take other bands.
     """
     if not named:
-        return
+        return model
     require_both_sensors(model.spec.bands)
-    (_, radar), (_, optical) = named
-    model.add_specialists(radar, optical)
+    (_, sar), (_, optical) = named
+    return MultiSensorModel(model, sar, optical)

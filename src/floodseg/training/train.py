@@ -18,7 +18,7 @@ from floodseg.bands import SENSORS, Sensor
 from floodseg.chips.loader import Sample, make_loader, plain_errors
 from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import Processes, ShareOfChips
-from floodseg.evaluation.forward import counted_pixels, forward, forward_with_log_odds
+from floodseg.evaluation.forward import counted_pixels
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, load_path, save_checkpoint
 from floodseg.models.model import FloodModel, Provenance
 from floodseg.system.progress import TrainingProgress
@@ -27,6 +27,7 @@ from floodseg.training.distillation import open_teachers
 from floodseg.training.fine_tuning import open_start, with_context_prior
 from floodseg.training.lineage import FindModel, facts
 from floodseg.training.losses import FloodLoss
+from floodseg.training.outputs import TrainingModel, training_outputs
 from floodseg.training.precision import resolve_precision
 from floodseg.training.records import RunRecords, RunState, validation_scores
 from floodseg.training.resume import keep_unwrapped, load_state, require_random_state
@@ -196,10 +197,9 @@ class _Session:
             ShareOfChips(self.valid_chips, processes),
             augment=None, batch_size=1, seed=0, workers=optim.workers, device_type=device.type,
         )  # fmt: skip
-        self.model, self.optimizer, self.loader = self.accelerator.prepare(model, optimizer, loader)
+        self.model, self.optimizer, self.loader = self.accelerator.prepare(TrainingModel(model), optimizer, loader)
         self.scheduler = new_schedule(optimizer, optim, len(self.loader))
-        self.judges_clouds = model.knows_reliability and config.augment.leaves_cloud_unmasked
-        self.has_specialists = bool(specialists)
+        self.judges_clouds = model.has_sensor_weights and config.augment.leaves_cloud_unmasked
         self.loss = FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight)
         with processes.agreeing():
             self.teachers = open_teachers(config, train_chips.bands, device, find_model)
@@ -214,7 +214,7 @@ class _Session:
         if self.ema is not None:
             self.ema.to(device)
             self.accelerator.register_for_checkpointing(self.ema)
-        keep_unwrapped(self.accelerator, self.model)
+        keep_unwrapped(self.accelerator, model)
         if state_folder is None:
             self.state.processes = processes.count
         else:
@@ -326,16 +326,15 @@ class _Session:
 
     def _loss(self, batch: Sample) -> torch.Tensor:
         """Return the loss on the labels, and what a run adds to it."""
-        looks_for_clouds = self.judges_clouds or self.has_specialists
-        logits, *odds = forward_with_log_odds(self.model, batch) if looks_for_clouds else (forward(self.model, batch),)
-        loss: torch.Tensor = self.loss(logits, batch["label"], counted_pixels(batch))
-        if self.judges_clouds:
-            loss = loss + RELIABILITY_WEIGHT * reliability_loss(odds[0], batch)
-        if self.has_specialists:
-            loss = loss + JUDGE_WEIGHT * judge_loss(odds[1], batch)
+        outputs = training_outputs(self.model, batch)
+        loss: torch.Tensor = self.loss(outputs.logits, batch["label"], counted_pixels(batch))
+        if self.judges_clouds and outputs.gate_log_odds is not None:
+            loss = loss + RELIABILITY_WEIGHT * reliability_loss(outputs.gate_log_odds, batch)
+        if outputs.cloud_log_odds is not None:
+            loss = loss + JUDGE_WEIGHT * judge_loss(outputs.cloud_log_odds, batch)
         if self.teachers is not None:
             with self.accelerator.autocast():
-                loss = loss + self.teachers.loss(logits, batch)
+                loss = loss + self.teachers.loss(outputs.logits, batch)
         return loss
 
     def _validate(self) -> Validation:
@@ -352,7 +351,7 @@ class _Session:
         return float(self.scheduler.get_last_lr()[0])
 
     def _flood_model(self) -> FloodModel:
-        model: FloodModel = self.accelerator.unwrap_model(self.model)
+        model: FloodModel = self.accelerator.unwrap_model(self.model).model
         return model
 
     def _evaluated_model(self) -> FloodModel:

@@ -16,6 +16,7 @@ from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.decision import Decision, Decisions
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import MultiSensorModel
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,15 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
     ``loader`` gives the chips that fall to this process; the result, the same in every process, is that of all.
 
     A model of both sensors is run three times, as the split is and with each sensor withheld, so that the decisions
-    for one sensor rest on every chip and not only on the pixels where the other happens to be missing. Where it judges
-    clouds, what it leaves to radar is moved to where radar's own threshold lies by the choice for both, which is made
-    once more then; the move follows it, so that radar's threshold is met exactly.
+    for one sensor rest on every chip and not only on the pixels where the other happens to be missing. For a model with
+    a cloud detector, the logits of SAR under clouds get an offset, so that the threshold for both sensors decides them
+    as SAR's own threshold does; the threshold for both is then chosen again, and the offset follows it.
     """
     model.eval()
-    if model.judge is not None:
-        # what an earlier calibration chose takes no part in this one
-        model.judge.shift.zero_()
+    detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
+    if detector is not None:
+        # the offset of an earlier calibration has no influence on this one
+        detector.logit_offset.zero_()
     as_it_is = _histograms(model, loader, processes, withheld=None)
     decisions = decide(as_it_is)
     if model.spec.bands.sar and model.spec.bands.optical:
@@ -94,11 +96,11 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
         for sensor, other in pairs:
             histograms = _histograms(model, loader, processes, withheld=other)
             decisions = decisions.with_(sensor, decide(histograms).of(sensor))
-    if model.judge is not None:
-        model.judge.shift.fill_(decisions.from_radar)
+    if detector is not None:
+        detector.logit_offset.fill_(decisions.sar_logit_offset)
         moved = _histograms(model, loader, processes, withheld=None)
         decisions = decisions.with_("both", decide(moved).both)
-        model.judge.shift.fill_(decisions.from_radar)
+        detector.logit_offset.fill_(decisions.sar_logit_offset)
         as_it_is = _histograms(model, loader, processes, withheld=None)
     model.decisions = decisions
     return decided_counts(as_it_is, decisions)
