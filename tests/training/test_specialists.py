@@ -61,8 +61,8 @@ def test_one_command_trains_both_specialists_alike_and_then_the_fused_model(trai
 
 def test_stored_scores_are_those_of_the_stored_model(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
-    assert float(model.judge.shift) == pytest.approx(model.decisions.from_radar, abs=1e-6)
-    assert model.judge.shift != 0
+    assert float(model.cloud_detector.logit_offset) == pytest.approx(model.decisions.sar_logit_offset, abs=1e-6)
+    assert model.cloud_detector.logit_offset != 0
     document = evaluate(model, config=trained.data, split="valid").document
     for score in ("water_iou", "miou", "precision", "recall"):
         assert model.provenance.scores["valid"][score] == pytest.approx(document[score], abs=1e-6)
@@ -75,7 +75,8 @@ def test_to_finish_a_run_once_more_changes_nothing(trained: TrainConfig, tmp_pat
     (config.out_dir / "summary.json").unlink()
     train(config, resume=True, show_progress=False)
     one, other = load_path(config.out_dir), load_path(trained.out_dir)
-    assert (one.decisions, one.judge.shift) == (other.decisions, other.judge.shift)
+    assert one.decisions == other.decisions
+    assert one.cloud_detector.logit_offset == other.cloud_detector.logit_offset
     assert one.provenance.scores == other.provenance.scores
 
 

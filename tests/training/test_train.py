@@ -21,7 +21,6 @@ from floodseg.errors import ConfigError, DataError, RunFolderError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.encoders import pretrained
-from floodseg.models.encoders.download import DownloadError
 from floodseg.models.registry import ARCHITECTURES
 from floodseg.training import train as train_module
 from floodseg.training.prepare import resolve
@@ -371,9 +370,9 @@ def test_weights_that_cannot_be_had_are_said_once_also_after_a_resume(
     monkeypatch, tmp_path, make_config, capsys, caplog
 ):
     def unreachable(name):
-        raise DownloadError("no connection within 10 s")
+        raise pretrained._UnavailableError("no connection within 10 s")
 
-    monkeypatch.setattr(pretrained, "_obtain", unreachable)
+    monkeypatch.setattr(pretrained, "_download", unreachable)
     smaller = replace(ARCHITECTURES["efficient"], default_encoder="resnet10t")
     monkeypatch.setitem(ARCHITECTURES, "efficient", smaller)
     config = make_config(

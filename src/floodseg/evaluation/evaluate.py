@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.progress import track
 
-from floodseg.bands import Bands, SensorSet
+from floodseg.bands import Bands, SensorSet, bands_fit
 from floodseg.chips.chip import ChipSet
 from floodseg.config.base import Layout
 from floodseg.config.evaluate import ScoreConfig
@@ -209,17 +209,14 @@ def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
 
 def _check_kind(name: str, taken: Bands, held: Bands, sensors: SensorSet | None) -> None:
     """Raise ConfigError where the numbers at hand are not of the kind that a model takes."""
-    for sensor, takes, has in (
-        ("sar", (taken.sar, taken.sar_unit), (held.sar, held.sar_unit)),
-        ("optical", (taken.optical, taken.optical_unit), (held.optical, held.optical_unit)),
-    ):
-        if not takes[0] or not has[0] or sensors not in (None, "both", sensor):
+    for sensor in taken.sensors:
+        if sensor not in held.sensors or sensors not in (None, "both", sensor):
             continue
-        # optical bands are picked by name where the chips are opened; radar channels are taken as they come
-        if takes[1] != has[1] or (sensor == "sar" and takes[0] != has[0]):
+        # optical bands are selected by name when the chips are opened, SAR bands are read in order
+        if not bands_fit(taken, held, sensor, exact=sensor == "sar"):
             raise ConfigError(
-                f"'{name}' takes {sensor} images of {', '.join(takes[0])} in {takes[1]}, and the data set holds "
-                f"{', '.join(has[0])} in {has[1]}; choose a model that was trained on such data"
+                f"'{name}' takes {sensor} images of {taken.only(sensor)}, and the data set holds {held.only(sensor)}; "
+                "choose a model that was trained on such data"
             )
 
 
@@ -227,12 +224,8 @@ def _references_beside(method: Method, bands: Bands) -> list[Method]:
     """Return the references that the bands in use allow; a reference itself stands alone."""
     if method.name in REFERENCES:
         return []
-    allowed = []
-    if "VH" in bands.sar and bands.sar_unit == "db":
-        allowed.append(reference_method(REFERENCES["otsu"]))
-    if {"B03", "B08"} <= set(bands.optical) and bands.optical_unit == "reflectance":
-        allowed.append(reference_method(REFERENCES["ndwi"]))
-    return allowed
+    fitting = (each for each in REFERENCES.values() if bands_fit(each.bands, bands, each.bands.sensors[0]))
+    return [reference_method(each) for each in fitting]
 
 
 def _document(method: Method, usable: Usable, scores: Sequence[ChipScore]) -> Document:

@@ -52,7 +52,7 @@ class Decisions:
         return Decisions(**{name: replace(self.of(name), threshold=threshold) for name in SENSOR_SETS})
 
     @property
-    def from_radar(self) -> float:
+    def sar_logit_offset(self) -> float:
         """Log odds that a calibrated margin of radar alone needs more for the decision for both to decide it alike."""
         sar, both = (_least_margin(self.of(name)) for name in ("sar", "both"))
         return both - sar

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from floodseg.bands import IGNORE, SENSORS, WATER, Bands, Sensor
+from floodseg.bands import IGNORE, SENSORS, WATER, Bands, Sensor, bands_fit
 from floodseg.chips.loader import Sample
 from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.training.lineage import NamedModel, check_event, model_record
 
 
@@ -118,7 +119,7 @@ def _remove_context_prior(teacher: FloodModel) -> None:
 
     The temperature was fitted with the prior; the error of that is smaller than that of moving twice.
     """
-    for model in (teacher, *(teacher.specialist(sensor) for sensor in teacher.specialists)):
+    for model in (teacher, *specialists_of(teacher).values()):
         model.set_context_prior(0.0)
 
 
@@ -134,7 +135,7 @@ def _rank(teacher: _Teacher, batch: Sample) -> Tensor:
     A valid sensor counts more than any number of missing ones.
     """
     valid = torch.stack([batch[f"{sensor}_valid"][:, 0] for sensor in teacher.channels]).sum(dim=0)
-    missing = len([names for names in _names(teacher.model.spec.bands).values() if names]) - valid
+    missing = len(teacher.model.spec.bands.sensors) - valid
     return torch.where(valid > 0, (len(SENSORS) + 1) * valid - missing, 0)
 
 
@@ -150,26 +151,18 @@ def _probability(teacher: _Teacher, batch: Sample, samples: Tensor) -> Tensor:
     return teacher.model.decisions.probability(logits, masks["sar"], masks["optical"])
 
 
-def _names(bands: Bands) -> dict[Sensor, tuple[str, ...]]:
-    return {"sar": bands.sar, "optical": bands.optical}
-
-
 def _channels(name: str, taken: Bands, held: Bands) -> dict[Sensor, list[int]]:
     """Return the channels of the chips that a teacher takes, for each sensor that both have."""
-    units = {"sar": (taken.sar_unit, held.sar_unit), "optical": (taken.optical_unit, held.optical_unit)}
-    channels: dict[Sensor, list[int]] = {}
-    for sensor, names in _names(taken).items():
-        available = _names(held)[sensor]
-        if not names or not available:
-            continue
-        unit, available_unit = units[sensor]
-        if unit != available_unit or not set(names) <= set(available):
+    shared = [sensor for sensor in taken.sensors if sensor in held.sensors]
+    for sensor in shared:
+        if not bands_fit(taken, held, sensor):
             raise ConfigError(
-                f"--teacher {name}: takes {sensor} images of {', '.join(names)} in {unit}, and the chips hold "
-                f"{', '.join(available)} in {available_unit}; choose a teacher that was trained on such data"
+                f"--teacher {name}: takes {sensor} images of {taken.only(sensor)}, and the chips hold "
+                f"{held.only(sensor)}; choose a teacher that was trained on such data"
             )
-        channels[sensor] = [available.index(band) for band in names]
-    if not channels:
-        alone = " and ".join(sensor for sensor, names in _names(taken).items() if names)
-        raise ConfigError(f"--teacher {name}: takes {alone} images, and the chips hold none; choose another teacher")
-    return channels
+    if not shared:
+        raise ConfigError(
+            f"--teacher {name}: takes {' and '.join(taken.sensors)} images, and the chips hold none; choose another "
+            "teacher"
+        )
+    return {sensor: [held.names(sensor).index(band) for band in taken.names(sensor)] for sensor in shared}

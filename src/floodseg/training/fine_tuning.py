@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from floodseg.bands import SENSORS, bands_fit
 from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel, ModelSpec
+from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.training.lineage import NamedModel, check_event
 from floodseg.training.run_folder import RunFolder, RunMode
 
@@ -49,7 +51,7 @@ def open_start(config: TrainConfig) -> NamedModel | None:
         return None
     model = load_model(name)
     check_event("start-from", name, model, config.data.hold_out_event)
-    if model.specialists:
+    if specialists_of(model):
         raise ConfigError(
             f"--start-from {name}: holds specialists, which are not trained further; start from a model without them, "
             "and give the result as --specialists"
@@ -63,7 +65,8 @@ def copy_weights(model: FloodModel, name: str, start: FloodModel) -> None:
     Raises:
         ConfigError: they differ in architecture, encoder, bands or units.
     """
-    if start.spec != model.spec:
+    same_network = (start.spec.architecture, start.spec.encoder) == (model.spec.architecture, model.spec.encoder)
+    if not same_network or not all(bands_fit(start.spec.bands, model.spec.bands, each, exact=True) for each in SENSORS):
         raise ConfigError(
             f"--start-from {name}: is {_description(start.spec)}, and this run trains {_description(model.spec)}; give "
             "--model, --encoder, --sensors and --optical-bands as it has them, and chips in its units"
@@ -73,8 +76,4 @@ def copy_weights(model: FloodModel, name: str, start: FloodModel) -> None:
 
 def _description(spec: ModelSpec) -> str:
     encoder = f" with {spec.encoder}" if spec.encoder else ""
-    bands = spec.bands
-    sensors = ((bands.sar, bands.sar_unit), (bands.optical, bands.optical_unit))
-    return f"{spec.architecture}{encoder} of " + " and ".join(
-        f"{', '.join(names)} in {unit}" for names, unit in sensors if names
-    )
+    return f"{spec.architecture}{encoder} of {spec.bands}"

@@ -4,10 +4,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from floodseg.bands import SENSORS
 from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.training.run_folder import SPECIALISTS
 
 NamedModel = tuple[str, FloodModel]
@@ -16,11 +16,10 @@ NamedModel = tuple[str, FloodModel]
 
 def model_record(name: str, model: FloodModel) -> dict[str, Any]:
     """Return name, architecture, sensors, checksum of the weights and training data of a model, as plain values."""
-    bands = model.spec.bands
     return {
         "model": name,
         "architecture": model.spec.architecture,
-        "sensors": [sensor for sensor in SENSORS if getattr(bands, sensor)],
+        "sensors": list(model.spec.bands.sensors),
         "sha256": _checksum(model),
         "trained_on": {
             key: model.provenance.training.get(key) for key in ("layout", "data", "hold_out_event")
@@ -78,8 +77,8 @@ def _is_within(folder: Path, name: str) -> bool:
 
 def _checksum(model: FloodModel) -> str:
     """Return a SHA-256 over all tensors, decisions and context priors of a model and its specialists."""
-    alone = [model.specialist(sensor) for sensor in model.specialists]
-    settings = [(each.decisions, each.context_prior and each.context_prior.strength) for each in (model, *alone)]
+    models = (model, *specialists_of(model).values())
+    settings = [(each.decisions, each.context_prior and each.context_prior.strength) for each in models]
     checksum = hashlib.sha256(repr(settings).encode())
     for name, tensor in sorted(model.state_dict().items()):
         checksum.update(name.encode())

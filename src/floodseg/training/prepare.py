@@ -28,7 +28,7 @@ from floodseg.training.precision import resolve_precision
 from floodseg.training.resume import read_run_state
 from floodseg.training.run_folder import RunFolder, RunMode
 from floodseg.training.run_state import RunState
-from floodseg.training.specialists import add_specialists, open_specialists, require_both_sensors
+from floodseg.training.specialists import open_specialists, require_both_sensors, with_specialists
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
     # the weights of a resumed run are in its state
     start = open_start(config) if state_folder is None else None
     model = build_run_model(config, train.chips, load_pretrained=state_folder is None and start is None)
-    add_specialists(model, specialists)
+    model = with_specialists(model, specialists)
     if start is not None:
         copy_weights(model, *start)
     teachers = open_teachers(config, train.chips.bands)

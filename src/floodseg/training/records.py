@@ -18,6 +18,7 @@ from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.plots.images import PictureRow
 from floodseg.evaluation.plots.panels import curves_picture, rows_picture
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.system.environment import hardware, peak_memory_mb, versions
 from floodseg.system.progress import TrainingProgress
 from floodseg.training.precision import Mixed
@@ -54,7 +55,7 @@ class RunRecords:
         self.precision = "fp32" if precision == "no" else precision
         self.parameters = sum(p.numel() for p in model.parameters())
         self.spec = model.spec
-        self.specialists = [model.specialist(sensor).spec.architecture for sensor in model.specialists]
+        self.specialists = [each.spec.architecture for each in specialists_of(model).values()]
 
     @contextlib.contextmanager
     def open(self, progress: TrainingProgress) -> Iterator[None]:

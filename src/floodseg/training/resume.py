@@ -24,13 +24,13 @@ _DAMAGED = (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError,
 
 
 def save_unwrapped(accelerator: Accelerator, model: nn.Module) -> None:
-    """Have ``model`` saved and loaded without the wrapper that it has in several processes."""
+    """Have ``model`` saved and loaded without the wrappers that it has in training."""
 
     def save(_: list[Any], weights: list[dict[str, Any]], __: str) -> None:
-        weights[:] = [accelerator.get_state_dict(model)]
+        weights[:] = [model.state_dict()]
 
     def load(models: list[Any], _: str) -> None:
-        models[:] = [accelerator.unwrap_model(model)]
+        models[:] = [model]
 
     accelerator.register_save_state_pre_hook(save)
     accelerator.register_load_state_pre_hook(load)

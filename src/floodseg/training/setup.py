@@ -22,6 +22,7 @@ from floodseg.models.model import FloodModel
 from floodseg.training.distillation import Teachers
 from floodseg.training.losses import FloodLoss
 from floodseg.training.optimizer import new_optimizer, new_schedule, rescale_schedule
+from floodseg.training.outputs import TrainingModel
 from floodseg.training.precision import Mixed, resolve_precision
 from floodseg.training.prepare import Prepared, prepare_run
 from floodseg.training.records import RunRecords
@@ -39,7 +40,7 @@ class Run:
     processes: Processes
     accelerator: Accelerator
     model: nn.Module
-    """The trained model, inside DistributedDataParallel where there are several processes."""
+    """The trained model as Accelerate wrapped it."""
     ema: ModelEmaV3 | None
     """Average of the weights, where the settings ask for one."""
     optimizer: torch.optim.Optimizer
@@ -53,8 +54,6 @@ class Run:
     loss: FloodLoss
     learns_gate: bool
     """Whether the gate of the fusion learns from simulated clouds that no mask marks."""
-    learns_clouds: bool
-    """Whether a cloud detector is trained: beside specialists."""
     teachers: Teachers | None
     state: RunState
     records: RunRecords
@@ -62,7 +61,7 @@ class Run:
     @property
     def flood_model(self) -> FloodModel:
         """The trained model."""
-        model: FloodModel = self.accelerator.unwrap_model(self.model)
+        model: FloodModel = self.accelerator.unwrap_model(self.model).model
         return model
 
     @property
@@ -113,13 +112,13 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
     ema = ModelEmaV3(flood_model, decay=optim.ema, use_warmup=True) if optim.ema > 0 else None
     optimizer = new_optimizer(flood_model, optim)
     loaders = new_loaders(prepared, processes)
-    model, prepared_optimizer, loader = accelerator.prepare(flood_model, optimizer, loaders[0])
+    model, prepared_optimizer, loader = accelerator.prepare(TrainingModel(flood_model), optimizer, loaders[0])
     schedule = new_schedule(optimizer, optim, len(loader))
     # the order names the files of the state
     accelerator.register_for_checkpointing(state, schedule)
     if ema is not None:
         accelerator.register_for_checkpointing(ema.to(device))
-    save_unwrapped(accelerator, model)
+    save_unwrapped(accelerator, flood_model)
     if prepared.teachers is not None:
         prepared.teachers.to(device)
     folder = RunFolder(config.out_dir)
@@ -136,8 +135,7 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
         valid_loader=loaders[1],
         valid_chips=prepared.valid.chips,
         loss=FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight),
-        learns_gate=flood_model.knows_reliability and config.augment.leaves_cloud_unmasked,
-        learns_clouds=bool(flood_model.specialists),
+        learns_gate=flood_model.has_sensor_weights and config.augment.leaves_cloud_unmasked,
         teachers=prepared.teachers,
         state=state,
         records=RunRecords(folder, config, flood_model, state, precision),

@@ -8,6 +8,7 @@ from floodseg.config.train import AugmentConfig, DistilConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import MultiSensorModel
 from floodseg.training.lineage import NamedModel, check_event
 from floodseg.training.run_folder import RunFolder, RunMode
 
@@ -77,14 +78,14 @@ def require_both_sensors(bands: Bands) -> None:
         )
 
 
-def add_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> None:
-    """Make specialists, if there are any, part of a model.
+def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> FloodModel:
+    """Return a model with specialists; the model itself if there are none.
 
     Raises:
         ConfigError: the chips hold one sensor alone, or the specialists take other bands.
     """
     if not specialists:
-        return
+        return model
     require_both_sensors(model.spec.bands)
-    (_, radar), (_, optical) = specialists
-    model.add_specialists(radar, optical)
+    (_, sar), (_, optical) = specialists
+    return MultiSensorModel(model, sar, optical)

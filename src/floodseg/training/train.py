@@ -19,11 +19,12 @@ from floodseg.bands import SENSORS
 from floodseg.chips.loader import Sample, plain_errors
 from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import Processes
-from floodseg.evaluation.forward import counted_pixels, forward, forward_with_log_odds
+from floodseg.evaluation.forward import counted_pixels
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from floodseg.models.model import Provenance
 from floodseg.system.progress import TrainingProgress
 from floodseg.training.auxiliary_losses import CLOUD_WEIGHT, GATE_WEIGHT, cloud_loss, gate_loss
+from floodseg.training.outputs import training_outputs
 from floodseg.training.prepare import claim_folder, prepare_specialists
 from floodseg.training.records import EpochResult, validation_scores
 from floodseg.training.run_folder import RunMode, run_mode
@@ -157,18 +158,15 @@ def training_step(run: Run, batch: Sample) -> Tensor:
 
 def batch_loss(run: Run, batch: Sample) -> Tensor:
     """Return the loss on the labels, plus those on sensor weights, cloud detector and soft targets of teachers."""
-    if run.learns_gate or run.learns_clouds:
-        logits, *log_odds = forward_with_log_odds(run.model, batch)
-    else:
-        logits, log_odds = forward(run.model, batch), []
-    loss: Tensor = run.loss(logits, batch["label"], counted_pixels(batch))
-    if run.learns_gate:
-        loss = loss + GATE_WEIGHT * gate_loss(log_odds[0], batch)
-    if run.learns_clouds:
-        loss = loss + CLOUD_WEIGHT * cloud_loss(log_odds[1], batch)
+    outputs = training_outputs(run.model, batch)
+    loss: Tensor = run.loss(outputs.logits, batch["label"], counted_pixels(batch))
+    if run.learns_gate and outputs.gate_log_odds is not None:
+        loss = loss + GATE_WEIGHT * gate_loss(outputs.gate_log_odds, batch)
+    if outputs.cloud_log_odds is not None:
+        loss = loss + CLOUD_WEIGHT * cloud_loss(outputs.cloud_log_odds, batch)
     if run.teachers is not None:
         with run.accelerator.autocast():
-            loss = loss + run.teachers.loss(logits, batch)
+            loss = loss + run.teachers.loss(outputs.logits, batch)
     return loss
 
 

@@ -16,6 +16,7 @@ from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.decision import Decision, Decisions
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import MultiSensorModel
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,10 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
     threshold there; that threshold is then chosen once more, and the offset follows it.
     """
     model.eval()
-    if model.judge is not None:
+    detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
+    if detector is not None:
         # an earlier calibration must not influence this one
-        model.judge.shift.zero_()
+        detector.logit_offset.zero_()
     as_it_is = _histograms(model, loader, processes, withheld=None)
     decisions = decide(as_it_is)
     if model.spec.bands.sar and model.spec.bands.optical:
@@ -93,11 +95,11 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
         for sensor, other in pairs:
             histograms = _histograms(model, loader, processes, withheld=other)
             decisions = decisions.with_(sensor, decide(histograms).of(sensor))
-    if model.judge is not None:
-        model.judge.shift.fill_(decisions.from_radar)
+    if detector is not None:
+        detector.logit_offset.fill_(decisions.sar_logit_offset)
         moved = _histograms(model, loader, processes, withheld=None)
         decisions = decisions.with_("both", decide(moved).both)
-        model.judge.shift.fill_(decisions.from_radar)
+        detector.logit_offset.fill_(decisions.sar_logit_offset)
         as_it_is = _histograms(model, loader, processes, withheld=None)
     model.decisions = decisions
     return decided_counts(as_it_is, decisions)

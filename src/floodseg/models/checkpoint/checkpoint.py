@@ -28,6 +28,7 @@ from floodseg.models.checkpoint.safe_load import WITHOUT_DESCRIPTION, load_plain
 from floodseg.models.decision import Decisions
 from floodseg.models.model import FloodModel, Provenance
 from floodseg.models.registry import build_model
+from floodseg.models.specialists.multi_sensor import MultiSensorModel, specialists_of
 from floodseg.system.files import replacing, write_text
 
 _AGAIN = "copy it again, or train it anew"
@@ -36,7 +37,7 @@ _AGAIN = "copy it again, or train it anew"
 def describe(model: FloodModel) -> dict[str, Any]:
     """Return everything about a model but its tensors, as plain JSON values."""
     bands = model.spec.bands
-    specialists = {sensor: describe(model.specialist(sensor)) for sensor in model.specialists}
+    specialists = {sensor: describe(specialist) for sensor, specialist in specialists_of(model).items()}
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -163,9 +164,9 @@ def _built(description: Any, source: Path) -> FloodModel:
             f"{source}: its description is incomplete ({error}); use one that floodseg wrote"
         ) from error
     if alone:
-        radar, optical = (_built(each, source) for each in alone)
+        sar, optical = (_built(each, source) for each in alone)
         try:
-            model.add_specialists(radar, optical)
+            model = MultiSensorModel(model, sar, optical)
         except ConfigError as error:
             raise CheckpointError(f"{source}: its specialists do not fit it ({error})") from error
     return model
