@@ -312,24 +312,18 @@ def _resume(folder: Path) -> None:
 
 def _cache(folder: Path) -> dict[str, list[Path]]:
     """A decoded chip in the cache; whatever is wrong with it, the chip must be read as it is."""
-    from floodseg.chips.cache.entry import entry_name, identify
-    from floodseg.chips.cache.store import RasterCache
+    from floodseg.chips.cache import ChipCache
 
     scenes.write_sar(folder / "chip.tif", scenes.sar_values(*seeds.SIZE))
-    cache = RasterCache(folder / "sound/rasters", 10**9)
-    assert cache.find(folder / "chip.tif") is not None
-    identity = identify(folder / "chip.tif")
-    assert identity is not None
-    return {f"rasters/{entry_name(identity)}": [folder / "sound/rasters" / entry_name(identity)]}
+    with ChipCache(folder / "sound/rasters", 10**9).open(folder / "chip.tif"):
+        [entry] = (folder / "sound/rasters").iterdir()
+    return {f"rasters/{entry.name}": [entry]}
 
 
 def _read_cache(folder: Path) -> None:
-    from floodseg.chips.cache.entry import _checked, load_entry
-    from floodseg.chips.cache.store import RasterCache, open_through
+    from floodseg.chips.cache import ChipCache
 
-    load_entry.cache_clear()
-    _checked.clear()  # as in a new process
-    with open_through(RasterCache(folder / "rasters", 10**9), folder / "chip.tif") as source:
+    with ChipCache(folder / "rasters", 10**9).open(folder / "chip.tif") as source:
         np.testing.assert_array_equal(source.read([1, 2]), scenes.sar_values(*seeds.SIZE))
 
 

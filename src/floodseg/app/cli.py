@@ -290,7 +290,7 @@ app.command(cache)
 @cache.command
 def clear() -> None:
     """Remove all decoded chips; runs in progress go on, and decode their chips anew."""
-    from floodseg.chips.cache.folder import cache_folder, clear_cache
+    from floodseg.chips.cache import cache_folder, clear_cache
 
     count, size = clear_cache()
     print(f"{cache_folder()}: {count} files removed, {size / 1e6:.1f} MB freed")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from floodseg.bands import Bands
-from floodseg.chips.chip import Chip, ChipArrays, ChipSet
+from floodseg.chips.chip import Chip, ChipSet
 from floodseg.distributed.launcher import cpu_asked_for, is_joined, started_processes
 from floodseg.errors import ConfigError, OtherProcessError, ProcessError
 from floodseg.geo.grid import Window
@@ -186,6 +186,6 @@ class ShareOfChips:
         """Return the label of one chip, (H, W) uint8, codes 0, 1 and 255."""
         return self._chips.read_label(self._indices[index])
 
-    def read(self, index: int, window: Window | None = None, into: ChipArrays | None = None) -> Chip:
-        """Return one chip, or the part of it inside ``window``; see ``ChipSet`` for ``into``."""
-        return self._chips.read(self._indices[index], window, into)
+    def read(self, index: int, window: Window | None = None) -> Chip:
+        """Return one chip, or the part of it inside ``window``."""
+        return self._chips.read(self._indices[index], window)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import rasterio
@@ -31,9 +31,6 @@ _BY_ORDER: dict[Sensor, dict[int, tuple[str, ...]]] = {
 
 
 MOST_CHIP_BYTES = 2**30
-
-Extremes = tuple[float, float]
-"""The lowest and the highest of some numbers."""
 
 
 class CoordinateSystem(Protocol):
@@ -106,17 +103,7 @@ class Raster(Protocol):
         ...
 
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
-        """Return the stored numbers of bands (from 1) inside a window, (C, H, W): to be read, not to be written to."""
-        ...
-
-
-@runtime_checkable
-class Surveyed(Protocol):
-    """A raster that has been looked through as a whole, once."""
-
-    @property
-    def extremes(self) -> tuple[Extremes, ...]:
-        """The lowest and highest finite number stored in each band, wherever it lies."""
+        """Return the stored numbers of bands (from 1) inside a window, (C, H, W)."""
         ...
 
 
