@@ -15,7 +15,6 @@ from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
 from floodseg.models.specialists.multi_sensor import MultiSensorModel
 
-
 Model = TypeVar("Model", bound=FloodModel)
 
 

@@ -4,7 +4,16 @@ import math
 
 import pytest
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, SENSOR_SETS, Bands, BandStatistics, bands_fit, canonical_band
+from floodseg.bands import (
+    L1C_BANDS,
+    L2A_BANDS,
+    SAR_BANDS,
+    SENSOR_SETS,
+    Bands,
+    BandStatistics,
+    bands_fit,
+    canonical_band,
+)
 from floodseg.errors import ConfigError
 
 

@@ -117,7 +117,10 @@ def test_the_smallest_images_of_both_sensors(architecture: str) -> None:
     for height, width in ((8, 8), (8, 41), (15, 9)):
         assert model(torch.randn(1, 2, height, width)).shape == (1, 2, height, width)
     for height, width in ((7, 40), (40, 7), (1, 1)):
-        with pytest.raises(ConfigError, match=f"image of {height}x{width} pixels: the sensor gate of a model of both .* give it at least"):
+        with pytest.raises(
+            ConfigError,
+            match=f"image of {height}x{width} pixels: the sensor gate of a model of both .* give it at least",
+        ):
             model(torch.randn(1, 2, height, width))
 
 

@@ -57,7 +57,5 @@ def new_normaliser(
     if statistics is None:
         statistics = [DEFAULT_STATISTICS[sensor]] * len(bands)
     if len(statistics) != len(bands):
-        raise ConfigError(
-            f"{len(statistics)} {sensor} statistics given for {len(bands)} bands: give one for each band"
-        )
+        raise ConfigError(f"{len(statistics)} {sensor} statistics given for {len(bands)} bands: give one for each band")
     return InputNormaliser(statistics)

@@ -42,7 +42,9 @@ def old_state(model: FloodModel) -> dict[str, Tensor]:
 
 def same(one: FloodModel, other: FloodModel) -> bool:
     states = one.state_dict(), other.state_dict()
-    return states[0].keys() == states[1].keys() and all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    return states[0].keys() == states[1].keys() and all(
+        torch.equal(states[0][key], states[1][key]) for key in states[0]
+    )
 
 
 def test_the_table_names_every_renamed_layer() -> None:
