@@ -198,14 +198,13 @@ def _read_run_file(folder: Path) -> None:
     """Take a run file as far as the written configuration of a run."""
     import pytest
 
-    from floodseg.models.checkpoint.checkpoint import load_path
     from floodseg.training.fine_tuning import with_context_prior
+    from floodseg.training.prepare import resolve
     from floodseg.training.run_folder import RunFolder
-    from floodseg.training.setup import resolved
 
     def train(config: Any, **_: Any) -> None:
         run = RunFolder(folder / "run")
-        settled = with_context_prior(resolved(config, "cpu"), load_path, resume=False)
+        settled = with_context_prior(resolve(config, "cpu"), "new")
         run.write_config(settled, ["a remark"])
         run.check_same(settled)
 
@@ -286,18 +285,18 @@ def _train(folder: Path, epochs: int, *more: str) -> None:
 
     import pytest
 
-    from floodseg.training.train import _Session
+    from floodseg.training import train as train_module
 
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
         if epochs == 1:
-            real = _Session._train_epoch
+            real = train_module.train_epoch
 
-            def stop(self: Any, progress: Any) -> Any:
-                if self.state.epoch == 1:
+            def stop(run: Any, progress: Any) -> Any:
+                if run.state.epoch == 1:
                     raise KeyboardInterrupt
-                return real(self, progress)
+                return real(run, progress)
 
-            patch.setattr(_Session, "_train_epoch", stop)
+            patch.setattr(train_module, "train_epoch", stop)
         command(
             "train", "--layout", "synthetic", "--synthetic-chips", "2", "--synthetic-size", "32", "--crop-size", "32",
             "--sensors", "sar", "--model", "lite", "--epochs", "2", "--batch-size", "2", "--workers", "0",

@@ -25,7 +25,7 @@ HEIGHT, WIDTH = 90, 130
 class Bright(PointwiseRuntime):
     """The brighter the optical image, the less it weighs; an invalid sensor weighs nothing."""
 
-    knows_reliability = True
+    has_sensor_weights = True
 
     def probability(self, sar: Any, optical: Any, sar_valid: Any, optical_valid: Any) -> NDArray[np.float32]:
         return np.where(sar_valid, self.result(sar, sar_valid), np.float32(0.25))

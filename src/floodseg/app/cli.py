@@ -6,7 +6,7 @@ Heavy packages are imported inside the commands, so that ``floodseg --help`` ans
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
@@ -22,6 +22,9 @@ from floodseg.config.predict import PredictConfig
 from floodseg.config.train import DataConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
+
+if TYPE_CHECKING:
+    from floodseg.models.model import FloodModel
 
 app = App(
     name="floodseg",
@@ -54,7 +57,7 @@ def train(
         Start anew in a folder that holds a run.
     """
     from floodseg.distributed.processes import leave
-    from floodseg.training.run import train as run_training
+    from floodseg.training.train import train as run_training
 
     run_training(config, resume=resume, overwrite=overwrite)
     leave()
@@ -90,13 +93,15 @@ def evaluate(
     from floodseg.models.checkpoint.zoo import load_model
     from floodseg.system.files import require_writable, write_text
 
-    processes = Processes()
-    with processes.agreeing():
+    def opened() -> "FloodModel | str":
         if json_file is not None:
             require_writable(json_file, "--json")
         if out_dir is not None:
             require_writable(out_dir, "--out-dir", folder=True)
-        method = model if model in REFERENCES else load_model(model)
+        return model if model in REFERENCES else load_model(model)
+
+    processes = Processes()
+    method = processes.from_main(opened)
     evaluation = run_evaluation(
         method, split=split, config=config, scoring=scoring, name=model, out_dir=out_dir, show_progress=True
     )

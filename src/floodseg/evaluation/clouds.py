@@ -67,9 +67,8 @@ def cloud_scores(
     """
     mine: list[list[CoveredChip]] = []
     show = title is not None and processes.main
-    with processes.agreeing():
-        for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
-            mine.append(_under_clouds(method, chips.read(index), chips.bands, config))
+    for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
+        mine.append(_under_clouds(method, chips.read(index), chips.bands, config))
     rows = processes.gather(mine, len(chips.names))
     return [
         {"cover": cover, "mask_quality": config.cloud_mask_quality, **_document([row[position] for row in rows])}

@@ -21,7 +21,7 @@ class WeighingRuntime(Runtime, Protocol):
     """A runtime that also returns sensor weights."""
 
     @property
-    def knows_reliability(self) -> bool:
+    def has_sensor_weights(self) -> bool:
         """Whether the model has weights of its two sensors at each pixel."""
         ...
 
@@ -54,7 +54,7 @@ def require_sensor_weights(runtime: Runtime | PlainMethod, model: str) -> Weighi
     Raises:
         ConfigError: the model, or the format that it is run in, has none.
     """
-    if not getattr(runtime, "knows_reliability", False):
+    if not getattr(runtime, "has_sensor_weights", False):
         raise ConfigError(
             f"--write-reliability: '{model}' weighs no sensors against each other; leave the flag out, or take a "
             "checkpoint of lite or efficient that was trained for radar and optical images"

@@ -13,6 +13,7 @@ threads wait while the sink is behind.
 import time
 from collections.abc import Callable
 
+from floodseg.bands import SENSORS, bands_fit
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid
@@ -64,7 +65,7 @@ def map_scene(
     What the scene, the runtime or the sink raises, a KeyboardInterrupt included, is raised here after all threads have
     ended; each finishes its current call.
     """
-    if scene.bands != runtime.bands:
+    if not all(bands_fit(runtime.bands, scene.bands, sensor, exact=True) for sensor in SENSORS):
         raise ConfigError(
             f"a scene opened for {scene.bands} is mapped by a model for {runtime.bands}: they must be the same; open "
             "the scene for the model"
