@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from floodseg.inference.predict import predict_scene
     from floodseg.models.checkpoint.zoo import load_model
     from floodseg.models.registry import build_model
-    from floodseg.training.run import train
+    from floodseg.training.train import train
 
 __all__ = [
     "AugmentConfig",
@@ -49,7 +49,7 @@ _HOME = {
     "export": "floodseg.deployment.export",
     "load_model": "floodseg.models.checkpoint.zoo",
     "predict_scene": "floodseg.inference.predict",
-    "train": "floodseg.training.run",
+    "train": "floodseg.training.train",
 }
 
 

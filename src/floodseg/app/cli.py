@@ -6,12 +6,13 @@ Heavy packages are imported inside the commands, so that ``floodseg --help`` ans
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
 from floodseg.app.guard import guarded
+from floodseg.app.removed import refuse_removed
 from floodseg.app.run_file import read_run_file
 from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig
 from floodseg.config.cluster import ManyConfig
@@ -21,6 +22,9 @@ from floodseg.config.predict import PredictConfig
 from floodseg.config.train import DataConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
+
+if TYPE_CHECKING:
+    from floodseg.models.model import FloodModel
 
 app = App(
     name="floodseg",
@@ -53,7 +57,7 @@ def train(
         Start anew in a folder that holds a run.
     """
     from floodseg.distributed.processes import leave
-    from floodseg.training.run import train as run_training
+    from floodseg.training.train import train as run_training
 
     run_training(config, resume=resume, overwrite=overwrite)
     leave()
@@ -89,13 +93,15 @@ def evaluate(
     from floodseg.models.checkpoint.zoo import load_model
     from floodseg.system.files import require_writable, write_text
 
-    processes = Processes()
-    with processes.agreeing():
+    def opened() -> "FloodModel | str":
         if json_file is not None:
             require_writable(json_file, "--json")
         if out_dir is not None:
             require_writable(out_dir, "--out-dir", folder=True)
-        method = model if model in REFERENCES else load_model(model)
+        return model if model in REFERENCES else load_model(model)
+
+    processes = Processes()
+    method = processes.from_main(opened)
     evaluation = run_evaluation(
         method, split=split, config=config, scoring=scoring, name=model, out_dir=out_dir, show_progress=True
     )
@@ -285,7 +291,7 @@ app.command(cache)
 @cache.command
 def clear() -> None:
     """Remove all decoded chips; runs in progress go on, and decode their chips anew."""
-    from floodseg.chips.cache.folder import cache_folder, clear_cache
+    from floodseg.chips.cache import cache_folder, clear_cache
 
     count, size = clear_cache()
     print(f"{cache_folder()}: {count} files removed, {size / 1e6:.1f} MB freed")
@@ -326,7 +332,7 @@ def _take_run_file(arguments: list[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code (see :func:`guarded`)."""
     given = sys.argv[1:] if arguments is None else arguments
-    guarded(lambda: app(_take_run_file(given)))
+    guarded(lambda: app(_take_run_file(refuse_removed(given))))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from floodseg.errors import ConfigError
 from floodseg.evaluation.methods import ChipResult, Method
 from floodseg.evaluation.metrics.bootstrap import Difference, Pair, paired_difference
 from floodseg.evaluation.metrics.counts import ChipScore, count, score_chips
-from floodseg.simulate.clouds import clouded_channels, cover_image, marked, simulate_sky
+from floodseg.simulate.clouds import cloud_mask, clouded_channels, cover_image, simulate_sky
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,8 @@ def cloud_scores(
     """
     mine: list[list[CoveredChip]] = []
     show = title is not None and processes.main
-    with processes.agreeing():
-        for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
-            mine.append(_under_clouds(method, chips.read(index), chips.bands, config))
+    for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
+        mine.append(_under_clouds(method, chips.read(index), chips.bands, config))
     rows = processes.gather(mine, len(chips.names))
     return [
         {"cover": cover, "mask_quality": config.cloud_mask_quality, **_document([row[position] for row in rows])}
@@ -110,7 +109,7 @@ def covered_chip(chip: Chip, bands: Bands, config: ScoreConfig, cover: float) ->
     rng = np.random.default_rng((config.cloud_seed, zlib.crc32(chip.name.encode())))
     height, width = chip.label.shape
     cloud = simulate_sky(rng, height, width, cover)
-    hidden = marked(cloud, config.cloud_mask_quality)
+    hidden = cloud_mask(cloud, config.cloud_mask_quality)
     valid = chip.optical_valid & ~hidden
     optical = np.where(valid, cover_image(chip.optical, cloud, bands), np.float32(0))
     return replace(chip, optical=optical, optical_valid=valid), hidden

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 from typing import Any
 
 from rich.progress import track
 
-from floodseg.bands import Bands, SensorSet
+from floodseg.bands import Bands, SensorSet, bands_fit
 from floodseg.chips.chip import ChipSet
 from floodseg.config.base import Layout
 from floodseg.config.evaluate import ScoreConfig
@@ -96,16 +96,10 @@ def evaluate(
         sensors=sensors or config.sensors,
     )
     processes = Processes()
-    with processes.together():
-        with processes.agreeing():
-            method = _method(model, name, scoring.threshold)
-            narrowed = for_method(method, config, split)
-        # looking at every chip is for one process to do
-        usable = processes.from_main(lambda: open_usable(narrowed, split))
-        chips = usable.chips
-        with processes.agreeing():
-            if scoring.cloud:
-                check_clouds(method, chips.bands, scoring)
+    with processes.reporting_losses():
+        make = partial(_method, model, name, scoring.threshold)
+        usable = processes.from_main(lambda: _checked_split(make(), config, split, scoring))
+        method, chips = make(), usable.chips
         methods = [method, *_references_beside(method, chips.bands)]
         margins = _Margins(chips)
         scores = _scores(methods, chips, processes, f"scoring {split}" if show_progress else None, margins)
@@ -117,10 +111,17 @@ def evaluate(
             title = f"scoring {split} under clouds" if show_progress else None
             documents[method.name]["clouds"] = cloud_scores(method, chips, scoring, processes, title)
         evaluation = Evaluation(documents.pop(method.name), documents, scores[method.name])
-        with processes.agreeing():
-            if out_dir is not None and processes.main:
-                _draw(method, evaluation, chips, Path(out_dir))
+        if out_dir is not None and processes.main:
+            _draw(method, evaluation, chips, Path(out_dir))
         return evaluation
+
+
+def _checked_split(method: Method, config: DataConfig, split: str, scoring: ScoreConfig) -> Usable:
+    """Return the chips of a split that a method is scored on, each of which is read once."""
+    usable = open_usable(for_method(method, config, split), split)
+    if scoring.cloud:
+        check_clouds(method, usable.chips.bands, scoring)
+    return usable
 
 
 class _Margins:
@@ -151,12 +152,11 @@ def _scores(
     """Return the score of every chip by every method, in the order of the set; the processes share the chips."""
     mine: list[list[ChipScore]] = []
     show = title is not None and processes.main
-    with processes.agreeing():
-        for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
-            chip = chips.read(index)
-            results = [each.apply(chip, chips.bands) for each in methods]
-            margins.take(results[0])
-            mine.append([result.score for result in results])
+    for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
+        chip = chips.read(index)
+        results = [each.apply(chip, chips.bands) for each in methods]
+        margins.take(results[0])
+        mine.append([result.score for result in results])
     rows = processes.gather(mine, len(chips.names))
     return {each.name: [row[position] for row in rows] for position, each in enumerate(methods)}
 
@@ -209,17 +209,14 @@ def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
 
 def _check_kind(name: str, taken: Bands, held: Bands, sensors: SensorSet | None) -> None:
     """Raise ConfigError where the numbers at hand are not of the kind that a model takes."""
-    for sensor, takes, has in (
-        ("sar", (taken.sar, taken.sar_unit), (held.sar, held.sar_unit)),
-        ("optical", (taken.optical, taken.optical_unit), (held.optical, held.optical_unit)),
-    ):
-        if not takes[0] or not has[0] or sensors not in (None, "both", sensor):
+    for sensor in taken.sensors:
+        if sensor not in held.sensors or sensors not in (None, "both", sensor):
             continue
-        # optical bands are picked by name where the chips are opened; radar channels are taken as they come
-        if takes[1] != has[1] or (sensor == "sar" and takes[0] != has[0]):
+        # optical bands are selected by name when the chips are opened, SAR bands are read in order
+        if not bands_fit(taken, held, sensor, exact=sensor == "sar"):
             raise ConfigError(
-                f"'{name}' takes {sensor} images of {', '.join(takes[0])} in {takes[1]}, and the data set holds "
-                f"{', '.join(has[0])} in {has[1]}; choose a model that was trained on such data"
+                f"'{name}' takes {sensor} images of {taken.only(sensor)}, and the data set holds {held.only(sensor)}; "
+                "choose a model that was trained on such data"
             )
 
 
@@ -227,12 +224,8 @@ def _references_beside(method: Method, bands: Bands) -> list[Method]:
     """Return the references that the bands in use allow; a reference itself stands alone."""
     if method.name in REFERENCES:
         return []
-    allowed = []
-    if "VH" in bands.sar and bands.sar_unit == "db":
-        allowed.append(reference_method(REFERENCES["otsu"]))
-    if {"B03", "B08"} <= set(bands.optical) and bands.optical_unit == "reflectance":
-        allowed.append(reference_method(REFERENCES["ndwi"]))
-    return allowed
+    fitting = (each for each in REFERENCES.values() if bands_fit(each.bands, bands, each.bands.sensors[0]))
+    return [reference_method(each) for each in fitting]
 
 
 def _document(method: Method, usable: Usable, scores: Sequence[ChipScore]) -> Document:

@@ -1,7 +1,7 @@
-"""From logits to calibrated probability and to water: one threshold and temperature for each set of sensors.
+"""Decisions: thresholds and temperatures that turn logits into calibrated probability and water.
 
-A checkpoint that serves radar alone, optical alone and both is differently sure of itself in each case, so each pixel
-is decided by the numbers of the sensors that are valid there.
+The confidence of a model of both sensors differs between pixels where one sensor is valid and pixels where both are, so
+there is one threshold and one temperature for each set of valid sensors.
 """
 
 import math
@@ -19,12 +19,12 @@ VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
 """The code of each sensor set in :func:`validity_code`; 0 is nothing valid."""
 
 _LEAST_THRESHOLD = 1e-3
-"""Bound of thresholds whose margin is asked for: that of 0 is infinite."""
+"""Bound of the thresholds whose logit is computed: that of 0 is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Water where ``sigmoid(margin / temperature) >= threshold``; margin is the water logit less the land logit."""
+    """Water where ``sigmoid(difference / temperature) >= threshold``, with the water logit less the land logit."""
 
     threshold: float = 0.5
     temperature: float = 1.0
@@ -52,9 +52,9 @@ class Decisions:
         return Decisions(**{name: replace(self.of(name), threshold=threshold) for name in SENSOR_SETS})
 
     @property
-    def from_radar(self) -> float:
-        """Log odds that a calibrated margin of radar alone needs more for the decision for both to decide it alike."""
-        sar, both = (_least_margin(self.of(name)) for name in ("sar", "both"))
+    def sar_logit_offset(self) -> float:
+        """Offset of SAR's calibrated logit difference at which the decision for both equals the decision for SAR."""
+        sar, both = (_least_difference(self.of(name)) for name in ("sar", "both"))
         return both - sar
 
     def to_json(self) -> dict[str, dict[str, float]]:
@@ -110,8 +110,8 @@ class Decisions:
         return probability >= self._table("threshold", probability.device)[validity_code(sar_valid, optical_valid)]
 
 
-def _least_margin(decision: Decision) -> float:
-    """Return the margin from which on a decision is water."""
+def _least_difference(decision: Decision) -> float:
+    """Return the least logit difference that is water."""
     threshold = min(max(decision.threshold, _LEAST_THRESHOLD), 1 - _LEAST_THRESHOLD)
     return decision.temperature * math.log(threshold / (1 - threshold))
 
