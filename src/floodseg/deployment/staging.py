@@ -1,19 +1,17 @@
 """Staging folder of an export: hidden beside the file, which is moved out of it when it is finished."""
 
-import contextlib
-import fcntl
 import glob
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from floodseg.system.files import sync
+from floodseg.errors import RunFolderError
+from floodseg.system.files import LOCK, locked_folder, sync
 
-_LOCK = ".lock"
 
-
-@contextlib.contextmanager
+@contextmanager
 def staging_folder(path: Path) -> Iterator[Path]:
     """Yield a folder beside ``path``, removed afterwards; folders that killed runs left are removed first.
 
@@ -23,35 +21,18 @@ def staging_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     start = f".{path.stem}.floodseg-"
     for leftover in path.parent.glob(glob.escape(start) + "*"):
-        if _abandoned(leftover):
-            shutil.rmtree(leftover, ignore_errors=True)
+        # a folder without a lock belongs to a run that is just starting
+        if (leftover / LOCK).exists():
+            with suppress(RunFolderError), locked_folder(leftover):
+                shutil.rmtree(leftover, ignore_errors=True)
     try:
         # beside the target, since a rename must stay on one file system
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=start) as folder, _held(Path(folder)):
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=start) as folder, locked_folder(Path(folder)):
             yield Path(folder)
     except OSError as error:
         # the name that the user typed
         error.filename, error.filename2 = str(path), None
         raise
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder, which the system releases however the process ends."""
-    with (folder / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        # others look for the lock by this name only
-        (folder / "lock").rename(folder / _LOCK)
-        yield
-
-
-def _abandoned(folder: Path) -> bool:
-    try:
-        with (folder / _LOCK).open("r+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def publish(made: Path, path: Path) -> None:
