@@ -84,7 +84,7 @@ def _free_shapes(example: tuple[Tensor, ...], multiple: int) -> tuple[dict[int, 
 def _name_by_module(graph: onnx.ModelProto) -> None:
     """Name each node after its module, and drop the exporter's other notes, which hold paths of this machine.
 
-    A node of the query of ``context`` is called ``network.context.query/Conv_93``, in every runtime.
+    A node of the query of ``context`` is called ``model.network.context.query/Conv_93``, in every runtime.
     """
     for index, node in enumerate(graph.graph.node):
         scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
