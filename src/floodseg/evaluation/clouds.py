@@ -15,7 +15,7 @@ from rich.progress import track
 from floodseg.bands import Bands, Sensor, SensorSet
 from floodseg.chips.chip import Chip, ChipSet
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.distributed.alone import OneProcess
+from floodseg.distributed.join import OneProcess
 from floodseg.errors import ConfigError
 from floodseg.evaluation.methods import ChipResult, Method
 from floodseg.evaluation.metrics.bootstrap import Difference, Pair, paired_difference

@@ -16,7 +16,7 @@ from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.datasets.screening import Usable, open_usable
-from floodseg.distributed.alone import OneProcess, join_processes
+from floodseg.distributed.join import OneProcess, join_processes
 from floodseg.errors import ConfigError
 from floodseg.evaluation.clouds import check_clouds, cloud_scores
 from floodseg.evaluation.map_scores import RASTER_SUFFIXES, MapEvaluation, evaluate_map
@@ -25,7 +25,8 @@ from floodseg.evaluation.metrics.counts import ChipScore, Counts, ReliabilityBin
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.evaluation.references import REFERENCES
 from floodseg.evaluation.studies import calibration_study, threshold_study
-from floodseg.models.checkpoint.zoo import WEIGHTS, load_model, shipped_models
+from floodseg.models.checkpoint.zoo import load_model, shipped_models
+from floodseg.runtimes.select import form_name
 
 if TYPE_CHECKING:  # PyTorch and Matplotlib are imported where they are used
     from floodseg.distributed.processes import Processes
@@ -189,9 +190,7 @@ class _Margins:
         if method.decisions is None:
             return {}
         parts = processes.gather([self._by_event], processes.count)
-        by_event = {
-            event: reduce(add, (part[event] for part in parts), SensorHistograms()) for event in self._by_event
-        }
+        by_event = {event: reduce(add, (part[event] for part in parts), SensorHistograms()) for event in self._by_event}
         total = reduce(add, by_event.values(), SensorHistograms())
         return {
             "calibration": calibration_study(by_event, method.decisions),
@@ -228,8 +227,9 @@ def _method(model: "FloodModel | str | Path", name: str | None, threshold: float
                 f"--threshold {threshold}: is one of the water probability, and '{model}' gives none; leave it out"
             )
         return reference_method(REFERENCES[str(model)])
-    if str(model) in [shipped.name for shipped in shipped_models()]:
-        return shipped_method(WEIGHTS / str(model), name or str(model), threshold)
+    folder = {shipped.name: shipped.folder for shipped in shipped_models()}.get(str(model))
+    if folder is not None and (folder / form_name("onnx", "fp32")).is_file():
+        return shipped_method(folder, name or str(model), threshold)
     if path.suffix.lower() in RASTER_SUFFIXES and path.is_file():
         raise ConfigError(
             f"{path}: is a raster; a map is scored against a reference: give --reference with a label raster or "

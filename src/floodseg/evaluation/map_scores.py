@@ -32,8 +32,8 @@ _ROWS = 256
 ReadLabel = Callable[[Window], NDArray[np.uint8]]
 """Returns the label of a window of the map, (H, W): 0 land, 1 water, 255 ignored."""
 
-WaterClasses = Literal["flood and permanent water", "flood"]
-"""Classes of the map that count as water. With ``flood``, pixels of permanent water are not counted."""
+WaterClasses = Literal["all water", "flood"]
+"""Classes of the map that count as water: flood and permanent water, or flood, with permanent water not counted."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class MapEvaluation:
 
         Labels mark all water; polygons of rapid mapping mark the flood, and leave permanent water to other layers.
         """
-        return "flood and permanent water" if self.reference_kind == "raster" else "flood"
+        return "all water" if self.reference_kind == "raster" else "flood"
 
     @property
     def document(self) -> dict[str, Any]:
@@ -100,18 +100,18 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
         grid = _grid_of(source, path)
         open_reference = _polygon_label if polygons else _raster_label
         read_label = stack.enter_context(open_reference(reference, grid))
-        scores: dict[WaterClasses, Counts] = {"flood and permanent water": Counts(), "flood": Counts()}
+        scores: dict[WaterClasses, Counts] = {"all water": Counts(), "flood": Counts()}
         map_pixels = permanent = 0
         for window in _strips(grid):
             classes = _classes(source, window, path)
             label = read_label(window)
             standing = classes == PERMANENT_WATER
             decided = (classes == LAND) | (classes == FLOOD) | standing
-            scores["flood and permanent water"] += count((classes == FLOOD) | standing, label, decided)
+            scores["all water"] += count((classes == FLOOD) | standing, label, decided)
             scores["flood"] += count(classes == FLOOD, label, decided & ~standing)
             map_pixels += int(np.count_nonzero(decided))
             permanent += int(np.count_nonzero(standing))
-    if not scores["flood and permanent water"].n:
+    if not scores["all water"].n:
         raise DataError(
             f"{reference}: labels no pixel that the map {path} decides, so there is nothing to score; give a reference "
             "of the same place, and check the coordinate systems of both"

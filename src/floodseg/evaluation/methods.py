@@ -154,9 +154,7 @@ def _scored(
         water=water,
         valid=valid,
         score=ChipScore(chip.name, chip.event, count(water, chip.label, valid), reliability),
-        add_margins=lambda histograms: histograms.add(
-            np.stack((np.zeros_like(differences), differences))[None], batch
-        ),
+        add_margins=lambda histograms: histograms.add(np.stack((np.zeros_like(differences), differences))[None], batch),
     )
 
 

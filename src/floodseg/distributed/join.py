@@ -1,4 +1,4 @@
-"""A single process behind the calls of several, without PyTorch."""
+"""Processes that share an evaluation: one alone, without PyTorch, or those that a launcher started."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class OneProcess:
-    """The only process of an evaluation; its calls are those of ``floodseg.distributed.processes.Processes``."""
+    """The only process of an evaluation, with the calls of ``floodseg.distributed.processes.Processes``."""
 
     main = True
     count = 1
@@ -43,3 +43,11 @@ def join_processes() -> "OneProcess | Processes":
     from floodseg.distributed.processes import Processes
 
     return Processes()
+
+
+def leave_processes() -> None:
+    """Disconnect from the other processes, where there are any, at the end of a command."""
+    if started_processes() > 1:
+        from floodseg.distributed.processes import leave
+
+        leave()
