@@ -5,7 +5,6 @@ do without it; training, building and loading models, exporting and benchmarks n
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ __all__ = [
     "train",
 ]
 
-__version__ = version("floodseg")
+__version__: str
 
 _HOME = {
     "AugmentConfig": "floodseg.config.train",
@@ -63,6 +62,10 @@ _NEEDS = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("floodseg")
     if name in _HOME:
         if name in _NEEDS:
             from floodseg.system.extras import require_extra

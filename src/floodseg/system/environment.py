@@ -5,7 +5,6 @@ import os
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +68,8 @@ def versions(
     packages: Sequence[str] = ("floodseg", "torch", "timm", "accelerate", "numpy", "rasterio"),
 ) -> dict[str, str]:
     """Return the version of Python and of those of the packages that are installed."""
+    from importlib.metadata import PackageNotFoundError, version  # a tenth of the time of floodseg --help
+
     found = {"python": platform.python_version()}
     for name in packages:
         with suppress(PackageNotFoundError):
