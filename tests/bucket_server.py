@@ -1,8 +1,6 @@
-"""A bucket of Google Cloud Storage on this machine, which misbehaves on demand."""
+"""Bucket of Google Cloud Storage (XML API) on this machine, which fails on demand."""
 
-import base64
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,117 +9,101 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
-LIST = "/storage/v1/b/sen1floods11/o"
-OBJECTS = "/sen1floods11/"
+BUCKET = "/sen1floods11"
 
 
 @dataclass
 class Fault:
-    """How one answer for a file goes wrong; an answer without a fault is right."""
+    """Deviation of one answer for a file from the correct one."""
 
     status: int | None = None
     """Answer with this status and no file."""
-    retry_after: str | None = None
     cut: int | None = None
-    """Close the connection after so many bytes of the body; its length is announced as if all came."""
+    """Close the connection after this number of bytes of the body; the announced length is that of all."""
     stall: bool = False
-    """Say nothing more after ``cut`` bytes, until the server ends."""
-    no_range: bool = False
-    """Send the whole file with status 200 whatever part is asked for."""
+    """Send nothing more after ``cut`` bytes, until the server ends."""
     body: bytes | None = None
-    """Send this in place of the file."""
+    """Send this instead of the file."""
     delay: float = 0.0
     """Seconds between pieces of 1000 bytes."""
 
 
 @dataclass
 class BucketServer:
-    """Content and faults by name of the file, and what was asked."""
+    """Content and faults by name of the file, and the requests received."""
 
     files: dict[str, bytes]
     faults: dict[str, list[Fault]] = field(default_factory=dict)
+    """Faults of the next answers for a file; none after these."""
     always: Fault | None = None
     page_size: int = 1000
-    list_faults: list[Fault] = field(default_factory=list)
-    listing: Callable[[dict[str, Any]], object] = lambda page: page
-    """Changes each page of the list."""
-    listed: list[dict[str, list[str]]] = field(default_factory=list)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    md5s: dict[str, str] = field(default_factory=dict)
+    """Entity tags listed instead of the MD5."""
+    change_list: Callable[[str], str] = lambda page: page
+    listed: int = 0
+    """Number of requests for a page of the list."""
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
     """Name and Range of each request for a file."""
     sent: int = 0
     """Bytes of files sent."""
     end: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
-    def page(self, query: dict[str, list[str]]) -> object:
+    def md5(self, name: str) -> str:
+        return self.md5s.get(name) or hashlib.md5(self.files[name]).hexdigest()
+
+    def page(self, query: dict[str, list[str]]) -> str:
+        """Return one page of the list of the files whose names start with the prefix."""
         names = sorted(name for name in self.files if name.startswith(query["prefix"][0]))
-        token = query.get("pageToken", [""])[0]
-        first = int(token) if token.isdigit() else 0
-        items = [
-            {
-                "name": name,
-                "size": str(len(self.files[name])),
-                "md5Hash": base64.b64encode(hashlib.md5(self.files[name]).digest()).decode(),
-            }
+        first = int(query.get("continuation-token", ["0"])[0])
+        entries = "".join(
+            f"<Contents><Key>{escape(name)}</Key><LastModified>2020-01-01T00:00:00.000Z</LastModified>"
+            f'<ETag>"{self.md5(name)}"</ETag><Size>{len(self.files[name])}</Size></Contents>'
             for name in names[first : first + self.page_size]
-        ]
-        page: dict[str, Any] = {"items": items} if items else {}
-        if first + self.page_size < len(names):
-            page["nextPageToken"] = str(first + self.page_size)
-        return self.listing(page)
+        )
+        after = first + self.page_size
+        token = f"<NextContinuationToken>{after}</NextContinuationToken>" if after < len(names) else ""
+        return self.change_list(f"<?xml version='1.0'?><ListBucketResult>{entries}{token}</ListBucketResult>")
 
 
 class _Handler(BaseHTTPRequestHandler):
     bucket: BucketServer
 
     def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        bucket = self.bucket
-        if url.path == LIST:
-            bucket.listed.append(parse_qs(url.query))
-            fault = bucket.list_faults.pop(0) if bucket.list_faults else Fault()
-            self._answer(json.dumps(bucket.page(bucket.listed[-1])).encode(), fault)
+        url, bucket = urlsplit(self.path), self.bucket
+        if url.path == BUCKET:
+            bucket.listed += 1
+            self._answer("", bucket.page(parse_qs(url.query)).encode(), Fault())
             return
-        name = unquote(url.path.removeprefix(OBJECTS))
-        bucket.asked.append((name, self.headers["Range"]))
+        name = unquote(url.path.removeprefix(f"{BUCKET}/"))
+        bucket.requests.append((name, self.headers["Range"]))
         faults = bucket.faults.get(name)
         fault = faults.pop(0) if faults else bucket.always or Fault()
-        if name not in bucket.files:
-            fault = Fault(status=404)
-        self._answer(fault.body if fault.body is not None else bucket.files.get(name, b""), fault)
+        self._answer(name, bucket.files[name] if fault.body is None else fault.body, fault)
 
-    def _answer(self, body: bytes, fault: Fault) -> None:
+    def _answer(self, name: str, body: bytes, fault: Fault) -> None:
         if fault.status is not None:
             self.send_response(fault.status)
-            if fault.retry_after is not None:
-                self.send_header("Retry-After", fault.retry_after)
             self.end_headers()
             return
         start, size = 0, len(body)
-        asked = self.headers["Range"]
-        if asked and not fault.no_range:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            if start >= size:
-                self.send_response(416)
-                self.end_headers()
-                return
+        if span := self.headers["Range"]:
+            start = int(span.removeprefix("bytes=").partition("-")[0])
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(size - start))
+        self.send_header("Last-Modified", "Wed, 01 Jan 2020 00:00:00 GMT")
+        self.send_header("ETag", f'"{self.bucket.md5(name) if name else ""}"')
         self.end_headers()
-        self._send(body[start:], fault)
-
-    def _send(self, body: bytes, fault: Fault) -> None:
-        for first in range(0, len(body[: fault.cut]), 1000):
+        for first in range(start, len(body[: fault.cut]), 1000):
             piece = body[: fault.cut][first : first + 1000]
             self.wfile.write(piece)
-            if not self.path.startswith(LIST):
-                self.bucket.sent += len(piece)
-            if fault.delay:
-                time.sleep(fault.delay)
+            self.bucket.sent += len(piece) if name else 0
+            time.sleep(fault.delay)
         if fault.stall:
             self.wfile.flush()
             self.bucket.end.wait(10)
@@ -134,7 +116,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has gone away is what is tested here."""
+        """Ignore clients that close the connection, as interrupted downloads do."""
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 OPTIONAL = (
-    "torch", "torchvision", "timm", "accelerate", "safetensors", "huggingface_hub", "tensorboard", "tomli_w",
+    "torch", "torchvision", "timm", "accelerate", "safetensors", "huggingface_hub", "tensorboard", "tomli_w", "obstore",
     "geopandas", "pandas", "pyarrow", "dask", "distributed", "onnx", "onnxscript", "onnxruntime", "nncf",
     "segmentation_models_pytorch", "xarray", "psutil", "torchmetrics", "rio_cogeo",
 )  # fmt: skip

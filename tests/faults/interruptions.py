@@ -406,11 +406,11 @@ def warm() -> None:
     torch.set_num_threads(1)
     for name in (
         "app.cli",
-        "data.download",
-        "learning.evaluate",
-        "learning.train",
-        "release.export",
-        "release.predict",
+        "datasets.download.sen1floods11",
+        "evaluation.evaluate",
+        "training.train",
+        "deployment.export",
+        "inference.predict",
     ):
         import_module(f"floodseg.{name}")
 

@@ -337,17 +337,17 @@ app.command(data)
 
 @data.command
 def download(dataset: Literal["sen1floods11"], *, config: Annotated[DownloadConfig, _FLAT]) -> None:
-    """Fetch the hand-labelled chips of Sen1Floods11 with their splits; the same command goes on after an interruption.
+    """Fetch the hand-labelled chips of Sen1Floods11; the same command continues after an interruption.
 
     Parameters
     ----------
     dataset
-        sen1floods11 is the one that can be fetched.
+        Name of the data set; only sen1floods11 can be fetched.
     """
     from floodseg.datasets.download.sen1floods11 import download_sen1floods11
 
     assert dataset == "sen1floods11"
-    print(download_sen1floods11(config, show_progress=True).sentence)
+    print(download_sen1floods11(config, show_progress=True))
 
 
 def _take_run_file(arguments: list[str]) -> list[str]:

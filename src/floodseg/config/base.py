@@ -20,30 +20,33 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 CloudMask = Literal["perfect", "thin-missed", "none"]
-"""What a cloud mask marks of simulated clouds: all of them with their shadows, opaque cloud alone, or nothing."""
+"""Part of the simulated clouds that a mask marks: clouds and shadows, opaque cloud only, or nothing."""
 
 
-def _whole(_: type, tokens: Sequence[Token]) -> int:
+def _to_integer(_: type, tokens: Sequence[Token]) -> int:
     try:
         return int(tokens[0].value)
     except ValueError as error:
         raise CoercionError(token=tokens[0], target_type=int) from error
 
 
-WholeNumber = Annotated[int, Parameter(converter=_whole)]
+WholeNumber = Annotated[int, Parameter(converter=_to_integer)]
 """An integer that refuses 2.5, which cyclopts would round."""
 
 
 def require(holds: bool, flag: str, given: object, rule: str) -> None:
-    """Raise ConfigError unless a setting holds to its rule ("must be ...")."""
+    """Raise ConfigError ("must be RULE") unless the condition holds."""
     if not holds:
         raise ConfigError(f"--{flag} {given}: must be {rule}")
 
 
 class Settings:
-    """Base of the groups: refuses 2.5 for a whole number and a value outside its Literal, and takes a path as a string.
+    """Base class of all settings: checks integers and choices, and converts strings to paths.
 
-    The command line does so itself; here it holds from Python, too.
+    The command line checks types itself; this class does it for Python callers.
+
+    Raises:
+        ConfigError: a value that is no integer where one is needed, or is not among the choices.
     """
 
     def __post_init__(self) -> None:
@@ -62,7 +65,7 @@ class Settings:
 
 
 def flatten(config: Any) -> dict[str, Any]:
-    """Return a configuration as the flat key-value pairs of a run file; settings that are None are left out."""
+    """Return a configuration as flat key-value pairs of a run file, without settings that are None."""
     flat: dict[str, Any] = {}
     for entry in fields(config):
         value = getattr(config, entry.name)
@@ -78,7 +81,7 @@ def flatten(config: Any) -> dict[str, Any]:
 
 
 def differences(given: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
-    """Return one line for each key in which two flat configurations differ."""
+    """Return one line per key in which two flat configurations differ."""
     return [
         f"{key.replace('_', '-')}: {kept.get(key)!r} before, {given.get(key)!r} now"
         for key in sorted(given.keys() | kept.keys())

@@ -1,4 +1,4 @@
-"""Every setting of scoring a model, beside those of the data: flags of ``floodseg evaluate``, declared once."""
+"""Settings of ``floodseg evaluate`` beside those of the data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,16 +22,18 @@ def _covers(_: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class ScoreConfig(Settings):
-    """How a model is scored."""
+    """Threshold and simulated clouds of an evaluation."""
 
     threshold: float | None = None
-    """Water from this probability on, for all sensors; by default what the model chose on its validation split."""
+    """Smallest probability that counts as water, for all sensors; by default the threshold that was chosen on the
+    model's validation split."""
     cloud: Annotated[tuple[float, ...], Parameter(converter=_covers)] = ()
-    """Score once more under simulated clouds that cover these shares of every optical image: 0,0.1,0.25,0.5,0.75,1."""
+    """Repeat the scores under simulated clouds that cover these shares of each optical image: 0,0.1,0.25,0.5,0.75,1."""
     cloud_mask_quality: CloudMask = "perfect"
-    """What the cloud mask marks of simulated clouds: all and their shadows, opaque cloud alone, or nothing."""
+    """Part of the simulated clouds that the cloud mask marks: clouds and shadows (perfect), opaque cloud only
+    (thin-missed), or nothing (none)."""
     cloud_seed: WholeNumber = 0
-    """Seed of simulated clouds; with the name of a chip it decides about its clouds."""
+    """Seed of the simulated clouds. The clouds of a chip depend on this seed and the chip's name."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,6 @@
-"""Every setting of mapping a scene, declared once: flags of ``floodseg predict`` and arguments of ``predict_scene``.
+"""Settings of mapping a scene: flags of ``floodseg predict`` and arguments of ``predict_scene``.
 
-Nested for readers, flat for users, as in :mod:`floodseg.config.train`.
+The dataclasses are nested in code and flat for users, as in :mod:`floodseg.config.train`.
 """
 
 import math
@@ -16,11 +16,11 @@ from floodseg.errors import ConfigError
 from floodseg.system.environment import usable_cores
 
 Files = tuple[str, ...]
-"""Rasters as GDAL names them: a path, ``/vsizip/...`` or an address; several are the single-band files of one image."""
+"""Raster names as GDAL takes them: paths, ``/vsizip/...`` or URLs. Several are the single-band files of one image."""
 
 IMAGES = ("sar", "optical", "sar_before", "optical_before")
 LAYERS = ("cloud_mask", "aoi", "exclude", "dem", "permanent_water")
-"""Settings of a scene that name files: several of one image, or one."""
+"""Settings of a scene that name files. An image may have several files, a layer has one."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class SceneImages(Settings):
     optical: Files = ()
     """Sentinel-2 reflectance: one raster, one file per band, or a .SAFE folder or zip."""
     sar_before: Files = ()
-    """Radar of before the flood, as --sar: an input of two-date models; else mapped too, and what was water then is
-    permanent water."""
+    """Radar image from before the flood, in the same form as --sar. Two-date models take it as input. With other models
+    it is mapped as well, and its water counts as permanent water."""
     optical_before: Files = ()
-    """Optical image of before the flood, as --optical: an input of two-date models."""
+    """Optical image from before the flood, in the same form as --optical, for two-date models."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,36 +45,37 @@ class SceneImages(Settings):
 
 @dataclass(frozen=True)
 class SharedScene(Settings):
-    """What many scenes may have in common: how their numbers are to be read, and what is laid over them."""
+    """Settings that many scenes can share: units, layers and access."""
 
     grid: Literal["sar", "optical"] = "sar"
-    """Whose pixel grid the products have; the other sensor is warped to it. A lone sensor gives its own."""
+    """Sensor whose pixel grid the products have; the other sensor is warped to it. With one sensor, its own grid is
+    used."""
     sar_units: Literal["db", "linear"] = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_offset: float | None = None
     """Offset in stored numbers, added before division by 10000: -1000 for processing baseline 04.00 and later, 0 for
     older ones. By default that of GDAL's tags or the product's metadata, else 0 where the values allow it."""
     cloud_mask: str | None = None
-    """Raster whose non-zero pixels hide the ground from the optical sensor, on any grid."""
+    """Cloud mask: a raster on any grid; the optical image is ignored where it is not zero."""
     aoi: str | None = None
-    """Polygons (GeoPackage, GeoJSON, Shapefile, ...) outside of which nothing is read, mapped or counted."""
+    """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, ...). Nothing outside is read, mapped or counted."""
     exclude: str | None = None
-    """Raster (non-zero) or polygons where the result is 'excluded', such as radar shadow."""
+    """Raster (non-zero pixels) or polygons to mark as excluded in the map, such as radar shadow."""
     dem: str | None = None
-    """Elevation raster in metres; where slopes exceed --max-slope the result is 'excluded'."""
+    """Elevation raster in metres; slopes above --max-slope are marked as excluded in the map."""
     max_slope: float = 15.0
-    """Steepest slope in degrees that is mapped, where --dem is given."""
+    """Steepest slope in degrees that is mapped; needs --dem."""
     permanent_water: str | None = None
-    """Raster or polygons of water that is always there; flood is water elsewhere."""
+    """Raster or polygons of permanent water; water elsewhere is flood."""
     permanent_water_threshold: float | None = None
-    """Permanent water is where the raster reaches this number: percent of JRC occurrence, say. By default every
-    non-zero pixel of a mask; a raster with other values than 0 and 1 needs it."""
+    """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. Needed
+    for a raster with values other than 0 and 1; in a mask of 0 and 1 every 1 is permanent water."""
     datetime: str | None = None
-    """When the scene was taken (ISO 8601), for the STAC item; by default from the file or its name."""
+    """Acquisition time (ISO 8601) for the STAC item; by default read from the file's tags or its name."""
     allow_remote: bool = False
-    """Read addresses (https://..., s3://..., /vsicurl/...)."""
+    """Allow files on the network (https://..., s3://..., /vsicurl/...)."""
     allow_no_crs: bool = False
-    """Map a scene without a coordinate system: its products have no place on the Earth and no areas."""
+    """Map a scene without a coordinate system. Its products have no location and no areas."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,11 +100,11 @@ class SharedScene(Settings):
 
 @dataclass(frozen=True)
 class SceneConfig(SharedScene, SceneImages):
-    """Which scene, and how its numbers are to be read."""
+    """Images, units and layers of one scene."""
 
 
 def _files(name: str, given: Any) -> Files:
-    """Return names of files as strings; from Python one may be given alone, and as a path."""
+    """Return file names as strings; Python callers may pass a single name or path."""
     alone = () if given is None else (given,) if isinstance(given, str | Path) else given
     if not isinstance(alone, Sequence) or not all(isinstance(file, str | Path) for file in alone):
         raise ConfigError(f"--{name.replace('_', '-')}: must be a path or several, and {type(given).__name__} is given")
@@ -114,32 +115,35 @@ def _files(name: str, given: Any) -> Files:
 
 @dataclass(frozen=True)
 class MapConfig(Settings):
-    """How a model is moved over a scene, and what becomes of its probability."""
+    """Windows, runtime and thresholds of mapping."""
 
     tile_size: WholeNumber = 640
-    """Pixels a side that each window decides, a multiple of 64; the model sees half of --overlap more all around."""
+    """Side in pixels of the area that each window contributes, a multiple of 64. The model sees half of --overlap more
+    on each side."""
     overlap: WholeNumber | None = None
-    """Pixels that neighbouring windows share, a multiple of 64: over the 32 in their middle one window fades into the
-    next, what lies nearer to a window's border is not used. By default what the model needs for a result that does not
-    depend on the tile size."""
+    """Pixels that neighbouring windows share, a multiple of 64. The middle 32 are blended; pixels nearer to a window's
+    border are discarded. The default is what the model needs for a map that does not depend on --tile-size."""
     batch_size: WholeNumber | None = None
-    """Windows per call of the model; by default one on a CPU, and what fits on a GPU."""
+    """Windows per model call; by default 1 on a CPU and as many as fit on a GPU."""
     threads: WholeNumber | None = None
-    """Windows that are read and mapped at the same time, each on one thread; by default one for each core (of
-    predict-many: of the worker)."""
+    """Windows read and mapped at the same time, one thread each; by default one per core (in predict-many, per core of
+    the worker)."""
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
-    """What runs the model: auto takes the fastest that is installed and that the model has a file for; a model without
-    exported files runs in torch."""
+    """Inference runtime. auto takes the fastest that is installed and that the model has a file for; a model without
+    exported files runs in PyTorch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs: auto takes a GPU that PyTorch can use, where there is one."""
+    """Device that runs the model. auto takes a GPU if PyTorch can use one, else the CPU."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
-    """Number format: auto takes that of the exported file, fp32 in torch. fp16 needs a GPU, int8 an exported file."""
+    """Number format. auto takes the format of the exported file, or fp32 in PyTorch. fp16 needs a GPU, int8 an exported
+    file."""
     tta: bool = False
-    """Average the eight flips and rotations of each window: eight times the work."""
+    """Test-time augmentation: average the eight flips and rotations of each window, at eight times the cost."""
     threshold: float | None = None
-    """Water from this probability on, for all sensors; by default what the model chose on its validation split."""
+    """Smallest probability that counts as water, for all sensors; by default the threshold that was chosen on the
+    model's validation split."""
     min_area: float = 0.0
-    """Square metres below which a connected patch of flood, or of permanent water, becomes land."""
+    """Smallest area in square metres of a connected patch of flood or of permanent water; smaller patches become
+    land."""
     write_reliability: bool = False
     """Write reliability.tif, too: how far the optical image is believed at each pixel, for models that weigh it against
     the radar. The scene is read once more for it."""
@@ -164,13 +168,13 @@ class MapConfig(Settings):
 
     @property
     def thread_count(self) -> int:
-        """The threads that are used: those asked for, else one for each core that this process may use."""
+        """Number of threads in use: ``threads``, else one per core that this process may use."""
         return self.threads or usable_cores()
 
 
 @dataclass(frozen=True)
 class PredictConfig(Settings):
-    """One scene mapped by one model."""
+    """Settings of ``floodseg predict``."""
 
     out_dir: Path = Path("flood")
     """Folder of the products."""

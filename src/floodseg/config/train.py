@@ -1,7 +1,7 @@
-"""Every setting, declared once: the TOML run file, the command-line flags and these dataclasses are the same thing.
+"""Settings of a training run: keys of the TOML run file, flags of ``floodseg train`` and Python arguments.
 
-A run file is flat, its keys are the field names below (``batch_size = 4`` or ``batch-size = 4``); ``floodseg train``
-takes the same names as flags. The dataclasses are nested for readers; names are unique across them.
+A run file is flat; its keys are the field names below (``batch_size = 4`` or ``batch-size = 4``). The dataclasses are
+nested in code, and field names are unique across them.
 """
 
 import math
@@ -32,7 +32,7 @@ _LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
     "synthetic_chips": ("synthetic",),
     "synthetic_size": ("synthetic",),
 }
-"""The layouts that follow a setting; elsewhere it would do nothing, so it is refused there."""
+"""Layouts in which a setting has an effect; it is refused in the others."""
 
 
 def _listing(words: Sequence[str]) -> str:
@@ -41,38 +41,38 @@ def _listing(words: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class DataConfig(Settings):
-    """Which chips, and how their numbers are to be read."""
+    """Chips and the units of their values."""
 
     data: Path | None = None
-    """Folder of the data set; by default the layout's folder below the data root in FLOODSEG_DATA."""
+    """Folder of the data set; by default the layout's folder in the data root that FLOODSEG_DATA names."""
     layout: Layout = "sen1floods11"
-    """How the folder is organised; 'synthetic' simulates chips and needs no folder."""
+    """Organisation of the folder; 'synthetic' simulates chips and needs no folder."""
     sensors: SensorSet | None = None
-    """Sensors to use, which the data set must hold; by default every sensor that it holds."""
+    """Sensors to use; by default all that the data set holds."""
     sar_dir: Path = Path("S1Hand")
     """Layout folders: radar chips, relative to --data."""
     opt_dir: Path = Path("S2Hand")
-    """Layout folders: optical chips, relative to --data; absent or empty means radar alone."""
+    """Layout folders: optical chips, relative to --data; an absent or empty folder means radar only."""
     mask_dir: Path = Path("LabelHand")
     """Layout folders: label chips (0 land, 1 water, -1 or 255 ignored), relative to --data."""
     val_split: float = 0.2
-    """Layouts ombria and folders: share of the training chips kept for validation, whole events (ombria: blocks of 20
-    neighbouring numbers) at a time."""
+    """Layouts ombria and folders: share of the training chips to use for validation. Events are kept together (ombria:
+    blocks of 20 neighbouring numbers)."""
     split_seed: WholeNumber = 0
-    """Layouts ombria, folders and synthetic: seed of the split or the simulation, apart from that of training, so that
-    runs compare."""
+    """Layouts ombria, folders and synthetic: seed of the split or of the simulation. It is separate from --seed, so
+    that runs with different seeds use the same chips."""
     hold_out_event: str | None = None
-    """Layout sen1floods11: event that training and validation do without (Ghana, ...); its chips of both are then the
-    split held-out, from which nothing was learned, chosen or calibrated."""
+    """Layout sen1floods11: event to leave out of training and validation (Ghana, ...). Its chips form the split held-
+    out, which is not used to train, to choose or to calibrate."""
     sar_units: Literal["db", "linear"] = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_bands: tuple[str, ...] = ()
-    """Optical bands to use, by name (B03, B8A, ...; B03_after, ... of layout ombria); by default all that there are."""
+    """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria); by default all bands."""
     optical_offset: float | None = None
-    """Offset in stored numbers, added before division by 10000 (-1000 for processing baseline 04.00 and later)."""
+    """Offset in stored values, added before division by 10000 (-1000 for processing baseline 04.00 and later)."""
     cache_gb: float = 20.0
-    """Most gigabytes that decoded chips may take in the cache folder (FLOODSEG_CACHE, else ~/.cache/floodseg), where
-    later reads find them; those used longest ago make room. 0 decodes every file at each read."""
+    """Largest size in gigabytes of the cache of decoded chips (in FLOODSEG_CACHE, else ~/.cache/floodseg). The least
+    recently used chips are removed first. 0 turns the cache off."""
     synthetic_chips: WholeNumber = 64
     """Layout synthetic: number of simulated training chips; validation and test hold half as many each."""
     synthetic_size: WholeNumber = 256
@@ -98,31 +98,32 @@ class DataConfig(Settings):
 
 
 TRAIN_SPECIALISTS = "train"
-"""In place of two models: train them."""
+"""Value of ``specialists`` that trains both of them first."""
 
 
 @dataclass(frozen=True)
 class ModelConfig(Settings):
-    """Which network, and what its encoder starts from."""
+    """Network and its initial weights."""
 
     model: Architecture = "efficient"
     """Architecture."""
     encoder: str | None = None
-    """Encoder of 'efficient': resnet18, resnet34 (its default), resnet50, efficientnet_b0, efficientnet_b1 or any other
-    timm features_only encoder."""
+    """Encoder of 'efficient': resnet18, resnet34 (default), resnet50, efficientnet_b0, efficientnet_b1 or any other
+    timm encoder with features_only support."""
     pretrained: str = "auto"
-    """Encoder weights: auto (ImageNet, else from scratch with a warning), required (ImageNet), none, or a file."""
+    """Initial encoder weights: auto (ImageNet if available, else random with a warning), required (ImageNet), none, or
+    a file."""
     start_from: str | None = None
-    """A trained model (shipped name, run folder, checkpoint) of the same architecture, encoder and bands, whose weights
-    and normalisation training starts from, in place of --pretrained: to fine-tune it on other chips."""
+    """Trained model to fine-tune (shipped name, run folder or checkpoint). It must have the same architecture, encoder
+    and bands. Training starts from its weights and normalisation; --pretrained is not used."""
     specialists: tuple[str, ...] = ()
-    """A trained model of radar alone and one of the optical image alone (shipped names, run folders, checkpoints) that
-    become part of a model of both, which then is exactly as good as they where it has one sensor only; 'train' trains
-    them first, by the same settings, in --out-dir."""
+    """Two single-sensor models, radar first (shipped names, run folders or checkpoints). They become part of a two-
+    sensor model and answer where only their sensor is valid. 'train' trains them first with the same settings, in
+    --out-dir."""
     context_prior: float | None = None
-    """How far the share of water that the model sees around a pixel moves the odds of that pixel, when it maps and is
-    scored: 0 not at all, 1 by the logarithmic odds of that share less those of a usual place (12 %), at most by 4. By
-    default as in the model of --start-from (a resumed run keeps what it took over), else 0."""
+    """Strength from 0 to 1 of the context prior: the share of water around a pixel shifts its log-odds in prediction
+    and evaluation. At 1 the shift is the log-odds of that share minus those of 12 %, limited to 4. The default is the
+    value of the --start-from model (a resumed run keeps its value), else 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -145,46 +146,47 @@ class ModelConfig(Settings):
 
     @property
     def trains_specialists(self) -> bool:
-        """Whether specialists are trained first."""
+        """True if the specialists are trained first."""
         return self.specialists == (TRAIN_SPECIALISTS,)
 
 
 @dataclass(frozen=True)
 class AugmentConfig(Settings):
-    """What is done to a training chip; every draw is a function of seed, epoch and index alone."""
+    """Augmentation of training chips; every random draw depends only on seed, epoch and index."""
 
     crop_size: WholeNumber = 256
     """Height and width of training crops in pixels."""
     crops_per_chip: WholeNumber = 1
-    """Crops taken of every chip in an epoch."""
+    """Crops per chip in an epoch."""
     crop_tries: WholeNumber = 4
-    """Positions drawn for a crop; the first with at least half of its pixels labelled is taken, else the best."""
+    """Positions to try for a crop; the first with at least half of its pixels labelled is used, else the best one."""
     zoom: float = 1.0
-    """Largest factor by which the pixels of a crop are made coarser or finer than those of the chip (evenly in its
-    logarithm), for water bodies of other sizes and images of other pixel sizes; 1 leaves them as they are. Where a chip
-    is smaller than the ground of a crop, the rest of the crop is invalid and ignored."""
+    """Largest factor by which a crop is resampled to coarser or finer pixels (log-uniform), for water bodies and
+    images of other scales; 1 turns it off. Where a resampled chip is smaller than the crop, the rest is invalid and
+    ignored."""
     flips: bool = True
-    """Draw one of the eight flips and rotations."""
+    """Apply one of the eight flips and rotations at random."""
     sar_jitter_db: float = 0.3
-    """Standard deviation in dB of an offset common to both polarisations; each alone gets another of half of it. The
-    default is about the radiometric accuracy of Sentinel-1. Digital numbers (layout ombria) are not jittered."""
+    """Standard deviation in dB of a random offset of both polarisations; each polarisation gets another offset of
+    half of it. The default is about the radiometric accuracy of Sentinel-1. It does not apply to digital numbers
+    (ombria)."""
     sar_speckle: float = 0.0
-    """Probability that the radar is multiplied by more speckle, as of 8 to 128 looks (gamma distributed, pixel by
-    pixel), for products that were averaged less than those trained on. Digital numbers (layout ombria) have none."""
+    """Probability of added speckle of 8 to 128 looks (gamma distributed per pixel), for products with less multilooking
+    than the training data. It does not apply to digital numbers (layout ombria)."""
     optical_jitter: float = 0.1
-    """Standard deviation of a relative illumination factor common to all optical bands of a date."""
+    """Standard deviation of a random illumination factor, the same for all optical bands of a date."""
     drop_sensor: float = 0.0
-    """Probability that one sensor is withheld from a sample that has both (each half of the time)."""
+    """Probability that one of two sensors is removed from a sample (each sensor half of the time)."""
     drop_sensor_ramp: WholeNumber = 0
-    """Epochs over which that probability rises, in equal steps, to --drop-sensor; 0 has it from the start."""
+    """Epochs over which the probability rises linearly to --drop-sensor; 0 applies it from the start."""
     cloud: float = 0.0
-    """Probability that a simulated cloud covers part of the optical image, of two dates the later one."""
+    """Probability that a simulated cloud covers part of the optical image (with two dates, of the later one)."""
     cloud_mask_quality: Literal["perfect", "thin-missed", "none", "mixed"] = "thin-missed"
-    """What is masked of simulated clouds: all with their shadows, opaque cloud alone, nothing, or each for a third of
-    the clouds, so that the network learns to find what a mask misses."""
+    """Part of the simulated clouds that the cloud mask marks: clouds and shadows (perfect), opaque cloud only
+    (thin-missed), nothing (none), or each of the three for a third of the clouds (mixed)."""
     swath_edge: float = 0.0
-    """Probability that a straight edge, as of a swath, hides up to half of the image of one sensor. Chips are cut from
-    within scenes: without it a model has hardly seen what lies beside nodata."""
+    """Probability that a simulated swath edge hides up to half of the image of one sensor, so that the model learns
+    from pixels next to nodata."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -208,7 +210,7 @@ class AugmentConfig(Settings):
 
     @property
     def leaves_cloud_unmasked(self) -> bool:
-        """Whether some simulated cloud lies over pixels that stay valid."""
+        """True if some simulated cloud covers pixels that stay valid."""
         return self.cloud > 0 and self.cloud_mask_quality != "perfect"
 
 
@@ -217,9 +219,9 @@ class OptimConfig(Settings):
     """Loss, optimiser and schedule."""
 
     epochs: WholeNumber = 50
-    """Passes over the training split; the learning-rate cycle spans exactly these."""
+    """Passes over the training split; the learning-rate cycle has the same length."""
     batch_size: WholeNumber = 4
-    """Crops per step of each process."""
+    """Crops per step and process."""
     lr: float = 1e-3
     """Peak of the one-cycle learning rate."""
     weight_decay: float = 0.01
@@ -229,21 +231,21 @@ class OptimConfig(Settings):
     focal_gamma: float = 2.0
     """Focusing parameter of the focal loss."""
     dice_weight: float = 1.0
-    """Weight of the Dice loss added to the pixel loss; 0 leaves it out."""
+    """Weight of the Dice loss that is added to the pixel loss; 0 turns it off."""
     clip_norm: float = 1.0
-    """Largest gradient norm, measured after unscaling."""
+    """Largest gradient norm, after unscaling."""
     ema: float = 0.0
-    """Decay per step of an exponential moving average of the weights, evaluated in their place; 0 is off."""
+    """Decay per step of an exponential moving average of the weights, which is evaluated and saved; 0 turns it off."""
     sync_batchnorm: bool = False
-    """Take batch statistics over the processes of all GPUs together, not of each alone."""
+    """Synchronise batch statistics between the GPUs."""
     patience: WholeNumber = 10
-    """Epochs without a better validation water IoU after which training stops; 0 never stops early."""
+    """Epochs without a better validation water IoU before training stops; 0 turns early stopping off."""
     precision: Precision = "auto"
-    """Mixed precision: auto takes bf16 where the hardware has it, fp16 with loss scaling on older GPUs, else fp32."""
+    """Mixed precision. auto takes bf16 if the hardware has it, fp16 with loss scaling on older GPUs, else fp32."""
     seed: WholeNumber = 0
     """Seed of initial weights, sample order and augmentation."""
     workers: WholeNumber = field(default_factory=lambda: min(2, allowed_cores()))
-    """Processes that load chips; batches do not depend on their number."""
+    """Processes that load chips. Batches do not depend on their number."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -262,15 +264,15 @@ class OptimConfig(Settings):
 
 @dataclass(frozen=True)
 class DistilConfig(Settings):
-    """What is learned from other models beside the labels."""
+    """Distillation from other models."""
 
     teacher: tuple[str, ...] = ()
-    """Trained models (shipped names, run folders, checkpoints) whose calibrated probability is a soft target; at each
-    pixel those answer that see the most of what is valid there."""
+    """Trained models (shipped names, run folders or checkpoints) whose calibrated probability is a soft target. At each
+    pixel the models that use the most of the valid sensors count."""
     distil_weight: float = 1.0
-    """Weight of the divergence from the teachers, added to the loss on the labels."""
+    """Weight of the divergence from the teachers, which is added to the loss."""
     distil_unlabelled: bool = False
-    """Learn from the teachers where there is no label, too."""
+    """Learn from the teachers at unlabelled pixels as well."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -286,15 +288,15 @@ class DistilConfig(Settings):
 
 
 _FLAT = Parameter(name="*")
-"""On the command line and in a run file the groups do not appear: their fields stand side by side."""
+"""Groups have no name on the command line and in a run file: their fields are flat."""
 
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """One training run."""
+    """Settings of ``floodseg train``."""
 
     out_dir: Path = Path("runs/floodseg")
-    """Run folder: configuration, metrics, pictures, checkpoints."""
+    """Run folder for configuration, metrics, pictures and checkpoints."""
     data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
     model: Annotated[ModelConfig, _FLAT] = field(default_factory=ModelConfig)
     augment: Annotated[AugmentConfig, _FLAT] = field(default_factory=AugmentConfig)
@@ -311,7 +313,7 @@ class TrainConfig(Settings):
 
 
 def text_settings() -> frozenset[str]:
-    """Return the names of the settings that are a word or a path."""
+    """Return the names of the settings whose value is a string or a path."""
     groups = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig, TrainConfig)
     hints = (item for group in groups for item in get_type_hints(group).items())
     return frozenset(

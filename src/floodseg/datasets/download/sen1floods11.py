@@ -1,190 +1,226 @@
-"""Fetch the hand-labelled part of Sen1Floods11 (Bonafilia et al. 2020) from its public bucket, as the official tree.
+"""Download of the hand-labelled part of Sen1Floods11 (Bonafilia et al. 2020) from its public bucket.
 
 ::
 
-    list -> compare with the folder -> room on the disk? -> fetch, several at a time, into parts -> check -> in place
+    list the bucket -> compare with the folder -> room on the disk? -> fetch, several at a time -> check -> rename
 
-Only whole, checked files have their names; an interruption, however hard, leaves parts: the next call goes on there.
+obstore lists the bucket, repeats failed requests and continues broken transfers. A file gets its name only when its
+size and MD5 are those of the list, so the same command continues after any interruption.
 """
 
+import asyncio
 import fcntl
+import hashlib
 import os
+import re
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from logging import WARNING
-from pathlib import Path, PurePosixPath
+from logging import WARNING, getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from floodseg.bands import SensorSet
 from floodseg.config.download import DownloadConfig
-from floodseg.datasets.download.bucket import Bucket, Patience, RemoteFile, TransferError
-from floodseg.datasets.download.threads import fetch_all, within
-from floodseg.datasets.download.transfer import Tally, is_part, matches, part_of, size_of
 from floodseg.datasets.sen1floods11 import CHIPS, SPLITS
 from floodseg.errors import DataError
 from floodseg.notes import note_once
+from floodseg.system.extras import require_extra
+from floodseg.system.files import replacing, sync
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, GCSCredential, GCSStore, RetryConfig
 
 BUCKET = "sen1floods11"
 _IMAGERY: dict[SensorSet, tuple[str, ...]] = {"both": ("S1Hand", "S2Hand"), "sar": ("S1Hand",), "optical": ("S2Hand",)}
-_SPARE_BYTES = 50_000_000
-"""Room left free on the disk."""
+# obstore by itself ends a request after 30 s, too soon on a slow network; 7 retries take at most about 13 s
+_TIMEOUTS: "ClientConfig" = {"connect_timeout": "10s", "read_timeout": "30s", "timeout": "1h"}
+_RETRIES: "RetryConfig" = {"max_retries": 7}
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.(tif|csv)")
+"""Temporary names of :func:`replacing`."""
+_MD5_TAG = re.compile(r'"?([0-9a-f]{32})"?')
+_new_md5 = partial(hashlib.md5, usedforsecurity=False)
+_log = getLogger("floodseg")
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
-    """What a finished download did."""
+class RemoteFile(NamedTuple):
+    """File in the list of the bucket: path, bytes and hexadecimal MD5 (None if it was composed on the server)."""
 
-    out_dir: Path
-    files: Counter[str]
-    """Number of complete files in each folder."""
+    name: str
     size: int
-    """Bytes of all of them."""
-    fetched_files: int
-    fetched_bytes: int
-    """Bytes that came over the network, also those of broken tries."""
-
-    @property
-    def sentence(self) -> str:
-        """What was done, for people."""
-        folders = ", ".join(f"{count} in {Path(folder).name}" for folder, count in self.files.items())
-        return (
-            f"{self.out_dir}: {self.files.total()} files ({folders}), {self.size / 1e6:.1f} MB, are complete; "
-            f"{self.fetched_files} of them, {self.fetched_bytes / 1e6:.1f} MB, were fetched now"
-        )
+    md5: str | None
 
 
-def download_sen1floods11(
-    config: DownloadConfig, *, patience: Patience | None = None, show_progress: bool = False
-) -> Download:
-    """Bring the official tree below ``config.out_dir`` to what the server lists, and check every file.
+def download_sen1floods11(config: DownloadConfig, *, show_progress: bool = False) -> str:
+    """Fetch the files of the bucket that are missing below ``config.out_dir``, and return a summary of one sentence.
 
-    Files that are there are compared by size and MD5, not fetched again.
+    Existing files are compared by size and MD5 and not fetched again. Do not call it inside a running event loop.
 
     Raises:
-        DataError: the server cannot be reached or does not serve the bucket, files could not be had, files that are
-            there differ from those of the server (and ``overwrite`` is False), there is no room, or another download
-            into the folder is under way.
-        OSError: the folder cannot be written.
+        ConfigError: obstore is not installed.
+        DataError: the server cannot be reached, fails or sends other content than it lists; its list lacks files;
+            existing files differ from those of the server (and ``overwrite`` is False); the disk has no room; another
+            process downloads into the folder.
+        OSError: a file cannot be written.
     """
-    patience = patience or Patience()
-    bucket = Bucket(config.base_url, BUCKET, patience)
-    with _claimed(config.out_dir):
-        listed = _list(bucket, _folders(config.sensors), patience, config.out_dir)
-        every = [file for files in listed.values() for file in files]
-        missing = _compare(every, config)
-        parts = _keep_parts(missing, listed, config.out_dir)
-        _require_room(sum(file.size for file in missing) - parts, config.out_dir)
-        tally = Tally(parts)
-        jobs = [(file, _target(config.out_dir, file)) for file in missing]
-        failures = fetch_all(bucket, jobs, config.transfers, patience, tally, show_progress)
-        if failures:
-            others = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
+    return asyncio.run(_download(_open_bucket(config.base_url), config, show_progress))
+
+
+async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bool) -> str:
+    listed = await _list_files(store, config)
+    files = [file for folder in listed.values() for file in folder]
+    with _locked(config.out_dir):
+        for path in (path for folder in listed for path in (config.out_dir / folder).glob(".*")):
+            if _UNFINISHED.fullmatch(path.name):
+                path.unlink()  # a killed process left it
+        missing = _missing_files(files, config)
+        size = sum(file.size for file in missing)
+        if size > (free := shutil.disk_usage(config.out_dir).free):
             raise DataError(
-                f"{config.out_dir}: the data set is not complete yet ({failures[0]}{others}); run the same command "
-                "again, which goes on where this one stopped"
+                f"{config.out_dir}: has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed; free space, "
+                "choose another --out-dir, or fetch one sensor with --sensors"
             )
-    unchecked = sum(file.md5 is None for file in every)
-    if unchecked:
-        note_once(WARNING, f"{bucket.host}: lists {unchecked} files without MD5, so they were checked by size alone")
-    return Download(
-        out_dir=config.out_dir,
-        files=Counter({folder: len(files) for folder, files in listed.items()}),
-        size=sum(file.size for file in every),
-        fetched_files=len(missing),
-        fetched_bytes=tally.received,
+        _log.info("%s: %d files, %.1f MB, to fetch", config.out_dir, len(missing), size / 1e6)
+        await _fetch_all(store, missing, config, show_progress)
+    if unchecked := sum(file.md5 is None for file in files):
+        note_once(WARNING, f"{config.base_url}: {unchecked} files are listed without MD5; only their size was checked")
+    counts = ", ".join(f"{len(found)} in {Path(folder).name}" for folder, found in listed.items())
+    return (
+        f"{config.out_dir}: {len(files)} files ({counts}), {sum(file.size for file in files) / 1e6:.1f} MB, are "
+        f"complete; {len(missing)} of them, {size / 1e6:.1f} MB, were fetched now"
     )
 
 
-def _folders(sensors: SensorSet) -> dict[str, str]:
-    """Return the folders to fetch, each with the ending of its files; small ones first."""
-    chips = {(CHIPS / name).as_posix(): ".tif" for name in ("LabelHand", "JRCWaterHand", *_IMAGERY[sensors])}
-    return {SPLITS.as_posix(): ".csv", **chips}
+def _open_bucket(base_url: str) -> "GCSStore":
+    require_extra("train", "obstore", purpose="floodseg data download")
+    from obstore.store import GCSStore
+
+    return GCSStore(
+        BUCKET,
+        base_url=base_url.rstrip("/"),
+        skip_signature=True,
+        credential_provider=_no_account,
+        client_options={**_TIMEOUTS, "allow_http": base_url.startswith("http:")},
+        retry_config=_RETRIES,
+    )
 
 
-def _target(out_dir: Path, file: RemoteFile) -> Path:
-    return out_dir / PurePosixPath(file.name)
+def _no_account() -> "GCSCredential":
+    """Keep obstore from reading the user's own account, which a public bucket does not need."""
+    return {"token": "", "expires_at": None}
 
 
 @contextmanager
-def _claimed(out_dir: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go of it however the process ends.
+def _server_errors(message: str) -> Iterator[None]:
+    """Raise DataError where the server fails or refuses; ``{}`` in the message becomes the reason."""
+    from obstore.exceptions import BaseError
 
-    A folder that was made here and got nothing is removed again.
-    """
-    new = not out_dir.exists()
+    try:
+        yield
+    except (BaseError, FileNotFoundError) as error:
+        # obstore writes "Error performing GET ADDRESS ... - REASON" or "REASON", and the causes below it
+        line, _, causes = str(error).partition("\n")
+        cause = re.findall(r'(?:message|error): "?([^"\n]*\w)', causes)[-1:]
+        reason = (line.partition(" - ")[2] or line).strip(" :")
+        raise DataError(message.replace("{}", ": ".join((reason, *cause)))) from error
+
+
+async def _list_files(store: "GCSStore", config: DownloadConfig) -> dict[str, list[RemoteFile]]:
+    """Return the files of each folder to fetch, small folders first."""
+    host = urlsplit(config.base_url).netloc
+    chips = [(CHIPS / name).as_posix() for name in ("LabelHand", "JRCWaterHand", *_IMAGERY[config.sensors])]
+    listed = {}
+    for folder in (SPLITS.as_posix(), *chips):
+        with _server_errors(
+            f"{host}: the list of gs://{BUCKET} cannot be read ({{}}); connect to the network, name a mirror that "
+            f"serves the XML API of the bucket with --base-url, or copy {CHIPS} and {SPLITS} of the bucket to the same "
+            f"places in {config.out_dir}"
+        ):
+            objects = (await store.list_with_delimiter_async(folder))["objects"]
+        wanted = re.compile(re.escape(folder) + r"/\w[\w.-]*\.(tif|csv)")
+        listed[folder] = [
+            RemoteFile(item["path"], item["size"], tag[1] if (tag := _MD5_TAG.fullmatch(item["e_tag"] or "")) else None)
+            for item in objects
+            if wanted.fullmatch(item["path"])
+        ]
+        if not listed[folder]:
+            raise DataError(f"{host}: lists no file in {folder}; --base-url must serve gs://{BUCKET}")
+    return listed
+
+
+@contextmanager
+def _locked(out_dir: Path) -> Iterator[None]:
     out_dir.mkdir(parents=True, exist_ok=True)
     lock = out_dir / ".download.lock"
     with lock.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(handle.fileno()), lock.stat())
-        except (BlockingIOError, FileNotFoundError):
-            held = False  # a file that is gone belonged to a download that has just ended
-        if not held:
-            raise DataError(f"{out_dir}: another download into this folder is under way; wait for it")
+        except BlockingIOError as error:
+            raise DataError(f"{out_dir}: another process downloads into this folder; wait for it") from error
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
-            if new and not any(out_dir.iterdir()):
-                out_dir.rmdir()
 
 
-def _list(bucket: Bucket, folders: dict[str, str], patience: Patience, out_dir: Path) -> dict[str, list[RemoteFile]]:
-    """Return the files of each folder; raises DataError where the server gives no list, or one without files."""
-    stop = Tally()
-    listed = {}
-    try:
-        for folder, suffix in folders.items():
-            listed[folder] = within(patience.list_s, partial(bucket.files, folder, suffix, stop.pause))
-    except TransferError as error:
+def _missing_files(files: Sequence[RemoteFile], config: DownloadConfig) -> list[RemoteFile]:
+    """Return the files that do not exist or differ; raises DataError for the latter without ``overwrite``."""
+    missing = [file for file in files if not _is_complete(config.out_dir / file.name, file)]
+    different = [path for file in missing if os.path.lexists(path := config.out_dir / file.name)]
+    if different and not config.overwrite:
         raise DataError(
-            f"{bucket.host}: the list of gs://{BUCKET} cannot be had ({error}); connect to the network, name a mirror "
-            f"with --base-url, or bring {CHIPS} and {SPLITS} of the bucket by other means to the same places in "
-            f"{out_dir}"
-        ) from error
-    finally:
-        stop.stop.set()
-    for folder, files in listed.items():
-        if not files:
-            raise DataError(f"{bucket.host}: lists no file in {folder}; --base-url must serve gs://{BUCKET}")
-    return listed
-
-
-def _compare(files: Sequence[RemoteFile], config: DownloadConfig) -> list[RemoteFile]:
-    """Return the files that are not there, or not as listed; raises DataError for the latter without ``overwrite``."""
-    targets = [_target(config.out_dir, file) for file in files]
-    with ThreadPoolExecutor(config.transfers) as pool:
-        complete = list(pool.map(matches, targets, files))
-    missing = [(file, target) for file, target, done in zip(files, targets, complete, strict=True) if not done]
-    other = [target for _, target in missing if os.path.lexists(target)]
-    if other and not config.overwrite:
-        raise DataError(
-            f"{other[0]}: differs from the file of the server, and so do {len(other) - 1} others; files are not "
-            "replaced without --overwrite: give it, or choose another --out-dir"
+            f"{different[0]}: differs from the file of the server (as {len(different)} files do); give --overwrite to "
+            "replace such files, or choose another --out-dir"
         )
-    return [file for file, _ in missing]
+    return missing
 
 
-def _keep_parts(missing: Sequence[RemoteFile], listed: dict[str, list[RemoteFile]], out_dir: Path) -> int:
-    """Remove the parts that no file will go on with; returns the bytes of the others."""
-    # the parts of a file without MD5 belong to nothing
-    wanted = {part_of(_target(out_dir, file), file) for file in missing if file.md5 is not None}
-    for folder in listed:
-        for path in (out_dir / folder).glob("*.part"):
-            if is_part(path) and path not in wanted:
-                path.unlink()
-    return sum(map(size_of, wanted))
+def _is_complete(path: Path, file: RemoteFile) -> bool:
+    if not path.is_file() or path.stat().st_size != file.size:
+        return False
+    with path.open("rb") as stream:
+        return file.md5 is None or hashlib.file_digest(stream, _new_md5).hexdigest() == file.md5
 
 
-def _require_room(needed: int, out_dir: Path) -> None:
-    free = shutil.disk_usage(out_dir).free
-    if needed + _SPARE_BYTES > free:
-        raise DataError(
-            f"{out_dir}: has {free / 1e6:.1f} MB free, and {(needed + _SPARE_BYTES) / 1e6:.1f} MB are needed; free "
-            "space, choose another --out-dir, or fetch one sensor with --sensors"
-        )
+async def _fetch_all(
+    store: "GCSStore", files: Sequence[RemoteFile], config: DownloadConfig, show_progress: bool
+) -> None:
+    """Fetch files, ``config.transfers`` at the same time; the first failure ends all transfers."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    progress = Progress(TextColumn("{task.description}"), *columns)
+    progress.disable = not (show_progress and progress.console.is_terminal)
+    task = progress.add_task(BUCKET, total=sum(file.size for file in files))
+    waiting = iter(files)
+
+    async def work() -> None:
+        for file in waiting:
+            await _fetch(store, file, config.out_dir)
+            tenth = progress.tasks[0].percentage // 10
+            progress.advance(task, file.size)
+            if progress.disable and progress.tasks[0].percentage // 10 > tenth:
+                _log.info("%s: %.0f %% fetched", config.out_dir, progress.tasks[0].percentage)
+
+    with progress:
+        await asyncio.gather(*(work() for _ in range(config.transfers)))
+
+
+async def _fetch(store: "GCSStore", file: RemoteFile, out_dir: Path) -> None:
+    digest = _new_md5()
+    again = "run the same command again to continue"
+    with replacing(out_dir / file.name) as temporary:
+        with temporary.open("wb") as stream, _server_errors(f"{out_dir}: {file.name} was not fetched ({{}}); {again}"):
+            result = await store.get_async(file.name)
+            if result.meta["size"] == file.size:
+                async for chunk in result.stream():
+                    stream.write(chunk)
+                    digest.update(chunk)
+        if result.meta["size"] != file.size or file.md5 not in (None, digest.hexdigest()):
+            raise DataError(
+                f"{out_dir}: the server sent {file.name} with another size or MD5 than it lists; {again}, or name "
+                "another server with --base-url"
+            )
+        await asyncio.to_thread(sync, temporary)
