@@ -263,7 +263,7 @@ def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path, refused: Ca
     folder = tmp_path / place
     said = refused("train", *TINY, "--out-dir", folder)
     assert said.startswith(f"{folder}: ")
-    assert said.endswith("give another --out-dir or change its permissions")
+    assert said.endswith("give another --out-dir, or change its permissions")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_two_runs_in_one_folder(tmp_path: Path, refused: Callable[..., str]) -> 
             for word in ((), ("--overwrite",), ("--resume",)):
                 said = refused("train", *TINY, "--out-dir", folder, *word, unchanged=False)
                 assert (
-                    said == f"{folder}: another run is training in this folder; wait for it or give another --out-dir"
+                    said == f"{folder}: another run is training in this folder: wait for it, or give another --out-dir"
                 )
             assert (folder / "config.toml").exists()
             assert first.poll() is None
@@ -488,7 +488,7 @@ def test_a_disk_that_is_really_full(mounted: tuple[Path, dict[str, Any]], megaby
 def test_a_read_only_run_folder_is_refused(mounted: tuple[Path, dict[str, Any]]) -> None:
     root, results = mounted
     assert results["locked"]["code"] == 2
-    said = "cannot be written (Read-only file system); give another --out-dir or change its permissions"
+    said = "cannot be written (Read-only file system): give another --out-dir, or change its permissions"
     assert results["locked"]["said"] == f"floodseg: error: {root / 'locked'}: {said}\n"
 
 

@@ -25,8 +25,8 @@ from floodseg.config.train import AugmentConfig, DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.notes import note_once
-from floodseg.raster.dataset import band_indices, frame_of, open_raster
+from floodseg.messages import note_once
+from floodseg.raster.dataset import band_indices, extent_of, open_raster
 
 Writer = Callable[..., Path]
 Array = np.ndarray[Any, Any]
@@ -109,7 +109,7 @@ def test_tags_are_those_of_the_file(
     with open_raster(path) as source:
         for member in MEMBERS:
             assert getattr(raster, member) == getattr(source, member), member
-        assert frame_of(raster) == frame_of(source)
+        assert extent_of(raster) == extent_of(source)
         assert band_indices(raster, "sar") == band_indices(source, "sar")
 
 

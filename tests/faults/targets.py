@@ -26,7 +26,7 @@ def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) 
     from floodseg.bands import Bands
     from floodseg.config.predict import SceneConfig
     from floodseg.geo.grid import Window
-    from floodseg.scene.acquisition import acquired
+    from floodseg.scene.acquisition import acquisition_of
     from floodseg.scene.file_scene import open_scene, reference_grid
     from floodseg.scene.layers.layers import aoi_window, open_layers
 
@@ -35,7 +35,7 @@ def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) 
     scene = open_scene(config, taken, window)
     try:
         layers = open_layers(config, scene.grid)
-        acquired(config)
+        acquisition_of(config)
         height, width = scene.grid.height, scene.grid.width
         for index in range(MOST_WINDOWS):
             top, left = height * (index // 4) // 3, width * (index % 4) // 4

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
 from floodseg.app.guard import guarded
+from floodseg.app.removed import refuse_removed
 from floodseg.app.run_file import read_run_file
 from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig
 from floodseg.config.cluster import ManyConfig
@@ -374,7 +375,7 @@ def _take_run_file(arguments: list[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code (see :func:`guarded`)."""
     given = sys.argv[1:] if arguments is None else arguments
-    guarded(lambda: app(_take_run_file(given)))
+    guarded(lambda: app(_take_run_file(refuse_removed(given))))
 
 
 if __name__ == "__main__":

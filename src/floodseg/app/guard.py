@@ -10,7 +10,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from floodseg.app.signals import ToldToEnd, heeding_signals, raise_again
+from floodseg.app.signals import Terminated, ending_on_signals, raise_again
 from floodseg.distributed.launcher import is_first_on_host, is_joined
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
@@ -35,7 +35,7 @@ def guarded(command: Callable[[], Any]) -> None:
     """
     try:
         try:
-            with heeding_signals():
+            with ending_on_signals():
                 _prepare_messages()
                 command()
         except CycloptsError as error:
@@ -46,7 +46,7 @@ def guarded(command: Callable[[], Any]) -> None:
             time.sleep(_HEAD_START_S)
             sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
-    except ToldToEnd as end:
+    except Terminated as end:
         name = signal.Signals(end.number).name
         _fail("interrupted" if name == "SIGINT" else f"ended by {name}", end.exit_code)
     except KeyboardInterrupt:

@@ -25,7 +25,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.config.train import DataConfig
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 from floodseg.raster.dataset import CoordinateSystem, Raster, open_raster
 from floodseg.system.files import replacing
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, Sensor, canonical_band
 from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError, DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 from floodseg.raster.dataset import band_indices, open_raster, takes_bands_by_order
 
 

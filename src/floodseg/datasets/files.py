@@ -12,7 +12,7 @@ from floodseg.bands import Bands, Sensor
 from floodseg.chips.cache import ChipCache
 from floodseg.chips.chip import Chip
 from floodseg.geo.grid import Window
-from floodseg.raster.dataset import Frame, Raster, open_raster
+from floodseg.raster.dataset import Extent, Raster, open_raster
 from floodseg.raster.read import Pixels
 
 
@@ -40,7 +40,7 @@ class FileChips(ABC):
     checked: bool = field(default=False, kw_only=True)
     """Whether each chip was read completely without a fault. Parts of a chip are then not checked for their unit: a
     bright or dark part of a sound chip may fail that check."""
-    _last: tuple[int, NDArray[np.uint8], Frame] | None = field(default=None, init=False, repr=False)
+    _last: tuple[int, NDArray[np.uint8], Extent] | None = field(default=None, init=False, repr=False)
     """The label that was read last: a crop is chosen on the label and read afterwards."""
 
     @property
@@ -61,10 +61,10 @@ class FileChips(ABC):
     def read(self, index: int, window: Window | None = None) -> Chip:
         """Return one chip, or the part inside ``window``; raises DataError where a file breaks the data contract."""
         paths = self.chips[index]
-        label, frame = self._label(index)
-        part = window or Window(0, 0, frame.height, frame.width)
-        sar = self._sensor("sar", paths.sar, frame, part)
-        optical = self._sensor("optical", paths.optical, frame, part)
+        label, extent = self._label(index)
+        part = window or Window(0, 0, extent.height, extent.width)
+        sar = self._sensor("sar", paths.sar, extent, part)
+        optical = self._sensor("optical", paths.optical, extent, part)
         return Chip(
             name=paths.name,
             event=paths.event,
@@ -73,18 +73,18 @@ class FileChips(ABC):
             sar_valid=sar.valid,
             optical_valid=optical.valid,
             label=label[part.top : part.top + part.height, part.left : part.left + part.width].copy(),
-            grid=frame.grid.crop(part) if frame.grid else None,
+            grid=extent.grid.crop(part) if extent.grid else None,
         )
 
-    def _label(self, index: int) -> tuple[NDArray[np.uint8], Frame]:
+    def _label(self, index: int) -> tuple[NDArray[np.uint8], Extent]:
         if self._last is None or self._last[0] != index:
             self._last = (index, *self._read_label(self.chips[index].labels))
         return self._last[1], self._last[2]
 
-    def _sensor(self, sensor: Sensor, paths: tuple[Path, ...], frame: Frame, window: Window) -> Pixels:
+    def _sensor(self, sensor: Sensor, paths: tuple[Path, ...], extent: Extent, window: Window) -> Pixels:
         bands = self.bands.sar if sensor == "sar" else self.bands.optical
         if paths and bands:
-            return self._read_sensor(sensor, paths, frame, window)
+            return self._read_sensor(sensor, paths, extent, window)
         shape = (window.height, window.width)
         return Pixels(np.zeros((len(bands), *shape), np.float32), np.zeros(shape, np.bool_))
 
@@ -95,12 +95,12 @@ class FileChips(ABC):
         return open_raster(path)
 
     @abstractmethod
-    def _read_label(self, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], Frame]:
+    def _read_label(self, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], Extent]:
         """Return the complete label, (H, W) uint8, and its extent."""
 
     @abstractmethod
-    def _read_sensor(self, sensor: Sensor, paths: tuple[Path, ...], frame: Frame, window: Window) -> Pixels:
-        """Return the bands in use of one sensor inside ``window``; raises DataError unless the extent is ``frame``."""
+    def _read_sensor(self, sensor: Sensor, paths: tuple[Path, ...], extent: Extent, window: Window) -> Pixels:
+        """Return the bands in use of one sensor inside ``window``; raises DataError unless the extent is ``extent``."""
 
 
 def event_of(name: str) -> str:

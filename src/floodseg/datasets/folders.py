@@ -13,7 +13,7 @@ from floodseg.datasets.bands import choose_bands
 from floodseg.datasets.files import ChipPaths, event_of, list_folder
 from floodseg.datasets.single_date import SingleDateChips, one_date
 from floodseg.errors import DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 FOLDER_SPLITS = ("train", "valid", "all")
 _EXTENSIONS = (".tif", ".tiff")

@@ -17,7 +17,7 @@ from floodseg.datasets.files import ChipPaths, list_folder
 from floodseg.datasets.folders import nearest_subset
 from floodseg.datasets.two_dates import TwoDateChips
 from floodseg.errors import ConfigError, DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 SAR_CHANNELS = ("VV_before", "VV_after")
 OPTICAL_CHANNELS = ("B03_before", "B08_before", "B11_before", "B03_after", "B08_after", "B11_after")

@@ -13,7 +13,7 @@ from floodseg.config.train import DataConfig
 from floodseg.datasets.files import ChipPaths, FileChips
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 LARGEST_SHARE = 0.05
 """Share of a split that may be left out; one chip always may, but never all."""

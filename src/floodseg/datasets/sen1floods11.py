@@ -11,7 +11,7 @@ from floodseg.datasets.bands import choose_bands
 from floodseg.datasets.files import ChipPaths, event_of, list_folder
 from floodseg.datasets.single_date import SingleDateChips, one_date
 from floodseg.errors import DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 CHIPS = Path("v1.1/data/flood_events/HandLabeled")
 SPLITS = Path("v1.1/splits/flood_handlabeled")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from floodseg.bands import Sensor
 from floodseg.datasets.files import FileChips
 from floodseg.geo.grid import Window
-from floodseg.raster.dataset import Frame, check_same_frame, frame_of
+from floodseg.raster.dataset import Extent, check_same_extent, extent_of
 from floodseg.raster.read import Pixels, read_label, read_optical, read_sar
 
 
@@ -23,14 +23,14 @@ class SingleDateChips(FileChips):
     optical_offset: float | None
     """Offset in stored numbers, added before the division by 10000."""
 
-    def _read_label(self, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], Frame]:
+    def _read_label(self, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], Extent]:
         with self._open(paths[0]) as source:
-            return read_label(source), frame_of(source)
+            return read_label(source), extent_of(source)
 
-    def _read_sensor(self, sensor: Sensor, paths: tuple[Path, ...], frame: Frame, window: Window) -> Pixels:
+    def _read_sensor(self, sensor: Sensor, paths: tuple[Path, ...], extent: Extent, window: Window) -> Pixels:
         check_units = not self.checked
         with self._open(paths[0]) as source:
-            check_same_frame(frame_of(source), frame)
+            check_same_extent(extent_of(source), extent)
             if sensor == "sar":
                 return read_sar(source, self.sar_units, window, check_units=check_units)
             return read_optical(source, self.bands.optical, self.optical_offset, window, check_units=check_units)

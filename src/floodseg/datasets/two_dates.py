@@ -12,7 +12,7 @@ from floodseg.bands import LAND, WATER, Sensor
 from floodseg.datasets.files import FileChips
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.dataset import Frame, Raster, check_same_frame, frame_of, open_raster
+from floodseg.raster.dataset import Extent, Raster, check_same_extent, extent_of, open_raster
 from floodseg.raster.read import Pixels, read_stored
 
 FLOOD = 255
@@ -46,21 +46,21 @@ class TwoDateChips(FileChips):
     optical_channels: tuple[int, ...]
     """Positions of ``bands.optical`` among those of the files: three of the date before, then three of that after."""
 
-    def _read_label(self, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], Frame]:
+    def _read_label(self, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], Extent]:
         with self._open(paths[0]) as source:
-            label, frame = _read_mask(source), frame_of(source)
+            label, extent = _read_mask(source), extent_of(source)
         for copy in paths[1:] if not self.checked else ():
             with self._open(copy) as source:
-                check_same_frame(frame_of(source), frame)
-        return label, frame
+                check_same_extent(extent_of(source), extent)
+        return label, extent
 
-    def _read_sensor(self, sensor: Sensor, paths: tuple[Path, ...], frame: Frame, window: Window) -> Pixels:
+    def _read_sensor(self, sensor: Sensor, paths: tuple[Path, ...], extent: Extent, window: Window) -> Pixels:
         band_count = 1 if sensor == "sar" else 3
         dates = []
         for path in paths:
             with self._open(path) as source:
                 _check_date(source, band_count)
-                check_same_frame(frame_of(source), frame)
+                check_same_extent(extent_of(source), extent)
                 dates.append(read_stored(source, range(1, band_count + 1), window))
         valid: NDArray[np.bool_] = np.logical_and.reduce([date.any(axis=0) for date in dates])
         values = np.concatenate(dates).astype(np.float32)

@@ -22,7 +22,7 @@ from floodseg.chips.chip import Chip, ChipSet
 from floodseg.distributed.launcher import cpu_asked_for, is_joined, started_processes
 from floodseg.errors import ConfigError, OtherProcessError, ProcessError
 from floodseg.geo.grid import Window
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 T = TypeVar("T")
 

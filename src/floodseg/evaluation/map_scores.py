@@ -165,7 +165,7 @@ def _raster_label(path: str, grid: GeoGrid) -> Iterator[ReadLabel]:
         place = PixelMap(grid, _grid_of(source, path))
 
         def read(window: Window) -> NDArray[np.uint8]:
-            rows, columns = place.taps(window, (1, 1))
+            rows, columns = place.interpolation(window, (1, 1))
             inside = np.broadcast_to(rows.inside & columns.inside, (window.height, window.width))
             label = np.full(inside.shape, IGNORE, np.uint8)
             down, across = rows.span(), columns.span()

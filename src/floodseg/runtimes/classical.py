@@ -16,7 +16,7 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.read import DB_RANGE
 from floodseg.scene.scene import Layers, Scene
 from floodseg.system.environment import allowed_cores
-from floodseg.system.map_progress import MapProgress
+from floodseg.system.progress import MapProgress
 
 _BINS_PER_DB = 64
 """Fine enough that the place of an edge within a bin does not show, and few enough to hold for any scene."""
@@ -147,7 +147,7 @@ def vh_histogram(scene: Scene, layers: Layers, mapping: MapConfig, progress: boo
         bar.advance(window.height * window.width)
 
     with (
-        MapProgress(grid.height * grid.width, progress, "measuring", "measured") as bar,
+        MapProgress(grid.height * grid.width, progress, "measured") as bar,
         ThreadPoolExecutor(mapping.threads, "floodseg-histogram") as pool,
     ):
         # an error, or Ctrl-C, cancels the windows that have not begun

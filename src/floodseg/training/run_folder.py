@@ -15,7 +15,6 @@
 import contextlib
 import csv
 import errno
-import fcntl
 import io
 import json
 import os
@@ -25,7 +24,7 @@ import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 import tomli_w
 from safetensors import SafetensorError
@@ -34,7 +33,7 @@ from floodseg.bands import Sensor
 from floodseg.config.base import differences, flatten
 from floodseg.config.train import TrainConfig
 from floodseg.errors import RunFolderError
-from floodseg.system.files import why_not_writable, write_text
+from floodseg.system.files import locked_folder, write_text
 
 RunMode = Literal["new", "resume", "overwrite"]
 """Start of a run: in a folder without one, from the end of its last complete epoch, or in place of the run there."""
@@ -50,20 +49,6 @@ _FULL = 2**20
 _FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained", "sync_batchnorm"})
 """Settings that a resumed run may change: they do not change the result, or depend on the number of processes. Encoder
 weights are in the state by then."""
-
-_held: set[TextIO] = set()
-"""Locks of run folders that this process holds."""
-
-
-def _close_inherited_locks() -> None:
-    # a lock lasts until every process that inherited its handle ends, and loader processes notice the death of a killed
-    # run only after seconds
-    for handle in _held:
-        handle.close()
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_close_inherited_locks)
 
 
 def run_mode(*, resume: bool, overwrite: bool) -> RunMode:
@@ -102,44 +87,14 @@ class RunFolder:
         Raises:
             RunFolderError: another process trains in it, or it cannot be written.
         """
-        handle = self._open_lock()
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.close()
-            raise RunFolderError(
-                f"{self.path}: another run is training in this folder; wait for it or give another --out-dir"
-            ) from error
-        with handle:
-            _held.add(handle)
+        with locked_folder(self.path, "is training in this folder"):
             for unfinished in self._states.glob("writing_*"):
                 shutil.rmtree(unfinished)
             try:
                 yield
             finally:
-                self._remove_if_empty()
-                _held.discard(handle)
-                # a process that inherited the handle must not keep the folder locked
-                fcntl.flock(handle, fcntl.LOCK_UN)
-
-    def _remove_if_empty(self) -> None:
-        """Remove the folder where a run was refused before it wrote anything."""
-        lock = self.path / ".lock"
-        if self._specialists.is_dir() and not any(self._specialists.iterdir()):
-            self._specialists.rmdir()
-        if self.path.is_dir() and [*self.path.iterdir()] == [lock]:
-            lock.unlink()
-            self.path.rmdir()
-
-    def _open_lock(self) -> TextIO:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            return (self.path / ".lock").open("w")
-        except OSError as error:
-            raise RunFolderError(
-                f"{self.path}: cannot be written ({why_not_writable(self.path, error)}); give another --out-dir or "
-                "change its permissions"
-            ) from error
+                if self._specialists.is_dir() and not any(self._specialists.iterdir()):
+                    self._specialists.rmdir()
 
     def check(self, mode: RunMode) -> None:
         """Refuse a folder that holds a run, unless it is to be resumed or overwritten.

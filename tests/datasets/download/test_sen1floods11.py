@@ -24,7 +24,7 @@ from floodseg.config.train import DataConfig
 from floodseg.datasets.download import sen1floods11 as module
 from floodseg.datasets.download.sen1floods11 import download_sen1floods11
 from floodseg.datasets.layouts import open_layout
-from floodseg.errors import ConfigError, DataError
+from floodseg.errors import ConfigError, DataError, FloodsegError
 
 HAND = "v1.1/data/flood_events/HandLabeled"
 SPLITS = "v1.1/splits/flood_handlabeled"
@@ -84,7 +84,7 @@ def fetch(bucket: BucketServer, out_dir: Path, **settings: Any) -> str:
 
 def refused(bucket: BucketServer, out_dir: Path, **settings: Any) -> str:
     """Return the one sentence with which a download is refused."""
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(FloodsegError) as caught:
         fetch(bucket, out_dir, **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -264,7 +264,7 @@ def test_killed_and_interrupted_downloads_continue_and_a_second_one_is_refused(t
         process = subprocess.Popen([sys.executable, "-m", "floodseg", *line, "--transfers", "2"])
         while bucket.sent < 250_000:
             time.sleep(0.01)
-        assert "another process downloads into this folder" in refused(bucket, tmp_path)
+        assert "another run downloads into this folder" in refused(bucket, tmp_path)
         process.kill()
         process.wait(timeout=10)
         check_complete_files()

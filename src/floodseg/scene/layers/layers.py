@@ -1,4 +1,4 @@
-"""What a user lays over a scene: an area of interest, exclusions, steep ground and permanent water, from files."""
+"""Layers over a scene, from files: area of interest, exclusions, steep ground and permanent water."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,8 +6,8 @@ import pytest
 from floodseg.bands import Bands
 from floodseg.geo.grid import Window
 from floodseg.geo.tiling import Tiling
-from floodseg.inference.windows import thumbnail
-from floodseg.inference.windows.thumbnail import ThumbnailScene
+from floodseg.scene import thumbnail
+from floodseg.scene.thumbnail import ThumbnailScene
 from map_fakes import MemoryScene, radar_scene
 
 

@@ -1,10 +1,10 @@
-"""Which model maps all scenes of a run, and in which form: the same on every worker, whatever its host offers."""
+"""Model of a run over many scenes: opened where the run starts, and identified so that every worker runs the same."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.checksums import digest, file_checksum
+from floodseg.cluster.content import ModelIdentity, digest, file_checksum
 from floodseg.config.predict import MapConfig
 from floodseg.inference.predict import open_method
 from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
@@ -16,21 +16,11 @@ from floodseg.runtimes.select import forms_of
 from floodseg.system.environment import versions
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What all scenes of a run have in common, and each worker has to have as well."""
+def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | PlainMethod, MapConfig]:
+    """Return a model opened on this machine, and the settings with which each worker opens it in the same way.
 
-    model: str
-    """Checksum of the model's files."""
-    version: str
-    """Of floodseg."""
-
-
-def open_here(model: str, mapping: MapConfig) -> tuple[Runtime | PlainMethod, MapConfig]:
-    """Return a model as it is opened on this machine, and the settings by which each worker opens it alike.
-
-    What ``auto`` means for runtime, precision and device is found here, once: hosts with other processors or packages
-    would map by another form. Only a GPU that was asked for need not be on this machine.
+    ``auto`` for runtime, precision and device is resolved here, once, since hosts with other processors or packages
+    could resolve it differently. Only a GPU that was asked for need not be on this machine.
 
     Raises:
         FloodsegError: as ``open_method`` does.
@@ -43,24 +33,24 @@ def open_here(model: str, mapping: MapConfig) -> tuple[Runtime | PlainMethod, Ma
         return method, mapping
     if method.device != "cpu":
         return method, replace(mapping, device="cuda")
-    # the names of runtimes and number formats are those of the flags
-    form: dict[str, Any] = {"runtime": method.name, "precision": method.precision}
-    return method, replace(mapping, device="cpu", **form)
+    # runtimes and number formats have the names that the settings have
+    resolved: dict[str, Any] = {"runtime": method.name, "precision": method.precision}
+    return method, replace(mapping, device="cpu", **resolved)
 
 
-def recipe_of(model: str, mapping: MapConfig) -> Recipe:
-    """Return the recipe of a model by its name, in the form that ``mapping`` says; see :func:`open_here`.
+def identify(model: str, mapping: MapConfig) -> ModelIdentity:
+    """Return the identity of a model, in the runtime and precision of ``mapping``; see :func:`open_model`.
 
     Raises:
         CheckpointError: there is no such model.
     """
+    version = versions()["floodseg"]
     if model in PLAIN_METHODS:
-        return Recipe(digest(["method", model]), versions()["floodseg"])
-    files = _files(model, mapping)
-    return Recipe(digest([[path.name, file_checksum(path)] for path in files]), versions()["floodseg"])
+        return ModelIdentity(digest(["method", model]), version)
+    return ModelIdentity(digest([[path.name, file_checksum(path)] for path in _files(model, mapping)]), version)
 
 
-def found_by_all(model: str) -> str:
+def absolute_name(model: str) -> str:
     """Return the name by which workers in other folders find a model."""
     known = (*PLAIN_METHODS, *(shipped.name for shipped in shipped_models()))
     return model if model in known else str(Path(model).absolute())
@@ -73,13 +63,13 @@ def _files(model: str, mapping: MapConfig) -> list[Path]:
     if mapping.runtime in ("onnx", "openvino"):
         shipped = model in (each.name for each in shipped_models())
         forms = forms_of(WEIGHTS / model if shipped else path)
-        asked = [form.path for form in forms if (form.runtime, form.precision) == (mapping.runtime, mapping.precision)]
-        return [file for form in asked for file in _exported_files(form)]
+        wanted = [form.path for form in forms if (form.runtime, form.precision) == (mapping.runtime, mapping.precision)]
+        return [file for form in wanted for file in _exported_files(form)]
     place = find_model(model)
     return [place / CONFIG_FILE, place / WEIGHTS_FILE] if place.is_dir() else [place]
 
 
 def _exported_files(path: Path) -> list[Path]:
-    """Return an exported model's file, and the one of its weights that OpenVINO puts beside it."""
+    """Return an exported model's file, and the file of its weights that OpenVINO puts beside it."""
     weights = path.with_suffix(".bin")
     return [path, weights] if path.suffix == ".xml" and weights.is_file() else [path]

@@ -1,4 +1,4 @@
-"""A small picture of a scene, gathered while it is mapped: no pixel is read twice for it."""
+"""Thumbnail of a scene, made of the windows that mapping reads anyway."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,12 @@ _STRETCH = (2, 98)
 
 
 class ThumbnailScene(SceneView):
-    """A scene that keeps block means of what is read of it; it is read through this object in place of the scene.
+    """View of a scene that keeps block means of the windows that are read through it.
 
-    Radar gives grey (mean of the first channel), a scene without radar colour, or grey of its first channel.
+    A radar scene becomes grey (first channel), another true colour, or grey of its first channel.
 
     Args:
-        scene: what is mapped.
+        scene: scene to read.
         overlap: pixels that neighbouring windows share.
     """
 
@@ -32,35 +32,25 @@ class ThumbnailScene(SceneView):
         super().__init__(scene)
         self._shape = scene.grid.height, scene.grid.width
         self.step = _step(max(self._shape), overlap)
-        """Pixels of the scene in a pixel of the picture, each way."""
+        """Pixels of the scene in a pixel of the picture, along rows and columns."""
         self._channels = _channels(scene.bands)
         size = tuple(-(-side // self.step) for side in self._shape)
         self._sar = np.full(size, np.nan, np.float32)
         self._optical = np.full((len(self._channels), *size), np.nan, np.float32)
 
     def read(self, window: Window) -> SceneWindow:
-        """Read the scene, and keep block means; threads write cells of equal content or different cells."""
+        """Read the scene and keep block means; threads write different cells, or cells of equal content."""
         content = self._scene.read(window)
         if content.sar_valid.any():
-            self._note(self._sar[None], content.sar[:1], content.sar_valid, window)
+            self._add_means(self._sar[None], content.sar[:1], content.sar_valid, window)
         if self._channels and content.optical_valid.any():
-            self._note(self._optical, content.optical[list(self._channels)], content.optical_valid, window)
+            self._add_means(self._optical, content.optical[list(self._channels)], content.optical_valid, window)
         return content
 
-    @property
-    def cells(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The means so far: radar (H, W), optical (C, H, W), NaN where nothing was seen yet."""
-        return self._sar, self._optical
-
-    def add_cells(self, sar: NDArray[np.float32], optical: NDArray[np.float32]) -> None:
-        """Take over the means of a part of the scene that was mapped elsewhere."""
-        for own, other in ((self._sar, sar), (self._optical, optical)):
-            np.copyto(own, other, where=np.isfinite(other))
-
-    def _note(
+    def _add_means(
         self, cells: NDArray[np.float32], image: NDArray[np.float32], valid: NDArray[np.bool_], window: Window
     ) -> None:
-        """Write the means over the blocks that lie wholly in the window, or end with the scene."""
+        """Write the means of the blocks that lie completely in the window, or end with the scene."""
         height, width = self._shape
         rows = _blocks(window.top, window.height, height, self.step)
         columns = _blocks(window.left, window.width, width, self.step)
@@ -72,13 +62,13 @@ class ThumbnailScene(SceneView):
         ]
         counts = _sums(valid[inside].astype(np.float32), self.step)
         target = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        for plane, band in zip(cells, image, strict=True):
+        for means, band in zip(cells, image, strict=True):
             # invalid pixels hold 0 and so add nothing
             with np.errstate(invalid="ignore", divide="ignore"):
-                plane[target] = _sums(band[inside], self.step) / counts
+                means[target] = _sums(band[inside], self.step) / counts
 
     def picture(self) -> NDArray[np.float32]:
-        """Return (H, W) or (H, W, 3) brightness from 0 to 1 of the reduced scene, NaN where nothing was seen."""
+        """Return (H, W) or (H, W, 3) brightness from 0 to 1 of the reduced scene, NaN where nothing is valid."""
         if np.isfinite(self._sar).any():
             return _stretched(self._sar)
         if len(self._channels) == 3 and self.bands.optical_unit == "reflectance":
@@ -89,7 +79,7 @@ class ThumbnailScene(SceneView):
 
 def _step(longest: int, overlap: int) -> int:
     step = max(1, -(-longest // LONG_SIDE))
-    # windows begin at multiples of 32: with too little overlap, only blocks that divide these lie wholly in one window
+    # windows begin at multiples of 32: with too little overlap only blocks that divide these lie completely in one
     return step if step <= overlap else 2 ** (step - 1).bit_length()
 
 
