@@ -188,7 +188,7 @@ def predict_many(
     """
     from floodseg.system.extras import require_extra
 
-    require_extra("cluster", "distributed", "geopandas", "pyarrow", purpose="floodseg predict-many")
+    require_extra("cluster", "distributed", "pyarrow", purpose="floodseg predict-many")
     from floodseg.app.reports.many import print_many
     from floodseg.cluster.many import predict_many as run_predictions
 
