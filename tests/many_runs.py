@@ -110,14 +110,14 @@ def wait_until(holds: Callable[[], Any], run: "subprocess.Popen[str]", limit_s: 
 
 
 def content(out_dir: Path) -> dict[str, bytes]:
-    """Return all products and the overview, by name below ``out_dir``, without what tells times."""
+    """Return all products and the overview, by name below ``out_dir``, without times."""
     files = [out_dir / name for name in OVERVIEW]
     files += [path for path in (out_dir / "scenes").glob("*/*") if not path.name.startswith(".")]
     return {str(path.relative_to(out_dir)): timeless(path) for path in files}
 
 
 def timeless(path: Path) -> bytes:
-    """Return a product without what tells times."""
+    """Return a product without the times in it."""
     data = path.read_bytes()
     if path.name == "flood.gpkg":
         return _LAST_CHANGE.sub(b"", data)

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from floodseg.benchmarking.large_scene import write_large_scene
-from floodseg.cluster.checksums import file_checksum
+from floodseg.cluster.content import file_checksum
 from floodseg.cluster.engine import connected
 from floodseg.cluster.many import predict_many
 from floodseg.config.cluster import ManyConfig
@@ -40,16 +40,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where scenes and products lie meanwhile")
     parser.add_argument("--model", default="s1-lite")
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="floodseg-many-", dir=given.folder))
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="floodseg-many-", dir=arguments.folder))
     try:
-        document = measure(folder, given.model, given.rounds)
+        document = measure(folder, arguments.model, arguments.rounds)
     finally:
         shutil.rmtree(folder)
     text = json.dumps(document, indent=2) + "\n"
     print(text, end="")
-    if given.json:
-        write_text(given.json, text)
+    if arguments.json:
+        write_text(arguments.json, text)
 
 
 def measure(folder: Path, model: str, rounds: int) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def measure(folder: Path, model: str, rounds: int) -> dict[str, Any]:
 
 def _seconds_per_task() -> float:
     """Return what giving out a task and taking its result costs: scheduler and command share a process."""
-    with connected(ManyConfig(cluster="local:1"), print) as client:
+    with connected(ManyConfig(cluster="local:1")) as client:
         began = time.perf_counter()
         futures = [client.submit(abs, number, pure=False) for number in range(TASKS)]
         assert len(client.gather(futures)) == TASKS

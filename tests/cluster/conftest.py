@@ -1,9 +1,12 @@
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+import distributed
 import many_runs
+from floodseg.cluster import engine
 
 
 @pytest.fixture
@@ -20,3 +23,33 @@ def start() -> Iterator[Any]:
         if run.poll() is None:
             run.kill()
         run.communicate()
+
+
+def threads_cluster(**settings: Any) -> Any:
+    """Return a Dask cluster whose scheduler and workers are threads of this process."""
+    # any free port: tests run at the same time
+    http = {"dashboard_address": "127.0.0.1:0"}
+    return distributed.LocalCluster(
+        processes=False, threads_per_worker=1, memory_limit=0, dashboard_address=None, scheduler_kwargs=http, **settings
+    )
+
+
+@pytest.fixture(scope="session")
+def threads_client() -> Iterator[Any]:
+    """A Dask client with one worker, all in threads of this process."""
+    with threads_cluster(n_workers=1) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch, threads_client: Any) -> list[str]:
+    """Runs are mapped by ``threads_client``; returns the clusters that were asked for."""
+    asked: list[str] = []
+
+    @contextmanager
+    def connected(config: Any) -> Iterator[Any]:
+        asked.append(config.cluster)
+        yield threads_client
+
+    monkeypatch.setattr(engine, "connected", connected)
+    return asked

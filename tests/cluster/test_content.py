@@ -1,4 +1,4 @@
-"""What products are made from: when a scene counts as done, and when it does not."""
+"""Checksums of what products are made from: when a scene counts as finished, and when it does not."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from floodseg.cluster import content
-from floodseg.cluster.content import content_of, files_behind, finished_content
-from floodseg.cluster.recipe import Recipe, open_here, recipe_of
+from floodseg.cluster.content import ModelIdentity, content_of, files_behind, finished_content, known_content
+from floodseg.cluster.model_files import identify, open_model
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.products.folder import PRODUCTS
 from floodseg.runtimes.base import Runtime
 from scenes import write_sar
 
-RECIPE = Recipe("model", "1.0")
+MODEL = ModelIdentity("model", "1.0")
 
 
 @pytest.fixture
@@ -27,10 +27,8 @@ def config(tmp_path: Path) -> PredictConfig:
     return PredictConfig(tmp_path / "out", SceneConfig(sar=tmp_path / "s1.tif", aoi=tmp_path / "aoi.shp"))
 
 
-def key(config: PredictConfig, recipe: Recipe = RECIPE) -> str:
-    found = content_of(config, recipe)
-    assert found is not None
-    return found.key
+def key(config: PredictConfig, model: ModelIdentity = MODEL) -> str:
+    return content_of(config, model).key
 
 
 def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path):
@@ -38,8 +36,8 @@ def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path)
     assert key(replace(config, mapping=MapConfig(threads=5))) == first
     assert key(replace(config, mapping=MapConfig(threshold=0.4))) != first
     assert key(replace(config, scene=replace(config.scene, datetime="2024-01-01"))) != first
-    assert key(config, Recipe("other", "1.0")) != first
-    assert key(config, Recipe("model", "1.1")) != first
+    assert key(config, ModelIdentity("other", "1.0")) != first
+    assert key(config, ModelIdentity("model", "1.1")) != first
     elsewhere = tmp_path / "moved"
     elsewhere.mkdir()
     for path in ("s1.tif", "aoi.shp", "aoi.dbf"):
@@ -51,21 +49,32 @@ def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path)
 
 
 def test_files_are_read_once_while_they_stay_as_they_are(config, tmp_path, monkeypatch):
-    assert content_of(config, RECIPE, only_known=True) is None
+    assert known_content(config, MODEL) is None
     first = key(config)
     read: list[str] = []
     checksum = content.file_checksum
     monkeypatch.setattr(content, "file_checksum", lambda path: read.append(path.name) or checksum(path))
-    known = content_of(config, RECIPE, only_known=True)
+    known = known_content(config, MODEL)
     assert known is not None
     assert known.key == first
     assert read == []
     os.utime(tmp_path / "s1.tif", (1, 1))
-    assert content_of(config, RECIPE, only_known=True) is None
+    assert known_content(config, MODEL) is None
     assert key(config) == first
     assert read == ["s1.tif"], "its time says nothing of what it holds, and the others did not change"
-    (tmp_path / "out/.inputs.json").write_text("{")
-    assert content_of(config, RECIPE, only_known=True) is None
+    damaged: tuple[Any, ...] = ([], {str(tmp_path / "s1.tif"): 3}, {str(tmp_path / "s1.tif"): [["s1.tif"]]})
+    for note in ("{", *map(json.dumps, damaged)):
+        (tmp_path / "out/.inputs.json").write_text(note)
+        assert known_content(config, MODEL) is None
+        assert key(config) == first
+
+
+def test_a_file_that_was_missing_counts_once_it_is_there(config, tmp_path):
+    first = key(config)
+    (tmp_path / "s1.tif").rename(tmp_path / "away.tif")
+    assert key(config) != first
+    (tmp_path / "away.tif").rename(tmp_path / "s1.tif")
+    assert known_content(config, MODEL) is None
     assert key(config) == first
 
 
@@ -97,8 +106,7 @@ def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
 
 def test_an_address_counts_by_its_name_without_its_secrets(tmp_path):
     scene = SceneConfig(sar="https://example.org/a.tif?sig=secret", allow_remote=True)
-    found = content_of(PredictConfig(tmp_path / "out", scene), RECIPE)
-    assert found is not None
+    found = content_of(PredictConfig(tmp_path / "out", scene), MODEL)
     assert found.inputs == {"sar": ["https://example.org/a.tif"]}
     assert "secret" not in json.dumps(found.entry())
 
@@ -122,22 +130,22 @@ def test_a_model_is_its_files_in_the_form_that_maps(tmp_path):
     for name in ("model.safetensors", "config.json", "openvino-int8.xml", "openvino-int8.bin"):
         (tmp_path / name).write_bytes(b"1")
     model = str(tmp_path)
-    first, exported = recipe_of(model, torch), recipe_of(model, openvino)
-    assert recipe_of(model, torch) == first != exported
-    assert recipe_of(f"{model}/openvino-int8.xml", MapConfig()) == exported
+    first, exported = identify(model, torch), identify(model, openvino)
+    assert identify(model, torch) == first != exported
+    assert identify(f"{model}/openvino-int8.xml", MapConfig()) == exported
     (tmp_path / "openvino-int8.bin").write_bytes(b"2")
-    assert recipe_of(model, torch) == first
-    assert recipe_of(model, openvino) != exported
+    assert identify(model, torch) == first
+    assert identify(model, openvino) != exported
     (tmp_path / "model.safetensors").write_bytes(b"2")
-    assert recipe_of(model, torch) != first
-    assert recipe_of("otsu", MapConfig()) != recipe_of("ndwi", MapConfig())
+    assert identify(model, torch) != first
+    assert identify("otsu", MapConfig()) != identify("ndwi", MapConfig())
 
 
 def test_what_auto_means_is_found_once_for_all_workers():
-    method, mapping = open_here("s1-lite", MapConfig(threads=1))
+    method, mapping = open_model("s1-lite", MapConfig(threads=1))
     assert isinstance(method, Runtime)
     assert (mapping.device, mapping.runtime, mapping.precision) == ("cpu", method.name, method.precision)
-    assert open_here("s1-lite", mapping)[1] == mapping
+    assert open_model("s1-lite", mapping)[1] == mapping
     on_gpu = MapConfig(device="cuda", precision="fp16")
-    assert open_here("s1-lite", on_gpu)[1] == on_gpu, "a GPU of the workers, that this machine may not have"
-    assert open_here("otsu", MapConfig())[1] == MapConfig()
+    assert open_model("s1-lite", on_gpu)[1] == on_gpu, "a GPU of the workers, that this machine may not have"
+    assert open_model("otsu", MapConfig())[1] == MapConfig()

@@ -9,6 +9,8 @@ import pytest
 
 from many_runs import assert_same, kill_group, staging, start_scheduler, start_worker, wait_until, write_list
 
+pytestmark = pytest.mark.slow
+
 HOSTS = Path(__file__).parents[2] / "tests/cluster/hosts.sh"
 SCHEDULER = "tcp://10.77.0.1:8786"
 SOON = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}

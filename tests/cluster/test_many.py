@@ -1,4 +1,4 @@
-"""``floodseg predict-many`` with a cluster that is this process: what is mapped, kept, refused and told."""
+"""``floodseg predict-many`` with a cluster of threads: what is mapped, kept, refused and reported."""
 
 import json
 import shutil
@@ -8,25 +8,15 @@ from typing import Any
 import pytest
 
 from floodseg.app import cli
-from floodseg.cluster import many, tasks
-from floodseg.errors import FolderInUseError
-from floodseg.products.folder import claimed
-from many_runs import assert_same, write_list
+from floodseg.cluster import tasks
+from floodseg.system.files import locked_folder
+from many_runs import write_list
 from scenes import write_optical
-
-from .fake_dask import FakeClient
-
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
-    fake = FakeClient()
-    monkeypatch.setattr(many, "connected", fake.connect)
-    return fake
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_list(tmp_path_factory.mktemp("list"), 2, 100).parent
+    return write_list(tmp_path_factory.mktemp("list"), 2, 32).parent
 
 
 @pytest.fixture
@@ -37,12 +27,19 @@ def scenes(prepared: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path, client: FakeClient) -> Any:
+def run(connections: list[str], run_on_this_machine: Any) -> Any:
+    """``run_on_this_machine`` with a cluster of threads."""
+    return run_on_this_machine
+
+
+@pytest.fixture
+def run_on_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path) -> Any:
     """Return a function that runs the command and returns exit code, output and errors in single spaces."""
 
-    def command(*arguments: object, out: str = "out") -> tuple[Any, str, str]:
+    def command(*arguments: object) -> tuple[Any, str, str]:
         capsys.readouterr()
-        given = ["predict-many", scenes, "--out-dir", tmp_path / out, "--threads", "1", *arguments]
+        model = [] if "--model" in arguments else ["--model", "otsu"]
+        given = ["predict-many", scenes, "--out-dir", tmp_path / "out", "--threads", "1", *model, *arguments]
         with pytest.raises(SystemExit) as stop:
             cli.main([str(argument) for argument in given])
         said = capsys.readouterr()
@@ -51,15 +48,15 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path, client
     return command
 
 
-def test_scenes_are_mapped_once(run, client, tmp_path):
+def test_scenes_are_mapped_once(run, connections, tmp_path):
     code, output, _ = run()
     assert code == 0
     assert output.startswith("2 scenes mapped, 0 finished before, in ")
     assert f"{tmp_path / 'out/collection.json'}  STAC collection over all finished scenes" in output
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/scenes").glob("*/*")}
-    assert len(client.calls) == 2
+    assert connections == ["local:1"]
     code, output, _ = run()
-    assert (code, len(client.calls)) == (0, 2), "nothing is given to a worker"
+    assert (code, connections) == (0, ["local:1"]), "no cluster is started for finished scenes"
     assert output.startswith("0 scenes mapped, 2 finished before, in ")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out/scenes").glob("*/*")} == first
     summary = json.loads((tmp_path / "out/scenes/scene-0/summary.json").read_text())
@@ -72,23 +69,15 @@ def test_scenes_are_mapped_once(run, client, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_scene_in_parts_has_the_products_of_the_whole(run, client, tmp_path):
-    assert run("--tile-size", "64", "--overlap", "0")[0] == 0
-    assert run("--tile-size", "64", "--overlap", "0", "--split-rows", "1", out="split")[0] == 0
-    assert [name for name, _, _ in client.calls].count("map_part") == 4
-    assert_same(tmp_path / "split", tmp_path / "out")
-
-
-def test_a_reference_method_is_a_model_and_a_folder_of_its_name_is_not(run, client, tmp_path, monkeypatch):
+def test_a_reference_method_is_a_model_and_a_folder_of_its_name_is_not(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "otsu").mkdir()
-    assert run("--model", "otsu", "--split-rows", "1")[0] == 0
+    assert run("--model", "otsu")[0] == 0
     assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["model"] == "otsu"
-    assert run("--model", "otsu")[1].startswith("0 scenes mapped, 2 finished before")
     assert run("--model", "s1-lite")[0] == 2
 
 
-def test_what_fails_is_told_at_the_end_and_mended_by_the_same_command(run, client, scenes, tmp_path):
+def test_what_fails_is_reported_at_the_end_and_mapped_by_the_same_command(run, scenes, tmp_path):
     whole = (scenes.parent / "s0.tif").read_bytes()
     (scenes.parent / "s0.tif").write_bytes(whole[:3000])
     code, output, errors = run("--retries", "1")
@@ -98,9 +87,8 @@ def test_what_fails_is_told_at_the_end_and_mended_by_the_same_command(run, clien
     assert reason.startswith(f"failed scene-0: {scenes.parent}/s0.tif: ")
     assert sentence == (
         f"floodseg: error: 1 of 2 scenes could not be mapped, for the reasons above and in {tmp_path}/out/report.json: "
-        "mend them, and give the same command again"
+        "correct them, and run the same command again"
     )
-    assert [scene for _, scene, _ in client.calls] == ["scene-0", "scene-1", "scene-0"]
     assert json.loads((tmp_path / "out/report.json").read_text())["failed"].keys() == {"scene-0"}
     (scenes.parent / "s0.tif").write_bytes(whole)
     code, output, _ = run()
@@ -108,19 +96,19 @@ def test_what_fails_is_told_at_the_end_and_mended_by_the_same_command(run, clien
     assert output.startswith("1 scenes mapped, 1 finished before, in ")
 
 
-def test_other_settings_need_overwrite(run, client, tmp_path):
+def test_other_settings_need_overwrite(run, tmp_path):
     run()
-    code, _, errors = run("--threshold", "0.3")
+    code, _, errors = run("--min-area", "300")
     assert code == 2
     assert errors == (
         f"floodseg: error: {tmp_path}/out: 2 of the scenes (scene-0, scene-1) were finished with another model or "
         "other settings: add --overwrite, or give another --out-dir\n"
     )
-    assert run("--threshold", "0.3", "--overwrite")[0] == 0
-    assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["threshold"] == 0.3
+    assert run("--min-area", "300", "--overwrite")[0] == 0
+    assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["settings"]["min_area"] == 300
 
 
-def test_an_input_that_changed_needs_overwrite_and_one_that_was_touched_does_not(run, client, scenes, tmp_path):
+def test_an_input_that_changed_needs_overwrite_and_one_that_was_touched_does_not(run, scenes, tmp_path):
     run()
     (scenes.parent / "s0.tif").touch()
     code, output, _ = run()
@@ -135,61 +123,60 @@ def test_an_input_that_changed_needs_overwrite_and_one_that_was_touched_does_not
     assert run("--overwrite")[0] == 0
 
 
-def test_what_no_scene_can_follow_is_refused_before_any_is_mapped(run, client, scenes, tmp_path):
+def test_what_no_scene_can_follow_is_refused_before_any_is_mapped(run, connections, scenes, tmp_path):
     write_optical(scenes.parent / "optical.tif")
     scenes.write_text("id,sar,optical\na,s0.tif,\nb,s1.tif,optical.tif\n")
     code, _, errors = run()
     assert code == 2
     assert errors.startswith(f"floodseg: error: {scenes}, scene 'b': --optical {scenes.parent}/optical.tif: model ")
     assert "takes no optical image" in errors
-    assert client.calls == []
+    assert connections == []
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_in_use_is_refused(run, tmp_path):
-    with claimed(tmp_path / "out"):
+    with locked_folder(tmp_path / "out"):
         code, _, errors = run()
     assert code == 2
     assert "another run writes its products there: wait for it, or give another --out-dir" in errors
 
 
-def test_a_scene_folder_in_use_is_waited_for(run, client, tmp_path, monkeypatch):
-    monkeypatch.setattr("floodseg.cluster.driver._BUSY_PAUSE_S", 0.01)
-    real, asked = tasks._content, []
-
-    def busy_once(task: Any) -> Any:
-        asked.append(task.id)
-        if len(asked) == 1:
-            raise FolderInUseError("another run")
-        return real(task)
-
-    monkeypatch.setattr(tasks, "_content", busy_once)
-    code, _, _ = run("--retries", "0")
-    assert (code, asked) == (0, ["scene-0", "scene-1", "scene-0"])
-
-
 def test_a_worker_with_another_floodseg_or_model_says_so(run, monkeypatch):
-    monkeypatch.setattr(tasks, "_runtimes", {})
+    tasks._opened_model.cache_clear()
     monkeypatch.setattr(tasks, "versions", lambda: {"floodseg": "9.9"})
     code, _, errors = run("--retries", "0")
     assert code == 3
     assert "has floodseg 9.9, and the run was started by 0.1.0: install the same" in errors
 
 
-def test_a_defect_in_one_scene_is_told_with_its_place_and_stops_no_other(run, monkeypatch, caplog):
-    real = tasks._content
+def test_a_defect_in_one_scene_is_reported_with_its_place_and_stops_no_other(run, monkeypatch, caplog):
+    real = tasks._map_unless_finished
 
-    def broken(task: Any) -> Any:
-        if task.id == "scene-0":
+    def broken(scene: Any, run: Any) -> Any:
+        if scene.id == "scene-0":
             raise ZeroDivisionError("by zero")
-        return real(task)
+        return real(scene, run)
 
-    monkeypatch.setattr(tasks, "_content", broken)
+    monkeypatch.setattr(tasks, "_map_unless_finished", broken)
     code, output, errors = run("--retries", "0")
     assert code == 3
     assert output.startswith("1 scenes mapped")
     assert "failed scene-0: a defect of floodseg, ZeroDivisionError: by zero" in errors
-    assert "Traceback" in caplog.text
+    assert "in broken" in caplog.text, "the traceback leads to the place"
+
+
+def test_a_worker_process_of_this_machine_maps(run_on_this_machine, scenes, tmp_path):
+    scenes.write_text("\n".join(scenes.read_text().splitlines()[:2]) + "\n")
+    code, output, errors = run_on_this_machine("--cluster", "local:1")
+    assert (code, output.split(",")[0]) == (0, "1 scenes mapped"), errors
+    assert (tmp_path / "out/scenes/scene-0/flood.tif").exists()
+
+
+def test_warnings_of_a_worker_are_shown_with_the_scene(run, scenes, caplog):
+    text = scenes.read_text().splitlines()[1].rpartition(",")[0]
+    scenes.write_text(f"id,sar\n{text}\n")
+    assert run()[0] == 0
+    assert any(record.getMessage().startswith("scene-0: ") for record in caplog.records)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +186,8 @@ def test_a_defect_in_one_scene_is_told_with_its_place_and_stops_no_other(run, mo
         (["--cluster", "http://host:8786"], "must be local:N"),
         (["--cluster", "tcp://host:8786", "--memory-gb", "4"], "--memory-gb 4.0: must be left out with tcp://"),
         (["--memory-gb", "0.1"], "--memory-gb 0.1: must be at least 1"),
-        (["--split-rows", "0"], "--split-rows 0: must be at least 1"),
+        (["--split-rows", "2"], "--split-rows is gone: one scene is one task now: leave it out"),
+        (["--split_rows=2"], "--split-rows is gone"),
         (["--retries", "-1"], "--retries -1: must be 0 or more"),
         (["--model", "none"], "model 'none': is neither a shipped model"),
     ],

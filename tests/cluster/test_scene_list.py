@@ -9,10 +9,11 @@ import pytest
 import shapely
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
-from floodseg.cluster import extra
+from floodseg.cluster import packages
 from floodseg.cluster.scene_list import read_scenes
 from floodseg.config.predict import SharedScene
 from floodseg.errors import ConfigError, DataError
+from floodseg.system import extras
 
 RADAR = Bands(SAR_BANDS, ())
 BOTH = Bands(SAR_BANDS, L1C_BANDS)
@@ -55,7 +56,7 @@ def test_geoparquet_is_a_table(tmp_path):
     assert first.config.sar == (f"{tmp_path}/VV.tif", f"{tmp_path}/VH.tif")
     assert (second.config.dem, second.config.max_slope) == (f"{tmp_path}/d.tif", 5.0)
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"bad\.parquet: is not a whole Parquet file"):
+    with pytest.raises(DataError, match=r"bad\.parquet: is not a complete Parquet file"):
         read(tmp_path / "bad.parquet")
 
 
@@ -182,8 +183,6 @@ def test_items_are_not_fetched(tmp_path):
 
 
 def test_a_missing_extra_is_one_sentence_with_the_pip_line(monkeypatch):
-    monkeypatch.setattr(extra, "import_module", lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name)))
-    with pytest.raises(
-        ConfigError, match=r"^predict-many needs the package distributed, .*: pip install 'floodseg\[clus"
-    ):
-        extra.dask_distributed()
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"^predict-many needs distributed, .*: pip install 'floodseg\[clus"):
+        packages.imported("distributed.scheduler")

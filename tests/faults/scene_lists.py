@@ -1,11 +1,11 @@
-"""Lists of scenes, as ``floodseg predict-many`` reads them, with a cluster that is the process itself.
+"""Lists of scenes, as ``floodseg predict-many`` reads them, mapped one by one in this process, without a cluster.
 
-A scene that cannot be mapped is told, and the exit code is 3 then.
+A scene that cannot be mapped is reported, and the exit code is 3 then.
 """
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,15 +81,27 @@ def map_all(name: str) -> Callable[[Path], None]:
 def _predict_many(name: str, folder: Path) -> None:
     import pytest
 
-    from cluster.fake_dask import FakeClient
-
     shutil.rmtree(folder / "maps", ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("floodseg.cluster.many.connected", FakeClient().connect)
+        patch.setattr("floodseg.cluster.many.map_scenes", _one_by_one)
         command(
             "predict-many", folder / name, "--out-dir", folder / "maps", "--model", "otsu", "--threads", "1",
             "--retries", "0",
         )  # fmt: skip
+
+
+def _one_by_one(listed: Any, run: Any, config: Any) -> Iterator[tuple[Any, Any]]:
+    """Stand for ``engine.map_scenes``."""
+    from floodseg.cluster.tasks import Outcome, SceneFailedError, map_scene
+
+    for scene in listed:
+        try:
+            outcome = map_scene(scene, run)
+        except SceneFailedError as error:
+            if error.trace:
+                raise
+            outcome = Outcome(reason=error.reason)
+        yield scene, outcome
 
 
 def _images(folder: Path) -> None:

@@ -1,19 +1,19 @@
-"""What the products of a scene were made from: checksums of its files, of the model, and the settings that decide.
+"""Checksums of what a scene's products are made from: its files, the model, and the settings that change them.
 
-They stand in ``summary.json``, so that products and their origin are published in one step: a scene is done when its
-folder holds products of the same content. Files are read once for their checksum; as long as their size and time of
-change are those of then, the checksum is taken from a note beside the products.
+They are part of ``summary.json``, so products and their origin are published in one step: a scene is finished when its
+folder holds products of the same content. A note beside the products keeps the checksums of files with their sizes
+and modification times, so that an unchanged file is read only once.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from floodseg.cluster.checksums import digest, file_checksum
-from floodseg.cluster.recipe import Recipe
 from floodseg.config.base import flatten
 from floodseg.config.predict import IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
@@ -24,38 +24,59 @@ from floodseg.system.files import write_text
 
 _NOTE = ".inputs.json"
 _WITHOUT_EFFECT = ("threads", "allow_remote", *IMAGES, *LAYERS)
-"""Settings that change no product; files count by what they hold."""
+"""Settings that change no product, and files, which count by their content."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Checksum of a model's files, and the version of floodseg that runs it: the same on every worker."""
+
+    checksum: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """What products are made from."""
 
-    recipe: str
+    settings: str
     """Checksum of model, version and settings."""
     model: str
+    """Checksum of the model."""
     inputs: dict[str, list[str]]
-    """By setting: name and checksum of each file or product, of an address the name alone."""
+    """By setting: name and checksum of each image or layer; the name alone of an address."""
 
     @property
     def key(self) -> str:
-        """Checksum of all of it."""
-        return digest([self.recipe, self.inputs])
+        """Checksum of everything."""
+        return digest([self.settings, self.inputs])
 
     def entry(self) -> dict[str, Any]:
-        """Return the entry of ``summary.json``."""
-        return {"key": self.key, "recipe": self.recipe, "model": self.model, "inputs": self.inputs}
+        """Return the entry ``content`` of ``summary.json``."""
+        return {"key": self.key, "recipe": self.settings, "model": self.model, "inputs": self.inputs}
 
 
-def settings_checksum(config: PredictConfig, recipe: Recipe) -> str:
-    """Return the checksum of all that decides about products but the files."""
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a plain JSON value."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def settings_checksum(config: PredictConfig, model: ModelIdentity) -> str:
+    """Return the checksum of everything but the files that changes the products of a scene."""
     flat = {**flatten(config.scene), **flatten(config.mapping)}
     settings = {name: value for name, value in flat.items() if name not in _WITHOUT_EFFECT}
-    return digest([recipe.model, recipe.version, settings])
+    return digest([model.checksum, model.version, settings])
 
 
 def finished_content(folder: Path) -> dict[str, Any] | None:
-    """Return the content of the products in a folder: None without finished ones, {} where they do not say."""
+    """Return the content entry of finished products: None without such products, {} where ``summary.json`` has none."""
     try:
         document = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -66,27 +87,65 @@ def finished_content(folder: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else {}
 
 
-def content_of(config: PredictConfig, recipe: Recipe, *, only_known: bool = False) -> Content | None:
-    """Return what the products of a scene are to be made from.
+def content_of(config: PredictConfig, model: ModelIdentity) -> Content:
+    """Return what the products of a scene are to be made from; files that changed since the last time are read.
 
-    Args:
-        config: the scene; a note of checksums is kept in its ``out_dir``.
-        recipe: of the run.
-        only_known: read no file: None where a checksum is not known from an earlier time.
+    Raises:
+        OSError: a file cannot be read.
     """
-    note = _Note(config.out_dir / _NOTE)
+    content, note = _content(config, model, read=True)
+    assert content is not None
+    write_text(config.out_dir / _NOTE, json.dumps(note, indent=1) + "\n")
+    return content
+
+
+def known_content(config: PredictConfig, model: ModelIdentity) -> Content | None:
+    """Return what :func:`content_of` would, without reading a file; None where a file is new or has changed."""
+    return _content(config, model, read=False)[0]
+
+
+def _content(config: PredictConfig, model: ModelIdentity, *, read: bool) -> tuple[Content | None, dict[str, Any]]:
+    note = _read_note(config.out_dir / _NOTE)
     inputs: dict[str, list[str]] = {}
-    for setting, name in _files(config.scene):
-        if only_known and not note.covers(name):
-            return None
-        checksum = note.of(name, config.scene.allow_remote)
-        inputs.setdefault(setting, []).append(f"{_shown(name)} {checksum}".rstrip())
-    if not only_known:
-        note.write()
-    return Content(settings_checksum(config, recipe), recipe.model, inputs)
+    for setting, name in _names(config.scene):
+        if is_remote(name):
+            # without what follows the path of an address, which may be a secret
+            inputs.setdefault(setting, []).append(name.partition("?")[0])
+            continue
+        if not _is_current(note.get(name)):
+            if not read:
+                return None, note
+            files = files_behind(name, config.scene.allow_remote)
+            note[name] = [[*_state(file), file_checksum(file)] for file in files]
+        checksum = digest([[Path(file).name, checksum] for file, _, _, checksum in note[name]])
+        inputs.setdefault(setting, []).append(f"{PurePosixPath(name).name} {checksum}")
+    return Content(settings_checksum(config, model), model.checksum, inputs), note
 
 
-def _files(scene: SceneConfig) -> Iterator[tuple[str, str]]:
+def _read_note(path: Path) -> dict[str, Any]:
+    """Return name, size, modification time and checksum of the files behind each name, as of the last run."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _is_current(files: Any) -> bool:
+    """Return whether an entry of the note has the files that are on the disk."""
+    try:
+        return bool(files) and all([file, size, time] == _state(Path(file)) for file, size, time, _ in files)
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _state(file: Path) -> list[Any]:
+    status = file.stat()
+    return [str(file), status.st_size, status.st_mtime_ns]
+
+
+def _names(scene: SceneConfig) -> Iterator[tuple[str, str]]:
+    """Yield the files of a scene with the setting that names them."""
     for setting in IMAGES:
         yield from ((setting, name) for name in getattr(scene, setting))
     for setting in LAYERS:
@@ -94,56 +153,8 @@ def _files(scene: SceneConfig) -> Iterator[tuple[str, str]]:
             yield setting, getattr(scene, setting)
 
 
-def _shown(name: str) -> str:
-    """Return a name without its folder, and without what an address says after its path: that may be a secret."""
-    return name.partition("?")[0] if is_remote(name) else PurePosixPath(name).name
-
-
-class _Note:
-    """Checksums that were computed before, with size and time of change of their files then."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._names: dict[str, list[str]] = {}
-        self._files: dict[str, list[Any]] = {}
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            self._names, self._files = dict(document["names"]), dict(document["files"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # without a whole note the files are read again
-
-    def covers(self, name: str) -> bool:
-        """Tell whether the files behind a name are those of the note, by size and time of change."""
-        files = [] if is_remote(name) else self._names.get(name)
-        return files is not None and all(self._unchanged(file) for file in files)
-
-    def of(self, name: str, allow_remote: bool) -> str:
-        """Return the checksum of what lies behind a name, '' of an address."""
-        if is_remote(name):
-            return ""
-        if not self.covers(name):
-            files = files_behind(name, allow_remote)
-            for file in files:
-                if not self._unchanged(str(file)):
-                    status = file.stat()
-                    self._files[str(file)] = [status.st_size, status.st_mtime_ns, file_checksum(file)]
-            self._names[name] = [str(file) for file in files]
-        return digest([[Path(file).name, self._files[file][2]] for file in self._names[name]])
-
-    def _unchanged(self, file: str) -> bool:
-        try:
-            status = Path(file).stat()
-        except OSError:
-            return False
-        return self._files.get(file, [])[:2] == [status.st_size, status.st_mtime_ns]
-
-    def write(self) -> None:
-        """Keep the note for the next time."""
-        write_text(self._path, json.dumps({"names": self._names, "files": self._files}, indent=1) + "\n")
-
-
 def files_behind(name: str, allow_remote: bool) -> list[Path]:
-    """Return the files on this machine that GDAL reads for a name, in order; none where nothing is there."""
+    """Return the local files that GDAL reads for a name, sorted; none where nothing is there."""
     place = file_on_disk(name)
     if place is None or not (name.startswith("/vsi") or Path(name).exists()):
         return []
@@ -152,28 +163,24 @@ def files_behind(name: str, allow_remote: bool) -> list[Path]:
     if place.is_dir():
         return sorted(path for path in place.rglob("*") if path.is_file())
     if not place.is_file():
-        return []  # a device or a pipe has no end; mapping says what is wrong with it
+        return []  # a device or a pipe has no end; mapping reports it
     if name.startswith("/vsi"):
         return [place]
     rasters = _raster_files(str(place), allow_remote)
-    # polygons have their sidecars beside them, by their name
-    beside = () if rasters else place.parent.glob(f"{_glob_escaped(place.stem)}.*")
-    return sorted({place, *rasters, *(path for path in beside if path.is_file())})
-
-
-def _glob_escaped(stem: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)
+    # polygons have sidecar files of the same stem
+    sidecars = () if rasters else place.parent.glob(f"{escape(place.stem)}.*")
+    return sorted({place, *rasters, *(path for path in sidecars if path.is_file())})
 
 
 def _raster_files(name: str, allow_remote: bool) -> set[Path]:
-    """Return the files of a raster, sidecars and the sources of a VRT of VRTs included; none where it is no raster."""
-    session, found, waiting = Session(allow_remote), set[Path](), [name]
-    with closing(session):
+    """Return the files of a raster, with sidecars and the sources of VRT files of any depth; none of other files."""
+    found, waiting = set[Path](), [name]
+    with closing(Session(allow_remote)) as session:
         while waiting:
             try:
                 files = session.open(waiting.pop()).files
             except DataError:
-                continue  # mapping says what is wrong with it
+                continue  # mapping reports it
             new = {Path(file) for file in files if not is_remote(file) and Path(file).is_file()} - found
             found |= new
             waiting += [str(file) for file in new if file.suffix.lower() == ".vrt"]

@@ -1,135 +1,147 @@
-"""The Dask cluster that a run asks: workers on this machine, or a scheduler somewhere."""
+"""Dask cluster that maps the scenes of a run: workers on this machine, or those of a scheduler."""
 
 import logging
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from floodseg.cluster.extra import dask_distributed
+from floodseg.cluster.packages import imported
+from floodseg.cluster.scene_list import NamedScene
+from floodseg.cluster.tasks import Outcome, Run, SceneFailedError, map_scene
 from floodseg.config.cluster import LEAST_MEMORY_GB, ManyConfig
 from floodseg.errors import ClusterError, ConfigError
 
-_TRY_S = 5.0
+_LOG = logging.getLogger("floodseg")
+
+_POLL_S = 0.1
 _LOCAL_START_S = 120
+_CLOSE_S = 5.0
+_KILLED = (
+    "each worker that mapped it was lost, as it is when memory runs out: give the workers more memory, or a smaller "
+    "--tile-size"
+)
 
 
-class ClusterLostError(Exception):
-    """The scheduler does not answer any more. For the driver, which asks again; never for users."""
+def map_scenes(scenes: Sequence[NamedScene], run: Run, config: ManyConfig) -> Iterator[tuple[NamedScene, Outcome]]:
+    """Map scenes on a cluster, one task each, and yield them as they end.
+
+    A scene that fails is tried again ``config.retries`` times. A scene whose worker is lost is given to another one.
+
+    Raises:
+        ClusterError: there is no scheduler or no worker for ``config.wait_s`` seconds, or the scheduler is lost.
+        ConfigError: the memory of the workers is too small.
+    """
+    with connected(config) as client:
+        # keys of their own, since a scheduler may serve several runs
+        prefix = f"floodseg-{secrets.token_hex(8)}-"
+        by_key = {prefix + scene.id: scene for scene in scenes}
+        futures = client.map(map_scene, scenes, run=run, key=list(by_key), retries=config.retries, pure=False)
+        completed = imported("distributed").as_completed(
+            futures, loop=client.loop, with_results=True, raise_errors=False
+        )
+        del futures  # a result that is still wanted would be computed again when its worker is lost
+        for future, result in _checked(completed, client, config):
+            yield by_key[future.key], _outcome(result, config)
+
+
+def _checked(completed: Any, client: Any, config: ManyConfig) -> Iterator[tuple[Any, Any]]:
+    """Yield futures with their results as they end; while none does, check now and then that there is a worker."""
+    checked = time.monotonic()
+    while not completed.is_empty():
+        if completed.has_ready():
+            yield next(completed)
+        elif time.monotonic() - checked > config.wait_s:
+            _wait_for_worker(client, config)
+            checked = time.monotonic()
+        else:
+            time.sleep(_POLL_S)
+
+
+def _outcome(result: Any, config: ManyConfig) -> Outcome:
+    """Return how a scene ended: what the task returned, or (type, error, traceback)."""
+    if isinstance(result, Outcome):
+        return result
+    if isinstance(result, CancelledError):
+        raise ClusterError(
+            f"--cluster {config.cluster}: the connection to the scheduler was lost: start it again; the same command "
+            "then goes on"
+        )
+    error = result[1]
+    if isinstance(error, SceneFailedError):
+        if error.trace:
+            _LOG.error(error.trace)
+        return Outcome(reason=error.reason)
+    if isinstance(error, imported("distributed.scheduler").KilledWorker):
+        return Outcome(reason=_KILLED)
+    return Outcome(reason=f"the cluster gave it up ({type(error).__name__}: {' '.join(str(error).split())})")
 
 
 @contextmanager
-def connected(config: ManyConfig, say: Callable[[str], None]) -> Iterator[Any]:
-    """Yield a Dask client with at least one worker.
-
-    Args:
-        config: its ``cluster``, ``memory_gb`` and ``wait_s``.
-        say: told, once, that a scheduler is being waited for.
-
-    Raises:
-        ClusterError: no scheduler or no worker within ``wait_s`` seconds.
-        ConfigError: the extra is missing, or the workers' memory is too small.
-    """
-    distributed = dask_distributed()
-    # what becomes of workers is told by the outcome of the scenes
+def connected(config: ManyConfig) -> Iterator[Any]:
+    """Yield a Dask client with at least one worker; see :func:`map_scenes` for what is raised."""
+    distributed = imported("distributed")
+    # lost workers and schedulers are reported with the scenes
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if config.workers is None:
-        client = _client(config, distributed, say)
+        _LOG.info("%s: waiting for a worker, %g s at the most", config.cluster, config.wait_s)
         try:
+            client = distributed.Client(config.cluster, timeout=config.wait_s)
+        except (OSError, TimeoutError) as error:
+            raise _unavailable(config, "does not answer") from error
+        with closing_client(client):
+            _wait_for_worker(client, config)
             yield client
-        finally:
-            _close(client)
         return
-    memory = _local_memory(config, distributed)
-    with distributed.LocalCluster(
-        n_workers=config.workers, threads_per_worker=1, processes=True, memory_limit=memory, host="127.0.0.1",
-        dashboard_address=None, silence_logs=logging.CRITICAL,
-    ) as cluster:  # fmt: skip
-        client = distributed.Client(cluster, timeout=_LOCAL_START_S)
-        try:
-            yield client
-        finally:
-            _close(client)
+    with (
+        distributed.LocalCluster(
+            n_workers=config.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # or its HTTP server takes port 8787 of all networks
+            memory_limit=_local_memory(config, int(distributed.system.MEMORY_LIMIT)), silence_logs=logging.CRITICAL,
+        ) as cluster,
+        closing_client(distributed.Client(cluster, timeout=_LOCAL_START_S)) as client,
+    ):  # fmt: skip
+        yield client
 
 
-def _local_memory(config: ManyConfig, distributed: Any) -> int:
-    """Return the bytes that each worker of this machine may take."""
+@contextmanager
+def closing_client(client: Any) -> Iterator[Any]:
+    """Close a client at the end, also where its scheduler is gone."""
+    try:
+        yield client
+    finally:
+        with suppress(OSError, TimeoutError):
+            client.close(timeout=_CLOSE_S)
+
+
+def _wait_for_worker(client: Any, config: ManyConfig) -> None:
+    try:
+        client.wait_for_workers(1, timeout=config.wait_s)
+    except (OSError, TimeoutError) as error:
+        raise _unavailable(config, "has no worker") from error
+
+
+def _unavailable(config: ManyConfig, problem: str) -> ClusterError:
+    return ClusterError(
+        f"--cluster {config.cluster}: {problem} since {config.wait_s:g} seconds: start it, or correct the address; "
+        "the same command then goes on"
+    )
+
+
+def _local_memory(config: ManyConfig, total: int) -> int:
+    """Return the bytes that each worker of this machine may take, of ``total``."""
     assert config.workers is not None
-    whole = int(distributed.system.MEMORY_LIMIT)
-    share = whole // config.workers
-    if config.memory_gb is not None:
-        share = int(config.memory_gb * 1e9)
-        if share * config.workers > whole:
-            raise ConfigError(
-                f"--memory-gb {config.memory_gb:g}: {config.workers} workers would take more than the "
-                f"{whole / 1e9:.1f} GB of this machine: give fewer workers, or less memory"
-            )
+    share = total // config.workers if config.memory_gb is None else int(config.memory_gb * 1e9)
+    if share * config.workers > total:
+        raise ConfigError(
+            f"--memory-gb {config.memory_gb:g}: {config.workers} workers would take more than the "
+            f"{total / 1e9:.1f} GB of this machine: give fewer workers, or less memory"
+        )
     if share < LEAST_MEMORY_GB * 1e9:
         raise ConfigError(
             f"--cluster {config.cluster}: leaves each worker {share / 1e9:.1f} GB of memory, and a worker needs "
             f"{LEAST_MEMORY_GB:g}: give fewer workers"
         )
     return share
-
-
-def _client(config: ManyConfig, distributed: Any, say: Callable[[str], None]) -> Any:
-    """Return a client of the scheduler, once it has a worker."""
-    deadline = time.monotonic() + config.wait_s
-    told = ""
-    while True:
-        client, why = None, "does not answer"
-        try:
-            client = distributed.Client(config.cluster, timeout=min(_TRY_S, config.wait_s))
-            why = "has no worker"
-            if client.scheduler_info()["workers"]:
-                _check_memory(config, client)
-                return client
-        except (OSError, TimeoutError):
-            pass
-        except BaseException:
-            if client is not None:
-                _close(client)
-            raise
-        if client is not None:
-            _close(client)
-        if time.monotonic() > deadline:
-            raise ClusterError(
-                f"--cluster {config.cluster}: {why} since {config.wait_s:g} seconds: start it, or correct the address; "
-                "the same command then goes on"
-            )
-        if why != told:
-            say(f"{config.cluster} {why}: waiting for it, {config.wait_s:g} s at the most")
-            told = why
-        time.sleep(min(1.0, config.wait_s))
-
-
-def _check_memory(config: ManyConfig, client: Any) -> None:
-    """Refuse workers whose memory is not bounded, or too little."""
-    for address, worker in client.scheduler_info()["workers"].items():
-        limit = worker.get("memory_limit") or 0
-        if limit < LEAST_MEMORY_GB * 1e9 * worker.get("nthreads", 1):
-            raise ConfigError(
-                f"--cluster {config.cluster}: the worker {address} may take "
-                f"{f'{limit / 1e9:.1f} GB' if limit else 'any amount'} of memory for {worker.get('nthreads', 1)} "
-                f"threads: start it with dask worker --memory-limit, {LEAST_MEMORY_GB:g} GB or more for each thread"
-            )
-
-
-def _close(client: Any) -> None:
-    """Close a client, whatever state its scheduler is in."""
-    with suppress(OSError, TimeoutError):  # the scheduler is gone, which is why it is closed
-        client.close(timeout=_TRY_S)
-
-
-def worker_count(client: Any) -> int:
-    """Return how many workers a scheduler has.
-
-    Raises:
-        ClusterLostError: it does not answer.
-    """
-    if client.status not in ("running", "connecting"):
-        raise ClusterLostError
-    try:
-        return len(client.ncores())
-    except (OSError, TimeoutError, RuntimeError, AttributeError) as error:
-        raise ClusterLostError from error

@@ -1,8 +1,9 @@
-"""The finished scenes of a folder, as their own products tell."""
+"""Finished scenes of a folder, read from their own products."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ from floodseg.cluster.content import finished_content
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.folder import ITEM, SUMMARY
+from floodseg.products.stac import outline
 
 SCENES = "scenes"
 """Folder of the scenes, each in one of its own."""
+COLLECTION = "collection.json"
+COLLECTION_ID = "floodseg"
+"""File and identifier of the STAC collection over all scenes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +26,31 @@ class FinishedScene:
 
     id: str
     item: dict[str, Any]
+    """The content of item.json; of a scene without a date, which has none, its geometry, bbox and gsd."""
     summary: dict[str, Any]
 
     @property
     def grid(self) -> GeoGrid:
         """Of the rasters."""
-        grid = self.summary["grid"]
-        return GeoGrid(grid["crs"], tuple(grid["transform"]), grid["height"], grid["width"])
+        return _grid(self.summary)
+
+    @property
+    def time(self) -> datetime | None:
+        """When the scene was taken; None where that is not known."""
+        text = self.summary["datetime"]
+        return None if text is None else datetime.fromisoformat(text)
 
 
 def finished_scenes(out_dir: Path) -> list[FinishedScene]:
-    """Return the finished scenes below ``out_dir``, ordered by when they were taken, then by name.
+    """Return the finished scenes below ``out_dir``, ordered by acquisition time, then by name.
+
+    Scenes without a date come first.
 
     Raises:
         DataError: the documents of one cannot be read.
     """
     scenes = [_read(folder) for folder in _folders(out_dir / SCENES) if finished_content(folder)]
-    return sorted(scenes, key=lambda scene: (scene.summary["datetime"], scene.id))
+    return sorted(scenes, key=lambda scene: (scene.summary["datetime"] or "", scene.id))
 
 
 def _folders(place: Path) -> Iterable[Path]:
@@ -48,7 +61,14 @@ def _folders(place: Path) -> Iterable[Path]:
 
 def _read(folder: Path) -> FinishedScene:
     try:
-        item, summary = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (ITEM, SUMMARY))
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        dated = summary["datetime"] is not None
+        item = json.loads((folder / ITEM).read_text(encoding="utf-8")) if dated else outline(_grid(summary))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: its documents cannot be read ({error}): remove it, and start again") from error
     return FinishedScene(folder.name, item, summary)
+
+
+def _grid(summary: dict[str, Any]) -> GeoGrid:
+    grid = summary["grid"]
+    return GeoGrid(grid["crs"], tuple(grid["transform"]), grid["height"], grid["width"])

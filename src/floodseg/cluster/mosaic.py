@@ -1,8 +1,8 @@
-"""The scenes laid together: VRT files that GDAL and QGIS open as one raster, and that copy no pixel.
+"""Mosaics of the scenes: VRT files that GDAL and QGIS open as one raster, without copying a pixel.
 
-Scenes of one coordinate system are laid side by side in it. Where there are several, the mosaic is in degrees, and each
-scene is warped into it on the fly, by a VRT of its own. Where scenes overlap, the latest one is on top, through whose
-nodata the earlier ones show.
+Scenes of one coordinate system are placed side by side in it. Where there are several, the mosaic is in degrees, and
+each scene is warped into it when it is read, by a VRT of its own. Where scenes overlap, the latest one is on top;
+earlier ones show through its nodata.
 """
 
 import math
@@ -27,7 +27,7 @@ from floodseg.products.strips import CLASS_NAMES, NODATA, PERCENT_NODATA
 from floodseg.system.files import replacing
 
 MOSAICS = {publish.CLASSES: "flood.vrt", publish.PROBABILITY: "water_probability.vrt"}
-"""Name of the mosaic by the raster that it is made of."""
+"""Name of the mosaic for each raster of a scene."""
 
 _WARPED = "warped"
 _DEGREES = "EPSG:4326"
@@ -39,7 +39,7 @@ class _Tile:
     """A raster in the mosaic's coordinate system, north up."""
 
     file: str
-    """As seen from the mosaic."""
+    """Relative to the mosaic."""
     transform: tuple[float, ...]
     height: int
     width: int
@@ -52,7 +52,11 @@ class _Tile:
 
 
 def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
-    """Write the mosaics of some scenes, ordered from bottom to top, and return what they leave out, in sentences."""
+    """Write the mosaics of some scenes, ordered from bottom to top.
+
+    Returns:
+        One sentence for each scene that is left out.
+    """
     placed = [scene for scene in scenes if scene.item["geometry"] and scene.item["properties"].get("gsd")]
     left_out = [
         f"scene {scene.id} has no place on the Earth and is not in the mosaics"
@@ -107,7 +111,7 @@ def _warp(out_dir: Path, scene: FinishedScene, raster: str) -> _Tile:
 
 
 def _make_relative(path: Path, source: str) -> None:
-    """Name the source of a warped VRT as seen from it, so that the folder can be moved."""
+    """Make the source of a warped VRT relative to it, so that the folder can be moved."""
     tree = parse(path)
     for element in tree.iter("SourceDataset"):
         element.text = source
@@ -116,7 +120,7 @@ def _make_relative(path: Path, source: str) -> None:
 
 
 def _degrees(scene: FinishedScene) -> GeoGrid:
-    """Return the grid in degrees that holds a scene, with pixels of its size on the ground from north to south."""
+    """Return the grid in degrees that holds a scene; a pixel is as long from north to south as the scene's pixels."""
     west, south, east, north = scene.item["bbox"]
     step = scene.item["properties"]["gsd"] / _METRES_PER_DEGREE
     height, width = (max(1, math.ceil(extent / step)) for extent in (north - south, east - west))
@@ -124,7 +128,7 @@ def _degrees(scene: FinishedScene) -> GeoGrid:
 
 
 def _document(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
-    """Describe a mosaic to GDAL (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
+    """Return a mosaic as XML (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
     lefts, bottoms, rights, tops = zip(*(tile.bounds for tile in tiles), strict=True)
     left, bottom, right, top = min(lefts), min(bottoms), max(rights), max(tops)
     across = min(tile.transform[0] for tile in tiles)
@@ -140,7 +144,7 @@ def _document(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
     band = SubElement(root, "VRTRasterBand", dataType="Byte", band="1")
     SubElement(band, "NoDataValue").text = str(nodata)
     if classes:
-        _add_names(band)
+        _add_classes(band)
     for tile in tiles:
         source = SubElement(band, "ComplexSource", resampling="nearest")
         SubElement(source, "SourceFilename", relativeToVRT="1").text = tile.file
@@ -159,7 +163,8 @@ def _document(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
     return bytes(tostring(root, encoding="utf-8"))
 
 
-def _add_names(band: Element) -> None:
+def _add_classes(band: Element) -> None:
+    """Add colours and names of the classes to a band."""
     SubElement(band, "ColorInterp").text = "Palette"
     names, table = SubElement(band, "CategoryNames"), SubElement(band, "ColorTable")
     for code in range(256):

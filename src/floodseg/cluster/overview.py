@@ -1,19 +1,20 @@
-"""What lies over the scenes: a STAC collection, an index as GeoParquet, and mosaics as VRT.
+"""Overview of many scenes: a STAC collection, an index as GeoParquet, and mosaics as VRT files.
 
-They follow from the finished scenes of the folder alone, and are replaced in one step each.
+They depend on the finished scenes of the folder only, and each is replaced in one step.
 """
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pystac
+import shapely
+from pyproj import CRS
 
-from floodseg.cluster.finished import SCENES, FinishedScene, finished_scenes
+from floodseg.cluster.finished import COLLECTION, COLLECTION_ID, SCENES, FinishedScene, finished_scenes
 from floodseg.cluster.mosaic import MOSAICS, write_mosaics
-from floodseg.cluster.tasks import COLLECTION, COLLECTION_ID
+from floodseg.cluster.packages import imported
 from floodseg.products import folder as publish
 from floodseg.system.files import replacing, write_text
 
@@ -29,7 +30,7 @@ def write_overview(out_dir: Path) -> list[str]:
     """Write collection, index and mosaics over the finished scenes of a folder.
 
     Returns:
-        One sentence for each thing that the mosaics leave out.
+        One sentence for each scene that the mosaics or the collection leave out.
 
     Raises:
         DataError: the documents of a scene cannot be read.
@@ -41,19 +42,28 @@ def write_overview(out_dir: Path) -> list[str]:
     left_out = write_mosaics(out_dir, scenes)
     _write_index(out_dir / INDEX, scenes)
     mosaics = [name for name in MOSAICS.values() if (out_dir / name).exists()]
-    text = json.dumps(collection(scenes, mosaics), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(out_dir / COLLECTION, text + "\n")
-    return left_out
+    dated = [scene for scene in scenes if scene.time is not None]
+    if dated:
+        text = json.dumps(collection(dated, mosaics), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(out_dir / COLLECTION, text + "\n")
+    else:
+        (out_dir / COLLECTION).unlink(missing_ok=True)
+    undated = [scene.id for scene in scenes if scene.time is None]
+    return left_out + [
+        f"scene {name} has no date, so it has no item.json and is not in the collection: give it one with --datetime "
+        "(or a column datetime in the list)"
+        for name in undated
+    ]
 
 
 def collection(scenes: Sequence[FinishedScene], mosaics: Sequence[str]) -> dict[str, Any]:
     """Return the STAC collection over some scenes.
 
     Args:
-        scenes: one at least.
+        scenes: one at least, each with a date.
         mosaics: names of the mosaics beside it.
     """
-    times = [datetime.fromisoformat(scene.summary["datetime"]) for scene in scenes]
+    times = [scene.time for scene in scenes if scene.time is not None]
     made = pystac.Collection(
         id=COLLECTION_ID,
         title="Flood maps",
@@ -76,7 +86,7 @@ def collection(scenes: Sequence[FinishedScene], mosaics: Sequence[str]) -> dict[
 
 
 def _bbox(scenes: Sequence[FinishedScene]) -> list[float]:
-    """Return west, south, east, north of all scenes; all around where one crosses the antimeridian."""
+    """Return west, south, east, north of all scenes; all longitudes where one crosses the antimeridian."""
     boxes = [scene.item["bbox"] for scene in scenes if scene.item.get("bbox")]
     if not boxes:
         return [-180.0, -90.0, 180.0, 90.0]
@@ -87,25 +97,41 @@ def _bbox(scenes: Sequence[FinishedScene]) -> list[float]:
 
 
 def _write_index(path: Path, scenes: Sequence[FinishedScene]) -> None:
-    """Write one row for each scene: where, when, how much water, and its files as seen from the index."""
-    import geopandas
-    import shapely
+    """Write one row per scene as GeoParquet: outline, date, areas, and its files relative to the index.
 
-    rows = [
-        {
-            "id": scene.id,
-            "datetime": datetime.fromisoformat(scene.summary["datetime"]),
-            **{f"{name}_km2": scene.summary["area_km2"][name] for name in ("flood", "permanent_water", "land")},
-            "valid_share": scene.summary["valid_share"],
-            "model": scene.summary["model"],
-            "content_key": scene.summary["content"]["key"],
-            **{name: f"{SCENES}/{scene.id}/{file}" for name, file in _PRODUCTS.items()},
-        }
-        for scene in scenes
-    ]
+    Follows GeoParquet 1.1 (https://geoparquet.org/releases/v1.1.0).
+    """
+    pyarrow, parquet = imported("pyarrow"), imported("pyarrow.parquet")
+    columns = {
+        "id": "string", "datetime": pyarrow.timestamp("us", "UTC"),
+        **dict.fromkeys(["flood_km2", "permanent_water_km2", "land_km2", "valid_share"], "float64"),
+        **dict.fromkeys(["model", "content_key", *_PRODUCTS], "string"), "geometry": "binary",
+    }  # fmt: skip
     shapes = [shapely.geometry.shape(outline) if (outline := scene.item["geometry"]) else None for scene in scenes]
-    table = geopandas.GeoDataFrame(rows, geometry=shapes, crs=4326)
-    numbers = ["flood_km2", "permanent_water_km2", "land_km2"]
-    table[numbers] = table[numbers].astype("float64")
+    geometry = {
+        "encoding": "WKB", "crs": CRS.from_epsg(4326).to_json_dict(),
+        "geometry_types": sorted({shape.geom_type for shape in shapes if shape is not None}), "bbox": _bbox(scenes),
+    }  # fmt: skip
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
+    rows = [
+        _index_row(scene) | {"geometry": shapely.to_wkb(shape)} for scene, shape in zip(scenes, shapes, strict=True)
+    ]
+    schema = pyarrow.schema(list(columns.items()), metadata={"geo": json.dumps(geo)})
     with replacing(path) as temporary:
-        table.to_parquet(temporary)
+        parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), temporary)
+
+
+def _index_row(scene: FinishedScene) -> dict[str, Any]:
+    summary = scene.summary
+    return {
+        "id": scene.id,
+        "datetime": scene.time,
+        **{f"{name}_km2": summary["area_km2"][name] for name in ("flood", "permanent_water", "land")},
+        "valid_share": summary["valid_share"],
+        "model": summary["model"],
+        "content_key": summary["content"]["key"],
+        **{
+            name: f"{SCENES}/{scene.id}/{file}" if file != publish.ITEM or scene.time else None
+            for name, file in _PRODUCTS.items()
+        },
+    }

@@ -1,9 +1,9 @@
-"""The scenes of a list: a table (CSV, GeoParquet) with one row for each, or a STAC collection on disk."""
+"""Lists of scenes: a table (CSV, GeoParquet) with one row for each scene, or a STAC collection on disk."""
 
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,7 +18,7 @@ from floodseg.raster.access import is_remote
 
 _ID = re.compile(r"\w[\w.+-]{0,199}")
 _NOT_IN_LISTS = "allow_remote"
-"""A list may come from anywhere: only who runs the command may open the network."""
+"""A list may come from anywhere: only the user who runs the command may open the network."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -27,7 +27,7 @@ class NamedScene:
     """A scene of a list."""
 
     id: str
-    """Name of its folder and STAC item; no two scenes have the same."""
+    """Name of its folder and STAC item; no two scenes of a list have the same."""
     config: SceneConfig
     """Its files have absolute names, so that any worker finds them."""
 
@@ -37,8 +37,8 @@ def read_scenes(path: Path, shared: SharedScene, bands: Bands) -> list[NamedScen
 
     Args:
         path: ``.csv``, ``.parquet`` or ``.geoparquet``, or ``.json`` or ``.geojson`` of STAC.
-        shared: settings of all scenes; what the list says of a scene comes before them.
-        bands: of the model; of a STAC item no other images are taken.
+        shared: settings of all scenes; settings of a scene in the list take precedence.
+        bands: bands of the model; STAC assets of sensors that it does not take are ignored.
 
     Raises:
         ConfigError: an unknown column, a value out of range, a missing or double name, an address without
@@ -47,43 +47,32 @@ def read_scenes(path: Path, shared: SharedScene, bands: Bands) -> list[NamedScen
     """
     if not path.is_file():
         raise DataError(f"{path}: no such list of scenes: give a CSV, a GeoParquet or the JSON of a STAC collection")
-    if path.suffix.lower() in (".json", ".geojson"):
-        rows = read_stac(path, bands, shared.allow_remote)
-    else:
-        rows = read_table(path)
+    is_stac = path.suffix.lower() in (".json", ".geojson")
+    rows = read_stac(path, bands, shared.allow_remote) if is_stac else read_table(path)
     if not rows:
         raise DataError(f"{path}: holds no scene: give one row, or one item, for each")
     common = {entry.name: getattr(shared, entry.name) for entry in fields(shared)}
     common |= {name: _absolute(common[name], Path.cwd()) for name in LAYERS if common[name] is not None}
     scenes = [_scene(path, number, row, common) for number, row in enumerate(rows, start=1)]
-    _check_names(path, scenes)
+    name, times = Counter(scene.id for scene in scenes).most_common(1)[0]
+    if times > 1:
+        raise ConfigError(
+            f"{path}: {times} scenes are named '{name}', and each needs a folder of its own: give them different ids"
+        )
     return scenes
 
 
 def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str, Any]) -> NamedScene:
     place = f"{path}, scene {number}"
-    given = {name: _value(place, name, value) for name, value in row.items() if name != "id" and not _is_empty(value)}
+    own = {name: _value(place, name, value) for name, value in row.items() if name != "id" and not _is_empty(value)}
     folder = path.parent.absolute()
-    for name in IMAGES:
-        if name in given:
-            given[name] = tuple(_absolute(file, folder) for file in given[name])
-    for name in LAYERS:
-        if name in given:
-            given[name] = _absolute(given[name], folder)
+    own |= {name: tuple(_absolute(file, folder) for file in own[name]) for name in IMAGES if name in own}
+    own |= {name: _absolute(own[name], folder) for name in LAYERS if name in own}
     try:
-        config = SceneConfig(**{**common, **given})
+        config = SceneConfig(**{**common, **own})
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from error
-    if not (config.sar or config.optical):
-        raise ConfigError(f"{place}: names no image: give sar, optical or both")
-    images = [file for name in IMAGES for file in getattr(config, name)]
-    files = images + [file for name in LAYERS if (file := getattr(config, name)) is not None]
-    odd = next((file for file in files if any(letter < " " for letter in file)), None)
-    if odd is not None:
-        raise ConfigError(f"{place}: {odd!r} must be the name of a file, without control characters")
-    remote = next((file for file in files if is_remote(file)), None)
-    if remote is not None and not config.allow_remote:
-        raise ConfigError(f"{place}: {remote} is an address on a network, which is read only with --allow-remote")
+    _check_files(place, config)
     name = str(row["id"]).strip() if not _is_empty(row.get("id")) else _stem((config.sar or config.optical)[0])
     if not _ID.fullmatch(name):
         raise ConfigError(
@@ -93,8 +82,20 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
     return NamedScene(name, config)
 
 
+def _check_files(place: str, config: SceneConfig) -> None:
+    if not (config.sar or config.optical):
+        raise ConfigError(f"{place}: names no image: give sar, optical or both")
+    files = [file for name in IMAGES for file in getattr(config, name)]
+    files += [file for name in LAYERS if (file := getattr(config, name)) is not None]
+    for file in files:
+        if any(letter < " " for letter in file):
+            raise ConfigError(f"{place}: {file!r} must be the name of a file, without control characters")
+        if is_remote(file) and not config.allow_remote:
+            raise ConfigError(f"{place}: {file} is an address on a network, which is read only with --allow-remote")
+
+
 def _value(place: str, name: str, value: Any) -> Any:
-    """Return what a list says of a setting in the setting's type."""
+    """Return a value of a list in the type of its setting."""
     kinds: dict[str, Any] = get_type_hints(SceneConfig)
     if name == _NOT_IN_LISTS:
         raise ConfigError(f"{place}: '{name}' cannot be given by a list: add --allow-remote to the command")
@@ -124,17 +125,9 @@ def _is_empty(value: Any) -> bool:
 
 
 def _absolute(name: str, folder: Path) -> str:
-    """Return the name of a file that is found from everywhere; names in GDAL's own file systems are so already."""
+    """Return an absolute file name; addresses and names in GDAL's virtual file systems stay as they are."""
     return name if is_remote(name) or name.startswith("/") else os.path.normpath(folder / name)
 
 
 def _stem(name: str) -> str:
     return Path(name.partition("?")[0]).stem
-
-
-def _check_names(path: Path, scenes: Sequence[NamedScene]) -> None:
-    name, times = Counter(scene.id for scene in scenes).most_common(1)[0]
-    if times > 1:
-        raise ConfigError(
-            f"{path}: {times} scenes are named '{name}', and each needs a folder of its own: give them different ids"
-        )

@@ -1,9 +1,8 @@
-"""STAC as a list of scenes: a collection or catalog with its items on disk, an item collection, or one item.
+"""STAC documents as lists of scenes: a collection or catalog with its items on disk, an item collection, or one item.
 
-Nothing is fetched, and no name may lead out of the folder that holds the document, whoever wrote it. An asset is read
-as the setting that its key or one of its roles names (``sar``, ``optical``, ``sar_before``, ``cloud_mask``, ``dem``,
-...); keys ``vv`` and ``vh`` are radar, names of Sentinel-2 bands (``B02``, ``b8a``, ``green``) optical. Others are left
-alone.
+Nothing is downloaded, and no name may lead out of the folder that holds the document. An asset is read as the setting
+that its key or one of its roles names (``sar``, ``optical``, ``sar_before``, ``cloud_mask``, ``dem``, ...); keys ``vv``
+and ``vh`` are radar, names of Sentinel-2 bands (``B02``, ``b8a``, ``green``) optical. Other assets are ignored.
 """
 
 import json
@@ -23,7 +22,7 @@ from floodseg.raster.access import is_remote
 _LOG = getLogger("floodseg")
 
 _ONE_WORD = re.compile(r"[a-z]+\d*a?", re.IGNORECASE)
-"""Of keys that may name a band: ``vv``, ``B8A``, ``nir08``, and not ``vv-thumbnail``."""
+"""Keys that may name a band: ``vv``, ``B8A``, ``nir08``, and not ``vv-thumbnail``."""
 _MOST_DOCUMENTS = 1_000_000
 
 
@@ -32,33 +31,33 @@ def read_stac(path: Path, bands: Bands, allow_remote: bool) -> list[dict[str, An
 
     Args:
         path: the document.
-        bands: of the model; images of a sensor that it does not take are left alone.
+        bands: bands of the model; images of a sensor that it does not take are ignored.
         allow_remote: whether assets may be addresses.
 
     Raises:
-        DataError: a document cannot be read, or is none of STAC.
+        DataError: a document cannot be read, or is not STAC.
         ConfigError: a name leads out of the folder, or to a network.
     """
     root = path.parent.absolute()
-    rows, idle = [], set()
+    rows, ignored = [], set()
     for folder, item in _items(path, root):
-        row, others = _row(item, folder, root, bands, allow_remote)
+        row, unread = _row(item, folder, root, bands, allow_remote)
         rows.append(row)
-        idle |= others
-    if idle:
-        _LOG.info("%s: assets that are not read: %s", path, ", ".join(sorted(idle)))
+        ignored |= unread
+    if ignored:
+        _LOG.info("%s: assets that are not read: %s", path, ", ".join(sorted(ignored)))
     return rows
 
 
 def _items(path: Path, root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield each item with the folder from which its relative names count, in the order of the documents."""
-    waiting, met = [path.absolute()], set()
+    """Yield each item with the folder that its relative names start from, in the order of the documents."""
+    waiting, visited = [path.absolute()], set()
     while waiting:
         file = waiting.pop(0)
-        if file in met:
+        if file in visited:
             continue
-        met.add(file)
-        if len(met) > _MOST_DOCUMENTS:
+        visited.add(file)
+        if len(visited) > _MOST_DOCUMENTS:
             raise DataError(f"{path}: leads to more than {_MOST_DOCUMENTS} documents: split the list")
         document = _read(file)
         kind = document.get("type")
@@ -105,11 +104,11 @@ def _row(
     if not isinstance(assets, dict) or not isinstance(properties, dict) or not isinstance(name, str):
         raise DataError(f"{place}: must have an id, assets and properties, as STAC has it")
     files: dict[str, list[str]] = {}
-    idle = set()
+    unread = set()
     for key, asset in sorted(assets.items(), key=_order):
         setting = _setting(key, asset, bands)
         if setting is None:
-            idle.add(key)
+            unread.add(key)
             continue
         href = asset.get("href") if isinstance(asset, dict) else None
         if not isinstance(href, str) or not href:
@@ -124,7 +123,7 @@ def _row(
         if setting in LAYERS and len(names) > 1:
             raise ConfigError(f"{place}: {len(names)} assets are {setting}: must be one")
         row[setting] = names if setting in IMAGES else names[0]
-    return row, idle
+    return row, unread
 
 
 def _band(key: str) -> str | None:
@@ -135,13 +134,13 @@ def _band(key: str) -> str | None:
 
 
 def _order(entry: tuple[str, Any]) -> tuple[int, str]:
-    """VV before VH, and bands by number, whatever the order in the document."""
+    """Sort key of assets: VV before VH, and bands by number."""
     known, band = (*SAR_BANDS, *L1C_BANDS), _band(entry[0])
     return (known.index(band) if band in known else len(known), entry[0])
 
 
 def _setting(key: str, asset: Any, bands: Bands) -> str | None:
-    """Return which setting an asset is, None where it is none that this model takes."""
+    """Return the setting that an asset is read as, None for an asset that this model does not take."""
     roles = asset.get("roles", []) if isinstance(asset, dict) else []
     words = [str(word).lower().replace("-", "_") for word in (key, *(roles if isinstance(roles, list) else []))]
     found = next((word for word in words if word in (*IMAGES, *LAYERS)), None)

@@ -1,28 +1,27 @@
-"""Tables of scenes: CSV and GeoParquet as rows of plain values."""
+"""Tables of scenes: CSV and GeoParquet read as rows of plain values."""
 
 import csv
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.extra import pyarrow_parquet
+from floodseg.cluster.packages import imported
 from floodseg.errors import DataError
 
-_PARQUET = (".parquet", ".geoparquet")
-_OF_GEOPARQUET = ("geometry", "bbox")
-"""Columns that say where a scene lies, which its files say too."""
+_GEOPARQUET_COLUMNS = ("geometry", "bbox")
+"""Columns for the place of a scene, which its files have too."""
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a table by column; empty cells are '' or None.
 
     Raises:
-        DataError: it cannot be read, or is of another kind.
-        ConfigError: a Parquet file, and the extra that reads it is missing.
+        DataError: it cannot be read, or has another format.
+        ConfigError: it is a Parquet file, and the extra ``cluster`` is not installed.
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return _read_csv(path)
-    if suffix in _PARQUET:
+    if suffix in (".parquet", ".geoparquet"):
         return _read_parquet(path)
     raise DataError(f"{path}: a list of scenes must be .csv, .parquet, .geoparquet, .json or .geojson: convert it")
 
@@ -48,11 +47,11 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    parquet = pyarrow_parquet()
+    parquet = imported("pyarrow.parquet")
     try:
         file = parquet.ParquetFile(path)
-        names = [name for name in file.schema_arrow.names if name not in _OF_GEOPARQUET]
+        names = [name for name in file.schema_arrow.names if name not in _GEOPARQUET_COLUMNS]
         rows: list[dict[str, Any]] = file.read(columns=names).to_pylist()
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise DataError(f"{path}: is not a whole Parquet file ({error}): write it again") from error
+        raise DataError(f"{path}: is not a complete Parquet file ({error}): write it again") from error
     return rows

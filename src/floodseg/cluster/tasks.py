@@ -1,229 +1,161 @@
-"""What a worker does for a scene: plain functions of plain values, whose results say how it went.
-
-Nothing is raised that a user can mend: a worker that fails for one scene goes on with others.
-"""
+"""Mapping of one scene on a worker: one task, a plain function of plain values."""
 
 import logging
-import shutil
 import socket
-import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from logging.handlers import BufferingHandler
 from pathlib import Path
-from typing import Literal
 
-from floodseg.cluster.content import Content, content_of, finished_content
-from floodseg.cluster.recipe import Recipe, recipe_of
+from floodseg.cluster.content import ModelIdentity, content_of, finished_content
+from floodseg.cluster.finished import COLLECTION, COLLECTION_ID, SCENES
+from floodseg.cluster.model_files import identify
+from floodseg.cluster.scene_list import NamedScene
 from floodseg.config.predict import MapConfig, PredictConfig
 from floodseg.errors import ConfigError, FloodsegError, FolderInUseError, RunFolderError
-from floodseg.inference.parts import predict_parts, predict_rows, rows_of_windows
 from floodseg.products.info import OneOfMany
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import PlainMethod
 from floodseg.system.environment import versions
 
-COLLECTION = "collection.json"
-COLLECTION_ID = "floodseg"
-_TO_COLLECTION = f"../../{COLLECTION}"
+_BUSY_PAUSE_S = 5.0
+_BUSY_LIMIT_S = 3600.0
+"""Longest wait for another process that maps the same scene."""
+
+_MOST_WARNINGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class SceneTask:
-    """A scene to be mapped; everything is named so that each worker finds it."""
+class Run:
+    """What all scenes of a run have in common; the folder and the model are found by every worker."""
 
-    id: str
-    config: PredictConfig
+    out_dir: Path
     model: str
     """Name or absolute path."""
-    recipe: Recipe
+    identity: ModelIdentity
+    mapping: MapConfig
     overwrite: bool
 
-    def part(self, content: Content, rows: range) -> Path:
-        """Return the file of a part of the scene: parts of other content have other names."""
-        return self.parts / f"{content.key[:16]}-{rows.start:05}-{rows.stop:05}.npz"
-
-    @property
-    def parts(self) -> Path:
-        """The folder of the parts, beside that of the products."""
-        return self.config.out_dir.with_name(f".{self.id}.parts")
+    def config(self, scene: NamedScene) -> PredictConfig:
+        """Return how one scene is mapped, and where its products go."""
+        return PredictConfig(self.out_dir / SCENES / scene.id, scene.config, self.mapping)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a task went."""
+    """How a scene ended: mapped, finished before (no pixels), or failed (a reason)."""
 
-    kind: Literal["mapped", "kept", "planned", "part", "busy", "failed"]
-    seconds: float = 0.0
-    host: str = field(default_factory=socket.gethostname)
     pixels: int = 0
-    """Of a scene that was mapped."""
-    rows: int = 0
-    """Of windows, where the scene was planned."""
-    content: Content | None = None
+    """Pixels that were mapped."""
+    warnings: tuple[str, ...] = ()
+    """What floodseg warned of meanwhile, one sentence each."""
     reason: str = ""
-    """Why it failed, one sentence."""
-    trace: str = ""
-    """Where a defect of floodseg showed."""
-    notes: tuple[str, ...] = ()
-    """Warnings of floodseg, one sentence each."""
+    """Why the scene failed, one sentence."""
 
 
-def map_whole(task: SceneTask) -> Outcome:
-    """Map a scene to its products, unless they are there."""
+class SceneFailedError(Exception):
+    """Failure of a scene in plain strings, which every process can read: the reason, and the traceback of a defect."""
 
-    def work() -> Outcome:
-        content = _content(task)
-        if _is_finished(task, content):
-            return Outcome("kept", content=content)
-        from floodseg.inference.pipeline import predict_files
-
-        runtime, name = _runtime(task)
-        summary = predict_files(task.config, runtime, name, many=_one_of_many(task, content), overwrite=True)
-        shutil.rmtree(task.parts, ignore_errors=True)  # of an earlier run that split the scene
-        return Outcome("mapped", pixels=_pixels(summary["grid"]), content=content)
-
-    return _told(work)
+    def __init__(self, reason: str, trace: str = "") -> None:
+        super().__init__(reason, trace)
+        self.reason, self.trace = reason, trace
 
 
-def plan(task: SceneTask) -> Outcome:
-    """Find out how many rows of windows a scene has, unless its products are there."""
-
-    def work() -> Outcome:
-        content = _content(task)
-        if _is_finished(task, content):
-            return Outcome("kept", content=content)
-        rows, _ = rows_of_windows(task.config, _runtime(task)[0])
-        return Outcome("planned", rows=rows, content=content)
-
-    return _told(work)
-
-
-def map_part(task: SceneTask, content: Content, rows: range) -> Outcome:
-    """Map a part of a scene, unless its file is there."""
-
-    def work() -> Outcome:
-        path = task.part(content, rows)
-        if not path.exists():
-            predict_rows(task.config, _runtime(task)[0], rows, path)
-        return Outcome("part")
-
-    return _told(work)
-
-
-def join(task: SceneTask, content: Content, parts: Sequence[range]) -> Outcome:
-    """Make the products of a scene out of its parts, and remove these."""
-
-    def work() -> Outcome:
-        files = [task.part(content, rows) for rows in parts]
-        kind: Literal["mapped", "kept"] = "kept"
-        pixels = 0
-        if not _is_finished(task, content):
-            runtime, name = _runtime(task)
-            many = _one_of_many(task, content)
-            summary = predict_parts(task.config, runtime, name, files, many=many, overwrite=True)
-            kind, pixels = "mapped", _pixels(summary["grid"])
-        shutil.rmtree(task.parts, ignore_errors=True)
-        return Outcome(kind, pixels=pixels, content=content)
-
-    return _told(work)
-
-
-def _pixels(grid: dict[str, int]) -> int:
-    return grid["height"] * grid["width"]
-
-
-def _content(task: SceneTask) -> Content:
-    content = content_of(task.config, task.recipe)
-    assert content is not None, "files were read"
-    return content
-
-
-def _one_of_many(task: SceneTask, content: Content) -> OneOfMany:
-    return OneOfMany(task.id, COLLECTION_ID, _TO_COLLECTION, content.entry())
-
-
-def _is_finished(task: SceneTask, content: Content) -> bool:
-    """Tell whether the products are there.
+def map_scene(scene: NamedScene, run: Run) -> Outcome:
+    """Map a scene to its products, unless they are finished.
 
     Raises:
-        RunFolderError: others are, which may not be replaced.
+        SceneFailedError: it cannot be mapped.
     """
-    there = finished_content(task.config.out_dir)
-    if there is not None and there.get("key") == content.key:
-        return True
-    if there is not None and not task.overwrite:
+    with _collected_warnings() as collected:
+        try:
+            pixels = _map_when_free(scene, run)
+            warnings = dict.fromkeys(record.getMessage() for record in collected.buffer)
+            return Outcome(pixels, tuple(warnings))
+        except Exception as error:
+            failure = _failure(error)
+    raise failure  # here, without the error as its context: not every error of a library can be pickled
+
+
+def _failure(error: Exception) -> SceneFailedError:
+    if isinstance(error, FloodsegError):
+        return SceneFailedError(str(error))
+    if isinstance(error, MemoryError):
+        return SceneFailedError("memory ran out: give the workers more, or a smaller --tile-size")
+    if isinstance(error, OSError):
+        return SceneFailedError(f"{error.filename or 'a file'}: {error.strerror or error}")
+    sentence = f"a defect of floodseg, {type(error).__name__}: {' '.join(str(error).split())}"
+    return SceneFailedError(sentence, "".join(traceback.format_exception(error)))
+
+
+def _map_when_free(scene: NamedScene, run: Run) -> int:
+    """Map a scene once no other process works in its folder: a worker that is cut off goes on with its scene."""
+    deadline = time.monotonic() + _BUSY_LIMIT_S
+    while True:
+        try:
+            return _map_unless_finished(scene, run)
+        except FolderInUseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
+
+
+def _map_unless_finished(scene: NamedScene, run: Run) -> int:
+    """Map a scene and return its number of pixels; 0 where the products are finished."""
+    from floodseg.inference.pipeline import predict_files
+
+    config = run.config(scene)
+    content = content_of(config, run.identity)
+    finished = finished_content(config.out_dir)
+    if finished is not None and finished.get("key") == content.key:
+        return 0
+    if finished is not None and not run.overwrite:
         raise RunFolderError(
-            f"{task.config.out_dir}: holds products of other inputs, of another model or of other settings: add "
+            f"{config.out_dir}: holds products of other inputs, of another model or of other settings: add "
             "--overwrite, or give another --out-dir"
         )
-    return False
+    runtime, name = _opened_model(run.model, run.identity, run.mapping)
+    many = OneOfMany(scene.id, COLLECTION_ID, f"../../{COLLECTION}", content.entry())
+    grid = predict_files(config, runtime, name, many=many, overwrite=True)["grid"]
+    return int(grid["height"] * grid["width"])
 
 
-def _told(work: Callable[[], Outcome]) -> Outcome:
-    """Return how some work went, whatever happens, with what floodseg warned of meanwhile."""
-    began = time.monotonic()
-    notes = _Notes()
+@contextmanager
+def _collected_warnings() -> Iterator[BufferingHandler]:
+    """Collect warnings, which would be lost in the log of a worker, for the process that started the run."""
+    handler = BufferingHandler(_MOST_WARNINGS)
+    handler.setLevel(logging.WARNING)
     logger = logging.getLogger("floodseg")
-    logger.addHandler(notes)
+    logger.addHandler(handler)
     try:
-        outcome = work()
-    except FolderInUseError as error:
-        outcome = Outcome("busy", reason=str(error))
-    except FloodsegError as error:
-        outcome = Outcome("failed", reason=str(error))
-    except OSError as error:
-        outcome = Outcome("failed", reason=f"{error.filename or 'a file'}: {error.strerror or error}")
-    except MemoryError:
-        outcome = Outcome("failed", reason="memory ran out: give the workers more, or a smaller --tile-size")
-    # a defect of ours: the other scenes go on, and whoever started them is told where it is
-    except Exception as error:
-        defect = f"a defect of floodseg, {type(error).__name__}: {error}"
-        outcome = Outcome("failed", reason=defect, trace=traceback.format_exc())
+        yield handler
     finally:
-        logger.removeHandler(notes)
-    return replace(outcome, seconds=time.monotonic() - began, notes=tuple(dict.fromkeys(notes.sentences)))
+        logger.removeHandler(handler)
 
 
-class _Notes(logging.Handler):
-    """Keeps warnings for whoever started the run, in place of a worker's log that nobody reads."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.sentences: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.sentences.append(record.getMessage())
-
-
-_runtimes: dict[tuple[str, Recipe, MapConfig], tuple[Runtime | PlainMethod, str]] = {}
-_runtimes_lock = threading.Lock()
-
-
-def _runtime(task: SceneTask) -> tuple[Runtime | PlainMethod, str]:
+@lru_cache(maxsize=1)
+def _opened_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
     """Return the model, which each worker loads once.
 
     Raises:
-        ConfigError: the worker has another floodseg or another model than whoever started the run.
-        CheckpointError: the worker does not find the model.
+        ConfigError: this worker has another version of floodseg, or another model, than the run.
+        CheckpointError: this worker does not find the model.
     """
     from floodseg.inference.predict import open_method
 
-    key = task.model, task.recipe, task.config.mapping
-    with _runtimes_lock:
-        if key not in _runtimes:
-            own, asked = versions()["floodseg"], task.recipe.version
-            if own != asked:
-                raise ConfigError(
-                    f"worker on {socket.gethostname()}: has floodseg {own}, and the run was started by {asked}: "
-                    "install the same"
-                )
-            if recipe_of(task.model, task.config.mapping) != task.recipe:
-                raise ConfigError(
-                    f"worker on {socket.gethostname()}: finds another model as '{task.model}' than whoever started the "
-                    "run: give one that all hosts see"
-                )
-            _runtimes.clear()
-            _runtimes[key] = open_method(task.model, task.config.mapping)
-        return _runtimes[key]
+    own = versions()["floodseg"]
+    if own != identity.version:
+        raise ConfigError(
+            f"worker on {socket.gethostname()}: has floodseg {own}, and the run was started by {identity.version}: "
+            "install the same"
+        )
+    if identify(model, mapping) != identity:
+        raise ConfigError(
+            f"worker on {socket.gethostname()}: finds another model as '{model}' than the process that started the "
+            "run: give one that all hosts see"
+        )
+    return open_method(model, mapping)

@@ -1,6 +1,8 @@
-"""Validation of a model in training: histograms of the margin, and the decisions that follow from them."""
+"""Validation of a model in training: histograms of the logit difference, and the thresholds that follow from them."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -35,29 +37,28 @@ class Validation:
 def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, processes: Processes) -> Validation:
     """Score ``model`` on every chip; the loss is the mean over chips with a counted pixel.
 
-    ``loader`` gives the chips that fall to this process; the scores, the same in every process, are those of all.
+    ``loader`` gives the chips of this process. The scores are over those of all processes, and the same in each.
     """
     model.eval()
     histograms = SensorHistograms()
     total, chips = 0.0, 0
-    with processes.agreeing():
-        for batch in loader:
-            batch = move_to(batch, processes.device)
-            logits = forward(model, batch)
-            histograms.add(logits, batch)
-            counted = counted_pixels(batch)
-            if bool(counted.any()):
-                total += float(loss(logits, batch["label"], counted))
-                chips += 1
+    for batch in loader:
+        batch = move_to(batch, processes.device)
+        logits = forward(model, batch)
+        histograms.add(logits, batch)
+        counted = counted_pixels(batch)
+        if bool(counted.any()):
+            total += float(loss(logits, batch["label"], counted))
+            chips += 1
     total, chips = processes.sum(torch.tensor([total, chips], dtype=torch.float64)).tolist()
-    histograms = histograms.summed(processes.sum)
+    histograms = reduce(add, processes.gather([histograms], processes.count))
     histogram = histograms.total()
     threshold, water_iou = histogram.best_threshold()
     return Validation(histograms, total / max(chips, 1), threshold, water_iou or 0.0, histogram.counts_at(threshold))
 
 
 def decide(histograms: SensorHistograms) -> Decisions:
-    """Choose temperature and threshold for each sensor set; one that the split does not show gets those of all."""
+    """Choose temperature and threshold for each sensor set; a set without pixels gets those of all pixels."""
     overall = _decision(histograms.total())
     decisions = Decisions(sar=overall, optical=overall, both=overall)
     for sensors, histogram in histograms.by_sensors.items():
@@ -67,7 +68,7 @@ def decide(histograms: SensorHistograms) -> Decisions:
 
 
 def decided_counts(histograms: SensorHistograms, decisions: Decisions) -> Counts:
-    """Return the counts of a split when each pixel is decided by the numbers of the sensors that are valid there."""
+    """Return the counts of a split where each pixel is decided by the threshold of the sensors that are valid there."""
     chosen = ((histogram, decisions.of(sensors)) for sensors, histogram in histograms.by_sensors.items())
     counts = (histogram.counts_at(decision.threshold, decision.temperature) for histogram, decision in chosen)
     return sum(counts, start=Counts())
@@ -75,19 +76,19 @@ def decided_counts(histograms: SensorHistograms, decisions: Decisions) -> Counts
 
 @torch.no_grad()
 def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes) -> Counts:
-    """Choose temperature and threshold of a trained model on the validation split; set them, and return their counts.
+    """Choose temperatures and thresholds of a trained model on the validation split, set them, and return the counts.
 
-    ``loader`` gives the chips that fall to this process; the result, the same in every process, is that of all.
+    ``loader`` gives the chips of this process. The result is over those of all processes, and the same in each.
 
-    A model of both sensors is run three times, as the split is and with each sensor withheld, so that the decisions
-    for one sensor rest on every chip and not only on the pixels where the other happens to be missing. For a model with
-    a cloud detector, the logits of SAR under clouds get an offset, so that the threshold for both sensors decides them
-    as SAR's own threshold does; the threshold for both is then chosen again, and the offset follows it.
+    A model of both sensors is run three times: as the split is, and with each sensor withheld, so that the thresholds
+    for one sensor rest on every chip and not only on pixels where the other happens to be missing. With a cloud
+    detector the radar logits that replace fused ones are offset so that the threshold for both sensors means the radar
+    threshold there; that threshold is then chosen once more, and the offset follows it.
     """
     model.eval()
     detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
     if detector is not None:
-        # the offset of an earlier calibration has no influence on this one
+        # an earlier calibration must not influence this one
         detector.logit_offset.zero_()
     as_it_is = _histograms(model, loader, processes, withheld=None)
     decisions = decide(as_it_is)
@@ -110,14 +111,13 @@ def _histograms(
     model: nn.Module, loader: "DataLoader[Any]", processes: Processes, withheld: Sensor | None
 ) -> SensorHistograms:
     histograms = SensorHistograms()
-    with processes.agreeing():
-        for batch in loader:
-            batch = move_to(batch, processes.device)
-            if withheld is not None:
-                valid = f"{withheld}_valid"
-                batch = {**batch, valid: torch.zeros_like(batch[valid])}
-            histograms.add(forward(model, batch), batch)
-    return histograms.summed(processes.sum)
+    for batch in loader:
+        batch = move_to(batch, processes.device)
+        if withheld is not None:
+            valid = f"{withheld}_valid"
+            batch = {**batch, valid: torch.zeros_like(batch[valid])}
+        histograms.add(forward(model, batch), batch)
+    return reduce(add, processes.gather([histograms], processes.count))
 
 
 def _decision(histogram: MarginHistogram) -> Decision:

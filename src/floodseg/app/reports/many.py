@@ -1,4 +1,4 @@
-"""What a run over many scenes came to, on the terminal."""
+"""Report of a run over many scenes on the terminal."""
 
 from rich.console import Console
 
@@ -32,5 +32,5 @@ def print_many(report: ManyReport) -> None:
     total = report.mapped + report.kept + len(report.failed)
     raise ScenesFailedError(
         f"{len(report.failed)} of {total} scenes could not be mapped, for the reasons above and in "
-        f"{report.out_dir / 'report.json'}: mend them, and give the same command again"
+        f"{report.out_dir / 'report.json'}: correct them, and run the same command again"
     )

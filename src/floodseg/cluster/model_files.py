@@ -1,0 +1,75 @@
+"""Model of a run over many scenes: opened where the run starts, and identified so that every worker runs the same."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from floodseg.cluster.content import ModelIdentity, digest, file_checksum
+from floodseg.config.predict import MapConfig
+from floodseg.inference.predict import open_method
+from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
+from floodseg.models.checkpoint.formats import is_exported
+from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, shipped_models
+from floodseg.runtimes.base import Runtime
+from floodseg.runtimes.classical import PLAIN_METHODS, PlainMethod
+from floodseg.runtimes.select import forms_of
+from floodseg.system.environment import versions
+
+
+def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | PlainMethod, MapConfig]:
+    """Return a model opened on this machine, and the settings with which each worker opens it in the same way.
+
+    ``auto`` for runtime, precision and device is resolved here, once, since hosts with other processors or packages
+    could resolve it differently. Only a GPU that was asked for need not be on this machine.
+
+    Raises:
+        FloodsegError: as ``open_method`` does.
+    """
+    if mapping.device == "cuda":
+        method, _ = open_method(model, replace(mapping, device="cpu", runtime="torch", precision="auto"))
+        return method, mapping
+    method, _ = open_method(model, mapping)
+    if not isinstance(method, Runtime):
+        return method, mapping
+    if method.device != "cpu":
+        return method, replace(mapping, device="cuda")
+    # runtimes and number formats have the names that the settings have
+    resolved: dict[str, Any] = {"runtime": method.name, "precision": method.precision}
+    return method, replace(mapping, device="cpu", **resolved)
+
+
+def identify(model: str, mapping: MapConfig) -> ModelIdentity:
+    """Return the identity of a model, in the runtime and precision of ``mapping``; see :func:`open_model`.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    version = versions()["floodseg"]
+    if model in PLAIN_METHODS:
+        return ModelIdentity(digest(["method", model]), version)
+    return ModelIdentity(digest([[path.name, file_checksum(path)] for path in _files(model, mapping)]), version)
+
+
+def absolute_name(model: str) -> str:
+    """Return the name by which workers in other folders find a model."""
+    known = (*PLAIN_METHODS, *(shipped.name for shipped in shipped_models()))
+    return model if model in known else str(Path(model).absolute())
+
+
+def _files(model: str, mapping: MapConfig) -> list[Path]:
+    path = Path(model)
+    if is_exported(path):
+        return _exported_files(path)
+    if mapping.runtime in ("onnx", "openvino"):
+        shipped = model in (each.name for each in shipped_models())
+        forms = forms_of(WEIGHTS / model if shipped else path)
+        wanted = [form.path for form in forms if (form.runtime, form.precision) == (mapping.runtime, mapping.precision)]
+        return [file for form in wanted for file in _exported_files(form)]
+    place = find_model(model)
+    return [place / CONFIG_FILE, place / WEIGHTS_FILE] if place.is_dir() else [place]
+
+
+def _exported_files(path: Path) -> list[Path]:
+    """Return an exported model's file, and the file of its weights that OpenVINO puts beside it."""
+    weights = path.with_suffix(".bin")
+    return [path, weights] if path.suffix == ".xml" and weights.is_file() else [path]
