@@ -3,7 +3,6 @@
 import os
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPre
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
 from floodseg.system.environment import usable_cores
+from floodseg.system.extras import require_extra
 from floodseg.system.files import require_writable
 
 _NEEDS: dict[ExportFormat, tuple[str, ...]] = {
@@ -121,7 +121,5 @@ def _check(format: ExportFormat, precision: ExportPrecision, path: Path) -> None
 
 
 def require_installed(*packages: str) -> None:
-    """Raise ConfigError, with the line that mends it, where a package of the extra ``export`` is missing."""
-    missing = [name for name in packages if find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"exporting needs {', '.join(missing)}: pip install 'floodseg[export]'")
+    """Raise ConfigError, with the pip line, where a package of the extra ``export`` is missing."""
+    require_extra("export", *packages, purpose="exporting")
