@@ -30,9 +30,9 @@ class ShippedGraph(ExportedModel):
         verify_checksum(path)
         self._core = openvino.Core()
         self._graph = self._core.read_model(path)
-        facts = ExportMetadata.from_text(str(self._graph.get_rt_info(["framework", KEY]).value), path)
-        super().__init__(path, facts, None)
-        self.decisions = Decisions.from_json(facts.description["decisions"])
+        metadata = ExportMetadata.from_text(str(self._graph.get_rt_info(["framework", KEY]).value), path)
+        super().__init__(path, metadata, None)
+        self.decisions = Decisions.from_json(metadata.description["decisions"])
         self._shape = (0, 0)
 
     def probability(self, chip: Chip) -> NDArray[np.float32]:
