@@ -216,7 +216,7 @@ def test_evaluate_prints_and_writes_the_scores(
     ((method, arguments),) = calls
     assert method == "otsu"
     assert arguments["config"] == DataConfig(data=Path("chips"), layout="folders")
-    assert (arguments["split"], arguments["out_dir"], arguments["name"]) == ("test", Path("out"), "otsu")
+    assert (arguments["split"], arguments["out_dir"]) == ("test", Path("out"))
     written = json.loads(file.read_text())
     assert written.pop("references") == _evaluation("otsu").references
     assert written == _evaluation("otsu").document
@@ -243,17 +243,12 @@ def test_covers_are_given_with_commas_or_spaces(monkeypatch: pytest.MonkeyPatch)
     assert asked[-1] == ScoreConfig(threshold=0.3)
 
 
-def test_evaluate_loads_what_is_no_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    save_folder(tmp_path / "weights", build_model("lite", sar_channels=1, optical_channels=0))
-    methods: list[Any] = []
-
-    def evaluate(method: Any, **_: Any) -> Evaluation:
-        methods.append(method)
-        return _evaluation("x")
-
-    monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", evaluate)
-    assert run("evaluate", str(tmp_path / "weights")) == 0
-    assert methods[0].spec.bands.sar == ("sar_1",)
+def test_evaluate_takes_a_folder_of_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    save_folder(tmp_path / "weights", build_model("lite", sar_channels=2, optical_channels=0))
+    chips = ["--layout", "synthetic", "--synthetic-chips", "2", "--synthetic-size", "32"]
+    assert run("evaluate", str(tmp_path / "weights"), *chips, "--json", str(tmp_path / "scores.json")) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["model"] == str(tmp_path / "weights")
+    assert "weights on split valid, sensors sar" in capsys.readouterr().out
 
 
 def test_models_lists_architectures_and_weights(

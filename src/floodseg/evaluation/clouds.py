@@ -6,22 +6,24 @@ A cloud follows from ``cloud_seed`` and the name of the chip; at a larger cover 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
 from floodseg.bands import Bands, Sensor, SensorSet
 from floodseg.chips.chip import Chip, ChipSet
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.distributed.processes import Processes
+from floodseg.distributed.join import OneProcess
 from floodseg.errors import ConfigError
 from floodseg.evaluation.methods import ChipResult, Method
 from floodseg.evaluation.metrics.bootstrap import Difference, Pair, paired_difference
 from floodseg.evaluation.metrics.counts import ChipScore, count, score_chips
 from floodseg.simulate.clouds import cloud_mask, clouded_channels, cover_image, simulate_sky
+
+if TYPE_CHECKING:
+    from floodseg.distributed.processes import Processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def check_clouds(method: Method, bands: Bands, config: ScoreConfig) -> None:
 
 
 def cloud_scores(
-    method: Method, chips: ChipSet, config: ScoreConfig, processes: Processes, title: str | None
+    method: Method, chips: ChipSet, config: ScoreConfig, processes: "OneProcess | Processes", title: str | None
 ) -> list[dict[str, Any]]:
     """Score a method at each cover; the processes share the chips.
 
@@ -121,8 +123,8 @@ def _without(chip: Chip, sensor: Sensor) -> Chip:
 
 
 def _pair(chip: Chip, fused: ChipResult, alone: ChipResult) -> Pair:
-    label, seen = torch.from_numpy(chip.label), torch.from_numpy(fused.valid & alone.valid)
-    first, second = (count(torch.from_numpy(result.water), label, seen) for result in (fused, alone))
+    valid = fused.valid & alone.valid
+    first, second = (count(result.water, chip.label, valid) for result in (fused, alone))
     return Pair(chip.name, first, second)
 
 

@@ -7,13 +7,13 @@ there is one threshold and one temperature for each set of valid sensors.
 import math
 import reprlib
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.errors import CheckpointError
+
+if TYPE_CHECKING:  # decisions are read and compared without PyTorch, too
+    from torch import Tensor
 
 VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
 """The code of each sensor set in :func:`validity_code`; 0 is nothing valid."""
@@ -87,14 +87,14 @@ class Decisions:
                 "with this version"
             ) from error
 
-    def _table(self, name: str, device: torch.device) -> Tensor:
-        """Return the numbers by validity code; code 0 (nothing valid) is given those of 'both' and never counted."""
-        values = [getattr(self.both, name)] * 4
+    def by_code(self, name: Literal["threshold", "temperature"]) -> list[float]:
+        """Return the four numbers by validity code; code 0 (nothing valid) has those of 'both' and is never counted."""
+        values: list[float] = [getattr(self.both, name)] * 4
         for sensors, code in VALIDITY_CODES.items():
             values[code] = getattr(self.of(sensors), name)
-        return torch.tensor(values, dtype=torch.float32, device=device)
+        return values
 
-    def probability(self, logits: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+    def probability(self, logits: "Tensor", sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
         """Return the calibrated water probability (N, H, W) float32 in 0..1.
 
         Args:
@@ -102,12 +102,14 @@ class Decisions:
             sar_valid: (N, 1, H, W) bool.
             optical_valid: (N, 1, H, W) bool.
         """
-        temperature = self._table("temperature", logits.device)[validity_code(sar_valid, optical_valid)]
-        return torch.sigmoid(margin(logits) / temperature)
+        difference = margin(logits)
+        temperature = difference.new_tensor(self.by_code("temperature"))[validity_code(sar_valid, optical_valid)]
+        return (difference / temperature).sigmoid()
 
-    def water(self, probability: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+    def water(self, probability: "Tensor", sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
         """Return True where the probability (N, H, W) reaches the threshold of what is valid there."""
-        return probability >= self._table("threshold", probability.device)[validity_code(sar_valid, optical_valid)]
+        thresholds = probability.new_tensor(self.by_code("threshold"))
+        return probability >= thresholds[validity_code(sar_valid, optical_valid)]
 
 
 def _least_difference(decision: Decision) -> float:
@@ -116,12 +118,12 @@ def _least_difference(decision: Decision) -> float:
     return decision.temperature * math.log(threshold / (1 - threshold))
 
 
-def margin(logits: Tensor) -> Tensor:
+def margin(logits: "Tensor") -> "Tensor":
     """Return the water logit less the land logit, (N, H, W) float32, from logits (N, 2, H, W)."""
     logits = logits.float()
     return logits[:, 1] - logits[:, 0]
 
 
-def validity_code(sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+def validity_code(sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
     """Return 0 (none), 1 (radar), 2 (optical) or 3 (both) for each pixel: (N, H, W) int64 from two (N, 1, H, W)."""
     return (sar_valid.long() + 2 * optical_valid.long())[:, 0]

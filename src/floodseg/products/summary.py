@@ -1,8 +1,6 @@
 """``summary.json``: areas, assumptions, and the settings that make the same map again."""
 
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from floodseg.geo.grid import GeoGrid
 from floodseg.messages import redacted
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
+from floodseg.system import environment
 
 _KEYS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water", LAND: "land", EXCLUDED: "excluded", NODATA: "nodata"}
 
@@ -94,7 +93,6 @@ def areas_km2(info: ProductInfo, totals: ClassTotals) -> dict[str, float | None]
 
 
 def versions() -> dict[str, str]:
-    """Return the version of Python and of the packages that decide about the products."""
-    names = ("floodseg", "torch", "numpy", "scipy", "pyproj", "rasterio", "pyogrio", "shapely")
-    known = {name: version(name) for name in names}
-    return {"python": platform.python_version(), **known, "gdal": rasterio.__gdal_version__}
+    """Return the versions of Python, of GDAL and of the packages that the products depend on."""
+    packages = ("floodseg", "openvino", "torch", "numpy", "scipy", "pyproj", "rasterio", "pyogrio", "shapely")
+    return {**environment.versions(packages), "gdal": rasterio.__gdal_version__}

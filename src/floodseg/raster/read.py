@@ -218,12 +218,21 @@ def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8
     stored = read_stored(source, [1], window)[0]
     if stored.dtype.kind == "i" and stored.min() >= -1 and stored.max() <= WATER:
         return np.asarray(stored, np.uint8)  # -1 becomes 255
+    return class_codes(stored, source.name)
+
+
+def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
+    """Return the class codes of a label as it is stored, (H, W): 0 (land), 1 (water), 255 (ignored, also as -1).
+
+    Raises:
+        DataError: any other value; ``name`` is that of the file.
+    """
     ignored = (stored == -1) | (stored == IGNORE)
     known = ignored | (stored == LAND) | (stored == WATER)
     if not known.all():
         value = stored[~known].flat[0]
         raise DataError(
-            f"{source.name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored): "
+            f"{name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored): "
             "recode the file"
         )
     label: NDArray[np.uint8] = np.where(ignored, IGNORE, stored).astype(np.uint8)

@@ -1,6 +1,5 @@
 """The reference methods ``otsu`` and ``ndwi`` behind the runtime contract, so that they map scenes as models do."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from floodseg.config.predict import MapConfig
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.read import DB_RANGE
 from floodseg.scene.scene import Layers, Scene
+from floodseg.system.environment import allowed_cores
 from floodseg.system.progress import MapProgress
 
 _BINS_PER_DB = 64
@@ -46,7 +46,7 @@ class PlainRuntime:
     @property
     def concurrency(self) -> int:
         """As many calls as there are cores."""
-        return len(os.sched_getaffinity(0))
+        return allowed_cores()
 
     def batch_size(self, height: int, width: int) -> int:
         """Return one window: more at once would save nothing."""

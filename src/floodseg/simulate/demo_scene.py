@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
+import pyogrio.raw
 import rasterio
 import shapely
 from numpy.typing import NDArray
+from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
@@ -141,9 +142,13 @@ def _write_area(path: Path, grid: GeoGrid) -> None:
     box = shapely.box(left, top + e * grid.height, left + a * grid.width, top)
     side = a * min(grid.height, grid.width)
     area = box.buffer(-0.2 * side).buffer(0.16 * side)
-    table = geopandas.GeoDataFrame({"name": ["demonstration"]}, geometry=[area], crs=grid.crs)
+    to_degrees = Transformer.from_crs(grid.crs, 4326, always_xy=True)
+    area = shapely.transform(area, lambda points: np.column_stack(to_degrees.transform(*points.T)))
     path.unlink(missing_ok=True)
-    table.to_crs(4326).to_file(path, layer="aoi", driver="GPKG")
+    pyogrio.raw.write(
+        path, shapely.to_wkb([area]), [np.array(["demonstration"], dtype=object)], ["name"], layer="aoi", driver="GPKG",
+        geometry_type="Polygon", crs="EPSG:4326",
+    )  # fmt: skip
 
 
 def _around(grid: GeoGrid, epsg: int, pixel: float) -> GeoGrid:

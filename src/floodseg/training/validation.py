@@ -1,6 +1,8 @@
 """Validation of a model in training: histograms of the logit difference, and the thresholds that follow from them."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -49,7 +51,7 @@ def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, proce
             total += float(loss(logits, batch["label"], counted))
             chips += 1
     total, chips = processes.sum(torch.tensor([total, chips], dtype=torch.float64)).tolist()
-    histograms = histograms.summed(processes.sum)
+    histograms = reduce(add, processes.gather([histograms], processes.count))
     histogram = histograms.total()
     threshold, water_iou = histogram.best_threshold()
     return Validation(histograms, total / max(chips, 1), threshold, water_iou or 0.0, histogram.counts_at(threshold))
@@ -115,7 +117,7 @@ def _histograms(
             valid = f"{withheld}_valid"
             batch = {**batch, valid: torch.zeros_like(batch[valid])}
         histograms.add(forward(model, batch), batch)
-    return histograms.summed(processes.sum)
+    return reduce(add, processes.gather([histograms], processes.count))
 
 
 def _decision(histogram: MarginHistogram) -> Decision:

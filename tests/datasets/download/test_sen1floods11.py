@@ -307,9 +307,9 @@ def test_missing_network_is_one_sentence_with_the_remedy_and_exit_code_2(
 def test_missing_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    monkeypatch.setitem(sys.modules, "obstore", None)
     assert run("--out-dir", str(tmp_path)) == 2
-    assert "needs the package obstore, which is not installed: pip install 'floodseg[train]'" in capsys.readouterr().err
+    assert "needs obstore, which is not installed: pip install 'floodseg[train]'" in capsys.readouterr().err
 
 
 def test_proxy_of_the_environment_is_used_and_accounts_are_not(

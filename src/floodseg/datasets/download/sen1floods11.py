@@ -26,8 +26,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from floodseg.bands import SensorSet
 from floodseg.config.download import DownloadConfig
 from floodseg.datasets.sen1floods11 import CHIPS, SPLITS
-from floodseg.errors import ConfigError, DataError
+from floodseg.errors import DataError
 from floodseg.messages import note_once
+from floodseg.system.extras import require_extra
 from floodseg.system.files import locked_folder, replacing, sync
 
 if TYPE_CHECKING:
@@ -94,12 +95,9 @@ async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bo
 
 
 def _open_bucket(base_url: str) -> "GCSStore":
-    try:
-        from obstore.store import GCSStore
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "data download needs the package obstore, which is not installed: pip install 'floodseg[train]'"
-        ) from error
+    require_extra("train", "obstore", purpose="floodseg data download")
+    from obstore.store import GCSStore
+
     return GCSStore(
         BUCKET,
         base_url=base_url.rstrip("/"),

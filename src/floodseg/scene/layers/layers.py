@@ -138,7 +138,7 @@ def _check_placeable(config: SceneConfig, grid: GeoGrid) -> None:
 
 
 def _polygons(path: str, flag: str, config: SceneConfig) -> "VectorLayer":
-    # pyogrio brings pandas with it: a quarter of a second, for those who have polygons alone
+    # pyogrio and shapely are imported for polygons only
     from floodseg.scene.layers.polygon_masks import open_polygons
 
     return open_polygons(path, flag, config.allow_remote)
