@@ -62,7 +62,7 @@ class ScenesFailedError(FloodsegError):
 
 
 class ProcessError(FloodsegError):
-    """One of several processes ended before the others needed it no more."""
+    """One of several processes, or a process that loads chips, ended early."""
 
 
 class OtherProcessError(FloodsegError):

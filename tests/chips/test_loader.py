@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,14 @@ from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 
 CONFIG = AugmentConfig(crop_size=32, crops_per_chip=2, drop_sensor=0.3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_waits() -> Iterator[None]:
+    """Let torch wait less than 5 s for a worker that has raised an error."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)
+        yield
 
 
 @pytest.fixture

@@ -331,7 +331,7 @@ def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, name, va
         Processes()
 
 
-def test_a_launcher_that_starts_one_process_for_several_is_told(monkeypatch, caplog):
+def test_a_launcher_that_starts_one_process_for_several_causes_a_warning(monkeypatch, caplog):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     monkeypatch.setenv("MASTER_PORT", "29500")
     Processes()

@@ -1,5 +1,6 @@
 """What damaged and hostile files did to the readers, one by one: each is a sentence now, before memory is taken."""
 
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -202,9 +203,12 @@ def test_full_shared_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
         )
 
     monkeypatch.setattr("torch.UntypedStorage._new_using_fd_cpu", refuse)
+    # the longest time that torch waits for the worker in the end
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)
     began = time.monotonic()
     with pytest.raises(ProcessError, match="could not send a batch: memory or shared memory"):
         consume(loader(1))
+    gc.collect()
     assert time.monotonic() - began < 30
 
 

@@ -30,7 +30,7 @@ from floodseg.raster.dataset import CoordinateSystem, Raster, open_raster
 from floodseg.system.files import replacing
 
 _SUFFIXES = (".npy", ".raster")
-"""Of files in a cache folder; ``.raster`` are entries of version 0.1."""
+"""Of files in a cache folder; ``.raster`` are entries of an earlier format."""
 
 Opener = Callable[[Path], AbstractContextManager[Raster]]
 """Opens a raster file; raises DataError where it cannot be used."""

@@ -106,8 +106,7 @@ def locked_folder(path: Path, activity: str = "writes its products there") -> It
         FolderInUseError: another run holds the lock.
         RunFolderError: the folder cannot be written.
     """
-    made = not path.exists()
-    handle = _lock(path, activity)
+    handle, made = _lock(path, activity)
     _held.add(handle)
     try:
         yield
@@ -123,9 +122,12 @@ def locked_folder(path: Path, activity: str = "writes its products there") -> It
                 path.rmdir()
 
 
-def _lock(path: Path, activity: str) -> TextIO:
+def _lock(path: Path, activity: str) -> tuple[TextIO, bool]:
+    """Return the open lock of a folder, and whether the folder was made."""
+    made = False
     while True:
         try:
+            made |= not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             handle = (path / LOCK).open("w")
             if not _try_lock(handle):
@@ -134,7 +136,7 @@ def _lock(path: Path, activity: str) -> TextIO:
             # the run before may have removed its lock after this one was opened
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle.fileno()), (path / LOCK).stat()):
-                    return handle
+                    return handle, made
             handle.close()
         except OSError as error:
             raise RunFolderError(
