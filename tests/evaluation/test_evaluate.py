@@ -272,7 +272,7 @@ def test_pictures_show_calibration_and_the_worst_chips(chips, model, tmp_path, m
     root, held = chips
     drawn = {}
     monkeypatch.setattr(
-        "floodseg.evaluation.plots.panels.rows_picture", lambda path, rows, title: drawn.update({path: rows})
+        "floodseg.evaluation.pictures.rows_picture", lambda path, rows, title: drawn.update({path: rows})
     )
     evaluate(model(BOTH), data=root, layout="folders", split="all", out_dir=tmp_path / "pictures")
     with Image.open(tmp_path / "pictures" / "reliability.png") as image:
