@@ -6,9 +6,10 @@ DEMO := runs/demo
 TRAINED := runs/train-demo
 SIMULATED := --layout synthetic
 
-.PHONY: demo train-demo test test-all soak install install-dev clean
+.PHONY: demo train-demo test test-all soak install install-train install-dev clean
 
 install: $(VENV)/.installed
+install-train: $(VENV)/.installed-train
 install-dev: $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml
@@ -18,21 +19,25 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
+$(VENV)/.installed-train: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
+	@touch $@
+
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-# A simulated river in flood, mapped with the shipped weights.
+# A simulated river in flood, mapped with the shipped weights; the core alone is installed, without PyTorch.
 demo: install
 	$(BIN)/floodseg demo --out-dir $(DEMO) --overwrite
 
 # Simulated chips of both sensors: train a few epochs, score the model beside Otsu and NDWI, leave pictures.
-train-demo: install
+train-demo: install-train
 	$(BIN)/floodseg train recipes/demo.toml --out-dir $(TRAINED) --overwrite
 	$(BIN)/floodseg evaluate $(TRAINED) $(SIMULATED) --split test --json $(TRAINED)/test.json --out-dir $(TRAINED)/test
 	@echo
 	@echo "Where to look next:"
-	@echo "  $(TRAINED)/val_epoch_005.png      what the model sees, says and gets wrong, on validation chips"
+	@echo "  $(TRAINED)/val_epoch_005.png      images, labels, predictions and errors of validation chips"
 	@echo "  $(TRAINED)/curves.png             loss, water IoU and learning rate of every epoch"
 	@echo "  $(TRAINED)/test/                  reliability diagram and the worst test chips"
 	@echo "  $(TRAINED)/test.json              the scores above, with those of otsu and ndwi, for programs"

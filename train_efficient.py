@@ -7,10 +7,10 @@ python train_efficient.py --use_external_dataset --encoder resnet18 --batch_size
 
 from floodseg.app.classic import app
 from floodseg.app.guard import guarded
-from floodseg.app.signals import end_quietly
+from floodseg.app.signals import ignore_signals
 
 if __name__ == "__main__":
     try:
         guarded(app)
     finally:
-        end_quietly()
+        ignore_signals()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from floodseg.bands import SAR_BANDS, Bands
 from floodseg.models.decision import Decision
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
+from floodseg.models.specialists.multi_sensor import MultiSensorModel
+
+Model = TypeVar("Model", bound=FloodModel)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def fused_lite() -> FloodModel:
     return model
 
 
-def with_batch_statistics(model: FloodModel) -> FloodModel:
+def with_batch_statistics(model: Model) -> Model:
     """Give every norm statistics of its own, so that none is the identity."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -48,7 +52,7 @@ SEEN_BANDS = ("B03", "B08", "B11")
 """Optical bands of :func:`specialised`."""
 
 
-def specialised(architecture: str = "lite", encoder: str | None = None) -> FloodModel:
+def specialised(architecture: str = "lite", encoder: str | None = None) -> MultiSensorModel:
     """Return an untrained model of both sensors with specialists, each with a temperature of its own."""
     torch.manual_seed(0)
     fused, radar, optical = (
@@ -64,10 +68,9 @@ def specialised(architecture: str = "lite", encoder: str | None = None) -> Flood
     for strength, model in zip((0.2, 0.4, 0.3), (fused, radar, optical), strict=True):
         model.set_context_prior(strength)
     fused.decisions = fused.decisions.with_("both", Decision(0.45, 1.3)).with_("sar", Decision(0.3, 0.9))
-    fused.add_specialists(radar, optical)
-    assert fused.judge is not None
-    fused.judge.shift.fill_(fused.decisions.from_radar)
-    return with_batch_statistics(fused)
+    model = MultiSensorModel(fused, radar, optical)
+    model.cloud_detector.logit_offset.fill_(model.decisions.sar_logit_offset)
+    return with_batch_statistics(model)
 
 
 Images = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]

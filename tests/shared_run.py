@@ -1,10 +1,8 @@
-"""What each of two processes does in learning/test_processes.py; it writes what it saw to ``seen_RANK.json``.
+"""Work of each of two processes in distributed/test_processes.py; each writes its results to ``PART_RANK.json``.
 
-Usage: shared_run.py FOLDER (in the environment that a launcher would make)
+Usage: shared_run.py FOLDER PART (in the environment that a launcher would make; PART is a key of ``PARTS``)
 """
 
-import contextlib
-import io
 import itertools
 import json
 import os
@@ -16,14 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from floodseg.app import cli
 from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
-from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.distributed.processes import Processes
 from floodseg.errors import DataError, FloodsegError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.training import train as train_module
-from floodseg.training.train import _Session, train
+from floodseg.training.train import train
 
 EPOCHS = 4
 INTERRUPTED_AFTER = 2
@@ -34,7 +30,7 @@ CONFIG = TrainConfig(
     augment=AugmentConfig(crop_size=32),
     optim=OptimConfig(epochs=EPOCHS, batch_size=2, lr=3e-3, ema=0.9, precision="fp32", workers=0, patience=0),
 )
-"""Ten training crops: five steps of two on one process; two on two processes, which leave two crops out of each epoch.
+"""Ten training crops: five steps of two in one process; two in two processes, which leave two crops out of each epoch.
 Five validation chips."""
 
 
@@ -69,34 +65,33 @@ def train_until_validation(config, number):
             train(config, show_progress=False)
 
 
-def interrupt(patch):
-    """Interrupt a run, in all its processes alike, at the first step after the given number of epochs."""
-    real = _Session._step
+def train_until_epoch(config):
+    """Interrupt a run, in all its processes at the same step, after the given number of epochs."""
+    real = train_module.training_step
 
-    def step(self, batch):
-        if self.state.epoch == INTERRUPTED_AFTER:
+    def step(run, batch):
+        if run.state.epoch == INTERRUPTED_AFTER:
             raise KeyboardInterrupt
-        return real(self, batch)
+        return real(run, batch)
 
-    patch.setattr(_Session, "_step", step)
-
-
-def watch_crops(patch, seen):
-    real = _Session._step
-
-    def step(self, batch):
-        seen.append([self.state.epoch, *batch["index"].tolist()])
-        return real(self, batch)
-
-    patch.setattr(_Session, "_step", step)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "training_step", step)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, show_progress=False)
 
 
-def wrong_flags(folder):
-    """Run the command line with a wrong flag in rank 1 alone; return exit code and stderr."""
-    flags = ["--epoch", "3"] if os.environ["RANK"] == "1" else []
-    with contextlib.redirect_stderr(io.StringIO()) as errors, pytest.raises(SystemExit) as stop:
-        cli.main(["train", "--layout", "synthetic", "--out-dir", str(folder), *flags])
-    return [stop.value.code, errors.getvalue()]
+def train_watching_crops(config):
+    """Return epoch and chips of each step."""
+    real, crops = train_module.training_step, []
+
+    def step(run, batch):
+        crops.append([run.state.epoch, *batch["index"].tolist()])
+        return real(run, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "training_step", step)
+        train(config, show_progress=False)
+    return crops
 
 
 def error_of(action):
@@ -112,79 +107,69 @@ def basics(processes):
     tensors = [torch.full((2,), float(rank + 5)), torch.tensor(rank)]
     processes.copy_from_main(tensors)
     calls = []
+
+    def damaged():
+        raise DataError("chip_1.tif: is truncated; copy it again")
+
     return {
         "share": list(processes.share(5)),
         "gathered": processes.gather([f"{index} by {rank}" for index in processes.share(5)], 5),
         "sum": processes.sum(torch.tensor([2**60 + rank, 1])).tolist(),
         "copied": [tensors[0].tolist(), int(tensors[1])],
         "from_main": processes.from_main(lambda: calls.append(rank) or "main's"),
+        "failure": error_of(lambda: processes.from_main(damaged)),
         "calls": len(calls),
     }
 
 
-def failing_chip(rank):
-    """Score a split whose second chip, which falls to rank 1, cannot be read."""
-    real = SyntheticChips.read
+def short(folder, processes):
+    few = replace(CONFIG.data, synthetic_chips=2)
+    small = replace(CONFIG, out_dir=folder / "small", data=few)
+    synchronised = replace(config_in(folder / "small"), optim=replace(CONFIG.optim, sync_batchnorm=True))
+    return {
+        **basics(processes),
+        "one chip": evaluate("otsu", config=few).document,
+        "too few crops": error_of(lambda: train(small, show_progress=False)),
+        "synchronised": error_of(lambda: train(synchronised, show_progress=False)),
+        "crops": train_watching_crops(config_in(folder / "whole")),
+    }
 
-    def read(self, index, window=None):
-        if index == 1:
-            raise DataError("chip_1.tif: is truncated; copy it again")
-        return real(self, index, window)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SyntheticChips, "read", read)
-        return error_of(lambda: evaluate("otsu", config=CONFIG.data))
+def long(folder, processes):
+    for name in ("continued", "to_one"):
+        train_until_epoch(config_in(folder / name))
+    train(config_in(folder / "continued"), resume=True, show_progress=False)
+    train(config_in(folder / "to_two"), resume=True)
+    train(with_specialists(folder / "fused"), show_progress=False)
+    train_until_validation(with_specialists(folder / "fused_again"), 3)
+    train(with_specialists(folder / "fused_again"), resume=True, show_progress=False)
+    return {"lost": lost_process(folder / "lost", processes.rank)}
 
 
 def lost_process(folder, rank):
-    """Let rank 1 vanish within an epoch, as when memory runs out; return what the other is told, and how soon."""
-    real = _Session._step
+    """Let rank 1 vanish within an epoch, as when memory runs out; return the error of the other, and the seconds."""
+    real = train_module.training_step
 
-    def step(self, batch):
-        if rank == 1 and self.state.steps == 1:
+    def step(run, batch):
+        if rank == 1 and run.state.steps == 1:
             os._exit(9)
-        return real(self, batch)
+        return real(run, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Session, "_step", step)
+        patch.setattr(train_module, "training_step", step)
         began = time.monotonic()
         return [*error_of(lambda: train(config_in(folder), show_progress=False)), time.monotonic() - began]
 
 
-def main(folder):
+PARTS = {"short": short, "long": long}
+
+
+def main(folder, part):
     torch.set_num_threads(1)
-    # before anything else: flags are read when the processes have not joined yet
-    flags = wrong_flags(folder / "flags")
     processes = Processes()
-    seen = {"wrong flags": flags, **basics(processes)}
-    few = replace(CONFIG.data, synthetic_chips=2)
-    seen["one chip"] = evaluate("otsu", config=few).document
-    seen["failing chip"] = failing_chip(processes.rank)
-    small = replace(CONFIG, out_dir=folder / "small", data=few)
-    seen["too few crops"] = error_of(lambda: train(small, show_progress=False))
-    synchronised = replace(config_in(folder / "small"), optim=replace(CONFIG.optim, sync_batchnorm=True))
-    seen["synchronised"] = error_of(lambda: train(synchronised, show_progress=False))
-    seen["crops"] = []
-    with pytest.MonkeyPatch.context() as patch:
-        watch_crops(patch, seen["crops"])
-        train(config_in(folder / "whole"), show_progress=False)
-    for name in ("continued", "to_one"):
-        with pytest.MonkeyPatch.context() as patch:
-            interrupt(patch)
-            with pytest.raises(KeyboardInterrupt):
-                train(config_in(folder / name), show_progress=False)
-    train(config_in(folder / "continued"), resume=True, show_progress=False)
-    train(config_in(folder / "to_two"), resume=True)
-    train(with_specialists(folder / "fused"), show_progress=False)
-    for number in (3, 5):
-        again = with_specialists(folder / f"fused_{number}")
-        train_until_validation(again, number)
-        train(again, resume=True, show_progress=False)
-    file = folder / f"seen_{processes.rank}.json"
-    file.write_text(json.dumps(seen), encoding="utf-8")
-    seen["lost"] = lost_process(folder / "lost", processes.rank)
-    file.write_text(json.dumps(seen), encoding="utf-8")
+    results = PARTS[part](folder, processes)
+    (folder / f"{part}_{processes.rank}.json").write_text(json.dumps(results), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

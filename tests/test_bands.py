@@ -1,10 +1,19 @@
-"""Band names from descriptions, and statistics that can be divided by."""
+"""Band names from descriptions, comparison of bands and units, and statistics that can be divided by."""
 
 import math
 
 import pytest
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, SENSOR_SETS, BandStatistics, canonical_band
+from floodseg.bands import (
+    L1C_BANDS,
+    L2A_BANDS,
+    SAR_BANDS,
+    SENSOR_SETS,
+    Bands,
+    BandStatistics,
+    bands_fit,
+    canonical_band,
+)
 from floodseg.errors import ConfigError
 
 
@@ -56,6 +65,41 @@ def test_optical_bands_are_found_in_descriptions(description: str | None, name: 
 
 def test_each_canonical_name_names_itself() -> None:
     assert [canonical_band(band, "optical") for band in L1C_BANDS] == list(L1C_BANDS)
+
+
+BOTH = Bands(SAR_BANDS, ("B03", "B08"))
+
+
+@pytest.mark.parametrize(
+    ("available", "fits", "exactly"),
+    [
+        (BOTH, True, True),
+        (Bands(SAR_BANDS, ("B08", "B03")), True, False),
+        (Bands(SAR_BANDS, L1C_BANDS), True, False),
+        (Bands(SAR_BANDS, ("B03",)), False, False),
+        (Bands(SAR_BANDS, ()), False, False),
+        (Bands(SAR_BANDS, ("B03", "B08"), optical_unit="dn"), False, False),
+        (Bands((), ("B03", "B08"), sar_unit="dn"), True, True),
+    ],
+)
+def test_optical_bands_fit_by_name_and_unit(available: Bands, fits: bool, exactly: bool) -> None:
+    assert bands_fit(BOTH, available, "optical") == fits
+    assert bands_fit(BOTH, available, "optical", exact=True) == exactly
+
+
+def test_the_unit_of_a_missing_sensor_has_no_influence() -> None:
+    assert bands_fit(Bands(SAR_BANDS, ()), Bands(SAR_BANDS, (), optical_unit="dn"), "optical", exact=True)
+    assert bands_fit(Bands(SAR_BANDS, ()), BOTH, "optical")
+    assert not bands_fit(Bands(SAR_BANDS, ()), BOTH, "optical", exact=True)
+
+
+def test_bands_by_sensor() -> None:
+    sar, optical = BOTH.only("sar"), BOTH.only("optical")
+    assert (sar.sensors, optical.sensors, BOTH.sensors) == (("sar",), ("optical",), ("sar", "optical"))
+    assert (sar.sensor_set, optical.sensor_set, BOTH.sensor_set) == ("sar", "optical", "both")
+    assert (BOTH.names("sar"), BOTH.names("optical")) == (SAR_BANDS, ("B03", "B08"))
+    assert (BOTH.unit("sar"), BOTH.unit("optical")) == ("db", "reflectance")
+    assert (str(BOTH), str(sar)) == ("VV, VH in db and B03, B08 in reflectance", "VV, VH in db")
 
 
 def test_standard_orders() -> None:

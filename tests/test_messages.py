@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from floodseg.errors import ConfigError, FloodsegError
-from floodseg.messages import printable, redacted, shortened
-from floodseg.notes import note_once
+from floodseg.messages import note_once, printable, redacted, shortened
 from floodseg.products.info import ProductInfo
 from floodseg.products.writer import _file_name
+from floodseg.scene.acquisition import Acquisition
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_products_are_told_of_inputs_without_secrets() -> None:
         model="s1-lite",
         threshold=0.5,
         knows_permanent_water=False,
-        datetime=datetime(2024, 1, 5, tzinfo=UTC),
-        datetime_source="tag X of https://u:p@host/a.tif?sig=abc",
+        acquisition=Acquisition(datetime(2024, 1, 5, tzinfo=UTC), "tag X of https://u:p@host/a.tif?sig=abc"),
         inputs={"sar": ("https://u:p@host/a.tif?sig=abc", "local?.tif")},
     )
-    text = json.dumps([info.datetime_source, dict(info.inputs)])
+    assert info.acquisition is not None
+    text = json.dumps([info.acquisition.source, dict(info.inputs)])
     assert "abc" not in text
     assert "u:p" not in text
     assert info.inputs["sar"] == ("https://***@host/a.tif?***", "local?.tif")

@@ -1,12 +1,12 @@
-"""How many training crops a second the loader gives, from GeoTIFFs and from the cache of decoded chips.
+"""Training crops per second of the loader, from GeoTIFFs and from the cache of decoded chips.
 
     python -m benchmarks.speed.loading --data DIR --json benchmarks/results/loading-radar.json
     python -m benchmarks.speed.loading --data DIR --layout folders --split all \
         --json benchmarks/results/loading-15-bands.json
 
-Both ways are timed in turn, on the same crops in the same order, in worker processes that have gone through the chips
-twice; the cache lies in a temporary folder and leaves nothing behind. Afterwards the fastest model trains on one batch
-over and over, without a loader, for the rate that loading must exceed. Time nothing while the machine is busy.
+Both ways are timed in turn, on the same crops in the same order, in worker processes that have read all chips twice
+before; the cache lies in a temporary folder. Then the fastest model trains on one batch again and again, without a
+loader, for the rate that loading must exceed. Time nothing while the machine is busy.
 """
 
 import os
@@ -94,7 +94,7 @@ def loading(
             for row in _compare(chips, augmentation, name, batch_size, workers, rounds)
         ]
         trained = _trained_per_second(chips["cache"], full, model, train_batch_size, train_steps)
-        cache_mb = sum(file.stat().st_size for file in Path(folder).rglob("*.raster")) / 1e6
+        cache_mb = sum(file.stat().st_size for file in Path(folder).rglob("*.npy")) / 1e6
     bands = chips["cache"].bands
     for row in rows:
         row["ratio_to_training"] = round(row["crops_per_s_median"] / trained, 2)

@@ -4,7 +4,7 @@
     python -m benchmarks.speed.loading --data chips15 --layout folders --split all
 
 Radar: VV and VH in dB, float32, NaN where there is none. Optical: 13 bands of reflectance times 10000, int16. Labels:
-int16. One strip of 512 rows a band, DEFLATE. The scenes are simulated, or turned and shifted copies of one real chip.
+int16. One strip of 512 rows a band, DEFLATE. The scenes are simulated, or rotated and shifted copies of one real chip.
 """
 
 from pathlib import Path
@@ -41,13 +41,13 @@ def make_chips(
     Parameters
     ----------
     folder
-        Where the folders are made.
+        Where the folders are created.
     chips
         Number of chips.
     size
         Height and width in pixels of simulated chips.
     like
-        A folder that holds the three files of one real chip, of which turned and shifted copies are written instead.
+        A folder that holds the three files of one real chip, of which rotated and shifted copies are written instead.
     """
     for number in range(chips):
         images = _simulated(number, chips, size) if like is None else _copied(like, number)

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: waiting for data, normalisation, each part of the network, and the rest.
+"""Shares of a training step: waiting for data, normalisation, each part of the network, and the rest.
 
     python -m benchmarks.speed.profile_step --data DIR --json benchmarks/results/profile-step-lite.json
 

@@ -1,4 +1,4 @@
-"""What each step towards a fast model is worth, and what its guides cost: variants of `lite` and `efficient`.
+"""Cost of each step towards a fast model, and of what stands beside it: variants of `lite` and `efficient`.
 
     python -m benchmarks.speed.steps --json FILE
 
@@ -26,11 +26,11 @@ from floodseg.chips.loader import Sample
 from floodseg.config.base import Architecture
 from floodseg.config.train import OptimConfig
 from floodseg.evaluation.forward import counted_pixels, forward
-from floodseg.models.deploy import DeployedModel
 from floodseg.models.encoders import encoder
 from floodseg.models.model import FloodModel
 from floodseg.models.networks import decoder, efficient, fusion
 from floodseg.models.registry import build_model
+from floodseg.models.specialists.multi_sensor import MultiSensorModel
 from floodseg.system.environment import usable_cores
 from floodseg.training.losses import FloodLoss
 
@@ -103,17 +103,19 @@ def inferences(row: Configuration, image: Sample) -> dict[str, Call]:
         "planes of channels one after the other": partial(
             mapped, new_model(row).eval().to(memory_format=torch.contiguous_format), image
         ),
-        "batch norms folded": partial(deployed, DeployedModel(as_it_is), image),
         "bf16": partial(mapped, as_it_is, image, bf16=True),
     }
-    added = {"context prior": new_model(row).eval().set_context_prior(0.4), "specialists and their judge": guided(row)}
+    added = {
+        "context prior": new_model(row).eval().set_context_prior(0.4),
+        "specialists and cloud detector": with_specialists(row),
+    }
     if row is _EFFICIENT:
         added |= heavier()
     return calls | {name: partial(mapped, model, image) for name, model in added.items()}
 
 
-def guided(row: Configuration) -> FloodModel:
-    """Return a model that holds one of each sensor beside its network, and a judge of clouds."""
+def with_specialists(row: Configuration) -> FloodModel:
+    """Return a model with a specialist of each sensor and a cloud detector."""
     alone = [
         build_model(
             cast(Architecture, row.model), encoder=row.encoder, sar_channels=sar, optical_channels=optical,
@@ -121,7 +123,7 @@ def guided(row: Configuration) -> FloodModel:
         )
         for sar, optical in ((SAR_CHANNELS, 0), (0, OPTICAL_CHANNELS))
     ]  # fmt: skip
-    return new_model(row).add_specialists(*alone).to(memory_format=torch.channels_last).eval()
+    return MultiSensorModel(new_model(row), *alone).to(memory_format=torch.channels_last).eval()
 
 
 def heavier() -> dict[str, FloodModel]:
@@ -149,12 +151,6 @@ def mapped(model: FloodModel, image: Sample, *, bf16: bool = False) -> None:
     """Map one image."""
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         forward(model, image)
-
-
-def deployed(model: DeployedModel, image: Sample) -> None:
-    """Map one image by the form that is exported."""
-    with torch.inference_mode():
-        model(image["sar"], image["optical"], image["sar_valid"][:, 0], image["optical_valid"][:, 0])
 
 
 def trainings(row: Configuration, batch: Sample) -> dict[str, Call]:

@@ -14,7 +14,8 @@ from floodseg.bands import Bands
 from floodseg.chips.loader import Sample, move_to
 from floodseg.config.base import Architecture, Precision
 from floodseg.evaluation.forward import counted_pixels, forward
-from floodseg.models.model import FloodModel, InputNormaliser
+from floodseg.models.model import FloodModel
+from floodseg.models.normaliser import InputNormaliser
 from floodseg.models.registry import build_model
 from floodseg.training.losses import FloodLoss
 from floodseg.training.precision import resolve_precision

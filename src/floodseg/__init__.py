@@ -1,10 +1,10 @@
 """floodseg: flood maps from Sentinel-1 radar and Sentinel-2 optical imagery.
 
-The public names are loaded when first used, so that ``import floodseg`` does not import torch.
+The public names are loaded when first used, so that ``import floodseg`` does not import PyTorch. Mapping and scoring
+do without it; training, building and loading models, exporting and benchmarks need extras of the package.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from floodseg.inference.predict import predict_scene
     from floodseg.models.checkpoint.zoo import load_model
     from floodseg.models.registry import build_model
-    from floodseg.training.run import train
+    from floodseg.training.train import train
 
 __all__ = [
     "AugmentConfig",
@@ -34,7 +34,7 @@ __all__ = [
     "train",
 ]
 
-__version__ = version("floodseg")
+__version__: str
 
 _HOME = {
     "AugmentConfig": "floodseg.config.train",
@@ -49,12 +49,29 @@ _HOME = {
     "export": "floodseg.deployment.export",
     "load_model": "floodseg.models.checkpoint.zoo",
     "predict_scene": "floodseg.inference.predict",
-    "train": "floodseg.training.run",
+    "train": "floodseg.training.train",
 }
+
+_NEEDS = {
+    "benchmark": ("benchmark", "torch"),
+    "build_model": ("train", "torch", "timm"),
+    "export": ("export", "torch", "onnx"),
+    "train": ("train", "torch", "timm", "accelerate", "tensorboard"),
+}
+"""The extra of what does not run with the core alone, and packages of it that are imported at once."""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("floodseg")
     if name in _HOME:
+        if name in _NEEDS:
+            from floodseg.system.extras import require_extra
+
+            extra, *packages = _NEEDS[name]
+            require_extra(extra, *packages, purpose=f"floodseg.{name}")
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'floodseg' has no attribute '{name}'; its names are {', '.join(__all__)}")
 

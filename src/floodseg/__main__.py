@@ -7,14 +7,14 @@ def main() -> None:
     """Run the command line; Ctrl-C is answered in one sentence from the first import to the last."""
     try:
         from floodseg.app.cli import main as run
-        from floodseg.app.signals import end_quietly
+        from floodseg.app.signals import ignore_signals
     except KeyboardInterrupt:
         print("floodseg: error: interrupted", file=sys.stderr)
         sys.exit(130)
     try:
         run()
     finally:
-        end_quietly()
+        ignore_signals()
 
 
 if __name__ == "__main__":

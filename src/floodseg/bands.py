@@ -4,7 +4,7 @@ Band names are the canonical ones below wherever they appear: in data sets, chec
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -13,7 +13,7 @@ from floodseg.errors import ConfigError
 LAND = 0
 WATER = 1
 IGNORE = 255
-"""Label codes. Everything that is neither land nor water (unlabelled, outside the image) is ``IGNORE``."""
+"""Label codes. Pixels that are neither land nor water (unlabelled, outside the image) are ``IGNORE``."""
 
 Sensor = Literal["sar", "optical"]
 SENSORS: tuple[Sensor, ...] = ("sar", "optical")
@@ -33,7 +33,10 @@ L2A_BANDS: tuple[str, ...] = tuple(band for band in L1C_BANDS if band != "B10")
 """Sentinel-2 level 2A (surface), in the order in which 12 unnamed bands are taken: no cirrus band B10."""
 
 DATES: tuple[str, ...] = ("before", "after")
-"""What the names of the channels of two-date data end in: ``VV_before``, ``B03_after``."""
+"""Suffixes of the band names of two-date data: ``VV_before``, ``B03_after``."""
+
+FILE_ORDER = ("B11", "B08", "B03")
+"""Bands of OMBRIA's optical files, in the order of the channels red, green and blue."""
 
 REFLECTANCE_SCALE = 10_000.0
 """Sentinel-2 stores reflectance times this number."""
@@ -48,7 +51,7 @@ _SAR_PATTERN = re.compile(r"(?:^|[^a-z])(vv|vh)(?:$|[^a-z])")
 
 
 def canonical_band(description: str | None, sensor: Sensor) -> str | None:
-    """Return the canonical name of a band from its description, or None where it does not name one.
+    """Return the canonical name of a band from its description, or None if the description names no band.
 
     Understands ``VV``, ``Gamma0_VH_db``, ``B3``, ``B03``, ``Band 8A`` and the common colour names of STAC (``green``).
     """
@@ -68,27 +71,64 @@ def canonical_band(description: str | None, sensor: Sensor) -> str | None:
 
 @cache
 def band_date(band: str) -> str:
-    """Return the date that a channel's name ends in: ``before`` of ``VV_before``; empty where there is one date."""
+    """Return the date suffix of a band name (``before`` of ``VV_before``); empty for data of one date."""
     _, separator, date = band.rpartition("_")
     return date if separator and date in DATES else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Which channels a data set or a model has, in order; an empty tuple says that it has no such sensor at all."""
+    """Bands of a data set or a model, in order, and their units; a sensor that is missing has no bands."""
 
     sar: tuple[str, ...]
     optical: tuple[str, ...]
     sar_unit: Unit = "db"
     optical_unit: Unit = "reflectance"
 
+    def names(self, sensor: Sensor) -> tuple[str, ...]:
+        """Return the bands of one sensor in order."""
+        return self.sar if sensor == "sar" else self.optical
+
+    def unit(self, sensor: Sensor) -> Unit:
+        """Return the unit of one sensor."""
+        return self.sar_unit if sensor == "sar" else self.optical_unit
+
+    @property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """The sensors that have bands, SAR first."""
+        return tuple(sensor for sensor in SENSORS if self.names(sensor))
+
+    @property
+    def sensor_set(self) -> SensorSet:
+        """The sensors that have bands, as one word."""
+        return "both" if len(self.sensors) == 2 else self.sensors[0]
+
+    def only(self, sensor: Sensor) -> "Bands":
+        """Return a copy without the bands of the other sensor."""
+        return replace(self, optical=()) if sensor == "sar" else replace(self, sar=())
+
+    def __str__(self) -> str:
+        return " and ".join(f"{', '.join(self.names(each))} in {self.unit(each)}" for each in self.sensors) or "no band"
+
+
+def bands_fit(needed: Bands, available: Bands, sensor: Sensor, *, exact: bool = False) -> bool:
+    """Return whether data with the bands ``available`` serve a model that needs ``needed``, as to one sensor.
+
+    The units must be equal, and each needed band available under its name. With ``exact`` the available bands must be
+    the needed ones in the same order, as for channels that are not selected by name.
+    """
+    names, others = needed.names(sensor), available.names(sensor)
+    if names and others and needed.unit(sensor) != available.unit(sensor):
+        return False
+    return names == others if exact else set(names) <= set(others)
+
 
 @dataclass(frozen=True, slots=True)
 class BandStatistics:
     """Statistics of one band over the valid pixels of a training split, in the band's unit (dB, reflectance or dn).
 
-    ``low`` and ``high`` bound what the training data holds: a model clips its input to them, since stored imagery is
-    often clipped and a value outside was never seen in training.
+    ``low`` and ``high`` bound the values of the training data. A model clips its input to them, because stored imagery
+    is often clipped and the model was never trained on values outside.
     """
 
     mean: float
@@ -102,7 +142,3 @@ class BandStatistics:
                 f"band statistics {self} are unusable: std must be above 0 and high above low; "
                 "recompute them on a training split whose bands are not constant"
             )
-
-
-FILE_ORDER = ("B11", "B08", "B03")
-"""Red, green and blue of the optical images: over flood blue is raised and red lowered most, as water does in these."""

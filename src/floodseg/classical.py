@@ -1,9 +1,9 @@
-"""The reference methods that need no training, as arithmetic that evaluation and mapping share.
+"""Classical baselines without training: the arithmetic that evaluation and mapping share.
 
 ::
 
     otsu    water is dark in VH: a threshold by Otsu's method
-    ndwi    water reflects green more than near infrared: NDWI above 0
+    ndwi    water reflects more green than near infrared: NDWI above 0
 """
 
 from typing import Any
@@ -15,16 +15,16 @@ OTSU_BINS = 256
 
 
 def otsu(vh_db: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
-    """Return the threshold in dB that separates dark from bright pixels best, of 256 bins over the values.
+    """Return the threshold in dB that best separates dark from bright pixels, over a histogram of 256 bins.
 
-    The spike of a stored floor is in the lowest bin, and so is dark.
+    Pixels clipped at a lowest stored value fall into the lowest bin, which is dark.
 
     Args:
         vh_db: (H, W) VH backscatter in dB.
         valid: (H, W) True for pixels to use.
 
     Returns:
-        The threshold, or None where the valid pixels have no contrast (all equal, or none).
+        The threshold, or None if the valid pixels have no contrast (all are equal, or there are none).
     """
     values = vh_db[valid].astype(np.float64)
     if not values.size or values.min() == values.max():
@@ -33,22 +33,22 @@ def otsu(vh_db: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
 
 
 def otsu_of_histogram(pixels: NDArray[Any], edges: NDArray[np.float64]) -> float | None:
-    """Return the edge between bins with the greatest variance between both sides (Otsu 1979, eq. 18).
+    """Return the bin edge with the largest variance between the two classes (Otsu 1979, eq. 18).
 
-    Where empty bins make several edges equally good (stored radar has steps), the middle one is taken. It lies above
-    the lowest value: pixels strictly below it are the dark class.
+    If empty bins make several edges equally good (stored radar values are quantised), the middle one is returned. It
+    is above the lowest value: pixels strictly below it are the dark class.
 
     Args:
-        pixels: (K,) whole numbers of pixels in each bin.
-        edges: (K + 1,) borders of the bins, ascending.
+        pixels: (K,) number of pixels in each bin, integers.
+        edges: (K + 1,) bin edges, ascending.
 
     Returns:
-        The edge, or None where fewer than two bins hold pixels.
+        The edge, or None if fewer than two bins hold pixels.
     """
-    held = np.flatnonzero(pixels)
-    if len(held) < 2:
+    filled = np.flatnonzero(pixels)
+    if len(filled) < 2:
         return None
-    pixels, edges = pixels[held[0] : held[-1] + 1], edges[held[0] : held[-1] + 2]
+    pixels, edges = pixels[filled[0] : filled[-1] + 1], edges[filled[0] : filled[-1] + 2]
     share = pixels / pixels.sum()
     centres = (edges[:-1] + edges[1:]) / 2
     dark_share = share.cumsum()[:-1]  # at inner edge k, class "dark" is bins 0..k
@@ -60,9 +60,13 @@ def otsu_of_histogram(pixels: NDArray[Any], edges: NDArray[np.float64]) -> float
 
 
 def ndwi_water(green: NDArray[np.float32], infrared: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return where NDWI = (B03 - B08) / (B03 + B08) is above 0 (McFeeters 1996), from reflectance of any one shape.
+    """Return True where NDWI = (B03 - B08) / (B03 + B08) is above 0 (McFeeters 1996).
 
-    That is B03 > B08 wherever the sum is positive; compared so, the rule also holds for the darkest pixels, whose sum
-    is 0 or slightly negative.
+    Compares B03 > B08, which is the same wherever the sum is positive and also decides the darkest pixels, whose sum is
+    0 or slightly negative.
+
+    Args:
+        green: B03 reflectance, any shape.
+        infrared: B08 reflectance, the same shape.
     """
     return np.asarray(green > infrared)

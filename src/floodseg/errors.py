@@ -10,8 +10,8 @@
     │   └── FolderInUseError   another process works in it
     ├── ClusterError           a cluster that does not answer, or has no worker
     ├── ScenesFailedError      some scenes of many could not be mapped; exit code 3
-    ├── ProcessError           another of several processes was lost
-    └── OtherProcessError      the failure is that of another process, which says so; this one ends in silence
+    ├── ProcessError           another of several processes ended early
+    └── OtherProcessError      the main one of several processes failed, and reports why; this one ends in silence
 
 Every message says what was given, the rule, and the fix, in one sentence that names the file or flag.
 """
@@ -62,8 +62,8 @@ class ScenesFailedError(FloodsegError):
 
 
 class ProcessError(FloodsegError):
-    """One of several processes ended before the others were done with it."""
+    """One of several processes, or a process that loads chips, ended early."""
 
 
 class OtherProcessError(FloodsegError):
-    """Another process failed, or says why this one cannot go on; the command line prints nothing."""
+    """The main one of several processes failed; that one reports why, so the command line prints nothing here."""

@@ -1,6 +1,8 @@
-"""What must not be shown or stored: passwords and signatures in addresses, and keys beside them."""
+"""Messages: logging once, redaction of secrets, and text that is safe to print."""
 
 import re
+from functools import cache
+from logging import getLogger
 
 HIDDEN = "***"
 
@@ -15,6 +17,12 @@ _SETTING = re.compile(
 )
 _LONGEST = 2000
 _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")
+
+
+@cache
+def note_once(level: int, message: str) -> None:
+    """Log a message about the data once in a process, however many splits are opened."""
+    getLogger("floodseg").log(level, redacted(message))
 
 
 def redacted(text: str) -> str:
@@ -34,9 +42,9 @@ def redacted(text: str) -> str:
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """Return a text in which control characters, which names of files may hold, are written out as Python does.
+    """Return a text with control characters, which names of files may hold, as escape sequences.
 
-    ``lines`` keeps the ends of lines.
+    ``lines`` keeps line ends.
     """
     if text.isprintable():
         return text
@@ -45,7 +53,7 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return a text without the middle of what is too long to be read: a file may hold a name of a megabyte."""
+    """Return a text of at most 2000 characters, without its middle: a file may hold a name of a megabyte."""
     if len(text) <= _LONGEST:
         return text
     head, tail = _LONGEST * 2 // 3, _LONGEST // 4

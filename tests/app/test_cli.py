@@ -24,7 +24,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The calls that reach the training function."""
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        "floodseg.training.run.train", lambda config, **flags: calls.append({"config": config, **flags})
+        "floodseg.training.train.train", lambda config, **flags: calls.append({"config": config, **flags})
     )
     return calls
 
@@ -130,13 +130,13 @@ def test_an_error_of_the_user_shows_its_sentence_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = DataError("chips/a.tif: has no band names; name them")
-    monkeypatch.setattr("floodseg.training.run.train", raising(error))
+    monkeypatch.setattr("floodseg.training.train.train", raising(error))
     assert run("train") == 2
     assert one_line(capsys.readouterr().err) == str(error)
 
 
 def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("floodseg.training.run.train", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("floodseg.training.train.train", raising(KeyboardInterrupt()))
     assert run("train") == 130
 
 
@@ -144,7 +144,7 @@ def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_disk_that_cannot_be_written_is_the_users_to_mend(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
 ) -> None:
-    monkeypatch.setattr("floodseg.training.run.train", raising(OSError(code, "cannot write", "runs/x/best.pth")))
+    monkeypatch.setattr("floodseg.training.train.train", raising(OSError(code, "cannot write", "runs/x/best.pth")))
     assert run("train") == 2
     assert one_line(capsys.readouterr().err).startswith("runs/x/best.pth: cannot write; free space")
 
@@ -162,7 +162,7 @@ def test_scores_cannot_take_the_place_of_a_folder(
 @pytest.mark.parametrize("defect", [ZeroDivisionError(), OSError(errno.EBADF, "bad"), RuntimeError("shape")])
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, defect: Exception) -> None:
     # an exception that leaves main makes the interpreter print it and exit with 1
-    monkeypatch.setattr("floodseg.training.run.train", raising(defect))
+    monkeypatch.setattr("floodseg.training.train.train", raising(defect))
     with pytest.raises(type(defect)) as caught:
         cli.main(["train"])
     assert caught.value is defect
@@ -216,7 +216,7 @@ def test_evaluate_prints_and_writes_the_scores(
     ((method, arguments),) = calls
     assert method == "otsu"
     assert arguments["config"] == DataConfig(data=Path("chips"), layout="folders")
-    assert (arguments["split"], arguments["out_dir"], arguments["name"]) == ("test", Path("out"), "otsu")
+    assert (arguments["split"], arguments["out_dir"]) == ("test", Path("out"))
     written = json.loads(file.read_text())
     assert written.pop("references") == _evaluation("otsu").references
     assert written == _evaluation("otsu").document
@@ -243,17 +243,12 @@ def test_covers_are_given_with_commas_or_spaces(monkeypatch: pytest.MonkeyPatch)
     assert asked[-1] == ScoreConfig(threshold=0.3)
 
 
-def test_evaluate_loads_what_is_no_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    save_folder(tmp_path / "weights", build_model("lite", sar_channels=1, optical_channels=0))
-    methods: list[Any] = []
-
-    def evaluate(method: Any, **_: Any) -> Evaluation:
-        methods.append(method)
-        return _evaluation("x")
-
-    monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", evaluate)
-    assert run("evaluate", str(tmp_path / "weights")) == 0
-    assert methods[0].spec.bands.sar == ("sar_1",)
+def test_evaluate_takes_a_folder_of_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    save_folder(tmp_path / "weights", build_model("lite", sar_channels=2, optical_channels=0))
+    chips = ["--layout", "synthetic", "--synthetic-chips", "2", "--synthetic-size", "32"]
+    assert run("evaluate", str(tmp_path / "weights"), *chips, "--json", str(tmp_path / "scores.json")) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["model"] == str(tmp_path / "weights")
+    assert "weights on split valid, sensors sar" in capsys.readouterr().out
 
 
 def test_models_lists_architectures_and_weights(

@@ -58,7 +58,7 @@ def list_split(root: Path, content: str | bytes) -> Path:
 @pytest.fixture(autouse=True)
 def _said_anew() -> None:
     """Let each test hear what is said once in a process."""
-    from floodseg.notes import note_once
+    from floodseg.messages import note_once
 
     note_once.cache_clear()
 

@@ -195,7 +195,7 @@ def test_code_in_a_state_never_runs(tmp_path: Path, half: Path, refused: Callabl
     said = refused("train", *TINY, "--out-dir", half, "--resume")
     assert not touched.exists()
     assert str(state) in said
-    assert said.endswith("start anew with --overwrite")
+    assert said.endswith("start again with --overwrite")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_damaged_state_is_refused(half: Path, refused: Callable[..., str], nam
         file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
     said = refused("train", *TINY, "--out-dir", half, "--resume")
     assert said.startswith(str(state))
-    assert said.endswith("start anew with --overwrite")
+    assert said.endswith("start again with --overwrite")
 
 
 def test_the_state_of_another_architecture_is_refused(half: Path, refused: Callable[..., str]) -> None:
@@ -231,7 +231,7 @@ def test_the_state_of_another_architecture_is_refused(half: Path, refused: Calla
     (state / "config.json").unlink()
     said = refused("train", *TINY, "--out-dir", half, "--resume")
     assert said.startswith(f"{state}: ")
-    assert said.endswith("start anew with --overwrite")
+    assert said.endswith("start again with --overwrite")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04"])
@@ -263,7 +263,7 @@ def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path, refused: Ca
     folder = tmp_path / place
     said = refused("train", *TINY, "--out-dir", folder)
     assert said.startswith(f"{folder}: ")
-    assert said.endswith("give another --out-dir or change its permissions")
+    assert said.endswith("give another --out-dir, or change its permissions")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_two_runs_in_one_folder(tmp_path: Path, refused: Callable[..., str]) -> 
             for word in ((), ("--overwrite",), ("--resume",)):
                 said = refused("train", *TINY, "--out-dir", folder, *word, unchanged=False)
                 assert (
-                    said == f"{folder}: another run is training in this folder; wait for it or give another --out-dir"
+                    said == f"{folder}: another run is training in this folder: wait for it, or give another --out-dir"
                 )
             assert (folder / "config.toml").exists()
             assert first.poll() is None
@@ -357,8 +357,7 @@ def test_a_disk_that_fails_at_every_file_costs_no_more_than_the_epoch(
     for name, code in (
         ("config.toml", errno.EROFS),
         ("best_model.pth", errno.ENOSPC),
-        ("metrics.csv", errno.ENOSPC),
-        ("curves.png", errno.EDQUOT),
+        ("metrics.csv", errno.EDQUOT),
     ):
         with pytest.MonkeyPatch.context() as patch:
             reason = _fails_at(patch, name, code)
@@ -374,10 +373,12 @@ def test_a_disk_that_fails_at_every_file_costs_no_more_than_the_epoch(
             _state_fails_at(patch, epoch, error)
             said = refused("train", *TINY, "--out-dir", folder, "--resume", unchanged=False)
         assert said.startswith(f"{folder / f'state/writing_{epoch:04d}'}: cannot be written (")
-        assert said.endswith("free space or change its permissions, and go on from the epoch before with --resume")
+        assert said.endswith(
+            "free space or change its permissions, and continue from the last complete epoch with --resume"
+        )
         assert not left()
     assert [path.name for path in (folder / "state").iterdir()] == ["epoch_0001"]
-    for name in ("val_epoch_002.png", "summary.json"):
+    for name in ("val_epoch_002.png", "curves.png", "summary.json"):
         with pytest.MonkeyPatch.context() as patch:
             _fails_at(patch, name, errno.ENOSPC)
             assert refused("train", *TINY, "--out-dir", folder, "--resume", unchanged=False).startswith(
@@ -487,7 +488,7 @@ def test_a_disk_that_is_really_full(mounted: tuple[Path, dict[str, Any]], megaby
 def test_a_read_only_run_folder_is_refused(mounted: tuple[Path, dict[str, Any]]) -> None:
     root, results = mounted
     assert results["locked"]["code"] == 2
-    said = "cannot be written (Read-only file system); give another --out-dir or change its permissions"
+    said = "cannot be written (Read-only file system): give another --out-dir, or change its permissions"
     assert results["locked"]["said"] == f"floodseg: error: {root / 'locked'}: {said}\n"
 
 
@@ -530,8 +531,8 @@ def test_resume_goes_on_exactly_without_a_bad_chip(tmp_path: Path, refused: Call
     bad.write_bytes(whole)
     said = refused("train", *flags, "--out-dir", tmp_path / "run", "--resume")
     assert said == (
-        f"{tmp_path / 'run'}: --resume goes on with the chips that the run began with, but whether a_1 can be used has "
-        "changed since; put the files back as they were, or start anew with --overwrite"
+        f"{tmp_path / 'run'}: --resume continues with the chips that the run began with, but whether a_1 can be used "
+        "has changed since; put the files back as they were, or start again with --overwrite"
     )
     bad.write_bytes(whole[:1000])
     assert run("train", *flags, "--out-dir", tmp_path / "run", "--resume") == 0

@@ -16,8 +16,9 @@ import pystac
 import pytest
 import rasterio
 
+from core_alone import run_with_core_alone
 from floodseg.app import cli
-from floodseg.products.folder import PRODUCTS
+from floodseg.products.folder import ITEM, PRODUCTS
 from scenes import sar_values, write_optical, write_raster, write_sar
 
 
@@ -64,7 +65,7 @@ def test_a_map_is_finished_told_and_kept_until_it_may_be_replaced(tmp_path, sar,
     assert f"open water {summary['area_km2']['flood']:,.2f} km²" in said
     assert "mapped 100.0% of the scene" in said
     assert f"{out / 'flood.tif'} classes" in said
-    assert names_in(out) == sorted(PRODUCTS)
+    assert names_in(out) == sorted([*PRODUCTS, ITEM])
     modified = (out / "summary.json").stat().st_mtime_ns
     assert run("predict", "--sar", sar, "--out-dir", out) == 2
     assert "holds finished products: add --overwrite" in capsys.readouterr().err
@@ -73,11 +74,12 @@ def test_a_map_is_finished_told_and_kept_until_it_may_be_replaced(tmp_path, sar,
     assert json.loads((out / "summary.json").read_text())["settings"]["min_area"] == 0
 
 
-def test_the_demonstration_writes_every_product_and_says_where(tmp_path, capsys):
-    assert run("demo", "--out-dir", tmp_path / "demo") == 0
-    said = " ".join(capsys.readouterr().out.split())
+def test_the_demonstration_writes_every_product_with_the_core_alone(tmp_path, capsys):
+    done = run_with_core_alone("demo", "--out-dir", tmp_path / "demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = " ".join(done.stdout.split())
     out = tmp_path / "demo/flood"
-    assert names_in(out) == sorted(PRODUCTS)
+    assert names_in(out) == sorted([*PRODUCTS, ITEM])
     assert all(str(out / name) in said for name in PRODUCTS if name != "flood.tif.aux.xml")
     assert "of the area of interest" in said
     summary = json.loads((out / "summary.json").read_text())
@@ -153,5 +155,5 @@ def test_a_run_that_is_ended_leaves_nothing_that_looks_finished_and_the_next_one
         assert process.returncode == -signal.SIGKILL
         assert len(list(tmp_path.glob(".out.floodseg-*"))) == 1
     assert run("predict", "--sar", sar, "--out-dir", out) == 0
-    assert names_in(out) == sorted(PRODUCTS)
+    assert names_in(out) == sorted([*PRODUCTS, ITEM])
     assert names_in(tmp_path) == ["large.tif", "out", sar.name]

@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 
-from floodseg.benchmarking import configuration
 from floodseg.benchmarking.configuration import Configuration, configurations
 from floodseg.benchmarking.rounds import Timing, in_fresh_process
 from floodseg.benchmarking.run import benchmark, regressions
 from floodseg.benchmarking.settings import BenchmarkConfig
 from floodseg.errors import ConfigError, FloodsegError
+from floodseg.system import extras
 
 
 def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
@@ -56,8 +56,8 @@ def test_exported_rows_are_in_every_format_that_their_runtime_has():
 
 
 def test_a_runtime_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
-    monkeypatch.setattr(configuration, "find_spec", lambda name: None if name == "nncf" else object())
-    with pytest.raises(ConfigError, match=r"--runtimes onnx: needs nncf, .* pip install 'floodseg\[export\]'"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "nncf" else object())
+    with pytest.raises(ConfigError, match=r"--runtimes onnx needs nncf, .* pip install 'floodseg\[export\]'"):
         configurations(("baseline",), (), (), runtimes=("torch", "onnx"))
 
 
@@ -87,8 +87,8 @@ def test_exported_rows_are_timed_beside_torch():
 
 
 def test_a_peer_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
-    monkeypatch.setattr(configuration, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"--models smp-unet: needs .* pip install 'floodseg\[benchmark\]'"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"--models smp-unet needs .* pip install 'floodseg\[benchmark\]'"):
         configurations(("baseline", "smp-unet"), (), ())
 
 

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -6,12 +7,21 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from floodseg.chips.loader import ChipDataset, EpochSampler, Sample, SampleKey, make_loader, move_to
+from floodseg.chips.loader import ChipDataset, EpochSampler, Sample, SampleKey, make_loader, move_to, plain_errors
 from floodseg.config.train import AugmentConfig, DataConfig
+from floodseg.datasets.files import FileChips
 from floodseg.datasets.layouts import open_layout
-from floodseg.datasets.single_date import FileChips
+from floodseg.errors import DataError
 
 CONFIG = AugmentConfig(crop_size=32, crops_per_chip=2, drop_sensor=0.3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_waits() -> Iterator[None]:
+    """Let torch wait less than 5 s for a worker that has raised an error."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)
+        yield
 
 
 @pytest.fixture
@@ -33,7 +43,7 @@ def batches(loader: DataLoader[Sample], *epochs: int) -> list[Sample]:
     for epoch in epochs:
         assert isinstance(loader.sampler, EpochSampler)
         loader.sampler.set_epoch(epoch)
-        result += [{name: tensor.clone() for name, tensor in batch.items()} for batch in loader]
+        result += list(loader)
     return result
 
 
@@ -96,7 +106,21 @@ def test_batches_are_the_same_for_any_number_of_workers(chips: FileChips) -> Non
     assert not torch.equal(made[0][0]["sar"], made[0][4]["sar"])
 
 
-def test_evaluation_gives_whole_chips_in_order(chips: FileChips) -> None:
+def test_an_epoch_that_is_left_early_can_be_followed_by_another(chips: FileChips) -> None:
+    loader = make_loader(chips, augment=CONFIG, batch_size=3, workers=1)
+    expected = batches(loader, 1)
+    for _ in loader:
+        break
+    assert_equal(batches(loader, 1), expected)
+
+
+def test_a_broken_chip_stops_loading_with_its_name(chips: FileChips) -> None:
+    os.truncate(chips.chips[3].sar[0], 700)
+    with pytest.raises(DataError, match=r"^\S*B_1_S1Hand\.tif: is cut off at band 1, .*again$"), plain_errors():
+        batches(make_loader(chips, augment=CONFIG, batch_size=2, workers=1), 0)
+
+
+def test_evaluation_yields_complete_chips_in_order(chips: FileChips) -> None:
     made = batches(make_loader(chips, augment=None), 0, 5)
     assert_equal(made[:5], made[5:])
     assert [int(batch["index"]) for batch in made[:5]] == [0, 1, 2, 3, 4]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from floodseg.bands import SAR_BANDS, Bands
-from floodseg.chips.chip import ChipArrays
+from floodseg.chips.chip import Chip
 from floodseg.chips.loader import ChipDataset, SampleKey
 from floodseg.chips.resample import draw_extent, resample
 from floodseg.config.train import AugmentConfig, DataConfig
@@ -18,23 +18,17 @@ BANDS = Bands(sar=SAR_BANDS, optical=("B03",))
 PLAIN = AugmentConfig(crop_size=64, flips=False, sar_jitter_db=0.0, optical_jitter=0.0)
 
 
-def blank(height: int, width: int) -> ChipArrays:
-    return ChipArrays(
+def blank(height: int, width: int) -> Chip:
+    return Chip(
+        name="Spain_1",
+        event="Spain",
         sar=np.full((2, height, width), -10, np.float32),
         optical=np.full((1, height, width), 0.1, np.float32),
         sar_valid=np.ones((height, width), np.bool_),
         optical_valid=np.ones((height, width), np.bool_),
         label=np.zeros((height, width), np.uint8),
+        grid=None,
     )
-
-
-def resampled(chip: ChipArrays, height: int, width: int, bands: Bands = BANDS) -> ChipArrays:
-    place = blank(height, width)
-    for array in (place.sar, place.optical):
-        array[:] = np.nan
-    place.label[:] = 7
-    resample(chip, place, bands)
-    return place
 
 
 def test_extent_is_even_in_its_logarithm_between_both_bounds() -> None:
@@ -56,7 +50,7 @@ def test_radar_in_db_is_averaged_in_power(unit: Literal["db", "dn"], mean: float
     chip = blank(64, 64)
     rows, columns = np.indices((64, 64))
     chip.sar[:, (rows + columns) % 2 == 1] = -30
-    inside = resampled(chip, 16, 16, replace(BANDS, sar_unit=unit)).sar[:, 2:-2, 2:-2]
+    inside = resample(chip, 16, 16, replace(BANDS, sar_unit=unit)).sar[:, 2:-2, 2:-2]
     np.testing.assert_allclose(inside, mean, atol=0.01)
 
 
@@ -64,7 +58,7 @@ def test_radar_in_db_is_averaged_in_power(unit: Literal["db", "dn"], mean: float
 def test_an_even_slope_moves_by_less_than_a_tenth_of_a_pixel(height: int, width: int) -> None:
     chip = blank(60, 70)
     chip.optical[0] = 0.01 * np.arange(60)[:, None] + 0.002 * np.arange(70)
-    got = resampled(chip, height, width).optical[0]
+    got = resample(chip, height, width, BANDS).optical[0]
     rows = (np.arange(height) + 0.5) * 60 / height - 0.5
     columns = (np.arange(width) + 0.5) * 70 / width - 0.5
     inside = np.s_[3:-3, 3:-3]
@@ -76,7 +70,7 @@ def test_what_is_invalid_takes_no_part(side: int) -> None:
     chip = blank(40, 40)
     chip.sar_valid[:, 25:] = False
     chip.sar[:, :, 25:] = np.nan
-    got = resampled(chip, side, side)
+    got = resample(chip, side, side, BANDS)
     edge = round(25 * side / 40)
     assert abs(int(got.sar_valid[0].sum()) - edge) <= 1
     assert (got.sar_valid == got.sar_valid[0]).all()
@@ -88,7 +82,7 @@ def test_what_is_invalid_takes_no_part(side: int) -> None:
 def test_label_is_that_of_the_pixel_under_the_centre(size: tuple[int, int]) -> None:
     chip = blank(40, 40)
     chip.label[:] = np.random.default_rng(0).choice([0, 1, 255], (40, 40))
-    got = resampled(chip, *size).label
+    got = resample(chip, *size, BANDS).label
     for row, column in ((0, 0), (5, 11), (size[0] - 1, size[1] - 1)):
         under = int((row + 0.5) * 40 / size[0]), int((column + 0.5) * 40 / size[1])
         assert got[row, column] == chip.label[under]
@@ -96,10 +90,10 @@ def test_label_is_that_of_the_pixel_under_the_centre(size: tuple[int, int]) -> N
 
 def test_a_sensor_that_is_not_there_stays_invalid() -> None:
     chip = replace(blank(40, 40), optical=np.zeros((0, 40, 40), np.float32))
-    place = replace(blank(20, 20), optical=np.zeros((0, 20, 20), np.float32))
-    resample(chip, place, Bands(sar=SAR_BANDS, optical=()))
-    assert not place.optical_valid.any()
-    assert place.sar_valid.all()
+    got = resample(chip, 20, 20, Bands(sar=SAR_BANDS, optical=()))
+    assert got.optical.shape == (0, 20, 20)
+    assert not got.optical_valid.any()
+    assert got.sar_valid.all()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from floodseg.app import cli
 from floodseg.cluster import many, tasks
-from floodseg.products.folder import claimed
+from floodseg.system.files import locked_folder
 from many_runs import map_one_by_one, write_list
 from scenes import write_optical
 
@@ -142,7 +142,7 @@ def test_what_no_scene_can_follow_is_refused_before_any_is_mapped(run, connectio
 
 
 def test_a_folder_in_use_is_refused(run, tmp_path):
-    with claimed(tmp_path / "out"):
+    with locked_folder(tmp_path / "out"):
         code, _, errors = run()
     assert code == 2
     assert "another run writes its products there: wait for it, or give another --out-dir" in errors

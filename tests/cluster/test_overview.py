@@ -21,7 +21,7 @@ from scenes import write_sar
 H, W = 40, 60
 
 
-def scene(out_dir: Path, name: str, value: float, day: int, *, crs: str = "EPSG:32633", nothing: Any = None,
+def scene(out_dir: Path, name: str, value: float, day: int | None, *, crs: str = "EPSG:32633", nothing: Any = None,
           **place: Any) -> None:  # fmt: skip
     """Map a scene of one value."""
     db = np.full((2, H, W), value, np.float32)
@@ -29,7 +29,7 @@ def scene(out_dir: Path, name: str, value: float, day: int, *, crs: str = "EPSG:
         db[:, *nothing] = np.nan
     file = out_dir.parent / f"{name}.tif"
     write_sar(file, db, crs=crs, **place)
-    settings = SceneConfig(sar=file, datetime=f"2024-01-{day:02}", allow_no_crs=crs is None)
+    settings = SceneConfig(sar=file, datetime=day and f"2024-01-{day:02}", allow_no_crs=crs is None)
     config = PredictConfig(out_dir / "scenes" / name, settings, MapConfig(threads=1))
     many = OneOfMany(name, "floodseg", "../../collection.json", {"key": f"key of {name}"})
     predict_files(config, PointwiseRuntime(), "fake", many=many)
@@ -122,6 +122,22 @@ def test_what_has_no_place_is_said_to_be_left_out(out_dir, caplog):
     scene(out_dir, "b", -22, 4)
     write_overview(out_dir)
     assert (out_dir / "flood.vrt").exists()
+
+
+def test_a_scene_without_a_date_is_in_mosaic_and_index_but_not_in_the_collection(out_dir):
+    scene(out_dir, "a", -22, None)
+    [sentence] = write_overview(out_dir)
+    assert sentence.startswith("scene a has no date, so it has no item.json and is not in the collection")
+    assert (out_dir / "flood.vrt").exists()
+    assert not (out_dir / "collection.json").exists()
+    scene(out_dir, "b", -22, 4)
+    assert write_overview(out_dir) == [sentence]
+    links = json.loads((out_dir / "collection.json").read_text())["links"]
+    assert [link["href"] for link in links if link["rel"] == "item"] == ["./scenes/b/item.json"]
+    table = geopandas.read_parquet(out_dir / "index.parquet").set_index("id")
+    assert table["item"].isna().to_dict() == {"a": True, "b": False}
+    assert table.datetime.isna().to_dict() == {"a": True, "b": False}
+    assert table.geometry["a"].equals(table.geometry["b"])
 
 
 def test_nothing_is_written_over_nothing(out_dir):

@@ -13,6 +13,7 @@ from floodseg.cluster import packages
 from floodseg.cluster.scene_list import read_scenes
 from floodseg.config.predict import SharedScene
 from floodseg.errors import ConfigError, DataError
+from floodseg.system import extras
 
 RADAR = Bands(SAR_BANDS, ())
 BOTH = Bands(SAR_BANDS, L1C_BANDS)
@@ -182,8 +183,6 @@ def test_items_are_not_fetched(tmp_path):
 
 
 def test_a_missing_extra_is_one_sentence_with_the_pip_line(monkeypatch):
-    monkeypatch.setattr(packages, "import_module", lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name)))
-    with pytest.raises(
-        ConfigError, match=r"^predict-many needs the package distributed, .*: pip install 'floodseg\[clus"
-    ):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"^predict-many needs distributed, .*: pip install 'floodseg\[clus"):
         packages.imported("distributed.scheduler")

@@ -131,7 +131,7 @@ def test_classic_defaults() -> None:
 def _parse(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
     """Return what ``floodseg train`` makes of its arguments."""
     seen: list[TrainConfig] = []
-    monkeypatch.setattr("floodseg.training.run.train", lambda config, **_: seen.append(config))
+    monkeypatch.setattr("floodseg.training.train.train", lambda config, **_: seen.append(config))
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", *arguments])
     assert stop.value.code == 0

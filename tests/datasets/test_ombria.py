@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from floodseg.bands import IGNORE, Bands
+from floodseg.chips.augment import augment_crop
 from floodseg.config.train import AugmentConfig, DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.datasets.ombria import OPTICAL_CHANNELS, SAR_CHANNELS, block_of, ombria_splits, validation_blocks
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import Window
-from samples import augment
 
 SIZE = (12, 10)
 TreeWriter = Callable[..., Path]
@@ -215,7 +215,7 @@ def test_augmentation_scales_each_optical_date_and_leaves_radar_numbers(tree: Pa
     chips = open_layout(config(tree), "test")
     chip = chips.read(0)
     only_jitter = AugmentConfig(crop_size=32, flips=False, optical_jitter=0.2, sar_jitter_db=0.3)
-    result = augment(chip, chips.bands, only_jitter, np.random.default_rng(0))
+    result, _ = augment_crop(chip, chips.bands, only_jitter, np.random.default_rng(0))
     rows, columns = SIZE
     assert (result.sar[:, :rows, :columns] == chip.sar).all()
     factors = result.optical[:, :rows, :columns] / chip.optical
@@ -224,9 +224,8 @@ def test_augmentation_scales_each_optical_date_and_leaves_radar_numbers(tree: Pa
     assert abs(factors[0, 0, 0] - factors[3, 0, 0]) > 1e-3
     assert (result.label[rows:] == IGNORE).all()
     still = replace(only_jitter, optical_jitter=0.0)
-    assert (
-        augment(chip, chips.bands, still, np.random.default_rng(0)).optical[:, :rows, :columns] == chip.optical
-    ).all()
+    result, _ = augment_crop(chip, chips.bands, still, np.random.default_rng(0))
+    assert (result.optical[:, :rows, :columns] == chip.optical).all()
 
 
 def test_real_sets(real_data: Path) -> None:

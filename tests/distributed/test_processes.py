@@ -3,11 +3,9 @@
 import csv
 import json
 import math
-import os
-import socket
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -25,42 +23,13 @@ from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, load_path
 from floodseg.models.registry import build_model
-from floodseg.training.setup import new_schedule, span_again, with_synchronised_batchnorm
+from floodseg.training.optimizer import new_schedule, rescale_schedule
+from floodseg.training.setup import with_synchronised_batchnorm
 from floodseg.training.train import train
-from shared_run import CONFIG, EPOCHS, INTERRUPTED_AFTER, config_in, interrupt, with_specialists
+from shared_run import CONFIG, EPOCHS, INTERRUPTED_AFTER, config_in, train_until_epoch, with_specialists
+from two_processes import LIMIT_S, environment, run_two
 
 WORKER = Path(__file__).parents[1] / "shared_run.py"
-LIMIT_S = 240
-"""A hang fails the test; the work itself takes seconds."""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-def environment(**more):
-    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1", **more}
-
-
-def run_two(*commands):
-    """Start two processes as a launcher does, each with its arguments; return exit codes, stdout and stderr of each."""
-    port = free_port()
-    processes = []
-    for rank, arguments in enumerate(commands):
-        place = {
-            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
-        }  # fmt: skip
-        command, pipe = [sys.executable, *arguments], subprocess.PIPE
-        processes.append(subprocess.Popen(command, env=environment(**place), text=True, stdout=pipe, stderr=pipe))
-    try:
-        outputs = [process.communicate(timeout=LIMIT_S) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
 
 
 def read_rows(folder):
@@ -72,74 +41,88 @@ def read_summary(folder):
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 
+def run_part(folder, part):
+    """Return the results of both processes of a part of shared_run.py, and the output of the main one."""
+    (code, output, errors), (other_code, other_output, _) = run_two(WORKER, folder, part)
+    assert (code, other_output) == (0, ""), errors
+    files = [folder / f"{part}_{rank}.json" for rank in (0, 1)]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()], output, other_code
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """What two processes did together (see shared_run.py): the folder, what each saw, and the main one's output.
+    """The folder and the results of two processes that shared a run (``whole``)."""
+    folder = tmp_path_factory.mktemp("shared")
+    results, _, other_code = run_part(folder, "short")
+    assert other_code == 0
+    return folder, results
+
+
+@pytest.fixture(scope="module")
+def resumed(shared):
+    """The same folder with runs that two processes interrupted and resumed; results and output of the main process.
 
     The run in ``to_two`` was begun by this process alone.
     """
-    folder = tmp_path_factory.mktemp("shared")
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt(patch)
-        with pytest.raises(KeyboardInterrupt):
-            train(config_in(folder / "to_two"), show_progress=False)
-    arguments = (str(WORKER), str(folder))
-    (code, output, errors), (other_code, other_output, _) = run_two(arguments, arguments)
-    assert (code, other_code) == (0, 9), errors
-    assert other_output == "", "the main process alone speaks"
-    seen = [json.loads((folder / f"seen_{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1)]
-    return folder, seen, output
+    folder, _ = shared
+    train_until_epoch(config_in(folder / "to_two"))
+    [results], output, other_code = run_part(folder, "long")
+    assert other_code == 9, "it vanished"
+    return folder, results, output
 
 
 def test_processes_share_gather_and_sum(shared):
-    _, seen, _ = shared
-    assert [each["share"] for each in seen] == [[0, 2, 4], [1, 3]]
-    for each in seen:
+    _, results = shared
+    assert [each["share"] for each in results] == [[0, 2, 4], [1, 3]]
+    for each in results:
         assert each["gathered"] == ["0 by 0", "1 by 1", "2 by 0", "3 by 1", "4 by 0"]
-        assert each["sum"] == [2**61 + 1, 2], "whole numbers stay exact beyond the 53 bits of a float"
+        assert each["sum"] == [2**61 + 1, 2], "integers stay exact beyond the 53 bits of a float"
         assert each["copied"] == [[5.0, 5.0], 0]
         assert each["from_main"] == "main's"
-    assert [each["calls"] for each in seen] == [1, 0]
+    assert [each["calls"] for each in results] == [1, 0]
 
 
-def test_a_split_with_fewer_chips_than_processes_is_scored(shared):
-    _, seen, _ = shared
-    alone = evaluate("otsu", config=DataConfig(layout="synthetic", synthetic_chips=2, synthetic_size=32, sensors="sar"))
-    assert alone.document["n_chips"] == 1
-    assert seen[0]["one chip"] == seen[1]["one chip"] == json.loads(json.dumps(alone.document))
-
-
-def test_what_fails_in_another_process_is_said_by_the_main_one(shared):
-    _, seen, _ = shared
-    assert [each["failing chip"] for each in seen] == [
-        ["DataError", "chip_1.tif: is truncated; copy it again"],
-        ["OtherProcessError", ""],
+def test_an_error_of_the_main_process_ends_the_others_too(shared):
+    _, results = shared
+    reason = "chip_1.tif: is truncated; copy it again"
+    assert [each["failure"] for each in results] == [
+        ["DataError", reason],
+        ["OtherProcessError", f"the main process failed: {reason}"],
     ]
 
 
+def test_a_split_with_fewer_chips_than_processes_is_scored(shared):
+    _, results = shared
+    alone = evaluate("otsu", config=DataConfig(layout="synthetic", synthetic_chips=2, synthetic_size=32, sensors="sar"))
+    assert alone.document["n_chips"] == 1
+    assert results[0]["one chip"] == results[1]["one chip"] == json.loads(json.dumps(alone.document))
+
+
 def test_settings_that_several_processes_cannot_follow_are_refused(shared):
-    folder, seen, _ = shared
-    kind, message = seen[0]["too few crops"]
+    folder, results = shared
+    kind, message = results[0]["too few crops"]
     assert kind == "ConfigError"
     assert message.startswith("--batch-size 2: each of 2 processes takes as many crops a step, and an epoch has 2; ")
-    kind, message = seen[0]["synchronised"]
+    kind, message = results[0]["synchronised"]
     assert kind == "ConfigError"
     assert message.startswith("--sync-batchnorm: joins the batch statistics of several GPUs, and this run has a CPU; ")
+    assert results[1]["synchronised"][0] == "OtherProcessError"
     assert not (folder / "small").exists()
 
 
-def test_a_process_that_vanishes_does_not_hang_the_main_one(shared):
-    _, seen, _ = shared
-    kind, message, seconds = seen[0]["lost"]
+@pytest.mark.slow
+def test_a_process_that_vanishes_does_not_hang_the_main_one(resumed):
+    _, results, _ = resumed
+    kind, message, seconds = results["lost"]
     assert kind == "ProcessError"
     assert message.startswith("another of the 2 processes ended early")
     assert seconds < 60
 
 
 def test_each_crop_of_an_epoch_is_used_once_save_those_of_an_incomplete_step(shared):
-    _, seen, _ = shared
+    _, results = shared
     for epoch in range(EPOCHS):
-        steps = [[index for at, *index in each["crops"] if at == epoch] for each in seen]
+        steps = [[index for at, *index in each["crops"] if at == epoch] for each in results]
         assert [[len(crops) for crops in mine] for mine in steps] == [[2, 2], [2, 2]]
         used = [crop for mine in steps for crops in mine for crop in crops]
         assert len(set(used)) == len(used) == 8
@@ -147,7 +130,7 @@ def test_each_crop_of_an_epoch_is_used_once_save_those_of_an_incomplete_step(sha
 
 
 def test_two_processes_leave_a_run_folder_as_one_does(shared):
-    folder, _, _ = shared
+    folder, _ = shared
     run = folder / "whole"
     summary = read_summary(run)
     assert (summary["processes"], summary["epochs"], summary["steps"]) == (2, EPOCHS, 2 * EPOCHS)
@@ -166,8 +149,9 @@ def test_two_processes_leave_a_run_folder_as_one_does(shared):
         assert best.provenance.scores["valid"][name] == pytest.approx(document[name], abs=1e-6)
 
 
-def test_a_run_resumed_by_as_many_processes_equals_an_uninterrupted_one(shared):
-    folder, _, _ = shared
+@pytest.mark.slow
+def test_a_run_resumed_by_as_many_processes_equals_an_uninterrupted_one(resumed):
+    folder, _, _ = resumed
     states = []
     for name in ("whole", "continued"):
         [state] = (folder / name / "state").iterdir()
@@ -186,12 +170,13 @@ def test_a_run_resumed_by_as_many_processes_equals_an_uninterrupted_one(shared):
     assert read_summary(folder / "continued")["warnings"] == []
 
 
-def test_a_finished_run_is_not_changed_by_another_number_of_processes(shared):
-    folder, _, _ = shared
-    before = read_summary(folder / "whole")
-    train(config_in(folder / "whole"), resume=True, show_progress=False)
+def test_a_finished_run_is_not_changed_by_another_number_of_processes(shared, tmp_path):
+    folder, _ = shared
+    shutil.copytree(folder / "whole", tmp_path / "run")
+    before = read_summary(tmp_path / "run")
+    train(config_in(tmp_path / "run"), resume=True, show_progress=False)
     of_this_process = {"peak_memory_mb": 0, "finished": ""}
-    assert read_summary(folder / "whole") | of_this_process == before | of_this_process
+    assert read_summary(tmp_path / "run") | of_this_process == before | of_this_process
     assert before["processes"] == 2
 
 
@@ -211,8 +196,9 @@ def expected_lrs(steps_before, steps_after):
     return [lrs[steps, epoch] for epoch, steps in enumerate(order, start=1)]
 
 
-def test_a_run_of_two_processes_goes_on_with_one(shared, capsys):
-    folder, _, _ = shared
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on_with_one(resumed, capsys):
+    folder, _, _ = resumed
     run = folder / "to_one"
     assert len(read_rows(run)) == INTERRUPTED_AFTER
     before = read_rows(run)
@@ -228,8 +214,9 @@ def test_a_run_of_two_processes_goes_on_with_one(shared, capsys):
     assert [float(row["lr"]) for row in rows] == pytest.approx(expected_lrs(2, 5))
 
 
-def test_a_run_of_one_process_goes_on_with_two(shared):
-    folder, _, output = shared
+@pytest.mark.slow
+def test_a_run_of_one_process_goes_on_with_two(resumed):
+    folder, _, output = resumed
     run = folder / "to_two"
     said = "from epoch 3 on 2 processes instead of 1: 2 steps an epoch, of 4 crops instead of 2"
     assert output.count(f"warning: {said}") == 1
@@ -240,8 +227,9 @@ def test_a_run_of_one_process_goes_on_with_two(shared):
     assert load_checkpoint(run / "best_model.pth").provenance.scores["valid"]["water_iou"] > 0
 
 
-def test_two_processes_train_specialists_and_then_the_model_that_holds_them(shared):
-    folder, _, _ = shared
+@pytest.mark.slow
+def test_two_processes_train_specialists_and_then_the_model_that_holds_them(resumed):
+    folder, _, _ = resumed
     model = load_path(folder / "fused")
     for sensor in ("sar", "optical"):
         run = folder / "fused/specialists" / sensor
@@ -255,14 +243,15 @@ def test_two_processes_train_specialists_and_then_the_model_that_holds_them(shar
     assert stored == pytest.approx(document["water_iou"], abs=1e-6), "as one process scores it"
 
 
-@pytest.mark.parametrize("number", [3, 5], ids=["in the optical specialist", "in the fused network"])
-def test_specialists_of_two_processes_go_on_where_they_were(shared, number):
-    folder, _, _ = shared
-    whole, continued = (load_path(folder / name).state_dict() for name in ("fused", f"fused_{number}"))
+@pytest.mark.slow
+def test_specialists_of_two_processes_go_on_where_they_were(resumed):
+    folder, _, _ = resumed
+    whole, continued = (load_path(folder / name).state_dict() for name in ("fused", "fused_again"))
     assert whole.keys() == continued.keys()
     assert all(torch.equal(whole[key], continued[key]) for key in whole)
 
 
+@pytest.mark.slow
 def test_scores_by_accelerate_launch_are_those_of_one_process(tmp_path):
     data = ["--layout", "synthetic", "--synthetic-chips", "10", "--synthetic-size", "64", "--sensors", "sar"]
     command = ["evaluate", "s1-lite", *data, "--split", "valid", "--json"]
@@ -283,27 +272,25 @@ def test_scores_by_accelerate_launch_are_those_of_one_process(tmp_path):
     assert two == one
 
 
+@pytest.mark.slow
 def test_a_refused_run_ends_every_process_with_one_sentence(tmp_path):
     (tmp_path / "summary.json").touch()
-    arguments = ["-m", "floodseg", "train", "--layout", "synthetic", "--out-dir", str(tmp_path)]
-    began = time.monotonic()
-    (code, output, errors), (other_code, other_output, other_errors) = run_two(arguments, arguments)
-    assert time.monotonic() - began < LIMIT_S / 2
-    assert (code, other_code) == (2, 2)
-    assert errors == (
-        f"floodseg: error: {tmp_path}: holds a finished run; add --resume or --overwrite, or give another --out-dir\n"
+    main, other = run_two("-m", "floodseg", "train", "--layout", "synthetic", "--out-dir", tmp_path)
+    assert main == (
+        2,
+        "",
+        f"floodseg: error: {tmp_path}: holds a finished run; add --resume or --overwrite, or give another --out-dir\n",
     )
-    assert (output, other_output, other_errors) == ("", "", "")
+    assert other == (2, "", "")
 
 
-def test_flags_that_are_wrong_in_one_process_end_both(shared):
-    folder, seen, _ = shared
-    (code, errors), (other_code, other_errors) = (each["wrong flags"] for each in seen)
-    assert (code, other_code) == (2, 2)
+def test_a_wrong_flag_is_reported_by_one_process(tmp_path):
+    (code, output, errors), other = run_two("-m", "floodseg", "train", "--epoch", "3", "--out-dir", tmp_path / "run")
+    assert (code, output) == (2, "")
     assert errors.count("\n") == 1
     assert errors.startswith("floodseg: error: Unknown option: ")
-    assert other_errors == ""
-    assert not (folder / "flags").exists()
+    assert other == (2, "", "")
+    assert not (tmp_path / "run").exists()
 
 
 # ---- one process
@@ -314,9 +301,9 @@ def test_one_process_has_everything():
     assert (alone.count, alone.rank, alone.main) == (1, 0, True)
     assert list(alone.share(3)) == [0, 1, 2]
     assert alone.gather(["a", "b"], 2) == ["a", "b"]
-    with pytest.raises(ConfigError, match="as it was raised"), alone.agreeing():
-        raise ConfigError("as it was raised")
-    with pytest.raises(RuntimeError, match="gloo"), alone.together():
+    assert alone.from_main(lambda: "result") == "result"
+    alone.wait()
+    with pytest.raises(RuntimeError, match="gloo"), alone.reporting_losses():
         raise RuntimeError("gloo")
 
 
@@ -344,7 +331,7 @@ def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, name, va
         Processes()
 
 
-def test_a_launcher_that_starts_one_process_for_several_is_told(monkeypatch, caplog):
+def test_a_launcher_that_starts_one_process_for_several_causes_a_warning(monkeypatch, caplog):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     monkeypatch.setenv("MASTER_PORT", "29500")
     Processes()
@@ -383,7 +370,7 @@ def test_the_cycle_goes_on_at_the_share_of_the_run_that_is_done(before, after):
     for _ in range(2 * before):
         schedule.step()
     here = schedule.get_last_lr()[0]
-    span_again(schedule, CONFIG.optim, after, epochs_done=2)
+    rescale_schedule(schedule, CONFIG.optim, after, epochs_done=2)
     assert (schedule.last_epoch, schedule.total_steps) == (2 * after, EPOCHS * after)
     if before == after:
         assert schedule.get_last_lr()[0] == here

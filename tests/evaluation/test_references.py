@@ -105,12 +105,12 @@ def test_ndwi_leaves_invalid_pixels_dry():
 @pytest.mark.parametrize(
     ("method", "bands", "message"),
     [
-        ("otsu", Bands(("VV",), ()), "VH.*VV"),
-        ("otsu", OPTICAL, "VH.*none"),
-        ("otsu", Bands(("VV", "VH"), (), sar_unit="dn"), "VH as db.*dn"),
-        ("ndwi", RADAR, "B03.*none"),
-        ("ndwi", Bands((), ("B03", "B11")), "B08.*B03, B11"),
-        ("ndwi", Bands((), ("B03", "B08"), optical_unit="dn"), "B03 as reflectance.*dn"),
+        ("otsu", Bands(("VV",), ()), "VH in db.*hold VV in db"),
+        ("otsu", OPTICAL, "VH in db.*hold B0.* in reflectance"),
+        ("otsu", Bands(("VV", "VH"), (), sar_unit="dn"), "VH in db.*hold VV, VH in dn"),
+        ("ndwi", RADAR, "B03, B08 in reflectance.*hold VV, VH in db"),
+        ("ndwi", Bands((), ("B03", "B11")), "B03, B08 in reflectance.*hold B03, B11 in reflectance"),
+        ("ndwi", Bands((), ("B03", "B08"), optical_unit="dn"), "B03, B08 in reflectance.*hold B03, B08 in dn"),
     ],
 )
 def test_missing_band_or_unit_is_named(method, bands, message):

@@ -30,7 +30,7 @@ def memory_mb(name: str) -> float:
 def attempt(target, folder: Path, said: Path, rng, sound: bool) -> dict[str, object]:
     """Damage one file, read it, and say how that ended and what a user would have seen on stderr."""
     from floodseg.app import cli
-    from floodseg.notes import note_once
+    from floodseg.messages import note_once
 
     note_once.cache_clear()
     file = target.damage(folder, rng, sound=sound)

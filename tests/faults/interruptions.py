@@ -92,10 +92,10 @@ def _mapped(folder: Path) -> dict[str, Any]:
     """Rasters and picture to the bit; tables and documents but for paths and times."""
     import pyogrio.raw
 
-    from floodseg.products.folder import PRODUCTS
+    from floodseg.products.folder import ITEM, PRODUCTS
 
     out = folder / "map"
-    assert sorted(path.name for path in out.iterdir()) == sorted(PRODUCTS)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*PRODUCTS, ITEM])
     summary = json.loads((out / "summary.json").read_text())
     json.loads((out / "item.json").read_text())
     shapes = pyogrio.raw.read(out / "flood.gpkg", layer="flood")[2]

@@ -26,7 +26,7 @@ def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) 
     from floodseg.bands import Bands
     from floodseg.config.predict import SceneConfig
     from floodseg.geo.grid import Window
-    from floodseg.scene.acquisition import acquired
+    from floodseg.scene.acquisition import acquisition_of
     from floodseg.scene.file_scene import open_scene, reference_grid
     from floodseg.scene.layers.layers import aoi_window, open_layers
 
@@ -35,7 +35,7 @@ def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) 
     scene = open_scene(config, taken, window)
     try:
         layers = open_layers(config, scene.grid)
-        acquired(config)
+        acquisition_of(config)
         height, width = scene.grid.height, scene.grid.width
         for index in range(MOST_WINDOWS):
             top, left = height * (index // 4) // 3, width * (index % 4) // 4
@@ -198,14 +198,13 @@ def _read_run_file(folder: Path) -> None:
     """Take a run file as far as the written configuration of a run."""
     import pytest
 
-    from floodseg.models.checkpoint.checkpoint import load_path
     from floodseg.training.fine_tuning import with_context_prior
+    from floodseg.training.prepare import resolve
     from floodseg.training.run_folder import RunFolder
-    from floodseg.training.setup import resolved
 
     def train(config: Any, **_: Any) -> None:
         run = RunFolder(folder / "run")
-        settled = with_context_prior(resolved(config, "cpu"), load_path, resume=False)
+        settled = with_context_prior(resolve(config, "cpu"), "new")
         run.write_config(settled, ["a remark"])
         run.check_same(settled)
 
@@ -286,18 +285,18 @@ def _train(folder: Path, epochs: int, *more: str) -> None:
 
     import pytest
 
-    from floodseg.training.train import _Session
+    from floodseg.training import train as train_module
 
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
         if epochs == 1:
-            real = _Session._train_epoch
+            real = train_module.train_epoch
 
-            def stop(self: Any, progress: Any) -> Any:
-                if self.state.epoch == 1:
+            def stop(run: Any, progress: Any) -> Any:
+                if run.state.epoch == 1:
                     raise KeyboardInterrupt
-                return real(self, progress)
+                return real(run, progress)
 
-            patch.setattr(_Session, "_train_epoch", stop)
+            patch.setattr(train_module, "train_epoch", stop)
         command(
             "train", "--layout", "synthetic", "--synthetic-chips", "2", "--synthetic-size", "32", "--crop-size", "32",
             "--sensors", "sar", "--model", "lite", "--epochs", "2", "--batch-size", "2", "--workers", "0",
@@ -313,24 +312,18 @@ def _resume(folder: Path) -> None:
 
 def _cache(folder: Path) -> dict[str, list[Path]]:
     """A decoded chip in the cache; whatever is wrong with it, the chip must be read as it is."""
-    from floodseg.chips.cache.entry import entry_name, identify
-    from floodseg.chips.cache.store import RasterCache
+    from floodseg.chips.cache import ChipCache
 
     scenes.write_sar(folder / "chip.tif", scenes.sar_values(*seeds.SIZE))
-    cache = RasterCache(folder / "sound/rasters", 10**9)
-    assert cache.find(folder / "chip.tif") is not None
-    identity = identify(folder / "chip.tif")
-    assert identity is not None
-    return {f"rasters/{entry_name(identity)}": [folder / "sound/rasters" / entry_name(identity)]}
+    with ChipCache(folder / "sound/rasters", 10**9).open(folder / "chip.tif"):
+        [entry] = (folder / "sound/rasters").iterdir()
+    return {f"rasters/{entry.name}": [entry]}
 
 
 def _read_cache(folder: Path) -> None:
-    from floodseg.chips.cache.entry import _checked, load_entry
-    from floodseg.chips.cache.store import RasterCache, open_through
+    from floodseg.chips.cache import ChipCache
 
-    load_entry.cache_clear()
-    _checked.clear()  # as in a new process
-    with open_through(RasterCache(folder / "rasters", 10**9), folder / "chip.tif") as source:
+    with ChipCache(folder / "rasters", 10**9).open(folder / "chip.tif") as source:
         np.testing.assert_array_equal(source.read([1, 2]), scenes.sar_values(*seeds.SIZE))
 
 

@@ -23,7 +23,7 @@ def centres(grid: GeoGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def sample(pixel_map: PixelMap, block: Block, window: Window) -> Block:
-    return interpolate(block, *pixel_map.taps(window, pixel_map.reduction))
+    return interpolate(block, *pixel_map.interpolation(window, pixel_map.reduction))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_finer_radar_is_averaged_in_linear_power() -> None:
     pixel_map = PixelMap(UTM, fine)
     assert pixel_map.reduction == (2, 2)
     reduced = reduce_block(block_of(decibels), 2, 2, power=True)
-    found = interpolate(reduced, *pixel_map.taps(Window(0, 0, 90, 80), (2, 2)))
+    found = interpolate(reduced, *pixel_map.interpolation(Window(0, 0, 90, 80), (2, 2)))
     power = (10 ** (decibels / 10)).reshape(1, 90, 2, 80, 2).mean((2, 4))
     assert np.abs(found.values - 10 * np.log10(power)).max() < 1e-4
 
@@ -111,6 +111,6 @@ def test_beyond_the_180th_meridian_degrees_go_on() -> None:
 def test_masks_take_the_pixel_that_holds_the_centre() -> None:
     source = GeoGrid("EPSG:32633", (30.0, 0.0, 500_000.0, 0.0, -30.0, 5_000_000.0), 30, 20)
     classes = np.random.default_rng(0).integers(0, 12, (1, 30, 20)).astype(np.float64)
-    found = pick_nearest(block_of(classes), *PixelMap(UTM, source).taps(Window(0, 0, 90, 80), (1, 1)))
+    found = pick_nearest(block_of(classes), *PixelMap(UTM, source).interpolation(Window(0, 0, 90, 80), (1, 1)))
     assert found.missing[:, 60:].all()
     assert np.array_equal(found.values[0, :, :60], classes[0].repeat(3, axis=0).repeat(3, axis=1))

@@ -1,6 +1,5 @@
 """A finished map in Python: what the files say, in numbers."""
 
-import datetime as dt
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,8 @@ PIXEL_KM2 = 100 / 0.9996**2 / 1e6
 
 
 def write(folder: Path, knows_permanent_water: bool = True) -> dict:
-    info = ProductInfo(
-        "test", 0.5, knows_permanent_water, dt.datetime(2024, 1, 1, tzinfo=dt.UTC), "by hand", {"sar": ("s1.tif",)}
-    )
-    with ProductWriter(folder, plain_grid(2, 4), info, overwrite=False) as writer:
+    info = ProductInfo("test", 0.5, knows_permanent_water, None, {"sar": ("s1.tif",)})
+    with ProductWriter(folder, plain_grid(2, 4), info) as writer:
         writer.write(ProductStrip(0, PERCENT, CLASSES if knows_permanent_water else np.minimum(CLASSES, 1)))
         return writer.finish()
 

@@ -16,7 +16,7 @@ from floodseg.bands import Bands
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.errors import DataError, FloodsegError, RunFolderError
 from floodseg.inference.pipeline import predict_arrays, predict_files
-from floodseg.products.folder import PRODUCTS
+from floodseg.products.folder import ITEM, PRODUCTS
 from floodseg.scene.array_scene import ArrayScene
 from map_fakes import RADAR, PointwiseRuntime, radar_scene
 from scenes import CRS, ORIGIN, write_optical, write_raster, write_sar
@@ -106,7 +106,17 @@ def test_classes_areas_and_polygons_are_those_of_the_scene_by_hand(tmp_path, sar
     assert (summary["datetime"], summary["datetime_source"]) == (
         "2024-01-05T00:00:00Z", "day in the name s1_20240105.tif",
     )  # fmt: skip
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(PRODUCTS)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*PRODUCTS, ITEM])
+
+
+def test_a_scene_without_a_date_has_no_item_and_says_so(tmp_path, sar, caplog):
+    undated = sar.rename(tmp_path / "s1.tif")
+    summary = predict(tmp_path, sar=undated)
+    assert summary["datetime"] is None
+    assert not (tmp_path / "out/item.json").exists()
+    [note] = [text for text in summary["assumptions"] if "--datetime" in text]
+    assert note in caplog.messages
+    assert note.startswith(f"{undated}: ")
 
 
 def test_the_summary_holds_what_decides_about_the_map_and_no_more(tmp_path, sar):
@@ -289,5 +299,6 @@ def test_an_image_in_the_folder_of_products_stays_and_one_of_their_names_is_refu
 @pytest.mark.parametrize("make", [lambda path: path.write_text(""), lambda path: path.symlink_to(path.parent / "no/x")])
 def test_a_folder_that_cannot_be_one_is_refused(tmp_path, sar, make):
     make(tmp_path / "out")
-    with pytest.raises(FloodsegError, match=r"out: cannot be written \(File exists\): give another --out-dir"):
+    expected = r"out: cannot be written \((File exists|.*is a file, not a folder)\): give another"
+    with pytest.raises(FloodsegError, match=expected):
         predict(tmp_path, sar=sar)

@@ -60,19 +60,19 @@ def test_files_arrays_and_labelled_arrays_give_one_map(files):
 
 def test_products_stay_in_a_folder_that_was_named_and_vanish_else(files, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    flood_map = floodseg.predict_scene(str(files / "sar.tif"), datetime=DATE)
+    flood_map = floodseg.predict_scene(str(files / "sar.tif"), model="otsu", datetime=DATE)
     assert flood_map.out_dir is None
     assert len(list(tmp_path.iterdir())) == 1
     del flood_map
     gc.collect()
     assert not list(tmp_path.iterdir())
-    kept = floodseg.predict_scene(str(files / "sar.tif"), datetime=DATE, out_dir=str(tmp_path / "out"))
+    kept = floodseg.predict_scene(str(files / "sar.tif"), model="otsu", datetime=DATE, out_dir=str(tmp_path / "out"))
     assert kept.out_dir == tmp_path / "out"
     del kept
     gc.collect()
     assert (tmp_path / "out/summary.json").is_file()
     with pytest.raises(RunFolderError, match="holds finished products: add --overwrite"):
-        floodseg.predict_scene(files / "sar.tif", datetime=DATE, out_dir=tmp_path / "out")
+        floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE, out_dir=tmp_path / "out")
 
 
 def test_a_model_of_both_sensors_maps_each_alone_and_on_either_grid(files, fused, tmp_path):
@@ -125,6 +125,7 @@ def test_a_model_of_two_dates_takes_both_as_inputs(tmp_path):
     assert np.abs(other.probability - flood_map.probability).max() > 0
 
 
+@pytest.mark.slow
 def test_tile_sizes_agree_where_attention_is_off(tmp_path):
     model = floodseg.load_model("s1-lite")
     with torch.no_grad():
@@ -149,7 +150,7 @@ def test_an_area_of_interest_cuts_arrays_as_it_cuts_files(files, tmp_path):
     x, y = ORIGIN
     area = shapely.Point(x + 400, y - 300).buffer(170)
     geopandas.GeoDataFrame(geometry=[area], crs=CRS).to_file(tmp_path / "area.gpkg")
-    settings: dict[str, Any] = {"aoi": tmp_path / "area.gpkg", "datetime": DATE}
+    settings: dict[str, Any] = {"aoi": tmp_path / "area.gpkg", "datetime": DATE, "model": "otsu"}
     by_file = floodseg.predict_scene(files / "sar.tif", **settings)
     by_array = floodseg.predict_scene(sar_values(70, 90), crs=CRS, transform=TRANSFORM, **settings)
     assert by_file.grid == by_array.grid

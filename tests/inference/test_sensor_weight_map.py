@@ -25,7 +25,7 @@ HEIGHT, WIDTH = 90, 130
 class Bright(PointwiseRuntime):
     """The brighter the optical image, the less it weighs; an invalid sensor weighs nothing."""
 
-    knows_reliability = True
+    has_sensor_weights = True
 
     def probability(self, sar: Any, optical: Any, sar_valid: Any, optical_valid: Any) -> NDArray[np.float32]:
         return np.where(sar_valid, self.result(sar, sar_valid), np.float32(0.25))
@@ -58,7 +58,9 @@ def mapped(tmp_path: Path, runtime: PointwiseRuntime, **settings: Any) -> dict[s
         BANDS, sar, optical, optical_bands=("B03", "B04"), crs=CRS, transform=(10, 0, ORIGIN[0], 0, -10, ORIGIN[1])
     )
     config = PredictConfig(
-        tmp_path / "out", SceneConfig(), MapConfig(tile_size=64, threads=2, write_reliability=True, **settings)
+        tmp_path / "out",
+        SceneConfig(datetime="2024-01-05"),
+        MapConfig(tile_size=64, threads=2, write_reliability=True, **settings),
     )
     return predict_arrays(scene, config, runtime, "fake")
 
@@ -88,7 +90,8 @@ def test_the_weight_is_a_product_of_its_own(tmp_path: Path, tta: bool) -> None:
 def test_the_map_is_the_same_with_it_and_no_product_without_it(tmp_path: Path) -> None:
     write_sar(tmp_path / "s1.tif", arrays()[0])
     write_optical(tmp_path / "s2.tif", arrays()[1], names=("B03", "B04"))
-    files = SceneConfig(sar=(str(tmp_path / "s1.tif"),), optical=(str(tmp_path / "s2.tif"),), optical_offset=0)
+    images = {"sar": tmp_path / "s1.tif", "optical": tmp_path / "s2.tif"}
+    files = SceneConfig(**images, optical_offset=0, datetime="2024-01-05")
     for name in ("with", "without"):
         mapping = MapConfig(threads=2, write_reliability=name == "with")
         predict_files(PredictConfig(tmp_path / name, files, mapping), Bright(bands=BANDS), "fake")

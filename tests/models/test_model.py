@@ -9,7 +9,8 @@ from torch import Tensor
 
 from floodseg.bands import Bands, BandStatistics
 from floodseg.errors import ConfigError
-from floodseg.models.model import FloodModel, InputNormaliser
+from floodseg.models.model import FloodModel
+from floodseg.models.normaliser import InputNormaliser
 from floodseg.models.registry import build_model
 
 BUILDERS: dict[str, Callable[..., FloodModel]] = {
@@ -116,7 +117,10 @@ def test_the_smallest_images_of_both_sensors(architecture: str) -> None:
     for height, width in ((8, 8), (8, 41), (15, 9)):
         assert model(torch.randn(1, 2, height, width)).shape == (1, 2, height, width)
     for height, width in ((7, 40), (40, 7), (1, 1)):
-        with pytest.raises(ConfigError, match=f"image of {height}x{width} pixels: a model of both .* give it at least"):
+        with pytest.raises(
+            ConfigError,
+            match=f"image of {height}x{width} pixels: the sensor gate of a model of both .* give it at least",
+        ):
             model(torch.randn(1, 2, height, width))
 
 
@@ -246,8 +250,8 @@ def test_statistics_must_fit_the_bands() -> None:
 
 def test_sensor_weights_follow_validity_and_ignore_garbage(model: FloodModel) -> None:
     images = scene(40, 48)
-    if not model.knows_reliability:
-        with pytest.raises(ConfigError, match="'baseline' weighs no sensors against each other: take a model of lite"):
+    if not model.has_sensor_weights:
+        with pytest.raises(ConfigError, match="'baseline' has no sensor weights: take a model of lite"):
             model.sensor_weights(**images)
         return
     with torch.inference_mode():
@@ -265,8 +269,8 @@ def test_sensor_weights_follow_validity_and_ignore_garbage(model: FloodModel) ->
     assert weights[:, 0][sar & optical].std() > 1e-4
 
 
-def test_a_model_of_one_sensor_weighs_nothing() -> None:
+def test_a_model_of_one_sensor_has_no_sensor_weights() -> None:
     radar = build_model("lite", optical_channels=0)
-    assert not radar.knows_reliability
-    with pytest.raises(ConfigError, match="this 'lite' weighs no sensors"):
+    assert not radar.has_sensor_weights
+    with pytest.raises(ConfigError, match="this 'lite' has no sensor weights"):
         radar.sensor_weights(torch.zeros(1, 2, 32, 32))

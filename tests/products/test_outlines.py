@@ -1,4 +1,4 @@
-"""Polygons traced slab by slab are those that GDAL finds in the whole image."""
+"""Polygons traced strip by strip are those that GDAL finds in the whole image."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.geopackage import georeferenced
 from floodseg.products.outlines import OutlineTracer
-from floodseg.products.slabs import row_spans
+from floodseg.products.strips import row_spans
 
 Found = set[tuple[int, str]]
 NORTH_UP = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 
 
 def traced(classes: NDArray[np.uint8], rows: int) -> tuple[NDArray[np.object_], NDArray[np.uint8], NDArray[np.float64]]:
-    """Trace slabs of ``rows`` rows; return polygons, codes and numbers of pixels."""
+    """Trace strips of ``rows`` rows; return polygons, codes and numbers of pixels."""
     height, width = classes.shape
     tracer = OutlineTracer(width, sums=1)
     parts = [
@@ -50,7 +50,7 @@ def noise(shape: tuple[int, int], share: float, seed: int = 0) -> NDArray[np.uin
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (8, 7), (40, 50)])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_equals_whole_image_polygons_whatever_the_slabs(shape: tuple[int, int], share: float) -> None:
+def test_equals_whole_image_polygons_whatever_the_strips(shape: tuple[int, int], share: float) -> None:
     classes = noise(shape, share)
     expected = of_gdal(classes)
     for rows in (1, 2, 5, 16, 100):
@@ -75,11 +75,11 @@ def test_a_hole_that_touches_the_outside_at_a_corner_stays_a_hole() -> None:
         assert shape.is_valid
         assert len(shape.interiors) == 1
         assert shape.area == pixels[0] == 7
-        # 6 corners and the closing one: none where a slab ended
+        # 6 corners and the closing one: none where a strip ended
         assert len(shape.exterior.coords) == 7
 
 
-def test_a_ring_over_many_slabs_keeps_its_hole_and_its_island() -> None:
+def test_a_ring_over_many_strips_keeps_its_hole_and_its_island() -> None:
     classes = np.zeros((60, 30), dtype=np.uint8)
     classes[2:58, 3:27] = 1
     classes[10:50, 6:24] = 0
@@ -97,7 +97,7 @@ def test_memory_of_closed_patches_is_let_go() -> None:
     row = np.zeros((16, 64), dtype=np.uint8)
     row[3:6, 5:9] = 1
     ones = [np.ones((16, 64))]
-    for slab in range(50):
-        assert len(tracer.trace(16 * slab, row, ones).classes) == 1
+    for strip in range(50):
+        assert len(tracer.trace(16 * strip, row, ones).classes) == 1
         assert not tracer._segments
         assert len(tracer._open.classes) == 1

@@ -8,7 +8,7 @@ from scipy import ndimage
 from floodseg.geo.footprints import Footprints, measure
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.patches import SpeckFilter
-from floodseg.products.slabs import row_spans
+from floodseg.products.strips import row_spans
 
 PIXEL = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
 
@@ -24,7 +24,7 @@ def without_specks(classes: NDArray[np.uint8], min_area: float, rows: int) -> tu
     spans = list(row_spans(len(classes), rows))
     first = [specks.first_pass(top, classes[top : top + count]) for top, count in spans]
     specks.decide()
-    second = [specks.second_pass(top, slab) for (top, _), slab in zip(spans, first, strict=True)]
+    second = [specks.second_pass(top, strip) for (top, _), strip in zip(spans, first, strict=True)]
     return np.concatenate(second), specks.removed
 
 
@@ -43,7 +43,7 @@ def whole_image(classes: NDArray[np.uint8], min_area: float) -> tuple[NDArray[np
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.65])
 @pytest.mark.parametrize("min_area", [150.0, 1000.0, 1e9])
-def test_equals_whole_image_whatever_the_slabs(share: float, min_area: float) -> None:
+def test_equals_whole_image_whatever_the_strips(share: float, min_area: float) -> None:
     random = np.random.default_rng(3)
     classes = np.where(random.random((50, 40)) < share, random.choice([1, 1, 2], (50, 40)), 0).astype(np.uint8)
     classes[random.random(classes.shape) < 0.05] = 255

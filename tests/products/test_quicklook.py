@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from floodseg.geo.footprints import ground_at_centre
 from floodseg.geo.grid import GeoGrid
-from floodseg.geo.ground import ground
 from floodseg.products.info import ProductInfo
 from floodseg.products.quicklook import QuicklookText, composed, describe, draw, picture_shape, round_length
+from floodseg.scene.acquisition import Acquisition
 
 UTM = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
 TEXT = QuicklookText("Flood: 1 km² $x_1$", ("2024-11-01", "floodseg"), "flood")
@@ -69,7 +70,7 @@ def test_ground_at_the_centre(
     crs: str, transform: tuple[float, float, float, float, float, float], across: float | None,
     north: tuple[float, float],
 ) -> None:  # fmt: skip
-    found = ground(GeoGrid(crs, transform, 2, 2))
+    found = ground_at_centre(GeoGrid(crs, transform, 2, 2))
     assert found is not None
     if across is not None:
         assert found.across == pytest.approx(across, rel=1e-3)
@@ -77,7 +78,7 @@ def test_ground_at_the_centre(
 
 
 def test_no_scale_without_a_coordinate_system() -> None:
-    assert ground(GeoGrid(None, UTM, 2, 2)) is None
+    assert ground_at_centre(GeoGrid(None, UTM, 2, 2)) is None
 
 
 @pytest.mark.parametrize(("longest", "length"), [(1999, 1000), (2000, 2000), (7, 5), (0.3, 0.2), (10_000, 10_000)])
@@ -96,11 +97,14 @@ def test_scale_bar_is_as_long_as_it_says(tmp_path: Path) -> None:
 
 
 def test_words() -> None:
-    info = ProductInfo("runs/mine/best_model.pth", 0.5, False, dt.datetime(2024, 3, 5, 23, 4, tzinfo=dt.UTC), "name")
+    evening = Acquisition(dt.datetime(2024, 3, 5, 23, 4, tzinfo=dt.UTC), "name")
+    info = ProductInfo("runs/mine/best_model.pth", 0.5, False, evening)
     text = describe(info, {"flood": 1234.5, "permanent_water": None})
     assert text.title == "Open water: 1,234 km², 5 March 2024"
     assert text.lines == ("2024-03-05 23:04 UTC", "floodseg, model best_model.pth")
-    midnight = replace(info, datetime=dt.datetime(2024, 3, 5, tzinfo=dt.UTC))
+    midnight = replace(info, acquisition=Acquisition(dt.datetime(2024, 3, 5, tzinfo=dt.UTC), "name"))
     day = describe(midnight, {"flood": 1.0, "permanent_water": 2.0})
     assert day.lines[0] == "2024-03-05   permanent water: 2 km²"
     assert describe(info, {"flood": None, "permanent_water": None}).title == "Open water, 5 March 2024"
+    undated = describe(replace(info, acquisition=None), {"flood": 1.0, "permanent_water": None})
+    assert (undated.title, undated.lines[0]) == ("Open water: 1 km²", "date unknown")

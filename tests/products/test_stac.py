@@ -16,15 +16,16 @@ from referencing import Registry, Resource
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.info import ProductInfo
 from floodseg.products.stac import footprint, item
+from floodseg.scene.acquisition import Acquisition
 
-INFO = ProductInfo("s1-lite", 0.5, True, dt.datetime(2024, 11, 1, 6, 30, tzinfo=dt.UTC), "--datetime")
+INFO = ProductInfo("s1-lite", 0.5, True, Acquisition(dt.datetime(2024, 11, 1, 6, 30, tzinfo=dt.UTC), "--datetime"))
 NUMBERS = {"minimum": 0.0, "maximum": 100.0, "mean": 40.0, "stddev": 3.0, "valid_percent": 90.0}
 STATISTICS = {"flood.tif": NUMBERS, "water_probability.tif": NUMBERS}
 UTM = GeoGrid("EPSG:32633", (10, 0, 500_000, 0, -10, 5_000_000), 3000, 2000)
 
 
 def made(grid: GeoGrid) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(json.dumps(item(grid, INFO, "S1A_flood", STATISTICS, 10.0), allow_nan=False))
+    document: dict[str, Any] = json.loads(json.dumps(item(grid, INFO, "S1A_flood", STATISTICS), allow_nan=False))
     return document
 
 
@@ -73,7 +74,7 @@ def test_extensions_read_back() -> None:
         "./flood.tif", "./flood.tif.aux.xml", "./water_probability.tif", "./flood.gpkg", "./quicklook.png",
         "./summary.json",
     }  # fmt: skip
-    assert found.datetime == INFO.datetime
+    assert found.datetime == dt.datetime(2024, 11, 1, 6, 30, tzinfo=dt.UTC)
 
 
 def test_a_system_without_a_code_is_given_as_text() -> None:

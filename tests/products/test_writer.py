@@ -25,10 +25,11 @@ from rio_cogeo import cog_validate
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.geo.footprints import equal_area_crs
 from floodseg.geo.grid import GeoGrid
-from floodseg.products.folder import PRODUCTS
+from floodseg.products.folder import ITEM, PRODUCTS
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import ProductStrip
-from floodseg.products.writer import ProductWriter
+from floodseg.products.writer import ProductWriter, WriterSettings
+from floodseg.scene.acquisition import Acquisition
 
 UTM = GeoGrid("EPSG:32633", (10, 0, 500_000, 0, -10, 5_000_000), 70, 90)
 Codes = NDArray[np.uint8]
@@ -39,8 +40,7 @@ def info(**changes: Any) -> ProductInfo:
         "model": "s1-lite",
         "threshold": {"sar": 0.4, "optical": 0.5, "both": 0.45},
         "knows_permanent_water": True,
-        "datetime": dt.datetime(2024, 11, 1, 7, 30, tzinfo=dt.timezone(dt.timedelta(hours=1))),
-        "datetime_source": "--datetime",
+        "acquisition": Acquisition(dt.datetime(2024, 11, 1, 6, 30, tzinfo=dt.UTC), "--datetime"),
         "inputs": {"sar": ("scenes/S1A_vv.tif", "scenes/S1A_vh.tif")},
         "licence": "contains modified Copernicus Sentinel data 2024",
     }
@@ -66,7 +66,7 @@ def write(
     out: Path, grid: GeoGrid, percent: Codes, classes: Codes, about: ProductInfo | None = None, *,
     step: int = 16, background: NDArray[np.floating] | None = None, min_area: float = 0, overwrite: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    with ProductWriter(out, grid, about or info(), overwrite=overwrite, min_area=min_area) as writer:
+    with ProductWriter(out, grid, about or info(), WriterSettings(overwrite, min_area)) as writer:
         for top in range(0, grid.height, step):
             writer.write(ProductStrip(top, percent[top : top + step], classes[top : top + step]))
         return writer.finish(background)
@@ -183,7 +183,7 @@ def test_polygons_carry_their_mean_probability_and_the_table_opens_without_gdal(
 
 def test_results_do_not_depend_on_the_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     percent, classes = scene((70, 90))
-    monkeypatch.setattr("floodseg.products.writer.slab_rows", lambda width: 16)
+    monkeypatch.setattr("floodseg.products.writer.strip_rows", lambda width: 16)
     documents, tables = [], []
     for step in (1, 33, 70):
         out = tmp_path / str(step)
@@ -203,11 +203,11 @@ def test_results_do_not_depend_on_the_strips(tmp_path: Path, monkeypatch: pytest
 
 def test_summary_says_where_the_map_comes_from(tmp_path: Path) -> None:
     percent, classes = scene((70, 90))
-    with ProductWriter(tmp_path / "out", UTM, info(settings={"tile_size": 512}), overwrite=False) as writer:
+    with ProductWriter(tmp_path / "out", UTM, info(settings={"tile_size": 512})) as writer:
         writer.write(ProductStrip(0, percent, classes))
         assert names_in(tmp_path / "out") == [".lock"]
         document = writer.finish(seconds=1.5, assumptions=["bands by order"], extra={"device": "cpu"})
-    assert names_in(tmp_path / "out") == sorted(PRODUCTS)
+    assert names_in(tmp_path / "out") == sorted([*PRODUCTS, ITEM])
     assert document == json.loads((tmp_path / "out/summary.json").read_text())
     assert document["valid_share"] == pytest.approx(0.9)
     assert document["datetime"] == "2024-11-01T06:30:00Z"
@@ -286,7 +286,7 @@ def test_an_interrupted_run_leaves_the_finished_products_of_before(tmp_path: Pat
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
     def interrupted() -> None:
-        with ProductWriter(tmp_path / "out", grid, info(), overwrite=True) as writer:
+        with ProductWriter(tmp_path / "out", grid, info(), WriterSettings(overwrite=True)) as writer:
             writer.write(ProductStrip(0, percent[:20], classes[:20]))
             raise KeyboardInterrupt
 
@@ -296,9 +296,19 @@ def test_an_interrupted_run_leaves_the_finished_products_of_before(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     with (
         pytest.raises(RunFolderError, match="holds finished products"),
-        ProductWriter(tmp_path / "out", grid, info(), overwrite=False),
+        ProductWriter(tmp_path / "out", grid, info()),
     ):
         pass
+
+
+def test_a_scene_without_a_date_has_no_item(tmp_path: Path) -> None:
+    with ProductWriter(tmp_path / "out", UTM, info(acquisition=None)) as writer:
+        writer.write(ProductStrip(0, *scene((70, 90))))
+        document = writer.finish()
+    assert (document["datetime"], document["datetime_source"]) == (None, None)
+    assert names_in(tmp_path / "out") == sorted(PRODUCTS)
+    with rasterio.open(tmp_path / "out/flood.tif") as file:
+        assert "TIFFTAG_DATETIME" not in file.tags()
 
 
 def test_a_run_killed_at_the_end_is_made_again(tmp_path: Path) -> None:
@@ -317,5 +327,5 @@ def test_a_run_killed_at_the_end_is_made_again(tmp_path: Path) -> None:
     assert subprocess.run(arguments, check=False).returncode == -9
     assert [path.name for path in out.iterdir()] == [".lock"]
     write(out, UTM, *scene((70, 90)))
-    assert names_in(out) == sorted(PRODUCTS)
+    assert names_in(out) == sorted([*PRODUCTS, ITEM])
     assert names_in(tmp_path) == ["out"]

@@ -10,10 +10,10 @@ from rasterio.transform import Affine
 from floodseg.bands import Sensor
 from floodseg.errors import DataError
 from floodseg.raster.dataset import (
-    Frame,
+    Extent,
     band_indices,
-    check_same_frame,
-    frame_of,
+    check_same_extent,
+    extent_of,
     open_raster,
     takes_bands_by_order,
 )
@@ -24,18 +24,18 @@ UTM = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 4_000_000.0)
 def test_frame_holds_size_and_grid(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
     path = write_raster(tmp_path / "a.tif", np.zeros((4, 6), np.uint8), crs="EPSG:32630", transform=UTM)
     with open_raster(path) as source:
-        frame = frame_of(source)
-    assert (frame.path, frame.height, frame.width) == (path, 4, 6)
-    assert frame.grid is not None
-    assert frame.grid.crs == "EPSG:32630"
-    assert frame.grid.transform == (10.0, 0.0, 500_000.0, 0.0, -10.0, 4_000_000.0)
+        extent = extent_of(source)
+    assert (extent.path, extent.height, extent.width) == (path, 4, 6)
+    assert extent.grid is not None
+    assert extent.grid.crs == "EPSG:32630"
+    assert extent.grid.transform == (10.0, 0.0, 500_000.0, 0.0, -10.0, 4_000_000.0)
 
 
 def test_raster_without_georeference_has_no_grid_and_warns_of_nothing(
     tmp_path: Path, write_raster: Callable[..., Path]
 ) -> None:
     with open_raster(write_raster(tmp_path / "a.tif", np.zeros((4, 6), np.uint8))) as source:
-        assert frame_of(source).grid is None
+        assert extent_of(source).grid is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_is_no_file_says_so(tmp_path: Path) -> None:
             pass
 
 
-def _frames(tmp_path: Path, write_raster: Callable[..., Path], **second: Any) -> list[Frame]:
+def _extents(tmp_path: Path, write_raster: Callable[..., Path], **second: Any) -> list[Extent]:
     settings = {"size": (4, 6), "crs": "EPSG:32630", "transform": UTM} | second
     paths = [
         write_raster(tmp_path / "one.tif", np.zeros((4, 6), np.uint8), crs="EPSG:32630", transform=UTM),
@@ -109,11 +109,11 @@ def _frames(tmp_path: Path, write_raster: Callable[..., Path], **second: Any) ->
             transform=settings["transform"],
         ),
     ]
-    frames = []
+    extents = []
     for path in paths:
         with open_raster(path) as source:
-            frames.append(frame_of(source))
-    return frames
+            extents.append(extent_of(source))
+    return extents
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def _frames(tmp_path: Path, write_raster: Callable[..., Path], **second: Any) ->
     ids=["equal", "0.4 pixels apart", "not georeferenced"],
 )
 def test_frames_that_agree(tmp_path: Path, write_raster: Callable[..., Path], second: dict[str, Any]) -> None:
-    one, two = _frames(tmp_path, write_raster, **second)
-    check_same_frame(one, two)
+    one, two = _extents(tmp_path, write_raster, **second)
+    check_same_extent(one, two)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_frames_that_agree(tmp_path: Path, write_raster: Callable[..., Path], se
 def test_frames_that_differ_are_refused_naming_both_files(
     tmp_path: Path, write_raster: Callable[..., Path], second: dict[str, Any], rule: str
 ) -> None:
-    one, two = _frames(tmp_path, write_raster, **second)
+    one, two = _extents(tmp_path, write_raster, **second)
     with pytest.raises(DataError, match=rf"one\.tif.*two\.tif.*{rule}"):
-        check_same_frame(one, two)
+        check_same_extent(one, two)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from floodseg.models.checkpoint import zoo as shipped
 from floodseg.models.checkpoint.checkpoint import save_checkpoint, save_folder
 from floodseg.runtimes import select as runtimes
 from floodseg.runtimes.select import Form, forms_of, open_runtime
+from floodseg.system import extras
 from scenes import optical_values, sar_values, write_optical, write_sar
 
 
@@ -42,7 +43,7 @@ def opened(model, **settings) -> tuple[str, str]:
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name in packages else name)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in packages else name)
 
 
 def test_auto_takes_the_fastest_that_is_installed(weights: Path, exported: Exported, monkeypatch) -> None:
@@ -98,11 +99,9 @@ def test_what_a_model_does_not_have_is_refused(exported: Exported, model, settin
 @pytest.mark.usefixtures("weights")
 def test_a_missing_package_is_named_with_the_line_that_brings_it(exported: Exported, monkeypatch) -> None:
     without(monkeypatch, "onnxruntime", "openvino")
-    with pytest.raises(ConfigError, match=r"--runtime onnx: needs onnxruntime, .*: pip install 'floodseg\[onnx\]'"):
+    with pytest.raises(ConfigError, match=r"--runtime onnx needs onnxruntime, .*: pip install 'floodseg\[onnx\]'"):
         opened("fused", runtime="onnx")
-    with pytest.raises(
-        ConfigError, match=r"fused\.xml: needs openvino, which is not installed: pip install 'openvino'"
-    ):
+    with pytest.raises(ConfigError, match=r"fused\.xml needs openvino, which is not installed: pip install 'openvino'"):
         opened(exported.openvino)
 
 
@@ -115,7 +114,7 @@ def test_models_that_are_not_there_are_said_first(tmp_path: Path) -> None:
 
 
 def test_an_exported_file_maps_and_nothing_else(exported: Exported) -> None:
-    with pytest.raises(CheckpointError, match=r"fused\.onnx: is an exported model, which maps scenes and nothing else"):
+    with pytest.raises(CheckpointError, match=r"fused\.onnx: is an exported model, which can map scenes only"):
         floodseg.load_model(exported.onnx)
 
 

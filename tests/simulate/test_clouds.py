@@ -12,9 +12,9 @@ from floodseg.simulate.clouds import (
     THIN,
     Cloud,
     apply_cloud,
+    cloud_mask,
     clouded_channels,
     cover_image,
-    marked,
     simulate_cloud,
     simulate_sky,
 )
@@ -175,7 +175,7 @@ def test_skies_are_thick_or_veiled_and_grow_with_their_cover() -> None:
 def test_what_a_mask_marks(quality: CloudMask, expected: list[bool]) -> None:
     # thick, thin, haze, shadow, clear
     cloud = Cloud(np.array([[0.9, 0.3, 0.05, 0, 0]], np.float32), np.array([[0, 0, 0.05, 0.4, 0]], np.float32))
-    assert marked(cloud, quality).tolist() == [expected]
+    assert cloud_mask(cloud, quality).tolist() == [expected]
 
 
 def test_digital_numbers_of_the_later_date_look_like_real_clouds() -> None:

@@ -13,7 +13,7 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.raster.dataset import open_raster
 from floodseg.raster.read import read_optical, read_sar
-from floodseg.scene.acquisition import acquired
+from floodseg.scene.acquisition import acquisition_of
 from floodseg.scene.layers.layers import aoi_window, open_layers
 from floodseg.scene.scene import LayerWindow
 from floodseg.simulate.demo_scene import DemoScene, make_demo_scene
@@ -128,7 +128,9 @@ def test_settings_name_the_files_of_the_sensors(
     assert (bool(config.sar), bool(config.optical)) == (has_sar, has_optical)
     assert (config.cloud_mask is not None) == has_optical
     hour = 5 if has_sar else 10
-    assert acquired(config)[0].replace(minute=0, second=0) == datetime(2024, 10, 19, hour, tzinfo=UTC)
+    found = acquisition_of(config)
+    assert found is not None
+    assert found.time.replace(minute=0, second=0) == datetime(2024, 10, 19, hour, tzinfo=UTC)
 
 
 def test_scene_is_written_over_an_older_one(tmp_path: Path) -> None:

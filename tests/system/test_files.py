@@ -1,10 +1,14 @@
-"""Files are whole or not there."""
+"""Files are complete or absent, and a locked folder has one owner."""
 
+import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from floodseg.system.files import replacing, write_text
+from floodseg.errors import FolderInUseError, RunFolderError
+from floodseg.system.files import LOCK, locked_folder, replacing, write_text
 
 
 def _write_and_fail(path: Path) -> None:
@@ -49,3 +53,60 @@ def test_two_writers_do_not_share_a_temporary_name(tmp_path: Path) -> None:
 def test_text_is_utf8(tmp_path: Path) -> None:
     write_text(tmp_path / "note.txt", "Überflutung")
     assert (tmp_path / "note.txt").read_bytes() == "Überflutung".encode()
+
+
+def enter(folder: Path) -> None:
+    with locked_folder(folder):
+        pass
+
+
+def test_a_locked_folder_has_one_owner_and_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    with locked_folder(folder):
+        assert [path.name for path in folder.iterdir()] == [LOCK]
+        with pytest.raises(FolderInUseError, match="another run writes its products there"):
+            enter(folder)
+    assert not folder.exists()
+    enter(folder)
+
+
+def test_a_folder_that_holds_something_stays(tmp_path: Path) -> None:
+    with locked_folder(tmp_path / "out"):
+        (tmp_path / "out" / "product").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["product"]
+
+
+def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with locked_folder(tmp_path / "out"):
+        child = os.fork()
+        if child == 0:
+            os.read(reading, 1)
+            os._exit(0)
+    enter(tmp_path / "out")
+    os.write(writing, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=r"is a file, not a folder"):
+        enter(tmp_path / "file")
+
+
+def test_windows_locks_by_msvcrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[int] = []
+
+    def locking(number: int, mode: int, size: int) -> None:
+        if locked:
+            raise PermissionError
+        locked.append(number)
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with locked_folder(tmp_path / "out"), pytest.raises(FolderInUseError):
+        enter(tmp_path / "out")
+    assert not (tmp_path / "out").exists()

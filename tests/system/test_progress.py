@@ -3,7 +3,7 @@ import re
 import pytest
 
 from floodseg.system import progress
-from floodseg.system.progress import TrainingProgress
+from floodseg.system.progress import MapProgress, TrainingProgress
 
 
 class Clock:
@@ -72,3 +72,27 @@ def test_on_a_terminal_one_bar_shows_everything(monkeypatch, capsys):
     for part in ("epoch 2/3", "step 4/10", "loss 0.1234", "lr 5.00e-04", "7.0 images/s"):
         assert part in last
     assert "left" not in text  # no plain line beside the bar
+
+
+def test_a_log_of_a_map_gets_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = iter([0.0, 10.0, 30.0, 45.0, 55.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    with MapProgress(4_000_000, enabled=True) as shown:
+        for _ in range(4):
+            shown.advance(1_000_000)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    # at 30 s half is done, at 55 s all; at 10 s and 45 s it is too early for a line
+    assert captured.err.splitlines() == [
+        "mapped 2.0 of 4.0 megapixels 0:30 left",
+        "mapped 4.0 of 4.0 megapixels 0:00 left",
+    ]
+
+
+def test_a_map_is_silent_where_nobody_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    with MapProgress(10, enabled=False) as shown:
+        shown.advance(10)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""

@@ -13,7 +13,7 @@ from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.model import FloodModel
 from floodseg.simulate.clouds import Cloud, cover_image, simulate_sky
 from floodseg.training import train as train_module
-from floodseg.training.auxiliary_losses import judge_loss, reliability_loss
+from floodseg.training.auxiliary_losses import cloud_loss, gate_loss
 from floodseg.training.train import train
 
 RUN = TrainConfig(
@@ -43,7 +43,7 @@ BATCH = {
 
 def test_the_loss_by_hand() -> None:
     log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
-    loss = reliability_loss(log_odds, BATCH)
+    loss = gate_loss(log_odds, BATCH)
     # -log(1 - p) under the cloud, -log(p)/2 - log(1 - p)/2 in the clear, where both sensors are valid
     p = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5]))
     each = [-(1 - p[0]).log(), *(-(share.log() + (1 - share).log()) / 2 for share in p[1:])]
@@ -52,20 +52,20 @@ def test_the_loss_by_hand() -> None:
     assert log_odds.grad is not None
     torch.testing.assert_close(log_odds.grad[0, 0, 0], torch.tensor([p[0], p[1] - 0.5, 0.0, p[2] - 0.5]) / 3)
     nothing = BATCH | {"sar_valid": torch.zeros_like(BATCH["sar_valid"])}
-    assert float(reliability_loss(log_odds.detach(), nothing)) == 0
+    assert float(gate_loss(log_odds.detach(), nothing)) == 0
 
 
-def test_the_loss_of_the_judge_by_hand() -> None:
+def test_the_loss_of_the_cloud_detector_by_hand() -> None:
     log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
     p = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5]))
-    loss = judge_loss(log_odds, BATCH)
+    loss = cloud_loss(log_odds, BATCH)
     torch.testing.assert_close(loss, -(p[0].log() + (1 - p[1]).log() + (1 - p[2]).log()) / 3)
     nothing = BATCH | {"optical_valid": torch.zeros_like(BATCH["optical_valid"])}
-    assert float(judge_loss(log_odds.detach(), nothing)) == 0
+    assert float(cloud_loss(log_odds.detach(), nothing)) == 0
 
 
 @pytest.mark.parametrize(
-    ("augment", "sensors", "judges"),
+    ("augment", "sensors", "learns"),
     [
         (AugmentConfig(crop_size=48, cloud=0.5, cloud_mask_quality="mixed"), "both", True),
         (AugmentConfig(crop_size=48, cloud=0.5, cloud_mask_quality="perfect"), "both", False),
@@ -74,7 +74,7 @@ def test_the_loss_of_the_judge_by_hand() -> None:
     ],
 )
 def test_only_clouds_that_a_mask_misses_teach_it(
-    augment: AugmentConfig, sensors: Any, judges: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    augment: AugmentConfig, sensors: Any, learns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[float] = []
 
@@ -82,14 +82,14 @@ def test_only_clouds_that_a_mask_misses_teach_it(
         assert log_odds.shape == batch["optical_hidden"].shape
         assert log_odds.requires_grad
         seen.append(float(batch["optical_hidden"].float().mean()))
-        return reliability_loss(log_odds, batch)
+        return gate_loss(log_odds, batch)
 
-    monkeypatch.setattr(train_module, "reliability_loss", watched)
+    monkeypatch.setattr(train_module, "gate_loss", watched)
     optim = OptimConfig(epochs=1, batch_size=4, precision="fp32", workers=0)
     data = DataConfig(layout="synthetic", synthetic_chips=8, synthetic_size=64, sensors=sensors)
     train(TrainConfig(tmp_path / "run", data, ModelConfig("lite"), augment, optim), show_progress=False)
-    assert len(seen) == (2 if judges else 0)
-    assert not judges or max(seen) > 0
+    assert len(seen) == (2 if learns else 0)
+    assert not learns or max(seen) > 0
 
 
 def weights_under(model: FloodModel, seed: int) -> tuple[np.ndarray, Cloud]:
@@ -105,6 +105,7 @@ def weights_under(model: FloodModel, seed: int) -> tuple[np.ndarray, Cloud]:
     return np.where(scene.sar_valid & scene.optical_valid, weights[0, 1].numpy(), np.nan), cloud
 
 
+@pytest.mark.slow
 def test_unmasked_cloud_weighs_less_than_clear_sky_on_held_out_scenes(trained: FloodModel) -> None:
     under, outside = [], []
     for seed in range(24):

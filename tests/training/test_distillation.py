@@ -16,6 +16,7 @@ from floodseg.errors import CheckpointError, ConfigError, RunFolderError
 from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.decision import Decision, Decisions
 from floodseg.models.model import FloodModel, ModelSpec
+from floodseg.training import distillation
 from floodseg.training import train as train_module
 from floodseg.training.distillation import Teachers, distil_loss
 from floodseg.training.train import train
@@ -53,7 +54,7 @@ def teachers(
         data=DataConfig(hold_out_event=hold_out_event),
         distil=DistilConfig(teacher=tuple(name for name, _ in models), **distil),
     )
-    return Teachers(models, config, held, torch.device("cpu"))
+    return Teachers(models, config, held)
 
 
 def batch() -> dict[str, torch.Tensor]:
@@ -81,20 +82,20 @@ def by_rule(temperature: float) -> dict[str, torch.Tensor]:
 
 
 def test_specialists_answer_where_the_other_sensor_is_missing(rule_model: MakeModel) -> None:
-    target, taught = teachers(rule_model, BOTH, RADAR, OPTICAL).targets(batch())
+    target, counted = teachers(rule_model, BOTH, RADAR, OPTICAL).targets(batch())
     fused, radar, optical = by_rule(2.0)["both"], by_rule(3.0)["sar"], by_rule(4.0)["optical"]
-    assert taught[:, 0].tolist() == [[True, True, True, False], [True, True, False, False]]
+    assert counted[:, 0].tolist() == [[True, True, True, False], [True, True, False, False]]
     expected = torch.stack([fused[0, 0, 0], radar[0, 0, 1], optical[0, 0, 2], torch.tensor(0.0)])
     torch.testing.assert_close(target[0, 0], expected)
     torch.testing.assert_close(target[1, 0, :2], radar[1, 0, :2])
 
 
 def test_equally_informed_teachers_are_averaged_and_one_of_both_serves_alone(rule_model: MakeModel) -> None:
-    target, taught = teachers(rule_model, RADAR, OPTICAL, RADAR).targets(batch())
+    target, counted = teachers(rule_model, RADAR, OPTICAL, RADAR).targets(batch())
     radar = (by_rule(2.0)["sar"] + by_rule(4.0)["sar"]) / 2
     three = (by_rule(2.0)["sar"] + by_rule(3.0)["optical"] + by_rule(4.0)["sar"]) / 3
     torch.testing.assert_close(target[0, 0, :2], torch.stack([three[0, 0, 0], radar[0, 0, 1]]))
-    assert taught.sum() == 5
+    assert counted.sum() == 5
     target, _ = teachers(rule_model, BOTH).targets(batch())
     torch.testing.assert_close(
         target[0, 0, 1:3], torch.stack([by_rule(2.0)["sar"][0, 0, 1], by_rule(2.0)["optical"][0, 0, 2]])
@@ -102,8 +103,8 @@ def test_equally_informed_teachers_are_averaged_and_one_of_both_serves_alone(rul
 
 
 def test_a_radar_specialist_is_silent_where_radar_is_invalid(rule_model: MakeModel) -> None:
-    _, taught = teachers(rule_model, RADAR).targets(batch())
-    assert torch.equal(taught, batch()["sar_valid"][:, 0])
+    _, counted = teachers(rule_model, RADAR).targets(batch())
+    assert torch.equal(counted, batch()["sar_valid"][:, 0])
 
 
 def test_pixels_without_a_label_teach_where_that_is_asked_for(rule_model: MakeModel) -> None:
@@ -111,8 +112,8 @@ def test_pixels_without_a_label_teach_where_that_is_asked_for(rule_model: MakeMo
     images = batch()
     for unlabelled in (False, True):
         found = teachers(rule_model, BOTH, distil_weight=0.5, distil_unlabelled=unlabelled)
-        target, taught = found.targets(images)
-        counted = taught & ((images["label"] != 255) | unlabelled)
+        target, counted = found.targets(images)
+        counted = counted & ((images["label"] != 255) | unlabelled)
         assert int(counted.sum()) == (5 if unlabelled else 3)
         assert float(found.loss(logits, images)) == pytest.approx(0.5 * float(distil_loss(logits, target, counted)))
 
@@ -128,7 +129,7 @@ def test_teachers_that_do_not_fit_are_refused(rule_model: MakeModel) -> None:
         teacher = FloodModel(torch.nn.Identity(), ModelSpec("rule", None, kind))
         config = TrainConfig(distil=DistilConfig(teacher=("teacher-0",)))
         with pytest.raises(ConfigError, match=message):
-            Teachers([("teacher-0", teacher)], config, held, torch.device("cpu"))
+            Teachers([("teacher-0", teacher)], config, held)
     with pytest.raises(
         ConfigError, match="--teacher teacher-0: may have learned from the event Ghana, which is held out"
     ):
@@ -153,31 +154,34 @@ def test_settings_without_effect_are_refused(given: dict[str, Any], message: str
 
 
 @pytest.fixture
-def taught_by(make_config: Callable[..., TrainConfig], rule_model: MakeModel, tmp_path: Path) -> Any:
-    """Return a function that gives a run with a teacher, and the function that finds it."""
-    models = {"rule": rule_model(BOTH)}
+def taught_by(
+    make_config: Callable[..., TrainConfig], rule_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """Return a function that gives a run with a teacher, and that teacher."""
+    teacher = rule_model(BOTH)
+    monkeypatch.setattr(distillation, "load_model", {"rule": teacher}.__getitem__)
 
-    def make(name: str, **distil: Any) -> tuple[TrainConfig, Callable[[str], FloodModel]]:
-        config = make_config(tmp_path / name, epochs=3, drop_sensor=0.5)
-        return replace(config, distil=DistilConfig(teacher=("rule",), **distil)), models.__getitem__
+    def make(name: str, **distil: Any) -> TrainConfig:
+        config = make_config(tmp_path / name, epochs=2, drop_sensor=0.5, synthetic_size=32, crop_size=32)
+        return replace(config, distil=DistilConfig(teacher=("rule",), **distil))
 
-    return make
+    return make, teacher
 
 
 def test_the_loss_of_a_step_holds_the_divergence_by_its_weight(taught_by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = train_module._Session._step
+    make, _ = taught_by
+    real = train_module.training_step
     losses: list[float] = []
 
-    def step(self: Any, given: Any) -> torch.Tensor:
-        losses.append(real(self, given).item())
+    def step(run: Any, batch: Any) -> torch.Tensor:
+        losses.append(real(run, batch).item())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_module._Session, "_step", step)
+    monkeypatch.setattr(train_module, "training_step", step)
     for weight in (0.0, 1.0, 3.0):
-        config, find = taught_by(str(weight), **({"distil_weight": weight} if weight else {}))
-        chosen = config if weight else replace(config, distil=DistilConfig())
+        config = make(str(weight), **({"distil_weight": weight} if weight else {}))
         with pytest.raises(KeyboardInterrupt):
-            train(chosen, show_progress=False, find_model=find)
+            train(config if weight else replace(config, distil=DistilConfig()), show_progress=False)
     plain, once, thrice = losses
     assert once > plain + 0.05
     assert thrice - plain == pytest.approx(3 * (once - plain), rel=1e-4)
@@ -186,41 +190,42 @@ def test_the_loss_of_a_step_holds_the_divergence_by_its_weight(taught_by: Any, m
 def test_a_resumed_run_equals_an_uninterrupted_one_and_says_who_taught_it(
     taught_by: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, find = taught_by("whole")
-    train(whole, show_progress=False, find_model=find)
-    broken, _ = taught_by("broken")
-    real = train_module._Session._step
+    make, teacher = taught_by
+    whole, broken = make("whole"), make("broken")
+    train(whole, show_progress=False)
+    real = train_module.training_step
 
-    def step(self: Any, given: Any) -> torch.Tensor:
-        if self.state.epoch == 2:
+    def step(run: Any, batch: Any) -> torch.Tensor:
+        if run.state.epoch == 1:
             raise KeyboardInterrupt
-        return real(self, given)
+        return real(run, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module._Session, "_step", step)
+        patch.setattr(train_module, "training_step", step)
         with pytest.raises(KeyboardInterrupt):
-            train(broken, show_progress=False, find_model=find)
-    before = find("rule").decisions
-    find("rule").decisions = Decisions(sar=Decision(0.5, 9.0))
-    with pytest.raises(RunFolderError, match=r"--resume goes on with the teachers .*, but rule has other weights now"):
-        train(broken, resume=True, show_progress=False, find_model=find)
-    find("rule").decisions = before
-    train(broken, resume=True, show_progress=False, find_model=find)
+            train(broken, show_progress=False)
+    before, teacher.decisions = teacher.decisions, Decisions(sar=Decision(0.5, 9.0))
+    with pytest.raises(
+        RunFolderError, match=r"--resume continues with the teachers .*, but rule has other weights now"
+    ):
+        train(broken, resume=True, show_progress=False)
+    teacher.decisions = before
+    train(broken, resume=True, show_progress=False)
     one, other = (load_checkpoint(config.out_dir / "best_model.pth") for config in (whole, broken))
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
-    (fact,) = one.provenance.training["teachers"]
-    assert (fact["model"], fact["architecture"], fact["sensors"]) == ("rule", "rule", ["sar", "optical"])
-    assert len(fact["sha256"]) == 64
+    (record,) = one.provenance.training["teachers"]
+    assert (record["model"], record["architecture"], record["sensors"]) == ("rule", "rule", ["sar", "optical"])
+    assert len(record["sha256"]) == 64
     assert one.provenance.training["distil_weight"] == 1.0
     assert 'teacher = [\n    "rule",\n]' in (whole.out_dir / "config.toml").read_text()
 
 
-def test_teachers_are_found_by_path(
+def test_teachers_are_found_by_name_or_path(
     make_config: Callable[..., TrainConfig], rule_model: MakeModel, tmp_path: Path
 ) -> None:
     config = replace(make_config(tmp_path / "run"), distil=DistilConfig(teacher=(str(tmp_path / "nowhere"),)))
-    with pytest.raises(CheckpointError, match="nowhere: no such checkpoint"):
+    with pytest.raises(CheckpointError, match="nowhere': is neither a shipped model"):
         train(config, show_progress=False)
     assert not (tmp_path / "run").exists()
 
@@ -229,6 +234,6 @@ def test_teachers_are_found_by_path(
 def test_a_student_that_is_moved_by_its_context_has_teachers_that_are_not(strength: float, left: bool) -> None:
     teacher = specialised()
     config = TrainConfig(model=ModelConfig("lite", context_prior=strength), distil=DistilConfig(teacher=("t",)))
-    Teachers([("t", teacher)], config, teacher.spec.bands, torch.device("cpu"))
+    Teachers([("t", teacher)], config, teacher.spec.bands)
     for model in (teacher, teacher.specialist("sar"), teacher.specialist("optical")):
         assert (model.context_prior is not None) == left

@@ -14,16 +14,15 @@ from floodseg.errors import ConfigError, RunFolderError
 from floodseg.models.checkpoint.checkpoint import load_path, save_checkpoint
 from floodseg.models.model import FloodModel
 from floodseg.training import train as train_module
-from floodseg.training.lineage import facts
+from floodseg.training.fine_tuning import open_start
+from floodseg.training.lineage import model_record
 from floodseg.training.train import train
 
 
-@pytest.fixture(scope="module")
-def before(tmp_path_factory, make_config) -> Path:
+@pytest.fixture
+def before(radar_run: Path) -> Path:
     """A model of radar alone that learned a little."""
-    config = make_config(tmp_path_factory.mktemp("start") / "before", sensors="sar", epochs=2)
-    train(config, show_progress=False)
-    return config.out_dir
+    return radar_run
 
 
 def fine_tuning(make_config, before: Path, out_dir: Path, **changes) -> TrainConfig:
@@ -47,7 +46,7 @@ def test_it_is_written_down_what_it_began_with(tmp_path: Path, make_config, befo
     config = fine_tuning(make_config, before, tmp_path / "run")
     train(config, show_progress=False)
     tuned, start = load_path(config.out_dir), load_path(before)
-    assert tuned.provenance.training["started_from"] == facts(str(before), start)
+    assert tuned.provenance.training["started_from"] == model_record(str(before), start)
     assert start.provenance.training["started_from"] is None
     assert any(not torch.equal(state(tuned)[name], value) for name, value in start.named_parameters())
 
@@ -62,7 +61,7 @@ def test_its_context_prior_is_kept_unless_another_is_given(
     train(config, show_progress=False)
     prior = load_path(config.out_dir).context_prior
     assert (prior and prior.strength) == kept
-    # a run that is gone on with needs neither the model nor the flag for it
+    # a resumed run needs neither the model nor the flag for it
     start.unlink()
     (config.out_dir / "summary.json").unlink()
     flagless = fine_tuning(make_config, start, tmp_path / "run", epochs=1)
@@ -78,14 +77,15 @@ def test_its_context_prior_is_kept_unless_another_is_given(
 
 def test_what_it_knows_helps_from_the_first_epoch_on(tmp_path: Path, make_config, before: Path) -> None:
     losses = []
-    for config in (fine_tuning(make_config, before, tmp_path / "on"), make_config(tmp_path / "anew", sensors="sar")):
+    scratch = make_config(tmp_path / "scratch", sensors="sar")
+    for config in (fine_tuning(make_config, before, tmp_path / "on"), scratch):
         train(replace(config, data=replace(config.data, split_seed=5)), show_progress=False)
         first = (config.out_dir / "metrics.csv").read_text(encoding="utf-8").splitlines()[1]
         losses.append(float(first.split(",")[1]))
     assert losses[0] < 0.8 * losses[1]
 
 
-def test_a_run_that_is_gone_on_with_needs_it_no_more(
+def test_a_resumed_run_needs_it_no_more(
     tmp_path: Path, make_config, before: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "before"
@@ -129,15 +129,14 @@ def test_a_model_that_does_not_fit_is_refused(tmp_path: Path, make_config, befor
 
 def test_one_that_may_know_the_event_is_refused(tmp_path: Path, make_config, before: Path) -> None:
     config = fine_tuning(make_config, before, tmp_path / "run")
-    told = replace(config, data=replace(config.data, layout="sen1floods11", split_seed=0, synthetic_chips=64,
+    holding_out = replace(config, data=replace(config.data, layout="sen1floods11", split_seed=0, synthetic_chips=64,
         synthetic_size=256, data=tmp_path, hold_out_event="Ghana"))  # fmt: skip
     with pytest.raises(ConfigError, match=r"--start-from .*: may have learned from the event Ghana, which is held out"):
-        train_module.open_start(told, lambda name: load_path(Path(name)))
+        open_start(holding_out)
 
 
-def test_one_with_specialists_is_refused(tmp_path: Path, make_config) -> None:
-    train(make_config(tmp_path / "fused", specialists=("train",), cloud=0.5, epochs=1), show_progress=False)
-    config = make_config(tmp_path / "run", start_from=str(tmp_path / "fused"))
+def test_one_with_specialists_is_refused(tmp_path: Path, make_config, specialists_run: TrainConfig) -> None:
+    config = make_config(tmp_path / "run", start_from=str(specialists_run.out_dir))
     with pytest.raises(ConfigError, match=r"--start-from .*: holds specialists, which are not trained further; start"):
         train(config, show_progress=False)
 
@@ -162,5 +161,5 @@ def test_settings_that_would_do_nothing_are_refused(tmp_path: Path, make_config,
         make_config(tmp_path / "run", **({"start_from": "s1-lite"} | changes))
 
 
-def test_a_recipe_without_pretrained_weights_takes_it(tmp_path: Path, make_config) -> None:
+def test_a_run_file_without_pretrained_weights_takes_it(tmp_path: Path, make_config) -> None:
     assert make_config(tmp_path / "run", start_from="s1-lite", pretrained="none").model.start_from == "s1-lite"

@@ -10,8 +10,9 @@ from floodseg.chips.chip import Chip
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.system.environment import versions
 from floodseg.training import records
-from floodseg.training.records import RunRecords, RunState, validation_scores
+from floodseg.training.records import RunRecords, validation_scores
 from floodseg.training.run_folder import RunFolder
+from floodseg.training.run_state import RunState
 
 RADAR = Bands(sar=("VV", "VH"), optical=())
 
@@ -44,7 +45,7 @@ class FewChips:
 def test_the_state_survives_a_file_of_plain_values(tmp_path):
     state = RunState()
     state.epoch, state.steps = 4, 40
-    assert state.note(0.5)
+    assert state.note_score(0.5)
     state.rows.append({"epoch": 4, "miou": None, "lr": 1e-3})
     state.warnings.append("from scratch")
     torch.save(state.state_dict(), tmp_path / "state.pkl")
@@ -55,11 +56,11 @@ def test_the_state_survives_a_file_of_plain_values(tmp_path):
 
 def test_only_a_better_score_is_the_best():
     state = RunState()
-    told = []
+    better = []
     for epoch, score in enumerate([0.0, 0.3, 0.3, 0.2, 0.31], start=1):
         state.epoch = epoch
-        told.append(state.note(score))
-    assert told == [True, True, False, False, True]
+        better.append(state.note_score(score))
+    assert better == [True, True, False, False, True]
     assert (state.best_epoch, state.best_water_iou) == (5, 0.31)
 
 
@@ -85,7 +86,7 @@ def run_records(tmp_path, make_config, rule_model):
     return RunRecords(RunFolder(tmp_path), make_config(tmp_path), rule_model(RADAR), RunState(), "no")
 
 
-def test_pictures_show_telling_chips_of_different_events_first(monkeypatch, run_records, rule_model):
+def test_pictures_show_chips_of_different_events_first(monkeypatch, run_records, rule_model):
     drawn = []
     monkeypatch.setattr(records, "rows_picture", lambda path, rows, title: drawn.append((path, rows, title)))
     run_records.state.epoch = 10
@@ -112,8 +113,9 @@ def test_scores_are_those_of_the_counts(run_records):
     assert validation_scores(Counts(tn=4))["valid"]["water_iou"] == 0.0
 
 
-def test_training_facts_say_what_a_reader_needs(run_records):
-    facts = run_records.training_facts()
-    assert facts["precision"] == "fp32"
-    assert (facts["layout"], facts["split"], facts["seed"], facts["batch_size"]) == ("synthetic", "train", 0, 2)
-    assert facts["versions"] == versions()
+def test_training_metadata_say_what_a_reader_needs(run_records):
+    metadata = run_records.training_metadata()
+    assert metadata["precision"] == "fp32"
+    assert (metadata["layout"], metadata["split"]) == ("synthetic", "train")
+    assert (metadata["seed"], metadata["batch_size"]) == (0, 2)
+    assert metadata["versions"] == versions()

@@ -15,7 +15,7 @@ from floodseg.app import cli
 from floodseg.config.base import flatten
 from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.errors import RunFolderError
-from floodseg.training.run_folder import RunFolder
+from floodseg.training.run_folder import RunFolder, run_mode
 
 LOCKS = """
 import fcntl, sys
@@ -74,8 +74,9 @@ def fill(folder):
     folder.picture(5).write_bytes(b"png")
     folder.tensorboard.mkdir()
     (folder.tensorboard / "events").write_bytes(b"scalars")
-    with folder.new_state(1) as state:
+    with folder.writing_state(1) as state:
         (state / "model").write_bytes(b"state")
+    folder.publish_state(1)
     folder.write_summary({"epochs": 1})
 
 
@@ -87,7 +88,7 @@ def test_the_written_configuration_runs_again(monkeypatch, config, folder):
     folder.write_config(config, ["two lines\nof warning"])
     assert folder.config.read_text(encoding="utf-8").startswith("# two lines\n# of warning\n")
     calls = []
-    monkeypatch.setattr("floodseg.training.run.train", lambda config, **flags: calls.append((config, flags)))
+    monkeypatch.setattr("floodseg.training.train.train", lambda config, **flags: calls.append((config, flags)))
     with pytest.raises(SystemExit) as exit_info:
         cli.main(["train", str(folder.config), "--overwrite"])
     assert exit_info.value.code == 0
@@ -96,36 +97,42 @@ def test_the_written_configuration_runs_again(monkeypatch, config, folder):
 
 def test_a_folder_without_a_run_is_free_and_holds_nothing_to_resume(tmp_path):
     folder = RunFolder(tmp_path / "new")
-    folder.prepare(resume=False, overwrite=False)
-    folder.prepare(resume=False, overwrite=True)
+    folder.check("new")
+    folder.check("overwrite")
     with pytest.raises(RunFolderError, match="holds no run to resume"):
-        folder.prepare(resume=True, overwrite=False)
+        folder.check("resume")
 
 
 def test_a_folder_with_a_run_needs_a_word(folder):
     with pytest.raises(RunFolderError, match=r"holds an unfinished run; add --resume or --overwrite"):
-        folder.prepare(resume=False, overwrite=False)
+        folder.check("new")
     folder.write_summary({})
     with pytest.raises(RunFolderError, match=r"holds a finished run; add --resume or --overwrite"):
-        folder.prepare(resume=False, overwrite=False)
-    folder.prepare(resume=True, overwrite=False)
-    folder.prepare(resume=False, overwrite=True)
-    with pytest.raises(RunFolderError, match="--resume and --overwrite were both given"):
-        folder.prepare(resume=True, overwrite=True)
+        folder.check("new")
+    folder.check("resume")
+    folder.check("overwrite")
+
+
+def test_two_flags_mean_one_mode():
+    assert run_mode(resume=False, overwrite=False) == "new"
+    assert run_mode(resume=True, overwrite=False) == "resume"
+    assert run_mode(resume=False, overwrite=True) == "overwrite"
+    with pytest.raises(RunFolderError, match="--resume and --overwrite exclude each other"):
+        run_mode(resume=True, overwrite=True)
 
 
 @pytest.mark.parametrize("left", ["best", "summary", "state"])
 def test_what_is_left_of_a_run_is_not_taken_for_a_free_folder(tmp_path, left):
     folder = RunFolder(tmp_path)
     if left == "state":
-        with folder.new_state(3):
+        with folder.writing_state(3):
             pass
     else:
         getattr(folder, left).write_text("{}", encoding="utf-8")
     with pytest.raises(RunFolderError, match=r"holds an? .*finished run"):
-        folder.prepare(resume=False, overwrite=False)
+        folder.check("new")
     with pytest.raises(RunFolderError, match=r"holds no run to resume \(config.toml is missing\)"):
-        folder.prepare(resume=True, overwrite=False)
+        folder.check("resume")
 
 
 def test_clearing_removes_what_a_run_writes_and_nothing_else(folder):
@@ -136,7 +143,7 @@ def test_clearing_removes_what_a_run_writes_and_nothing_else(folder):
         path.write_bytes(b"mine")
     folder.clear()
     assert sorted(path for path in folder.path.rglob("*") if path.is_file()) == sorted(foreign)
-    folder.prepare(resume=False, overwrite=False)
+    folder.check("new")
 
 
 def test_changed_settings_are_named(config, folder):
@@ -204,9 +211,9 @@ def test_the_claim_of_a_killed_run_ends_before_the_processes_that_load_its_chips
 
 
 def test_a_folder_that_another_host_does_not_see_is_refused(folder, tmp_path):
-    folder.require_shared()
-    with pytest.raises(RunFolderError, match=r"none: is not there on host .*on a file system that all hosts share"):
-        RunFolder(tmp_path / "none").require_shared()
+    folder.require_visible()
+    with pytest.raises(RunFolderError, match=r"none: does not exist on host .*on a file system that all hosts share"):
+        RunFolder(tmp_path / "none").require_visible()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
@@ -220,24 +227,34 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 
 def test_a_state_counts_when_it_is_complete_and_replaces_older_ones(folder):
     assert folder.latest_state() is None
-    with folder.new_state(1) as path:
+    with folder.writing_state(1) as path:
         (path / "model").write_text("one", encoding="utf-8")
-        assert folder.latest_state() is None
-    with contextlib.suppress(KeyboardInterrupt), folder.new_state(2) as path:
+    assert folder.latest_state() is None
+    folder.publish_state(1)
+    with contextlib.suppress(KeyboardInterrupt), folder.writing_state(2) as path:
         (path / "model").write_text("half", encoding="utf-8")
         raise KeyboardInterrupt
+    assert not path.exists()
     assert (folder.latest_state() / "model").read_text(encoding="utf-8") == "one"
-    with folder.new_state(2) as path:
-        assert not list(path.iterdir()), "what the interrupted writer left is gone"
+    with folder.writing_state(2) as path:
         (path / "model").write_text("two", encoding="utf-8")
+    folder.publish_state(2)
     assert (folder.latest_state() / "model").read_text(encoding="utf-8") == "two"
     assert [path.name for path in folder.latest_state().parent.iterdir()] == ["epoch_0002"]
 
 
+def test_what_a_killed_run_left_half_written_is_removed(folder):
+    with folder.writing_state(2) as path:
+        (path / "random_states_1.pkl").write_text("of another run", encoding="utf-8")
+    with folder.claimed():
+        assert not path.exists()
+
+
 def test_the_newest_state_is_by_number(folder):
     for epoch in (9_999, 10_000):
-        with folder.new_state(epoch):
+        with folder.writing_state(epoch):
             pass
+        folder.publish_state(epoch)
     assert folder.latest_state().name == "epoch_10000"
 
 

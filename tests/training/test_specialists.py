@@ -1,5 +1,6 @@
 """Runs with specialists: trained first or given, resumed, overwritten, refused."""
 
+import functools
 import json
 import shutil
 import tomllib
@@ -17,16 +18,23 @@ from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_path, save_checkpoint
 from floodseg.models.model import FloodModel
 from floodseg.training import train as train_module
-from floodseg.training.lineage import facts
+from floodseg.training.lineage import model_record
 from floodseg.training.train import train
 
+from .conftest import TINIEST
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, make_config):
+EPOCHS = TINIEST["epochs"]
+
+
+@pytest.fixture
+def trained(specialists_run: TrainConfig) -> TrainConfig:
     """A run that trained its specialists first."""
-    config = make_config(tmp_path_factory.mktemp("specialists") / "run", specialists=("train",), cloud=0.5)
-    train(config, show_progress=False)
-    return config
+    return specialists_run
+
+
+@pytest.fixture
+def make_tiniest(make_config):
+    return functools.partial(make_config, **TINIEST)
 
 
 def read(path: Path) -> dict:
@@ -41,20 +49,20 @@ def test_one_command_trains_both_specialists_alike_and_then_the_fused_model(trai
     model = load_path(trained.out_dir)
     for sensor in ("sar", "optical"):
         folder = trained.out_dir / "specialists" / sensor
-        assert read(folder / "summary.json")["epochs"] == 3
+        assert read(folder / "summary.json")["epochs"] == EPOCHS
         alone, kept = load_path(folder), model.specialist(sensor)
         assert all(torch.equal(tensors(alone)[name], value) for name, value in tensors(kept).items())
         assert kept.decisions == alone.decisions
         assert alone.provenance.training["sensors"] == sensor
-    facts = model.provenance.training["specialists"]
-    assert [each["sensors"] for each in facts] == [["sar"], ["optical"]]
-    assert len({each["sha256"] for each in facts}) == 2
+    records = model.provenance.training["specialists"]
+    assert [each["sensors"] for each in records] == [["sar"], ["optical"]]
+    assert len({each["sha256"] for each in records}) == 2
 
 
 def test_stored_scores_are_those_of_the_stored_model(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
-    assert float(model.judge.shift) == pytest.approx(model.decisions.from_radar, abs=1e-6)
-    assert model.judge.shift != 0
+    assert float(model.cloud_detector.logit_offset) == pytest.approx(model.decisions.sar_logit_offset, abs=1e-6)
+    assert model.cloud_detector.logit_offset != 0
     document = evaluate(model, config=trained.data, split="valid").document
     for score in ("water_iou", "miou", "precision", "recall"):
         assert model.provenance.scores["valid"][score] == pytest.approx(document[score], abs=1e-6)
@@ -67,7 +75,8 @@ def test_to_finish_a_run_once_more_changes_nothing(trained: TrainConfig, tmp_pat
     (config.out_dir / "summary.json").unlink()
     train(config, resume=True, show_progress=False)
     one, other = load_path(config.out_dir), load_path(trained.out_dir)
-    assert (one.decisions, one.judge.shift) == (other.decisions, other.judge.shift)
+    assert one.decisions == other.decisions
+    assert one.cloud_detector.logit_offset == other.cloud_detector.logit_offset
     assert one.provenance.scores == other.provenance.scores
 
 
@@ -86,25 +95,23 @@ def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfi
     assert torch.equal(routed, alone / models[1].decisions.of(sensor).temperature)
 
 
-def test_specialists_may_be_given(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+def test_specialists_may_be_given(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
     given = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
-    config = make_config(tmp_path / "run", specialists=given, cloud=0.5)
+    config = make_tiniest(tmp_path / "run", specialists=given, cloud=0.5)
     train(config, show_progress=False)
     assert not (tmp_path / "run" / "specialists").exists()
     one, other = load_path(tmp_path / "run"), load_path(trained.out_dir)
     assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items()), "the same run"
     with pytest.raises(ConfigError, match=r"specialist of sar: takes .* in reflectance, and the fused model has VV"):
-        train(make_config(tmp_path / "swapped", specialists=given[::-1]), show_progress=False)
+        train(make_tiniest(tmp_path / "swapped", specialists=given[::-1]), show_progress=False)
     with pytest.raises(ConfigError, match="--specialists: are for a model of both sensors, and the chips hold one"):
-        train(make_config(tmp_path / "one", specialists=given, sensors="sar"), show_progress=False)
+        train(make_tiniest(tmp_path / "one", specialists=given, sensors="sar"), show_progress=False)
     assert not (tmp_path / "swapped").exists()
 
 
-@pytest.mark.parametrize("stop", [1, 4, 5, 8])
-def test_an_interrupted_run_goes_on_where_it_was(
-    tmp_path: Path, make_config, trained: TrainConfig, monkeypatch, stop: int
-) -> None:
-    """Epochs 1 to 3 are radar's, 4 to 6 the optical image's, 7 to 9 those of the fused model."""
+@pytest.mark.parametrize("stop", [1, 2, 5])
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, trained: TrainConfig, monkeypatch, stop: int) -> None:
+    """Epochs 1 and 2 are of the radar specialist, 3 and 4 of the optical one, 5 and 6 of the fused model."""
     config = replace(trained, out_dir=tmp_path / "run")
     epochs = 0
 
@@ -151,7 +158,7 @@ def test_an_interrupted_overwriting_goes_on_as_the_new_run(
     rates = []
     for each in (folder, folder / "specialists/sar", folder / "specialists/optical"):
         rates.append(tomllib.loads((each / "config.toml").read_text())["lr"])
-        assert read(each / "summary.json")["epochs"] == 3
+        assert read(each / "summary.json")["epochs"] == EPOCHS
     assert rates == [1e-3] * 3
 
 
@@ -161,7 +168,7 @@ def test_what_the_fused_model_is_refused_for_costs_no_training_and_no_old_run(
     folder = tmp_path / "run"
     shutil.copytree(trained.out_dir, folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    monkeypatch.setattr(train_module, "_Session", lambda *_: pytest.fail("nothing is to be trained"))
+    monkeypatch.setattr(train_module, "set_up", lambda *_: pytest.fail("nothing is to be trained"))
     config = replace(trained, out_dir=folder, distil=DistilConfig(teacher=("nowhere.pth",)))
     with pytest.raises(CheckpointError, match=r"nowhere\.pth"):
         train(config, overwrite=True, show_progress=False)
@@ -191,17 +198,17 @@ def test_a_run_is_not_overwritten_by_one_that_learns_from_it(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_overwriting_keeps_the_specialists_that_it_is_given(tmp_path: Path, trained: TrainConfig, make_config) -> None:
+def test_overwriting_keeps_the_specialists_that_it_is_given(tmp_path: Path, trained: TrainConfig, make_tiniest) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained.out_dir, folder)
     given = tuple(str(folder / "specialists" / sensor) for sensor in ("sar", "optical"))
-    train(make_config(folder, specialists=given, epochs=1), overwrite=True, show_progress=False)
+    train(make_tiniest(folder, specialists=given), overwrite=True, show_progress=False)
     assert all((Path(name) / "best_model.pth").is_file() for name in given)
 
 
-def test_no_process_that_loads_chips_is_left(tmp_path: Path, make_config) -> None:
+def test_no_process_that_loads_chips_is_left(tmp_path: Path, make_tiniest) -> None:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
-    train(make_config(tmp_path / "run", specialists=("train",), workers=1, epochs=1), show_progress=False)
+    train(make_tiniest(tmp_path / "run", specialists=("train",), workers=1), show_progress=False)
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
     assert not [
         child
@@ -219,26 +226,26 @@ def test_resuming_refuses_other_specialists(tmp_path: Path, make_config, trained
     with torch.no_grad():
         other.network.head.bias.add_(1)
     save_checkpoint(folder / "specialists/sar/best_model.pth", other)
-    with pytest.raises(RunFolderError, match=r"goes on with the specialists that the run began with, but .*sar has"):
+    with pytest.raises(RunFolderError, match=r"continues with the specialists that the run began with, but .*sar has"):
         train(config, resume=True, show_progress=False)
 
 
-def test_a_digest_holds_context_priors_of_specialists_too(trained: TrainConfig) -> None:
+def test_a_checksum_holds_context_priors_of_specialists_too(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
-    digests = [facts("run", model)["sha256"]]
-    digests.append(facts("run", model.set_context_prior(0.4))["sha256"])
+    checksums = [model_record("run", model)["sha256"]]
+    checksums.append(model_record("run", model.set_context_prior(0.4))["sha256"])
     model.specialist("sar").set_context_prior(0.2)
-    digests.append(facts("run", model)["sha256"])
-    assert len(set(digests)) == 3
+    checksums.append(model_record("run", model)["sha256"])
+    assert len(set(checksums)) == 3
 
 
-def test_overwriting_takes_specialists_away(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+def test_overwriting_takes_specialists_away(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained.out_dir, folder)
     before = (folder / "specialists/sar/summary.json").stat().st_mtime_ns
     train(replace(trained, out_dir=folder), overwrite=True, show_progress=False)
     assert (folder / "specialists/sar/summary.json").stat().st_mtime_ns > before
-    train(make_config(folder), overwrite=True, show_progress=False)
+    train(make_tiniest(folder), overwrite=True, show_progress=False)
     assert not (folder / "specialists").exists()
 
 

@@ -21,9 +21,9 @@ from floodseg.errors import ConfigError, DataError, RunFolderError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.encoders import pretrained
-from floodseg.models.encoders.download import DownloadError
 from floodseg.models.registry import ARCHITECTURES
 from floodseg.training import train as train_module
+from floodseg.training.prepare import resolve
 from floodseg.training.records import RunRecords
 from floodseg.training.train import train
 
@@ -352,7 +352,6 @@ def test_training_stops_when_patience_runs_out(monkeypatch, tmp_path, make_confi
         return replace(real_validate(*arguments), water_iou=scores[len(calls) - 1])
 
     monkeypatch.setattr(train_module, "validate", validate)
-    monkeypatch.setattr("floodseg.training.records.curves_picture", lambda *_: None)
     monkeypatch.setattr(RunRecords, "picture", lambda *_: None)
     config = make_config(
         tmp_path, epochs=5, patience=patience, sensors="sar", synthetic_chips=2, synthetic_size=32, crop_size=32
@@ -371,9 +370,9 @@ def test_weights_that_cannot_be_had_are_said_once_also_after_a_resume(
     monkeypatch, tmp_path, make_config, capsys, caplog
 ):
     def unreachable(name):
-        raise DownloadError("no connection within 10 s")
+        raise pretrained._UnavailableError("no connection within 10 s")
 
-    monkeypatch.setattr(pretrained, "_obtain", unreachable)
+    monkeypatch.setattr(pretrained, "_download", unreachable)
     smaller = replace(ARCHITECTURES["efficient"], default_encoder="resnet10t")
     monkeypatch.setitem(ARCHITECTURES, "efficient", smaller)
     config = make_config(
@@ -418,17 +417,20 @@ def interrupt_at_record(patch, epoch):
 
 def interrupt_at_step(patch, step):
     """Interrupt before an optimiser step (from 1) of the run."""
-    real = train_module._Session._step
+    real = train_module.training_step
 
-    def one_step(self, batch):
-        if self.state.steps == step - 1:
+    def one_step(run, batch):
+        if run.state.steps == step - 1:
             raise KeyboardInterrupt
-        return real(self, batch)
+        return real(run, batch)
 
-    patch.setattr(train_module._Session, "_step", one_step)
+    patch.setattr(train_module, "training_step", one_step)
 
 
-RESUMED = {"epochs": 4, "ema": 0.9, "precision": "bf16", "drop_sensor": 0.3, "cloud": 0.3}
+RESUMED = {
+    "epochs": 4, "synthetic_size": 32, "crop_size": 32, "ema": 0.9, "precision": "bf16", "drop_sensor": 0.3,
+    "cloud": 0.3,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -469,7 +471,7 @@ def assert_equal_values(one, other, path="state"):
     [
         pytest.param(0, interrupt_at_record, 3, id="before the third record"),
         pytest.param(0, interrupt_at_step, 2, id="in the first epoch"),
-        pytest.param(2, interrupt_at_step, 8, id="in the third epoch with two workers"),
+        pytest.param(2, interrupt_at_step, 8, id="in the third epoch with two workers", marks=pytest.mark.slow),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, make_config, uninterrupted, workers, interrupt, at):
@@ -499,7 +501,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, make_config, uninte
 
 def test_the_scores_of_a_mixed_precision_run_hold_in_full_precision(make_config, uninterrupted):
     best = load_checkpoint(uninterrupted / "best_model.pth")
-    document = evaluate(best, config=make_config(uninterrupted).data, split="valid").document
+    document = evaluate(best, config=make_config(uninterrupted, **RESUMED).data, split="valid").document
     assert document["water_iou"] == pytest.approx(read_summary(uninterrupted)["valid"]["water_iou"], abs=1e-6)
 
 
@@ -510,7 +512,7 @@ def test_resuming_refuses_what_is_not_the_same_run(tmp_path, make_config, uninte
         train(changed, resume=True, show_progress=False)
     with pytest.raises(RunFolderError, match="holds no run to resume"):
         train(replace(config, out_dir=tmp_path / "none"), resume=True, show_progress=False)
-    with pytest.raises(RunFolderError, match="--resume and --overwrite were both given"):
+    with pytest.raises(RunFolderError, match="--resume and --overwrite exclude each other"):
         train(config, resume=True, overwrite=True, show_progress=False)
 
 
@@ -519,14 +521,14 @@ def test_a_damaged_run_is_named(tmp_path, make_config, uninterrupted, damage):
     shutil.copytree(uninterrupted, tmp_path / "run")
     file = tmp_path / "run" / damage.format(read_summary(uninterrupted)["epochs"])
     file.write_bytes(file.read_bytes()[:9])
-    with pytest.raises(RunFolderError, match=r"is damaged \(.*\); start anew with --overwrite"):
+    with pytest.raises(RunFolderError, match=r"is damaged \(.*\); start again with --overwrite"):
         train(make_config(tmp_path / "run", **RESUMED), resume=True, show_progress=False)
 
 
 def test_a_state_without_its_random_states_is_damaged(tmp_path, make_config, uninterrupted):
     shutil.copytree(uninterrupted, tmp_path / "run")
     (tmp_path / "run" / "state" / "epoch_0004" / "random_states_0.pkl").unlink()
-    with pytest.raises(RunFolderError, match=r"random_states_0.pkl: is missing; put it back, or start anew"):
+    with pytest.raises(RunFolderError, match=r"random_states_0.pkl: is missing; put it back, or start again"):
         train(make_config(tmp_path / "run", **RESUMED), resume=True, show_progress=False)
 
 
@@ -569,7 +571,7 @@ def test_what_follows_from_the_surroundings_is_written_down(tmp_path, make_confi
     (tmp_path / "sen1floods11").mkdir()
     monkeypatch.setenv("FLOODSEG_DATA", str(tmp_path))
     config = make_config(tmp_path / "run", precision="auto")
-    resolved = train_module.resolved(replace(config, data=DataConfig(), model=ModelConfig("efficient")), "cpu")
+    resolved = resolve(replace(config, data=DataConfig(), model=ModelConfig("efficient")), "cpu")
     assert resolved.data.data == tmp_path / "sen1floods11"
     assert resolved.model.encoder == "resnet34"
     assert resolved.optim.precision in ("fp32", "bf16", "fp16")

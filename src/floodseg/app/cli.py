@@ -6,7 +6,7 @@ Heavy packages are imported inside the commands, so that ``floodseg --help`` ans
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
@@ -22,6 +22,9 @@ from floodseg.config.predict import PredictConfig
 from floodseg.config.train import DataConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
+
+if TYPE_CHECKING:
+    pass
 
 app = App(
     name="floodseg",
@@ -51,13 +54,13 @@ def train(
     resume
         Go on with the run in --out-dir from the end of its last complete epoch.
     overwrite
-        Start anew in a folder that holds a run.
+        Replace the run in --out-dir by a new one.
     """
-    from floodseg.distributed.processes import leave
-    from floodseg.training.run import train as run_training
+    import floodseg
+    from floodseg.distributed.join import leave_processes
 
-    run_training(config, resume=resume, overwrite=overwrite)
-    leave()
+    floodseg.train(config, resume=resume, overwrite=overwrite)
+    leave_processes()
 
 
 @app.command
@@ -67,15 +70,26 @@ def evaluate(
     config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
     scoring: Annotated[ScoreConfig, _FLAT] = ScoreConfig(),  # noqa: B008 (frozen, too)
     split: str = "valid",
+    reference: Path | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     out_dir: Path | None = None,
 ) -> None:
-    """Score a model on one split: global counts, per event, beside the reference methods that the bands allow.
+    """Score a model on one split of a data set, beside classical baselines; or score a map against a reference.
+
+    floodseg evaluate MODEL --data DIR --layout L --split S scores a model: global counts, and the same per event.
+    floodseg evaluate FLOOD.tif --reference FILE scores a map, pixel by pixel. Its classes are decided, so that no
+    threshold takes part.
 
     Parameters
     ----------
     model
-        A shipped model's name, a run folder, a checkpoint, or a reference method: otsu (radar) or ndwi (optical).
+        A shipped model's name, a run folder, a checkpoint, or a classical baseline: otsu (radar) or ndwi (optical).
+        With --reference a map: flood.tif, or any raster with its codes 0 land, 1 flood, 2 permanent water, 3 excluded
+        and 255 nodata; the last two are not counted.
+    reference
+        A label raster (0 land, 1 water, -1 or 255 ignored; on another grid it is taken at the nearest pixel) or a file
+        of polygons (land outside of them). Permanent water of the map counts as water against a raster, and is not
+        counted against polygons, which mark the flood alone; where the map has any, both scores are reported.
     split
         train, valid, test, bolivia, ... as the layout has them.
     json_file
@@ -83,29 +97,51 @@ def evaluate(
     out_dir
         Write the reliability diagram, pictures of the worst chips, and the curve over cloud cover there.
     """
-    from floodseg.app.reports.evaluation import print_evaluation
-    from floodseg.distributed.processes import Processes, leave
-    from floodseg.evaluation.evaluate import evaluate as run_evaluation
-    from floodseg.evaluation.references import REFERENCES
-    from floodseg.models.checkpoint.zoo import load_model
+    import floodseg
+    from floodseg.app.reports.evaluation import print_evaluation, print_map_evaluation
+    from floodseg.distributed.join import join_processes, leave_processes
     from floodseg.system.files import require_writable, write_text
 
-    processes = Processes()
-    with processes.agreeing():
+    if reference is not None:
+        _refuse_chip_flags(config, scoring, split, out_dir)
+    processes = join_processes()
+
+    def require_outputs() -> None:
         if json_file is not None:
             require_writable(json_file, "--json")
         if out_dir is not None:
             require_writable(out_dir, "--out-dir", folder=True)
-        method = model if model in REFERENCES else load_model(model)
-    evaluation = run_evaluation(
-        method, split=split, config=config, scoring=scoring, name=model, out_dir=out_dir, show_progress=True
-    )
-    leave()
-    if not processes.main:
-        return
-    print_evaluation(evaluation)
+
+    processes.from_main(require_outputs)
+    if reference is not None:
+        scored = floodseg.evaluate(model, reference=reference)
+        print_map_evaluation(scored)
+        document = scored.document
+    else:
+        evaluation = floodseg.evaluate(
+            model, split=split, config=config, scoring=scoring, out_dir=out_dir, show_progress=True
+        )
+        leave_processes()
+        if not processes.main:
+            return
+        print_evaluation(evaluation)
+        document = {**evaluation.document, "references": evaluation.references}
     if json_file is not None:
-        write_text(json_file, json.dumps({**evaluation.document, "references": evaluation.references}, indent=2) + "\n")
+        write_text(json_file, json.dumps(document, indent=2) + "\n")
+
+
+def _refuse_chip_flags(config: DataConfig, scoring: ScoreConfig, split: str, out_dir: Path | None) -> None:
+    """Raise ConfigError for flags of chips beside --reference, with which they have no effect."""
+    given = [
+        f"--{name.replace('_', '-')}"
+        for settings in (config, scoring)
+        for name, value in vars(settings).items()
+        if value != getattr(type(settings)(), name)
+    ]
+    given += ["--split"] if split != "valid" else []
+    given += ["--out-dir"] if out_dir is not None else []
+    if given:
+        raise ConfigError(f"{given[0]}: has no effect on a map with --reference; leave it out")
 
 
 @app.command
@@ -120,7 +156,7 @@ def predict(
     Parameters
     ----------
     model
-        A shipped model's name, a run folder, a checkpoint, a file of floodseg export, or a reference method: otsu
+        A shipped model's name, a run folder, a checkpoint, a file of floodseg export, or a classical baseline: otsu
         (radar) or ndwi (optical).
     overwrite
         Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
@@ -150,6 +186,9 @@ def predict_many(
     overwrite
         Replace products that were made from other files, by another model or with other settings.
     """
+    from floodseg.system.extras import require_extra
+
+    require_extra("cluster", "distributed", "pyarrow", purpose="floodseg predict-many")
     from floodseg.app.reports.many import print_many
     from floodseg.cluster.many import predict_many as run_predictions
 
@@ -166,7 +205,7 @@ def export(
     config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
     split: str = "valid",
 ) -> None:
-    """Write a model as a file for ONNX Runtime or OpenVINO, and refuse where it does not do what the model does.
+    """Write a model as a file for ONNX Runtime or OpenVINO; refused where its results differ from the model's.
 
     Parameters
     ----------
@@ -181,10 +220,10 @@ def export(
     split
         The split of --data whose chips are used.
     """
+    import floodseg
     from floodseg.app.reports.evaluation import print_export
-    from floodseg.deployment.export import export as run_export
 
-    gate = run_export(
+    gate = floodseg.export(
         model, format=format, out=out, precision=precision, split=split, config=config, show_progress=True
     )
     print_export(out, gate)
@@ -215,8 +254,14 @@ def models() -> None:
     print_models()
 
 
-benchmark = App(name="benchmark", help="Measure models side by side on this machine; leave it alone meanwhile.")
+benchmark = App(name="benchmark", help="Measure models side by side on this machine, which should do nothing else.")
 app.command(benchmark)
+
+
+def _require_benchmark() -> None:
+    from floodseg.system.extras import require_extra
+
+    require_extra("benchmark", "torch", "timm", purpose="floodseg benchmark")
 
 
 @benchmark.command(name="train")
@@ -235,6 +280,7 @@ def benchmark_train(
     compare
         An older result: ratios that are clearly worse now are named, and the exit code is 2.
     """
+    _require_benchmark()
     from floodseg.app.reports.benchmark import report_benchmark
 
     report_benchmark("train", config, json_file, compare)
@@ -256,6 +302,7 @@ def benchmark_infer(
     compare
         An older result: ratios that are clearly worse now are named, and the exit code is 2.
     """
+    _require_benchmark()
     from floodseg.app.reports.benchmark import report_benchmark
 
     report_benchmark("infer", config, json_file, compare)
@@ -274,19 +321,20 @@ def benchmark_scene(
     json_file
         Write the result as one JSON object.
     """
+    _require_benchmark()
     from floodseg.app.reports.benchmark import report_scenes
 
     report_scenes(config, json_file)
 
 
-cache = App(name="cache", help="Decoded chips, which are kept so that they are read faster the next time.")
+cache = App(name="cache", help="Decoded chips, kept to be read faster the next time.")
 app.command(cache)
 
 
 @cache.command
 def clear() -> None:
-    """Remove all decoded chips; runs in progress go on, and decode their chips anew."""
-    from floodseg.chips.cache.folder import cache_folder, clear_cache
+    """Remove all decoded chips; runs in progress go on and decode their chips again."""
+    from floodseg.chips.cache import cache_folder, clear_cache
 
     count, size = clear_cache()
     print(f"{cache_folder()}: {count} files removed, {size / 1e6:.1f} MB freed")

@@ -1,4 +1,4 @@
-"""The demonstration: a simulated scene, georeferenced like a real one, and every product of it."""
+"""Demonstration: a simulated scene, georeferenced like a real one, and every product of it."""
 
 from pathlib import Path
 

@@ -4,13 +4,14 @@ import errno
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 from cyclopts import CycloptsError
 
-from floodseg.app.signals import ToldToEnd, heeding_signals, raise_again
-from floodseg.distributed.launcher import started_processes
+from floodseg.app.signals import Terminated, ending_on_signals, raise_again
+from floodseg.distributed.launcher import is_first_on_host, is_joined
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
 
@@ -21,26 +22,31 @@ _MENDABLE = (
 """What the system says of an output path that the user chose badly, or that was taken away or fails meanwhile: no room,
 no permission, no such kind of place, a disk or a network that does not answer."""
 
+_HEAD_START_S = 1.0
+"""Seconds for the main one of several processes to report an error: once one has ended, the launcher ends all."""
+
 
 def guarded(command: Callable[[], Any]) -> None:
     """Run a command and exit: 0 done, 2 what the user can mend (one sentence, no traceback), 130 interrupted.
 
     Where some scenes of many failed, the code is 3; one that SIGTERM or SIGHUP told to end exits with 143 or 129, as
-    shells call it. Of several processes one prints the sentence, and all exit. Anything else is a defect of ours: it
-    keeps its traceback and exits with 1.
+    shells call it. Of several processes the main one prints the sentence, and all exit. Anything else is a defect of
+    ours: it keeps its traceback and exits with 1.
     """
     try:
         try:
-            with heeding_signals():
+            with ending_on_signals():
                 _prepare_messages()
                 command()
         except CycloptsError as error:
             raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
-        if _another_says_it(error):
+        # flags that are wrong are wrong in every process, before any is connected to the others
+        if isinstance(error, OtherProcessError) or not (is_joined() or is_first_on_host()):
+            time.sleep(_HEAD_START_S)
             sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
-    except ToldToEnd as end:
+    except Terminated as end:
         name = signal.Signals(end.number).name
         _fail("interrupted" if name == "SIGINT" else f"ended by {name}", end.exit_code)
     except KeyboardInterrupt:
@@ -79,23 +85,6 @@ class _Plain(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(redacted(super().format(record)), lines=True)
-
-
-def _another_says_it(error: FloodsegError) -> bool:
-    """Tell whether, of the processes that a launcher started, another one reports what went wrong."""
-    if isinstance(error, OtherProcessError) or started_processes() == 1:
-        return isinstance(error, OtherProcessError)
-    from floodseg.distributed.processes import Processes, joined
-
-    if joined():
-        return False
-    # flags that are wrong here are so in every process, and one is to say it; those that found nothing wrong take part
-    # by the first thing that each command agrees on
-    try:
-        with Processes().agreeing():
-            raise error
-    except FloodsegError as agreed:
-        return isinstance(agreed, OtherProcessError)
 
 
 def _fail(message: str, code: int) -> None:

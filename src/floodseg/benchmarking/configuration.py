@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Literal, get_args
 
 from floodseg.config.base import Architecture
 from floodseg.errors import ConfigError
+from floodseg.system.extras import require_extra
 
 Task = Literal["train", "infer"]
 Runtime = Literal["torch", "onnx", "openvino"]
@@ -69,17 +69,11 @@ def configurations(
     if REFERENCE not in models:
         raise ConfigError(f"--models {' '.join(models)}: must hold {REFERENCE}, which the ratios refer to; add it")
     peers = [model for model in models if model in get_args(Peer)]
-    if peers and find_spec("segmentation_models_pytorch") is None:
-        raise ConfigError(
-            f"--models {peers[0]}: needs segmentation_models_pytorch, which is not installed; "
-            "pip install 'floodseg[benchmark]'"
-        )
+    if peers:
+        require_extra("benchmark", "segmentation_models_pytorch", purpose=f"--models {peers[0]}")
     exported = [runtime for runtime in dict.fromkeys(runtimes) if runtime != "torch"]
-    missing = [name for name in _EXPORT_PACKAGES if find_spec(name) is None] if exported else []
-    if missing:
-        raise ConfigError(
-            f"--runtimes {exported[0]}: needs {missing[0]}, which is not installed; pip install 'floodseg[export]'"
-        )
+    if exported:
+        require_extra("export", *_EXPORT_PACKAGES, purpose=f"--runtimes {exported[0]}")
     formats: list[RowPrecision] = list(dict.fromkeys(["fp32", *precisions]))
     ways: list[tuple[Runtime, RowPrecision, bool]] = [
         ("torch", precision, by_compiler)

@@ -4,7 +4,6 @@ The ideal is that no core idles: with T the processor seconds of reading, warpin
 mapping alone, a run on n cores takes T / n seconds.
 """
 
-import os
 import shutil
 import tempfile
 import time
@@ -23,7 +22,7 @@ from floodseg.benchmarking.rounds import in_fresh_process
 from floodseg.benchmarking.settings import SceneBenchmarkConfig
 from floodseg.config.base import Architecture
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
-from floodseg.system.environment import hardware, versions
+from floodseg.system.environment import allowed_cores, hardware, versions
 
 Document = dict[str, Any]
 
@@ -89,7 +88,7 @@ def _row(config: SceneBenchmarkConfig, size: int, folder: Path, note: Callable[[
         **run,
         "megapixels_per_s": size * size / 1e6 / run["wall_seconds"],
         "alone": {"input_output": io_alone, "mapping": mapping_alone},
-        "wall_to_ideal": run["wall_seconds"] / (total / min(config.threads, len(os.sched_getaffinity(0)))),
+        "wall_to_ideal": run["wall_seconds"] / (total / min(config.threads, allowed_cores())),
     }
 
 

@@ -1,6 +1,5 @@
 """Settings of the benchmarks, as flags; apart from what measures, which imports a lot."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from floodseg.benchmarking.configuration import Peer, Precision, Runtime
 from floodseg.config.base import Architecture, WholeNumber, require
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError
+from floodseg.system.environment import allowed_cores
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class BenchmarkConfig:
     """Images in a training step when its peak memory is taken."""
     size: WholeNumber | None = None
     """Height and width of the images in pixels; by default 256 in training and 512 in inference."""
-    threads: WholeNumber = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: WholeNumber = field(default_factory=allowed_cores)
     """Threads of every row."""
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class SceneBenchmarkConfig:
     """Architecture, untrained: speed does not depend on what the weights are."""
     tile_size: WholeNumber = MapConfig.tile_size
     """As in floodseg predict."""
-    threads: WholeNumber = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: WholeNumber = field(default_factory=allowed_cores)
     """As in floodseg predict."""
     folder: Path | None = None
     """Where scenes and products are written for the time being; by default the system's temporary folder."""

@@ -8,9 +8,10 @@ from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
 from floodseg.benchmarking.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration, Peer, RowPrecision
-from floodseg.chips.loader import Sample, to_tensors
+from floodseg.chips.loader import Sample, to_sample
 from floodseg.config.train import DataConfig, OptimConfig
 from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.evaluation.forward import counted_pixels, forward
@@ -73,8 +74,8 @@ def real_batch(count: int, size: int) -> Sample:
     """Return chips of simulated scenes, whose values are spread like real ones; the same at each call."""
     config = DataConfig(layout="synthetic", synthetic_chips=max(count, 2), synthetic_size=size)
     chips = SyntheticChips("train", config)
-    samples = [to_tensors(chips.read(index), index) for index in range(count)]
-    return {name: torch.cat([sample[name] for sample in samples]).to(_device()) for name in samples[0]}
+    batch: Sample = default_collate([to_sample(chips.read(index), index) for index in range(count)])
+    return {name: tensor.to(_device()) for name, tensor in batch.items()}
 
 
 def inference(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:

@@ -1,4 +1,4 @@
-"""What is done to a training chip: every draw comes from the random generator that is given."""
+"""Random crops and augmentation of training chips; every draw comes from a random generator of the caller."""
 
 from typing import TypeVar, get_args
 
@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import IGNORE, band_date
-from floodseg.chips.chip import Bands, ChipArrays
+from floodseg.chips.chip import Bands, Chip
 from floodseg.config.base import CloudMask
 from floodseg.config.train import AugmentConfig
 from floodseg.geo.grid import Window
-from floodseg.simulate.clouds import cover_image, marked, simulate_sky
+from floodseg.simulate.clouds import cloud_mask, cover_image, simulate_sky
 
 _QUALITIES: tuple[CloudMask, ...] = get_args(CloudMask)
 
 SPECKLE_LOOKS = (8.0, 128.0)
-"""Range of the looks of added speckle: from clearly grainier than ground-range products to hardly seen."""
+"""Range of the number of looks of added speckle: from grainier than ground-range products to hardly visible."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -23,11 +23,11 @@ _Number = TypeVar("_Number", bound=np.generic)
 def choose_crop(label: NDArray[np.uint8], size: int, tries: int, rng: np.random.Generator) -> Window:
     """Draw a square window of ``size`` pixels, at most ``tries`` times, and prefer labelled pixels.
 
-    The first with at least half of its pixels labelled is taken, else the best of all.
+    The first with at least half of its pixels labelled is taken, else the one with most labelled pixels.
 
     Args:
         label: (H, W), codes 0, 1 and 255.
-        size: height and width of the window; a chip that is smaller gives its whole extent.
+        size: height and width of the window; of a smaller chip the window is its extent.
         tries: largest number of windows drawn.
         rng: source of the positions.
     """
@@ -44,35 +44,60 @@ def choose_crop(label: NDArray[np.uint8], size: int, tries: int, rng: np.random.
     return best
 
 
-def orient(target: ChipArrays, height: int, width: int, config: AugmentConfig, rng: np.random.Generator) -> ChipArrays:
-    """Draw one of the eight flips and rotations; return the part of a crop where a chip is to be written.
+def augment_crop(
+    crop: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int = 0
+) -> tuple[Chip, NDArray[np.bool_] | None]:
+    """Return an augmented copy of a crop, ``crop_size`` pixels square.
 
-    What is written to the views that this returns appears in ``target`` after the flip or rotation. A chip that is
-    smaller than the crop is extended below and to the right, before it is turned, with invalid and ignored pixels.
+    A smaller crop is padded below and to the right with invalid and ignored pixels. One of the eight flips and
+    rotations follows, then speckle, jitter of both sensors, a cloud, the edge of a swath, and the loss of a sensor.
+    Invalid pixels of the result hold 0, and it has no georeference.
 
     Args:
-        target: arrays of ``crop_size`` pixels square.
-        height: rows of the chip, at most ``crop_size``.
-        width: its columns, at most ``crop_size``.
-        config: says whether to flip.
-        rng: source of the draw.
+        crop: at most ``crop_size`` pixels high and wide.
+        bands: their units say which jitter makes sense: offsets in dB are for SAR in dB alone.
+        config: deviations and probabilities.
+        rng: source of every draw.
+        epoch: from 0; the loss of sensors gets more frequent over the first epochs.
+
+    Returns:
+        The crop, and the valid optical pixels under a simulated cloud or its shadow, (H, W); None without a cloud.
+
+    Raises:
+        ValueError: the crop is larger than ``crop_size``.
     """
     size = config.crop_size
+    height, width = crop.label.shape
     if height > size or width > size:
         raise ValueError(f"a crop of {height}x{width} pixels is larger than crop_size {size}")
     transform = int(rng.integers(8)) if config.flips else 0
+    crop = Chip(
+        name=crop.name,
+        event=crop.event,
+        sar=_orient(crop.sar, size, 0, transform),
+        optical=_orient(crop.optical, size, 0, transform),
+        sar_valid=_orient(crop.sar_valid, size, False, transform),
+        optical_valid=_orient(crop.optical_valid, size, False, transform),
+        label=_orient(crop.label, size, IGNORE, transform),
+        grid=None,
+    )
+    return crop, _vary(crop, bands, config, rng, epoch)
+
+
+def _orient(array: NDArray[_Number], size: int, fill: int, transform: int) -> NDArray[_Number]:
+    """Return a copy of (..., H, W), padded to ``size`` with ``fill``, then flipped and rotated."""
+    height, width = array.shape[-2:]
     if (height, width) != (size, size):
-        target.sar[:], target.optical[:], target.label[:] = 0, 0, IGNORE
-        target.sar_valid[:], target.optical_valid[:] = False, False
-    inverse = transform if transform >= 4 else -transform % 4  # a flip undoes itself
-    return target.views(lambda array: dihedral(array, inverse)[..., :height, :width])
+        margins = [(0, 0)] * (array.ndim - 2) + [(0, size - height), (0, size - width)]
+        array = np.pad(array, margins, constant_values=fill)
+    return np.array(dihedral(array, transform), order="C")
 
 
 def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
     """Return a view of (..., H, W) after one of the eight flips and rotations.
 
     Args:
-        array: what is turned.
+        array: bands or a mask.
         transform: 0 to 7; ``transform % 4`` quarter turns counter-clockwise, after a flip of the columns from 4 on.
     """
     view = array[..., ::-1] if transform >= 4 else array
@@ -82,24 +107,11 @@ def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
     return view.swapaxes(-2, -1)[..., ::-1, :] if turns % 2 else view
 
 
-def vary(
-    crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int = 0
+def _vary(
+    crop: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int
 ) -> NDArray[np.bool_] | None:
-    """Change a crop in place: speckle, jitter of both sensors, cloud, the edge of a swath, and the loss of a sensor.
-
-    Invalid pixels hold 0 then.
-
-    Args:
-        crop: what is changed, apart from its label.
-        bands: their units say which jitter makes sense: offsets in dB are for SAR in dB alone.
-        config: deviations and probabilities.
-        rng: source of every draw.
-        epoch: from 0, which decides how far the loss of sensors has risen.
-
-    Returns:
-        Where a simulated cloud or its shadow lies over optical pixels that stay valid, (H, W); None without a cloud.
-    """
-    hidden = None
+    """Change the pixels of a crop in place; return the valid optical pixels under cloud or shadow, see ``augment``."""
+    clouded = None
     if config.sar_speckle > 0 and bands.sar_unit == "db" and rng.random() < config.sar_speckle:
         np.add(crop.sar, _speckle(crop.sar.shape, rng), out=crop.sar)
     if config.sar_jitter_db > 0 and bands.sar_unit == "db":
@@ -107,44 +119,44 @@ def vary(
     if config.optical_jitter > 0 and bands.optical:
         np.multiply(crop.optical, _optical_factor(bands, config.optical_jitter, rng), out=crop.optical)
     if config.cloud > 0 and rng.random() < config.cloud:
-        hidden = _cover(crop, bands, config, rng)
+        clouded = _add_cloud(crop, bands, config, rng)
     if config.swath_edge > 0 and rng.random() < config.swath_edge:
-        _cut(crop, bands, rng)
+        _cut_swath(crop, bands, rng)
     if config.drop_sensor > 0 and rng.random() < config.drop_sensor * _ramp(config.drop_sensor_ramp, epoch):
         _drop_sensor(crop, rng)
     for values, valid in ((crop.sar, crop.sar_valid), (crop.optical, crop.optical_valid)):
         if not valid.all():
             np.copyto(values, np.float32(0), where=~valid)
-    return None if hidden is None else hidden & crop.optical_valid
+    return None if clouded is None else clouded & crop.optical_valid
 
 
 def _ramp(epochs: int, epoch: int) -> float:
-    """Return the share of its height that a ramp over ``epochs`` has in an epoch, from 0 on: 1 from its last on."""
+    """Return the factor by which a linear ramp over ``epochs`` scales in an epoch (from 0): 1 from its end on."""
     return min(1.0, (epoch + 1) / epochs) if epochs else 1.0
 
 
 def _speckle(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw fully developed speckle in dB: power is multiplied by a gamma variate of mean 1 (Ulaby & Dobson 1989).
 
-    The number of looks, the inverse of its variance, is drawn evenly in its logarithm.
+    The number of looks, the inverse of its variance, is log-uniform.
     """
     looks = float(np.exp(rng.uniform(*np.log(SPECKLE_LOOKS))))
     power = rng.standard_gamma(looks, size=shape, dtype=np.float32) / np.float32(looks)
-    # a variate of few looks may come to 0
+    # a variate of few looks can be 0
     decibels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, np.float32(1e-6)))
     return decibels
 
 
 def _sar_offset(bands: int, deviation: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a calibration offset in dB, (bands, 1, 1): one common to both polarisations, half as much to each alone."""
+    """Draw a calibration offset in dB, (bands, 1, 1): a part common to all bands, and half as much for each band."""
     common = rng.normal(0.0, deviation)
-    alone = rng.normal(0.0, deviation / 2, size=(bands, 1, 1))
-    offset: NDArray[np.float32] = (common + alone).astype(np.float32)
+    separate = rng.normal(0.0, deviation / 2, size=(bands, 1, 1))
+    offset: NDArray[np.float32] = (common + separate).astype(np.float32)
     return offset
 
 
 def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw the illumination of each band, (bands, 1, 1): one factor a date; log-normal, so that it stays above 0."""
+    """Draw the illumination of each band, (bands, 1, 1): one log-normal factor for each date."""
     factors: dict[str, float] = {}
     for date in map(band_date, bands.optical):
         if date not in factors:
@@ -152,10 +164,10 @@ def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) ->
     return np.array([factors[band_date(band)] for band in bands.optical], np.float32)[:, None, None]
 
 
-def _cover(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.bool_] | None:
-    """Lay a cloud over the optical image: what the cloud mask marks is invalid, the rest stays valid.
+def _add_cloud(crop: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.bool_] | None:
+    """Draw a cloud over the optical image; pixels in the drawn cloud mask become invalid.
 
-    Return where the ground is under cloud or in shadow, (H, W); None where there is no image to be covered.
+    Return the pixels under cloud or in shadow, (H, W); None where the crop has no valid optical pixel.
     """
     if not crop.optical_valid.any():
         return None
@@ -163,23 +175,23 @@ def _cover(crop: ChipArrays, bands: Bands, config: AugmentConfig, rng: np.random
     if quality == "mixed":
         quality = _QUALITIES[int(rng.integers(len(_QUALITIES)))]
     cloud = simulate_sky(rng, *crop.label.shape)
-    crop.optical_valid[:] &= ~marked(cloud, quality)
+    crop.optical_valid[:] &= ~cloud_mask(cloud, quality)
     crop.optical[:] = cover_image(crop.optical, cloud, bands)
-    return marked(cloud, "perfect")
+    return cloud_mask(cloud, "perfect")
 
 
-def _cut(crop: ChipArrays, bands: Bands, rng: np.random.Generator) -> None:
-    """Hide what lies beyond a straight line of any direction: up to half of the image of one of the sensors."""
+def _cut_swath(crop: Chip, bands: Bands, rng: np.random.Generator) -> None:
+    """Make up to half of the image of one sensor invalid: the pixels beyond a straight line of any direction."""
     sensors = [valid for names, valid in ((bands.sar, crop.sar_valid), (bands.optical, crop.optical_valid)) if names]
     valid = sensors[int(rng.integers(len(sensors)))]
-    angle, hidden = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.5)
+    angle, share = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.5)
     rows, columns = np.ogrid[: valid.shape[0], : valid.shape[1]]
     along = rows * np.sin(angle) + columns * np.cos(angle)
-    valid[:] &= along >= np.quantile(along, hidden)
+    valid[:] &= along >= np.quantile(along, share)
 
 
-def _drop_sensor(crop: ChipArrays, rng: np.random.Generator) -> None:
-    """Make all pixels of one sensor invalid, each half of the time, where both have valid pixels."""
+def _drop_sensor(crop: Chip, rng: np.random.Generator) -> None:
+    """Make all pixels of one sensor, drawn evenly, invalid, unless the other one has no valid pixel."""
     drops_sar = rng.random() < 0.5
     if crop.sar_valid.any() and crop.optical_valid.any():
         (crop.sar_valid if drops_sar else crop.optical_valid)[:] = False

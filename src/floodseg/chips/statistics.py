@@ -1,4 +1,4 @@
-"""Statistics of each band over a training split: what a model normalises with, and clips its input to."""
+"""Statistics of each band over a training split, with which a model normalises and clips its input."""
 
 import math
 
@@ -10,17 +10,17 @@ from floodseg.chips.chip import ChipSet
 from floodseg.errors import DataError
 
 SAMPLES = 5_000_000
-"""About as many pixels are looked at; chips are thinned in rows and columns alike to get there."""
+"""Approximate number of pixels in the statistics; every n-th row and column of each chip is taken to reach it."""
 
 PERCENTILES = (0.1, 99.9)
-"""Bounds of what the training data holds; a few odd pixels are left outside."""
+"""Bounds of the training data; few pixels lie outside."""
 
 
 def band_statistics(chips: ChipSet) -> tuple[list[BandStatistics], list[BandStatistics]]:
     """Return the statistics of the SAR bands and of the optical bands, in the order of ``chips.bands``.
 
-    Mean, standard deviation and the 0.1 and 99.9 percentiles are those of the valid pixels of all chips, of which
-    every n-th row and column is looked at.
+    Mean, standard deviation and the 0.1 and 99.9 percentiles are over the valid pixels of all chips, in every n-th
+    row and column.
 
     Raises:
         DataError: a band has no valid pixel in any chip, or nearly the same number in all.
@@ -32,14 +32,13 @@ def band_statistics(chips: ChipSet) -> tuple[list[BandStatistics], list[BandStat
         chip = chips.read(index)
         if index == 0:
             step = max(1, math.ceil(math.sqrt(chip.label.size * len(chips.names) / SAMPLES)))
-        thin = (slice(None, None, step), slice(None, None, step))
-        sar.append(chip.sar[:, *thin][:, chip.sar_valid[thin]])
-        optical.append(chip.optical[:, *thin][:, chip.optical_valid[thin]])
+        sar.append(chip.sar[:, ::step, ::step][:, chip.sar_valid[::step, ::step]])
+        optical.append(chip.optical[:, ::step, ::step][:, chip.optical_valid[::step, ::step]])
     return _summary(sar, chips.bands.sar), _summary(optical, chips.bands.optical)
 
 
 def _summary(pixels: list[NDArray[np.float32]], names: tuple[str, ...]) -> list[BandStatistics]:
-    """Return the statistics of each row of the chips' valid pixels, (C, pixels) each."""
+    """Return the statistics of each band over the valid pixels of all chips, each (C, pixels)."""
     if not names:
         return []
     joined = np.concatenate(pixels, axis=1) if pixels else np.empty((len(names), 0), np.float32)
@@ -54,7 +53,7 @@ def _summary(pixels: list[NDArray[np.float32]], names: tuple[str, ...]) -> list[
         if not low < high:
             raise DataError(
                 f"band {name}: nearly all valid pixels of the split hold {low:g}; a band must differ from pixel to "
-                "pixel to tell anything: correct its files, or leave it out with --optical-bands or --sensors"
+                "pixel to be of use: correct its files, or leave it out with --optical-bands or --sensors"
             )
         statistics.append(
             BandStatistics(

@@ -20,9 +20,8 @@ from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.inference.predict import DEFAULT_MODEL, check_sensors
-from floodseg.products.folder import claimed
 from floodseg.scene.flag_checks import check_flags
-from floodseg.system.files import require_writable, write_text
+from floodseg.system.files import locked_folder, require_writable, write_text
 
 _LOG = getLogger("floodseg")
 
@@ -87,7 +86,7 @@ def predict_many(
     del method
     run = Run(config.out_dir.absolute(), absolute_name(model), identify(model, mapping), mapping, overwrite)
     require_writable(run.out_dir, "--out-dir", folder=True)
-    with claimed(run.out_dir):
+    with locked_folder(run.out_dir):
         waiting = _unfinished(listed, run)
         outcomes = _map(waiting, run, config, kept=len(listed) - len(waiting), show_progress=show_progress)
         left_out = write_overview(run.out_dir)

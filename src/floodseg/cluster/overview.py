@@ -5,7 +5,6 @@ They depend on the finished scenes of the folder only, and each is replaced in o
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def write_overview(out_dir: Path) -> list[str]:
     """Write collection, index and mosaics over the finished scenes of a folder.
 
     Returns:
-        One sentence for each scene that the mosaics leave out.
+        One sentence for each scene that the mosaics or the collection leave out.
 
     Raises:
         DataError: the documents of a scene cannot be read.
@@ -43,19 +42,28 @@ def write_overview(out_dir: Path) -> list[str]:
     left_out = write_mosaics(out_dir, scenes)
     _write_index(out_dir / INDEX, scenes)
     mosaics = [name for name in MOSAICS.values() if (out_dir / name).exists()]
-    text = json.dumps(collection(scenes, mosaics), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(out_dir / COLLECTION, text + "\n")
-    return left_out
+    dated = [scene for scene in scenes if scene.time is not None]
+    if dated:
+        text = json.dumps(collection(dated, mosaics), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(out_dir / COLLECTION, text + "\n")
+    else:
+        (out_dir / COLLECTION).unlink(missing_ok=True)
+    undated = [scene.id for scene in scenes if scene.time is None]
+    return left_out + [
+        f"scene {name} has no date, so it has no item.json and is not in the collection: give it one with --datetime "
+        "(or a column datetime in the list)"
+        for name in undated
+    ]
 
 
 def collection(scenes: Sequence[FinishedScene], mosaics: Sequence[str]) -> dict[str, Any]:
     """Return the STAC collection over some scenes.
 
     Args:
-        scenes: one at least.
+        scenes: one at least, each with a date.
         mosaics: names of the mosaics beside it.
     """
-    times = [datetime.fromisoformat(scene.summary["datetime"]) for scene in scenes]
+    times = [scene.time for scene in scenes if scene.time is not None]
     made = pystac.Collection(
         id=COLLECTION_ID,
         title="Flood maps",
@@ -117,10 +125,13 @@ def _index_row(scene: FinishedScene) -> dict[str, Any]:
     summary = scene.summary
     return {
         "id": scene.id,
-        "datetime": datetime.fromisoformat(summary["datetime"]),
+        "datetime": scene.time,
         **{f"{name}_km2": summary["area_km2"][name] for name in ("flood", "permanent_water", "land")},
         "valid_share": summary["valid_share"],
         "model": summary["model"],
         "content_key": summary["content"]["key"],
-        **{name: f"{SCENES}/{scene.id}/{file}" for name, file in _PRODUCTS.items()},
+        **{
+            name: f"{SCENES}/{scene.id}/{file}" if file != publish.ITEM or scene.time else None
+            for name, file in _PRODUCTS.items()
+        },
     }

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from floodseg.errors import ConfigError
+from floodseg.system.extras import require_extra
 
 
 def imported(name: str) -> Any:
@@ -12,10 +12,5 @@ def imported(name: str) -> Any:
     Raises:
         ConfigError: it is not installed.
     """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"predict-many needs the package {name.partition('.')[0]}, which is not installed: "
-            "pip install 'floodseg[cluster]'"
-        ) from error
+    require_extra("cluster", name.partition(".")[0], purpose="predict-many")
+    return import_module(name)

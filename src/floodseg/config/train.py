@@ -5,7 +5,6 @@ nested in code, and field names are unique across them.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from cyclopts import Parameter
 from floodseg.bands import SensorSet
 from floodseg.config.base import Architecture, Layout, Precision, Settings, WholeNumber, require
 from floodseg.errors import ConfigError
+from floodseg.system.environment import allowed_cores
 
 _PHYSICAL_FILES: tuple[Layout, ...] = ("sen1floods11", "folders")
 _LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
@@ -244,7 +244,7 @@ class OptimConfig(Settings):
     """Mixed precision. auto takes bf16 if the hardware has it, fp16 with loss scaling on older GPUs, else fp32."""
     seed: WholeNumber = 0
     """Seed of initial weights, sample order and augmentation."""
-    workers: WholeNumber = field(default_factory=lambda: min(2, len(os.sched_getaffinity(0))))
+    workers: WholeNumber = field(default_factory=lambda: min(2, allowed_cores()))
     """Processes that load chips. Batches do not depend on their number."""
 
     def __post_init__(self) -> None:

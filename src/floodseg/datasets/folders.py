@@ -1,4 +1,4 @@
-"""Three folders of chips (radar, optical, label) matched by name, with a seeded split by event."""
+"""Layout ``folders``: SAR, optical and label chips in three folders, matched by name, with a seeded split by event."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,25 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from floodseg.chips.cache.store import open_cache
+from floodseg.chips.cache import open_cache
 from floodseg.config.train import DataConfig
-from floodseg.datasets.single_date import ChipFiles, FileChips, choose_bands
+from floodseg.datasets.bands import choose_bands
+from floodseg.datasets.files import ChipPaths, event_of, list_folder
+from floodseg.datasets.single_date import SingleDateChips, one_date
 from floodseg.errors import DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 FOLDER_SPLITS = ("train", "valid", "all")
 _EXTENSIONS = (".tif", ".tiff")
 
 
-def open_folders(config: DataConfig, root: Path | None, split: str) -> FileChips:
-    """Open the chips of three folders, or the part of them that ``split`` names.
+def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDateChips:
+    """Open one split of the chips in three folders.
 
     A chip is a label and at least one image of the same chip name: the file's stem without its last ``_part``. Its
     event is the text before the first ``_``.
 
     Args:
         config: its folders, split share and split seed are followed.
-        root: what relative folders are joined to; not needed where all three are absolute.
+        root: the folder to which the three folders are relative; not needed where all three are absolute.
         split: train, valid or all.
 
     Raises:
@@ -42,27 +44,24 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> FileChips
         _warn_of_absent_sensor(base, config, bool(sar), bool(optical))
     bands = choose_bands(config, sar.values(), optical.values(), f"{base / config.sar_dir}, {base / config.opt_dir}")
     # whatever --sensors says: the split must not follow it, or a chip of training would be scored as validation
-    imaged = set(sar) | set(optical)
-    names = sorted(imaged & set(label))
+    with_image = set(sar) | set(optical)
+    names = sorted(with_image & set(label))
     if not names:
         raise DataError(
             f"{mask_dir}: none of its {len(label)} labels belongs to an image; a chip's files share the stem without "
             "its last _part (Spain_1_S1Hand.tif, Spain_1_LabelHand.tif): check --mask-dir and the names"
         )
-    _warn_of_left_out(mask_dir, imaged - set(label), set(label) - imaged)
-    chosen = _choose(names, config, split)
+    _warn_of_left_out(mask_dir, with_image - set(label), set(label) - with_image)
     chips = tuple(
-        ChipFiles(name, _event(name), sar.get(name) if bands.sar else None, optical.get(name), label[name])
-        for name in chosen
+        ChipPaths(name, event_of(name), one_date(sar.get(name)), one_date(optical.get(name)), (label[name],))
+        for name in _choose(names, config, split)
     )
-    return FileChips(chips, bands, config.sar_units, config.optical_offset, open_cache(config))
+    return SingleDateChips(chips, bands, config.sar_units, config.optical_offset, cache=open_cache(config))
 
 
 def _by_chip_name(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    if not folder.is_dir():
-        return found
-    for path in sorted(folder.iterdir()):
+    for path in list_folder(folder):
         if path.suffix.lower() not in _EXTENSIONS or path.name.startswith("."):
             continue
         name = path.stem.rpartition("_")[0] or path.stem
@@ -72,10 +71,6 @@ def _by_chip_name(folder: Path) -> dict[str, Path]:
             )
         found[name] = path
     return found
-
-
-def _event(name: str) -> str:
-    return name.partition("_")[0]
 
 
 def _warn_of_absent_sensor(base: Path, config: DataConfig, has_sar: bool, has_optical: bool) -> None:
@@ -103,7 +98,7 @@ def _choose(names: Sequence[str], config: DataConfig, split: str) -> list[str]:
 
 
 def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
-    """Return the chips kept for validation: whole events whose chips come as near to ``share`` as events allow.
+    """Return the validation chips: complete events that hold as nearly ``share`` of the chips as possible.
 
     The result depends on the names and the seed, not on their order. A single event is split by chip, with a warning.
 
@@ -113,7 +108,7 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
     if len(names) < 2:
         raise DataError(f"{', '.join(names)}: a split needs at least 2 chips: add chips or use --split all")
     rng = np.random.default_rng(seed)
-    sizes = Counter(_event(name) for name in sorted(names))
+    sizes = Counter(event_of(name) for name in sorted(names))
     if len(sizes) == 1:
         note_once(WARNING, f"all {len(names)} chips are of the event {next(iter(sizes))}: split by chip, not by event")
         count = min(max(round(share * len(names)), 1), len(names) - 1)
@@ -121,11 +116,11 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
     events = sorted(sizes)
     shuffled = [events[position] for position in rng.permutation(len(events))]
     held_out = nearest_subset(shuffled, sizes, share * len(names), len(names))
-    return {name for name in names if _event(name) in held_out}
+    return {name for name in names if event_of(name) in held_out}
 
 
 def nearest_subset(events: Sequence[str], sizes: Counter[str], target: float, total: int) -> set[str]:
-    """Return the events whose sizes sum nearest to ``target``, neither none nor all; the first found in this order."""
+    """Return the events whose sizes sum nearest to ``target``, neither none nor all; the first such set in order."""
     reached: dict[int, tuple[int, str]] = {}  # sum -> (sum before, event that was added last)
     for event in events:
         for before in [0, *reached]:

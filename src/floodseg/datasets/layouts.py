@@ -1,4 +1,4 @@
-"""From a data configuration to the chips of a split, whatever the layout."""
+"""Chips of a split of any layout, from a data configuration."""
 
 import os
 from dataclasses import replace
@@ -17,7 +17,7 @@ def open_layout(config: DataConfig, split: str) -> ChipSet:
     """Open the chips of one split.
 
     Raises:
-        DataError: no folder is given, the split does not exist, or the data break the contract of their layout.
+        DataError: the folder is missing, the split does not exist, or the data break the contract of their layout.
     """
     if config.layout == "synthetic":
         return SyntheticChips(split, config)
@@ -28,7 +28,7 @@ def open_layout(config: DataConfig, split: str) -> ChipSet:
 
 
 def with_root(config: DataConfig) -> DataConfig:
-    """Return the configuration with the folder that the environment gave, where it gave one, written down."""
+    """Return the configuration with the folder of the data set, also where it comes from FLOODSEG_DATA."""
     return replace(config, data=_root(config)) if config.data is None and _needs_root(config) else config
 
 
@@ -40,17 +40,17 @@ def _needs_root(config: DataConfig) -> bool:
 
 def _root(config: DataConfig) -> Path:
     """Return the folder of the data set, which must exist."""
-    given = f"--data {config.data}"
+    setting = f"--data {config.data}"
     if config.data is not None:
         root = config.data
     elif parent := os.environ.get("FLOODSEG_DATA"):
         root = Path(parent) / config.layout
-        given = f"FLOODSEG_DATA={parent}"
+        setting = f"FLOODSEG_DATA={parent}"
     else:
         raise DataError(
             f"layout {config.layout} needs a folder: give it with --data, or set the environment variable "
             f"FLOODSEG_DATA to the folder that holds {config.layout}"
         )
     if not root.is_dir():
-        raise DataError(f"{given}: {root} is not a folder; it must hold the chips: correct the path")
+        raise DataError(f"{setting}: {root} is not a folder; it must hold the chips: correct the path")
     return root

@@ -1,4 +1,4 @@
-"""OMBRIA (Drakonakis et al. 2022): images of both sensors before and after a flood, and masks of the flood alone."""
+"""Layout ``ombria`` (Drakonakis et al. 2022): images of both sensors before and after a flood, and flood masks."""
 
 import re
 from collections import Counter
@@ -10,33 +10,36 @@ from pathlib import Path
 import numpy as np
 
 from floodseg.bands import DATES, FILE_ORDER, Bands
-from floodseg.chips.cache.store import open_cache
+from floodseg.chips.cache import open_cache
 from floodseg.config.train import DataConfig
+from floodseg.datasets.bands import require_distinct, require_optical, require_sensors
+from floodseg.datasets.files import ChipPaths, list_folder
 from floodseg.datasets.folders import nearest_subset
-from floodseg.datasets.two_dates import DatePair, PairChips, PairFiles
+from floodseg.datasets.two_dates import TwoDateChips
 from floodseg.errors import ConfigError, DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 SAR_CHANNELS = ("VV_before", "VV_after")
 OPTICAL_CHANNELS = ("B03_before", "B08_before", "B11_before", "B03_after", "B08_after", "B11_after")
 
 BLOCK = 20
-"""Numbers in a block, 1 to 20, 21 to 40, ...: neighbouring numbers can be neighbouring places."""
+"""Numbers in a block (1 to 20, 21 to 40, ...); neighbouring numbers can be neighbouring places."""
 
 _LATER_EVENTS = "2021"
 _TRAIN_NAME, _LATER_NAME = r"S{sensor}_{part}_(\d+)\.png", r"{part}_(\d+)\.png"
 _TRAIN_PARTS = {"BEFORE": "before", "AFTER": "after", "MASK": "mask"}
 _LATER_PARTS = {"BEFORE": "imbefore", "AFTER": "imafter", "MASK": "gt"}
 
-_Numbered = dict[int, Path]
+_Dates = tuple[Path, ...]
+"""The images of one sensor: before, after."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Images:
-    """The files of one folder of the release by number."""
+    """Files of one folder of the release by number."""
 
-    sar: dict[int, DatePair]
-    optical: dict[int, DatePair]
+    sar: dict[int, _Dates]
+    optical: dict[int, _Dates]
     masks: dict[int, tuple[Path, ...]]
 
     @property
@@ -52,7 +55,7 @@ def ombria_splits(root: Path) -> tuple[str, ...]:
         DataError: none of their folders is there.
     """
     folders = [split for split in ("train", "test") if any((root / f"OmbriaS{n}" / split).is_dir() for n in (1, 2))]
-    later = sorted(path.name.lower() for path in _listed(root / _LATER_EVENTS) if path.is_dir())
+    later = sorted(path.name.lower() for path in list_folder(root / _LATER_EVENTS) if path.is_dir())
     if not folders and not later:
         raise DataError(
             f"{root}: holds neither OmbriaS1/train nor OmbriaS2/train; --data must be the folder above OmbriaS1 of the "
@@ -61,7 +64,7 @@ def ombria_splits(root: Path) -> tuple[str, ...]:
     return (*(("train", "valid") if "train" in folders else ()), *folders[folders.count("train") :], *later)
 
 
-def open_ombria(config: DataConfig, root: Path, split: str) -> PairChips:
+def open_ombria(config: DataConfig, root: Path, split: str) -> TwoDateChips:
     """Open one split; train and valid share the training folder, cut apart by blocks of 20 neighbouring numbers.
 
     A set of images that lacks a sensor is a chip without it; one without a mask is left out, with a warning. A chip's
@@ -94,17 +97,17 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> PairChips:
         held_out = validation_blocks(numbers, config.val_split, config.split_seed, place)
         numbers = [number for number in numbers if (block_of(number) in held_out) == (split == "valid")]
     chips = tuple(
-        PairFiles(
+        ChipPaths(
             name=f"{event}_{number:04d}" if event else f"{number:04d}",
             event=event or block_of(number),
-            sar=images.sar.get(number),
-            optical=images.optical.get(number),
-            masks=images.masks[number],
+            sar=images.sar.get(number, ()),
+            optical=images.optical.get(number, ()),
+            labels=images.masks[number],
         )
         for number in numbers
     )
     stored = [f"{band}_{date}" for date in DATES for band in FILE_ORDER]
-    return PairChips(chips, bands, tuple(stored.index(band) for band in bands.optical), open_cache(config))
+    return TwoDateChips(chips, bands, tuple(stored.index(band) for band in bands.optical), cache=open_cache(config))
 
 
 def block_of(number: int) -> str:
@@ -114,7 +117,7 @@ def block_of(number: int) -> str:
 
 
 def validation_blocks(numbers: Sequence[int], share: float, seed: int, place: str) -> set[str]:
-    """Return the blocks kept for validation: a seeded choice whose sets come as near to ``share`` as blocks allow.
+    """Return the validation blocks: a seeded choice that holds as nearly ``share`` of the sets as possible.
 
     Raises:
         DataError: all numbers lie in one block.
@@ -131,13 +134,13 @@ def validation_blocks(numbers: Sequence[int], share: float, seed: int, place: st
 
 
 def _images(root: Path, split: str) -> tuple[str, _Images, str]:
-    """Return where the images of a split lie, the images, and the event that they are of, if one alone."""
+    """Return the folders of a split, its images, and its event (empty where there are several)."""
     if split in ("train", "valid", "test"):
         folder = "test" if split == "test" else "train"
         sensors = {number: root / f"OmbriaS{number}" / folder for number in (1, 2)}
         parts, pattern, event = _TRAIN_PARTS, _TRAIN_NAME, ""
     else:
-        place = next(path for path in _listed(root / _LATER_EVENTS) if path.name.lower() == split)
+        place = next(path for path in list_folder(root / _LATER_EVENTS) if path.name.lower() == split)
         sensors = {number: place / f"Sentinel{number}" for number in (1, 2)}
         parts, pattern, event = _LATER_PARTS, _LATER_NAME, split
     found = {
@@ -153,20 +156,20 @@ def _images(root: Path, split: str) -> tuple[str, _Images, str]:
     return ", ".join(str(folder) for folder in sensors.values()), _Images(sar, optical, masks), event
 
 
-def _by_number(folder: Path, pattern: str) -> _Numbered:
-    matches = ((re.fullmatch(pattern, path.name), path) for path in _listed(folder))
+def _by_number(folder: Path, pattern: str) -> dict[int, Path]:
+    matches = ((re.fullmatch(pattern, path.name), path) for path in list_folder(folder))
     return {int(match[1]): path for match, path in matches if match}
 
 
-def _pairs(before: Mapping[int, Path], after: Mapping[int, Path], folder: Path) -> dict[int, DatePair]:
+def _pairs(before: Mapping[int, Path], after: Mapping[int, Path], folder: Path) -> dict[int, _Dates]:
     alone = sorted(before.keys() ^ after.keys())
     if alone:
-        there, lacking = (before, "AFTER") if alone[0] in before else (after, "BEFORE")
+        present, lacking = (before, "AFTER") if alone[0] in before else (after, "BEFORE")
         raise DataError(
-            f"{there[alone[0]]}: has no image of the same number in {folder / lacking}; a sensor needs both dates: "
+            f"{present[alone[0]]}: has no image of the same number in {folder / lacking}; a sensor needs both dates: "
             "copy the missing file or remove this one"
         )
-    return {number: DatePair(before[number], after[number]) for number in sorted(before)}
+    return {number: (before[number], after[number]) for number in sorted(before)}
 
 
 def _warn_of_unmasked(place: str, images: _Images) -> None:
@@ -178,18 +181,10 @@ def _warn_of_unmasked(place: str, images: _Images) -> None:
 
 
 def _bands(config: DataConfig, images: _Images, place: str) -> Bands:
-    for wanted, held in (("sar", images.sar), ("optical", images.optical)):
-        if config.sensors in (wanted, "both") and not held:
-            raise DataError(
-                f"--sensors {config.sensors}: {place} hold no {wanted} image; an asked-for sensor must be there: add "
-                "its files or leave the flag out"
-            )
+    require_sensors(config, {"sar": bool(images.sar), "optical": bool(images.optical)}, place)
     sar = SAR_CHANNELS if images.sar and config.sensors != "optical" else ()
     optical = _optical_channels(config.optical_bands) if images.optical and config.sensors != "sar" else ()
-    if config.optical_bands and not optical:
-        raise ConfigError(
-            f"--optical-bands {' '.join(config.optical_bands)}: no optical image is in use; leave the flag out"
-        )
+    require_optical(config, in_use=bool(optical))
     return Bands(sar, optical, sar_unit="dn", optical_unit="dn")
 
 
@@ -200,10 +195,5 @@ def _optical_channels(asked: tuple[str, ...]) -> tuple[str, ...]:
             f"--optical-bands {' '.join(asked)}: {', '.join(unknown)} is not in layout ombria; its optical bands are "
             f"{', '.join(OPTICAL_CHANNELS)}"
         )
-    if len(set(asked)) < len(asked):
-        raise ConfigError(f"--optical-bands {' '.join(asked)}: a band is named twice; name each once")
+    require_distinct(asked, asked)
     return asked or OPTICAL_CHANNELS
-
-
-def _listed(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []

@@ -1,7 +1,7 @@
-"""Chips that can be used: each is read once before any is learned from or scored, and single bad ones are left out.
+"""Screening of chips: each is read once before training or evaluation, and single bad ones are left out.
 
-One damaged file must not end a run after hours, so it is found before the run begins. More than a few are a fault of
-the data set or of a setting, and refused.
+A damaged file is found before the run begins and does not end it after hours. More than a few bad chips are a fault of
+the data set or of a setting, and raise an error.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from logging import WARNING
 
 from floodseg.chips.chip import ChipSet
 from floodseg.config.train import DataConfig
-from floodseg.datasets.base import LabelledChips, Named
+from floodseg.datasets.files import ChipPaths, FileChips
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 LARGEST_SHARE = 0.05
 """Share of a split that may be left out; one chip always may, but never all."""
@@ -21,7 +21,7 @@ LARGEST_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A chip that the split lists and that cannot be used."""
+    """A bad chip of the split."""
 
     name: str
     event: str
@@ -31,7 +31,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """The chips of a split that can be used, in its order, and those that cannot."""
+    """Usable chips of a split, in its order, and the chips that are left out."""
 
     split: str
     chips: ChipSet
@@ -48,17 +48,17 @@ class Usable:
 
 
 def open_usable(config: DataConfig, split: str) -> Usable:
-    """Open the chips of one split without those that cannot be used, of which a warning tells.
+    """Open the usable chips of one split; a warning names the chips that are left out.
 
-    Every chip of a layout in files is read whole, which also fills the cache. A chip cannot be used where a file of it
-    is missing, damaged or no image, where its files differ in size or grid, or where bands, values or label codes
+    Every chip of a layout in files is read completely, which also fills the cache. A chip is left out where one of its
+    files is missing, damaged or no image, where its files differ in size or grid, or where bands, values or label codes
     break the data contract.
 
     Raises:
-        DataError: the split cannot be opened (see ``open_layout``), or more of its chips than a few cannot be used.
+        DataError: the split cannot be opened (see ``open_layout``), or more than a few chips are bad.
     """
     chips = open_layout(config, split)
-    if not isinstance(chips, LabelledChips):
+    if not isinstance(chips, FileChips):
         return Usable(split, chips, ())
     usable = _read_all(chips, split)
     if usable.warning:
@@ -66,28 +66,28 @@ def open_usable(config: DataConfig, split: str) -> Usable:
     return usable
 
 
-def _read_all(chips: LabelledChips[Named], split: str) -> Usable:
+def _read_all(chips: FileChips, split: str) -> Usable:
     total = len(chips.chips)
     allowed = min(max(1, int(LARGEST_SHARE * total)), total - 1)
-    kept: list[Named] = []
+    usable: list[ChipPaths] = []
     left_out: list[LeftOut] = []
-    for index, files in enumerate(chips.chips):
+    for index, paths in enumerate(chips.chips):
         try:
             chips.read(index)
         except DataError as error:
-            left_out.append(LeftOut(files.name, files.event, str(error)))
+            left_out.append(LeftOut(paths.name, paths.event, str(error)))
             if len(left_out) > allowed:
                 raise _refusal(split, left_out, index + 1, total, allowed) from error
         else:
-            kept.append(files)
-    return Usable(split, replace(chips, chips=tuple(kept), checked=True), tuple(left_out))
+            usable.append(paths)
+    return Usable(split, replace(chips, chips=tuple(usable), checked=True), tuple(left_out))
 
 
-def _refusal(split: str, left_out: Sequence[LeftOut], looked_at: int, total: int, allowed: int) -> DataError:
+def _refusal(split: str, left_out: Sequence[LeftOut], screened: int, total: int, allowed: int) -> DataError:
     first = left_out[0]
     if total == 1:
         return DataError(first.reason)
     return DataError(
-        f"split '{split}': {len(left_out)} of the first {looked_at} chips cannot be used, and at most {allowed} of "
+        f"split '{split}': {len(left_out)} of the first {screened} chips cannot be used, and at most {allowed} of "
         f"{total} may be left out; {first.name}: {first.reason}"
     )

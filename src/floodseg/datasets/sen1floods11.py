@@ -1,20 +1,22 @@
-"""The official tree of Sen1Floods11 (Bonafilia et al. 2020), hand-labelled chips."""
+"""Layout ``sen1floods11``: the official tree of Sen1Floods11 (Bonafilia et al. 2020), hand-labelled chips."""
 
 import csv
 import re
 from logging import WARNING
 from pathlib import Path
 
-from floodseg.chips.cache.store import open_cache
+from floodseg.chips.cache import open_cache
 from floodseg.config.train import DataConfig
-from floodseg.datasets.single_date import ChipFiles, FileChips, choose_bands
+from floodseg.datasets.bands import choose_bands
+from floodseg.datasets.files import ChipPaths, event_of, list_folder
+from floodseg.datasets.single_date import SingleDateChips, one_date
 from floodseg.errors import DataError
-from floodseg.notes import note_once
+from floodseg.messages import note_once
 
 CHIPS = Path("v1.1/data/flood_events/HandLabeled")
 SPLITS = Path("v1.1/splits/flood_handlabeled")
 HELD_OUT = "held-out"
-"""The split that the chips of an event become which training and validation do without."""
+"""Split of the chips of ``hold_out_event``, which training and validation do without."""
 _LEARNED_FROM = ("train", "valid")
 _OFFICIAL_ORDER = ("train", "valid", "test", "bolivia")
 _SPLIT_FILE = re.compile(r"flood_(\w+)_data\.csv")
@@ -24,7 +26,7 @@ _RADAR_SUFFIX, _OPTICAL_SUFFIX, _LABEL_SUFFIX = "_S1Hand.tif", "_S2Hand.tif", "_
 def sen1floods11_splits(root: Path) -> tuple[str, ...]:
     """Return the splits whose lists are below ``root``, in the official order; raises DataError where there is none."""
     folder = root / SPLITS
-    found = {match[1] for path in _listed(folder) if (match := _SPLIT_FILE.fullmatch(path.name))}
+    found = {match[1] for path in list_folder(folder) if (match := _SPLIT_FILE.fullmatch(path.name))}
     if not found:
         raise DataError(
             f"{folder}: holds no flood_*_data.csv; --data must be the folder above v1.1 of the official Sen1Floods11 "
@@ -34,11 +36,11 @@ def sen1floods11_splits(root: Path) -> tuple[str, ...]:
     return (*official, *sorted(found.difference(official)))
 
 
-def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
+def open_sen1floods11(config: DataConfig, root: Path, split: str) -> SingleDateChips:
     """Open one official split.
 
     A sensor whose folder is absent or empty is not in the set at all; a chip without its file of a sensor that others
-    have is a normal chip, all invalid there.
+    have is a normal chip, all invalid for that sensor.
 
     With ``config.hold_out_event`` the splits train and valid do without that event, and held-out is its chips of both.
 
@@ -48,7 +50,7 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
     names = _names_of(root, split, config.hold_out_event)
     folder = root / CHIPS
     sar, optical, label = (
-        {path.name: path for path in _listed(folder / name) if path.name.endswith(suffix)}
+        {path.name: path for path in list_folder(folder / name) if path.name.endswith(suffix)}
         for name, suffix in (("S1Hand", _RADAR_SUFFIX), ("S2Hand", _OPTICAL_SUFFIX), ("LabelHand", _LABEL_SUFFIX))
     )
     chips = []
@@ -59,12 +61,12 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
                 "lists needs its label: download the file"
             )
         chips.append(
-            ChipFiles(
+            ChipPaths(
                 name=name,
-                event=_event_of(name),
-                sar=sar.get(name + _RADAR_SUFFIX),
-                optical=optical.get(name + _OPTICAL_SUFFIX),
-                label=label[name + _LABEL_SUFFIX],
+                event=event_of(name),
+                sar=one_date(sar.get(name + _RADAR_SUFFIX)),
+                optical=one_date(optical.get(name + _OPTICAL_SUFFIX)),
+                labels=(label[name + _LABEL_SUFFIX],),
             )
         )
     bands = choose_bands(config, sar.values(), optical.values(), str(folder))
@@ -73,18 +75,18 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> FileChips:
             f"{folder}: holds no image of any of the {len(chips)} chips that the split {split} lists; a split needs "
             "some: download their files"
         )
-    for sensor, used, paths in (
+    for sensor, used, images in (
         ("radar", bands.sar, [chip.sar for chip in chips]),
         ("optical", bands.optical, [chip.optical for chip in chips]),
     ):
-        lacking = paths.count(None)
+        lacking = images.count(())
         if used and lacking:
             note_once(WARNING, f"{folder}: {lacking} of {len(chips)} chips of the split {split} have no {sensor} image")
-    return FileChips(tuple(chips), bands, config.sar_units, config.optical_offset, open_cache(config))
+    return SingleDateChips(tuple(chips), bands, config.sar_units, config.optical_offset, cache=open_cache(config))
 
 
 def _names_of(root: Path, split: str, held_out: str | None) -> list[str]:
-    """Return the chips of a split, which an event that is held out changes."""
+    """Return the names of the chips of a split, with ``hold_out_event`` taken into account."""
     known = (*sen1floods11_splits(root), *((HELD_OUT,) if held_out else ()))
     if split not in known:
         raise DataError(f"--split {split}: sen1floods11 in {root} has the splits {', '.join(known)}: name one of them")
@@ -96,19 +98,15 @@ def _names_of(root: Path, split: str, held_out: str | None) -> list[str]:
             f"them; leave the flag out, or give --split {HELD_OUT}"
         )
     listed = {each: _chip_names(_list_of(root, each)) for each in _LEARNED_FROM if each in known}
-    events = sorted({_event_of(name) for names in listed.values() for name in names})
+    events = sorted({event_of(name) for names in listed.values() for name in names})
     if held_out not in events:
         raise DataError(f"--hold-out-event {held_out}: must be one of the events {', '.join(events)}")
     if split == HELD_OUT:
-        return [name for names in listed.values() for name in names if _event_of(name) == held_out]
-    kept = [name for name in listed[split] if _event_of(name) != held_out]
+        return [name for names in listed.values() for name in names if event_of(name) == held_out]
+    kept = [name for name in listed[split] if event_of(name) != held_out]
     if not kept:
         raise DataError(f"--hold-out-event {held_out}: leaves no chip in the split {split}, which has no other event")
     return kept
-
-
-def _event_of(name: str) -> str:
-    return name.partition("_")[0]
 
 
 def _list_of(root: Path, split: str) -> Path:
@@ -139,13 +137,9 @@ def _chip_names(path: Path) -> list[str]:
 
 def _rows(path: Path) -> list[list[str]]:
     try:
-        # the mark that some editors put before the first character is no part of a name
+        # some editors write a byte order mark
         with path.open(newline="", encoding="utf-8-sig") as stream:
             return list(csv.reader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: cannot be read as a list of chips ({reason}); restore the official file") from error
-
-
-def _listed(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []

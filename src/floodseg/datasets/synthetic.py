@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import IGNORE, L1C_BANDS, LAND, SAR_BANDS, WATER, SensorSet
-from floodseg.chips.chip import Bands, Chip, ChipArrays
+from floodseg.chips.chip import Bands, Chip
 from floodseg.config.train import DataConfig
-from floodseg.datasets.single_date import selected_bands
+from floodseg.datasets.bands import require_optical, selected_bands
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.simulate.clouds import OPAQUE, Cloud, apply_cloud, simulate_cloud
@@ -54,10 +54,10 @@ SPLIT_EVENTS: dict[str, tuple[str, ...]] = {
     "valid": ("delta", "valley", "plain", "marsh"),
     "test": ("valley", "coast", "plain", "estuary"),
 }
-"""Events of each split, dealt out in turn: validation and test each hold one that training never sees."""
+"""Events of each split in turn; validation and test each have one that training lacks."""
 
 MASKED_SHARE = 0.5
-"""Share of the cloudy chips that come with a cloud mask; in the others clouds pass for valid pixels."""
+"""Share of the cloudy chips that have a cloud mask; in the others pixels under cloud are valid."""
 EDGE_SHARE = 0.15
 """Share of the chips through which the edge of a sensor's swath runs, for each sensor."""
 UNLABELLED_SHARE = 0.25
@@ -81,8 +81,8 @@ def simulate_scene(
 ) -> Chip:
     """Simulate one georeferenced scene of any size with imagery, validity and label.
 
-    Terrain, radar, optical imagery, clouds and gaps draw from streams of their own, so that leaving out a sensor or
-    bands changes nothing in the rest.
+    Terrain, radar, optical imagery, clouds and gaps have separate random streams, so that leaving out a sensor or
+    bands does not change the rest.
 
     Args:
         seed: Integers from 0; equal arguments give equal scenes.
@@ -156,7 +156,7 @@ def _grid(event: Event, height: int, width: int, position: int) -> GeoGrid:
 
 
 class SyntheticChips:
-    """The simulated chips of one split (a ``ChipSet``), made when they are read; no file is touched.
+    """Simulated chips of one split (a ``ChipSet``), simulated when they are read, without any file.
 
     A chip follows from ``split_seed``, split and index alone. Names carry a number that is unique over all splits.
     """
@@ -166,16 +166,14 @@ class SyntheticChips:
 
         Raises:
             DataError: If there is no such split.
-            ConfigError: If the seed is negative, or ``optical_bands`` names no band, one twice, or any for radar alone.
+            ConfigError: If the seed is negative, or ``optical_bands`` holds an unknown band, one twice, or any for SAR
+                only.
         """
         if split not in SPLIT_EVENTS:
             raise DataError(f"--split {split}: layout synthetic has {', '.join(SPLIT_EVENTS)}: name one of them")
         if config.split_seed < 0:
             raise ConfigError(f"--split-seed {config.split_seed}: must be 0 or more for simulated chips")
-        if config.optical_bands and config.sensors == "sar":
-            raise ConfigError(
-                f"--optical-bands {' '.join(config.optical_bands)}: no optical image is in use; leave the flag out"
-            )
+        require_optical(config, in_use=config.sensors != "sar")
         self._sensors: SensorSet = config.sensors or "both"
         self._size = config.synthetic_size
         counts = {"train": config.synthetic_chips, "valid": config.synthetic_chips // 2}
@@ -210,23 +208,23 @@ class SyntheticChips:
         """Return the label of one chip, (H, W) uint8, codes 0, 1 and 255."""
         return self._chip(index).label.copy()
 
-    def read(self, index: int, window: Window | None = None, into: ChipArrays | None = None) -> Chip:
-        """Return one chip, or the part of it inside ``window``, as arrays of the caller's own; see ``ChipSet``."""
+    def read(self, index: int, window: Window | None = None) -> Chip:
+        """Return one chip, or the part of it inside ``window``; the caller may change the arrays."""
         chip = self._chip(index)
         part = window or Window(0, 0, self._size, self._size)
-        crop = (..., slice(part.top, part.top + part.height), slice(part.left, part.left + part.width))
-        whole = ChipArrays(chip.sar, chip.optical, chip.sar_valid, chip.optical_valid, chip.label)
-        cut = whole.views(lambda array: array[crop] if into else array[crop].copy())
-        if into:
-            cut.write_to(into)
-        made = into or cut
+        inside = (..., slice(part.top, part.top + part.height), slice(part.left, part.left + part.width))
         return replace(
-            chip, sar=made.sar, optical=made.optical, sar_valid=made.sar_valid, optical_valid=made.optical_valid,
-            label=made.label, grid=chip.grid.crop(part) if chip.grid else None,
-        )  # fmt: skip
+            chip,
+            sar=chip.sar[inside].copy(),
+            optical=chip.optical[inside].copy(),
+            sar_valid=chip.sar_valid[inside].copy(),
+            optical_valid=chip.optical_valid[inside].copy(),
+            label=chip.label[inside].copy(),
+            grid=chip.grid.crop(part) if chip.grid else None,
+        )
 
     def _chip(self, index: int) -> Chip:
-        """Return the whole chip, from the few simulated last where it is among them."""
+        """Return a complete chip; the few that were simulated last are cached."""
         index = range(len(self._events))[index]
         if index in self._cache:
             self._cache.move_to_end(index)

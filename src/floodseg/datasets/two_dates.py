@@ -1,111 +1,30 @@
 """Chips of two dates in 8-bit images: digital numbers of both sensors before and after an event."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import LAND, WATER
-from floodseg.chips.cache.store import RasterCache, open_through
-from floodseg.chips.chip import ChipArrays
-from floodseg.datasets.base import LabelledChips, no_pixels
+from floodseg.bands import LAND, WATER, Sensor
+from floodseg.datasets.files import FileChips
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.dataset import Frame, Raster, check_same_frame, frame_of, open_raster
+from floodseg.raster.dataset import Extent, Raster, check_same_extent, extent_of, open_raster
 from floodseg.raster.read import Pixels, read_stored
 
 FLOOD = 255
 """Code of flood in a mask; 0 is everything else, and there is no code for unlabelled pixels."""
 
 _TAIL = 1024
-"""Bytes at the end of a PNG in which its last chunk, IEND, is looked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class DatePair:
-    """The images of one sensor."""
-
-    before: Path
-    after: Path
-
-
-@dataclass(frozen=True, slots=True)
-class PairFiles:
-    """Where one chip lies; a sensor that it lacks has no images."""
-
-    name: str
-    event: str
-    sar: DatePair | None
-    optical: DatePair | None
-    masks: tuple[Path, ...]
-    """The same mask as it lies beside each sensor; the first is read."""
-
-
-@dataclass(slots=True)
-class PairChips(LabelledChips[PairFiles]):
-    """The chips of one split, two dates of each sensor; all numbers are dn, 0 to 255.
-
-    A pixel that is 0 in all bands of a date is missing there. A sensor has one validity, so a pixel of it is valid
-    only where both dates are. Labels are 1 for flood and 0 for everything else.
-    """
-
-    optical_channels: tuple[int, ...]
-    """Positions of ``bands.optical`` among those of the files: three of the date before, then three of that after."""
-    cache: RasterCache | None = None
-    """Where decoded files are kept; None reads them anew each time."""
-
-    def _read_label(self, files: PairFiles) -> tuple[NDArray[np.uint8], Frame]:
-        path, *copies = files.masks
-        with open_through(self.cache, path, _open_png) as source:
-            label, frame = _read_mask(source), frame_of(source)
-        for copy in copies if not self.checked else ():
-            with open_through(self.cache, copy, _open_png) as source:
-                check_same_frame(frame_of(source), frame)
-        return label, frame
-
-    def _read_sensors(
-        self, files: PairFiles, frame: Frame, window: Window, into: ChipArrays | None
-    ) -> tuple[Pixels, Pixels]:
-        sar_channels = tuple(range(len(self.bands.sar)))
-        return (
-            self._sensor(files.sar, 1, sar_channels, frame, window, into.sar if into else None),
-            self._sensor(files.optical, 3, self.optical_channels, frame, window, into.optical if into else None),
-        )
-
-    def _sensor(
-        self,
-        pair: DatePair | None,
-        band_count: int,
-        channels: tuple[int, ...],
-        frame: Frame,
-        window: Window,
-        out: NDArray[np.float32] | None,
-    ) -> Pixels:
-        """Return ``channels`` of both dates, before first; a sensor that is absent or not in use is all invalid."""
-        if pair is None or not channels:
-            return no_pixels(len(channels), window, out)
-        dates = []
-        for path in (pair.before, pair.after):
-            with open_through(self.cache, path, _open_png) as source:
-                _check_date(source, band_count)
-                check_same_frame(frame_of(source), frame)
-                dates.append(read_stored(source, range(1, band_count + 1), window))
-        valid: NDArray[np.bool_] = np.logical_and.reduce([date.any(axis=0) for date in dates])
-        bands = [band for date in dates for band in date]
-        values = np.empty((len(channels), window.height, window.width), np.float32) if out is None else out
-        for plane, channel in zip(values, channels, strict=True):
-            plane[:] = bands[channel]
-        if not valid.all():
-            values[:, ~valid] = 0
-        return Pixels(values, valid)
+"""Bytes at the end of a PNG that must hold its last chunk, IEND."""
 
 
 @contextmanager
 def _open_png(path: Path) -> Iterator[Raster]:
-    """Open an image as ``open_raster`` does, and refuse one that is cut off: GDAL would fill its end with 0."""
+    """Open an image as ``open_raster`` does, and refuse a truncated one: GDAL would fill its end with 0."""
     with open_raster(path) as source:
         with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - _TAIL))
@@ -114,6 +33,44 @@ def _open_png(path: Path) -> Iterator[Raster]:
                     f"{path}: is cut off before its end; the file must be a complete PNG: copy or download it again"
                 )
         yield source
+
+
+@dataclass(slots=True)
+class TwoDateChips(FileChips):
+    """Chips of one split, two dates of each sensor; all numbers are dn, 0 to 255.
+
+    A pixel that is 0 in all bands of a date is missing at that date. A sensor has one validity, so its pixel is valid
+    only where both dates are. Labels are 1 for flood and 0 for everything else.
+    """
+
+    optical_channels: tuple[int, ...]
+    """Positions of ``bands.optical`` among those of the files: three of the date before, then three of that after."""
+
+    def _read_label(self, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], Extent]:
+        with self._open(paths[0]) as source:
+            label, extent = _read_mask(source), extent_of(source)
+        for copy in paths[1:] if not self.checked else ():
+            with self._open(copy) as source:
+                check_same_extent(extent_of(source), extent)
+        return label, extent
+
+    def _read_sensor(self, sensor: Sensor, paths: tuple[Path, ...], extent: Extent, window: Window) -> Pixels:
+        band_count = 1 if sensor == "sar" else 3
+        dates = []
+        for path in paths:
+            with self._open(path) as source:
+                _check_date(source, band_count)
+                check_same_extent(extent_of(source), extent)
+                dates.append(read_stored(source, range(1, band_count + 1), window))
+        valid: NDArray[np.bool_] = np.logical_and.reduce([date.any(axis=0) for date in dates])
+        values = np.concatenate(dates).astype(np.float32)
+        if sensor == "optical":
+            values = values[list(self.optical_channels)]
+        values[:, ~valid] = 0
+        return Pixels(values, valid)
+
+    def _decode(self, path: Path) -> AbstractContextManager[Raster]:
+        return _open_png(path)
 
 
 def _read_mask(source: Raster) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from floodseg.bands import SensorSet
+from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.chips.chip import Chip
 from floodseg.config.train import DataConfig
 from floodseg.datasets.screening import open_usable
@@ -38,15 +38,13 @@ class CalibrationChips:
         self._model = model
         self._chips = open_usable(for_method(model_method(model, "the model"), config, split), split).chips
         held, taken = self._chips.bands, model.spec.bands
-        for sensor, has, takes in (("radar", held.sar, taken.sar), ("optical", held.optical, taken.optical)):
-            if takes and not has:
+        for sensor in taken.sensors:
+            if sensor not in held.sensors:
                 raise ConfigError(
                     f"--data: holds no {sensor} images, and the model takes them: an export is calibrated and "
                     "compared on every sensor of the model; give data that hold both"
                 )
-        self._sets: tuple[SensorSet, ...] = (
-            ("both", "sar", "optical") if taken.sar and taken.optical else ("sar",) if taken.sar else ("optical",)
-        )
+        self._sets = SENSOR_SETS if taken.sensor_set == "both" else (taken.sensor_set,)
 
     def some(self) -> list[Batch]:
         """Return :data:`SOME` chips, one a batch, those of a model of both sensors in turn with both and with each."""

@@ -1,6 +1,5 @@
 """``floodseg.export``: a model as a file that other runtimes run, kept only when it does what the model does."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from floodseg.models.checkpoint.checkpoint import save_folder
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
+from floodseg.system.extras import require_extra
 from floodseg.system.files import require_writable
 
 _NEEDS: dict[ExportFormat, tuple[str, ...]] = {
@@ -99,7 +99,5 @@ def _check(format: ExportFormat, precision: ExportPrecision, path: Path) -> None
 
 
 def require_installed(*packages: str) -> None:
-    """Raise ConfigError, with the line that mends it, where a package of the extra ``export`` is missing."""
-    missing = [name for name in packages if find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"exporting needs {', '.join(missing)}: pip install 'floodseg[export]'")
+    """Raise ConfigError, with the pip line, where a package of the extra ``export`` is missing."""
+    require_extra("export", *packages, purpose="exporting")

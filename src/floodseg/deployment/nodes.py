@@ -50,8 +50,8 @@ class Nodes:
         return [name for name in self._names if name.startswith(starts)]
 
     def of_the_whole(self) -> list[str]:
-        """Return the nodes that belong to no module within the exported one."""
-        return [name for name in self._names if name.startswith("/")]
+        """Return the nodes of the exported module and of its model that belong to no module within them."""
+        return [name for name in self._names if name.startswith(("/", "model/"))]
 
     def of_validity(self) -> list[str]:
         """Return the nodes that follow from validity alone."""

@@ -6,22 +6,24 @@ A cloud follows from ``cloud_seed`` and the name of the chip; at a larger cover 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
 from floodseg.bands import Bands, Sensor, SensorSet
 from floodseg.chips.chip import Chip, ChipSet
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.distributed.processes import Processes
+from floodseg.distributed.join import OneProcess
 from floodseg.errors import ConfigError
 from floodseg.evaluation.methods import ChipResult, Method
 from floodseg.evaluation.metrics.bootstrap import Difference, Pair, paired_difference
 from floodseg.evaluation.metrics.counts import ChipScore, count, score_chips
-from floodseg.simulate.clouds import clouded_channels, cover_image, marked, simulate_sky
+from floodseg.simulate.clouds import cloud_mask, clouded_channels, cover_image, simulate_sky
+
+if TYPE_CHECKING:
+    from floodseg.distributed.processes import Processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def check_clouds(method: Method, bands: Bands, config: ScoreConfig) -> None:
 
 
 def cloud_scores(
-    method: Method, chips: ChipSet, config: ScoreConfig, processes: Processes, title: str | None
+    method: Method, chips: ChipSet, config: ScoreConfig, processes: "OneProcess | Processes", title: str | None
 ) -> list[dict[str, Any]]:
     """Score a method at each cover; the processes share the chips.
 
@@ -67,9 +69,8 @@ def cloud_scores(
     """
     mine: list[list[CoveredChip]] = []
     show = title is not None and processes.main
-    with processes.agreeing():
-        for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
-            mine.append(_under_clouds(method, chips.read(index), chips.bands, config))
+    for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
+        mine.append(_under_clouds(method, chips.read(index), chips.bands, config))
     rows = processes.gather(mine, len(chips.names))
     return [
         {"cover": cover, "mask_quality": config.cloud_mask_quality, **_document([row[position] for row in rows])}
@@ -110,7 +111,7 @@ def covered_chip(chip: Chip, bands: Bands, config: ScoreConfig, cover: float) ->
     rng = np.random.default_rng((config.cloud_seed, zlib.crc32(chip.name.encode())))
     height, width = chip.label.shape
     cloud = simulate_sky(rng, height, width, cover)
-    hidden = marked(cloud, config.cloud_mask_quality)
+    hidden = cloud_mask(cloud, config.cloud_mask_quality)
     valid = chip.optical_valid & ~hidden
     optical = np.where(valid, cover_image(chip.optical, cloud, bands), np.float32(0))
     return replace(chip, optical=optical, optical_valid=valid), hidden
@@ -122,8 +123,8 @@ def _without(chip: Chip, sensor: Sensor) -> Chip:
 
 
 def _pair(chip: Chip, fused: ChipResult, alone: ChipResult) -> Pair:
-    label, seen = torch.from_numpy(chip.label), torch.from_numpy(fused.valid & alone.valid)
-    first, second = (count(torch.from_numpy(result.water), label, seen) for result in (fused, alone))
+    valid = fused.valid & alone.valid
+    first, second = (count(result.water, chip.label, valid) for result in (fused, alone))
     return Pair(chip.name, first, second)
 
 

@@ -19,21 +19,6 @@ def forward(model: nn.Module, batch: Sample) -> Tensor:
     return logits
 
 
-def forward_with_log_odds(model: nn.Module, batch: Sample) -> tuple[Tensor, ...]:
-    """Return logits as :func:`forward` does, and log odds, each (N, 1, H, W).
-
-    They are those of the optical image and, beside specialists, those of a cloud that no mask marks.
-    """
-    outputs: tuple[Tensor, ...] = model(
-        batch["sar"].contiguous(memory_format=torch.channels_last),
-        batch["optical"].contiguous(memory_format=torch.channels_last),
-        batch["sar_valid"],
-        batch["optical_valid"],
-        with_log_odds=True,
-    )
-    return outputs
-
-
 def counted_pixels(batch: Sample) -> Tensor:
     """Return True (N, H, W) where a label and at least one valid sensor meet; only these pixels count."""
     seen = (batch["sar_valid"] | batch["optical_valid"])[:, 0]

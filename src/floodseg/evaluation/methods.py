@@ -1,12 +1,12 @@
-"""One method on one whole chip: water, probability and score, as evaluation and pictures need them."""
+"""Models and classical baselines on single chips: water, probability and score."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from floodseg.bands import Bands, SensorSet
 from floodseg.chips.chip import Chip
@@ -14,20 +14,24 @@ from floodseg.errors import CheckpointError
 from floodseg.evaluation.metrics.counts import ChipScore, ReliabilityBins, count
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.evaluation.references import Reference
-from floodseg.models.decision import Decisions
-from floodseg.models.model import FloodModel
+from floodseg.models.decision import Decisions, margin
+
+if TYPE_CHECKING:  # shipped models are scored without PyTorch
+    from torch import Tensor, device
+
+    from floodseg.models.model import FloodModel
 
 
 @dataclass(frozen=True)
 class ChipResult:
-    """What a method makes of a chip of H rows and W columns."""
+    """The map of one chip of H rows and W columns by a method, and its score."""
 
     probability: NDArray[np.float32] | None
     """(H, W) calibrated water probability 0..1, NaN where no sensor is valid; None where the method gives none."""
     water: NDArray[np.bool_]
     """(H, W), True for water; False where nothing is valid."""
     valid: NDArray[np.bool_]
-    """(H, W), True where the method had something to go by."""
+    """(H, W), True where a sensor that the method uses is valid."""
     score: ChipScore
     add_margins: Callable[[SensorHistograms], None] | None = None
     """Counts the chip in histograms of the logit margin; None for methods without one."""
@@ -40,32 +44,54 @@ class Method:
     name: str
     apply: Callable[[Chip, Bands], ChipResult]
     sensors: SensorSet
-    """What it can use."""
+    """The sensors that it takes."""
     threshold: Callable[[SensorSet], float | None]
     """The probability threshold for the sensors in use; None where each chip has its own."""
     decisions: Decisions | None = None
-    """What it decides by; None for a method without a probability."""
+    """Its thresholds and temperatures; None for a method without a probability."""
     bands: Bands | None = None
-    """The channels it takes, in order, and their units; None where it takes them by name from what is there."""
+    """The channels that it takes, in order, and their units; None where it finds its bands by name."""
 
 
-def model_method(model: FloodModel, name: str, threshold: float | None = None) -> Method:
-    """Return a model as a method; its own thresholds decide, unless one is given for all sensors."""
-    decisions = model.decisions if threshold is None else model.decisions.with_threshold(threshold)
-    held = model.spec.bands
-    sensors: SensorSet = "both" if held.sar and held.optical else "sar" if held.sar else "optical"
-    return Method(
-        name,
-        lambda chip, _: apply_model(model, chip, decisions),
-        sensors,
-        lambda used: decisions.of(used).threshold,
-        decisions,
-        held,
-    )
+def model_method(model: "FloodModel", name: str, threshold: float | None = None) -> Method:
+    """Return a PyTorch model as a method, with its own thresholds or one for all sensors."""
+    decisions = _decisions(model.decisions, threshold)
+    return _learned(name, lambda chip, _: apply_model(model, chip, decisions), decisions, model.spec.bands)
+
+
+def shipped_method(folder: Path, name: str, threshold: float | None = None) -> Method:
+    """Return the shipped model in a weights folder as a method that runs in OpenVINO.
+
+    Raises:
+        CheckpointError: its file is missing, damaged or changed.
+    """
+    from floodseg.evaluation.shipped import ShippedGraph
+
+    graph = ShippedGraph(folder)
+    decisions = _decisions(graph.decisions, threshold)
+    temperatures = np.array(decisions.by_code("temperature"))
+
+    def apply(chip: Chip, _: Bands) -> ChipResult:
+        probability = graph.probability(chip)
+        exact = probability.astype(np.float64)
+        with np.errstate(divide="ignore"):  # at a probability of 0 or 1 it is infinite, and counted in the end bins
+            differences = (np.log(exact) - np.log1p(-exact)) * temperatures[_codes(chip)]
+        return _scored(chip, probability, differences.astype(np.float32), decisions)
+
+    return _learned(name, apply, decisions, graph.bands)
+
+
+def _decisions(stored: Decisions, threshold: float | None) -> Decisions:
+    return stored if threshold is None else stored.with_threshold(threshold)
+
+
+def _learned(name: str, apply: Callable[[Chip, Bands], ChipResult], decisions: Decisions, bands: Bands) -> Method:
+    sensors: SensorSet = "both" if bands.sar and bands.optical else "sar" if bands.sar else "optical"
+    return Method(name, apply, sensors, lambda used: decisions.of(used).threshold, decisions, bands)
 
 
 def reference_method(reference: Reference) -> Method:
-    """Return a reference as a method."""
+    """Return a classical baseline as a method."""
     return Method(
         reference.name,
         lambda chip, bands: apply_reference(reference, chip, bands),
@@ -74,53 +100,66 @@ def reference_method(reference: Reference) -> Method:
     )
 
 
-@torch.no_grad()
-def apply_model(model: FloodModel, chip: Chip, decisions: Decisions | None = None) -> ChipResult:
-    """Map one chip and compare it with its label; the model is left in evaluation mode.
+def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = None) -> ChipResult:
+    """Map one chip with a PyTorch model and compare it with its label; the model is left in evaluation mode.
 
     ``decisions`` are by default those of the model.
 
     Raises:
-        CheckpointError: the model gives what is no probability.
+        CheckpointError: the model gives values that are no probability.
     """
+    import torch
+
     model.eval()
     decisions = decisions or model.decisions
-    device = next(model.parameters()).device
-    sar_valid, optical_valid = _mask(chip.sar_valid, device), _mask(chip.optical_valid, device)
-    logits = model(_image(chip.sar, device), _image(chip.optical, device), sar_valid, optical_valid)
-    probability = decisions.probability(logits, sar_valid, optical_valid)
-    seen = (sar_valid | optical_valid)[0, 0]
-    if probability[0][seen].isnan().any():
+    place = next(model.parameters()).device
+    sar_valid, optical_valid = (
+        torch.from_numpy(valid)[None, None].to(place) for valid in (chip.sar_valid, chip.optical_valid)
+    )
+    with torch.no_grad():
+        logits = model(_image(chip.sar, place), _image(chip.optical, place), sar_valid, optical_valid)
+        probability = decisions.probability(logits, sar_valid, optical_valid)
+    return _scored(chip, probability[0].cpu().numpy(), margin(logits)[0].cpu().numpy(), decisions)
+
+
+def _image(bands: NDArray[np.float32], place: "device") -> "Tensor | None":
+    """Return (1, C, H, W) on a device, or None for a data set without the sensor."""
+    import torch
+
+    return torch.from_numpy(bands)[None].to(place) if bands.shape[0] else None
+
+
+def _codes(chip: Chip) -> NDArray[np.intp]:
+    """Return the validity codes of the pixels, (H, W); see ``floodseg.models.decision``."""
+    return chip.sar_valid.astype(np.intp) + 2 * chip.optical_valid
+
+
+def _scored(
+    chip: Chip, probability: NDArray[np.float32], differences: NDArray[np.float32], decisions: Decisions
+) -> ChipResult:
+    """Compare the probability (H, W) with the label; ``differences`` (H, W) are water logit less land logit."""
+    codes = _codes(chip)
+    valid = codes > 0
+    if np.isnan(probability[valid]).any():
         raise CheckpointError(
-            f"the model gives values that are no numbers for chip {chip.name}, so its weights are damaged; copy them "
-            "again, or train it anew"
+            f"the model gives NaN for chip {chip.name}, so its weights are damaged; copy them again, or train it again"
         )
-    water = decisions.water(probability, sar_valid, optical_valid)[0] & seen
-    label = torch.from_numpy(chip.label).to(device)
+    water = (probability >= np.array(decisions.by_code("threshold"), np.float32)[codes]) & valid
     reliability = ReliabilityBins()
-    reliability.add(probability[0], label, seen)
+    reliability.add(probability, chip.label, valid)
+    batch = {"label": chip.label[None], "sar_valid": chip.sar_valid[None, None],
+             "optical_valid": chip.optical_valid[None, None]}  # fmt: skip
     return ChipResult(
-        probability=torch.where(seen, probability[0], torch.nan).cpu().numpy(),
-        water=water.cpu().numpy(),
-        valid=seen.cpu().numpy(),
-        score=ChipScore(chip.name, chip.event, count(water, label, seen), reliability),
-        add_margins=lambda histograms: histograms.add(
-            logits, {"label": label[None], "sar_valid": sar_valid, "optical_valid": optical_valid}
-        ),
+        probability=np.where(valid, probability, np.float32(np.nan)),
+        water=water,
+        valid=valid,
+        score=ChipScore(chip.name, chip.event, count(water, chip.label, valid), reliability),
+        add_margins=lambda histograms: histograms.add(np.stack((np.zeros_like(differences), differences))[None], batch),
     )
 
 
 def apply_reference(reference: Reference, chip: Chip, bands: Bands) -> ChipResult:
-    """Map one chip by a reference method and compare it with its label."""
+    """Map one chip by a classical baseline and compare it with its label."""
     water, probability, valid = reference.predict(chip, bands)
-    counts = count(torch.from_numpy(water), torch.from_numpy(chip.label), torch.from_numpy(valid))
+    counts = count(water, chip.label, valid)
     return ChipResult(probability, water, valid, ChipScore(chip.name, chip.event, counts))
-
-
-def _image(bands: NDArray[np.float32], device: torch.device) -> Tensor | None:
-    """Return (1, C, H, W), or None for a data set without the sensor."""
-    return torch.from_numpy(bands).unsqueeze(0).to(device) if bands.shape[0] else None
-
-
-def _mask(valid: NDArray[np.bool_], device: torch.device) -> Tensor:
-    return torch.from_numpy(valid)[None, None].to(device)

@@ -6,8 +6,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import SensorSet, Unit
-from floodseg.chips.chip import Bands, Chip
+from floodseg.bands import Bands, SensorSet, bands_fit
+from floodseg.chips.chip import Chip
 from floodseg.classical import ndwi_water, otsu
 from floodseg.errors import ConfigError
 
@@ -29,6 +29,11 @@ class Reference(Protocol):
         ...
 
     @property
+    def bands(self) -> Bands:
+        """The bands that it needs, and their unit."""
+        ...
+
+    @property
     def threshold(self) -> float | None:
         """The one threshold it uses, or None where each chip has its own."""
         ...
@@ -42,21 +47,17 @@ class Reference(Protocol):
         ...
 
 
-def _band(bands: Bands, name: str, sensor: SensorSet, unit: Unit, method: str) -> int:
-    """Return the index of a band among the channels of its sensor."""
-    names, given_unit = (bands.sar, bands.sar_unit) if sensor == "sar" else (bands.optical, bands.optical_unit)
-    if name not in names:
-        held = ", ".join(names) if names else "none"
+def _needed_bands(chip: Chip, bands: Bands, reference: Reference) -> list[NDArray[np.float32]]:
+    """Return the bands (H, W) of a chip that a reference method needs."""
+    needed = reference.bands
+    (sensor,) = needed.sensors
+    if not bands_fit(needed, bands, sensor):
         raise ConfigError(
-            f"model {method}: needs the {sensor} band {name}, and the {sensor} bands of these chips are: {held}; "
-            f"score {method} on data that holds {name}"
+            f"model {reference.name}: needs {needed}, and these chips hold {bands}; score {reference.name} on data "
+            "that holds these bands in this unit"
         )
-    if given_unit != unit:
-        raise ConfigError(
-            f"model {method}: needs the {sensor} band {name} as {unit}, and these chips hold it as {given_unit}; "
-            f"score {method} on data in physical units"
-        )
-    return names.index(name)
+    image = chip.sar if sensor == "sar" else chip.optical
+    return [image[bands.names(sensor).index(band)] for band in needed.names(sensor)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,12 @@ class OtsuReference:
 
     name: ClassVar[str] = "otsu"
     sensors: ClassVar[SensorSet] = "sar"
+    bands: ClassVar[Bands] = Bands(("VH",), ())
     threshold: ClassVar[float | None] = None
 
     def predict(self, chip: Chip, bands: Bands) -> Prediction:
         """Map one chip; see :class:`Reference`."""
-        vh = chip.sar[_band(bands, "VH", "sar", "db", self.name)]
+        (vh,) = _needed_bands(chip, bands, self)
         threshold = otsu(vh, chip.sar_valid)
         water = np.zeros_like(chip.sar_valid) if threshold is None else (vh < threshold) & chip.sar_valid
         return water, None, chip.sar_valid
@@ -81,12 +83,12 @@ class NdwiReference:
 
     name: ClassVar[str] = "ndwi"
     sensors: ClassVar[SensorSet] = "optical"
+    bands: ClassVar[Bands] = Bands((), ("B03", "B08"))
     threshold: ClassVar[float | None] = 0.0
 
     def predict(self, chip: Chip, bands: Bands) -> Prediction:
         """Map one chip; see :class:`Reference`."""
-        green = chip.optical[_band(bands, "B03", "optical", "reflectance", self.name)]
-        infrared = chip.optical[_band(bands, "B08", "optical", "reflectance", self.name)]
+        green, infrared = _needed_bands(chip, bands, self)
         return ndwi_water(green, infrared) & chip.optical_valid, None, chip.optical_valid
 
 

@@ -1,4 +1,4 @@
-"""Ground areas: each pixel counts with its footprint on an equal-area projection.
+"""Pixels on the ground: areas on an equal-area projection, and metres of a step.
 
 The projection is Lambert's azimuthal one on the WGS 84 ellipsoid, centred on the scene (Snyder, Map Projections: A
 Working Manual, USGS 1395, 1987, chapter 24): equal-area everywhere, without a seam at the antimeridian or the poles.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
 
 from floodseg.geo.grid import GeoGrid
@@ -20,6 +20,11 @@ _LEAST_INTERVALS = 8
 _SIDE_KM = 5.0
 """Longest straight piece of a pixel's side; the side of a larger pixel is a curve on the projection."""
 _MOST_PIECES = 512
+_STEP_NODES = 17
+"""Points along each side at which steps are computed."""
+_ELLIPSOID = Geod(ellps="WGS84")
+
+Numbers = NDArray[np.float64]
 
 
 def equal_area_crs(grid: GeoGrid) -> CRS:
@@ -28,15 +33,8 @@ def equal_area_crs(grid: GeoGrid) -> CRS:
     Raises:
         ProjError: the coordinate system has no relation to the Earth's surface, or the centre has no place there.
     """
-    longitude, latitude = lonlat(grid).transform(*centre(grid), errcheck=True)
+    longitude, latitude = lonlat(grid).transform(*(grid.coordinates(grid.width / 2, grid.height / 2)), errcheck=True)
     return CRS.from_dict({"proj": "laea", "lat_0": latitude, "lon_0": longitude, "datum": "WGS84", "units": "m"})
-
-
-def centre(grid: GeoGrid) -> tuple[float, float]:
-    """Return x and y of the grid's centre in its coordinate system."""
-    a, b, c, d, e, f = grid.transform
-    row, column = grid.height / 2, grid.width / 2
-    return a * column + b * row + c, d * column + e * row + f
 
 
 def lonlat(grid: GeoGrid) -> Transformer:
@@ -46,6 +44,82 @@ def lonlat(grid: GeoGrid) -> Transformer:
         ProjError: the coordinate system is unknown, or has no relation to the Earth's surface.
     """
     return Transformer.from_crs(CRS.from_user_input(grid.crs).to_2d(), CRS.from_epsg(4326), always_xy=True)
+
+
+def metres_per_pixel(grid: GeoGrid, columns: Numbers, rows: Numbers) -> Numbers:
+    """Return the steps of one pixel, centred at points of a grid, in metres on the WGS 84 ellipsoid.
+
+    Distances on the map differ from those on the ground: a degree of longitude shrinks towards the poles, Web Mercator
+    doubles lengths at 60 degrees, some coordinate systems count feet.
+
+    Args:
+        grid: with a coordinate system.
+        columns: (...), column of each point.
+        rows: (...), row of each point.
+
+    Returns:
+        (4, ...): east per column, north per column, east per row, north per row; NaN where a point has no place.
+
+    Raises:
+        ProjError: the coordinate system has no relation to the Earth's surface.
+    """
+    degrees = lonlat(grid)
+
+    def step(right: float, down: float) -> tuple[Numbers, Numbers]:
+        before = degrees.transform(*(grid.coordinates(columns - right / 2, rows - down / 2)))
+        after = degrees.transform(*(grid.coordinates(columns + right / 2, rows + down / 2)))
+        azimuth, _, metres = _ELLIPSOID.inv(*before, *after)
+        return metres * np.sin(np.radians(azimuth)), metres * np.cos(np.radians(azimuth))
+
+    return np.array([*step(1, 0), *step(0, 1)])
+
+
+class GroundSteps:
+    """``metres_per_pixel`` anywhere on a grid, interpolated linearly between 17 x 17 nodes.
+
+    Over a scene of 3 degrees the steps depart from straight lines between the nodes by 2e-6.
+    """
+
+    def __init__(self, grid: GeoGrid) -> None:
+        from scipy.interpolate import RectBivariateSpline  # only slopes need it
+
+        rows, columns = np.linspace(0, grid.height, _STEP_NODES), np.linspace(0, grid.width, _STEP_NODES)
+        steps = metres_per_pixel(grid, *np.meshgrid(columns, rows))
+        self._splines = [RectBivariateSpline(rows, columns, step, kx=1, ky=1) for step in steps]
+
+    def at(self, rows: Numbers, columns: Numbers) -> Numbers:
+        """Return the four steps at every crossing of row and column coordinates, (4, len(rows), len(columns))."""
+        return np.array([spline(rows, columns) for spline in self._splines])
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The centre of a grid on the ground."""
+
+    across: float
+    """Metres from a column to the next."""
+    down: float
+    """Metres from a row to the next."""
+    north: tuple[float, float]
+    """Unit vector of true north in a picture with square ground pixels: to the right, and downwards."""
+
+
+def ground_at_centre(grid: GeoGrid) -> Ground | None:
+    """Measure the centre of a grid; None where its coordinates have no place on the Earth."""
+    if grid.crs is None:
+        return None
+    try:
+        steps = metres_per_pixel(grid, np.array(grid.width / 2), np.array(grid.height / 2))
+    except ProjError:
+        return None
+    east_across, north_across, east_down, north_down = (float(step) for step in steps)
+    across, down = math.hypot(east_across, north_across), math.hypot(east_down, north_down)
+    area = east_across * north_down - east_down * north_across
+    if not (math.isfinite(area) and across and down and area):
+        return None
+    right, low = -east_down / area * across, east_across / area * down
+    length = math.hypot(right, low)
+    return Ground(across, down, (right / length, low / length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +166,8 @@ def measure(grid: GeoGrid) -> Footprints | None:
 def _layout(grid: GeoGrid, projection: Transformer) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Choose the nodes' rows and columns, and the straight pieces of a pixel's side, from the pixel in the middle."""
     row, column = grid.height / 2, grid.width / 2
-    x, y = _project(grid, projection, np.array([row, row, row + 1]), np.array([column, column + 1, column]))
+    middle = grid.coordinates(np.array([column, column + 1, column]), np.array([row, row, row + 1]))
+    x, y = projection.transform(*middle)
     across, down = (math.hypot(x[i] - x[0], y[i] - y[0]) / 1000 for i in (1, 2))
     pieces = max(across, down) / _SIDE_KM
     return (
@@ -114,24 +189,17 @@ def _pixel_areas(
     along, zero = np.arange(pieces) / pieces, np.zeros(pieces)
     outline_rows = np.concatenate([zero, along, zero + 1, 1 - along]) + float(row)
     outline_columns: NDArray[np.float64] = np.concatenate([along, zero + 1, 1 - along, zero]) + columns[:, None]
-    x, y = _project(grid, projection, np.broadcast_to(outline_rows, outline_columns.shape), outline_columns)
+    corners = grid.coordinates(outline_columns, np.broadcast_to(outline_rows, outline_columns.shape))
+    x, y = (np.asarray(values) for values in projection.transform(*corners))
     with np.errstate(invalid="ignore"):  # infinite where the projection has no place for a pixel; measure() refuses it
         x, y = x - x[:, :1], y - y[:, :1]  # small numbers lose fewer digits
         return np.asarray(np.abs((x * np.roll(y, -1, 1) - y * np.roll(x, -1, 1)).sum(1)) / 2)
 
 
-def _project(
-    grid: GeoGrid, projection: Transformer, rows: NDArray[np.float64], columns: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    a, b, c, d, e, f = grid.transform
-    x, y = projection.transform(a * columns + b * rows + c, d * columns + e * rows + f)
-    return np.asarray(x), np.asarray(y)
-
-
 def _between(
     nodes: NDArray[np.int64], positions: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return the nodes before and after each position, and the way from the one to the other, from 0 to 1."""
+    """Return the nodes before and after each position, and the share of the way between them, from 0 to 1."""
     after = np.clip(np.searchsorted(nodes, positions), 1, max(1, len(nodes) - 1)).clip(max=len(nodes) - 1)
     before = np.maximum(after - 1, 0)
     gap = np.maximum(nodes[after] - nodes[before], 1)

@@ -1,4 +1,4 @@
-"""How a scene is cut into windows, and how much each window says about each pixel: pure arithmetic, exact in integers.
+"""Tiling of a scene into windows, with the weight of each window at each pixel, exact in integers.
 
 Along each axis windows of one length start at multiples of :data:`PHASE` and reach from the scene's first pixel to the
 end of its last cell of ``PHASE`` pixels, whatever the size of the tiles, so that a model meets the same borders in

@@ -1,23 +1,19 @@
-"""Where the pixels of one grid lie on another, and their values there.
+"""Warper from one grid to another whose windows hold the same bits as the complete image.
 
-The coordinates are computed on a lattice that is fixed to the target grid, not to the window that is read, and every
-pixel depends on its own neighbours alone. So windows read separately hold the same bits as the whole, which GDAL's
-warper, whose approximation follows its chunks, does not promise.
+Coordinates are computed on a lattice that is fixed to the target grid, not to the window that is read, and every pixel
+depends on its own neighbours alone. GDAL's warper does not promise this: its approximation follows its chunks.
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
-from rasterio.transform import Affine
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-
-Transform = tuple[float, float, float, float, float, float]
 
 _LATTICE = 32
 """Target pixels between points that are projected; in between coordinates are linear (error below 1e-4 pixels at
@@ -44,8 +40,8 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Taps:
-    """Along one axis, for each target pixel: the two source pixels around it and how far it lies between them.
+class AxisInterpolation:
+    """Interpolation along one axis: the two source pixels around each target pixel, and the weight of the second.
 
     (H, 1) for rows and (1, W) for columns where the grids are parallel, else (H, W).
     """
@@ -61,9 +57,9 @@ class Taps:
         nearest: NDArray[np.intp] = np.where(self.fraction < 0.5, self.low, self.high)
         return nearest
 
-    def within(self, first: int, count: int) -> "Taps":
-        """Return the taps counted from ``first`` on; those of outside pixels are moved onto the ``count`` pixels."""
-        low, high = (np.clip(tap - first, 0, count - 1) for tap in (self.low, self.high))
+    def within(self, first: int, count: int) -> "AxisInterpolation":
+        """Return it with pixels counted from ``first`` on; outside pixels are moved onto the ``count`` pixels."""
+        low, high = (np.clip(pixel - first, 0, count - 1) for pixel in (self.low, self.high))
         return replace(self, low=low, high=high)
 
     def span(self) -> tuple[int, int] | None:
@@ -78,7 +74,8 @@ class PixelMap:
 
     def __init__(self, target: GeoGrid, source: GeoGrid) -> None:
         self._source = source
-        self._from_target, self._to_source = target.transform, _inverse(source.transform)
+        self._target = target
+        self._to_source: Any = ~source.affine  # whose annotations leave out arrays
         self._transformer: Transformer | None = None
         self._middle: float | None = None
         if not same_crs(target.crs, source.crs):
@@ -88,7 +85,7 @@ class PixelMap:
             self._middle = a * source.width / 2 + b * source.height / 2 + c
         straight = target.transform[1] == target.transform[3] == source.transform[1] == source.transform[3] == 0
         self.parallel = straight and self._transformer is None
-        self.shift = self._whole_shift(target)
+        self.shift = self._pixel_shift(target)
         self.reduction = self._reduction(target)
 
     def points(self, columns: NDArray[np.float64], rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
@@ -96,21 +93,23 @@ class PixelMap:
 
         Both count pixels from the outer corner of the first.
         """
-        x, y = apply(self._from_target, columns, rows)
+        x, y = self._target.coordinates(columns, rows)
         if self._transformer is not None:
             x, y = self._transformer.transform(x, y)
         if self._middle is not None:
             # Degrees beyond the 180th meridian are written in two ways; take the one beside the source.
             x = x - 360.0 * np.round((x - self._middle) / 360.0)
-        u, v = apply(self._to_source, np.asarray(x), np.asarray(y))
+        u, v = self._to_source @ (np.asarray(x), np.asarray(y))
         bad = ~(np.isfinite(u) & np.isfinite(v))
         return np.where(bad, np.nan, u), np.where(bad, np.nan, v)
 
-    def taps(self, window: Window, reduction: tuple[int, int]) -> tuple[Taps, Taps]:
-        """Return the taps (rows, columns) of the target pixels inside a window, on a source so reduced."""
+    def interpolation(self, window: Window, reduction: tuple[int, int]) -> tuple[AxisInterpolation, AxisInterpolation]:
+        """Return the interpolation (rows, columns) of the target pixels in a window, on a source reduced by cells."""
         columns, rows = self._centres(window)
         along, across = reduction
-        return _taps(rows, self._source.height, along), _taps(columns, self._source.width, across)
+        return _axis_interpolation(rows, self._source.height, along), _axis_interpolation(
+            columns, self._source.width, across
+        )
 
     def _centres(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.parallel:
@@ -123,12 +122,12 @@ class PixelMap:
         nodes_along, at_along, beyond_along = _lattice(window.top, window.height)
         u, v = self.points(*np.meshgrid(nodes_across, nodes_along))
         across, along = (
-            _between(_between(plane, at_along, beyond_along[:, None], 0), at_across, beyond_across[None, :], 1)
-            for plane in (u, v)
+            _between(_between(band, at_along, beyond_along[:, None], 0), at_across, beyond_across[None, :], 1)
+            for band in (u, v)
         )
         return across, along
 
-    def _whole_shift(self, target: GeoGrid) -> tuple[int, int] | None:
+    def _pixel_shift(self, target: GeoGrid) -> tuple[int, int] | None:
         """Return (rows, columns) from target to source where one is a crop of the other's grid, else None."""
         if not self.parallel:
             return None
@@ -158,14 +157,6 @@ def _transformer(one: str | None, other: str | None) -> Transformer:
         ) from error
 
 
-def apply(
-    transform: Transform, columns: NDArray[np.float64], rows: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the coordinates of points (column, row) under an affine transform (see ``GeoGrid``)."""
-    a, b, c, d, e, f = transform
-    return a * columns + b * rows + c, d * columns + e * rows + f
-
-
 def same_crs(one: str | None, other: str | None) -> bool:
     """Tell whether two coordinate systems are one; two absent ones are."""
     if one is None or other is None or one == other:
@@ -173,7 +164,7 @@ def same_crs(one: str | None, other: str | None) -> bool:
     return bool(CRS.from_user_input(one) == CRS.from_user_input(other))
 
 
-def interpolate(block: Block, rows: Taps, columns: Taps) -> Block:
+def interpolate(block: Block, rows: AxisInterpolation, columns: AxisInterpolation) -> Block:
     """Return a block at the target pixels, bilinear between the pixels that hold data, (C, H, W).
 
     A target pixel has the state (data, dark, missing) of the source pixel that holds its centre, so that data never
@@ -184,8 +175,8 @@ def interpolate(block: Block, rows: Taps, columns: Taps) -> Block:
     values = np.empty((len(block.values), *missing.shape), np.float32)
     width = block.missing.shape[1]
     corners = [_places(r, c, width) for r in (rows.low, rows.high) for c in (columns.low, columns.high)]
-    for plane, target in zip(block.values, values, strict=True):
-        upper_left, upper_right, lower_left, lower_right = (_pick(plane, corner) for corner in corners)
+    for band, target in zip(block.values, values, strict=True):
+        upper_left, upper_right, lower_left, lower_right = (_pick(band, corner) for corner in corners)
         left = upper_left + (lower_left - upper_left) * rows.fraction
         right = upper_right + (lower_right - upper_right) * rows.fraction
         np.add(left, (right - left) * columns.fraction, out=target)
@@ -193,18 +184,18 @@ def interpolate(block: Block, rows: Taps, columns: Taps) -> Block:
         touched = np.zeros(missing.shape, np.bool_)
         for corner in corners:
             touched |= ~_pick(usable, corner)
-        _weigh_usable(block, usable, rows, columns, touched & ~missing & ~dark, values)
+        _average_usable(block, usable, rows, columns, touched & ~missing & ~dark, values)
         nearest_row, nearest_column = np.broadcast_arrays(rows.nearest(), columns.nearest())
         values[:, dark] = block.values[:, nearest_row[dark], nearest_column[dark]]
     values[:, missing] = 0
     return Block(values, missing, dark)
 
 
-def pick_nearest(block: Block, rows: Taps, columns: Taps) -> Block:
+def pick_nearest(block: Block, rows: AxisInterpolation, columns: AxisInterpolation) -> Block:
     """Return a block at the target pixels, each from the source pixel that holds its centre."""
     missing, dark = _states(block, rows, columns)
     places = _places(rows.nearest(), columns.nearest(), block.missing.shape[1])
-    values = np.stack([_pick(plane, places) for plane in block.values])
+    values = np.stack([_pick(band, places) for band in block.values])
     values[:, missing] = 0
     return Block(values, missing, dark)
 
@@ -235,25 +226,27 @@ def reduce_block(block: Block, along: int, across: int, *, power: bool) -> Block
     return Block(means.astype(np.float32), gone, empty & ~gone)
 
 
-def _states(block: Block, rows: Taps, columns: Taps) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _states(
+    block: Block, rows: AxisInterpolation, columns: AxisInterpolation
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     places = _places(rows.nearest(), columns.nearest(), block.missing.shape[1])
     missing = _pick(block.missing, places) | ~(rows.inside & columns.inside)
     return missing, _pick(block.dark, places) & ~missing
 
 
-def _weigh_usable(
+def _average_usable(
     block: Block,
     usable: NDArray[np.bool_],
-    rows: Taps,
-    columns: Taps,
+    rows: AxisInterpolation,
+    columns: AxisInterpolation,
     where: NDArray[np.bool_],
     out: NDArray[np.float32],
 ) -> None:
     """Set the target pixels ``where`` to the mean of their usable neighbours by bilinear weight."""
     top, bottom, left, right = (
-        np.broadcast_to(tap, where.shape)[where] for tap in (rows.low, rows.high, columns.low, columns.high)
+        np.broadcast_to(pixels, where.shape)[where] for pixels in (rows.low, rows.high, columns.low, columns.high)
     )
-    down, along = (np.broadcast_to(taps.fraction, where.shape)[where] for taps in (rows, columns))
+    down, along = (np.broadcast_to(axis.fraction, where.shape)[where] for axis in (rows, columns))
     total = np.zeros((len(out), len(top)), np.float32)
     weights = np.zeros(len(top), np.float32)
     for r, weight_r in ((top, 1 - down), (bottom, down)):
@@ -265,28 +258,23 @@ def _weigh_usable(
 
 
 def _places(rows: NDArray[np.intp], columns: NDArray[np.intp], width: int) -> _Places:
-    """Return what ``_pick`` takes: rows and columns where the grids are parallel, else places in the raveled plane."""
+    """Return what ``_pick`` takes: rows and columns where the grids are parallel, else places in the flattened band."""
     if rows.shape[1] == 1 and columns.shape[0] == 1:
         return rows[:, 0], columns[0]
     return rows * width + columns
 
 
-def _pick(plane: NDArray[_T], places: _Places) -> NDArray[_T]:
-    """Return the pixels of a plane at some places, (H, W)."""
+def _pick(band: NDArray[_T], places: _Places) -> NDArray[_T]:
+    """Return the pixels of a band at some places, (H, W)."""
     picked: NDArray[_T]
     if isinstance(places, tuple):
-        picked = plane.take(places[0], axis=0).take(places[1], axis=1)
+        picked = band.take(places[0], axis=0).take(places[1], axis=1)
     else:
-        picked = plane.ravel().take(places)
+        picked = band.ravel().take(places)
     return picked
 
 
-def _inverse(transform: Transform) -> Transform:
-    a, b, c, d, e, f, *_ = ~Affine(*transform)
-    return a, b, c, d, e, f
-
-
-def _taps(position: NDArray[np.float64], size: int, reduction: int) -> Taps:
+def _axis_interpolation(position: NDArray[np.float64], size: int, reduction: int) -> AxisInterpolation:
     with np.errstate(invalid="ignore"):
         inside = (position >= 0) & (position < size)
     last = -(-size // reduction) - 1
@@ -294,7 +282,7 @@ def _taps(position: NDArray[np.float64], size: int, reduction: int) -> Taps:
     low = np.floor(shifted)
     fraction = (shifted - low).astype(np.float32)
     first = low.astype(np.intp)
-    return Taps(np.clip(first, 0, last), np.clip(first + 1, 0, last), fraction, inside)
+    return AxisInterpolation(np.clip(first, 0, last), np.clip(first + 1, 0, last), fraction, inside)
 
 
 def _lattice(start: int, length: int) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]:
@@ -308,7 +296,7 @@ def _lattice(start: int, length: int) -> tuple[NDArray[np.float64], NDArray[np.i
 
 
 def _between(
-    plane: NDArray[np.float64], node: NDArray[np.intp], beyond: NDArray[np.float64], axis: int
+    band: NDArray[np.float64], node: NDArray[np.intp], beyond: NDArray[np.float64], axis: int
 ) -> NDArray[np.float64]:
-    before = plane.take(node, axis=axis)
-    return before + (plane.take(node + 1, axis=axis) - before) * beyond
+    before = band.take(node, axis=axis)
+    return before + (band.take(node + 1, axis=axis) - before) * beyond

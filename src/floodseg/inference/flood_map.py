@@ -1,4 +1,4 @@
-"""A finished map in Python: arrays, polygons and areas, read from the products when they are first asked for."""
+"""A finished map in Python: arrays, polygons and areas, read from the products at first use."""
 
 import shutil
 import weakref
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.strips import PERCENT_NODATA
+from floodseg.system.extras import require_package
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -21,12 +22,12 @@ class FloodMap:
     """The flood map of a scene of H rows and W columns.
 
     Attributes:
-        out_dir: folder of the products; None where none was asked for, and they vanish with this object.
+        out_dir: folder of the products; None where none was given: the products are then removed with this object.
         summary: the content of ``summary.json``.
     """
 
     def __init__(self, folder: Path, summary: dict[str, Any], *, temporary: Path | None = None) -> None:
-        """Stand for the products in ``folder``; ``temporary``, which holds it, is removed with this object."""
+        """Open the products in ``folder``; ``temporary``, which holds it, is removed with this object."""
         self._folder = folder
         self.out_dir = folder if temporary is None else None
         self.summary = summary
@@ -35,7 +36,7 @@ class FloodMap:
 
     @property
     def areas(self) -> dict[str, float | None]:
-        """Square kilometres by class, on an equal-area projection; None for what is not known."""
+        """Square kilometres by class, on an equal-area projection; None where unknown."""
         areas: dict[str, float | None] = self.summary["area_km2"]
         return areas
 
@@ -62,12 +63,20 @@ class FloodMap:
 
     @cached_property
     def polygons(self) -> "GeoDataFrame":
-        """Flood polygons on the scene's coordinate system, with ``area_m2`` on an equal-area projection."""
+        """Flood polygons in the scene's coordinate system, with ``area_m2`` on an equal-area projection.
+
+        Raises:
+            ConfigError: geopandas is not installed.
+        """
         return self._layer("flood")
 
     @cached_property
     def permanent_water(self) -> "GeoDataFrame | None":
-        """Polygons of permanent water; None where no layer of it was given."""
+        """Polygons of permanent water; None where no layer of permanent water was given.
+
+        Raises:
+            ConfigError: geopandas is not installed.
+        """
         return None if self.areas["permanent_water"] is None else self._layer("permanent_water")
 
     def _read(self, name: str) -> NDArray[np.uint8]:
@@ -76,6 +85,7 @@ class FloodMap:
             return values
 
     def _layer(self, name: str) -> "GeoDataFrame":
+        require_package("geopandas", "geopandas", purpose="FloodMap.polygons")
         import geopandas
 
         return geopandas.read_file(self._folder / "flood.gpkg", layer=name)

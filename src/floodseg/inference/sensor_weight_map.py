@@ -1,4 +1,4 @@
-"""What the optical image weighs in the map at each pixel: a product that shows where a model leaves it to the radar."""
+"""Map of sensor weights: the weight of the optical image beside the radar at each pixel, as a product."""
 
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -18,11 +18,11 @@ from floodseg.scene.scene import Layers, Scene
 
 
 class WeighingRuntime(Runtime, Protocol):
-    """A runtime that also says what the sensors weigh."""
+    """A runtime that also returns sensor weights."""
 
     @property
-    def knows_reliability(self) -> bool:
-        """Whether the model weighs two sensors against each other at each pixel."""
+    def has_sensor_weights(self) -> bool:
+        """Whether the model has weights of its two sensors at each pixel."""
         ...
 
     def optical_weight(
@@ -37,7 +37,7 @@ class WeighingRuntime(Runtime, Protocol):
 
 
 class _Weights:
-    """A runtime whose probability is the weight of the optical image: so it is read, tiled and blended like a map."""
+    """A runtime whose probability is the weight of the optical image, so that it is tiled and blended like a map."""
 
     def __init__(self, runtime: WeighingRuntime) -> None:
         self.name, self.device, self.precision = runtime.name, runtime.device, runtime.precision
@@ -48,13 +48,13 @@ class _Weights:
         self.probability = runtime.optical_weight
 
 
-def check_reliability(runtime: Runtime | PlainMethod, model: str) -> WeighingRuntime:
-    """Return the runtime as one that weighs sensors.
+def require_sensor_weights(runtime: Runtime | PlainMethod, model: str) -> WeighingRuntime:
+    """Return the runtime as one that has sensor weights.
 
     Raises:
-        ConfigError: the model, or the format that it is run in, has no weights to write.
+        ConfigError: the model, or the format that it is run in, has none.
     """
-    if not getattr(runtime, "knows_reliability", False):
+    if not getattr(runtime, "has_sensor_weights", False):
         raise ConfigError(
             f"--write-reliability: '{model}' weighs no sensors against each other; leave the flag out, or take a "
             "checkpoint of lite or efficient that was trained for radar and optical images"
@@ -62,16 +62,16 @@ def check_reliability(runtime: Runtime | PlainMethod, model: str) -> WeighingRun
     return cast(WeighingRuntime, runtime)
 
 
-def map_reliability(
+def map_sensor_weights(
     scene: Scene,
     runtime: WeighingRuntime,
     mapping: MapConfig,
     layers: Layers,
     write: Callable[[int, NDArray[np.uint8]], None],
 ) -> float | None:
-    """Read the scene once more and hand rows of the optical image's weight in percent to ``write``, top to bottom.
+    """Read the scene again and pass rows of the optical image's weight in percent to ``write``, top to bottom.
 
-    Rows are (H, W) uint8, 0 to 100, 255 where nothing is valid and outside the area of interest.
+    Rows are (H, W) uint8, 0 to 100, 255 where no sensor is valid and outside the area of interest.
 
     Returns:
         The mean weight, 0 to 1, over the pixels where both sensors are valid; None where there are none.
@@ -81,11 +81,11 @@ def map_reliability(
     def sink(strip: ProbabilityStrip) -> None:
         nonlocal total, pixels
         rows, width = strip.probability.shape
-        seen = layers.read(Window(strip.top, 0, rows, width)).inside & (strip.validity != 0)
-        contested = seen & (strip.validity == 3)
-        total += float(strip.probability[contested].sum(dtype=np.float64))
-        pixels += int(np.count_nonzero(contested))
-        write(strip.top, np.where(seen, np.rint(100 * strip.probability), PERCENT_NODATA).astype(np.uint8))
+        valid = layers.read(Window(strip.top, 0, rows, width)).inside & (strip.validity != 0)
+        both = valid & (strip.validity == 3)
+        total += float(strip.probability[both].sum(dtype=np.float64))
+        pixels += int(np.count_nonzero(both))
+        write(strip.top, np.where(valid, np.rint(100 * strip.probability), PERCENT_NODATA).astype(np.uint8))
 
     map_scene(scene, _Weights(runtime), mapping, sink)
     return total / pixels if pixels else None

@@ -1,10 +1,10 @@
-"""Water makes water near it likely: each pixel's odds move with the share of water that the model sees around it.
+"""Context prior: a calibration that adjusts the log-odds of each pixel to the share of water around it.
 
-A network that learned from a few hundred chips is too careful where all water of a place looks unusual (roughened by
-wind, under plants), and too bold where one dark field lies in dry land. What it finds around a pixel says which of the
-two a place is: the prior probability of water is another there, and Bayes' rule says how far that moves the odds
-(Saerens et al. 2002, "Adjusting the outputs of a classifier to new a priori probabilities"). Here the prior is the mean
-probability in a window, taken once, and ``strength`` times its logarithmic odds are added.
+A network that was trained on a few hundred chips finds too little water where all water of an area looks unusual
+(roughened by wind, under plants), and too much where a single dark field lies in dry land. The share of water around a
+pixel separates the two cases: the prior probability of water differs, and Bayes' rule says by how much the log-odds of
+the pixel change (Saerens et al. 2002, "Adjusting the outputs of a classifier to new a priori probabilities"). Here the
+prior is the mean probability in a window, computed once, and ``strength`` times its log-odds are added.
 """
 
 import torch
@@ -12,57 +12,53 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _HALVINGS = 4
-"""The window is looked at in cells of 2**4 pixels."""
+"""The window consists of cells of 2**4 pixels a side."""
 _CELLS = 9
-"""Cells a side of the window: 144 pixels. What is 88 pixels away moves nothing, about as far as the part of a window
-that is kept lies from its border."""
-_USUAL_ODDS = -2.0
-"""Logarithmic odds of water at which nothing moves: 12 %, about the share in labelled flood scenes."""
-_LARGEST_MOVE = 4.0
-"""Bound of how far the logarithmic odds around a pixel may be from the usual ones."""
+"""Cells a side of the window: 144 pixels. Its receptive field is 88 pixels to each side, about the distance from the
+used part of a scene's window to its border."""
+_TYPICAL_LOG_ODDS = -2.0
+"""Log-odds of water at which nothing is adjusted: 12 %, about the share in labelled flood scenes."""
+_LARGEST_DEVIATION = 4.0
+"""Bound of the deviation of the log-odds around a pixel from the typical ones."""
 _LEAST_SHARE = 1e-4
-"""Of water: below the share at the bound above, so that it only keeps the logarithm finite."""
+"""Least share of water: below the share at the bound above, so that it only keeps the logarithm finite."""
 
 
 class ContextPrior(nn.Module):
-    """Adds to each margin what the share of water in the window around it says.
+    """Adds the log-odds of water in the surrounding window, less the typical ones, to the log-odds of each pixel.
 
     Args:
-        strength: factor of the logarithmic odds of water in the window, above 0.
+        strength: factor of the log-odds of water in the window, above 0.
     """
 
     def __init__(self, strength: float) -> None:
         super().__init__()
         self.strength = strength
 
-    def forward(self, margin: Tensor, seen: Tensor) -> Tensor:
-        """Return the margins moved, (N, 1, H, W) float32.
+    def forward(self, logits: Tensor, valid: Tensor) -> Tensor:
+        """Return adjusted logits (N, 2, H, W) float32 for land and water, each by half of the adjustment.
 
         Args:
-            margin: water logit less land logit, (N, 1, H, W), any floating dtype.
-            seen: (N, 1, H, W), 1 where any sensor is valid, else 0; the others take no part.
+            logits: (N, 2, H, W) for land and water, any floating dtype.
+            valid: (N, 1, H, W), 1 at the pixels that count for the share of water, else 0.
         """
-        margin = margin.float()
-        return margin + self._move(margin, seen.float())
-
-    def of_logits(self, logits: Tensor, seen: Tensor) -> Tensor:
-        """Return logits (N, 2, H, W) float32 for land and water, each moved by half of what their margin moves by."""
         land, water = logits.float().chunk(2, dim=1)
-        half = self._move(water - land, seen.float()) / 2
+        half = self.adjustment(water - land, valid.float()) / 2
         return torch.cat((land - half, water + half), dim=1)
 
-    def _move(self, margin: Tensor, seen: Tensor) -> Tensor:
-        water, counted = torch.sigmoid(margin) * seen, seen
-        # the zeros beyond the border and at invalid pixels are missing in both sums
+    def adjustment(self, log_odds: Tensor, valid: Tensor) -> Tensor:
+        """Return what is added to the log-odds of water (N, 1, H, W); arguments are (N, 1, H, W) float32."""
+        water, counted = torch.sigmoid(log_odds) * valid, valid
+        # zeros beyond the border and at invalid pixels are missing in both sums
         for _ in range(_HALVINGS):
             water, counted = _halved(water), _halved(counted)
         water, counted = (F.avg_pool2d(each, _CELLS, stride=1, padding=_CELLS // 2) for each in (water, counted))
         share = water / counted.clamp(min=torch.finfo(torch.float32).tiny)
-        odds = torch.log(share.clamp(min=_LEAST_SHARE)) - torch.log((1 - share).clamp(min=_LEAST_SHARE))
-        moved = self.strength * (odds - _USUAL_ODDS).clamp(-_LARGEST_MOVE, _LARGEST_MOVE)
-        enlarged = F.interpolate(moved, scale_factor=2**_HALVINGS, mode="bilinear", align_corners=False)
-        # the last cells reach beyond the image; padding by less than nothing, as the exporter cannot prove more
-        return F.pad(enlarged, (0, margin.shape[-1] - enlarged.shape[-1], 0, margin.shape[-2] - enlarged.shape[-2]))
+        around = torch.log(share.clamp(min=_LEAST_SHARE)) - torch.log((1 - share).clamp(min=_LEAST_SHARE))
+        adjustment = self.strength * (around - _TYPICAL_LOG_ODDS).clamp(-_LARGEST_DEVIATION, _LARGEST_DEVIATION)
+        enlarged = F.interpolate(adjustment, scale_factor=2**_HALVINGS, mode="bilinear", align_corners=False)
+        # the last cells reach beyond the image; negative padding, because the exporter cannot prove that a slice fits
+        return F.pad(enlarged, (0, log_odds.shape[-1] - enlarged.shape[-1], 0, log_odds.shape[-2] - enlarged.shape[-2]))
 
 
 def _halved(x: Tensor) -> Tensor:

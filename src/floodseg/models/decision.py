@@ -1,30 +1,30 @@
-"""From logits to calibrated probability and to water: one threshold and temperature for each set of sensors.
+"""Decisions: thresholds and temperatures that turn logits into calibrated probability and water.
 
-A checkpoint that serves radar alone, optical alone and both is differently sure of itself in each case, so each pixel
-is decided by the numbers of the sensors that are valid there.
+The confidence of a model of both sensors differs between pixels where one sensor is valid and pixels where both are, so
+there is one threshold and one temperature for each set of valid sensors.
 """
 
 import math
 import reprlib
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.errors import CheckpointError
+
+if TYPE_CHECKING:  # decisions are read and compared without PyTorch, too
+    from torch import Tensor
 
 VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
 """The code of each sensor set in :func:`validity_code`; 0 is nothing valid."""
 
 _LEAST_THRESHOLD = 1e-3
-"""Bound of thresholds whose margin is asked for: that of 0 is infinite."""
+"""Bound of the thresholds whose logit is computed: that of 0 is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Water where ``sigmoid(margin / temperature) >= threshold``; margin is the water logit less the land logit."""
+    """Water where ``sigmoid(difference / temperature) >= threshold``, with the water logit less the land logit."""
 
     threshold: float = 0.5
     temperature: float = 1.0
@@ -52,9 +52,9 @@ class Decisions:
         return Decisions(**{name: replace(self.of(name), threshold=threshold) for name in SENSOR_SETS})
 
     @property
-    def from_radar(self) -> float:
-        """Log odds that a calibrated margin of radar alone needs more for the decision for both to decide it alike."""
-        sar, both = (_least_margin(self.of(name)) for name in ("sar", "both"))
+    def sar_logit_offset(self) -> float:
+        """Offset of SAR's calibrated logit difference at which the decision for both equals the decision for SAR."""
+        sar, both = (_least_difference(self.of(name)) for name in ("sar", "both"))
         return both - sar
 
     def to_json(self) -> dict[str, dict[str, float]]:
@@ -87,14 +87,14 @@ class Decisions:
                 "with this version"
             ) from error
 
-    def _table(self, name: str, device: torch.device) -> Tensor:
-        """Return the numbers by validity code; code 0 (nothing valid) is given those of 'both' and never counted."""
-        values = [getattr(self.both, name)] * 4
+    def by_code(self, name: Literal["threshold", "temperature"]) -> list[float]:
+        """Return the four numbers by validity code; code 0 (nothing valid) has those of 'both' and is never counted."""
+        values: list[float] = [getattr(self.both, name)] * 4
         for sensors, code in VALIDITY_CODES.items():
             values[code] = getattr(self.of(sensors), name)
-        return torch.tensor(values, dtype=torch.float32, device=device)
+        return values
 
-    def probability(self, logits: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+    def probability(self, logits: "Tensor", sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
         """Return the calibrated water probability (N, H, W) float32 in 0..1.
 
         Args:
@@ -102,26 +102,28 @@ class Decisions:
             sar_valid: (N, 1, H, W) bool.
             optical_valid: (N, 1, H, W) bool.
         """
-        temperature = self._table("temperature", logits.device)[validity_code(sar_valid, optical_valid)]
-        return torch.sigmoid(margin(logits) / temperature)
+        difference = margin(logits)
+        temperature = difference.new_tensor(self.by_code("temperature"))[validity_code(sar_valid, optical_valid)]
+        return (difference / temperature).sigmoid()
 
-    def water(self, probability: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+    def water(self, probability: "Tensor", sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
         """Return True where the probability (N, H, W) reaches the threshold of what is valid there."""
-        return probability >= self._table("threshold", probability.device)[validity_code(sar_valid, optical_valid)]
+        thresholds = probability.new_tensor(self.by_code("threshold"))
+        return probability >= thresholds[validity_code(sar_valid, optical_valid)]
 
 
-def _least_margin(decision: Decision) -> float:
-    """Return the margin from which on a decision is water."""
+def _least_difference(decision: Decision) -> float:
+    """Return the least logit difference that is water."""
     threshold = min(max(decision.threshold, _LEAST_THRESHOLD), 1 - _LEAST_THRESHOLD)
     return decision.temperature * math.log(threshold / (1 - threshold))
 
 
-def margin(logits: Tensor) -> Tensor:
+def margin(logits: "Tensor") -> "Tensor":
     """Return the water logit less the land logit, (N, H, W) float32, from logits (N, 2, H, W)."""
     logits = logits.float()
     return logits[:, 1] - logits[:, 0]
 
 
-def validity_code(sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+def validity_code(sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
     """Return 0 (none), 1 (radar), 2 (optical) or 3 (both) for each pixel: (N, H, W) int64 from two (N, 1, H, W)."""
     return (sar_valid.long() + 2 * optical_valid.long())[:, 0]

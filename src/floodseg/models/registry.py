@@ -1,9 +1,10 @@
-"""The architectures by name, and the one factory that composes a model."""
+"""Registry of architectures, and the factory of models."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -13,16 +14,21 @@ from floodseg.models.model import FloodModel, ModelSpec
 from floodseg.models.networks.baseline import baseline
 from floodseg.models.networks.efficient import efficient
 from floodseg.models.networks.lite import lite
+from floodseg.models.specialists.multi_sensor import specialists_of
 
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureEntry:
-    """An architecture: its builder, its default encoder (None where it has none), a sentence for listings, its overlap.
+    """A network architecture.
 
-    ``overlap`` is what neighbouring windows of a scene must share, in pixels, for a map that does not depend on the
-    size of the windows: half of it from a window's border, the border is seen no more. It is measured, by
-    ``benchmarks/scenes/seams.py``; what pools over a whole window (attention, CBAM, squeeze and
-    excitation) is not in it.
+    Attributes:
+        build: builds the network; its name is the name of the architecture.
+        default_encoder: timm encoder; None for an architecture without one.
+        summary: one line for listings.
+        overlap: pixels that neighbouring windows of a scene share, for a map that does not depend on the size of the
+            windows: at half of it from a window's border, the border has no influence. It is measured by
+            ``benchmarks/scenes/seams.py``; layers that pool over a whole window (attention, CBAM, squeeze and
+            excitation) are not part of it.
     """
 
     build: Callable[..., nn.Module]
@@ -31,21 +37,22 @@ class ArchitectureEntry:
     overlap: int
 
 
-ARCHITECTURES: dict[str, ArchitectureEntry] = {
-    "efficient": ArchitectureEntry(
+_ENTRIES = (
+    ArchitectureEntry(
         efficient, "resnet34", "light encoder, dual-branch decoder (CNN and attention), learnable fusion", overlap=192
     ),
-    "baseline": ArchitectureEntry(
+    ArchitectureEntry(
         baseline, "resnet50", "heavy reference: ResNet-50 per sensor, CBAM, ASPP, dual-branch decoder", overlap=256
     ),
-    "lite": ArchitectureEntry(lite, None, "smallest: below one million parameters, no encoder", overlap=256),
-}
+    ArchitectureEntry(lite, None, "smallest: below one million parameters, no encoder", overlap=256),
+)
+ARCHITECTURES: dict[str, ArchitectureEntry] = {entry.build.__name__: entry for entry in _ENTRIES}
 
 
 def overlap_of(model: FloodModel) -> int:
-    """Return what neighbouring windows must share, in pixels: the most of the model and its specialists."""
-    networks = [model, *(model.specialist(sensor) for sensor in model.specialists)]
-    return max(ARCHITECTURES[each.spec.architecture].overlap for each in networks)
+    """Return how many pixels neighbouring windows must share: the largest overlap of a model and its specialists."""
+    models = [model, *specialists_of(model).values()]
+    return max(ARCHITECTURES[each.spec.architecture].overlap for each in models)
 
 
 def build_model(
@@ -59,13 +66,13 @@ def build_model(
     sar_statistics: Sequence[BandStatistics] | None = None,
     optical_statistics: Sequence[BandStatistics] | None = None,
 ) -> FloodModel:
-    """Build a model with fresh weights (and pretrained encoder weights where asked for).
+    """Build a model with new weights, or with pretrained weights of its encoder.
 
     Args:
         name: ``efficient``, ``baseline`` or ``lite``.
         encoder: a timm ``features_only`` encoder; by default that of the architecture (resnet34 for ``efficient``).
-        sar_channels: number of SAR bands (default 2); 0 makes a model without radar.
-        optical_channels: number of optical bands (default 13); 0 makes a radar-only model.
+        sar_channels: number of SAR bands (default 2); 0 makes a model without SAR.
+        optical_channels: number of optical bands (default 13); 0 makes a model of SAR alone.
         pretrained: None or ``none``, ``auto``, ``required``, or a weights file of the encoder.
         bands: names and units of the bands, instead of the two numbers of channels.
         sar_statistics: one entry for each SAR band, in dB; typical values by default.
@@ -73,7 +80,7 @@ def build_model(
 
     Raises:
         ConfigError: an unknown architecture or encoder, or no band at all.
-        CheckpointError: pretrained weights that are required and cannot be had, or do not fit.
+        CheckpointError: pretrained weights that are required and not available, or do not fit.
     """
     entry = ARCHITECTURES.get(name)
     if entry is None:
@@ -81,21 +88,15 @@ def build_model(
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise ConfigError(f"model '{name}'{hint}: must be one of {', '.join(ARCHITECTURES)}")
     bands = _resolve_bands(bands, sar_channels, optical_channels)
-    if entry.default_encoder is None:
-        if encoder is not None:
-            raise ConfigError(f"encoder '{encoder}' given for '{name}', which has none: leave --encoder out")
-        if pretrained not in (None, "none", "auto"):
-            raise ConfigError(f"pretrained '{pretrained}' given for '{name}', which has no encoder: use none")
-        network = entry.build(sar_channels=len(bands.sar), optical_channels=len(bands.optical))
-    else:
+    arguments: dict[str, Any] = {"sar_channels": len(bands.sar), "optical_channels": len(bands.optical)}
+    if entry.default_encoder is not None:
         encoder = encoder or entry.default_encoder
-        network = entry.build(
-            encoder=encoder,
-            sar_channels=len(bands.sar),
-            optical_channels=len(bands.optical),
-            pretrained=pretrained,
-        )
-    return FloodModel(network, ModelSpec(name, encoder, bands), sar_statistics, optical_statistics)
+        arguments |= {"encoder": encoder, "pretrained": pretrained}
+    elif encoder is not None:
+        raise ConfigError(f"encoder '{encoder}' given for '{name}', which has none: leave --encoder out")
+    elif pretrained not in (None, "none", "auto"):
+        raise ConfigError(f"pretrained '{pretrained}' given for '{name}', which has no encoder: use none")
+    return FloodModel(entry.build(**arguments), ModelSpec(name, encoder, bands), sar_statistics, optical_statistics)
 
 
 def _resolve_bands(bands: Bands | None, sar_channels: int | None, optical_channels: int | None) -> Bands:
@@ -112,7 +113,7 @@ def _resolve_bands(bands: Bands | None, sar_channels: int | None, optical_channe
 
 
 def _names(sensor: str, count: int, standards: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    """Return the standard names where ``count`` bands have some, else numbered ones."""
+    """Return the standard names of ``count`` bands, or numbered ones if there is no standard."""
     if count < 0:
         raise ConfigError(f"{sensor}_channels {count}: must be 0 or more")
     for standard in standards:

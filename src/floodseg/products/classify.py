@@ -1,4 +1,4 @@
-"""From probability to the classes of ``flood.tif``."""
+"""Classes of ``flood.tif`` from probability, thresholds and layers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ def classify(
     thresholds: NDArray[np.float32],
     water_before: NDArray[np.bool_] | None = None,
 ) -> ProductStrip:
-    """Decide each pixel by the threshold of the sensors that are valid there, and by what is known beside.
+    """Classify each pixel by the threshold of its valid sensors, and by the layers.
 
     In this order: no sensor, or outside the area of interest, is nodata; excluded is excluded; a layer of permanent
     water is permanent water, also where the model misses it (wind, a bridge); water that an earlier image shows too is
@@ -34,13 +34,13 @@ def classify(
         thresholds: (4,), the probability from which on there is water, by validity code.
         water_before: (H, W), True where an earlier image shows water; None where there is none.
     """
-    seen = (strip.validity != 0) & layers.inside
+    valid = (strip.validity != 0) & layers.inside
     water = strip.probability >= thresholds[strip.validity]
     classes = np.where(water, FLOOD, LAND).astype(np.uint8)
     if water_before is not None:
         classes[water & water_before] = PERMANENT_WATER
     classes[layers.permanent] = PERMANENT_WATER
     classes[layers.excluded] = EXCLUDED
-    classes[~seen] = NODATA
-    percent = np.where(seen, np.rint(strip.probability * 100), PERCENT_NODATA).astype(np.uint8)
+    classes[~valid] = NODATA
+    percent = np.where(valid, np.rint(strip.probability * 100), PERCENT_NODATA).astype(np.uint8)
     return ProductStrip(strip.top, percent, classes)

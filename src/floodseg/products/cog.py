@@ -1,4 +1,4 @@
-"""The two rasters: rows into a plain file while mapping goes on, a cloud-optimized GeoTIFF at the end.
+"""Product rasters: rows go to a plain file while mapping goes on, and to a cloud-optimized GeoTIFF at the end.
 
 GDAL's COG driver makes the overviews and arranges the file, with colours, names, units and tags, in one pass.
 """

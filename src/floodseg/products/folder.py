@@ -1,4 +1,4 @@
-"""The folder of products: made under a hidden name, moved into place whole.
+"""Folder of products: made under a hidden name, moved into place complete.
 
 ``summary.json`` is moved last and, where products are replaced, removed first: only a folder that holds it is finished.
 However a run ends, the folder holds the finished products of before, or none that look finished.
@@ -6,18 +6,15 @@ However a run ends, the folder holds the finished products of before, or none th
 
 import contextlib
 import errno
-import fcntl
-import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
-from floodseg.errors import FolderInUseError, RunFolderError
-from floodseg.system.files import sync
+from floodseg.errors import RunFolderError
+from floodseg.system.files import locked_folder, sync
 
 PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
@@ -27,11 +24,9 @@ POLYGONS = "flood.gpkg"
 QUICKLOOK = "quicklook.png"
 ITEM = "item.json"
 SUMMARY = "summary.json"
-PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, ITEM, SUMMARY)
-EXTRA_PRODUCTS = (RELIABILITY,)
-"""Products that are there where they were asked for."""
-
-_LOCK = ".lock"
+PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, SUMMARY)
+OPTIONAL_PRODUCTS = (ITEM, RELIABILITY)
+"""Products that not every scene has: an item needs a date, ``reliability.tif`` is written on request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +43,12 @@ class ProductFolder:
             OSError: a file cannot be moved; then the folder holds no ``summary.json``.
         """
         made = {path.name for path in self.staging.iterdir()}
-        assert {SUMMARY} <= made <= {*EXTRA_PRODUCTS, *PRODUCTS}, f"not to be published: {sorted(made)}"
+        assert {SUMMARY} <= made <= {*OPTIONAL_PRODUCTS, *PRODUCTS}, f"not to be published: {sorted(made)}"
         for name in made:
             sync(self.staging / name)
-        for name in (SUMMARY, *EXTRA_PRODUCTS, *PRODUCTS):
+        for name in (SUMMARY, *OPTIONAL_PRODUCTS, *PRODUCTS):
             (self.path / name).unlink(missing_ok=True)
-        for name in (*EXTRA_PRODUCTS, *PRODUCTS):  # the summary is the last of them
+        for name in (*OPTIONAL_PRODUCTS, *PRODUCTS):  # the summary is the last of them
             if name in made:
                 (self.staging / name).rename(self.path / name)
         sync(self.path)
@@ -76,9 +71,9 @@ def product_folder(
     """
     path = path.absolute()
     for name in inputs:
-        if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*EXTRA_PRODUCTS, *PRODUCTS):
+        if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*OPTIONAL_PRODUCTS, *PRODUCTS):
             raise RunFolderError(f"{name}: is read, and a product would take its name: give another --out-dir")
-    with claimed(path):
+    with locked_folder(path):
         check_unfinished(path, overwrite)
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
@@ -146,50 +141,6 @@ def _check_space(path: Path, staging: Path, least_bytes: int) -> None:
             f"{path}: {free / 1e6:.0f} MB are free, and the products need at least {least_bytes / 1e6:.0f} MB while "
             "they are made: free some space, or give another --out-dir"
         )
-
-
-@contextlib.contextmanager
-def claimed(path: Path) -> Iterator[None]:
-    """Hold a lock in the folder, which the system lets go of however the process ends; made where it is missing.
-
-    Raises:
-        FolderInUseError: another process holds it.
-        RunFolderError: the folder cannot be written.
-    """
-    made = not path.exists()
-    handle = _locked(path)
-    with handle:
-        try:
-            yield
-        finally:
-            (path / _LOCK).unlink(missing_ok=True)
-            if made:
-                with contextlib.suppress(OSError):  # not empty: it holds products
-                    path.rmdir()
-
-
-def _locked(path: Path) -> TextIO:
-    while True:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            handle = (path / _LOCK).open("w")
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(handle.fileno()).st_ino == (path / _LOCK).stat().st_ino:
-                return handle
-            handle.close()
-        except FileNotFoundError:
-            handle.close()  # the run before removed its lock between our opening and locking it
-        except BlockingIOError as error:
-            handle.close()
-            raise FolderInUseError(
-                f"{path}: another run writes its products there: wait for it, or give another --out-dir"
-            ) from error
-        except OSError as error:
-            handle.close()
-            raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:

@@ -1,4 +1,4 @@
-"""Polygons of flood and permanent water: from outlines on the pixel grid to the layers of ``flood.gpkg``."""
+"""Polygons of flood and permanent water as the layers of ``flood.gpkg``."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ _CHUNK_CORNERS = 500_000
 
 
 class PolygonFile:
-    """Traces slabs and appends the polygons that are complete to a GeoPackage, in chunks.
+    """Traces strips and appends the polygons that are complete to a GeoPackage, in chunks.
 
     Every layer has the columns ``class`` (text), ``area_m2`` (ground area: the footprints of the polygon's pixels on
     the equal-area projection; null without a coordinate system) and ``probability`` (mean of the pixels' water
@@ -47,13 +47,13 @@ class PolygonFile:
     def add(
         self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8], areas: NDArray[np.float64] | None
     ) -> None:
-        """Take the next slab: codes and percent (H, W), and its pixels' areas in m2 (H, W)."""
+        """Take the next strip: codes and percent (H, W), and its pixels' areas in m2 (H, W)."""
         known = percent != PERCENT_NODATA
         ground = np.broadcast_to(np.nan, classes.shape) if areas is None else areas
         self._wait(self._tracer.trace(top, classes, (ground, percent * known, known)))
 
     def finish(self) -> None:
-        """Write what is left, after the last slab, and make sure that the file holds every polygon.
+        """Write what is left, after the last strip, and make sure that the file holds every polygon.
 
         Raises:
             OSError: it does not; a full disk is not always reported.
@@ -98,9 +98,7 @@ def _no_polygons() -> tuple[NDArray[np.object_], NDArray[np.float64]]:
 
 def georeferenced(polygons: PixelPolygons, grid: GeoGrid) -> NDArray[np.object_]:
     """Return (N,) shapely polygons in the coordinates of the grid."""
-    a, b, c, d, e, f = grid.transform
-    columns, rows = polygons.columns.astype(np.float64), polygons.rows.astype(np.float64)
-    corners = np.stack([a * columns + b * rows + c, d * columns + e * rows + f], axis=1)
+    corners = np.stack(grid.coordinates(polygons.columns.astype(np.float64), polygons.rows.astype(np.float64)), axis=1)
     offsets = polygons.ring_starts, polygons.polygon_starts
     shapes: NDArray[np.object_] = shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, offsets)
     return shapes

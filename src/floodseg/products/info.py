@@ -1,11 +1,11 @@
-"""What is to be said about a scene's products beside their pixels."""
+"""Provenance of the products of a scene."""
 
-import datetime as dates
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from floodseg.messages import redacted
+from floodseg.scene.acquisition import Acquisition
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,8 @@ class ProductInfo:
     """Water from this probability on; by sensor set where they differ, None for a method without a threshold."""
     knows_permanent_water: bool
     """Whether water that is always there was told apart; else flood is all open water."""
-    datetime: dates.datetime
-    """When the scene was taken; with a time zone."""
-    datetime_source: str
-    """How that was found: one sentence or a few words."""
+    acquisition: Acquisition | None
+    """When the scene was taken; None where that is not known."""
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Files by flag without dashes."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -46,17 +44,13 @@ class ProductInfo:
     """Where the scene is one of many."""
 
     def __post_init__(self) -> None:
-        assert self.datetime.tzinfo is not None, "the scene's date has no time zone"
         inputs = {name: tuple(redacted(file) for file in files) for name, files in self.inputs.items()}
         for name, value in (
-            ("inputs", inputs), ("model", redacted(self.model)), ("datetime_source", redacted(self.datetime_source)),
-        ):  # fmt: skip
+            ("inputs", inputs),
+            ("model", redacted(self.model)),
+            ("acquisition", self.acquisition and replace(self.acquisition, source=redacted(self.acquisition.source))),
+        ):
             object.__setattr__(self, name, value)
-
-    @property
-    def utc(self) -> dates.datetime:
-        """The scene's date in UTC."""
-        return self.datetime.astimezone(dates.UTC)
 
     @property
     def water_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Outlines of patches on the pixel grid, slab by slab: closed as soon as a patch ends, exact to the pixel.
+"""Outlines of patches on the pixel grid, strip by strip: closed as soon as a patch ends, exact to the pixel.
 
 Every side of a pixel beyond which another patch or no patch lies belongs to an outline. Sides are directed so that the
 patch is on the left with rows counted downwards, and collected as straight segments. When a patch ends, its segments
@@ -62,7 +62,7 @@ class PixelPolygons:
 
 
 class OutlineTracer:
-    """Takes slabs in order and returns the polygons of the patches that ended in each."""
+    """Takes strips in order and returns the polygons of the patches that ended in each."""
 
     def __init__(self, width: int, sums: int) -> None:
         self._labels: Labels = np.zeros(width, dtype=np.int32)
@@ -74,7 +74,7 @@ class OutlineTracer:
         """Return the polygons that are complete.
 
         Args:
-            top: row of the slab's first row.
+            top: row of the strip's first row.
             classes: (H, W) codes of ``flood.tif``.
             values: K arrays (H, W) of numbers to be summed up over each patch.
         """
@@ -200,7 +200,7 @@ def _polygons(segments: Segments, patches: _Patches) -> PixelPolygons:
     starts = np.flatnonzero(np.append(True, np.diff(ring) != 0)) if len(ring) else ring
     before = np.arange(len(ring)) - 1
     before[starts] = np.append(starts[1:], len(ring))[: len(starts)] - 1
-    corner = segments.direction != segments.direction[before]  # not where only a slab ended
+    corner = segments.direction != segments.direction[before]  # not where only a strip ended
     return _assembled(segments.where(corner), ring[corner], patches)
 
 

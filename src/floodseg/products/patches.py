@@ -50,7 +50,7 @@ def seam_pairs(
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """The last row of the slab before: the undecided patch of each column (-1 where none), and the classes."""
+    """The last row of the strip before: the undecided patch of each column (-1 where none), and the classes."""
 
     patch: Indices
     classes: NDArray[np.uint8]
@@ -59,8 +59,8 @@ class _Edge:
 class SpeckFilter:
     """Turns patches that are smaller than ``min_area`` square metres on the ground into land, in two passes.
 
-    The first pass decides every patch that lies inside one slab at once, and keeps one number for each patch that
-    touches a slab's first or last row; :meth:`decide` sums these up, and the second pass removes the rest. A patch cut
+    The first pass decides every patch that lies inside one strip at once, and keeps one number for each patch that
+    touches a strip's first or last row; :meth:`decide` sums these up, and the second pass removes the rest. A patch cut
     by the border of the scene counts as it is. Flood beside permanent water counts alone.
     """
 
@@ -70,12 +70,12 @@ class SpeckFilter:
         self._footprints = footprints
         self._areas: list[NDArray[np.float64]] = []
         self._pairs: list[tuple[Indices, Indices]] = []
-        self._of_slab: dict[int, slice] = {}
+        self._of_strip: dict[int, slice] = {}
         self._undecided = 0
         self._edge: _Edge | None = None
 
     def first_pass(self, top: int, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the slab (H, W) without the small patches that lie inside of it; slabs come in order."""
+        """Return the strip (H, W) without the small patches that lie inside of it; strips come in order."""
         labels, count = label_patches(classes)
         weights = self._footprints.rows(top, len(classes))
         areas = np.bincount(labels.ravel(), weights=weights.ravel(), minlength=count + 1).astype(np.float64)
@@ -91,7 +91,7 @@ class SpeckFilter:
     ) -> None:
         number = np.full(len(areas), -1, dtype=np.int64)
         number[cut] = self._undecided + np.arange(len(cut))
-        self._of_slab[top] = slice(self._undecided, self._undecided + len(cut))
+        self._of_strip[top] = slice(self._undecided, self._undecided + len(cut))
         self._undecided += len(cut)
         self._areas.append(areas[cut])
         if self._edge is not None:
@@ -100,7 +100,7 @@ class SpeckFilter:
         self._edge = _Edge(number[labels[-1]], classes[-1].copy())
 
     def decide(self) -> None:
-        """Sum up the patches that lie in several slabs, after the first pass."""
+        """Sum up the patches that lie in several strips, after the first pass."""
         pairs = self._pairs or [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
         group = joined(self._undecided, first, second)
@@ -109,12 +109,12 @@ class SpeckFilter:
         self.removed += int((areas < self._min_area).sum())
 
     def second_pass(self, top: int, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the slab (H, W) of :meth:`first_pass` without the small patches that reach into other slabs."""
+        """Return the strip (H, W) of :meth:`first_pass` without the small patches that reach into other strips."""
         labels, count = label_patches(classes)
         # patches that touch a border are numbered in the same order as before: those that went lay inside
         cut = np.flatnonzero(_touching(labels, count))
         small = np.zeros(count + 1, dtype=np.bool_)
-        small[cut] = self._small[self._of_slab[top]]
+        small[cut] = self._small[self._of_strip[top]]
         return np.where(small[labels], np.uint8(LAND), classes)
 
 

@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
+from floodseg.geo.footprints import Ground, ground_at_centre
 from floodseg.geo.grid import GeoGrid
-from floodseg.geo.ground import Ground, ground
 from floodseg.products.cog import COLOURS
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import CLASS_NAMES, EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
@@ -57,13 +57,15 @@ def describe(info: ProductInfo, areas_km2: Mapping[str, float | None]) -> Quickl
     """Return the words of a map: areas in square kilometres by name, None where unknown."""
     flood, permanent = areas_km2["flood"], areas_km2["permanent_water"]
     name = info.water_name.capitalize()
-    day = f"{info.utc.day} {info.utc:%B %Y}"
-    title = f"{name}, {day}" if flood is None else f"{name}: {_area(flood)}, {day}"
+    title = name if flood is None else f"{name}: {_area(flood)}"
+    date = "date unknown"
+    if info.acquisition is not None:
+        utc = info.acquisition.time
+        title += f", {utc.day} {utc:%B %Y}"
+        # midnight stands for a day of which no time is known
+        date = f"{utc:%Y-%m-%d}" + (f" {utc:%H:%M} UTC" if utc.time() != clock.min else "")
     beside = "" if permanent is None else f"   permanent water: {_area(permanent)}"
-    # midnight stands for a day of which no time is known
-    time = f" {info.utc:%H:%M} UTC" if info.utc.time() != clock.min else ""
-    lines = f"{info.utc:%Y-%m-%d}{time}{beside}", f"floodseg, model {Path(info.model).name}"
-    return QuicklookText(title, lines, info.water_name)
+    return QuicklookText(title, (date + beside, f"floodseg, model {Path(info.model).name}"), info.water_name)
 
 
 def _area(km2: float) -> str:
@@ -72,7 +74,7 @@ def _area(km2: float) -> str:
 
 def picture_shape(grid: GeoGrid) -> tuple[int, int]:
     """Return height and width of the map in the picture: pixels square on the ground, at most 1600 a side."""
-    at = ground(grid)
+    at = ground_at_centre(grid)
     height, width = grid.height * (at.down if at else 1), grid.width * (at.across if at else 1)
     longest = min(max(grid.height, grid.width, _LEAST_LONG_SIDE), LONGEST_SIDE)
     scale = longest / max(height, width)
@@ -103,7 +105,7 @@ def draw(
     _draw_head(sheet, text)
     shown = [code for code in np.unique(codes).tolist() if code != LAND or background is None]
     _draw_legend(sheet, _HEAD + height, shown, text.water_name)
-    at = ground(grid)
+    at = ground_at_centre(grid)
     if at is not None:
         metres = at.across * grid.width / width
         _draw_scale(sheet, full_width, _HEAD + height, metres)

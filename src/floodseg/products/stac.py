@@ -17,7 +17,7 @@ from pystac.extensions.classification import Classification, ClassificationExten
 from pystac.extensions.projection import ProjectionExtension
 from shapely.geometry.polygon import orient
 
-from floodseg.geo.footprints import lonlat
+from floodseg.geo.footprints import lonlat, measure
 from floodseg.geo.grid import GeoGrid
 from floodseg.products import folder as publish
 from floodseg.products.cog import COLOURS
@@ -61,14 +61,24 @@ def footprint(grid: GeoGrid) -> Footprint | None:
     return _cut(shapely.Polygon(ring), around_pole=bool(turn))
 
 
+def outline(grid: GeoGrid) -> dict[str, Any]:
+    """Return ``geometry``, ``bbox`` and the property ``gsd`` (metres) of a grid as an item holds them, or None each."""
+    place = footprint(grid)
+    areas = measure(grid)
+    return {
+        "geometry": place.geometry if place else None,
+        "bbox": place.bbox if place else None,
+        "properties": {"gsd": float(f"{areas.mean() ** 0.5:.4g}") if areas else None},
+    }
+
+
 def _border(grid: GeoGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return x and y of points along the four sides."""
     way = np.arange(_POINTS_PER_SIDE) / _POINTS_PER_SIDE
     zero, one = np.zeros_like(way), np.ones_like(way)
     columns = np.concatenate([zero, way, one, 1 - way]) * grid.width
     rows = np.concatenate([way, one, 1 - way, zero]) * grid.height
-    a, b, c, d, e, f = grid.transform
-    return a * columns + b * rows + c, d * columns + e * rows + f
+    return grid.coordinates(columns, rows)
 
 
 def _cut(shape: shapely.Polygon, around_pole: bool) -> Footprint:
@@ -96,29 +106,28 @@ def _rounded(value: Any) -> Any:
     return round(value, _DIGITS) if isinstance(value, float) else value
 
 
-def item(
-    grid: GeoGrid, info: ProductInfo, name: str, statistics: dict[str, dict[str, float]], gsd: float | None
-) -> dict[str, Any]:
+def item(grid: GeoGrid, info: ProductInfo, name: str, statistics: dict[str, dict[str, float]]) -> dict[str, Any]:
     """Return the item's document.
 
     Args:
         grid: of the rasters.
-        info: where they come from.
+        info: where they come from, with a date.
         name: the item's identifier.
         statistics: minimum, maximum, mean, stddev and valid_percent of the rasters, by file name.
-        gsd: size of a pixel on the ground in metres, where it is known.
     """
-    where = footprint(grid)
+    place = outline(grid)
+    assert info.acquisition is not None, "a STAC item has a date"
+    utc = info.acquisition.time
     made = pystac.Item(
         id=name,
-        geometry=where.geometry if where else None,
-        bbox=where.bbox if where else None,
-        datetime=info.utc,
+        geometry=place["geometry"],
+        bbox=place["bbox"],
+        datetime=utc,
         properties={},
     )
-    made.common_metadata.title = f"{info.water_name.capitalize()} of {info.utc:%Y-%m-%d %H:%M} UTC"
+    made.common_metadata.title = f"{info.water_name.capitalize()} of {utc:%Y-%m-%d %H:%M} UTC"
     made.common_metadata.description = f"Mapped by floodseg with the model {Path(info.model).name}"
-    made.common_metadata.gsd = gsd
+    made.common_metadata.gsd = place["properties"]["gsd"]
     _project(made, grid)
     for key, asset in _assets(info, statistics).items():
         made.add_asset(key, asset)

@@ -1,8 +1,6 @@
-"""``summary.json``: areas, what was assumed, and how to get the same map again."""
+"""``summary.json``: areas, assumptions, and the settings that make the same map again."""
 
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from floodseg.geo.grid import GeoGrid
 from floodseg.messages import redacted
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
+from floodseg.system import environment
 
 _KEYS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water", LAND: "land", EXCLUDED: "excluded", NODATA: "nodata"}
 
@@ -22,11 +21,18 @@ NO_GROUND_AREA = (
 
 
 class ClassTotals:
-    """Pixels and ground area of every code, added up slab by slab."""
+    """Pixels and ground area of every code, added up strip by strip.
 
-    def __init__(self) -> None:
+    Attributes:
+        has_areas: whether the pixels have an area on the ground.
+        outside: pixels outside of the area of interest.
+    """
+
+    def __init__(self, *, has_areas: bool) -> None:
         self.pixels: NDArray[np.int64] = np.zeros(256, dtype=np.int64)
         self.square_metres: NDArray[np.float64] = np.zeros(256)
+        self.has_areas = has_areas
+        self.outside = 0
 
     def add(self, classes: NDArray[np.uint8], areas: NDArray[np.float64] | None) -> None:
         """Add codes (H, W) and their pixels' ground areas in m2 (H, W)."""
@@ -41,29 +47,27 @@ def summary(
     info: ProductInfo,
     totals: ClassTotals,
     *,
-    has_areas: bool,
     seconds: float,
     assumptions: Sequence[str],
     extra: Mapping[str, Any],
-    outside: int = 0,
 ) -> dict[str, Any]:
     """Return the document: plain JSON values.
 
     ``area_km2`` counts each pixel with its footprint on Lambert's equal-area projection centred on the scene; null
-    where the grid has no place on the Earth, and for permanent water where it was not told apart. ``valid_share`` is
-    the share of the grid's pixels that are not nodata, without the ``outside`` ones that lie beyond the area of
-    interest. ``extra`` holds more entries.
+    where the grid has no place on the Earth, and for permanent water where it is not known. ``valid_share`` is the
+    share of the pixels inside the area of interest that are not nodata. ``extra`` holds more entries.
     """
     assert not set(extra) & {"area_km2", "valid_share", "threshold", "model", "inputs"}, "extra entries replace others"
-    all_assumptions = [*assumptions, *([] if has_areas else [NO_GROUND_AREA])]
+    acquired = info.acquisition
+    all_assumptions = [*assumptions, *([] if totals.has_areas else [NO_GROUND_AREA])]
     return {
-        "area_km2": areas_km2(info, totals, has_areas),
-        "valid_share": float((totals.pixels.sum() - totals.pixels[NODATA]) / (totals.pixels.sum() - outside)),
+        "area_km2": areas_km2(info, totals),
+        "valid_share": float((totals.pixels.sum() - totals.pixels[NODATA]) / (totals.pixels.sum() - totals.outside)),
         "pixels": {name: int(totals.pixels[code]) for code, name in _KEYS.items()},
         "threshold": dict(info.threshold) if isinstance(info.threshold, Mapping) else info.threshold,
         "model": info.model,
-        "datetime": info.utc.isoformat().replace("+00:00", "Z"),
-        "datetime_source": info.datetime_source,
+        "datetime": acquired.time.isoformat().replace("+00:00", "Z") if acquired else None,
+        "datetime_source": acquired.source if acquired else None,
         "inputs": {name: list(files) for name, files in info.inputs.items()},
         "assumptions": [redacted(sentence) for sentence in all_assumptions],
         "settings": dict(info.settings),
@@ -77,9 +81,11 @@ def summary(
     }  # fmt: skip
 
 
-def areas_km2(info: ProductInfo, totals: ClassTotals, has_areas: bool) -> dict[str, float | None]:
+def areas_km2(info: ProductInfo, totals: ClassTotals) -> dict[str, float | None]:
     """Return square kilometres of the classes, None where unknown."""
-    areas = {name: float(totals.square_metres[code]) / 1e6 if has_areas else None for code, name in _KEYS.items()}
+    areas = {
+        name: float(totals.square_metres[code]) / 1e6 if totals.has_areas else None for code, name in _KEYS.items()
+    }
     del areas["nodata"]
     if not info.knows_permanent_water:
         areas["permanent_water"] = None
@@ -87,7 +93,6 @@ def areas_km2(info: ProductInfo, totals: ClassTotals, has_areas: bool) -> dict[s
 
 
 def versions() -> dict[str, str]:
-    """Return the version of Python and of the packages that decide about the products."""
-    names = ("floodseg", "torch", "numpy", "scipy", "pyproj", "rasterio", "pyogrio", "shapely")
-    known = {name: version(name) for name in names}
-    return {"python": platform.python_version(), **known, "gdal": rasterio.__gdal_version__}
+    """Return the versions of Python, of GDAL and of the packages that the products depend on."""
+    packages = ("floodseg", "openvino", "torch", "numpy", "scipy", "pyproj", "rasterio", "pyogrio", "shapely")
+    return {**environment.versions(packages), "gdal": rasterio.__gdal_version__}

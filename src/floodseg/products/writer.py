@@ -1,16 +1,17 @@
-"""From finished rows of the map to a folder of products: the one entry for mapping.
+"""Writer of the products of a scene, from finished rows of the map.
 
 ::
 
-    strips --> slabs --> [specks] --> totals, polygons ----------> flood.gpkg, summary.json
-                    |                                  quicklook.png, item.json
-                    +--> plain rasters (specks: read again) --> cloud-optimized rasters
+    strips of one height --> [specks] --> totals, polygons ----------> flood.gpkg, summary.json
+                        |                                  quicklook.png, item.json
+                        +--> plain rasters (specks: read again) --> cloud-optimized rasters
 """
 
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +31,16 @@ from floodseg.products import folder as publish
 from floodseg.products import stac
 from floodseg.products.cog import COLOURS, RasterFile, RasterKind
 from floodseg.products.info import ProductInfo
-from floodseg.products.slabs import SlabCutter, row_spans, slab_rows
-from floodseg.products.strips import CLASS_NAMES, FLOOD, NODATA, PERCENT_NODATA, ProductStrip
+from floodseg.products.strips import (
+    CLASS_NAMES,
+    FLOOD,
+    NODATA,
+    PERCENT_NODATA,
+    ProductStrip,
+    StripCutter,
+    row_spans,
+    strip_rows,
+)
 from floodseg.products.summary import ClassTotals, areas_km2, summary, versions
 from floodseg.system.files import write_text
 
@@ -43,28 +52,39 @@ _BYTES_PER_PIXEL = 2
 """Of the two plain rasters, before the cloud-optimized ones are made of them."""
 
 
+@dataclass(frozen=True, slots=True)
+class WriterSettings:
+    """How products are made."""
+
+    overwrite: bool = False
+    """Replace finished products."""
+    min_area: float = 0.0
+    """Square metres on the ground below which a patch of flood, or of permanent water, becomes land. A patch is of
+    pixels of one class that share sides: flood beside permanent water counts alone."""
+    threads: int = 1
+    """Threads that compress the rasters at the end."""
+    sensor_weights: bool = False
+    """Also write ``reliability.tif``."""
+
+
 class ProductWriter:
     """Writes the products of one scene; a context manager.
 
     ::
 
-        with ProductWriter(folder, grid, info, overwrite=False) as writer:
+        with ProductWriter(folder, grid, info) as writer:
             for strip in strips:              # in row order, of any height, from one thread
                 writer.write(strip)
             document = writer.finish(background)
 
-    Left without :meth:`finish`, or by an exception, it leaves the folder as it was. Memory does not grow with the
-    scene, but for the longest outlines: a polygon is held until its last row has come.
+    Without :meth:`finish`, or after an exception, the folder stays as it was. Memory does not grow with the scene,
+    except for the longest outlines: a polygon is held until its last row has come.
 
     Args:
         out_dir: folder of the products.
         grid: of the strips.
         info: where the map comes from.
-        overwrite: whether finished products are replaced.
-        min_area: square metres on the ground below which a patch of flood, or of permanent water, becomes land. A patch
-            is of pixels of one class that share sides: flood beside permanent water counts alone.
-        threads: that compress the rasters at the end.
-        reliability: whether ``reliability.tif`` is among the products.
+        settings: how products are made.
 
     Raises:
         RunFolderError: on entering, where the folder is finished, in use, cannot be written or is too small; from
@@ -73,26 +93,23 @@ class ProductWriter:
     """
 
     def __init__(
-        self, out_dir: Path, grid: GeoGrid, info: ProductInfo, *, overwrite: bool, min_area: float = 0.0,
-        threads: int = 1, reliability: bool = False,
-    ) -> None:  # fmt: skip
+        self, out_dir: Path, grid: GeoGrid, info: ProductInfo, settings: WriterSettings = WriterSettings()
+    ) -> None:
         self._out_dir = out_dir
         self._grid = grid
         self._info = info
-        self._overwrite = overwrite
-        self._threads = threads
-        self._with_reliability = reliability
+        self._settings = settings
         self._footprints = measure(grid)
         self._specks: SpeckFilter | None = None
-        if min_area > 0:
+        if settings.min_area > 0:
             if self._footprints is None:
                 raise ConfigError(
-                    f"--min-area {min_area:g}: the scene's pixels have no area on the ground: leave it out, or give "
-                    "the scene a coordinate system"
+                    f"--min-area {settings.min_area:g}: the scene's pixels have no area on the ground: leave it out, "
+                    "or give the scene a coordinate system"
                 )
             from floodseg.products import patches
 
-            self._specks = patches.SpeckFilter(min_area, self._footprints)
+            self._specks = patches.SpeckFilter(settings.min_area, self._footprints)
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -100,7 +117,7 @@ class ProductWriter:
             self._folder = stack.enter_context(
                 publish.product_folder(
                     self._out_dir,
-                    overwrite=self._overwrite,
+                    overwrite=self._settings.overwrite,
                     least_bytes=_BYTES_PER_PIXEL * self._grid.height * self._grid.width,
                     inputs=[name for names in self._info.inputs.values() for name in names],
                 )
@@ -118,7 +135,7 @@ class ProductWriter:
                 f"{info.water_name} map", "mode", "NO", NODATA, names=class_names(info), colours=COLOURS
             ),
         }
-        if self._with_reliability:
+        if self._settings.sensor_weights:
             kinds[publish.RELIABILITY] = RasterKind(
                 "weight of the optical image", "average", "YES", PERCENT_NODATA, unit="%"
             )
@@ -126,12 +143,12 @@ class ProductWriter:
         for raster in self._rasters.values():
             stack.callback(raster.close)
         self._percent, self._classes = self._rasters[publish.PROBABILITY], self._rasters[publish.CLASSES]
-        self._totals = ClassTotals()
-        self._cutter = SlabCutter(grid.height, grid.width, slab_rows(grid.width))
+        self._totals = ClassTotals(has_areas=self._footprints is not None)
+        self._cutter = StripCutter(grid.height, grid.width, strip_rows(grid.width))
 
     @cached_property
     def _polygons(self) -> "PolygonFile":
-        from floodseg.products.geopackage import PolygonFile  # imported beside the mapping, see prefetch.py
+        from floodseg.products.geopackage import PolygonFile  # slow to import; see pipeline.py
 
         path = self._folder.staging / publish.POLYGONS
         return PolygonFile(path, self._grid, self._footprints, self._info.knows_permanent_water)
@@ -144,16 +161,16 @@ class ProductWriter:
     def write(self, strip: ProductStrip) -> None:
         """Take the next rows of the map."""
         with _disk_errors(self._out_dir):
-            for slab in self._cutter.cut(strip):
-                classes = slab.classes
+            for part in self._cutter.cut(strip):
+                classes = part.classes
                 if self._specks is not None:
-                    classes = self._specks.first_pass(slab.top, classes)
+                    classes = self._specks.first_pass(part.top, classes)
                 else:
-                    self._count(slab.top, classes, slab.percent)
-                self._percent.write(slab.top, slab.percent)
-                self._classes.write(slab.top, classes)
+                    self._count(part.top, classes, part.percent)
+                self._percent.write(part.top, part.percent)
+                self._classes.write(part.top, classes)
 
-    def write_reliability(self, top: int, percent: NDArray[np.uint8]) -> None:
+    def write_sensor_weights(self, top: int, percent: NDArray[np.uint8]) -> None:
         """Take rows (H, W) of the optical image's weight from ``top`` on: 0 to 100, 255 nodata."""
         with _disk_errors(self._out_dir):
             self._rasters[publish.RELIABILITY].write(top, percent)
@@ -177,10 +194,10 @@ class ProductWriter:
         Args:
             background: (h, w) grey or (h, w, 3) RGB from 0 to 1, NaN where there is none: the scene at any smaller
                 size, below the map in the quicklook.
-            seconds: of the run until now, by default those since entering; what is left to do here is added.
-            assumptions: what was taken for granted in reading, one sentence each.
+            seconds: of the run until now, by default those since entering; those of this call are added.
+            assumptions: what was assumed in reading, one sentence each.
             extra: more entries of summary.json.
-            outside: pixels of the grid beyond the area of interest, not all of them.
+            outside: pixels of the grid outside of the area of interest, not all of them.
 
         Returns:
             what ``summary.json`` holds.
@@ -195,13 +212,14 @@ class ProductWriter:
                 more["removed_patches"] = self._specks.removed
             self._polygons.finish()
             for raster in self._rasters.values():
-                raster.finish(self._tags(), self._threads)
+                raster.finish(self._tags(), self._settings.threads)
+            self._totals.outside = outside
             self._draw(background)
-            self._write_item()
+            if self._info.acquisition is not None:
+                self._write_item()
             document = summary(
-                self._grid, self._info, self._totals, has_areas=self._footprints is not None,
-                seconds=before + time.monotonic() - entered,
-                assumptions=assumptions, extra=more, outside=outside,
+                self._grid, self._info, self._totals, seconds=before + time.monotonic() - entered,
+                assumptions=assumptions, extra=more,
             )  # fmt: skip
             self._write_json(publish.SUMMARY, document)
             self._folder.publish()
@@ -209,7 +227,7 @@ class ProductWriter:
 
     def _remove_specks(self, specks: "SpeckFilter") -> None:
         specks.decide()
-        for top, rows in row_spans(self._grid.height, slab_rows(self._grid.width)):
+        for top, rows in row_spans(self._grid.height, strip_rows(self._grid.width)):
             before = self._classes.read(top, rows)
             classes = specks.second_pass(top, before)
             if (classes != before).any():
@@ -218,8 +236,9 @@ class ProductWriter:
 
     def _tags(self) -> dict[str, str]:
         info = self._info
+        time = {} if info.acquisition is None else {"TIFFTAG_DATETIME": f"{info.acquisition.time:%Y:%m:%d %H:%M:%S}"}
         tags = {
-            "TIFFTAG_DATETIME": f"{info.utc:%Y:%m:%d %H:%M:%S}",
+            **time,
             "TIFFTAG_SOFTWARE": f"floodseg {versions()['floodseg']}",
             "FLOODSEG_MODEL": info.model,
             "FLOODSEG_THRESHOLD": json.dumps(
@@ -232,10 +251,10 @@ class ProductWriter:
         return tags if info.licence is None else tags | {"TIFFTAG_COPYRIGHT": info.licence}
 
     def _draw(self, background: NDArray[np.floating] | None) -> None:
-        from floodseg.products import quicklook  # imported beside the mapping, see prefetch.py
+        from floodseg.products import quicklook  # slow to import; see pipeline.py
 
         info = self._info
-        areas = areas_km2(info, self._totals, self._footprints is not None)
+        areas = areas_km2(info, self._totals)
         with rasterio.open(self._folder.staging / publish.CLASSES) as file:
             height, width = quicklook.picture_shape(self._grid)
             shape = min(height, file.height), min(width, file.width)
@@ -248,8 +267,7 @@ class ProductWriter:
             name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
             for name, file in self._rasters.items()
         }
-        gsd = None if self._footprints is None else float(f"{self._footprints.mean() ** 0.5:.4g}")
-        self._write_json(publish.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics, gsd))
+        self._write_json(publish.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics))
 
     def _item_name(self) -> str:
         """Name the item after the first input, which is the scene's own name more often than the folder is."""
@@ -277,7 +295,7 @@ def _vector_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def _disk_errors(out_dir: Path) -> Iterator[None]:
-    """Say in one sentence that the products cannot be written."""
+    """Turn errors of writing into one sentence that the products cannot be written."""
     try:
         yield
     except (OSError, RasterioError, CPLE_BaseError, *_vector_errors()) as error:

@@ -1,4 +1,4 @@
-"""What lies on this machine and what on another: nothing is fetched unless the user allows it."""
+"""Access rules: nothing is read over a network unless the user allows it."""
 
 import re
 from pathlib import Path

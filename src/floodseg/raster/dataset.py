@@ -1,4 +1,4 @@
-"""An open raster: where it lies, and which of its bands are whose."""
+"""Open rasters: extent on Earth, and the bands of each sensor."""
 
 import re
 import warnings
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import rasterio
@@ -32,9 +32,6 @@ _BY_ORDER: dict[Sensor, dict[int, tuple[str, ...]]] = {
 
 MOST_CHIP_BYTES = 2**30
 
-Extremes = tuple[float, float]
-"""The lowest and the highest of some numbers."""
-
 
 class CoordinateSystem(Protocol):
     """A coordinate reference system that can write itself down."""
@@ -45,14 +42,14 @@ class CoordinateSystem(Protocol):
 
 
 class Raster(Protocol):
-    """What the rules of reading ask of an open raster: a part of rasterio's ``DatasetReader``.
+    """The part of rasterio's ``DatasetReader`` that reading uses; the tuples have one item per band.
 
-    Whatever stands in for one must give the same values, bit for bit. The tuples have one item a band.
+    Other classes that satisfy it must return the same values, bit for bit.
     """
 
     @property
     def name(self) -> str:
-        """The path as it was given."""
+        """The path as it was opened."""
         ...
 
     @property
@@ -106,23 +103,13 @@ class Raster(Protocol):
         ...
 
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
-        """Return the stored numbers of bands (from 1) inside a window, (C, H, W): to be read, not to be written to."""
-        ...
-
-
-@runtime_checkable
-class Surveyed(Protocol):
-    """A raster that has been looked through as a whole, once."""
-
-    @property
-    def extremes(self) -> tuple[Extremes, ...]:
-        """The lowest and highest finite number stored in each band, wherever it lies."""
+        """Return the stored numbers of bands (from 1) inside a window, (C, H, W)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """The size of a raster, and where it lies on Earth if it says so."""
+class Extent:
+    """Size of a raster, and its grid where it has a georeference."""
 
     path: Path
     height: int
@@ -161,20 +148,20 @@ def _check_size(path: Path, source: Raster) -> None:
         )
 
 
-def frame_of(source: Raster) -> Frame:
+def extent_of(source: Raster) -> Extent:
     """Return size and georeference of an open raster; the grid is None where it has no transform and no CRS."""
     crs = source.crs.to_string() if source.crs is not None else None
-    return _frame(source.name, crs, source.transform, source.height, source.width)
+    return _extent(source.name, crs, source.transform, source.height, source.width)
 
 
 @lru_cache(maxsize=4096)
-def _frame(name: str, crs: str | None, transform: Affine, height: int, width: int) -> Frame:
+def _extent(name: str, crs: str | None, transform: Affine, height: int, width: int) -> Extent:
     georeferenced = crs is not None or not transform.is_identity
     grid = GeoGrid(crs, tuple(transform)[:6], height, width) if georeferenced else None
-    return Frame(Path(name), height, width, grid)
+    return Extent(Path(name), height, width, grid)
 
 
-def check_same_frame(one: Frame, other: Frame, tolerance: float = 0.5) -> None:
+def check_same_extent(one: Extent, other: Extent, tolerance: float = 0.5) -> None:
     """Raise DataError unless both rasters have one size and, where both are georeferenced, one place.
 
     ``tolerance`` is in pixels; stored transforms of one grid often differ in their last digits.
@@ -243,7 +230,7 @@ def takes_bands_by_order(source: Raster, sensor: Sensor) -> bool:
 def _names(descriptions: tuple[str | None, ...], sensor: Sensor) -> tuple[str | None, ...]:
     """Return the canonical name of each band, None for one without; descriptions that merely count name no band.
 
-    Kept, since the files of a data set are described alike and are asked at each crop.
+    Cached, since the files of a data set have the same descriptions and each crop asks for them.
     """
     counting = all(
         re.fullmatch(rf"band[ _]?0?{number}", (description or "").strip().lower())

@@ -1,4 +1,4 @@
-"""Why a raster cannot be read: which of the ways in which one file can be at fault, in words."""
+"""Diagnosis of a raster that cannot be read, in words."""
 
 import errno
 import re
@@ -11,11 +11,11 @@ _TOO_SHORT = re.compile(r"got \d+ bytes, expected \d+")
 _AGAIN = "copy or download it again"
 
 CLAIM = "its header claims"
-"""How a message begins that says what no image has."""
+"""Start of messages on headers that no image has."""
 
 
 def why_unreadable(path: Path, error: BaseException) -> str:
-    """Return what is wrong with a raster that GDAL could not open or read, and the remedy; without the file's name."""
+    """Return the fault of a raster that GDAL could not open or read, and the remedy, without the file's name."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -35,10 +35,10 @@ def why_unreadable(path: Path, error: BaseException) -> str:
             start = stream.read(4)
     except OSError as failure:
         return f"cannot be read ({failure.strerror}); change its permissions, or {_AGAIN}"
-    return _what_gdal_met(start, status.st_size, _chain(error))
+    return _gdal_fault(start, status.st_size, _chain(error))
 
 
-def _what_gdal_met(start: bytes, size: int, messages: list[str]) -> str:
+def _gdal_fault(start: bytes, size: int, messages: list[str]) -> str:
     text = " ".join(messages)
     if CLAIM in messages[0]:
         return f"{messages[0]}; {_AGAIN} if it is damaged"
@@ -58,7 +58,7 @@ def _what_gdal_met(start: bytes, size: int, messages: list[str]) -> str:
 
 
 def _chain(error: BaseException) -> list[str]:
-    """Return the messages of an exception and of what caused it: GDAL's own words come last."""
+    """Return the messages of an exception and of its causes, GDAL's own last."""
     messages: list[str] = []
     cause: BaseException | None = error
     while cause is not None:

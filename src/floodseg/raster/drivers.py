@@ -1,7 +1,7 @@
-"""With which of GDAL's drivers rasters are opened, and what a VRT may be made of.
+"""GDAL drivers that open rasters, and the sources that a VRT may have.
 
-GDAL has some 140 raster drivers. Most read formats in which nobody keeps radar, reflectance or masks, some fetch pixels
-over a network, and each takes what a damaged or hostile file says; so those that are meant are named.
+GDAL has some 140 raster drivers. Most read formats that hold no radar, reflectance or masks, some fetch pixels over a
+network, and each trusts what a damaged or hostile file claims. So only named drivers are used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ RASTER_DRIVERS = (
 """Scenes and layers: GeoTIFF and COG, JPEG 2000, pictures, what SNAP and ERDAS write, and grids of elevation models."""
 
 PRODUCT_DRIVERS = (*RASTER_DRIVERS, "SAFE", "SENTINEL2")
-"""Also those that know when a delivered product was taken."""
+"""Also those that read the acquisition time of a delivered product."""
 
 MOST_BANDS = 256
 MOST_BLOCK_BYTES = 2**30
@@ -39,7 +39,7 @@ _NEST_LIMIT = 8
 
 
 def open_plain(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS) -> Any:
-    """Open a raster with some drivers alone, with a handle of its own.
+    """Open a raster with the named drivers only, with a handle of its own.
 
     Raises:
         RasterioIOError: it cannot be opened, is of another format, or its header claims what no image has: damaged
@@ -66,7 +66,7 @@ def _check_header(dataset: Any) -> None:
         _text_of(dataset)
     height, width = max(dataset.block_shapes, key=prod, default=(0, 0))
     size = height * width * max(np.dtype(kind).itemsize for kind in dataset.dtypes)
-    # asked only where it matters: on some damaged JPEG 2000 files GDAL never answers
+    # only where it matters: on some damaged JPEG 2000 files GDAL does not return
     if size * dataset.count > MOST_BLOCK_BYTES and _has_all_bands_in_a_block(dataset):
         size *= dataset.count
     if size > MOST_BLOCK_BYTES:
@@ -88,11 +88,11 @@ def _text_of(vrt: Any) -> str:
 
 
 def open_checked(name: str, opener: Callable[[str], Any] = open_plain, depth: int = 0) -> Any:
-    """Open a raster, and refuse a VRT that takes pixels from beyond this machine or from what is no raster here.
+    """Open a raster, and refuse a VRT with remote sources or sources that are no rasters.
 
     Args:
         name: the raster.
-        opener: opens a raster or one that a VRT is made of, without looking into it.
+        opener: opens a raster without checking its sources.
         depth: how many VRTs are around it.
 
     Raises:
@@ -109,7 +109,7 @@ def open_checked(name: str, opener: Callable[[str], Any] = open_plain, depth: in
 
 
 def open_layer(name: str, allow_remote: bool) -> Any:
-    """Open the raster of a layer with the drivers that are meant.
+    """Open the raster of a layer with ``RASTER_DRIVERS`` only.
 
     Raises:
         RasterioError: it cannot be opened, or is of another format.
@@ -131,9 +131,9 @@ def _check_text(name: str, text: str, opener: Callable[[str], Any], depth: int) 
 
 
 def _sources(text: str, name: str) -> Iterator[str]:
-    """Yield the rasters that a VRT is made of, relative names resolved."""
+    """Yield the source rasters of a VRT, relative names resolved."""
     folder = PurePosixPath(name).parent
-    seen = set()
+    found = set()
     try:
         document = ElementTree.fromstring(text or "<VRTDataset/>")
     except ElementTree.ParseError as error:
@@ -144,6 +144,6 @@ def _sources(text: str, name: str) -> Iterator[str]:
         source = element.text.strip()
         if element.get("relativeToVRT") == "1":
             source = str(folder / source)
-        if source not in seen:
-            seen.add(source)
+        if source not in found:
+            found.add(source)
             yield source

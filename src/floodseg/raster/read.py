@@ -15,16 +15,14 @@ from rasterio.windows import Window as RasterWindow
 from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.dataset import Raster, Surveyed, band_indices
+from floodseg.raster.dataset import Raster, band_indices
 from floodseg.raster.scaling import (
     INTEGER,
     blank,
     equals,
-    extremes,
     has_scaling,
     overflowing,
-    planes,
-    surely_within,
+    scaled_bands,
 )
 
 DB_RANGE = (-100.0, 60.0)
@@ -53,17 +51,15 @@ def read_sar(
     source: Raster,
     units: Literal["db", "linear"] = "db",
     window: Window | None = None,
-    out: NDArray[np.float32] | None = None,
     *,
     check_units: bool = True,
 ) -> Pixels:
     """Read VV and VH of an open raster as dB, (2, H, W); a pixel is valid where both bands hold numbers.
 
     Args:
-        source: from ``open_raster`` or ``open_through``.
+        source: from ``open_raster`` or a cache of chips.
         units: what the file stores; linear power becomes 10 log10, and power that is not positive is invalid.
         window: part to read; by default all.
-        out: array (C, H, W), perhaps a turned view, that the values are written to; by default a new one.
         check_units: refuse values that cannot be of that unit.
 
     Raises:
@@ -72,30 +68,28 @@ def read_sar(
     indices = band_indices(source, "sar")
     numbers = [indices[band] for band in SAR_BANDS]
     stored = read_stored(source, numbers, window)
-    values = np.empty(stored.shape, np.float32) if out is None else out
+    values = np.empty(stored.shape, np.float32)
     valid = np.ones(stored.shape[1:], np.bool_)
     known = negative = 0
-    # the planes come first: asking for the next one finishes the last
     with overflowing():
-        for plane, band, number in zip(planes(source, numbers, stored, values), stored, numbers, strict=True):
-            usable = np.isfinite(plane)
+        for converted, band, number in zip(scaled_bands(source, numbers, stored, values), stored, numbers, strict=True):
+            usable = np.isfinite(converted)
             if (nodata := source.nodatavals[number - 1]) is not None:
                 usable &= ~equals(band, nodata)
             if units == "linear":
                 known += int(np.count_nonzero(usable))
-                negative += int(np.count_nonzero(usable & (plane < 0)))
-                usable &= plane > 0
-                np.log10(plane, out=plane, where=usable)
-                np.multiply(plane, 10, out=plane, where=usable)
+                negative += int(np.count_nonzero(usable & (converted < 0)))
+                usable &= converted > 0
+                np.log10(converted, out=converted, where=usable)
+                np.multiply(converted, 10, out=converted, where=usable)
             valid &= usable
     if check_units and known >= _FEW_PIXELS and negative > known / 2:
         raise DataError(
             f"{source.name}: most radar values are negative, so they are not linear power: use --sar-units db"
         )
     blank(values, valid)
-    if not check_units or (units == "db" and surely_within(source, numbers, DB_RANGE) and (values[:, 0] < 0).any()):
-        return Pixels(values, valid)  # the check would find nothing, in ten times the time
-    _check_db(source.name, values, valid, units)
+    if check_units:
+        _check_db(source.name, values, valid, units)
     return Pixels(values, valid)
 
 
@@ -103,7 +97,7 @@ def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], 
     if not valid.any():
         return
     low, high = DB_RANGE
-    lowest, highest = extremes(values)  # invalid pixels hold 0, which is inside the range
+    lowest, highest = float(values.min()), float(values.max())  # invalid pixels hold 0, which is inside the range
     if lowest < low or highest > high:
         raise DataError(
             f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
@@ -121,7 +115,6 @@ def read_optical(
     bands: Sequence[str],
     offset: float | None = None,
     window: Window | None = None,
-    out: NDArray[np.float32] | None = None,
     *,
     check_units: bool = True,
 ) -> Pixels:
@@ -132,11 +125,10 @@ def read_optical(
     where a band that is read holds NaN, an infinity or a declared nodata value other than 0, which no light gives.
 
     Args:
-        source: from ``open_raster`` or ``open_through``.
+        source: from ``open_raster`` or a cache of chips.
         bands: canonical names of the bands to read.
         offset: in stored numbers, -1000 for processing baseline 04.00 and later.
         window: part to read; by default all.
-        out: array (C, H, W), perhaps a turned view, that the values are written to; by default a new one.
         check_units: refuse values that cannot be reflectance.
 
     Raises:
@@ -151,13 +143,13 @@ def read_optical(
         )
     numbers = [indices[band] for band in bands]
     stored = read_stored(source, numbers, window)
-    values = np.empty(stored.shape, np.float32) if out is None else out
+    values = np.empty(stored.shape, np.float32)
     valid = ~_without_signal(source, indices, numbers, stored, window)
     surely_finite = stored.dtype.kind in INTEGER and not has_scaling(source, numbers)
     with overflowing():
-        for plane in planes(source, numbers, stored, values, shift=offset or 0.0, factor=_TO_REFLECTANCE):
+        for converted in scaled_bands(source, numbers, stored, values, shift=offset or 0.0, factor=_TO_REFLECTANCE):
             if not surely_finite:
-                valid &= np.isfinite(plane)
+                valid &= np.isfinite(converted)
     blank(values, valid)
     if check_units:
         _check_reflectance(source, numbers, values, valid, offset or 0.0)
@@ -195,10 +187,8 @@ def _check_reflectance(
         return
     is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
     is_tagged = has_scaling(source, numbers)
-    if (is_tagged or not is_float) and surely_within(source, numbers, REFLECTANCE_RANGE, offset, _TO_REFLECTANCE):
-        return
     low, high = REFLECTANCE_RANGE
-    lowest, highest = extremes(values)
+    lowest, highest = float(values.min()), float(values.max())
     if lowest < low or highest > high:
         rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "it is 0 to 1"
         raise DataError(
@@ -226,16 +216,23 @@ def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8
     if source.count != 1:
         raise DataError(f"{source.name}: a label must have exactly 1 band, this file has {source.count}: keep one")
     stored = read_stored(source, [1], window)[0]
-    if stored.dtype.kind == "i":
-        lowest, highest = source.extremes[0] if isinstance(source, Surveyed) else (stored.min(), stored.max())
-        if lowest >= -1 and highest <= WATER:
-            return np.asarray(stored, np.uint8)  # -1 becomes 255
+    if stored.dtype.kind == "i" and stored.min() >= -1 and stored.max() <= WATER:
+        return np.asarray(stored, np.uint8)  # -1 becomes 255
+    return class_codes(stored, source.name)
+
+
+def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
+    """Return the class codes of a label as it is stored, (H, W): 0 (land), 1 (water), 255 (ignored, also as -1).
+
+    Raises:
+        DataError: any other value; ``name`` is that of the file.
+    """
     ignored = (stored == -1) | (stored == IGNORE)
     known = ignored | (stored == LAND) | (stored == WATER)
     if not known.all():
         value = stored[~known].flat[0]
         raise DataError(
-            f"{source.name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored): "
+            f"{name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored): "
             "recode the file"
         )
     label: NDArray[np.uint8] = np.where(ignored, IGNORE, stored).astype(np.uint8)

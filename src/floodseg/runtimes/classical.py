@@ -1,6 +1,5 @@
 """The reference methods ``otsu`` and ``ndwi`` behind the runtime contract, so that they map scenes as models do."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,8 @@ from floodseg.config.predict import MapConfig
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.read import DB_RANGE
 from floodseg.scene.scene import Layers, Scene
-from floodseg.system.map_progress import MapProgress
+from floodseg.system.environment import allowed_cores
+from floodseg.system.progress import MapProgress
 
 _BINS_PER_DB = 64
 """Fine enough that the place of an edge within a bin does not show, and few enough to hold for any scene."""
@@ -46,7 +46,7 @@ class PlainRuntime:
     @property
     def concurrency(self) -> int:
         """As many calls as there are cores."""
-        return len(os.sched_getaffinity(0))
+        return allowed_cores()
 
     def batch_size(self, height: int, width: int) -> int:
         """Return one window: more at once would save nothing."""
@@ -147,7 +147,7 @@ def vh_histogram(scene: Scene, layers: Layers, mapping: MapConfig, progress: boo
         bar.advance(window.height * window.width)
 
     with (
-        MapProgress(grid.height * grid.width, progress, "measuring", "measured") as bar,
+        MapProgress(grid.height * grid.width, progress, "measured") as bar,
         ThreadPoolExecutor(mapping.threads, "floodseg-histogram") as pool,
     ):
         # an error, or Ctrl-C, cancels the windows that have not begun

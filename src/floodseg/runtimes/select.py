@@ -2,16 +2,16 @@
 
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from floodseg.config.predict import MapConfig
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision, is_exported
-from floodseg.models.checkpoint.zoo import WEIGHTS, load_model, shipped_models
+from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, load_model, shipped_models
 from floodseg.runtimes.base import Runtime
 from floodseg.system.environment import cpu_computes_bf16
+from floodseg.system.extras import is_installed, require_extra, require_package
 
 if TYPE_CHECKING:  # PyTorch takes a second to import, which mapping with an exported model does without
     from floodseg.models.model import FloodModel
@@ -39,7 +39,7 @@ class Form:
     @property
     def installed(self) -> bool:
         """Tell whether what runs it can be imported."""
-        return find_spec(_PACKAGES[self.runtime]) is not None
+        return is_installed(_PACKAGES[self.runtime])
 
     @property
     def runs_here(self) -> bool:
@@ -102,8 +102,7 @@ def _open_file(path: Path, mapping: MapConfig) -> Runtime:
         raise ConfigError(
             f"--device cuda: {path} runs on the CPU; leave it out, or give the checkpoint to map on a GPU"
         )
-    if find_spec(_PACKAGES[runtime]) is None:
-        raise _not_installed(runtime, f"{path}: needs {_PACKAGES[runtime]}")
+    require_package(_INSTALL[runtime], _PACKAGES[runtime], purpose=f"{path}")
     opened = open_exported(path, mapping.threads)
     if mapping.precision not in ("auto", opened.precision):
         raise ConfigError(f"--precision {mapping.precision}: {path} is {opened.precision}: leave the flag out")
@@ -130,6 +129,9 @@ def open_exported(path: Path, threads: int | None = None) -> Runtime:
 
 
 def _torch(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
+    if isinstance(model, str | Path):
+        find_model(model)  # a model that does not exist is reported before a package that is missing
+    require_extra("train", "torch", "timm", "safetensors", purpose="mapping with PyTorch (a checkpoint, or a GPU)")
     from floodseg.runtimes.torch_runtime import TorchRuntime
 
     if mapping.precision == "int8":
@@ -154,7 +156,7 @@ def _on_gpu(mapping: MapConfig) -> bool:
         )
     if mapping.device != "auto" or mapping.runtime != "auto" or mapping.precision == "int8":
         return mapping.device == "cuda"
-    if not any(os.path.exists(device) for device in _GPU_DEVICES):  # noqa: PTH110 (a device, not a file)
+    if not is_installed("torch") or not any(os.path.exists(device) for device in _GPU_DEVICES):  # noqa: PTH110 (a device, not a file)
         return False
     import torch
 
@@ -173,7 +175,7 @@ def _none(
     if asked:
         missing = next((form for form in asked if not form.installed), None)
         if missing:
-            return _not_installed(missing.runtime, f"{flags}: needs {_PACKAGES[missing.runtime]}")
+            require_package(_INSTALL[missing.runtime], _PACKAGES[missing.runtime], purpose=flags)
         return ConfigError(f"{flags}: this processor does not compute in bf16; leave the flag out")
     if isinstance(model, str | Path) and not forms:
         load_model(model)  # one that does not exist is the first thing to say
@@ -183,7 +185,3 @@ def _none(
         f"{flags}: model '{name}' has {'only ' + there if there else 'no exported form'}: make one with floodseg "
         "export and give that file as --model, or leave the flag out"
     )
-
-
-def _not_installed(runtime: ExportFormat, what: str) -> ConfigError:
-    return ConfigError(f"{what}, which is not installed: pip install '{_INSTALL[runtime]}'")

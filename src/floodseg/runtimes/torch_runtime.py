@@ -29,7 +29,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class TorchRuntime:
-    """A copy of a model, rewritten as it is deployed (``floodseg.runtimes.base.Runtime``).
+    """A copy of a model as it is deployed (``floodseg.runtimes.base.Runtime``).
 
     On a CPU each call computes on the calling thread alone: several windows at once use the cores better than several
     threads in one window, that wait for each other at every layer. On a GPU one call runs at a time.
@@ -94,9 +94,9 @@ class TorchRuntime:
         return self._compute(self._model, sar, optical, sar_valid, optical_valid)
 
     @property
-    def knows_reliability(self) -> bool:
+    def has_sensor_weights(self) -> bool:
         """Whether :meth:`optical_weight` has an answer."""
-        return self._model.knows_reliability
+        return self._model.has_sensor_weights
 
     def optical_weight(
         self,

@@ -1,4 +1,4 @@
-"""A scene in memory: numpy or labelled (xarray) arrays of both sensors on one grid."""
+"""Scene in memory: numpy or labelled (xarray) arrays of both sensors on one grid."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from floodseg.bands import Bands, Sensor, Unit, band_date
 from floodseg.errors import DataError
-from floodseg.geo.affine import tells_pixels_apart
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import same_crs
 from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
@@ -152,7 +151,7 @@ class ArrayScene:
         if known is not None and (known[1] != 0 or known[3] != 0 or known[0] == 0 or known[4] == 0):
             raise DataError(f"transform {known}: the grid must run along the axes: resample the arrays")
         grid = GeoGrid(text, known or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), first.shape[1], first.shape[2])
-        if not tells_pixels_apart(grid):
+        if not grid.has_distinct_pixels:
             raise DataError(f"transform {known}: gives pixels without area or place: correct it")
         return grid
 
@@ -164,16 +163,16 @@ class ArrayScene:
             return values, valid
         place = (slice(top, top + inner.height), slice(left, left + inner.width))
         part = self._numbers(sensor, inner)
-        seen = self._seen(sensor, names, part)
+        usable = self._valid_pixels(sensor, names, part)
         if sensor == "sar" and self._linear:
-            seen &= (part > 0).all(axis=0)
-            part = 10 * np.log10(np.where(seen, part, np.float32(1)))
+            usable &= (part > 0).all(axis=0)
+            part = 10 * np.log10(np.where(usable, part, np.float32(1)))
         limits = {"db": DB_RANGE, "reflectance": REFLECTANCE_RANGE, "dn": (-np.inf, np.inf)}[self._unit(sensor)]
-        seen &= ((part >= limits[0]) & (part <= limits[1])).all(axis=0)
+        usable &= ((part >= limits[0]) & (part <= limits[1])).all(axis=0)
         if sensor == "optical" and self._clouds is not None:
-            seen &= ~_hidden(self._clouds, inner)
-        values[:, *place] = np.where(seen, part, np.float32(0))
-        valid[place] = seen
+            usable &= ~_hidden(self._clouds, inner)
+        values[:, *place] = np.where(usable, part, np.float32(0))
+        valid[place] = usable
         return values, valid
 
     def _numbers(self, sensor: Sensor, window: Window) -> _Numbers:
@@ -185,14 +184,14 @@ class ArrayScene:
             numbers[stored == given.nodata] = np.nan
         return numbers
 
-    def _seen(self, sensor: Sensor, names: Sequence[str], part: _Numbers) -> _Mask:
-        seen: _Mask = np.logical_and.reduce(np.isfinite(part), axis=0)
+    def _valid_pixels(self, sensor: Sensor, names: Sequence[str], part: _Numbers) -> _Mask:
+        usable: _Mask = np.logical_and.reduce(np.isfinite(part), axis=0)
         if self._unit(sensor) == "dn":
             for date in {band_date(name) for name in names}:
                 of_date = [channel for channel, name in enumerate(names) if band_date(name) == date]
                 dark: _Mask = np.logical_and.reduce(part[of_date] == 0, axis=0)
-                seen &= ~dark
-        return seen
+                usable &= ~dark
+        return usable
 
     def _unit(self, sensor: Sensor) -> Unit:
         return self._bands.sar_unit if sensor == "sar" else self._bands.optical_unit
@@ -206,7 +205,7 @@ class ArrayScene:
             if window is None:
                 break
             part = self._numbers(sensor, window)
-            parts.append(part[:, self._seen(sensor, names, part)])
+            parts.append(part[:, self._valid_pixels(sensor, names, part)])
         samples = dict(zip(names, np.concatenate(parts, axis=1), strict=True))
         if sensor == "sar":
             check_radar("sar", samples, linear=self._linear)

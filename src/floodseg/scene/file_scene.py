@@ -1,4 +1,4 @@
-"""A scene in files: both sensors on one grid, read and warped window by window."""
+"""Scene in files: both sensors on one grid, read and warped window by window."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -136,11 +136,11 @@ class FileScene:
             return values, valid
         place_in_window = (slice(top, top + inner.height), slice(left, left + inner.width))
         part = values[:, *place_in_window]
-        seen = np.logical_and.reduce([image.read(inner, part) for image in images])
+        usable = np.logical_and.reduce([image.read(inner, part) for image in images])
         if sensor == "optical" and self._cloud_mask is not None:
-            seen &= self._cloud_mask.read(inner).values[0] == 0
-        part[:, ~seen] = 0
-        valid[place_in_window] = seen
+            usable &= self._cloud_mask.read(inner).values[0] == 0
+        part[:, ~usable] = 0
+        valid[place_in_window] = usable
         return values, valid
 
     def _note_impossible(self, name: str) -> None:

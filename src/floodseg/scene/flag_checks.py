@@ -1,4 +1,4 @@
-"""Which images and flags of a scene go together with a model, before any file is opened."""
+"""Checks of the images and flags of a scene against a model, before any file is opened."""
 
 from floodseg.bands import Bands, band_date
 from floodseg.config.predict import SceneConfig

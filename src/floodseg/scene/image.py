@@ -1,4 +1,4 @@
-"""The files behind one sensor at one date: which band lies where, and how its stored numbers become physical ones."""
+"""Image of one sensor at one date: its files, bands, and the conversion of stored numbers to physical ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _PIECE = 16_000_000
 
 
 OffsetSource = Literal["flag", "tags", "scale tags", "metadata"] | None
-"""What tells the offset of reflectance: ``scale tags`` scale alone; None where nothing does, so that 0 is assumed."""
+"""Source of the offset of reflectance: ``scale tags`` hold a scale only; None where there is none, and 0 is assumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class StoredBand:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """One raster and what is used of it."""
+    """One raster and the bands of it that are used."""
 
     path: str
     grid: GeoGrid
-    """CRS None and the identity as transform where the file does not say where it lies."""
+    """CRS None and the identity as transform where the file has no georeference."""
     bands: tuple[StoredBand, ...]
     others: tuple[StoredBand, ...] = ()
-    """Bands that are not used, asked where all used ones are dark."""
+    """Bands that are not used, read where all used ones are dark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class Image:
     """One sensor at one date."""
 
     flag: str
-    """Whence it came, without dashes: ``sar``, ``optical-before``, ..."""
+    """The flag that named it, without dashes: ``sar``, ``optical-before``, ..."""
     sensor: Sensor
     unit: Unit
     files: tuple[ImageFile, ...]
     linear: bool = False
     """The files hold linear power, which becomes dB."""
     scene_classes: ImageFile | None = None
-    """The scene classification of an L2A product, which tells clouds."""
+    """The scene classification of an L2A product, which marks clouds."""
     offset_from: OffsetSource = None
     sources: tuple[str, ...] = ()
     """The names that the user gave."""
@@ -133,25 +133,25 @@ def _without_data(
     """Return where stored numbers are declared nodata, and where all bands of the file are dark."""
     missing = np.zeros(stored.shape[1:], np.bool_)
     dark = np.ones(stored.shape[1:], np.bool_)
-    for plane, band in zip(stored, file.bands, strict=True):
+    for pixels, band in zip(stored, file.bands, strict=True):
         if band.missing is not None:
-            missing |= np.isnan(plane) if np.isnan(band.missing) else plane == band.missing
-        dark &= plane == band.dark if band.dark is not None else False
+            missing |= np.isnan(pixels) if np.isnan(band.missing) else pixels == band.missing
+        dark &= pixels == band.dark if band.dark is not None else False
     if file.others and dark.any():
         others = session.read(file.path, [band.number for band in file.others], window)
-        for plane, band in zip(others, file.others, strict=True):
-            dark &= plane == band.dark
+        for pixels, band in zip(others, file.others, strict=True):
+            dark &= pixels == band.dark
     return missing, dark
 
 
 class PlacedFile:
-    """A file as it lies on a target grid.
+    """A file on a target grid.
 
     Args:
         session: the open files.
         file: its ``grid`` says where it lies.
         target: the grid that windows are read on.
-        image: the image that the file belongs to, for its unit; None for a mask, whose numbers are taken as they are.
+        image: the image that the file belongs to, for its unit; None for a mask, whose numbers are used unchanged.
         note_impossible: see ``read_block``.
     """
 
@@ -170,7 +170,7 @@ class PlacedFile:
 
     @property
     def resampling(self) -> str | None:
-        """How values come to lie on the target grid, in words; None where they are taken as they are."""
+        """The resampling onto the target grid, in words; None where values are used unchanged."""
         if self.map.shift is not None:
             return None
         if self._image is None:
@@ -187,10 +187,10 @@ class PlacedFile:
             down, right = self.map.shift
             return self._copy(Window(window.top + down, window.left + right, window.height, window.width))
         along, across = self._reduction
-        rows, columns = self.map.taps(window, self._reduction)
+        rows, columns = self.map.interpolation(window, self._reduction)
         row_span, column_span = rows.span(), columns.span()
         if row_span is None or column_span is None:
-            return self._nothing(window)
+            return self._empty(window)
         needed = (row_span[1] - row_span[0]) * along * (column_span[1] - column_span[0]) * across
         if needed * len(self.file.bands) > _PIECE and max(window.height, window.width) > 1:
             return self._in_parts(window)
@@ -213,20 +213,20 @@ class PlacedFile:
         """Return the file inside a window of its own pixels that may reach beyond it."""
         part, (top, left) = clip(window, self.file.grid)
         if part is None:
-            return self._nothing(window)
+            return self._empty(window)
         block = self._native(part)
         if part == window:
             return block
-        whole = self._nothing(window)
+        result = self._empty(window)
         place = (slice(top, top + part.height), slice(left, left + part.width))
-        whole.values[:, *place] = block.values
-        whole.missing[place] = block.missing
-        whole.dark[place] = block.dark
-        return whole
+        result.values[:, *place] = block.values
+        result.missing[place] = block.missing
+        result.dark[place] = block.dark
+        return result
 
     def _in_parts(self, window: Window) -> Block:
         """Read a window in halves along its longer side."""
-        whole = self._nothing(window)
+        result = self._empty(window)
         down = window.height >= window.width
         half = (window.height if down else window.width) // 2
         for start, stop in ((0, half), (half, window.height if down else window.width)):
@@ -237,16 +237,16 @@ class PlacedFile:
                 part = Window(window.top, window.left + start, window.height, stop - start)
                 place = (slice(None), slice(start, stop))
             block = self.read(part)
-            whole.values[:, *place] = block.values
-            whole.missing[place] = block.missing
-            whole.dark[place] = block.dark
-        return whole
+            result.values[:, *place] = block.values
+            result.missing[place] = block.missing
+            result.dark[place] = block.dark
+        return result
 
     def _native(self, window: Window) -> Block:
         limits, linear = (self._image.limits, self._image.linear) if self._image is not None else (None, False)
         return read_block(self._session, self.file, window, limits, linear, self._note)
 
-    def _nothing(self, window: Window) -> Block:
+    def _empty(self, window: Window) -> Block:
         shape = (window.height, window.width)
         return Block(
             np.zeros((len(self.file.bands), *shape), np.float32), np.ones(shape, np.bool_), np.zeros(shape, np.bool_)
@@ -267,15 +267,15 @@ def _physical(stored: NDArray[np.generic], bands: tuple[StoredBand, ...]) -> NDA
     # An integer beyond float32 (or a float64 nodata value such as -1.8e308) may overflow to an infinity: missing.
     with np.errstate(over="ignore", invalid="ignore"):
         values: NDArray[np.float32] = stored.astype(np.float32)
-        for plane, band in zip(values, bands, strict=True):
+        for pixels, band in zip(values, bands, strict=True):
             if band.scale != 1:
-                plane *= np.float32(band.scale)
+                pixels *= np.float32(band.scale)
             for number in (band.offset, band.shift):
                 if number != 0:
-                    plane += np.float32(number)
+                    pixels += np.float32(number)
             if band.divisor != 1:
                 # as chips are read, to the last bit
-                plane *= np.float32(1 / band.divisor)
+                pixels *= np.float32(1 / band.divisor)
     return values
 
 

@@ -1,4 +1,4 @@
-"""What an array in memory says about itself: plain arrays nothing, labelled ones (xarray) names and coordinates.
+"""Arrays in memory with the band names and coordinates that labelled ones (xarray) carry.
 
 Labelled arrays are known by their attributes, so that xarray is not needed to read what was made with it.
 """
@@ -13,7 +13,7 @@ from rasterio.errors import CRSError
 
 from floodseg.bands import Sensor, canonical_band
 from floodseg.errors import DataError
-from floodseg.geo.warp import Transform
+from floodseg.geo.grid import Transform
 
 _ROW_DIMS = ("y", "lat", "latitude", "northing", "row")
 _COLUMN_DIMS = ("x", "lon", "longitude", "easting", "column")

@@ -1,4 +1,4 @@
-"""From the names that a user gives to the images behind them: bands, units, offsets, nodata."""
+"""Opening of images by file names: bands, units, offsets, nodata."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Literal
 
 from floodseg.bands import FILE_ORDER, L1C_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
 from floodseg.errors import ConfigError, DataError
-from floodseg.geo.affine import tells_pixels_apart
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.dataset import band_indices, takes_bands_by_order
 from floodseg.scene.image import Image, ImageFile, OffsetSource, StoredBand
@@ -17,7 +16,7 @@ from floodseg.scene.session import OpenRaster, Session
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One sensor at one date, as the user gives it and as the model needs it."""
+    """One sensor at one date: the files of the user, and what the model needs of them."""
 
     flag: str
     """Without dashes."""
@@ -35,7 +34,7 @@ def open_image(session: Session, request: Request) -> Image:
 
     Raises:
         ConfigError: a remote address that was not allowed, or a flag that the file contradicts.
-        DataError: a file that cannot be read, a raw radar product, bands that cannot be told or that are not there.
+        DataError: a file that cannot be read, a raw radar product, bands that cannot be identified or are missing.
     """
     for reference in request.references:
         session.check_reference(reference, request.flag)
@@ -53,7 +52,7 @@ def open_image(session: Session, request: Request) -> Image:
 
 
 def raster_file(session: Session, name: str, flag: str) -> ImageFile:
-    """Return a raster of one band whose numbers are taken as they are: a mask.
+    """Return a mask: a raster of one band whose numbers are used unchanged.
 
     Raises:
         ConfigError: a remote address that was not allowed.
@@ -77,10 +76,10 @@ def _open_product(session: Session, request: Request, product: SafeProduct) -> I
         stored = StoredBand(band, 1, shift=shift, divisor=product.quantification, dark=0.0)
         files.append(ImageFile(path, _grid(path, session.open(path)), (stored,)))
     shifts = sorted({product.offsets[band] for band in request.bands} if offset is None else {offset})
-    whence = "its metadata say" if offset is None else "--optical-offset says"
+    source = "its metadata say" if offset is None else "--optical-offset says"
     assumptions = [
         f"{name}: {product.level}, processing baseline {product.baseline}; reflectance is (stored "
-        f"{' or '.join(f'{shift:+g}' for shift in shifts)}) / {product.quantification:g}, as {whence}"
+        f"{' or '.join(f'{shift:+g}' for shift in shifts)}) / {product.quantification:g}, as {source}"
     ]
     classes = None
     if product.scene_classes is not None:
@@ -117,7 +116,7 @@ def _open_rasters(session: Session, request: Request) -> Image:
         others = tuple(band for band in rest if band.dark is not None)
         files.append(ImageFile(name, _grid(name, handle), used, others))
         sources.add(_offset_source(handle, used, request))
-        assumptions.extend(_said_of(name, handle, used, request))
+        assumptions.extend(_assumptions_of(name, handle, used, request))
     _check_bands(request, tuple(found))
     if len(sources) > 1:
         raise DataError(
@@ -248,20 +247,20 @@ def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: Requ
     return "tags" if any(band.offset != 0 for band in used) else "scale tags"
 
 
-def _said_of(name: str, handle: OpenRaster, used: Sequence[StoredBand], request: Request) -> list[str]:
-    said = []
+def _assumptions_of(name: str, handle: OpenRaster, used: Sequence[StoredBand], request: Request) -> list[str]:
+    assumptions = []
     if _tagged(handle, [band.number for band in used]) and request.unit != "dn":
-        said.append(f"{name}: its GDAL scale and offset tags are applied")
+        assumptions.append(f"{name}: its GDAL scale and offset tags are applied")
     elif request.unit == "reflectance":
         offset = request.optical_offset
-        told = "as its darkest values allow" if offset is None else "as --optical-offset says"
-        said.append(f"{name}: reflectance is (stored {offset or 0:+g}) / 10000, {told}")
+        reason = "as its darkest values allow" if offset is None else "as --optical-offset says"
+        assumptions.append(f"{name}: reflectance is (stored {offset or 0:+g}) / 10000, {reason}")
     if request.unit == "db":
         converted = "linear power, converted to dB" if request.sar_units == "linear" else "dB"
-        said.append(f"{name}: the radar values are taken as {converted}")
+        assumptions.append(f"{name}: the radar values are taken as {converted}")
     if all(band.dark is not None for band in used) and handle.nodatavals[used[0].number - 1] is None:
-        said.append(f"{name}: declares no nodata value; pixels that are 0 in all its bands are taken as invalid")
-    return said
+        assumptions.append(f"{name}: declares no nodata value; pixels that are 0 in all its bands are taken as invalid")
+    return assumptions
 
 
 def _grid(name: str, handle: OpenRaster) -> GeoGrid:
@@ -275,6 +274,6 @@ def _grid(name: str, handle: OpenRaster) -> GeoGrid:
     a, b, c, d, e, f = (float(number) for number in tuple(handle.transform)[:6])
     transform = (a, b, c, d, e, f)
     grid = GeoGrid(crs, transform, handle.height, handle.width)
-    if not tells_pixels_apart(grid):
+    if not grid.has_distinct_pixels:
         raise DataError(f"{name}: its geotransform {transform} gives pixels without area or place: correct the file")
     return grid

@@ -1,4 +1,4 @@
-"""Which grid a scene has, and where its other images lie on it."""
+"""Placement of images on the grid of a scene."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from pyproj.exceptions import ProjError
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
-from floodseg.geo.warp import PixelMap, apply, same_crs
+from floodseg.geo.warp import PixelMap, same_crs
 
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -59,7 +59,7 @@ def place(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> 
 
 def describe_extent(grid: GeoGrid) -> str:
     """Return the extent of a grid in words, in degrees where it has a coordinate system."""
-    x, y = apply(grid.transform, *_border(grid))
+    x, y = grid.coordinates(*_border(grid))
     if grid.crs is None:
         return f"x {x.min():g} to {x.max():g}, y {y.min():g} to {y.max():g}"
     lon, lat = Transformer.from_crs(grid.crs, "OGC:CRS84", always_xy=True).transform(x, y)

@@ -1,7 +1,6 @@
-"""The contract of a scene: imagery of both sensors on one pixel grid, read window by window.
+"""Protocols of a scene and its layers: imagery of both sensors on one pixel grid, read window by window.
 
-Files (:mod:`floodseg.scene.file_scene`) and arrays in memory (:mod:`floodseg.scene.array_scene`) satisfy it alike, and
-mapping asks for nothing else.
+Files (:mod:`floodseg.scene.file_scene`) and arrays in memory (:mod:`floodseg.scene.array_scene`) both satisfy them.
 """
 
 from dataclasses import dataclass

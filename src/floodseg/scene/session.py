@@ -1,4 +1,4 @@
-"""How the files of a scene are opened: a bounded block cache, no network unless allowed, one handle for each thread."""
+"""Session of open files: a bounded block cache, no network unless allowed, one handle for each thread."""
 
 import os
 import threading

@@ -1,6 +1,6 @@
-"""Values that cannot be what they are said to be: seen in a sample of a scene when it is opened, and refused.
+"""Unit checks: a sample of a scene refuses values of another unit, swapped bands and wrong offsets.
 
-Single odd pixels are not judged here; reading makes them invalid.
+Single odd pixels pass; reading makes them invalid.
 """
 
 from collections.abc import Iterator, Mapping
@@ -193,7 +193,7 @@ def _sample(session: Session, file: ImageFile) -> dict[str, NDArray[np.float32]]
         parts.append(block.values[:, usable])
         count += int(usable.sum())
     values = np.concatenate(parts, axis=1)
-    return {band.name: plane for band, plane in zip(file.bands, values, strict=True)}
+    return {band.name: pixels for band, pixels in zip(file.bands, values, strict=True)}
 
 
 def sample_windows(height: int, width: int) -> Iterator[Window | None]:

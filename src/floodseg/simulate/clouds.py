@@ -16,11 +16,11 @@ OPAQUE = 0.5
 """Opacity above which a cloud hides the ground, so that any cloud mask would mark the pixel."""
 
 THIN = 0.1
-"""Opacity above which a pixel is under cloud, and depth of a shadow above which it is in shadow, to a careful eye."""
+"""Opacity above which a pixel is under cloud, and depth of a shadow above which it is in shadow, in a perfect mask."""
 
 DN_PER_REFLECTANCE = 300.0
 """Digital numbers of layout ombria for a reflectance of 1. Ground there has medians of 26 to 76, and thick real clouds
-have about 190, 190 and 130 in B03, B08 and B11: with this number both come to what Sentinel-2 sees elsewhere."""
+have about 190, 190 and 130 in B03, B08 and B11: with this number both have common reflectances of Sentinel-2."""
 
 SPECTRAL_SLOPES = (-11 / 3, -8 / 3)
 """Range of the spectral exponent. Transects of cloud water fall as k^-5/3 (Cahalan & Snider 1989), that is k^-8/3 in
@@ -44,13 +44,13 @@ DIRECT_LIGHT = {
 """Share of a band's reflectance that a full shadow takes away: the sky goes on lighting the ground in the blue."""
 
 VEIL_SHARE = 0.5
-"""Share of skies that are veiled: through their thickest cloud the ground still shows."""
+"""Share of skies with thin clouds only: the ground is visible through the thickest."""
 
 VEIL_PEAK = (0.3, 0.9)
-"""Range of the opacity that the thickest cloud of a veil comes near."""
+"""Range of the highest opacity of a sky with thin clouds only."""
 
 _CLEAR_BELOW = 0.02
-"""Opacity that counts as clear sky: the logistic curve alone would leave haze everywhere."""
+"""Opacity below which the sky is clear; the logistic curve itself never gets to 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Cloud:
 def simulate_cloud(
     rng: np.random.Generator, height: int, width: int, cover: float | None = None, edge: float = OPAQUE
 ) -> Cloud:
-    """Draw a cloud layer with sizes from single puffs to whole decks, thin edges and thick cores.
+    """Draw a cloud layer with thin edges and thick cores, from small clouds to an overcast sky.
 
     A Gaussian field with a power-law spectrum is the logarithm of scaled optical depth d, opacity is d / (1 + d), the
     albedo of a layer that scatters and does not absorb (two streams; Bohren 1987). The shadow is the same layer
@@ -110,7 +110,7 @@ def simulate_cloud(
 
 
 def simulate_sky(rng: np.random.Generator, height: int, width: int, cover: float | None = None) -> Cloud:
-    """Draw what may lie over an image: clouds with thick cores, or a veil through which the ground shows.
+    """Draw a random cloud layer: clouds with thick cores, or thin ones through which the ground is visible.
 
     Arguments are those of ``simulate_cloud``; ``cover`` is the share of pixels with an opacity above THIN.
     """
@@ -166,11 +166,11 @@ def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence
     return np.asarray(lit + cloud.opacity * (brightness - lit), dtype=np.float32)
 
 
-def marked(cloud: Cloud, quality: CloudMask) -> NDArray[np.bool_]:
-    """Return where a cloud mask of some quality marks cloud, (H, W) bool.
+def cloud_mask(cloud: Cloud, quality: CloudMask) -> NDArray[np.bool_]:
+    """Return a cloud mask of some quality, (H, W) bool, True for cloud.
 
-    ``perfect`` marks whatever is under cloud or in shadow (above THIN), ``thin-missed`` opaque cloud alone, as many
-    masks do, and ``none`` is an image without a mask.
+    ``perfect`` holds every pixel under cloud or in shadow (above THIN), ``thin-missed`` opaque cloud only, as many
+    masks do, and ``none`` nothing, as for an image without a mask.
     """
     if quality == "none":
         return np.zeros(cloud.opacity.shape, np.bool_)
@@ -180,7 +180,7 @@ def marked(cloud: Cloud, quality: CloudMask) -> NDArray[np.bool_]:
 
 
 def clouded_channels(bands: Bands) -> list[int]:
-    """Return which optical channels a simulated cloud covers: of two dates those of the later one.
+    """Return the optical channels with simulated clouds: of two dates those of the later one.
 
     An image of before the flood is chosen from an archive for its clear sky.
     """
@@ -190,14 +190,14 @@ def clouded_channels(bands: Bands) -> list[int]:
 def cover_image(optical: NDArray[np.float32], cloud: Cloud, bands: Bands) -> NDArray[np.float32]:
     """Return an optical image (C, H, W), in the unit of ``bands``, as it would look under ``cloud``.
 
-    Digital numbers are taken for reflectance times DN_PER_REFLECTANCE, whole and at most 255; see ``apply_cloud``.
+    Digital numbers are reflectance times DN_PER_REFLECTANCE, rounded and at most 255; see ``apply_cloud``.
     """
     channels = clouded_channels(bands)
     names = [bands.optical[index].removesuffix("_after") for index in channels]
-    covered = optical.copy()
+    result = optical.copy()
     if bands.optical_unit == "dn":
-        seen = DN_PER_REFLECTANCE * apply_cloud(optical[channels] / np.float32(DN_PER_REFLECTANCE), cloud, names)
-        covered[channels] = np.clip(np.rint(seen), 0, 255)
+        clouded = DN_PER_REFLECTANCE * apply_cloud(optical[channels] / np.float32(DN_PER_REFLECTANCE), cloud, names)
+        result[channels] = np.clip(np.rint(clouded), 0, 255)
     else:
-        covered[channels] = apply_cloud(optical[channels], cloud, names)
-    return covered
+        result[channels] = apply_cloud(optical[channels], cloud, names)
+    return result

@@ -1,15 +1,16 @@
-"""A small flood to try floodseg on: simulated imagery and layers in the formats, and on the grids, of real ones."""
+"""Demonstration scene: a small simulated flood, with imagery and layers in the formats and grids of real ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
+import pyogrio.raw
 import rasterio
 import shapely
 from numpy.typing import NDArray
+from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
@@ -57,7 +58,7 @@ class DemoScene:
     aoi: Path
     """One polygon in degrees."""
     truth: Path
-    """What is under water: 0 land, 1 water, on the radar grid."""
+    """Reference: 0 land, 1 water, on the radar grid."""
 
     def config(self, sensors: SensorSet = "both") -> SceneConfig:
         """Return the settings that map the scene with all its layers, by both sensors or one."""
@@ -116,16 +117,16 @@ def _write_sar(path: Path, decibel: NDArray[np.float32], grid: GeoGrid) -> None:
 
 def _write_optical(scene: DemoScene, rng: np.random.Generator, terrain: Terrain, cloud: Cloud, grid: GeoGrid) -> None:
     reflectance = apply_cloud(simulate_optical(rng, terrain), cloud, L1C_BANDS)
-    place = _around(grid, _OPTICAL_EPSG, _OPTICAL_METRES)
-    seen = _warped(reflectance, grid, place, np.nan)
-    stored = np.where(np.isnan(seen), 0, np.clip(np.round(seen * REFLECTANCE_SCALE) + _OFFSET, 1, 65535))
-    _write(scene.optical, stored.astype(np.uint16), place, L1C_BANDS, nodata=0, time=OPTICAL_TIME, offset=_OFFSET)
-    opacity = _warped(cloud.opacity[None], grid, place, 0)
-    _write(scene.cloud_mask, (opacity > OPAQUE).astype(np.uint8), place)
+    target_grid = _around(grid, _OPTICAL_EPSG, _OPTICAL_METRES)
+    warped = _warped(reflectance, grid, target_grid, np.nan)
+    stored = np.where(np.isnan(warped), 0, np.clip(np.round(warped * REFLECTANCE_SCALE) + _OFFSET, 1, 65535))
+    _write(scene.optical, stored.astype(np.uint16), target_grid, L1C_BANDS, nodata=0, time=OPTICAL_TIME, offset=_OFFSET)
+    opacity = _warped(cloud.opacity[None], grid, target_grid, 0)
+    _write(scene.cloud_mask, (opacity > OPAQUE).astype(np.uint8), target_grid)
 
 
 def _occurrence(terrain: Terrain, ground: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how often there is water, percent, (1, H, W): always in the river, seldom beside it and in hollows."""
+    """Return the occurrence of water, percent, (1, H, W): always in the river, seldom beside it and in hollows."""
     inward = distance_transform_edt(terrain.permanent)
     outward = distance_transform_edt(~terrain.permanent)
     level = float(terrain.height[terrain.permanent].max())
@@ -136,14 +137,18 @@ def _occurrence(terrain: Terrain, ground: NDArray[np.float32]) -> NDArray[np.flo
 
 
 def _write_area(path: Path, grid: GeoGrid) -> None:
-    """Write an area of interest: a round-cornered frame some way inside the scene."""
+    """Write an area of interest: a polygon with round corners inside the scene."""
     a, _, left, _, e, top = grid.transform
     box = shapely.box(left, top + e * grid.height, left + a * grid.width, top)
     side = a * min(grid.height, grid.width)
     area = box.buffer(-0.2 * side).buffer(0.16 * side)
-    table = geopandas.GeoDataFrame({"name": ["demonstration"]}, geometry=[area], crs=grid.crs)
+    to_degrees = Transformer.from_crs(grid.crs, 4326, always_xy=True)
+    area = shapely.transform(area, lambda points: np.column_stack(to_degrees.transform(*points.T)))
     path.unlink(missing_ok=True)
-    table.to_crs(4326).to_file(path, layer="aoi", driver="GPKG")
+    pyogrio.raw.write(
+        path, shapely.to_wkb([area]), [np.array(["demonstration"], dtype=object)], ["name"], layer="aoi", driver="GPKG",
+        geometry_type="Polygon", crs="EPSG:4326",
+    )  # fmt: skip
 
 
 def _around(grid: GeoGrid, epsg: int, pixel: float) -> GeoGrid:

@@ -1,4 +1,4 @@
-"""The land of the demonstration: a river that has left its bed, a flood plain with fields, hills on both sides."""
+"""Terrain of the demonstration scene: a river in flood, a flood plain with fields, hills on both sides."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ DEMO_EVENT = Event(
     vegetation=(0.7, 0.7), parcels=350, built_up=(0.02, 0.02), flooded_vegetation=(0, 0), smooth_soil=0.02,
     wind=(3.0, 4.0), incidence=(36, 38), turbidity=(0.5, 0.8), cloudy=1, epsg=32632, corner=(735_000, 4_990_000),
 )  # fmt: skip
-"""Its dry land and its weather; river and flood are laid over it. UTM zone 32 near its eastern edge, northern Italy."""
+"""Dry land and weather of the demonstration, without its river. UTM zone 32 near its eastern edge, northern Italy."""
 
 _CHANNEL = 8.0
 """Half the width of the river in pixels."""

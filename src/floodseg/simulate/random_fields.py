@@ -1,4 +1,4 @@
-"""Random fields with power-law spectra, and the small smoothing kernels that the simulation shares."""
+"""Random fields with power-law spectra, and a small smoothing kernel."""
 
 import math
 
@@ -35,8 +35,8 @@ def periodic_field(
         height: Rows.
         width: Columns.
         slope: Exponent of the two-dimensional spectrum, below 0; a transect through the field has ``slope + 1``.
-        outer_scale: Wavelength in pixels above which the spectrum is flat (von Karman), so that the look of the field
-            does not depend on the size of the scene.
+        outer_scale: Wavelength in pixels above which the spectrum is flat (von Karman), so that the structure of the
+            field does not depend on the size of the scene.
 
     Returns:
         float32 of mean 0 and standard deviation 1.

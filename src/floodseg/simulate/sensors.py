@@ -1,4 +1,4 @@
-"""What Sentinel-1 and Sentinel-2 would measure over a simulated terrain.
+"""Simulated Sentinel-1 and Sentinel-2 imagery of a simulated terrain.
 
 Radar: mean backscatter by surface, wind, relief and incidence angle, a noise floor, and Wishart speckle. Optical:
 mixtures of class spectra under slopes and an atmosphere. Levels follow the literature named beside them; they are
@@ -46,7 +46,7 @@ Baret & Guyot 1991 (plants), Lobell & Asner 2002 (soil, dry and wet) and Herold 
 green more than near infrared, as water does."""
 PATH_RADIANCE = (0.105, 0.072, 0.038, 0.021, 0.017, 0.013, 0.011, 0.009, 0.008, 0.004, 0.0016, 0.002, 0.001)
 """Reflectance that the atmosphere adds in the order of L1C_BANDS: scattering in the blue (Vermote et al. 1997); in B10
-water vapour hides the ground, so this is all that is seen of a clear sky."""
+water vapour hides the ground, and the reflectance under a clear sky is this number."""
 TRANSMITTANCE = (0.78, 0.83, 0.87, 0.91, 0.92, 0.92, 0.94, 0.93, 0.95, 0.42, 0.0, 0.95, 0.92)
 BAND_METRES = (60, 10, 10, 10, 20, 20, 20, 10, 20, 60, 60, 20, 20)
 OPTICAL_NOISE = 0.0015
@@ -57,7 +57,7 @@ def speckle(rng: np.random.Generator, coherence: NDArray[np.float32], looks: flo
     """Draw multi-look speckle of two polarisations, mean 1, to be multiplied with mean intensities.
 
     The covariance matrix of L looks is complex Wishart (Lee et al. 1994), drawn by Bartlett's decomposition, which
-    needs no whole number of looks; a kernel then averages neighbours. Each intensity has a coefficient of variation
+    needs no integer number of looks; a kernel then averages neighbours. Each intensity has a coefficient of variation
     of 1/sqrt(looks), intensities of one pixel correlate with coherence squared, neighbours with about 0.3.
 
     Args:
@@ -156,16 +156,16 @@ def simulate_optical(rng: np.random.Generator, terrain: Terrain) -> NDArray[np.f
     haze = rng.uniform(0.75, 1.4) * np.exp(0.05 * power_law_field(rng, height, width, -3.5))
     path = np.array(PATH_RADIANCE, dtype=np.float32)[:, None, None]
     through = np.array(TRANSMITTANCE, dtype=np.float32)[:, None, None]
-    seen = through * ground
-    seen *= texture.astype(np.float32)
-    seen += path * haze.astype(np.float32)
+    reflectance = through * ground
+    reflectance *= texture.astype(np.float32)
+    reflectance += path * haze.astype(np.float32)
     for band, metres in enumerate(BAND_METRES):
-        seen[band] = _coarsen(seen[band], metres // 10)
+        reflectance[band] = _coarsen(reflectance[band], metres // 10)
     # Its variance grows with the signal, so that the dark cirrus band stays quiet.
-    noise = rng.standard_normal(seen.shape, dtype=np.float32)
-    noise *= np.sqrt(seen)
-    seen += np.float32(OPTICAL_NOISE / np.sqrt(0.1)) * noise
-    return seen
+    noise = rng.standard_normal(reflectance.shape, dtype=np.float32)
+    noise *= np.sqrt(reflectance)
+    reflectance += np.float32(OPTICAL_NOISE / np.sqrt(0.1)) * noise
+    return reflectance
 
 
 def _mixture(rng: np.random.Generator, terrain: Terrain) -> NDArray[np.float32]:

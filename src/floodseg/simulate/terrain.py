@@ -1,4 +1,4 @@
-"""Simulated land under flood: relief, rivers, lakes, flooded plain and land cover, as both sensors will see it."""
+"""Simulated terrain under flood: relief, rivers, lakes, flooded plain and land cover."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ FEATURE_PIXELS = 256
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What the chips of one flood have in common; pairs are the ends of a range from which each chip draws."""
+    """Properties that the chips of one flood share; pairs are the bounds of a range from which each chip draws."""
 
     name: str
     relief: float
@@ -25,7 +25,7 @@ class Event:
     roughness: float
     """Spectral exponent of the height, -3 (rugged) to -4.5 (smooth); natural relief lies between (Turcotte 1997)."""
     tilt: float
-    """Fall of the land across a chip of FEATURE_PIXELS in metres: what makes a coast."""
+    """Fall of the land across a chip of FEATURE_PIXELS in metres; large for a coast."""
     river_width: tuple[float, float]
     """Metres; 0 for no river."""
     water_share: tuple[float, float]
@@ -178,7 +178,7 @@ def _top_share(field: Field, share: float) -> NDArray[np.bool_]:
 
 
 def slope_towards(height: Field, direction: float) -> Field:
-    """Return how far the ground rises towards ``direction``, in metres per metre.
+    """Return the slope of the ground towards ``direction``, in metres per metre.
 
     Args:
         height: (H, W) in metres.

@@ -1,21 +1,26 @@
-"""Where a run took place: what a reader needs to judge its numbers, or to get them again."""
+"""The machine and the packages of a run, which its numbers depend on."""
 
 import math
 import os
 import platform
-import resource
-from importlib.metadata import version
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 
+def allowed_cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def usable_cores(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return how many threads may compute at once: the one budget that everything in a process shares.
+    """Return how many threads of this process may compute at once.
 
     It is the least of the cores that the process may run on, the share of processor time that its control group is
     granted (containers, batch systems; rounded up), and ``OMP_NUM_THREADS`` where that is set.
     """
-    budget = len(os.sched_getaffinity(0))
+    budget = allowed_cores()
     quotas = [quota for folder in _groups(cgroups) if (quota := _quota(folder)) is not None]
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     limits = [math.ceil(quota) for quota in quotas] + ([int(given)] if given.isdecimal() else [])
@@ -53,25 +58,34 @@ def _quota(folder: Path) -> float | None:
 
 def peak_memory_mb() -> float:
     """Return the largest resident set so far, of this process or of one of its loader processes, in MB."""
+    import resource  # on POSIX systems only; training is measured there
+
     own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(own, children) / 1024
 
 
-def versions() -> dict[str, str]:
-    """Return the version of Python and of the packages that decide about the numbers."""
-    names = ("floodseg", "torch", "timm", "accelerate", "numpy", "rasterio")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+def versions(
+    packages: Sequence[str] = ("floodseg", "torch", "timm", "accelerate", "numpy", "rasterio"),
+) -> dict[str, str]:
+    """Return the version of Python and of those of the packages that are installed."""
+    from importlib.metadata import PackageNotFoundError, version  # a tenth of the time of floodseg --help
+
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def hardware(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
     """Return the processor, the cores that this process may use, and the GPU, if any."""
-    import torch  # only here: what maps without torch asks for versions alone
+    import torch  # mapping without PyTorch imports this module, too
 
     lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": allowed_cores(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

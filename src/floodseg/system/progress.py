@@ -1,44 +1,42 @@
-"""Progress of a run: a live bar on a terminal, plain lines in a pipe or a log."""
+"""Progress bars: a live bar on a terminal, plain lines in a pipe or a log."""
 
+import threading
 import time
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 PLAIN_INTERVAL_S = 20.0
 """Seconds between lines where there is no terminal."""
 
 
-class TrainingProgress:
-    """Shows epoch, step, loss, learning rate, images per second and the time left in the whole run."""
+class ProgressBar:
+    """A bar with a text beside it; a context manager, for use from any thread.
 
-    def __init__(self, epochs: int, steps_per_epoch: int, first_epoch: int, enabled: bool = True) -> None:
-        self.console = Console(quiet=not enabled, highlight=False)
-        self._epochs, self._steps_per_epoch, self._first = epochs, steps_per_epoch, first_epoch
-        self._live = self.console.is_terminal and enabled
+    Args:
+        total: amount of work.
+        done: work that was done before.
+        stderr: write to standard error, not to standard output.
+        enabled: write anything at all.
+    """
+
+    def __init__(self, total: float, done: float = 0.0, *, stderr: bool = False, enabled: bool = True) -> None:
+        self.console = Console(stderr=stderr, quiet=not enabled, highlight=False)
+        self._live = enabled and self.console.is_terminal
         self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
-            BarColumn(),
-            TextColumn("step {task.fields[step]}/" + str(steps_per_epoch)),
-            TextColumn("loss {task.fields[loss]}"),
-            TextColumn("lr {task.fields[lr]:.2e}"),
-            TextColumn("{task.fields[rate]:.1f} images/s"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not self._live,
-        )
-        self._task: TaskID | None = None
-        self._start = self._last_line = time.monotonic()
-
-    def __enter__(self) -> "TrainingProgress":
-        self._bar.start()
-        self._task = self._bar.add_task(
-            "train",
-            total=self._epochs * self._steps_per_epoch,
-            completed=self._first * self._steps_per_epoch,
-            epoch=self._first + 1, step=0, loss="-", lr=0.0, rate=0.0,
+            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
+            console=self.console, disable=not self._live,
         )  # fmt: skip
+        self._total, self._first, self._done = total, done, done
+        self._task = self._bar.add_task("", total=total)
+        self._bar.update(self._task, completed=done)
+        self._start = self._last_line = time.monotonic()
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
         return self
 
     def __exit__(
@@ -46,24 +44,49 @@ class TrainingProgress:
     ) -> None:
         self._bar.stop()
 
-    def step(self, epoch: int, step: int, loss: float, lr: float, rate: float) -> None:
-        """Show the state after step ``step`` (from 1) of epoch ``epoch`` (from 1)."""
-        assert self._task is not None
-        done = (epoch - 1) * self._steps_per_epoch + step
-        self._bar.update(self._task, completed=done, epoch=epoch, step=step, loss=f"{loss:.4f}", lr=lr, rate=rate)
-        now = time.monotonic()
-        if not self._live and now - self._last_line >= PLAIN_INTERVAL_S:
-            self._last_line = now
-            here = done - self._first * self._steps_per_epoch
-            left = (now - self._start) / max(here, 1) * (self._epochs * self._steps_per_epoch - done)
-            self.line(
-                f"epoch {epoch}/{self._epochs} step {step}/{self._steps_per_epoch} loss {loss:.4f} lr {lr:.2e} "
-                f"{rate:.1f} images/s {_clock(left)} left"
-            )
+    def update(self, done: float, text: str) -> None:
+        """Show how much work is done, and a text; without a terminal a line at most every 20 seconds."""
+        with self._lock:
+            self._done = done
+            self._bar.update(self._task, completed=done, description=text)
+            now = time.monotonic()
+            if not self._live and now - self._last_line >= PLAIN_INTERVAL_S and done > self._first:
+                self._last_line = now
+                left = (now - self._start) / (done - self._first) * (self._total - done)
+                self.line(f"{text} {_clock(left)} left")
 
     def line(self, text: str) -> None:
         """Print one line above the bar."""
         self.console.print(text, soft_wrap=True, markup=False)
+
+
+class TrainingProgress(ProgressBar):
+    """Epoch, step, loss, learning rate, images per second and the time left in the run, on standard output."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int, first_epoch: int, enabled: bool = True) -> None:
+        super().__init__(epochs * steps_per_epoch, first_epoch * steps_per_epoch, enabled=enabled)
+        self._epochs, self._steps = epochs, steps_per_epoch
+
+    def step(self, epoch: int, step: int, loss: float, lr: float, rate: float) -> None:
+        """Show the state after step ``step`` (from 1) of epoch ``epoch`` (from 1)."""
+        self.update(
+            (epoch - 1) * self._steps + step,
+            f"epoch {epoch}/{self._epochs} step {step}/{self._steps} loss {loss:.4f} lr {lr:.2e} {rate:.1f} images/s",
+        )
+
+
+class MapProgress(ProgressBar):
+    """Megapixels done and the time left, on standard error."""
+
+    def __init__(self, pixels: int, enabled: bool, verb: str = "mapped") -> None:
+        super().__init__(pixels, stderr=True, enabled=enabled)
+        self._verb, self._of = verb, f"of {pixels / 1e6:.1f} megapixels"
+
+    def advance(self, pixels: int) -> None:
+        """Count pixels of the scene as done."""
+        with self._lock:
+            done = self._done + pixels
+            self.update(done, f"{self._verb} {done / 1e6:.1f} {self._of}")
 
 
 def _clock(seconds: float) -> str:

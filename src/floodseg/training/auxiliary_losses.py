@@ -1,6 +1,6 @@
-"""What the reliability of an optical image is taught: to give way where a simulated cloud was not masked.
+"""Auxiliary losses of a fused model: sensor weights and cloud detector learn from simulated clouds that no mask marks.
 
-Segmentation alone teaches it little: a fused network learns to overlook a cloud later on, and has no reason to say so.
+The loss on the labels alone teaches them little: a fused network can ignore a cloud in later layers.
 """
 
 import torch
@@ -9,29 +9,20 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from floodseg.chips.loader import Sample
 
-RELIABILITY_WEIGHT = 0.2
-"""Of this loss beside that on the labels, which decides where the sky is clear."""
-_CLEAR_SHARE = 0.5
-"""Share of the optical image beside the radar under a clear sky, to begin with."""
+GATE_WEIGHT = 0.2
+"""Weight of :func:`gate_loss` beside the loss on the labels, which sets the sensor weights under a clear sky."""
+_CLEAR_WEIGHT = 0.5
+"""Target of the optical weight under a clear sky."""
+
+CLOUD_WEIGHT = 0.01
+"""Weight of :func:`cloud_loss`. No other loss trains the detector, and Adam makes the same steps at any scale; a small
+gradient leaves the norm to which all gradients are clipped to the other losses."""
 
 
-JUDGE_WEIGHT = 0.01
-"""Of the loss of the judge of clouds, whose parameters nothing else teaches: Adam steps alike whatever the scale, and
-so small a gradient takes no part of the norm to which all are clipped."""
+def gate_loss(log_odds: Tensor, batch: Sample) -> Tensor:
+    """Return the mean cross entropy of the optical image's sensor weight, ``sigmoid(log_odds)``, with its target.
 
-
-def judge_loss(log_odds: Tensor, batch: Sample) -> Tensor:
-    """Return the mean cross entropy of finding unmasked clouds and their shadows, where both sensors are valid.
-
-    Arguments and result as of :func:`reliability_loss`; ``log_odds`` are those of a cloud.
-    """
-    return _mean_entropy(log_odds, batch["optical_hidden"].float(), batch)
-
-
-def reliability_loss(log_odds: Tensor, batch: Sample) -> Tensor:
-    """Return the mean cross entropy of the optical image's share, ``sigmoid(log_odds)``, with what it should be.
-
-    That is 0 under an unmasked cloud or its shadow, and one half in the clear: beside radar that is as good.
+    The target is 0 under an unmasked cloud or its shadow, and one half under a clear sky.
 
     Args:
         log_odds: (N, 1, H, W), any floating dtype.
@@ -40,7 +31,15 @@ def reliability_loss(log_odds: Tensor, batch: Sample) -> Tensor:
     Returns:
         Scalar float32; exactly 0, with gradients of exactly 0, where no pixel counts.
     """
-    return _mean_entropy(log_odds, torch.where(batch["optical_hidden"], 0.0, _CLEAR_SHARE), batch)
+    return _mean_entropy(log_odds, torch.where(batch["optical_hidden"], 0.0, _CLEAR_WEIGHT), batch)
+
+
+def cloud_loss(log_odds: Tensor, batch: Sample) -> Tensor:
+    """Return the mean cross entropy of detecting unmasked clouds and their shadows, where both sensors are valid.
+
+    Arguments and result as in :func:`gate_loss`; ``log_odds`` are those of a cloud.
+    """
+    return _mean_entropy(log_odds, batch["optical_hidden"].float(), batch)
 
 
 def _mean_entropy(log_odds: Tensor, target: Tensor, batch: Sample) -> Tensor:

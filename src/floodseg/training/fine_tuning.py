@@ -1,79 +1,79 @@
-"""Training that starts from the weights of a trained model: fine-tuning on chips of one's own."""
+"""Fine-tuning: training that starts from the weights of a trained model."""
 
 from dataclasses import replace
 
+from floodseg.bands import SENSORS, bands_fit
 from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError, RunFolderError
+from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel, ModelSpec
-from floodseg.training.lineage import FindModel, check_event
-from floodseg.training.run_folder import RunFolder
+from floodseg.models.specialists.multi_sensor import specialists_of
+from floodseg.training.lineage import NamedModel, check_event
+from floodseg.training.run_folder import RunFolder, RunMode
 
 
-def with_context_prior(config: TrainConfig, find_model: FindModel, resume: bool) -> TrainConfig:
-    """Return the settings with the strength of the context prior that the run has.
+def with_context_prior(config: TrainConfig, mode: RunMode) -> TrainConfig:
+    """Return the settings with the strength of the context prior filled in.
 
-    It is the given one, else that of the model to start from, which a run that is gone on with has taken over, else 0.
+    Without a setting it is that of the model to start from, which a resumed run has written down, else 0.
 
     Raises:
-        FloodsegError: the model to start from cannot be read, or the settings of the run.
+        FloodsegError: the model to start from, or the settings of the run to resume, cannot be read.
     """
-    strength, name = config.model.context_prior, config.model.start_from
+    strength, start = config.model.context_prior, config.model.start_from
     if strength is None:
-        strength = 0.0 if name is None else _taken_over(RunFolder(config.out_dir), name, find_model, resume)
+        strength = 0.0 if start is None else _inherited(RunFolder(config.out_dir), start, mode)
     return replace(config, model=replace(config.model, context_prior=strength))
 
 
-def _taken_over(folder: RunFolder, name: str, find_model: FindModel, resume: bool) -> float:
-    if not resume or not folder.config.exists():
-        prior = find_model(name).context_prior
+def _inherited(folder: RunFolder, start: str, mode: RunMode) -> float:
+    if mode != "resume" or not folder.config.exists():
+        prior = load_model(start).context_prior
         return prior.strength if prior else 0.0
     strength = folder.settings()["context_prior"]
     if isinstance(strength, bool) or not isinstance(strength, int | float):
         raise RunFolderError(
-            f"{folder.config}: is damaged (context_prior is {strength!r}, which must be a number); start anew with "
+            f"{folder.config}: is damaged (context_prior is {strength!r}, which must be a number); start again with "
             "--overwrite"
         )
     return float(strength)
 
 
-def open_start(config: TrainConfig, find_model: FindModel) -> tuple[str, FloodModel] | None:
-    """Return the model that a run starts from, with its name; None where it starts anew.
+def open_start(config: TrainConfig) -> NamedModel | None:
+    """Return the model that a run starts from; None where it starts from scratch or from encoder weights.
 
     Raises:
-        ConfigError: it holds specialists, or may know the event which is held out.
+        ConfigError: the model holds specialists, or may have been trained on the event that is held out.
         CheckpointError: there is no such model, or it cannot be read.
     """
     name = config.model.start_from
     if name is None:
         return None
-    model = find_model(name)
+    model = load_model(name)
     check_event("start-from", name, model, config.data.hold_out_event)
-    if model.specialists:
+    if specialists_of(model):
         raise ConfigError(
             f"--start-from {name}: holds specialists, which are not trained further; start from a model without them, "
-            "and give what comes of it as --specialists"
+            "and give the result as --specialists"
         )
     return name, model
 
 
-def start_from(model: FloodModel, name: str, start: FloodModel) -> None:
-    """Give a new model the weights of a trained one, and its normalisation, without which they mean nothing.
+def copy_weights(model: FloodModel, name: str, start: FloodModel) -> None:
+    """Give a new model the weights and the normalisation of a trained one.
 
     Raises:
         ConfigError: they differ in architecture, encoder, bands or units.
     """
-    if start.spec != model.spec:
+    same_network = (start.spec.architecture, start.spec.encoder) == (model.spec.architecture, model.spec.encoder)
+    if not same_network or not all(bands_fit(start.spec.bands, model.spec.bands, each, exact=True) for each in SENSORS):
         raise ConfigError(
-            f"--start-from {name}: is {_described(start.spec)}, and this run trains {_described(model.spec)}; give "
+            f"--start-from {name}: is {_description(start.spec)}, and this run trains {_description(model.spec)}; give "
             "--model, --encoder, --sensors and --optical-bands as it has them, and chips in its units"
         )
     model.load_state_dict(start.state_dict())
 
 
-def _described(spec: ModelSpec) -> str:
+def _description(spec: ModelSpec) -> str:
     encoder = f" with {spec.encoder}" if spec.encoder else ""
-    bands = spec.bands
-    given = ((bands.sar, bands.sar_unit), (bands.optical, bands.optical_unit))
-    return f"{spec.architecture}{encoder} of " + " and ".join(
-        f"{', '.join(names)} in {unit}" for names, unit in given if names
-    )
+    return f"{spec.architecture}{encoder} of {spec.bands}"

@@ -1,25 +1,26 @@
-"""Trained models that a run learns from or takes in: what is written down of them, and what they may know."""
+"""Lineage of a run: the trained models that it starts from, learns from or contains."""
 
 import hashlib
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from floodseg.bands import SENSORS
+from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import specialists_of
+from floodseg.training.run_folder import SPECIALISTS
 
-FindModel = Callable[[str], FloodModel]
-"""From what the user gives as MODEL to a loaded model."""
+NamedModel = tuple[str, FloodModel]
+"""A model and the name that the user gave it by."""
 
 
-def facts(name: str, model: FloodModel) -> dict[str, Any]:
-    """Return what a run writes down of a model: name, architecture, digest of its weights, what it was trained on."""
-    bands = model.spec.bands
+def model_record(name: str, model: FloodModel) -> dict[str, Any]:
+    """Return name, architecture, sensors, checksum of the weights and training data of a model, as plain values."""
     return {
         "model": name,
         "architecture": model.spec.architecture,
-        "sensors": [sensor for sensor in SENSORS if getattr(bands, sensor)],
-        "sha256": _digest(model),
+        "sensors": list(model.spec.bands.sensors),
+        "sha256": _checksum(model),
         "trained_on": {
             key: model.provenance.training.get(key) for key in ("layout", "data", "hold_out_event")
         },
@@ -27,7 +28,7 @@ def facts(name: str, model: FloodModel) -> dict[str, Any]:
 
 
 def check_event(flag: str, name: str, model: FloodModel, held_out: str | None) -> None:
-    """Refuse a model that may know the event which a run holds out.
+    """Refuse a model that may have been trained on the event that a run holds out.
 
     Raises:
         ConfigError: it was not trained without that event.
@@ -39,12 +40,47 @@ def check_event(flag: str, name: str, model: FloodModel, held_out: str | None) -
         )
 
 
-def _digest(model: FloodModel) -> str:
+def check_overwriting(folder: Path, config: TrainConfig) -> None:
+    """Refuse to overwrite a run from which the new one in the same folder is to learn.
+
+    Specialists in the folder are kept where the new run names them and trains none itself.
+
+    Raises:
+        ConfigError: names the model that would be lost.
+    """
+    kept = None if config.model.trains_specialists else folder / SPECIALISTS
+    for flag, name in _named(config):
+        if _is_within(folder, name) and not (kept and _is_within(kept, name)):
+            raise ConfigError(
+                f"--{flag} {name}: lies in the run folder {folder}, which --overwrite clears; give another --out-dir, "
+                "or copy the model elsewhere first"
+            )
+
+
+def has_models_within(folder: Path, config: TrainConfig) -> bool:
+    """Return whether a model that the settings name lies in a folder."""
+    return any(_is_within(folder, name) for _, name in _named(config))
+
+
+def _named(config: TrainConfig) -> list[tuple[str, str]]:
+    """Return flag and name of each model that the settings name."""
+    specialists = () if config.model.trains_specialists else config.model.specialists
+    start = [("start-from", config.model.start_from)] if config.model.start_from else []
+    teachers = [("teacher", name) for name in config.distil.teacher]
+    return [*start, *(("specialists", name) for name in specialists), *teachers]
+
+
+def _is_within(folder: Path, name: str) -> bool:
+    path = Path(name)  # the name of a shipped model is no path
+    return path.exists() and path.resolve().is_relative_to(folder.resolve())
+
+
+def _checksum(model: FloodModel) -> str:
     """Return a SHA-256 over all tensors, decisions and context priors of a model and its specialists."""
-    alone = [model.specialist(sensor) for sensor in model.specialists]
-    settings = [(each.decisions, each.context_prior and each.context_prior.strength) for each in (model, *alone)]
-    digest = hashlib.sha256(repr(settings).encode())
+    models = (model, *specialists_of(model).values())
+    settings = [(each.decisions, each.context_prior and each.context_prior.strength) for each in models]
+    checksum = hashlib.sha256(repr(settings).encode())
     for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+        checksum.update(name.encode())
+        checksum.update(tensor.cpu().contiguous().numpy().tobytes())
+    return checksum.hexdigest()

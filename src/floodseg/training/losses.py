@@ -1,4 +1,4 @@
-"""Training loss: a pixel loss plus Dice, both over the counted pixels of the batch alone.
+"""Training loss: a pixel loss plus the Dice loss, both over the counted pixels of the batch.
 
 A pixel counts where its label is land or water (not 255, nor -1) and where at least one sensor is valid.
 """
@@ -15,14 +15,14 @@ from floodseg.errors import ConfigError
 PixelLoss = Literal["ce", "focal"]
 
 DICE_SMOOTHING = 1.0
-"""Pixels added to both sides of the Dice ratio: without any water in label or prediction the loss is 0."""
+"""Pixels added to both sides of the Dice ratio, so that the loss is 0 without any water in label and prediction."""
 
 
 class FloodLoss(nn.Module):
     """Cross entropy or focal loss, plus ``dice_weight`` times the Dice loss of the water probability.
 
-    With two classes the softmax is the logistic function of the water margin ``z = logit_water - logit_land``, so
-    everything is computed from ``z``, in float32 whatever dtype the logits have.
+    With two classes the softmax is the logistic function of the logit difference ``z = logit_water - logit_land``. The
+    loss is computed from ``z``, in float32 for any dtype of the logits.
 
     Args:
         loss: ``"ce"`` for cross entropy, ``"focal"`` for the focal loss of Lin et al. 2017 ("Focal Loss for Dense
@@ -59,22 +59,22 @@ class FloodLoss(nn.Module):
         assert logits.shape == (label.shape[0], 2, *label.shape[1:]), (logits.shape, label.shape)
         labelled = (label == LAND) | (label == WATER)
         counted = labelled if counted is None else labelled & counted
-        margin = logits[:, WATER].float() - logits[:, LAND].float()
-        # Selecting before the nonlinear functions, not after: a NaN behind a mask would still reach the gradient.
-        margin = torch.where(counted, margin, 0.0)
+        difference = logits[:, WATER].float() - logits[:, LAND].float()
+        # before the nonlinear functions, not after: a NaN behind a mask would still reach the gradient
+        difference = torch.where(counted, difference, 0.0)
         water = counted & (label == WATER)
-        loss = _pixel_loss(margin, water, counted, self.gamma)
+        loss = _pixel_loss(difference, water, counted, self.gamma)
         if self.dice_weight > 0:
-            loss = loss + self.dice_weight * _dice_loss(margin, water, counted)
+            loss = loss + self.dice_weight * _dice_loss(difference, water, counted)
         return loss
 
 
-def _pixel_loss(margin: Tensor, water: Tensor, counted: Tensor, gamma: float) -> Tensor:
+def _pixel_loss(difference: Tensor, water: Tensor, counted: Tensor, gamma: float) -> Tensor:
     """Mean of ``-(1 - p)**gamma log p`` over the counted pixels, p the probability of the true class (Lin et al. 2017).
 
-    All arguments are (N, H, W): the water margin in float32, the water label and the counted pixels as bool.
+    All arguments are (N, H, W): the logit difference in float32, the water label and the counted pixels as bool.
     """
-    wrong = torch.where(water, -margin, margin)  # p = sigmoid(-wrong)
+    wrong = torch.where(water, -difference, difference)  # p = sigmoid(-wrong)
     loss = softplus(wrong)  # -log p
     if gamma > 0:
         # (1 - p)**gamma through log(1 - p): the power itself has an infinite slope at p = 1 for gamma below 1
@@ -82,13 +82,13 @@ def _pixel_loss(margin: Tensor, water: Tensor, counted: Tensor, gamma: float) ->
     return torch.where(counted, loss, 0.0).sum() / counted.sum().clamp(min=1)
 
 
-def _dice_loss(margin: Tensor, water: Tensor, counted: Tensor) -> Tensor:
-    """``1 - 2 sum(p g) / (sum(p**2) + sum(g**2))`` over the counted pixels of the whole batch, smoothed.
+def _dice_loss(difference: Tensor, water: Tensor, counted: Tensor) -> Tensor:
+    """``1 - 2 sum(p g) / (sum(p**2) + sum(g**2))`` over all counted pixels of the batch, smoothed.
 
     The form of Milletari et al. 2016 ("V-Net", section 3), p the water probability and g the label. One ratio for the
     batch, not one per chip: many chips hold no water at all. Arguments as in ``_pixel_loss``.
     """
-    probability = torch.where(counted, torch.sigmoid(margin), 0.0)
+    probability = torch.where(counted, torch.sigmoid(difference), 0.0)
     overlap = torch.where(water, probability, 0.0).sum()
     total = probability.square().sum() + water.sum()
     return 1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)

@@ -1,4 +1,4 @@
-"""Which number format a run computes in."""
+"""Number format that a run computes in."""
 
 from typing import Literal
 

@@ -1,11 +1,10 @@
-"""What a run writes down: state to resume from, metrics of every epoch, pictures, and the summary at the end."""
+"""Records of a run: metrics and console line of every epoch, pictures, metadata of checkpoints, summary."""
 
 import contextlib
 import statistics
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,126 +13,40 @@ from torch.utils.tensorboard import SummaryWriter
 from floodseg.bands import IGNORE, WATER
 from floodseg.chips.chip import ChipSet
 from floodseg.config.train import TrainConfig
-from floodseg.datasets.screening import Usable
-from floodseg.errors import RunFolderError
 from floodseg.evaluation.methods import apply_model
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.plots.images import PictureRow
 from floodseg.evaluation.plots.panels import curves_picture, rows_picture
 from floodseg.models.model import FloodModel
+from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.system.environment import hardware, peak_memory_mb, versions
 from floodseg.system.progress import TrainingProgress
-from floodseg.training.lineage import facts
 from floodseg.training.precision import Mixed
 from floodseg.training.run_folder import RunFolder
+from floodseg.training.run_state import RunState
 from floodseg.training.validation import Validation
 
 PICTURE_CHIPS = 4
 """Validation chips shown in each picture."""
 
 
-class RunState:
-    """Where a run stands: what early stopping and the records need, beside weights, optimiser and random states."""
+@dataclass(frozen=True)
+class EpochResult:
+    """Measurements of one epoch."""
 
-    def __init__(self) -> None:
-        self.epoch = 0
-        """Complete epochs."""
-        self.steps = 0
-        """Optimiser steps so far."""
-        self.best_epoch = 0
-        self.best_water_iou = -1.0
-        self.rows: list[dict[str, Any]] = []
-        """One row of metrics for each complete epoch."""
-        self.processes = 1
-        """Processes that share the run now, or shared its last epoch."""
-        self.pretrained = "none"
-        """Where the encoder's first weights came from."""
-        self.left_out: dict[str, list[str]] = {}
-        """Names of the chips of each split that could not be used."""
-        self.teachers: list[dict[str, Any]] = []
-        """What is known of the models that the run learns from."""
-        self.specialists: list[dict[str, Any]] = []
-        """The same of the models that became part of the one that is trained."""
-        self.started_from: dict[str, Any] | None = None
-        """The same of the model whose weights training started from."""
-        self.warnings: list[str] = []
-        """What the user should know of the run; a resumed run still says it."""
-
-    def note_encoder(self, model: FloodModel) -> None:
-        """Take in where the weights of a new model's encoder came from."""
-        record = getattr(model.network, "pretrained_record", None)
-        if record is not None and record.loaded:
-            self.pretrained = record.source
-        if record is not None and record.warning:
-            self.warnings.append(record.warning)
-
-    def note_start(self, name: str, start: FloodModel) -> None:
-        """Take in the model whose weights training starts from."""
-        self.started_from = facts(name, start)
-        self.pretrained = start.provenance.training.get("encoder_weights", self.pretrained)
-
-    def note_left_out(self, splits: Sequence[Usable]) -> None:
-        """Take in which chips the run does without."""
-        self.left_out = _names_left_out(splits)
-        self.warnings.extend(each.warning for each in splits if each.warning)
-
-    def check_left_out(self, splits: Sequence[Usable], folder: Path) -> None:
-        """Refuse to go on with other chips than the run began with: it would be another run.
-
-        Raises:
-            RunFolderError: names the chips that are left out now and were not, or the other way round.
-        """
-        now = _names_left_out(splits)
-        changed = sorted(
-            {name for split in now for name in set(now[split]).symmetric_difference(self.left_out.get(split, ()))}
-        )
-        if changed:
-            raise RunFolderError(
-                f"{folder}: --resume goes on with the chips that the run began with, but whether {', '.join(changed)} "
-                "can be used has changed since; put the files back as they were, or start anew with --overwrite"
-            )
-
-    def check_models(
-        self, teachers: Sequence[dict[str, Any]], specialists: Sequence[dict[str, Any]], folder: Path
-    ) -> None:
-        """Refuse to go on with teachers or specialists of other weights than the run began with.
-
-        Raises:
-            RunFolderError: names those that have changed.
-        """
-        for kind, begun, now in (
-            ("teachers", self.teachers, teachers), ("specialists", self.specialists, specialists)
-        ):  # fmt: skip
-            before = {each["model"]: each["sha256"] for each in begun}
-            changed = [each["model"] for each in now if before.get(each["model"]) != each["sha256"]]
-            if changed:
-                raise RunFolderError(
-                    f"{folder}: --resume goes on with the {kind} that the run began with, but {', '.join(changed)} has "
-                    "other weights now; put them back, or start anew with --overwrite"
-                )
-
-    def note(self, water_iou: float) -> bool:
-        """Take in the score of the epoch just completed; return True where it is the best so far."""
-        if water_iou <= self.best_water_iou:
-            return False
-        self.best_epoch, self.best_water_iou = self.epoch, water_iou
-        return True
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave."""
-        vars(self).update(state)
-
-
-def _names_left_out(splits: Sequence[Usable]) -> dict[str, list[str]]:
-    return {each.split: [chip.name for chip in each.left_out] for each in splits}
+    train_loss: float
+    """Mean over the steps."""
+    validation: Validation
+    lr: float
+    """Learning rate after the last step."""
+    images_per_s: float
+    """Training crops of all processes together."""
+    seconds: float
+    """Training and validation."""
 
 
 class RunRecords:
-    """Writes the records of one run into its folder."""
+    """Writes the records of one run into its folder, in the main process."""
 
     def __init__(
         self, folder: RunFolder, config: TrainConfig, model: FloodModel, state: RunState, precision: Mixed
@@ -142,11 +55,11 @@ class RunRecords:
         self.precision = "fp32" if precision == "no" else precision
         self.parameters = sum(p.numel() for p in model.parameters())
         self.spec = model.spec
-        self.specialists = [model.specialist(sensor).spec.architecture for sensor in model.specialists]
+        self.specialists = [each.spec.architecture for each in specialists_of(model).values()]
 
     @contextlib.contextmanager
     def open(self, progress: TrainingProgress) -> Iterator[None]:
-        """Write the configuration, then keep the TensorBoard file and the progress display at hand."""
+        """Write the run configuration and announce the run; the TensorBoard file is open in the block."""
         self.progress = progress
         self.folder.write_config(self.config, self.state.warnings)
         encoder = f" with {self.spec.encoder}" if self.spec.encoder else ""
@@ -163,14 +76,13 @@ class RunRecords:
         with contextlib.closing(self.board):
             yield
 
-    def epoch(
-        self, train_loss: float, validation: Validation, lr: float, images_per_s: float, began: float, improved: bool
-    ) -> None:
-        """Record the epoch just completed; ``began`` is its start on the monotonic clock."""
+    def epoch(self, result: EpochResult) -> None:
+        """Record the epoch just completed."""
+        validation = result.validation
         counts = validation.counts
         row = {
             "epoch": self.state.epoch,
-            "train_loss": train_loss,
+            "train_loss": result.train_loss,
             "valid_loss": validation.loss,
             "water_iou": validation.water_iou,
             "threshold": validation.threshold,
@@ -179,26 +91,26 @@ class RunRecords:
             "precision": counts.precision,
             "recall": counts.recall,
             "accuracy": counts.accuracy,
-            "lr": lr,
-            "images_per_s": images_per_s,
-            "seconds": time.monotonic() - began,
+            "lr": result.lr,
+            "images_per_s": result.images_per_s,
+            "seconds": result.seconds,
         }
         self.state.rows.append(row)
         self.folder.write_metrics(self.state.rows)
-        curves_picture(self.folder.curves, self.state.rows)
         for name, value in row.items():
             if name != "epoch" and value is not None:
                 self.board.add_scalar(name, value, self.state.epoch)
         self.progress.line(
-            f"epoch {self.state.epoch}/{self.config.optim.epochs}: train loss {train_loss:.4f}, valid loss "
+            f"epoch {self.state.epoch}/{self.config.optim.epochs}: train loss {result.train_loss:.4f}, valid loss "
             f"{validation.loss:.4f}, water IoU {validation.water_iou:.4f} at threshold {validation.threshold:.3f}, "
-            f"{images_per_s:.1f} images/s, {row['seconds']:.0f} s" + ("  (best)" if improved else "")
+            f"{result.images_per_s:.1f} images/s, {result.seconds:.0f} s"
+            + ("  (best)" if self.state.epoch == self.state.best_epoch else "")
         )
 
     def picture(self, model: FloodModel, chips: ChipSet) -> None:
-        """Draw the validation samples of this epoch."""
+        """Draw validation samples after the epoch just completed."""
         rows = []
-        for index in _telling_chips(chips):
+        for index in _picture_chips(chips):
             chip = chips.read(index)
             result = apply_model(model, chip)
             caption = f"water IoU {_percent(result.score.counts.water_iou)}"
@@ -206,8 +118,8 @@ class RunRecords:
         title = f"{self.spec.architecture}, validation after epoch {self.state.epoch}"
         rows_picture(self.folder.picture(self.state.epoch), rows, title)
 
-    def training_facts(self) -> dict[str, Any]:
-        """Return what a checkpoint says of its training: plain values."""
+    def training_metadata(self) -> dict[str, Any]:
+        """Return the description of the training that a checkpoint carries, as plain values."""
         data, optim = self.config.data, self.config.optim
         return {
             "layout": data.layout,
@@ -233,7 +145,7 @@ class RunRecords:
         }
 
     def finish(self, best: FloodModel) -> None:
-        """Write the summary and say how the run went."""
+        """Draw the curves, write the summary and log the result."""
         seconds = [row["seconds"] for row in self.state.rows]
         document = {
             "model": self.spec.architecture,
@@ -257,6 +169,7 @@ class RunRecords:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
         }
+        curves_picture(self.folder.curves, self.state.rows)
         self.folder.write_summary(document)
         early = f", stopped early after epoch {self.state.epoch}" if document["stopped_early"] else ""
         self.progress.line(
@@ -266,8 +179,8 @@ class RunRecords:
         )
 
 
-def _telling_chips(chips: ChipSet) -> list[int]:
-    """Choose the same few chips each time: of different events where there are, with much water and much land."""
+def _picture_chips(chips: ChipSet) -> list[int]:
+    """Return the indices of a few chips, the same each time: of different events, with much water and much land."""
     balance = []
     for index in range(len(chips.names)):
         label = chips.read_label(index)

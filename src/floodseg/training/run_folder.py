@@ -1,20 +1,20 @@
-"""The run folder: what a training run leaves behind, each file whole or not there.
+"""Run folder: the files of a training run, each complete or absent.
 
 ::
 
-    config.toml           the resolved configuration; floodseg train config.toml runs it again
-    metrics.csv           one row for each epoch; curves.png draws them; tensorboard/ holds the same
+    config.toml           the resolved run configuration; floodseg train config.toml repeats the run
+    metrics.csv           one row for each epoch; tensorboard/ holds the same
     val_epoch_005.png     validation samples every five epochs
     best_model.pth        the best checkpoint so far
-    state/epoch_0007/     everything that --resume needs, as of the end of an epoch
-    specialists/sar/      run of a specialist that was trained first; specialists/optical/ that of the other
+    state/epoch_0007/     everything that --resume needs, from the end of an epoch
+    specialists/sar/      run of the radar specialist, which is trained first; specialists/optical/ of the optical one
+    curves.png            drawn at the end from metrics.csv
     summary.json          written last: only a folder that holds it is a finished run
 """
 
 import contextlib
 import csv
 import errno
-import fcntl
 import io
 import json
 import os
@@ -24,7 +24,7 @@ import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal
 
 import tomli_w
 from safetensors import SafetensorError
@@ -33,37 +33,37 @@ from floodseg.bands import Sensor
 from floodseg.config.base import differences, flatten
 from floodseg.config.train import TrainConfig
 from floodseg.errors import RunFolderError
-from floodseg.system.files import why_not_writable, write_text
+from floodseg.system.files import locked_folder, write_text
+
+RunMode = Literal["new", "resume", "overwrite"]
+"""Start of a run: in a folder without one, from the end of its last complete epoch, or in place of the run there."""
+
+SPECIALISTS = "specialists"
+"""Name of the folder, within that of a run, of the runs that train its specialists."""
 
 _STATE_NAME = re.compile(r"epoch_(\d{4,})")
 _TORCH_WRITES = re.compile(r"unexpected pos|PytorchStreamWriter|inline_container|writ")
-"""What torch says where a file does not take all bytes."""
+"""Messages of torch where a file does not take all bytes."""
 _FULL = 2**20
+"""Free bytes below which a disk counts as full."""
 _FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained", "sync_batchnorm"})
-"""Settings that a resumed run may change without becoming another run (encoder weights are in its state by then), or
-must be able to, as it may go on with another number of processes."""
+"""Settings that a resumed run may change: they do not change the result, or depend on the number of processes. Encoder
+weights are in the state by then."""
 
 
-SPECIALISTS = "specialists"
-"""Folder within a run's of the runs that trained its specialists."""
+def run_mode(*, resume: bool, overwrite: bool) -> RunMode:
+    """Return the mode that two flags ask for.
 
-_held: set[TextIO] = set()
-"""Locks of run folders that this process holds."""
-
-
-def _let_go() -> None:
-    # a lock is held until every process that inherited its handle ends, and one that loads chips notices the death of a
-    # killed run only after seconds
-    for handle in _held:
-        handle.close()
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
+    Raises:
+        RunFolderError: both are set.
+    """
+    if resume and overwrite:
+        raise RunFolderError("--resume and --overwrite exclude each other: one continues a run, the other starts again")
+    return "resume" if resume else "overwrite" if overwrite else "new"
 
 
 class RunFolder:
-    """Names, claims and atomic writes of one run folder."""
+    """Paths, lock and atomic writes of one run folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -82,88 +82,57 @@ class RunFolder:
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
-        """Hold the folder for this process; the system lets go of it however the process ends.
+        """Lock the folder for this process; the system releases the lock however the process ends.
 
         Raises:
             RunFolderError: another process trains in it, or it cannot be written.
         """
-        handle = self._open_lock()
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.close()
-            raise RunFolderError(
-                f"{self.path}: another run is training in this folder; wait for it or give another --out-dir"
-            ) from error
-        with handle:
-            _held.add(handle)
+        with locked_folder(self.path, "is training in this folder"):
+            for unfinished in self._states.glob("writing_*"):
+                shutil.rmtree(unfinished)
             try:
                 yield
             finally:
-                self._leave_no_empty_folder()
-                _held.discard(handle)
-                # what else may have inherited the handle must not keep it locked
-                fcntl.flock(handle, fcntl.LOCK_UN)
+                if self._specialists.is_dir() and not any(self._specialists.iterdir()):
+                    self._specialists.rmdir()
 
-    def _leave_no_empty_folder(self) -> None:
-        """Remove the folder again where a run was refused before it wrote anything."""
-        lock = self.path / ".lock"
-        if self._specialists.is_dir() and not any(self._specialists.iterdir()):
-            self._specialists.rmdir()
-        if self.path.is_dir() and [*self.path.iterdir()] == [lock]:
-            lock.unlink()
-            self.path.rmdir()
-
-    def _open_lock(self) -> TextIO:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            return (self.path / ".lock").open("w")
-        except OSError as error:
-            raise RunFolderError(
-                f"{self.path}: cannot be written ({why_not_writable(self.path, error)}); give another --out-dir or "
-                "change its permissions"
-            ) from error
-
-    def prepare(self, resume: bool, overwrite: bool) -> None:
-        """Refuse a folder that holds a run, unless it is to be overwritten or resumed.
+    def check(self, mode: RunMode) -> None:
+        """Refuse a folder that holds a run, unless it is to be resumed or overwritten.
 
         Raises:
-            RunFolderError: the folder holds a run and neither is set, or there is nothing to resume.
+            RunFolderError: the folder holds a run and ``mode`` is "new", or none and ``mode`` is "resume".
         """
-        if resume and overwrite:
-            raise RunFolderError("--resume and --overwrite were both given: resume goes on, overwrite starts anew")
-        holds_run = any(path.exists() for path in (self.config, self.summary, self.best, self._states))
-        if resume and not self.config.exists():
+        if mode == "resume" and not self.config.exists():
             raise RunFolderError(
                 f"{self.path}: holds no run to resume ({self.config.name} is missing); leave --resume out"
             )
-        if holds_run and not resume and not overwrite:
-            what = "a finished run" if self.summary.exists() else "an unfinished run"
-            raise RunFolderError(f"{self.path}: holds {what}; add --resume or --overwrite, or give another --out-dir")
+        if mode == "new" and any(path.exists() for path in (self.config, self.summary, self.best, self._states)):
+            run = "a finished run" if self.summary.exists() else "an unfinished run"
+            raise RunFolderError(f"{self.path}: holds {run}; add --resume or --overwrite, or give another --out-dir")
 
-    def require_shared(self) -> None:
-        """Refuse a folder that this process does not see, once the main process has claimed it.
+    def require_visible(self) -> None:
+        """Refuse a folder that the main process has claimed and this one cannot see.
 
         Raises:
             RunFolderError: it lies on a file system of the main process's host.
         """
         if not self.path.is_dir():
             raise RunFolderError(
-                f"{self.path}: is not there on host {platform.node()}, where another process of this run is; give an "
+                f"{self.path}: does not exist on host {platform.node()}, where another process of this run is; give an "
                 "--out-dir on a file system that all hosts share"
             )
 
-    def clear(self, specialists: bool = True) -> None:
-        """Remove what a run writes, and nothing else; the runs of specialists where they are meant, too."""
+    def clear(self, *, specialists: bool = True) -> None:
+        """Remove what a run writes, and nothing else; the runs of its specialists only if ``specialists`` is set."""
         pictures = self.path.glob("val_epoch_*.png")
-        # the summary first: a folder that is half cleared must not look finished
+        # the summary first: a partly cleared folder must not look finished
         for file in (self.summary, self.best, self.config, self.metrics, self.curves, *pictures):
             file.unlink(missing_ok=True)
         for folder in (self.tensorboard, self._states, *([self._specialists] if specialists else [])):
             shutil.rmtree(folder, ignore_errors=True)
 
     def write_config(self, config: TrainConfig, remarks: list[str]) -> None:
-        """Write the resolved configuration, with ``remarks`` (warnings of the run) as comments above it."""
+        """Write the resolved run configuration, with ``remarks`` (warnings of the run) as comments above it."""
         head = "".join(f"# {line}\n" for remark in remarks for line in remark.splitlines())
         write_text(self.config, head + tomli_w.dumps(flatten(config)))
 
@@ -176,8 +145,8 @@ class RunFolder:
         try:
             kept = tomllib.loads(self.config.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RunFolderError(f"{self.config}: is damaged ({error}); start anew with --overwrite") from error
-        # a setting that the floodseg of then did not have is as it was without it
+            raise RunFolderError(f"{self.config}: is damaged ({error}); start again with --overwrite") from error
+        # a setting that an older version did not have keeps the effect of its absence
         return flatten(TrainConfig()) | {"context_prior": 0.0} | kept
 
     def check_same(self, config: TrainConfig) -> None:
@@ -186,19 +155,19 @@ class RunFolder:
         Raises:
             RunFolderError: names each setting that differs.
         """
-        kept, given = self.settings(), flatten(config)
-        for key in _FREE_TO_CHANGE:
-            kept.pop(key, None)
-            given.pop(key, None)
-        changed = differences(given, kept)
+        before, now = (
+            {key: value for key, value in settings.items() if key not in _FREE_TO_CHANGE}
+            for settings in (self.settings(), flatten(config))
+        )
+        changed = differences(now, before)
         if changed:
             raise RunFolderError(
-                f"{self.path}: --resume goes on with the settings the run began with, but {'; '.join(changed)}; "
+                f"{self.path}: --resume continues with the settings that the run began with, but {'; '.join(changed)}; "
                 f"leave these flags out, or run floodseg train {self.config} --resume"
             )
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """Write ``metrics.csv`` anew from all rows."""
+        """Write ``metrics.csv`` from all rows."""
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
@@ -214,21 +183,35 @@ class RunFolder:
         return self.path / f"val_epoch_{epoch:03d}.png"
 
     @contextlib.contextmanager
-    def new_state(self, epoch: int) -> Iterator[Path]:
-        """Yield a folder for the resume state after ``epoch`` epochs; it takes its name when complete."""
-        temporary = self._states / f"writing_{epoch:04d}"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+    def writing_state(self, epoch: int) -> Iterator[Path]:
+        """Yield the temporary folder of the resume state after ``epoch`` epochs; it is removed where the block fails.
+
+        Raises:
+            RunFolderError: the state cannot be written; names the folder and the reason.
+        """
+        temporary = self._temporary(epoch)
         try:
-            with writing_state(temporary):
-                yield temporary
-        except BaseException:
+            temporary.mkdir(parents=True, exist_ok=True)
+            yield temporary
+        except BaseException as error:
+            reason = _why_not_written(error, temporary)
             shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        temporary.rename(self._states / f"epoch_{epoch:04d}")
+            if reason is None:
+                raise
+            raise RunFolderError(
+                f"{temporary}: cannot be written ({reason}); free space or change its permissions, and continue from "
+                "the last complete epoch with --resume"
+            ) from error
+
+    def publish_state(self, epoch: int) -> None:
+        """Give a complete resume state its name, and remove older ones."""
+        self._temporary(epoch).rename(self._states / f"epoch_{epoch:04d}")
         for older in self._state_epochs():
             if older < epoch:
                 shutil.rmtree(self._states / f"epoch_{older:04d}")
+
+    def _temporary(self, epoch: int) -> Path:
+        return self._states / f"writing_{epoch:04d}"
 
     def latest_state(self) -> Path | None:
         """Return the newest complete resume state, or None before the end of the first epoch."""
@@ -240,30 +223,13 @@ class RunFolder:
         return [int(found.group(1)) for path in names if (found := _STATE_NAME.fullmatch(path.name))]
 
 
-@contextlib.contextmanager
-def writing_state(folder: Path) -> Iterator[None]:
-    """Say in one sentence that a process cannot write its part of a resume state into ``folder``.
-
-    Raises:
-        RunFolderError: names the folder and what keeps it from being written.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = _why_not_written(error, folder)
-        if reason is None:
-            raise
-        raise RunFolderError(
-            f"{folder}: cannot be written ({reason}); free space or change its permissions, and go on from the "
-            "epoch before with --resume"
-        ) from error
-
-
-def _why_not_written(error: Exception, folder: Path) -> str | None:
-    """Return what kept a state from being written; None for an error that has nothing to do with writing.
+def _why_not_written(error: BaseException, folder: Path) -> str | None:
+    """Return why a state could not be written; None for an error that has nothing to do with writing.
 
     Torch and safetensors do not raise an OSError where a file cannot be written.
     """
+    if not isinstance(error, OSError | RuntimeError | SafetensorError):
+        return None
     if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno else str(error)
     text = str(error)

@@ -1,20 +1,20 @@
-"""Specialists of one sensor that become part of a model of both; see :mod:`floodseg.models.specialists.router`."""
+"""Specialists: models of one sensor that become part of a model of both sensors."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from floodseg.bands import SENSORS, Bands, Sensor
 from floodseg.config.train import AugmentConfig, DistilConfig, TrainConfig
 from floodseg.errors import ConfigError
-from floodseg.models.checkpoint.checkpoint import load_path
+from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
-from floodseg.training.lineage import FindModel, check_event
-from floodseg.training.run_folder import SPECIALISTS, RunFolder
+from floodseg.models.specialists.multi_sensor import MultiSensorModel
+from floodseg.training.lineage import NamedModel, check_event
+from floodseg.training.run_folder import RunFolder, RunMode
 
 
 def specialist_config(config: TrainConfig, sensor: Sensor) -> TrainConfig:
-    """Return the settings of a specialist that is trained alike, without what its sensor leaves nothing to do for."""
+    """Return the settings of a sensor's specialist: those of the run, without settings for the other sensor."""
     augment, data = config.augment, replace(config.data, sensors=sensor)
     if sensor == "sar":
         data = replace(data, optical_bands=())
@@ -34,60 +34,40 @@ def specialist_config(config: TrainConfig, sensor: Sensor) -> TrainConfig:
     )
 
 
-def open_specialists(config: TrainConfig, find_model: FindModel) -> list[tuple[str, FloodModel]]:
-    """Return the specialists of radar and of the optical image by name; none where a run has none.
+def specialist_mode(config: TrainConfig, mode: RunMode) -> RunMode | None:
+    """Return the mode of a specialist's run within a run of mode ``mode``; None where it is complete.
 
     Raises:
-        ConfigError: one that may know the event which is held out.
+        RunFolderError: a complete run has other settings than ``config``.
+    """
+    folder = RunFolder(config.out_dir)
+    if mode != "resume" or not folder.config.exists():
+        return "new"
+    if not folder.summary.exists():
+        return "resume"
+    folder.check_same(config)
+    return None
+
+
+def open_specialists(config: TrainConfig) -> list[NamedModel]:
+    """Return the specialists of radar and of the optical image; none where a run has none.
+
+    Raises:
+        ConfigError: a specialist that may have been trained on the event that is held out.
         CheckpointError: there is no such model, or it cannot be read.
     """
     if config.model.trains_specialists:
         folder = RunFolder(config.out_dir)
-        # by a name that stays where the folder is moved
-        return [(f"specialists/{sensor}", load_path(folder.specialist(sensor).path)) for sensor in SENSORS]
-    named = [(name, find_model(name)) for name in config.model.specialists]
+        # these names stay valid where the folder is moved
+        return [(f"specialists/{sensor}", load_model(folder.specialist(sensor).path)) for sensor in SENSORS]
+    named = [(name, load_model(name)) for name in config.model.specialists]
     for name, model in named:
         check_event("specialists", name, model, config.data.hold_out_event)
     return named
 
 
-def check_overwriting(folder: Path, config: TrainConfig) -> None:
-    """Refuse to overwrite a run that a new one in the same folder is to learn from.
-
-    Specialists that lie in it are kept where the new run names them, and trains none itself.
-
-    Raises:
-        ConfigError: names the model that would be lost.
-    """
-    kept = None if config.model.trains_specialists else folder / SPECIALISTS
-    for flag, name in _named(config):
-        if _within(folder, name) and not (kept and _within(kept, name)):
-            raise ConfigError(
-                f"--{flag} {name}: lies in the run folder {folder}, which --overwrite clears; give another --out-dir, "
-                "or copy the model elsewhere first"
-            )
-
-
-def names_within(folder: Path, config: TrainConfig) -> bool:
-    """Tell whether a model that a run is given lies in a folder."""
-    return any(_within(folder, name) for _, name in _named(config))
-
-
-def _named(config: TrainConfig) -> list[tuple[str, str]]:
-    """Return flag and name of each model that a run is given."""
-    given = () if config.model.trains_specialists else config.model.specialists
-    start = [("start-from", config.model.start_from)] if config.model.start_from else []
-    teachers = [("teacher", name) for name in config.distil.teacher]
-    return [*start, *(("specialists", name) for name in given), *teachers]
-
-
-def _within(folder: Path, name: str) -> bool:
-    path = Path(name)  # a shipped name is none
-    return path.exists() and path.resolve().is_relative_to(folder.resolve())
-
-
 def require_both_sensors(bands: Bands) -> None:
-    """Refuse specialists where there is nothing between which they could stand.
+    """Refuse specialists for chips of one sensor.
 
     Raises:
         ConfigError: the chips in use hold one sensor alone.
@@ -98,14 +78,14 @@ def require_both_sensors(bands: Bands) -> None:
         )
 
 
-def add_specialists(model: FloodModel, named: Sequence[tuple[str, FloodModel]]) -> None:
-    """Make specialists part of a model, where there are any.
+def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> FloodModel:
+    """Return a model with specialists; the model itself if there are none.
 
     Raises:
         ConfigError: the chips hold one sensor alone, or the specialists take other bands.
     """
-    if not named:
-        return
+    if not specialists:
+        return model
     require_both_sensors(model.spec.bands)
-    (_, radar), (_, optical) = named
-    model.add_specialists(radar, optical)
+    (_, sar), (_, optical) = specialists
+    return MultiSensorModel(model, sar, optical)

@@ -24,7 +24,7 @@ from floodseg.config.train import DataConfig
 from floodseg.datasets.download import sen1floods11 as module
 from floodseg.datasets.download.sen1floods11 import download_sen1floods11
 from floodseg.datasets.layouts import open_layout
-from floodseg.errors import ConfigError, DataError
+from floodseg.errors import ConfigError, DataError, FloodsegError
 
 HAND = "v1.1/data/flood_events/HandLabeled"
 SPLITS = "v1.1/splits/flood_handlabeled"
@@ -84,7 +84,7 @@ def fetch(bucket: BucketServer, out_dir: Path, **settings: Any) -> str:
 
 def refused(bucket: BucketServer, out_dir: Path, **settings: Any) -> str:
     """Return the one sentence with which a download is refused."""
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(FloodsegError) as caught:
         fetch(bucket, out_dir, **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -264,7 +264,7 @@ def test_killed_and_interrupted_downloads_continue_and_a_second_one_is_refused(t
         process = subprocess.Popen([sys.executable, "-m", "floodseg", *line, "--transfers", "2"])
         while bucket.sent < 250_000:
             time.sleep(0.01)
-        assert "another process downloads into this folder" in refused(bucket, tmp_path)
+        assert "another run downloads into this folder" in refused(bucket, tmp_path)
         process.kill()
         process.wait(timeout=10)
         check_complete_files()
@@ -307,9 +307,9 @@ def test_missing_network_is_one_sentence_with_the_remedy_and_exit_code_2(
 def test_missing_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    monkeypatch.setitem(sys.modules, "obstore", None)
     assert run("--out-dir", str(tmp_path)) == 2
-    assert "needs the package obstore, which is not installed: pip install 'floodseg[train]'" in capsys.readouterr().err
+    assert "needs obstore, which is not installed: pip install 'floodseg[train]'" in capsys.readouterr().err
 
 
 def test_proxy_of_the_environment_is_used_and_accounts_are_not(

@@ -32,7 +32,7 @@ def test_equal_windows_give_their_value_back_whatever_the_order() -> None:
     expected = steps / np.float32(PROBABILITY_STEPS)
     positions = list(product(range(tiling.rows.count), range(tiling.columns.count)))
     for seed in range(3):
-        blender = StripBlender(tiling, range(tiling.rows.count))
+        blender = StripBlender(tiling)
         complete = []
         for index in np.random.default_rng(seed).permutation(len(positions)):
             row, column = positions[index]
@@ -48,14 +48,14 @@ def test_equal_windows_give_their_value_back_whatever_the_order() -> None:
 
 def test_the_rounding_of_a_certain_pixel_is_exact() -> None:
     tiling = Tiling.plan(32, 32, 64, 0)
-    blender = StripBlender(tiling, range(1))
+    blender = StripBlender(tiling)
     assert blender.add(0, 0, np.ones((32, 32), np.float32), np.full((32, 32), 3, np.uint8)) == [0]
     assert (blender.take(0).probability == 1).all()
 
 
 def test_windows_without_anything_valid_leave_nothing() -> None:
     tiling = Tiling.plan(40, 32, 64, 0)
-    blender = StripBlender(tiling, range(1))
+    blender = StripBlender(tiling)
     assert blender.add(0, 0, None, None) == [0]
     strip = blender.take(0)
     assert strip.probability.shape == (40, 32)
@@ -65,7 +65,7 @@ def test_windows_without_anything_valid_leave_nothing() -> None:
 
 def test_bytes_are_those_of_the_strips_that_are_open() -> None:
     tiling = Tiling.plan(256, 128, 64, 0)
-    blender = StripBlender(tiling, range(tiling.rows.count))
+    blender = StripBlender(tiling)
     for row, column in product(range(tiling.rows.count), range(tiling.columns.count)):
         for index in blender.add(row, column, None, None):
             blender.take(index)

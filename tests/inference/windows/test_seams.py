@@ -85,6 +85,7 @@ def test_without_attention_the_tile_size_of_the_shipped_model_does_not_show(
     assert np.quantile(spread(shipped_without_attention, simulated, (256, 1024), overlap=64), 0.999) > 0.01
 
 
+@pytest.mark.slow
 def test_without_the_transformer_the_tile_size_of_efficient_does_not_show(
     efficient_without_transformer: FloodModel, simulated: Chip
 ) -> None:
@@ -123,6 +124,7 @@ def test_attention_moves_real_chips_no_more_than_the_documentation_says(
     assert np.quantile(moved, 0.999) <= 0.05
 
 
+@pytest.mark.slow
 def test_attention_moves_a_simulated_scene_no_more_than_the_documentation_says(
     shipped: FloodModel, simulated: Chip
 ) -> None:

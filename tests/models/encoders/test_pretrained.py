@@ -1,6 +1,8 @@
 """Pretrained weights really arrive, stay, and are never silently missing."""
 
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from floodseg.errors import CheckpointError, ConfigError
-from floodseg.models.encoders import download as download_module
+from floodseg.models.encoders import pretrained as module
 from floodseg.models.encoders.encoder import build_encoder
 from floodseg.models.encoders.pretrained import PretrainedRecord
 from floodseg.models.networks.efficient import EfficientFloodNet, efficient
@@ -25,7 +27,7 @@ State = dict[str, Tensor]
 
 @pytest.fixture(scope="module")
 def weights() -> State:
-    """A whole resnet18, classifier and last stage included, unlike any fresh initialisation."""
+    """All weights of a resnet18, unlike any new initialisation."""
     torch.manual_seed(123)
     return {key: torch.rand_like(value.float()) for key, value in timm.create_model("resnet18").state_dict().items()}
 
@@ -39,18 +41,25 @@ def weights_file(weights: State, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty caches, no proxy, nothing listening where the hub should be, and short limits."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(download_module, "CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr(download_module, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
 
 
-class _QuietHandler(SimpleHTTPRequestHandler):
+class _HubHandler(SimpleHTTPRequestHandler):
+    """Serves a folder as the hub does: weights have headers by which the client knows them, other pages do not."""
+
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing."""
+
+    def end_headers(self) -> None:
+        file = Path(self.translate_path(self.path))
+        if file.is_file() and not file.read_bytes().startswith(b"<html>"):
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("ETag", '"weights"')
+        super().end_headers()
 
 
 @pytest.fixture
@@ -58,7 +67,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A hub on this machine; yields the folder from which it serves the weights of resnet18."""
     folder = tmp_path / "served" / HUB_PATH
     folder.mkdir(parents=True)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(tmp_path / "served"))) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_HubHandler, directory=str(tmp_path / "served"))) as server:
         thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.02))
         thread.start()
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
@@ -203,8 +212,8 @@ def log_in_page(folder: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (refused_connection, "refused"),
         (offline, "HF_HUB_OFFLINE"),
-        (nothing_served, "the server answered 404"),
-        (log_in_page, "not a readable file of weights"),
+        (nothing_served, "Client error '404"),
+        (log_in_page, "does not seem to be served by a Hugging Face Hub endpoint"),
     ],
 )
 def test_auto_goes_on_with_a_warning_and_required_refuses(
@@ -219,6 +228,15 @@ def test_auto_goes_on_with_a_warning_and_required_refuses(
     assert record.warning in caplog.text
     with pytest.raises(CheckpointError, match=f"--pretrained required: .*resnet18.*{reason}.*--pretrained auto"):
         efficient(encoder="resnet18", pretrained="required")
+
+
+def test_a_hub_that_never_answers_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        record = efficient(encoder="resnet18", pretrained="auto").pretrained_record
+    assert "timed out" in (record.warning or "")
+    assert time.monotonic() - began < 5
 
 
 def test_page_taken_for_weights_is_not_kept(hub: Path, weights: State, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""EfficientSelfAttention: exact where it can be, bounded where it must be, exportable everywhere."""
+"""EfficientSelfAttention: exact on small maps, bounded cost on large ones, one exported graph for every size."""
 
 import pytest
 import torch
@@ -36,9 +36,9 @@ def test_larger_map_is_exact_attention_over_its_area_means() -> None:
 
 
 @pytest.mark.parametrize(("cell", "size"), [(1, (12, 9)), (2, (24, 18)), (2, (23, 17))])
-def test_attention_ends_at_its_reach(cell: int, size: tuple[int, int]) -> None:
+def test_attention_ends_at_its_radius(cell: int, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    layer = EfficientSelfAttention(8, cell=cell, reach=3 * cell).eval()
+    layer = EfficientSelfAttention(8, cell=cell, radius=3 * cell).eval()
     x = torch.randn(1, 8, *size)
     changed = x.clone()
     changed[..., 11 * cell :, :] += 5  # the last of 12 rows of tokens
@@ -49,12 +49,12 @@ def test_attention_ends_at_its_reach(cell: int, size: tuple[int, int]) -> None:
     assert not moved[~seen].any()
 
 
-def test_a_pixel_sees_the_same_ground_in_a_crop_and_in_a_large_map() -> None:
+def test_the_receptive_field_is_the_same_in_a_crop_and_in_a_large_map() -> None:
     torch.manual_seed(0)
-    layer = EfficientSelfAttention(8, cell=2, reach=8).eval()
+    layer = EfficientSelfAttention(8, cell=2, radius=8).eval()
     x = torch.randn(1, 8, 60, 60)
     crop = layer(x[..., 10:50, 20:60])
-    # reach, and a token of interpolation: where the crop's border is further away nothing differs
+    # the radius, and a token of interpolation: further away from the crop's border nothing differs
     torch.testing.assert_close(crop[..., 12:-12, 12:-12], layer(x)[..., 22:38, 32:48], rtol=1e-5, atol=1e-6)
     without_bound = EfficientSelfAttention(8, cell=2).eval()
     whole, part = without_bound(x)[..., 22:38, 32:48], without_bound(x[..., 10:50, 20:60])[..., 12:-12, 12:-12]
@@ -73,7 +73,7 @@ def test_pooling_matrix_is_the_identity_where_nothing_is_pooled(size: int) -> No
 
 
 @pytest.mark.parametrize("size", [33, 61, 64, 100, 1000])
-def test_pooling_matrix_weighs_every_pixel_alike(size: int) -> None:
+def test_pooling_matrix_has_equal_weights_for_all_pixels(size: int) -> None:
     matrix = area_pooling_matrix(size, 32, like=torch.ones(()))
     torch.testing.assert_close(matrix.sum(dim=1), torch.ones(32), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(matrix.sum(dim=0), torch.full((size,), 32 / size), rtol=1e-4, atol=1e-5)
@@ -123,7 +123,7 @@ def test_every_parameter_learns_from_the_first_step() -> None:
 
 def test_one_exported_graph_serves_every_size() -> None:
     torch.manual_seed(0)
-    layer = EfficientSelfAttention(8, cell=2, reach=8).eval()
+    layer = EfficientSelfAttention(8, cell=2, radius=8).eval()
     # from two tokens a side on: a tracer takes a length of one for a constant
     sizes = {2: torch.export.Dim("height", min=3, max=4096), 3: torch.export.Dim("width", min=3, max=4096)}
     program = torch.export.export(layer, (torch.randn(1, 8, 40, 24),), dynamic_shapes=(sizes,), strict=False)
@@ -132,17 +132,17 @@ def test_one_exported_graph_serves_every_size() -> None:
         torch.testing.assert_close(program.module()(x), layer(x), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("reach", [None, 2])
-def test_what_lies_where_nothing_was_seen_is_no_context(reach: int | None) -> None:
+@pytest.mark.parametrize("radius", [None, 2])
+def test_pixels_without_a_valid_sensor_are_no_context(radius: int | None) -> None:
     torch.manual_seed(0)
-    attention = EfficientSelfAttention(8, reach=reach).eval()
-    image, seen = torch.randn(2, 8, 6, 7), torch.ones(2, 1, 6, 7)
+    attention = EfficientSelfAttention(8, radius=radius).eval()
+    image, valid = torch.randn(2, 8, 6, 7), torch.ones(2, 1, 6, 7)
     with torch.no_grad():
-        torch.testing.assert_close(attention(image, seen), attention(image))
-        seen[1, :, :, 4:] = 0
+        torch.testing.assert_close(attention(image, valid), attention(image))
+        valid[1, :, :, 4:] = 0
         other = image.clone()
         other[1, :, :, 4:] = 100
-        # up to the columns between whose tokens and the unseen ones nothing is interpolated
-        torch.testing.assert_close(attention(other, seen)[..., :4], attention(image, seen)[..., :4])
+        # up to the columns between whose tokens and the invalid ones nothing is interpolated
+        torch.testing.assert_close(attention(other, valid)[..., :4], attention(image, valid)[..., :4])
         assert not torch.allclose(attention(other)[1, ..., :4], attention(image)[1, ..., :4], atol=1e-3)
-        assert attention(image, torch.zeros_like(seen)).isfinite().all()
+        assert attention(image, torch.zeros_like(valid)).isfinite().all()

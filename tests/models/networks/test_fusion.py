@@ -5,7 +5,7 @@ import torch
 
 from floodseg.errors import ConfigError
 from floodseg.models.networks.fusion import EfficientFeatureExtractor, SensorAdapter
-from floodseg.models.networks.sensor_weights import SensorReliability, shared_out
+from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights
 
 
 def validity(*pixels: tuple[float, float]) -> torch.Tensor:
@@ -19,13 +19,13 @@ def adapted(pixels: int) -> list[torch.Tensor]:
     return [torch.randn(1, 4, 8, 8 * pixels, generator=generator) for _ in range(2)]
 
 
-def reliability_of(log_odds: float) -> SensorReliability:
+def gate_of(log_odds: float) -> SensorGate:
     torch.manual_seed(0)
-    reliability = SensorReliability(channels=4, cell=8)
-    assert reliability.judge.bias is not None
+    gate = SensorGate(channels=4, cell=8)
+    assert gate.head.bias is not None
     with torch.no_grad():
-        reliability.judge.bias.fill_(log_odds)
-    return reliability
+        gate.head.bias.fill_(log_odds)
+    return gate
 
 
 def blocks(valid: torch.Tensor) -> torch.Tensor:
@@ -34,7 +34,7 @@ def blocks(valid: torch.Tensor) -> torch.Tensor:
 
 def test_weights_are_shared_among_the_valid_sensors_only() -> None:
     valid = blocks(validity((1, 1), (1, 0), (0, 1), (0, 0)))
-    found = shared_out(reliability_of(3.0)(*adapted(4)), valid)
+    found = fusion_weights(gate_of(3.0)(*adapted(4)), valid)
     both, first, second, none = found.split(8, dim=3)
     torch.testing.assert_close(both[:, 1].mean(), torch.tensor(3.0).sigmoid(), rtol=0.02, atol=0)
     torch.testing.assert_close(both.sum(dim=1), torch.ones(1, 8, 8))
@@ -46,20 +46,20 @@ def test_weights_are_shared_among_the_valid_sensors_only() -> None:
 @pytest.mark.parametrize("gap", [40.0, 300.0])
 def test_lone_sensor_has_exactly_weight_one_however_small_its_share(dtype: torch.dtype, gap: float) -> None:
     share = validity((1, 0), (0, 1)).to(dtype)
-    for log_odds, seen in ((gap, share), (-gap, share), (gap, share / 9), (-gap, share / 9)):
-        found = shared_out(torch.full((1, 1, 1, 1), log_odds, dtype=dtype), seen)[0, :, 0]
+    for log_odds, valid_share in ((gap, share), (-gap, share), (gap, share / 9), (-gap, share / 9)):
+        found = fusion_weights(torch.full((1, 1, 1, 1), log_odds, dtype=dtype), valid_share)[0, :, 0]
         assert torch.equal(found, torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=dtype))
 
 
-def test_weights_are_in_proportion_to_what_is_seen_of_a_pixel() -> None:
-    found = shared_out(torch.zeros(1, 1, 1, 1), validity((1, 0.5)))
+def test_weights_are_proportional_to_the_valid_share_of_a_pixel() -> None:
+    found = fusion_weights(torch.zeros(1, 1, 1, 1), validity((1, 0.5)))
     torch.testing.assert_close(found.flatten(), torch.tensor([2 / 3, 1 / 3]))
 
 
 def test_gradient_is_finite_where_nothing_is_valid() -> None:
-    reliability = reliability_of(0.0)
-    shared_out(reliability(*adapted(2)), blocks(validity((0, 0), (1, 1))))[:, 0].sum().backward()
-    for parameter in reliability.parameters():
+    gate = gate_of(0.0)
+    fusion_weights(gate(*adapted(2)), blocks(validity((0, 0), (1, 1))))[:, 0].sum().backward()
+    for parameter in gate.parameters():
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
         assert parameter.grad.any()
@@ -67,21 +67,21 @@ def test_gradient_is_finite_where_nothing_is_valid() -> None:
 
 def test_single_sensor_has_nothing_to_learn() -> None:
     extractor = EfficientFeatureExtractor("resnet18", 2, 0)
-    assert extractor.reliability is None
+    assert extractor.gate is None
     valid = torch.ones(1, 1, 32, 32)
     valid[..., 8:] = 0
     weights = extractor.sensor_weights(torch.randn(1, 2, 32, 32), torch.zeros(1, 0, 32, 32), valid, 0 * valid)
     assert torch.equal(weights, valid)
 
 
-def test_reliability_sees_the_pixel_and_what_is_around_it() -> None:
+def test_the_gate_depends_on_the_pixel_and_its_surroundings() -> None:
     torch.manual_seed(0)
-    reliability = SensorReliability(channels=4, cell=4)
+    gate = SensorGate(channels=4, cell=4)
     images = [torch.randn(1, 4, 48, 48) for _ in range(2)]
     changed = [images[0].clone(), images[1]]
     changed[0][:, :, 24, 25] += 1
     with torch.no_grad():
-        differs = (reliability(*images) - reliability(*changed)).abs().amax(dim=(0, 1))
+        differs = (gate(*images) - gate(*changed)).abs().amax(dim=(0, 1))
     assert differs[24, 25] == differs.max()
     rows, columns = differs.nonzero().unbind(dim=1)
     # its own cell of 4 pixels, the neighbouring ones, and half a cell of interpolation

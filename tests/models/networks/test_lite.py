@@ -54,10 +54,10 @@ def test_fusion_is_the_mean_weighted_by_reliability_where_both_are_valid() -> No
     stem = network.stem
     assert stem.sar is not None
     assert stem.optical is not None
-    assert stem.reliability is not None
+    assert stem.gate is not None
     with torch.no_grad():
         features = [stem.sar(images[0]), stem.optical(images[1])]
-        weight = stem.reliability(*features).sigmoid()
+        weight = stem.gate(*features).sigmoid()
         expected = features[0] * (1 - weight) + features[1] * weight
         torch.testing.assert_close(stem.mean(*images)[0][..., 1:, 1:], expected[..., 1:, 1:])
         # nearly even before training
@@ -67,7 +67,7 @@ def test_fusion_is_the_mean_weighted_by_reliability_where_both_are_valid() -> No
 
 def test_a_network_of_one_sensor_has_no_more_tensors_than_it_needs() -> None:
     names = set(lite(optical_channels=0).state_dict())
-    assert names == {name for name in lite().state_dict() if not name.startswith(("stem.reliability", "stem.optical"))}
+    assert names == {name for name in lite().state_dict() if not name.startswith(("stem.gate", "stem.optical"))}
 
 
 def test_head_starts_as_bilinear_enlargement() -> None:

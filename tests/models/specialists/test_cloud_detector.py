@@ -1,4 +1,4 @@
-"""The judge of clouds beside specialists: where it sees the ground covered, radar's specialist answers and decides."""
+"""Cloud detector beside specialists: under clouds the specialist of SAR answers and decides."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from torch import Tensor
 from exported_models import images, specialised
 from floodseg.models.decision import Decision, Decisions
 from floodseg.models.deploy import DeployedModel
-from floodseg.models.model import FloodModel
-from floodseg.models.specialists.cloud_detector import CloudJudge, left_to_radar
+from floodseg.models.specialists.cloud_detector import CloudDetector, fall_back_to_sar
+from floodseg.models.specialists.multi_sensor import MultiSensorModel
 
 
 def scene() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -17,23 +17,23 @@ def scene() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return sar, optical[:, :3], sar_valid[:, None], optical_valid[:, None]
 
 
-def judging(log_odds: float) -> FloodModel:
+def detecting(log_odds: float) -> MultiSensorModel:
+    """Return a model whose cloud detector predicts the same log-odds everywhere."""
     model = specialised()
-    assert model.judge is not None
-    assert model.judge.judge.bias is not None
+    assert model.cloud_detector.head.bias is not None
     with torch.no_grad():
-        model.judge.judge.weight.zero_()
-        model.judge.judge.bias.fill_(log_odds)
+        model.cloud_detector.head.weight.zero_()
+        model.cloud_detector.head.bias.fill_(log_odds)
     return model
 
 
 @torch.no_grad()
-def test_it_is_asked_only_where_both_sensors_are_valid() -> None:
+def test_clouds_are_detected_only_where_both_sensors_are_valid() -> None:
     torch.manual_seed(0)
     valid = torch.rand(2, 2, 1, 65, 70) > 0.4
     sar, optical = torch.randn(2, 2, 65, 70), torch.randn(2, 3, 65, 70)
     given = sar * valid[0], optical * valid[1], valid[0].float(), valid[1].float()
-    covered = CloudJudge(2, 3).covered(*given)
+    covered = CloudDetector(2, 3).cloud_probability(*given)
     both = valid[0] & valid[1]
     assert covered.shape == (2, 1, 65, 70)
     assert bool(((covered > 0) == both).all())
@@ -41,22 +41,22 @@ def test_it_is_asked_only_where_both_sensors_are_valid() -> None:
 
 
 @torch.no_grad()
-def test_it_sees_some_thirty_pixels_around() -> None:
+def test_its_receptive_field_is_some_thirty_pixels_to_each_side() -> None:
     torch.manual_seed(0)
-    judge, valid = CloudJudge(2, 3), torch.ones(1, 1, 128, 128)
+    detector, valid = CloudDetector(2, 3), torch.ones(1, 1, 128, 128)
     sar, optical = torch.randn(1, 2, 128, 128), torch.randn(1, 3, 128, 128)
     changed = optical.clone()
     changed[..., 64, 64] += 3
-    differs = (judge(sar, optical, valid, valid) - judge(sar, changed, valid, valid))[0, 0]
+    differs = (detector(sar, optical, valid, valid) - detector(sar, changed, valid, valid))[0, 0]
     rows, columns = differs.nonzero().unbind(dim=1)
     # 1 + 2 + 4 cells of 4 pixels on each side, and half a cell of interpolation
     assert (int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())) == (34, 97, 34, 97)
 
 
 @torch.no_grad()
-def test_where_the_ground_is_covered_the_specialist_of_radar_answers_and_decides() -> None:
+def test_under_clouds_the_specialist_of_sar_answers_and_decides() -> None:
     sar, _, sar_valid, optical_valid = given = scene()
-    clear, half, covered = (judging(log_odds) for log_odds in (-80.0, 0.0, 80.0))
+    clear, half, covered = (detecting(log_odds) for log_odds in (-80.0, 0.0, 80.0))
     both = (sar_valid & optical_valid)[:, 0]
     nowhere = torch.zeros_like(optical_valid)
     alone = covered(sar, None, sar_valid)
@@ -65,7 +65,7 @@ def test_where_the_ground_is_covered_the_specialist_of_radar_answers_and_decides
     decision = Decision(float(by_radar[sar_valid[:, 0]].median()), covered.decisions.sar.temperature)
     for model in (clear, half, covered):
         model.decisions = model.decisions.with_("sar", decision)
-        model.judge.shift.fill_(model.decisions.from_radar)
+        model.cloud_detector.logit_offset.fill_(model.decisions.sar_logit_offset)
     logits = covered(*given)
     probability = covered.decisions.probability(logits, sar_valid, optical_valid)
     water = covered.decisions.water(probability, sar_valid, optical_valid)
@@ -80,26 +80,26 @@ def test_where_the_ground_is_covered_the_specialist_of_radar_answers_and_decides
 
 
 @torch.no_grad()
-def test_lone_sensors_are_left_to_their_specialists_whatever_it_says() -> None:
+def test_clouds_change_nothing_where_one_sensor_is_valid() -> None:
     given = scene()
-    clear, covered = (judging(log_odds)(*given).movedim(1, -1) for log_odds in (-80.0, 80.0))
+    clear, covered = (detecting(log_odds)(*given).movedim(1, -1) for log_odds in (-80.0, 80.0))
     one, both = (given[2] != given[3])[:, 0], (given[2] & given[3])[:, 0]
     assert torch.equal(covered[one], clear[one])
     assert not torch.equal(covered[both], clear[both])
 
 
 @torch.no_grad()
-def test_training_sees_what_it_says_and_is_not_changed_by_it() -> None:
+def test_training_logits_do_not_depend_on_clouds() -> None:
     given = scene()
-    clear, covered = (judging(log_odds).train()(*given, with_log_odds=True) for log_odds in (-80.0, 80.0))
-    assert torch.equal(clear[0], covered[0])
-    assert [float(each[2].mean()) for each in (clear, covered)] == [-80, 80]
+    clear, covered = (detecting(log_odds).train().training_outputs(*given) for log_odds in (-80.0, 80.0))
+    assert torch.equal(clear.logits, covered.logits)
+    assert [float(each.cloud_log_odds.mean()) for each in (clear, covered)] == [-80, 80]
 
 
 @torch.no_grad()
-def test_weights_follow_it_in_every_form_of_a_model() -> None:
+def test_sensor_weights_fall_back_to_sar_under_clouds() -> None:
     given = scene()
-    clear, half = judging(-80.0), judging(0.0)
+    clear, half = detecting(-80.0), detecting(0.0)
     plain, moved = clear.sensor_weights(*given), half.sensor_weights(*given)
     both = (given[2] & given[3])[:, 0]
     torch.testing.assert_close(moved[:, 1][both], plain[:, 1][both] / 2)
@@ -108,7 +108,7 @@ def test_weights_follow_it_in_every_form_of_a_model() -> None:
     deployed = DeployedModel(half).optical_weight(given[0], given[1], given[2][:, 0], given[3][:, 0])
     torch.testing.assert_close(deployed, moved[:, 1])
     weights = torch.tensor([0.25, 0.75]).view(1, 2, 1, 1)
-    assert left_to_radar(weights, torch.tensor(0.5).view(1, 1, 1, 1)).flatten().tolist() == [0.625, 0.375]
+    assert fall_back_to_sar(weights, torch.tensor(0.5).view(1, 1, 1, 1)).flatten().tolist() == [0.625, 0.375]
 
 
 @pytest.mark.parametrize(("sar", "both"), [((0.3, 0.9), (0.45, 1.3)), ((0.5, 1.0), (0.5, 2.0))])
@@ -117,6 +117,6 @@ def test_a_margin_on_the_threshold_of_radar_lies_on_that_of_both(
 ) -> None:
     decisions = Decisions(sar=Decision(*sar), both=Decision(*both))
     margin = sar[1] * torch.logit(torch.tensor(sar[0], dtype=torch.float64))
-    assert float(torch.sigmoid((margin + decisions.from_radar) / both[1])) == pytest.approx(both[0])
-    assert decisions.with_threshold(0.5).from_radar == 0
-    assert abs(decisions.with_("sar", Decision(0.0)).from_radar) < 8
+    assert float(torch.sigmoid((margin + decisions.sar_logit_offset) / both[1])) == pytest.approx(both[0])
+    assert decisions.with_threshold(0.5).sar_logit_offset == 0
+    assert abs(decisions.with_("sar", Decision(0.0)).sar_logit_offset) < 8

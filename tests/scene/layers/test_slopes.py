@@ -13,8 +13,8 @@ from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
 from floodseg.errors import DataError
+from floodseg.geo.footprints import GroundSteps
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.ground_steps import GroundSteps
 from floodseg.scene.layers.slopes import SteepMask, slope_degrees, steep_mask
 
 Array = np.ndarray[Any, Any]
@@ -100,10 +100,10 @@ def test_slope_beside_missing_heights_is_not_known(place: tuple[int, int]) -> No
 
 
 def test_feet_and_degrees_become_metres() -> None:
-    feet = GroundSteps.of(FEET).at(np.array([45.0]), np.array([60.0]))[:, 0, 0]
+    feet = GroundSteps(FEET).at(np.array([45.0]), np.array([60.0]))[:, 0, 0]
     # New York Long Island: a map foot is within 0.02 % of a foot on the ground.
     assert math.hypot(feet[0], feet[1]) == pytest.approx(33 * 0.3048006, rel=3e-4)
-    degrees = GroundSteps.of(NORTH).at(np.array([0.0]), np.array([0.0]))[:, 0, 0]
+    degrees = GroundSteps(NORTH).at(np.array([0.0]), np.array([0.0]))[:, 0, 0]
     # Lengths of a degree at 60 degrees north on WGS 84: 55,800 m and 111,412 m.
     assert degrees == pytest.approx([5.5800, 0, 0, -11.1412], abs=1e-4)
 

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from floodseg.evaluation.evaluate import Document, Evaluation
+from floodseg.evaluation.map_scores import MapEvaluation
 from floodseg.models.checkpoint.zoo import shipped_models
-from floodseg.models.registry import ARCHITECTURES, build_model
 from floodseg.runtimes.select import forms_of
+from floodseg.system.extras import is_installed
 
 _COLUMNS = (
     ("water IoU", "water_iou"),
@@ -26,7 +27,7 @@ _COLUMNS = (
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Print the scores of a method with the references below it, then its scores per event beside theirs."""
+    """Print the scores of a method with the classical baselines below it, then the scores of each event."""
     console = Console(highlight=False)
     document = evaluation.document
     console.print(
@@ -56,8 +57,31 @@ def print_evaluation(evaluation: Evaluation) -> None:
         console.print(_clouds(document["clouds"]))
 
 
+def print_map_evaluation(evaluation: MapEvaluation) -> None:
+    """Print the scores of a map, for both meanings of water where it holds permanent water."""
+    console = Console(highlight=False)
+    chosen = evaluation.scores[evaluation.water]
+    console.print(
+        f"{evaluation.map} against {evaluation.reference} ({evaluation.reference_kind}): {chosen.n:,} pixels counted "
+        f"of {evaluation.map_pixels:,} that the map decides",
+        soft_wrap=True,
+    )
+    columns = (*(each for each in _COLUMNS if hasattr(chosen, each[1])), ("accuracy", "accuracy"))
+    table = Table("", *(title for title, _ in columns), box=SIMPLE_HEAD)
+    for water, counts in evaluation.scores.items():
+        if water == evaluation.water or evaluation.permanent_water_pixels:
+            table.add_row(water, *(_number(getattr(counts, name)) for _, name in columns))
+    console.print(table)
+    if evaluation.permanent_water_pixels:
+        console.print(
+            f"{evaluation.permanent_water_pixels:,} pixels of permanent water count as water in 'all water', and are "
+            "left out in 'flood'",
+            soft_wrap=True,
+        )
+
+
 def _decisions(document: Document) -> str:
-    """Return what calibration and other thresholds come to, one sentence each."""
+    """Return the calibration errors and the precision of other thresholds, one sentence each."""
     calibration, choices = document["calibration"], document["thresholds"]["choices"]
     lines = [
         f"calibration error {_number(calibration['ece_uncalibrated'])} without a temperature, "
@@ -77,7 +101,7 @@ def _decisions(document: Document) -> str:
 
 
 def _clouds(clouds: Sequence[Document]) -> Table:
-    """Return water IoU by cloud cover, and what fusion gains on the better of its sensors."""
+    """Return water IoU by cloud cover, and the gain of fusion over the better of its sensors."""
     shown = {"both": "both IoU", "sar": "radar alone", "optical": "optical alone"}
     sensors = [name for name in shown if name in clouds[0]]
     title = f"simulated clouds, mask: {clouds[0]['mask_quality']}"
@@ -104,15 +128,14 @@ def _number(value: float | None) -> str:
 def print_models() -> None:
     """Print the architectures, with their parameters for 2 radar and 13 optical bands, and the shipped weights."""
     console = Console(highlight=False)
-    architectures = Table("architecture", "encoder", "parameters", "what it is", title="Architectures")
-    for name, entry in ARCHITECTURES.items():
-        parameters = sum(p.numel() for p in build_model(name).parameters())
-        architectures.add_row(name, entry.default_encoder or "-", f"{parameters / 1e6:.2f} M", entry.summary)
-    console.print(architectures)
+    if is_installed("torch") and is_installed("timm"):
+        console.print(_architectures())
+    else:
+        console.print("Architectures need PyTorch: pip install 'floodseg[train]'", markup=False)
     console.print("Shipped weights")
     for shipped in shipped_models():
         description = shipped.description
-        facts = (
+        lines = (
             f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters",
             f"file: {shipped.size_mb:.1f} MB",
             *(f"exported: {form.runtime} {form.precision}, {form.size_mb:.1f} MB" for form in forms_of(shipped.folder)),
@@ -121,21 +144,31 @@ def print_models() -> None:
             f"licence of the weights: {description['training']['licence']}",
             f"training data: {description['training']['data']}",
         )
-        console.print(f"  [bold]{shipped.name}[/bold]", *facts, sep="\n    ", soft_wrap=True)
+        console.print(f"  [bold]{shipped.name}[/bold]", *lines, sep="\n    ", soft_wrap=True)
+
+
+def _architectures() -> Table:
+    from floodseg.models.registry import ARCHITECTURES, build_model
+
+    table = Table("architecture", "encoder", "parameters", "what it is", title="Architectures")
+    for name, entry in ARCHITECTURES.items():
+        parameters = sum(p.numel() for p in build_model(name).parameters())
+        table.add_row(name, entry.default_encoder or "-", f"{parameters / 1e6:.2f} M", entry.summary)
+    return table
 
 
 def print_export(path: Path, gate: dict[str, Any]) -> None:
-    """Print where an exported model lies, and what its gate measured."""
+    """Print the path and size of an exported model, and the figures of its parity check."""
     if "water_iou" in gate:
-        told = ", ".join(
+        by_sensors = ", ".join(
             f"{sensors} {gate['water_iou'][sensors]:.4f} ({before:.4f} in PyTorch)"
             for sensors, before in gate["water_iou_in_torch"].items()
         )
-        told = f"water IoU on {gate['split']}: {told}"
+        measured = f"water IoU on {gate['split']}: {by_sensors}"
     else:
-        told = (
+        measured = (
             f"probability differs from PyTorch by {gate['largest']:.2g} at most, and by no more than 0.01 on "
             f"{gate['share_within_0.01']:.3%} of {gate['pixels']:,} pixels"
         )
     size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")) if file.is_file()) / 1e6
-    Console(highlight=False).print(f"{path}  {size:.1f} MB, {told}", soft_wrap=True)
+    Console(highlight=False).print(f"{path}  {size:.1f} MB, {measured}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What a map came to, on the terminal."""
+"""Report of a map on the terminal."""
 
 from rich.console import Console
 

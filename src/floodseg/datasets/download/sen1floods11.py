@@ -9,7 +9,6 @@ size and MD5 are those of the list, so the same command continues after any inte
 """
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import re
@@ -27,9 +26,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from floodseg.bands import SensorSet
 from floodseg.config.download import DownloadConfig
 from floodseg.datasets.sen1floods11 import CHIPS, SPLITS
-from floodseg.errors import ConfigError, DataError
-from floodseg.notes import note_once
-from floodseg.system.files import replacing, sync
+from floodseg.errors import DataError
+from floodseg.messages import note_once
+from floodseg.system.extras import require_extra
+from floodseg.system.files import locked_folder, replacing, sync
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSCredential, GCSStore, RetryConfig
@@ -72,7 +72,7 @@ def download_sen1floods11(config: DownloadConfig, *, show_progress: bool = False
 async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bool) -> str:
     listed = await _list_files(store, config)
     files = [file for folder in listed.values() for file in folder]
-    with _locked(config.out_dir):
+    with locked_folder(config.out_dir, "downloads into this folder"):
         for path in (path for folder in listed for path in (config.out_dir / folder).glob(".*")):
             if _UNFINISHED.fullmatch(path.name):
                 path.unlink()  # a killed process left it
@@ -95,12 +95,9 @@ async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bo
 
 
 def _open_bucket(base_url: str) -> "GCSStore":
-    try:
-        from obstore.store import GCSStore
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "data download needs the package obstore, which is not installed: pip install 'floodseg[train]'"
-        ) from error
+    require_extra("train", "obstore", purpose="floodseg data download")
+    from obstore.store import GCSStore
+
     return GCSStore(
         BUCKET,
         base_url=base_url.rstrip("/"),
@@ -152,21 +149,6 @@ async def _list_files(store: "GCSStore", config: DownloadConfig) -> dict[str, li
         if not listed[folder]:
             raise DataError(f"{host}: lists no file in {folder}; --base-url must serve gs://{BUCKET}")
     return listed
-
-
-@contextmanager
-def _locked(out_dir: Path) -> Iterator[None]:
-    out_dir.mkdir(parents=True, exist_ok=True)
-    lock = out_dir / ".download.lock"
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(f"{out_dir}: another process downloads into this folder; wait for it") from error
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
 
 
 def _missing_files(files: Sequence[RemoteFile], config: DownloadConfig) -> list[RemoteFile]:

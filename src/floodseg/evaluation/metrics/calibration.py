@@ -5,16 +5,13 @@ Histograms add up over batches and processes, so that no map of logits is kept.
 """
 
 import math
-from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from floodseg.bands import IGNORE, WATER
 from floodseg.errors import FloodsegError
-from floodseg.evaluation.metrics.counts import RELIABILITY_BINS, Counts, ReliabilityBins
+from floodseg.evaluation.metrics.counts import RELIABILITY_BINS, Counts, Pixels, ReliabilityBins, as_array
 
 MARGIN_LIMIT = 20
 BINS_PER_UNIT = 100
@@ -24,10 +21,10 @@ TEMPERATURE_RANGE = (0.05, 20.0)
 _TAIL = 1e-4
 """Closer to 0 or 1 than this, float32 probabilities do not tell neighbouring bins apart: no threshold is put there."""
 
-_INNER_EDGES = ((torch.arange(1, N_BINS, dtype=torch.float64) - N_BINS // 2) / BINS_PER_UNIT).float()
+_INNER_EDGES = ((np.arange(1, N_BINS, dtype=np.float64) - N_BINS // 2) / BINS_PER_UNIT).astype(np.float32)
 """(N_BINS - 1,): edges between bins, in float32 as margins and probabilities are."""
 
-_EDGES: NDArray[np.float64] = _INNER_EDGES.double().numpy()
+_EDGES: NDArray[np.float64] = _INNER_EDGES.astype(np.float64)
 _CENTRES: NDArray[np.float64] = (np.arange(N_BINS) + 0.5) / BINS_PER_UNIT - MARGIN_LIMIT
 
 
@@ -37,10 +34,11 @@ class MarginHistogram:
     A bin holds its lower edge; margins beyond the ends are counted in the end bins.
     """
 
-    def __init__(self) -> None:
-        self._bins = torch.zeros(2, N_BINS, dtype=torch.int64)
+    def __init__(self, bins: NDArray[np.int64] | None = None) -> None:
+        self.bins: NDArray[np.int64] = np.zeros((2, N_BINS), np.int64) if bins is None else bins
+        """(2, 4000) pixels of land and of water."""
 
-    def add(self, margin: Tensor, label: Tensor, counted: Tensor) -> None:
+    def add(self, margin: Pixels, label: Pixels, counted: Pixels) -> None:
         """Add pixels.
 
         Args:
@@ -51,40 +49,34 @@ class MarginHistogram:
         Raises:
             FloodsegError: a counted margin is NaN.
         """
+        margin, label, counted = as_array(margin), as_array(label), as_array(counted)
         keep = counted & (label != IGNORE)
-        values = margin[keep].float()
-        if values.isnan().any():
+        values = margin[keep].astype(np.float32)
+        if np.isnan(values).any():
             raise FloodsegError(
                 "the model gives logits that are not numbers (NaN) at valid pixels, which cannot be scored: "
                 "train it again with a lower --lr or with --precision fp32"
             )
-        index = torch.bucketize(values, _INNER_EDGES.to(values.device), right=True)
-        cells = torch.bincount(index + N_BINS * (label[keep] == WATER), minlength=2 * N_BINS)
-        self._bins += cells.view(2, N_BINS).cpu()
+        index = np.searchsorted(_INNER_EDGES, values, side="right")
+        self.bins += np.bincount(index + N_BINS * (label[keep] == WATER), minlength=2 * N_BINS).reshape(2, N_BINS)
 
     def __add__(self, other: "MarginHistogram") -> "MarginHistogram":
-        return self.from_tensor(self._bins + other._bins)
+        return MarginHistogram(self.bins + other.bins)
 
-    def as_tensor(self) -> Tensor:
-        """Return a copy, (2, 4000) int64, land first: sums of it over processes are histograms again."""
-        return self._bins.clone()
-
-    @classmethod
-    def from_tensor(cls, bins: Tensor) -> Self:
-        """Return the histogram that :meth:`as_tensor` described."""
-        histogram = cls()
-        histogram._bins += bins.cpu()
-        return histogram
+    def __sub__(self, other: "MarginHistogram") -> "MarginHistogram":
+        return MarginHistogram(self.bins - other.bins)
 
     @property
     def land(self) -> NDArray[np.int64]:
         """(4000,) land pixels."""
-        return self._bins[0].numpy()
+        land: NDArray[np.int64] = self.bins[0]
+        return land
 
     @property
     def water(self) -> NDArray[np.int64]:
         """(4000,) water pixels."""
-        return self._bins[1].numpy()
+        water: NDArray[np.int64] = self.bins[1]
+        return water
 
     def _one_sided(self) -> bool:
         return not self.land.any() or not self.water.any()
@@ -121,7 +113,7 @@ class MarginHistogram:
 
     def nll(self, temperature: float) -> float | None:
         """Return the mean negative log likelihood per pixel at ``temperature``, in nats; None without pixels."""
-        total = int(self._bins.sum())
+        total = int(self.bins.sum())
         if not total:
             return None
         scaled = _CENTRES / temperature
@@ -179,7 +171,8 @@ def _probability_of(edge: float, temperature: float) -> float:
 
     Implementations of the logistic function differ in the last digit; a margin at the edge must be water in all.
     """
-    probability = torch.sigmoid(torch.tensor(edge) / temperature)
+    scaled = np.float32(edge) / np.float32(temperature)
+    probability = np.float32(1) / (np.float32(1) + np.exp(-scaled))
     for _ in range(2):
-        probability = torch.nextafter(probability, torch.tensor(0.0))
+        probability = np.nextafter(probability, np.float32(0))
     return float(probability)

@@ -8,19 +8,35 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from floodseg.bands import IGNORE
+from floodseg.bands import IGNORE, WATER
+
+if TYPE_CHECKING:  # scores are computed without PyTorch; training passes its tensors
+    from torch import Tensor
 
 RELIABILITY_BINS = 15
 BOOTSTRAP_DRAWS = 1000
 
 Score = dict[str, int | float | list[float] | None]
 """The fields of one scored set of chips, ready for JSON."""
+
+
+Pixels: TypeAlias = "NDArray[Any] | Tensor"
+"""One number for each pixel: an array, or a tensor on any device."""
+
+
+def as_array(pixels: Pixels) -> NDArray[Any]:
+    """Return pixels as an array; a tensor is copied from its device, half precision as float32."""
+    if isinstance(pixels, np.ndarray):
+        return pixels
+    tensor = pixels.detach()
+    half = tensor.is_floating_point() and tensor.element_size() < 4
+    array: NDArray[Any] = (tensor.float() if half else tensor).cpu().numpy()
+    return array
 
 
 def _ratio(numerator: int, denominator: int) -> float | None:
@@ -81,7 +97,7 @@ class Counts:
         return _ratio(self.tp + self.tn, self.n)
 
 
-def count(water: Tensor, label: Tensor, counted: Tensor) -> Counts:
+def count(water: Pixels, label: Pixels, counted: Pixels) -> Counts:
     """Count the pixels of one or more chips.
 
     Args:
@@ -89,9 +105,10 @@ def count(water: Tensor, label: Tensor, counted: Tensor) -> Counts:
         label: the same shape, uint8, 0 land, 1 water, 255 ignored.
         counted: the same shape, bool; False leaves a pixel out (no requested sensor is valid there).
     """
+    water, label, counted = as_array(water), as_array(label), as_array(counted)
     keep = counted & (label != IGNORE)
-    cells = torch.bincount(2 * label[keep].long() + water[keep].long(), minlength=4)
-    assert cells.numel() == 4, "labels hold codes other than 0, 1 and 255"
+    cells = np.bincount(2 * label[keep].astype(np.intp) + water[keep], minlength=4)
+    assert cells.size == 4, "labels hold codes other than 0, 1 and 255"
     tn, fp, fn, tp = cells.tolist()
     return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
 
@@ -111,15 +128,15 @@ class ReliabilityBins:
         self.probability: NDArray[np.float64] = np.zeros(RELIABILITY_BINS, np.float64)
         """(15,) sum of the predicted probabilities."""
 
-    def add(self, probability: Tensor, label: Tensor, counted: Tensor) -> None:
+    def add(self, probability: Pixels, label: Pixels, counted: Pixels) -> None:
         """Add pixels: water probability 0..1, label (0, 1, 255 ignored) and bool mask, all of one shape."""
+        probability, label, counted = as_array(probability), as_array(label), as_array(counted)
         keep = counted & (label != IGNORE)
-        p = probability[keep].double()
-        index = (p * RELIABILITY_BINS).long().clamp_(max=RELIABILITY_BINS - 1)
-        is_water = label[keep].double()
-        self.pixels += torch.bincount(index, minlength=RELIABILITY_BINS).cpu().numpy()
-        self.water += torch.bincount(index, is_water, RELIABILITY_BINS).long().cpu().numpy()
-        self.probability += torch.bincount(index, p, RELIABILITY_BINS).cpu().numpy()
+        p = probability[keep].astype(np.float64)
+        index = np.minimum((p * RELIABILITY_BINS).astype(np.intp), RELIABILITY_BINS - 1)
+        self.pixels += np.bincount(index, minlength=RELIABILITY_BINS)
+        self.water += np.bincount(index[label[keep] == WATER], minlength=RELIABILITY_BINS)
+        self.probability += np.bincount(index, p, RELIABILITY_BINS)
 
     def __add__(self, other: "ReliabilityBins") -> "ReliabilityBins":
         merged = ReliabilityBins()

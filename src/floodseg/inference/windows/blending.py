@@ -1,4 +1,4 @@
-"""Windows into one map: fixed-point sums, which come out the same in whatever order the windows are done."""
+"""Blending of windows into strips by fixed-point sums, which do not depend on the order of the windows."""
 
 import threading
 from dataclasses import dataclass
@@ -38,9 +38,8 @@ class StripBlender:
     that of the strips which have some windows but not all; a strip's pages are used as they are written to.
     """
 
-    def __init__(self, tiling: Tiling, strips: range) -> None:
-        """Prepare to blend ``strips``, a part of all strips of ``tiling``; what falls outside of them is dropped."""
-        self._tiling, self._strips = tiling, strips
+    def __init__(self, tiling: Tiling) -> None:
+        self.tiling = tiling
         self._open: dict[int, _OpenStrip] = {}
         self._lock = threading.Lock()
         self.peak_bytes = 0
@@ -54,32 +53,32 @@ class StripBlender:
         Args:
             row: the window's row among the windows.
             column: its column.
-            probability: (H, W) of the whole window, 0 to 1 wherever anything is valid; None where nothing is.
-            validity: (H, W), 0 to 3 as in ``ProbabilityStrip``; None where nothing is valid.
+            probability: (H, W) of the window, 0 to 1 where a sensor is valid; None where none is.
+            validity: (H, W), 0 to 3 as in ``ProbabilityStrip``; None where no sensor is valid.
 
         Raises:
             CheckpointError: the model's probability is not a number from 0 to 1.
         """
-        window = self._tiling.window(row, column)
-        rows, columns = self._tiling.rows.used(row), self._tiling.columns.used(column)
+        window = self.tiling.window(row, column)
+        rows, columns = self.tiling.rows.used(row), self.tiling.columns.used(column)
         weighted = None
         if probability is not None and validity is not None:
-            seen = (_within(rows, window.top), _within(columns, window.left))
-            weighted = fixed_point(probability[seen], validity[seen] > 0)
-            weighted *= self._tiling.rows.weights(row)[:, None]
-            weighted *= self._tiling.columns.weights(column)
+            used = (_within(rows, window.top), _within(columns, window.left))
+            weighted = fixed_point(probability[used], validity[used] > 0)
+            weighted *= self.tiling.rows.weights(row)[:, None]
+            weighted *= self.tiling.columns.weights(column)
         finished = []
         with self._lock:
             for index in (row, row + 1):
-                if index not in self._strips:
+                if index == self.tiling.rows.count:
                     continue
                 strip = self._strip(index)
-                own = self._tiling.rows.owned(index)
+                own = self.tiling.rows.owned(index)
                 part = range(max(rows.start, own.start), min(rows.stop, own.stop))
                 if weighted is not None:
                     strip.total[_within(part, own.start), _slice(columns)] += weighted[_within(part, rows.start)]
                 if validity is not None and index == row:
-                    mine = self._tiling.columns.owned(column)
+                    mine = self.tiling.columns.owned(column)
                     strip.validity[:, _slice(mine)] = validity[_within(own, window.top), _within(mine, window.left)]
                 strip.awaited -= 1
                 if strip.awaited == 0:
@@ -87,31 +86,31 @@ class StripBlender:
         return finished
 
     def take(self, index: int) -> ProbabilityStrip:
-        """Return a complete strip, and let go of it."""
+        """Remove and return a complete strip."""
         with self._lock:
             strip = self._open.pop(index)
         assert strip.awaited == 0, "the windows of a strip come before it is taken"
         probability = np.divide(strip.total, _FULL, dtype=np.float32, casting="unsafe")
-        return ProbabilityStrip(self._tiling.rows.owned(index).start, probability, strip.validity)
+        return ProbabilityStrip(self.tiling.rows.owned(index).start, probability, strip.validity)
 
     def _strip(self, index: int) -> _OpenStrip:
-        """Return a strip, a new one where no window came yet; the lock is held."""
+        """Return an open strip, or a new one; the lock is held."""
         if index not in self._open:
-            shape = len(self._tiling.rows.owned(index)), self._tiling.columns.size
-            awaited = self._tiling.columns.count * (2 if index > 0 else 1)
+            shape = len(self.tiling.rows.owned(index)), self.tiling.columns.size
+            awaited = self.tiling.columns.count * (2 if index > 0 else 1)
             self._open[index] = _OpenStrip(np.zeros(shape, np.uint32), np.zeros(shape, np.uint8), awaited)
             held = sum(strip.total.size for strip in self._open.values())
             self.peak_bytes = max(self.peak_bytes, held * _BYTES_PER_PIXEL)
         return self._open[index]
 
 
-def fixed_point(probability: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Return probability in ``PROBABILITY_STEPS``, rounded, and 0 where nothing was seen.
+def fixed_point(probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Return probability in ``PROBABILITY_STEPS``, rounded, and 0 where nothing is valid.
 
     Raises:
-        CheckpointError: a probability where something was seen is not a number from 0 to 1.
+        CheckpointError: a probability of a valid pixel is not a number from 0 to 1.
     """
-    probability = np.where(seen, probability, np.float32(0))
+    probability = np.where(valid, probability, np.float32(0))
     if not (probability.min() >= 0 and probability.max() <= 1):
         raise CheckpointError(
             "the model gave a probability that is not a number from 0 to 1: its weights must be finite; train it "

@@ -23,14 +23,14 @@ Inputs = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDAr
 class ModelCalls:
     """Calls a runtime from several threads, at most ``runtime.concurrency`` at a time.
 
-    Every call holds exactly ``batch_size`` windows, the last ones empty where there are fewer, so that a window's
-    result does not depend on how many others came with it. With ``tta`` each is mapped in its eight orientations and
-    the calibrated probabilities are averaged: they, unlike margins, mean the same in every runtime.
+    Every call holds exactly ``batch_size`` windows, filled up with empty ones, so that the result of a window does not
+    depend on the number of others. With ``tta`` each is mapped in its eight orientations and the calibrated
+    probabilities are averaged: they, unlike logits, mean the same in every runtime.
     """
 
-    def __init__(self, runtime: Runtime, batch_size: int, tta: bool) -> None:
+    def __init__(self, runtime: Runtime, batch_size: int, *, tta: bool) -> None:
         self._runtime, self._tta = runtime, tta
-        self._batch_size = batch_size
+        self.batch_size, self.concurrency = batch_size, runtime.concurrency
         self._free = threading.BoundedSemaphore(runtime.concurrency)
         self._lock = threading.Lock()
 
@@ -39,11 +39,11 @@ class ModelCalls:
 
         Raises:
             ConfigError: the device's memory does not hold a single window.
-            CheckpointError: the model gives what is no probability.
+            CheckpointError: the model returns numbers that are no probability.
         """
         results: list[NDArray[np.float32]] = []
         while len(results) < len(windows):
-            size = self._batch_size
+            size = self.batch_size
             part = windows[len(results) : len(results) + size]
             try:
                 with self._free:
@@ -53,7 +53,7 @@ class ModelCalls:
         if any(_is_broken(result, window) for result, window in zip(results, windows, strict=True)):
             raise CheckpointError(
                 "the model gives values that are no numbers for valid input, so its weights are damaged; copy them "
-                "again, or train the model anew"
+                "again, or train the model again"
             )
         return results
 
@@ -67,7 +67,7 @@ class ModelCalls:
         return total / np.float32(8)
 
     def _halve(self, size: int, window: SceneWindow, error: OutOfDeviceMemoryError) -> None:
-        """Halve the batch, once for all threads that were refused at this size."""
+        """Halve the batch, once for all threads whose call failed at this size."""
         if size == 1:
             height, width = window.sar_valid.shape
             raise ConfigError(
@@ -75,16 +75,16 @@ class ModelCalls:
                 f"{self._runtime.device}, and does not; give a smaller --tile-size, or --device cpu"
             ) from error
         with self._lock:
-            if self._batch_size == size:
-                self._batch_size = size // 2
+            if self.batch_size == size:
+                self.batch_size = size // 2
                 _logger.warning(
                     "%s ran out of memory with %d windows at once: going on with %d",
-                    self._runtime.device, size, self._batch_size,
+                    self._runtime.device, size, self.batch_size,
                 )  # fmt: skip
 
 
 def _is_broken(probability: NDArray[np.float32], window: SceneWindow) -> bool:
-    """Tell whether any number is none where a sensor is valid; the sum, which is cheap, tells of most windows."""
+    """Tell whether any valid pixel has NaN; most windows are decided by their sum, which is cheap."""
     return bool(np.isnan(probability.sum()) and np.isnan(probability[window.sar_valid | window.optical_valid]).any())
 
 
@@ -110,18 +110,18 @@ def _batch(arrays: Sequence[NDArray[Value]], size: int) -> NDArray[Value]:
 def _each(inputs: Inputs, turn: int, flipped: bool) -> Inputs:
     sar, optical, sar_valid, optical_valid = inputs
     return (
-        _turned(sar, turn, flipped), _turned(optical, turn, flipped),
-        _turned(sar_valid, turn, flipped), _turned(optical_valid, turn, flipped),
+        _rotated(sar, turn, flipped), _rotated(optical, turn, flipped),
+        _rotated(sar_valid, turn, flipped), _rotated(optical_valid, turn, flipped),
     )  # fmt: skip
 
 
-def _turned(array: NDArray[Value], turn: int, flipped: bool) -> NDArray[Value]:
-    """Turn (..., H, W) by quarters, then mirror it."""
-    turned: NDArray[Value] = np.rot90(array, turn, axes=(-2, -1))
-    return np.flip(turned, axis=-1) if flipped else turned
+def _rotated(array: NDArray[Value], turn: int, flipped: bool) -> NDArray[Value]:
+    """Rotate (..., H, W) by quarter turns, then mirror it."""
+    rotated: NDArray[Value] = np.rot90(array, turn, axes=(-2, -1))
+    return np.flip(rotated, axis=-1) if flipped else rotated
 
 
 def _back(probability: NDArray[np.float32], turn: int, flipped: bool) -> NDArray[np.float32]:
-    """Undo ``_turned``."""
+    """Undo ``_rotated``."""
     mirrored = np.flip(probability, axis=-1) if flipped else probability
     return np.rot90(mirrored, -turn, axes=(-2, -1))

@@ -1,4 +1,4 @@
-"""The threads that read, map and blend the windows of a scene, and how they stop."""
+"""Threads that read, map and blend the windows of a scene."""
 
 import threading
 from collections.abc import Iterator
@@ -8,17 +8,16 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.geo.tiling import Tiling
 from floodseg.inference.windows.blending import StripBlender
 from floodseg.inference.windows.model_calls import ModelCalls
-from floodseg.inference.windows.stage_times import StageClock
+from floodseg.inference.windows.stage_times import StageTimes
 from floodseg.scene.scene import Scene, SceneWindow
-from floodseg.system.map_progress import MapProgress
+from floodseg.system.progress import MapProgress
 
 
 @dataclass
 class _Batch:
-    """Windows of one row that the model is given together; whoever reads the last of them maps them all."""
+    """Windows of one row that the model maps together, in the thread that reads the last of them."""
 
     row: int
     columns: range
@@ -27,13 +26,10 @@ class _Batch:
 
 
 class Workers:
-    """Threads that take windows in order and add them to the blender; a context that ends all of them.
+    """Threads that take windows in order and add them to the blender; a context manager that ends all of them.
 
-    They wait where the strips that the caller has not been delivered yet would otherwise pile up, and where as many
-    batches are begun as there are threads to finish them.
-
-    Attributes:
-        clocks: CPU seconds of each thread, complete after the context.
+    They wait where undelivered strips would otherwise pile up, and where as many batches are begun as there are threads
+    to finish them.
     """
 
     def __init__(
@@ -41,33 +37,26 @@ class Workers:
         scene: Scene,
         calls: ModelCalls,
         blender: StripBlender,
-        tiling: Tiling,
-        strips: range,
-        progress: MapProgress,
         *,
         threads: int,
-        batch_size: int,
-        concurrency: int,
+        progress: MapProgress,
+        times: StageTimes,
     ) -> None:
-        self._scene, self._calls, self._blender, self._tiling = scene, calls, blender, tiling
-        self._strips, self._progress = strips, progress
-        columns = tiling.columns.count
-        self._rows_ahead = max(1, -(-2 * threads * batch_size // columns))
-        mapping = min(threads, concurrency)
-        self._most_batches = mapping + -(-(threads - mapping) // batch_size)
-        self._windows = _in_batches(range(max(strips.start - 1, 0), strips.stop), columns, batch_size)
+        self._scene, self._calls, self._blender, self._tiling = scene, calls, blender, blender.tiling
+        self._progress, self._times = progress, times
+        rows, columns = self._tiling.rows.count, self._tiling.columns.count
+        self._rows_ahead = max(1, -(-2 * threads * calls.batch_size // columns))
+        mapping = min(threads, calls.concurrency)
+        self._most_batches = mapping + -(-(threads - mapping) // calls.batch_size)
+        self._windows = _in_batches(rows, columns, calls.batch_size)
         self._next = next(self._windows, None)
         self._batches = 0
-        self._first_undelivered = strips.start
+        self._first_undelivered = 0
         self._complete: set[int] = set()
         self._error: BaseException | None = None
         self._stopped = False
         self._changed = threading.Condition()
-        self.clocks = [StageClock() for _ in range(threads)]
-        self._threads = [
-            threading.Thread(target=self._work, args=(clock,), name=f"floodseg-map-{index}")
-            for index, clock in enumerate(self.clocks)
-        ]
+        self._threads = [threading.Thread(target=self._work, name=f"floodseg-map-{index}") for index in range(threads)]
 
     def __enter__(self) -> "Workers":
         try:
@@ -84,14 +73,14 @@ class Workers:
         self._end()
 
     def wait_for(self, strip: int) -> None:
-        """Return when a strip is complete; raise what a thread has raised."""
+        """Return when a strip is complete; raise the error of a thread."""
         with self._changed:
             self._changed.wait_for(lambda: strip in self._complete or self._error is not None)
             if self._error is not None:
                 raise self._error
 
     def delivered(self, strip: int) -> None:
-        """Say that the caller is done with a strip, and with all before it."""
+        """Report that the caller is done with a strip, and with all before it."""
         with self._changed:
             self._first_undelivered = strip + 1
             self._changed.notify_all()
@@ -104,15 +93,15 @@ class Workers:
             if thread.ident is not None:
                 thread.join()
 
-    def _work(self, clock: StageClock) -> None:
+    def _work(self) -> None:
         try:
             while (taken := self._take()) is not None:
                 batch, column = taken
-                with clock.stage("reading"):
+                with self._times.stage("reading"):
                     window = self._scene.read(self._tiling.window(batch.row, column))
                 if self._last_of(batch, column, window):
-                    self._map(batch, clock)
-        # whatever it is, the caller has to see it, and the other threads have to stop
+                    self._map(batch)
+        # the caller raises it, and the other threads stop
         except BaseException as error:
             with self._changed:
                 self._error = self._error or error
@@ -137,41 +126,40 @@ class Workers:
         return column > batch.columns.start or self._batches < self._most_batches
 
     def _last_of(self, batch: _Batch, column: int, window: SceneWindow) -> bool:
-        """Keep a window that was read, and tell whether its batch is complete by it."""
+        """Add a window to its batch, and tell whether the batch is complete."""
         with self._changed:
             batch.read[column] = window
             return len(batch.read) == len(batch.columns)
 
-    def _map(self, batch: _Batch, clock: StageClock) -> None:
+    def _map(self, batch: _Batch) -> None:
         """Map a batch and blend it; windows without any valid pixel skip the model."""
-        with clock.stage("blending"):
+        with self._times.stage("blending"):
             validity = {column: validity_code(batch.read[column]) for column in batch.columns}
-        seen = [column for column in batch.columns if validity[column].any()]
-        with clock.stage("mapping"):
-            mapped = dict(zip(seen, self._calls([batch.read[column] for column in seen]), strict=True))
+        valid = [column for column in batch.columns if validity[column].any()]
+        with self._times.stage("mapping"):
+            mapped = dict(zip(valid, self._calls([batch.read[column] for column in valid]), strict=True))
         batch.read.clear()
         for column in batch.columns:
-            with clock.stage("blending"):
+            with self._times.stage("blending"):
                 complete = self._blender.add(batch.row, column, mapped.get(column), validity[column])
             with self._changed:
                 self._complete.update(complete)
                 self._changed.notify_all()
-            if batch.row in self._strips:
-                rows, columns = self._tiling.rows.owned(batch.row), self._tiling.columns.owned(column)
-                self._progress.advance(len(rows) * len(columns))
+            rows, columns = self._tiling.rows.owned(batch.row), self._tiling.columns.owned(column)
+            self._progress.advance(len(rows) * len(columns))
         with self._changed:
             self._batches -= 1
             self._changed.notify_all()
 
 
 def validity_code(window: SceneWindow) -> NDArray[np.uint8]:
-    """Return 0 (nothing valid), 1 (radar), 2 (optical) or 3 (both) at each pixel, (H, W)."""
+    """Return 0 (no sensor valid), 1 (radar), 2 (optical) or 3 (both) at each pixel, (H, W)."""
     return window.sar_valid.astype(np.uint8) + 2 * window.optical_valid.astype(np.uint8)
 
 
-def _in_batches(rows: range, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:
-    """Yield the windows of some rows in order, each with its batch; a batch never spans rows."""
-    for row in rows:
+def _in_batches(rows: int, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:
+    """Yield the windows in order, each with its batch; a batch never spans rows."""
+    for row in range(rows):
         for first in range(0, columns, batch_size):
             batch = _Batch(row, range(first, min(first + batch_size, columns)))
             yield from ((batch, column) for column in batch.columns)

@@ -1,7 +1,7 @@
 """Checkpoints that explain themselves: architecture, bands, statistics, thresholds, training data and scores.
 
-Two forms with the same content: one ``.pth`` file as training writes it (``torch.load(weights_only=True)`` opens it),
-and a folder with ``model.safetensors`` and ``config.json`` as weights are shipped. Neither can run code when loaded.
+Two formats have the same content: one ``.pth`` file as training writes it (``torch.load(weights_only=True)`` reads it),
+and a folder with ``model.safetensors`` and ``config.json``, as weights are shipped. Neither can run code when loaded.
 """
 
 import io
@@ -28,15 +28,16 @@ from floodseg.models.checkpoint.safe_load import WITHOUT_DESCRIPTION, load_plain
 from floodseg.models.decision import Decisions
 from floodseg.models.model import FloodModel, Provenance
 from floodseg.models.registry import build_model
+from floodseg.models.specialists.multi_sensor import MultiSensorModel, specialists_of
 from floodseg.system.files import replacing, write_text
 
-_AGAIN = "copy it again, or train it anew"
+_AGAIN = "copy it again, or train it again"
 
 
 def describe(model: FloodModel) -> dict[str, Any]:
     """Return everything about a model but its tensors, as plain JSON values."""
     bands = model.spec.bands
-    specialists = {sensor: describe(model.specialist(sensor)) for sensor in model.specialists}
+    specialists = {sensor: describe(specialist) for sensor, specialist in specialists_of(model).items()}
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -59,7 +60,7 @@ def describe(model: FloodModel) -> dict[str, Any]:
 def save_checkpoint(path: Path, model: FloodModel) -> None:
     """Write one self-describing ``.pth`` file in one step; a reader never sees a part of it."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    # by way of memory: torch reports a full disk as a defect of its own, a plain write as what it is
+    # through memory, because torch.save reports a full disk as an internal error
     content = io.BytesIO()
     torch.save({"description": describe(model), "state": state}, content)
     with replacing(path) as temporary:
@@ -91,11 +92,12 @@ def load_path(path: str | Path) -> FloodModel:
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
     """
-    place = find_path(path)
-    return load_folder(place) if place.is_dir() else load_checkpoint(place)
+    path = find_path(path)
+    return load_folder(path) if path.is_dir() else load_checkpoint(path)
 
 
 def _content(document: Any) -> str:
+    """Return what a file holds instead of a checkpoint, for an error message."""
     if not isinstance(document, dict) or not document:
         return f"it holds {'nothing' if document in (None, {}, []) else f'a {type(document).__name__}'}"
     if all(isinstance(value, Tensor) for value in document.values()):
@@ -125,8 +127,8 @@ def load_folder(folder: Path) -> FloodModel:
         weights = folder / WEIGHTS_FILE
         if not weights.is_file():
             raise CheckpointError(f"{weights}: is missing; copy the folder again") from error
-        what = "is cut off or damaged" if weights.stat().st_size else "is empty (0 bytes)"
-        raise CheckpointError(f"{weights}: {what} ({error}); copy the folder again") from error
+        problem = "is cut off or damaged" if weights.stat().st_size else "is empty (0 bytes)"
+        raise CheckpointError(f"{weights}: {problem} ({error}); copy the folder again") from error
     return _assemble(description, state, folder)
 
 
@@ -138,7 +140,7 @@ def _assemble(description: Any, state: Any, source: Path) -> FloodModel:
 
 
 def _built(description: Any, source: Path) -> FloodModel:
-    """Build the model that ``description`` names, with its specialists, whose descriptions are of the same form."""
+    """Build the model that ``description`` names; descriptions of its specialists have the same format."""
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise CheckpointError(f"{source}: does not describe a floodseg model; use one that floodseg wrote")
     if description.get("format_version") != FORMAT_VERSION:
@@ -155,7 +157,7 @@ def _built(description: Any, source: Path) -> FloodModel:
         )
         model.decisions = Decisions.from_json(description["decisions"])
         model.provenance = Provenance(dict(description["training"]), dict(description["scores"]))
-        # weights from before it hold none
+        # older checkpoints have none
         model.set_context_prior(float(description.get("context_prior", 0.0)))
         alone = _specialists(description)
     except (LookupError, TypeError, ValueError, RuntimeError, ConfigError, CheckpointError) as error:
@@ -163,28 +165,28 @@ def _built(description: Any, source: Path) -> FloodModel:
             f"{source}: its description is incomplete ({error}); use one that floodseg wrote"
         ) from error
     if alone:
-        radar, optical = (_built(each, source) for each in alone)
+        sar, optical = (_built(each, source) for each in alone)
         try:
-            model.add_specialists(radar, optical)
+            model = MultiSensorModel(model, sar, optical)
         except ConfigError as error:
             raise CheckpointError(f"{source}: its specialists do not fit it ({error})") from error
     return model
 
 
 def _specialists(description: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the descriptions of the specialists of radar and of the optical image, which have none themselves."""
+    """Return the descriptions of the specialists of SAR and of the optical image, without specialists of their own."""
     specialists = description.get("specialists")
     return [] if specialists is None else [{**specialists[sensor], "specialists": None} for sensor in SENSORS]
 
 
 def fill_state(model: FloodModel, state: dict[str, Tensor], source: Path) -> None:
-    """Copy ``state`` into ``model``; every tensor must be there, fit, and hold numbers.
+    """Copy ``state`` into ``model``; it must hold every tensor, in the right shape and with finite values.
 
     Raises:
         CheckpointError: the tensors are those of another architecture, or damaged.
     """
     try:
-        # one taken out of another model has no tensors for the sensor that it lacks
+        # the state of a former specialist has no tensors for the sensor that it lacks
         empty = {name: tensor for name, tensor in model.state_dict().items() if not tensor.numel()}
         model.load_state_dict(empty | state)
     except (RuntimeError, AttributeError, TypeError) as error:

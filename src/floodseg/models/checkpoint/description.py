@@ -1,4 +1,4 @@
-"""What a weights folder says of its model, read without the weights and without PyTorch."""
+"""Description of a model in a weights folder, read without the weights and without PyTorch."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def find_path(path: str | Path) -> Path:
-    """Return the checkpoint file or the weights folder that a path means: itself, or what a run folder holds.
+    """Return the checkpoint file or weights folder of a path: the path itself, or the checkpoint in a run folder.
 
     Raises:
         CheckpointError: a folder that holds neither.

@@ -1,4 +1,4 @@
-"""Read what torch.save wrote, tensors and plain values alone; what else a file may be is said in words."""
+"""Safe loading of files that torch.save wrote: tensors and plain values only, with an error for any other file."""
 
 import pickle
 import re
@@ -17,7 +17,7 @@ UNREADABLE = (
     RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error,
     zipfile.BadZipFile, pickle.UnpicklingError, AssertionError, ArithmeticError, MemoryError, zlib.error,
 )  # fmt: skip
-"""What torch.load raises on bytes that it does not take, by the place at which it notices."""
+"""Errors of torch.load for a file that it cannot read; which one depends on where reading fails."""
 
 WITHOUT_DESCRIPTION = (
     "is a safetensors file, which does not describe its model; give the folder that also has config.json"
@@ -27,14 +27,14 @@ _AGAIN = "copy it again"
 
 
 def load_plain(path: Path) -> Any:
-    """Return the content of a file of tensors and plain values on the CPU; nothing in it is ever run.
+    """Return the content of a file of tensors and plain values on the CPU; no code in it is run.
 
     Raises:
-        CheckpointError: the file is no such file, and the message says what it is instead.
+        CheckpointError: it is another kind of file; the message says which.
     """
     try:
         with warnings.catch_warnings():
-            # what torch has to say of odd files is said below
+            # warnings of torch about such files; the error says more
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
@@ -42,7 +42,7 @@ def load_plain(path: Path) -> Any:
 
 
 def why_not_plain(path: Path, error: BaseException) -> str:
-    """Return why torch did not take a file, and the remedy; without the file's name."""
+    """Return why torch could not read a file, and the remedy, without the file's name."""
     try:
         with path.open("rb") as stream:
             start = stream.read(10)

@@ -1,4 +1,4 @@
-"""The models that come with floodseg, and the one way to name any model."""
+"""Shipped models, and models by name or path."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from floodseg.errors import CheckpointError
 from floodseg.models.checkpoint.description import WEIGHTS_FILE, find_path, read_description
 from floodseg.models.checkpoint.formats import is_exported
+from floodseg.system.extras import require_extra
 
 if TYPE_CHECKING:  # PyTorch is loaded where weights are, and not to map with an exported model
     from floodseg.models.model import FloodModel
@@ -16,7 +17,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 
 @dataclass(frozen=True)
 class ShippedModel:
-    """What is known of a shipped model without loading it."""
+    """A shipped model and its description, without its weights."""
 
     folder: Path
     size_mb: float
@@ -25,7 +26,7 @@ class ShippedModel:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name by which commands and functions take it."""
         return self.folder.name
 
 
@@ -46,14 +47,17 @@ def load_model(model: str | Path) -> "FloodModel":
 
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
+        ConfigError: PyTorch is not installed.
     """
+    path = find_model(model)
+    require_extra("train", "torch", "timm", "safetensors", purpose=f"loading model '{model}' in PyTorch")
     from floodseg.models.checkpoint.checkpoint import load_path
 
-    return load_path(find_model(model))
+    return load_path(path)
 
 
 def find_model(model: str | Path) -> Path:
-    """Return the checkpoint file or the weights folder that a model's name means, see :func:`load_model`.
+    """Return the checkpoint file or the weights folder of a model that is named as for :func:`load_model`.
 
     Raises:
         CheckpointError: there is no such model.
@@ -64,8 +68,8 @@ def find_model(model: str | Path) -> Path:
     path = Path(model)
     if is_exported(path) and path.is_file():
         raise CheckpointError(
-            f"{path}: is an exported model, which maps scenes and nothing else; give the run folder or checkpoint "
-            "that it was made of"
+            f"{path}: is an exported model, which can map scenes only; give the run folder or checkpoint "
+            "that it was made from"
         )
     if path.exists():
         return find_path(path)

@@ -1,4 +1,4 @@
-"""Encoders: timm backbones cut after a given stride, with their pretrained weights."""
+"""Encoders: timm backbones without the stages beyond a stride, with or without pretrained weights."""
 
 import difflib
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from floodseg.errors import ConfigError
 from floodseg.models.encoders.pretrained import Pretrained, PretrainedRecord, load_encoder_weights
 
 NAMED_ENCODERS: tuple[str, ...] = ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1")
-"""The encoders that are tested and documented; any other timm ``features_only`` encoder is taken too."""
+"""Encoders that are tested and documented; other timm encoders with ``features_only`` support work too."""
 
 _UNSUPPORTED = (RuntimeError, AssertionError, ValueError, TypeError, AttributeError, LookupError)
-"""What timm raises, by family, where an encoder has no features or does not take an image's size."""
+"""Errors of timm, by family, for an encoder without features or an image size that an encoder does not take."""
 
 
 class Encoder(nn.Module):
@@ -25,7 +25,8 @@ class Encoder(nn.Module):
     Attributes:
         channels: channels of the features, finest first.
         strides: strides of the features in pixels, finest first.
-        pretrained_record: what was asked of the weights, and what came of it.
+        pretrained_record: the origin of the weights.
+        multiple: the input is padded to a multiple of this size.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ def _run(body: nn.Module, x: Tensor, multiple: int, strides: Sequence[int]) -> l
         return features
     height, width = x.shape[2:]
     padded = F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-    # what lies wholly in the padding is cut off again
+    # features of the padding alone are removed
     return [
         feature[:, :, : -(-height // stride), : -(-width // stride)]
         for feature, stride in zip(body(padded), strides, strict=True)
@@ -65,13 +66,13 @@ def build_encoder(name: str, in_channels: int, pretrained: Pretrained = None, ma
 
     Args:
         name: a timm architecture with ``features_only`` support, with or without a tag of its weights.
-        in_channels: input channels; a multiple of 3 where weights are to be loaded.
+        in_channels: input channels; a multiple of 3 if weights are loaded.
         pretrained: ``auto``, ``required``, ``none`` (or None), or a file of weights.
-        max_stride: coarsest feature that is built.
+        max_stride: stride of the coarsest feature.
 
     Raises:
-        ConfigError: the encoder is unknown, or cannot work on images of any size.
-        CheckpointError: weights that are required but cannot be had, or do not fit.
+        ConfigError: the encoder is unknown, or does not work on images of any size.
+        CheckpointError: weights that are required are not available, or weights do not fit.
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name.lower(), [*NAMED_ENCODERS, *timm.list_models()], n=3)
@@ -120,7 +121,7 @@ def _stages(name: str, max_stride: int) -> tuple[list[int], list[int], list[int]
 def _size_multiple(
     name: str, body: nn.Module, in_channels: int, channels: Sequence[int], strides: Sequence[int]
 ) -> int:
-    """Return 1 where the encoder takes any size, else the multiple to which its input must be padded."""
+    """Return 1 if the encoder takes images of any size, else the multiple to which its input must be padded."""
     body.eval()
     reason = ""
     for multiple, size in ((1, (33, 47)), (32, (32, 64))):
@@ -136,7 +137,10 @@ def _size_multiple(
 
 
 def _drop_unused_stages(body: nn.Module, in_channels: int) -> None:
-    """Delete trailing stages that no feature depends on (some timm families keep and run them); freeze what is left."""
+    """Delete trailing stages that no feature depends on, and freeze other unused parameters.
+
+    Some timm families keep and run such stages.
+    """
     with torch.enable_grad():
         features = body.eval()(torch.zeros(1, in_channels, 64, 96))
         torch.autograd.backward([feature.sum() for feature in features])
@@ -144,7 +148,7 @@ def _drop_unused_stages(body: nn.Module, in_channels: int) -> None:
         while len(stages) > 1 and all(parameter.grad is None for parameter in stages[-1].parameters()):
             del stages[-1]
     for parameter in body.parameters():
-        # training on several devices waits for the gradient of every parameter that is not frozen
+        # training in several processes waits for the gradient of every parameter that is not frozen
         parameter.requires_grad_(parameter.grad is not None)
     body.zero_grad(set_to_none=True)
     body.train()

@@ -22,31 +22,31 @@ def area_pooling_matrix(size: int, tokens: int, like: Tensor) -> Tensor:
 
 
 _ROUNDING = 1e-3
-"""What decides by a comparison may not hang on the last digit of a quotient, which differs from runtime to runtime."""
+"""Tolerance of comparisons: the last digit of a quotient differs from runtime to runtime."""
 
 
 class EfficientSelfAttention(nn.Module):
     """Non-local self-attention on at most ``max_tokens_side`` x ``max_tokens_side`` tokens.
 
-    Tokens are means over cells of ``cell`` x ``cell`` pixels of the map; where that leaves more of them, equal areas
-    are averaged, whatever the map's size. With ``cell`` 1 a smaller map keeps its pixels, so that this is exact
-    attention there. Queries and keys have ``channels / reduction`` channels, values all of them; tokens are
-    batch-normalised first. The attended context returns to every pixel by bilinear interpolation and is added to the
-    input with a learned gain (Wang 2018, "Non-local Neural Networks", equations 2 and 6; Zhang 2019, "Self-Attention
+    Tokens are means over cells of ``cell`` x ``cell`` pixels of the map; if there are more of them, means over equal
+    areas instead, for any size of the map. With ``cell`` 1 a small map keeps its pixels, so that this is exact
+    attention. Queries and keys have ``channels / reduction`` channels, values all channels; tokens are
+    batch-normalised first. The context of the tokens is interpolated bilinearly to every pixel and added to the input
+    with a learned gain (Wang 2018, "Non-local Neural Networks", equations 2 and 6; Zhang 2019, "Self-Attention
     GANs", equation 3; scaling by the root of the key channels after Vaswani 2017, equation 1). Zhang's gain starts at
     0, which keeps queries, keys and values without a gradient in the first step: ours starts at 0.1.
 
-    A token attends to tokens whose centres are at most ``reach`` pixels of the map away along each axis (Ramachandran
-    2019, "Stand-Alone Self-Attention", equation 1). So a pixel sees the same ground in a small crop of training and in
-    a large window of a scene, and wherever a window begins; None is the whole map. Tokens under which nothing was seen
-    are attended to by themselves alone: what lies beyond a swath is no context.
+    A token attends to tokens whose centres are at most ``radius`` pixels of the map away along each axis (Ramachandran
+    2019, "Stand-Alone Self-Attention", equation 1), so that the receptive field of a pixel is the same in a small
+    training crop and in a large window of a scene, wherever the window begins; None attends to all of the map. Tokens
+    without a valid pixel are attended to by themselves alone: the area beyond a swath is no context.
     """
 
     def __init__(
-        self, channels: int, reduction: int = 4, max_tokens_side: int = 32, *, cell: int = 1, reach: int | None = None
+        self, channels: int, reduction: int = 4, max_tokens_side: int = 32, *, cell: int = 1, radius: int | None = None
     ) -> None:
         super().__init__()
-        self.max_tokens_side, self.cell, self.reach = max_tokens_side, cell, reach
+        self.max_tokens_side, self.cell, self.radius = max_tokens_side, cell, radius
         # one norm on the tokens: a shift of the keys alone would cancel in the softmax and never learn
         self.norm = nn.BatchNorm2d(channels)
         self.query = nn.Conv2d(channels, max(1, channels // reduction), kernel_size=1, bias=False)
@@ -55,17 +55,17 @@ class EfficientSelfAttention(nn.Module):
         self.gain = nn.Parameter(torch.tensor(0.1))
         init_new_layers(self)
 
-    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Return the map with its context added, (N, C, H, W) -> (N, C, H, W), for any H and W.
 
-        ``seen`` (N, 1, H, W) is above 0 where a sensor saw something; None is everywhere.
+        ``valid`` (N, 1, H, W) is above 0 where any sensor is valid; None is everywhere.
         """
         tokens = self.norm(self.pool(x))
         query, key, value = (
             layer(tokens).flatten(2).transpose(1, 2)  # (N, h * w, channels)
             for layer in (self.query, self.key, self.value)
         )
-        context = F.scaled_dot_product_attention(query, key, value, attn_mask=self._attended(x, tokens, seen))
+        context = F.scaled_dot_product_attention(query, key, value, attn_mask=self._attended(x, tokens, valid))
         context = context.transpose(1, 2).reshape(tokens.shape)  # (N, C, h, w)
         return x + self.gain * F.interpolate(context, size=x.shape[2:], mode="bilinear", align_corners=False)
 
@@ -76,14 +76,14 @@ class EfficientSelfAttention(nn.Module):
         height, width = x.shape[2:]
         rows, columns = (area_pooling_matrix(size, self._tokens(size), like=x) for size in (height, width))
         # explicit batches: the folding rules of a plain matmul would tie the exported graph to its example's size
-        planes = x.flatten(0, 1)  # (N * C, H, W)
-        planes = torch.bmm(planes, columns.T.expand(planes.shape[0], -1, -1))
-        planes = torch.bmm(rows.expand(planes.shape[0], -1, -1), planes)
-        return planes.reshape(*x.shape[:2], *planes.shape[1:])
+        channels = x.flatten(0, 1)  # (N * C, H, W)
+        channels = torch.bmm(channels, columns.T.expand(channels.shape[0], -1, -1))
+        channels = torch.bmm(rows.expand(channels.shape[0], -1, -1), channels)
+        return channels.reshape(*x.shape[:2], *channels.shape[1:])
 
     def _means(self, x: Tensor) -> Tensor:
-        """Average (N, C, H, W) over cells; one that the border cuts is the mean of what there is of it."""
-        # always by as much, so that a traced size needs no case for what is left over; the share undoes the zeros
+        """Average (N, C, H, W) over cells; a cell that the border cuts is the mean of its pixels inside."""
+        # constant padding, so that a traced size needs no case for the remainder; the share undoes the zeros
         means = F.avg_pool2d(F.pad(x, (0, self.cell - 1, 0, self.cell - 1)), self.cell)
         rows, columns = (
             (x.shape[axis] - self.cell * torch.arange(means.shape[axis], device=x.device)).clamp(max=self.cell)
@@ -91,9 +91,9 @@ class EfficientSelfAttention(nn.Module):
         )  # pixels of each cell that the map has
         return means / ((rows[:, None] * columns).to(x.dtype) / self.cell**2)
 
-    def _attended(self, x: Tensor, tokens: Tensor, seen: Tensor | None) -> Tensor | None:
+    def _attended(self, x: Tensor, tokens: Tensor, valid: Tensor | None) -> Tensor | None:
         """Return which keys each query attends to, bool (1 or N, h * w, h * w), for ``x`` and tokens (N, C, h, w)."""
-        if self.reach is None and seen is None:
+        if self.radius is None and valid is None:
             return None
         distances = []
         for axis in (2, 3):
@@ -103,12 +103,12 @@ class EfficientSelfAttention(nn.Module):
         rows, columns = distances
         # (h, 1, h, 1) and (1, w, 1, w): along both axes
         distance = torch.maximum(rows[:, None, :, None], columns[None, :, None, :]).flatten(2).flatten(0, 1)[None]
-        near = distance <= (torch.inf if self.reach is None else self.reach + _ROUNDING)
-        if seen is None:
+        near = distance <= (torch.inf if self.radius is None else self.radius + _ROUNDING)
+        if valid is None:
             return near
-        # twice: of a lone channel with a traced size, the tracer could not tell that it has more than one row
-        keys = (self.pool(seen.expand(-1, 2, -1, -1))[:, :1] > _ROUNDING).flatten(2)  # (N, 1, h * w)
-        # itself in any case: a query without keys would have no softmax
+        # two channels: for a single one of traced size, the tracer cannot prove that it has more than one row
+        keys = (self.pool(valid.expand(-1, 2, -1, -1))[:, :1] > _ROUNDING).flatten(2)  # (N, 1, h * w)
+        # always itself: a query without keys has no softmax
         return (near & keys) | (distance == 0)
 
     def _tokens(self, size: int) -> int:

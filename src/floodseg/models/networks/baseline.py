@@ -1,4 +1,4 @@
-"""The heavy reference that lighter models are measured against; its size is fixed, so that no ratio flatters.
+"""``baseline``: the heavy reference that lighter models are compared with; its size is fixed.
 
 ::
 
@@ -8,10 +8,10 @@
         -> transformer branch: up 256, up 256, self-attention, up 128, up 64, up 32 -> logits                 stride 1
         -> gate per pixel between both logits -> refinement -> crop to input size
 
-What the description leaves open, and what was chosen: the reductions 4096 -> 1024 -> 512 are 1x1 convolutions; every
-ASPP branch has 512 channels; transposed convolutions are 2x2 without overlap; the CNN branch, whose four up-blocks end
-at stride 2, is brought to stride 1 as logits. Maps of sizes that 32 does not divide are rounded up, as the encoder
-does, and cropped at the end: a feature then stands for the same pixels at any input size.
+Details: the reductions 4096 -> 1024 -> 512 are 1x1 convolutions; every ASPP branch has 512 channels; transposed
+convolutions are 2x2 without overlap; the logits of the CNN branch, whose four up-blocks end at stride 2, are
+interpolated to stride 1. Sizes that 32 does not divide are rounded up, as by the encoder, and cropped at the end, so
+that a feature covers the same pixels at any input size.
 """
 
 import torch
@@ -64,7 +64,7 @@ class FullSelfAttention(nn.Module):
 
 
 class AttentionGuidedFusion(nn.Module):
-    """Weigh the logits of two branches by a gate predicted per pixel from both, then refine the mixture.
+    """Mean of the logits of two branches, weighted by a gate predicted at each pixel from both, then a refinement.
 
     Args:
         hidden: channels between the two convolutions of the gate, and of the refinement.
@@ -88,8 +88,8 @@ class BaselineFloodNet(nn.Module):
 
     CBAM is Woo et al. 2018, ASPP Chen et al. 2017, self-attention Wang et al. 2018 and Zhang et al. 2019.
 
-    The sensors pass the shared encoder as one batch: the same computation as one run each, but its batch normalisation
-    then learns running statistics of both sensors together, which are those that it trained with.
+    The sensors pass the shared encoder as one batch: the same computation as one run each, except that the running
+    statistics of batch normalisation are those of both sensors together.
 
     Args:
         encoder: a ResNet-50 for 3 channels with features down to stride 32; both sensors share it.
@@ -100,7 +100,7 @@ class BaselineFloodNet(nn.Module):
     def __init__(self, encoder: Encoder, sar_channels: int, optical_channels: int) -> None:
         super().__init__()
         sensors = {"sar": sar_channels, "optical": optical_channels}
-        # No bias: what is 0 because it is invalid reaches the encoder as 0
+        # no bias, so that invalid pixels, which are 0, reach the encoder as 0
         self.adapt = nn.ModuleDict({name: nn.Conv2d(n, 3, 1, bias=False) for name, n in sensors.items() if n > 0})
         self.encoder = encoder
         self.reduce = nn.Sequential(
@@ -124,16 +124,16 @@ class BaselineFloodNet(nn.Module):
 
     @property
     def pretrained_record(self) -> PretrainedRecord:
-        """Where the encoder's weights come from."""
+        """The origin of the encoder's weights."""
         return self.encoder.pretrained_record
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return logits (N, 2, H, W), land and water; H and W are 32 or more.
 
         Args:
-            sar: (N, C_sar, H, W) normalised, exactly 0 at invalid pixels; C_sar is 0 where the model has no radar.
+            sar: (N, C_sar, H, W) normalised, exactly 0 at invalid pixels; C_sar is 0 if the model has no SAR bands.
             optical: (N, C_optical, H, W), the same.
-            sar_valid: (N, 1, H, W) float, 1 where the radar is valid, else 0.
+            sar_valid: (N, 1, H, W) float, 1 where the SAR image is valid, else 0.
             optical_valid: (N, 1, H, W), the same.
         """
         height, width = sar_valid.shape[2:]
@@ -159,11 +159,11 @@ class BaselineFloodNet(nn.Module):
 
 
 def valid_share(valid: Tensor) -> Tensor:
-    """Return the share of valid pixels in each cell of 32x32, cells at the lower and right edge being cut off there.
+    """Return the share of valid pixels in each cell of 32x32; cells at the lower and right border are smaller.
 
     Maps (N, 1, H, W) of 0 and 1 to (N, 1, ceil(H / 32), ceil(W / 32)): exactly 0 and 1 where none and all are valid.
     """
-    # Constant padding, whatever the size: an exporter can follow it, which it cannot with ceil_mode or H % 32
+    # constant padding, which can be exported for any size, unlike ceil_mode or a remainder of H
     means = avg_pool2d(pad(valid, (0, STRIDE - 1, 0, STRIDE - 1)), STRIDE)
     rows, columns = (
         (valid.shape[axis] - STRIDE * torch.arange(means.shape[axis], device=valid.device)).clamp(max=STRIDE)

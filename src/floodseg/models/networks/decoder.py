@@ -61,7 +61,7 @@ class TransformerBranch(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, channels: int = 128) -> None:
         super().__init__()
         self.reduce = conv_bn_relu(in_channels, channels, kernel_size=1)
-        self.attention = EfficientSelfAttention(channels, cell=2, reach=8)
+        self.attention = EfficientSelfAttention(channels, cell=2, radius=8)
         self.feed_forward = nn.Sequential(
             nn.BatchNorm2d(channels),
             nn.Conv2d(channels, 2 * channels, kernel_size=1),

@@ -1,4 +1,4 @@
-"""The model ``efficient``: one light encoder merged at its stem, and a dual-branch decoder without ASPP and CBAM."""
+"""``efficient``: one light encoder for both sensors, fused at its stem, and a dual-branch decoder."""
 
 from torch import Tensor, nn
 
@@ -18,7 +18,7 @@ class EfficientFloodNet(nn.Module):
                        └──────────────────── detail at full resolution ──────────────────────────────────┘
 
     Attributes:
-        pretrained_record: what was asked of the encoder's weights, and what came of it.
+        pretrained_record: the origin of the encoder's weights.
     """
 
     def __init__(self, encoder: str, sar_channels: int, optical_channels: int, pretrained: Pretrained = None) -> None:
@@ -35,21 +35,23 @@ class EfficientFloodNet(nn.Module):
         Args:
             sar: (N, sar_channels, H, W), normalised, 0 where invalid.
             optical: (N, optical_channels, H, W), normalised, 0 where invalid.
-            sar_valid: (N, 1, H, W), 1 where the radar pixel is valid, else 0.
+            sar_valid: (N, 1, H, W), 1 where the SAR pixel is valid, else 0.
             optical_valid: (N, 1, H, W), 1 where the optical pixel is valid, else 0.
         """
         features, detail, _ = self.extractor(sar, optical, sar_valid, optical_valid)
         logits: Tensor = self.decoder(features, detail)
         return logits
 
-    def weighed(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits as ``forward`` does, and the log odds of the optical image, (N, 1, H, W), of two sensors."""
+    def forward_with_gate(
+        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits as ``forward`` does, and the log-odds of the optical image, (N, 1, H, W), of two sensors."""
         features, detail, log_odds = self.extractor(sar, optical, sar_valid, optical_valid)
-        assert log_odds is not None, "FloodModel asks models of both sensors alone"
+        assert log_odds is not None, "FloodModel calls this for models of both sensors only"
         return self.decoder(features, detail), log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weights of radar and optical image, (N, 2, H, W); arguments as in ``forward``."""
+        """Return the fusion weights of SAR and optical image, (N, 2, H, W); arguments as in ``forward``."""
         return self.extractor.sensor_weights(sar, optical, sar_valid, optical_valid)
 
 
@@ -64,7 +66,7 @@ def efficient(
 
     Args:
         encoder: any timm encoder with ``features_only`` support.
-        sar_channels: number of SAR bands; 0 for a model without radar.
+        sar_channels: number of SAR bands; 0 for a model without SAR.
         optical_channels: number of optical bands; 0 for a model without optical imagery.
         pretrained: ``auto``, ``required``, ``none`` (or None), or a file of encoder weights.
 

@@ -1,4 +1,4 @@
-"""From two sensors to one set of features: adaptation, masked fusion and one shared encoder."""
+"""Fusion of two sensors to one set of features: adaptation, masked weights and one shared encoder."""
 
 from functools import reduce
 
@@ -9,20 +9,19 @@ from floodseg.errors import ConfigError
 from floodseg.models.encoders.encoder import build_encoder
 from floodseg.models.encoders.pretrained import Pretrained
 from floodseg.models.layers.blocks import init_new_layers
-from floodseg.models.networks.sensor_weights import SensorReliability, shared_out
+from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights
 
 STEM_CHANNELS = 3
-"""Channels per sensor that the encoder sees: those of the images its pretrained stem was made for."""
-
+"""Channels of each sensor at the encoder's input: those of the images that its pretrained stem was made for."""
 
 _CELL = 8
-"""Pixels a side of the cells in which reliability looks at the surroundings."""
+"""Pixels a side of the cells of the sensor gate."""
 
 
 class SensorAdapter(nn.Module):
     """Pixelwise 1x1 adaptation of a sensor's bands to ``STEM_CHANNELS`` for the encoder and some detail channels.
 
-    It has no batch statistics, so that pixels without data (which hold zeros) bend nobody else's numbers.
+    It has no batch statistics, so that invalid pixels (which hold zeros) have no influence on others.
     """
 
     def __init__(self, bands: int, detail_channels: int, hidden_channels: int = 16) -> None:
@@ -39,9 +38,9 @@ class SensorAdapter(nn.Module):
 
 
 class EfficientFeatureExtractor(nn.Module):
-    """One light encoder for both sensors, merged at its stem.
+    """One light encoder for both sensors, which are fused at its stem.
 
-    Each sensor is adapted to three channels and weighted by its masked fusion weight; the encoder's first convolution
+    Each sensor is adapted to three channels and multiplied by its masked fusion weight; the encoder's first convolution
     runs over all of them side by side. As that convolution is linear, this is the masked, weighted sum of the sensors'
     own stem features, at the cost of one encoder. Pretrained stem weights are copied to each sensor's channels.
 
@@ -68,19 +67,19 @@ class EfficientFeatureExtractor(nn.Module):
         self.detail_channels = detail_channels
         bands = {"sar": sar_channels, "optical": optical_channels}
         self.adapters = nn.ModuleDict({s: SensorAdapter(n, detail_channels) for s, n in bands.items() if n > 0})
-        # a lone sensor's weight is its validity: there is nothing to learn
+        # the weight of a single sensor is its validity: there is nothing to learn
         fused = len(self.adapters) > 1
-        self.reliability = SensorReliability(STEM_CHANNELS + detail_channels, _CELL) if fused else None
+        self.gate = SensorGate(STEM_CHANNELS + detail_channels, _CELL) if fused else None
         self.encoder = build_encoder(encoder, STEM_CHANNELS * len(self.adapters), pretrained)
         self.channels, self.strides = self.encoder.channels, self.encoder.strides
 
     def forward(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Return the encoder's features, finest first, and the fused detail map (N, detail_channels, H, W).
+        """Return the encoder's features, finest first, the fused detail map, and the gate's log-odds.
 
-        The third are the log odds of the optical image (N, 1, H, W), None where there is one sensor. Images are
-        (N, bands, H, W), normalised, 0 where invalid; validity is (N, 1, H, W), 0 or 1.
+        The detail map is (N, detail_channels, H, W); log-odds of the optical image are (N, 1, H, W), None for a single
+        sensor. Images are (N, bands, H, W), normalised, 0 where invalid; validity is (N, 1, H, W), 0 or 1.
         """
         adapted, weights, log_odds = self._adapt(sar, optical, sar_valid, optical_valid)
         weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.chunk(len(adapted), dim=1), strict=True)]
@@ -97,7 +96,7 @@ class EfficientFeatureExtractor(nn.Module):
     ) -> tuple[list[Tensor], Tensor, Tensor | None]:
         images = {"sar": sar, "optical": optical}
         adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
-        if self.reliability is None:
+        if self.gate is None:
             return adapted, sar_valid if "sar" in self.adapters else optical_valid, None
-        log_odds = self.reliability(*adapted)
-        return adapted, shared_out(log_odds, torch.cat((sar_valid, optical_valid), dim=1)), log_odds
+        log_odds = self.gate(*adapted)
+        return adapted, fusion_weights(log_odds, torch.cat((sar_valid, optical_valid), dim=1)), log_odds

@@ -1,31 +1,32 @@
-"""How far each sensor is believed at each pixel: weights that the network predicts from what the sensors show.
+"""Sensor gate: fusion weights of SAR and optical image at each pixel, predicted from their features.
 
-A cloud mask may miss cloud. What lies under it then passes for valid, and a fixed weight would mix it in like the rest;
-a weight that is predicted from the pixels themselves can leave such a place to the other sensor.
+A cloud mask may miss clouds. A fixed weight would mix the pixels under them in like all valid pixels; a weight that is
+predicted from the images can leave such pixels to the other sensor.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FIRST_WEIGHTS = 0.01
-"""Standard deviation of the first weights: fusion begins nearly even, and every layer has a gradient."""
+_INITIAL_STD = 0.01
+"""Standard deviation of the initial weights: fusion begins nearly even, and every layer has a gradient."""
 
 LARGEST_LOG_ODDS = 7.0
-"""Bound of the log odds: 1097 to 1 leave a sensor next to nothing, and a ninth of 1 to 1097 is a normal number still in
-half precision."""
+"""Bound of the log-odds: odds of 1097 to 1 leave almost no weight to a sensor, and a ninth of 1 to 1097 is still a
+normal number in half precision."""
 
 
-class SensorReliability(nn.Module):
-    """Predicts how much more the optical image is believed than the radar: the logarithm of the odds at each pixel.
+class SensorGate(nn.Module):
+    """Predicts the log-odds of the optical image against SAR at each pixel.
 
-    What is seen at the pixel itself is added to what is seen around it, on cells of ``cell`` pixels and their
-    neighbours: a veil shows in the look of a place rather than in a single pixel. Features of an invalid pixel are a
-    constant, so that its content reaches nothing.
+    A term of the pixel itself is added to a term of its surroundings, which is computed on cells of ``cell`` pixels and
+    their neighbours: a thin cloud shows in the texture of an area rather than in a single pixel. The features of an
+    invalid pixel are a constant, so that its content has no influence.
 
     Args:
-        channels: of the features of each sensor.
+        channels: channels of the features of each sensor.
         cell: height and width of a cell in pixels of the features.
+        hidden: channels of the surroundings' layer.
     """
 
     def __init__(self, channels: int, cell: int, hidden: int = 8) -> None:
@@ -33,36 +34,36 @@ class SensorReliability(nn.Module):
         self.cell = cell
         self.radar, self.optical = (nn.Conv2d(channels, 1, 1, bias=False) for _ in range(2))
         self.around = nn.Conv2d(2 * channels, hidden, 3, padding=1)
-        self.judge = nn.Conv2d(hidden, 1, 1)
-        for layer in (self.radar, self.optical, self.judge):
-            nn.init.normal_(layer.weight, std=_FIRST_WEIGHTS)
-        assert self.judge.bias is not None
-        nn.init.zeros_(self.judge.bias)
+        self.head = nn.Conv2d(hidden, 1, 1)
+        for layer in (self.radar, self.optical, self.head):
+            nn.init.normal_(layer.weight, std=_INITIAL_STD)
+        assert self.head.bias is not None
+        nn.init.zeros_(self.head.bias)
 
-    def forward(self, radar: Tensor, optical: Tensor) -> Tensor:
-        """Map the features of both sensors, each (N, channels, H, W), to log odds (N, 1, H, W)."""
-        cells = torch.cat([F.avg_pool2d(each, self.cell) for each in (radar, optical)], dim=1)
-        around = self.judge(F.relu(self.around(cells)))
-        enlarged = F.interpolate(around, size=radar.shape[-2:], mode="bilinear", align_corners=False)
-        here: Tensor = self.radar(radar) + self.optical(optical)
-        return here + enlarged
+    def forward(self, sar: Tensor, optical: Tensor) -> Tensor:
+        """Map the features of both sensors, each (N, channels, H, W), to log-odds (N, 1, H, W)."""
+        cells = torch.cat([F.avg_pool2d(each, self.cell) for each in (sar, optical)], dim=1)
+        around = self.head(F.relu(self.around(cells)))
+        enlarged = F.interpolate(around, size=sar.shape[-2:], mode="bilinear", align_corners=False)
+        at_pixel: Tensor = self.radar(sar) + self.optical(optical)
+        return at_pixel + enlarged
 
 
-def odds_of(log_odds: Tensor) -> Tensor:
-    """Return the odds of the optical image, finite and above 0 whatever the network says."""
+def optical_odds(log_odds: Tensor) -> Tensor:
+    """Return the odds of the optical image against SAR, finite and above 0 for any log-odds."""
     return log_odds.clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS).exp()
 
 
-def shared_out(log_odds: Tensor, share: Tensor) -> Tensor:
-    """Return the weights of radar and optical image at each pixel, shared out among what is valid there.
+def fusion_weights(log_odds: Tensor, share: Tensor) -> Tensor:
+    """Return the weights of SAR and optical image (N, 2, H, W) from the log-odds of the gate and the valid share.
 
-    They sum to 1 where any sensor is valid; a lone valid sensor has exactly 1, an invalid one exactly 0, and all are 0
-    where none is valid.
+    They sum to 1 where any sensor is valid; a single valid sensor has exactly 1, an invalid one exactly 0, and both are
+    0 where none is valid.
 
     Args:
-        log_odds: (N, 1, H, W), or any shape that broadcasts to it: how much more the optical image is believed.
-        share: (N, 2, H, W), how much of a pixel is valid in each, 0 to 1; weights are in proportion to it.
+        log_odds: (N, 1, H, W), or any shape that broadcasts to it, log-odds of the optical image.
+        share: (N, 2, H, W), 0 to 1, valid share of each pixel in each sensor; weights are proportional to it.
     """
-    radar, optical = share.chunk(2, dim=1)
-    weighted = torch.cat((radar, optical * odds_of(log_odds).to(share.dtype)), dim=1)
+    sar, optical = share.chunk(2, dim=1)
+    weighted = torch.cat((sar, optical * optical_odds(log_odds).to(share.dtype)), dim=1)
     return weighted / weighted.sum(dim=1, keepdim=True).clamp(min=torch.finfo(share.dtype).tiny)

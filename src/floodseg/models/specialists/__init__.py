@@ -1,1 +1,1 @@
-"""Models of one sensor beside a fused model, and the cloud detector."""
+"""Multi-sensor model: single-sensor models beside a fused one, the router between them, and the cloud detector."""

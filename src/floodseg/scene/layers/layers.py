@@ -1,4 +1,4 @@
-"""What a user lays over a scene: an area of interest, exclusions, steep ground and permanent water, from files."""
+"""Layers over a scene, from files: area of interest, exclusions, steep ground and permanent water."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,7 +138,7 @@ def _check_placeable(config: SceneConfig, grid: GeoGrid) -> None:
 
 
 def _polygons(path: str, flag: str, config: SceneConfig) -> "VectorLayer":
-    # pyogrio brings pandas with it: a quarter of a second, for those who have polygons alone
+    # pyogrio and shapely are imported for polygons only
     from floodseg.scene.layers.polygon_masks import open_polygons
 
     return open_polygons(path, flag, config.allow_remote)

@@ -1,4 +1,4 @@
-"""Polygons of any vector file, laid over the grid of a scene and burnt in window by window."""
+"""Masks from polygons of any vector file, rasterized window by window."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,6 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 
 from floodseg.errors import DataError
-from floodseg.geo.affine import to_coordinates, to_pixels
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.access import check_local
 from floodseg.scene.layers.vector_files import VECTOR_DRIVERS, check_vector_file
@@ -100,7 +99,7 @@ class VectorLayer:
 
         None where those coordinates cannot express it.
         """
-        x, y = to_coordinates(grid, np.array([0, 1, 0, 1]) * grid.width, np.array([0, 0, 1, 1]) * grid.height)
+        x, y = grid.coordinates(np.array([0, 1, 0, 1]) * grid.width, np.array([0, 0, 1, 1]) * grid.height)
         try:
             transformer = Transformer.from_crs(grid.crs, self.crs, always_xy=True)
             extent = transformer.transform_bounds(x.min(), y.min(), x.max(), y.max(), densify_pts=41)
@@ -212,7 +211,7 @@ def _in_pixels(shapes: Polygons, crs: CRS, grid: GeoGrid) -> Polygons:
     transformer = Transformer.from_crs(crs, grid.crs, always_xy=True)
 
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(to_pixels(grid, *transformer.transform(*points.T)))
+        return np.column_stack(grid.pixels(*transformer.transform(*points.T)))
 
     moved = shapely.transform(shapes, move)
     moved = moved[np.isfinite(shapely.area(moved))]
@@ -244,11 +243,11 @@ def _quarters(left: int, top: int, right: int, bottom: int) -> Iterable[tuple[in
 
 
 def _clipped(polygons: Polygons, box: Box) -> Polygons:
-    frame = shapely.box(*box)
-    shapely.prepare(frame)
-    polygons = polygons[shapely.intersects(frame, polygons)]
-    crossing = ~shapely.contains_properly(frame, polygons)
-    cut = _areal(shapely.get_parts(shapely.intersection(polygons[crossing], frame)))
+    outline = shapely.box(*box)
+    shapely.prepare(outline)
+    polygons = polygons[shapely.intersects(outline, polygons)]
+    crossing = ~shapely.contains_properly(outline, polygons)
+    cut = _areal(shapely.get_parts(shapely.intersection(polygons[crossing], outline)))
     return np.concatenate([polygons[~crossing], cut])
 
 

@@ -1,4 +1,4 @@
-"""Masks from rasters on any grid: what to exclude, and water that always stands."""
+"""Masks from rasters on any grid: exclusions and permanent water."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Steep ground from an elevation model: where radar looks away, folds or shadows, its picture says little of water.
+"""Mask of steep ground from an elevation model, where layover and radar shadow hide water.
 
 Slope is computed at the coarser of two resolutions, the elevation model's and the scene's, and then interpolated.
 Interpolating heights to the scene's finer pixels and taking differences there would follow the land more closely (on
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from floodseg.errors import DataError
-from floodseg.geo.affine import regrid
+from floodseg.geo.footprints import GroundSteps, Numbers
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.ground_steps import GroundSteps, Metres
 from floodseg.scene.layers.raster_masks import gaps
 from floodseg.scene.layers.warped_band import WarpedBand
 
 HEIGHTS = (-500.0, 9000.0)
-"""Metres between which all land lies; what is beyond (-9999, -32768) is an undeclared nodata value."""
+"""Numbers between which all land lies; what is beyond (-9999, -32768) is an undeclared nodata value."""
 
 _MARGIN = 2
 """Working pixels around the scene: one for interpolation, one for Horn's window."""
@@ -86,10 +85,10 @@ def steep_mask(path: str, grid: GeoGrid, max_slope: float, allow_remote: bool) -
     )  # fmt: skip
     _, valid = over_scene.sample()
     notes = gaps(over_scene, valid, "no slope is known and nothing is excluded for it")
-    return SteepMask(heights, GroundSteps.of(working), step, max_slope, notes)
+    return SteepMask(heights, GroundSteps(working), step, max_slope, notes)
 
 
-def slope_degrees(heights: NDArray[np.float32], steps: Metres) -> NDArray[np.float32]:
+def slope_degrees(heights: NDArray[np.float32], steps: Numbers) -> NDArray[np.float32]:
     """Return the slope by Horn's method (1981), in degrees, (H, W).
 
     Args:
@@ -110,15 +109,15 @@ def slope_degrees(heights: NDArray[np.float32], steps: Metres) -> NDArray[np.flo
 
 def _working_grid(grid: GeoGrid, step: int) -> GeoGrid:
     height, width = (math.ceil(size / step) + 2 * _MARGIN for size in (grid.height, grid.width))
-    return regrid(grid, step, step, height, width, margin=_MARGIN)
+    return grid.resized(step, step, height, width, margin=_MARGIN)
 
 
-def _working(pixels: NDArray[np.int64], step: int) -> Metres:
+def _working(pixels: NDArray[np.int64], step: int) -> Numbers:
     """Return where the centres of the scene's pixels lie between the centres of working pixels, counted from 0."""
     return np.asarray((pixels + 0.5) / step - 0.5 + _MARGIN, dtype=np.float64)
 
 
-def _between(values: NDArray[np.float32], points: Metres, axis: int) -> NDArray[np.float32]:
+def _between(values: NDArray[np.float32], points: Numbers, axis: int) -> NDArray[np.float32]:
     """Interpolate linearly along an axis at points between its indices; the last index lies beyond all points."""
     before = points.astype(np.intp)
     weight = (points - before).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which kinds of vector files are read: told by their first bytes, before GDAL sees them.
+"""Check of vector files by their first bytes, before GDAL opens them.
 
 pyogrio opens a file with whatever driver takes it, among them such as fetch what the file names over a network
 (OGR VRT, WFS, GML with a remote schema) and keep that from no one.

@@ -1,4 +1,4 @@
-"""One band of any raster on the grid of a scene, read window by window from several threads at once."""
+"""Band of any raster on the grid of a scene, read window by window from several threads at once."""
 
 import threading
 from collections.abc import Iterator
@@ -12,13 +12,11 @@ from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform as transform_points
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.errors import DataError
-from floodseg.geo.affine import regrid, tells_pixels_apart, to_coordinates, to_pixels
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.access import check_local, gdal_settings
 from floodseg.raster.drivers import open_layer
@@ -84,7 +82,7 @@ class WarpedBand:
                 f"--{self.flag} {self.path}: has no coordinate system or no position, so it cannot be laid over the "
                 "scene; assign them (gdal_edit.py -a_srs, -a_ullr)"
             )
-        if not tells_pixels_apart(GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)):
+        if not GeoGrid(None, tuple(source.transform)[:6], source.height, source.width).has_distinct_pixels:
             raise DataError(
                 f"--{self.flag} {self.path}: its geotransform gives pixels without area or place: correct the file"
             )
@@ -106,7 +104,7 @@ class WarpedBand:
         """Return what ``read`` does, at pixels evenly spaced over the whole grid, 1024 a side at most."""
         grid = self.grid
         rows, columns = min(grid.height, _SAMPLE), min(grid.width, _SAMPLE)
-        coarse = regrid(grid, grid.width / columns, grid.height / rows, rows, columns)
+        coarse = grid.resized(grid.width / columns, grid.height / rows, rows, columns)
         with self._reading(), self._open() as source, _warped(source, coarse) as handle:
             return self._read(handle, None)
 
@@ -152,7 +150,7 @@ class WarpedBand:
 
 def _warped(source: Any, grid: GeoGrid, **options: Any) -> Any:
     """Return ``source`` on ``grid``, with a second band that tells where it has data."""
-    place = {"transform": Affine(*grid.transform), "height": grid.height, "width": grid.width}
+    place = {"transform": grid.affine, "height": grid.height, "width": grid.width}
     return WarpedVRT(source, crs=CRS.from_user_input(grid.crs), add_alpha=True, **place, **options)
 
 
@@ -162,15 +160,15 @@ def pixel_pitch(source: Any, grid: GeoGrid) -> tuple[float, float]:
     (1, 1) where the coordinates of the grid mean nothing to the raster: it does not cover the scene then.
     """
     column, row = grid.width / 2, grid.height / 2
-    x, y = to_coordinates(grid, np.array([column, column + 1, column]), np.array([row, row, row + 1]))
+    x, y = grid.coordinates(np.array([column, column + 1, column]), np.array([row, row, row + 1]))
     try:
-        there = transform_points(CRS.from_user_input(grid.crs), source.crs, x, y)
+        moved = transform_points(CRS.from_user_input(grid.crs), source.crs, x, y)
     except (RasterioError, CPLE_BaseError):
         return 1.0, 1.0
     theirs = GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)
-    columns, rows = to_pixels(theirs, *there)
-    moved = np.array([[columns[1] - columns[0], columns[2] - columns[0]], [rows[1] - rows[0], rows[2] - rows[0]]])
-    if not np.isfinite(moved).all() or np.linalg.det(moved) == 0:
+    columns, rows = theirs.pixels(*moved)
+    steps = np.array([[columns[1] - columns[0], columns[2] - columns[0]], [rows[1] - rows[0], rows[2] - rows[0]]])
+    if not np.isfinite(steps).all() or np.linalg.det(steps) == 0:
         return 1.0, 1.0
-    spans = np.hypot(*np.linalg.inv(moved))
+    spans = np.hypot(*np.linalg.inv(steps))
     return float(spans[0]), float(spans[1])

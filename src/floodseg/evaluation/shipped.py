@@ -1,0 +1,55 @@
+"""A shipped model on chips: its fp32 graph in OpenVINO, without PyTorch."""
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from floodseg.chips.chip import Chip
+from floodseg.models.decision import Decisions
+from floodseg.runtimes.exported_model import ExportedModel
+from floodseg.runtimes.metadata import KEY, ExportedFacts
+from floodseg.runtimes.seal import check_seal
+from floodseg.runtimes.select import form_name
+
+
+class ShippedGraph(ExportedModel):
+    """The ONNX file of a shipped model, which OpenVINO reads and computes in fp32.
+
+    Mapping uses the quantised files; scores are those of the weights themselves. One chip at a time uses all cores.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open the graph in a weights folder.
+
+        Raises:
+            CheckpointError: the file is missing, damaged or changed.
+        """
+        path = folder / form_name("onnx", "fp32")
+        check_seal(path)
+        self._core = openvino.Core()
+        self._graph = self._core.read_model(path)
+        facts = ExportedFacts.from_text(str(self._graph.get_rt_info(["framework", KEY]).value), path)
+        super().__init__(path, facts, None)
+        self.decisions = Decisions.from_json(facts.description["decisions"])
+        self._shape = (0, 0)
+
+    def probability(self, chip: Chip) -> NDArray[np.float32]:
+        """Return the calibrated water probability of a chip, (H, W); where no sensor is valid it means nothing."""
+        height, width = chip.label.shape
+        feeds = self.feeds(chip.sar[None], chip.optical[None], chip.sar_valid[None], chip.optical_valid[None])
+        shape = next(iter(feeds.values())).shape[-2:]
+        if shape != self._shape:
+            self._compile((shape[0], shape[1]))
+        result: NDArray[np.float32] = self._compiled(feeds)[0][0, :height, :width]
+        return result
+
+    def _compile(self, shape: tuple[int, int]) -> None:
+        """Compile the graph for chips of one size; those of a data set mostly share it."""
+        graph = self._graph.clone()
+        graph.reshape({port: [1, *list(port.get_partial_shape())[1:-2], *shape] for port in graph.inputs})
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
+                   "INFERENCE_NUM_THREADS": self.concurrency, "ENABLE_CPU_PINNING": False}  # fmt: skip
+        self._compiled = self._core.compile_model(graph, "CPU", options)
+        self._shape = shape

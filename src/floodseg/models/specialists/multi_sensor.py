@@ -1,0 +1,148 @@
+"""A model of both sensors that contains a single-sensor model of each, a router and a cloud detector."""
+
+import copy
+
+from torch import Tensor, nn
+
+from floodseg.bands import SENSORS, Sensor, bands_fit
+from floodseg.errors import ConfigError
+from floodseg.models.model import FloodModel, TrainingOutputs
+from floodseg.models.specialists.cloud_detector import CloudDetector, fall_back_to_sar
+from floodseg.models.specialists.router import Router
+
+
+class MultiSensorModel(FloodModel):
+    """A fused model with specialists: copies of a model of SAR alone and of a model of the optical image alone.
+
+    ::
+
+        fused network (with its sensor gate) ─┐
+        specialist of SAR ────────────────────┼─ router ─┐
+        specialist of the optical image ──────┘          ├─ blend by cloud probability -> logits
+        specialist of SAR ───────────────────────────────┤
+        cloud detector ──────────────────────────────────┘
+
+    The specialists are not trained further.
+
+    Args:
+        fused: a plain model of both sensors with a sensor gate; its network becomes part of this model.
+        sar: a model of the SAR bands of ``fused`` alone.
+        optical: a model of the optical bands of ``fused`` alone.
+
+    Raises:
+        ConfigError: ``fused`` has no sensor gate or has specialists, or a specialist takes other bands or units.
+    """
+
+    def __init__(self, fused: FloodModel, sar: FloodModel, optical: FloodModel) -> None:
+        if not fused.has_sensor_weights or isinstance(fused, MultiSensorModel):
+            raise ConfigError(
+                f"specialists given for this '{fused.spec.architecture}': needs a model of lite or efficient for both "
+                "sensors that has none; build one so"
+            )
+        for sensor, model in zip(SENSORS, (sar, optical), strict=True):
+            _check_specialist(sensor, model, fused)
+        super().__init__(fused.network, fused.spec)
+        self.normalise_sar, self.normalise_optical = fused.normalise_sar, fused.normalise_optical
+        self.decisions, self.provenance = fused.decisions, fused.provenance
+        self.context_prior = fused.context_prior
+        sar, optical = copy.deepcopy(sar), copy.deepcopy(optical)
+        for empty in (sar.normalise_optical, optical.normalise_sar):
+            # two empty ones would share their storage, which safetensors refuses
+            empty.register_buffer("table", empty.table, persistent=False)
+        self.specialists = nn.ModuleDict({"sar": sar, "optical": optical})
+        self.specialists.requires_grad_(False)
+        self.router = Router()
+        self.cloud_detector = CloudDetector(len(fused.spec.bands.sar), len(fused.spec.bands.optical))
+        self.train(fused.training)
+
+    def specialist(self, sensor: Sensor) -> FloodModel:
+        """Return the single-sensor model of a sensor."""
+        specialist = self.specialists[sensor]
+        assert isinstance(specialist, FloodModel), "the constructor takes no other"
+        return specialist
+
+    def train(self, mode: bool = True) -> "MultiSensorModel":
+        """Set training mode; specialists stay in evaluation mode, as their norms must not follow other data."""
+        super().train(mode)
+        self.specialists.eval()
+        return self
+
+    def forward(
+        self,
+        sar: Tensor | None = None,
+        optical: Tensor | None = None,
+        sar_valid: Tensor | None = None,
+        optical_valid: Tensor | None = None,
+    ) -> Tensor:
+        """Return logits (N, 2, H, W) for land and water; arguments are those of :meth:`FloodModel.forward`.
+
+        If an image is None, only the specialist of the other sensor runs. In training mode the logits are those of
+        :meth:`training_outputs`.
+        """
+        if self.training:
+            return self.training_outputs(sar, optical, sar_valid, optical_valid).logits
+        inputs = self.normalise(sar, optical, sar_valid, optical_valid)
+        if optical is None:
+            return self._by_sar(sar, sar_valid) * inputs.sar_valid
+        if sar is None:
+            return self._by_optical(optical, optical_valid) * inputs.optical_valid
+        fused, gate_log_odds = self.gated_network().forward_with_gate(*inputs)
+        if self.context_prior is not None:
+            # where a sensor is missing, the router gives no weight to the fused network
+            fused = self.context_prior(fused, inputs.sar_valid * inputs.optical_valid)
+        by_sar, by_optical = self._by_sar(sar, sar_valid), self._by_optical(optical, optical_valid)
+        selected = self.router((fused, by_sar, by_optical), gate_log_odds, inputs.sar_valid, inputs.optical_valid)
+        return self.cloud_detector.blend(selected, by_sar, self.cloud_detector.cloud_probability(*inputs))
+
+    def training_outputs(
+        self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None
+    ) -> TrainingOutputs:
+        """Return logits without calibration and without the blend under clouds, and log-odds of gate and clouds.
+
+        Arguments and errors are those of :meth:`forward`; both images are needed.
+        """
+        inputs = self.normalise(sar, optical, sar_valid, optical_valid)
+        fused, gate_log_odds = self.gated_network().forward_with_gate(*inputs)
+        outputs = fused, self._by_sar(sar, sar_valid), self._by_optical(optical, optical_valid)
+        selected: Tensor = self.router(outputs, gate_log_odds, inputs.sar_valid, inputs.optical_valid)
+        return TrainingOutputs(selected, gate_log_odds, self.cloud_detector(*inputs))
+
+    def sensor_weights(
+        self,
+        sar: Tensor | None = None,
+        optical: Tensor | None = None,
+        sar_valid: Tensor | None = None,
+        optical_valid: Tensor | None = None,
+    ) -> Tensor:
+        """Return the sensor weights, see :meth:`FloodModel.sensor_weights`; under clouds they fall back to SAR."""
+        inputs = self.normalise(sar, optical, sar_valid, optical_valid)
+        weights = self.gated_network().sensor_weights(*inputs)
+        return fall_back_to_sar(weights, self.cloud_detector.cloud_probability(*inputs))
+
+    def _by_sar(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
+        """Return the logits of the specialist of SAR, (N, 2, H, W), divided by its temperature."""
+        return self._calibrated("sar", image, None, valid, None)
+
+    def _by_optical(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
+        """Return the logits of the specialist of the optical image, (N, 2, H, W), divided by its temperature."""
+        return self._calibrated("optical", None, image, None, valid)
+
+    def _calibrated(self, sensor: Sensor, *images: Tensor | None) -> Tensor:
+        specialist = self.specialist(sensor)
+        logits: Tensor = specialist.training_outputs(*images).logits if self.training else specialist(*images)
+        return logits / specialist.decisions.of(sensor).temperature
+
+
+def specialists_of(model: FloodModel) -> dict[Sensor, FloodModel]:
+    """Return the single-sensor models inside a model, by sensor; none for a plain model."""
+    return {sensor: model.specialist(sensor) for sensor in SENSORS} if isinstance(model, MultiSensorModel) else {}
+
+
+def _check_specialist(sensor: Sensor, specialist: FloodModel, fused: FloodModel) -> None:
+    """Raise ConfigError unless a specialist takes the bands that a fused model has of its sensor, and no others."""
+    bands, expected = specialist.spec.bands, fused.spec.bands.only(sensor)
+    if not all(bands_fit(bands, expected, each, exact=True) for each in SENSORS):
+        raise ConfigError(
+            f"specialist of {sensor}: takes {bands}, and the fused model has {expected} of it; train it on the same "
+            f"data with --sensors {sensor}"
+        )

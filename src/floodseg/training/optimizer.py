@@ -1,0 +1,42 @@
+"""AdamW and its one-cycle learning rate."""
+
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import OneCycleLR
+
+from floodseg.config.train import OptimConfig
+from floodseg.errors import ConfigError
+from floodseg.models.model import FloodModel
+
+
+def new_optimizer(model: FloodModel, optim: OptimConfig) -> torch.optim.AdamW:
+    """Return AdamW with weight decay for convolution and linear weights; biases, norms and scalars do not decay."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ConfigError("the model has no parameter to train")
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": optim.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=optim.lr, fused=True)
+
+
+def new_schedule(optimizer: torch.optim.Optimizer, optim: OptimConfig, steps_per_epoch: int) -> OneCycleLR:
+    """Return a one-cycle learning rate (Smith and Topin 2018) that spans the run exactly."""
+    return OneCycleLR(optimizer, max_lr=optim.lr, total_steps=optim.epochs * steps_per_epoch)
+
+
+def rescale_schedule(schedule: OneCycleLR, optim: OptimConfig, steps_per_epoch: int, epochs_done: int) -> None:
+    """Continue a schedule after ``epochs_done`` epochs with another number of steps in an epoch.
+
+    The learning rate depends on the share of the run that is done. It keeps its value, to within a step, and still ends
+    with the run.
+    """
+    moved = OneCycleLR(
+        schedule.optimizer,
+        max_lr=optim.lr,
+        total_steps=optim.epochs * steps_per_epoch,
+        last_epoch=epochs_done * steps_per_epoch - 1,
+    )
+    schedule.load_state_dict(moved.state_dict())

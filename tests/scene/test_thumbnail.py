@@ -1,0 +1,91 @@
+"""The small picture: means over blocks, whatever windows a scene is read in."""
+
+import numpy as np
+import pytest
+
+from floodseg.bands import Bands
+from floodseg.geo.grid import Window
+from floodseg.geo.tiling import Tiling
+from floodseg.scene import thumbnail
+from floodseg.scene.thumbnail import ThumbnailScene
+from map_fakes import MemoryScene, radar_scene
+
+
+def block_means(image, valid, step):
+    """Return means over the valid pixels of blocks, NaN where there are none; the last blocks may be smaller."""
+    rows, columns = -(-image.shape[0] // step), -(-image.shape[1] // step)
+    means = np.full((rows, columns), np.nan)
+    for row in range(rows):
+        for column in range(columns):
+            block = np.s_[row * step : (row + 1) * step, column * step : (column + 1) * step]
+            if valid[block].any():
+                means[row, column] = image[block][valid[block]].mean()
+    return means
+
+
+def stretched(means):
+    low, high = np.nanpercentile(means, (2, 98))
+    return np.clip((means - low) / (high - low), 0, 1)
+
+
+def read_all(scene, tile, overlap, seed=0):
+    tiling = Tiling.plan(scene.grid.height, scene.grid.width, tile, overlap)
+    windows = [tiling.window(row, column) for row in range(tiling.rows.count) for column in range(tiling.columns.count)]
+    for index in np.random.default_rng(seed).permutation(len(windows)):
+        scene.read(windows[index])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 333), (301, 1), (203, 331)])
+@pytest.mark.parametrize("long_side", [400, 100, 47])
+def test_radar_is_grey_by_block_means_for_any_order_of_windows(monkeypatch, shape, long_side):
+    monkeypatch.setattr(thumbnail, "LONG_SIDE", long_side)
+    scene = radar_scene(*shape, gaps=max(shape) > 1)
+    whole = ThumbnailScene(scene, overlap=64)
+    assert whole.step == -(-max(shape) // long_side)
+    read_all(whole, 64, 64)
+    picture = whole.picture()
+    expected = block_means(scene.sar[0].astype(np.float64), scene.sar_valid, whole.step)
+    assert picture.shape == expected.shape
+    if picture.size > 1:
+        np.testing.assert_allclose(picture, stretched(expected), atol=1e-4)
+    other = ThumbnailScene(scene, overlap=64)
+    read_all(other, 128, 64, seed=1)
+    np.testing.assert_allclose(other.picture(), picture, atol=1e-5)
+
+
+def test_windows_without_overlap_leave_no_block_out(monkeypatch):
+    monkeypatch.setattr(thumbnail, "LONG_SIDE", 100)
+    scene = radar_scene(203, 450)
+    whole = ThumbnailScene(scene, overlap=0)
+    assert whole.step == 8  # 5 blocks would straddle windows, which begin at multiples of 32
+    read_all(whole, 64, 0)
+    assert np.isfinite(whole.picture()).all()
+
+
+def test_a_scene_without_radar_is_in_true_colour_and_other_bands_are_grey(monkeypatch):
+    monkeypatch.setattr(thumbnail, "LONG_SIDE", 20)
+    rng = np.random.default_rng(0)
+    optical = rng.uniform(0, 0.4, (4, 37, 55)).astype(np.float32)
+    seen = rng.random((37, 55)) > 0.2
+    nothing = np.zeros((0, 37, 55), np.float32), np.zeros((37, 55), np.bool_)
+    scene = MemoryScene(*nothing, optical, seen, bands=Bands((), ("B02", "B03", "B04", "B08")))
+    whole = ThumbnailScene(scene, 64)
+    read_all(whole, 64, 64)
+    expected = np.stack([block_means(optical[band].astype(np.float64), seen, 3) for band in (2, 1, 0)], axis=-1)
+    np.testing.assert_allclose(whole.picture(), np.clip(expected * 3.5, 0, 1), atol=1e-5)
+
+    scene.bands = Bands((), ("B08", "B11", "B12", "B05"))
+    grey = ThumbnailScene(scene, 64)
+    read_all(grey, 64, 64)
+    np.testing.assert_allclose(
+        grey.picture(), stretched(block_means(optical[0].astype(np.float64), seen, 3)), atol=1e-5
+    )
+
+
+def test_reading_through_it_changes_nothing_and_what_was_never_seen_is_nan():
+    scene = radar_scene(40, 50)
+    scene.sar_valid[:] = False
+    whole = ThumbnailScene(scene, 64)
+    content, plain = whole.read(Window(-3, -3, 64, 64)), scene.read(Window(0, 0, 64, 64))
+    assert content.sar.shape == plain.sar.shape
+    assert np.isnan(whole.picture()).all()
