@@ -42,9 +42,10 @@ class ContextPrior(nn.Module):
             logits: (N, 2, H, W) for land and water, any floating dtype.
             valid: (N, 1, H, W), 1 at the pixels that count for the share of water, else 0.
         """
-        land, water = logits.float().chunk(2, dim=1)
+        logits = logits.float()
+        land, water = logits.chunk(2, dim=1)
         half = self.adjustment(water - land, valid.float()) / 2
-        return torch.cat((land - half, water + half), dim=1)
+        return logits + half * half.new_tensor([-1.0, 1.0])[:, None, None]
 
     def adjustment(self, log_odds: Tensor, valid: Tensor) -> Tensor:
         """Return what is added to the log-odds of water (N, 1, H, W); arguments are (N, 1, H, W) float32."""

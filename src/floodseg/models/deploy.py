@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from floodseg.bands import Sensor
+from floodseg.bands import SENSOR_SETS, Sensor
 from floodseg.models.model import FloodModel
 
 
@@ -39,7 +39,8 @@ class DeployedModel(nn.Module):
             # a multi-sensor model runs one network only if a sensor is missing; an exported graph has no such choice
             images = {sensor: image for sensor, image in images.items() if valid[sensor].any()} or images
         logits = self.model(images.get("sar"), images.get("optical"), valid.get("sar"), valid.get("optical"))
-        return self.model.decisions.probability(logits, *self._validity(valid, logits))
+        land, water = logits.float().chunk(2, dim=1)
+        return torch.sigmoid((water - land) / self._temperature(valid))[:, 0]
 
     def optical_weight(self, *inputs: Tensor) -> Tensor:
         """Return the fusion weight of the optical image (N, H, W), 0 to 1; arguments are those of ``forward``."""
@@ -52,7 +53,14 @@ class DeployedModel(nn.Module):
         images = dict(zip(self.sensors, inputs[:count], strict=True))
         return images, {name: mask[:, None] for name, mask in zip(self.sensors, inputs[count:], strict=True)}
 
-    def _validity(self, valid: dict[Sensor, Tensor], logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the validity of SAR and of the optical image, False everywhere for a sensor that the model lacks."""
-        nowhere = torch.zeros_like(logits[:, :1], dtype=torch.bool)
-        return valid.get("sar", nowhere), valid.get("optical", nowhere)
+    def _temperature(self, valid: dict[Sensor, Tensor]) -> Tensor | float:
+        """Return the temperature of the sensors that are valid at each pixel (N, 1, H, W), one number if all are equal.
+
+        The probability is that of :meth:`floodseg.models.decision.Decisions.probability`, without its table of the
+        sensor sets: to look it up at each pixel is slow in exported graphs.
+        """
+        decisions, sensors = self.model.decisions, self.model.spec.bands.sensor_set
+        both, sar, optical = (decisions.of(each).temperature for each in SENSOR_SETS)
+        if sensors != "both" or both == sar == optical:
+            return decisions.of(sensors).temperature
+        return torch.where(valid["optical"], torch.where(valid["sar"], both, optical), sar)
