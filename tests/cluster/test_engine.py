@@ -108,7 +108,7 @@ def test_a_lost_scheduler_ends_the_run(tries, monkeypatch):
 
     monkeypatch.setattr(engine, "_checked", checked)
     with pytest.raises(
-        ClusterError, match=r"^--cluster local:1: the connection to the scheduler was lost: start it again; the same"
+        ClusterError, match=r"^`cluster` local:1: the connection to the scheduler was lost: start it again; the same"
     ):
         list(map_scenes(scenes("good"), RUN, ManyConfig()))
 

@@ -108,9 +108,9 @@ def evaluate(
 
     def require_outputs() -> None:
         if json_file is not None:
-            require_writable(json_file, "--json")
+            require_writable(json_file, "json")
         if out_dir is not None:
-            require_writable(out_dir, "--out-dir", folder=True)
+            require_writable(out_dir, "out_dir", folder=True)
 
     processes.from_main(require_outputs)
     if reference is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
+from floodseg.app.flags import as_flags
 from floodseg.app.signals import Terminated, ending_on_signals, raise_again
 from floodseg.distributed.launcher import is_first_on_host, is_joined
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
@@ -84,9 +85,9 @@ class _Plain(logging.Formatter):
     """Formatter that hides secrets and control characters, also in messages of libraries."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(redacted(super().format(record)), lines=True)
+        return as_flags(printable(redacted(super().format(record)), lines=True))
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"floodseg: error: {shortened(printable(redacted(message)))}", file=sys.stderr)
+    print(f"floodseg: error: {shortened(printable(redacted(as_flags(message))))}", file=sys.stderr)
     sys.exit(code)

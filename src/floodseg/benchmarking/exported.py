@@ -164,7 +164,7 @@ def _write_bf16(graph: Path, facts: ExportedFacts, path: Path, images: Feeds) ->
             return
     raise FloodsegError(
         f"{path.stem}: OpenVINO cannot run this network in bf16 on this processor "
-        f"({str(refusal).strip().splitlines()[-1]}); leave bf16 out of --precisions"
+        f"({str(refusal).strip().splitlines()[-1]}); leave bf16 out of `precisions`"
     )
 
 

@@ -74,7 +74,7 @@ class Conversion:
                 return self._kept(difference, first)
         if difference is None:
             raise ConfigError(
-                "--precision bf16: OpenVINO cannot run this network in bf16 on this processor; nothing is written: "
+                "`precision=bf16`: OpenVINO cannot run this network in bf16 on this processor; nothing is written: "
                 "export it as fp32"
             )
         difference.require("bf16")
@@ -115,7 +115,7 @@ class Conversion:
                 return gate
         worst = max(drops, key=lambda name: drops[name])
         raise ConfigError(
-            f"--precision int8: water IoU on split '{self.job.split}' ({worst}) may fall by {INT8_DROP}, and falls by "
+            f"`precision=int8`: water IoU on split '{self.job.split}' ({worst}) may fall by {INT8_DROP}, and falls by "
             f"{drops[worst]:.4f}; nothing is written: export it as bf16 or fp32"
         )
 

@@ -213,7 +213,7 @@ def _method(model: "FloodModel | str | Path", name: str | None, threshold: float
     if str(model) in REFERENCES:
         if threshold is not None:
             raise ConfigError(
-                f"--threshold {threshold}: is one of the water probability, and '{model}' gives none; leave it out"
+                f"`threshold={threshold}`: is one of the water probability, and '{model}' gives none; leave it out"
             )
         return reference_method(REFERENCES[str(model)])
     folder = {shipped.name: shipped.folder for shipped in shipped_models()}.get(str(model))
@@ -221,7 +221,7 @@ def _method(model: "FloodModel | str | Path", name: str | None, threshold: float
         return shipped_method(folder, name or str(model), threshold)
     if path.suffix.lower() in RASTER_SUFFIXES and path.is_file():
         raise ConfigError(
-            f"{path}: is a raster; a map is scored against a reference: give --reference with a label raster or "
+            f"{path}: is a raster; a map is scored against a reference: give `reference` with a label raster or "
             "polygons, or give a model"
         )
     return model_method(load_model(model), name or str(model), threshold)
@@ -237,7 +237,7 @@ def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
     asked = config.sensors
     if asked is not None and method.sensors not in ("both", asked):
         raise ConfigError(
-            f"--sensors {asked}: '{method.name}' takes {method.sensors} images alone; leave the flag out or choose a "
+            f"`sensors={asked}`: '{method.name}' takes {method.sensors} images alone; leave it out or choose a "
             f"model for {'both sensors' if asked == 'both' else asked}"
         )
     held = open_layout(replace(config, optical_bands=()), split).bands
@@ -252,8 +252,7 @@ def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
         return narrowed
     if config.optical_bands and config.optical_bands != taken:
         raise ConfigError(
-            f"--optical-bands {' '.join(config.optical_bands)}: '{method.name}' takes "
-            f"{' '.join(taken)}; leave the flag out"
+            f"`optical_bands={' '.join(config.optical_bands)}`: '{method.name}' takes {' '.join(taken)}; leave it out"
         )
     return replace(narrowed, optical_bands=taken)
 
