@@ -15,7 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 from torch import Tensor, nn
 
-from exported_models import Exported, fused_lite
+from exported_models import Exported, fused_lite, made_once
 from floodseg.bands import Bands, BandStatistics
 from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.models.model import FloodModel, ModelSpec
@@ -59,21 +59,17 @@ def takes_interrupts() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A model of both sensors as the command writes it to ONNX, and the same graph as an OpenVINO model."""
-    import onnx
-    import openvino
-
     import floodseg
-    from floodseg.deployment.forms import write_openvino
-    from floodseg.runtimes.metadata import KEY, ExportedFacts
+    from floodseg.deployment.formats import read_graph, write_openvino
+    from floodseg.runtimes.onnx_runtime import OnnxRuntime
 
-    folder = tmp_path_factory.mktemp("exported")
     model = fused_lite()
-    path = folder / "fused.onnx"
-    gate = floodseg.export(model, format="onnx", out=path)
-    text = next(entry.value for entry in onnx.load(path).metadata_props if entry.key == KEY)
-    facts = ExportedFacts.from_text(text, path)
-    write_openvino(openvino.Core().read_model(path), facts, folder / "fused.xml")
-    return Exported(model, gate, path, folder / "fused.xml")
+    with made_once(tmp_path_factory, "exported") as folder:
+        onnx, openvino = folder / "fused.onnx", folder / "fused.xml"
+        if not openvino.exists():
+            floodseg.export(model, format="onnx", out=onnx)
+            write_openvino(read_graph(onnx, "openvino"), OnnxRuntime(onnx).metadata, openvino)
+    return Exported(model, OnnxRuntime(onnx).metadata.gate, onnx, openvino)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,10 +1,15 @@
-"""Models that are exported in tests, and images to give to them."""
+"""Models that are exported in tests, and images for them."""
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -97,3 +102,27 @@ def expected(model: FloodModel, given: Images) -> NDArray[np.float32]:
     masks = sar_valid[:, None], optical_valid[:, None]
     with torch.no_grad():
         return model.decisions.probability(model(sar, optical, *masks), *masks).numpy()
+
+
+def write_int8(graph: Path, out: Path) -> None:
+    """Write :func:`fused_lite` in int8; called in a process of its own, since the quantiser leaves threads behind."""
+    from floodseg.deployment.convert import metadata_of
+    from floodseg.deployment.formats import write_openvino
+    from floodseg.deployment.quantise import quantised
+    from floodseg.deployment.samples import Batch
+    from floodseg.models.deploy import DeployedModel
+
+    model = fused_lite()
+    batches = [Batch(*images(1, 64, 64, seed)) for seed in range(4)]
+    write_openvino(quantised(graph, DeployedModel(model), batches, "openvino"), metadata_of(model, "int8", 1), out)
+
+
+@contextmanager
+def made_once(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """Yield a folder that all processes of a test run share, one after the other; whoever finds it empty fills it."""
+    root = factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
+    folder.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder

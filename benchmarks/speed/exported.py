@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed.exported --json-file FILE
 
-Networks have fresh weights and made-up batch statistics, so that no norm is the identity; the gates are those of
-``floodseg export``, on two radar and thirteen optical bands.
+Networks have fresh weights and made-up batch statistics, so that no norm is the identity; the parity checks are those
+of ``floodseg export``, on two radar and thirteen optical bands.
 """
 
 import json
@@ -74,7 +74,7 @@ def subject(architecture: str, encoder: str | None) -> FloodModel:
 
 
 def row(model: FloodModel, format: ExportFormat, precision: ExportPrecision) -> dict[str, Any]:
-    """Export once and return what the gate says, or that it refused."""
+    """Export once and return the figures of the parity check, or the refusal."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[format]}"

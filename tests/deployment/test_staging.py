@@ -1,16 +1,16 @@
-"""Where exported files grow, and how they take their names."""
+"""Staging folder of exports, and the move of finished files."""
 
 import errno
 from pathlib import Path
 
 import pytest
 
-from floodseg.deployment.staging import publish, workplace
+from floodseg.deployment.staging import publish, staging_folder
 
 
-def test_a_workplace_is_private_hidden_and_gone_afterwards(tmp_path: Path) -> None:
+def test_it_is_private_hidden_and_gone_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "new/m.xml"
-    with workplace(path) as folder:
+    with staging_folder(path) as folder:
         assert folder.parent == path.parent
         assert folder.name.startswith(".m.floodseg-")
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -24,7 +24,7 @@ def test_what_killed_runs_left_is_cleared_and_what_others_use_is_not(tmp_path: P
         left.mkdir()
         (left / ".lock").touch()
         (left / "graph.onnx").touch()
-    with workplace(tmp_path / "m.onnx") as first, workplace(tmp_path / "m.onnx") as second:
+    with staging_folder(tmp_path / "m.onnx") as first, staging_folder(tmp_path / "m.onnx") as second:
         assert first != second
         assert first.exists()
         assert not killed.exists()
@@ -33,7 +33,7 @@ def test_what_killed_runs_left_is_cleared_and_what_others_use_is_not(tmp_path: P
 
 def test_errors_name_the_file_that_the_user_knows(tmp_path: Path) -> None:
     path = tmp_path / "m.xml"
-    with pytest.raises(OSError, match="No space left") as raised, workplace(path) as folder:
+    with pytest.raises(OSError, match="No space left") as raised, staging_folder(path) as folder:
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / "graph.onnx"))
     assert raised.value.filename == str(path)
     assert not [*tmp_path.iterdir()]

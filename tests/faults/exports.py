@@ -45,19 +45,16 @@ def _exported(folder: Path) -> tuple[Path, Path]:
 
 
 def _write(folder: Path) -> None:
-    import onnx
-    import openvino
-
-    from floodseg.deployment.forms import write_onnx_form, write_openvino
-    from floodseg.deployment.graph import write_onnx
+    from floodseg.deployment.formats import read_graph, write_onnx, write_openvino
+    from floodseg.deployment.graph import write_graph
     from floodseg.models.checkpoint.checkpoint import describe
     from floodseg.models.deploy import DeployedModel
     from floodseg.models.registry import build_model
-    from floodseg.runtimes.metadata import ExportedFacts
+    from floodseg.runtimes.metadata import ExportMetadata
 
     torch.manual_seed(0)
     model = with_batch_statistics(build_model("lite", sar_channels=2, optical_channels=0))
-    multiple = write_onnx(DeployedModel(model), model.spec.bands, folder / "graph.onnx")
-    facts = ExportedFacts(describe(model), "fp32", (0.5, 0.5, 0.5, 0.5), 64, multiple)
-    write_onnx_form(onnx.load(folder / "graph.onnx"), facts, folder / "model.onnx")
-    write_openvino(openvino.Core().read_model(folder / "graph.onnx"), facts, folder / "model.xml")
+    multiple = write_graph(DeployedModel(model), model.spec.bands, folder / "graph.onnx")
+    metadata = ExportMetadata(describe(model), "fp32", (0.5, 0.5, 0.5, 0.5), 64, multiple)
+    write_onnx(read_graph(folder / "graph.onnx", "onnx"), metadata, folder / "model.onnx")
+    write_openvino(read_graph(folder / "graph.onnx", "openvino"), metadata, folder / "model.xml")

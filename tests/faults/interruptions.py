@@ -171,10 +171,10 @@ def _export(folder: Path) -> list[str]:
 
 
 def _exported(folder: Path) -> dict[str, str]:
-    """The same files each time; they are not given to OpenVINO here, whose threads would not survive a fork."""
-    from floodseg.runtimes.seal import check_seal
+    """The same files each time; they are not opened by OpenVINO here, whose threads would not survive a fork."""
+    from floodseg.runtimes.checksum import verify_checksum
 
-    check_seal(folder / "model.xml")
+    verify_checksum(folder / "model.xml")
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.xml", "model.bin")}
 
 

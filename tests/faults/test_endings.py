@@ -10,7 +10,7 @@ import pytest
 
 from faults import conditions
 from faults.interruptions import TASKS, Ending, Ledger, Task, check_after, interrupt, run, undisturbed, warm
-from floodseg.deployment.staging import workplace
+from floodseg.deployment.staging import staging_folder
 
 BY_NAME = {task.name: task for task in TASKS}
 
@@ -55,7 +55,7 @@ def test_an_export_that_is_ended_leaves_no_file_and_no_conversion(folder: Path) 
         check_after(task, place, ending, number, None)
         assert not task.finished(place)
     [left] = place.glob(".model.floodseg-*")
-    with workplace(place / "model.xml"):
+    with staging_folder(place / "model.xml"):
         assert not left.exists(), "the next export clears up"
 
 

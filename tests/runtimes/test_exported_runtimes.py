@@ -1,6 +1,7 @@
 """ONNX Runtime and OpenVINO behind the contract of mapping."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,14 @@ import pytest
 
 from exported_models import Exported, expected, images
 from floodseg.config.predict import MapConfig
-from floodseg.deployment.forms import write_openvino
+from floodseg.deployment.formats import read_graph, write_openvino
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.inference.windows.map_scene import map_scene
 from floodseg.runtimes import openvino_runtime
 from floodseg.runtimes.base import Runtime
-from floodseg.runtimes.metadata import ExportedFacts
+from floodseg.runtimes.checksum import append_checksum
 from floodseg.runtimes.onnx_runtime import OnnxRuntime
 from floodseg.runtimes.openvino_runtime import OpenVinoRuntime
-from floodseg.runtimes.seal import seal
 from floodseg.runtimes.select import open_exported
 from map_fakes import Collected, MemoryScene
 
@@ -29,7 +29,7 @@ def runtime(exported: Exported, request: pytest.FixtureRequest) -> OnnxRuntime |
     return OpenVinoRuntime(exported.openvino, threads=2)
 
 
-def test_what_mapping_needs_to_know_is_told(runtime: Runtime, exported: Exported) -> None:
+def test_a_runtime_reports_what_mapping_needs(runtime: Runtime, exported: Exported) -> None:
     assert runtime.name in ("onnx", "openvino")
     assert (runtime.device, runtime.precision, runtime.overlap) == ("cpu", "fp32", 256)
     assert runtime.bands == exported.model.spec.bands
@@ -117,10 +117,9 @@ def test_streams_are_as_many_as_windows_at_once(exported: Exported, monkeypatch)
 
 
 def test_bf16_is_computed_or_refused(exported: Exported, tmp_path: Path, monkeypatch) -> None:
-    facts = OnnxRuntime(exported.onnx).facts
-    text = facts.to_text().replace('"precision": "fp32"', '"precision": "bf16"')
     path = tmp_path / "m.xml"
-    write_openvino(openvino.Core().read_model(exported.onnx), ExportedFacts.from_text(text, path), path)
+    metadata = replace(OnnxRuntime(exported.onnx).metadata, precision="bf16")
+    write_openvino(read_graph(exported.onnx, "openvino"), metadata, path)
     monkeypatch.setattr(openvino_runtime, "has_bf16", lambda core: False)
     with pytest.raises(ConfigError, match=r"m\.xml: is a bf16 model, and this processor does not compute in bf16"):
         OpenVinoRuntime(path)
@@ -138,7 +137,7 @@ def test_files_that_are_no_exports_are_refused_in_one_sentence(exported: Exporte
         OnnxRuntime(tmp_path / "absent.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(exported.onnx.read_bytes()[:1000])
-    seal(broken)
+    append_checksum(broken)
     with pytest.raises(
         CheckpointError, match=r"broken\.onnx: cannot be read as an ONNX model \(.*\); export it again"
     ) as e:
@@ -151,14 +150,14 @@ def test_files_that_are_no_exports_are_refused_in_one_sentence(exported: Exporte
     lonely.with_suffix(".bin").write_bytes(exported.openvino.with_suffix(".bin").read_bytes())
     OpenVinoRuntime(lonely)  # under another name, but whole
     lonely.write_text("<net>")
-    seal(lonely)
+    append_checksum(lonely)
     with pytest.raises(CheckpointError, match=r"lonely\.xml: cannot be read as an OpenVINO model; export it again"):
         OpenVinoRuntime(lonely)
     other = tmp_path / "other.xml"
     openvino.save_model(openvino.Core().read_model(exported.onnx), other)
-    with pytest.raises(CheckpointError, match=r"other\.xml: is cut off, or no file that floodseg export wrote;"):
+    with pytest.raises(CheckpointError, match=r"other\.xml: is cut off, or is not a file that floodseg export wrote;"):
         OpenVinoRuntime(other)
-    seal(other)
+    append_checksum(other)
     with pytest.raises(CheckpointError, match=r"other\.xml: does not say what its channels are; only files written by"):
         OpenVinoRuntime(other)
 

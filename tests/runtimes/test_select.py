@@ -1,4 +1,4 @@
-"""Which runtime maps: asked for or the fastest there is, and what is refused."""
+"""Choice of the runtime: the one requested or the fastest available, and what is refused."""
 
 import json
 import os
@@ -17,14 +17,14 @@ from floodseg.errors import CheckpointError, ConfigError
 from floodseg.models.checkpoint import zoo as shipped
 from floodseg.models.checkpoint.checkpoint import save_checkpoint, save_folder
 from floodseg.runtimes import select as runtimes
-from floodseg.runtimes.select import Form, forms_of, open_runtime
+from floodseg.runtimes.select import ExportedFile, exported_files, open_runtime
 from floodseg.system import extras
 from scenes import optical_values, sar_values, write_optical, write_sar
 
 
 @pytest.fixture
 def weights(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two shipped models: ``fused`` with two exported forms, ``plain`` without."""
+    """Two shipped models: ``fused`` with two exported files, ``plain`` without."""
     folder = tmp_path / "weights"
     save_folder(folder / "fused", exported.model)
     save_folder(folder / "plain", exported.model)
@@ -62,25 +62,25 @@ def test_an_exported_file_is_a_model(exported: Exported) -> None:
     assert opened(str(exported.openvino), runtime="openvino", precision="fp32", device="cpu") == ("openvino", "fp32")
 
 
-def test_forms_are_tried_from_the_fastest_on(tmp_path: Path, monkeypatch) -> None:
+def test_files_are_tried_from_the_fastest_on(tmp_path: Path, monkeypatch) -> None:
     names = ["onnx-fp32.onnx", "onnx-int8.onnx", "openvino-fp32.xml", "openvino-bf16.xml", "openvino-int8.xml", "x.xml"]
     for name in names:
         (tmp_path / name).touch()
     (tmp_path / "openvino-int8.bin").touch()
-    forms = forms_of(tmp_path)
-    assert [(form.runtime, form.precision) for form in forms] == [
+    files = exported_files(tmp_path)
+    assert [(file.runtime, file.precision) for file in files] == [
         ("openvino", "int8"), ("openvino", "bf16"), ("openvino", "fp32"), ("onnx", "int8"), ("onnx", "fp32"),
     ]  # fmt: skip
     monkeypatch.setattr(runtimes, "cpu_computes_bf16", lambda: False)
-    assert [form.runs_here for form in forms] == [True, False, True, True, True]
-    assert not Form("onnx", "fp32", tmp_path / "absent").path.is_file()
+    assert [file.runs_here for file in files] == [True, False, True, True, True]
+    assert not ExportedFile("onnx", "fp32", tmp_path / "absent").path.is_file()
 
 
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("plain", {"runtime": "onnx"}, r"--runtime onnx: model 'plain' has no exported form: make one with"),
-        ("plain", {"precision": "int8"}, r"--precision int8: model 'plain' has no exported form: make one"),
+        ("plain", {"runtime": "onnx"}, r"--runtime onnx: model 'plain' has no exported file: make one with"),
+        ("plain", {"precision": "int8"}, r"--precision int8: model 'plain' has no exported file: make one"),
         ("fused", {"runtime": "openvino", "precision": "int8"},
          r"--runtime openvino --precision int8: model 'fused' has only openvino fp32, onnx fp32: make one"),
         ("fused", {"runtime": "onnx", "device": "cuda"}, r"--device cuda: --runtime onnx maps on the CPU here"),

@@ -1,8 +1,8 @@
-"""Put the best checkpoint of a run among the shipped weights, with its exported forms.
+"""Put the best checkpoint of a run among the shipped weights, with its exported files.
 
     python tools/release/ship_weights.py RUN NAME --data "what it was trained on" --chips DIR --context-prior 0.4
 
-Writes ``model.safetensors``, ``config.json`` and the exported forms below ``src/floodseg/models/weights/NAME``; the
+Writes ``model.safetensors``, ``config.json`` and the exported files below ``src/floodseg/models/weights/NAME``; the
 model card ``CARD.md`` beside them is written by hand.
 """
 
@@ -27,7 +27,7 @@ from floodseg.models.checkpoint.description import CONFIG_FILE, read_description
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 from floodseg.models.checkpoint.zoo import WEIGHTS
 from floodseg.models.model import FloodModel
-from floodseg.runtimes.select import form_name
+from floodseg.runtimes.select import exported_file_name
 from floodseg.system.files import write_text
 from floodseg.training.records import validation_scores
 from floodseg.training.validation import calibrate
@@ -39,7 +39,7 @@ FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
 MOST_MB = 30.0
 """What all shipped weights may take together."""
 
-app = App(help="Put the best checkpoint of a run among the shipped weights, with its exported forms.")
+app = App(help="Put the best checkpoint of a run among the shipped weights, with its exported files.")
 
 
 @app.default
@@ -54,7 +54,7 @@ def ship(
     licence: str = "Apache-2.0",
     context_prior: float | None = None,
 ) -> None:
-    """Copy the weights of ``run`` under ``name``, and export them in every form that passes its gate.
+    """Copy the weights of ``run`` under ``name``, and export it in each precision that passes its parity check.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def ship(
     data
         What it was trained on, with the terms of that data.
     chips
-        Folder of the chips on which exported forms are calibrated and compared.
+        Folder of the chips on which exported files are calibrated and compared.
     layout
         Layout of that folder.
     split
@@ -92,7 +92,7 @@ def ship(
     save_folder(folder, model)
     gates: dict[str, Any] = {}
     for format, precision in FORMS:
-        path = folder / form_name(format, precision)
+        path = folder / exported_file_name(format, precision)
         try:
             gates[path.stem] = export(
                 model, format=format, precision=precision, out=path, data=chips, layout=layout, split=split,

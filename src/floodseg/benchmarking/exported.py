@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.benchmarking.configuration import Configuration
-from floodseg.errors import FloodsegError
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
-from floodseg.runtimes.metadata import ExportedFacts
+from floodseg.runtimes.metadata import ExportMetadata
 
 if TYPE_CHECKING:
     from floodseg.models.deploy import DeployedModel
@@ -49,32 +48,26 @@ def by_network(rows: Sequence[Configuration]) -> list[list[Configuration]]:
 
 
 def export_rows(rows: Sequence[Configuration], folder: Path, size: int) -> None:
-    """Write the files of rows that share a network, as ``floodseg export`` does, without its gates.
+    """Write the files of rows that share a network, as ``floodseg export`` does, without its parity checks.
 
     The networks are untrained, so that there is nothing to be lost by a lower precision; int8 is calibrated on images
     of the benchmark.
     """
     from floodseg.benchmarking.subject import new_model
-    from floodseg.deployment.forms import write_onnx_form, write_openvino
-    from floodseg.deployment.graph import write_onnx
+    from floodseg.deployment.formats import read_graph, write_onnx, write_openvino
+    from floodseg.deployment.graph import write_graph
     from floodseg.models.checkpoint.checkpoint import describe
     from floodseg.models.deploy import DeployedModel
 
     model = new_model(rows[0]).cpu().eval()
     deployed = DeployedModel(model)
     graph = folder / "graph.onnx"
-    multiple = write_onnx(deployed, model.spec.bands, graph)
+    multiple = write_graph(deployed, model.spec.bands, graph)
     for row in rows:
-        precision = cast(ExportPrecision, row.precision)
-        facts = ExportedFacts(describe(model), precision, (0.5, 0.5, 0.5, 0.5), overlap=0, multiple=multiple)
-        if row.precision == "bf16":
-            _write_bf16(graph, facts, _file(row, folder), _images(folder))
-            continue
-        form = _quantised(row, graph, deployed, size) if row.precision == "int8" else _plain(row, graph)
-        if row.runtime == "onnx":
-            write_onnx_form(form, facts, _file(row, folder))
-        else:
-            write_openvino(form, facts, _file(row, folder))
+        precision, format = cast(ExportPrecision, row.precision), cast(ExportFormat, row.runtime)
+        metadata = ExportMetadata(describe(model), precision, (0.5, 0.5, 0.5, 0.5), overlap=0, multiple=multiple)
+        exported = _quantised(row, graph, deployed, size) if precision == "int8" else read_graph(graph, format)
+        (write_onnx if format == "onnx" else write_openvino)(exported, metadata, _file(row, folder))
 
 
 def inference(row: Configuration, folder: Path, threads: int) -> Callable[[], float]:
@@ -142,52 +135,13 @@ def _feeds(images: Feeds, names: set[str]) -> Feeds:
     return {name: images[name] for name in names}
 
 
-def _write_bf16(graph: Path, facts: ExportedFacts, path: Path, images: Feeds) -> None:
-    """Write an OpenVINO file that the processor can run: what has no kernel for bf16 stays in fp32."""
-    import openvino
-
-    from floodseg.deployment.forms import PRECISE_FIRST, write_openvino
-    from floodseg.deployment.nodes import Nodes, pattern
-    from floodseg.runtimes.openvino_runtime import HINTS
-
-    core, nodes = openvino.Core(), Nodes(graph)
-    for first in PRECISE_FIRST:
-        precise = [pattern(name) for name in nodes.up_to(first)] if first else []
-        write_openvino(core.read_model(graph), facts, path, precise)
-        try:
-            model = core.read_model(path)
-            model.reshape({name: list(value.shape) for name, value in _feeds(images, _inputs(model)).items()})
-            core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": HINTS["bf16"]})
-        except RuntimeError as error:
-            refusal = error
-        else:
-            return
-    raise FloodsegError(
-        f"{path.stem}: OpenVINO cannot run this network in bf16 on this processor "
-        f"({str(refusal).strip().splitlines()[-1]}); leave bf16 out of `precisions`"
-    )
-
-
-def _plain(row: Configuration, graph: Path) -> Any:
-    if row.runtime == "onnx":
-        import onnx
-
-        return onnx.load(graph)
-    import openvino
-
-    return openvino.Core().read_model(graph)
-
-
 def _quantised(row: Configuration, graph: Path, deployed: "DeployedModel", size: int) -> Any:
-    from floodseg.deployment.nodes import Nodes
-    from floodseg.deployment.quantise import quantised_onnx, quantised_openvino
+    from floodseg.deployment.quantise import quantised
     from floodseg.deployment.samples import Batch
-    from floodseg.deployment.unquantised import unquantised
 
-    quantise = quantised_onnx if row.runtime == "onnx" else quantised_openvino
     images = _simulated(_CALIBRATION, size)
-    parts = [Batch(**{name: array[[index]] for name, array in images.items()}) for index in range(_CALIBRATION)]
-    return quantise(graph, parts, unquantised(Nodes(graph), deployed))
+    batches = [Batch(**{name: array[[index]] for name, array in images.items()}) for index in range(_CALIBRATION)]
+    return quantised(graph, deployed, batches, cast(ExportFormat, row.runtime))
 
 
 def _simulated(count: int, size: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from floodseg.models.checkpoint.formats import is_exported
 from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, shipped_models
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import PLAIN_METHODS, PlainMethod
-from floodseg.runtimes.select import forms_of
+from floodseg.runtimes.select import exported_files
 from floodseg.system.environment import versions
 
 
@@ -62,9 +62,12 @@ def _files(model: str, mapping: MapConfig) -> list[Path]:
         return _exported_files(path)
     if mapping.runtime in ("onnx", "openvino"):
         shipped = model in (each.name for each in shipped_models())
-        forms = forms_of(WEIGHTS / model if shipped else path)
-        wanted = [form.path for form in forms if (form.runtime, form.precision) == (mapping.runtime, mapping.precision)]
-        return [file for form in wanted for file in _exported_files(form)]
+        requested = [
+            file.path
+            for file in exported_files(WEIGHTS / model if shipped else path)
+            if (file.runtime, file.precision) == (mapping.runtime, mapping.precision)
+        ]
+        return [part for file in requested for part in _exported_files(file)]
     place = find_model(model)
     return [place / CONFIG_FILE, place / WEIGHTS_FILE] if place.is_dir() else [place]
 

@@ -1,1 +1,1 @@
-"""Export to ONNX and OpenVINO: graph, conversion, quantisation and parity gates."""
+"""Export to ONNX and OpenVINO: graph, conversion, quantisation and parity checks."""

@@ -1,4 +1,4 @@
-"""Real chips: what quantisation is calibrated on, and what its water IoU is measured on."""
+"""Real chips on which quantisation is calibrated and water IoU is measured."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.chips.chip import Chip
 from floodseg.config.train import DataConfig
 from floodseg.datasets.screening import open_usable
-from floodseg.deployment.gates import reference
+from floodseg.deployment.parity import reference
 from floodseg.deployment.samples import Batch
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import for_method
@@ -26,20 +26,20 @@ SOME = 24
 
 
 class CalibrationChips:
-    """The chips of one split as a model takes them, with both sensors and, for a model of both, with each alone."""
+    """Chips of one split with the bands of a model: with both sensors and, for a model of both, with each alone."""
 
     def __init__(self, model: FloodModel, config: DataConfig, split: str) -> None:
         """Open the split.
 
         Raises:
-            ConfigError: a sensor of the model that the data lack.
+            ConfigError: the data lack a sensor of the model.
             DataError: the split cannot be opened.
         """
         self._model = model
         self._chips = open_usable(for_method(model_method(model, "the model"), config, split), split).chips
-        held, taken = self._chips.bands, model.spec.bands
+        stored, taken = self._chips.bands, model.spec.bands
         for sensor in taken.sensors:
-            if sensor not in held.sensors:
+            if sensor not in stored.sensors:
                 raise ConfigError(
                     f"`data`: holds no {sensor} images, and the model takes them: an export is calibrated and "
                     "compared on every sensor of the model; give data that hold both"
@@ -47,13 +47,13 @@ class CalibrationChips:
         self._sets = SENSOR_SETS if taken.sensor_set == "both" else (taken.sensor_set,)
 
     def some(self) -> list[Batch]:
-        """Return :data:`SOME` chips, one a batch, those of a model of both sensors in turn with both and with each."""
+        """Return about :data:`SOME` batches of one chip; for a model of both sensors with both and each in turn."""
         step = max(1, len(self._chips.names) // SOME)
         indices = range(0, len(self._chips.names), step)
         return [_batch(self._chips.read(i), self._sets[n % len(self._sets)]) for n, i in enumerate(indices)]
 
     def scores(self, subject: FloodModel | Runtime) -> dict[SensorSet, float]:
-        """Return the water IoU over the split for each sensor set, by the thresholds of the model."""
+        """Return the water IoU over the split for each sensor set, at the thresholds of the model."""
         counts = dict.fromkeys(self._sets, Counts())
         probability: Callable[[Batch], NDArray[np.float32]] = (
             (lambda batch: reference(subject, batch))
@@ -80,10 +80,10 @@ class CalibrationChips:
 
 
 def _batch(chip: Chip, sensors: SensorSet) -> Batch:
-    """Return a chip as a batch of one, with the sensors of ``sensors`` alone valid."""
-    seen = replace(
+    """Return a chip as a batch of one, in which only ``sensors`` are valid."""
+    masked = replace(
         chip,
         sar_valid=chip.sar_valid & (sensors != "optical"),
         optical_valid=chip.optical_valid & (sensors != "sar"),
     )
-    return Batch(seen.sar[None], seen.optical[None], seen.sar_valid[None], seen.optical_valid[None])
+    return Batch(masked.sar[None], masked.optical[None], masked.sar_valid[None], masked.optical_valid[None])

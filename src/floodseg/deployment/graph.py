@@ -1,10 +1,9 @@
-"""From PyTorch to an ONNX graph that takes any batch, height and width."""
+"""ONNX graph of a model, for any batch, height and width."""
 
 import ast
-import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +26,15 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 _STRIDE = 32
 """The coarsest stride of any model: what cannot be exported for any size is exported for multiples of this."""
 _EXAMPLE = (2, 160, 224)
-"""Batch, height and width of the example: unlike numbers, none of which can be taken for a constant of the network."""
+"""Batch, height and width of the example, different from each other and from all constants of the network."""
 _MOST_IMAGES, _LARGEST_SIDE = 1024, 16384
 
 
-def write_onnx(model: DeployedModel, bands: Bands, path: Path) -> int:
+def write_graph(model: DeployedModel, bands: Bands, path: Path) -> int:
     """Write the graph of ``model`` to ``path``, and return what H and W must be multiples of.
 
-    Inputs are ``sar`` (N, C, H, W) float32, ``optical`` alike, ``sar_valid`` (N, H, W) bool and ``optical_valid``,
-    those of a missing sensor left out; the output is ``probability`` (N, H, W) float32. Paddings of ``model`` may
-    be changed.
+    Inputs are ``sar`` (N, C, H, W) float32, ``sar_valid`` (N, H, W) bool, and the same for ``optical``; those of a
+    missing sensor are left out. The output is ``probability`` (N, H, W) float32. Paddings of ``model`` may be changed.
     """
     multiples = (_STRIDE,) if _fix_padding(model) else (1, _STRIDE)
     refusal: Exception | None = None
@@ -44,7 +42,7 @@ def write_onnx(model: DeployedModel, bands: Bands, path: Path) -> int:
         try:
             graph = _traced(model, bands, multiple)
         except (UserError, OnnxExporterError) as error:
-            # what holds for whole strides cannot always be proven for all sizes
+            # the tracer can prove for multiples of the stride what it cannot prove for all sizes
             refusal = error
             continue
         _name_by_module(graph)
@@ -59,7 +57,7 @@ def _traced(model: DeployedModel, bands: Bands, multiple: int) -> onnx.ModelProt
     names, example = _example(model, bands)
     shapes = _free_shapes(example, multiple)
     attention = torch.ops.aten.scaled_dot_product_attention.default
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings():
         # the exporter's notes on itself are not for users
         warnings.simplefilter("ignore")
         program = torch.export.export(model, example, dynamic_shapes=(shapes,), strict=False)
@@ -72,7 +70,7 @@ def _traced(model: DeployedModel, bands: Bands, multiple: int) -> onnx.ModelProt
 
 
 def _free_shapes(example: tuple[Tensor, ...], multiple: int) -> tuple[dict[int, Any], ...]:
-    """Return which axes of the inputs are free: batch, height and width, the latter made of whole multiples."""
+    """Return which axes of the inputs are free: batch, height and width, the latter two multiples of a number."""
     batch = torch.export.Dim("batch", min=1, max=_MOST_IMAGES)
     height, width = (
         multiple * torch.export.Dim(name, min=MINIMUM_SIDE // multiple, max=_LARGEST_SIDE // multiple)
@@ -84,9 +82,9 @@ def _free_shapes(example: tuple[Tensor, ...], multiple: int) -> tuple[dict[int, 
 
 
 def _name_by_module(graph: onnx.ModelProto) -> None:
-    """Name each node after the module that it comes from, and drop what else the exporter noted: paths of this machine.
+    """Name each node after its module, and drop the exporter's other notes, which hold paths of this machine.
 
-    So a node of the query of ``context`` is called ``network.context.query/Conv_93``, in every runtime.
+    A node of the query of ``context`` is called ``model.network.context.query/Conv_93``, in every runtime.
     """
     for index, node in enumerate(graph.graph.node):
         scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
@@ -98,8 +96,19 @@ def _name_by_module(graph: onnx.ModelProto) -> None:
     del graph.metadata_props[:]
 
 
+def first_convolutions(graph: Path, count: int) -> list[str]:
+    """Return the nodes before convolution ``count + 1`` of each network, normalisation included."""
+    names, convolutions = [], Counter[str]()
+    for node in onnx.load(graph).graph.node:
+        owner, network, _ = node.name.partition("network")
+        convolutions[owner] += bool(network) and node.op_type == "Conv"
+        if "normalise_" in owner or (network and convolutions[owner] <= count):
+            names.append(node.name)
+    return names
+
+
 def _example(model: DeployedModel, bands: Bands) -> tuple[list[str], tuple[Tensor, ...]]:
-    """Return names and values of inputs, in the order in which the model takes them."""
+    """Return names and values of the inputs, in the order of the model's arguments."""
     batch, height, width = _EXAMPLE
     channels: Mapping[Sensor, int] = {"sar": len(bands.sar), "optical": len(bands.optical)}
     images: dict[str, Tensor] = {name: torch.zeros(batch, channels[name], height, width) for name in model.sensors}
@@ -109,9 +118,9 @@ def _example(model: DeployedModel, bands: Bands) -> tuple[list[str], tuple[Tenso
 
 
 def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0) -> Any:
-    """Attention in the layers that every runtime knows (Vaswani 2017, equation 1).
+    """Attention in operations of every runtime (Vaswani 2017, equation 1).
 
-    The exporter's own takes four axes alone. Arguments are values of the graph: (N, tokens, channels), and for the mask
+    The exporter's own takes four axes only. Arguments are values of the graph: (N, tokens, channels), and for the mask
     (tokens, tokens) bool.
     """
     from onnxscript import opset18 as op
@@ -119,7 +128,7 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_
     scale = op.Constant(value_float=query.shape[-1] ** -0.5)
     scores = op.MatMul(op.Mul(query, scale), op.Transpose(key, perm=[0, 2, 1]))
     if attn_mask is not None:
-        # not infinite: arithmetic on it stays defined in every number format
+        # not infinite, so that arithmetic on it is defined in every number format
         scores = op.Where(attn_mask, scores, op.Constant(value_float=-1e9))
     return op.MatMul(op.Softmax(scores, axis=-1), value)
 
@@ -127,8 +136,8 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_
 def _fix_padding(network: nn.Module) -> bool:
     """Give convolutions that pad by the size of the image (as TensorFlow does) a fixed padding, in place.
 
-    A size that depends on a remainder cannot be exported. The fixed padding is that of sizes which the stride divides.
-    Tell whether there are any.
+    A size that depends on a remainder cannot be exported. The fixed padding is that of sizes that are multiples of the
+    stride. Return whether there are any.
     """
     found = [
         (parent, name, layer)
@@ -157,17 +166,3 @@ def _without_padding(layer: nn.Conv2d) -> nn.Conv2d:
     )  # fmt: skip
     plain.load_state_dict(layer.state_dict())
     return plain.eval()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter from logging, and give the levels back."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

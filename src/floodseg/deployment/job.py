@@ -1,4 +1,4 @@
-"""Job of an export, as it is sent to the process that converts."""
+"""Settings of one conversion, as they are sent to its process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,24 +6,16 @@ from pathlib import Path
 from floodseg.config.train import DataConfig
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 
-NOTE = "floodseg export: "
-"""What a line begins with that is for the user."""
-
-
-ANSWER = "floodseg answer: "
-"""What the line begins with that holds the result as JSON: the gate's figures, or what went wrong."""
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be converted to what."""
+    """One model, and the file to write."""
 
-    weights: Path
-    """Folder with the model, as ``save_folder`` writes it."""
+    folder: Path
+    """Staging folder with the model, as ``save_folder`` writes it; the graph is written there too."""
     format: ExportFormat
     precision: ExportPrecision
     out: Path
-    """The file to write; an OpenVINO model's weights go beside it."""
+    """The file to write, in the staging folder; the weights of an OpenVINO model are written beside it."""
     data: DataConfig | None
     split: str
-    show_progress: bool

@@ -1,66 +1,55 @@
-"""The process of a conversion, as the one that asks for it sees it."""
+"""A function call in a new Python process, which imports no more than the function needs."""
 
-import json
+import multiprocessing
 import os
-import pickle
-import subprocess
-import sys
-from collections import deque
-from typing import Any
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
-from floodseg import errors
-from floodseg.deployment.job import ANSWER, NOTE, Job
-from floodseg.errors import FloodsegError
+from floodseg.errors import ConfigError, FloodsegError
 
-_LAST_LINES = 200
+Result = TypeVar("Result")
 
 
-def convert_in_own_process(job: Job) -> dict[str, Any]:
-    """Convert in a fresh process and return the gate's figures; raise what it raised.
+def call_in_process(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a new process and return its result, or raise its exception.
 
-    It ends when this one does, however that happens.
+    Raises:
+        ConfigError: the process cannot start, since the calling script has no main guard.
+        FloodsegError: the process was killed.
     """
-    file = job.weights / "job.pickle"
-    file.write_bytes(pickle.dumps(job))
-    path = os.pathsep.join(each for each in sys.path if each)
-    answer: dict[str, Any] | None = None
-    said: deque[str] = deque(maxlen=_LAST_LINES)
-    # nothing but pipes: a file for what it says could not be written where the disk is full
-    process = subprocess.Popen(
-        [sys.executable, "-m", "floodseg.deployment.worker", str(file)],
-        env={**os.environ, "PYTHONPATH": path},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    with process:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_end_with_parent) as pool:
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith(ANSWER):
-                    answer = json.loads(line.removeprefix(ANSWER))
-                elif line.startswith(NOTE) and job.show_progress:
-                    print(line.removeprefix(NOTE).strip(), file=sys.stderr, flush=True)
-                else:
-                    said.append(line)  # converters print, too
+            process = pool.submit(os.getpid).result()
+        except BrokenProcessPool as error:
+            raise ConfigError(
+                "export starts a second Python process, which imports the calling script again, and that failed: call "
+                "export under if __name__ == '__main__':"
+            ) from error
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            raise FloodsegError(
+                "the conversion was killed, perhaps for lack of memory; nothing is written: free some and try again"
+            ) from error
         except BaseException:
-            process.kill()
+            # closing the pool would wait until the function returns
+            os.kill(process, signal.SIGTERM)
             raise
-    return _gate(process.returncode, answer, "".join(said).strip(), job)
 
 
-def _gate(code: int, answer: dict[str, Any] | None, said: str, job: Job) -> dict[str, Any]:
-    if code < 0:
-        raise FloodsegError(
-            f"the conversion was ended by signal {-code}, for want of memory perhaps; nothing is written"
-        )
-    if code or answer is None:
-        raise RuntimeError(f"the conversion ended with code {code}:\n{said}")
-    if "system" in answer:
-        raise OSError(answer["system"]["code"], answer["system"]["message"], str(job.out))
-    if "error" in answer:
-        raise getattr(errors, answer["error"]["kind"])(answer["error"]["message"])
-    gate: dict[str, Any] = answer["gate"]
-    return gate
+def _end_with_parent() -> None:
+    """End this process when its parent ends, however that happens; Ctrl-C is left to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in a new process"
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

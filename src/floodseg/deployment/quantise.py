@@ -5,51 +5,100 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
-from floodseg.deployment.nodes import pattern
+from floodseg.deployment.formats import node_pattern
 from floodseg.deployment.samples import Batch
+from floodseg.models.checkpoint.formats import ExportFormat
+from floodseg.models.layers.attention import EfficientSelfAttention
+from floodseg.models.networks.baseline import FullSelfAttention
 
 
-def quantised_openvino(graph: Path, batches: Sequence[Batch], kept: Sequence[str]) -> Any:
-    """Return an ``openvino.Model`` quantised by NNCF.
+def quantised(graph: Path, module: nn.Module, batches: Sequence[Batch], format: ExportFormat) -> Any:
+    """Return a graph in int8 as ``onnx.ModelProto`` or ``openvino.Model``.
 
     Args:
         graph: the ONNX graph.
-        batches: what activations are measured on.
-        kept: names of nodes of the graph that stay as they are.
+        module: the module that it was traced from.
+        batches: images on which the ranges of activations are measured.
+        format: the format that it is to be written in.
     """
+    import onnx
+
+    names = {port.name for port in onnx.load(graph).graph.input}
+    feeds = [_feeds(batch, names) for batch in batches]
+    quantise = _quantised_onnx if format == "onnx" else _quantised_openvino
+    return quantise(graph, feeds, unquantised(graph, module))
+
+
+def unquantised(graph: Path, module: nn.Module) -> list[str]:
+    """Return the nodes that stay in floating point.
+
+    These are all outside of the networks, attention, and arithmetic with validity: one over the share of valid pixels
+    has a range that one chip with a swath edge stretches without limit. Normalisation, the fusion of several networks,
+    the context prior and temperatures are arithmetic on few channels that must be exact; attention multiplies and
+    exponentiates its inputs, and costs little.
+    """
+    import onnx
+
+    attention = tuple(
+        f"{name}{end}"
+        for name, each in module.named_modules()
+        if isinstance(each, EfficientSelfAttention | FullSelfAttention)
+        for end in "./"
+    )
+    loaded = onnx.load(graph).graph
+    by_validity = _nodes_with_validity(loaded)
+    return [
+        node.name
+        for node in loaded.node
+        if "network" not in node.name.partition("/")[0].split(".")
+        or node.name.startswith(attention)
+        or node.name in by_validity
+    ]
+
+
+def _nodes_with_validity(graph: Any) -> set[str]:
+    """Return the nodes with an input that follows from validity alone, shapes apart."""
+    validity = {port.name for port in graph.input if port.name.endswith("_valid")}
+    constant = {tensor.name for tensor in graph.initializer} | {""}
+    names = set()
+    for node in graph.node:
+        inputs = set(node.input) - constant
+        if node.op_type == "Shape" or not inputs & validity:
+            continue
+        names.add(node.name)
+        if inputs <= validity:
+            validity |= set(node.output)
+    return names
+
+
+def _quantised_openvino(graph: Path, feeds: Sequence[dict[str, Any]], floating: Sequence[str]) -> Any:
     import nncf
     import openvino
 
-    model = openvino.Core().read_model(graph)
-    names = {port.get_any_name() for port in model.inputs}
     nncf.set_log_level(40)  # warnings name single operations
     return nncf.quantize(
-        model,
-        nncf.Dataset(batches, lambda batch: feeds(batch, names)),
+        openvino.Core().read_model(graph),
+        nncf.Dataset(feeds),
         # activations from 0 (after ReLU) use all 256 steps
         preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(batches),
-        # a node of the graph becomes several operations, whose names begin with its own
-        ignored_scope=nncf.IgnoredScope(patterns=[pattern(name) for name in kept], validate=False),
+        subset_size=len(feeds),
+        ignored_scope=nncf.IgnoredScope(patterns=[node_pattern(name) for name in floating], validate=False),
         target_device=nncf.TargetDevice.CPU,
     )
 
 
-def quantised_onnx(graph: Path, batches: Sequence[Batch], kept: Sequence[str]) -> Any:
-    """Return an ``onnx.ModelProto`` quantised by ONNX Runtime, as :func:`quantised_openvino` does it."""
+def _quantised_onnx(graph: Path, feeds: Sequence[dict[str, Any]], floating: Sequence[str]) -> Any:
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    names = {port.name for port in onnx.load(graph).graph.input}
-
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._left: Iterator[Batch] = iter(batches)
+            self._left: Iterator[dict[str, Any]] = iter(feeds)
 
-        def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
-            batch = next(self._left, None)
-            return None if batch is None else feeds(batch, names)
+        def get_next(self) -> dict[str, Any] | None:
+            return next(self._left, None)
 
     written = graph.with_name("quantised.onnx")
     quantize_static(
@@ -61,14 +110,16 @@ def quantised_onnx(graph: Path, batches: Sequence[Batch], kept: Sequence[str]) -
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         op_types_to_quantize=["Conv", "Add", "Relu", "Resize"],
-        nodes_to_exclude=list(kept),
+        nodes_to_exclude=list(floating),
+        # ranges are the mean over the chips, as NNCF takes them: one bright chip would coarsen the steps for all
+        extra_options={"CalibMovingAverage": True},
     )
     return onnx.load(written)
 
 
-def feeds(batch: Batch, names: set[str]) -> dict[str, np.ndarray[Any, Any]]:
-    """Return what a graph with inputs ``names`` takes of a batch."""
-    given = {
+def _feeds(batch: Batch, names: set[str]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the inputs of a graph by name."""
+    arrays = {
         "sar": batch.sar, "optical": batch.optical, "sar_valid": batch.sar_valid, "optical_valid": batch.optical_valid,
     }  # fmt: skip
-    return {name: given[name] for name in names}
+    return {name: arrays[name] for name in names}

@@ -1,4 +1,4 @@
-"""Images on which an exported model is compared with its original: physical units, odd sizes, garbage where invalid."""
+"""Simulated images for parity checks: physical units, odd sizes, garbage at invalid pixels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from floodseg.models.model import FloodModel
 from floodseg.simulate.random_fields import power_law_field
 
 SIZES = ((1, 64, 64), (2, 97, 131), (1, 255, 320), (1, 200, 1101))
-"""Batch, height and width: the least, odd ones, and one beyond the 1024 pixels from which attention pools."""
+"""Batch, height and width: the smallest, odd ones, and one over 1024 pixels, from where on attention pools."""
 _GARBAGE = (np.nan, np.inf, -np.inf, 1e30, -9999.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images of both sensors (N, C, H, W) and where they hold numbers (N, H, W); a missing sensor has no channels."""
+    """Images (N, C, H, W) in physical units and validity (N, H, W); a missing sensor has no channels."""
 
     sar: NDArray[np.float32]
     optical: NDArray[np.float32]
@@ -27,7 +27,7 @@ class Batch:
 
 
 def simulated_batches(model: FloodModel, multiple: int) -> Iterator[Batch]:
-    """Yield a batch of each of :data:`SIZES`, rounded up to ``multiple``, with patches that one or no sensor sees."""
+    """Yield a batch of each of :data:`SIZES`, rounded up to ``multiple``, with one or no valid sensor in patches."""
     for number, (count, height, width) in enumerate(SIZES):
         rows, columns = (-(-size // multiple) * multiple for size in (height, width))
         parts = [_sample(model, (number, index), rows, columns) for index in range(count)]
@@ -50,7 +50,7 @@ def _sample(model: FloodModel, seed: tuple[int, int], height: int, width: int) -
     optical_valid = _patches(rng, height, width) if bands.optical else np.zeros((height, width), np.bool_)
     if bands.sar and bands.optical and seed[1]:
         sar_valid[:] = False
-    return _spoilt(rng, sar, sar_valid), _spoilt(rng, optical, optical_valid), sar_valid, optical_valid
+    return _with_garbage(rng, sar, sar_valid), _with_garbage(rng, optical, optical_valid), sar_valid, optical_valid
 
 
 def _by_statistics(
@@ -69,7 +69,9 @@ def _patches(rng: np.random.Generator, height: int, width: int) -> NDArray[np.bo
     return power_law_field(rng, height, width, -2.5) > -0.85
 
 
-def _spoilt(rng: np.random.Generator, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return a copy of (C, H, W) with what must never be read at invalid pixels."""
+def _with_garbage(
+    rng: np.random.Generator, image: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return a copy of (C, H, W) with NaN, infinities and large numbers at invalid pixels."""
     garbage = rng.choice(np.array(_GARBAGE, np.float32), image.shape)
     return np.where(valid, image, garbage)

@@ -26,7 +26,7 @@ from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.evaluation.references import REFERENCES
 from floodseg.evaluation.studies import calibration_study, threshold_study
 from floodseg.models.checkpoint.zoo import load_model, shipped_models
-from floodseg.runtimes.select import form_name
+from floodseg.runtimes.select import exported_file_name
 
 if TYPE_CHECKING:  # PyTorch is imported where it is used
     from floodseg.distributed.processes import Processes
@@ -217,7 +217,7 @@ def _method(model: "FloodModel | str | Path", name: str | None, threshold: float
             )
         return reference_method(REFERENCES[str(model)])
     folder = {shipped.name: shipped.folder for shipped in shipped_models()}.get(str(model))
-    if folder is not None and (folder / form_name("onnx", "fp32")).is_file():
+    if folder is not None and (folder / exported_file_name("onnx", "fp32")).is_file():
         return shipped_method(folder, name or str(model), threshold)
     if path.suffix.lower() in RASTER_SUFFIXES and path.is_file():
         raise ConfigError(

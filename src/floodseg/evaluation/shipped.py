@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from floodseg.chips.chip import Chip
 from floodseg.models.decision import Decisions
+from floodseg.runtimes.checksum import verify_checksum
 from floodseg.runtimes.exported_model import ExportedModel
-from floodseg.runtimes.metadata import KEY, ExportedFacts
-from floodseg.runtimes.seal import check_seal
-from floodseg.runtimes.select import form_name
+from floodseg.runtimes.metadata import KEY, ExportMetadata
+from floodseg.runtimes.select import exported_file_name
 
 
 class ShippedGraph(ExportedModel):
@@ -26,13 +26,13 @@ class ShippedGraph(ExportedModel):
         Raises:
             CheckpointError: the file is missing, damaged or changed.
         """
-        path = folder / form_name("onnx", "fp32")
-        check_seal(path)
+        path = folder / exported_file_name("onnx", "fp32")
+        verify_checksum(path)
         self._core = openvino.Core()
         self._graph = self._core.read_model(path)
-        facts = ExportedFacts.from_text(str(self._graph.get_rt_info(["framework", KEY]).value), path)
-        super().__init__(path, facts, None)
-        self.decisions = Decisions.from_json(facts.description["decisions"])
+        metadata = ExportMetadata.from_text(str(self._graph.get_rt_info(["framework", KEY]).value), path)
+        super().__init__(path, metadata, None)
+        self.decisions = Decisions.from_json(metadata.description["decisions"])
         self._shape = (0, 0)
 
     def probability(self, chip: Chip) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What the runtimes of exported models have in common: facts from the file, and windows that fit the graph."""
+"""Common base of the runtimes of exported models: metadata from the file, and windows that fit the graph."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import Bands
-from floodseg.runtimes.metadata import MINIMUM_SIDE, ExportedFacts
+from floodseg.runtimes.metadata import MINIMUM_SIDE, ExportMetadata
 from floodseg.system.environment import usable_cores
 
 Feeds = dict[str, NDArray[Any]]
@@ -15,15 +15,16 @@ Feeds = dict[str, NDArray[Any]]
 
 
 class ExportedModel:
-    """Facts of an exported file as the runtime contract asks for them, and one window per call on one core each."""
+    """Metadata of an exported file as the runtime contract names them, and one window per call on one core each."""
 
     device = "cpu"
 
-    def __init__(self, path: Path, facts: ExportedFacts, threads: int | None) -> None:
-        self.path, self.facts = path, facts
-        self.bands: Bands = facts.bands
-        self.thresholds = facts.thresholds
-        self.overlap = facts.overlap
+    def __init__(self, path: Path, metadata: ExportMetadata, threads: int | None) -> None:
+        self.path, self.metadata = path, metadata
+        self.precision: str = metadata.precision
+        self.bands: Bands = metadata.bands
+        self.thresholds = metadata.thresholds
+        self.overlap = metadata.overlap
         self.concurrency = usable_cores() if threads is None else min(threads, usable_cores())
 
     def batch_size(self, height: int, width: int) -> int:
@@ -37,22 +38,22 @@ class ExportedModel:
         sar_valid: NDArray[np.bool_],
         optical_valid: NDArray[np.bool_],
     ) -> Feeds:
-        """Return what the graph takes of the arguments of ``Runtime.probability``, filled up with invalid pixels."""
+        """Return the graph's inputs, of the arguments of ``Runtime.probability`` padded with invalid pixels."""
         height, width = sar_valid.shape[-2:]
-        below, beyond = self._missing(height), self._missing(width)
-        chosen: Feeds = {}
+        bottom, right = self._padding(height), self._padding(width)
+        inputs: Feeds = {}
         if self.bands.sar:
-            chosen |= {"sar": sar, "sar_valid": sar_valid}
+            inputs |= {"sar": sar, "sar_valid": sar_valid}
         if self.bands.optical:
-            chosen |= {"optical": optical, "optical_valid": optical_valid}
-        if not below and not beyond:
-            return {name: np.ascontiguousarray(value) for name, value in chosen.items()}
+            inputs |= {"optical": optical, "optical_valid": optical_valid}
+        if not bottom and not right:
+            return {name: np.ascontiguousarray(value) for name, value in inputs.items()}
         return {
-            name: np.pad(value, [(0, 0)] * (value.ndim - 2) + [(0, below), (0, beyond)])
-            for name, value in chosen.items()
+            name: np.pad(value, [(0, 0)] * (value.ndim - 2) + [(0, bottom), (0, right)])
+            for name, value in inputs.items()
         }
 
-    def _missing(self, size: int) -> int:
+    def _padding(self, size: int) -> int:
         """Return by how many pixels a side must grow: to the least that the graph takes, and to its multiple."""
-        multiple = self.facts.multiple
+        multiple = self.metadata.multiple
         return max(MINIMUM_SIDE, -(-size // multiple) * multiple) - size

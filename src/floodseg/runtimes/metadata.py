@@ -1,4 +1,4 @@
-"""What an exported file says of itself: everything that mapping needs beside the graph. Imports no runtime."""
+"""Metadata of an exported file: all that mapping needs beside the graph. Imports no runtime."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -10,45 +10,45 @@ from floodseg.errors import CheckpointError
 from floodseg.models.checkpoint.formats import ExportPrecision
 
 KEY = "floodseg"
-"""Name of the entry in the file's metadata: of ``metadata_props`` in ONNX, of ``rt_info`` in OpenVINO."""
+"""Name of the entry: of ``metadata_props`` in ONNX, of ``rt_info`` in OpenVINO."""
 FORMAT = "floodseg-exported"
 FORMAT_VERSION = 1
 MINIMUM_SIDE = 64
-"""Least height and width: at the coarsest stride a smaller map is a single cell, which exporters take for constant."""
+"""Least height and width in pixels: a smaller map is one cell at the coarsest stride, a constant to exporters."""
 
 
 @dataclass(frozen=True, slots=True)
-class ExportedFacts:
-    """What is known of an exported model beside its graph."""
+class ExportMetadata:
+    """Description of an exported model, stored in its file as JSON."""
 
     description: dict[str, Any]
-    """That of the checkpoint: architecture, bands, decisions, training, scores."""
+    """Description of the checkpoint: architecture, bands, decisions, training, scores."""
     precision: ExportPrecision
     thresholds: tuple[float, float, float, float]
     """Water from this probability on, by validity code: nothing valid, radar, optical, both."""
     overlap: int
     """Pixels that neighbouring windows of a scene must share."""
     multiple: int = 1
-    """What height and width must be multiples of."""
+    """Divisor of height and width."""
     gate: dict[str, Any] = field(default_factory=dict)
-    """How much the file differs from the model in PyTorch, as measured before it was written."""
+    """Figures of the parity check: differences from the model in PyTorch, measured before the file was published."""
 
     @property
     def bands(self) -> Bands:
-        """The channels that it takes, in order, and their units."""
-        held = self.description["bands"]
-        return Bands(tuple(held["sar"]), tuple(held["optical"]), held["sar_unit"], held["optical_unit"])
+        """The channels of the inputs, in order, and their units."""
+        stored = self.description["bands"]
+        return Bands(tuple(stored["sar"]), tuple(stored["optical"]), stored["sar_unit"], stored["optical_unit"])
 
     def to_text(self) -> str:
-        """Return the entry of the file's metadata."""
+        """Return the entry of the file."""
         return json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)})
 
     @staticmethod
-    def from_text(text: str | None, path: Path) -> "ExportedFacts":
+    def from_text(text: str | None, path: Path) -> "ExportMetadata":
         """Read what :meth:`to_text` wrote.
 
         Raises:
-            CheckpointError: the file is not one that floodseg wrote, or one of another version.
+            CheckpointError: the file was not written by floodseg, or has another format version.
         """
         try:
             document = json.loads(text or "null")
@@ -61,4 +61,4 @@ class ExportedFacts:
             raise CheckpointError(
                 f"{path}: has format version {version}, this floodseg reads {FORMAT_VERSION}; export the model again"
             )
-        return ExportedFacts(**{**document, "thresholds": tuple(document["thresholds"])})
+        return ExportMetadata(**{**document, "thresholds": tuple(document["thresholds"])})

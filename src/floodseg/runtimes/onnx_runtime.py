@@ -7,9 +7,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError
+from floodseg.runtimes.checksum import verify_checksum
 from floodseg.runtimes.exported_model import ExportedModel
-from floodseg.runtimes.metadata import KEY, ExportedFacts
-from floodseg.runtimes.seal import check_seal
+from floodseg.runtimes.metadata import KEY, ExportMetadata
 
 
 class OnnxRuntime(ExportedModel):
@@ -21,7 +21,7 @@ class OnnxRuntime(ExportedModel):
     name = "onnx"
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Open ``path``; ``threads`` bounds how many windows are mapped at once, by default the cores there are.
+        """Open ``path``; ``threads`` is the most windows mapped at once, by default the usable cores.
 
         Raises:
             CheckpointError: the file is damaged, or not one that ``floodseg export`` wrote.
@@ -31,16 +31,15 @@ class OnnxRuntime(ExportedModel):
         options.log_severity_level = 3
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; give one that floodseg export wrote")
-        check_seal(path)
+        verify_checksum(path)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors share no other base
             raise CheckpointError(
                 f"{path}: cannot be read as an ONNX model ({_first_line(error)}); export it again"
             ) from error
-        facts = ExportedFacts.from_text(self._session.get_modelmeta().custom_metadata_map.get(KEY), path)
-        super().__init__(path, facts, threads)
-        self.precision: str = facts.precision
+        metadata = ExportMetadata.from_text(self._session.get_modelmeta().custom_metadata_map.get(KEY), path)
+        super().__init__(path, metadata, threads)
 
     def probability(
         self,
@@ -52,13 +51,13 @@ class OnnxRuntime(ExportedModel):
         """Return the calibrated water probability, see ``Runtime.probability``."""
         height, width = sar_valid.shape[-2:]
         feeds = self.feeds(sar, optical, sar_valid, optical_valid)
-        # one window at a time: what some kernels round depends on how many come together
+        # one window at a time, because the rounding of some kernels depends on the batch size
         parts = [
             self._session.run(None, {name: value[index : index + 1] for name, value in feeds.items()})[0]
             for index in range(len(sar_valid))
         ]
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        result: NDArray[np.float32] = whole[:, :height, :width]
+        stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        result: NDArray[np.float32] = stacked[:, :height, :width]
         return result
 
 

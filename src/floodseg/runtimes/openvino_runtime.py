@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.models.checkpoint.formats import ExportPrecision
+from floodseg.runtimes.checksum import verify_checksum
 from floodseg.runtimes.exported_model import ExportedModel
-from floodseg.runtimes.metadata import KEY, ExportedFacts
-from floodseg.runtimes.seal import check_seal
+from floodseg.runtimes.metadata import KEY, ExportMetadata
 
 HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-"""The number format of what is not quantised."""
+"""Number format of all operations that are not quantised, by the precision of the file."""
 
 
 class OpenVinoRuntime(ExportedModel):
     """An exported ``.xml`` file with its ``.bin`` (``floodseg.runtimes.base.Runtime``).
 
-    The graph is compiled for the one shape that the windows of a scene have, when the first of them comes, with as many
-    streams of one thread as windows may be mapped at once.
+    The graph is compiled at the first window, for the one shape that all windows of a scene have, with as many streams
+    of one thread as windows are mapped at once.
     """
 
     name = "openvino"
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Open ``path``; ``threads`` bounds how many windows are mapped at once, by default the cores there are.
+        """Open ``path``; ``threads`` is the most windows mapped at once, by default the usable cores.
 
         Raises:
             CheckpointError: a file is missing or damaged, or not one that ``floodseg export`` wrote.
@@ -40,14 +40,13 @@ class OpenVinoRuntime(ExportedModel):
                 raise CheckpointError(
                     f"{file}: no such file; give the .xml that floodseg export wrote, its .bin beside it"
                 )
-        check_seal(path)
+        verify_checksum(path)
         self._core = openvino.Core()
         try:
             self._model = self._core.read_model(path)
         except RuntimeError as error:
             raise CheckpointError(f"{path}: cannot be read as an OpenVINO model; export it again") from error
-        super().__init__(path, ExportedFacts.from_text(_entry(self._model), path), threads)
-        self.precision: str = self.facts.precision
+        super().__init__(path, ExportMetadata.from_text(_entry(self._model), path), threads)
         if self.precision == "bf16" and not has_bf16(self._core):
             raise ConfigError(
                 f"{path}: is a bf16 model, and this processor does not compute in bf16; export it as fp32 or int8"
@@ -76,8 +75,8 @@ class OpenVinoRuntime(ExportedModel):
                 parts.append(request.get_output_tensor().data.copy())
         finally:
             free.put(request)
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        result: NDArray[np.float32] = whole[:, :height, :width]
+        stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        result: NDArray[np.float32] = stacked[:, :height, :width]
         return result
 
     def _compiled(self, shape: tuple[int, int]) -> "SimpleQueue[Any]":
@@ -90,18 +89,18 @@ class OpenVinoRuntime(ExportedModel):
                     model,
                     "CPU",
                     {
-                        "INFERENCE_PRECISION_HINT": HINTS[self.facts.precision],
+                        "INFERENCE_PRECISION_HINT": HINTS[self.metadata.precision],
                         "NUM_STREAMS": self.concurrency,
                         "INFERENCE_NUM_THREADS": self.concurrency,
-                        # where the process may run is for the system to say, and streams would share one core else
+                        # pinned streams could share one core where the process may use few
                         "ENABLE_CPU_PINNING": False,
                     },
                 )
                 free: SimpleQueue[Any] = SimpleQueue()
                 for _ in range(self.concurrency):
                     free.put(compiled.create_infer_request())
-                # The first call of all by one thread: two that come at once wait for each other, one for Python's lock,
-                # one for what pybind11 makes ready at its first array
+                # One thread makes the first call: two at once deadlock, one waiting for Python's lock, the other for
+                # pybind11's setup at its first array
                 request = free.get()
                 request.infer({port.get_any_name(): _nothing(port, shape) for port in model.inputs}, share_inputs=True)
                 request.get_output_tensor().data.copy()
@@ -128,5 +127,5 @@ def _entry(model: Any) -> str | None:
 
 
 def has_bf16(core: Any = None) -> bool:
-    """Tell whether the processor computes in bf16."""
+    """Whether the processor computes in bf16."""
     return "BF16" in (core or openvino.Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")

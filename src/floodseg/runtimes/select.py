@@ -1,4 +1,4 @@
-"""Which runtime maps with a model: the fastest that there is for it, or the one that was asked for."""
+"""Choice of the runtime that maps with a model: the fastest one available, or the one requested."""
 
 import os
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ if TYPE_CHECKING:  # PyTorch takes a second to import, which mapping with an exp
 _PACKAGES: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 _INSTALL: dict[ExportFormat, str] = {"onnx": "floodseg[onnx]", "openvino": "openvino"}
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""One of these is there where a GPU may be that PyTorch can use: asking PyTorch itself takes seconds."""
+"""One of these exists where PyTorch may find a GPU; to ask PyTorch itself takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ExportedFile:
     """An exported file of a model."""
 
     runtime: ExportFormat
@@ -32,69 +32,69 @@ class Form:
 
     @property
     def size_mb(self) -> float:
-        """What its files take, in megabytes."""
+        """Size of its files in megabytes."""
         files = self.path, self.path.with_suffix(".bin")
         return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
     @property
     def installed(self) -> bool:
-        """Tell whether what runs it can be imported."""
+        """Whether its runtime can be imported."""
         return is_installed(_PACKAGES[self.runtime])
 
     @property
     def runs_here(self) -> bool:
-        """Tell whether it can be run: its package is there, and the processor has its number format."""
+        """Whether its runtime is installed and the processor computes in its number format."""
         return self.installed and (self.precision != "bf16" or cpu_computes_bf16())
 
 
 _FASTEST_FIRST: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
     ("openvino", "int8"), ("openvino", "bf16"), ("openvino", "fp32"), ("onnx", "int8"), ("onnx", "fp32"),
 )  # fmt: skip
-"""On processors with and without bf16 and int8 instructions alike, and all of them before PyTorch."""
+"""The order is the same on processors with and without bf16 and int8 instructions; PyTorch comes last."""
 
 
-def form_name(runtime: ExportFormat, precision: ExportPrecision) -> str:
-    """Return the file's name under which an exported form of a model lies in its folder: ``openvino-int8.xml``."""
+def exported_file_name(runtime: ExportFormat, precision: ExportPrecision) -> str:
+    """Return the name of an exported file in the folder of its model: ``openvino-int8.xml``."""
     return f"{runtime}-{precision}{SUFFIXES[runtime]}"
 
 
-def forms_of(folder: Path) -> list[Form]:
-    """Return the exported forms that lie in a weights folder, fastest first."""
-    forms = [Form(runtime, precision, folder / form_name(runtime, precision)) for runtime, precision in _FASTEST_FIRST]
-    return [form for form in forms if form.path.is_file()]
+def exported_files(folder: Path) -> list[ExportedFile]:
+    """Return the exported files in a weights folder, fastest first."""
+    files = [ExportedFile(*each, folder / exported_file_name(*each)) for each in _FASTEST_FIRST]
+    return [file for file in files if file.path.is_file()]
 
 
 def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
-    """Return what maps with a model, by ``--runtime``, ``--device`` and ``--precision``.
+    """Return the runtime of a model, by ``--runtime``, ``--device`` and ``--precision``.
 
     Args:
         model: a shipped model's name, a run folder, a checkpoint, an exported file, or a loaded model.
         mapping: the settings.
 
     Raises:
-        ConfigError: a runtime, device or precision that this model or this machine does not have.
-        CheckpointError: there is no such model, or it cannot be read.
+        ConfigError: this model or this machine does not have the runtime, device or precision.
+        CheckpointError: the model does not exist, or cannot be read.
     """
     if isinstance(model, str | Path) and is_exported(Path(model)):
         return _open_file(Path(model), mapping)
-    forms = _forms(model) if isinstance(model, str | Path) else []
+    files = _files(model) if isinstance(model, str | Path) else []
     if mapping.runtime == "torch" or _on_gpu(mapping):
         return _torch(model, mapping)
-    asked = [
-        form
-        for form in forms
-        if mapping.runtime in ("auto", form.runtime) and mapping.precision in ("auto", form.precision)
+    requested = [
+        file
+        for file in files
+        if mapping.runtime in ("auto", file.runtime) and mapping.precision in ("auto", file.precision)
     ]
-    for form in asked:
-        if form.runs_here:
-            return open_exported(form.path, mapping.threads)
+    for file in requested:
+        if file.runs_here:
+            return open_exported(file.path, mapping.threads)
     if mapping.runtime == "auto" and mapping.precision != "int8":
         return _torch(model, mapping)
-    raise _none(model, forms, asked, mapping)
+    raise _unavailable(model, files, requested, mapping)
 
 
 def _open_file(path: Path, mapping: MapConfig) -> Runtime:
-    """Open an exported file that is named itself."""
+    """Open an exported file that is itself the model argument."""
     runtime: ExportFormat = "onnx" if path.suffix == SUFFIXES["onnx"] else "openvino"
     if mapping.runtime not in ("auto", runtime):
         raise ConfigError(f"`runtime={mapping.runtime}`: must be {runtime} or auto for {path}: leave it out")
@@ -110,11 +110,11 @@ def _open_file(path: Path, mapping: MapConfig) -> Runtime:
 
 
 def open_exported(path: Path, threads: int | None = None) -> Runtime:
-    """Open an exported file, ``.onnx`` or ``.xml``, whose runtime is installed; it imports no PyTorch.
+    """Open an exported file, ``.onnx`` or ``.xml``, whose runtime is installed, without importing PyTorch.
 
     Args:
         path: the file.
-        threads: bounds how many windows are mapped at once, each on one core; by default the cores there are.
+        threads: most windows that are mapped at once, each on one core; by default the usable cores.
 
     Raises:
         CheckpointError: the file cannot be read, or is not one that ``floodseg export`` wrote.
@@ -142,14 +142,14 @@ def _torch(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
     return TorchRuntime(loaded, mapping.device, precision=mapping.precision, threads=mapping.threads)
 
 
-def _forms(model: str | Path) -> list[Form]:
-    """Return the exported forms of a model that is named: those in the folder of its weights."""
+def _files(model: str | Path) -> list[ExportedFile]:
+    """Return the exported files in the folder of a named model's weights."""
     shipped = str(model) in (each.name for each in shipped_models())
-    return forms_of(WEIGHTS / str(model) if shipped else Path(model))
+    return exported_files(WEIGHTS / str(model) if shipped else Path(model))
 
 
 def _on_gpu(mapping: MapConfig) -> bool:
-    """Tell whether PyTorch on a GPU is to be taken: it was asked for, or nothing else was and there is one."""
+    """Whether PyTorch maps on a GPU: that was requested, or nothing was requested and a GPU is available."""
     if mapping.device == "cuda" and mapping.runtime != "auto":
         raise ConfigError(
             f"`device=cuda`: `runtime={mapping.runtime}` maps on the CPU here; leave it out, or give `runtime=torch`"
@@ -163,25 +163,25 @@ def _on_gpu(mapping: MapConfig) -> bool:
     return torch.cuda.is_available()
 
 
-def _none(
-    model: "str | Path | FloodModel", forms: list[Form], asked: list[Form], mapping: MapConfig
+def _unavailable(
+    model: "str | Path | FloodModel", files: list[ExportedFile], requested: list[ExportedFile], mapping: MapConfig
 ) -> ConfigError | CheckpointError:
-    """Return why no form can be taken."""
+    """Return why no exported file can be used."""
     flags = " ".join(
         f"`{name}={value}`"
         for name, value in (("runtime", mapping.runtime), ("precision", mapping.precision))
         if value != "auto"
     )
-    if asked:
-        missing = next((form for form in asked if not form.installed), None)
+    if requested:
+        missing = next((file for file in requested if not file.installed), None)
         if missing:
             require_package(_INSTALL[missing.runtime], _PACKAGES[missing.runtime], purpose=flags)
         return ConfigError(f"{flags}: this processor does not compute in bf16; leave it out")
-    if isinstance(model, str | Path) and not forms:
-        load_model(model)  # one that does not exist is the first thing to say
+    if isinstance(model, str | Path) and not files:
+        load_model(model)  # a model that does not exist is reported first
     name = model if isinstance(model, str | Path) else model.spec.architecture
-    there = ", ".join(f"{form.runtime} {form.precision}" for form in forms)
+    has = "only " + ", ".join(f"{file.runtime} {file.precision}" for file in files) if files else "no exported file"
     return ConfigError(
-        f"{flags}: model '{name}' has {'only ' + there if there else 'no exported form'}: make one with floodseg "
-        "export and give that file as `model`, or leave it out"
+        f"{flags}: model '{name}' has {has}: make one with floodseg export and give that file as `model`, or leave it "
+        "out"
     )

@@ -11,7 +11,7 @@ from rich.table import Table
 from floodseg.evaluation.evaluate import Document, Evaluation
 from floodseg.evaluation.map_scores import MapEvaluation
 from floodseg.models.checkpoint.zoo import shipped_models
-from floodseg.runtimes.select import forms_of
+from floodseg.runtimes.select import exported_files
 from floodseg.system.extras import is_installed
 
 _COLUMNS = (
@@ -138,7 +138,10 @@ def print_models() -> None:
         lines = (
             f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters",
             f"file: {shipped.size_mb:.1f} MB",
-            *(f"exported: {form.runtime} {form.precision}, {form.size_mb:.1f} MB" for form in forms_of(shipped.folder)),
+            *(
+                f"exported: {file.runtime} {file.precision}, {file.size_mb:.1f} MB"
+                for file in exported_files(shipped.folder)
+            ),
             "bands: " + " ".join((*description["bands"]["sar"], *description["bands"]["optical"])),
             *(f"water IoU on {split}: {values['water_iou']:.3f}" for split, values in description["scores"].items()),
             f"licence of the weights: {description['training']['licence']}",

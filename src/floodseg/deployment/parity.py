@@ -1,12 +1,14 @@
-"""What an exported file must hold to before it is kept: how close its probability is to that of PyTorch."""
+"""Parity checks: how close the results of an exported model must be to those of PyTorch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from floodseg.bands import SensorSet
 from floodseg.deployment.samples import Batch
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import ExportPrecision
@@ -14,31 +16,31 @@ from floodseg.models.model import FloodModel
 from floodseg.runtimes.base import Runtime
 
 FP32_LARGEST = 1e-3
-"""Most by which the probability of an fp32 file may differ anywhere."""
+"""Largest difference of probability that an fp32 file may have anywhere."""
 BF16_WITHIN = 1e-2
-"""By how much that of a bf16 file may differ on all but a few pixels ..."""
+"""Difference of probability that a bf16 file may have ..."""
 BF16_SHARE = 0.999
-"""... and on which share of them it may differ by no more."""
+"""... on at least this share of the pixels."""
 INT8_DROP = 0.003
-"""Most by which the water IoU of an int8 file may fall."""
+"""Largest drop of water IoU of an int8 file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Probability of an exported model less that of its original, over the pixels that a sensor sees."""
+    """Difference of probability between an exported model and PyTorch, over the pixels with a valid sensor."""
 
     pixels: int
     largest: float
     share_within: float
     """Share of the pixels at which it is at most :data:`BF16_WITHIN`."""
 
-    def holds(self, precision: ExportPrecision) -> bool:
-        """Tell whether a file of ``precision`` may be kept."""
+    def passes(self, precision: ExportPrecision) -> bool:
+        """Return whether a file of ``precision`` may be published."""
         return self.largest <= FP32_LARGEST if precision == "fp32" else self.share_within >= BF16_SHARE
 
     def require(self, precision: ExportPrecision) -> None:
-        """Raise ConfigError unless a file of ``precision`` may be kept."""
-        if self.holds(precision):
+        """Raise ConfigError unless a file of ``precision`` may be published."""
+        if self.passes(precision):
             return
         if precision == "fp32":
             raise ConfigError(
@@ -52,12 +54,12 @@ class Difference:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the file says of it."""
+        """Return the figures as they are stored in the file."""
         return {"pixels": self.pixels, "largest": self.largest, "share_within_0.01": self.share_within}
 
 
-def reference(model: FloodModel, batch: Batch) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the probability (N, H, W) of the model itself, in fp32."""
+def reference(model: FloodModel, batch: Batch) -> NDArray[np.float32]:
+    """Return the probability (N, H, W) of PyTorch in fp32."""
     bands = model.spec.bands
     sar_valid, optical_valid = (torch.from_numpy(mask[:, None]) for mask in (batch.sar_valid, batch.optical_valid))
     with torch.inference_mode():
@@ -72,13 +74,24 @@ def reference(model: FloodModel, batch: Batch) -> np.ndarray[Any, np.dtype[np.fl
 
 
 def compare(model: FloodModel, runtime: Runtime, batches: Iterable[Batch]) -> Difference:
-    """Measure how much ``runtime`` differs from ``model``; a number that is none counts as the largest difference."""
+    """Measure how much ``runtime`` differs from ``model``; NaN counts as the largest difference, 1."""
     pixels, within, largest = 0, 0, 0.0
     for batch in batches:
-        seen = batch.sar_valid | batch.optical_valid
-        given = runtime.probability(batch.sar, batch.optical, batch.sar_valid, batch.optical_valid)
-        distance = np.nan_to_num(np.abs(given - reference(model, batch))[seen], nan=1.0)
+        valid = batch.sar_valid | batch.optical_valid
+        probability = runtime.probability(batch.sar, batch.optical, batch.sar_valid, batch.optical_valid)
+        distance = np.nan_to_num(np.abs(probability - reference(model, batch))[valid], nan=1.0)
         pixels += distance.size
         within += int((distance <= BF16_WITHIN).sum())
         largest = max(largest, float(distance.max(initial=0)))
     return Difference(pixels, largest, within / max(1, pixels))
+
+
+def require_water_iou(before: Mapping[SensorSet, float], after: Mapping[SensorSet, float], split: str) -> None:
+    """Raise ConfigError where the water IoU of an int8 file is too far below that of PyTorch for any sensor set."""
+    drops = {sensors: before[sensors] - after[sensors] for sensors in before}
+    worst = max(drops, key=lambda sensors: drops[sensors])
+    if drops[worst] > INT8_DROP:
+        raise ConfigError(
+            f"`precision=int8`: water IoU on split '{split}' ({worst}) may fall by {INT8_DROP}, and falls by "
+            f"{drops[worst]:.4f}; nothing is written: export it as bf16 or fp32"
+        )
