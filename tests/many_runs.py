@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,20 @@ def write_list(folder: Path, count: int, size: int) -> Path:
         lines.append(f"scene-{number},s{number}.tif,2024-01-{number % 28 + 1:02}")
     (folder / "scenes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder / "scenes.csv"
+
+
+def map_one_by_one(listed: Any, run: Any, config: Any) -> Iterator[tuple[Any, Any]]:
+    """Stand for ``floodseg.cluster.engine.map_scenes``: map in this process, without a cluster and without retries."""
+    from floodseg.cluster.tasks import Outcome, SceneFailedError, map_scene
+
+    for scene in listed:
+        try:
+            outcome = map_scene(scene, run)
+        except SceneFailedError as error:
+            if error.trace:
+                raise
+            outcome = Outcome(reason=error.reason)
+        yield scene, outcome
 
 
 def environment() -> dict[str, str]:

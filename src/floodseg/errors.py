@@ -1,8 +1,8 @@
-"""What can go wrong, and who can mend it.
+"""Error hierarchy: every error that a user can correct.
 
 ::
 
-    FloodsegError              base of everything raised on purpose; exit code 2
+    FloodsegError              base of all errors raised on purpose; exit code 2
     ├── ConfigError            a flag, key or argument that cannot be followed
     ├── DataError              a file, folder or value of the data that breaks a rule
     ├── CheckpointError        weights that cannot be loaded into the model asked for
@@ -13,7 +13,7 @@
     ├── ProcessError           another of several processes ended early
     └── OtherProcessError      the main one of several processes failed, and reports why; this one ends in silence
 
-Every message says what was given, the rule, and the fix, in one sentence that names the file or flag.
+Every message names the file or flag, the rule and the remedy in one sentence.
 """
 
 from floodseg.messages import redacted
@@ -56,7 +56,7 @@ class ClusterError(FloodsegError):
 
 
 class ScenesFailedError(FloodsegError):
-    """Some scenes of many could not be mapped; the products of the others are there."""
+    """Some scenes of many could not be mapped; the products of the others are complete."""
 
     exit_code = 3
 

@@ -115,7 +115,7 @@ def _mapping_modules() -> list[Path]:
     code = """
 import sys
 import floodseg.app.cli, floodseg.app.demo, floodseg.app.reports.evaluation, floodseg.app.reports.map
-import floodseg.evaluation.evaluate, floodseg.evaluation.plots.panels, floodseg.evaluation.shipped
+import floodseg.evaluation.evaluate, floodseg.evaluation.pictures, floodseg.evaluation.shipped
 import floodseg.inference.predict, floodseg.products.geopackage, floodseg.products.patches, floodseg.products.quicklook
 import floodseg.runtimes.openvino_runtime, floodseg.scene.layers.polygon_masks, floodseg.scene.safe
 print(*(module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] == "floodseg"), sep="\\n")

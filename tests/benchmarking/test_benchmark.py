@@ -57,12 +57,12 @@ def test_exported_rows_are_in_every_format_that_their_runtime_has():
 
 def test_a_runtime_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "nncf" else object())
-    with pytest.raises(ConfigError, match=r"--runtimes onnx needs nncf, .* pip install 'floodseg\[export\]'"):
+    with pytest.raises(ConfigError, match=r"`runtimes=onnx` needs nncf, .* pip install 'floodseg\[export\]'"):
         configurations(("baseline",), (), (), runtimes=("torch", "onnx"))
 
 
 def test_training_has_no_other_runtime():
-    with pytest.raises(ConfigError, match="--runtimes torch onnx: training is done by torch alone"):
+    with pytest.raises(ConfigError, match="`runtimes=torch` onnx: training is done by torch alone"):
         benchmark("train", BenchmarkConfig(runtimes=("torch", "onnx")))
 
 
@@ -88,7 +88,7 @@ def test_exported_rows_are_timed_beside_torch():
 
 def test_a_peer_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"--models smp-unet needs .* pip install 'floodseg\[benchmark\]'"):
+    with pytest.raises(ConfigError, match=r"`models` smp-unet needs .* pip install 'floodseg\[benchmark\]'"):
         configurations(("baseline", "smp-unet"), (), ())
 
 
@@ -108,7 +108,7 @@ def test_peers_take_all_bands_at_any_size(name):
 
 
 def test_without_the_baseline_there_is_nothing_to_compare_with():
-    with pytest.raises(ConfigError, match=r"--models lite: must hold baseline"):
+    with pytest.raises(ConfigError, match=r"`models` lite: must hold baseline"):
         configurations(("lite",), ("resnet34",), ())
 
 

@@ -139,5 +139,5 @@ def test_zoom_changes_how_much_ground_a_crop_shows(lake: Path) -> None:
 
 @pytest.mark.parametrize("zoom", [0.9, 4.5, float("nan")])
 def test_factors_without_a_meaning_are_refused(zoom: float) -> None:
-    with pytest.raises(ConfigError, match=r"--zoom .*: must be from 1 to 4"):
+    with pytest.raises(ConfigError, match=r"`zoom` .*: must be from 1 to 4"):
         AugmentConfig(zoom=zoom)

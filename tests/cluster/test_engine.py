@@ -80,13 +80,14 @@ def unpicklable(cause: Any) -> DataError:
         (ZeroDivisionError("by\n zero"), "a defect of floodseg, ZeroDivisionError: by zero"),
     ],
 )
-def test_the_reason_of_a_failure_is_one_sentence(connections, monkeypatch, error, reason):
+def test_the_reason_of_a_failure_is_one_sentence(connections, monkeypatch, caplog, error, reason):
     def fail(scene: Any, run: Any) -> int:
         raise error
 
     monkeypatch.setattr(tasks, "_map_unless_finished", fail)
     [(_, outcome)] = map_scenes(scenes("a"), RUN, ManyConfig(retries=0))
     assert outcome == Outcome(reason=reason)
+    assert ("in fail" in caplog.text) == ("defect" in reason), "the traceback of a defect leads to its place"
 
 
 def test_what_dask_gives_up_is_a_failure_of_the_scene(tries, monkeypatch):
@@ -107,7 +108,7 @@ def test_a_lost_scheduler_ends_the_run(tries, monkeypatch):
 
     monkeypatch.setattr(engine, "_checked", checked)
     with pytest.raises(
-        ClusterError, match=r"^--cluster local:1: the connection to the scheduler was lost: start it again; the same"
+        ClusterError, match=r"^`cluster` local:1: the connection to the scheduler was lost: start it again; the same"
     ):
         list(map_scenes(scenes("good"), RUN, ManyConfig()))
 

@@ -1,4 +1,4 @@
-"""``floodseg predict-many`` with a cluster of threads: what is mapped, kept, refused and reported."""
+"""``floodseg predict-many`` mapped one by one in this process: what is mapped, kept, refused and reported."""
 
 import json
 import shutil
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from floodseg.app import cli
-from floodseg.cluster import tasks
+from floodseg.cluster import many, tasks
 from floodseg.system.files import locked_folder
-from many_runs import write_list
+from many_runs import map_one_by_one, write_list
 from scenes import write_optical
 
 
@@ -27,13 +27,20 @@ def scenes(prepared: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(connections: list[str], run_on_this_machine: Any) -> Any:
-    """``run_on_this_machine`` with a cluster of threads."""
-    return run_on_this_machine
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Scenes are mapped one by one in this process; returns the clusters that were asked for."""
+    asked: list[str] = []
+
+    def map_scenes(listed: Any, run: Any, config: Any) -> Any:
+        asked.append(config.cluster)
+        return map_one_by_one(listed, run, config)
+
+    monkeypatch.setattr(many, "map_scenes", map_scenes)
+    return asked
 
 
 @pytest.fixture
-def run_on_this_machine(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path) -> Any:
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path, connections: list[str]) -> Any:
     """Return a function that runs the command and returns exit code, output and errors in single spaces."""
 
     def command(*arguments: object) -> tuple[Any, str, str]:
@@ -149,26 +156,10 @@ def test_a_worker_with_another_floodseg_or_model_says_so(run, monkeypatch):
     assert "has floodseg 9.9, and the run was started by 0.1.0: install the same" in errors
 
 
-def test_a_defect_in_one_scene_is_reported_with_its_place_and_stops_no_other(run, monkeypatch, caplog):
-    real = tasks._map_unless_finished
-
-    def broken(scene: Any, run: Any) -> Any:
-        if scene.id == "scene-0":
-            raise ZeroDivisionError("by zero")
-        return real(scene, run)
-
-    monkeypatch.setattr(tasks, "_map_unless_finished", broken)
-    code, output, errors = run("--retries", "0")
-    assert code == 3
-    assert output.startswith("1 scenes mapped")
-    assert "failed scene-0: a defect of floodseg, ZeroDivisionError: by zero" in errors
-    assert "in broken" in caplog.text, "the traceback leads to the place"
-
-
-def test_a_worker_process_of_this_machine_maps(run_on_this_machine, scenes, tmp_path):
-    scenes.write_text("\n".join(scenes.read_text().splitlines()[:2]) + "\n")
-    code, output, errors = run_on_this_machine("--cluster", "local:1")
-    assert (code, output.split(",")[0]) == (0, "1 scenes mapped"), errors
+def test_a_worker_process_of_this_machine_maps(start, scenes, tmp_path):
+    process = start(scenes, "--out-dir", tmp_path / "out", "--model", "otsu")
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, output.split(",")[0]) == (0, "2 scenes mapped"), errors
     assert (tmp_path / "out/scenes/scene-0/flood.tif").exists()
 
 

@@ -183,6 +183,6 @@ def test_items_are_not_fetched(tmp_path):
 
 
 def test_a_missing_extra_is_one_sentence_with_the_pip_line(monkeypatch):
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"^predict-many needs distributed, .*: pip install 'floodseg\[clus"):
+    monkeypatch.setattr(extras, "is_installed", lambda package: False)
+    with pytest.raises(ConfigError, match=r"^predict-many needs distributed, .*: pip install 'floodseg\[cluster\]'$"):
         packages.imported("distributed.scheduler")

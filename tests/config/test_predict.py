@@ -13,11 +13,11 @@ def test_an_overlap_may_exceed_the_tile(overlap: int | None) -> None:
 
 @pytest.mark.parametrize("overlap", [-64, 32, 100])
 def test_an_overlap_is_a_multiple_of_64(overlap: int) -> None:
-    with pytest.raises(ConfigError, match=f"--overlap {overlap}: must be 0 or a multiple of 64"):
+    with pytest.raises(ConfigError, match=f"`overlap={overlap}`: must be 0 or a multiple of 64"):
         MapConfig(overlap=overlap)
 
 
 @pytest.mark.parametrize("tile_size", [0, 32, 100])
 def test_a_tile_is_a_multiple_of_64(tile_size: int) -> None:
-    with pytest.raises(ConfigError, match=f"--tile-size {tile_size}: must be a multiple of 64"):
+    with pytest.raises(ConfigError, match=f"`tile_size={tile_size}`: must be a multiple of 64"):
         MapConfig(tile_size=tile_size)

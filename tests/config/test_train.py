@@ -256,13 +256,13 @@ def test_a_setting_that_the_layout_does_not_follow_is_refused(layout: Any, value
 
 @pytest.mark.parametrize("value", [2.5, 2.0, "2", True, None])
 def test_a_whole_number_is_one_from_python_too(value: Any) -> None:
-    with pytest.raises(ConfigError, match=f"^--epochs {value}: must be a whole number$"):
+    with pytest.raises(ConfigError, match=f"^`epochs={value}`: must be a whole number$"):
         OptimConfig(epochs=value)
 
 
 def test_the_focusing_parameter_belongs_to_the_focal_loss() -> None:
     assert OptimConfig(loss="focal", focal_gamma=1.0).focal_gamma == 1.0
-    with pytest.raises(ConfigError, match=r"^--focal-gamma 1.0: has no effect with --loss ce; add --loss focal$"):
+    with pytest.raises(ConfigError, match=r"^`focal_gamma=1.0`: has no effect with `loss` ce; add `loss=focal`$"):
         OptimConfig(focal_gamma=1.0)
 
 

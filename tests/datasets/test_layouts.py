@@ -97,10 +97,10 @@ def test_events_that_cannot_be_held_out_are_refused(tree: Path) -> None:
         with pytest.raises(DataError, match=message):
             open_layout(DataConfig(data=tree, hold_out_event=event), split)
     with pytest.raises(
-        DataError, match=r"--split held-out: sen1floods11 in .* has the splits train, valid, extra: name"
+        DataError, match=r"`split` held-out: sen1floods11 in .* has the splits train, valid, extra: name"
     ):
         open_layout(DataConfig(data=tree), "held-out")
-    with pytest.raises(ConfigError, match="--hold-out-event Ghana: has no effect with layout ombria"):
+    with pytest.raises(ConfigError, match="`hold_out_event` Ghana: has no effect with layout ombria"):
         DataConfig(layout="ombria", hold_out_event="Ghana")
 
 
@@ -172,7 +172,7 @@ def test_a_sensor_that_is_not_asked_for_is_dropped(tree: Path, sensors: SensorSe
 def test_a_sensor_that_is_asked_for_must_be_there(tree: Path, hand: Path) -> None:
     _remove(hand / "S2Hand")
     for sensors in ("optical", "both"):
-        with pytest.raises(DataError, match=rf"--sensors {sensors}: .*HandLabeled holds no optical image"):
+        with pytest.raises(DataError, match=rf"`sensors={sensors}`: .*HandLabeled holds no optical image"):
             open_layout(DataConfig(data=tree, sensors=sensors), "train")
     _remove(hand / "S1Hand")
     with pytest.raises(DataError, match="no radar and no optical image"):
@@ -190,12 +190,12 @@ def test_optical_bands_are_chosen_by_name_in_the_order_given(tree: Path, optical
     [(("B03", "B99"), "B99 is no Sentinel-2 band"), (("B03", "B3"), "named twice")],
 )
 def test_optical_bands_that_are_none_are_refused(tree: Path, bands: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ConfigError, match=f"--optical-bands .*{message}"):
+    with pytest.raises(ConfigError, match=f"`optical_bands` .*{message}"):
         open_layout(DataConfig(data=tree, optical_bands=bands), "train")
 
 
 def test_optical_bands_without_optical_imagery_are_refused(tree: Path) -> None:
-    with pytest.raises(ConfigError, match="--optical-bands B03: no optical image is in use"):
+    with pytest.raises(ConfigError, match="`optical_bands` B03: no optical image is in use"):
         open_layout(DataConfig(data=tree, sensors="sar", optical_bands=("B03",)), "train")
 
 
@@ -234,7 +234,7 @@ def test_sar_units_and_optical_offset_reach_the_reader(
     chip = open_layout(DataConfig(data=tree, sar_units="linear", optical_offset=-50.0), "valid").read(0)
     np.testing.assert_allclose(chip.sar, sar_array, rtol=1e-5)
     assert chip.optical[0, 0, 0] == pytest.approx((100 - 50) / 10_000)
-    with pytest.raises(DataError, match="--sar-units linear"):
+    with pytest.raises(DataError, match="`sar_units=linear`"):
         open_layout(DataConfig(data=tree), "valid").read(0)
 
 
@@ -245,7 +245,7 @@ def test_missing_label_is_named(tree: Path, hand: Path) -> None:
 
 
 def test_unknown_split_lists_those_that_exist(tree: Path) -> None:
-    with pytest.raises(DataError, match=r"--split test: .* train, valid, extra"):
+    with pytest.raises(DataError, match=r"`split` test: .* train, valid, extra"):
         open_layout(DataConfig(data=tree), "test")
 
 
@@ -260,7 +260,7 @@ def test_data_root_comes_from_the_flag_or_the_environment(
     tree: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLOODSEG_DATA", raising=False)
-    with pytest.raises(DataError, match=r"--data.*FLOODSEG_DATA"):
+    with pytest.raises(DataError, match=r"`data`.*FLOODSEG_DATA"):
         open_layout(DataConfig(), "train")
     with pytest.raises(DataError, match="absent is not a folder"):
         open_layout(DataConfig(data=tree / "absent"), "train")
@@ -377,9 +377,9 @@ def test_folders_that_cannot_be_matched_are_refused(
     folders: DataConfig, write_raster: Callable[..., Path], sar_array: Array
 ) -> None:
     config = replace(folders, mask_dir=folder_of(folders) / "nothing")
-    with pytest.raises(DataError, match=r"nothing: none of its 0 labels belongs to an image.*--mask-dir"):
+    with pytest.raises(DataError, match=r"nothing: none of its 0 labels belongs to an image.*`mask_dir`"):
         open_layout(config, "all")
-    with pytest.raises(DataError, match="--split test: layout folders has train, valid, all"):
+    with pytest.raises(DataError, match="`split` test: layout folders has train, valid, all"):
         open_layout(folders, "test")
     write_raster(folder_of(folders) / "S1Hand/A_0_copy.tif", sar_array)
     with pytest.raises(DataError, match=r"A_0_S1Hand\.tif and .*A_0_copy\.tif: both belong to chip A_0"):
@@ -424,7 +424,7 @@ def test_synthetic_layout_is_opened_by_the_same_call() -> None:
     chips = open_layout(config, "train")
     assert len(chips.names) == 4
     assert chips.read(0).sar.shape == (2, 32, 32)
-    with pytest.raises(DataError, match="--split bolivia"):
+    with pytest.raises(DataError, match="`split` bolivia"):
         open_layout(config, "bolivia")
 
 

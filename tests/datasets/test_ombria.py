@@ -151,7 +151,7 @@ def test_splits_are_those_that_are_there_with_the_events_of_2021(tree: Path) -> 
     assert (chip.sar == 7).all()
     assert (chip.optical == 8).all()
     assert (chip.label == 1).all()
-    with pytest.raises(DataError, match=r"--split bolivia: .* has the splits train, valid, test, albania: name one"):
+    with pytest.raises(DataError, match=r"`split` bolivia: .* has the splits train, valid, test, albania: name one"):
         open_layout(config(tree), "bolivia")
 
 
@@ -207,7 +207,7 @@ def test_an_asked_for_sensor_must_be_there(tmp_path: Path) -> None:
     for number in (1, 30):
         write_set(tmp_path, number, sensors=(1,))
     assert open_layout(config(tmp_path), "train").bands == Bands(SAR_CHANNELS, (), "dn", "dn")
-    with pytest.raises(DataError, match=r"--sensors both: .* no optical image"):
+    with pytest.raises(DataError, match=r"`sensors=both`: .* no optical image"):
         open_layout(config(tmp_path, sensors="both"), "train")
 
 

@@ -145,7 +145,7 @@ def test_what_fails_leaves_an_older_file_alone(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_what_goes_wrong_in_the_conversion_is_raised_here(tmp_path):
-    with pytest.raises(DataError, match=r"--data .*absent: .* is not a folder"):
+    with pytest.raises(DataError, match=r"`data` .*absent: .* is not a folder"):
         floodseg.export(
             fused_lite(), format="onnx", precision="int8", out=tmp_path / "m.onnx", data=tmp_path / "absent",
             layout="folders",
@@ -295,7 +295,7 @@ def test_openvino_models_are_quantised_outside_of_normalisation_and_attention(ex
 
 def test_a_model_of_both_sensors_is_not_calibrated_on_one(tmp_path, exported: Exported) -> None:
     radar = DataConfig(layout="synthetic", synthetic_chips=4, synthetic_size=64, sensors="sar")
-    with pytest.raises(ConfigError, match="--data: holds no optical images, and the model takes them"):
+    with pytest.raises(ConfigError, match="`data`: holds no optical images, and the model takes them"):
         CalibrationChips(exported.model, radar, "valid")
 
 

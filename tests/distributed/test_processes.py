@@ -342,7 +342,7 @@ def test_a_launcher_that_starts_one_process_for_several_causes_a_warning(monkeyp
 
 def test_synchronised_batch_statistics_need_several_gpus(tmp_path, make_config):
     where = "a single GPU" if torch.cuda.is_available() else "a CPU"
-    with pytest.raises(ConfigError, match=f"--sync-batchnorm: joins .* this run has {where}; leave it out"):
+    with pytest.raises(ConfigError, match=f"`sync_batchnorm`: joins .* this run has {where}; leave it out"):
         train(make_config(tmp_path / "run", sync_batchnorm=True), show_progress=False)
     assert not (tmp_path / "run").exists()
 

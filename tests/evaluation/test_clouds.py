@@ -110,9 +110,9 @@ def test_a_method_of_the_optical_image_alone_has_one_curve(rule_model: MakeModel
 
 
 def test_clouds_over_radar_are_refused(rule_model: MakeModel) -> None:
-    with pytest.raises(ConfigError, match=r"--cloud 0,0.5,1: 'otsu' takes radar alone, which clouds do not hide"):
+    with pytest.raises(ConfigError, match=r"`cloud=0`,0.5,1: 'otsu' takes radar alone, which clouds do not hide"):
         clouds("otsu")
-    with pytest.raises(ConfigError, match=r"--cloud 0,0.5,1: covers the optical image .* there is none in use; leave"):
+    with pytest.raises(ConfigError, match=r"`cloud=0`,0.5,1: covers the optical image .* there is none in use; leave"):
         clouds(rule_model(BOTH), sensors="sar")
 
 
@@ -149,5 +149,5 @@ def test_another_threshold_decides_for_all_sensors(rule_model: MakeModel) -> Non
     assert strict["ece"] == plain["ece"]
     model.decisions = model.decisions.with_threshold(0.99)
     assert evaluate(model, split="valid", config=CHIPS).document["water_iou"] == strict["water_iou"]
-    with pytest.raises(ConfigError, match=r"--threshold 0.3: .*, and 'otsu' gives none; leave it out"):
+    with pytest.raises(ConfigError, match=r"`threshold=0.3`: .*, and 'otsu' gives none; leave it out"):
         evaluate("otsu", split="valid", config=CHIPS, scoring=ScoreConfig(threshold=0.3))

@@ -225,7 +225,7 @@ def test_an_optical_model_gets_its_bands_in_its_order(chips, model):
     optical = evaluate(model(OPTICAL), **where).document
     assert optical["sensors"] == "optical"
     assert optical == evaluate(model(BOTH), sensors="optical", **where).document
-    with pytest.raises(ConfigError, match=r"--optical-bands B03 B08: 'rule' takes B08 B03; leave the flag out"):
+    with pytest.raises(ConfigError, match=r"`optical_bands` B03 B08: 'rule' takes B08 B03; leave the flag out"):
         evaluate(model(OPTICAL), split="all", config=DataConfig(root, "folders", optical_bands=("B03", "B08")))
 
 
@@ -259,12 +259,12 @@ def test_sensors_that_a_method_does_not_take_are_refused(chips, model, method, s
 def test_sensors_that_the_data_lack_are_refused(radar_tree, model):
     where = {"data": radar_tree, "layout": "sen1floods11", "split": "test"}
     for sensors in ("both", "optical"):
-        with pytest.raises(DataError, match=rf"--sensors {sensors}: .* holds no optical image"):
+        with pytest.raises(DataError, match=rf"`sensors={sensors}`: .* holds no optical image"):
             evaluate(model(BOTH), sensors=sensors, **where)
     for method in (model(OPTICAL), "ndwi"):
         with pytest.raises(ConfigError, match="takes optical images, and the data set holds none"):
             evaluate(method, **where)
-    with pytest.raises(DataError, match=r"--split valid: .* has the splits test"):
+    with pytest.raises(DataError, match=r"`split` valid: .* has the splits test"):
         evaluate(model(BOTH), **{**where, "split": "valid"})
 
 
@@ -272,7 +272,7 @@ def test_pictures_show_calibration_and_the_worst_chips(chips, model, tmp_path, m
     root, held = chips
     drawn = {}
     monkeypatch.setattr(
-        "floodseg.evaluation.plots.panels.rows_picture", lambda path, rows, title: drawn.update({path: rows})
+        "floodseg.evaluation.pictures.rows_picture", lambda path, rows, title: drawn.update({path: rows})
     )
     evaluate(model(BOTH), data=root, layout="folders", split="all", out_dir=tmp_path / "pictures")
     with Image.open(tmp_path / "pictures" / "reliability.png") as image:

@@ -5,11 +5,12 @@ A scene that cannot be mapped is reported, and the exit code is 3 then.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import many_runs
 import scenes
 from faults.target import command
 
@@ -83,25 +84,11 @@ def _predict_many(name: str, folder: Path) -> None:
 
     shutil.rmtree(folder / "maps", ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("floodseg.cluster.many.map_scenes", _one_by_one)
+        patch.setattr("floodseg.cluster.many.map_scenes", many_runs.map_one_by_one)
         command(
             "predict-many", folder / name, "--out-dir", folder / "maps", "--model", "otsu", "--threads", "1",
             "--retries", "0",
         )  # fmt: skip
-
-
-def _one_by_one(listed: Any, run: Any, config: Any) -> Iterator[tuple[Any, Any]]:
-    """Stand for ``engine.map_scenes``."""
-    from floodseg.cluster.tasks import Outcome, SceneFailedError, map_scene
-
-    for scene in listed:
-        try:
-            outcome = map_scene(scene, run)
-        except SceneFailedError as error:
-            if error.trace:
-                raise
-            outcome = Outcome(reason=error.reason)
-        yield scene, outcome
 
 
 def _images(folder: Path) -> None:

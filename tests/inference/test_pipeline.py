@@ -165,7 +165,7 @@ def test_water_of_before_is_permanent_and_what_was_assumed_of_that_image_is_said
 
 def test_an_earlier_image_without_a_valid_pixel_is_refused(tmp_path, sar):
     write_sar(tmp_path / "before.tif", radar([], [np.s_[:, :]]))
-    with pytest.raises(DataError, match=r"--sar-before .*before.tif: no pixel of it is valid over the scene"):
+    with pytest.raises(DataError, match=r"`sar_before` .*before.tif: no pixel of it is valid over the scene"):
         predict(tmp_path, sar=sar, sar_before=tmp_path / "before.tif")
     assert not (tmp_path / "out").exists()
 
@@ -236,7 +236,7 @@ def test_a_scene_without_a_valid_pixel_is_refused_by_name(tmp_path, sar, aoi):
 def test_no_coordinate_system_has_to_be_accepted(tmp_path, caplog):
     write_sar(tmp_path / "s1.tif", radar([POND]), crs=None)
     settings = {"sar": tmp_path / "s1.tif", "datetime": "2024-01-01"}
-    with pytest.raises(DataError, match=r"s1.tif: has no coordinate system.*--allow-no-crs"):
+    with pytest.raises(DataError, match=r"s1.tif: has no coordinate system.*`allow_no_crs`"):
         predict(tmp_path, **settings)
     with caplog.at_level(logging.WARNING, "floodseg"):
         summary = predict(tmp_path, allow_no_crs=True, **settings)

@@ -104,6 +104,6 @@ def test_the_map_is_the_same_with_it_and_no_product_without_it(tmp_path: Path) -
 
 
 def test_a_model_without_weights_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--write-reliability: 'fake' weighs no sensors against each other; leave"):
+    with pytest.raises(ConfigError, match="`write_reliability`: 'fake' weighs no sensors against each other; leave"):
         mapped(tmp_path, PointwiseRuntime(bands=BANDS))
     assert not (tmp_path / "out").exists()

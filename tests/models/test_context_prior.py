@@ -152,7 +152,7 @@ def test_a_checkpoint_keeps_it(tmp_path: Path) -> None:
 def test_a_strength_that_means_nothing_is_refused() -> None:
     assert ModelConfig(context_prior=0.4).context_prior == 0.4
     for refused in (-0.1, 1.5, float("nan")):
-        with pytest.raises(ConfigError, match="--context-prior"):
+        with pytest.raises(ConfigError, match="`context_prior`"):
             replace(ModelConfig(), context_prior=refused)
 
 

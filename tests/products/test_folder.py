@@ -33,7 +33,7 @@ def test_products_appear_whole_and_nothing_else(tmp_path: Path) -> None:
 def test_finished_products_are_refused_then_replaced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     publish(out, "old")
-    with pytest.raises(RunFolderError, match="holds finished products: add --overwrite"):
+    with pytest.raises(RunFolderError, match="holds finished products: add `overwrite`"):
         publish(out, "new")
     assert (out / "flood.tif").read_text() == "old"
     (out / "notes.txt").write_text("mine")
@@ -127,7 +127,7 @@ def test_two_runs_into_one_folder_are_refused(tmp_path: Path) -> None:
 def test_a_read_only_folder_is_refused_at_once(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with (
-        pytest.raises(RunFolderError, match=r"cannot be written \(Permission denied\): give another --out-dir"),
+        pytest.raises(RunFolderError, match=r"cannot be written \(Permission denied\): give another `out_dir`"),
         product_folder(tmp_path / "out", overwrite=False, least_bytes=0),
     ):
         pass

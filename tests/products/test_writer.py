@@ -232,7 +232,7 @@ def test_without_a_coordinate_system_areas_are_unknown(tmp_path: Path) -> None:
         item = json.loads((out / "item.json").read_text())
         assert item["geometry"] is None
         assert "bbox" not in item
-    with pytest.raises(ConfigError, match=r"--min-area 50: .* give the scene a coordinate system"):
+    with pytest.raises(ConfigError, match=r"`min_area=50`: .* give the scene a coordinate system"):
         write(tmp_path / "no", GeoGrid(None, transform, 30, 30), percent, classes, min_area=50)
 
 

@@ -175,7 +175,7 @@ def test_optical_without_a_band_in_use_is_refused(
     tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
 ) -> None:
     path = write_raster(tmp_path / "a.tif", optical_array[:3], names=["B2", "B3", "B4"])
-    with pytest.raises(DataError, match=r"a\.tif: has no band B8A \(it has B02, B03, B04\).*--optical-bands"):
+    with pytest.raises(DataError, match=r"a\.tif: has no band B8A \(it has B02, B03, B04\).*`optical_bands`"):
         optical(path, BANDS)
 
 

@@ -99,7 +99,7 @@ def test_what_a_model_does_not_have_is_refused(exported: Exported, model, settin
 @pytest.mark.usefixtures("weights")
 def test_a_missing_package_is_named_with_the_line_that_brings_it(exported: Exported, monkeypatch) -> None:
     without(monkeypatch, "onnxruntime", "openvino")
-    with pytest.raises(ConfigError, match=r"--runtime onnx needs onnxruntime, .*: pip install 'floodseg\[onnx\]'"):
+    with pytest.raises(ConfigError, match=r"`runtime=onnx` needs onnxruntime, .*: pip install 'floodseg\[onnx\]'"):
         opened("fused", runtime="onnx")
     with pytest.raises(ConfigError, match=r"fused\.xml needs openvino, which is not installed: pip install 'openvino'"):
         opened(exported.openvino)
@@ -124,11 +124,11 @@ def test_a_run_folder_maps_in_torch(exported: Exported, tmp_path: Path) -> None:
 
 
 def test_settings_that_no_runtime_has_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--precision fp16: is for PyTorch on a GPU"):
+    with pytest.raises(ConfigError, match=r"`precision=fp16`: is for PyTorch on a GPU"):
         MapConfig(precision="fp16", device="cpu")
-    with pytest.raises(ConfigError, match=r"--precision bf16: ONNX Runtime computes no bf16 on a CPU"):
+    with pytest.raises(ConfigError, match=r"`precision=bf16`: ONNX Runtime computes no bf16 on a CPU"):
         MapConfig(precision="bf16", runtime="onnx")
-    with pytest.raises(ConfigError, match=r"--runtime tflite: must be one of auto, torch, onnx, openvino"):
+    with pytest.raises(ConfigError, match=r"`runtime` tflite: must be one of auto, torch, onnx, openvino"):
         MapConfig(runtime="tflite")
 
 

@@ -175,7 +175,7 @@ def test_memory_that_runs_out_on_a_gpu_is_told_to_mapping(monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--device cuda: .*--device cpu"):
+    with pytest.raises(ConfigError, match=r"`device=cuda`: .*`device=cpu`"):
         TorchRuntime(lite(), "cuda")
     assert TorchRuntime(lite(), "auto").device == "cpu"
 

@@ -55,7 +55,7 @@ def test_the_flag_comes_first(write: Callable[..., str], given: str, expected: d
 
 @pytest.mark.parametrize("given", ["yesterday", "31.01.2020", "2020-02-30", ""])
 def test_a_flag_that_is_no_time_is_refused(given: str) -> None:
-    with pytest.raises(ConfigError, match=r"--datetime .*ISO 8601"):
+    with pytest.raises(ConfigError, match=r"`datetime` .*ISO 8601"):
         acquisition_of(SceneConfig(sar=("a.tif",), datetime=given))
 
 
@@ -116,5 +116,5 @@ def test_arrays_have_no_time() -> None:
 
 
 def test_address_needs_leave() -> None:
-    with pytest.raises(ConfigError, match=r"--sar https://127\.0\.0\.1:9/a\.tif: .* --allow-remote"):
+    with pytest.raises(ConfigError, match=r"`sar` https://127\.0\.0\.1:9/a\.tif: .* `allow_remote`"):
         acquisition_of(SceneConfig(sar=("https://127.0.0.1:9/a.tif",)))

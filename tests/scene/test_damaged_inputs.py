@@ -69,7 +69,7 @@ def test_a_geotransform_without_place_is_refused(tmp_path: Path) -> None:
         transform=rasterio.Affine(10, 0, 1e300, 0, -10, 5e6),
     ) as target:  # fmt: skip
         target.write(scenes.sar_values()[:1])
-    with pytest.raises(DataError, match=r"--dem .*: its geotransform gives pixels without area or place"):
+    with pytest.raises(DataError, match=r"`dem` .*: its geotransform gives pixels without area or place"):
         WarpedBand(str(tmp_path / "dem.tif"), "dem", GRID)
 
 
@@ -221,7 +221,7 @@ def consume(batches: Any) -> None:
 def test_full_shared_memory_is_said_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chips.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(
-        ConfigError, match=r"--workers 2: processes that load chips need shared memory, and /dev/shm is"
+        ConfigError, match=r"`workers=2`: processes that load chips need shared memory, and /dev/shm is"
     ):
         loader(2)
     loader(0)
@@ -250,7 +250,7 @@ def test_a_coordinate_system_without_a_way_to_the_scene_is_refused(tmp_path: Pat
 
 def test_a_layer_in_a_coordinate_system_of_no_place_is_refused(tmp_path: Path) -> None:
     scenes.write_raster(tmp_path / "dem.tif", scenes.sar_values()[:1], crs=LOCAL)
-    with pytest.raises(DataError, match=r"--dem .*dem.tif: "):
+    with pytest.raises(DataError, match=r"`dem` .*dem.tif: "):
         WarpedBand(str(tmp_path / "dem.tif"), "dem", GRID).sample()
 
 

@@ -34,7 +34,7 @@ def config(stem: str, level: str, **flags: object) -> SceneConfig:
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_offset_of_the_newer_baseline_is_asked_for(level: str) -> None:
     bands = Bands(SAR_BANDS, LEVELS[level])
-    with pytest.raises(DataError, match="give --optical-offset -1000"):
+    with pytest.raises(DataError, match="give `optical_offset` -1000"):
         open_scene(config("433D_629L_3_1", level), bands)
     window = open_scene(config("433D_629L_3_1", level, optical_offset=-1000.0), bands).read(Window(0, 0, 224, 224))
     assert window.optical_valid.all()
@@ -48,7 +48,7 @@ def test_older_products_have_no_offset(level: str) -> None:
     window = open_scene(config("637U_59R_1_3", level), bands).read(Window(0, 0, 224, 224))
     assert window.optical_valid.all()
     assert window.sar_valid.all()
-    with pytest.raises(DataError, match="give --optical-offset 0"):
+    with pytest.raises(DataError, match="give `optical_offset=0`"):
         open_scene(config("637U_59R_1_3", level, optical_offset=-1000.0), bands)
 
 

@@ -191,7 +191,7 @@ def test_products_that_are_not_one_are_refused(products: dict[str, Path], tmp_pa
     (tmp_path / "broken.zip").write_bytes(b"PK but no more")
     with pytest.raises(DataError, match="not a whole zip"):
         opened(tmp_path / "broken.zip", ("B03",))
-    with pytest.raises(DataError, match="give it to --optical"):
+    with pytest.raises(DataError, match="give it to `optical`"):
         open_scene(SceneConfig(sar=(str(products["L1C"]),)), Bands(("VV", "VH"), ()))
 
 

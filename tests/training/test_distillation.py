@@ -131,7 +131,7 @@ def test_teachers_that_do_not_fit_are_refused(rule_model: MakeModel) -> None:
         with pytest.raises(ConfigError, match=message):
             Teachers([("teacher-0", teacher)], config, held)
     with pytest.raises(
-        ConfigError, match="--teacher teacher-0: may have learned from the event Ghana, which is held out"
+        ConfigError, match="`teacher` teacher-0: may have learned from the event Ghana, which is held out"
     ):
         teachers(rule_model, RADAR, hold_out_event="Ghana")
     # what a teacher lacks the run may have, and the reverse: it is asked with the sensors that both have
@@ -206,7 +206,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_says_who_taught_it(
             train(broken, show_progress=False)
     before, teacher.decisions = teacher.decisions, Decisions(sar=Decision(0.5, 9.0))
     with pytest.raises(
-        RunFolderError, match=r"--resume continues with the teachers .*, but rule has other weights now"
+        RunFolderError, match=r"`resume` continues with the teachers .*, but rule has other weights now"
     ):
         train(broken, resume=True, show_progress=False)
     teacher.decisions = before

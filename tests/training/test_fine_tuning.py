@@ -131,19 +131,19 @@ def test_one_that_may_know_the_event_is_refused(tmp_path: Path, make_config, bef
     config = fine_tuning(make_config, before, tmp_path / "run")
     holding_out = replace(config, data=replace(config.data, layout="sen1floods11", split_seed=0, synthetic_chips=64,
         synthetic_size=256, data=tmp_path, hold_out_event="Ghana"))  # fmt: skip
-    with pytest.raises(ConfigError, match=r"--start-from .*: may have learned from the event Ghana, which is held out"):
+    with pytest.raises(ConfigError, match=r"`start_from` .*: may have learned from the event Ghana, which is held out"):
         open_start(holding_out)
 
 
 def test_one_with_specialists_is_refused(tmp_path: Path, make_config, specialists_run: TrainConfig) -> None:
     config = make_config(tmp_path / "run", start_from=str(specialists_run.out_dir))
-    with pytest.raises(ConfigError, match=r"--start-from .*: holds specialists, which are not trained further; start"):
+    with pytest.raises(ConfigError, match=r"`start_from` .*: holds specialists, which are not trained further; start"):
         train(config, show_progress=False)
 
 
 def test_it_is_not_cleared_by_the_run_that_starts_from_it(tmp_path: Path, make_config, before: Path) -> None:
     shutil.copytree(before, tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"--start-from .*: lies in the run folder .*, which --overwrite clears"):
+    with pytest.raises(ConfigError, match=r"`start_from` .*: lies in the run folder .*, which `overwrite` clears"):
         train(fine_tuning(make_config, tmp_path / "run", tmp_path / "run"), overwrite=True, show_progress=False)
     assert json.loads((tmp_path / "run/summary.json").read_text(encoding="utf-8"))["epochs"] == 2
 

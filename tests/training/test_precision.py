@@ -45,5 +45,5 @@ def test_what_is_asked_for_is_taken():
 
 
 def test_fp16_on_a_cpu_is_refused_with_the_way_out():
-    with pytest.raises(ConfigError, match=r"--precision fp16 on a CPU.*use bf16, fp32 or auto"):
+    with pytest.raises(ConfigError, match=r"`precision=fp16` on a CPU.*use bf16, fp32 or auto"):
         resolve_precision("fp16", "cpu")

@@ -104,10 +104,10 @@ def test_a_folder_without_a_run_is_free_and_holds_nothing_to_resume(tmp_path):
 
 
 def test_a_folder_with_a_run_needs_a_word(folder):
-    with pytest.raises(RunFolderError, match=r"holds an unfinished run; add --resume or --overwrite"):
+    with pytest.raises(RunFolderError, match=r"holds an unfinished run; add `resume` or `overwrite`"):
         folder.check("new")
     folder.write_summary({})
-    with pytest.raises(RunFolderError, match=r"holds a finished run; add --resume or --overwrite"):
+    with pytest.raises(RunFolderError, match=r"holds a finished run; add `resume` or `overwrite`"):
         folder.check("new")
     folder.check("resume")
     folder.check("overwrite")
@@ -117,7 +117,7 @@ def test_two_flags_mean_one_mode():
     assert run_mode(resume=False, overwrite=False) == "new"
     assert run_mode(resume=True, overwrite=False) == "resume"
     assert run_mode(resume=False, overwrite=True) == "overwrite"
-    with pytest.raises(RunFolderError, match="--resume and --overwrite exclude each other"):
+    with pytest.raises(RunFolderError, match="`resume` and `overwrite` exclude each other"):
         run_mode(resume=True, overwrite=True)
 
 
@@ -219,7 +219,7 @@ def test_a_folder_that_another_host_does_not_see_is_refused(folder, tmp_path):
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with (
-        pytest.raises(RunFolderError, match=r"file/run: cannot be written .*give another --out-dir"),
+        pytest.raises(RunFolderError, match=r"file/run: cannot be written .*give another `out_dir`"),
         RunFolder(tmp_path / "file" / "run").claimed(),
     ):
         pass

@@ -104,7 +104,7 @@ def test_specialists_may_be_given(tmp_path: Path, make_tiniest, trained: TrainCo
     assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items()), "the same run"
     with pytest.raises(ConfigError, match=r"specialist of sar: takes .* in reflectance, and the fused model has VV"):
         train(make_tiniest(tmp_path / "swapped", specialists=given[::-1]), show_progress=False)
-    with pytest.raises(ConfigError, match="--specialists: are for a model of both sensors, and the chips hold one"):
+    with pytest.raises(ConfigError, match="`specialists`: are for a model of both sensors, and the chips hold one"):
         train(make_tiniest(tmp_path / "one", specialists=given, sensors="sar"), show_progress=False)
     assert not (tmp_path / "swapped").exists()
 
@@ -127,7 +127,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, trained: TrainC
         patch.setattr(train_module, "validate", validate)
         with pytest.raises(KeyboardInterrupt):
             train(config, show_progress=False)
-    with pytest.raises(RunFolderError, match="holds an unfinished run; add --resume or --overwrite"):
+    with pytest.raises(RunFolderError, match="holds an unfinished run; add `resume` or `overwrite`"):
         train(config, show_progress=False)
     with pytest.raises(RunFolderError, match=r"specialists: \['train'\] before, \[\] now"):
         train(replace(config, model=replace(config.model, specialists=())), resume=True, show_progress=False)
@@ -179,7 +179,7 @@ def test_what_the_fused_model_is_refused_for_costs_no_training_and_no_old_run(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     with pytest.raises(ConfigError, match="encoder"):
         train(replace(config, out_dir=tmp_path / "new"), show_progress=False)
-    with pytest.raises(ConfigError, match="--specialists: are for a model of both sensors, and the chips hold one"):
+    with pytest.raises(ConfigError, match="`specialists`: are for a model of both sensors, and the chips hold one"):
         train(make_config(tmp_path / "new", specialists=("train",), sensors="optical"), show_progress=False)
     assert not (tmp_path / "new").exists()
 
@@ -193,7 +193,7 @@ def test_a_run_is_not_overwritten_by_one_that_learns_from_it(
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     teacher = str(folder / "best_model.pth")
     config = replace(make_config(folder, specialists=specialists), distil=DistilConfig(teacher=(teacher,)))
-    with pytest.raises(ConfigError, match=r"--teacher .*best_model\.pth: lies in the run folder .* --overwrite clears"):
+    with pytest.raises(ConfigError, match=r"`teacher` .*best_model\.pth: lies in the run folder .* `overwrite` clears"):
         train(config, overwrite=True, show_progress=False)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 

@@ -291,7 +291,7 @@ def test_one_step_is_a_run_too(smallest):
 
 
 def test_a_refused_attempt_leaves_no_run_and_costs_no_old_one(tmp_path, make_config, both):
-    with pytest.raises(ConfigError, match="--precision fp16 on a CPU"):
+    with pytest.raises(ConfigError, match="`precision=fp16` on a CPU"):
         train(make_config(tmp_path / "run", precision="fp16"), show_progress=False)
     assert not (tmp_path / "run" / "config.toml").exists()
     config, _, _ = both
@@ -325,7 +325,7 @@ def test_overwriting_starts_anew_and_leaves_foreign_files(tmp_path, make_config)
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     train(config, show_progress=False)
     shorter = replace(config, optim=replace(config.optim, epochs=1))
-    with pytest.raises(RunFolderError, match="holds a finished run; add --resume or --overwrite"):
+    with pytest.raises(RunFolderError, match="holds a finished run; add `resume` or `overwrite`"):
         train(shorter, show_progress=False)
     train(shorter, overwrite=True, show_progress=False)
     assert len(read_rows(tmp_path)) == 1
@@ -512,7 +512,7 @@ def test_resuming_refuses_what_is_not_the_same_run(tmp_path, make_config, uninte
         train(changed, resume=True, show_progress=False)
     with pytest.raises(RunFolderError, match="holds no run to resume"):
         train(replace(config, out_dir=tmp_path / "none"), resume=True, show_progress=False)
-    with pytest.raises(RunFolderError, match="--resume and --overwrite exclude each other"):
+    with pytest.raises(RunFolderError, match="`resume` and `overwrite` exclude each other"):
         train(config, resume=True, overwrite=True, show_progress=False)
 
 
@@ -521,7 +521,7 @@ def test_a_damaged_run_is_named(tmp_path, make_config, uninterrupted, damage):
     shutil.copytree(uninterrupted, tmp_path / "run")
     file = tmp_path / "run" / damage.format(read_summary(uninterrupted)["epochs"])
     file.write_bytes(file.read_bytes()[:9])
-    with pytest.raises(RunFolderError, match=r"is damaged \(.*\); start again with --overwrite"):
+    with pytest.raises(RunFolderError, match=r"is damaged \(.*\); start again with `overwrite`"):
         train(make_config(tmp_path / "run", **RESUMED), resume=True, show_progress=False)
 
 

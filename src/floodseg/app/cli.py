@@ -108,9 +108,9 @@ def evaluate(
 
     def require_outputs() -> None:
         if json_file is not None:
-            require_writable(json_file, "--json")
+            require_writable(json_file, "json")
         if out_dir is not None:
-            require_writable(out_dir, "--out-dir", folder=True)
+            require_writable(out_dir, "out_dir", folder=True)
 
     processes.from_main(require_outputs)
     if reference is not None:
@@ -375,6 +375,8 @@ def _take_run_file(arguments: list[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code (see :func:`guarded`)."""
     given = sys.argv[1:] if arguments is None else arguments
+    # the list of commands holds no Markdown, whose packages take a quarter of the time of floodseg --help
+    app.help_format = "plaintext" if len(given) < 2 else "markdown"
     guarded(lambda: app(_take_run_file(refuse_removed(given))))
 
 

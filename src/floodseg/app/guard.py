@@ -10,28 +10,29 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
+from floodseg.app.flags import as_flags
 from floodseg.app.signals import Terminated, ending_on_signals, raise_again
 from floodseg.distributed.launcher import is_first_on_host, is_joined
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
 
-_MENDABLE = (
+_USER_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
     errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE,
 )  # fmt: skip
-"""What the system says of an output path that the user chose badly, or that was taken away or fails meanwhile: no room,
-no permission, no such kind of place, a disk or a network that does not answer."""
+"""Errors of output paths that a user can correct: no space, no permission, a path of the wrong kind, a disk or network
+that does not answer."""
 
 _HEAD_START_S = 1.0
 """Seconds for the main one of several processes to report an error: once one has ended, the launcher ends all."""
 
 
 def guarded(command: Callable[[], Any]) -> None:
-    """Run a command and exit: 0 done, 2 what the user can mend (one sentence, no traceback), 130 interrupted.
+    """Run a command and exit: 0 done, 2 an error that the user can correct (one sentence), 130 interrupted.
 
-    Where some scenes of many failed, the code is 3; one that SIGTERM or SIGHUP told to end exits with 143 or 129, as
-    shells call it. Of several processes the main one prints the sentence, and all exit. Anything else is a defect of
-    ours: it keeps its traceback and exits with 1.
+    The code is 3 where some scenes of many failed, and 143 or 129 after SIGTERM or SIGHUP, as shells report it. Of
+    several processes the main one prints the sentence, and all exit. Anything else is a defect of floodseg: it keeps
+    its traceback and exits with 1.
     """
     try:
         try:
@@ -52,9 +53,9 @@ def guarded(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:
-        if error.errno not in _MENDABLE:
+        if error.errno not in _USER_ERRORS:
             raise
-        # a rename fails on its target, the second name; a write to an open file tells no name
+        # a rename fails on its target, the second name; a write to an open file has no name
         place = error.filename2 or error.filename or "output"
         _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
     sys.exit(0)
@@ -69,10 +70,10 @@ def _prepare_messages() -> None:
 
 
 def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
-    """Print what nobody could catch, but for what says nothing to a user.
+    """Print an exception that could not be raised, except those that mean nothing to a user.
 
-    That is: GDAL quoted a file's text that is not UTF-8, which rasterio loses; and the end of loading processes, on
-    which torch looks back when it clears up after what was reported already.
+    These are texts in files that are not UTF-8, which rasterio cannot pass on, and the end of loader processes, which
+    torch reports again after an error that was already reported.
     """
     if raise_again(lost.exc_value) or isinstance(lost.exc_value, UnicodeDecodeError):
         return
@@ -81,12 +82,12 @@ def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
 
 
 class _Plain(logging.Formatter):
-    """Whatever is logged, by libraries too, is shown without secrets and control characters."""
+    """Formatter that hides secrets and control characters, also in messages of libraries."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(redacted(super().format(record)), lines=True)
+        return as_flags(printable(redacted(super().format(record)), lines=True))
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"floodseg: error: {shortened(printable(redacted(message)))}", file=sys.stderr)
+    print(f"floodseg: error: {shortened(printable(redacted(as_flags(message))))}", file=sys.stderr)
     sys.exit(code)

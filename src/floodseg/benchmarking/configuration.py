@@ -67,13 +67,13 @@ def configurations(
         ConfigError: the reference is missing, or a package that a peer or a runtime needs.
     """
     if REFERENCE not in models:
-        raise ConfigError(f"--models {' '.join(models)}: must hold {REFERENCE}, which the ratios refer to; add it")
+        raise ConfigError(f"`models={' '.join(models)}`: must hold {REFERENCE}, which the ratios refer to; add it")
     peers = [model for model in models if model in get_args(Peer)]
     if peers:
-        require_extra("benchmark", "segmentation_models_pytorch", purpose=f"--models {peers[0]}")
+        require_extra("benchmark", "segmentation_models_pytorch", purpose=f"`models={peers[0]}`")
     exported = [runtime for runtime in dict.fromkeys(runtimes) if runtime != "torch"]
     if exported:
-        require_extra("export", *_EXPORT_PACKAGES, purpose=f"--runtimes {exported[0]}")
+        require_extra("export", *_EXPORT_PACKAGES, purpose=f"`runtimes={exported[0]}`")
     formats: list[RowPrecision] = list(dict.fromkeys(["fp32", *precisions]))
     ways: list[tuple[Runtime, RowPrecision, bool]] = [
         ("torch", precision, by_compiler)

@@ -107,7 +107,7 @@ class _Worker:
             self._process.join(timeout=10)
             raise FloodsegError(
                 f"a benchmark process ended with code {self._process.exitcode}, killed for want of memory perhaps; "
-                "choose a smaller --batch-size or --size"
+                "choose a smaller `batch_size` or `size`"
             ) from error
         if kind == "error":
             raise FloodsegError(f"a benchmark process failed: {value}")

@@ -35,7 +35,7 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
     """
     if task == "train" and set(config.runtimes) != {"torch"}:
         raise ConfigError(
-            f"--runtimes {' '.join(config.runtimes)}: training is done by torch alone; give it to benchmark infer"
+            f"`runtimes={' '.join(config.runtimes)}`: training is done by torch alone; give it to benchmark infer"
         )
     rows = configurations(
         config.models, config.encoders, config.precisions, compiled=config.compiled, runtimes=config.runtimes
@@ -146,7 +146,7 @@ def regressions(now: Document, before: Document, tolerance: float = 0.15) -> lis
     for key in ("task", "batch_size", "size"):
         if now["settings"][key] != before["settings"][key]:
             raise ConfigError(
-                f"--compare: the older result was measured with {key} {before['settings'][key]}, this one with "
+                f"`compare`: the older result was measured with {key} {before['settings'][key]}, this one with "
                 f"{now['settings'][key]}; ratios depend on it: compare runs of the same"
             )
 
@@ -157,7 +157,7 @@ def regressions(now: Document, before: Document, tolerance: float = 0.15) -> lis
     rows, older = by_row(now), by_row(before)
     shared = [name for name in rows if name in older]
     if not shared:
-        raise ConfigError("--compare: the older result has none of these rows; compare runs of the same models")
+        raise ConfigError("`compare`: the older result has none of these rows; compare runs of the same models")
     lines = []
     for name in shared:
         for key, higher in _BETTER_WHEN_HIGHER.items():

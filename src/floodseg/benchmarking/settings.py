@@ -40,7 +40,7 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         for name in ("rounds", "batch_size", "memory_batch_size", "threads"):
             value = getattr(self, name)
-            require(value is None or value >= 1, name.replace("_", "-"), value, "at least 1")
+            require(value is None or value >= 1, name, value, "at least 1")
         require(self.size is None or self.size >= 32, "size", self.size, "at least 32 pixels")
 
 
@@ -66,4 +66,4 @@ class SceneBenchmarkConfig:
             require(size >= 64, "sizes", size, "at least 64 pixels")
         require(self.threads >= 1, "threads", self.threads, "at least 1")
         if not self.sizes:
-            raise ConfigError("--sizes: needs at least one size in pixels")
+            raise ConfigError("`sizes`: needs at least one size in pixels")

@@ -133,7 +133,7 @@ class ChipCache:
             return False
         if source.count * source.height * source.width * np.dtype(source.dtypes[0]).itemsize > self.limit:
             note_once(
-                WARNING, f"{path}: is larger than the cache once it is decoded, so it is not cached: see --cache-gb"
+                WARNING, f"{path}: is larger than the cache once it is decoded, so it is not cached: see `cache_gb`"
             )
             return False
         buffer = io.BytesIO()
@@ -169,7 +169,7 @@ class ChipCache:
         note_once(
             WARNING,
             f"{self.folder}: decoded chips cannot be kept there ({error.strerror or error}), so files are decoded at "
-            "each read; free space, name another folder in FLOODSEG_CACHE, or switch the cache off with --cache-gb 0",
+            "each read; free space, name another folder in FLOODSEG_CACHE, or switch the cache off with `cache_gb=0`",
         )
 
 

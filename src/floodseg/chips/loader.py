@@ -185,8 +185,8 @@ def _require_shared_memory(workers: int) -> None:
     """Raise ConfigError where the shared memory through which workers send batches is full."""
     if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free < _LEAST_SHARED:
         raise ConfigError(
-            f"--workers {workers}: processes that load chips need shared memory, and {_SHARED_MEMORY} is full; give "
-            f"--workers 0, free space there, or make it larger ({_LARGER})"
+            f"`workers={workers}`: processes that load chips need shared memory, and {_SHARED_MEMORY} is full; give "
+            f"`workers=0`, free space there, or make it larger ({_LARGER})"
         )
 
 
@@ -205,7 +205,7 @@ def plain_errors() -> Iterator[None]:
             raise
         raise ProcessError(
             "a process that loads chips was killed or could not send a batch: memory or shared memory "
-            f"({_SHARED_MEMORY}) ran out, or somebody ended it; give fewer --workers (0 needs no shared memory), or "
+            f"({_SHARED_MEMORY}) ran out, or somebody ended it; give fewer `workers` (0 needs no shared memory), or "
             f"make it larger ({_LARGER})"
         ) from error
     except DataError as error:

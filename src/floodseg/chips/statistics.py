@@ -45,7 +45,7 @@ def _summary(pixels: list[NDArray[np.float32]], names: tuple[str, ...]) -> list[
     if not joined.shape[1]:
         raise DataError(
             f"{', '.join(names)}: no valid pixel in any chip of the split; statistics need some: add chips that have "
-            "this sensor, or leave it out with --sensors"
+            "this sensor, or leave it out with `sensors`"
         )
     statistics = []
     for name, band in zip(names, joined, strict=True):
@@ -53,7 +53,7 @@ def _summary(pixels: list[NDArray[np.float32]], names: tuple[str, ...]) -> list[
         if not low < high:
             raise DataError(
                 f"band {name}: nearly all valid pixels of the split hold {low:g}; a band must differ from pixel to "
-                "pixel to be of use: correct its files, or leave it out with --optical-bands or --sensors"
+                "pixel to be of use: correct its files, or leave it out with `optical_bands` or `sensors`"
             )
         statistics.append(
             BandStatistics(

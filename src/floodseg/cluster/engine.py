@@ -21,7 +21,7 @@ _LOCAL_START_S = 120
 _CLOSE_S = 5.0
 _KILLED = (
     "each worker that mapped it was lost, as it is when memory runs out: give the workers more memory, or a smaller "
-    "--tile-size"
+    "`tile_size`"
 )
 
 
@@ -66,7 +66,7 @@ def _outcome(result: Any, config: ManyConfig) -> Outcome:
         return result
     if isinstance(result, CancelledError):
         raise ClusterError(
-            f"--cluster {config.cluster}: the connection to the scheduler was lost: start it again; the same command "
+            f"`cluster={config.cluster}`: the connection to the scheduler was lost: start it again; the same command "
             "then goes on"
         )
     error = result[1]
@@ -125,7 +125,7 @@ def _wait_for_worker(client: Any, config: ManyConfig) -> None:
 
 def _unavailable(config: ManyConfig, problem: str) -> ClusterError:
     return ClusterError(
-        f"--cluster {config.cluster}: {problem} since {config.wait_s:g} seconds: start it, or correct the address; "
+        f"`cluster={config.cluster}`: {problem} since {config.wait_s:g} seconds: start it, or correct the address; "
         "the same command then goes on"
     )
 
@@ -136,12 +136,12 @@ def _local_memory(config: ManyConfig, total: int) -> int:
     share = total // config.workers if config.memory_gb is None else int(config.memory_gb * 1e9)
     if share * config.workers > total:
         raise ConfigError(
-            f"--memory-gb {config.memory_gb:g}: {config.workers} workers would take more than the "
+            f"`memory_gb={config.memory_gb:g}`: {config.workers} workers would take more than the "
             f"{total / 1e9:.1f} GB of this machine: give fewer workers, or less memory"
         )
     if share < LEAST_MEMORY_GB * 1e9:
         raise ConfigError(
-            f"--cluster {config.cluster}: leaves each worker {share / 1e9:.1f} GB of memory, and a worker needs "
+            f"`cluster={config.cluster}`: leaves each worker {share / 1e9:.1f} GB of memory, and a worker needs "
             f"{LEAST_MEMORY_GB:g}: give fewer workers"
         )
     return share

@@ -85,7 +85,7 @@ def predict_many(
             raise ConfigError(f"{scenes}, scene '{scene.id}': {error}") from error
     del method
     run = Run(config.out_dir.absolute(), absolute_name(model), identify(model, mapping), mapping, overwrite)
-    require_writable(run.out_dir, "--out-dir", folder=True)
+    require_writable(run.out_dir, "out_dir", folder=True)
     with locked_folder(run.out_dir):
         waiting = _unfinished(listed, run)
         outcomes = _map(waiting, run, config, kept=len(listed) - len(waiting), show_progress=show_progress)
@@ -129,7 +129,7 @@ def _unfinished(listed: Sequence[NamedScene], run: Run) -> list[NamedScene]:
         names = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
         raise RunFolderError(
             f"{run.out_dir}: {len(others)} of the scenes ({names}) were finished with another model or other settings: "
-            "add --overwrite, or give another --out-dir"
+            "add `overwrite`, or give another `out_dir`"
         )
     return waiting
 

@@ -50,7 +50,7 @@ def write_overview(out_dir: Path) -> list[str]:
         (out_dir / COLLECTION).unlink(missing_ok=True)
     undated = [scene.id for scene in scenes if scene.time is None]
     return left_out + [
-        f"scene {name} has no date, so it has no item.json and is not in the collection: give it one with --datetime "
+        f"scene {name} has no date, so it has no item.json and is not in the collection: give it one with `datetime` "
         "(or a column datetime in the list)"
         for name in undated
     ]

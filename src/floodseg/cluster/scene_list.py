@@ -91,14 +91,14 @@ def _check_files(place: str, config: SceneConfig) -> None:
         if any(letter < " " for letter in file):
             raise ConfigError(f"{place}: {file!r} must be the name of a file, without control characters")
         if is_remote(file) and not config.allow_remote:
-            raise ConfigError(f"{place}: {file} is an address on a network, which is read only with --allow-remote")
+            raise ConfigError(f"{place}: {file} is an address on a network, which is read only with `allow_remote`")
 
 
 def _value(place: str, name: str, value: Any) -> Any:
     """Return a value of a list in the type of its setting."""
     kinds: dict[str, Any] = get_type_hints(SceneConfig)
     if name == _NOT_IN_LISTS:
-        raise ConfigError(f"{place}: '{name}' cannot be given by a list: add --allow-remote to the command")
+        raise ConfigError(f"{place}: '{name}' cannot be given by a list: add `allow_remote` to the command")
     if name not in kinds:
         known = ["id", *(key for key in kinds if key != _NOT_IN_LISTS)]
         close = get_close_matches(name, known, n=1)

@@ -115,7 +115,7 @@ def _row(
             raise DataError(f"{place}: asset '{key}' must have an href")
         remote = is_remote(href)
         if remote and not allow_remote:
-            raise ConfigError(f"{place}: {href} is an address on a network, which is read only with --allow-remote")
+            raise ConfigError(f"{place}: {href} is an address on a network, which is read only with `allow_remote`")
         files.setdefault(setting, []).append(href if remote else _local(f"{place}, {key}", href, folder, root))
     when = properties.get("datetime") or properties.get("start_datetime")
     row: dict[str, Any] = {"id": name, "datetime": when}

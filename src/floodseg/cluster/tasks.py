@@ -85,7 +85,7 @@ def _failure(error: Exception) -> SceneFailedError:
     if isinstance(error, FloodsegError):
         return SceneFailedError(str(error))
     if isinstance(error, MemoryError):
-        return SceneFailedError("memory ran out: give the workers more, or a smaller --tile-size")
+        return SceneFailedError("memory ran out: give the workers more, or a smaller `tile_size`")
     if isinstance(error, OSError):
         return SceneFailedError(f"{error.filename or 'a file'}: {error.strerror or error}")
     sentence = f"a defect of floodseg, {type(error).__name__}: {' '.join(str(error).split())}"
@@ -116,7 +116,7 @@ def _map_unless_finished(scene: NamedScene, run: Run) -> int:
     if finished is not None and not run.overwrite:
         raise RunFolderError(
             f"{config.out_dir}: holds products of other inputs, of another model or of other settings: add "
-            "--overwrite, or give another --out-dir"
+            "`overwrite`, or give another `out_dir`"
         )
     runtime, name = _opened_model(run.model, run.identity, run.mapping)
     many = OneOfMany(scene.id, COLLECTION_ID, f"../../{COLLECTION}", content.entry())

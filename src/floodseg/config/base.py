@@ -37,7 +37,7 @@ WholeNumber = Annotated[int, Parameter(converter=_to_integer)]
 def require(holds: bool, flag: str, given: object, rule: str) -> None:
     """Raise ConfigError ("must be RULE") unless the condition holds."""
     if not holds:
-        raise ConfigError(f"--{flag} {given}: must be {rule}")
+        raise ConfigError(f"`{flag}={given}`: must be {rule}")
 
 
 class Settings:
@@ -57,11 +57,11 @@ class Settings:
             if isinstance(value, str) and Path in (kind, *alternatives):
                 object.__setattr__(self, name, Path(value))
             if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
-                raise ConfigError(f"--{name.replace('_', '-')} {value}: must be a whole number")
+                raise ConfigError(f"`{name}={value}`: must be a whole number")
             for choice in (kind, *alternatives):
                 if get_origin(choice) is Literal:
                     allowed = get_args(choice)
-                    require(value in allowed, name.replace("_", "-"), value, f"one of {', '.join(allowed)}")
+                    require(value in allowed, name, value, f"one of {', '.join(allowed)}")
 
 
 def flatten(config: Any) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def flatten(config: Any) -> dict[str, Any]:
 def differences(given: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
     """Return one line per key in which two flat configurations differ."""
     return [
-        f"{key.replace('_', '-')}: {kept.get(key)!r} before, {given.get(key)!r} now"
+        f"`{key}`: {kept.get(key)!r} before, {given.get(key)!r} now"
         for key in sorted(given.keys() | kept.keys())
         if given.get(key) != kept.get(key)
     ]

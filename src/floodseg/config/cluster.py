@@ -42,12 +42,12 @@ class ManyConfig(Settings):
         )  # fmt: skip
         if self.memory_gb is not None:
             require(
-                self.workers is not None, "memory-gb", self.memory_gb,
+                self.workers is not None, "memory_gb", self.memory_gb,
                 "left out with tcp://: give it to the workers, as dask worker --memory-limit",
             )  # fmt: skip
-            require(self.memory_gb >= LEAST_MEMORY_GB, "memory-gb", self.memory_gb, f"at least {LEAST_MEMORY_GB:g}")
+            require(self.memory_gb >= LEAST_MEMORY_GB, "memory_gb", self.memory_gb, f"at least {LEAST_MEMORY_GB:g}")
         require(self.retries >= 0, "retries", self.retries, "0 or more")
-        require(0 < self.wait_s < 1e6, "wait-s", self.wait_s, "above 0 and below a million")
+        require(0 < self.wait_s < 1e6, "wait_s", self.wait_s, "above 0 and below a million")
 
     @property
     def workers(self) -> int | None:

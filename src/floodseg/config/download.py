@@ -32,7 +32,7 @@ class DownloadConfig(Settings):
             url = urlsplit(self.base_url)
             host, _ = url.hostname, url.port
         except ValueError as error:
-            raise ConfigError(f"--base-url: must be {rule}") from error
+            raise ConfigError(f"`base_url`: must be {rule}") from error
         plain = bool(host) and "@" not in url.netloc and not url.query and not url.fragment
         # the rest of the address may hold a secret
-        require(url.scheme in ("http", "https") and plain, "base-url", f"{url.scheme}://{host or ''}", rule)
+        require(url.scheme in ("http", "https") and plain, "base_url", f"{url.scheme}://{host or ''}", rule)

@@ -42,10 +42,10 @@ class ScoreConfig(Settings):
         for cover in self.cloud:
             require(0 <= cover <= 1, "cloud", cover, "shares from 0 (clear) to 1 (overcast)")
         require(len(set(self.cloud)) == len(self.cloud), "cloud", ",".join(map(str, self.cloud)), "different shares")
-        require(self.cloud_seed >= 0, "cloud-seed", self.cloud_seed, "0 or more")
+        require(self.cloud_seed >= 0, "cloud_seed", self.cloud_seed, "0 or more")
         for name in ("cloud_mask_quality", "cloud_seed"):
             value = getattr(self, name)
             require(
                 bool(self.cloud) or value == getattr(ScoreConfig, name),
-                name.replace("_", "-"), value, "given with --cloud, without which it does nothing",
+                name, value, "given with `cloud`, without which it does nothing",
             )  # fmt: skip

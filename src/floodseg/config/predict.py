@@ -81,21 +81,21 @@ class SharedScene(Settings):
         super().__post_init__()
         for name in LAYERS:
             files = _files(name, getattr(self, name))
-            require(len(files) <= 1, name.replace("_", "-"), " ".join(files), "one file")
+            require(len(files) <= 1, name, " ".join(files), "one file")
             object.__setattr__(self, name, files[0] if files else None)
-        require(0 < self.max_slope < 90, "max-slope", self.max_slope, "above 0 and below 90 degrees")
+        require(0 < self.max_slope < 90, "max_slope", self.max_slope, "above 0 and below 90 degrees")
         if self.max_slope != SceneConfig.max_slope:
             require(
-                self.dem is not None, "max-slope", self.max_slope, "given with --dem, without which it does nothing"
+                self.dem is not None, "max_slope", self.max_slope, "given with `dem`, without which it does nothing"
             )
         if self.permanent_water_threshold is not None:
             given = self.permanent_water_threshold
-            require(math.isfinite(given), "permanent-water-threshold", given, "a number")
+            require(math.isfinite(given), "permanent_water_threshold", given, "a number")
             require(
-                self.permanent_water is not None, "permanent-water-threshold", given, "given with --permanent-water"
+                self.permanent_water is not None, "permanent_water_threshold", given, "given with `permanent_water`"
             )
         offset = self.optical_offset
-        require(offset is None or math.isfinite(offset), "optical-offset", offset, "a number")
+        require(offset is None or math.isfinite(offset), "optical_offset", offset, "a number")
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ def _files(name: str, given: Any) -> Files:
     """Return file names as strings; Python callers may pass a single name or path."""
     alone = () if given is None else (given,) if isinstance(given, str | Path) else given
     if not isinstance(alone, Sequence) or not all(isinstance(file, str | Path) for file in alone):
-        raise ConfigError(f"--{name.replace('_', '-')}: must be a path or several, and {type(given).__name__} is given")
+        raise ConfigError(f"`{name}`: must be a path or several, and {type(given).__name__} is given")
     files = tuple(str(file) for file in alone)
-    require(all(files), name.replace("_", "-"), "''", "the name of a file; it is empty")
+    require(all(files), name, "''", "the name of a file; it is empty")
     return files
 
 
@@ -150,21 +150,21 @@ class MapConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.tile_size >= 64 and self.tile_size % 64 == 0, "tile-size", self.tile_size, "a multiple of 64")
+        require(self.tile_size >= 64 and self.tile_size % 64 == 0, "tile_size", self.tile_size, "a multiple of 64")
         require(
             self.overlap is None or (self.overlap >= 0 and self.overlap % 64 == 0),
             "overlap", self.overlap, "0 or a multiple of 64",
         )  # fmt: skip
         if self.precision == "fp16" and (self.device == "cpu" or self.runtime in ("onnx", "openvino")):
-            raise ConfigError("--precision fp16: is for PyTorch on a GPU; give bf16 or fp32 on a CPU")
+            raise ConfigError("`precision=fp16`: is for PyTorch on a GPU; give bf16 or fp32 on a CPU")
         if self.precision == "bf16" and self.runtime == "onnx":
             raise ConfigError(
-                "--precision bf16: ONNX Runtime computes no bf16 on a CPU; give --runtime openvino or torch"
+                "`precision=bf16`: ONNX Runtime computes no bf16 on a CPU; give `runtime=openvino` or torch"
             )
-        require(self.batch_size is None or self.batch_size >= 1, "batch-size", self.batch_size, "at least 1")
+        require(self.batch_size is None or self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.threads is None or self.threads >= 1, "threads", self.threads, "at least 1")
         require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "above 0 and below 1")
-        require(0 <= self.min_area < math.inf, "min-area", self.min_area, "0 or more")
+        require(0 <= self.min_area < math.inf, "min_area", self.min_area, "0 or more")
 
     @property
     def thread_count(self) -> int:

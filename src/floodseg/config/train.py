@@ -85,16 +85,16 @@ class DataConfig(Settings):
             value = getattr(self, name)
             if value != defaults[name] and self.layout not in layouts:
                 raise ConfigError(
-                    f"--{name.replace('_', '-')} {value}: has no effect with layout {self.layout}, only with "
+                    f"`{name}={value}`: has no effect with layout {self.layout}, only with "
                     f"{_listing(layouts)}; leave it out"
                 )
-        require(0 < self.val_split < 1, "val-split", self.val_split, "above 0 and below 1")
-        require(self.split_seed >= 0, "split-seed", self.split_seed, "0 or more")
+        require(0 < self.val_split < 1, "val_split", self.val_split, "above 0 and below 1")
+        require(self.split_seed >= 0, "split_seed", self.split_seed, "0 or more")
         offset = self.optical_offset
-        require(offset is None or math.isfinite(offset), "optical-offset", offset, "a number")
-        require(0 <= self.cache_gb < math.inf, "cache-gb", self.cache_gb, "0 or more")
-        require(self.synthetic_chips >= 2, "synthetic-chips", self.synthetic_chips, "at least 2")
-        require(self.synthetic_size >= 32, "synthetic-size", self.synthetic_size, "at least 32 pixels")
+        require(offset is None or math.isfinite(offset), "optical_offset", offset, "a number")
+        require(0 <= self.cache_gb < math.inf, "cache_gb", self.cache_gb, "0 or more")
+        require(self.synthetic_chips >= 2, "synthetic_chips", self.synthetic_chips, "at least 2")
+        require(self.synthetic_size >= 32, "synthetic_size", self.synthetic_size, "at least 32 pixels")
 
 
 TRAIN_SPECIALISTS = "train"
@@ -133,16 +133,16 @@ class ModelConfig(Settings):
             "specialists", given, "train, or a model of radar alone and one of the optical image alone",
         )  # fmt: skip
         if self.specialists and self.model == "baseline":
-            raise ConfigError(f"--specialists {given}: has no effect with baseline, only with efficient and lite")
+            raise ConfigError(f"`specialists={given}`: has no effect with baseline, only with efficient and lite")
         if self.start_from is not None:
-            require(self.start_from != "", "start-from", "''", "a shipped name, a run folder or a checkpoint")
+            require(self.start_from != "", "start_from", "''", "a shipped name, a run folder or a checkpoint")
             for flag, value, idle in (("pretrained", self.pretrained, ("auto", "none")), ("specialists", given, ("",))):
                 if value not in idle:
                     raise ConfigError(
-                        f"--{flag} {value}: has no effect with --start-from, which gives all weights; leave it out"
+                        f"`{flag}={value}`: has no effect with `start_from`, which gives all weights; leave it out"
                     )
         strength = self.context_prior
-        require(strength is None or 0 <= strength <= 1, "context-prior", strength, "from 0 to 1")
+        require(strength is None or 0 <= strength <= 1, "context_prior", strength, "from 0 to 1")
 
     @property
     def trains_specialists(self) -> bool:
@@ -190,22 +190,22 @@ class AugmentConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.crop_size >= 32, "crop-size", self.crop_size, "at least 32 pixels")
-        require(self.crops_per_chip >= 1, "crops-per-chip", self.crops_per_chip, "at least 1")
-        require(self.crop_tries >= 1, "crop-tries", self.crop_tries, "at least 1")
+        require(self.crop_size >= 32, "crop_size", self.crop_size, "at least 32 pixels")
+        require(self.crops_per_chip >= 1, "crops_per_chip", self.crops_per_chip, "at least 1")
+        require(self.crop_tries >= 1, "crop_tries", self.crop_tries, "at least 1")
         require(1 <= self.zoom <= 4, "zoom", self.zoom, "from 1 to 4")
-        require(0 <= self.sar_jitter_db < math.inf, "sar-jitter-db", self.sar_jitter_db, "0 or more")
-        require(0 <= self.sar_speckle <= 1, "sar-speckle", self.sar_speckle, "from 0 to 1")
-        require(0 <= self.optical_jitter < 1, "optical-jitter", self.optical_jitter, "from 0 to below 1")
-        require(0 <= self.drop_sensor <= 1, "drop-sensor", self.drop_sensor, "from 0 to 1")
-        require(self.drop_sensor_ramp >= 0, "drop-sensor-ramp", self.drop_sensor_ramp, "0 or more")
+        require(0 <= self.sar_jitter_db < math.inf, "sar_jitter_db", self.sar_jitter_db, "0 or more")
+        require(0 <= self.sar_speckle <= 1, "sar_speckle", self.sar_speckle, "from 0 to 1")
+        require(0 <= self.optical_jitter < 1, "optical_jitter", self.optical_jitter, "from 0 to below 1")
+        require(0 <= self.drop_sensor <= 1, "drop_sensor", self.drop_sensor, "from 0 to 1")
+        require(self.drop_sensor_ramp >= 0, "drop_sensor_ramp", self.drop_sensor_ramp, "0 or more")
         if self.drop_sensor == 0 and self.drop_sensor_ramp:
-            raise ConfigError(f"--drop-sensor-ramp {self.drop_sensor_ramp}: has no effect alone; add --drop-sensor 0.5")
+            raise ConfigError(f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect alone; add `drop_sensor=0.5`")
         require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
-        require(0 <= self.swath_edge <= 1, "swath-edge", self.swath_edge, "from 0 to 1")
+        require(0 <= self.swath_edge <= 1, "swath_edge", self.swath_edge, "from 0 to 1")
         if self.cloud == 0 and self.cloud_mask_quality != AugmentConfig.cloud_mask_quality:
             raise ConfigError(
-                f"--cloud-mask-quality {self.cloud_mask_quality}: has no effect without clouds; add --cloud 0.5"
+                f"`cloud_mask_quality={self.cloud_mask_quality}`: has no effect without clouds; add `cloud=0.5`"
             )
 
     @property
@@ -250,14 +250,14 @@ class OptimConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.loss == "ce" and self.focal_gamma != OptimConfig.focal_gamma:
-            raise ConfigError(f"--focal-gamma {self.focal_gamma}: has no effect with --loss ce; add --loss focal")
+            raise ConfigError(f"`focal_gamma={self.focal_gamma}`: has no effect with `loss=ce`; add `loss=focal`")
         for name in ("epochs", "batch_size"):
-            require(getattr(self, name) >= 1, name.replace("_", "-"), getattr(self, name), "at least 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("lr", "clip_norm"):
             value = getattr(self, name)
-            require(value > 0 and math.isfinite(value), name.replace("_", "-"), value, "above 0")
+            require(value > 0 and math.isfinite(value), name, value, "above 0")
         for name in ("weight_decay", "dice_weight", "focal_gamma", "patience", "seed", "workers"):
-            require(0 <= getattr(self, name) < math.inf, name.replace("_", "-"), getattr(self, name), "0 or more")
+            require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
         require(self.seed < 2**32, "seed", self.seed, "below 4294967296")
         require(0 <= self.ema < 1, "ema", self.ema, "from 0 to below 1")
 
@@ -277,14 +277,12 @@ class DistilConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         weight = self.distil_weight
-        require(0 < weight < math.inf, "distil-weight", weight, "above 0")
+        require(0 < weight < math.inf, "distil_weight", weight, "above 0")
         require(len(set(self.teacher)) == len(self.teacher), "teacher", " ".join(self.teacher), "different models")
         for name in ("distil_weight", "distil_unlabelled"):
             value = getattr(self, name)
             if not self.teacher and value != getattr(DistilConfig, name):
-                raise ConfigError(
-                    f"--{name.replace('_', '-')} {value}: has no effect without a teacher; add --teacher MODEL"
-                )
+                raise ConfigError(f"`{name}={value}`: has no effect without a teacher; add `teacher=MODEL`")
 
 
 _FLAT = Parameter(name="*")
@@ -307,7 +305,7 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.model.specialists and self.augment.drop_sensor:
             raise ConfigError(
-                f"--drop-sensor {self.augment.drop_sensor}: has no effect with --specialists, which answer where a "
+                f"`drop_sensor={self.augment.drop_sensor}`: has no effect with `specialists`, which answer where a "
                 "sensor is missing; leave one of both out"
             )
 

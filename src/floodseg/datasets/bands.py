@@ -28,15 +28,15 @@ def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path
     first_sar, first_optical = _first_readable(sar, "sar"), _first_readable(optical, "optical")
     require_sensors(config, {"sar": first_sar is not None, "optical": first_optical is not None}, place)
     if first_sar is None and first_optical is None:
-        raise DataError(f"{place}: holds no radar and no optical image; at least one is needed: check --data")
+        raise DataError(f"{place}: holds no radar and no optical image; at least one is needed: check `data`")
     sar_bands = SAR_BANDS if first_sar and config.sensors != "optical" else ()
     optical_bands = _optical_bands(config, first_optical) if first_optical and config.sensors != "sar" else ()
     if first_sar and sar_bands:
         _note_order(first_sar, "sar")
     if config.sar_units != "db" and not sar_bands:
-        raise ConfigError(f"--sar-units {config.sar_units}: no radar image is in use; leave the flag out")
+        raise ConfigError(f"`sar_units={config.sar_units}`: no radar image is in use; leave it out")
     if config.optical_offset is not None and not optical_bands:
-        raise ConfigError(f"--optical-offset {config.optical_offset}: no optical image is in use; leave the flag out")
+        raise ConfigError(f"`optical_offset={config.optical_offset}`: no optical image is in use; leave it out")
     require_optical(config, in_use=bool(optical_bands))
     return Bands(sar=sar_bands, optical=optical_bands)
 
@@ -46,23 +46,21 @@ def require_sensors(config: DataConfig, present: dict[Sensor, bool], place: str)
     for sensor, is_present in present.items():
         if config.sensors in (sensor, "both") and not is_present:
             raise DataError(
-                f"--sensors {config.sensors}: {place} holds no {sensor} image; an asked-for sensor must be there: "
-                "add its files or leave the flag out"
+                f"`sensors={config.sensors}`: {place} holds no {sensor} image; an asked-for sensor must be there: "
+                "add its files or leave it out"
             )
 
 
 def require_optical(config: DataConfig, *, in_use: bool) -> None:
     """Raise ConfigError where ``config.optical_bands`` would have no effect."""
     if config.optical_bands and not in_use:
-        raise ConfigError(
-            f"--optical-bands {' '.join(config.optical_bands)}: no optical image is in use; leave the flag out"
-        )
+        raise ConfigError(f"`optical_bands={' '.join(config.optical_bands)}`: no optical image is in use; leave it out")
 
 
 def require_distinct(names: Sequence[str], bands: Sequence[str]) -> None:
     """Raise ConfigError where two of ``names``, the optical bands as the user wrote them, are the same band."""
     if len(set(bands)) < len(bands):
-        raise ConfigError(f"--optical-bands {' '.join(names)}: a band is named twice; name each once")
+        raise ConfigError(f"`optical_bands={' '.join(names)}`: a band is named twice; name each once")
 
 
 def selected_bands(names: Sequence[str]) -> tuple[str, ...]:
@@ -75,7 +73,7 @@ def selected_bands(names: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name, band in known if band is None]
     if unknown:
         raise ConfigError(
-            f"--optical-bands {' '.join(names)}: {', '.join(unknown)} is no Sentinel-2 band; the names are "
+            f"`optical_bands={' '.join(names)}`: {', '.join(unknown)} is no Sentinel-2 band; the names are "
             f"{', '.join(L1C_BANDS)}"
         )
     bands = tuple(band for _, band in known if band is not None)
@@ -101,7 +99,7 @@ def _optical_bands(config: DataConfig, first: Path) -> tuple[str, ...]:
     missing = [band for band in wanted if band not in stored]
     if missing:
         raise DataError(
-            f"--optical-bands {' '.join(config.optical_bands)}: {first} has no band {', '.join(missing)}; the bands "
+            f"`optical_bands={' '.join(config.optical_bands)}`: {first} has no band {', '.join(missing)}; the bands "
             f"must be in the files: choose among {', '.join(stored)}"
         )
     return wanted or tuple(stored)

@@ -34,7 +34,7 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDat
         DataError: an unknown split, no label, no label with an image, or two files of one chip in one folder.
     """
     if split not in FOLDER_SPLITS:
-        raise DataError(f"--split {split}: layout folders has {', '.join(FOLDER_SPLITS)}: name one of them")
+        raise DataError(f"`split={split}`: layout folders has {', '.join(FOLDER_SPLITS)}: name one of them")
     base = root or Path()
     mask_dir = base / config.mask_dir
     sar = _by_chip_name(base / config.sar_dir)
@@ -49,7 +49,7 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDat
     if not names:
         raise DataError(
             f"{mask_dir}: none of its {len(label)} labels belongs to an image; a chip's files share the stem without "
-            "its last _part (Spain_1_S1Hand.tif, Spain_1_LabelHand.tif): check --mask-dir and the names"
+            "its last _part (Spain_1_S1Hand.tif, Spain_1_LabelHand.tif): check `mask_dir` and the names"
         )
     _warn_of_left_out(mask_dir, with_image - set(label), set(label) - with_image)
     chips = tuple(
@@ -106,7 +106,7 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
         DataError: fewer than two chips, which cannot be split.
     """
     if len(names) < 2:
-        raise DataError(f"{', '.join(names)}: a split needs at least 2 chips: add chips or use --split all")
+        raise DataError(f"{', '.join(names)}: a split needs at least 2 chips: add chips or use `split=all`")
     rng = np.random.default_rng(seed)
     sizes = Counter(event_of(name) for name in sorted(names))
     if len(sizes) == 1:

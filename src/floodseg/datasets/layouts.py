@@ -40,7 +40,7 @@ def _needs_root(config: DataConfig) -> bool:
 
 def _root(config: DataConfig) -> Path:
     """Return the folder of the data set, which must exist."""
-    setting = f"--data {config.data}"
+    setting = f"`data={config.data}`"
     if config.data is not None:
         root = config.data
     elif parent := os.environ.get("FLOODSEG_DATA"):
@@ -48,7 +48,7 @@ def _root(config: DataConfig) -> Path:
         setting = f"FLOODSEG_DATA={parent}"
     else:
         raise DataError(
-            f"layout {config.layout} needs a folder: give it with --data, or set the environment variable "
+            f"layout {config.layout} needs a folder: give it with `data`, or set the environment variable "
             f"FLOODSEG_DATA to the folder that holds {config.layout}"
         )
     if not root.is_dir():

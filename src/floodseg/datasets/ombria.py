@@ -58,7 +58,7 @@ def ombria_splits(root: Path) -> tuple[str, ...]:
     later = sorted(path.name.lower() for path in list_folder(root / _LATER_EVENTS) if path.is_dir())
     if not folders and not later:
         raise DataError(
-            f"{root}: holds neither OmbriaS1/train nor OmbriaS2/train; --data must be the folder above OmbriaS1 of the "
+            f"{root}: holds neither OmbriaS1/train nor OmbriaS2/train; `data` must be the folder above OmbriaS1 of the "
             "OMBRIA release: point it there"
         )
     return (*(("train", "valid") if "train" in folders else ()), *folders[folders.count("train") :], *later)
@@ -83,7 +83,7 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> TwoDateChips:
     """
     known = ombria_splits(root)
     if split not in known:
-        raise DataError(f"--split {split}: ombria in {root} has the splits {', '.join(known)}: name one of them")
+        raise DataError(f"`split={split}`: ombria in {root} has the splits {', '.join(known)}: name one of them")
     place, images, event = _images(root, split)
     numbers = images.complete
     if not numbers:
@@ -192,7 +192,7 @@ def _optical_channels(asked: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [band for band in asked if band not in OPTICAL_CHANNELS]
     if unknown:
         raise ConfigError(
-            f"--optical-bands {' '.join(asked)}: {', '.join(unknown)} is not in layout ombria; its optical bands are "
+            f"`optical_bands={' '.join(asked)}`: {', '.join(unknown)} is not in layout ombria; its optical bands are "
             f"{', '.join(OPTICAL_CHANNELS)}"
         )
     require_distinct(asked, asked)

@@ -29,7 +29,7 @@ def sen1floods11_splits(root: Path) -> tuple[str, ...]:
     found = {match[1] for path in list_folder(folder) if (match := _SPLIT_FILE.fullmatch(path.name))}
     if not found:
         raise DataError(
-            f"{folder}: holds no flood_*_data.csv; --data must be the folder above v1.1 of the official Sen1Floods11 "
+            f"{folder}: holds no flood_*_data.csv; `data` must be the folder above v1.1 of the official Sen1Floods11 "
             "tree: point it there"
         )
     official = [split for split in _OFFICIAL_ORDER if split in found]
@@ -89,23 +89,23 @@ def _names_of(root: Path, split: str, held_out: str | None) -> list[str]:
     """Return the names of the chips of a split, with ``hold_out_event`` taken into account."""
     known = (*sen1floods11_splits(root), *((HELD_OUT,) if held_out else ()))
     if split not in known:
-        raise DataError(f"--split {split}: sen1floods11 in {root} has the splits {', '.join(known)}: name one of them")
+        raise DataError(f"`split={split}`: sen1floods11 in {root} has the splits {', '.join(known)}: name one of them")
     if held_out is None:
         return _chip_names(_list_of(root, split))
     if split not in (*_LEARNED_FROM, HELD_OUT):
         raise DataError(
-            f"--hold-out-event {held_out}: divides the splits {' and '.join(_LEARNED_FROM)}, and {split} is neither of "
-            f"them; leave the flag out, or give --split {HELD_OUT}"
+            f"`hold_out_event={held_out}`: divides the splits {' and '.join(_LEARNED_FROM)}, and {split} is neither of "
+            f"them; leave it out, or give `split={HELD_OUT}`"
         )
     listed = {each: _chip_names(_list_of(root, each)) for each in _LEARNED_FROM if each in known}
     events = sorted({event_of(name) for names in listed.values() for name in names})
     if held_out not in events:
-        raise DataError(f"--hold-out-event {held_out}: must be one of the events {', '.join(events)}")
+        raise DataError(f"`hold_out_event={held_out}`: must be one of the events {', '.join(events)}")
     if split == HELD_OUT:
         return [name for names in listed.values() for name in names if event_of(name) == held_out]
     kept = [name for name in listed[split] if event_of(name) != held_out]
     if not kept:
-        raise DataError(f"--hold-out-event {held_out}: leaves no chip in the split {split}, which has no other event")
+        raise DataError(f"`hold_out_event={held_out}`: leaves no chip in the split {split}, which has no other event")
     return kept
 
 

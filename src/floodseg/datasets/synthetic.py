@@ -170,9 +170,9 @@ class SyntheticChips:
                 only.
         """
         if split not in SPLIT_EVENTS:
-            raise DataError(f"--split {split}: layout synthetic has {', '.join(SPLIT_EVENTS)}: name one of them")
+            raise DataError(f"`split={split}`: layout synthetic has {', '.join(SPLIT_EVENTS)}: name one of them")
         if config.split_seed < 0:
-            raise ConfigError(f"--split-seed {config.split_seed}: must be 0 or more for simulated chips")
+            raise ConfigError(f"`split_seed={config.split_seed}`: must be 0 or more for simulated chips")
         require_optical(config, in_use=config.sensors != "sar")
         self._sensors: SensorSet = config.sensors or "both"
         self._size = config.synthetic_size

@@ -41,7 +41,7 @@ class CalibrationChips:
         for sensor in taken.sensors:
             if sensor not in stored.sensors:
                 raise ConfigError(
-                    f"--data: holds no {sensor} images, and the model takes them: an export is calibrated and "
+                    f"`data`: holds no {sensor} images, and the model takes them: an export is calibrated and "
                     "compared on every sensor of the model; give data that hold both"
                 )
         self._sets = SENSOR_SETS if taken.sensor_set == "both" else (taken.sensor_set,)

@@ -75,7 +75,7 @@ class Conversion:
             if self.job.precision != "bf16":
                 raise
             raise ConfigError(
-                "--precision bf16: OpenVINO cannot run this network in bf16 on this processor; nothing is written: "
+                "`precision=bf16`: OpenVINO cannot run this network in bf16 on this processor; nothing is written: "
                 "export it as fp32"
             ) from error
         self.note(f"differs by at most {difference.largest:.2g}, by over 0.01 on {1 - difference.share_within:.3%}")

@@ -107,17 +107,17 @@ def _chips(
 
 def _check(format: ExportFormat, precision: ExportPrecision, path: Path) -> None:
     if format not in SUFFIXES:
-        raise ConfigError(f"--format {format}: must be one of {', '.join(SUFFIXES)}")
+        raise ConfigError(f"`format={format}`: must be one of {', '.join(SUFFIXES)}")
     if precision not in ("fp32", "bf16", "int8"):
-        raise ConfigError(f"--precision {precision}: must be one of fp32, bf16, int8")
+        raise ConfigError(f"`precision={precision}`: must be one of fp32, bf16, int8")
     if format == "onnx" and precision == "bf16":
         raise ConfigError(
-            "--precision bf16: ONNX Runtime computes no bf16 on a CPU; give --format openvino, or --precision int8"
+            "`precision=bf16`: ONNX Runtime computes no bf16 on a CPU; give `format=openvino`, or `precision=int8`"
         )
     if path.suffix != SUFFIXES[format]:
-        raise ConfigError(f"--out {path}: must end in {SUFFIXES[format]} for --format {format}")
+        raise ConfigError(f"`out={path}`: must end in {SUFFIXES[format]} for `format={format}`")
     require_installed(*_NEEDS[format], *(("nncf",) if precision == "int8" and format == "openvino" else ()))
-    require_writable(path, "--out")
+    require_writable(path, "out")
 
 
 def require_installed(*packages: str) -> None:

@@ -49,7 +49,7 @@ def write_graph(model: DeployedModel, bands: Bands, path: Path) -> int:
         onnx.save(graph, path)
         return multiple
     reason = str(refusal).strip().splitlines()[0]
-    raise ConfigError(f"the network cannot be traced for images of any size ({reason}): map with --runtime torch")
+    raise ConfigError(f"the network cannot be traced for images of any size ({reason}): map with `runtime=torch`")
 
 
 def _traced(model: DeployedModel, bands: Bands, multiple: int) -> onnx.ModelProto:

@@ -44,11 +44,11 @@ class Difference:
             return
         if precision == "fp32":
             raise ConfigError(
-                f"--precision fp32: the exported model must give the probability of PyTorch within {FP32_LARGEST} "
-                f"everywhere, and differs by {self.largest:.2g}; nothing is written: map with --runtime torch"
+                f"`precision=fp32`: the exported model must give the probability of PyTorch within {FP32_LARGEST} "
+                f"everywhere, and differs by {self.largest:.2g}; nothing is written: map with `runtime=torch`"
             )
         raise ConfigError(
-            f"--precision bf16: the exported model must give the probability of PyTorch within {BF16_WITHIN} on "
+            f"`precision=bf16`: the exported model must give the probability of PyTorch within {BF16_WITHIN} on "
             f"{BF16_SHARE:.1%} of the pixels, and does on {self.share_within:.2%}; nothing is written: "
             "export it as fp32"
         )
@@ -92,6 +92,6 @@ def require_water_iou(before: Mapping[SensorSet, float], after: Mapping[SensorSe
     worst = max(drops, key=lambda sensors: drops[sensors])
     if drops[worst] > INT8_DROP:
         raise ConfigError(
-            f"--precision int8: water IoU on split '{split}' ({worst}) may fall by {INT8_DROP}, and falls by "
+            f"`precision=int8`: water IoU on split '{split}' ({worst}) may fall by {INT8_DROP}, and falls by "
             f"{drops[worst]:.4f}; nothing is written: export it as bf16 or fp32"
         )

@@ -146,7 +146,7 @@ class Processes:
                 raise
             raise (ProcessError if self.main else OtherProcessError)(
                 f"another of the {self.count} processes ended early; read its message or the launcher's report (memory "
-                "may have run out), then start all of them again, a training with --resume"
+                "may have run out), then start all of them again, a training with `resume`"
             ) from error
 
 

@@ -48,11 +48,11 @@ def check_clouds(method: Method, bands: Bands, config: ScoreConfig) -> None:
     """
     given = ",".join(f"{cover:g}" for cover in config.cloud)
     if method.sensors == "sar":
-        raise ConfigError(f"--cloud {given}: '{method.name}' takes radar alone, which clouds do not hide; leave it out")
+        raise ConfigError(f"`cloud={given}`: '{method.name}' takes radar alone, which clouds do not hide; leave it out")
     if not clouded_channels(bands):
         held = "of before the flood alone" if bands.optical else "in use"
         raise ConfigError(
-            f"--cloud {given}: covers the optical image of the flood, and there is "
+            f"`cloud={given}`: covers the optical image of the flood, and there is "
             f"{'an image' if bands.optical else 'none'} {held}; leave it out"
         )
 

@@ -21,20 +21,16 @@ from floodseg.errors import ConfigError
 from floodseg.evaluation.clouds import check_clouds, cloud_scores
 from floodseg.evaluation.map_scores import RASTER_SUFFIXES, MapEvaluation, evaluate_map
 from floodseg.evaluation.methods import ChipResult, Method, model_method, reference_method, shipped_method
-from floodseg.evaluation.metrics.counts import ChipScore, Counts, ReliabilityBins, score_chips, score_events
+from floodseg.evaluation.metrics.counts import ChipScore, Counts, score_chips, score_events
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.evaluation.references import REFERENCES
 from floodseg.evaluation.studies import calibration_study, threshold_study
 from floodseg.models.checkpoint.zoo import load_model, shipped_models
 from floodseg.runtimes.select import exported_file_name
 
-if TYPE_CHECKING:  # PyTorch and Matplotlib are imported where they are used
+if TYPE_CHECKING:  # PyTorch is imported where it is used
     from floodseg.distributed.processes import Processes
-    from floodseg.evaluation.plots.images import PictureRow
     from floodseg.models.model import FloodModel
-
-WORST_CHIPS = 10
-"""Chips drawn in ``worst_chips.png``."""
 
 Document = dict[str, Any]
 """The scores of one method as JSON values; the fields are those of ``floodseg evaluate --json``."""
@@ -154,7 +150,9 @@ def evaluate(
             )
         evaluation = Evaluation(documents.pop(method.name), documents, scores[method.name])
         if out_dir is not None and processes.main:
-            _draw(method, evaluation, chips, Path(out_dir))
+            from floodseg.evaluation.pictures import draw_pictures
+
+            draw_pictures(method, evaluation, chips, Path(out_dir))
         return evaluation
 
 
@@ -167,7 +165,7 @@ def _checked_split(method: Method, config: DataConfig, split: str, scoring: Scor
 
 
 class _Margins:
-    """Histograms of the margin by event, of what one process scores."""
+    """Histograms of the logit difference by event, of the chips that one process scores."""
 
     def __init__(self, chips: ChipSet) -> None:
         self._by_event = {event: SensorHistograms() for event in sorted(set(chips.events))}
@@ -177,7 +175,7 @@ class _Margins:
             result.add_margins(self._by_event[result.score.event])
 
     def studies(self, method: Method, processes: "OneProcess | Processes") -> Document:
-        """Return the fields ``calibration`` and ``thresholds``, from what all processes have taken."""
+        """Return the fields ``calibration`` and ``thresholds``, over the chips of all processes."""
         if method.decisions is None:
             return {}
         parts = processes.gather([self._by_event], processes.count)
@@ -215,7 +213,7 @@ def _method(model: "FloodModel | str | Path", name: str | None, threshold: float
     if str(model) in REFERENCES:
         if threshold is not None:
             raise ConfigError(
-                f"--threshold {threshold}: is one of the water probability, and '{model}' gives none; leave it out"
+                f"`threshold={threshold}`: is one of the water probability, and '{model}' gives none; leave it out"
             )
         return reference_method(REFERENCES[str(model)])
     folder = {shipped.name: shipped.folder for shipped in shipped_models()}.get(str(model))
@@ -223,7 +221,7 @@ def _method(model: "FloodModel | str | Path", name: str | None, threshold: float
         return shipped_method(folder, name or str(model), threshold)
     if path.suffix.lower() in RASTER_SUFFIXES and path.is_file():
         raise ConfigError(
-            f"{path}: is a raster; a map is scored against a reference: give --reference with a label raster or "
+            f"{path}: is a raster; a map is scored against a reference: give `reference` with a label raster or "
             "polygons, or give a model"
         )
     return model_method(load_model(model), name or str(model), threshold)
@@ -239,7 +237,7 @@ def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
     asked = config.sensors
     if asked is not None and method.sensors not in ("both", asked):
         raise ConfigError(
-            f"--sensors {asked}: '{method.name}' takes {method.sensors} images alone; leave the flag out or choose a "
+            f"`sensors={asked}`: '{method.name}' takes {method.sensors} images alone; leave it out or choose a "
             f"model for {'both sensors' if asked == 'both' else asked}"
         )
     held = open_layout(replace(config, optical_bands=()), split).bands
@@ -254,8 +252,7 @@ def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
         return narrowed
     if config.optical_bands and config.optical_bands != taken:
         raise ConfigError(
-            f"--optical-bands {' '.join(config.optical_bands)}: '{method.name}' takes "
-            f"{' '.join(taken)}; leave the flag out"
+            f"`optical_bands={' '.join(config.optical_bands)}`: '{method.name}' takes {' '.join(taken)}; leave it out"
         )
     return replace(narrowed, optical_bands=taken)
 
@@ -297,34 +294,3 @@ def _document(method: Method, usable: Usable, scores: Sequence[ChipScore]) -> Do
         "calibration": None,
         "thresholds": None,
     }
-
-
-def _draw(method: Method, evaluation: Evaluation, chips: ChipSet, out_dir: Path) -> None:
-    """Write ``reliability.png`` and ``thresholds.png`` (where there is a probability), worst chips and clouds."""
-    from floodseg.evaluation.plots.curves import cloud_picture, threshold_picture
-    from floodseg.evaluation.plots.panels import reliability_picture, rows_picture
-
-    bins = [score.reliability for score in evaluation.chips if score.reliability is not None]
-    title = f"{Path(method.name).name} on {evaluation.document['split']}"
-    if bins:
-        reliability_picture(out_dir / "reliability.png", reduce(add, bins, ReliabilityBins()), title)
-    wrong = {score.name: score.counts.fp + score.counts.fn for score in evaluation.chips}
-    worst = sorted((name for name in wrong if wrong[name]), key=lambda name: -wrong[name])[:WORST_CHIPS]
-    rows = [_row(method, chips, chips.names.index(name)) for name in worst]
-    if rows:
-        rows_picture(out_dir / "worst_chips.png", rows, f"{title}: the chips with most wrong pixels")
-    if evaluation.document["thresholds"]:
-        threshold_picture(out_dir / "thresholds.png", evaluation.document["thresholds"], title)
-    if "clouds" in evaluation.document:
-        cloud_picture(out_dir / "clouds.png", evaluation.document["clouds"], title)
-
-
-def _row(method: Method, chips: ChipSet, index: int) -> "PictureRow":
-    from floodseg.evaluation.plots.images import PictureRow
-
-    chip = chips.read(index)
-    result = method.apply(chip, chips.bands)
-    counts = result.score.counts
-    iou = "undefined" if counts.water_iou is None else f"{counts.water_iou:.2f}"
-    caption = f"water IoU {iou}, missed {counts.fn:,}, false {counts.fp:,} pixels"
-    return PictureRow(chip, chips.bands, result.probability, result.water, caption, result.valid)

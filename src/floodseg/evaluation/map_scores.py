@@ -189,7 +189,7 @@ def _polygon_label(path: str, grid: GeoGrid) -> Iterator[ReadLabel]:
     mask = open_polygons(path, "reference").mask(grid)
     if mask.enclosing() is None:
         raise DataError(
-            f"--reference {path}: no polygon contains the centre of a pixel of the map; give polygons of the same "
+            f"`reference={path}`: no polygon contains the centre of a pixel of the map; give polygons of the same "
             "place, and check the coordinate systems of both"
         )
     yield lambda window: mask.read(window).astype(np.uint8)

@@ -39,7 +39,7 @@ class ChipResult:
 
 @dataclass(frozen=True)
 class Method:
-    """A model or a reference method under one call."""
+    """A model or a classical baseline behind one call."""
 
     name: str
     apply: Callable[[Chip, Bands], ChipResult]

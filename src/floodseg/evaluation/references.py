@@ -1,4 +1,4 @@
-"""Reference methods without training (:mod:`floodseg.classical`) on chips: the floor beside which scores stand."""
+"""Classical baselines (:mod:`floodseg.classical`) on chips, scored beside every model."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -16,16 +16,16 @@ Prediction = tuple[NDArray[np.bool_], NDArray[np.float32] | None, NDArray[np.boo
 
 
 class Reference(Protocol):
-    """A method that maps one chip from its physical values alone."""
+    """Classical baseline that maps one chip from its physical values."""
 
     @property
     def name(self) -> str:
-        """The name under which it is given as MODEL."""
+        """The name by which commands take it as MODEL."""
         ...
 
     @property
     def sensors(self) -> SensorSet:
-        """The sensor it reads."""
+        """The sensor that it reads."""
         ...
 
     @property
@@ -35,7 +35,7 @@ class Reference(Protocol):
 
     @property
     def threshold(self) -> float | None:
-        """The one threshold it uses, or None where each chip has its own."""
+        """Its threshold, or None where each chip has its own."""
         ...
 
     def predict(self, chip: Chip, bands: Bands) -> Prediction:
@@ -48,7 +48,7 @@ class Reference(Protocol):
 
 
 def _needed_bands(chip: Chip, bands: Bands, reference: Reference) -> list[NDArray[np.float32]]:
-    """Return the bands (H, W) of a chip that a reference method needs."""
+    """Return the bands (H, W) of a chip that a classical baseline needs."""
     needed = reference.bands
     (sensor,) = needed.sensors
     if not bands_fit(needed, bands, sensor):

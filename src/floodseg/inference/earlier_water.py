@@ -72,7 +72,7 @@ class EarlierWater(WaterBits):
         map_scene(self._scene, runtime, mapping, keep, progress=progress)
         if not self._valid:
             raise DataError(
-                f"--sar-before {self._names}: no pixel of it is valid over the scene, so it tells no old water from "
+                f"`sar_before={self._names}`: no pixel of it is valid over the scene, so it tells no old water from "
                 "new: give an image that shows the place, or leave it out"
             )
 
@@ -81,7 +81,7 @@ class EarlierWater(WaterBits):
         """What was assumed of the image, one sentence each."""
         notes = [
             *self._scene.assumptions,
-            "water that the radar image of --sar-before shows too counts as permanent water",
+            "water that the radar image of `sar_before` shows too counts as permanent water",
         ]
         share = self._valid / (self._scene.grid.height * self._scene.grid.width)
         if share < 1:

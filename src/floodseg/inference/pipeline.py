@@ -169,7 +169,7 @@ def _check_georeference(config: SceneConfig, grid: GeoGrid) -> None:
     if not config.allow_no_crs:
         raise DataError(
             f"{names}: has no coordinate system, so that a map of it has no place and no areas: assign one "
-            "(gdal_edit.py -a_srs EPSG:32633), or accept that with --allow-no-crs"
+            "(gdal_edit.py -a_srs EPSG:32633), or accept that with `allow_no_crs`"
         )
     _LOG.warning(
         "%s: has no coordinate system, so the products have no place on the Earth and no areas", redacted(names)
@@ -249,8 +249,8 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
     if valid:
         return
     inputs = info.inputs
-    names = " ".join(f"--{sensor} {' '.join(inputs[sensor])}" for sensor in ("sar", "optical") if sensor in inputs)
-    place = f" within --aoi {' '.join(inputs['aoi'])}" if "aoi" in inputs else ""
+    names = " ".join(f"`{sensor}={' '.join(inputs[sensor])}`" for sensor in ("sar", "optical") if sensor in inputs)
+    place = f" within `aoi={' '.join(inputs['aoi'])}`" if "aoi" in inputs else ""
     raise DataError(
         f"{names or 'the arrays'}: no pixel{place} is valid, all is nodata, beyond the swath or under cloud: give "
         "an image that shows the place, or correct its nodata value"
@@ -262,6 +262,6 @@ def _undated(info: ProductInfo) -> list[str]:
     if info.acquisition is not None:
         return []
     names = " ".join(name for sensor in ("sar", "optical") for name in info.inputs.get(sensor, ())) or "the arrays"
-    note = f"{names}: no tag and no name tells when the scene was taken, so no item.json is written: give --datetime"
+    note = f"{names}: no tag and no name tells when the scene was taken, so no item.json is written: give `datetime`"
     _LOG.warning("%s", note)
     return [note]

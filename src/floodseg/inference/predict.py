@@ -152,7 +152,8 @@ def _check_plain(name: str, mapping: MapConfig) -> None:
         ("precision", None if mapping.precision == "auto" else mapping.precision, f"'{name}' compares numbers as read"),
     ):
         if given is not None:
-            raise ConfigError(f"--{flag}{'' if given is True else f' {given}'}: {why}: leave it out")
+            setting = f"`{flag}`" if given is True else f"`{flag}={given}`"
+            raise ConfigError(f"{setting}: {why}: leave it out")
 
 
 def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
@@ -164,7 +165,7 @@ def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
         able += [plain for plain, method in PLAIN_METHODS.items() if getattr(method.bands, sensor)]
         raise ConfigError(
-            f"--{sensor} {' '.join(files)}: model '{name}' takes no {sensor} image: leave it out, or choose --model "
+            f"`{sensor}={' '.join(files)}`: model '{name}' takes no {sensor} image: leave it out, or choose `model` "
             f"{' or '.join(able)}, or one that floodseg train made"
         )
 

@@ -56,7 +56,7 @@ def require_sensor_weights(runtime: Runtime | PlainMethod, model: str) -> Weighi
     """
     if not getattr(runtime, "has_sensor_weights", False):
         raise ConfigError(
-            f"--write-reliability: '{model}' weighs no sensors against each other; leave the flag out, or take a "
+            f"`write_reliability`: '{model}' weighs no sensors against each other; leave it out, or take a "
             "checkpoint of lite or efficient that was trained for radar and optical images"
         )
     return cast(WeighingRuntime, runtime)

@@ -93,7 +93,7 @@ def build_model(
         encoder = encoder or entry.default_encoder
         arguments |= {"encoder": encoder, "pretrained": pretrained}
     elif encoder is not None:
-        raise ConfigError(f"encoder '{encoder}' given for '{name}', which has none: leave --encoder out")
+        raise ConfigError(f"encoder '{encoder}' given for '{name}', which has none: leave `encoder` out")
     elif pretrained not in (None, "none", "auto"):
         raise ConfigError(f"pretrained '{pretrained}' given for '{name}', which has no encoder: use none")
     return FloodModel(entry.build(**arguments), ModelSpec(name, encoder, bands), sar_statistics, optical_statistics)

@@ -72,7 +72,7 @@ def product_folder(
     path = path.absolute()
     for name in inputs:
         if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*OPTIONAL_PRODUCTS, *PRODUCTS):
-            raise RunFolderError(f"{name}: is read, and a product would take its name: give another --out-dir")
+            raise RunFolderError(f"{name}: is read, and a product would take its name: give another `out_dir`")
     with locked_folder(path):
         check_unfinished(path, overwrite)
         for leftover in _leftovers(path):
@@ -88,7 +88,7 @@ def product_folder(
 def check_unfinished(path: Path, overwrite: bool) -> None:
     """Raise RunFolderError where a folder holds finished products that are not to be replaced."""
     if (path / SUMMARY).exists() and not overwrite:
-        raise RunFolderError(f"{path}: holds finished products: add --overwrite, or give another --out-dir")
+        raise RunFolderError(f"{path}: holds finished products: add `overwrite`, or give another `out_dir`")
 
 
 def _leftovers(path: Path) -> list[Path]:
@@ -139,11 +139,11 @@ def _check_space(path: Path, staging: Path, least_bytes: int) -> None:
     if free < least_bytes:
         raise RunFolderError(
             f"{path}: {free / 1e6:.0f} MB are free, and the products need at least {least_bytes / 1e6:.0f} MB while "
-            "they are made: free some space, or give another --out-dir"
+            "they are made: free some space, or give another `out_dir`"
         )
 
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(
-        f"{path}: cannot be written ({error.strerror}): give another --out-dir, or change its permissions"
+        f"{path}: cannot be written ({error.strerror}): give another `out_dir`, or change its permissions"
     )

@@ -104,7 +104,7 @@ class ProductWriter:
         if settings.min_area > 0:
             if self._footprints is None:
                 raise ConfigError(
-                    f"--min-area {settings.min_area:g}: the scene's pixels have no area on the ground: leave it out, "
+                    f"`min_area={settings.min_area:g}`: the scene's pixels have no area on the ground: leave it out, "
                     "or give the scene a coordinate system"
                 )
             from floodseg.products import patches
@@ -301,7 +301,7 @@ def _disk_errors(out_dir: Path) -> Iterator[None]:
     except (OSError, RasterioError, CPLE_BaseError, *_vector_errors()) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RunFolderError(
-            f"{out_dir}: the products cannot be written ({reason}): free some space, or give another --out-dir"
+            f"{out_dir}: the products cannot be written ({reason}): free some space, or give another `out_dir`"
         ) from error
 
 

@@ -25,7 +25,7 @@ def check_local(path: str, flag: str, allow_remote: bool) -> None:
     """
     if is_remote(path) and not allow_remote:
         raise ConfigError(
-            f"--{flag} {path}: is an address on a network, which is read only with --allow-remote: "
+            f"`{flag}={path}`: is an address on a network, which is read only with `allow_remote`: "
             "add that flag, or download the file"
         )
 

@@ -125,7 +125,7 @@ def _check_text(name: str, text: str, opener: Callable[[str], Any], depth: int) 
         if source.startswith("<"):
             _check_text(name, source, opener, depth + 1)
         elif is_remote(source):
-            raise DataError(f"{name}: takes its pixels from {source}; remote pixels are read only with --allow-remote")
+            raise DataError(f"{name}: takes its pixels from {source}; remote pixels are read only with `allow_remote`")
         else:
             open_checked(source, opener, depth + 1).close()
 

@@ -85,7 +85,7 @@ def read_sar(
             valid &= usable
     if check_units and known >= _FEW_PIXELS and negative > known / 2:
         raise DataError(
-            f"{source.name}: most radar values are negative, so they are not linear power: use --sar-units db"
+            f"{source.name}: most radar values are negative, so they are not linear power: use `sar_units=db`"
         )
     blank(values, valid)
     if check_units:
@@ -101,12 +101,12 @@ def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], 
     if lowest < low or highest > high:
         raise DataError(
             f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
-            "use --sar-units linear for linear power, or declare the nodata value in the file"
+            "use `sar_units=linear` for linear power, or declare the nodata value in the file"
         )
     if units == "db" and np.count_nonzero(valid) >= _FEW_PIXELS and lowest >= 0:
         raise DataError(
             f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
-            "use --sar-units linear if they are linear power"
+            "use `sar_units=linear` if they are linear power"
         )
 
 
@@ -139,7 +139,7 @@ def read_optical(
     if missing:
         raise DataError(
             f"{source.name}: has no band {', '.join(missing)} (it has {', '.join(indices)}); every optical chip must "
-            "hold the bands in use: choose bands that all chips have with --optical-bands"
+            "hold the bands in use: choose bands that all chips have with `optical_bands`"
         )
     numbers = [indices[band] for band in bands]
     stored = read_stored(source, numbers, window)
@@ -193,7 +193,7 @@ def _check_reflectance(
         rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "it is 0 to 1"
         raise DataError(
             f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
-            "tags (scale 0.0001 and offset -0.1 for baseline 04.00), --optical-offset or the nodata value"
+            "tags (scale 0.0001 and offset -0.1 for baseline 04.00), `optical_offset` or the nodata value"
         )
     if is_tagged or not is_float:
         return

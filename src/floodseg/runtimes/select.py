@@ -97,15 +97,15 @@ def _open_file(path: Path, mapping: MapConfig) -> Runtime:
     """Open an exported file that is itself the model argument."""
     runtime: ExportFormat = "onnx" if path.suffix == SUFFIXES["onnx"] else "openvino"
     if mapping.runtime not in ("auto", runtime):
-        raise ConfigError(f"--runtime {mapping.runtime}: must be {runtime} or auto for {path}: leave it out")
+        raise ConfigError(f"`runtime={mapping.runtime}`: must be {runtime} or auto for {path}: leave it out")
     if mapping.device == "cuda":
         raise ConfigError(
-            f"--device cuda: {path} runs on the CPU; leave it out, or give the checkpoint to map on a GPU"
+            f"`device=cuda`: {path} runs on the CPU; leave it out, or give the checkpoint to map on a GPU"
         )
     require_package(_INSTALL[runtime], _PACKAGES[runtime], purpose=f"{path}")
     opened = open_exported(path, mapping.threads)
     if mapping.precision not in ("auto", opened.precision):
-        raise ConfigError(f"--precision {mapping.precision}: {path} is {opened.precision}: leave the flag out")
+        raise ConfigError(f"`precision={mapping.precision}`: {path} is {opened.precision}: leave it out")
     return opened
 
 
@@ -136,7 +136,7 @@ def _torch(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
 
     if mapping.precision == "int8":
         raise ConfigError(
-            "--precision int8: PyTorch maps in fp32, bf16 or fp16 here; make an int8 file with floodseg export"
+            "`precision=int8`: PyTorch maps in fp32, bf16 or fp16 here; make an int8 file with floodseg export"
         )
     loaded = load_model(model) if isinstance(model, str | Path) else model
     return TorchRuntime(loaded, mapping.device, precision=mapping.precision, threads=mapping.threads)
@@ -152,7 +152,7 @@ def _on_gpu(mapping: MapConfig) -> bool:
     """Whether PyTorch maps on a GPU: that was requested, or nothing was requested and a GPU is available."""
     if mapping.device == "cuda" and mapping.runtime != "auto":
         raise ConfigError(
-            f"--device cuda: --runtime {mapping.runtime} maps on the CPU here; leave it out, or give --runtime torch"
+            f"`device=cuda`: `runtime={mapping.runtime}` maps on the CPU here; leave it out, or give `runtime=torch`"
         )
     if mapping.device != "auto" or mapping.runtime != "auto" or mapping.precision == "int8":
         return mapping.device == "cuda"
@@ -168,7 +168,7 @@ def _unavailable(
 ) -> ConfigError | CheckpointError:
     """Return why no exported file can be used."""
     flags = " ".join(
-        f"--{name} {value}"
+        f"`{name}={value}`"
         for name, value in (("runtime", mapping.runtime), ("precision", mapping.precision))
         if value != "auto"
     )
@@ -176,12 +176,12 @@ def _unavailable(
         missing = next((file for file in requested if not file.installed), None)
         if missing:
             require_package(_INSTALL[missing.runtime], _PACKAGES[missing.runtime], purpose=flags)
-        return ConfigError(f"{flags}: this processor does not compute in bf16; leave the flag out")
+        return ConfigError(f"{flags}: this processor does not compute in bf16; leave it out")
     if isinstance(model, str | Path) and not files:
         load_model(model)  # a model that does not exist is reported first
     name = model if isinstance(model, str | Path) else model.spec.architecture
     has = "only " + ", ".join(f"{file.runtime} {file.precision}" for file in files) if files else "no exported file"
     return ConfigError(
-        f"{flags}: model '{name}' has {has}: make one with floodseg export and give that file as --model, or leave "
-        "the flag out"
+        f"{flags}: model '{name}' has {has}: make one with floodseg export and give that file as `model`, or leave it "
+        "out"
     )

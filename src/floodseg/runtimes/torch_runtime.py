@@ -59,7 +59,7 @@ class TorchRuntime:
             ConfigError: ``cuda`` where PyTorch sees no GPU, or a number format that the device does not compute in.
         """
         if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("--device cuda: must be a GPU that PyTorch can use, and it finds none; use --device cpu")
+            raise ConfigError("`device=cuda`: must be a GPU that PyTorch can use, and it finds none; use `device=cpu`")
         cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
         self._device = torch.device("cuda" if cuda else "cpu")
         self.precision: str = "fp32" if precision == "auto" else precision
@@ -143,9 +143,9 @@ class TorchRuntime:
 def _check_precision(precision: str, cuda: bool) -> None:
     """Refuse a number format that the device lacks or emulates."""
     if precision == "fp16" and not cuda:
-        raise ConfigError("--precision fp16: needs a GPU, and the model runs on the CPU; give bf16 or fp32")
+        raise ConfigError("`precision=fp16`: needs a GPU, and the model runs on the CPU; give bf16 or fp32")
     if precision == "bf16" and not (torch.cuda.is_bf16_supported() if cuda else cpu_computes_bf16()):
-        raise ConfigError("--precision bf16: this device does not compute in bf16; give fp32")
+        raise ConfigError("`precision=bf16`: this device does not compute in bf16; give fp32")
 
 
 _one_thread_lock = threading.Lock()

@@ -55,10 +55,10 @@ def acquisition_of(config: SceneConfig) -> Acquisition | None:
     """
     if config.datetime is not None:
         try:
-            return Acquisition(_utc(datetime.fromisoformat(config.datetime.strip())), "--datetime")
+            return Acquisition(_utc(datetime.fromisoformat(config.datetime.strip())), "`datetime`")
         except (ValueError, OverflowError) as error:
             raise ConfigError(
-                f"--datetime {config.datetime}: must be a time in ISO 8601, such as 2020-01-31T05:43:21Z"
+                f"`datetime={config.datetime}`: must be a time in ISO 8601, such as 2020-01-31T05:43:21Z"
             ) from error
     preferred = (config.sar, config.optical) if config.grid == "sar" else (config.optical, config.sar)
     files = preferred[0] or preferred[1]

@@ -119,7 +119,7 @@ class FileScene:
 
     def add_cloud_mask(self, name: str, reference_name: str, reference: GeoGrid) -> None:
         """Hide the ground from the optical sensor where a raster is not 0."""
-        mask = raster_file(self._session, name, "cloud-mask")
+        mask = raster_file(self._session, name, "cloud_mask")
         placed, assumed = place(name, mask.grid, reference_name, reference)
         self._assumptions.extend([assumed] if assumed else [])
         self._cloud_mask = PlacedFile(self._session, replace(mask, grid=placed), self._grid, None)
@@ -197,7 +197,7 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
         return scene
 
     if not config.sar_before or not bands.sar:
-        raise ConfigError("--sar-before: no radar image of before was given, or the model takes no radar: give both")
+        raise ConfigError("`sar_before`: no radar image of before was given, or the model takes no radar: give both")
     return _closing(Session(config.allow_remote), opened)
 
 

@@ -43,10 +43,10 @@ def open_image(session: Session, request: Request) -> Image:
     if product is None:
         return _open_rasters(session, request)
     if request.sensor == "sar":
-        raise DataError(f"--{request.flag} {request.references[0]}: is a Sentinel-2 product: give it to --optical")
+        raise DataError(f"`{request.flag}={request.references[0]}`: is a Sentinel-2 product: give it to `optical`")
     if len(products) > 1:
         raise DataError(
-            f"--{request.flag} {' '.join(request.references)}: a .SAFE product is an image of its own: give it alone"
+            f"`{request.flag}={' '.join(request.references)}`: a .SAFE product is an image of its own: give it alone"
         )
     return _open_product(session, request, product)
 
@@ -61,7 +61,7 @@ def raster_file(session: Session, name: str, flag: str) -> ImageFile:
     session.check_reference(name, flag)
     handle = session.open(name)
     if handle.count != 1:
-        raise DataError(f"--{flag} {name}: has {handle.count} bands; a mask must have one: give it alone")
+        raise DataError(f"`{flag}={name}`: has {handle.count} bands; a mask must have one: give it alone")
     return ImageFile(name, _grid(name, handle), (StoredBand(flag, 1, missing=handle.nodatavals[0]),))
 
 
@@ -76,7 +76,7 @@ def _open_product(session: Session, request: Request, product: SafeProduct) -> I
         stored = StoredBand(band, 1, shift=shift, divisor=product.quantification, dark=0.0)
         files.append(ImageFile(path, _grid(path, session.open(path)), (stored,)))
     shifts = sorted({product.offsets[band] for band in request.bands} if offset is None else {offset})
-    source = "its metadata say" if offset is None else "--optical-offset says"
+    source = "its metadata say" if offset is None else "`optical_offset` says"
     assumptions = [
         f"{name}: {product.level}, processing baseline {product.baseline}; reflectance is (stored "
         f"{' or '.join(f'{shift:+g}' for shift in shifts)}) / {product.quantification:g}, as {source}"
@@ -105,7 +105,7 @@ def _open_rasters(session: Session, request: Request) -> Image:
         numbers = _band_numbers(name, handle, request, assumptions)
         for band in numbers:
             if band in found:
-                raise DataError(f"--{request.flag}: band {band} is in {found[band]} and in {name}; give it once")
+                raise DataError(f"`{request.flag}`: band {band} is in {found[band]} and in {name}; give it once")
             found[band] = name
         used = tuple(_stored(handle, band, numbers[band], request) for band in request.bands if band in numbers)
         if not used:
@@ -120,7 +120,7 @@ def _open_rasters(session: Session, request: Request) -> Image:
     _check_bands(request, tuple(found))
     if len(sources) > 1:
         raise DataError(
-            f"--{request.flag} {' '.join(request.references)}: some files have GDAL scale and offset tags and some "
+            f"`{request.flag}={' '.join(request.references)}`: some files have GDAL scale and offset tags and some "
             "have none, or other ones; the files of one image must be stored alike: write them alike"
         )
     linear = request.sensor == "sar" and request.unit == "db" and request.sar_units == "linear"
@@ -156,7 +156,7 @@ def _band_numbers(name: str, handle: OpenRaster, request: Request, assumptions: 
         numbers = {band: number for number, band in enumerate(FILE_ORDER, start=1)}
     elif len(request.references) > 1:
         raise DataError(
-            f"--{request.flag} {name}: has {handle.count} bands without names; of several files each must name its "
+            f"`{request.flag}={name}`: has {handle.count} bands without names; of several files each must name its "
             "bands: set the band descriptions"
         )
     else:
@@ -188,7 +188,7 @@ def _lone_band(name: str, handle: OpenRaster, request: Request, assumptions: lis
         return request.bands[0]
     example = "VV.tif" if request.sensor == "sar" else "B03.tif"
     raise DataError(
-        f"--{request.flag} {name}: neither its band description nor its name tells which band it holds: set the "
+        f"`{request.flag}={name}`: neither its band description nor its name tells which band it holds: set the "
         f"description, or rename the file ({example})"
     )
 
@@ -200,14 +200,14 @@ def _check_bands(request: Request, held: Sequence[str], remark: str = "") -> Non
     names = " ".join(request.references)
     if request.sensor == "sar":
         raise DataError(
-            f"--{request.flag} {names}: holds {', '.join(held) or 'no radar band'} alone, but the model needs "
-            f"{' and '.join(request.bands)}: add {missing[0]} (--{request.flag} VV.tif VH.tif)"
+            f"`{request.flag}={names}`: holds {', '.join(held) or 'no radar band'} alone, but the model needs "
+            f"{' and '.join(request.bands)}: add {missing[0]} (`{request.flag}` VV.tif VH.tif)"
         )
     if missing == ["B10"]:
         remark = "L2A has no B10, and the model was trained on L1C"
     there = ", ".join(sorted(held, key=L1C_BANDS.index))
     raise DataError(
-        f"--{request.flag} {names}: lacks {', '.join(missing)}, which the model needs"
+        f"`{request.flag}={names}`: lacks {', '.join(missing)}, which the model needs"
         f"{f' ({remark})' if remark else ''}; it has {there or 'no known band'}: "
         "give the product that holds them, or choose a model for the bands that are there"
     )
@@ -241,8 +241,8 @@ def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: Requ
         return None if request.optical_offset is None else "flag"
     if request.optical_offset is not None:
         raise ConfigError(
-            f"--optical-offset {request.optical_offset:g}: {handle.name} has GDAL scale or offset tags, which already "
-            "give reflectance: leave the flag out, or correct the tags"
+            f"`optical_offset={request.optical_offset:g}`: {handle.name} has GDAL scale or offset tags, which already "
+            "give reflectance: leave it out, or correct the tags"
         )
     return "tags" if any(band.offset != 0 for band in used) else "scale tags"
 
@@ -253,7 +253,7 @@ def _assumptions_of(name: str, handle: OpenRaster, used: Sequence[StoredBand], r
         assumptions.append(f"{name}: its GDAL scale and offset tags are applied")
     elif request.unit == "reflectance":
         offset = request.optical_offset
-        reason = "as its darkest values allow" if offset is None else "as --optical-offset says"
+        reason = "as its darkest values allow" if offset is None else "as `optical_offset` says"
         assumptions.append(f"{name}: reflectance is (stored {offset or 0:+g}) / 10000, {reason}")
     if request.unit == "db":
         converted = "linear power, converted to dB" if request.sar_units == "linear" else "dB"

@@ -23,12 +23,12 @@ def check_reference(name: str, grid: GeoGrid) -> None:
     if b != 0 or d != 0:
         raise DataError(
             f"{name}: its grid is rotated or sheared; the products' grid must run along the axes of its coordinate "
-            "system: gdalwarp it first, or let the other sensor give the grid (--grid)"
+            "system: gdalwarp it first, or let the other sensor give the grid (`grid`)"
         )
     if grid.height * grid.width > _PIXEL_LIMIT:
         raise DataError(
             f"{name}: claims {grid.height}x{grid.width} pixels; at most {_PIXEL_LIMIT:,} are mapped at once: give an "
-            "area with --aoi, or check the file"
+            "area with `aoi`, or check the file"
         )
 
 

@@ -71,7 +71,7 @@ def check_radar(name: str, samples: Samples, *, linear: bool) -> None:
     negative = float((values < 0).mean())
     middle = float(np.median(values))
     if linear and negative > 0.5:
-        raise DataError(f"{name}: most radar values are negative, so they are not linear power: use --sar-units db")
+        raise DataError(f"{name}: most radar values are negative, so they are not linear power: use `sar_units=db`")
     if linear and middle > 10:
         raise DataError(
             f"{name}: the median of the radar values is {middle:g}; linear power of ground is below 1, so these are "
@@ -79,7 +79,7 @@ def check_radar(name: str, samples: Samples, *, linear: bool) -> None:
         )
     if not linear and negative < 0.5:
         raise DataError(
-            f"{name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB: use --sar-units "
+            f"{name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB: use `sar_units` "
             "linear if they are linear power, and calibrate them first if they are amplitudes"
         )
     low, high = DB_RANGE
@@ -101,7 +101,7 @@ def _check_order(name: str, samples: Samples, linear: bool) -> None:
         raise DataError(
             f"{name}: its VV is {vh - vv:.1f} dB weaker than its VH (medians {vv:.1f} and {vh:.1f} dB), but VV is the "
             "stronger one over land and water, so they are swapped: set the band descriptions to VV and VH as they "
-            "are, or give one file each, named so (--sar VV.tif VH.tif)"
+            "are, or give one file each, named so (`sar` VV.tif VH.tif)"
         )
 
 
@@ -157,10 +157,10 @@ def _check_offset(name: str, samples: Samples, values: NDArray[np.float32], offs
     if offset_from in (None, "scale tags") and darkest >= _DARK:
         stored = f"{darkest * 1e4:.0f}" if offset_from is None else f"{darkest:.3f}"
         fix = (
-            "give --optical-offset -1000 for processing baseline 04.00 and later, 0 for older ones"
+            "give `optical_offset` -1000 for processing baseline 04.00 and later, 0 for older ones"
             if offset_from is None
             else "add the GDAL offset tag -0.1 (processing baseline 04.00 and later), or give the numbers without tags "
-            "and --optical-offset 0"
+            "and `optical_offset=0`"
         )
         raise DataError(
             f"{name}: the darkest values of every band lie at {stored} or above, as the offset of newer Sentinel-2 "
@@ -168,7 +168,7 @@ def _check_offset(name: str, samples: Samples, values: NDArray[np.float32], offs
         )
     negative = float((values < _TOO_DARK).mean())
     if offset_from is not None and negative > _ODD_SHARE:
-        fix = "give --optical-offset 0" if offset_from == "flag" else "correct the GDAL scale and offset tags"
+        fix = "give `optical_offset=0`" if offset_from == "flag" else "correct the GDAL scale and offset tags"
         raise DataError(
             f"{name}: {negative:.0%} of the reflectance is below {_TOO_DARK:g} once the offset is added, so the offset "
             f"was removed already or was never there: {fix}"

@@ -38,18 +38,18 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def require_writable(path: Path, flag: str, *, folder: bool = False) -> None:
+def require_writable(path: Path, setting: str, *, folder: bool = False) -> None:
     """Refuse an output path that cannot be written, before hours of work are spent on it.
 
     Missing folders are made.
 
     Args:
         path: output file or folder.
-        flag: the flag that named it, for the message.
+        setting: the name of the setting, for the message.
         folder: whether ``path`` itself is a folder.
 
     Raises:
-        ConfigError: names the flag and the reason.
+        ConfigError: names the setting and the reason.
     """
     try:
         if not folder and path.is_dir():
@@ -62,7 +62,7 @@ def require_writable(path: Path, flag: str, *, folder: bool = False) -> None:
     except OSError as error:
         reason = why_not_writable(path, error)
         raise ConfigError(
-            f"{flag} {path}: cannot be written ({reason}); change its permissions or choose another path"
+            f"`{setting}={path}`: cannot be written ({reason}); change its permissions or choose another path"
         ) from error
 
 
@@ -132,7 +132,7 @@ def _lock(path: Path, activity: str) -> tuple[TextIO, bool]:
             handle = (path / LOCK).open("w")
             if not _try_lock(handle):
                 handle.close()
-                raise FolderInUseError(f"{path}: another run {activity}: wait for it, or give another --out-dir")
+                raise FolderInUseError(f"{path}: another run {activity}: wait for it, or give another `out_dir`")
             # the run before may have removed its lock after this one was opened
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle.fileno()), (path / LOCK).stat()):
@@ -140,7 +140,7 @@ def _lock(path: Path, activity: str) -> tuple[TextIO, bool]:
             handle.close()
         except OSError as error:
             raise RunFolderError(
-                f"{path}: cannot be written ({why_not_writable(path, error)}): give another --out-dir, or change its "
+                f"{path}: cannot be written ({why_not_writable(path, error)}): give another `out_dir`, or change its "
                 "permissions"
             ) from error
 

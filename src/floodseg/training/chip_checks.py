@@ -25,8 +25,8 @@ def open_chips(config: TrainConfig, processes: int = 1) -> tuple[Usable, Usable]
     crops = len(train.chips.names) * config.augment.crops_per_chip
     if processes > 1 and crops < processes * config.optim.batch_size:
         raise ConfigError(
-            f"--batch-size {config.optim.batch_size}: each of {processes} processes takes as many crops a step, and an "
-            f"epoch has {crops}; lower it, raise --crops-per-chip or start fewer processes"
+            f"`batch_size={config.optim.batch_size}`: each of {processes} processes takes as many crops a step, and an "
+            f"epoch has {crops}; lower it, raise `crops_per_chip` or start fewer processes"
         )
     return train, valid
 
@@ -45,24 +45,24 @@ def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
     """Refuse augmentation that the sensors at hand, or the unit of their numbers, leave nothing to do."""
     held = f"the chips hold {'radar' if chips.bands.sar else 'optical images'} alone"
     if config.augment.drop_sensor > 0 and not (chips.bands.sar and chips.bands.optical):
-        raise ConfigError(f"--drop-sensor {config.augment.drop_sensor}: {held}, and none can be spared; leave it out")
+        raise ConfigError(f"`drop_sensor={config.augment.drop_sensor}`: {held}, and none can be spared; leave it out")
     if config.augment.cloud > 0 and not chips.bands.optical:
-        raise ConfigError(f"--cloud {config.augment.cloud}: {held}, which clouds do not hide; leave it out")
+        raise ConfigError(f"`cloud={config.augment.cloud}`: {held}, which clouds do not hide; leave it out")
     if config.augment.cloud > 0 and not clouded_channels(chips.bands):
         raise ConfigError(
-            f"--cloud {config.augment.cloud}: covers the image of after the flood, and the optical bands in use are of "
+            f"`cloud={config.augment.cloud}`: covers the image of after the flood, and the optical bands in use are of "
             "before alone; leave it out"
         )
     jitter, illumination = config.augment.sar_jitter_db, config.augment.optical_jitter
     # a default that finds nothing to do is no mistake of the user's
     if not chips.bands.sar and jitter not in (0, AugmentConfig.sar_jitter_db):
-        raise ConfigError(f"--sar-jitter-db {jitter}: {held}, and it is for radar; leave it out")
+        raise ConfigError(f"`sar_jitter_db={jitter}`: {held}, and it is for radar; leave it out")
     if not chips.bands.optical and illumination not in (0, AugmentConfig.optical_jitter):
-        raise ConfigError(f"--optical-jitter {illumination}: {held}, and it is for optical images; leave it out")
+        raise ConfigError(f"`optical_jitter={illumination}`: {held}, and it is for optical images; leave it out")
     if config.augment.sar_speckle > 0 and (not chips.bands.sar or chips.bands.sar_unit != "db"):
         why = "the radar images hold digital numbers" if chips.bands.sar else held
-        raise ConfigError(f"--sar-speckle {config.augment.sar_speckle}: is for radar in dB, and {why}; leave it out")
+        raise ConfigError(f"`sar_speckle={config.augment.sar_speckle}`: is for radar in dB, and {why}; leave it out")
     if chips.bands.sar and chips.bands.sar_unit != "db" and jitter not in (0, AugmentConfig.sar_jitter_db):
         raise ConfigError(
-            f"--sar-jitter-db {jitter}: is an offset in dB, and the radar images hold digital numbers; leave it out"
+            f"`sar_jitter_db={jitter}`: is an offset in dB, and the radar images hold digital numbers; leave it out"
         )

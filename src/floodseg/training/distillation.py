@@ -157,12 +157,12 @@ def _channels(name: str, taken: Bands, held: Bands) -> dict[Sensor, list[int]]:
     for sensor in shared:
         if not bands_fit(taken, held, sensor):
             raise ConfigError(
-                f"--teacher {name}: takes {sensor} images of {taken.only(sensor)}, and the chips hold "
+                f"`teacher={name}`: takes {sensor} images of {taken.only(sensor)}, and the chips hold "
                 f"{held.only(sensor)}; choose a teacher that was trained on such data"
             )
     if not shared:
         raise ConfigError(
-            f"--teacher {name}: takes {' and '.join(taken.sensors)} images, and the chips hold none; choose another "
+            f"`teacher={name}`: takes {' and '.join(taken.sensors)} images, and the chips hold none; choose another "
             "teacher"
         )
     return {sensor: [held.names(sensor).index(band) for band in taken.names(sensor)] for sensor in shared}

@@ -34,7 +34,7 @@ def _inherited(folder: RunFolder, start: str, mode: RunMode) -> float:
     if isinstance(strength, bool) or not isinstance(strength, int | float):
         raise RunFolderError(
             f"{folder.config}: is damaged (context_prior is {strength!r}, which must be a number); start again with "
-            "--overwrite"
+            "`overwrite`"
         )
     return float(strength)
 
@@ -53,8 +53,8 @@ def open_start(config: TrainConfig) -> NamedModel | None:
     check_event("start-from", name, model, config.data.hold_out_event)
     if specialists_of(model):
         raise ConfigError(
-            f"--start-from {name}: holds specialists, which are not trained further; start from a model without them, "
-            "and give the result as --specialists"
+            f"`start_from={name}`: holds specialists, which are not trained further; start from a model without them, "
+            "and give the result as `specialists`"
         )
     return name, model
 
@@ -68,8 +68,8 @@ def copy_weights(model: FloodModel, name: str, start: FloodModel) -> None:
     same_network = (start.spec.architecture, start.spec.encoder) == (model.spec.architecture, model.spec.encoder)
     if not same_network or not all(bands_fit(start.spec.bands, model.spec.bands, each, exact=True) for each in SENSORS):
         raise ConfigError(
-            f"--start-from {name}: is {_description(start.spec)}, and this run trains {_description(model.spec)}; give "
-            "--model, --encoder, --sensors and --optical-bands as it has them, and chips in its units"
+            f"`start_from={name}`: is {_description(start.spec)}, and this run trains {_description(model.spec)}; give "
+            "`model`, `encoder`, `sensors` and `optical_bands` as it has them, and chips in its units"
         )
     model.load_state_dict(start.state_dict())
 

@@ -35,8 +35,8 @@ def check_event(flag: str, name: str, model: FloodModel, held_out: str | None) -
     """
     if held_out and model.provenance.training.get("hold_out_event") != held_out:
         raise ConfigError(
-            f"--{flag} {name}: may have learned from the event {held_out}, which is held out; give a model that was "
-            f"trained with --hold-out-event {held_out}, too"
+            f"`{flag}={name}`: may have learned from the event {held_out}, which is held out; give a model that was "
+            f"trained with `hold_out_event={held_out}`, too"
         )
 
 
@@ -52,7 +52,7 @@ def check_overwriting(folder: Path, config: TrainConfig) -> None:
     for flag, name in _named(config):
         if _is_within(folder, name) and not (kept and _is_within(kept, name)):
             raise ConfigError(
-                f"--{flag} {name}: lies in the run folder {folder}, which --overwrite clears; give another --out-dir, "
+                f"`{flag}={name}`: lies in the run folder {folder}, which `overwrite` clears; give another `out_dir`, "
                 "or copy the model elsewhere first"
             )
 

@@ -37,11 +37,11 @@ class FloodLoss(nn.Module):
     def __init__(self, loss: PixelLoss = "ce", focal_gamma: float = 2.0, dice_weight: float = 1.0) -> None:
         super().__init__()
         if loss not in get_args(PixelLoss):
-            raise ConfigError(f"--loss {loss}: must be one of {', '.join(get_args(PixelLoss))}")
+            raise ConfigError(f"`loss={loss}`: must be one of {', '.join(get_args(PixelLoss))}")
         if not focal_gamma >= 0:
-            raise ConfigError(f"--focal-gamma {focal_gamma}: must be 0 or more")
+            raise ConfigError(f"`focal_gamma={focal_gamma}`: must be 0 or more")
         if not dice_weight >= 0:
-            raise ConfigError(f"--dice-weight {dice_weight}: must be 0 or more")
+            raise ConfigError(f"`dice_weight={dice_weight}`: must be 0 or more")
         self.gamma = focal_gamma if loss == "focal" else 0.0
         self.dice_weight = dice_weight
 

@@ -25,5 +25,5 @@ def resolve_precision(precision: Precision, device_type: str) -> Mixed:
             return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         return "bf16" if cpu_computes_bf16() else "no"
     if precision == "fp16" and device_type == "cpu":
-        raise ConfigError("--precision fp16 on a CPU: fp16 needs a GPU; use bf16, fp32 or auto")
+        raise ConfigError("`precision=fp16` on a CPU: fp16 needs a GPU; use bf16, fp32 or auto")
     return "no" if precision == "fp32" else precision

@@ -148,6 +148,6 @@ def _require_gpus(processes: Processes) -> None:
     if processes.device.type != "cuda" or processes.count == 1:
         where = "a CPU" if processes.device.type != "cuda" else "a single GPU"
         raise ConfigError(
-            f"--sync-batchnorm: joins the batch statistics of several GPUs, and this run has {where}; leave it out, or "
+            f"`sync_batchnorm`: joins the batch statistics of several GPUs, and this run has {where}; leave it out, or "
             "start one process for each GPU with accelerate launch"
         )

@@ -55,7 +55,7 @@ def read_run_state(folder: Path, processes: int) -> RunState:
         # with another number the random states of all but the first process are new
         for path in random_states:
             if path not in contents:
-                raise RunFolderError(f"{folder}: is damaged ({path.name} is missing); start again with --overwrite")
+                raise RunFolderError(f"{folder}: is damaged ({path.name} is missing); start again with `overwrite`")
     return state
 
 
@@ -77,9 +77,9 @@ def _load(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return load(path, map_location="cpu")
     except UNREADABLE as error:
-        raise RunFolderError(f"{path}: {why_not_plain(path, error)}, or start again with --overwrite") from error
+        raise RunFolderError(f"{path}: {why_not_plain(path, error)}, or start again with `overwrite`") from error
 
 
 def _damaged(folder: Path, error: Exception) -> RunFolderError:
     reason = (str(error).splitlines() or ["it ends early"])[0]
-    return RunFolderError(f"{folder}: is damaged ({reason}); start again with --overwrite")
+    return RunFolderError(f"{folder}: is damaged ({reason}); start again with `overwrite`")

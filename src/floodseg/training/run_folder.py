@@ -58,7 +58,7 @@ def run_mode(*, resume: bool, overwrite: bool) -> RunMode:
         RunFolderError: both are set.
     """
     if resume and overwrite:
-        raise RunFolderError("--resume and --overwrite exclude each other: one continues a run, the other starts again")
+        raise RunFolderError("`resume` and `overwrite` exclude each other: one continues a run, the other starts again")
     return "resume" if resume else "overwrite" if overwrite else "new"
 
 
@@ -104,11 +104,11 @@ class RunFolder:
         """
         if mode == "resume" and not self.config.exists():
             raise RunFolderError(
-                f"{self.path}: holds no run to resume ({self.config.name} is missing); leave --resume out"
+                f"{self.path}: holds no run to resume ({self.config.name} is missing); leave `resume` out"
             )
         if mode == "new" and any(path.exists() for path in (self.config, self.summary, self.best, self._states)):
             run = "a finished run" if self.summary.exists() else "an unfinished run"
-            raise RunFolderError(f"{self.path}: holds {run}; add --resume or --overwrite, or give another --out-dir")
+            raise RunFolderError(f"{self.path}: holds {run}; add `resume` or `overwrite`, or give another `out_dir`")
 
     def require_visible(self) -> None:
         """Refuse a folder that the main process has claimed and this one cannot see.
@@ -119,7 +119,7 @@ class RunFolder:
         if not self.path.is_dir():
             raise RunFolderError(
                 f"{self.path}: does not exist on host {platform.node()}, where another process of this run is; give an "
-                "--out-dir on a file system that all hosts share"
+                "`out_dir` on a file system that all hosts share"
             )
 
     def clear(self, *, specialists: bool = True) -> None:
@@ -145,7 +145,7 @@ class RunFolder:
         try:
             kept = tomllib.loads(self.config.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RunFolderError(f"{self.config}: is damaged ({error}); start again with --overwrite") from error
+            raise RunFolderError(f"{self.config}: is damaged ({error}); start again with `overwrite`") from error
         # a setting that an older version did not have keeps the effect of its absence
         return flatten(TrainConfig()) | {"context_prior": 0.0} | kept
 
@@ -162,8 +162,8 @@ class RunFolder:
         changed = differences(now, before)
         if changed:
             raise RunFolderError(
-                f"{self.path}: --resume continues with the settings that the run began with, but {'; '.join(changed)}; "
-                f"leave these flags out, or run floodseg train {self.config} --resume"
+                f"{self.path}: `resume` continues with the settings that the run began with, but {'; '.join(changed)}; "
+                f"leave these flags out, or run floodseg train {self.config} `resume`"
             )
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
@@ -200,7 +200,7 @@ class RunFolder:
                 raise
             raise RunFolderError(
                 f"{temporary}: cannot be written ({reason}); free space or change its permissions, and continue from "
-                "the last complete epoch with --resume"
+                "the last complete epoch with `resume`"
             ) from error
 
     def publish_state(self, epoch: int) -> None:

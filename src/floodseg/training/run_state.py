@@ -79,9 +79,9 @@ class RunState:
         )  # fmt: skip
         if changed:
             raise RunFolderError(
-                f"{folder}: --resume continues with the chips that the run began with, but whether "
+                f"{folder}: `resume` continues with the chips that the run began with, but whether "
                 f"{', '.join(changed)} can be used has changed since; put the files back as they were, or start again "
-                "with --overwrite"
+                "with `overwrite`"
             )
         for kind, before, now in (
             ("teachers", self.teachers, new.teachers), ("specialists", self.specialists, new.specialists)
@@ -90,8 +90,8 @@ class RunState:
             changed = [each["model"] for each in now if checksums.get(each["model"]) != each["sha256"]]
             if changed:
                 raise RunFolderError(
-                    f"{folder}: --resume continues with the {kind} that the run began with, but {', '.join(changed)} "
-                    "has other weights now; put them back, or start again with --overwrite"
+                    f"{folder}: `resume` continues with the {kind} that the run began with, but {', '.join(changed)} "
+                    "has other weights now; put them back, or start again with `overwrite`"
                 )
 
     def state_dict(self) -> dict[str, Any]:

@@ -73,9 +73,7 @@ def require_both_sensors(bands: Bands) -> None:
         ConfigError: the chips in use hold one sensor alone.
     """
     if not (bands.sar and bands.optical):
-        raise ConfigError(
-            "--specialists: are for a model of both sensors, and the chips hold one alone; leave the flag out"
-        )
+        raise ConfigError("`specialists`: are for a model of both sensors, and the chips hold one alone; leave it out")
 
 
 def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> FloodModel:

@@ -51,7 +51,7 @@ def test_the_batch_is_halved_once_where_memory_runs_out(caplog: pytest.LogCaptur
 
 def test_a_single_window_that_does_not_fit_is_said() -> None:
     runtime = PointwiseRuntime(holds=0, device="GPU of 1 GB")
-    with pytest.raises(ConfigError, match=r"--tile-size: .* 32x64 .* GPU of 1 GB.* smaller --tile-size"):
+    with pytest.raises(ConfigError, match=r"`tile_size`: .* 32x64 .* GPU of 1 GB.* smaller `tile_size`"):
         ModelCalls(runtime, 2, tta=False)(windows(1))
 
 

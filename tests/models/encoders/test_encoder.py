@@ -60,12 +60,12 @@ def test_same_seed_gives_the_same_weights() -> None:
 
 
 def test_unknown_encoder_is_refused_with_close_matches() -> None:
-    with pytest.raises(ConfigError, match=r"--encoder resnet43: .*did you mean .*resnet34"):
+    with pytest.raises(ConfigError, match=r"`encoder` resnet43: .*did you mean .*resnet34"):
         build_encoder("resnet43", 3)
 
 
 def test_encoder_of_a_fixed_image_size_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--encoder swin_tiny_patch4_window7_224: .*any size.*take resnet18"):
+    with pytest.raises(ConfigError, match=r"`encoder` swin_tiny_patch4_window7_224: .*any size.*take resnet18"):
         build_encoder("swin_tiny_patch4_window7_224", 3)
 
 

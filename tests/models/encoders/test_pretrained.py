@@ -154,7 +154,7 @@ def test_pickled_code_is_not_run(tmp_path: Path) -> None:
 
 def test_missing_file_is_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r"--pretrained nowhere\.pth: must be auto, required, none or an existing file"
+        ConfigError, match=r"`pretrained` nowhere\.pth: must be auto, required, none or an existing file"
     ):
         efficient(encoder="resnet18", pretrained="nowhere.pth")
 
@@ -226,7 +226,7 @@ def test_auto_goes_on_with_a_warning_and_required_refuses(
     assert record.warning is not None
     assert reason in record.warning
     assert record.warning in caplog.text
-    with pytest.raises(CheckpointError, match=f"--pretrained required: .*resnet18.*{reason}.*--pretrained auto"):
+    with pytest.raises(CheckpointError, match=f"`pretrained` required: .*resnet18.*{reason}.*`pretrained` auto"):
         efficient(encoder="resnet18", pretrained="required")
 
 

@@ -184,7 +184,7 @@ def test_area_that_reaches_beyond_the_scene_is_clipped(tmp_path: Path) -> None:
 def test_area_without_a_pixel_is_refused_with_both_extents(tmp_path: Path, box: tuple[float, ...]) -> None:
     config = SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [shapely.box(*box)]))
     for call in (aoi_window, open_layers):
-        with pytest.raises(DataError, match=r"--aoi .*a\.gpkg: holds no pixel of the scene") as refusal:
+        with pytest.raises(DataError, match=r"`aoi` .*a\.gpkg: holds no pixel of the scene") as refusal:
             call(config, GRID)
         text = str(refusal.value)
         assert f"x {box[0]} to {box[2]}, y {box[1]} to {box[3]}" in text
@@ -283,7 +283,7 @@ def test_mask_of_permanent_water(tmp_path: Path, write_raster: Writer) -> None:
 def test_permanent_water_of_other_values_needs_a_threshold(tmp_path: Path, write_raster: Writer) -> None:
     occurrence = np.linspace(0, 100, 90 * 120).reshape(90, 120).astype(np.uint8)
     path = str(write_raster(tmp_path / "w.tif", occurrence, nodata=255, **PLACE))
-    with pytest.raises(DataError, match=r"holds values from 0 to 100, .* --permanent-water-threshold"):
+    with pytest.raises(DataError, match=r"holds values from 0 to 100, .* `permanent_water_threshold`"):
         open_layers(SceneConfig(permanent_water=path), GRID)
     found = read(SceneConfig(permanent_water=path, permanent_water_threshold=50)).permanent
     np.testing.assert_array_equal(found, occurrence >= 50)
@@ -364,7 +364,7 @@ def test_polygons_of_permanent_water_take_no_threshold(tmp_path: Path) -> None:
 
 def test_unfit_rasters_are_refused(tmp_path: Path, write_raster: Writer) -> None:
     two = str(write_raster(tmp_path / "two.tif", np.zeros((2, 9, 9), np.uint8), **PLACE))
-    with pytest.raises(DataError, match=r"--exclude .*two\.tif: has 2 bands and must have 1"):
+    with pytest.raises(DataError, match=r"`exclude` .*two\.tif: has 2 bands and must have 1"):
         open_layers(SceneConfig(exclude=two), GRID)
     bare = str(write_raster(tmp_path / "bare.tif", np.zeros((9, 9), np.uint8), transform=PLACE["transform"]))
     with pytest.raises(DataError, match=r"bare\.tif: has no coordinate system"):
@@ -383,14 +383,14 @@ def test_truncated_raster_is_a_data_error_that_names_it(tmp_path: Path, write_ra
         tmp_path / "w.tif", np.random.default_rng(0).integers(0, 2, (90, 120)).astype(np.uint8), **PLACE
     )
     path.write_bytes(path.read_bytes()[:-4000])
-    with pytest.raises(DataError, match=r"--permanent-water .*w\.tif: cannot be read"):
+    with pytest.raises(DataError, match=r"`permanent_water` .*w\.tif: cannot be read"):
         read(SceneConfig(permanent_water=str(path)))
 
 
 @pytest.mark.parametrize("flag", ["aoi", "exclude", "dem", "permanent_water"])
 def test_addresses_need_leave(flag: str) -> None:
     address = "https://127.0.0.1:9/x.tif"
-    with pytest.raises(ConfigError, match=rf"--{flag.replace('_', '-')} {address}: .* --allow-remote"):
+    with pytest.raises(ConfigError, match=rf"--{flag.replace('_', '-')} {address}: .* `allow_remote`"):
         open_layers(SceneConfig(**{flag: address}), GRID)
 
 
@@ -418,7 +418,7 @@ def test_local_vrt_goes_to_no_network_without_leave(tmp_path: Path, write_raster
         if allowed:
             np.testing.assert_array_equal(read(config).permanent, mask == 1)
         else:
-            with pytest.raises(DataError, match=r"False\.vrt: takes its pixels from .* only with --allow-remote"):
+            with pytest.raises(DataError, match=r"False\.vrt: takes its pixels from .* only with `allow_remote`"):
                 read(config)
         assert bool(asked) == allowed
     finally:

@@ -24,7 +24,7 @@ def report_benchmark(task: Task, config: BenchmarkConfig, json_file: Path | None
     """
     before = None if compare is None else _read(compare)
     if json_file is not None:
-        require_writable(json_file, "--json")
+        require_writable(json_file, "json")
     console = Console(highlight=False)
     with console.status("") as status:
         document = benchmark(task, config, status.update)
@@ -38,7 +38,7 @@ def report_benchmark(task: Task, config: BenchmarkConfig, json_file: Path | None
 def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
     """Map the scenes, print a table, write the file."""
     if json_file is not None:
-        require_writable(json_file, "--json")
+        require_writable(json_file, "json")
     console = Console(highlight=False)
     with console.status("") as status:
         document = benchmark_scene(config, status.update)

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from floodseg.app.flags import as_flags
 from floodseg.cluster.many import ManyReport
 from floodseg.errors import ScenesFailedError
 
@@ -16,7 +17,7 @@ def print_many(report: ManyReport) -> None:
     speed = f", {report.megapixels / report.seconds:.2f} megapixels/s" if report.mapped else ""
     console.print(f"{report.mapped} scenes mapped, {report.kept} finished before, in {report.seconds:.0f} s{speed}")
     for sentence in report.left_out:
-        console.print(sentence, soft_wrap=True)
+        console.print(as_flags(sentence), soft_wrap=True)
     for name, meaning in (
         ("collection.json", "STAC collection over all finished scenes"),
         ("index.parquet", "a row for each: outline, date, areas, files"),
@@ -28,7 +29,7 @@ def print_many(report: ManyReport) -> None:
     if not report.failed:
         return
     for scene, reason in report.failed.items():
-        errors.print(f"failed {scene}: {reason}", soft_wrap=True, markup=False)
+        errors.print(as_flags(f"failed {scene}: {reason}"), soft_wrap=True, markup=False)
     total = report.mapped + report.kept + len(report.failed)
     raise ScenesFailedError(
         f"{len(report.failed)} of {total} scenes could not be mapped, for the reasons above and in "

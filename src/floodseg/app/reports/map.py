@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from floodseg.app.flags import as_flags
 from floodseg.inference.flood_map import FloodMap
 
 _FILES = {
@@ -32,7 +33,7 @@ def print_map(flood_map: FloodMap) -> None:
         soft_wrap=True,
     )
     for sentence in summary["assumptions"]:
-        console.print(f"{'assumed':>16}  {sentence}", soft_wrap=True)
+        console.print(f"{'assumed':>16}  {as_flags(sentence)}", soft_wrap=True)
     if flood_map.out_dir is not None:
         console.print()
         for name, meaning in _FILES.items():

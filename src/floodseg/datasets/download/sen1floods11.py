@@ -81,7 +81,7 @@ async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bo
         if size > (free := shutil.disk_usage(config.out_dir).free):
             raise DataError(
                 f"{config.out_dir}: has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed; free space, "
-                "choose another --out-dir, or fetch one sensor with --sensors"
+                "choose another `out_dir`, or fetch one sensor with `sensors`"
             )
         _log.info("%s: %d files, %.1f MB, to fetch", config.out_dir, len(missing), size / 1e6)
         await _fetch_all(store, missing, config, show_progress)
@@ -136,7 +136,7 @@ async def _list_files(store: "GCSStore", config: DownloadConfig) -> dict[str, li
     for folder in (SPLITS.as_posix(), *chips):
         with _server_errors(
             f"{host}: the list of gs://{BUCKET} cannot be read ({{}}); connect to the network, name a mirror that "
-            f"serves the XML API of the bucket with --base-url, or copy {CHIPS} and {SPLITS} of the bucket to the same "
+            f"serves the XML API of the bucket with `base_url`, or copy {CHIPS} and {SPLITS} of the bucket to the same "
             f"places in {config.out_dir}"
         ):
             objects = (await store.list_with_delimiter_async(folder))["objects"]
@@ -147,7 +147,7 @@ async def _list_files(store: "GCSStore", config: DownloadConfig) -> dict[str, li
             if wanted.fullmatch(item["path"])
         ]
         if not listed[folder]:
-            raise DataError(f"{host}: lists no file in {folder}; --base-url must serve gs://{BUCKET}")
+            raise DataError(f"{host}: lists no file in {folder}; `base_url` must serve gs://{BUCKET}")
     return listed
 
 
@@ -157,8 +157,8 @@ def _missing_files(files: Sequence[RemoteFile], config: DownloadConfig) -> list[
     different = [path for file in missing if os.path.lexists(path := config.out_dir / file.name)]
     if different and not config.overwrite:
         raise DataError(
-            f"{different[0]}: differs from the file of the server (as {len(different)} files do); give --overwrite to "
-            "replace such files, or choose another --out-dir"
+            f"{different[0]}: differs from the file of the server (as {len(different)} files do); give `overwrite` to "
+            "replace such files, or choose another `out_dir`"
         )
     return missing
 
@@ -205,6 +205,6 @@ async def _fetch(store: "GCSStore", file: RemoteFile, out_dir: Path) -> None:
         if result.meta["size"] != file.size or file.md5 not in (None, digest.hexdigest()):
             raise DataError(
                 f"{out_dir}: the server sent {file.name} with another size or MD5 than it lists; {again}, or name "
-                "another server with --base-url"
+                "another server with `base_url`"
             )
         await asyncio.to_thread(sync, temporary)

@@ -55,7 +55,7 @@ class MarginHistogram:
         if np.isnan(values).any():
             raise FloodsegError(
                 "the model gives logits that are not numbers (NaN) at valid pixels, which cannot be scored: "
-                "train it again with a lower --lr or with --precision fp32"
+                "train it again with a lower `lr` or with `precision=fp32`"
             )
         index = np.searchsorted(_INNER_EDGES, values, side="right")
         self.bins += np.bincount(index + N_BINS * (label[keep] == WATER), minlength=2 * N_BINS).reshape(2, N_BINS)

@@ -71,8 +71,8 @@ class ModelCalls:
         if size == 1:
             height, width = window.sar_valid.shape
             raise ConfigError(
-                f"--tile-size: a single window, {height}x{width} pixels with the overlap, must fit the memory of "
-                f"{self._runtime.device}, and does not; give a smaller --tile-size, or --device cpu"
+                f"`tile_size`: a single window, {height}x{width} pixels with the overlap, must fit the memory of "
+                f"{self._runtime.device}, and does not; give a smaller `tile_size`, or `device=cpu`"
             ) from error
         with self._lock:
             if self.batch_size == size:

@@ -81,7 +81,7 @@ def build_encoder(name: str, in_channels: int, pretrained: Pretrained = None, ma
             if close
             else f"take one of {', '.join(NAMED_ENCODERS)}"
         )
-        raise ConfigError(f"--encoder {name}: must be an encoder that timm knows; {hint}")
+        raise ConfigError(f"`encoder={name}`: must be an encoder that timm knows; {hint}")
     indices, channels, strides = _stages(name, max_stride)
     body = _create(name, in_chans=in_channels, out_indices=indices)
     multiple = _size_multiple(name, body, in_channels, channels, strides)
@@ -99,7 +99,7 @@ def _create(name: str, **arguments: Any) -> nn.Module:
 
 def _unusable(name: str, reason: str) -> ConfigError:
     return ConfigError(
-        f"--encoder {name}: must be a timm encoder that gives features at several strides of an image of any size "
+        f"`encoder={name}`: must be a timm encoder that gives features at several strides of an image of any size "
         f"({reason.splitlines()[0] if reason else 'it fails'}); "
         f"take {', '.join(NAMED_ENCODERS)} or another convolutional one"
     )

@@ -71,7 +71,7 @@ def load_encoder_weights(body: nn.Module, name: str, pretrained: Pretrained) -> 
         file = Path(pretrained)
         if not file.is_file():
             raise ConfigError(
-                f"--pretrained {file}: must be auto, required, none or an existing file of encoder weights; "
+                f"`pretrained={file}`: must be auto, required, none or an existing file of encoder weights; "
                 "check the path"
             )
         _fill(body, name, _read(file), str(file))
@@ -100,8 +100,8 @@ def _from_scratch(name: str, requested: str, reason: Exception) -> PretrainedRec
     """Return the record of an encoder without pretrained weights, or raise CheckpointError if they are required."""
     if requested == "required":
         raise CheckpointError(
-            f"--pretrained required: the weights of encoder '{name}' cannot be had ({reason}); "
-            "connect to the network, give a file of weights, or use --pretrained auto"
+            f"`pretrained` required: the weights of encoder '{name}' cannot be had ({reason}); "
+            "connect to the network, give a file of weights, or use `pretrained` auto"
         ) from reason
     warning = f"encoder '{name}' starts from scratch: its pretrained weights cannot be had ({reason})"
     _logger.warning(warning)

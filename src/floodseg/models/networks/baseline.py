@@ -192,7 +192,7 @@ def baseline(
         CheckpointError: pretrained weights that are required and cannot be had, or do not fit.
     """
     if encoder != "resnet50":
-        raise ConfigError(f"encoder '{encoder}' given for 'baseline', which is fixed to resnet50: leave --encoder out")
+        raise ConfigError(f"encoder '{encoder}' given for 'baseline', which is fixed to resnet50: leave `encoder` out")
     if min(sar_channels, optical_channels) < 0 or max(sar_channels, optical_channels) == 0:
         raise ConfigError(
             f"sar_channels {sar_channels} and optical_channels {optical_channels} given for 'baseline': "

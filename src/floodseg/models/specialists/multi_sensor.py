@@ -144,5 +144,5 @@ def _check_specialist(sensor: Sensor, specialist: FloodModel, fused: FloodModel)
     if not all(bands_fit(bands, expected, each, exact=True) for each in SENSORS):
         raise ConfigError(
             f"specialist of {sensor}: takes {bands}, and the fused model has {expected} of it; train it on the same "
-            f"data with --sensors {sensor}"
+            f"data with `sensors={sensor}`"
         )

@@ -132,8 +132,8 @@ def _check_placeable(config: SceneConfig, grid: GeoGrid) -> None:
     if grid.crs is None and given:
         name, path = next(iter(given.items()))
         raise DataError(
-            f"--{name.replace('_', '-')} {path}: cannot be laid over a scene without a coordinate system; assign one "
-            "to the scene (gdal_edit.py -a_srs), or leave the flag out"
+            f"`{name}={path}`: cannot be laid over a scene without a coordinate system; assign one "
+            "to the scene (gdal_edit.py -a_srs), or leave it out"
         )
 
 
@@ -151,7 +151,7 @@ def _area(config: SceneConfig, grid: GeoGrid) -> "PolygonMask":
     if area.enclosing() is None:
         scene = layer.extent_of(grid)
         raise DataError(
-            f"--aoi {config.aoi}: holds no pixel of the scene: its polygons span {_extent(layer.bounds)} and the scene "
+            f"`aoi={config.aoi}`: holds no pixel of the scene: its polygons span {_extent(layer.bounds)} and the scene "
             f"{_extent(scene) if scene else 'nothing'} in {layer.crs.name}; give an area that meets the scene, or "
             "correct its coordinate system"
         )
@@ -171,15 +171,15 @@ def _exclude(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
 
 def _permanent(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
     threshold = config.permanent_water_threshold
-    if _is_raster(path, "permanent-water", config.allow_remote):
-        band = WarpedBand(path, "permanent-water", grid, allow_remote=config.allow_remote)
+    if _is_raster(path, "permanent_water", config.allow_remote):
+        band = WarpedBand(path, "permanent_water", grid, allow_remote=config.allow_remote)
         return permanent_water_mask(band, threshold)
     if threshold is not None:
         raise ConfigError(
-            f"--permanent-water-threshold {threshold:g}: --permanent-water {path} holds polygons, which have no values "
-            "to compare; leave the flag out"
+            f"`permanent_water_threshold={threshold:g}`: `permanent_water={path}` holds polygons, which have no values "
+            "to compare; leave it out"
         )
-    return _polygons(path, "permanent-water", config).mask(grid)
+    return _polygons(path, "permanent_water", config).mask(grid)
 
 
 def _is_raster(path: str, flag: str, allow_remote: bool) -> bool:

@@ -126,7 +126,7 @@ class VectorLayer:
         pieces = _in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
         notes = {"features that are no polygons are left out": others, "no polygon meets the scene": not len(pieces)}
         return PolygonMask(
-            pieces, tuple(f"--{self.flag} {self.path}: {note}" for note, holds in notes.items() if holds)
+            pieces, tuple(f"`{self.flag}={self.path}`: {note}" for note, holds in notes.items() if holds)
         )
 
     def _read(self, box: Box) -> tuple[Polygons, int]:
@@ -137,7 +137,7 @@ class VectorLayer:
             features = features[~shapely.is_missing(features)]
             if not np.isfinite(shapely.get_coordinates(features)).all():
                 raise DataError(
-                    f"--{self.flag} {self.path}: has corners whose coordinates are no numbers; draw those polygons anew"
+                    f"`{self.flag}={self.path}`: has corners whose coordinates are no numbers; draw those polygons anew"
                 )
             parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
@@ -157,29 +157,29 @@ def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLay
         layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(layers) > 1:
             raise DataError(
-                f"--{flag} {path}: has {len(layers)} layers ({', '.join(name for name, _ in layers)}), and one must be "
+                f"`{flag}={path}`: has {len(layers)} layers ({', '.join(name for name, _ in layers)}), and one must be "
                 "meant; save that layer to a file of its own"
             )
         if not layers:
-            raise DataError(f"--{flag} {path}: has no layer with geometry; it must hold polygons: give another file")
+            raise DataError(f"`{flag}={path}`: has no layer with geometry; it must hold polygons: give another file")
         name, kind = layers[0]
         info = pyogrio.read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
     if info["driver"] not in VECTOR_DRIVERS:
         raise DataError(
-            f"--{flag} {path}: is a {info['driver']} file; give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
+            f"`{flag}={path}`: is a {info['driver']} file; give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
         )
     if not info["features"]:
-        raise DataError(f"--{flag} {path}: is empty; it must hold at least one polygon: draw one")
+        raise DataError(f"`{flag}={path}`: is empty; it must hold at least one polygon: draw one")
     if any(word in kind for word in ("Point", "LineString")):
-        raise DataError(f"--{flag} {path}: holds {kind} features and no polygons; give polygons")
+        raise DataError(f"`{flag}={path}`: holds {kind} features and no polygons; give polygons")
     if info["crs"] is None:
         raise DataError(
-            f"--{flag} {path}: has no coordinate system, so it cannot be laid over the scene; assign it "
+            f"`{flag}={path}`: has no coordinate system, so it cannot be laid over the scene; assign it "
             "(ogr2ogr -a_srs, or a .prj file beside a Shapefile)"
         )
     bounds = info["total_bounds"]
     if bounds is None or not np.isfinite(bounds).all():
-        raise DataError(f"--{flag} {path}: its polygons have no extent; draw them anew")
+        raise DataError(f"`{flag}={path}`: its polygons have no extent; draw them anew")
     with _reading(path, flag):
         crs = CRS.from_user_input(info["crs"])
     return VectorLayer(path, flag, name, crs, tuple(bounds))
@@ -191,7 +191,7 @@ def _reading(path: str, flag: str) -> Iterator[None]:
         yield
     except _UNREADABLE as error:
         raise DataError(
-            f"--{flag} {path}: cannot be read as polygons ({error}); give a vector file that GDAL reads, such as a "
+            f"`{flag}={path}`: cannot be read as polygons ({error}); give a vector file that GDAL reads, such as a "
             "GeoPackage or GeoJSON"
         ) from error
 

@@ -71,7 +71,7 @@ def steep_mask(path: str, grid: GeoGrid, max_slope: float, allow_remote: bool) -
     """
     over_scene = WarpedBand(path, "dem", grid, allow_remote=allow_remote)
     if over_scene.unit.lower() not in _METRE_NAMES:
-        raise DataError(f"--dem {path}: is in '{over_scene.unit}', and heights must be in metres; convert it")
+        raise DataError(f"`dem={path}`: is in '{over_scene.unit}', and heights must be in metres; convert it")
     coarseness = max(over_scene.pitch)
     # A tenth of a pixel more than a whole number is no reason for another pixel.
     step = max(1, math.ceil(coarseness - 0.1))

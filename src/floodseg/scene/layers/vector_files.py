@@ -36,7 +36,7 @@ def check_vector_file(path: str, flag: str) -> None:
         known = _is_known(place)
     if not known:
         raise DataError(
-            f"--{flag} {path}: cannot be read as polygons (it begins like none of the kinds that are read); give a "
+            f"`{flag}={path}`: cannot be read as polygons (it begins like none of the kinds that are read); give a "
             "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
         )
 

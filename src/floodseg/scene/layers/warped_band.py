@@ -70,24 +70,24 @@ class WarpedBand:
             self.pitch = pixel_pitch(source, grid)
         if 1 / min(self.pitch) > FINEST:
             raise DataError(
-                f"--{flag} {path}: its pixels are {1 / min(self.pitch):.0f} times finer than the scene's, and at most "
+                f"`{flag}={path}`: its pixels are {1 / min(self.pitch):.0f} times finer than the scene's, and at most "
                 f"{FINEST:.0f} times is read; resample it to the scene's resolution first"
             )
 
     def _check(self, source: Any) -> None:
         if source.count != 1:
-            raise DataError(f"--{self.flag} {self.path}: has {source.count} bands and must have 1: keep the one meant")
+            raise DataError(f"`{self.flag}={self.path}`: has {source.count} bands and must have 1: keep the one meant")
         if source.crs is None or source.transform.is_identity:
             raise DataError(
-                f"--{self.flag} {self.path}: has no coordinate system or no position, so it cannot be laid over the "
+                f"`{self.flag}={self.path}`: has no coordinate system or no position, so it cannot be laid over the "
                 "scene; assign them (gdal_edit.py -a_srs, -a_ullr)"
             )
         if not GeoGrid(None, tuple(source.transform)[:6], source.height, source.width).has_distinct_pixels:
             raise DataError(
-                f"--{self.flag} {self.path}: its geotransform gives pixels without area or place: correct the file"
+                f"`{self.flag}={self.path}`: its geotransform gives pixels without area or place: correct the file"
             )
         if np.issubdtype(np.dtype(source.dtypes[0]), np.complexfloating):
-            raise DataError(f"--{self.flag} {self.path}: holds complex numbers; a layer holds real ones: convert it")
+            raise DataError(f"`{self.flag}={self.path}`: holds complex numbers; a layer holds real ones: convert it")
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the values inside a window of the grid, and where the raster holds data: (H, W) each.
@@ -143,7 +143,7 @@ class WarpedBand:
                 yield
         except (RasterioError, CPLE_BaseError) as error:
             raise DataError(
-                f"--{self.flag} {self.path}: cannot be read as a raster ({error}); it must be a complete image that "
+                f"`{self.flag}={self.path}`: cannot be read as a raster ({error}); it must be a complete image that "
                 "GDAL reads: copy or download it again"
             ) from error
 

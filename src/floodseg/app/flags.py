@@ -1,0 +1,15 @@
+"""Settings in messages, written as command-line flags."""
+
+import re
+
+_SETTING = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
+
+
+def as_flags(message: str) -> str:
+    """Return a message of the library with its settings as flags: "`tile_size=64`" becomes "--tile-size 64"."""
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        return f"--{name.replace('_', '-')}" + (f" {value}" if value else "")
+
+    return _SETTING.sub(flag, message)
