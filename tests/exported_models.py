@@ -53,7 +53,7 @@ def with_batch_statistics(model: Model) -> Model:
     return model.eval()
 
 
-SEEN_BANDS = ("B03", "B08", "B11")
+THREE_BANDS = ("B03", "B08", "B11")
 """Optical bands of :func:`specialised`."""
 
 
@@ -62,7 +62,7 @@ def specialised(architecture: str = "lite", encoder: str | None = None) -> Multi
     torch.manual_seed(0)
     fused, radar, optical = (
         build_model(architecture, encoder=encoder, bands=Bands(*names), pretrained=None)
-        for names in ((SAR_BANDS, SEEN_BANDS), (SAR_BANDS, ()), ((), SEEN_BANDS))
+        for names in ((SAR_BANDS, THREE_BANDS), (SAR_BANDS, ()), ((), THREE_BANDS))
     )
     if architecture == "lite":
         with torch.no_grad():

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 import floodseg
-from exported_models import SEEN_BANDS, Exported, expected, fused_lite, images, specialised, write_int8
+from exported_models import THREE_BANDS, Exported, expected, fused_lite, images, specialised, write_int8
 from floodseg.config.train import DataConfig
 from floodseg.deployment import convert, parity
 from floodseg.deployment import export as exporting
@@ -53,7 +53,7 @@ def test_a_model_with_specialists_is_exported_in_one_file(format: str, precision
         # probabilities of untrained weights crowd at any threshold in the middle; the check is tested elsewhere
         model.decisions = model.decisions.with_threshold(0.01)
     out = tmp_path / ("m.onnx" if format == "onnx" else "m.xml")
-    chips = replace(CHIPS, optical_bands=SEEN_BANDS) if precision == "int8" else DataConfig()
+    chips = replace(CHIPS, optical_bands=THREE_BANDS) if precision == "int8" else DataConfig()
     gate = floodseg.export(model, format=format, out=out, precision=precision, config=chips)
     runtime = open_exported(out)
     sar, optical, sar_valid, optical_valid = images(2, 97, 70)
@@ -108,11 +108,11 @@ def test_a_file_says_what_it_is(exported: Exported) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"format": "onnx", "precision": "bf16"}, r"--precision bf16: ONNX Runtime computes no bf16 on a CPU; give"),
-        ({"format": "onnx", "out": "m.xml"}, r"--out m\.xml: must end in \.onnx for --format onnx"),
-        ({"format": "openvino", "out": "m.onnx"}, r"--out m\.onnx: must end in \.xml for --format openvino"),
-        ({"format": "tflite"}, "--format tflite: must be one of onnx, openvino"),
-        ({"format": "onnx", "precision": "int4"}, "--precision int4: must be one of fp32, bf16, int8"),
+        ({"format": "onnx", "precision": "bf16"}, r"`precision=bf16`: ONNX Runtime cannot compute in bf16 on a CPU; use `format"),
+        ({"format": "onnx", "out": "m.xml"}, r"`out=m\.xml`: must end in \.onnx for `format=onnx`"),
+        ({"format": "openvino", "out": "m.onnx"}, r"`out=m\.onnx`: must end in \.xml for `format=openvino`"),
+        ({"format": "tflite"}, "`format=tflite`: must be one of onnx, openvino"),
+        ({"format": "onnx", "precision": "int4"}, "`precision=int4`: must be one of fp32, bf16, int8"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_before_the_work(settings, message, tmp_path, monkeypatch):
@@ -266,7 +266,7 @@ def test_a_network_that_openvino_cannot_run_in_bf16_is_refused(conversion, monke
         raise RuntimeError("no kernel")
 
     monkeypatch.setattr(convert, "compare", fails)
-    with pytest.raises(ConfigError, match="--precision bf16: OpenVINO cannot run this network in bf16 on this"):
+    with pytest.raises(ConfigError, match="`precision=bf16`: OpenVINO cannot run this network in bf16 on this"):
         conversion("openvino", "bf16").run()
     with pytest.raises(RuntimeError, match="no kernel"):
         conversion("openvino", "fp32").run()

@@ -12,7 +12,7 @@ from floodseg.config.predict import MapConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.inference.windows.map_scene import map_scene
-from floodseg.runtimes.classical import PLAIN_METHODS, Ndwi, Otsu
+from floodseg.runtimes.classical import CLASSICAL_METHODS, Ndwi, Otsu
 from floodseg.scene.scene import LayerWindow
 from map_fakes import Collected, MemoryScene
 
@@ -133,4 +133,4 @@ def test_ndwi_is_green_above_infrared_wherever_windows_lie():
 def test_the_methods_are_those_of_evaluation():
     from floodseg.evaluation.references import REFERENCES
 
-    assert PLAIN_METHODS.keys() == REFERENCES.keys()
+    assert CLASSICAL_METHODS.keys() == REFERENCES.keys()

@@ -79,15 +79,15 @@ def test_files_are_tried_from_the_fastest_on(tmp_path: Path, monkeypatch) -> Non
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("plain", {"runtime": "onnx"}, r"--runtime onnx: model 'plain' has no exported file: make one with"),
-        ("plain", {"precision": "int8"}, r"--precision int8: model 'plain' has no exported file: make one"),
+        ("plain", {"runtime": "onnx"}, r"`runtime=onnx`: model 'plain' has no exported file: create one with"),
+        ("plain", {"precision": "int8"}, r"`precision=int8`: model 'plain' has no exported file: create one"),
         ("fused", {"runtime": "openvino", "precision": "int8"},
-         r"--runtime openvino --precision int8: model 'fused' has only openvino fp32, onnx fp32: make one"),
-        ("fused", {"runtime": "onnx", "device": "cuda"}, r"--device cuda: --runtime onnx maps on the CPU here"),
-        ("fused", {"runtime": "torch", "precision": "int8"}, r"--precision int8: PyTorch maps in fp32, bf16 or fp16"),
-        ("{onnx}", {"runtime": "torch"}, r"--runtime torch: must be onnx or auto for .*fused\.onnx: leave it out"),
-        ("{onnx}", {"precision": "int8"}, r"--precision int8: .*fused\.onnx is fp32: leave the flag out"),
-        ("{onnx}", {"device": "cuda"}, r"--device cuda: .*fused\.onnx runs on the CPU; leave it out"),
+         r"`runtime=openvino` `precision=int8`: model 'fused' has only openvino fp32, onnx fp32: create one"),
+        ("fused", {"runtime": "onnx", "device": "cuda"}, r"`device=cuda`: `runtime=onnx` runs on the CPU only"),
+        ("fused", {"runtime": "torch", "precision": "int8"}, r"`precision=int8`: PyTorch computes in fp32, bf16 or fp16"),
+        ("{onnx}", {"runtime": "torch"}, r"`runtime=torch`: must be onnx or auto for .*fused\.onnx: leave `runtime` out"),
+        ("{onnx}", {"precision": "int8"}, r"`precision=int8`: .*fused\.onnx is fp32: leave `precision` out"),
+        ("{onnx}", {"device": "cuda"}, r"`device=cuda`: .*fused\.onnx runs on the CPU; leave `device` out"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("weights")
@@ -128,7 +128,7 @@ def test_settings_that_no_runtime_has_are_refused() -> None:
         MapConfig(precision="fp16", device="cpu")
     with pytest.raises(ConfigError, match=r"`precision=bf16`: ONNX Runtime computes no bf16 on a CPU"):
         MapConfig(precision="bf16", runtime="onnx")
-    with pytest.raises(ConfigError, match=r"`runtime` tflite: must be one of auto, torch, onnx, openvino"):
+    with pytest.raises(ConfigError, match=r"`runtime=tflite`: must be one of auto, torch, onnx, openvino"):
         MapConfig(runtime="tflite")
 
 

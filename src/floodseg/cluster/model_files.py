@@ -11,12 +11,12 @@ from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
 from floodseg.models.checkpoint.formats import is_exported
 from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, shipped_models
 from floodseg.runtimes.base import Runtime
-from floodseg.runtimes.classical import PLAIN_METHODS, PlainMethod
+from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
 from floodseg.runtimes.select import exported_files
 from floodseg.system.environment import versions
 
 
-def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | PlainMethod, MapConfig]:
+def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, MapConfig]:
     """Return a model opened on this machine, and the settings with which each worker opens it in the same way.
 
     ``auto`` for runtime, precision and device is resolved here, once, since hosts with other processors or packages
@@ -45,14 +45,14 @@ def identify(model: str, mapping: MapConfig) -> ModelIdentity:
         CheckpointError: there is no such model.
     """
     version = versions()["floodseg"]
-    if model in PLAIN_METHODS:
+    if model in CLASSICAL_METHODS:
         return ModelIdentity(digest(["method", model]), version)
     return ModelIdentity(digest([[path.name, file_checksum(path)] for path in _files(model, mapping)]), version)
 
 
 def absolute_name(model: str) -> str:
     """Return the name by which workers in other folders find a model."""
-    known = (*PLAIN_METHODS, *(shipped.name for shipped in shipped_models()))
+    known = (*CLASSICAL_METHODS, *(shipped.name for shipped in shipped_models()))
     return model if model in known else str(Path(model).absolute())
 
 

@@ -34,7 +34,7 @@ from floodseg.products.info import OneOfMany, ProductInfo
 from floodseg.products.strips import NODATA, ProbabilityStrip, ProductStrip
 from floodseg.products.writer import ProductWriter, WriterSettings
 from floodseg.runtimes.base import Runtime
-from floodseg.runtimes.classical import PlainMethod, PlainRuntime
+from floodseg.runtimes.classical import ClassicalMethod, ClassicalRuntime
 from floodseg.scene.acquisition import acquisition_of
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
 from floodseg.scene.layers.layers import aoi_window, open_layers
@@ -56,7 +56,7 @@ class _Run:
     """What one run is asked to do."""
 
     config: PredictConfig
-    method: Runtime | PlainMethod
+    method: Runtime | ClassicalMethod
     model: str
     many: OneOfMany | None
     overwrite: bool
@@ -65,7 +65,7 @@ class _Run:
 
 def predict_files(
     config: PredictConfig,
-    runtime: Runtime | PlainMethod,
+    runtime: Runtime | ClassicalMethod,
     model: str,
     *,
     many: OneOfMany | None = None,
@@ -105,7 +105,7 @@ def predict_files(
 def predict_arrays(
     scene: Scene,
     config: PredictConfig,
-    runtime: Runtime | PlainMethod,
+    runtime: Runtime | ClassicalMethod,
     model: str,
     *,
     overwrite: bool = False,
@@ -157,7 +157,7 @@ def _map(run: _Run, imagery: Scene, before: Scene | None, began: float) -> dict[
             extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [
             *scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ()), *_undated(info),
-            *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
+            *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ()),
         ]  # fmt: skip
         return writer.finish(picture, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
 
@@ -195,7 +195,7 @@ def _product_info(
     """Return the provenance of the products; ``scenes`` are the imagery and, where it is mapped, that of before."""
     return ProductInfo(
         model=run.model,
-        threshold=runtime.threshold if isinstance(runtime, PlainRuntime) else _by_sensors(thresholds, runtime.bands),
+        threshold=runtime.threshold if isinstance(runtime, ClassicalRuntime) else _by_sensors(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or len(scenes) > 1,
         acquisition=acquisition_of(run.config.scene),
         inputs={**{name: files for scene in scenes for name, files in scene.inputs.items()}, **layers.inputs},

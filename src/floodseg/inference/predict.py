@@ -19,7 +19,7 @@ from floodseg.inference.flood_map import FloodMap
 from floodseg.inference.pipeline import predict_arrays, predict_files
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.runtimes.base import Runtime
-from floodseg.runtimes.classical import PLAIN_METHODS, PlainMethod
+from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
 from floodseg.runtimes.select import open_runtime
 from floodseg.scene.array_scene import ArrayScene
 
@@ -128,16 +128,16 @@ def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def open_method(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+def open_method(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, str]:
     """Return what maps, ready to run as ``mapping`` says, and what products call it: a model or a reference method.
 
     Raises:
         CheckpointError: there is no such model, or it cannot be read.
         ConfigError: it cannot run as asked.
     """
-    if isinstance(model, str) and model in PLAIN_METHODS:
+    if isinstance(model, str) and model in CLASSICAL_METHODS:
         _check_plain(model, mapping)
-        return PLAIN_METHODS[model], model
+        return CLASSICAL_METHODS[model], model
     name = str(model) if isinstance(model, str | Path) else model.spec.architecture
     return open_runtime(model, mapping), name
 
@@ -163,7 +163,7 @@ def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
             continue
 
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
-        able += [plain for plain, method in PLAIN_METHODS.items() if getattr(method.bands, sensor)]
+        able += [plain for plain, method in CLASSICAL_METHODS.items() if getattr(method.bands, sensor)]
         raise ConfigError(
             f"`{sensor}={' '.join(files)}`: model '{name}' takes no {sensor} image: leave it out, or choose `model` "
             f"{' or '.join(able)}, or one that floodseg train made"

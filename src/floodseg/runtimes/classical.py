@@ -27,7 +27,7 @@ _NO_PROBABILITY = "{} gives no probability: water_probability.tif holds 100 wher
 
 
 @dataclass(frozen=True, slots=True)
-class PlainRuntime:
+class ClassicalRuntime:
     """A method that decides each pixel by itself: probability 1 where it finds water, else 0."""
 
     bands: Bands
@@ -63,7 +63,7 @@ class PlainRuntime:
         return self.water(sar, optical).astype(np.float32)
 
 
-class PlainMethod(Protocol):
+class ClassicalMethod(Protocol):
     """A reference method before it has seen the scene."""
 
     @property
@@ -71,7 +71,7 @@ class PlainMethod(Protocol):
         """The channels that it takes."""
         ...
 
-    def fitted(self, scene: Scene, layers: Layers, mapping: MapConfig, progress: bool) -> PlainRuntime:
+    def fitted(self, scene: Scene, layers: Layers, mapping: MapConfig, progress: bool) -> ClassicalRuntime:
         """Return the method with its threshold for a scene.
 
         What the scene or the layers raise in reading is raised here.
@@ -88,8 +88,8 @@ class Otsu:
 
     bands = Bands(sar=SAR_BANDS, optical=())
 
-    def fitted(self, scene: Scene, layers: Layers, mapping: MapConfig, progress: bool) -> PlainRuntime:
-        """Read the scene once for its histogram; see :class:`PlainMethod`."""
+    def fitted(self, scene: Scene, layers: Layers, mapping: MapConfig, progress: bool) -> ClassicalRuntime:
+        """Read the scene once for its histogram; see :class:`ClassicalMethod`."""
         vh = self.bands.sar.index("VH")
         pixels = vh_histogram(scene, layers, mapping, progress, vh)
         threshold = otsu_of_histogram(pixels, _EDGES)
@@ -100,7 +100,7 @@ class Otsu:
             "of this scene into dark and bright ones; it does so in a scene without water, too"
         )
         level = -np.inf if threshold is None else threshold
-        return PlainRuntime(
+        return ClassicalRuntime(
             self.bands, lambda sar, _: sar[:, vh] < level, threshold, (found, _NO_PROBABILITY.format("otsu"))
         )
 
@@ -110,10 +110,10 @@ class Ndwi:
 
     bands = Bands(sar=(), optical=("B03", "B08"))
 
-    def fitted(self, scene: Scene, layers: Layers, mapping: MapConfig, progress: bool) -> PlainRuntime:
-        """Return the method as it is; see :class:`PlainMethod`."""
+    def fitted(self, scene: Scene, layers: Layers, mapping: MapConfig, progress: bool) -> ClassicalRuntime:
+        """Return the method as it is; see :class:`ClassicalMethod`."""
         rule = "ndwi: water is where NDWI = (B03 - B08) / (B03 + B08) is above 0"
-        return PlainRuntime(
+        return ClassicalRuntime(
             self.bands,
             lambda _, optical: ndwi_water(optical[:, 0], optical[:, 1]),
             0.0,
@@ -121,7 +121,7 @@ class Ndwi:
         )
 
 
-PLAIN_METHODS: dict[str, PlainMethod] = {"otsu": Otsu(), "ndwi": Ndwi()}
+CLASSICAL_METHODS: dict[str, ClassicalMethod] = {"otsu": Otsu(), "ndwi": Ndwi()}
 """By the name under which they are given as MODEL."""
 
 
