@@ -136,12 +136,12 @@ def _feeds(images: Feeds, names: set[str]) -> Feeds:
 
 
 def _quantised(row: Configuration, graph: Path, deployed: "DeployedModel", size: int) -> Any:
-    from floodseg.deployment.quantise import quantised
+    from floodseg.deployment.quantise import quantise
     from floodseg.deployment.samples import Batch
 
     images = _simulated(_CALIBRATION, size)
     batches = [Batch(**{name: array[[index]] for name, array in images.items()}) for index in range(_CALIBRATION)]
-    return quantised(graph, deployed, batches, cast(ExportFormat, row.runtime))
+    return quantise(graph, deployed, batches, cast(ExportFormat, row.runtime))
 
 
 def _simulated(count: int, size: int) -> dict[str, Any]:
