@@ -15,7 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 from torch import Tensor, nn
 
-from exported_models import Exported, fused_lite, made_once
+from exported_models import Exported, fused_lite, shared_folder
 from floodseg.bands import Bands, BandStatistics
 from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.models.model import FloodModel, ModelSpec
@@ -58,13 +58,13 @@ def takes_interrupts() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """A model of both sensors as the command writes it to ONNX, and the same graph as an OpenVINO model."""
+    """Model of both sensors, exported to ONNX, and the same graph as an OpenVINO model."""
     import floodseg
     from floodseg.deployment.formats import read_graph, write_openvino
     from floodseg.runtimes.onnx_runtime import OnnxRuntime
 
     model = fused_lite()
-    with made_once(tmp_path_factory, "exported") as folder:
+    with shared_folder(tmp_path_factory, "exported") as folder:
         onnx, openvino = folder / "fused.onnx", folder / "fused.xml"
         if not openvino.exists():
             floodseg.export(model, format="onnx", out=onnx)

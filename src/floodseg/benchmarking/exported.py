@@ -89,7 +89,7 @@ def _file(row: Configuration, folder: Path) -> Path:
 def _openvino(row: Configuration, path: Path, images: Feeds, threads: int) -> Callable[[], Any]:
     import openvino
 
-    from floodseg.runtimes.openvino_runtime import HINTS
+    from floodseg.runtimes.openvino_runtime import PRECISION_HINTS
 
     core = openvino.Core()
     model = core.read_model(path)
@@ -99,7 +99,7 @@ def _openvino(row: Configuration, path: Path, images: Feeds, threads: int) -> Ca
         model,
         "CPU",
         {
-            "INFERENCE_PRECISION_HINT": HINTS[cast(ExportPrecision, row.precision)],
+            "INFERENCE_PRECISION_HINT": PRECISION_HINTS[cast(ExportPrecision, row.precision)],
             # one stream over all threads: what counts is how soon one batch is done
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,

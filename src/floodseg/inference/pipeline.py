@@ -180,7 +180,7 @@ def _fitted(run: _Run, scene: Scene, layers: Layers) -> Runtime:
     """Return the runtime; a classical baseline finds its threshold in the scene first."""
     if isinstance(run.method, Runtime):
         return run.method
-    return run.method.fitted(scene, layers, run.config.mapping, run.show_progress)
+    return run.method.fit(scene, layers, run.config.mapping, show_progress=run.show_progress)
 
 
 def _product_writer(run: _Run, grid: GeoGrid, info: ProductInfo) -> ProductWriter:
