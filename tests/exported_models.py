@@ -34,7 +34,7 @@ class Exported:
 
 
 def fused_lite() -> FloodModel:
-    """Return an untrained ``lite`` for both sensors, with a wide range of probabilities and a temperature per sensor set."""
+    """Return an untrained ``lite`` for both sensors, with a wide range of probabilities and three temperatures."""
     torch.manual_seed(0)
     model = with_batch_statistics(build_model("lite", pretrained=None))
     with torch.no_grad():

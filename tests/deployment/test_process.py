@@ -19,7 +19,7 @@ def test_call_returns_result_and_raises_exception() -> None:
 
 
 def test_killed_process_is_reported() -> None:
-    with pytest.raises(FloodsegError, match="the conversion was killed, perhaps because memory ran out, so nothing is writ"):
+    with pytest.raises(FloodsegError, match="the conversion was killed, perhaps because memory ran out, so nothing is"):
         call_in_process(os._exit, 9)
 
 

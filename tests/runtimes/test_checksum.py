@@ -39,9 +39,7 @@ def test_every_changed_byte_is_detected(finished: Path) -> None:
         with pytest.raises(CheckpointError):
             verify_checksum(finished)
     finished.write_bytes(intact + b"\n")
-    with pytest.raises(
-        CheckpointError, match=r"is truncated, or was not written by floodseg export; copy it again"
-    ):
+    with pytest.raises(CheckpointError, match=r"is truncated, or was not written by floodseg export; copy it again"):
         verify_checksum(finished)
 
 
@@ -51,7 +49,7 @@ def test_openvino_checksum_covers_the_weights(finished: Path) -> None:
     if finished.suffix == ".onnx":
         verify_checksum(finished)
         return
-    with pytest.raises(CheckpointError, match=r"m\.xml or m\.bin: was changed or damaged after the export; copy it again"):
+    with pytest.raises(CheckpointError, match=r"m\.xml or m\.bin: was changed or damaged after the export; copy it"):
         verify_checksum(finished)
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"m\.bin: cannot be read \(No such file or directory\); copy it again"):

@@ -41,7 +41,7 @@ def no_masks(scene):
 
 
 def bimodal_scene(height=300, width=260):
-    """Scene with water at -24 dB and land at -14 dB in VH, constant VV, and an invalid strip of 0; and its water mask."""
+    """Return a scene with water at -24 dB and land at -14 dB in VH and an invalid strip, and its water mask."""
     rng = np.random.default_rng(3)
     rows, columns = np.mgrid[:height, :width]
     water = rows > 120 + columns / 4

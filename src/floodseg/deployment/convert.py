@@ -78,7 +78,9 @@ class Conversion:
         model = quantise(self.graph, self.deployed, self.chips.calibration_batches(), self.job.format)
         self._write(model, self.metadata)
         int8_iou = self.chips.water_iou(open_exported(self.job.out))
-        self.report("water IoU " + ", ".join(f"{name} {torch_iou[name]:.4f} -> {int8_iou[name]:.4f}" for name in int8_iou))
+        self.report(
+            "water IoU " + ", ".join(f"{name} {torch_iou[name]:.4f} -> {int8_iou[name]:.4f}" for name in int8_iou)
+        )
         require_water_iou(torch_iou, int8_iou, self.job.split)
         figures = {"split": self.job.split, "water_iou": int8_iou, "water_iou_in_torch": torch_iou}
         self._write(model, replace(self.metadata, gate=figures))
@@ -99,7 +101,7 @@ class Conversion:
                 "export it as fp32"
             ) from error
         self.report(
-            f"largest difference {difference.largest:.2g}, above 0.01 on {1 - difference.share_within:.3%} of the pixels"
+            f"largest difference {difference.largest:.2g}, over 0.01 on {1 - difference.share_within:.3%} of the pixels"
         )
         return difference
 

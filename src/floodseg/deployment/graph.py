@@ -33,9 +33,9 @@ _MAXIMUM_BATCH, _MAXIMUM_SIDE = 1024, 16384
 def write_graph(model: DeployedModel, bands: Bands, path: Path) -> int:
     """Write the graph of ``model`` to ``path``.
 
-    The inputs are ``sar`` (N, C, H, W) float32, ``sar_valid`` (N, H, W) bool, ``optical`` and ``optical_valid``, without
-    those of a sensor that the model does not take. The output is ``probability`` (N, H, W) float32. The padding layers
-    of ``model`` may be replaced in place.
+    The inputs are ``sar`` and ``optical`` (N, C, H, W) float32, and ``sar_valid`` and ``optical_valid`` (N, H, W) bool,
+    for the sensors of the model only. The output is ``probability`` (N, H, W) float32. The padding layers of ``model``
+    may be replaced in place.
 
     Returns:
         The number of which H and W must be multiples.

@@ -43,8 +43,8 @@ class Difference:
             return
         if precision == "fp32":
             raise ConfigError(
-                f"`precision=fp32`: the exported probability differs from PyTorch by {self.largest:.2g}, and must match "
-                f"within {FP32_LARGEST} everywhere, so nothing is written; map with `runtime=torch`"
+                f"`precision=fp32`: the exported probability differs from PyTorch by {self.largest:.2g}, and must "
+                f"match within {FP32_LARGEST} everywhere, so nothing is written; map with `runtime=torch`"
             )
         raise ConfigError(
             f"`precision=bf16`: the exported probability matches PyTorch within {BF16_WITHIN} on "

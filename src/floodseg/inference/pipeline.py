@@ -195,7 +195,9 @@ def _product_info(
     """Return the provenance of the products; ``scenes`` are the imagery and, where it is mapped, that of before."""
     return ProductInfo(
         model=run.model,
-        threshold=runtime.threshold if isinstance(runtime, ClassicalRuntime) else _by_sensors(thresholds, runtime.bands),
+        threshold=runtime.threshold
+        if isinstance(runtime, ClassicalRuntime)
+        else _by_sensors(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or len(scenes) > 1,
         acquisition=acquisition_of(run.config.scene),
         inputs={**{name: files for scene in scenes for name, files in scene.inputs.items()}, **layers.inputs},

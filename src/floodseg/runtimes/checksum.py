@@ -2,8 +2,8 @@
 
 ONNX Runtime and OpenVINO run damaged graphs without an error, or fail late. The checksum is at the end of the file and
 covers all bytes before it. In ONNX it is an entry of ``metadata_props``. In OpenVINO it is a comment after the root of
-the ``.xml``, and it also covers the ``.bin``. Other programs can still read the file. The checksum detects damage; it is
-not a signature.
+the ``.xml``, and it also covers the ``.bin``. Other programs can still read the file. The checksum detects damage; it
+is not a signature.
 """
 
 import hashlib

@@ -54,11 +54,10 @@ class ExportMetadata:
             document = json.loads(text or "null")
             version = document.pop("format_version") if document.pop("format") == FORMAT else None
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise CheckpointError(
-                f"{path}: has no floodseg metadata; use a file written by floodseg export"
-            ) from error
+            raise CheckpointError(f"{path}: has no floodseg metadata; use a file written by floodseg export") from error
         if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"{path}: has format version {version}, and this floodseg reads {FORMAT_VERSION}; export the model again"
+                f"{path}: has format version {version}, and this floodseg reads {FORMAT_VERSION}; export the model "
+                "again"
             )
         return ExportMetadata(**{**document, "thresholds": tuple(document["thresholds"])})

@@ -152,7 +152,8 @@ def _uses_gpu(mapping: MapConfig) -> bool:
     """Return True if a GPU is requested, or if nothing is requested and PyTorch can use a GPU."""
     if mapping.device == "cuda" and mapping.runtime != "auto":
         raise ConfigError(
-            f"`device=cuda`: `runtime={mapping.runtime}` runs on the CPU only; leave `device` out, or use `runtime=torch`"
+            f"`device=cuda`: `runtime={mapping.runtime}` runs on the CPU only; leave `device` out, or use "
+            "`runtime=torch`"
         )
     if mapping.device != "auto" or mapping.runtime != "auto" or mapping.precision == "int8":
         return mapping.device == "cuda"
@@ -180,7 +181,9 @@ def _unavailable_error(
     if isinstance(model, str | Path) and not files:
         load_model(model)  # report a missing model first
     name = model if isinstance(model, str | Path) else model.spec.architecture
-    available = "only " + ", ".join(f"{file.runtime} {file.precision}" for file in files) if files else "no exported file"
+    available = (
+        "only " + ", ".join(f"{file.runtime} {file.precision}" for file in files) if files else "no exported file"
+    )
     return ConfigError(
         f"{settings}: model '{name}' has {available}: create one with floodseg export and use that file as `model`, or "
         "leave the setting out"
