@@ -11,7 +11,7 @@ import floodseg
 from exported_models import OPTICAL_BANDS, Exported, expected, fused_lite, images, specialised, write_int8
 from floodseg.config.train import DataConfig
 from floodseg.deployment import convert, parity
-from floodseg.deployment import export as exporting
+from floodseg.deployment import export as export_module
 from floodseg.deployment.calibration_chips import CalibrationChips
 from floodseg.deployment.convert import Conversion
 from floodseg.deployment.export_job import ExportJob
@@ -139,7 +139,7 @@ def test_failed_export_keeps_existing_file(tmp_path, monkeypatch):
         job.out.write_bytes(b"unfinished")
         raise ConfigError("refused")
 
-    monkeypatch.setattr(exporting, "call_in_process", fail)
+    monkeypatch.setattr(export_module, "call_in_process", fail)
     with pytest.raises(ConfigError, match="refused"):
         floodseg.export(fused_lite(), format="onnx", out=older)
     assert older.read_bytes() == b"older"
@@ -228,40 +228,42 @@ def conversion(exported: Exported, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_int8_is_calibrated_and_scored_on_chips(conversion, exported: Exported) -> None:
-    made = conversion("onnx", "int8", CHIPS)
+    converter = conversion("onnx", "int8", CHIPS)
     # untrained weights give probabilities near the default threshold
-    made.model.decisions = made.model.decisions.with_threshold(0.01)
-    gate = made.run()
+    converter.model.decisions = converter.model.decisions.with_threshold(0.01)
+    gate = converter.run()
     assert set(gate["water_iou"]) == {"both", "sar", "optical"}
     for sensors, before in gate["water_iou_in_torch"].items():
         assert before - gate["water_iou"][sensors] <= 0.003
-    runtime = open_exported(made.job.out)
+    runtime = open_exported(converter.job.out)
     assert (runtime.precision, runtime.metadata.gate) == ("int8", gate)
-    assert made.job.out.stat().st_size < 0.5 * exported.onnx.stat().st_size
+    assert converter.job.out.stat().st_size < 0.5 * exported.onnx.stat().st_size
     inputs = images(1, 64, 64)
     valid = inputs[2] | inputs[3]
     difference = np.abs(runtime.probability(*inputs) - expected(exported.model, inputs))[valid]
     assert 0 < np.median(difference) < 0.05
-    quantised_nodes = {node.name for node in onnx.load(made.job.out).graph.node if "_quantized" in " ".join(node.input)}
+    quantised_nodes = {
+        node.name for node in onnx.load(converter.job.out).graph.node if "_quantized" in " ".join(node.input)
+    }
     assert quantised_nodes
     floating = unquantised_nodes(exported.onnx, DeployedModel(exported.model))
     assert quantised_nodes.isdisjoint(floating)
 
 
 def test_bf16_keeps_first_convolutions_in_fp32_if_the_check_fails(conversion, monkeypatch) -> None:
-    made = conversion("openvino", "bf16")
+    converter = conversion("openvino", "bf16")
     monkeypatch.setattr(convert, "compare", lambda *_: next(measured))
     measured = iter([Difference(9, 0.02, 0.9995)])
-    assert made.run() == {"pixels": 9, "largest": 0.02, "share_within_0.01": 0.9995}
-    assert 'name="precise"' not in made.job.out.read_text()
+    assert converter.run() == {"pixels": 9, "largest": 0.02, "share_within_0.01": 0.9995}
+    assert 'name="precise"' not in converter.job.out.read_text()
     measured = iter([Difference(9, 0.3, 0.9), Difference(9, 0.02, 0.9995)])
-    assert made.run() == {"pixels": 9, "largest": 0.02, "share_within_0.01": 0.9995, "convolutions_in_fp32": 8}
-    text = made.job.out.read_text()
+    assert converter.run() == {"pixels": 9, "largest": 0.02, "share_within_0.01": 0.9995, "convolutions_in_fp32": 8}
+    text = converter.job.out.read_text()
     assert text.count('name="precise"') > 10
     assert text.index('name="precise"') < text.index("network.join4.1")
     measured = iter([Difference(9, 0.3, 0.9)] * 2)
     with pytest.raises(ConfigError, match=r"on 90\.00% of the pixels, .* so nothing is written; export it as fp32"):
-        made.run()
+        converter.run()
 
 
 def test_bf16_export_reports_openvino_failure(conversion, monkeypatch) -> None:

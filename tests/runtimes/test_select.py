@@ -79,14 +79,14 @@ def test_exported_files_are_ordered_fastest_first(tmp_path: Path, monkeypatch) -
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("plain", {"runtime": "onnx"}, r"`runtime=onnx`: model 'plain' has no exported file: create one with"),
-        ("plain", {"precision": "int8"}, r"`precision=int8`: model 'plain' has no exported file: create one"),
+        ("plain", {"runtime": "onnx"}, r"`runtime=onnx`: model 'plain' has no exported file; create the file"),
+        ("plain", {"precision": "int8"}, r"`precision=int8`: model 'plain' has no exported file; create the"),
         ("fused", {"runtime": "openvino", "precision": "int8"},
-         r"`runtime=openvino` `precision=int8`: model 'fused' has only openvino fp32, onnx fp32: create one"),
+         r"`runtime=openvino` `precision=int8`: model 'fused' has only openvino fp32, onnx fp32; create"),
         ("fused", {"runtime": "onnx", "device": "cuda"}, r"`device=cuda`: `runtime=onnx` runs on the CPU only"),
         ("fused", {"runtime": "torch", "precision": "int8"}, r"`precision=int8`: PyTorch computes in fp32, bf16 or"),
-        ("{onnx}", {"runtime": "torch"}, r"`runtime=torch`: must be onnx or auto for .*fused\.onnx: leave `runtime`"),
-        ("{onnx}", {"precision": "int8"}, r"`precision=int8`: .*fused\.onnx is fp32: leave `precision` out"),
+        ("{onnx}", {"runtime": "torch"}, r"`runtime=torch`: must be onnx or auto for .*fused\.onnx; leave `runtime`"),
+        ("{onnx}", {"precision": "int8"}, r"`precision=int8`: .*fused\.onnx is fp32; leave `precision` out"),
         ("{onnx}", {"device": "cuda"}, r"`device=cuda`: .*fused\.onnx runs on the CPU; leave `device` out"),
     ],
 )  # fmt: skip

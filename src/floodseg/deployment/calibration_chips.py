@@ -19,8 +19,8 @@ from floodseg.evaluation.metrics.counts import Counts, count
 from floodseg.models.model import FloodModel
 from floodseg.runtimes.base import Runtime
 
-CALIBRATION_CHIPS = 24
-"""Approximate number of chips for calibration, spread evenly over the split."""
+SAMPLE_CHIPS = 24
+"""Approximate number of chips for calibration and comparison, spread evenly over the split."""
 
 
 class CalibrationChips:
@@ -47,9 +47,9 @@ class CalibrationChips:
                 )
         self._sensor_sets = SENSOR_SETS if bands.sensor_set == "both" else (bands.sensor_set,)
 
-    def calibration_batches(self) -> list[Batch]:
-        """Return about :data:`CALIBRATION_CHIPS` batches of one chip, which cycle through the sensor sets."""
-        step = max(1, len(self._chips.names) // CALIBRATION_CHIPS)
+    def sample_batches(self) -> list[Batch]:
+        """Return about :data:`SAMPLE_CHIPS` batches of one chip, which cycle through the sensor sets."""
+        step = max(1, len(self._chips.names) // SAMPLE_CHIPS)
         indices = range(0, len(self._chips.names), step)
         sets = self._sensor_sets
         return [_batch(self._chips.read(i), sets[number % len(sets)]) for number, i in enumerate(indices)]

@@ -75,12 +75,11 @@ class Conversion:
         assert self.chips is not None, "int8 needs data"
         torch_iou = self.chips.water_iou(self.model)
         self.report("quantising")
-        model = quantise(self.graph, self.deployed, self.chips.calibration_batches(), self.job.format)
+        model = quantise(self.graph, self.deployed, self.chips.sample_batches(), self.job.format)
         self._write(model, self.metadata)
         int8_iou = self.chips.water_iou(open_exported(self.job.out))
-        self.report(
-            "water IoU " + ", ".join(f"{name} {torch_iou[name]:.4f} -> {int8_iou[name]:.4f}" for name in int8_iou)
-        )
+        changes = (f"{name} {torch_iou[name]:.4f} -> {int8_iou[name]:.4f}" for name in torch_iou)
+        self.report(f"water IoU {', '.join(changes)}")
         require_water_iou(torch_iou, int8_iou, self.job.split)
         figures = {"split": self.job.split, "water_iou": int8_iou, "water_iou_in_torch": torch_iou}
         self._write(model, replace(self.metadata, gate=figures))
@@ -89,7 +88,7 @@ class Conversion:
     def _write_and_compare(self, model: Any, fp32_convolutions: int) -> Difference:
         """Write the file and measure its difference from the model in PyTorch."""
         self._write(model, self.metadata, fp32_convolutions)
-        chips = () if self.chips is None else self.chips.calibration_batches()
+        chips = () if self.chips is None else self.chips.sample_batches()
         batches = chain(simulated_batches(self.model, self.metadata.multiple), chips)
         try:
             difference = compare(self.model, open_exported(self.job.out), batches)

@@ -12,6 +12,7 @@ from floodseg.runtimes.checksum import append_checksum
 from floodseg.runtimes.metadata import KEY, ExportMetadata
 
 _PASSIVE_LAYERS = ("Const", "Parameter", "Result")
+"""Types of OpenVINO layers that compute nothing."""
 
 
 def read_graph(graph: Path, format: ExportFormat) -> Any:
@@ -86,7 +87,7 @@ def _parse_if_complete(path: Path) -> Any:
 
 
 def _mark_fp32(tree: Any, nodes: Sequence[str]) -> None:
-    """Set the attribute ``precise``, with which OpenVINO itself keeps sensitive operations in fp32."""
+    """Add the attribute ``precise`` to the operations of ``nodes``; OpenVINO computes such operations in fp32."""
     pattern = re.compile("|".join(map(node_pattern, nodes)))
     for layer in tree.iterfind("layers/layer"):
         if layer.get("type") in _PASSIVE_LAYERS or not pattern.match(layer.get("name", "")):

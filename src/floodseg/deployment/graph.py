@@ -49,7 +49,7 @@ def write_graph(model: DeployedModel, bands: Bands, path: Path) -> int:
         try:
             graph = _trace(model, bands, multiple)
         except (UserError, OnnxExporterError) as error:
-            # shapes that the tracer cannot prove for every size may be provable for multiples of the stride
+            # the tracer may succeed for multiples of the stride if it fails for every size
             failure = error
             continue
         _name_by_module(graph)
@@ -104,7 +104,7 @@ def _name_by_module(graph: onnx.ModelProto) -> None:
 
 
 def first_convolutions(graph: Path, count: int) -> list[str]:
-    """Return the names of normalisation nodes and of each network's nodes up to convolution ``count``, in order."""
+    """Return the names of the normalisation nodes, and of the nodes of each network before convolution ``count + 1``."""
     names, convolutions = [], Counter[str]()
     for node in onnx.load(graph).graph.node:
         model_path, in_network, _ = node.name.partition("network")

@@ -46,7 +46,7 @@ class Runtime(Protocol):
 
     @property
     def overlap(self) -> int:
-        """Overlap of neighbouring windows in pixels that makes the result independent of the window size."""
+        """Overlap of neighbouring windows, in pixels. With it the result does not depend on the window size."""
         ...
 
     @property

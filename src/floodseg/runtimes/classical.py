@@ -97,12 +97,12 @@ class Otsu:
         rule = (
             "otsu: VH has no contrast in this scene, so there is no threshold and no water"
             if threshold is None
-            else f"otsu: water is where VH is below {threshold:.2f} dB, the threshold between dark and bright pixels "
-            f"among the {histogram.sum():,} valid pixels of this scene; a scene without water has one too"
+            else f"otsu: water is where VH is below {threshold:.2f} dB, computed from the {histogram.sum():,} valid "
+            "pixels of this scene; Otsu's method returns such a threshold for a scene without water, too"
         )
-        below = -np.inf if threshold is None else threshold
+        limit = -np.inf if threshold is None else threshold
         return ClassicalRuntime(
-            self.bands, lambda sar, _: sar[:, vh] < below, threshold, (rule, _NO_PROBABILITY.format("otsu"))
+            self.bands, lambda sar, _: sar[:, vh] < limit, threshold, (rule, _NO_PROBABILITY.format("otsu"))
         )
 
 

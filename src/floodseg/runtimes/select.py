@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # importing PyTorch takes a second, and exported models do no
 _PACKAGE: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 _PIP_NAME: dict[ExportFormat, str] = {"onnx": "floodseg[onnx]", "openvino": "openvino"}
 _GPU_DEVICE_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Device files, one of which exists if PyTorch can use a GPU. This check takes no import of PyTorch."""
+"""Device files, one of which exists if PyTorch can use a GPU. Checking them avoids the import of PyTorch, which takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _open_model_file(path: Path, mapping: MapConfig) -> Runtime:
     """Open an exported file that the user passes as the model."""
     runtime: ExportFormat = "onnx" if path.suffix == SUFFIXES["onnx"] else "openvino"
     if mapping.runtime not in ("auto", runtime):
-        raise ConfigError(f"`runtime={mapping.runtime}`: must be {runtime} or auto for {path}: leave `runtime` out")
+        raise ConfigError(f"`runtime={mapping.runtime}`: must be {runtime} or auto for {path}; leave `runtime` out")
     if mapping.device == "cuda":
         raise ConfigError(
             f"`device=cuda`: {path} runs on the CPU; leave `device` out, or use the checkpoint to map on a GPU"
@@ -105,7 +105,7 @@ def _open_model_file(path: Path, mapping: MapConfig) -> Runtime:
     require_package(_PIP_NAME[runtime], _PACKAGE[runtime], purpose=f"{path}")
     opened = open_exported(path, mapping.threads)
     if mapping.precision not in ("auto", opened.precision):
-        raise ConfigError(f"`precision={mapping.precision}`: {path} is {opened.precision}: leave `precision` out")
+        raise ConfigError(f"`precision={mapping.precision}`: {path} is {opened.precision}; leave `precision` out")
     return opened
 
 
@@ -181,10 +181,9 @@ def _unavailable_error(
     if isinstance(model, str | Path) and not files:
         load_model(model)  # report a missing model first
     name = model if isinstance(model, str | Path) else model.spec.architecture
-    available = (
-        "only " + ", ".join(f"{file.runtime} {file.precision}" for file in files) if files else "no exported file"
-    )
+    names = ", ".join(f"{file.runtime} {file.precision}" for file in files)
+    available = f"only {names}" if files else "no exported file"
     return ConfigError(
-        f"{settings}: model '{name}' has {available}: create one with floodseg export and use that file as `model`, or "
+        f"{settings}: model '{name}' has {available}; create the file with floodseg export and use it as `model`, or "
         "leave the setting out"
     )

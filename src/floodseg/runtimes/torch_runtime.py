@@ -74,7 +74,7 @@ class TorchRuntime:
         self._gpu_lock: AbstractContextManager[object] = threading.Lock() if cuda else nullcontext()
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return 1 on a CPU, whose caches hold no more; on a GPU the batch that its free memory should hold."""
+        """Return 1 on a CPU, where larger batches only fill the caches; on a GPU a batch that fits its free memory."""
         if self._device.type == "cpu":
             return 1
         free, _ = torch.cuda.mem_get_info(self._device)
@@ -155,8 +155,8 @@ _initial_threads = 0
 def one_thread() -> Iterator[None]:
     """Limit PyTorch to the calling thread, and restore the number of threads afterwards.
 
-    PyTorch keeps one number per thread, and a global one that new threads start with. Overlapping calls change both, so
-    the last call to end restores the number that the first call found.
+    PyTorch has a number of threads for each thread, and a global one that new threads start with. Overlapping calls
+    change both, so the last call to end restores the number that the first call found.
     """
     global _one_thread_calls, _initial_threads
     with _one_thread_lock:
