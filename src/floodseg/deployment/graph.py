@@ -104,7 +104,7 @@ def _name_by_module(graph: onnx.ModelProto) -> None:
 
 
 def first_convolutions(graph: Path, count: int) -> list[str]:
-    """Return the names of the normalisation nodes, and of the nodes of each network before convolution ``count + 1``."""
+    """Return the names of normalisation nodes, and of each network's nodes before convolution ``count + 1``."""
     names, convolutions = [], Counter[str]()
     for node in onnx.load(graph).graph.node:
         model_path, in_network, _ = node.name.partition("network")

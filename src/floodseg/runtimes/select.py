@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # importing PyTorch takes a second, and exported models do no
 _PACKAGE: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 _PIP_NAME: dict[ExportFormat, str] = {"onnx": "floodseg[onnx]", "openvino": "openvino"}
 _GPU_DEVICE_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Device files, one of which exists if PyTorch can use a GPU. Checking them avoids the import of PyTorch, which takes seconds."""
+"""Device files, one of which exists if PyTorch can use a GPU. This check avoids a slow import of PyTorch."""
 
 
 @dataclass(frozen=True, slots=True)
