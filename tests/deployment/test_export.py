@@ -148,7 +148,7 @@ def test_failed_export_keeps_existing_file(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_export_raises_errors_of_the_conversion_process(tmp_path):
-    with pytest.raises(DataError, match=r"`data` .*absent: .* is not a folder"):
+    with pytest.raises(DataError, match=r"`data=.*absent`: .* is not a folder"):
         floodseg.export(
             fused_lite(), format="onnx", precision="int8", out=tmp_path / "m.onnx", data=tmp_path / "absent",
             layout="folders",
