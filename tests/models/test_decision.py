@@ -51,7 +51,7 @@ def test_threshold_is_that_of_the_valid_sensors() -> None:
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.3, 0.5, 0.7, 1.0])
 def test_a_probability_at_the_threshold_is_water(threshold: float) -> None:
-    decisions = Decisions().with_("sar", Decision(threshold))
+    decisions = Decisions().with_decision("sar", Decision(threshold))
     at = torch.full((1, 1, 1), threshold)
     valid, absent = torch.ones(1, 1, 1, 1, dtype=torch.bool), torch.zeros(1, 1, 1, 1, dtype=torch.bool)
     assert decisions.water(at, valid, absent).all()
@@ -66,7 +66,7 @@ def test_without_calibration_probability_is_the_softmax() -> None:
 
 @pytest.mark.parametrize("sensors", SENSOR_SETS)
 def test_one_set_is_replaced_alone(sensors: SensorSet) -> None:
-    changed = DECISIONS.with_(sensors, Decision(0.9, 3.0))
+    changed = DECISIONS.with_decision(sensors, Decision(0.9, 3.0))
     assert changed.of(sensors) == Decision(0.9, 3.0)
     assert all(changed.of(other) == DECISIONS.of(other) for other in SENSOR_SETS if other != sensors)
 

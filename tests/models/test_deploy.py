@@ -14,7 +14,7 @@ from floodseg.models.registry import build_model
 def _model(architecture: str, sar: int, optical: int, encoder: str | None = None) -> FloodModel:
     torch.manual_seed(0)
     model = build_model(architecture, encoder=encoder, sar_channels=sar, optical_channels=optical, pretrained=None)
-    model.decisions = model.decisions.with_("sar", Decision(0.4, 0.7)).with_("optical", Decision(0.4, 1.6))
+    model.decisions = model.decisions.with_decision("sar", Decision(0.4, 0.7)).with_decision("optical", Decision(0.4, 1.6))
     return with_batch_statistics(model)
 
 

@@ -43,7 +43,7 @@ class Decisions:
         decision: Decision = getattr(self, sensors)
         return decision
 
-    def with_(self, sensors: SensorSet, decision: Decision) -> "Decisions":
+    def with_decision(self, sensors: SensorSet, decision: Decision) -> "Decisions":
         """Return a copy in which one sensor set has another decision."""
         return replace(self, **{sensors: decision})
 
@@ -87,7 +87,7 @@ class Decisions:
                 "with this version"
             ) from error
 
-    def by_code(self, name: Literal["threshold", "temperature"]) -> list[float]:
+    def by_validity_code(self, name: Literal["threshold", "temperature"]) -> list[float]:
         """Return the four numbers by validity code; code 0 (nothing valid) has those of 'both' and is never counted."""
         values: list[float] = [getattr(self.both, name)] * 4
         for sensors, code in VALIDITY_CODES.items():
@@ -103,12 +103,12 @@ class Decisions:
             optical_valid: (N, 1, H, W) bool.
         """
         difference = margin(logits)
-        temperature = difference.new_tensor(self.by_code("temperature"))[validity_code(sar_valid, optical_valid)]
+        temperature = difference.new_tensor(self.by_validity_code("temperature"))[validity_code(sar_valid, optical_valid)]
         return (difference / temperature).sigmoid()
 
     def water(self, probability: "Tensor", sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
         """Return True where the probability (N, H, W) reaches the threshold of what is valid there."""
-        thresholds = probability.new_tensor(self.by_code("threshold"))
+        thresholds = probability.new_tensor(self.by_validity_code("threshold"))
         return probability >= thresholds[validity_code(sar_valid, optical_valid)]
 
 

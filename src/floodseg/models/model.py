@@ -15,7 +15,7 @@ from floodseg.models.decision import Decisions
 from floodseg.models.inputs import Inputs, complete_inputs
 from floodseg.models.normaliser import new_normaliser
 
-LEAST_SIDE = 8
+MIN_SIDE = 8
 """Height and width of the smallest image for a model of both sensors: one cell of its sensor gate, in pixels."""
 
 
@@ -151,10 +151,10 @@ class FloodModel(nn.Module):
         """Return the inputs of the network; arguments and errors are those of :meth:`forward`."""
         images = complete_inputs(self.spec.bands, sar, optical, sar_valid, optical_valid)
         height, width = images.sar.shape[-2:]
-        if self.has_sensor_weights and (height < LEAST_SIDE or width < LEAST_SIDE):
+        if self.has_sensor_weights and (height < MIN_SIDE or width < MIN_SIDE):
             raise ConfigError(
                 f"image of {height}x{width} pixels: the sensor gate of a model of both sensors works on cells of "
-                f"{LEAST_SIDE} pixels a side; give it at least one"
+                f"{MIN_SIDE} pixels a side; give it at least one"
             )
         dtype = self.normalise_sar.table.dtype
         return Inputs(

@@ -16,7 +16,7 @@ from floodseg.bands import Bands, BandStatistics
 from floodseg.errors import CheckpointError
 from floodseg.models.checkpoint.checkpoint import (
     describe,
-    fill_state,
+    load_state,
     load_checkpoint,
     load_folder,
     read_description,
@@ -132,7 +132,7 @@ def test_code_in_a_checkpoint_is_refused_and_never_runs(model: FloodModel, tmp_p
     touched, file = tmp_path / "touched", tmp_path / "evil.pth"
     document = {"description": describe(model), "state": model.state_dict(), "extra": _Trap(touched)}
     torch.save(document, file, _use_new_zipfile_serialization=new_format)
-    with pytest.raises(CheckpointError, match=r"evil\.pth: .*never loaded since it could run code; use a file that"):
+    with pytest.raises(CheckpointError, match=r"evil\.pth: .*never loaded, because it could run code; use a file that"):
         load_checkpoint(file)
     assert not touched.exists()
     # the trap is a real one
@@ -217,7 +217,7 @@ def test_tensors_of_another_model_are_refused(model: FloodModel, tmp_path: Path)
     with pytest.raises(
         CheckpointError, match=r"a\.pth: its tensors are not those of 'efficient' with encoder resnet18"
     ):
-        fill_state(efficient, good, Path("a.pth"))
+        load_state(efficient, good, Path("a.pth"))
 
 
 def test_a_damaged_folder_is_refused(model: FloodModel, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with torch.no_grad():
         weights.view(-1)[0] = torch.nan
     save_checkpoint(tmp_path / "model.pth", model)
-    with pytest.raises(CheckpointError, match=f"its tensor '{name}' holds values that are no numbers; copy it again"):
+    with pytest.raises(CheckpointError, match=f"its tensor '{name}' holds NaN or infinite values; copy it again"):
         load_checkpoint(tmp_path / "model.pth")
 
 
@@ -278,5 +278,5 @@ def test_a_reference_that_torch_only_asserts_about_is_refused(tmp_path: Path) ->
     with zipfile.ZipFile(tmp_path / "model.pth", "w") as archive:
         archive.writestr("model/data.pkl", b"\x80\x02K\x05Q.")  # a tensor whose storage is the number 5
         archive.writestr("model/version", b"3\n")
-    with pytest.raises(CheckpointError, match=r"model.pth: is damaged or a zip file of something else"):
+    with pytest.raises(CheckpointError, match=r"model.pth: is damaged, or is another kind of zip file"):
         load_checkpoint(tmp_path / "model.pth")

@@ -64,7 +64,7 @@ def test_under_clouds_the_specialist_of_sar_answers_and_decides() -> None:
     # half of what radar sees is water
     decision = Decision(float(by_radar[sar_valid[:, 0]].median()), covered.decisions.sar.temperature)
     for model in (clear, half, covered):
-        model.decisions = model.decisions.with_("sar", decision)
+        model.decisions = model.decisions.with_decision("sar", decision)
         model.cloud_detector.logit_offset.fill_(model.decisions.sar_logit_offset)
     logits = covered(*given)
     probability = covered.decisions.probability(logits, sar_valid, optical_valid)
@@ -119,4 +119,4 @@ def test_a_margin_on_the_threshold_of_radar_lies_on_that_of_both(
     margin = sar[1] * torch.logit(torch.tensor(sar[0], dtype=torch.float64))
     assert float(torch.sigmoid((margin + decisions.sar_logit_offset) / both[1])) == pytest.approx(both[0])
     assert decisions.with_threshold(0.5).sar_logit_offset == 0
-    assert abs(decisions.with_("sar", Decision(0.0)).sar_logit_offset) < 8
+    assert abs(decisions.with_decision("sar", Decision(0.0)).sar_logit_offset) < 8

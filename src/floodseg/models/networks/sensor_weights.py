@@ -11,7 +11,7 @@ from torch import Tensor, nn
 _INITIAL_STD = 0.01
 """Standard deviation of the initial weights: fusion begins nearly even, and every layer has a gradient."""
 
-LARGEST_LOG_ODDS = 7.0
+MAX_LOG_ODDS = 7.0
 """Bound of the log-odds: odds of 1097 to 1 leave almost no weight to a sensor, and a ninth of 1 to 1097 is still a
 normal number in half precision."""
 
@@ -51,7 +51,7 @@ class SensorGate(nn.Module):
 
 def optical_odds(log_odds: Tensor) -> Tensor:
     """Return the odds of the optical image against SAR, finite and above 0 for any log-odds."""
-    return log_odds.clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS).exp()
+    return log_odds.clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS).exp()
 
 
 def fusion_weights(log_odds: Tensor, share: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ gated by validity and by the sensor gate.
 import torch
 from torch import Tensor, nn
 
-from floodseg.models.networks.sensor_weights import LARGEST_LOG_ODDS
+from floodseg.models.networks.sensor_weights import MAX_LOG_ODDS
 
 _INITIAL_SCORE = -2.0
 """Initial score of each specialist at even odds, beside 0 of the fused network, which begins with 4/5 of the weight."""
@@ -46,7 +46,7 @@ class Router(nn.Module):
             optical_valid: the same for the optical image.
         """
         fused, sar, optical = outputs
-        log_odds = gate_log_odds.float().clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+        log_odds = gate_log_odds.float().clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS)
         for_sar = _exponential(self.bias[0] - self.slope[0] * log_odds) * sar_valid
         for_optical = _exponential(self.bias[1] + self.slope[1] * log_odds) * optical_valid
         for_fused = sar_valid * optical_valid
