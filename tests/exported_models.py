@@ -72,7 +72,9 @@ def specialised(architecture: str = "lite", encoder: str | None = None) -> Multi
     optical.decisions = optical.decisions.with_decision("optical", Decision(0.6, 1.6))
     for strength, model in zip((0.2, 0.4, 0.3), (fused, radar, optical), strict=True):
         model.set_context_prior(strength)
-    fused.decisions = fused.decisions.with_decision("both", Decision(0.45, 1.3)).with_decision("sar", Decision(0.3, 0.9))
+    fused.decisions = fused.decisions.with_decision("both", Decision(0.45, 1.3)).with_decision(
+        "sar", Decision(0.3, 0.9)
+    )
     model = MultiSensorModel(fused, radar, optical)
     model.cloud_detector.logit_offset.fill_(model.decisions.sar_logit_offset)
     return with_batch_statistics(model)

@@ -154,7 +154,9 @@ def _scored(
         water=water,
         valid=valid,
         score=ChipScore(chip.name, chip.event, count(water, chip.label, valid), reliability),
-        add_differences=lambda histograms: histograms.add(np.stack((np.zeros_like(differences), differences))[None], batch),
+        add_differences=lambda histograms: histograms.add(
+            np.stack((np.zeros_like(differences), differences))[None], batch
+        ),
     )
 
 

@@ -104,7 +104,9 @@ class Decisions:
             optical_valid: (N, 1, H, W) bool.
         """
         difference = logit_difference(logits)
-        temperature = difference.new_tensor(self.by_validity_code("temperature"))[validity_code(sar_valid, optical_valid)]
+        temperature = difference.new_tensor(self.by_validity_code("temperature"))[
+            validity_code(sar_valid, optical_valid)
+        ]
         return (difference / temperature).sigmoid()
 
     def water(self, probability: "Tensor", sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from floodseg.bands import OMBRIA_OPTICAL_BANDS, L1C_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
+from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.dataset import band_indices, takes_bands_by_order

@@ -19,9 +19,7 @@ LOAD_ERRORS = (
 )  # fmt: skip
 """Errors of torch.load for an unreadable file. The type depends on the position of the damage."""
 
-NO_DESCRIPTION = (
-    "is a safetensors file, which does not describe its model; give the folder that also has config.json"
-)
+NO_DESCRIPTION = "is a safetensors file, which does not describe its model; give the folder that also has config.json"
 _REFUSED_CLASS = re.compile(r"GLOBAL ([\w.]+)")
 _COPY_AGAIN = "copy it again"
 _CUT_OFF = f"is cut off: the end of the file is missing; {_COPY_AGAIN}"

@@ -168,7 +168,7 @@ class LiteFloodNet(nn.Module):
     """One masked stem for both sensors, a narrow U-Net with self-attention, and a subpixel head.
 
     U-Net: Ronneberger et al. 2015. Self-attention over valid tokens at stride 32: Wang et al. 2018. No layer works at
-    full resolution, where one costs more than all layers of stride 8 and coarser together.
+    full resolution, where one would cost more than all layers of stride 8 and coarser together.
     """
 
     def __init__(self, sar_channels: int, optical_channels: int) -> None:

@@ -1,6 +1,6 @@
 """Cloud detector for clouds and cloud shadows that the cloud mask of an optical image misses.
 
-It is a separate small network. The sensor gate works on features that are linear in the images, and no linear function
+It is a separate small network. The sensors are fused at features that are linear in the images, and no linear function
 separates a thin cloud from bright ground. A network that shares its features with a cloud detector maps water worse.
 """
 
