@@ -23,7 +23,7 @@ def random_pixels(seed, n=20_000, shift=1.0):
 
 
 def calibrated_pixels(temperature, n=400_000):
-    """Differences whose true temperature is the one given: labels are drawn with probability sigmoid(difference / T)."""
+    """Return differences and labels, which are drawn with probability sigmoid(difference / temperature)."""
     generator = torch.Generator().manual_seed(11)
     z = torch.randn(n, generator=generator, dtype=torch.float64) * 2 - 0.5
     label = (torch.rand(n, generator=generator, dtype=torch.float64) < torch.sigmoid(z)).to(torch.uint8)
@@ -31,7 +31,7 @@ def calibrated_pixels(temperature, n=400_000):
 
 
 def best_by_brute_force(difference, label):
-    """The best water IoU over every difference that occurs, taken as the lower end of water."""
+    """Return the best water IoU with any of the differences as threshold."""
     order = difference.argsort(descending=True)
     hits = (label[order] == 1).cumsum(0).double()
     false = (label[order] == 0).cumsum(0).double()

@@ -82,7 +82,7 @@ class LogitDifferenceHistogram:
         return not self.land.any() or not self.water.any()
 
     def counts_at(self, threshold: float, temperature: float = 1.0) -> Counts:
-        """Return the counts when water is ``sigmoid(difference / temperature) >= threshold``, at the nearest bin edge."""
+        """Return the counts if water is ``sigmoid(difference / temperature) >= threshold``, at the nearest bin edge."""
         if not 0 < threshold < 1:
             first_water = 0 if threshold <= 0 else N_BINS
         else:
@@ -98,8 +98,8 @@ class LogitDifferenceHistogram:
         middle of their longest run is taken, and of equally long runs the one nearest to 0.5.
 
         Returns:
-            The threshold and its water IoU. A difference exactly at the chosen edge is water. Without any water pixel or
-            without any land pixel nothing can be chosen: the threshold is 0.5, with the IoU that it has.
+            The threshold and its water IoU. A difference exactly at the chosen edge is water. Without water pixels or
+            without land pixels, the threshold is 0.5.
         """
         if self._one_sided():
             return 0.5, self.counts_at(0.5, temperature).water_iou

@@ -115,7 +115,7 @@ def _stages(name: str, max_stride: int) -> tuple[list[int], list[int], list[int]
 def _size_multiple(
     name: str, body: nn.Module, in_channels: int, channels: Sequence[int], strides: Sequence[int]
 ) -> int:
-    """Return 1 if the encoder takes images of any size, else the number of which height and width must be a multiple."""
+    """Return the number of which the height and width of an image must be a multiple: 1 or 32."""
     body.eval()
     reason = ""
     for multiple, size in ((1, (33, 47)), (32, (32, 64))):
@@ -131,7 +131,10 @@ def _size_multiple(
 
 
 def _drop_unused_stages(body: nn.Module, in_channels: int) -> None:
-    """Delete the last stages that no feature depends on, which some timm families keep. Freeze other unused parameters."""
+    """Delete the last stages that no feature depends on, and freeze other unused parameters.
+
+    Some timm families keep and run such stages.
+    """
     with torch.enable_grad():
         features = body.eval()(torch.zeros(1, in_channels, 64, 96))
         torch.autograd.backward([feature.sum() for feature in features])

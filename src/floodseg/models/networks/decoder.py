@@ -82,8 +82,8 @@ class EfficientDualBranchDecoder(nn.Module):
     """A CNN branch and a transformer branch, joined by one learned weight, and a refinement.
 
     The branches are joined at the resolution of the finest feature: ``(1 - w) * cnn + w * transformer`` with
-    ``w = sigmoid(alpha)``. At full resolution, the pixelwise detail map is added, which has the finest water edges. Fine
-    maps, which take most of the time, have few channels.
+    ``w = sigmoid(alpha)``. At full resolution, the pixelwise detail map is added, which has the finest water edges.
+    Fine maps, which take most of the time, have few channels.
 
     Args:
         channels: channels of the features, finest first.

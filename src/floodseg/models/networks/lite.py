@@ -58,10 +58,10 @@ class RefinedJoin(nn.ModuleList):
 class MaskedStem(nn.Module):
     """Fuses the sensors at stride 2 by partial convolutions over valid pixels (Liu et al. 2018).
 
-    The feature of a sensor is a 3x3 convolution, divided by the share of valid pixels in its window. The convolution has
-    no bias, so invalid pixels (zeros) add nothing. The features of the sensors are averaged. The weight of a sensor is
-    its share of valid pixels times its odds from the sensor gate (:mod:`floodseg.models.networks.sensor_weights`), and
-    0 for a missing sensor.
+    The feature of a sensor is a 3x3 convolution, divided by the share of valid pixels in its window. The convolution
+    has no bias, so invalid pixels (zeros) add nothing. The result is a weighted mean over the sensors. The weight of a
+    sensor is its share of valid pixels times its odds from the sensor gate
+    (:mod:`floodseg.models.networks.sensor_weights`), and 0 for a missing sensor.
 
     With convolutions F (SAR) and G (optical), shares a and b of valid pixels and odds e of the optical image, the mean
     (a F / a + b e G / b) / (a + b e) equals (F + e G) / (a + b e).
