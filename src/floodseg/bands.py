@@ -39,7 +39,7 @@ OMBRIA_OPTICAL_BANDS = ("B11", "B08", "B03")
 """Bands in the red, green and blue channels of OMBRIA's optical files."""
 
 REFLECTANCE_SCALE = 10_000.0
-"""Sentinel-2 stores reflectance times this number."""
+"""Factor of reflectance in Sentinel-2 files."""
 
 _COLOUR_NAMES = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",

@@ -146,17 +146,17 @@ def test_models_of_one_sensor_and_of_any_number_of_bands(architecture: str, sar:
     torch.manual_seed(0)
     built = BUILDERS[architecture](sar_channels=sar, optical_channels=optical).eval()
     images = scene(33, 47, sar=sar, optical=optical)
-    given = {name: tensor for name, tensor in images.items() if (sar if name.startswith("sar") else optical) > 0}
-    logits = run(built, given)
+    inputs = {name: tensor for name, tensor in images.items() if (sar if name.startswith("sar") else optical) > 0}
+    logits = run(built, inputs)
     assert logits.shape == (1, 2, 33, 47)
     assert logits.isfinite().all()
     # the image of a missing sensor may have 0 channels
     assert torch.equal(run(built, images), logits)
     for sensor in SENSORS:
-        if sensor in given:
-            garbage = torch.where(given[f"{sensor}_valid"], given[sensor], math.nan)
-            assert torch.equal(run(built, given | {sensor: garbage}), logits)
-            assert not torch.equal(run(built, given | {sensor: given[sensor] + 1.0}), logits)
+        if sensor in inputs:
+            garbage = torch.where(inputs[f"{sensor}_valid"], inputs[sensor], math.nan)
+            assert torch.equal(run(built, inputs | {sensor: garbage}), logits)
+            assert not torch.equal(run(built, inputs | {sensor: inputs[sensor] + 1.0}), logits)
 
 
 @pytest.mark.parametrize("architecture", BUILDERS)

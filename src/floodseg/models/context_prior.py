@@ -1,4 +1,4 @@
-"""Context prior: a calibration that raises the water probability of a pixel near much water, and lowers it near little.
+"""Context prior: calibration of the water probability of a pixel by the share of water around it.
 
 A network that was trained on a few hundred chips misses water that looks unusual over a large area (roughened by wind,
 under plants), and takes a single dark field in dry land for water. The share of water around a pixel separates the two
@@ -60,7 +60,7 @@ class ContextPrior(nn.Module):
         prior = torch.log(share.clamp(min=_MIN_SHARE)) - torch.log((1 - share).clamp(min=_MIN_SHARE))
         adjustment = self.strength * (prior - _TYPICAL_LOG_ODDS).clamp(-_MAX_DEVIATION, _MAX_DEVIATION)
         enlarged = F.interpolate(adjustment, scale_factor=2**_HALVINGS, mode="bilinear", align_corners=False)
-        # crops the part of the last cells beyond the image; the exporter can trace negative padding, but not this slice
+        # crops the part of the last cells outside the image, by negative padding, because the exporter refuses a slice
         return F.pad(enlarged, (0, log_odds.shape[-1] - enlarged.shape[-1], 0, log_odds.shape[-2] - enlarged.shape[-2]))
 
 

@@ -104,10 +104,8 @@ class Decisions:
             optical_valid: (N, 1, H, W) bool.
         """
         difference = logit_difference(logits)
-        temperature = difference.new_tensor(self.by_validity_code("temperature"))[
-            validity_code(sar_valid, optical_valid)
-        ]
-        return (difference / temperature).sigmoid()
+        temperatures = difference.new_tensor(self.by_validity_code("temperature"))
+        return (difference / temperatures[validity_code(sar_valid, optical_valid)]).sigmoid()
 
     def water(self, probability: "Tensor", sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
         """Return True where the probability (N, H, W) reaches the threshold for the valid sensors."""

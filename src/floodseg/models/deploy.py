@@ -57,8 +57,8 @@ class DeployedModel(nn.Module):
     def _temperature(self, valid: dict[Sensor, Tensor]) -> Tensor | float:
         """Return the temperature at each pixel (N, 1, H, W), or one number if all pixels have the same.
 
-        The result is that of :meth:`floodseg.models.decision.Decisions.probability`, whose table is slow in exported
-        graphs.
+        The temperatures are those of :meth:`floodseg.models.decision.Decisions.probability`. The lookup in its table is
+        slow in exported graphs.
         """
         decisions, sensors = self.model.decisions, self.model.spec.bands.sensor_set
         both, sar, optical = (decisions.of(each).temperature for each in SENSOR_SETS)

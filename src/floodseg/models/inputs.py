@@ -27,15 +27,10 @@ def complete_inputs(
 ) -> Inputs:
     """Return images and bool validity of both sensors. A sensor that is None becomes an image of invalid pixels.
 
-    Args:
-        bands: bands of the model.
-        sar: this and the other arguments are those of :meth:`floodseg.models.model.FloodModel.forward`.
-        optical: see there.
-        sar_valid: see there.
-        optical_valid: see there.
+    ``bands`` are those of the model. The other arguments are those of :meth:`floodseg.models.model.FloodModel.forward`.
 
     Raises:
-        ConfigError: no image is given, an image does not fit the model or the other image, or validity has the wrong
+        ConfigError: no image is present, an image does not fit the model or the other image, or validity has the wrong
             shape or type.
     """
     like = sar if sar is not None else optical

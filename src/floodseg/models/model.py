@@ -126,7 +126,7 @@ class FloodModel(nn.Module):
             optical_valid: the same for the optical image.
 
         Raises:
-            ConfigError: no image is given, the model does not take an image, an image has the wrong shape or number of
+            ConfigError: no image is present, the model does not take an image, an image has the wrong shape or number of
                 channels, or validity has the wrong shape or type.
         """
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
@@ -197,7 +197,7 @@ class FloodModel(nn.Module):
         They sum to 1 where a sensor is valid. An invalid sensor has exactly 0. Arguments are those of :meth:`forward`.
 
         Raises:
-            ConfigError: the model takes one sensor, its network has no sensor gate, or :meth:`forward` raises it.
+            ConfigError: the model takes one sensor, its network has no sensor gate, or the inputs are wrong.
         """
         network = self.gated_network()
         return network.sensor_weights(*self.normalise(sar, optical, sar_valid, optical_valid))

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
 from floodseg.errors import ConfigError
+from floodseg.models.layers.blocks import cell_means
 from floodseg.models.model import FloodModel, ModelSpec
 from floodseg.models.networks.baseline import (
     AttentionGuidedFusion,
@@ -16,7 +17,6 @@ from floodseg.models.networks.baseline import (
     FullSelfAttention,
     UpBlock,
     baseline,
-    valid_share,
 )
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -82,10 +82,10 @@ def test_output_is_finite(network: BaselineFloodNet, size: tuple[int, int]) -> N
 
 
 def test_single_sensor_network_has_half_the_features() -> None:
-    radar, both = _meta_network(2, 0), _meta_network(2, 13)
-    assert list(radar.adapt) == ["sar"]
+    sar_only, both = _meta_network(2, 0), _meta_network(2, 13)
+    assert list(sar_only.adapt) == ["sar"]
     assert list(both.adapt) == ["sar", "optical"]
-    weights = [network.get_parameter("reduce.0.0.weight") for network in (radar, both)]
+    weights = [network.get_parameter("reduce.0.0.weight") for network in (sar_only, both)]
     assert [weight.shape for weight in weights] == [(1024, 2048, 1, 1), (1024, 4096, 1, 1)]
 
 
@@ -107,11 +107,11 @@ def test_odd_sizes_are_cropped(network: BaselineFloodNet) -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (47, 61), (64, 96), (65, 33)])
-def test_valid_share_of_all_and_no_pixels_is_exact(size: tuple[int, int]) -> None:
+def test_cell_means_of_ones_and_zeros_are_exact(size: tuple[int, int]) -> None:
     valid = torch.ones(2, 1, *size)
     expected = torch.ones(2, 1, -(-size[0] // 32), -(-size[1] // 32))
-    assert torch.equal(valid_share(valid), expected)
-    assert torch.equal(valid_share(0 * valid), 0 * expected)
+    assert torch.equal(cell_means(valid, 32), expected)
+    assert torch.equal(cell_means(0 * valid, 32), 0 * expected)
 
 
 def test_features_are_scaled_by_the_valid_share(network: BaselineFloodNet) -> None:

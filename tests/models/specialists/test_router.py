@@ -186,25 +186,25 @@ def test_multi_sensor_model_refuses_specialists_that_do_not_fit() -> None:
     def model(sar: tuple[str, ...], optical: tuple[str, ...], name: str = "lite", **units: str) -> FloodModel:
         return build_model(name, bands=replace(Bands(sar, optical), **units))  # type: ignore[arg-type]
 
-    radar, optical = model(SAR_BANDS, ()), model((), OPTICAL)
+    sar, optical = model(SAR_BANDS, ()), model((), OPTICAL)
     with pytest.raises(ConfigError, match="specialist of sar: takes B03, B08, B11 in reflectance, and the fused model"):
-        MultiSensorModel(model(SAR_BANDS, OPTICAL), optical, radar)
+        MultiSensorModel(model(SAR_BANDS, OPTICAL), optical, sar)
     with pytest.raises(ConfigError, match="specialist of sar: takes VV, VH in dn, and the fused model has VV, VH in"):
         MultiSensorModel(model(SAR_BANDS, OPTICAL), model(SAR_BANDS, (), sar_unit="dn"), optical)
     with pytest.raises(ConfigError, match="takes VV, VH in db and B03, B08, B11 in reflectance, and the fused model"):
         MultiSensorModel(model(SAR_BANDS, OPTICAL), model(SAR_BANDS, OPTICAL), optical)
     with pytest.raises(ConfigError, match="takes B03, B08 in reflectance, and the fused model has B03, B08, B11"):
-        MultiSensorModel(model(SAR_BANDS, OPTICAL), radar, model((), OPTICAL[:2]))
-    for refused in (specialised(), radar, model(SAR_BANDS, OPTICAL, "baseline")):
+        MultiSensorModel(model(SAR_BANDS, OPTICAL), sar, model((), OPTICAL[:2]))
+    for refused in (specialised(), sar, model(SAR_BANDS, OPTICAL, "baseline")):
         with pytest.raises(
             ConfigError, match="cannot have specialists: use a lite or efficient model for both sensors that has none"
         ):
-            MultiSensorModel(refused, radar, optical)
+            MultiSensorModel(refused, sar, optical)
 
 
 def test_overlap_is_the_largest_of_all_networks() -> None:
     bands = Bands(SAR_BANDS, OPTICAL)
     fused = build_model("efficient", encoder="resnet18", bands=bands, pretrained=None)
     assert overlap_of(fused) == 192
-    radar = build_model("lite", bands=Bands(SAR_BANDS, ()))
-    assert overlap_of(MultiSensorModel(fused, radar, build_model("lite", bands=Bands((), OPTICAL)))) == 256
+    sar = build_model("lite", bands=Bands(SAR_BANDS, ()))
+    assert overlap_of(MultiSensorModel(fused, sar, build_model("lite", bands=Bands((), OPTICAL)))) == 256

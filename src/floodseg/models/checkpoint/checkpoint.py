@@ -169,7 +169,7 @@ def _build(description: Any, source: Path) -> FloodModel:
         try:
             model = MultiSensorModel(model, sar, optical)
         except ConfigError as error:
-            raise CheckpointError(f"{source}: its specialists do not fit it ({error})") from error
+            raise CheckpointError(f"{source}: its specialists do not fit the fused model ({error})") from error
     return model
 
 

@@ -69,4 +69,4 @@ def explain_load_error(path: Path, error: BaseException) -> str:
 
 
 def _first_sentence(error: BaseException) -> str:
-    return (str(error).splitlines() or ["it ends early"])[0].split(". ")[0]
+    return (str(error).splitlines() or ["unexpected end"])[0].split(". ")[0]

@@ -57,7 +57,10 @@ def load_model(model: str | Path) -> "FloodModel":
 
 
 def find_model(model: str | Path) -> Path:
-    """Return the checkpoint file or the weights folder of a model; ``model`` is that of :func:`load_model`.
+    """Return the checkpoint file or the weights folder of a model.
+
+    Args:
+        model: the argument of :func:`load_model`.
 
     Raises:
         CheckpointError: the model does not exist.

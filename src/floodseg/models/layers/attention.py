@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from floodseg.models.layers.blocks import init_new_layers
+from floodseg.models.layers.blocks import cell_means, init_new_layers, upsample
 
 _TOLERANCE = 1e-3
 """Tolerance of comparisons, because runtimes round quotients differently."""
@@ -66,12 +66,12 @@ class EfficientSelfAttention(nn.Module):
         )
         context = F.scaled_dot_product_attention(query, key, value, attn_mask=self._attention_mask(x, tokens, valid))
         context = context.transpose(1, 2).reshape(tokens.shape)  # (N, C, h, w)
-        return x + self.gain * F.interpolate(context, size=x.shape[2:], mode="bilinear", align_corners=False)
+        return x + self.gain * upsample(context, x.shape[2:])
 
     def pool(self, x: Tensor) -> Tensor:
         """Average (N, C, H, W) over cells, then over equal areas to at most ``max_tokens_side`` tokens a side."""
         if self.cell > 1:
-            x = self._cell_means(x)
+            x = cell_means(x, self.cell)
         height, width = x.shape[2:]
         rows, columns = (area_pooling_matrix(size, self._token_count(size), like=x) for size in (height, width))
         # bmm with explicit batches: matmul would fix the size of the example in the exported graph
@@ -79,16 +79,6 @@ class EfficientSelfAttention(nn.Module):
         channels = torch.bmm(channels, columns.T.expand(channels.shape[0], -1, -1))
         channels = torch.bmm(rows.expand(channels.shape[0], -1, -1), channels)
         return channels.reshape(*x.shape[:2], *channels.shape[1:])
-
-    def _cell_means(self, x: Tensor) -> Tensor:
-        """Average (N, C, H, W) over cells. A cell at the border is the mean of its pixels inside the map."""
-        # constant padding can be traced for any size; the division below corrects the means for the zeros
-        means = F.avg_pool2d(F.pad(x, (0, self.cell - 1, 0, self.cell - 1)), self.cell)
-        rows, columns = (
-            (x.shape[axis] - self.cell * torch.arange(means.shape[axis], device=x.device)).clamp(max=self.cell)
-            for axis in (2, 3)
-        )  # rows and columns of each cell inside the map
-        return means / ((rows[:, None] * columns).to(x.dtype) / self.cell**2)
 
     def _attention_mask(self, x: Tensor, tokens: Tensor, valid: Tensor | None) -> Tensor | None:
         """Return bool (1 or N, h * w, h * w), True where a query attends to a key, for tokens (N, C, h, w) of ``x``."""

@@ -15,13 +15,13 @@ logits are cropped to the size of the input.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pad, scaled_dot_product_attention
+from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from floodseg.errors import ConfigError
 from floodseg.models.encoders.encoder import Encoder, build_encoder
 from floodseg.models.encoders.pretrained import Pretrained, PretrainedRecord
 from floodseg.models.layers.aspp import ASPP
-from floodseg.models.layers.blocks import conv_bn_relu
+from floodseg.models.layers.blocks import cell_means, conv_bn_relu
 from floodseg.models.layers.cbam import CBAM
 
 STRIDE = 32
@@ -149,26 +149,11 @@ class BaselineFloodNet(nn.Module):
         sensor. ``images`` and ``valid`` are by sensor; the shapes are those of ``forward``.
         """
         stacked = torch.cat([adapt(images[name]) for name, adapt in self.adapt.items()])
-        share = valid_share(torch.cat([valid[name] for name in self.adapt]))
+        share = cell_means(torch.cat([valid[name] for name in self.adapt]), STRIDE)
         features: Tensor = self.encoder(stacked)[-1]  # (sensors * N, 2048, h, w)
         features = features * share.to(features.dtype)
         batch = valid["sar"].shape[0]
         return torch.cat([features[i * batch : (i + 1) * batch] for i in range(len(self.adapt))], dim=1)
-
-
-def valid_share(valid: Tensor) -> Tensor:
-    """Return the share of valid pixels in each cell of 32x32. Cells at the lower and right border may be smaller.
-
-    Maps (N, 1, H, W), 0 or 1, to (N, 1, ceil(H / 32), ceil(W / 32)). The share of no pixel is exactly 0, and that of
-    all pixels exactly 1.
-    """
-    # constant padding can be exported for any size, unlike ceil_mode or a remainder of H
-    means = avg_pool2d(pad(valid, (0, STRIDE - 1, 0, STRIDE - 1)), STRIDE)
-    rows, columns = (
-        (valid.shape[axis] - STRIDE * torch.arange(means.shape[axis], device=valid.device)).clamp(max=STRIDE)
-        for axis in (2, 3)
-    )  # rows and columns of each cell inside the image
-    return means / ((rows[:, None] * columns).to(valid.dtype) / STRIDE**2)
 
 
 def baseline(

@@ -5,15 +5,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from floodseg.models.layers.attention import EfficientSelfAttention
-from floodseg.models.layers.blocks import conv_bn_relu, init_new_layers
-
-
-def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Interpolate (N, C, h, w) bilinearly to height and width ``size``."""
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+from floodseg.models.layers.blocks import conv_bn_relu, init_new_layers, upsample
 
 
 class UpBlock(nn.Module):

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from floodseg.models.layers.attention import EfficientSelfAttention
-from floodseg.models.layers.blocks import conv_bn_relu
+from floodseg.models.layers.blocks import conv_bn_relu, upsample
 from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights, optical_odds
 
 _MIN_WEIGHT = 1e-5
@@ -39,7 +39,7 @@ class Join(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Return a map of the shape of ``fine``."""
-        return F.relu(self.norm(_upsample(self.reduce(coarse), fine).add_(self.lateral(fine))), inplace=True)
+        return F.relu(self.norm(upsample(self.reduce(coarse), fine.shape[-2:]).add_(self.lateral(fine))), inplace=True)
 
 
 class RefinedJoin(nn.ModuleList):
@@ -109,7 +109,7 @@ class MaskedStem(nn.Module):
         """
         _, _, log_odds = self._sensor_features(sar, optical, sar_valid, optical_valid)
         assert log_odds is not None, "FloodModel calls this for models of both sensors only"
-        return fusion_weights(_upsample(log_odds, sar), torch.cat((sar_valid, optical_valid), dim=1))
+        return fusion_weights(upsample(log_odds, sar.shape[-2:]), torch.cat((sar_valid, optical_valid), dim=1))
 
     def _sensor_features(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
@@ -119,11 +119,6 @@ class MaskedStem(nn.Module):
         present = [(stem(image), _valid_share(valid)) for stem, image, valid in sensors if stem is not None]
         features, shares = [each for each, _ in present], torch.cat([share for _, share in present], dim=1)
         return features, shares, None if self.gate is None else self.gate(*features)
-
-
-def _upsample(x: Tensor, like: Tensor) -> Tensor:
-    """Interpolate ``x`` bilinearly to the height and width of ``like``."""
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:
@@ -192,7 +187,7 @@ class LiteFloodNet(nn.Module):
         """Return the logits of ``forward`` and the gate's log-odds of the optical image, (N, 1, H, W)."""
         logits, log_odds = self._forward(sar, optical, sar_valid, optical_valid)
         assert log_odds is not None, "FloodModel calls this for models of both sensors only"
-        return logits, _upsample(log_odds, sar)
+        return logits, upsample(log_odds, sar.shape[-2:])
 
     def _forward(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
@@ -205,7 +200,7 @@ class LiteFloodNet(nn.Module):
         at32 = self.context(self.encode32(at16), _valid_at_stride_32(share))
         up2 = self.join2(self.join4(self.join8(self.join16(at32, at16), at8), at4), at2)
         logits: Tensor = self.head(up2)
-        # crops the extra pixel of an odd side; the exporter can trace negative padding, but not this slice
+        # crops the extra pixel of an odd side, by negative padding, because the exporter refuses a slice
         cropped = F.pad(logits, (0, sar.shape[-1] - logits.shape[-1], 0, sar.shape[-2] - logits.shape[-2]))
         return cropped, log_odds
 

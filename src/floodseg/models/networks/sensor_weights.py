@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from floodseg.models.layers.blocks import upsample
+
 _INITIAL_STD = 0.01
 """Standard deviation of the initial weights. Both sensors begin with nearly the same weight, and every layer has a
 gradient."""
@@ -44,7 +46,7 @@ class SensorGate(nn.Module):
         """Map the features of both sensors, each (N, channels, H, W), to log-odds (N, 1, H, W)."""
         cells = torch.cat([F.avg_pool2d(each, self.cell) for each in (sar, optical)], dim=1)
         surroundings = self.head(F.relu(self.around(cells)))
-        upsampled = F.interpolate(surroundings, size=sar.shape[-2:], mode="bilinear", align_corners=False)
+        upsampled = upsample(surroundings, sar.shape[-2:])
         at_pixel: Tensor = self.radar(sar) + self.optical(optical)
         return at_pixel + upsampled
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from floodseg.models.layers.blocks import upsample
+
 _STRIDE = 4
 """Stride of the features in pixels. Clouds are larger, and the cost is a sixteenth of that at full resolution."""
 _DILATIONS = (1, 2, 4)
@@ -43,7 +45,7 @@ class CloudDetector(nn.Module):
         features = F.relu(self.first(torch.cat((sar, optical, sar_valid, optical_valid), dim=1)))
         for layer in self.around:
             features = features + F.relu(layer(features))
-        return F.interpolate(self.head(features), size=sar.shape[-2:], mode="bilinear", align_corners=False)
+        return upsample(self.head(features), sar.shape[-2:])
 
     def cloud_probability(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the probability of cloud or shadow, (N, 1, H, W) float32.
@@ -54,7 +56,7 @@ class CloudDetector(nn.Module):
         return probability * (sar_valid * optical_valid)
 
     def blend(self, selected: Tensor, sar: Tensor, cloud_probability: Tensor) -> Tensor:
-        """Return logits (N, 2, H, W) float32, blended by cloud probability: the router's if clear, SAR's under clouds.
+        """Blend the logits of the router with those of the SAR specialist by cloud probability, (N, 2, H, W) float32.
 
         Args:
             selected: logits (N, 2, H, W) from the router, for land and water.
@@ -66,7 +68,7 @@ class CloudDetector(nn.Module):
 
 
 def fall_back_to_sar(weights: Tensor, cloud_probability: Tensor) -> Tensor:
-    """Return weights (N, 2, H, W) in which SAR takes over the optical weight in proportion to the cloud probability.
+    """Move a share of the optical weight, the cloud probability, to the weight of SAR.
 
     ``weights`` (N, 2, H, W) are those of SAR and optical image. ``cloud_probability`` is (N, 1, H, W), 0 to 1.
     """

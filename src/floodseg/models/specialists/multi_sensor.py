@@ -56,7 +56,7 @@ class MultiSensorModel(FloodModel):
     def specialist(self, sensor: Sensor) -> FloodModel:
         """Return the single-sensor model of a sensor."""
         specialist = self.specialists[sensor]
-        assert isinstance(specialist, FloodModel), "the constructor takes no other"
+        assert isinstance(specialist, FloodModel)
         return specialist
 
     def train(self, mode: bool = True) -> "MultiSensorModel":
@@ -141,6 +141,6 @@ def _check_specialist(sensor: Sensor, specialist: FloodModel, fused: FloodModel)
     bands, expected = specialist.spec.bands, fused.spec.bands.only(sensor)
     if not all(bands_fit(bands, expected, each, exact=True) for each in SENSORS):
         raise ConfigError(
-            f"specialist of {sensor}: takes {bands}, and the fused model has {expected} of it; train it on the same "
-            f"data with `sensors={sensor}`"
+            f"specialist of {sensor}: takes {bands}, and the fused model has {expected}; train the specialist on the "
+            f"same data with `sensors={sensor}`"
         )
