@@ -27,34 +27,34 @@ def adjusted(strength: float, log_odds: Tensor, valid: Tensor) -> Tensor:
 
 
 def stripes(water: float, height: int = 512, width: int = 512) -> Tensor:
-    """Return log-odds of stripes of certain water and certain land, with a share of water, repeated every 16 rows."""
+    """Return log-odds of stripes of water and land, repeated every 16 rows; ``water`` is the share of water."""
     wet = torch.arange(height)[:, None] % 16 < 16 * water
     return torch.where(wet, 9.0, -9.0).expand(height, width)[None, None].contiguous()
 
 
 @pytest.mark.parametrize(("share", "odds"), [(0.5, 0.0), (0.25, -1.0986), (0.75, 1.0986)])
 def test_adjustment_follows_the_share_of_water(share: float, odds: float) -> None:
-    shifted = ContextPrior(0.5).adjustment(stripes(share), VALID)
-    expected = torch.full_like(shifted, 0.5 * (odds + 2))
-    torch.testing.assert_close(shifted[..., 128:384, 128:384], expected[..., 128:384, 128:384], atol=0.02, rtol=0)
+    adjustment = ContextPrior(0.5).adjustment(stripes(share), VALID)
+    expected = torch.full_like(adjustment, 0.5 * (odds + 2))
+    torch.testing.assert_close(adjustment[..., 128:384, 128:384], expected[..., 128:384, 128:384], atol=0.02, rtol=0)
     # at the border, pixels outside the image are not part of the share
-    torch.testing.assert_close(shifted, expected, atol=0.12, rtol=0)
+    torch.testing.assert_close(adjustment, expected, atol=0.12, rtol=0)
 
 
 def test_adjustment_is_bounded_and_0_at_the_typical_share() -> None:
     for value, expected in ((-50.0, -1.6), (50.0, 1.6), (-2.0, 0.0)):
         log_odds = torch.full((1, 1, 64, 64), value)
-        shifted = ContextPrior(0.4).adjustment(log_odds, torch.ones_like(log_odds))
-        torch.testing.assert_close(shifted, torch.full_like(shifted, expected), atol=1e-4, rtol=0)
+        adjustment = ContextPrior(0.4).adjustment(log_odds, torch.ones_like(log_odds))
+        torch.testing.assert_close(adjustment, torch.full_like(adjustment, expected), atol=1e-4, rtol=0)
 
 
 def test_water_only_adjusts_nearby_pixels() -> None:
     log_odds = torch.full((1, 1, 512, 512), -9.0)
     log_odds[..., 240:272, 240:272] = 9
-    shifted = ContextPrior(0.4).adjustment(log_odds, VALID)[0, 0]
-    assert shifted[256, 256] > shifted[256, 335] > shifted[256, 380] == pytest.approx(-1.6)
-    assert shifted[256, 256] > -0.6
-    assert shifted[:150].max() == pytest.approx(-1.6)
+    adjustment = ContextPrior(0.4).adjustment(log_odds, VALID)[0, 0]
+    assert adjustment[256, 256] > adjustment[256, 335] > adjustment[256, 380] == pytest.approx(-1.6)
+    assert adjustment[256, 256] > -0.6
+    assert adjustment[:150].max() == pytest.approx(-1.6)
 
 
 @pytest.mark.parametrize("phase", range(0, 16, 3))
@@ -79,8 +79,8 @@ def test_adjustment_of_a_mirrored_image_is_mirrored(size: tuple[int, int]) -> No
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (15, 17), (33, 49)])
 def test_adjustment_of_any_image_size(size: tuple[int, int]) -> None:
     log_odds = torch.full((2, 1, *size), 1.0)
-    shifted = adjusted(0.5, log_odds, torch.ones(2, 1, *size))
-    torch.testing.assert_close(shifted, torch.full_like(shifted, 1 + 0.5 * (1 + 2)))
+    result = adjusted(0.5, log_odds, torch.ones(2, 1, *size))
+    torch.testing.assert_close(result, torch.full_like(result, 1 + 0.5 * (1 + 2)))
 
 
 @torch.no_grad()
@@ -107,16 +107,16 @@ def sar_model(strength: float) -> FloodModel:
 @torch.no_grad()
 def test_context_prior_only_applies_in_evaluation_mode() -> None:
     sar = torch.from_numpy(images(1, 96, 160)[0]).nan_to_num(0.0)
-    plain, shifted = sar_model(0.0), sar_model(0.4)
-    assert not torch.equal(plain(sar), shifted(sar))
-    assert torch.equal(shifted(sar), ContextPrior(0.4)(plain(sar), torch.ones(1, 1, 96, 160)))
+    plain, calibrated = sar_model(0.0), sar_model(0.4)
+    assert not torch.equal(plain(sar), calibrated(sar))
+    assert torch.equal(calibrated(sar), ContextPrior(0.4)(plain(sar), torch.ones(1, 1, 96, 160)))
     difference = (plain(sar)[:, 1] - plain(sar)[:, 0])[:, None]
     torch.testing.assert_close(
-        (shifted(sar)[:, 1] - shifted(sar)[:, 0])[:, None], adjusted(0.4, difference, torch.ones(1, 1, 96, 160))
+        (calibrated(sar)[:, 1] - calibrated(sar)[:, 0])[:, None], adjusted(0.4, difference, torch.ones(1, 1, 96, 160))
     )
-    shifted.train()
+    calibrated.train()
     plain.train()
-    assert torch.equal(plain(sar), shifted(sar))
+    assert torch.equal(plain(sar), calibrated(sar))
 
 
 @torch.no_grad()

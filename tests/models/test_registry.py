@@ -84,7 +84,7 @@ def test_build_model_refuses_arguments(name: str, arguments: dict[str, Any], mes
 
 
 @pytest.mark.parametrize("pretrained", [None, "none", "auto"])
-def test_lite_accepts_no_pretrained_weights_and_auto(pretrained: str | None) -> None:
+def test_lite_accepts_pretrained_none_and_auto(pretrained: str | None) -> None:
     assert build_model("lite", pretrained=pretrained).spec.architecture == "lite"
 
 

@@ -30,7 +30,7 @@ def complete_inputs(
     ``bands`` are those of the model. The other arguments are those of :meth:`floodseg.models.model.FloodModel.forward`.
 
     Raises:
-        ConfigError: no image is present, an image does not fit the model or the other image, or validity has the wrong
+        ConfigError: both images are None, an image does not fit the model or the other image, or validity has the wrong
             shape or type.
     """
     like = sar if sar is not None else optical

@@ -126,8 +126,8 @@ class FloodModel(nn.Module):
             optical_valid: the same for the optical image.
 
         Raises:
-            ConfigError: no image is present, the model does not take an image, an image has the wrong shape or number of
-                channels, or validity has the wrong shape or type.
+            ConfigError: both images are None, the model does not take an image, an image has the wrong shape or number
+                of channels, or validity has the wrong shape or type.
         """
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         logits: Tensor = self.network(*inputs)

@@ -26,8 +26,8 @@ class ArchitectureEntry:
         default_encoder: timm encoder; None for an architecture without an encoder.
         summary: one line for listings.
         overlap: overlap in pixels of neighbouring windows of a scene. The border of a window has no effect on pixels at
-            half of this distance, so the map does not depend on the size of the windows. The exception are layers that
-            pool over a complete window (full attention, CBAM, squeeze and excitation). It is measured by
+            half of this distance, so the map does not depend on the size of the windows. Layers that pool over a
+            complete window (full attention, CBAM, squeeze and excitation) are not part of this measurement by
             ``benchmarks/scenes/seams.py``.
     """
 

@@ -115,7 +115,7 @@ def _stages(name: str, max_stride: int) -> tuple[list[int], list[int], list[int]
 def _size_multiple(
     name: str, body: nn.Module, in_channels: int, channels: Sequence[int], strides: Sequence[int]
 ) -> int:
-    """Return the number of which the height and width of an image must be a multiple: 1 or 32."""
+    """Return 1 if the encoder takes images of any size, or 32 if height and width must be multiples of 32."""
     body.eval()
     reason = ""
     for multiple, size in ((1, (33, 47)), (32, (32, 64))):

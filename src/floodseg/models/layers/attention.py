@@ -27,13 +27,13 @@ def area_pooling_matrix(size: int, tokens: int, like: Tensor) -> Tensor:
 class EfficientSelfAttention(nn.Module):
     """Non-local self-attention on at most ``max_tokens_side`` x ``max_tokens_side`` tokens.
 
-    Tokens are means over cells of ``cell`` x ``cell`` pixels. A map with more cells than the maximum has larger tokens
-    of equal area. With ``cell`` 1, attention on a small map is exact. Tokens are batch-normalised. Queries and keys
-    have ``channels / reduction`` channels, values ``channels``. The context of the tokens is interpolated bilinearly to
-    the pixels, multiplied by a learned gain and added to the input (Wang 2018, "Non-local Neural Networks", equations 2
-    and 6; Zhang 2019, "Self-Attention GANs", equation 3; scaling by the root of the key channels: Vaswani 2017,
-    equation 1). Zhang's gain starts at 0, which leaves queries, keys and values without a gradient in the first step.
-    This gain starts at 0.1.
+    Tokens are means over cells of ``cell`` x ``cell`` pixels. If a map has more cells than the maximum, tokens are
+    means over larger areas of equal size. With ``cell`` 1, attention on a small map is exact. Tokens are
+    batch-normalised. Queries and keys have ``channels / reduction`` channels, values ``channels``. The context of the
+    tokens is interpolated bilinearly to the pixels, multiplied by a learned gain and added to the input (Wang 2018,
+    "Non-local Neural Networks", equations 2 and 6; Zhang 2019, "Self-Attention GANs", equation 3; scaling by the root
+    of the key channels: Vaswani 2017, equation 1). Zhang's gain starts at 0, which leaves queries, keys and values
+    without a gradient in the first step. This gain starts at 0.1.
 
     A token attends to tokens whose centres are at most ``radius`` pixels away along each axis (Ramachandran 2019,
     "Stand-Alone Self-Attention", equation 1). The receptive field is then the same in a small training crop and in a

@@ -102,7 +102,7 @@ class EfficientDualBranchDecoder(nn.Module):
         self.cnn = CNNBranch(channels, widths)
         self.transformer = TransformerBranch(channels[-1], widths[0])
         self.alpha = nn.Parameter(torch.zeros(()))
-        # the detail map is the output of a linear layer, so only the fused map needs one before the sum
+        # only for the fused map: the detail map is already the output of a linear layer
         self.reduce = nn.Conv2d(widths[0], detail_channels, kernel_size=1, bias=False)
         self.refine = conv_bn_relu(detail_channels, detail_channels)
         self.classify = nn.Conv2d(detail_channels, classes, kernel_size=1)

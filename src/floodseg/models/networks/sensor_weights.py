@@ -21,9 +21,9 @@ weighted share of ``lite``, is a normal number in half precision."""
 class SensorGate(nn.Module):
     """Predicts the log-odds of the optical image against SAR at each pixel.
 
-    They are the sum of a term of the pixel and a term of its surroundings. The second is computed on cells of ``cell``
-    pixels and their neighbours, because a thin cloud changes the texture of an area more than a single pixel. The
-    features of invalid pixels are constant, so their content has no effect.
+    The log-odds are the sum of two terms. The first depends only on the pixel. The second is computed on cells of
+    ``cell`` pixels and their neighbours, because a thin cloud changes the texture of an area more than a single pixel.
+    The features of invalid pixels are constant, so their content has no effect.
 
     Args:
         channels: channels of the features of each sensor.
