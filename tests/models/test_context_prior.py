@@ -152,7 +152,7 @@ def test_checkpoint_round_trip_of_the_context_prior(tmp_path: Path) -> None:
 def test_model_config_refuses_a_strength_out_of_range() -> None:
     assert ModelConfig(context_prior=0.4).context_prior == 0.4
     for refused in (-0.1, 1.5, float("nan")):
-        with pytest.raises(ConfigError, match="`context_prior`"):
+        with pytest.raises(ConfigError, match=f"`context_prior={refused}`: must be from 0 to 1"):
             replace(ModelConfig(), context_prior=refused)
 
 
