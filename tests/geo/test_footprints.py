@@ -1,4 +1,4 @@
-"""Ground areas against closed forms."""
+"""GroundPixel areas against closed forms."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pyproj import Proj
 
-from floodseg.geo.footprints import measure
+from floodseg.geo.footprints import measure_pixel_areas
 from floodseg.geo.grid import GeoGrid
 
 MAJOR, FLATTENING = 6378137.0, 1 / 298.257223563
@@ -35,7 +35,7 @@ def zone(south: float, north: float, width: float) -> float:
     ],
 )
 def test_geographic_pixels(size: float, west: float, north: float, shape: tuple[int, int]) -> None:
-    footprints = measure(GeoGrid("EPSG:4326", (size, 0, west, 0, -size, north), *shape))
+    footprints = measure_pixel_areas(GeoGrid("EPSG:4326", (size, 0, west, 0, -size, north), *shape))
     assert footprints is not None
     found = footprints.rows(0, shape[0])
     expected = [zone(north - (row + 1) * size, north - row * size, size) for row in range(shape[0])]
@@ -47,7 +47,7 @@ def test_geographic_pixels(size: float, west: float, north: float, shape: tuple[
 def test_utm_pixels_by_their_scale_factor(zone_number: int) -> None:
     crs = f"EPSG:326{zone_number:02d}"
     grid = GeoGrid(crs, (10, 0, 200_000, 0, -10, 5_000_000), 200, 10_980)
-    footprints = measure(grid)
+    footprints = measure_pixel_areas(grid)
     assert footprints is not None
     found = footprints.rows(100, 1)[0]
     for column in (0, 3000, 10_979):
@@ -57,14 +57,14 @@ def test_utm_pixels_by_their_scale_factor(zone_number: int) -> None:
 
 
 def test_central_meridian_of_utm() -> None:
-    footprints = measure(GeoGrid("EPSG:32633", (10, 0, 499_990, 0, -10, 5_000_000), 2, 2))
+    footprints = measure_pixel_areas(GeoGrid("EPSG:32633", (10, 0, 499_990, 0, -10, 5_000_000), 2, 2))
     assert footprints is not None
     np.testing.assert_allclose(footprints.rows(0, 2), 100 / 0.9996**2, rtol=1e-6)
 
 
 def test_web_mercator_at_60_degrees_counts_a_quarter() -> None:
     north = MAJOR * math.log(math.tan(math.radians(45 + 30)))
-    footprints = measure(GeoGrid("EPSG:3857", (10, 0, 1e6, 0, -10, north + 10), 2, 2))
+    footprints = measure_pixel_areas(GeoGrid("EPSG:3857", (10, 0, 1e6, 0, -10, north + 10), 2, 2))
     assert footprints is not None
     degree = math.degrees(10 / MAJOR)
     south = math.degrees(2 * math.atan(math.exp((north - 10) / MAJOR))) - 90
@@ -77,7 +77,7 @@ def test_web_mercator_at_60_degrees_counts_a_quarter() -> None:
 def test_polar_stereographic(crs: str) -> None:
     sign = 1 if crs == "EPSG:3413" else -1
     grid = GeoGrid(crs, (100, 0, -300_000, 0, -100, sign * 2_000_000), 40, 6000)
-    footprints = measure(grid)
+    footprints = measure_pixel_areas(grid)
     assert footprints is not None
     projection = Proj(crs)
     for column in (0, 2000, 5999):
@@ -97,4 +97,4 @@ def test_polar_stereographic(crs: str) -> None:
     ids=["no crs", "local", "off the Earth", "both sides of the Earth"],
 )
 def test_no_area_where_pixels_have_no_place(grid: GeoGrid) -> None:
-    assert measure(grid) is None
+    assert measure_pixel_areas(grid) is None

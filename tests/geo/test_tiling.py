@@ -5,7 +5,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from floodseg.geo.tiling import FADE, FULL_WEIGHT, PHASE, AxisTiling, Tiling
+from floodseg.geo.tiling import BLEND_WIDTH, TOTAL_WEIGHT, STRIDE, AxisTiling, Tiling
 
 SETTINGS = [(64, 0), (64, 64), (64, 192), (128, 64), (192, 128), (256, 192), (256, 256)]
 
@@ -22,12 +22,12 @@ def test_weights_sum_to_the_same_integer_at_every_pixel_of_every_size(tile: int,
         total = np.zeros(size, np.int64)
         windows = np.zeros(size, np.int64)
         for index in range(axis.count):
-            used, weights = axis.used(index), axis.weights(index)
+            used, weights = axis.support(index), axis.weights(index)
             assert len(weights) == len(used)
-            assert weights.max() <= FULL_WEIGHT  # unsigned: a negative one would be huge
+            assert weights.max() <= TOTAL_WEIGHT  # unsigned: a negative one would be huge
             total[used.start : used.stop] += weights
             windows[used.start : used.stop] += weights > 0
-        assert (total == FULL_WEIGHT).all(), (size, tile, overlap)
+        assert (total == TOTAL_WEIGHT).all(), (size, tile, overlap)
         assert windows.max() <= 2
 
 
@@ -35,11 +35,11 @@ def test_weights_sum_to_the_same_integer_at_every_pixel_of_every_size(tile: int,
 def test_windows_lie_in_phase_within_the_padded_scene_and_overlap_enough(tile: int, overlap: int) -> None:
     for size in sizes(tile):
         axis = AxisTiling.plan(size, tile, overlap)
-        end = -(-size // PHASE) * PHASE
+        end = -(-size // STRIDE) * STRIDE
         assert axis.starts[0] == 0
         assert axis.starts[-1] + axis.length == end
         assert axis.length <= tile + overlap
-        assert all(start % PHASE == 0 for start in (*axis.starts, axis.length))
+        assert all(start % STRIDE == 0 for start in (*axis.starts, axis.length))
         for before, after in pairwise(axis.starts):
             assert before < after <= before + axis.length - overlap
 
@@ -48,24 +48,24 @@ def test_windows_lie_in_phase_within_the_padded_scene_and_overlap_enough(tile: i
 def test_what_windows_own_is_a_partition_that_they_use(tile: int, overlap: int) -> None:
     for size in sizes(tile):
         axis = AxisTiling.plan(size, tile, overlap)
-        owned = [pixel for index in range(axis.count) for pixel in axis.owned(index)]
+        owned = [pixel for index in range(axis.count) for pixel in axis.core(index)]
         assert owned == list(range(size))
         for index in range(axis.count):
-            used, own = axis.used(index), axis.owned(index)
+            used, own = axis.support(index), axis.core(index)
             assert len(own) > 0
             assert used.start == own.start
             assert own.stop <= used.stop <= axis.starts[index] + axis.length
             # only the window before reaches into a strip: two rows of windows complete it
-            assert index == 0 or axis.used(index - 1).stop <= own.stop
+            assert index == 0 or axis.support(index - 1).stop <= own.stop
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(64, 64), (256, 192), (1024, 256)])
 def test_the_count_is_minimal_and_the_length_is_trimmed(tile: int, overlap: int) -> None:
     for size in range(1, 5 * tile, 37):
         axis = AxisTiling.plan(size, tile, overlap)
-        end = -(-size // PHASE) * PHASE
+        end = -(-size // STRIDE) * STRIDE
         if axis.count > 1:
-            fewer, shorter = axis.count - 1, axis.length - PHASE
+            fewer, shorter = axis.count - 1, axis.length - STRIDE
             assert fewer * tile + overlap < end
             assert axis.count * (shorter - overlap) + overlap < end
 
@@ -84,15 +84,15 @@ def test_a_window_fades_in_over_the_middle_of_what_it_shares() -> None:
     assert axis.starts == (0, 192)
     assert axis.length == 384
     # they share 192..384; its middle 32 pixels are 272..304, and 80 pixels at each window's border are not used
-    assert (axis.used(0), axis.used(1)) == (range(0, 304), range(272, 576))
+    assert (axis.support(0), axis.support(1)) == (range(0, 304), range(272, 576))
     assert axis.weights(1)[:3].tolist() == [1, 3, 5]
-    assert axis.weights(1)[FADE - 1 : FADE + 1].tolist() == [63, 64]
+    assert axis.weights(1)[BLEND_WIDTH - 1 : BLEND_WIDTH + 1].tolist() == [63, 64]
     assert axis.weights(0)[271:274].tolist() == [64, 63, 61]
 
 
 def test_without_overlap_windows_meet_where_a_tile_ends() -> None:
     axis = AxisTiling.plan(128, 64, 0)
-    assert (axis.used(0), axis.used(1)) == (range(0, 64), range(64, 128))
+    assert (axis.support(0), axis.support(1)) == (range(0, 64), range(64, 128))
 
 
 def test_tiles_of_every_size_end_at_the_same_pixel() -> None:
@@ -110,4 +110,4 @@ def test_windows_of_a_scene_have_one_shape_and_cost_what_is_said() -> None:
     assert (tiling.rows.count, tiling.columns.count) == (1, 2)
     window = tiling.window(0, 1)
     assert (window.top, window.left, window.height, window.width) == (0, 224, 320, 288)
-    assert tiling.computed_share() == pytest.approx(320 * 288 * 2 / (300 * 500))
+    assert tiling.computed_ratio() == pytest.approx(320 * 288 * 2 / (300 * 500))

@@ -15,7 +15,7 @@ from floodseg.raster.dataset import (
     check_same_extent,
     extent_of,
     open_raster,
-    takes_bands_by_order,
+    has_unnamed_bands,
 )
 
 UTM = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 4_000_000.0)
@@ -168,7 +168,7 @@ def test_bands_are_found_by_name_else_by_order(
     path = write_raster(tmp_path / "a.tif", np.zeros((count, 4, 4), np.float32), names=names)
     with open_raster(path) as source:
         assert band_indices(source, sensor) == expected
-        assert takes_bands_by_order(source, sensor) == (names is None or names[0] == "Band 1")
+        assert has_unnamed_bands(source, sensor) == (names is None or names[0] == "Band 1")
 
 
 @pytest.mark.parametrize(("count", "number_of_b8a", "number_of_b11"), [(13, 9, 12), (12, 9, 11)])

@@ -26,7 +26,7 @@ from floodseg.errors import ConfigError, DataError, ProcessError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster import dataset as source
 from floodseg.raster.dataset import open_raster
-from floodseg.raster.drivers import open_checked, open_plain
+from floodseg.raster.drivers import open_local, open_with_drivers
 from floodseg.scene import acquisition
 from floodseg.scene.file_scene import open_scene
 from floodseg.scene.layers.polygon_masks import open_polygons
@@ -79,7 +79,7 @@ def test_a_header_that_claims_many_bands_is_refused_at_once(tmp_path: Path) -> N
     ):
         pass
     with pytest.raises(RasterioIOError, match="its header claims 300 bands, and at most 256 are read"):
-        open_plain(tmp_path / "a.tif")
+        open_with_drivers(tmp_path / "a.tif")
     with pytest.raises(DataError, match=r"a.tif: .*its header claims 300 bands"), open_raster(tmp_path / "a.tif"):
         pass
 
@@ -98,10 +98,10 @@ def test_a_raster_too_large_for_a_chip_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenes.write_sar(tmp_path / "a.tif")
-    monkeypatch.setattr(source, "MOST_CHIP_BYTES", 2 * 48 * 40 * 4)
+    monkeypatch.setattr(source, "MAX_CHIP_BYTES", 2 * 48 * 40 * 4)
     with open_raster(tmp_path / "a.tif"):
         pass
-    monkeypatch.setattr(source, "MOST_CHIP_BYTES", 2 * 48 * 40 * 4 - 1)
+    monkeypatch.setattr(source, "MAX_CHIP_BYTES", 2 * 48 * 40 * 4 - 1)
     with pytest.raises(DataError, match=r"a\.tif: has 48x40 pixels in 2 bands"), open_raster(tmp_path / "a.tif"):
         pass
 
@@ -133,7 +133,7 @@ def test_a_vrt_that_is_no_xml_is_refused() -> None:
         return SimpleNamespace(driver="VRT", tags=lambda ns: {"xml:VRT": "<VRTDataset"}, close=lambda: None)
 
     with pytest.raises(DataError, match=r"a.vrt: is a VRT that is no XML \(.*\); make it again with gdalbuildvrt"):
-        open_checked("a.vrt", open_wrong)
+        open_local("a.vrt", open_wrong)
 
 
 def test_an_image_of_a_kind_that_nobody_means_is_no_image(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_an_image_of_a_kind_that_nobody_means_is_no_image(tmp_path: Path) -> Non
     with rasterio.open(tmp_path / "a.xyz"):
         pass  # GDAL would
     with pytest.raises(RasterioIOError, match="not recognized"):
-        open_plain(tmp_path / "a.xyz")
+        open_with_drivers(tmp_path / "a.xyz")
 
 
 def test_corners_that_are_no_numbers_are_refused(tmp_path: Path) -> None:

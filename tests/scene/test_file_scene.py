@@ -268,7 +268,7 @@ def test_reading_stays_within_bounds_whatever_the_ratio_of_the_grids(
     fine[:, ::2] += np.float32(3)
     write_sar(tmp_path / "s1.tif", fine, pixel=1.0)
     write_optical(tmp_path / "s2.tif", optical_values(8, 8), pixel=100.0)
-    monkeypatch.setattr("floodseg.scene.image._PIECE", 2 * 300 * 300)
+    monkeypatch.setattr("floodseg.scene.image._MAX_READ", 2 * 300 * 300)
     opened = scene(BOTH, sar=tmp_path / "s1.tif", optical=tmp_path / "s2.tif", grid="optical")
     read: list[int] = []
     original = Session.read
@@ -289,7 +289,7 @@ def test_closing_closes_the_files_of_all_threads(tmp_path: Path) -> None:
     opened = scene(RADAR, sar=tmp_path / "s1.tif")
     with ThreadPoolExecutor(2) as pool:
         assert all(window.sar_valid.all() for window in pool.map(opened.read, [WHOLE] * 8))
-        handles = list(opened._session._all)
+        handles = list(opened._session._handles)
     opened.close()
     assert handles
     assert all(handle.closed for handle in handles)

@@ -12,7 +12,7 @@ from rasterio.errors import RasterioError
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.raster.access import check_local, gdal_settings
-from floodseg.raster.drivers import PRODUCT_DRIVERS, open_plain
+from floodseg.raster.drivers import PRODUCT_DRIVERS, open_with_drivers
 
 _TAGS: tuple[tuple[str | None, str], ...] = (
     (None, "TIFFTAG_DATETIME"),
@@ -70,7 +70,7 @@ def acquisition_of(config: SceneConfig) -> Acquisition | None:
 
 def _from_tags(path: str, allow_remote: bool) -> Acquisition | None:
     try:
-        with rasterio.Env(**gdal_settings(allow_remote)), open_plain(path, PRODUCT_DRIVERS) as source:
+        with rasterio.Env(**gdal_settings(allow_remote)), open_with_drivers(path, PRODUCT_DRIVERS) as source:
             tags: dict[str | None, Mapping[str, str]] = {domain: source.tags(ns=domain) for domain, _ in _TAGS}
     except (RasterioError, UnicodeDecodeError):
         # mapping opens the file too, and reports what is wrong with it

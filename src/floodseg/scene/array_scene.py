@@ -13,7 +13,7 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import same_crs
 from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.scene.image import clip
-from floodseg.scene.labelled_array import Cube, crs_text, cube
+from floodseg.scene.labelled_array import ArrayImage, crs_text, cube
 from floodseg.scene.scene import SceneWindow
 from floodseg.scene.unit_checks import check_physical_reflectance, check_radar, sample_windows
 
@@ -57,7 +57,7 @@ class ArrayScene:
     ) -> None:
         self._bands, self._linear = bands, sar_units == "linear"
         self._assumptions: list[str] = []
-        self._cubes: dict[Sensor, Cube] = {}
+        self._cubes: dict[Sensor, ArrayImage] = {}
         self._channels: dict[Sensor, list[int]] = {}
         if sar is not None:
             self._add("sar", sar, bands.sar, None)
@@ -213,19 +213,19 @@ class ArrayScene:
             self._assumptions.extend(check_physical_reflectance("optical", samples))
 
 
-def _grid(given: Cube) -> GeoGrid | None:
+def _grid(given: ArrayImage) -> GeoGrid | None:
     if given.transform is None:
         return None
     return GeoGrid(given.crs, given.transform, given.shape[1], given.shape[2])
 
 
-def _slice(given: Cube, window: Window) -> NDArray[np.generic]:
+def _slice(given: ArrayImage, window: Window) -> NDArray[np.generic]:
     rows = slice(window.top, window.top + window.height)
     columns = slice(window.left, window.left + window.width)
     return np.asarray(given.pixels[:, rows, columns])
 
 
-def _hidden(clouds: Cube, window: Window) -> _Mask:
+def _hidden(clouds: ArrayImage, window: Window) -> _Mask:
     values = _slice(clouds, window)[0].astype(np.float32)
     nodata = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
     hidden: _Mask = (values != 0) & ~nodata

@@ -11,10 +11,10 @@ from floodseg.bands import DATES, Bands, Sensor, band_date
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.scene.flag_checks import check_flags
-from floodseg.scene.image import Image, PlacedFile, clip
-from floodseg.scene.open_image import Request, open_image, raster_file
-from floodseg.scene.placement import check_reference, place, resampled
+from floodseg.scene.setting_checks import check_settings
+from floodseg.scene.image import Image, WarpedFile, clip
+from floodseg.scene.open_image import ImageRequest, open_image, open_mask_file
+from floodseg.scene.placement import check_reference, place_on_grid, resampling_note
 from floodseg.scene.safe import CLOUD_CLASSES
 from floodseg.scene.scene import SceneWindow
 from floodseg.scene.session import Session
@@ -28,10 +28,10 @@ _Mask = NDArray[np.bool_]
 class _PlacedImage:
     """One sensor at one date on the grid of the scene."""
 
-    files: tuple[PlacedFile, ...]
+    files: tuple[WarpedFile, ...]
     channels: tuple[tuple[int, ...], ...]
     """Of each file: the channels of the scene that its bands become."""
-    scene_classes: PlacedFile | None
+    scene_classes: WarpedFile | None
 
     def read(self, window: Window, values: _Numbers) -> _Mask:
         """Write the bands to their channels of ``values`` (C, H, W) and return where they are valid, (H, W)."""
@@ -54,7 +54,7 @@ class FileScene:
     def __init__(self, session: Session, grid: GeoGrid, bands: Bands) -> None:
         self._session, self._grid, self._bands = session, grid, bands
         self._images: dict[Sensor, list[_PlacedImage]] = {"sar": [], "optical": []}
-        self._cloud_mask: PlacedFile | None = None
+        self._cloud_mask: WarpedFile | None = None
         self._inputs: dict[str, tuple[str, ...]] = {}
         self._assumptions: list[str] = []
         self._impossible: set[str] = set()
@@ -103,28 +103,28 @@ class FileScene:
         """Place an image beside the reference; its bands become the channels named."""
         files, classes = [], None
         for file in image.files:
-            placed, assumed = place(file.path, file.grid, reference_name, reference)
+            placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
             self._assumptions.extend([assumed] if assumed and file.grid != reference else [])
             files.append(
-                PlacedFile(self._session, replace(file, grid=placed), self._grid, image, self._note_impossible)
+                WarpedFile(self._session, replace(file, grid=placed), self._grid, image, self._report_impossible)
             )
         if image.scene_classes is not None:
-            classes = PlacedFile(self._session, image.scene_classes, self._grid, None)
+            classes = WarpedFile(self._session, image.scene_classes, self._grid, None)
         of_files = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
         self._images[image.sensor].append(_PlacedImage(tuple(files), of_files, classes))
         self._inputs[image.flag.replace("-", "_")] = image.sources
         self._assumptions.extend(image.assumptions)
-        how = resampled(image.name, [file.resampling for file in files])
+        how = resampling_note(image.name, [file.resampling for file in files])
         self._assumptions.extend([how] if how else [])
 
     def add_cloud_mask(self, name: str, reference_name: str, reference: GeoGrid) -> None:
         """Hide the ground from the optical sensor where a raster is not 0."""
-        mask = raster_file(self._session, name, "cloud_mask")
-        placed, assumed = place(name, mask.grid, reference_name, reference)
+        mask = open_mask_file(self._session, name, "cloud_mask")
+        placed, assumed = place_on_grid(name, mask.grid, reference_name, reference)
         self._assumptions.extend([assumed] if assumed else [])
-        self._cloud_mask = PlacedFile(self._session, replace(mask, grid=placed), self._grid, None)
+        self._cloud_mask = WarpedFile(self._session, replace(mask, grid=placed), self._grid, None)
         self._inputs["cloud_mask"] = (name,)
-        how = resampled(name, [self._cloud_mask.resampling])
+        how = resampling_note(name, [self._cloud_mask.resampling])
         self._assumptions.extend([how] if how else [])
 
     def _sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:
@@ -143,7 +143,7 @@ class FileScene:
         valid[place_in_window] = usable
         return values, valid
 
-    def _note_impossible(self, name: str) -> None:
+    def _report_impossible(self, name: str) -> None:
         with self._lock:
             self._impossible.add(name)
 
@@ -189,7 +189,7 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
     """
 
     def opened(session: Session) -> FileScene:
-        request = Request("sar-before", "sar", bands.sar_unit, bands.sar, config.sar_before, config.sar_units)
+        request = ImageRequest("sar-before", "sar", bands.sar_unit, bands.sar, config.sar_before, config.sar_units)
         image = open_image(session, request)
         scene = FileScene(session, grid, bands)
         scene.add(image, "the scene", grid, {name: channel for channel, name in enumerate(bands.sar)})
@@ -245,7 +245,7 @@ def _reference(images: Sequence[Image], config: SceneConfig) -> Image:
 
 def _open_images(session: Session, config: SceneConfig, bands: Bands) -> list[Image]:
     """Return the images that the flags name, radar first, the later date first."""
-    check_flags(config, bands)
+    check_settings(config, bands)
     images = []
     given: tuple[tuple[Sensor, tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
         ("sar", bands.sar, config.sar, config.sar_before),
@@ -259,6 +259,6 @@ def _open_images(session: Session, config: SceneConfig, bands: Bands) -> list[Im
                 needed = tuple(_channels(names, flag))
                 offset = config.optical_offset if unit == "reflectance" else None
                 images.append(
-                    open_image(session, Request(flag, sensor, unit, needed, references, config.sar_units, offset))
+                    open_image(session, ImageRequest(flag, sensor, unit, needed, references, config.sar_units, offset))
                 )
     return images

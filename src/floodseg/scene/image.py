@@ -13,7 +13,7 @@ from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce
 from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.scene.session import Session
 
-_PIECE = 16_000_000
+_MAX_READ = 16_000_000
 """Source numbers read at once, at most; a target window that needs more is read in parts."""
 
 
@@ -96,7 +96,7 @@ def read_block(
     window: Window,
     limits: tuple[float, float] | None = None,
     linear: bool = False,
-    note_impossible: Callable[[str], None] | None = None,
+    report_impossible: Callable[[str], None] | None = None,
 ) -> Block:
     """Read the used bands of a file inside a window that lies within it, as physical values.
 
@@ -106,7 +106,7 @@ def read_block(
         window: in the file's own pixels.
         limits: values outside of these are missing.
         linear: turn linear power into dB; power that is not positive is missing.
-        note_impossible: called with the file's path where values lay outside of ``limits``.
+        report_impossible: called with the file's path where values lay outside of ``limits``.
     """
     stored = session.read(file.path, [band.number for band in file.bands], window)
     missing, dark = _without_data(session, file, window, stored)
@@ -122,8 +122,8 @@ def read_block(
         if values.size and (values.min() < low or values.max() > high):
             missing |= ((values < low) | (values > high)).any(axis=0)
             values[:, missing] = 0
-            if note_impossible is not None:
-                note_impossible(file.path)
+            if report_impossible is not None:
+                report_impossible(file.path)
     return Block(values, missing, dark & ~missing)
 
 
@@ -144,7 +144,7 @@ def _without_data(
     return missing, dark
 
 
-class PlacedFile:
+class WarpedFile:
     """A file on a target grid.
 
     Args:
@@ -152,7 +152,7 @@ class PlacedFile:
         file: its ``grid`` says where it lies.
         target: the grid that windows are read on.
         image: the image that the file belongs to, for its unit; None for a mask, whose numbers are used unchanged.
-        note_impossible: see ``read_block``.
+        report_impossible: see ``read_block``.
     """
 
     def __init__(
@@ -161,11 +161,11 @@ class PlacedFile:
         file: ImageFile,
         target: GeoGrid,
         image: Image | None,
-        note_impossible: Callable[[str], None] | None = None,
+        report_impossible: Callable[[str], None] | None = None,
     ) -> None:
         self.file = file
         self.map = PixelMap(target, file.grid)
-        self._session, self._image, self._note = session, image, note_impossible
+        self._session, self._image, self._note = session, image, report_impossible
         self._reduction = self.map.reduction if image is not None else (1, 1)
 
     @property
@@ -192,7 +192,7 @@ class PlacedFile:
         if row_span is None or column_span is None:
             return self._empty(window)
         needed = (row_span[1] - row_span[0]) * along * (column_span[1] - column_span[0]) * across
-        if needed * len(self.file.bands) > _PIECE and max(window.height, window.width) > 1:
+        if needed * len(self.file.bands) > _MAX_READ and max(window.height, window.width) > 1:
             return self._in_parts(window)
         source = Window(
             row_span[0] * along,

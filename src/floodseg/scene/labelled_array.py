@@ -22,7 +22,7 @@ _EVEN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Cube:
+class ArrayImage:
     """An image in memory, (C, H, W). ``pixels`` may be lazy: only slices of it are turned into numbers."""
 
     pixels: Any
@@ -39,7 +39,7 @@ class Cube:
         return count, height, width
 
 
-def cube(flag: str, array: Any, sensor: Sensor | None) -> Cube:
+def cube(flag: str, array: Any, sensor: Sensor | None) -> ArrayImage:
     """Return an array as (C, H, W) with what it says about itself.
 
     Args:
@@ -67,9 +67,9 @@ def cube(flag: str, array: Any, sensor: Sensor | None) -> Cube:
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
         raise DataError(f"{flag}: the array holds {array.dtype}; values must be real numbers: convert it")
     if not labelled:
-        return Cube(array, (None,) * array.shape[0], None, None, None)
+        return ArrayImage(array, (None,) * array.shape[0], None, None, None)
     fill = array.attrs.get("_FillValue")
-    return Cube(
+    return ArrayImage(
         array,
         _names(array, sensor),
         _crs(flag, array),

@@ -8,14 +8,14 @@ from typing import Literal
 from floodseg.bands import FILE_ORDER, L1C_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
-from floodseg.raster.dataset import band_indices, takes_bands_by_order
+from floodseg.raster.dataset import band_indices, has_unnamed_bands
 from floodseg.scene.image import Image, ImageFile, OffsetSource, StoredBand
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ImageRequest:
     """One sensor at one date: the files of the user, and what the model needs of them."""
 
     flag: str
@@ -29,7 +29,7 @@ class Request:
     optical_offset: float | None = None
 
 
-def open_image(session: Session, request: Request) -> Image:
+def open_image(session: Session, request: ImageRequest) -> Image:
     """Find the bands of an image and how they are stored; nothing of the pixels is read.
 
     Raises:
@@ -51,7 +51,7 @@ def open_image(session: Session, request: Request) -> Image:
     return _open_product(session, request, product)
 
 
-def raster_file(session: Session, name: str, flag: str) -> ImageFile:
+def open_mask_file(session: Session, name: str, flag: str) -> ImageFile:
     """Return a mask: a raster of one band whose numbers are used unchanged.
 
     Raises:
@@ -65,7 +65,7 @@ def raster_file(session: Session, name: str, flag: str) -> ImageFile:
     return ImageFile(name, _grid(name, handle), (StoredBand(flag, 1, missing=handle.nodatavals[0]),))
 
 
-def _open_product(session: Session, request: Request, product: SafeProduct) -> Image:
+def _open_product(session: Session, request: ImageRequest, product: SafeProduct) -> Image:
     name = request.references[0]
     _check_bands(request, tuple(product.bands), f"it is {product.level}")
     offset = request.optical_offset
@@ -83,7 +83,7 @@ def _open_product(session: Session, request: Request, product: SafeProduct) -> I
     ]
     classes = None
     if product.scene_classes is not None:
-        classes = raster_file(session, product.scene_classes, request.flag)
+        classes = open_mask_file(session, product.scene_classes, request.flag)
         assumptions.append(
             f"{name}: where its scene classification (SCL) says no data, saturated, cloud shadow, cloud or cirrus "
             "(0, 1, 3, 8, 9, 10), the ground is taken as not seen"
@@ -94,7 +94,7 @@ def _open_product(session: Session, request: Request, product: SafeProduct) -> I
     )  # fmt: skip
 
 
-def _open_rasters(session: Session, request: Request) -> Image:
+def _open_rasters(session: Session, request: ImageRequest) -> Image:
     assumptions: list[str] = []
     found: dict[str, str] = {}
     files: list[ImageFile] = []
@@ -130,7 +130,7 @@ def _open_rasters(session: Session, request: Request) -> Image:
     )  # fmt: skip
 
 
-def _check_type(name: str, handle: OpenRaster, request: Request) -> None:
+def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:
     kinds = set(handle.dtypes)
     if any("complex" in kind for kind in kinds):
         raise DataError(
@@ -144,11 +144,11 @@ def _check_type(name: str, handle: OpenRaster, request: Request) -> None:
         )
 
 
-def _band_numbers(name: str, handle: OpenRaster, request: Request, assumptions: list[str]) -> dict[str, int]:
+def _band_numbers(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> dict[str, int]:
     """Return canonical name -> number in the file of the bands that the file names, or that its order gives."""
     if handle.count == 1:
         return {_lone_band(name, handle, request, assumptions): 1}
-    if not takes_bands_by_order(handle, request.sensor):
+    if not has_unnamed_bands(handle, request.sensor):
         if len(request.references) == 1 and request.unit == "db":
             return band_indices(handle, request.sensor)
         return _named_bands(name, handle, request.sensor)
@@ -177,7 +177,7 @@ def _named_bands(name: str, handle: OpenRaster, sensor: Sensor) -> dict[str, int
     return numbers
 
 
-def _lone_band(name: str, handle: OpenRaster, request: Request, assumptions: list[str]) -> str:
+def _lone_band(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> str:
     """Name the band of a file that has one: by its description, else by the file's name."""
     stem = PurePosixPath(name.partition("?")[0]).stem
     band = canonical_band(handle.descriptions[0], request.sensor) or canonical_band(stem, request.sensor)
@@ -193,7 +193,7 @@ def _lone_band(name: str, handle: OpenRaster, request: Request, assumptions: lis
     )
 
 
-def _check_bands(request: Request, held: Sequence[str], remark: str = "") -> None:
+def _check_bands(request: ImageRequest, held: Sequence[str], remark: str = "") -> None:
     missing = [band for band in request.bands if band not in held]
     if not missing:
         return
@@ -213,7 +213,7 @@ def _check_bands(request: Request, held: Sequence[str], remark: str = "") -> Non
     )
 
 
-def _stored(handle: OpenRaster, name: str, number: int, request: Request) -> StoredBand:
+def _stored(handle: OpenRaster, name: str, number: int, request: ImageRequest) -> StoredBand:
     nodata = handle.nodatavals[number - 1]
     tagged = request.unit != "dn" and _tagged(handle, [number])
     scale, offset = (handle.scales[number - 1], handle.offsets[number - 1]) if tagged else (1.0, 0.0)
@@ -234,7 +234,7 @@ def _tagged(handle: OpenRaster, numbers: Sequence[int]) -> bool:
     return any(handle.scales[number - 1] != 1 or handle.offsets[number - 1] != 0 for number in numbers)
 
 
-def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: Request) -> OffsetSource:
+def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> OffsetSource:
     if request.unit != "reflectance":
         return None
     if not _tagged(handle, [band.number for band in used]):
@@ -247,7 +247,7 @@ def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: Requ
     return "tags" if any(band.offset != 0 for band in used) else "scale tags"
 
 
-def _assumptions_of(name: str, handle: OpenRaster, used: Sequence[StoredBand], request: Request) -> list[str]:
+def _assumptions_of(name: str, handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> list[str]:
     assumptions = []
     if _tagged(handle, [band.number for band in used]) and request.unit != "dn":
         assumptions.append(f"{name}: its GDAL scale and offset tags are applied")

@@ -32,7 +32,7 @@ def check_reference(name: str, grid: GeoGrid) -> None:
         )
 
 
-def place(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
+def place_on_grid(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
     """Return where an image lies beside a reference, and what had to be assumed for it.
 
     An image without a coordinate system, or beside one without, lies on the other's grid where their sizes agree.
@@ -41,7 +41,7 @@ def place(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> 
         DataError: the sizes do not agree, the images do not overlap, or their systems cannot be related.
     """
     if grid.crs is None or reference.crs is None:
-        return _pinned(name, grid, reference_name, reference)
+        return _place_by_size(name, grid, reference_name, reference)
     try:
         forth, back = PixelMap(reference, grid), PixelMap(grid, reference)
     except ProjError as error:
@@ -49,7 +49,7 @@ def place(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> 
             f"{name} and {reference_name}: their coordinate systems cannot be related ({error}); both must be map "
             "systems: reproject one to the other"
         ) from error
-    if not (_touches(forth, reference, grid) and _touches(back, grid, reference)):
+    if not (_overlaps(forth, reference, grid) and _overlaps(back, grid, reference)):
         raise DataError(
             f"{reference_name} covers {describe_extent(reference)} and {name} covers {describe_extent(grid)}: they do "
             "not overlap; give images of one place"
@@ -72,13 +72,13 @@ def describe_extent(grid: GeoGrid) -> str:
     return f"longitude {lon.min():.3f} to {lon.max():.3f}, latitude {lat.min():.3f} to {lat.max():.3f}"
 
 
-def resampled(name: str, how: Sequence[str | None]) -> str | None:
+def resampling_note(name: str, how: Sequence[str | None]) -> str | None:
     """Return the sentence that says how an image came onto the grid, None where its pixels are taken as they are."""
     words = sorted({word for word in how if word is not None})
     return f"{name}: is resampled to the grid of the products ({'; '.join(words)})" if words else None
 
 
-def _pinned(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
+def _place_by_size(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
     sizes = f"{grid.height}x{grid.width} and {reference.height}x{reference.width}"
     without = name if grid.crs is None else reference_name
     if (grid.height, grid.width) != (reference.height, reference.width):
@@ -95,7 +95,7 @@ def _pinned(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -
     return reference, f"{name}: is taken to lie on the grid of {reference_name}, as {without} has no coordinate system"
 
 
-def _touches(pixel_map: PixelMap, target: GeoGrid, source: GeoGrid) -> bool:
+def _overlaps(pixel_map: PixelMap, target: GeoGrid, source: GeoGrid) -> bool:
     """Tell whether the border of the target, seen on the source, spans a part of it."""
     u, v = pixel_map.points(*_border(target))
     known = np.isfinite(u)

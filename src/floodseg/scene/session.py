@@ -17,7 +17,7 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.access import check_local, gdal_settings
 from floodseg.raster.dataset import Raster
-from floodseg.raster.drivers import open_checked, open_plain
+from floodseg.raster.drivers import open_local, open_with_drivers
 
 BLOCK_CACHE_BYTES = 256 * 2**20
 """Decoded blocks that GDAL keeps, over all files and threads, so that windows that overlap do not decode them twice."""
@@ -71,7 +71,7 @@ class Session:
         handles: dict[str, OpenRaster] = self._own.__dict__.setdefault("handles", {})
         if name not in handles:
             with self._environment():
-                opened = self._open(name) if self._allow_remote else open_checked(name, self._open)
+                opened = self._open(name) if self._allow_remote else open_local(name, self._open)
             with self._lock:
                 if self._closed:
                     opened.close()
@@ -122,7 +122,7 @@ class Session:
             with warnings.catch_warnings():
                 # A scene may lack a georeference; what follows from that is said by who places it.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                opened = open_plain(name)
+                opened = open_with_drivers(name)
         except RasterioIOError as error:
             raise DataError(
                 f"{name}: cannot be read as a raster ({_cause(error)}); it must be a complete image that GDAL reads: "

@@ -13,7 +13,7 @@ from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
 from floodseg.errors import DataError
-from floodseg.geo.footprints import GroundSteps
+from floodseg.geo.footprints import InterpolatedSteps
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.scene.layers.slopes import SteepMask, slope_degrees, steep_mask
 
@@ -63,7 +63,7 @@ def whole(grid: GeoGrid) -> Window:
 def test_plane_has_the_slope_it_was_made_with(tmp_path: Path, write_raster: Writer, grid: GeoGrid) -> None:
     east, north = ground_of(grid)
     steep = open_steep(tmp_path, write_raster, 500 + 0.2 * east - 0.1 * north, grid, grid)
-    slope = steep.degrees(whole(grid))[1:-1, 1:-1]
+    slope = steep.slope(whole(grid))[1:-1, 1:-1]
     assert slope == pytest.approx(math.degrees(math.atan(math.hypot(0.2, 0.1))), abs=0.01)
     steep.close()
 
@@ -73,7 +73,7 @@ def test_cone_is_as_steep_on_every_side(tmp_path: Path, write_raster: Writer, gr
     east, north = ground_of(grid)
     radius = np.hypot(east, north)
     steep = open_steep(tmp_path, write_raster, 1000 - 0.3 * radius, grid, grid, max_slope=16)
-    slope = steep.degrees(whole(grid))
+    slope = steep.slope(whole(grid))
     flanks = radius > 120
     flanks[[0, -1]] = flanks[:, [0, -1]] = False
     # Horn's mean over three rows flattens a curved flank by about (pixel / radius)^2 / 6.
@@ -100,10 +100,10 @@ def test_slope_beside_missing_heights_is_not_known(place: tuple[int, int]) -> No
 
 
 def test_feet_and_degrees_become_metres() -> None:
-    feet = GroundSteps(FEET).at(np.array([45.0]), np.array([60.0]))[:, 0, 0]
+    feet = InterpolatedSteps(FEET).at(np.array([45.0]), np.array([60.0]))[:, 0, 0]
     # New York Long Island: a map foot is within 0.02 % of a foot on the ground.
     assert math.hypot(feet[0], feet[1]) == pytest.approx(33 * 0.3048006, rel=3e-4)
-    degrees = GroundSteps(NORTH).at(np.array([0.0]), np.array([0.0]))[:, 0, 0]
+    degrees = InterpolatedSteps(NORTH).at(np.array([0.0]), np.array([0.0]))[:, 0, 0]
     # Lengths of a degree at 60 degrees north on WGS 84: 55,800 m and 111,412 m.
     assert degrees == pytest.approx([5.5800, 0, 0, -11.1412], abs=1e-4)
 
@@ -112,10 +112,10 @@ def test_windows_equal_the_whole_from_several_threads(tmp_path: Path, write_rast
     coarse = GeoGrid("EPSG:4326", (1 / 3600, 0.0, 14.99, 0.0, -1 / 3600, 45.16), 70, 110)
     rng = np.random.default_rng(0)
     steep = open_steep(tmp_path, write_raster, rng.normal(0, 20, (70, 110)), coarse, UTM)
-    expected = steep.degrees(whole(UTM))
+    expected = steep.slope(whole(UTM))
     windows = [Window(top, left, 30, 40) for top in (0, 30, 60) for left in (0, 40, 80)] + [Window(17, 29, 1, 1)]
     with ThreadPoolExecutor(4) as pool:
-        for window, slope in zip(windows, pool.map(steep.degrees, windows), strict=True):
+        for window, slope in zip(windows, pool.map(steep.slope, windows), strict=True):
             rows, columns = (
                 slice(window.top, window.top + window.height),
                 slice(window.left, window.left + window.width),
@@ -133,7 +133,7 @@ def test_coarse_model_makes_no_staircase(tmp_path: Path, write_raster: Writer) -
     x, y = points_of(UTM)
     east, north = 40 / 150 * np.cos(x / 150) * np.cos(y / 150), 40 / 150 * np.sin(x / 150) * np.sin(y / 150)
     truth = np.degrees(np.arctan(np.hypot(east, north)))
-    error = np.abs(steep.degrees(whole(UTM)) - truth).mean()
+    error = np.abs(steep.slope(whole(UTM)) - truth).mean()
     with rasterio.open(tmp_path / "dem.tif") as source, WarpedVRT(
         source, crs=UTM.crs, transform=Affine(10, 0, 499_990, 0, -10, 5_000_010), height=92, width=122,
         resampling=Resampling.bilinear,
@@ -143,7 +143,7 @@ def test_coarse_model_makes_no_staircase(tmp_path: Path, write_raster: Writer) -
     assert steep.step == 3
     assert error < 0.35
     # Of neighbouring pixels the slope changes smoothly, as the truth does; over interpolated heights it jumps.
-    roughness = [np.abs(np.diff(slope, 2, axis=1)).mean() for slope in (truth, steep.degrees(whole(UTM)), staircase)]
+    roughness = [np.abs(np.diff(slope, 2, axis=1)).mean() for slope in (truth, steep.slope(whole(UTM)), staircase)]
     assert roughness[1] < 2 * roughness[0] < roughness[2]
     steep.close()
 
@@ -153,7 +153,7 @@ def test_finer_model_is_averaged_to_the_scene(tmp_path: Path, write_raster: Writ
     furrows = np.where(np.arange(700) % 5 < 2, 3.0, 0.0) + np.zeros((550, 1))
     steep = open_steep(tmp_path, write_raster, furrows, fine, UTM)
     assert steep.step == 1
-    assert steep.degrees(whole(UTM)).max() < 0.1
+    assert steep.slope(whole(UTM)).max() < 0.1
     steep.close()
 
 

@@ -39,7 +39,7 @@ class RasterMask:
 def exclusion_mask(band: WarpedBand) -> RasterMask:
     """Return where ``band`` is not zero; where it has no data nothing is excluded."""
     _, valid = band.sample()
-    return RasterMask(band, lambda values, _: values != 0, gaps(band, valid, "nothing is excluded"))
+    return RasterMask(band, lambda values, _: values != 0, coverage_note(band, valid, "nothing is excluded"))
 
 
 def permanent_water_mask(band: WarpedBand, threshold: float | None) -> RasterMask:
@@ -52,7 +52,7 @@ def permanent_water_mask(band: WarpedBand, threshold: float | None) -> RasterMas
         DataError: other values than 0 and 1 and no threshold, or values 0 and 255 alone whose meaning is open.
     """
     values, valid = band.sample()
-    notes = gaps(band, valid, "no water is permanent")
+    notes = coverage_note(band, valid, "no water is permanent")
     if threshold is None:
         check_mask = _mask_rule(band)
         check_mask(values, valid)
@@ -94,7 +94,7 @@ def _means_nodata(band: WarpedBand, threshold: float, held: NDArray[Any]) -> boo
     return True
 
 
-def gaps(band: WarpedBand, valid: NDArray[np.bool_], there: str) -> tuple[str, ...]:
+def coverage_note(band: WarpedBand, valid: NDArray[np.bool_], there: str) -> tuple[str, ...]:
     """Return the sentence that says what share of the scene a layer covers, where it is not all of it.
 
     Args:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from floodseg.errors import DataError
-from floodseg.geo.footprints import GroundSteps, Numbers
+from floodseg.geo.footprints import InterpolatedSteps, Numbers
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.scene.layers.raster_masks import gaps
+from floodseg.scene.layers.raster_masks import coverage_note
 from floodseg.scene.layers.warped_band import WarpedBand
 
 HEIGHTS = (-500.0, 9000.0)
@@ -35,7 +35,7 @@ class SteepMask:
 
     heights: WarpedBand
     """On the working grid: ``step`` pixels of the scene to a pixel, with ``_MARGIN`` of its own on every side."""
-    ground: GroundSteps
+    ground: InterpolatedSteps
     step: int
     max_slope: float
     assumptions: tuple[str, ...] = ()
@@ -43,9 +43,9 @@ class SteepMask:
     def read(self, window: Window) -> NDArray[np.bool_]:
         """Return where the ground is too steep inside a window of the scene's grid, (H, W)."""
         # NaN compares as False: where heights are missing nothing is excluded.
-        return np.asarray(self.degrees(window) > self.max_slope)
+        return np.asarray(self.slope(window) > self.max_slope)
 
-    def degrees(self, window: Window) -> NDArray[np.float32]:
+    def slope(self, window: Window) -> NDArray[np.float32]:
         """Return the slope inside a window of the scene's grid, (H, W) in degrees, NaN where it is not known."""
         rows = _working(window.top + np.arange(window.height), self.step)
         columns = _working(window.left + np.arange(window.width), self.step)
@@ -72,7 +72,7 @@ def steep_mask(path: str, grid: GeoGrid, max_slope: float, allow_remote: bool) -
     over_scene = WarpedBand(path, "dem", grid, allow_remote=allow_remote)
     if over_scene.unit.lower() not in _METRE_NAMES:
         raise DataError(f"`dem={path}`: is in '{over_scene.unit}', and heights must be in metres; convert it")
-    coarseness = max(over_scene.pitch)
+    coarseness = max(over_scene.pixel_span)
     # A tenth of a pixel more than a whole number is no reason for another pixel.
     step = max(1, math.ceil(coarseness - 0.1))
     working = _working_grid(grid, step)
@@ -84,8 +84,8 @@ def steep_mask(path: str, grid: GeoGrid, max_slope: float, allow_remote: bool) -
         tolerance=0.01, allow_remote=allow_remote,
     )  # fmt: skip
     _, valid = over_scene.sample()
-    notes = gaps(over_scene, valid, "no slope is known and nothing is excluded for it")
-    return SteepMask(heights, GroundSteps(working), step, max_slope, notes)
+    notes = coverage_note(over_scene, valid, "no slope is known and nothing is excluded for it")
+    return SteepMask(heights, InterpolatedSteps(working), step, max_slope, notes)
 
 
 def slope_degrees(heights: NDArray[np.float32], steps: Numbers) -> NDArray[np.float32]:
@@ -93,7 +93,7 @@ def slope_degrees(heights: NDArray[np.float32], steps: Numbers) -> NDArray[np.fl
 
     Args:
         heights: (H + 2, W + 2) in metres; any NaN of the nine around a pixel makes its slope NaN.
-        steps: (4, H, W) metres of ground for a step of one pixel, as ``GroundSteps.at`` gives them.
+        steps: (4, H, W) metres of ground for a step of one pixel, as ``InterpolatedSteps.at`` gives them.
     """
     across = heights[:-2] + 2 * heights[1:-1] + heights[2:]
     down = heights[:, :-2] + 2 * heights[:, 1:-1] + heights[:, 2:]

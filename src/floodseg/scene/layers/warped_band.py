@@ -21,7 +21,7 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.access import check_local, gdal_settings
 from floodseg.raster.drivers import open_layer
 
-FINEST = 32.0
+MAX_FINENESS = 32.0
 """A pixel of the scene spans at most this many pixels of a layer along each side: each window of the scene reads the
 square of that in pixels of the layer."""
 
@@ -67,11 +67,11 @@ class WarpedBand:
             self.declares_nodata = source.nodata is not None
             self.unit = (source.units[0] or "").strip()
             self._scale, self._offset = source.scales[0], source.offsets[0]
-            self.pitch = pixel_pitch(source, grid)
-        if 1 / min(self.pitch) > FINEST:
+            self.pixel_span = pixel_span(source, grid)
+        if 1 / min(self.pixel_span) > MAX_FINENESS:
             raise DataError(
-                f"`{flag}={path}`: its pixels are {1 / min(self.pitch):.0f} times finer than the scene's, and at most "
-                f"{FINEST:.0f} times is read; resample it to the scene's resolution first"
+                f"`{flag}={path}`: its pixels are {1 / min(self.pixel_span):.0f} times finer than the scene's, and at most "
+                f"{MAX_FINENESS:.0f} times is read; resample it to the scene's resolution first"
             )
 
     def _check(self, source: Any) -> None:
@@ -154,7 +154,7 @@ def _warped(source: Any, grid: GeoGrid, **options: Any) -> Any:
     return WarpedVRT(source, crs=CRS.from_user_input(grid.crs), add_alpha=True, **place, **options)
 
 
-def pixel_pitch(source: Any, grid: GeoGrid) -> tuple[float, float]:
+def pixel_span(source: Any, grid: GeoGrid) -> tuple[float, float]:
     """Return how many pixels of ``grid`` one pixel of ``source`` spans along its columns and rows, in mid-grid.
 
     (1, 1) where the coordinates of the grid mean nothing to the raster: it does not cover the scene then.

@@ -5,7 +5,7 @@ from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 
 
-def check_flags(config: SceneConfig, bands: Bands) -> None:
+def check_settings(config: SceneConfig, bands: Bands) -> None:
     """Raise ConfigError where images and model, or flags and images, do not go together."""
     if not config.sar and not config.optical:
         raise ConfigError("no image was given; a scene needs `sar`, `optical` or both: name the files")
@@ -28,10 +28,10 @@ def check_flags(config: SceneConfig, bands: Bands) -> None:
             f"`optical_before={' '.join(config.optical_before)}`: is an input of models of two dates, and this model "
             "takes one: leave it out"
         )
-    _check_idle_flags(config, bands)
+    _check_unused_settings(config, bands)
 
 
-def _check_idle_flags(config: SceneConfig, bands: Bands) -> None:
+def _check_unused_settings(config: SceneConfig, bands: Bands) -> None:
     idle = {
         "`grid=optical`": config.grid == "optical" and not config.optical,
         f"`optical_offset={config.optical_offset}`": config.optical_offset is not None and not config.optical,
