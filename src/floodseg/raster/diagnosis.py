@@ -21,10 +21,10 @@ def diagnose(path: Path, error: BaseException) -> str:
     except FileNotFoundError:
         if path.is_symlink():
             return f"is a link to {path.readlink()}, which does not exist; restore that file or replace the link"
-        return "no such file; restore it, or remove it from the data set"
+        return "no such file; restore it, or take it out of the data set"
     except OSError as failure:
         if failure.errno == errno.ELOOP:
-            return "is a link to itself; replace it by the file"
+            return "is a link that leads back to itself; replace it by the file"
         return f"cannot be reached ({failure.strerror}); change its permissions or the path"
     if path.is_dir():
         return "is a folder, not an image; rename it, or put the image in its place"

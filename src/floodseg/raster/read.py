@@ -85,7 +85,7 @@ def read_sar(
             valid &= usable
     if check_units and count >= _MIN_PIXELS and negative > count / 2:
         raise DataError(
-            f"{source.name}: most radar values are negative, so they are not linear power: set `sar_units=db`"
+            f"{source.name}: most radar values are negative, so they are not linear power: use `sar_units=db`"
         )
     zero_invalid(values, valid)
     if check_units:
@@ -101,12 +101,12 @@ def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], 
     if lowest < low or highest > high:
         raise DataError(
             f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
-            "set `sar_units=linear` for linear power, or declare the nodata value in the file"
+            "use `sar_units=linear` for linear power, or declare the nodata value in the file"
         )
     if units == "db" and np.count_nonzero(valid) >= _MIN_PIXELS and lowest >= 0:
         raise DataError(
             f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
-            "set `sar_units=linear` if they are linear power"
+            "use `sar_units=linear` if they are linear power"
         )
 
 

@@ -58,9 +58,9 @@ class Session:
             # The cache belongs to the process; rasterio.Env would widen it again at each end of a `with`.
             set_gdal_config("GDAL_CACHEMAX", BLOCK_CACHE_BYTES)
 
-    def check_reference(self, name: str, flag: str) -> None:
+    def check_reference(self, name: str, setting: str) -> None:
         """Raise ConfigError where a name points beyond this machine and that was not allowed."""
-        check_local(name, flag, self._allow_remote)
+        check_local(name, setting, self._allow_remote)
 
     def open(self, name: str) -> OpenRaster:
         """Return this thread's handle of a raster, open until the session closes.

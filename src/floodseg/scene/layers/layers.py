@@ -137,11 +137,11 @@ def _check_placeable(config: SceneConfig, grid: GeoGrid) -> None:
         )
 
 
-def _polygons(path: str, flag: str, config: SceneConfig) -> "VectorLayer":
+def _polygons(path: str, setting: str, config: SceneConfig) -> "VectorLayer":
     # pyogrio and shapely are imported for polygons only
     from floodseg.scene.layers.polygon_masks import open_polygons
 
-    return open_polygons(path, flag, config.allow_remote)
+    return open_polygons(path, setting, config.allow_remote)
 
 
 def _area(config: SceneConfig, grid: GeoGrid) -> "PolygonMask":
@@ -182,9 +182,9 @@ def _permanent(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
     return _polygons(path, "permanent_water", config).mask(grid)
 
 
-def _is_raster(path: str, flag: str, allow_remote: bool) -> bool:
+def _is_raster(path: str, setting: str, allow_remote: bool) -> bool:
     """Tell rasters from polygons by what opens them; a file that neither opens is left to the reader of polygons."""
-    check_local(path, flag, allow_remote)
+    check_local(path, setting, allow_remote)
     try:
         with rasterio.Env(**gdal_settings(allow_remote)), open_layer(path, allow_remote):
             return True

@@ -88,7 +88,7 @@ class VectorLayer:
     """The one layer of polygons in a file."""
 
     path: str
-    flag: str
+    setting: str
     name: str
     crs: CRS
     bounds: Box
@@ -126,72 +126,72 @@ class VectorLayer:
         pieces = _in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
         notes = {"features that are no polygons are left out": others, "no polygon meets the scene": not len(pieces)}
         return PolygonMask(
-            pieces, tuple(f"`{self.flag}={self.path}`: {note}" for note, holds in notes.items() if holds)
+            pieces, tuple(f"`{self.setting}={self.path}`: {note}" for note, holds in notes.items() if holds)
         )
 
     def _read(self, box: Box) -> tuple[Polygons, int]:
         """Return the polygons inside a box of the layer's coordinates, and the number of other features."""
-        with _reading(self.path, self.flag):
+        with _reading(self.path, self.setting):
             _, _, encoded, _ = pyogrio.raw.read(self.path, layer=self.name, columns=[], bbox=box, force_2d=True)
             features = shapely.from_wkb(encoded)
             features = features[~shapely.is_missing(features)]
             if not np.isfinite(shapely.get_coordinates(features)).all():
                 raise DataError(
-                    f"`{self.flag}={self.path}`: has corners whose coordinates are no numbers; draw those polygons anew"
+                    f"`{self.setting}={self.path}`: has corners whose coordinates are no numbers; draw those polygons anew"
                 )
             parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
         return _clipped(_without_empty_rings(_areal(parts)), box), others
 
 
-def open_polygons(path: str, flag: str, allow_remote: bool = False) -> VectorLayer:
+def open_polygons(path: str, setting: str, allow_remote: bool = False) -> VectorLayer:
     """Find the layer of polygons in a vector file.
 
     Raises:
         ConfigError: an address without ``allow_remote``.
         DataError: it cannot be read, has several layers or none with polygons, is empty, or has no coordinate system.
     """
-    check_local(path, flag, allow_remote)
-    check_vector_file(path, flag)
-    with _reading(path, flag):
+    check_local(path, setting, allow_remote)
+    check_vector_file(path, setting)
+    with _reading(path, setting):
         layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(layers) > 1:
             raise DataError(
-                f"`{flag}={path}`: has {len(layers)} layers ({', '.join(name for name, _ in layers)}), and one must be "
+                f"`{setting}={path}`: has {len(layers)} layers ({', '.join(name for name, _ in layers)}), and one must be "
                 "meant; save that layer to a file of its own"
             )
         if not layers:
-            raise DataError(f"`{flag}={path}`: has no layer with geometry; it must hold polygons: give another file")
+            raise DataError(f"`{setting}={path}`: has no layer with geometry; it must hold polygons: give another file")
         name, kind = layers[0]
         info = pyogrio.read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
     if info["driver"] not in VECTOR_DRIVERS:
         raise DataError(
-            f"`{flag}={path}`: is a {info['driver']} file; give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
+            f"`{setting}={path}`: is a {info['driver']} file; give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
         )
     if not info["features"]:
-        raise DataError(f"`{flag}={path}`: is empty; it must hold at least one polygon: draw one")
+        raise DataError(f"`{setting}={path}`: is empty; it must hold at least one polygon: draw one")
     if any(word in kind for word in ("Point", "LineString")):
-        raise DataError(f"`{flag}={path}`: holds {kind} features and no polygons; give polygons")
+        raise DataError(f"`{setting}={path}`: holds {kind} features and no polygons; give polygons")
     if info["crs"] is None:
         raise DataError(
-            f"`{flag}={path}`: has no coordinate system, so it cannot be laid over the scene; assign it "
+            f"`{setting}={path}`: has no coordinate system, so it cannot be laid over the scene; assign it "
             "(ogr2ogr -a_srs, or a .prj file beside a Shapefile)"
         )
     bounds = info["total_bounds"]
     if bounds is None or not np.isfinite(bounds).all():
-        raise DataError(f"`{flag}={path}`: its polygons have no extent; draw them anew")
-    with _reading(path, flag):
+        raise DataError(f"`{setting}={path}`: its polygons have no extent; draw them anew")
+    with _reading(path, setting):
         crs = CRS.from_user_input(info["crs"])
-    return VectorLayer(path, flag, name, crs, tuple(bounds))
+    return VectorLayer(path, setting, name, crs, tuple(bounds))
 
 
 @contextmanager
-def _reading(path: str, flag: str) -> Iterator[None]:
+def _reading(path: str, setting: str) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
         raise DataError(
-            f"`{flag}={path}`: cannot be read as polygons ({error}); give a vector file that GDAL reads, such as a "
+            f"`{setting}={path}`: cannot be read as polygons ({error}); give a vector file that GDAL reads, such as a "
             "GeoPackage or GeoJSON"
         ) from error
 

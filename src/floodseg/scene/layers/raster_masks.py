@@ -59,7 +59,7 @@ def permanent_water_mask(band: WarpedBand, threshold: float | None) -> RasterMas
         return RasterMask(band, check_mask, notes)
     limit = threshold
     if _means_nodata(band, limit, values[valid]):
-        note = f"`{band.flag}={band.path}`: {_JRC_NODATA} is no data, as in JRC occurrence, though none is declared"
+        note = f"`{band.setting}={band.path}`: {_JRC_NODATA} is no data, as in JRC occurrence, though none is declared"
         return RasterMask(band, lambda found, _: (found >= limit) & (found != _JRC_NODATA), (*notes, note))
     return RasterMask(band, lambda found, _: found >= limit, notes)
 
@@ -70,7 +70,7 @@ def _mask_rule(band: WarpedBand) -> Rule:
         if not (one | (values == 0) | ~valid).all():
             held = values[valid]
             raise DataError(
-                f"`{band.flag}={band.path}`: holds values from {held.min():g} to {held.max():g}, and a mask holds 0 "
+                f"`{band.setting}={band.path}`: holds values from {held.min():g} to {held.max():g}, and a mask holds 0 "
                 "and 1 only; say from which value on water is permanent with `permanent_water_threshold` (50 for "
                 "percent of occurrence)"
             )
@@ -87,7 +87,7 @@ def _means_nodata(band: WarpedBand, threshold: float, held: NDArray[Any]) -> boo
         return False
     if not numbers.any():
         raise DataError(
-            f"`{band.flag}={band.path}`: holds only 0 and 255 here, which with `permanent_water_threshold` "
+            f"`{band.setting}={band.path}`: holds only 0 and 255 here, which with `permanent_water_threshold` "
             f"{threshold:g} may be no data or water; declare the nodata value (gdal_edit.py -a_nodata 255), or give a "
             "threshold above 100 if 255 is water"
         )
@@ -105,7 +105,7 @@ def coverage_note(band: WarpedBand, valid: NDArray[np.bool_], there: str) -> tup
     share = float(valid.mean())
     if share == 1:
         return ()
-    return (f"`{band.flag}={band.path}`: covers {_percent(share)} of the scene with data; elsewhere {there}",)
+    return (f"`{band.setting}={band.path}`: covers {_percent(share)} of the scene with data; elsewhere {there}",)
 
 
 def _percent(share: float) -> str:

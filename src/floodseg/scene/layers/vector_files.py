@@ -20,11 +20,11 @@ _ZIPPED = frozenset((".shp", ".shx", ".dbf", ".prj", ".cpg", ".sbn", ".sbx", ".q
                      ".json", ".gpkg", ".fgb", ".kml"))  # fmt: skip
 
 
-def check_vector_file(path: str, flag: str) -> None:
+def check_vector_file(path: str, setting: str) -> None:
     """Refuse a file on this machine that is no GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML.
 
     Raises:
-        DataError: names the flag and the file.
+        DataError: names the setting and the file.
     """
     local = path.removeprefix("/vsizip/") if path.startswith("/vsizip/") else path
     place = next((each for each in (Path(local), *Path(local).parents) if each.is_file()), None)
@@ -36,7 +36,7 @@ def check_vector_file(path: str, flag: str) -> None:
         known = _is_known(place)
     if not known:
         raise DataError(
-            f"`{flag}={path}`: cannot be read as polygons (it begins like none of the kinds that are read); give a "
+            f"`{setting}={path}`: cannot be read as polygons (it begins like none of the kinds that are read); give a "
             "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
         )
 

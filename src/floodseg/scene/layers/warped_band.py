@@ -34,7 +34,7 @@ class WarpedBand:
     def __init__(
         self,
         path: str,
-        flag: str,
+        setting: str,
         grid: GeoGrid,
         *,
         resampling: Resampling = Resampling.nearest,
@@ -45,7 +45,7 @@ class WarpedBand:
 
         Args:
             path: raster as GDAL names it, with a coordinate system.
-            flag: the flag that gave it, without dashes, for messages.
+            setting: the setting that gave it, without dashes, for messages.
             grid: target, with a coordinate system.
             resampling: nearest for codes.
             tolerance: error of position that GDAL may make to save time, in pixels of the raster.
@@ -55,8 +55,8 @@ class WarpedBand:
             ConfigError: an address without ``allow_remote``.
             DataError: it cannot be read, is complex, has several bands or no georeference, or far finer pixels.
         """
-        check_local(path, flag, allow_remote)
-        self.path, self.flag, self.grid = path, flag, grid
+        check_local(path, setting, allow_remote)
+        self.path, self.setting, self.grid = path, setting, grid
         self._settings, self._allow_remote = gdal_settings(allow_remote), allow_remote
         self._options = {"resampling": resampling, "tolerance": tolerance}
         self._local, self._lock = threading.local(), threading.Lock()
@@ -70,24 +70,24 @@ class WarpedBand:
             self.pixel_span = pixel_span(source, grid)
         if 1 / min(self.pixel_span) > MAX_FINENESS:
             raise DataError(
-                f"`{flag}={path}`: its pixels are {1 / min(self.pixel_span):.0f} times finer than the scene's, and at most "
+                f"`{setting}={path}`: its pixels are {1 / min(self.pixel_span):.0f} times finer than the scene's, and at most "
                 f"{MAX_FINENESS:.0f} times is read; resample it to the scene's resolution first"
             )
 
     def _check(self, source: Any) -> None:
         if source.count != 1:
-            raise DataError(f"`{self.flag}={self.path}`: has {source.count} bands and must have 1: keep the one meant")
+            raise DataError(f"`{self.setting}={self.path}`: has {source.count} bands and must have 1: keep the one meant")
         if source.crs is None or source.transform.is_identity:
             raise DataError(
-                f"`{self.flag}={self.path}`: has no coordinate system or no position, so it cannot be laid over the "
+                f"`{self.setting}={self.path}`: has no coordinate system or no position, so it cannot be laid over the "
                 "scene; assign them (gdal_edit.py -a_srs, -a_ullr)"
             )
         if not GeoGrid(None, tuple(source.transform)[:6], source.height, source.width).has_distinct_pixels:
             raise DataError(
-                f"`{self.flag}={self.path}`: its geotransform gives pixels without area or place: correct the file"
+                f"`{self.setting}={self.path}`: its geotransform gives pixels without area or place: correct the file"
             )
         if np.issubdtype(np.dtype(source.dtypes[0]), np.complexfloating):
-            raise DataError(f"`{self.flag}={self.path}`: holds complex numbers; a layer holds real ones: convert it")
+            raise DataError(f"`{self.setting}={self.path}`: holds complex numbers; a layer holds real ones: convert it")
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the values inside a window of the grid, and where the raster holds data: (H, W) each.
@@ -143,7 +143,7 @@ class WarpedBand:
                 yield
         except (RasterioError, CPLE_BaseError) as error:
             raise DataError(
-                f"`{self.flag}={self.path}`: cannot be read as a raster ({error}); it must be a complete image that "
+                f"`{self.setting}={self.path}`: cannot be read as a raster ({error}); it must be a complete image that "
                 "GDAL reads: copy or download it again"
             ) from error
 
