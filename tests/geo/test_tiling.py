@@ -5,7 +5,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from floodseg.geo.tiling import BLEND_WIDTH, TOTAL_WEIGHT, STRIDE, AxisTiling, Tiling
+from floodseg.geo.tiling import BLEND_WIDTH, STRIDE, TOTAL_WEIGHT, AxisTiling, Tiling
 
 SETTINGS = [(64, 0), (64, 64), (64, 192), (128, 64), (192, 128), (256, 192), (256, 256)]
 

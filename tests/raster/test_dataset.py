@@ -14,8 +14,8 @@ from floodseg.raster.dataset import (
     band_indices,
     check_same_extent,
     extent_of,
-    open_raster,
     has_unnamed_bands,
+    open_raster,
 )
 
 UTM = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 4_000_000.0)

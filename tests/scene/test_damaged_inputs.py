@@ -245,7 +245,7 @@ def test_a_coordinate_system_without_a_way_to_the_scene_is_refused(tmp_path: Pat
     area.to_file(tmp_path / "area.shp")
     (tmp_path / "area.prj").write_text(LOCAL)
     mask = open_polygons(str(tmp_path / "area.shp"), "aoi").mask(GRID)
-    assert mask.enclosing() is None
+    assert mask.enclosing_window() is None
 
 
 def test_a_layer_in_a_coordinate_system_of_no_place_is_refused(tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ class GeoGrid:
             farthest = np.abs(corners).max()
             flat = abs(area) <= _MIN_AREA_SHARE * sides.prod()
         return bool(
-            np.isfinite([*self.transform, area, farthest]).all() and not flat and sides.min() > _MIN_SIDE_SHARE * farthest
+            np.isfinite([*self.transform, area, farthest]).all()
+            and not flat
+            and sides.min() > _MIN_SIDE_SHARE * farthest
         )
 
 

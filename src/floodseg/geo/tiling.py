@@ -1,9 +1,9 @@
 """Tiling of a scene into overlapping windows, with integer blending weights.
 
 Along each axis all windows have the same length and start at multiples of :data:`STRIDE`. They cover the scene, padded
-at the end to a multiple of ``STRIDE``. The padding does not depend on the tile size, so a model sees the same borders in
-every tiling. Two neighbouring windows blend over :data:`BLEND_WIDTH` pixels in the middle of their overlap. The rest of
-the overlap, where a model lacks context, is not used.
+at the end to a multiple of ``STRIDE``. The padding does not depend on the tile size, so a model sees the same borders
+in every tiling. Two neighbouring windows blend over :data:`BLEND_WIDTH` pixels in the middle of their overlap. The
+rest of the overlap, where a model lacks context, is not used.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from floodseg.geo.grid import Window
 
 STRIDE = 32
-"""Divisor of the starts and lengths of windows: the coarsest stride of any model. A pixel therefore has the same position
-in the model's cells in every window."""
+"""Divisor of the starts and lengths of windows: the coarsest stride of any model. A pixel therefore has the same
+position in the model's cells in every window."""
 
 BLEND_WIDTH = 32
 """Pixels over which two neighbours blend. It is at most ``STRIDE``, so at most two windows contribute to a pixel."""
@@ -64,7 +64,7 @@ class AxisTiling:
         return len(self.starts)
 
     def fade_start(self, index: int) -> int:
-        """Return the first pixel of the blend into window ``index``: 0 for the first window, ``size`` after the last."""
+        """Return the pixel at which the blend into window ``index`` starts, 0 for the first and ``size`` after the last."""
         if index == 0:
             return 0
         if index == self.count:
@@ -73,14 +73,17 @@ class AxisTiling:
         return self.starts[index] + (overlap - min(BLEND_WIDTH, overlap)) // 2
 
     def core(self, index: int) -> range:
-        """Return the pixels from the start of this window's blend to the start of the next one's: a partition of the axis."""
+        """Return the pixels from this window's blend to the next one's. The cores of all windows partition the axis."""
         return range(self.fade_start(index), self.fade_start(index + 1))
 
     def support(self, index: int) -> range:
         """Return the pixels of the scene to which window ``index`` contributes."""
         if index == self.count - 1:
             return self.core(index)
-        return range(self.fade_start(index), min(self.fade_start(index + 1) + min(BLEND_WIDTH, self._overlap_before(index + 1)), self.size))
+        return range(
+            self.fade_start(index),
+            min(self.fade_start(index + 1) + min(BLEND_WIDTH, self._overlap_before(index + 1)), self.size),
+        )
 
     def weights(self, index: int) -> NDArray[np.uint32]:
         """Return the weight of window ``index`` at each pixel of ``support(index)``, 0 to ``TOTAL_WEIGHT``.

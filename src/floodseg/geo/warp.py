@@ -1,7 +1,7 @@
 """Warper between grids. Every window holds the same bits as the complete image.
 
-Coordinates are computed on a lattice that is fixed to the target grid, not to the window, and a pixel depends only on its
-neighbours. GDAL's warper does not guarantee this, since its approximation depends on its chunks.
+Coordinates are computed on a lattice that is fixed to the target grid, not to the window, and a pixel depends only on
+its neighbours. GDAL's warper does not guarantee this, since its approximation depends on its chunks.
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +36,8 @@ class Block:
     missing: NDArray[np.bool_]
     """(H, W): outside the file, not a number, or declared nodata."""
     fill: NDArray[np.bool_]
-    """(H, W): all bands of the file hold their fill value. A pixel is invalid if this is true in all files of an image."""
+    """(H, W): all bands of the file hold their fill value. A pixel is invalid if this is true in all files of an
+    image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +160,8 @@ def _transformer(one: str | None, other: str | None) -> Transformer:
     except ProjError as error:
         names = " and ".join(CRS.from_user_input(each).name for each in (one, other))
         raise DataError(
-            f"the coordinate systems '{names}' of the files cannot be transformed into each other; assign map coordinate "
-            "systems to the files (gdal_edit.py -a_srs)"
+            f"the coordinate systems '{names}' of the files cannot be transformed into each other; assign map "
+            "coordinate systems to the files (gdal_edit.py -a_srs)"
         ) from error
 
 
@@ -292,7 +293,7 @@ def _axis_interpolation(position: NDArray[np.float64], size: int, reduction: int
 
 
 def _lattice(start: int, length: int) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]:
-    """Return the nodes around the pixels of one axis, and per pixel the index of the node before it and the fraction."""
+    """Return the nodes along one axis, and for each pixel the index of the node before it and its fraction."""
     first = start // _LATTICE
     last = (start + length - 1) // _LATTICE + 1
     pixels = np.arange(start, start + length, dtype=np.intp)

@@ -17,7 +17,7 @@ from pystac.extensions.classification import Classification, ClassificationExten
 from pystac.extensions.projection import ProjectionExtension
 from shapely.geometry.polygon import orient
 
-from floodseg.geo.footprints import to_lonlat, measure_pixel_areas
+from floodseg.geo.footprints import measure_pixel_areas, to_lonlat
 from floodseg.geo.grid import GeoGrid
 from floodseg.products import folder as publish
 from floodseg.products.cog import COLOURS

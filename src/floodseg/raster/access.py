@@ -38,7 +38,7 @@ def gdal_settings(allow_remote: bool) -> dict[str, str]:
 
 
 def file_on_disk(path: str) -> Path | None:
-    """Return the existing local file or folder that contains ``path``, such as the archive of ``/vsizip/...``, or None."""
+    """Return the local file or folder that contains ``path``, such as the archive of ``/vsizip/...``, or None."""
     if is_remote(path):
         return None
     local = Path(_CONTAINER.sub("", path))

@@ -142,9 +142,9 @@ def _check_size(path: Path, source: Raster) -> None:
     size = source.height * source.width * sum(np.dtype(kind).itemsize for kind in source.dtypes)
     if size > MAX_CHIP_BYTES:
         raise DataError(
-            f"{path}: has {source.height}x{source.width} pixels in {source.count} bands ({size / 1e9:.1f} GB decoded), and a "
-            f"chip has at most {MAX_CHIP_BYTES / 1e9:.1f} GB: copy it again if it is damaged, or cut it into chips of 512 "
-            "pixels"
+            f"{path}: has {source.height}x{source.width} pixels in {source.count} bands ({size / 1e9:.1f} GB "
+            f"decoded), and a chip has at most {MAX_CHIP_BYTES / 1e9:.1f} GB: copy it again if it is damaged, or cut "
+            "it into chips of 512 pixels"
         )
 
 
@@ -194,8 +194,8 @@ def _same_crs(one: str | None, other: str | None) -> bool:
 def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
     """Return the bands of one sensor in an open raster: canonical name -> number in the file (from 1).
 
-    Bands are found by their descriptions. If a file names no band, the order counts: 2 bands are VV and VH, 13 bands are
-    those of L1C and 12 bands are those of L2A.
+    Bands are found by their descriptions. If a file names no band, the order counts: 2 bands are VV and VH, 13 bands
+    are those of L1C and 12 bands are those of L2A.
 
     Raises:
         DataError: another number of unnamed bands, a repeated name, or radar without both polarisations.
@@ -209,8 +209,8 @@ def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
             continue
         if name in found:
             raise DataError(
-                f"{source.name}: bands {found[name]} and {number} are both named {name}; names must be unique: rename one "
-                "of them"
+                f"{source.name}: bands {found[name]} and {number} are both named {name}; names must be unique: rename "
+                "one of them"
             )
         found[name] = number
     missing = [band for band in SAR_BANDS if band not in found] if sensor == "sar" else []

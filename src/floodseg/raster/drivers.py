@@ -126,7 +126,10 @@ def _check_sources(name: str, xml: str, opener: Callable[[str], Any], depth: int
         if source.startswith("<"):
             _check_sources(name, source, opener, depth + 1)
         elif is_remote(source):
-            raise DataError(f"{name}: takes its pixels from {source}; remote pixels are read only with `allow_remote`: set it, or download them")
+            raise DataError(
+                f"{name}: takes its pixels from {source}; remote pixels are read only with `allow_remote`: set it, or "
+                "download them"
+            )
         else:
             open_local(source, opener, depth + 1).close()
 

@@ -18,11 +18,11 @@ from floodseg.geo.grid import Window
 from floodseg.raster.dataset import Raster, band_indices
 from floodseg.raster.scaling import (
     INTEGER_KINDS,
-    blank,
     equals_nodata,
     has_scaling,
     ignore_overflow,
     scaled_bands,
+    zero_invalid,
 )
 
 DB_RANGE = (-100.0, 60.0)
@@ -121,8 +121,8 @@ def read_optical(
     """Read optical bands of an open raster as reflectance, (C, H, W) in the order of ``bands``.
 
     Reflectance is (stored + offset) / 10000, or the result of the GDAL scale and offset tags if the file has them. A
-    pixel is invalid if all bands of the file are nodata (0 by default), or if a requested band holds NaN, an infinity or
-    a declared nodata value other than 0.
+    pixel is invalid if all bands of the file are nodata (0 by default), or if a requested band holds NaN, an infinity
+    or a declared nodata value other than 0.
 
     Args:
         source: raster from ``open_raster`` or the chip cache.
@@ -222,7 +222,7 @@ def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8
 
 
 def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
-    """Convert stored label values to class codes, (H, W) uint8: 0 (land), 1 (water), 255 (ignored; stored as -1 or 255).
+    """Convert stored label values to class codes, (H, W) uint8, as ``read_label`` does.
 
     Raises:
         DataError: another value; the message names the file ``name``.

@@ -31,8 +31,8 @@ def scaled_bands(
 ) -> Iterator[NDArray[np.float32]]:
     """Convert and yield each band: by the GDAL scale and offset tags, or by ``shift`` and ``factor`` without tags.
 
-    The result is written to ``values`` (C, H, W), and the yielded bands are views of it. One band at a time stays in the
-    processor's cache.
+    The result is written to ``values`` (C, H, W), and the yielded bands are views of it. One band at a time stays in
+    the processor's cache.
     """
     tagged = has_scaling(source, numbers)
     for target, band, number in zip(values, stored, numbers, strict=True):

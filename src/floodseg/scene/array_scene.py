@@ -36,8 +36,8 @@ class ArrayScene:
         sar_units: unit of ``sar``. Linear power is converted to dB.
         cloud_mask: (H, W); optical pixels are invalid where it is not 0.
 
-    A labelled array has dimensions named y and x (or lat and lon) in any order, and may be lazy. All arrays must have the
-    same grid.
+    A labelled array has dimensions named y and x (or lat and lon) in any order, and may be lazy. All arrays must have
+    the same grid.
 
     Raises:
         DataError: invalid shapes, dimensions, names or values.

@@ -11,13 +11,13 @@ from floodseg.bands import DATES, Bands, Sensor, band_date
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.scene.setting_checks import check_settings
 from floodseg.scene.image import Image, WarpedFile, clip
 from floodseg.scene.open_image import ImageRequest, open_image, open_mask_file
 from floodseg.scene.placement import check_reference, place_on_grid, resampling_note
 from floodseg.scene.safe import CLOUD_CLASSES
 from floodseg.scene.scene import SceneWindow
 from floodseg.scene.session import Session
+from floodseg.scene.setting_checks import check_settings
 from floodseg.scene.unit_checks import check_image
 
 _Numbers = NDArray[np.float32]

@@ -85,8 +85,8 @@ def _transposed(argument: str, array: Any) -> Any:
     rest = [dim for dim in dims if dim not in rows and dim not in columns]
     if len(rows) != 1 or len(columns) != 1 or len(rest) > 1:
         raise DataError(
-            f"{argument}: the array has the dimensions {', '.join(map(str, dims))}; they must be bands, y and x: select "
-            "one time, and rename the others"
+            f"{argument}: the array has the dimensions {', '.join(map(str, dims))}; they must be bands, y and x: "
+            "select one time, and rename the others"
         )
     return array.transpose(*rest, rows[0], columns[0])
 

@@ -37,7 +37,7 @@ def open_image(session: Session, request: ImageRequest) -> Image:
         DataError: a file that cannot be read, a raw radar product, or bands that are missing or cannot be identified.
     """
     for reference in request.references:
-        session.check_reference(reference, request.setting)
+        session.check_access(reference, request.setting)
     products = [open_safe(reference) for reference in request.references]
     product = next((product for product in products if product is not None), None)
     if product is None:
@@ -46,7 +46,8 @@ def open_image(session: Session, request: ImageRequest) -> Image:
         raise DataError(f"`{request.setting}={request.references[0]}`: is a Sentinel-2 product: pass it as `optical`")
     if len(products) > 1:
         raise DataError(
-            f"`{request.setting}={' '.join(request.references)}`: a .SAFE product is a complete image: pass no other file with it"
+            f"`{request.setting}={' '.join(request.references)}`: a .SAFE product is a complete image: pass no other "
+            "file with it"
         )
     return _open_product(session, request, product)
 
@@ -58,7 +59,7 @@ def open_mask_file(session: Session, name: str, setting: str) -> ImageFile:
         ConfigError: a remote file without ``allow_remote``.
         DataError: it cannot be read, or has several bands.
     """
-    session.check_reference(name, setting)
+    session.check_access(name, setting)
     handle = session.open(name)
     if handle.count != 1:
         raise DataError(f"`{setting}={name}`: has {handle.count} bands, and a mask must have 1: extract that band")
@@ -105,13 +106,17 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
         numbers = _band_numbers(name, handle, request, assumptions)
         for band in numbers:
             if band in found:
-                raise DataError(f"`{request.setting}`: band {band} is in {found[band]} and in {name}; leave one of them out")
+                raise DataError(
+                    f"`{request.setting}`: band {band} is in {found[band]} and in {name}; leave one of them out"
+                )
             found[band] = name
         used = tuple(_stored(handle, band, numbers[band], request) for band in request.bands if band in numbers)
         if not used:
             continue
         used_numbers = {band.number for band in used}
-        rest = (_stored(handle, band, number, request) for band, number in numbers.items() if number not in used_numbers)
+        rest = (
+            _stored(handle, band, number, request) for band, number in numbers.items() if number not in used_numbers
+        )
         unused = tuple(band for band in rest if band.fill is not None)
         files.append(ImageFile(name, _grid(name, handle), used, unused))
         sources.add(_offset_source(handle, used, request))
@@ -119,8 +124,8 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
     _check_bands(request, tuple(found))
     if len(sources) > 1:
         raise DataError(
-            f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset tags; all "
-            "files of one image must be stored in the same way: rewrite them"
+            f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset "
+            "tags; all files of one image must be stored in the same way: rewrite them"
         )
     linear = request.sensor == "sar" and request.unit == "db" and request.sar_units == "linear"
     return Image(
@@ -155,8 +160,8 @@ def _band_numbers(name: str, handle: OpenRaster, request: ImageRequest, assumpti
         numbers = {band: number for number, band in enumerate(FILE_ORDER, start=1)}
     elif len(request.references) > 1:
         raise DataError(
-            f"`{request.setting}={name}`: has {handle.count} bands without names; if an image has several files, each must "
-            "name its bands: set the band descriptions"
+            f"`{request.setting}={name}`: has {handle.count} bands without names; if an image has several files, each "
+            "must name its bands: set the band descriptions"
         )
     else:
         numbers = band_indices(handle, request.sensor)

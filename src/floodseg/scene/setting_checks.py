@@ -40,8 +40,13 @@ def _check_unused_settings(config: SceneConfig, bands: Bands) -> None:
     }
     for setting, is_unused in unused.items():
         if is_unused:
-            raise ConfigError(f"{setting}: no {'radar' if 'sar' in setting else 'optical'} image is given: leave it out")
+            raise ConfigError(
+                f"{setting}: no {'radar' if 'sar' in setting else 'optical'} image is given: leave it out"
+            )
     if config.sar_units == "linear" and config.sar and bands.sar_unit == "dn":
         raise ConfigError("`sar_units=linear`: the model takes digital numbers as they are stored: leave it out")
     if config.optical_offset is not None and bands.optical_unit == "dn":
-        raise ConfigError(f"`optical_offset={config.optical_offset:g}`: the model takes digital numbers as they are stored: leave it out")
+        raise ConfigError(
+            f"`optical_offset={config.optical_offset:g}`: the model takes digital numbers as they are stored: leave "
+            "it out"
+        )

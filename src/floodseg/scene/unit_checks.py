@@ -39,7 +39,8 @@ _SWAPPED_DB = -2.0
 over water."""
 
 _DARKEST_WITHOUT_OFFSET = 0.09
-"""Reflectance below which every scene has pixels in some band (water, shadow, cirrus), unless it holds an offset of 0.1."""
+"""Reflectance below which every scene has pixels in some band (water, shadow, cirrus), unless it holds an offset of
+0.1."""
 
 _MIN_BRIGHTEST = 0.002
 """Reflectance that every scene exceeds in some band. Values that are scaled twice do not."""
@@ -147,7 +148,10 @@ def check_physical_reflectance(name: str, samples: Samples) -> list[str]:
             "add the offset to stored numbers (-1000 for processing baseline 04.00 and later) and divide by 10000"
         )
     if min(float(np.percentile(band, 0.1)) for band in samples.values()) >= _DARKEST_WITHOUT_OFFSET:
-        return [f"{name}: no value is below {_DARKEST_WITHOUT_OFFSET}; the offset of newer products is assumed to be removed"]
+        return [
+            f"{name}: no value is below {_DARKEST_WITHOUT_OFFSET}; the offset of newer products is assumed to be "
+            "removed"
+        ]
     return []
 
 
@@ -169,8 +173,8 @@ def _check_offset(name: str, samples: Samples, values: NDArray[np.float32], offs
     if offset_from is not None and negative > _MAX_IMPOSSIBLE_SHARE:
         fix = "set `optical_offset=0`" if offset_from == "setting" else "correct the GDAL scale and offset tags"
         raise DataError(
-            f"{name}: {negative:.0%} of the reflectance is below {_MIN_WITH_OFFSET:g} once the offset is added, so the offset "
-            f"was removed already or never existed: {fix}"
+            f"{name}: {negative:.0%} of the reflectance is below {_MIN_WITH_OFFSET:g} once the offset is added, so "
+            f"the offset was removed already or never existed: {fix}"
         )
 
 
