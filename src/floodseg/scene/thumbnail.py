@@ -91,7 +91,7 @@ def _channels(bands: Bands) -> tuple[int, ...]:
 
 
 def _blocks(start: int, length: int, end: int, step: int) -> range:
-    """Return the blocks of ``step`` pixels inside ``start`` to ``start + length``; the scene may end within the last."""
+    """Return the blocks of ``step`` pixels in ``start`` to ``start + length``; the scene may end within the last."""
     first = -(-max(start, 0) // step)
     stop = min(start + length, end)
     return range(first, -(-end // step) if stop == end else stop // step)
