@@ -1,4 +1,4 @@
-"""GroundPixel areas against closed forms."""
+"""Tests of ground areas against closed forms."""
 
 import math
 

@@ -99,7 +99,7 @@ def test_unused_bands_reveal_the_offset(tmp_path: Path) -> None:
 def test_offset_removed_twice_is_refused(tmp_path: Path) -> None:
     write_optical(tmp_path / "s2.tif")
     message = refusal(OPTICAL, optical=tmp_path / "s2.tif", optical_offset=-1000.0)
-    assert "removed already or was never existed: set `optical_offset=0`" in message
+    assert "removed already or never existed: set `optical_offset=0`" in message
     write_raster(tmp_path / "t.tif", np.round(optical_values() * 1e4).astype(np.uint16), scales=[1e-4] * 13,
                  offsets=[-0.1] * 13)  # fmt: skip
     assert "correct the GDAL scale and offset tags" in refusal(OPTICAL, optical=tmp_path / "t.tif")
@@ -238,7 +238,8 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, object]], Bands, str]] = {
     "optical before": (lambda folder: {"optical": folder / "s2.tif", "optical_before": folder / "s2.tif"}, OPTICAL,
                        "is an input of two-date models"),
     "unused grid": (lambda folder: {"sar": folder / "s1.tif", "grid": "optical"}, BOTH, "`grid=optical`: no optical"),
-    "unused offset": (lambda folder: {"sar": folder / "s1.tif", "optical_offset": 0.0}, BOTH, "`optical_offset=0.0`: no"),
+    "unused offset": (lambda folder: {"sar": folder / "s1.tif", "optical_offset": 0.0}, BOTH,
+                      "`optical_offset=0.0`: no"),
     "unused mask": (lambda folder: {"sar": folder / "s1.tif", "cloud_mask": "m.tif"}, BOTH, "`cloud_mask=m.tif`: no"),
     "unused units": (lambda folder: {"optical": folder / "s2.tif", "sar_units": "linear"}, BOTH,
                    "`sar_units=linear`: no radar image"),

@@ -64,7 +64,7 @@ class AxisTiling:
         return len(self.starts)
 
     def fade_start(self, index: int) -> int:
-        """Return the pixel at which the blend into window ``index`` starts: 0 for the first, ``size`` after the last."""
+        """Return the pixel where the blend into window ``index`` starts: 0 for the first, ``size`` after the last."""
         if index == 0:
             return 0
         if index == self.count:

@@ -41,7 +41,7 @@ def test_shapefile_folders_and_zips_are_read(tmp_path: Path, table: geopandas.Ge
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[str]]]:
-    """The address of a server, and the paths that it was server for."""
+    """Yield the address of a server and the list of requested paths."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
