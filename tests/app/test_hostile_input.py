@@ -146,7 +146,7 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "image without its directory": (keep(0.5), "S1Hand.tif: is cut off: its directory lies at byte"),
     "image cut off in its data": (cut_in_its_data, "S1Hand.tif: is cut off at band 1, block column 0, row 0; copy or"),
     "empty image": (keep(0), "S1Hand.tif: is empty (0 bytes); copy or download it again"),
-    "text": (lambda image, _: image.write_text("<html>log in</html>"), "S1Hand.tif: is not an image (GDAL knows no"),
+    "text": (lambda image, _: image.write_text("<html>log in</html>"), "S1Hand.tif: is not an image (GDAL does not"),
     "folder": (replaced_by_folder, "S1Hand.tif: is a folder, not an image; rename it"),
     "link to itself": (replaced_by_loop, "S1Hand.tif: is a link that leads back to itself; replace it by the file"),
     "linear power": (as_power, "S1Hand.tif: no radar value is below 0"),
