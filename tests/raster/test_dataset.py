@@ -41,7 +41,7 @@ def test_raster_without_georeference_has_no_grid_and_no_warning(
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "cause"),
     [
         (b"", r"is empty \(0 bytes\)"),
         (b"no image at all", "is not an image"),
@@ -49,11 +49,11 @@ def test_raster_without_georeference_has_no_grid_and_no_warning(
         (b"II*\0\x08\0\0\0\x10\0", "is a TIFF whose header is cut off or damaged"),
     ],
 )
-def test_broken_file_is_a_data_error_with_name_and_cause(tmp_path: Path, content: bytes, what: str) -> None:
+def test_broken_file_is_a_data_error_with_name_and_cause(tmp_path: Path, content: bytes, cause: str) -> None:
     path = tmp_path / "Spain_1_S1Hand.tif"
     path.write_bytes(content)
     with (
-        pytest.raises(DataError, match=rf"Spain_1_S1Hand\.tif: {what}.*; copy or download it again"),
+        pytest.raises(DataError, match=rf"Spain_1_S1Hand\.tif: {cause}.*; copy or download it again"),
         open_raster(path),
     ):
         pass
@@ -90,13 +90,13 @@ def test_folders_and_broken_links_are_data_errors(tmp_path: Path) -> None:
     (tmp_path / "loop.tif").symlink_to(tmp_path / "loop.tif")
     (tmp_path / "dangling.tif").symlink_to(tmp_path / "gone.tif")
     (tmp_path / "file").touch()
-    for name, what in (
+    for name, cause in (
         ("folder.tif", "is a folder, not an image"),
         ("loop.tif", "is a link that leads back to itself"),
         ("dangling.tif", r"is a link to .*gone\.tif, which does not exist"),
         ("file/a.tif", r"cannot be reached \(Not a directory\)"),
     ):
-        with pytest.raises(DataError, match=rf"{name}: {what}"), open_raster(tmp_path / name):
+        with pytest.raises(DataError, match=rf"{name}: {cause}"), open_raster(tmp_path / name):
             pass
 
 

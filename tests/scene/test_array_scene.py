@@ -140,7 +140,7 @@ def test_invalid_arrays_are_refused(arguments: dict[str, object], expected: str)
 def test_uneven_and_different_coordinates_are_refused() -> None:
     radar = labelled(sar_values(), ["VV", "VH"])
     moved = labelled(optical_values(), list(L1C_BANDS)).assign_coords(x=radar.x + 400)
-    with pytest.raises(DataError, match="place them apart"):
+    with pytest.raises(DataError, match="their coordinates differ"):
         ArrayScene(BOTH, radar, moved)
     with pytest.raises(DataError, match="not evenly spaced"):
         ArrayScene(RADAR, radar.assign_coords(x=radar.x + 3 * (np.arange(40) % 2)))

@@ -62,14 +62,18 @@ def test_degenerate_geotransform_is_refused(tmp_path: Path) -> None:
         transform=rasterio.Affine(10, 0, 1e300, 0, -10, 5e6),
     ) as target:  # fmt: skip
         target.write(scenes.sar_values())
-    with pytest.raises(DataError, match=r"far.tif: its geotransform .* gives pixels without area or place"):
+    with pytest.raises(
+        DataError, match=r"far.tif: its geotransform .* defines pixels without area or with equal coordinates"
+    ):
         open_scene(SceneConfig(sar=(str(tmp_path / "far.tif"),)), SAR)
     with rasterio.open(
         tmp_path / "dem.tif", "w", driver="GTiff", count=1, height=48, width=40, dtype="float32", crs=scenes.CRS,
         transform=rasterio.Affine(10, 0, 1e300, 0, -10, 5e6),
     ) as target:  # fmt: skip
         target.write(scenes.sar_values()[:1])
-    with pytest.raises(DataError, match=r"`dem=.*`: its geotransform gives pixels without area or place"):
+    with pytest.raises(
+        DataError, match=r"`dem=.*`: its geotransform defines pixels without area or with equal coordinates"
+    ):
         WarpedBand(str(tmp_path / "dem.tif"), "dem", GRID)
 
 

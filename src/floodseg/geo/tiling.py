@@ -39,11 +39,11 @@ class AxisTiling:
     def plan(size: int, tile: int, overlap: int) -> "AxisTiling":
         """Return the fewest windows of at most ``tile + overlap`` pixels that overlap by at least ``overlap``.
 
-        Their length is the smallest multiple of ``STRIDE`` that needs no further window. They are spread evenly.
+        Their length is the smallest multiple of ``STRIDE`` for this number of windows. They are spread evenly.
 
         Args:
             size: length of the scene in pixels, 1 or more.
-            tile: largest distance of window starts in pixels, a multiple of 64.
+            tile: largest distance between the starts of neighbours in pixels, a multiple of 64.
             overlap: least overlap of neighbours in pixels, 0 or a multiple of 64.
         """
         assert size >= 1, "an empty axis has no windows"

@@ -94,17 +94,17 @@ def _parse_time(text: str) -> datetime | None:
 
 
 def _from_name(path: str) -> Acquisition | None:
-    own, *folders = reversed(PurePosixPath(path.split("?", maxsplit=1)[0]).parts)
-    for part in (own, *(folder for folder in folders if _PRODUCT.match(folder))):
+    file_name, *folders = reversed(PurePosixPath(path.split("?", maxsplit=1)[0]).parts)
+    for part in (file_name, *(folder for folder in folders if _PRODUCT.match(folder))):
         # The first time is the start of sensing, later ones are its end and the processing time.
         for time in _SENSING_TIME.findall(part):
             found = _parse_time("{}-{}-{}T{}:{}:{}".format(*time))
             if found:
                 return Acquisition(found, f"name {part}")
-    for year, _, month, day in _DAY.findall(own):
+    for year, _, month, day in _DAY.findall(file_name):
         found = _parse_time(f"{year}-{month}-{day}")
         if found:
-            return Acquisition(found, f"day in the name {own}")
+            return Acquisition(found, f"day in the name {file_name}")
     return None
 
 

@@ -137,7 +137,7 @@ class ArrayScene:
             one, two = _grid(first), _grid(other)
             if one is not None and two is not None and not (same_crs(one.crs, two.crs) and one.matches(two, 0.5)):
                 raise DataError(
-                    f"{first_name} and {name}: their coordinates place them apart; arrays must lie on one grid: "
+                    f"{first_name} and {name}: their coordinates differ; arrays must lie on one grid: "
                     "resample one to the other, or use files"
                 )
         known_crs = next((each.crs for _, each in arrays if each.crs is not None), None)
@@ -152,7 +152,7 @@ class ArrayScene:
             raise DataError(f"transform {known}: the grid must run along the axes: resample the arrays")
         grid = GeoGrid(text, known or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), first.shape[1], first.shape[2])
         if not grid.has_distinct_pixels:
-            raise DataError(f"transform {known}: gives pixels without an area or distinct coordinates: correct it")
+            raise DataError(f"transform {known}: defines pixels without area or with equal coordinates: correct it")
         return grid
 
     def _read_sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:

@@ -17,7 +17,8 @@ _MAX_READ = 16_000_000
 """Most source numbers read at once. A target window that needs more is read in parts."""
 
 OffsetSource = Literal["setting", "tags", "scale tags", "metadata"] | None
-"""Source of the offset of reflectance. ``scale tags`` have a scale only. None: no source, 0 is assumed."""
+"""Source of the offset of reflectance: ``scale tags`` define only a scale; None if there is no source (0 is
+assumed)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from floodseg.bands import FILE_ORDER, L1C_BANDS, REFLECTANCE_SCALE, Sensor, Uni
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.dataset import band_indices, has_unnamed_bands
+from floodseg.raster.scaling import has_scaling
 from floodseg.scene.image import Image, ImageFile, OffsetSource, StoredBand
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
@@ -141,7 +142,7 @@ def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:
             f"{name}: holds complex numbers; `{request.setting}` must be real (calibrated backscatter or "
             "reflectance): process it to that level first"
         )
-    if request.unit == "reflectance" and kinds == {"uint8"} and not _tagged(handle, range(1, handle.count + 1)):
+    if request.unit == "reflectance" and kinds == {"uint8"} and not has_scaling(handle, range(1, handle.count + 1)):
         raise DataError(
             f"{name}: holds numbers of 8 bit, as pictures do; reflectance must be stored times 10000: use the "
             "bands of the product"
@@ -192,8 +193,8 @@ def _single_band(name: str, handle: OpenRaster, request: ImageRequest, assumptio
         return request.bands[0]
     example = "VV.tif" if request.sensor == "sar" else "B03.tif"
     raise DataError(
-        f"`{request.setting}={name}`: neither its band description nor its file name names the band: set the "
-        f"description, or rename the file ({example})"
+        f"`{request.setting}={name}`: its band cannot be identified: set the band description, or rename the file "
+        f"({example})"
     )
 
 
@@ -213,13 +214,13 @@ def _check_bands(request: ImageRequest, held: Sequence[str], remark: str = "") -
     raise DataError(
         f"`{request.setting}={names}`: lacks {', '.join(missing)}, which the model needs"
         f"{f' ({remark})' if remark else ''}; it has {known or 'no known band'}: "
-        "use a product with these bands, or choose a model for the present bands"
+        "use a product with these bands, or choose a model that needs only the bands it has"
     )
 
 
 def _stored(handle: OpenRaster, name: str, number: int, request: ImageRequest) -> StoredBand:
     nodata = handle.nodatavals[number - 1]
-    tagged = request.unit != "dn" and _tagged(handle, [number])
+    tagged = request.unit != "dn" and has_scaling(handle, [number])
     scale, offset = (handle.scales[number - 1], handle.offsets[number - 1]) if tagged else (1.0, 0.0)
     if request.sensor == "sar" and request.unit == "db":
         # Backscatter is never exactly 0 dB in both polarisations. Software without a nodata value fills with 0.
@@ -234,14 +235,10 @@ def _stored(handle: OpenRaster, name: str, number: int, request: ImageRequest) -
     return StoredBand(name, number, scale, offset, shift, divisor, missing, fill)
 
 
-def _tagged(handle: OpenRaster, numbers: Sequence[int]) -> bool:
-    return any(handle.scales[number - 1] != 1 or handle.offsets[number - 1] != 0 for number in numbers)
-
-
 def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> OffsetSource:
     if request.unit != "reflectance":
         return None
-    if not _tagged(handle, [band.number for band in used]):
+    if not has_scaling(handle, [band.number for band in used]):
         return None if request.optical_offset is None else "setting"
     if request.optical_offset is not None:
         raise ConfigError(
@@ -253,7 +250,7 @@ def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: Imag
 
 def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> list[str]:
     assumptions = []
-    if _tagged(handle, [band.number for band in used]) and request.unit != "dn":
+    if has_scaling(handle, [band.number for band in used]) and request.unit != "dn":
         assumptions.append(f"{name}: its GDAL scale and offset tags are applied")
     elif request.unit == "reflectance":
         offset = request.optical_offset
@@ -279,5 +276,8 @@ def _grid(name: str, handle: OpenRaster) -> GeoGrid:
     transform = (a, b, c, d, e, f)
     grid = GeoGrid(crs, transform, handle.height, handle.width)
     if not grid.has_distinct_pixels:
-        raise DataError(f"{name}: its geotransform {transform} gives pixels without area or place: correct the file")
+        raise DataError(
+            f"{name}: its geotransform {transform} defines pixels without area or with equal coordinates: correct the "
+            "file"
+        )
     return grid

@@ -90,7 +90,7 @@ def _place_by_size(name: str, grid: GeoGrid, reference_name: str, reference: Geo
     placed = grid.transform != _IDENTITY and reference.transform != _IDENTITY
     if placed and same_crs(grid.crs, reference.crs) and not grid.matches(reference, 0.5):
         raise DataError(
-            f"{name} and {reference_name}: have no coordinate system, and their geotransforms place them apart: write "
+            f"{name} and {reference_name}: have no coordinate system, and their geotransforms differ: write "
             "the coordinate systems into the files (gdal_edit -a_srs)"
         )
     return reference, f"{name}: is taken to lie on the grid of {reference_name}, as {without} has no coordinate system"

@@ -157,8 +157,8 @@ def _list_zip(path: Path, inside: str) -> _ProductFiles:
     outside = next((name for name in names if ".." in PurePosixPath(name).parts or name.startswith("/")), None)
     if outside is not None:
         raise DataError(
-            f"{path}: holds the name '{outside}', which leads out of the archive, as in no product: "
-            "download it from another source"
+            f"{path}: holds the name '{outside}', which leads out of the archive; it is no valid "
+            "product: download it from another source"
         )
     files = tuple(name for name in names if root in ("", ".") or name.startswith(root + "/"))
     return _ProductFiles(f"/vsizip/{path}", files, path)

@@ -52,7 +52,7 @@ _MIN_WITH_OFFSET = -0.05
 def check_image(session: Session, image: Image) -> None:
     """Raise DataError if a sample of an image shows another unit, another band order or a wrong offset.
 
-    Products whose metadata define unit and offset are not checked, nor are digital numbers.
+    Digital numbers and products whose metadata define unit and offset are not checked.
     """
     if image.unit == "dn" or image.offset_from == "metadata":
         return

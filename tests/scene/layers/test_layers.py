@@ -239,7 +239,8 @@ def test_layers_outside_the_scene_are_empty_and_reported(tmp_path: Path, write_r
     assert not found.excluded.any()
     assert not found.permanent.any()
     assert [note.split(": ")[1].split(";")[0] for note in layers.assumptions] == [
-        "no polygon meets the scene", "covers nothing of the scene with data", "covers nothing of the scene with data",
+        "no polygon overlaps the scene", "covers nothing of the scene with data", "covers nothing of the scene with "
+        "data",
     ]  # fmt: skip
     layers.close()
 

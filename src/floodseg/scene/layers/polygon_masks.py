@@ -124,9 +124,9 @@ class VectorLayer:
             shapes = shapely.segmentize(shapes, longest)
         # without a known extent the coordinate systems may have no transformation
         pieces = _in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
-        notes = {"features that are no polygons are left out": others, "no polygon meets the scene": not len(pieces)}
+        notes = {"features that are no polygons are left out": others, "no polygon overlaps the scene": not len(pieces)}
         return PolygonMask(
-            pieces, tuple(f"`{self.setting}={self.path}`: {note}" for note, is_true in notes.items() if is_true)
+            pieces, tuple(f"`{self.setting}={self.path}`: {note}" for note, applies in notes.items() if applies)
         )
 
     def _read(self, box: Box) -> tuple[Polygons, int]:

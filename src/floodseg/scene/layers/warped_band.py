@@ -85,7 +85,8 @@ class WarpedBand:
             )
         if not GeoGrid(None, tuple(source.transform)[:6], source.height, source.width).has_distinct_pixels:
             raise DataError(
-                f"`{self.setting}={self.path}`: its geotransform gives pixels without area or place: correct the file"
+                f"`{self.setting}={self.path}`: its geotransform defines pixels without area or with equal "
+                "coordinates: correct the file"
             )
         if np.issubdtype(np.dtype(source.dtypes[0]), np.complexfloating):
             raise DataError(
