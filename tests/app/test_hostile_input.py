@@ -283,7 +283,10 @@ def test_parts_of_a_sound_chip_are_not_taken_for_another_unit(chips: Path) -> No
         (("--data", "{root}/chips", *LAYOUT, "--mask-dir", "S2Hand"), "S2Hand: none of its 0 labels belongs to an"),
         (("--data", "{root}/chips", *LAYOUT, "--mask-dir", "none"), "none: none of its 0 labels belongs to an image"),
         (("--data", "{root}/chips", *LAYOUT, "--sar-dir", "none"), "holds no radar and no optical image"),
-        (("--data", "{root}/chips", *LAYOUT, "--split", "test"), "--split test: layout folders has train, valid, all"),
+        (
+            ("--data", "{root}/chips", *LAYOUT, "--split", "test"),
+            "--split test: layout folders has the splits train, valid, all",
+        ),
         (
             ("--data", "{root}/tree", "--split", "bolivia"),
             "--split bolivia: sen1floods11 in {root}/tree has the splits",
@@ -335,7 +338,7 @@ def test_a_label_folder_of_another_set_is_refused(tmp_path: Path, chips: Path, r
         ("_S1Hand.tif,x\n", "line 1 starts with '_S1Hand.tif'"),
         ("a_0_S1Hand.tif,x\n\na_0_S1Hand.tif,x\n", "lines 1 and 3 both list a_0; a chip counts once"),
         (b"\xff\xfea\x00", "cannot be read as a list of chips ('utf-8' codec can't decode"),
-        ("c_9_S1Hand.tif,x\n", "c_9_LabelHand.tif: is missing; every chip that the split train lists needs its label"),
+        ("c_9_S1Hand.tif,x\n", "c_9_LabelHand.tif: is missing; every chip of the split train needs a label"),
     ],
 )
 def test_a_split_that_cannot_be_followed_is_refused(
@@ -406,7 +409,7 @@ def test_a_cache_that_is_a_file_costs_a_warning(
     monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache"))
     with caplog.at_level(logging.WARNING, "floodseg"):
         assert run("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all") == 0
-    assert f"{tmp_path / 'cache/rasters'}: decoded chips cannot be kept there (Not a directory)" in caplog.text
+    assert f"{tmp_path / 'cache/rasters'}: decoded chips cannot be cached (Not a directory)" in caplog.text
     assert (tmp_path / "cache").read_text() == "mine"
 
 

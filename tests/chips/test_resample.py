@@ -9,7 +9,7 @@ import pytest
 from floodseg.bands import SAR_BANDS, Bands
 from floodseg.chips.chip import Chip
 from floodseg.chips.loader import ChipDataset, SampleKey
-from floodseg.chips.resample import draw_extent, resample
+from floodseg.chips.resample import draw_source_size, resample
 from floodseg.config.train import AugmentConfig, DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
@@ -33,7 +33,7 @@ def blank(height: int, width: int) -> Chip:
 
 def test_extent_is_even_in_its_logarithm_between_both_bounds() -> None:
     rng = np.random.default_rng(0)
-    extents = np.array([draw_extent(replace(PLAIN, zoom=1.6), rng) for _ in range(2000)])
+    extents = np.array([draw_source_size(replace(PLAIN, zoom=1.6), rng) for _ in range(2000)])
     assert (extents.min(), extents.max()) == (40, 102)
     places = np.log(extents / 64) / np.log(1.6)
     assert np.quantile(places, [0.25, 0.5, 0.75]) == pytest.approx([-0.5, 0, 0.5], abs=0.06)
@@ -41,7 +41,7 @@ def test_extent_is_even_in_its_logarithm_between_both_bounds() -> None:
 
 def test_without_zoom_nothing_is_drawn() -> None:
     rng, untouched = np.random.default_rng(0), np.random.default_rng(0)
-    assert draw_extent(PLAIN, rng) == 64
+    assert draw_source_size(PLAIN, rng) == 64
     assert rng.random() == untouched.random()
 
 

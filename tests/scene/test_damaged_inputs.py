@@ -220,9 +220,7 @@ def consume(batches: Any) -> None:
 
 def test_full_shared_memory_is_said_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chips.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(
-        ConfigError, match=r"`workers=2`: processes that load chips need shared memory, and /dev/shm is"
-    ):
+    with pytest.raises(ConfigError, match=r"`workers=2`: loading processes need shared memory, and /dev/shm is"):
         loader(2)
     loader(0)
 
