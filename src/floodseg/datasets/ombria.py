@@ -165,12 +165,12 @@ def _by_number(folder: Path, pattern: str) -> dict[int, Path]:
 
 
 def _pairs(before: Mapping[int, Path], after: Mapping[int, Path], folder: Path) -> dict[int, _Dates]:
-    unpaired = sorted(before.keys() ^ after.keys())
-    if unpaired:
-        present, lacking = (before, "AFTER") if unpaired[0] in before else (after, "BEFORE")
+    if unpaired := before.keys() ^ after.keys():
+        number = min(unpaired)
+        present, lacking = (before, "AFTER") if number in before else (after, "BEFORE")
         raise DataError(
-            f"{present[unpaired[0]]}: has no image of the same number in {folder / lacking}; a sensor needs both dates: copy "
-            "the missing file or remove this one"
+            f"{present[number]}: has no image of the same number in {folder / lacking}; a sensor needs both dates: "
+            "copy the missing file or remove this one"
         )
     return {number: (before[number], after[number]) for number in sorted(before)}
 

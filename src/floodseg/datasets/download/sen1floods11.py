@@ -61,7 +61,7 @@ def download_sen1floods11(config: DownloadConfig, *, show_progress: bool = False
 
     Raises:
         ConfigError: obstore is not installed.
-        DataError: the server cannot be reached, fails, lists no files or sends other content than listed; existing files
+        DataError: the server cannot be reached, fails, lists no files or sends content that differs; existing files
             differ from those of the server (and ``overwrite`` is False); the disk is full; another process downloads
             into the folder.
         OSError: a file cannot be written.
