@@ -1,4 +1,4 @@
-"""Band names from descriptions, comparison of bands and units, and statistics that can be divided by."""
+"""Band names from descriptions, comparison of bands and units, and validation of statistics."""
 
 import math
 
@@ -63,7 +63,7 @@ def test_optical_bands_are_found_in_descriptions(description: str | None, name: 
     assert canonical_band(description, "optical") == name
 
 
-def test_each_canonical_name_names_itself() -> None:
+def test_canonical_names_map_to_themselves() -> None:
     assert [canonical_band(band, "optical") for band in L1C_BANDS] == list(L1C_BANDS)
 
 

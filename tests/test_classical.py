@@ -1,4 +1,4 @@
-"""The arithmetic of the reference methods."""
+"""Arithmetic of the classical methods."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from floodseg.classical import ndwi_water, otsu, otsu_of_histogram
 
 
 def brute_force_otsu(values):
-    """Between-class variance at each of the 255 inner edges, from the pixels themselves."""
+    """Return the threshold of largest between-class variance, computed from the pixels at 255 edges."""
     edges = np.linspace(values.min(), values.max(), 257)[1:-1]
     variances = []
     for edge in edges:
@@ -31,10 +31,10 @@ def test_otsu_takes_the_middle_of_a_gap():
 
 def test_empty_bins_around_the_pixels_change_nothing():
     pixels, edges = np.array([3, 0, 0, 5, 2]), np.linspace(-30.0, -20.0, 6)
-    alone = otsu_of_histogram(pixels, edges)
-    assert alone == -26.0
+    threshold = otsu_of_histogram(pixels, edges)
+    assert threshold == -26.0
     wide = np.linspace(-40.0, -10.0, 16)
-    assert otsu_of_histogram(np.concatenate((np.zeros(5, int), pixels, np.zeros(5, int))), wide) == alone
+    assert otsu_of_histogram(np.concatenate((np.zeros(5, int), pixels, np.zeros(5, int))), wide) == threshold
 
 
 @pytest.mark.parametrize("pixels", [[0, 0, 0], [0, 7, 0]])
@@ -42,6 +42,6 @@ def test_one_bin_has_no_threshold(pixels):
     assert otsu_of_histogram(np.array(pixels), np.arange(4.0)) is None
 
 
-def test_ndwi_compares_and_does_not_divide():
+def test_ndwi_is_defined_for_negative_reflectance():
     green, infrared = np.array([0.1, 0.1, -0.01, 0.0]), np.array([0.05, 0.1, -0.03, 0.0])
     assert ndwi_water(green, infrared).tolist() == [True, False, True, False]

@@ -1,4 +1,4 @@
-"""Two processes in the environment that a launcher would make."""
+"""Two processes with the environment of a launcher."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 LIMIT_S = 240
-"""A hang fails the test; the work itself takes seconds."""
+"""Timeout of a hanging process; the work takes seconds."""
 
 
 def environment(**more):

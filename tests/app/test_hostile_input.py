@@ -435,7 +435,7 @@ TINY = (
         (("--layout", "tiles"), 'Choose from: "sen1floods11", "ombria", "folders", "synthetic"'),
     ],
 )
-def test_settings_that_cannot_be_followed_are_refused(
+def test_invalid_settings_are_refused(
     chips: Path, tmp_path: Path, refused: Callable[..., str], flags: tuple[str, ...], message: str
 ) -> None:
     # a flag given twice counts once, the last

@@ -26,7 +26,7 @@ def write_png(path: Path, array: np.ndarray[Any, Any]) -> None:
 
 
 def write_set(root: Path, number: int, folder: str = "train", sensors: tuple[int, ...] = (1, 2)) -> None:
-    """Write one set; the numbers of an image tell sensor, date and channel apart, 10 * (1 + position) + row."""
+    """Write one set of images; each sensor, date and channel has its own values, which grow by 1 per row."""
     rows = np.arange(SIZE[0])[:, None] + np.zeros(SIZE[1])
     mask = np.zeros(SIZE)
     mask[:, :4] = 255
@@ -41,7 +41,7 @@ def write_set(root: Path, number: int, folder: str = "train", sensors: tuple[int
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Sets 1 to 200, every 10th: ten blocks of two; some lack a sensor; one test set."""
+    """Every 10th set from 1 to 200, which are two per block; sets 11 and 21 lack a sensor; one test set."""
     for number in range(1, 201, 10):
         write_set(tmp_path, number, sensors=(1,) if number == 11 else (2,) if number == 21 else (1, 2))
     write_set(tmp_path, 5, "test")
@@ -80,12 +80,12 @@ def test_channels_units_values_and_names(tree: Path) -> None:
 
 def test_a_window_is_that_part_of_the_chip(tree: Path) -> None:
     chips = open_layout(config(tree), "test")
-    whole, part = chips.read(0), chips.read(0, Window(2, 3, 5, 4))
+    complete, part = chips.read(0), chips.read(0, Window(2, 3, 5, 4))
     for name in ("sar", "optical", "sar_valid", "optical_valid", "label"):
-        assert (getattr(part, name) == getattr(whole, name)[..., 2:7, 3:7]).all()
+        assert (getattr(part, name) == getattr(complete, name)[..., 2:7, 3:7]).all()
 
 
-def test_a_pixel_is_valid_where_both_dates_are(tree: Path) -> None:
+def test_a_pixel_is_valid_if_both_dates_are_valid(tree: Path) -> None:
     place = tree / "OmbriaS2" / "test"
     before = np.full((*SIZE, 3), 9)
     before[0, 0], before[0, 1] = 0, (0, 0, 7)
@@ -101,7 +101,7 @@ def test_a_pixel_is_valid_where_both_dates_are(tree: Path) -> None:
     assert chip.optical[:, 0, 1].tolist() == [9, 7]
 
 
-def test_a_set_without_a_sensor_is_a_chip_without_it(tree: Path) -> None:
+def test_a_set_may_lack_a_sensor(tree: Path) -> None:
     radar, optical = chip_of(tree, "0011"), chip_of(tree, "0021")
     assert radar.sar_valid.all()
     assert radar.optical.shape == (6, *SIZE)
@@ -109,11 +109,11 @@ def test_a_set_without_a_sensor_is_a_chip_without_it(tree: Path) -> None:
     assert optical.optical_valid.all()
     assert not optical.sar_valid.any()
     assert (optical.label[:, :4] == 1).all()
-    alone = chip_of(tree, "0001", sensors="sar")
-    assert alone.optical.shape == (0, *SIZE)
+    radar_only = chip_of(tree, "0001", sensors="sar")
+    assert radar_only.optical.shape == (0, *SIZE)
 
 
-def test_validation_is_whole_blocks_whatever_the_sensors(tree: Path) -> None:
+def test_validation_is_complete_blocks_for_any_sensors(tree: Path) -> None:
     splits = {}
     for sensors in (None, "sar", "optical"):
         train, valid = (open_layout(config(tree, sensors=sensors), split) for split in ("train", "valid"))
@@ -137,7 +137,7 @@ def test_blocks_are_numbers_of_twenty() -> None:
         validation_blocks(range(1, 6), 0.2, 0, "x")
 
 
-def test_splits_are_those_that_are_there_with_the_events_of_2021(tree: Path) -> None:
+def test_splits_include_the_events_of_2021(tree: Path) -> None:
     assert ombria_splits(tree) == ("train", "valid", "test")
     place = tree / "2021" / "ALBANIA"
     for sensor, image in ((1, np.full(SIZE, 7)), (2, np.full((*SIZE, 3), 8))):
@@ -151,7 +151,7 @@ def test_splits_are_those_that_are_there_with_the_events_of_2021(tree: Path) -> 
     assert (chip.sar == 7).all()
     assert (chip.optical == 8).all()
     assert (chip.label == 1).all()
-    with pytest.raises(DataError, match=r"`split` bolivia: .* has the splits train, valid, test, albania: name one"):
+    with pytest.raises(DataError, match=r"`split=bolivia`: .* has the splits train, valid, test, albania; choose one"):
         open_layout(config(tree), "bolivia")
 
 
@@ -189,7 +189,7 @@ def test_files_that_break_the_contract_are_named(tree: Path, name: str, content:
         open_layout(config(tree), "test").read(0)
 
 
-def test_what_cannot_be_opened_is_refused(tree: Path, tmp_path: Path) -> None:
+def test_invalid_bands_and_missing_files_are_refused(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="B04_after is not in layout ombria; its optical bands are B03_before"):
         open_layout(config(tree, optical_bands=("B04_after",)), "test")
     with pytest.raises(ConfigError, match="a band is named twice"):
@@ -203,7 +203,7 @@ def test_what_cannot_be_opened_is_refused(tree: Path, tmp_path: Path) -> None:
         open_layout(config(tree / "OmbriaS1"), "train")
 
 
-def test_an_asked_for_sensor_must_be_there(tmp_path: Path) -> None:
+def test_a_requested_sensor_must_be_present(tmp_path: Path) -> None:
     for number in (1, 30):
         write_set(tmp_path, number, sensors=(1,))
     assert open_layout(config(tmp_path), "train").bands == Bands(SAR_CHANNELS, (), "dn", "dn")
@@ -223,8 +223,8 @@ def test_augmentation_scales_each_optical_date_and_leaves_radar_numbers(tree: Pa
     assert np.allclose(factors[3:], factors[3, 0, 0])
     assert abs(factors[0, 0, 0] - factors[3, 0, 0]) > 1e-3
     assert (result.label[rows:] == IGNORE).all()
-    still = replace(only_jitter, optical_jitter=0.0)
-    result, _ = augment_crop(chip, chips.bands, still, np.random.default_rng(0))
+    no_jitter = replace(only_jitter, optical_jitter=0.0)
+    result, _ = augment_crop(chip, chips.bands, no_jitter, np.random.default_rng(0))
     assert (result.optical[:, :rows, :columns] == chip.optical).all()
 
 

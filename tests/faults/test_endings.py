@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("download", (signal.SIGTERM, signal.SIGKILL)),
     ],
 )
-def test_an_ended_command_leaves_nothing_that_looks_finished_and_the_next_one_goes_on(
+def test_an_ended_command_leaves_no_finished_result_and_can_be_continued(
     folder: Path, name: str, signals: tuple[signal.Signals, ...]
 ) -> None:
     task, ledger = BY_NAME[name], Ledger()
@@ -45,7 +45,7 @@ def test_an_ended_command_leaves_nothing_that_looks_finished_and_the_next_one_go
     assert ledger.survived.total() == len(signals)
 
 
-def test_an_export_that_is_ended_leaves_no_file_and_no_conversion(folder: Path) -> None:
+def test_an_ended_export_leaves_no_file_and_no_process(folder: Path) -> None:
     """SIGTERM while it starts, then SIGKILL to the command alone in the middle of its conversion."""
     task, place = BY_NAME["export"], folder / "export"
     place.mkdir()
@@ -68,7 +68,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"no file system can be mounted here: {error}")
 
 
-def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(folder: Path, small_disk: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_the_next_run_continues(folder: Path, small_disk: Path) -> None:
     task, ledger = BY_NAME["predict"], Ledger()
     with undisturbed(task, folder / "disk") as (reference, _):
         conditions.fill_disk(task, small_disk / "disk", reference, 200_000, np.random.default_rng(3), ledger)
@@ -108,7 +108,7 @@ def _writes_badly(folder: Path) -> list[str]:
     return ["evaluate", "otsu", "--data", str(folder / "nowhere"), "--json", str(folder / "scores.json")]
 
 
-def test_the_harness_notices_what_looks_finished_and_is_not(folder: Path) -> None:
+def test_the_checks_detect_false_results_and_leftovers(folder: Path) -> None:
     bad = Task("bad", _writes_badly, lambda place: (place / "scores.json").read_text(), lambda place: True)
     place = folder / "bad"
     (place / "tmp").mkdir(parents=True)
@@ -122,7 +122,7 @@ def test_the_harness_notices_what_looks_finished_and_is_not(folder: Path) -> Non
         check_after(bad, place, Ending(130, "floodseg: error: interrupted", 1.0, True), signal.SIGINT, "{")
 
 
-def test_the_harness_sees_codes_and_words(folder: Path) -> None:
+def test_the_exit_code_and_the_output_are_recorded(folder: Path) -> None:
     place = folder / "words"
     place.mkdir()
     ending = run(Task("wrong", lambda _: ["predict"], lambda _: None, lambda _: False), place)
