@@ -13,6 +13,8 @@ from scenes import write_optical, write_sar
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SLOW = {"export.md-1": pytest.mark.slow}
+"""Blocks that take more than 5 s."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -34,7 +36,10 @@ def write_files_of_export_page(folder: Path, exported: Exported) -> None:
     write_optical(folder / "S2.tif")
 
 
-@pytest.mark.parametrize(("name", "code"), [pytest.param(*block, id=block[0]) for block in blocks("python")])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [pytest.param(*block, id=block[0], marks=SLOW.get(block[0], ())) for block in blocks("python")],
+)
 def test_python_blocks_run(
     name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -93,12 +93,12 @@ def _run_parts(work: Path, minutes: float, files: int, rounds: int, seed: int) -
 
 def _faults(work: Path, seed: int, rounds: int) -> dict[str, Any]:
     """End commands at random moments; then run them with failing disks and clocks."""
-    from faults.conditions import compiler, run_with_shim
+    from faults.conditions import compiler, run_faults_with_shim
     from faults.interruptions import endings
 
     parts = [endings(work / "endings", seed, rounds).document()]
     if compiler():
-        parts.append(run_with_shim(work / "conditions", seed, rounds))
+        parts.append(run_faults_with_shim(work / "conditions", seed, rounds))
     injected: dict[str, int] = {}
     survived: dict[str, int] = {}
     for part in parts:

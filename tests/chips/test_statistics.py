@@ -94,6 +94,7 @@ def test_band_without_a_valid_pixel_is_refused(chips: MemoryChips) -> None:
         band_statistics(MemoryChips(chips.bands, blind))
 
 
+@pytest.mark.slow
 def test_statistics_of_the_real_training_chips(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOODSEG_DATA", str(real_data))
     (vv, vh), optical = band_statistics(open_layout(DataConfig(), "train"))

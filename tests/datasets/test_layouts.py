@@ -430,6 +430,7 @@ def test_synthetic_layout_is_opened_by_the_same_call() -> None:
         open_layout(config, "bolivia")
 
 
+@pytest.mark.slow
 def test_real_chips_match_their_description(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """252 and 89 chips, 44,721 labelled pixels without valid radar, and the smallest value of each band."""
     monkeypatch.setenv("FLOODSEG_DATA", str(real_data))

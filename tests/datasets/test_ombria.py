@@ -1,12 +1,10 @@
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from floodseg.bands import IGNORE, Bands
 from floodseg.chips.augment import augment_crop
@@ -15,28 +13,7 @@ from floodseg.datasets.layouts import open_layout
 from floodseg.datasets.ombria import OPTICAL_CHANNELS, SAR_CHANNELS, block_of, ombria_splits, validation_blocks
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import Window
-
-SIZE = (12, 10)
-TreeWriter = Callable[..., Path]
-
-
-def write_png(path: Path, array: np.ndarray[Any, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array.astype(np.uint8)).save(path)
-
-
-def write_set(root: Path, number: int, folder: str = "train", sensors: tuple[int, ...] = (1, 2)) -> None:
-    """Write one set of images; each sensor, date and channel has its own values, which grow by 1 per row."""
-    rows = np.arange(SIZE[0])[:, None] + np.zeros(SIZE[1])
-    mask = np.zeros(SIZE)
-    mask[:, :4] = 255
-    for sensor in sensors:
-        place = root / f"OmbriaS{sensor}" / folder
-        for offset, date in ((0, "before"), (100, "after")):
-            grey = rows + 10 + offset
-            image = grey if sensor == 1 else np.stack([grey + 20, grey + 40, grey + 60], axis=-1)
-            write_png(place / date.upper() / f"S{sensor}_{date}_{number:04d}.png", image)
-        write_png(place / "MASK" / f"S{sensor}_mask_{number:04d}.png", mask)
+from ombria_files import SIZE, write_png, write_set
 
 
 @pytest.fixture
@@ -228,6 +205,7 @@ def test_augmentation_scales_each_optical_date_and_leaves_radar_numbers(tree: Pa
     assert (result.optical[:, :rows, :columns] == chip.optical).all()
 
 
+@pytest.mark.slow
 def test_real_sets(real_data: Path) -> None:
     root = real_data / "ombria"
     if not root.is_dir():
