@@ -20,9 +20,9 @@ def write_set(root: Path, number: int, folder: str = "train", sensors: tuple[int
     mask = np.zeros(SIZE)
     mask[:, :4] = 255
     for sensor in sensors:
-        place = root / f"OmbriaS{sensor}" / folder
+        parent = root / f"OmbriaS{sensor}" / folder
         for offset, date in ((0, "before"), (100, "after")):
             grey = rows + 10 + offset
             image = grey if sensor == 1 else np.stack([grey + 20, grey + 40, grey + 60], axis=-1)
-            write_png(place / date.upper() / f"S{sensor}_{date}_{number:04d}.png", image)
-        write_png(place / "MASK" / f"S{sensor}_mask_{number:04d}.png", mask)
+            write_png(parent / date.upper() / f"S{sensor}_{date}_{number:04d}.png", image)
+        write_png(parent / "MASK" / f"S{sensor}_mask_{number:04d}.png", mask)

@@ -24,7 +24,7 @@ def test_otsu_agrees_with_the_variance_of_the_pixels(seed):
     assert otsu(vh, np.ones_like(vh, bool)) == pytest.approx(brute_force_otsu(vh.ravel().astype(float)), abs=2 * step)
 
 
-def test_otsu_takes_the_middle_of_a_gap():
+def test_otsu_threshold_is_in_the_middle_of_a_gap():
     vh = np.array([[-28.0, -28.0, -10.0, -10.0]], np.float32)
     assert otsu(vh, np.ones((1, 4), bool)) == pytest.approx(-19, abs=0.1)
 

@@ -1,7 +1,7 @@
 """Mean and standard deviation of the scores of runs with different seeds, for several groups of runs.
 
     python -m benchmarks.accuracy.compare_runs --layout ombria --data DIR --json FILE \
-        fused=both:runs/both-0,runs/both-1 "fused, radar alone=sar:runs/both-0,runs/both-1"
+        fused=both:runs/both-0,runs/both-1 "fused, only radar=sar:runs/both-0,runs/both-1"
 
 Each group is NAME=SENSORS:RUN,RUN,...; every run is scored on the validation split with its stored thresholds. With
 --written, the scores are read from each run's summary.json, which needs neither data nor weights.

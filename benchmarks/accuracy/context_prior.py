@@ -59,7 +59,7 @@ def context_prior(
     names = [f"{event}-{seed}" for event in events for seed in seeds]
     missing = [name for name in names if not (runs / name).is_dir()]
     if missing:
-        raise ConfigError(f"{runs}: holds no run {missing[0]}; make it with leave_one_event_out.py")
+        raise ConfigError(f"{runs}: holds no run {missing[0]}; train it with leave_one_event_out.py")
     held_out = [_over_seeds(runs, events, seeds, strength, config) for strength in strengths]
     validation = [_validation(name, strengths, config) for name in models]
     report({"held_out": held_out, "validation": validation}, json_file)

@@ -151,7 +151,7 @@ def _over_seeds(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| event | known | held out | difference | all its chips, held out |", "|---" * 5 + "|"]
+    lines = ["| event | known | held out | difference | held out, all chips of the event |", "|---" * 5 + "|"]
     for row in rows:
         cells = (_cell(row["known"]), _cell(row["held_out"]), _cell(row["difference"], "+"))
         lines.append(f"| {row['event']} | {' | '.join(cells)} | {_cell(row['held_out_all_chips'])} |")

@@ -4,8 +4,8 @@
 
 Simulated radar scenes are mapped by 1 and 2 workers of one thread each, once a few scenes and once more: the difference
 gives the seconds of a further scene without the start of the workers. Runs take turns for some rounds, and the median
-run of each counts. Scenes of two sizes give the seconds of a scene without pixels and of a megapixel. Time nothing
-while the machine is busy.
+run of each counts. Scenes of two sizes give the seconds of a scene without pixels and of a megapixel. Run it
+on an idle machine.
 """
 
 import json

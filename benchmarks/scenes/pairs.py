@@ -51,7 +51,7 @@ def pairs(
     """
     names = sorted(path.name.removesuffix("_S1RTC.tif") for path in pairs.glob("*_S1RTC.tif"))
     if not names:
-        raise ConfigError(f"--pairs {pairs}: holds no NAME_S1RTC.tif; give the folder of the pairs")
+        raise ConfigError(f"--pairs {pairs}: holds no NAME_S1RTC.tif; name the folder of the pairs")
     loaded = floodseg.load_model(model)
     places = {}
     for name in names:

@@ -6,7 +6,7 @@
 
 Both sources are timed in turn, on the same crops in the same order, after two passes that warm up the worker processes.
 The cache is in a temporary folder. Then the fastest model trains repeatedly on one batch, without a loader: loading
-must exceed this rate. Time nothing while the machine is busy.
+must exceed this rate. Run it on an idle machine.
 """
 
 import os

@@ -68,7 +68,7 @@ def _copied(example: Path, number: int) -> tuple[NDArray[Any], ...]:
     for part in _FOLDERS:
         found = sorted(example.glob(f"*_{part}.tif"))
         if len(found) != 1:
-            raise ConfigError(f"--like {example}: holds {len(found)} files *_{part}.tif; it must hold one chip")
+            raise ConfigError(f"--like {example}: holds {len(found)} files *_{part}.tif; name a folder of one chip")
         with rasterio.open(found[0]) as source:
             images.append(np.roll(dihedral(source.read(), number % 8), (17 * number, 29 * number), axis=(1, 2)))
     return tuple(images)

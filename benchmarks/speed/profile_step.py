@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.profile_step --data DIR --json benchmarks/results/profile-step-lite.json
 
-The steps are those of ``floodseg train`` (see ``training_step``). Time nothing while the machine is busy.
+The steps are those of ``floodseg train`` (see ``training_step``). Run it on an idle machine.
 """
 
 import statistics

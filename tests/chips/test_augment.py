@@ -147,13 +147,13 @@ def test_clouds_cover_only_the_later_of_two_dates(chip: Chip) -> None:
 
 def test_drop_sensor_drops_both_sensors_equally_often(chip: Chip) -> None:
     config = replace(OFF, drop_sensor=0.5)
-    kept = []
+    present = []
     for seed in range(400):
         result = augment(chip, BANDS, config, rng(seed))
-        kept.append((bool(result.sar_valid.any()), bool(result.optical_valid.any())))
+        present.append((bool(result.sar_valid.any()), bool(result.optical_valid.any())))
         assert result.sar.any() == result.sar_valid.any()
         assert result.optical.any() == result.optical_valid.any()
-    counts = [kept.count(pair) / 400 for pair in ((True, True), (True, False), (False, True), (False, False))]
+    counts = [present.count(pair) / 400 for pair in ((True, True), (True, False), (False, True), (False, False))]
     assert counts[:3] == pytest.approx([0.5, 0.25, 0.25], abs=0.07)
     assert counts[3] == 0
 
@@ -336,7 +336,7 @@ def test_speckle_is_as_frequent_as_configured(chip: Chip) -> None:
 
 
 @pytest.mark.parametrize("quality", ["perfect", "thin-missed", "none"])
-def test_the_reresults_mask_is_cloud_and_shadow_over_valid_pixels(
+def test_the_mask_is_cloud_and_shadow_over_valid_pixels(
     chip: Chip, monkeypatch: pytest.MonkeyPatch, quality: Literal["perfect", "thin-missed", "none"]
 ) -> None:
     opacity = np.linspace(0, 1, 32, dtype=np.float32)[None].repeat(32, 0)

@@ -136,7 +136,7 @@ def test_a_file_is_opened_once_in_a_process(
     cached(cache, path)
 
 
-def test_maps_keep_no_file_open(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
+def test_cached_rasters_keep_no_file_open(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for step in range(20):
         cached(cache, write_raster(tmp_path / f"{step}.tif", numbers("uint8")))
@@ -208,10 +208,10 @@ def test_a_damaged_entry_is_written_again(
     path = write_raster(tmp_path / "a.tif", numbers("int16"))
     cached(cache, path)
     (entry,) = entries(cache)
-    sound = entry.read_bytes()
-    entry.write_bytes(damage(sound))
+    undamaged = entry.read_bytes()
+    entry.write_bytes(damage(undamaged))
     np.testing.assert_array_equal(cached(new_process(cache), path).read([1, 2, 3]), numbers("int16"))
-    assert entry.read_bytes() == sound
+    assert entry.read_bytes() == undamaged
     assert [record.levelno for record in caplog.records if "is damaged" in record.message] == [logging.WARNING]
 
 
@@ -373,9 +373,9 @@ def test_bands_of_several_types_are_read_directly(tmp_path: Path, write_raster: 
     assert entries(cache) == []
 
 
-def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own" / "rasters"
+def test_the_cache_folder_depends_on_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache-folder"))
+    assert cache_folder() == tmp_path / "cache-folder" / "rasters"
     monkeypatch.delenv("FLOODSEG_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "xdg" / "floodseg" / "rasters"
@@ -405,7 +405,7 @@ def test_cache_gb_is_in_gigabytes_and_0_turns_the_cache_off() -> None:
 def test_a_cache_can_be_cleared_while_an_entry_is_written(
     tmp_path: Path, write_raster: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache-folder"))
     cache = ChipCache(cache_folder(), 10**9)
     path = write_raster(tmp_path / "a.tif", numbers("int16"))
     with monkeypatch.context() as patch:
@@ -426,7 +426,7 @@ def test_a_removed_entry_is_written_again(tmp_path: Path, write_raster: Writer, 
 def test_clear_removes_only_entries(
     tmp_path: Path, write_raster: Writer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache-folder"))
     assert clear_cache() == (0, 0)
     cache = open_cache(DataConfig())
     assert cache is not None

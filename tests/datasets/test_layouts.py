@@ -240,7 +240,7 @@ def test_sar_units_and_optical_offset_reach_the_reader(
         open_layout(DataConfig(data=tree), "valid").read(0)
 
 
-def test_missing_label_is_named(tree: Path, hand: Path) -> None:
+def test_a_missing_label_is_an_error_with_its_path(tree: Path, hand: Path) -> None:
     (hand / "LabelHand/Ghana_2_LabelHand.tif").unlink()
     with pytest.raises(DataError, match=r"Ghana_2_LabelHand\.tif: is missing"):
         open_layout(DataConfig(data=tree), "train")
@@ -258,7 +258,7 @@ def test_an_invalid_split_list_is_refused(tree: Path, content: str, message: str
         open_layout(DataConfig(data=tree), "valid")
 
 
-def test_data_root_comes_from_the_flag_or_the_environment(
+def test_data_folder_is_the_setting_or_from_the_environment(
     tree: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLOODSEG_DATA", raising=False)
@@ -419,7 +419,7 @@ def test_single_event_is_split_by_chip_with_a_warning(caplog: pytest.LogCaptureF
         split_by_event(["Spain_1"], 0.3, 0)
 
 
-def test_synthetic_layout_is_opened_by_the_same_call() -> None:
+def test_open_layout_opens_the_synthetic_layout() -> None:
     config = DataConfig(layout="synthetic", synthetic_chips=4, synthetic_size=32)
     with pytest.raises(DataError, match="layout synthetic has the splits train, valid, test"):
         open_layout(config, "bolivia")

@@ -55,7 +55,7 @@ def test_channels_units_values_and_names(tree: Path) -> None:
     assert (chips.read_label(0) == chip.label).all()
 
 
-def test_a_window_is_that_part_of_the_chip(tree: Path) -> None:
+def test_a_window_is_a_part_of_the_chip(tree: Path) -> None:
     chips = open_layout(config(tree), "test")
     complete, part = chips.read(0), chips.read(0, Window(2, 3, 5, 4))
     for name in ("sar", "optical", "sar_valid", "optical_valid", "label"):
@@ -63,13 +63,13 @@ def test_a_window_is_that_part_of_the_chip(tree: Path) -> None:
 
 
 def test_a_pixel_is_valid_if_both_dates_are_valid(tree: Path) -> None:
-    place = tree / "OmbriaS2" / "test"
+    folder = tree / "OmbriaS2" / "test"
     before = np.full((*SIZE, 3), 9)
     before[0, 0], before[0, 1] = 0, (0, 0, 7)
     after = np.full((*SIZE, 3), 9)
     after[5, 5] = 0
-    write_png(place / "BEFORE" / "S2_before_0005.png", before)
-    write_png(place / "AFTER" / "S2_after_0005.png", after)
+    write_png(folder / "BEFORE" / "S2_before_0005.png", before)
+    write_png(folder / "AFTER" / "S2_after_0005.png", after)
     for bands in ((), ("B11_after", "B03_before")):
         chip = open_layout(config(tree, optical_bands=bands), "test").read(0)
         assert np.argwhere(~chip.optical_valid).tolist() == [[0, 0], [5, 5]]
@@ -104,23 +104,23 @@ def test_validation_is_complete_blocks_for_any_sensors(tree: Path) -> None:
     assert len(open_layout(config(tree, val_split=0.5), "valid").names) == 10
 
 
-def test_blocks_are_numbers_of_twenty() -> None:
+def test_a_block_has_twenty_numbers() -> None:
     assert [block_of(n) for n in (0, 1, 20, 21, 694)] == [
         "0000-0000", "0001-0020", "0001-0020", "0021-0040", "0681-0700",
     ]  # fmt: skip
     numbers = list(range(1, 100))
     assert validation_blocks(numbers, 0.2, 3, "x") == validation_blocks(numbers[::-1], 0.2, 3, "x")
-    with pytest.raises(DataError, match=r"^x: all 5 sets lie in the block 0001-0020; .*add sets"):
+    with pytest.raises(DataError, match=r"^x: all 5 sets are in the block 0001-0020; .*add sets"):
         validation_blocks(range(1, 6), 0.2, 0, "x")
 
 
 def test_splits_include_the_events_of_2021(tree: Path) -> None:
     assert ombria_splits(tree) == ("train", "valid", "test")
-    place = tree / "2021" / "ALBANIA"
+    folder = tree / "2021" / "ALBANIA"
     for sensor, image in ((1, np.full(SIZE, 7)), (2, np.full((*SIZE, 3), 8))):
         for part, word in (("BEFORE", "imbefore"), ("AFTER", "imafter")):
-            write_png(place / f"Sentinel{sensor}" / part / f"{word}_3.png", image)
-    write_png(place / "Sentinel2" / "MASK" / "gt_3.png", np.full(SIZE, 255))
+            write_png(folder / f"Sentinel{sensor}" / part / f"{word}_3.png", image)
+    write_png(folder / "Sentinel2" / "MASK" / "gt_3.png", np.full(SIZE, 255))
     assert ombria_splits(tree) == ("train", "valid", "test", "albania")
     chips = open_layout(config(tree), "albania")
     assert (chips.names, chips.events) == (("albania_0003",), ("albania",))
@@ -156,7 +156,7 @@ def test_sets_without_a_mask_are_left_out_with_a_warning(tree: Path, caplog: pyt
         ("S1/test/AFTER/S1_after_0005.png", 0, r"S1_after_0005\.png: is empty \(0 bytes\)"),
     ],
 )
-def test_files_that_break_the_contract_are_named(tree: Path, name: str, content: Any, message: str) -> None:
+def test_invalid_files_are_errors_with_their_paths(tree: Path, name: str, content: Any, message: str) -> None:
     path = tree / f"Ombria{name}"
     if isinstance(content, int):
         path.write_bytes(path.read_bytes()[:content])
@@ -206,7 +206,7 @@ def test_augmentation_scales_each_optical_date_and_leaves_radar_numbers(tree: Pa
 
 
 @pytest.mark.slow
-def test_real_sets(real_data: Path) -> None:
+def test_real_ombria_sets(real_data: Path) -> None:
     root = real_data / "ombria"
     if not root.is_dir():
         pytest.skip("FLOODSEG_DATA holds no ombria")
@@ -216,7 +216,7 @@ def test_real_sets(real_data: Path) -> None:
     chips = [train.read(index) for index in range(0, len(train.names), 10)]
     assert all(chip.sar.shape == (2, 256, 256) and chip.optical.shape == (6, 256, 256) for chip in chips)
     assert {int(code) for chip in chips for code in np.unique(chip.label)} == {0, 1}
-    # flooded ground is brighter in green and darker in short-wave infrared than the dry ground beside it
+    # flooded ground is brighter in green and darker in short-wave infrared than dry ground
     contrast = np.mean(
         [
             chip.optical[3:, chip.label == 1].mean(axis=1) - chip.optical[3:, chip.label == 0].mean(axis=1)

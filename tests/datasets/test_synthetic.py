@@ -237,14 +237,14 @@ class TestScene:
             simulate_scene(0, 32, 32, "tsunami")
 
     def test_grid_is_utm_at_10_m_and_positions_do_not_overlap(self) -> None:
-        first, beside, below = (simulate_scene(0, 32, 48, "coast", position=place).grid for place in (0, 1, 16))
+        first, right, below = (simulate_scene(0, 32, 48, "coast", position=place).grid for place in (0, 1, 16))
         assert first is not None
-        assert beside is not None
+        assert right is not None
         assert below is not None
         assert first.crs == "EPSG:32617"
         assert (first.transform[0], first.transform[4]) == (10.0, -10.0)
         assert (first.height, first.width) == (32, 48)
-        assert beside.transform[2] - first.transform[2] == 480
+        assert right.transform[2] - first.transform[2] == 480
         assert first.transform[5] - below.transform[5] == 320
 
 
@@ -260,7 +260,7 @@ class TestChips:
         assert sets["train"].names[0] == chip.name
         assert sets["train"].events[0] == chip.event == "delta"
 
-    def test_names_are_unique_over_splits_and_events_differ(self) -> None:
+    def test_names_are_unique_and_events_differ_between_splits(self) -> None:
         names = [name for split in SPLITS for name in SyntheticChips(split, CONFIG).names]
         assert len(set(names)) == len(names) == 24
         for split in ("valid", "test"):

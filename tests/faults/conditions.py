@@ -188,8 +188,8 @@ def main(folder: Path, seed: int, rounds: int) -> None:
         place = folder / task.name
         with undisturbed(task, place / "reference") as (reference, _):
             size = used(place / "reference")
-            prepare_folder(task, place / "sound")
-            need = max(2**16, size - used(place / "sound"))
+            prepare_folder(task, place / "unused")
+            need = max(2**16, size - used(place / "unused"))
             for index in range(rounds):
                 rng = np.random.default_rng((seed, number, index))
                 try:

@@ -109,12 +109,12 @@ def tiff_field(data: bytes, rng: Rng) -> bytes:
         size = _SIZES.get(kind, 1)
         room = 8 if wide else 4
         inline = at + (12 if wide else 8)
-        place = inline if size * count <= room else value + size * int(rng.integers(max(1, min(count, 1000))))
+        offset = inline if size * count <= room else value + size * int(rng.integers(max(1, min(count, 1000))))
         new = int(rng.choice(_CODES if choice < 6 else _NUMBERS))
         text = struct.pack(order + "Q", new)
         text = text[:size] if order == "<" else text[-size:]
-        if place + size <= len(out):
-            out[place : place + size] = text
+        if offset + size <= len(out):
+            out[offset : offset + size] = text
     return bytes(out)
 
 

@@ -80,7 +80,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_continues(folder: Path, sm
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(conditions.compiler() is None, reason="there is no C compiler for the failing disk")
+@pytest.mark.skipif(conditions.compiler() is None, reason="no C compiler for the shim")
 def test_a_disk_that_fails_in_the_middle_of_a_file_is_one_sentence(folder: Path) -> None:
     """Run in a subprocess with the shim."""
     program = """
@@ -127,7 +127,7 @@ def test_the_checks_detect_false_results_and_leftovers(folder: Path) -> None:
 
 
 def test_the_exit_code_and_the_output_are_recorded(folder: Path) -> None:
-    place = folder / "words"
+    place = folder / "output"
     place.mkdir()
     ending = run(Task("wrong", lambda _: ["predict"], lambda _: None, lambda _: False), place)
     assert ending.code == 2

@@ -166,9 +166,9 @@ def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) ->
 
 
 def _add_cloud(crop: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.bool_] | None:
-    """Draw a cloud over the optical image; pixels in the drawn cloud mask become invalid.
+    """Draw a cloud over the optical image; pixels of the simulated cloud mask become invalid.
 
-    Return the pixels under cloud or in shadow, (H, W); None where the crop has no valid optical pixel.
+    Return the mask (H, W) of cloud and shadow, or None if the crop has no valid optical pixel.
     """
     if not crop.optical_valid.any():
         return None

@@ -74,7 +74,7 @@ class ChipCache:
     If an entry cannot be written, the file is decoded at each read, and one warning is logged.
 
     Args:
-        folder: holds the entries; created when it is first needed.
+        folder: folder of the entries, created when needed.
         limit: bytes of all entries together; beyond it the least recently used are removed.
     """
 

@@ -152,7 +152,7 @@ def make_loader(
         augment: settings of training; None yields complete chips one by one, in the order of the set.
         batch_size: crops per batch; must be 1 for complete chips, which differ in size.
         seed: seed of order, crops and augmentation.
-        workers: number of loading processes, which live for all epochs; 0 loads in this process.
+        workers: number of loading processes, which are kept for all epochs; 0 loads in this process.
         device_type: ``cuda`` pins memory.
         drop_last: drop an incomplete last batch.
 

@@ -118,7 +118,7 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
 
 
 def nearest_subset(events: Sequence[str], sizes: Counter[str], target: float, total: int) -> set[str]:
-    """Return events, not all and at least one, whose sizes have the sum closest to ``target``."""
+    """Return events whose sizes have the sum closest to ``target``: at least one event, but not all."""
     sums: dict[int, tuple[int, str]] = {}  # sum -> (sum before, event added last)
     for event in events:
         for before in [0, *sums]:

@@ -113,7 +113,7 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> TwoDateChips:
 
 
 def block_of(number: int) -> str:
-    """Return the name of the block that holds a number: ``0041-0060`` for 41 to 60."""
+    """Return the name of the block of a number: ``0041-0060`` for 41 to 60."""
     first = (number - 1) // BLOCK * BLOCK + 1
     return f"{max(first, 0):04d}-{first + BLOCK - 1:04d}"
 
@@ -122,12 +122,12 @@ def validation_blocks(numbers: Sequence[int], share: float, seed: int, place: st
     """Return the validation blocks: a seeded choice with as close to ``share`` of the sets as possible.
 
     Raises:
-        DataError: all numbers lie in one block.
+        DataError: all numbers are in one block.
     """
     sizes = Counter(block_of(number) for number in sorted(numbers))
     if len(sizes) < 2:
         raise DataError(
-            f"{place}: all {len(numbers)} sets lie in the block {next(iter(sizes))}; training and validation need a "
+            f"{place}: all {len(numbers)} sets are in the block {next(iter(sizes))}; training and validation need a "
             f"block of {BLOCK} numbers each: add sets of other numbers"
         )
     blocks = sorted(sizes)

@@ -5,6 +5,7 @@ import re
 from logging import WARNING
 from pathlib import Path
 
+from floodseg.bands import Bands
 from floodseg.chips.cache import open_cache
 from floodseg.config.train import DataConfig
 from floodseg.datasets.bands import choose_bands
@@ -47,39 +48,45 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> SingleDateC
     Raises:
         DataError: an unknown split or event, an invalid list, a chip without label, or no image.
     """
-    names = _names_of_split(root, split, config.hold_out_event)
     folder = root / CHIPS
     sar, optical, label = (
         {path.name: path for path in list_folder(folder / name) if path.name.endswith(suffix)}
         for name, suffix in (("S1Hand", _RADAR_SUFFIX), ("S2Hand", _OPTICAL_SUFFIX), ("LabelHand", _LABEL_SUFFIX))
     )
-    chips = []
+    names = _names_of_split(root, split, config.hold_out_event)
     for name in names:
         if name + _LABEL_SUFFIX not in label:
             raise DataError(
                 f"{folder / 'LabelHand' / (name + _LABEL_SUFFIX)}: is missing; every chip of the split {split} "
                 "needs a label: download the file"
             )
-        chips.append(
-            ChipPaths(
-                name=name,
-                event=event_of(name),
-                sar=one_date(sar.get(name + _RADAR_SUFFIX)),
-                optical=one_date(optical.get(name + _OPTICAL_SUFFIX)),
-                labels=(label[name + _LABEL_SUFFIX],),
-            )
+    chips = tuple(
+        ChipPaths(
+            name=name,
+            event=event_of(name),
+            sar=one_date(sar.get(name + _RADAR_SUFFIX)),
+            optical=one_date(optical.get(name + _OPTICAL_SUFFIX)),
+            labels=(label[name + _LABEL_SUFFIX],),
         )
+        for name in names
+    )
     bands = choose_bands(config, sar.values(), optical.values(), str(folder))
-    if not any((bands.sar and chip.sar) or (bands.optical and chip.optical) for chip in chips):
+    _check_images(chips, bands, folder, split)
+    return SingleDateChips(chips, bands, config.sar_units, config.optical_offset, cache=open_cache(config))
+
+
+def _check_images(chips: tuple[ChipPaths, ...], bands: Bands, folder: Path, split: str) -> None:
+    """Raise DataError if no chip has an image; warn of chips that lack a sensor."""
+    sar = sum(bool(chip.sar) for chip in chips) if bands.sar else 0
+    optical = sum(bool(chip.optical) for chip in chips) if bands.optical else 0
+    if not sar and not optical:
         raise DataError(
             f"{folder}: holds no image of the {len(chips)} chips of the split {split}; download their files"
         )
-    lacking_sar = sum(not chip.sar for chip in chips) if bands.sar else 0
-    lacking_optical = sum(not chip.optical for chip in chips) if bands.optical else 0
-    for sensor, lacking in (("radar", lacking_sar), ("optical", lacking_optical)):
-        if lacking:
+    for sensor, used, count in (("radar", bands.sar, sar), ("optical", bands.optical, optical)):
+        if used and count < len(chips):
+            lacking = len(chips) - count
             note_once(WARNING, f"{folder}: {lacking} of {len(chips)} chips of the split {split} have no {sensor} image")
-    return SingleDateChips(tuple(chips), bands, config.sar_units, config.optical_offset, cache=open_cache(config))
 
 
 def _names_of_split(root: Path, split: str, held_out: str | None) -> list[str]:
@@ -100,10 +107,10 @@ def _names_of_split(root: Path, split: str, held_out: str | None) -> list[str]:
         raise DataError(f"`hold_out_event={held_out}`: must be one of the events {', '.join(events)}")
     if split == HELD_OUT:
         return [name for names in listed.values() for name in names if event_of(name) == held_out]
-    kept = [name for name in listed[split] if event_of(name) != held_out]
-    if not kept:
+    others = [name for name in listed[split] if event_of(name) != held_out]
+    if not others:
         raise DataError(f"`hold_out_event={held_out}`: leaves no chip in the split {split}; hold out another event")
-    return kept
+    return others
 
 
 def _list_path(root: Path, split: str) -> Path:

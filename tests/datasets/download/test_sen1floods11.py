@@ -211,7 +211,7 @@ def test_list_with_a_name_outside_of_the_bucket_is_refused(bucket: BucketServer,
 
 
 @pytest.mark.parametrize("name", ["..\\x.tif", ".x.tif", "x.exe"])
-def test_listed_file_with_another_kind_of_name_is_not_fetched(bucket: BucketServer, tmp_path: Path, name: str) -> None:
+def test_files_with_unexpected_names_are_not_fetched(bucket: BucketServer, tmp_path: Path, name: str) -> None:
     bucket.change_list = lambda page: page.replace("Sri-Lanka_0_S1Hand.tif", name)
     fetch(bucket, tmp_path)
     assert tree(tmp_path) == {file: body for file, body in bucket_files().items() if file != S1}
@@ -304,7 +304,7 @@ def test_missing_network_is_one_sentence_with_the_remedy_and_exit_code_2(
     assert not folder.exists()
 
 
-def test_missing_package_is_named(
+def test_a_missing_package_is_an_error_with_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "obstore", None)
