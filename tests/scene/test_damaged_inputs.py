@@ -206,7 +206,7 @@ def test_full_shared_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
     # the longest time that torch waits for the worker in the end
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)
     began = time.monotonic()
-    with pytest.raises(ProcessError, match="could not send a batch: memory or shared memory"):
+    with pytest.raises(ProcessError, match="could not send a batch, perhaps for lack of memory or shared memory"):
         consume(loader(1))
     gc.collect()
     assert time.monotonic() - began < 30
