@@ -28,7 +28,8 @@ class Exported:
     """Model in PyTorch and its exported files."""
 
     model: FloodModel
-    gate: dict[str, float]
+    parity: dict[str, float]
+    """Figures of the parity check."""
     onnx: Path
     openvino: Path
 

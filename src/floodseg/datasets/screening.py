@@ -77,13 +77,15 @@ def _screen(chips: FileChips, split: str) -> UsableChips:
         except DataError as error:
             left_out.append(LeftOutChip(paths.name, paths.event, str(error)))
             if len(left_out) > allowed:
-                raise _too_many(split, left_out, index + 1, total, allowed) from error
+                raise _too_many_left_out(split, left_out, index + 1, total, allowed) from error
         else:
             usable.append(paths)
     return UsableChips(split, replace(chips, chips=tuple(usable), checked=True), tuple(left_out))
 
 
-def _too_many(split: str, left_out: Sequence[LeftOutChip], screened: int, total: int, allowed: int) -> DataError:
+def _too_many_left_out(
+    split: str, left_out: Sequence[LeftOutChip], screened: int, total: int, allowed: int
+) -> DataError:
     first = left_out[0]
     if total == 1:
         return DataError(first.reason)
