@@ -1,4 +1,4 @@
-"""Models that are exported in tests, and images for them."""
+"""Models for export tests, and images for them."""
 
 import fcntl
 import os
@@ -25,16 +25,17 @@ Model = TypeVar("Model", bound=FloodModel)
 
 @dataclass(frozen=True)
 class Exported:
-    """One model in PyTorch and as files."""
+    """Model in PyTorch and its exported files."""
 
     model: FloodModel
-    gate: dict[str, float]
+    parity: dict[str, float]
+    """Figures of the parity check."""
     onnx: Path
     openvino: Path
 
 
 def fused_lite() -> FloodModel:
-    """Return ``lite`` for both sensors, whose probability takes all values, with temperatures of its own."""
+    """Return an untrained ``lite`` for both sensors, with probabilities from 0 to 1 and different temperatures."""
     torch.manual_seed(0)
     model = with_batch_statistics(build_model("lite", pretrained=None))
     with torch.no_grad():
@@ -45,7 +46,7 @@ def fused_lite() -> FloodModel:
 
 
 def with_batch_statistics(model: Model) -> Model:
-    """Give every norm statistics of its own, so that none is the identity."""
+    """Set random statistics in every batch norm, so that none is the identity."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -53,16 +54,16 @@ def with_batch_statistics(model: Model) -> Model:
     return model.eval()
 
 
-SEEN_BANDS = ("B03", "B08", "B11")
+OPTICAL_BANDS = ("B03", "B08", "B11")
 """Optical bands of :func:`specialised`."""
 
 
 def specialised(architecture: str = "lite", encoder: str | None = None) -> MultiSensorModel:
-    """Return an untrained model of both sensors with specialists, each with a temperature of its own."""
+    """Return an untrained model of both sensors with specialists, which have different temperatures."""
     torch.manual_seed(0)
     fused, radar, optical = (
         build_model(architecture, encoder=encoder, bands=Bands(*names), pretrained=None)
-        for names in ((SAR_BANDS, SEEN_BANDS), (SAR_BANDS, ()), ((), SEEN_BANDS))
+        for names in ((SAR_BANDS, OPTICAL_BANDS), (SAR_BANDS, ()), ((), OPTICAL_BANDS))
     )
     if architecture == "lite":
         with torch.no_grad():
@@ -84,30 +85,30 @@ Images = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDAr
 
 
 def images(count: int, height: int, width: int, seed: int = 0) -> Images:
-    """Return radar in dB and reflectance in patches, with garbage where they are invalid, as a runtime takes them."""
+    """Return random images and masks for a runtime: radar in dB and reflectance; invalid pixels are NaN or 1e30."""
     rng = np.random.default_rng(seed)
-    wet = rng.random((count, 1, -(-height // 16), -(-width // 16))) > 0.5
-    wet = np.kron(wet, np.ones((16, 16)))[..., :height, :width]
-    sar = -12 - 9 * wet + rng.normal(0, 1.5, (count, 2, height, width))
-    optical = 0.25 - 0.2 * wet + rng.normal(0, 0.02, (count, 13, height, width))
+    water = rng.random((count, 1, -(-height // 16), -(-width // 16))) > 0.5
+    water = np.kron(water, np.ones((16, 16)))[..., :height, :width]
+    sar = -12 - 9 * water + rng.normal(0, 1.5, (count, 2, height, width))
+    optical = 0.25 - 0.2 * water + rng.normal(0, 0.02, (count, 13, height, width))
     sar_valid, optical_valid = rng.random((2, count, height, width)) > 0.2
-    spoilt = [
-        np.where(valid[:, None], image, garbage).astype(np.float32)
-        for image, valid, garbage in ((sar, sar_valid, np.nan), (optical, optical_valid, 1e30))
+    filled = [
+        np.where(valid[:, None], image, fill).astype(np.float32)
+        for image, valid, fill in ((sar, sar_valid, np.nan), (optical, optical_valid, 1e30))
     ]
-    return spoilt[0], spoilt[1], sar_valid, optical_valid
+    return filled[0], filled[1], sar_valid, optical_valid
 
 
-def expected(model: FloodModel, given: Images) -> NDArray[np.float32]:
-    """Return the probability (N, H, W) of the model itself."""
-    sar, optical, sar_valid, optical_valid = (torch.from_numpy(array) for array in given)
+def expected(model: FloodModel, inputs: Images) -> NDArray[np.float32]:
+    """Return the probability (N, H, W) of the PyTorch model."""
+    sar, optical, sar_valid, optical_valid = (torch.from_numpy(array) for array in inputs)
     masks = sar_valid[:, None], optical_valid[:, None]
     with torch.no_grad():
         return model.decisions.probability(model(sar, optical, *masks), *masks).numpy()
 
 
 def write_int8(graph: Path, out: Path) -> None:
-    """Write :func:`fused_lite` in int8; called in a process of its own, since the quantiser leaves threads behind."""
+    """Write :func:`fused_lite` in int8; call it in a subprocess, since the quantiser leaves threads behind."""
     from floodseg.deployment.convert import metadata_of
     from floodseg.deployment.formats import write_openvino
     from floodseg.deployment.quantise import quantised
@@ -120,8 +121,8 @@ def write_int8(graph: Path, out: Path) -> None:
 
 
 @contextmanager
-def made_once(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
-    """Yield a folder that all processes of a test run share, one after the other; whoever finds it empty fills it."""
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """Yield a locked folder that all processes of a test run share; the first one must fill it."""
     root = factory.getbasetemp()
     folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
     folder.mkdir(exist_ok=True)

@@ -276,14 +276,17 @@ def test_parts_of_a_sound_chip_are_not_taken_for_another_unit(chips: Path) -> No
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--data", "{root}/nowhere", *LAYOUT), "--data {root}/nowhere: {root}/nowhere is not a folder; it must hold"),
+        (("--data", "{root}/nowhere", *LAYOUT), "--data {root}/nowhere: {root}/nowhere is not a folder; correct"),
         (("--data", "{root}/nowhere"), "--data {root}/nowhere: {root}/nowhere is not a folder"),
         (("--data", "{root}/chips"), "{root}/chips/v1.1/splits/flood_handlabeled: holds no flood_*_data.csv"),
         (("--data", "{root}/chips", "--layout", "ombria"), "{root}/chips: holds neither OmbriaS1/train nor"),
         (("--data", "{root}/chips", *LAYOUT, "--mask-dir", "S2Hand"), "S2Hand: none of its 0 labels belongs to an"),
         (("--data", "{root}/chips", *LAYOUT, "--mask-dir", "none"), "none: none of its 0 labels belongs to an image"),
         (("--data", "{root}/chips", *LAYOUT, "--sar-dir", "none"), "holds no radar and no optical image"),
-        (("--data", "{root}/chips", *LAYOUT, "--split", "test"), "--split test: layout folders has train, valid, all"),
+        (
+            ("--data", "{root}/chips", *LAYOUT, "--split", "test"),
+            "--split test: layout folders has the splits train, valid, all",
+        ),
         (
             ("--data", "{root}/tree", "--split", "bolivia"),
             "--split bolivia: sen1floods11 in {root}/tree has the splits",
@@ -305,7 +308,7 @@ def test_a_data_root_that_leads_nowhere_is_refused(
 ) -> None:
     monkeypatch.setenv("FLOODSEG_DATA", str(tmp_path / "gone"))
     place = tmp_path / "gone"
-    expected = f"FLOODSEG_DATA={place}: {place}/sen1floods11 is not a folder; it must hold the chips: correct the path"
+    expected = f"FLOODSEG_DATA={place}: {place}/sen1floods11 is not a folder; correct the path"
     assert refused("evaluate", "otsu") == expected
 
 
@@ -314,7 +317,7 @@ def test_a_label_folder_of_another_set_is_refused(tmp_path: Path, chips: Path, r
     scenes.write_label(other / "Spain_1_LabelHand.tif", scenes.label_values(*SIZE))
     flags = ("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all", "--mask-dir", other)
     said = refused(*flags)
-    assert said.startswith(f"{other}: none of its 1 labels belongs to an image; a chip's files share the stem")
+    assert said.startswith(f"{other}: none of its 1 labels belongs to an image; the files of a chip have equal names")
     (other / "Spain_1_LabelHand.tif").unlink()
     for name in NAMES:
         scenes.write_label(other / f"{name}_LabelHand.tif", scenes.label_values(*SIZE), origin=(0.0, 0.0))
@@ -333,9 +336,9 @@ def test_a_label_folder_of_another_set_is_refused(tmp_path: Path, chips: Path, r
         ("a_0_S1Hand.tif,x\n../a_1_S1Hand.tif,x\n", "line 2 starts with '../a_1_S1Hand.tif'; a split lists file name"),
         ("S1Hand\\a_0_S1Hand.tif,x\n", "line 1 starts with 'S1Hand\\a_0_S1Hand.tif'"),
         ("_S1Hand.tif,x\n", "line 1 starts with '_S1Hand.tif'"),
-        ("a_0_S1Hand.tif,x\n\na_0_S1Hand.tif,x\n", "lines 1 and 3 both list a_0; a chip counts once"),
+        ("a_0_S1Hand.tif,x\n\na_0_S1Hand.tif,x\n", "lines 1 and 3 both list a_0; remove one"),
         (b"\xff\xfea\x00", "cannot be read as a list of chips ('utf-8' codec can't decode"),
-        ("c_9_S1Hand.tif,x\n", "c_9_LabelHand.tif: is missing; every chip that the split train lists needs its label"),
+        ("c_9_S1Hand.tif,x\n", "c_9_LabelHand.tif: is missing; every chip of the split train needs a label"),
     ],
 )
 def test_a_split_that_cannot_be_followed_is_refused(
@@ -360,7 +363,7 @@ def test_a_split_whose_chips_have_no_image_is_refused(tree: Path, refused: Calla
     for name in NAMES[:2]:
         (hand / f"S1Hand/{name}_S1Hand.tif").unlink()
     list_split(tree, "a_0_S1Hand.tif,x\na_1_S1Hand.tif,x\n")
-    expected = f"{hand}: holds no image of any of the 2 chips that the split train lists; a split needs some: download"
+    expected = f"{hand}: holds no image of the 2 chips of the split train; download"
     assert refused("evaluate", "otsu", "--data", tree, "--split", "train").startswith(expected)
 
 
@@ -406,7 +409,7 @@ def test_a_cache_that_is_a_file_costs_a_warning(
     monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache"))
     with caplog.at_level(logging.WARNING, "floodseg"):
         assert run("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all") == 0
-    assert f"{tmp_path / 'cache/rasters'}: decoded chips cannot be kept there (Not a directory)" in caplog.text
+    assert f"{tmp_path / 'cache/rasters'}: decoded chips cannot be cached (Not a directory)" in caplog.text
     assert (tmp_path / "cache").read_text() == "mine"
 
 
@@ -432,7 +435,7 @@ TINY = (
         (("--layout", "tiles"), 'Choose from: "sen1floods11", "ombria", "folders", "synthetic"'),
     ],
 )
-def test_settings_that_cannot_be_followed_are_refused(
+def test_invalid_settings_are_refused(
     chips: Path, tmp_path: Path, refused: Callable[..., str], flags: tuple[str, ...], message: str
 ) -> None:
     # a flag given twice counts once, the last

@@ -78,7 +78,7 @@ LATE = """
 """
 
 
-@pytest.mark.usefixtures("takes_interrupts")
+@pytest.mark.usefixtures("default_sigint")
 def test_signals_after_the_last_word_change_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(LATE)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 import floodseg
-from exported_models import SEEN_BANDS, Exported, expected, fused_lite, images, specialised, write_int8
+from exported_models import OPTICAL_BANDS, Exported, expected, fused_lite, images, specialised, write_int8
 from floodseg.config.train import DataConfig
 from floodseg.deployment import convert, parity
 from floodseg.deployment import export as exporting
@@ -53,7 +53,7 @@ def test_a_model_with_specialists_is_exported_in_one_file(format: str, precision
         # probabilities of untrained weights crowd at any threshold in the middle; the check is tested elsewhere
         model.decisions = model.decisions.with_threshold(0.01)
     out = tmp_path / ("m.onnx" if format == "onnx" else "m.xml")
-    chips = replace(CHIPS, optical_bands=SEEN_BANDS) if precision == "int8" else DataConfig()
+    chips = replace(CHIPS, optical_bands=OPTICAL_BANDS) if precision == "int8" else DataConfig()
     gate = floodseg.export(model, format=format, out=out, precision=precision, config=chips)
     runtime = open_exported(out)
     sar, optical, sar_valid, optical_valid = images(2, 97, 70)
@@ -94,10 +94,10 @@ def test_a_file_says_what_it_is(exported: Exported) -> None:
         assert metadata.description == describe(exported.model)
         assert metadata.thresholds == (0.45, 0.3, 0.6, 0.45)
         assert (metadata.precision, metadata.overlap, metadata.multiple) == ("fp32", 256, 1)
-        assert metadata.gate == exported.gate
+        assert metadata.gate == exported.parity
         assert metadata.bands == exported.model.spec.bands
-    assert 0 < exported.gate["largest"] < 1e-3
-    assert exported.gate["share_within_0.01"] == 1
+    assert 0 < exported.parity["largest"] < 1e-3
+    assert exported.parity["share_within_0.01"] == 1
     assert sorted(path.name for path in exported.onnx.parent.iterdir()) == ["fused.bin", "fused.onnx", "fused.xml"]
     graph = onnx.load(exported.onnx).graph
     assert any(node.name.startswith("model.network.context.query/Conv") for node in graph.node)

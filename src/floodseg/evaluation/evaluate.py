@@ -15,7 +15,7 @@ from floodseg.config.base import Layout
 from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
-from floodseg.datasets.screening import Usable, open_usable
+from floodseg.datasets.screening import UsableChips, open_usable
 from floodseg.distributed.join import OneProcess, join_processes
 from floodseg.errors import ConfigError
 from floodseg.evaluation.clouds import check_clouds, cloud_scores
@@ -156,7 +156,7 @@ def evaluate(
         return evaluation
 
 
-def _checked_split(method: Method, config: DataConfig, split: str, scoring: ScoreConfig) -> Usable:
+def _checked_split(method: Method, config: DataConfig, split: str, scoring: ScoreConfig) -> UsableChips:
     """Return the chips of a split that a method is scored on, each of which is read once."""
     usable = open_usable(for_method(method, config, split), split)
     if scoring.cloud:
@@ -278,7 +278,7 @@ def _references_beside(method: Method, bands: Bands) -> list[Method]:
     return [reference_method(each) for each in fitting]
 
 
-def _document(method: Method, usable: Usable, scores: Sequence[ChipScore]) -> Document:
+def _document(method: Method, usable: UsableChips, scores: Sequence[ChipScore]) -> Document:
     bands = usable.chips.bands
     held: SensorSet = "both" if bands.sar and bands.optical else "sar" if bands.sar else "optical"
     used = held if method.sensors == "both" else method.sensors

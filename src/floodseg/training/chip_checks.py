@@ -5,12 +5,12 @@ import numpy as np
 from floodseg.bands import WATER
 from floodseg.chips.chip import ChipSet
 from floodseg.config.train import AugmentConfig, TrainConfig
-from floodseg.datasets.screening import Usable, open_usable
+from floodseg.datasets.screening import UsableChips, open_usable
 from floodseg.errors import ConfigError, DataError
 from floodseg.simulate.clouds import clouded_channels
 
 
-def open_chips(config: TrainConfig, processes: int = 1) -> tuple[Usable, Usable]:
+def open_chips(config: TrainConfig, processes: int = 1) -> tuple[UsableChips, UsableChips]:
     """Open training and validation chips, each of which is read once.
 
     Raises:
@@ -31,7 +31,7 @@ def open_chips(config: TrainConfig, processes: int = 1) -> tuple[Usable, Usable]
     return train, valid
 
 
-def _require_water(usable: Usable) -> None:
+def _require_water(usable: UsableChips) -> None:
     """Refuse a split in which nothing can be learned, or nothing be scored."""
     chips = usable.chips
     if not any(np.any(chips.read_label(index) == WATER) for index in range(len(chips.names))):

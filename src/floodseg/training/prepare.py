@@ -14,7 +14,7 @@ from floodseg.chips.chip import ChipSet
 from floodseg.chips.statistics import band_statistics
 from floodseg.config.train import TrainConfig
 from floodseg.datasets.layouts import with_root
-from floodseg.datasets.screening import Usable
+from floodseg.datasets.screening import UsableChips
 from floodseg.distributed.processes import Processes
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.checkpoint import load_checkpoint
@@ -36,8 +36,8 @@ class Prepared:
     """Checked inputs of a run, all on the CPU; picklable."""
 
     config: TrainConfig
-    train: Usable
-    valid: Usable
+    train: UsableChips
+    valid: UsableChips
     model: FloodModel
     teachers: Teachers | None
     state: RunState

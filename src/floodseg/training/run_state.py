@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from floodseg.datasets.screening import Usable
+from floodseg.datasets.screening import UsableChips
 from floodseg.errors import RunFolderError
 from floodseg.models.model import FloodModel
 from floodseg.training.lineage import model_record
@@ -51,7 +51,7 @@ class RunState:
         self.started_from = model_record(name, start)
         self.pretrained = start.provenance.training.get("encoder_weights", self.pretrained)
 
-    def note_left_out(self, splits: Sequence[Usable]) -> None:
+    def note_left_out(self, splits: Sequence[UsableChips]) -> None:
         """Record the chips that cannot be used."""
         self.left_out = _names_left_out(splits)
         self.warnings.extend(each.warning for each in splits if each.warning)
@@ -103,5 +103,5 @@ class RunState:
         vars(self).update(state)
 
 
-def _names_left_out(splits: Sequence[Usable]) -> dict[str, list[str]]:
+def _names_left_out(splits: Sequence[UsableChips]) -> dict[str, list[str]]:
     return {each.split: [chip.name for chip in each.left_out] for each in splits}

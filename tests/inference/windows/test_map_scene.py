@@ -212,7 +212,7 @@ def test_an_error_anywhere_stops_all_threads_and_reaches_the_caller(place: str, 
     assert threading.active_count() == before
 
 
-@pytest.mark.usefixtures("takes_interrupts")
+@pytest.mark.usefixtures("default_sigint")
 def test_ctrl_c_while_the_caller_waits_stops_all_threads() -> None:
     main, calls = threading.get_ident(), iter(range(1000))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from exported_models import SEEN_BANDS as OPTICAL
+from exported_models import OPTICAL_BANDS as OPTICAL
 from exported_models import specialised
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
 from floodseg.errors import CheckpointError, ConfigError
