@@ -18,7 +18,7 @@ Value = TypeVar("Value", bound=np.generic)
 RADAR = Bands(sar=("VV", "VH"), optical=())
 
 
-def plain_grid(height: int, width: int) -> GeoGrid:
+def utm_grid(height: int, width: int) -> GeoGrid:
     """Return a grid of 10 m pixels."""
     return GeoGrid("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), height, width)
 
@@ -39,7 +39,7 @@ class MemoryScene:
 
     @property
     def grid(self) -> GeoGrid:
-        return plain_grid(*self.sar_valid.shape)
+        return utm_grid(*self.sar_valid.shape)
 
     def read(self, window: Window) -> SceneWindow:
         self.before_read(window)
@@ -120,7 +120,7 @@ class PointwiseRuntime:
         return np.where(sar_valid, curve, np.nan).astype(np.float32)
 
 
-class LookingRuntime(PointwiseRuntime):
+class WindowMeanRuntime(PointwiseRuntime):
     """Probability from the mean over the whole window: as dependent on the window as can be."""
 
     def result(self, sar: NDArray[np.float32], sar_valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -130,7 +130,7 @@ class LookingRuntime(PointwiseRuntime):
 
 
 @dataclass
-class Collected:
+class StripCollector:
     """A sink that puts strips together and checks that they come top to bottom, each row once."""
 
     grid: GeoGrid

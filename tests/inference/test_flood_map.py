@@ -9,7 +9,7 @@ from floodseg.inference.flood_map import FloodMap
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import ProductStrip
 from floodseg.products.writer import ProductWriter
-from map_fakes import plain_grid
+from map_fakes import utm_grid
 
 CLASSES = np.array([[0, 1, 1, 255], [2, 2, 1, 3]], np.uint8)
 PERCENT = np.array([[3, 80, 100, 255], [60, 50, 90, 10]], np.uint8)
@@ -19,7 +19,7 @@ PIXEL_KM2 = 100 / 0.9996**2 / 1e6
 
 def write(folder: Path, knows_permanent_water: bool = True) -> dict:
     info = ProductInfo("test", 0.5, knows_permanent_water, None, {"sar": ("s1.tif",)})
-    with ProductWriter(folder, plain_grid(2, 4), info) as writer:
+    with ProductWriter(folder, utm_grid(2, 4), info) as writer:
         writer.write(ProductStrip(0, PERCENT, CLASSES if knows_permanent_water else np.minimum(CLASSES, 1)))
         return writer.finish()
 
@@ -30,7 +30,7 @@ def test_arrays_polygons_and_areas_are_those_of_the_files(tmp_path):
     expected = np.where(PERCENT == 255, np.nan, PERCENT / 100)
     np.testing.assert_allclose(flood_map.probability, expected, rtol=1e-6)
     assert flood_map.probability.dtype == np.float32
-    assert flood_map.grid == plain_grid(2, 4)
+    assert flood_map.grid == utm_grid(2, 4)
     assert flood_map.areas["flood"] == pytest.approx(3 * PIXEL_KM2, rel=1e-4)
     assert flood_map.areas["permanent_water"] == pytest.approx(2 * PIXEL_KM2, rel=1e-4)
     assert len(flood_map.polygons) == 1

@@ -60,7 +60,7 @@ def mapped(tmp_path: Path, runtime: PointwiseRuntime, **settings: Any) -> dict[s
     config = PredictConfig(
         tmp_path / "out",
         SceneConfig(datetime="2024-01-05"),
-        MapConfig(tile_size=64, threads=2, write_reliability=True, **settings),
+        MapConfig(tile_size=64, threads=2, write_sensor_weights=True, **settings),
     )
     return predict_arrays(scene, config, runtime, "fake")
 
@@ -79,7 +79,7 @@ def test_the_weight_is_a_product_of_its_own(tmp_path: Path, tta: bool) -> None:
         assert raster.tags()["FLOODSEG_MODEL"] == "fake"
     both = expected()[30:, :110]
     assert summary["reliability"]["mean_optical_weight"] == pytest.approx(both.mean() / 100)
-    assert summary["settings"]["write_reliability"] is True
+    assert summary["settings"]["write_sensor_weights"] is True
     assets = json.loads((tmp_path / "out/item.json").read_text())["assets"]
     (band,) = assets["reliability"]["bands"]
     assert assets["reliability"]["href"] == "./reliability.tif"
@@ -93,7 +93,7 @@ def test_the_map_is_the_same_with_it_and_no_product_without_it(tmp_path: Path) -
     images = {"sar": tmp_path / "s1.tif", "optical": tmp_path / "s2.tif"}
     files = SceneConfig(**images, optical_offset=0, datetime="2024-01-05")
     for name in ("with", "without"):
-        mapping = MapConfig(threads=2, write_reliability=name == "with")
+        mapping = MapConfig(threads=2, write_sensor_weights=name == "with")
         predict_files(PredictConfig(tmp_path / name, files, mapping), Bright(bands=BANDS), "fake")
     for product in ("flood.tif", "water_probability.tif"):
         with rasterio.open(tmp_path / "with" / product) as one, rasterio.open(tmp_path / "without" / product) as other:
@@ -104,6 +104,6 @@ def test_the_map_is_the_same_with_it_and_no_product_without_it(tmp_path: Path) -
 
 
 def test_a_model_without_weights_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="`write_reliability`: 'fake' weighs no sensors against each other; leave"):
+    with pytest.raises(ConfigError, match="`write_sensor_weights`: 'fake' weighs no sensors against each other; leave"):
         mapped(tmp_path, PointwiseRuntime(bands=BANDS))
     assert not (tmp_path / "out").exists()

@@ -14,7 +14,7 @@ from floodseg.products.folder import PRODUCTS, product_folder
 
 
 def publish(path: Path, text: str, overwrite: bool = False, names: tuple[str, ...] = PRODUCTS) -> None:
-    with product_folder(path, overwrite=overwrite, least_bytes=0) as folder:
+    with product_folder(path, overwrite=overwrite, min_bytes=0) as folder:
         for name in names:
             (folder.staging / name).write_text(text)
         folder.publish()
@@ -56,7 +56,7 @@ def test_leftovers_of_an_unfinished_run_are_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 def test_an_abandoned_run_leaves_nothing(tmp_path: Path, failure: type[BaseException]) -> None:
     def abandoned() -> None:
-        with product_folder(tmp_path / "out", overwrite=False, least_bytes=0) as folder:
+        with product_folder(tmp_path / "out", overwrite=False, min_bytes=0) as folder:
             (folder.staging / "flood.tif").write_text("half")
             raise failure
 
@@ -68,7 +68,7 @@ def test_an_abandoned_run_leaves_nothing(tmp_path: Path, failure: type[BaseExcep
 def test_old_products_stay_until_the_new_ones_are_ready(tmp_path: Path) -> None:
     out = tmp_path / "out"
     publish(out, "old")
-    with product_folder(out, overwrite=True, least_bytes=0) as folder:
+    with product_folder(out, overwrite=True, min_bytes=0) as folder:
         assert folder.staging.stat().st_mode & 0o777 == 0o700
         assert everything(out) == sorted([*PRODUCTS, ".lock"])
     assert everything(out) == sorted(PRODUCTS)
@@ -99,7 +99,7 @@ def test_a_killed_run_leaves_no_finished_products_and_no_lock(tmp_path: Path) ->
         import os, signal, sys
         from pathlib import Path
         from floodseg.products.folder import product_folder
-        with product_folder(Path(sys.argv[1]), overwrite=False, least_bytes=0) as folder:
+        with product_folder(Path(sys.argv[1]), overwrite=False, min_bytes=0) as folder:
             (folder.staging / "summary.json").write_text("{}")
             os.kill(os.getpid(), signal.SIGKILL)
     """
@@ -114,10 +114,10 @@ def test_a_killed_run_leaves_no_finished_products_and_no_lock(tmp_path: Path) ->
 
 
 def test_two_runs_into_one_folder_are_refused(tmp_path: Path) -> None:
-    with product_folder(tmp_path / "out", overwrite=False, least_bytes=0) as first:
+    with product_folder(tmp_path / "out", overwrite=False, min_bytes=0) as first:
         with (
             pytest.raises(RunFolderError, match="another run writes its products there"),
-            product_folder(tmp_path / "out", overwrite=True, least_bytes=0),
+            product_folder(tmp_path / "out", overwrite=True, min_bytes=0),
         ):
             pass
         assert first.staging.is_dir()
@@ -128,7 +128,7 @@ def test_a_read_only_folder_is_refused_at_once(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with (
         pytest.raises(RunFolderError, match=r"cannot be written \(Permission denied\): give another `out_dir`"),
-        product_folder(tmp_path / "out", overwrite=False, least_bytes=0),
+        product_folder(tmp_path / "out", overwrite=False, min_bytes=0),
     ):
         pass
     tmp_path.chmod(0o700)
@@ -138,7 +138,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with (
         pytest.raises(RunFolderError, match="cannot be written"),
-        product_folder(tmp_path / "out", overwrite=False, least_bytes=0),
+        product_folder(tmp_path / "out", overwrite=False, min_bytes=0),
     ):
         pass
 
@@ -146,7 +146,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_too_little_space_is_said_before_the_work(tmp_path: Path) -> None:
     with (
         pytest.raises(RunFolderError, match="MB are free, and the products need at least 1000000000 MB"),
-        product_folder(tmp_path / "out", overwrite=False, least_bytes=10**15),
+        product_folder(tmp_path / "out", overwrite=False, min_bytes=10**15),
     ):
         pass
     assert not everything(tmp_path)
@@ -157,7 +157,7 @@ def test_an_input_is_never_replaced(tmp_path: Path) -> None:
     image.write_text("input")
     with (
         pytest.raises(RunFolderError, match="is read, and a product would take its name"),
-        product_folder(tmp_path, overwrite=True, least_bytes=0, inputs=[str(image)]),
+        product_folder(tmp_path, overwrite=True, min_bytes=0, inputs=[str(image)]),
     ):
         pass
     assert image.read_text() == "input"
@@ -174,7 +174,7 @@ def test_a_mounted_volume_stages_inside(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Path, "rename", rename)
     out = tmp_path / "out"
-    with product_folder(out, overwrite=False, least_bytes=0) as folder:
+    with product_folder(out, overwrite=False, min_bytes=0) as folder:
         assert folder.staging.parent == out
         (folder.staging / "summary.json").write_text("new")
         folder.publish()

@@ -23,7 +23,7 @@ def without_specks(classes: NDArray[np.uint8], min_area: float, rows: int) -> tu
     specks = SpeckFilter(min_area, footprints(classes.shape))
     spans = list(row_spans(len(classes), rows))
     first = [specks.first_pass(top, classes[top : top + count]) for top, count in spans]
-    specks.decide()
+    specks.merge_strips()
     second = [specks.second_pass(top, strip) for (top, _), strip in zip(spans, first, strict=True)]
     return np.concatenate(second), specks.removed
 

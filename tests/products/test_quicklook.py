@@ -11,7 +11,7 @@ from PIL import Image
 from floodseg.geo.footprints import ground_at_centre
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.info import ProductInfo
-from floodseg.products.quicklook import QuicklookText, composed, describe, draw, picture_shape, round_length
+from floodseg.products.quicklook import QuicklookText, compose, describe, draw, picture_shape, round_length
 from floodseg.scene.acquisition import Acquisition
 
 UTM = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
@@ -42,16 +42,16 @@ def test_degrees_are_drawn_square_on_the_ground() -> None:
 def test_colours_of_the_map() -> None:
     codes = np.array([[0, 1, 2, 255, 0]], dtype=np.uint8)
     grey = np.array([[0.5, 0.5, 0.5, 0.5, np.nan]])
-    picture = composed(codes, grey)
+    picture = compose(codes, grey)
     land, flood, permanent, nodata, dark = picture[0].astype(int)
     assert land.tolist() == [128, 128, 128]
     assert flood[2] > flood[0] + 80
     assert permanent.sum() < flood.sum() - 100
     assert nodata.tolist() == dark.tolist() == [240, 240, 240]
-    coloured = composed(codes, np.full((1, 5, 3), [0.1, 0.9, 2.0]))
+    coloured = compose(codes, np.full((1, 5, 3), [0.1, 0.9, 2.0]))
     assert coloured[0, 0].tolist() == [26, 230, 255]
-    assert composed(codes, None)[0, 0].tolist() == [239, 233, 218]
-    striped = composed(np.full((20, 20), 3, np.uint8), None)
+    assert compose(codes, None)[0, 0].tolist() == [239, 233, 218]
+    striped = compose(np.full((20, 20), 3, np.uint8), None)
     assert len(np.unique(striped)) == 2
 
 

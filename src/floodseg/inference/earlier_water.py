@@ -13,7 +13,7 @@ from floodseg.runtimes.base import Runtime
 from floodseg.scene.scene import Scene
 
 
-class WaterBits:
+class BitMaskFile:
     """Mask of H rows and W columns, one bit per pixel, in a temporary file that the system removes with the process.
 
     Args:
@@ -43,7 +43,7 @@ class WaterBits:
         return np.unpackbits(packed.reshape(rows, self._row_bytes), axis=1, count=self._width).astype(np.bool_)
 
 
-class EarlierWater(WaterBits):
+class EarlierWater(BitMaskFile):
     """Water of an earlier image on the grid of the scene; False where that image has no valid pixel."""
 
     def __init__(self, scene: Scene) -> None:

@@ -30,7 +30,7 @@ from floodseg.inference.windows.map_scene import map_scene, overlap_of
 from floodseg.messages import redacted
 from floodseg.products.classify import classify
 from floodseg.products.folder import check_unfinished
-from floodseg.products.info import OneOfMany, ProductInfo
+from floodseg.products.info import CollectionMember, ProductInfo
 from floodseg.products.strips import NODATA, ProbabilityStrip, ProductStrip
 from floodseg.products.writer import ProductWriter, WriterSettings
 from floodseg.runtimes.base import Runtime
@@ -58,7 +58,7 @@ class _Run:
     config: PredictConfig
     method: Runtime | PlainMethod
     model: str
-    many: OneOfMany | None
+    member: CollectionMember | None
     overwrite: bool
     show_progress: bool
 
@@ -68,7 +68,7 @@ def predict_files(
     runtime: Runtime | PlainMethod,
     model: str,
     *,
-    many: OneOfMany | None = None,
+    member: CollectionMember | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def predict_files(
         config: the scene, the settings of mapping, and the folder of the products.
         runtime: the model, ready to run, or a classical baseline.
         model: its name in the products.
-        many: identifiers of a scene that is one of many.
+        member: identifiers of a scene that is one of many.
         overwrite: replace finished products.
         show_progress: show a bar with the time left.
 
@@ -88,7 +88,7 @@ def predict_files(
     Raises:
         FloodsegError: input, settings or a folder that the user can correct.
     """
-    began = time.monotonic()
+    start_time = time.monotonic()
     check_unfinished(config.out_dir, overwrite)
     images = config.scene
     with ExitStack() as stack:
@@ -98,8 +98,8 @@ def predict_files(
         before = None
         if images.sar_before and not any(band_date(name) for name in runtime.bands.sar):
             before = stack.enter_context(closing(open_scene_before(images, runtime.bands, scene.grid)))
-        run = _Run(config, runtime, model, many, overwrite, show_progress)
-        return _map(run, scene, before, began)
+        run = _Run(config, runtime, model, member, overwrite, show_progress)
+        return _map(run, scene, before, start_time)
 
 
 def predict_arrays(
@@ -115,22 +115,22 @@ def predict_arrays(
 
     ``config.scene`` holds layers and date; it names no imagery.
     """
-    began = time.monotonic()
+    start_time = time.monotonic()
     window = aoi_window(config.scene, scene.grid)
     if window is not None:
         scene = CroppedScene(scene, window)
     check_unfinished(config.out_dir, overwrite)
-    return _map(_Run(config, runtime, model, None, overwrite, show_progress), scene, None, began)
+    return _map(_Run(config, runtime, model, None, overwrite, show_progress), scene, None, start_time)
 
 
-def _map(run: _Run, imagery: Scene, before: Scene | None, began: float) -> dict[str, Any]:
+def _map(run: _Run, imagery: Scene, before: Scene | None, start_time: float) -> dict[str, Any]:
     """Map opened imagery, and that of before where there is any, and write the products."""
     config, mapping = run.config, run.config.mapping
     with ExitStack() as stack:
         layers = stack.enter_context(closing(open_layers(config.scene, imagery.grid)))
-        if mapping.write_reliability:
+        if mapping.write_sensor_weights:
             require_sensor_weights(run.method, run.model)
-        runtime = _fitted(run, imagery, layers)
+        runtime = _fit_baseline(run, imagery, layers)
         scene = ThumbnailScene(imagery, overlap_of(runtime, mapping))
         thresholds = np.array(runtime.thresholds if mapping.threshold is None else (mapping.threshold,) * 4, np.float32)
         scenes = [imagery] if before is None else [imagery, before]
@@ -144,19 +144,19 @@ def _map(run: _Run, imagery: Scene, before: Scene | None, began: float) -> dict[
         sink = _Classifier(layers, thresholds, writer.write, earlier)
         times = map_scene(scene, runtime, mapping, sink, progress=run.show_progress)
         _check_valid(sink.valid, info)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - start_time
         extra: dict[str, Any] = {
             "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
             "cpu_seconds": {name: round(value, 3) for name, value in times.cpu.items()},
             "mapping_seconds": round(times.wall, 3),
         }
         picture = scene.picture()
-        if mapping.write_reliability:
+        if mapping.write_sensor_weights:
             weighted = require_sensor_weights(runtime, run.model)
             mean = map_sensor_weights(imagery, weighted, mapping, layers, writer.write_sensor_weights)
             extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [
-            *scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ()), *_undated(info),
+            *scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ()), *_note_missing_date(info),
             *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
         ]  # fmt: skip
         return writer.finish(picture, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
@@ -176,7 +176,7 @@ def _check_georeference(config: SceneConfig, grid: GeoGrid) -> None:
     )
 
 
-def _fitted(run: _Run, scene: Scene, layers: Layers) -> Runtime:
+def _fit_baseline(run: _Run, scene: Scene, layers: Layers) -> Runtime:
     """Return the runtime; a classical baseline finds its threshold in the scene first."""
     if isinstance(run.method, Runtime):
         return run.method
@@ -185,7 +185,7 @@ def _fitted(run: _Run, scene: Scene, layers: Layers) -> Runtime:
 
 def _product_writer(run: _Run, grid: GeoGrid, info: ProductInfo) -> ProductWriter:
     mapping = run.config.mapping
-    settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count, mapping.write_reliability)
+    settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count, mapping.write_sensor_weights)
     return ProductWriter(run.config.out_dir, grid, info, settings)
 
 
@@ -195,12 +195,12 @@ def _product_info(
     """Return the provenance of the products; ``scenes`` are the imagery and, where it is mapped, that of before."""
     return ProductInfo(
         model=run.model,
-        threshold=runtime.threshold if isinstance(runtime, PlainRuntime) else _by_sensors(thresholds, runtime.bands),
+        threshold=runtime.threshold if isinstance(runtime, PlainRuntime) else _thresholds_by_sensors(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or len(scenes) > 1,
         acquisition=acquisition_of(run.config.scene),
         inputs={**{name: files for scene in scenes for name, files in scene.inputs.items()}, **layers.inputs},
         settings=_settings(run.config),
-        many=run.many,
+        member=run.member,
     )
 
 
@@ -211,7 +211,7 @@ def _settings(config: PredictConfig) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None and name not in without_effect}
 
 
-def _by_sensors(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
+def _thresholds_by_sensors(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
     """Return the one threshold that is in use, or one for each sensor set where they differ."""
     by_set: dict[str, float] = {name: round(float(thresholds[_CODES[name]]), 6) for name in SENSOR_SETS}
     if not bands.optical:
@@ -257,7 +257,7 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
     )
 
 
-def _undated(info: ProductInfo) -> list[str]:
+def _note_missing_date(info: ProductInfo) -> list[str]:
     """Return, and log, the note on a scene without a date."""
     if info.acquisition is not None:
         return []

@@ -46,7 +46,7 @@ def predict(
     Raises:
         FloodsegError: input, settings, a model or a folder that the user can mend.
     """
-    runtime, name = open_method(model, config.mapping)
+    runtime, name = open_model_or_baseline(model, config.mapping)
     check_sensors(config.scene, runtime.bands, name)
     summary = predict_files(config, runtime, name, overwrite=overwrite, show_progress=show_progress)
     return FloodMap(config.out_dir, summary)
@@ -87,11 +87,11 @@ def predict_scene(
 
     def mapped(folder: Path) -> dict[str, Any]:
         if not (_is_array(sar) or _is_array(optical)):
-            _refuse(crs=crs, transform=transform, optical_bands=optical_bands)
-            config = settings_of({**settings, "sar": sar, "optical": optical}, folder)
+            _refuse_array_settings(crs=crs, transform=transform, optical_bands=optical_bands)
+            config = build_config({**settings, "sar": sar, "optical": optical}, folder)
             return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
-        config = settings_of(settings, folder)
-        runtime, name = open_method(model, config.mapping)
+        config = build_config(settings, folder)
+        runtime, name = open_model_or_baseline(model, config.mapping)
         scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
         layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
         return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
@@ -106,7 +106,7 @@ def predict_scene(
     return flood_map
 
 
-def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
+def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     """Return flat settings (the flags' names) as a configuration.
 
     Raises:
@@ -128,7 +128,7 @@ def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def open_method(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+def open_model_or_baseline(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
     """Return what maps, ready to run as ``mapping`` says, and what products call it: a model or a reference method.
 
     Raises:
@@ -136,13 +136,13 @@ def open_method(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[R
         ConfigError: it cannot run as asked.
     """
     if isinstance(model, str) and model in PLAIN_METHODS:
-        _check_plain(model, mapping)
+        _check_baseline_settings(model, mapping)
         return PLAIN_METHODS[model], model
     name = str(model) if isinstance(model, str | Path) else model.spec.architecture
     return open_runtime(model, mapping), name
 
 
-def _check_plain(name: str, mapping: MapConfig) -> None:
+def _check_baseline_settings(name: str, mapping: MapConfig) -> None:
     """Refuse settings that mean nothing for a reference method."""
     for flag, given, why in (
         ("threshold", mapping.threshold, f"'{name}' gives no probability, and has a threshold of its own"),
@@ -174,7 +174,7 @@ def _is_array(image: Any) -> TypeGuard[Any]:
     return hasattr(image, "shape") and hasattr(image, "dtype")
 
 
-def _refuse(**given: Any) -> None:
+def _refuse_array_settings(**given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise ConfigError(f"{name}: describes arrays, and files were given, which say it themselves: leave it out")

@@ -17,7 +17,7 @@ from floodseg.runtimes.classical import PlainMethod
 from floodseg.scene.scene import Layers, Scene
 
 
-class WeighingRuntime(Runtime, Protocol):
+class SensorWeightRuntime(Runtime, Protocol):
     """A runtime that also returns sensor weights."""
 
     @property
@@ -36,10 +36,10 @@ class WeighingRuntime(Runtime, Protocol):
         ...
 
 
-class _Weights:
+class _OpticalWeightRuntime:
     """A runtime whose probability is the weight of the optical image, so that it is tiled and blended like a map."""
 
-    def __init__(self, runtime: WeighingRuntime) -> None:
+    def __init__(self, runtime: SensorWeightRuntime) -> None:
         self.name, self.device, self.precision = runtime.name, runtime.device, runtime.precision
         self.bands: Bands = runtime.bands
         self.thresholds = runtime.thresholds
@@ -48,7 +48,7 @@ class _Weights:
         self.probability = runtime.optical_weight
 
 
-def require_sensor_weights(runtime: Runtime | PlainMethod, model: str) -> WeighingRuntime:
+def require_sensor_weights(runtime: Runtime | PlainMethod, model: str) -> SensorWeightRuntime:
     """Return the runtime as one that has sensor weights.
 
     Raises:
@@ -56,15 +56,15 @@ def require_sensor_weights(runtime: Runtime | PlainMethod, model: str) -> Weighi
     """
     if not getattr(runtime, "has_sensor_weights", False):
         raise ConfigError(
-            f"`write_reliability`: '{model}' weighs no sensors against each other; leave it out, or take a "
+            f"`write_sensor_weights`: '{model}' weighs no sensors against each other; leave it out, or take a "
             "checkpoint of lite or efficient that was trained for radar and optical images"
         )
-    return cast(WeighingRuntime, runtime)
+    return cast(SensorWeightRuntime, runtime)
 
 
 def map_sensor_weights(
     scene: Scene,
-    runtime: WeighingRuntime,
+    runtime: SensorWeightRuntime,
     mapping: MapConfig,
     layers: Layers,
     write: Callable[[int, NDArray[np.uint8]], None],
@@ -87,5 +87,5 @@ def map_sensor_weights(
         pixels += int(np.count_nonzero(both))
         write(strip.top, np.where(valid, np.rint(100 * strip.probability), PERCENT_NODATA).astype(np.uint8))
 
-    map_scene(scene, _Weights(runtime), mapping, sink)
+    map_scene(scene, _OpticalWeightRuntime(runtime), mapping, sink)
     return total / pixels if pixels else None

@@ -35,7 +35,7 @@ _NO_COLOUR = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class RasterKind:
+class RasterFormat:
     """What one of the rasters is to those who open it."""
 
     description: str
@@ -56,7 +56,7 @@ class RasterFile:
     never mix with the cached reads of others, and a full disk is reported where it happens.
     """
 
-    def __init__(self, target: Path, grid: GeoGrid, kind: RasterKind) -> None:
+    def __init__(self, target: Path, grid: GeoGrid, kind: RasterFormat) -> None:
         self.counts = np.zeros(256, dtype=np.int64)
         self._target = target
         self._grid = grid
@@ -169,7 +169,7 @@ def _add_tags(parent: Element, tags: Mapping[str, str]) -> None:
         SubElement(metadata, "MDI", key=key).text = value
 
 
-def _add_names(band: Element, kind: RasterKind) -> None:
+def _add_names(band: Element, kind: RasterFormat) -> None:
     SubElement(band, "ColorInterp").text = "Palette"
     names, table = SubElement(band, "CategoryNames"), SubElement(band, "ColorTable")
     for code in range(256):

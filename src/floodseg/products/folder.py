@@ -18,14 +18,14 @@ from floodseg.system.files import locked_folder, sync
 
 PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
-RELIABILITY = "reliability.tif"
+SENSOR_WEIGHTS = "reliability.tif"
 CLASS_NAMES_FILE = "flood.tif.aux.xml"
 POLYGONS = "flood.gpkg"
 QUICKLOOK = "quicklook.png"
 ITEM = "item.json"
 SUMMARY = "summary.json"
 PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, SUMMARY)
-OPTIONAL_PRODUCTS = (ITEM, RELIABILITY)
+OPTIONAL_PRODUCTS = (ITEM, SENSOR_WEIGHTS)
 """Products that not every scene has: an item needs a date, ``reliability.tif`` is written on request."""
 
 
@@ -56,14 +56,14 @@ class ProductFolder:
 
 @contextlib.contextmanager
 def product_folder(
-    path: Path, *, overwrite: bool, least_bytes: int, inputs: Iterable[str] = ()
+    path: Path, *, overwrite: bool, min_bytes: int, inputs: Iterable[str] = ()
 ) -> Iterator[ProductFolder]:
     """Claim ``path`` for this process and make its staging folder, which is removed at the end.
 
     Args:
         path: folder of the products; made where it is missing.
         overwrite: whether finished products may be replaced.
-        least_bytes: space that the products need at the least while they are made.
+        min_bytes: space that the products need at the least while they are made.
         inputs: files that are read; none of them may be replaced by a product.
 
     Raises:
@@ -77,9 +77,9 @@ def product_folder(
         check_unfinished(path, overwrite)
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
-        staging = _made_staging(path)
+        staging = _make_staging(path)
         try:
-            _check_space(path, staging, least_bytes)
+            _check_space(path, staging, min_bytes)
             yield ProductFolder(path, staging)
         finally:
             shutil.rmtree(staging)
@@ -101,11 +101,11 @@ def _staging_name(path: Path, token: str) -> str:
     return f".{path.name}.floodseg-{token}"
 
 
-def _made_staging(path: Path) -> Path:
+def _make_staging(path: Path) -> Path:
     """Make the staging folder beside ``path``, or inside of it where ``path`` is a mounted volume."""
     name = _staging_name(path, secrets.token_hex(4))
     try:
-        if _can_move(path, path.parent / name):
+        if _try_staging(path, path.parent / name):
             return path.parent / name
         (path / name).mkdir(mode=0o700)
     except OSError as error:
@@ -113,7 +113,7 @@ def _made_staging(path: Path) -> Path:
     return path / name
 
 
-def _can_move(path: Path, staging: Path) -> bool:
+def _try_staging(path: Path, staging: Path) -> bool:
     """Make ``staging`` and tell whether files can be moved from there to ``path``; else remove it again."""
     try:
         staging.mkdir(mode=0o700)  # nobody else looks at, or puts anything into, what is in the making
@@ -134,11 +134,11 @@ def _can_move(path: Path, staging: Path) -> bool:
     return True
 
 
-def _check_space(path: Path, staging: Path, least_bytes: int) -> None:
+def _check_space(path: Path, staging: Path, min_bytes: int) -> None:
     free = shutil.disk_usage(staging).free
-    if free < least_bytes:
+    if free < min_bytes:
         raise RunFolderError(
-            f"{path}: {free / 1e6:.0f} MB are free, and the products need at least {least_bytes / 1e6:.0f} MB while "
+            f"{path}: {free / 1e6:.0f} MB are free, and the products need at least {min_bytes / 1e6:.0f} MB while "
             "they are made: free some space, or give another `out_dir`"
         )
 

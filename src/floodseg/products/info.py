@@ -9,7 +9,7 @@ from floodseg.scene.acquisition import Acquisition
 
 
 @dataclass(frozen=True, slots=True)
-class OneOfMany:
+class CollectionMember:
     """What is to be said of a scene that is mapped with many others."""
 
     id: str
@@ -40,7 +40,7 @@ class ProductInfo:
     """Settings of mapping, plain values by name."""
     licence: str | None = None
     """Terms of use and attribution of the products."""
-    many: OneOfMany | None = None
+    member: CollectionMember | None = None
     """Where the scene is one of many."""
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csgraph, csr_array
 
-from floodseg.products.patches import Indices, Labels, joined, label_patches, seam_pairs
+from floodseg.products.patches import Indices, Labels, group_nodes, label_patches, seam_pairs
 
 EAST, SOUTH, WEST, NORTH = range(4)
 _COLUMN_STEP = np.array([1, 0, -1, 0])
@@ -82,8 +82,8 @@ class OutlineTracer:
         known = len(self._open.classes)
         before, below = seam_pairs(self._labels, labels[0], self._classes, classes[0])
         # number 0 is "no patch" among the open and the new alike
-        group = joined(known + count + 1, np.append(before, 0), np.append(below + known, known))
-        patches = self._open.merged_with(_measured(labels, count, classes, values), group)
+        group = group_nodes(known + count + 1, np.append(before, 0), np.append(below + known, known))
+        patches = self._open.merged_with(_measure_patches(labels, count, classes, values), group)
         rows = np.concatenate([group[self._labels][None], group[labels + known]]).astype(np.int32)
         segments = [part.renumbered(group) for part in self._segments]
         segments += _horizontal(top, rows), _vertical(top, rows[1:])
@@ -131,7 +131,7 @@ class _Patches:
         return _Patches(self.sums[chosen], self.classes[chosen])
 
 
-def _measured(
+def _measure_patches(
     labels: Labels, count: int, classes: NDArray[np.uint8], values: Sequence[NDArray[np.generic]]
 ) -> _Patches:
     inside = np.flatnonzero(labels)
@@ -193,18 +193,18 @@ def _segments(row: Indices, column: Indices, length: Indices, direction: int, pa
 
 def _polygons(segments: Segments, patches: _Patches) -> PixelPolygons:
     """Link segments to rings and rings to polygons."""
-    following = _following(segments)
-    ring = np.asarray(csgraph.connected_components(_graph(following), connection="strong")[1], dtype=np.int64)
-    order, ring = _ring_by_ring(segments, following, ring)
+    next_segment = _next_segments(segments)
+    ring = np.asarray(csgraph.connected_components(_graph(next_segment), connection="strong")[1], dtype=np.int64)
+    order, ring = _order_by_ring(segments, next_segment, ring)
     segments = Segments(*(getattr(segments, name)[order] for name in Segments.__slots__))
     starts = np.flatnonzero(np.append(True, np.diff(ring) != 0)) if len(ring) else ring
     before = np.arange(len(ring)) - 1
     before[starts] = np.append(starts[1:], len(ring))[: len(starts)] - 1
     corner = segments.direction != segments.direction[before]  # not where only a strip ended
-    return _assembled(segments.where(corner), ring[corner], patches)
+    return _build_polygons(segments.where(corner), ring[corner], patches)
 
 
-def _following(segments: Segments) -> Indices:
+def _next_segments(segments: Segments) -> Indices:
     """Return (N,) the segment that begins where each one ends."""
     direction = segments.direction.astype(np.int64)
     row, column = segments.row.astype(np.int64), segments.column.astype(np.int64)
@@ -213,17 +213,17 @@ def _following(segments: Segments) -> Indices:
     # at a corner where two of a patch begin, the one to the right of an ending one comes at its place in the order
     begins = np.lexsort((direction, column, row, segments.patch))
     ends = np.lexsort(((direction + 1) % 4, end_column, end_row, segments.patch))
-    following = np.empty(len(begins), dtype=np.int64)
-    following[ends] = begins
-    return following
+    next_segment = np.empty(len(begins), dtype=np.int64)
+    next_segment[ends] = begins
+    return next_segment
 
 
-def _graph(following: Indices) -> csr_array:
-    nodes = len(following)
-    return csr_array((np.ones(nodes), following, np.arange(nodes + 1)), shape=(nodes, nodes))
+def _graph(next_segment: Indices) -> csr_array:
+    nodes = len(next_segment)
+    return csr_array((np.ones(nodes), next_segment, np.arange(nodes + 1)), shape=(nodes, nodes))
 
 
-def _ring_by_ring(segments: Segments, following: Indices, ring: Indices) -> tuple[Indices, Indices]:
+def _order_by_ring(segments: Segments, next_segment: Indices, ring: Indices) -> tuple[Indices, Indices]:
     """Return the segments in the order of their rings, a patch's shell before its holes, and the ring of each."""
     if not len(ring):
         return ring, ring
@@ -233,9 +233,9 @@ def _ring_by_ring(segments: Segments, following: Indices, ring: Indices) -> tupl
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     # one path through all rings: the last segment of each leads on to the first of the next
-    preceding = np.empty(len(following), dtype=np.int64)
-    preceding[following] = np.arange(len(following))
-    path = following.copy()
+    preceding = np.empty(len(next_segment), dtype=np.int64)
+    preceding[next_segment] = np.arange(len(next_segment))
+    path = next_segment.copy()
     path[preceding[head]] = np.append(head[1:], head[0])
     walk = csgraph.depth_first_order(_graph(path), head[0], return_predecessors=False)
     walk = np.asarray(walk, dtype=np.int64)
@@ -249,7 +249,7 @@ def _is_hole(segments: Segments, ring: Indices) -> NDArray[np.bool_]:
     return np.bincount(ring, weights=signs * segments.row.astype(np.float64)) < 0
 
 
-def _assembled(corners: Segments, ring: Indices, patches: _Patches) -> PixelPolygons:
+def _build_polygons(corners: Segments, ring: Indices, patches: _Patches) -> PixelPolygons:
     starts = np.flatnonzero(np.append(True, np.diff(ring) != 0)) if len(ring) else ring
     patch = corners.patch[starts]
     polygon_starts = np.flatnonzero(np.append(True, np.diff(patch) != 0)) if len(patch) else starts

@@ -34,7 +34,7 @@ def label_patches(classes: NDArray[np.uint8]) -> tuple[Labels, int]:
     return labels, count
 
 
-def joined(nodes: int, first: Indices, second: Indices) -> Indices:
+def group_nodes(nodes: int, first: Indices, second: Indices) -> Indices:
     """Return the group (from 0) of each of ``nodes`` nodes, where ``first[i]`` and ``second[i]`` are of one group."""
     graph = csr_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(nodes, nodes))
     return np.asarray(csgraph.connected_components(graph, directed=False)[1], dtype=np.int64)
@@ -49,7 +49,7 @@ def seam_pairs(
 
 
 @dataclass(frozen=True, slots=True)
-class _Edge:
+class _LastRow:
     """The last row of the strip before: the undecided patch of each column (-1 where none), and the classes."""
 
     patch: Indices
@@ -60,7 +60,7 @@ class SpeckFilter:
     """Turns patches that are smaller than ``min_area`` square metres on the ground into land, in two passes.
 
     The first pass decides every patch that lies inside one strip at once, and keeps one number for each patch that
-    touches a strip's first or last row; :meth:`decide` sums these up, and the second pass removes the rest. A patch cut
+    touches a strip's first or last row; :meth:`merge_strips` sums these up, and the second pass removes the rest. A patch cut
     by the border of the scene counts as it is. Flood beside permanent water counts alone.
     """
 
@@ -72,7 +72,7 @@ class SpeckFilter:
         self._pairs: list[tuple[Indices, Indices]] = []
         self._of_strip: dict[int, slice] = {}
         self._undecided = 0
-        self._edge: _Edge | None = None
+        self._edge: _LastRow | None = None
 
     def first_pass(self, top: int, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the strip (H, W) without the small patches that lie inside of it; strips come in order."""
@@ -97,13 +97,13 @@ class SpeckFilter:
         if self._edge is not None:
             same = (self._edge.classes == classes[0]) & (self._edge.patch >= 0)
             self._pairs.append((self._edge.patch[same], number[labels[0, same]]))
-        self._edge = _Edge(number[labels[-1]], classes[-1].copy())
+        self._edge = _LastRow(number[labels[-1]], classes[-1].copy())
 
-    def decide(self) -> None:
+    def merge_strips(self) -> None:
         """Sum up the patches that lie in several strips, after the first pass."""
         pairs = self._pairs or [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
-        group = joined(self._undecided, first, second)
+        group = group_nodes(self._undecided, first, second)
         areas = np.bincount(group, weights=np.concatenate([np.zeros(0), *self._areas]))
         self._small = (areas < self._min_area)[group]
         self.removed += int((areas < self._min_area).sum())

@@ -22,18 +22,18 @@ from floodseg.products.info import ProductInfo
 from floodseg.products.strips import CLASS_NAMES, EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 
 LONGEST_SIDE = 1600
-_SHORTEST_SIDE = 24
-_LEAST_LONG_SIDE = 640
-_LEAST_WIDTH = 760
+_MIN_SIDE = 24
+_MIN_LONG_SIDE = 640
+_MIN_WIDTH = 760
 _MARGIN, _HEAD, _FOOT = 24, 92, 84
 _DPI = 100
-_LONGEST_BAR = 200
-_COVER = {FLOOD: 0.8, PERMANENT_WATER: 0.85}
+_MAX_BAR = 200
+_OPACITY = {FLOOD: 0.8, PERMANENT_WATER: 0.85}
 """How much of the picture below water hides."""
 _STRIPE_COLOURS = np.array([[0.55, 0.55, 0.55], [0.78, 0.78, 0.78]])
 _STRIPE_PERIOD = 10
-_PAPER = 0.94
-_FRAME = (80, 80, 80)
+_BLANK_GREY = 0.94
+_FRAME_COLOUR = (80, 80, 80)
 """Grey of nodata."""
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -76,9 +76,9 @@ def picture_shape(grid: GeoGrid) -> tuple[int, int]:
     """Return height and width of the map in the picture: pixels square on the ground, at most 1600 a side."""
     at = ground_at_centre(grid)
     height, width = grid.height * (at.down if at else 1), grid.width * (at.across if at else 1)
-    longest = min(max(grid.height, grid.width, _LEAST_LONG_SIDE), LONGEST_SIDE)
+    longest = min(max(grid.height, grid.width, _MIN_LONG_SIDE), LONGEST_SIDE)
     scale = longest / max(height, width)
-    return max(_SHORTEST_SIDE, round(height * scale)), max(_SHORTEST_SIDE, round(width * scale))
+    return max(_MIN_SIDE, round(height * scale)), max(_MIN_SIDE, round(width * scale))
 
 
 def draw(
@@ -95,8 +95,8 @@ def draw(
     """
     height, width = picture_shape(grid)
     codes = _resized(classes, height, width)
-    picture = composed(codes, None if background is None else _resized(background, height, width))
-    full_width, full_height = max(width, _LEAST_WIDTH) + 2 * _MARGIN, height + _HEAD + _FOOT
+    picture = compose(codes, None if background is None else _resized(background, height, width))
+    full_width, full_height = max(width, _MIN_WIDTH) + 2 * _MARGIN, height + _HEAD + _FOOT
     figure = Figure((full_width / _DPI, full_height / _DPI), dpi=_DPI, facecolor="white")
     canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
     sheet = figure.add_axes((0, 0, 1, 1))
@@ -114,28 +114,28 @@ def draw(
     page = Image.frombytes("RGBA", (drawn_width, drawn_height), pixels).convert("RGB")
     # pasted pixel for pixel: matplotlib would resample it, in ten times the memory
     left = (full_width - width) // 2
-    page.paste(_FRAME, (left - 1, _HEAD - 1, left + width + 1, _HEAD + height + 1))
+    page.paste(_FRAME_COLOUR, (left - 1, _HEAD - 1, left + width + 1, _HEAD + height + 1))
     page.paste(Image.fromarray(picture), (left, _HEAD))
     page.save(path, compress_level=3)
 
 
-def composed(codes: NDArray[np.uint8], background: NDArray[np.floating] | None) -> Picture:
+def compose(codes: NDArray[np.uint8], background: NDArray[np.floating] | None) -> Picture:
     """Lay the codes (H, W) over the background (H, W) or (H, W, 3)."""
     picture = np.empty((*codes.shape, 3), dtype=np.float32)
     if background is None:
         picture[:] = _colour(LAND)
     else:
         picture[:] = background[..., None] if background.ndim == 2 else background
-        picture[np.isnan(picture).any(-1)] = _PAPER
+        picture[np.isnan(picture).any(-1)] = _BLANK_GREY
         np.clip(picture, 0, 1, out=picture)
-    for code, cover in _COVER.items():
+    for code, cover in _OPACITY.items():
         here = codes == code
         picture[here] = cover * _colour(code) + (1 - cover) * picture[here]
     rows, columns = np.arange(codes.shape[0])[:, None], np.arange(codes.shape[1])
     stripes = (rows + columns) // (_STRIPE_PERIOD // 2) % 2
     excluded = codes == EXCLUDED
     picture[excluded] = _STRIPE_COLOURS[stripes[excluded]]
-    picture[codes == NODATA] = _PAPER
+    picture[codes == NODATA] = _BLANK_GREY
     return (picture * 255).round().astype(np.uint8)
 
 
@@ -162,7 +162,7 @@ def _draw_legend(sheet: Axes, top: float, present: list[int], water_name: str) -
         if code not in present:
             continue
         hatch = "////" if code == EXCLUDED else None
-        face = [_PAPER] * 3 if code == NODATA else _STRIPE_COLOURS[1] if code == EXCLUDED else _colour(code)
+        face = [_BLANK_GREY] * 3 if code == NODATA else _STRIPE_COLOURS[1] if code == EXCLUDED else _colour(code)
         edge = _STRIPE_COLOURS[0] if code == EXCLUDED else "0.4"
         sheet.add_patch(Rectangle((x, y), 22, 14, facecolor=face, edgecolor=edge, hatch=hatch, linewidth=0.8))
         name = water_name if code == FLOOD else CLASS_NAMES[code]
@@ -172,7 +172,7 @@ def _draw_legend(sheet: Axes, top: float, present: list[int], water_name: str) -
 
 def _draw_scale(sheet: Axes, right: float, top: float, metres: float) -> None:
     """Draw a bar of a round length; ``metres`` are those of a pixel of the picture."""
-    length = round_length(_LONGEST_BAR * metres)
+    length = round_length(_MAX_BAR * metres)
     end, y = right - _MARGIN - 56, top + 36
     begin = end - length / metres
     sheet.plot([begin, begin, end, end], [y - 6, y, y, y - 6], color="0.15", linewidth=1.6, solid_capstyle="butt")

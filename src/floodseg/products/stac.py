@@ -19,7 +19,7 @@ from shapely.geometry.polygon import orient
 
 from floodseg.geo.footprints import lonlat, measure
 from floodseg.geo.grid import GeoGrid
-from floodseg.products import folder as publish
+from floodseg.products import folder
 from floodseg.products.cog import COLOURS
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import CLASS_NAMES, NODATA
@@ -58,7 +58,7 @@ def footprint(grid: GeoGrid) -> Footprint | None:
         ring = np.concatenate([ring, [[longitudes[-1], pole], [longitudes[0], pole]]])
     else:
         ring[-1] = ring[0]  # which unwrapping moves by a rounding error
-    return _cut(shapely.Polygon(ring), around_pole=bool(turn))
+    return _split_at_antimeridian(shapely.Polygon(ring), around_pole=bool(turn))
 
 
 def outline(grid: GeoGrid) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _border(grid: GeoGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return grid.coordinates(columns, rows)
 
 
-def _cut(shape: shapely.Polygon, around_pole: bool) -> Footprint:
+def _split_at_antimeridian(shape: shapely.Polygon, around_pole: bool) -> Footprint:
     """Bring a polygon whose longitudes may leave -180 to 180 into that range, in several parts where need be."""
     west, _, east, _ = shape.bounds
     parts = []
@@ -133,10 +133,10 @@ def item(grid: GeoGrid, info: ProductInfo, name: str, statistics: dict[str, dict
         made.add_asset(key, asset)
     classes = ClassificationExtension.ext(made.assets["flood"], add_if_missing=True)
     classes.classes = [_classification(code, info) for code in CLASS_NAMES if code != NODATA]
-    if info.many is not None:
-        made.collection_id = info.many.collection
+    if info.member is not None:
+        made.collection_id = info.member.collection
         for relation in (pystac.RelType.ROOT, pystac.RelType.PARENT, pystac.RelType.COLLECTION):
-            made.add_link(pystac.Link(relation, info.many.collection_href, pystac.MediaType.JSON))
+            made.add_link(pystac.Link(relation, info.member.collection_href, pystac.MediaType.JSON))
     document: dict[str, Any] = made.to_dict(include_self_link=False, transform_hrefs=False)
     return document
 
@@ -160,17 +160,17 @@ def _assets(info: ProductInfo, statistics: dict[str, dict[str, float]]) -> dict[
 
     water = info.water_name.capitalize()
     reliability: dict[str, pystac.Asset] = {}
-    if publish.RELIABILITY in statistics:
+    if folder.SENSOR_WEIGHTS in statistics:
         title = "Weight of the optical image beside the radar"
-        reliability["reliability"] = raster(publish.RELIABILITY, title, name="optical_weight", unit="%")
+        reliability["reliability"] = raster(folder.SENSOR_WEIGHTS, title, name="optical_weight", unit="%")
     return {
-        "flood": raster(publish.CLASSES, f"{water}, permanent water and land", name="class"),
-        "water_probability": raster(publish.PROBABILITY, "Probability of water", name="water_probability", unit="%"),
+        "flood": raster(folder.CLASSES, f"{water}, permanent water and land", name="class"),
+        "water_probability": raster(folder.PROBABILITY, "Probability of water", name="water_probability", unit="%"),
         **reliability,
-        "polygons": _asset(publish.POLYGONS, f"Polygons of {info.water_name}", pystac.MediaType.GEOPACKAGE, "data"),
-        "class_names": _asset(publish.CLASS_NAMES_FILE, "Names of the classes", pystac.MediaType.XML, "metadata"),
-        "summary": _asset(publish.SUMMARY, "Areas and provenance", pystac.MediaType.JSON, "metadata"),
-        "quicklook": _asset(publish.QUICKLOOK, "Picture", pystac.MediaType.PNG, "overview"),
+        "polygons": _asset(folder.POLYGONS, f"Polygons of {info.water_name}", pystac.MediaType.GEOPACKAGE, "data"),
+        "class_names": _asset(folder.CLASS_NAMES_FILE, "Names of the classes", pystac.MediaType.XML, "metadata"),
+        "summary": _asset(folder.SUMMARY, "Areas and provenance", pystac.MediaType.JSON, "metadata"),
+        "quicklook": _asset(folder.QUICKLOOK, "Picture", pystac.MediaType.PNG, "overview"),
     }
 
 

@@ -19,7 +19,7 @@ PERCENT_NODATA = 255
 """Nodata of ``water_probability.tif``, whose numbers are percent from 0 to 100."""
 
 _STRIP_PIXELS = 2**20
-_LEAST_ROWS = 16
+_MIN_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class ProductStrip:
 
 def strip_rows(width: int) -> int:
     """Return the height of strips of about a million pixels, at least 16 rows, for a scene of ``width`` columns."""
-    return max(_LEAST_ROWS, _STRIP_PIXELS // width)
+    return max(_MIN_ROWS, _STRIP_PIXELS // width)
 
 
 def row_spans(height: int, rows: int) -> Iterator[tuple[int, int]]:

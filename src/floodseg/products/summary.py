@@ -13,7 +13,7 @@ from floodseg.products.info import ProductInfo
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 from floodseg.system import environment
 
-_KEYS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water", LAND: "land", EXCLUDED: "excluded", NODATA: "nodata"}
+_CLASS_KEYS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water", LAND: "land", EXCLUDED: "excluded", NODATA: "nodata"}
 
 NO_GROUND_AREA = (
     "areas are unknown: the scene has no coordinate system, or one whose pixels have no single place on the Earth"
@@ -63,7 +63,7 @@ def summary(
     return {
         "area_km2": areas_km2(info, totals),
         "valid_share": float((totals.pixels.sum() - totals.pixels[NODATA]) / (totals.pixels.sum() - totals.outside)),
-        "pixels": {name: int(totals.pixels[code]) for code, name in _KEYS.items()},
+        "pixels": {name: int(totals.pixels[code]) for code, name in _CLASS_KEYS.items()},
         "threshold": dict(info.threshold) if isinstance(info.threshold, Mapping) else info.threshold,
         "model": info.model,
         "datetime": acquired.time.isoformat().replace("+00:00", "Z") if acquired else None,
@@ -84,7 +84,7 @@ def summary(
 def areas_km2(info: ProductInfo, totals: ClassTotals) -> dict[str, float | None]:
     """Return square kilometres of the classes, None where unknown."""
     areas = {
-        name: float(totals.square_metres[code]) / 1e6 if totals.has_areas else None for code, name in _KEYS.items()
+        name: float(totals.square_metres[code]) / 1e6 if totals.has_areas else None for code, name in _CLASS_KEYS.items()
     }
     del areas["nodata"]
     if not info.knows_permanent_water:

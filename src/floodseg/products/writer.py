@@ -27,9 +27,9 @@ from rasterio.errors import RasterioError
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.geo.footprints import measure
 from floodseg.geo.grid import GeoGrid
-from floodseg.products import folder as publish
+from floodseg.products import folder
 from floodseg.products import stac
-from floodseg.products.cog import COLOURS, RasterFile, RasterKind
+from floodseg.products.cog import COLOURS, RasterFile, RasterFormat
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import (
     CLASS_NAMES,
@@ -115,10 +115,10 @@ class ProductWriter:
         self._began = time.monotonic()
         with ExitStack() as stack:
             self._folder = stack.enter_context(
-                publish.product_folder(
+                folder.product_folder(
                     self._out_dir,
                     overwrite=self._settings.overwrite,
-                    least_bytes=_BYTES_PER_PIXEL * self._grid.height * self._grid.width,
+                    min_bytes=_BYTES_PER_PIXEL * self._grid.height * self._grid.width,
                     inputs=[name for names in self._info.inputs.values() for name in names],
                 )
             )
@@ -130,19 +130,19 @@ class ProductWriter:
     def _open(self, stack: ExitStack) -> None:
         here, grid, info = self._folder.staging, self._grid, self._info
         kinds = {
-            publish.PROBABILITY: RasterKind("water probability", "average", "YES", PERCENT_NODATA, unit="%"),
-            publish.CLASSES: RasterKind(
+            folder.PROBABILITY: RasterFormat("water probability", "average", "YES", PERCENT_NODATA, unit="%"),
+            folder.CLASSES: RasterFormat(
                 f"{info.water_name} map", "mode", "NO", NODATA, names=class_names(info), colours=COLOURS
             ),
         }
         if self._settings.sensor_weights:
-            kinds[publish.RELIABILITY] = RasterKind(
+            kinds[folder.SENSOR_WEIGHTS] = RasterFormat(
                 "weight of the optical image", "average", "YES", PERCENT_NODATA, unit="%"
             )
         self._rasters = {name: RasterFile(here / name, grid, kind) for name, kind in kinds.items()}
         for raster in self._rasters.values():
             stack.callback(raster.close)
-        self._percent, self._classes = self._rasters[publish.PROBABILITY], self._rasters[publish.CLASSES]
+        self._percent, self._classes = self._rasters[folder.PROBABILITY], self._rasters[folder.CLASSES]
         self._totals = ClassTotals(has_areas=self._footprints is not None)
         self._cutter = StripCutter(grid.height, grid.width, strip_rows(grid.width))
 
@@ -150,7 +150,7 @@ class ProductWriter:
     def _polygons(self) -> "PolygonFile":
         from floodseg.products.geopackage import PolygonFile  # slow to import; see pipeline.py
 
-        path = self._folder.staging / publish.POLYGONS
+        path = self._folder.staging / folder.POLYGONS
         return PolygonFile(path, self._grid, self._footprints, self._info.knows_permanent_water)
 
     def __exit__(
@@ -173,7 +173,7 @@ class ProductWriter:
     def write_sensor_weights(self, top: int, percent: NDArray[np.uint8]) -> None:
         """Take rows (H, W) of the optical image's weight from ``top`` on: 0 to 100, 255 nodata."""
         with _disk_errors(self._out_dir):
-            self._rasters[publish.RELIABILITY].write(top, percent)
+            self._rasters[folder.SENSOR_WEIGHTS].write(top, percent)
 
     def _count(self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8]) -> None:
         areas = None if self._footprints is None else self._footprints.rows(top, len(classes))
@@ -206,7 +206,7 @@ class ProductWriter:
         entered = time.monotonic()
         before = entered - self._began if seconds is None else seconds
         with _disk_errors(self._out_dir):
-            more = dict(extra or {}) | ({} if self._info.many is None else {"content": dict(self._info.many.content)})
+            more = dict(extra or {}) | ({} if self._info.member is None else {"content": dict(self._info.member.content)})
             if self._specks is not None:
                 self._remove_specks(self._specks)
                 more["removed_patches"] = self._specks.removed
@@ -221,12 +221,12 @@ class ProductWriter:
                 self._grid, self._info, self._totals, seconds=before + time.monotonic() - entered,
                 assumptions=assumptions, extra=more,
             )  # fmt: skip
-            self._write_json(publish.SUMMARY, document)
+            self._write_json(folder.SUMMARY, document)
             self._folder.publish()
         return document
 
     def _remove_specks(self, specks: "SpeckFilter") -> None:
-        specks.decide()
+        specks.merge_strips()
         for top, rows in row_spans(self._grid.height, strip_rows(self._grid.width)):
             before = self._classes.read(top, rows)
             classes = specks.second_pass(top, before)
@@ -255,24 +255,24 @@ class ProductWriter:
 
         info = self._info
         areas = areas_km2(info, self._totals)
-        with rasterio.open(self._folder.staging / publish.CLASSES) as file:
+        with rasterio.open(self._folder.staging / folder.CLASSES) as file:
             height, width = quicklook.picture_shape(self._grid)
             shape = min(height, file.height), min(width, file.width)
             classes = file.read(1, out_shape=shape, resampling=Resampling.mode)
         text = quicklook.describe(info, areas)
-        quicklook.draw(self._folder.staging / publish.QUICKLOOK, self._grid, classes, background, text)
+        quicklook.draw(self._folder.staging / folder.QUICKLOOK, self._grid, classes, background, text)
 
     def _write_item(self) -> None:
         statistics = {
             name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
             for name, file in self._rasters.items()
         }
-        self._write_json(publish.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics))
+        self._write_json(folder.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics))
 
     def _item_name(self) -> str:
         """Name the item after the first input, which is the scene's own name more often than the folder is."""
-        if self._info.many is not None:
-            return self._info.many.id
+        if self._info.member is not None:
+            return self._info.member.id
         names = [name for files in self._info.inputs.values() for name in files]
         scene = Path(_file_name(names[0])).stem if names else self._out_dir.absolute().name
         return f"{scene}_flood"

@@ -92,20 +92,20 @@ def make_demo_scene(folder: Path, seed: int = 0, height: int = 1200, width: int 
     transform = (PIXEL_METRES, 0.0, east, 0.0, -PIXEL_METRES, north)
     grid = GeoGrid(f"EPSG:{DEMO_EVENT.epsg}", transform, height, width)
     terrain, ground = simulate_valley(land_rng, height, width)
-    scene = DemoScene(*(folder / name for name in _NAMES))
+    scene = DemoScene(*(folder / name for name in _FILE_NAMES))
     _write_sar(scene.sar, simulate_sar(sar_rng, terrain, DEMO_EVENT), grid)
     _write_optical(scene, optical_rng, terrain, simulate_cloud(cloud_rng, height, width, _CLOUD_COVER), grid)
-    occurrence = _warped(_occurrence(terrain, ground), grid, _around(grid, 4326, _OCCURRENCE_DEGREES), -1)
+    occurrence = _warp_average(_occurrence(terrain, ground), grid, _enclosing_grid(grid, 4326, _OCCURRENCE_DEGREES), -1)
     stored = np.where(occurrence < 0, _OCCURRENCE_NODATA, np.round(occurrence)).astype(np.uint8)
-    _write(scene.permanent_water, stored, _around(grid, 4326, _OCCURRENCE_DEGREES), nodata=_OCCURRENCE_NODATA)
-    heights = _around(grid, 4326, _DEM_DEGREES)
-    _write(scene.dem, _warped(ground[None], grid, heights, -9999), heights, nodata=-9999)
+    _write(scene.permanent_water, stored, _enclosing_grid(grid, 4326, _OCCURRENCE_DEGREES), nodata=_OCCURRENCE_NODATA)
+    heights = _enclosing_grid(grid, 4326, _DEM_DEGREES)
+    _write(scene.dem, _warp_average(ground[None], grid, heights, -9999), heights, nodata=-9999)
     _write_area(scene.aoi, grid)
     _write(scene.truth, np.where(terrain.water, WATER, LAND).astype(np.uint8)[None], grid)
     return scene
 
 
-_NAMES = ("sar.tif", "optical.tif", "cloud_mask.tif", "permanent_water.tif", "dem.tif", "aoi.gpkg", "truth.tif")
+_FILE_NAMES = ("sar.tif", "optical.tif", "cloud_mask.tif", "permanent_water.tif", "dem.tif", "aoi.gpkg", "truth.tif")
 
 
 def _write_sar(path: Path, decibel: NDArray[np.float32], grid: GeoGrid) -> None:
@@ -117,11 +117,11 @@ def _write_sar(path: Path, decibel: NDArray[np.float32], grid: GeoGrid) -> None:
 
 def _write_optical(scene: DemoScene, rng: np.random.Generator, terrain: Terrain, cloud: Cloud, grid: GeoGrid) -> None:
     reflectance = apply_cloud(simulate_optical(rng, terrain), cloud, L1C_BANDS)
-    target_grid = _around(grid, _OPTICAL_EPSG, _OPTICAL_METRES)
-    warped = _warped(reflectance, grid, target_grid, np.nan)
+    target_grid = _enclosing_grid(grid, _OPTICAL_EPSG, _OPTICAL_METRES)
+    warped = _warp_average(reflectance, grid, target_grid, np.nan)
     stored = np.where(np.isnan(warped), 0, np.clip(np.round(warped * REFLECTANCE_SCALE) + _OFFSET, 1, 65535))
     _write(scene.optical, stored.astype(np.uint16), target_grid, L1C_BANDS, nodata=0, time=OPTICAL_TIME, offset=_OFFSET)
-    opacity = _warped(cloud.opacity[None], grid, target_grid, 0)
+    opacity = _warp_average(cloud.opacity[None], grid, target_grid, 0)
     _write(scene.cloud_mask, (opacity > OPAQUE).astype(np.uint8), target_grid)
 
 
@@ -151,7 +151,7 @@ def _write_area(path: Path, grid: GeoGrid) -> None:
     )  # fmt: skip
 
 
-def _around(grid: GeoGrid, epsg: int, pixel: float) -> GeoGrid:
+def _enclosing_grid(grid: GeoGrid, epsg: int, pixel: float) -> GeoGrid:
     """Return the north-up grid of another coordinate system that encloses ``grid``, its corner on whole pixels."""
     a, _, left, _, e, top = grid.transform
     extent = left, top + e * grid.height, left + a * grid.width, top
@@ -162,7 +162,7 @@ def _around(grid: GeoGrid, epsg: int, pixel: float) -> GeoGrid:
     return GeoGrid(f"EPSG:{epsg}", transform, highest - lowest, last - first)
 
 
-def _warped(bands: NDArray[np.float32], grid: GeoGrid, target: GeoGrid, nodata: float) -> NDArray[np.float32]:
+def _warp_average(bands: NDArray[np.float32], grid: GeoGrid, target: GeoGrid, nodata: float) -> NDArray[np.float32]:
     """Return ``bands`` (C, H, W) averaged onto another grid, ``nodata`` beyond their extent."""
     result = np.full((len(bands), target.height, target.width), nodata, np.float32)
     reproject(

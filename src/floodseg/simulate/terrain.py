@@ -108,7 +108,7 @@ def simulate_terrain(rng: np.random.Generator, height: int, width: int, event: E
         permanent=permanent,
         vigour=vigour,
         moisture=moisture.astype(np.float32),
-        smooth=_top_share(power_law_field(rng, height, width, -3.0, 40), event.smooth_soil),
+        smooth=_largest_share(power_law_field(rng, height, width, -3.0, 40), event.smooth_soil),
         turbidity=np.clip(turbidity, 0, 1).astype(np.float32),
     )
 
@@ -157,7 +157,7 @@ def _vigour(rng: np.random.Generator, height: int, width: int, event: Event) -> 
 
 
 def _towns(rng: np.random.Generator, height: int, width: int, share: float) -> NDArray[np.bool_]:
-    return _top_share(power_law_field(rng, height, width, -3.2, 80), share)
+    return _largest_share(power_law_field(rng, height, width, -3.2, 80), share)
 
 
 def _standing_plants(
@@ -172,7 +172,7 @@ def _standing_plants(
     return np.asarray(flood & (tall > np.quantile(tall[flood], 1 - share)), dtype=np.bool_)
 
 
-def _top_share(field: Field, share: float) -> NDArray[np.bool_]:
+def _largest_share(field: Field, share: float) -> NDArray[np.bool_]:
     """Return a mask of the largest ``share`` of the field's values."""
     return np.asarray(field > np.quantile(field, 1 - share), dtype=np.bool_)
 

@@ -23,13 +23,13 @@ from floodseg.inference.windows.map_scene import map_scene, plan_tiling
 from floodseg.products.strips import ProbabilityStrip
 from floodseg.runtimes.base import Runtime
 from floodseg.scene.scene import Scene, SceneWindow
-from map_fakes import RADAR, Collected, LookingRuntime, MemoryScene, PointwiseRuntime, plain_grid, radar_scene
+from map_fakes import RADAR, StripCollector, WindowMeanRuntime, MemoryScene, PointwiseRuntime, utm_grid, radar_scene
 
 SMALL = MapConfig(tile_size=64, threads=3)
 
 
-def mapped(scene: Scene, runtime: Runtime, config: MapConfig = SMALL) -> Collected:
-    collected = Collected(scene.grid)
+def mapped(scene: Scene, runtime: Runtime, config: MapConfig = SMALL) -> StripCollector:
+    collected = StripCollector(scene.grid)
     map_scene(scene, runtime, config, collected)
     return collected
 
@@ -48,10 +48,10 @@ def test_a_pointwise_model_gives_its_whole_image_result_exactly(size: tuple[int,
 
 def test_neither_threads_nor_who_is_first_change_a_bit() -> None:
     scene = radar_scene(300, 400)
-    alone = mapped(scene, LookingRuntime(), replace(SMALL, threads=1))
+    alone = mapped(scene, WindowMeanRuntime(), replace(SMALL, threads=1))
     rng = np.random.default_rng(0)
     waits = iter(rng.uniform(0, 0.01, 1000).tolist())
-    slow = LookingRuntime(before_call=lambda count: time.sleep(next(waits)))
+    slow = WindowMeanRuntime(before_call=lambda count: time.sleep(next(waits)))
     several = mapped(scene, slow, replace(SMALL, threads=5))
     np.testing.assert_array_equal(several.probability, alone.probability)
     assert len(slow.shapes) == 4 * 6
@@ -59,13 +59,13 @@ def test_neither_threads_nor_who_is_first_change_a_bit() -> None:
 
 
 def test_batches_are_even_and_never_span_rows() -> None:
-    scene, runtime = radar_scene(300, 400), LookingRuntime()
+    scene, runtime = radar_scene(300, 400), WindowMeanRuntime()
     tiling = plan_tiling(scene.grid, runtime, SMALL)
     assert (tiling.rows.count, tiling.columns.count) == (4, 6)
     batched = mapped(scene, runtime, replace(SMALL, batch_size=4))
     # a row of six as two batches of three, not as four and two
     assert runtime.shapes == [(3, *tiling.shape)] * 8
-    np.testing.assert_array_equal(batched.probability, mapped(scene, LookingRuntime()).probability)
+    np.testing.assert_array_equal(batched.probability, mapped(scene, WindowMeanRuntime()).probability)
 
 
 def test_the_runtime_chooses_the_batch_unless_it_is_given() -> None:
@@ -145,7 +145,7 @@ class ConstantScene:
 
     def __init__(self, height: int, width: int) -> None:
         self.inputs: dict[str, tuple[str, ...]] = {}
-        self.grid = plain_grid(height, width)
+        self.grid = utm_grid(height, width)
         self.windows = 0
 
     def read(self, window: Window) -> SceneWindow:
@@ -271,7 +271,7 @@ def test_tta_averages_orientations() -> None:
 
 
 def test_the_overlap_is_the_models_unless_it_is_given() -> None:
-    grid: GeoGrid = plain_grid(1000, 1000)
+    grid: GeoGrid = utm_grid(1000, 1000)
     by_model = plan_tiling(grid, PointwiseRuntime(overlap=192), MapConfig(tile_size=256))
     given = plan_tiling(grid, PointwiseRuntime(overlap=192), MapConfig(tile_size=256, overlap=64))
     assert by_model.rows.length - (by_model.rows.starts[1] - by_model.rows.starts[0]) >= 192

@@ -10,7 +10,7 @@ from floodseg.errors import CheckpointError, ConfigError
 from floodseg.geo.grid import Window
 from floodseg.inference.windows.model_calls import ModelCalls
 from floodseg.scene.scene import SceneWindow
-from map_fakes import LookingRuntime, PointwiseRuntime, radar_scene
+from map_fakes import WindowMeanRuntime, PointwiseRuntime, radar_scene
 
 
 def windows(count: int, height: int = 32, width: int = 64) -> list[SceneWindow]:
@@ -80,8 +80,8 @@ def test_orientations_are_averaged() -> None:
 
 def test_orientations_are_turned_back() -> None:
     # the mean of the window is the same in every orientation, and the pointwise half must come back to its pixel
-    plain = ModelCalls(LookingRuntime(), 1, tta=False)(windows(1))[0]
-    np.testing.assert_allclose(ModelCalls(LookingRuntime(), 1, tta=True)(windows(1))[0], plain, rtol=1e-6)
+    plain = ModelCalls(WindowMeanRuntime(), 1, tta=False)(windows(1))[0]
+    np.testing.assert_allclose(ModelCalls(WindowMeanRuntime(), 1, tta=True)(windows(1))[0], plain, rtol=1e-6)
 
 
 @pytest.mark.parametrize("valid", [True, False])

@@ -21,7 +21,7 @@ from floodseg.models.decision import Decision, Decisions
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
 from floodseg.runtimes.torch_runtime import TorchRuntime
-from map_fakes import Collected, MemoryScene
+from map_fakes import StripCollector, MemoryScene
 
 REAL_CHIPS = ("Ghana_103272", "India_1017769", "Paraguay_1019808")
 SIZE = 832
@@ -71,7 +71,7 @@ def spread(model: FloodModel, chip: Chip, tiles: tuple[int, ...], overlap: int |
     """Return the largest difference of each valid pixel's probability between any two tile sizes."""
     runtime, scene, maps = TorchRuntime(model, "cpu"), scene_of(chip), []
     for tile in tiles:
-        collected = Collected(scene.grid)
+        collected = StripCollector(scene.grid)
         map_scene(scene, runtime, MapConfig(tile_size=tile, overlap=overlap, threads=1), collected)
         maps.append(collected.probability)
     return np.asarray(np.ptp(np.stack(maps), axis=0)[chip.sar_valid])

@@ -13,21 +13,21 @@ from floodseg.products.strips import ProbabilityStrip
 PROBABILITY_STEPS = 2**20 - 1
 """Steps from 0 to 1 of a probability in fixed point: times the weights of both axes it still fits 32 bits."""
 
-_FULL = np.float32(PROBABILITY_STEPS * FULL_WEIGHT**2)
-assert int(_FULL) == PROBABILITY_STEPS * FULL_WEIGHT**2 < 2**32, "exact in float32, and no sum overflows"
+_FULL_SCALE = np.float32(PROBABILITY_STEPS * FULL_WEIGHT**2)
+assert int(_FULL_SCALE) == PROBABILITY_STEPS * FULL_WEIGHT**2 < 2**32, "exact in float32, and no sum overflows"
 
 _BYTES_PER_PIXEL = 5  # four of the sum, one of the code
 
 
 @dataclass
-class _OpenStrip:
+class _PartialStrip:
     """A strip to which windows are still being added."""
 
     total: NDArray[np.uint32]
     """(H, W): probability times weights, summed."""
     validity: NDArray[np.uint8]
     """(H, W), codes of what is valid."""
-    awaited: int
+    missing_windows: int
     """Windows still to come."""
 
 
@@ -40,7 +40,7 @@ class StripBlender:
 
     def __init__(self, tiling: Tiling) -> None:
         self.tiling = tiling
-        self._open: dict[int, _OpenStrip] = {}
+        self._open: dict[int, _PartialStrip] = {}
         self._lock = threading.Lock()
         self.peak_bytes = 0
         """Most bytes that strips have held at the same time."""
@@ -63,7 +63,7 @@ class StripBlender:
         rows, columns = self.tiling.rows.used(row), self.tiling.columns.used(column)
         weighted = None
         if probability is not None and validity is not None:
-            used = (_within(rows, window.top), _within(columns, window.left))
+            used = (_slice_from(rows, window.top), _slice_from(columns, window.left))
             weighted = fixed_point(probability[used], validity[used] > 0)
             weighted *= self.tiling.rows.weights(row)[:, None]
             weighted *= self.tiling.columns.weights(column)
@@ -76,12 +76,12 @@ class StripBlender:
                 own = self.tiling.rows.owned(index)
                 part = range(max(rows.start, own.start), min(rows.stop, own.stop))
                 if weighted is not None:
-                    strip.total[_within(part, own.start), _slice(columns)] += weighted[_within(part, rows.start)]
+                    strip.total[_slice_from(part, own.start), _slice(columns)] += weighted[_slice_from(part, rows.start)]
                 if validity is not None and index == row:
                     mine = self.tiling.columns.owned(column)
-                    strip.validity[:, _slice(mine)] = validity[_within(own, window.top), _within(mine, window.left)]
-                strip.awaited -= 1
-                if strip.awaited == 0:
+                    strip.validity[:, _slice(mine)] = validity[_slice_from(own, window.top), _slice_from(mine, window.left)]
+                strip.missing_windows -= 1
+                if strip.missing_windows == 0:
                     finished.append(index)
         return finished
 
@@ -89,16 +89,16 @@ class StripBlender:
         """Remove and return a complete strip."""
         with self._lock:
             strip = self._open.pop(index)
-        assert strip.awaited == 0, "the windows of a strip come before it is taken"
-        probability = np.divide(strip.total, _FULL, dtype=np.float32, casting="unsafe")
+        assert strip.missing_windows == 0, "the windows of a strip come before it is taken"
+        probability = np.divide(strip.total, _FULL_SCALE, dtype=np.float32, casting="unsafe")
         return ProbabilityStrip(self.tiling.rows.owned(index).start, probability, strip.validity)
 
-    def _strip(self, index: int) -> _OpenStrip:
+    def _strip(self, index: int) -> _PartialStrip:
         """Return an open strip, or a new one; the lock is held."""
         if index not in self._open:
             shape = len(self.tiling.rows.owned(index)), self.tiling.columns.size
-            awaited = self.tiling.columns.count * (2 if index > 0 else 1)
-            self._open[index] = _OpenStrip(np.zeros(shape, np.uint32), np.zeros(shape, np.uint8), awaited)
+            missing_windows = self.tiling.columns.count * (2 if index > 0 else 1)
+            self._open[index] = _PartialStrip(np.zeros(shape, np.uint32), np.zeros(shape, np.uint8), missing_windows)
             held = sum(strip.total.size for strip in self._open.values())
             self.peak_bytes = max(self.peak_bytes, held * _BYTES_PER_PIXEL)
         return self._open[index]
@@ -120,7 +120,7 @@ def fixed_point(probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> N
     return np.rint(probability, out=probability).astype(np.uint32)
 
 
-def _within(pixels: range, origin: int) -> slice:
+def _slice_from(pixels: range, origin: int) -> slice:
     """Return the slice of some pixels in an array that begins at pixel ``origin``."""
     return slice(pixels.start - origin, pixels.stop - origin)
 

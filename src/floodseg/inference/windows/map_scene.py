@@ -21,7 +21,7 @@ from floodseg.geo.tiling import Tiling
 from floodseg.inference.windows.blending import StripBlender
 from floodseg.inference.windows.model_calls import ModelCalls
 from floodseg.inference.windows.stage_times import StageTimes
-from floodseg.inference.windows.workers import Workers
+from floodseg.inference.windows.threads import MappingThreads
 from floodseg.products.strips import ProbabilityStrip
 from floodseg.runtimes.base import Runtime
 from floodseg.scene.scene import Scene
@@ -76,7 +76,7 @@ def map_scene(
     calls, blender = ModelCalls(runtime, batch_size, tta=config.tta), StripBlender(tiling)
     with (
         MapProgress(scene.grid.height * scene.grid.width, progress) as bar,
-        Workers(scene, calls, blender, threads=config.thread_count, progress=bar, times=times) as workers,
+        MappingThreads(scene, calls, blender, threads=config.thread_count, progress=bar, times=times) as workers,
     ):
         for index in range(tiling.rows.count):
             workers.wait_for(index)

@@ -47,23 +47,23 @@ class ModelCalls:
             part = windows[len(results) : len(results) + size]
             try:
                 with self._free:
-                    results.extend(self._orientations(_stack(part, size))[: len(part)])
+                    results.extend(self._probability(_stack(part, size))[: len(part)])
             except OutOfDeviceMemoryError as error:
                 self._halve(size, part[0], error)
-        if any(_is_broken(result, window) for result, window in zip(results, windows, strict=True)):
+        if any(_has_nan(result, window) for result, window in zip(results, windows, strict=True)):
             raise CheckpointError(
                 "the model gives values that are no numbers for valid input, so its weights are damaged; copy them "
                 "again, or train the model again"
             )
         return results
 
-    def _orientations(self, inputs: Inputs) -> NDArray[np.float32]:
+    def _probability(self, inputs: Inputs) -> NDArray[np.float32]:
         if not self._tta:
             return self._runtime.probability(*inputs)
         total = np.zeros(inputs[2].shape, np.float32)
         for turn in range(4):
             for flipped in (False, True):
-                total += _back(self._runtime.probability(*_each(inputs, turn, flipped)), turn, flipped)
+                total += _undo_orientation(self._runtime.probability(*_orient_inputs(inputs, turn, flipped)), turn, flipped)
         return total / np.float32(8)
 
     def _halve(self, size: int, window: SceneWindow, error: OutOfDeviceMemoryError) -> None:
@@ -83,7 +83,7 @@ class ModelCalls:
                 )  # fmt: skip
 
 
-def _is_broken(probability: NDArray[np.float32], window: SceneWindow) -> bool:
+def _has_nan(probability: NDArray[np.float32], window: SceneWindow) -> bool:
     """Tell whether any valid pixel has NaN; most windows are decided by their sum, which is cheap."""
     return bool(np.isnan(probability.sum()) and np.isnan(probability[window.sar_valid | window.optical_valid]).any())
 
@@ -107,21 +107,21 @@ def _batch(arrays: Sequence[NDArray[Value]], size: int) -> NDArray[Value]:
     return batch
 
 
-def _each(inputs: Inputs, turn: int, flipped: bool) -> Inputs:
+def _orient_inputs(inputs: Inputs, turn: int, flipped: bool) -> Inputs:
     sar, optical, sar_valid, optical_valid = inputs
     return (
-        _rotated(sar, turn, flipped), _rotated(optical, turn, flipped),
-        _rotated(sar_valid, turn, flipped), _rotated(optical_valid, turn, flipped),
+        _orient(sar, turn, flipped), _orient(optical, turn, flipped),
+        _orient(sar_valid, turn, flipped), _orient(optical_valid, turn, flipped),
     )  # fmt: skip
 
 
-def _rotated(array: NDArray[Value], turn: int, flipped: bool) -> NDArray[Value]:
+def _orient(array: NDArray[Value], turn: int, flipped: bool) -> NDArray[Value]:
     """Rotate (..., H, W) by quarter turns, then mirror it."""
     rotated: NDArray[Value] = np.rot90(array, turn, axes=(-2, -1))
     return np.flip(rotated, axis=-1) if flipped else rotated
 
 
-def _back(probability: NDArray[np.float32], turn: int, flipped: bool) -> NDArray[np.float32]:
-    """Undo ``_rotated``."""
+def _undo_orientation(probability: NDArray[np.float32], turn: int, flipped: bool) -> NDArray[np.float32]:
+    """Undo ``_orient``."""
     mirrored = np.flip(probability, axis=-1) if flipped else probability
     return np.rot90(mirrored, -turn, axes=(-2, -1))

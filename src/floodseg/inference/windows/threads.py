@@ -25,7 +25,7 @@ class _Batch:
     """By column."""
 
 
-class Workers:
+class MappingThreads:
     """Threads that take windows in order and add them to the blender; a context manager that ends all of them.
 
     They wait where undelivered strips would otherwise pile up, and where as many batches are begun as there are threads
@@ -47,8 +47,8 @@ class Workers:
         rows, columns = self._tiling.rows.count, self._tiling.columns.count
         self._rows_ahead = max(1, -(-2 * threads * calls.batch_size // columns))
         mapping = min(threads, calls.concurrency)
-        self._most_batches = mapping + -(-(threads - mapping) // calls.batch_size)
-        self._windows = _in_batches(rows, columns, calls.batch_size)
+        self._max_batches = mapping + -(-(threads - mapping) // calls.batch_size)
+        self._windows = _windows_by_batch(rows, columns, calls.batch_size)
         self._next = next(self._windows, None)
         self._batches = 0
         self._first_undelivered = 0
@@ -58,7 +58,7 @@ class Workers:
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._work, name=f"floodseg-map-{index}") for index in range(threads)]
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "MappingThreads":
         try:
             for thread in self._threads:
                 thread.start()
@@ -99,7 +99,7 @@ class Workers:
                 batch, column = taken
                 with self._times.stage("reading"):
                     window = self._scene.read(self._tiling.window(batch.row, column))
-                if self._last_of(batch, column, window):
+                if self._add_to_batch(batch, column, window):
                     self._map(batch)
         # the caller raises it, and the other threads stop
         except BaseException as error:
@@ -111,7 +111,7 @@ class Workers:
     def _take(self) -> tuple[_Batch, int] | None:
         """Return the next window when it may begin, None when there is none or all must stop."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._next is None or self._may_begin(*self._next))
+            self._changed.wait_for(lambda: self._stopped or self._next is None or self._may_start(*self._next))
             if self._stopped or self._next is None:
                 return None
             batch, column = self._next
@@ -120,12 +120,12 @@ class Workers:
             self._changed.notify_all()
             return batch, column
 
-    def _may_begin(self, batch: _Batch, column: int) -> bool:
+    def _may_start(self, batch: _Batch, column: int) -> bool:
         if batch.row > self._first_undelivered + self._rows_ahead:
             return False
-        return column > batch.columns.start or self._batches < self._most_batches
+        return column > batch.columns.start or self._batches < self._max_batches
 
-    def _last_of(self, batch: _Batch, column: int, window: SceneWindow) -> bool:
+    def _add_to_batch(self, batch: _Batch, column: int, window: SceneWindow) -> bool:
         """Add a window to its batch, and tell whether the batch is complete."""
         with self._changed:
             batch.read[column] = window
@@ -157,7 +157,7 @@ def validity_code(window: SceneWindow) -> NDArray[np.uint8]:
     return window.sar_valid.astype(np.uint8) + 2 * window.optical_valid.astype(np.uint8)
 
 
-def _in_batches(rows: int, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:
+def _windows_by_batch(rows: int, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:
     """Yield the windows in order, each with its batch; a batch never spans rows."""
     for row in range(rows):
         for first in range(0, columns, batch_size):
