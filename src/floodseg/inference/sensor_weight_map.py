@@ -1,4 +1,4 @@
-"""Map of sensor weights: the weight of the optical image beside the radar at each pixel, as a product."""
+"""Sensor-weight map: the weight of the optical image in the fusion with the radar at each pixel."""
 
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -22,7 +22,7 @@ class SensorWeightRuntime(Runtime, Protocol):
 
     @property
     def has_sensor_weights(self) -> bool:
-        """Whether the model has weights of its two sensors at each pixel."""
+        """True if the model fuses its two sensors by weights at each pixel."""
         ...
 
     def optical_weight(
@@ -32,12 +32,12 @@ class SensorWeightRuntime(Runtime, Protocol):
         sar_valid: NDArray[np.bool_],
         optical_valid: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """Return the weight of the optical image (N, H, W), 0 to 1; arguments as of ``Runtime.probability``."""
+        """Return the weight of the optical image (N, H, W), 0 to 1; same arguments as ``Runtime.probability``."""
         ...
 
 
 class _OpticalWeightRuntime:
-    """A runtime whose probability is the weight of the optical image, so that it is tiled and blended like a map."""
+    """Adapter that returns the optical weight as probability, so that :func:`map_scene` maps it."""
 
     def __init__(self, runtime: SensorWeightRuntime) -> None:
         self.name, self.device, self.precision = runtime.name, runtime.device, runtime.precision
@@ -49,15 +49,15 @@ class _OpticalWeightRuntime:
 
 
 def require_sensor_weights(runtime: Runtime | PlainMethod, model: str) -> SensorWeightRuntime:
-    """Return the runtime as one that has sensor weights.
+    """Return ``runtime`` if it has sensor weights.
 
     Raises:
-        ConfigError: the model, or the format that it is run in, has none.
+        ConfigError: the model or its file format has no sensor weights.
     """
     if not getattr(runtime, "has_sensor_weights", False):
         raise ConfigError(
-            f"`write_sensor_weights`: '{model}' weighs no sensors against each other; leave it out, or take a "
-            "checkpoint of lite or efficient that was trained for radar and optical images"
+            f"`write_sensor_weights`: model '{model}' has no sensor weights; leave the setting out, or use a checkpoint "
+            "of lite or efficient that was trained on radar and optical images"
         )
     return cast(SensorWeightRuntime, runtime)
 
@@ -69,12 +69,13 @@ def map_sensor_weights(
     layers: Layers,
     write: Callable[[int, NDArray[np.uint8]], None],
 ) -> float | None:
-    """Read the scene again and pass rows of the optical image's weight in percent to ``write``, top to bottom.
+    """Map the weight of the optical image and pass it to ``write`` in strips, from top to bottom.
 
-    Rows are (H, W) uint8, 0 to 100, 255 where no sensor is valid and outside the area of interest.
+    Strips are (H, W) uint8 percent, 255 where no sensor is valid and outside the area of interest. The scene is read a
+    second time.
 
     Returns:
-        The mean weight, 0 to 1, over the pixels where both sensors are valid; None where there are none.
+        The mean weight, 0 to 1, over the pixels where both sensors are valid; None without such pixels.
     """
     total, pixels = 0.0, 0
 

@@ -78,7 +78,7 @@ class TrainingProgress(ProgressBar):
 class MapProgress(ProgressBar):
     """Progress of mapping on standard error: megapixels done and time left."""
 
-    def __init__(self, pixels: int, enabled: bool, verb: str = "mapped") -> None:
+    def __init__(self, pixels: int, *, enabled: bool, verb: str = "mapped") -> None:
         super().__init__(pixels, stderr=True, enabled=enabled)
         self._verb, self._total_text = verb, f"of {pixels / 1e6:.1f} megapixels"
 
