@@ -152,7 +152,7 @@ def _check_baseline_settings(name: str, mapping: MapConfig) -> None:
         ("tta", mapping.tta, "classifies each pixel by itself, so flips have no effect"),
         ("device=cuda", mapping.device == "cuda", "runs on the CPU"),
         (f"runtime={mapping.runtime}", mapping.runtime != "auto", "needs no runtime"),
-        (f"precision={mapping.precision}", mapping.precision != "auto", "has no number format"),
+        (f"precision={mapping.precision}", mapping.precision != "auto", "has a fixed number format"),
     ):
         if used:
             raise ConfigError(f"`{setting}`: '{name}' {reason}; leave the setting out")
