@@ -14,7 +14,7 @@ from floodseg.geo.grid import Window
 from floodseg.inference.windows.map_scene import map_scene
 from floodseg.runtimes.classical import PLAIN_METHODS, Ndwi, Otsu
 from floodseg.scene.scene import LayerWindow
-from map_fakes import StripCollector, MemoryScene
+from map_fakes import MemoryScene, StripCollector
 
 
 @dataclass

@@ -19,7 +19,7 @@ from floodseg.runtimes.checksum import append_checksum
 from floodseg.runtimes.onnx_runtime import OnnxRuntime
 from floodseg.runtimes.openvino_runtime import OpenVinoRuntime
 from floodseg.runtimes.select import open_exported
-from map_fakes import StripCollector, MemoryScene
+from map_fakes import MemoryScene, StripCollector
 
 
 @pytest.fixture(params=["onnx", "openvino"])

@@ -145,8 +145,8 @@ class MapConfig(Settings):
     """Smallest area in square metres of a connected patch of flood or of permanent water; smaller patches become
     land."""
     write_sensor_weights: Annotated[bool, Parameter(name=("--write-sensor-weights", "--write-reliability"))] = False
-    """Also write sensor_weights.tif: the weight of the optical image at each pixel, for models that fuse both sensors by
-    weights. Reads the scene a second time."""
+    """Also write sensor_weights.tif: the weight of the optical image at each pixel, for models that fuse two sensors by
+    weights. The scene is read a second time."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -156,7 +156,7 @@ def _map_and_write(run: _Run, imagery: Scene, earlier_scene: Scene | None, start
             mean = map_sensor_weights(imagery, with_weights, mapping, layers, writer.write_sensor_weights)
             extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [
-            *scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ()), *_note_missing_date(info),
+            *scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ()), *_note_no_date(info),
             *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
         ]  # fmt: skip
         return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
@@ -192,7 +192,9 @@ def _product_info(
     """Return the provenance of the products; ``scenes`` are the scene and, if it is mapped, the earlier image."""
     return ProductInfo(
         model=run.model,
-        threshold=runtime.threshold if isinstance(runtime, PlainRuntime) else _thresholds_by_sensors(thresholds, runtime.bands),
+        threshold=runtime.threshold
+        if isinstance(runtime, PlainRuntime)
+        else _thresholds_in_use(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or len(scenes) > 1,
         acquisition=acquisition_of(run.config.scene),
         inputs={**{name: files for scene in scenes for name, files in scene.inputs.items()}, **layers.inputs},
@@ -208,7 +210,7 @@ def _settings(config: PredictConfig) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None and name not in without_effect}
 
 
-def _thresholds_by_sensors(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
+def _thresholds_in_use(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
     """Return the threshold, or one threshold per sensor set if they differ."""
     by_set: dict[str, float] = {name: round(float(thresholds[_CODES[name]]), 6) for name in SENSOR_SETS}
     if not bands.optical:
@@ -254,7 +256,7 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
     )
 
 
-def _note_missing_date(info: ProductInfo) -> list[str]:
+def _note_no_date(info: ProductInfo) -> list[str]:
     """Return and log a note if the scene has no date."""
     if info.acquisition is not None:
         return []

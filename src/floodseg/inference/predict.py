@@ -166,8 +166,8 @@ def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
         able += [baseline for baseline, method in PLAIN_METHODS.items() if getattr(method.bands, sensor)]
         raise ConfigError(
-            f"`{sensor}={' '.join(files)}`: model '{name}' takes no {sensor} image; leave the image out, or set `model` to "
-            f"{' or '.join(able)} or to a model of your own"
+            f"`{sensor}={' '.join(files)}`: model '{name}' takes no {sensor} image; leave the image out, or set "
+            f"`model` to {' or '.join(able)}, or to a model of your own"
         )
 
 

@@ -56,8 +56,8 @@ def require_sensor_weights(runtime: Runtime | PlainMethod, model: str) -> Sensor
     """
     if not getattr(runtime, "has_sensor_weights", False):
         raise ConfigError(
-            f"`write_sensor_weights`: model '{model}' has no sensor weights; leave the setting out, or use a checkpoint "
-            "of lite or efficient that was trained on radar and optical images"
+            f"`write_sensor_weights`: model '{model}' has no sensor weights; leave the setting out, or use a "
+            "checkpoint of lite or efficient that was trained on radar and optical images"
         )
     return cast(SensorWeightRuntime, runtime)
 

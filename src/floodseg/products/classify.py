@@ -26,8 +26,8 @@ def classify(
 
     The first rule that applies decides: pixels without a valid sensor or outside the area of interest are nodata;
     excluded pixels are excluded; pixels of the permanent-water layer are permanent water, even if the model finds no
-    water (wind, a bridge); water that is also in the earlier image is permanent water; other water is flood; the rest is
-    land.
+    water (wind, a bridge); water that is also in the earlier image is permanent water; other water is flood; all
+    other pixels are land.
 
     Args:
         strip: H rows of blended probability; thresholds apply before rounding to percent.

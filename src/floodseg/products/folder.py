@@ -1,7 +1,7 @@
 """Product folder: products are written to a hidden staging folder and published in one step.
 
-``summary.json`` marks a folder as finished: it is published last and, when products are replaced, removed first. After a
-failed run, the folder has the previous finished products or no ``summary.json``.
+``summary.json`` marks a folder as finished: it is published last and, when products are replaced, removed first. After
+a failed run, the folder has the previous finished products or no ``summary.json``.
 """
 
 import contextlib
@@ -103,7 +103,7 @@ def _staging_name(path: Path, token: str) -> str:
 
 
 def _make_staging(path: Path) -> Path:
-    """Create the staging folder beside ``path``, or inside it if ``path`` is a mounted volume or its parent is read-only."""
+    """Create the staging folder beside ``path``, or inside it if files cannot be moved from beside it."""
     name = _staging_name(path, secrets.token_hex(4))
     try:
         if _try_staging(path, path.parent / name):

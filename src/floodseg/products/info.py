@@ -29,7 +29,7 @@ class ProductInfo:
     model: str
     """Name of a shipped model, or path of a model file."""
     threshold: float | Mapping[str, float] | None
-    """Smallest probability that counts as water, by sensor set if they differ; None for a method without a threshold."""
+    """Smallest probability that counts as water, by sensor set if they differ; None without a threshold."""
     knows_permanent_water: bool
     """True if permanent water is a class of its own; otherwise code 1 is all open water."""
     acquisition: Acquisition | None

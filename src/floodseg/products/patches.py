@@ -60,7 +60,7 @@ class SpeckFilter:
     """Filter that turns patches smaller than ``min_area`` square metres into land, in two passes over strips.
 
     The first pass removes small patches inside a strip and stores the area of each patch that touches the first or last
-    row of a strip ("open"). :meth:`merge_strips` sums these areas across strips. The second pass removes the small ones.
+    row of a strip ("open"). :meth:`merge_strips` sums these areas across strips. The second pass removes small ones.
     Patches at the border of the scene count with their visible area.
     """
 

@@ -190,7 +190,8 @@ def _draw_north(sheet: Axes, right: float, top: float, at: Ground) -> None:
     x, y, length = right - _MARGIN - 18, top + 42, 19
     east, down = at.north
     style = {
-        "arrowstyle": "-|>,head_width=0.3,head_length=0.6", "color": "0.15", "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0,
+        "arrowstyle": "-|>,head_width=0.3,head_length=0.6", "color": "0.15", "linewidth": 1.4,
+        "shrinkA": 0, "shrinkB": 0,
     }  # fmt: skip
     tip, tail = (x + length * east, y + length * down), (x - length * east, y - length * down)
     sheet.annotate("", tip, tail, arrowprops=style)

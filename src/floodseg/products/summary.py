@@ -53,11 +53,13 @@ def summary(
 ) -> dict[str, Any]:
     """Return the content of ``summary.json``.
 
-    ``area_km2`` sums pixel footprints on a Lambert equal-area projection centred on the scene; it is null if the grid has
-    no location on the Earth, and for permanent water if it is unknown. ``valid_share`` is the share of pixels inside the
+    ``area_km2`` sums pixel footprints on a Lambert equal-area projection centred on the scene; it is null if the grid
+    has no location on the Earth, and for permanent water if it is unknown. ``valid_share`` is the share of pixels in the
     area of interest that are not nodata. ``extra`` adds entries.
     """
-    assert not set(extra) & {"area_km2", "valid_share", "threshold", "model", "inputs"}, "extra must not replace entries"
+    assert not set(extra) & {"area_km2", "valid_share", "threshold", "model", "inputs"}, (
+        "extra must not replace entries"
+    )
     acquired = info.acquisition
     all_assumptions = [*assumptions, *([] if totals.has_areas else [NO_GROUND_AREA])]
     return {
@@ -84,7 +86,8 @@ def summary(
 def areas_km2(info: ProductInfo, totals: ClassTotals) -> dict[str, float | None]:
     """Return the area of each class in square kilometres, None if unknown."""
     areas = {
-        name: float(totals.square_metres[code]) / 1e6 if totals.has_areas else None for code, name in _CLASS_KEYS.items()
+        name: float(totals.square_metres[code]) / 1e6 if totals.has_areas else None
+        for code, name in _CLASS_KEYS.items()
     }
     del areas["nodata"]
     if not info.knows_permanent_water:

@@ -28,8 +28,7 @@ from rasterio.errors import RasterioError
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.geo.footprints import measure
 from floodseg.geo.grid import GeoGrid
-from floodseg.products import folder
-from floodseg.products import stac
+from floodseg.products import folder, stac
 from floodseg.products.cog import COLOURS, RasterFile, RasterFormat
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import (
@@ -105,8 +104,8 @@ class ProductWriter:
         if settings.min_area > 0:
             if self._footprints is None:
                 raise ConfigError(
-                    f"`min_area={settings.min_area:g}`: the scene's pixels have no area on the ground; leave the setting "
-                    "out, or give the scene a coordinate system"
+                    f"`min_area={settings.min_area:g}`: the scene's pixels have no area on the ground; leave the "
+                    "setting out, or give the scene a coordinate system"
                 )
             from floodseg.products import patches
 
@@ -140,7 +139,10 @@ class ProductWriter:
             formats[folder.SENSOR_WEIGHTS] = RasterFormat(
                 "weight of the optical image", "average", "YES", PERCENT_NODATA, unit="%"
             )
-        self._rasters = {name: RasterFile(self._folder.staging / name, grid, raster_format) for name, raster_format in formats.items()}
+        self._rasters = {
+            name: RasterFile(self._folder.staging / name, grid, raster_format)
+            for name, raster_format in formats.items()
+        }
         for raster in self._rasters.values():
             stack.callback(raster.close)
         self._percent, self._classes = self._rasters[folder.PROBABILITY], self._rasters[folder.CLASSES]

@@ -27,7 +27,7 @@ SPECTRAL_SLOPES = (-11 / 3, -8 / 3)
 Snider 1989), which is k^-8/3 in two dimensions; radiance is smoother below about 200 m (Marshak et al. 1995)."""
 
 DEPTH_PER_DEVIATION = (2.0, 5.0)
-"""Range of the change of log optical depth per standard deviation of the field. Optical depth is approximately lognormal
+"""Range of the change of log optical depth per standard deviation of the field. Optical depth is roughly lognormal
 (Barker et al. 1996). Larger values give sharper edges."""
 
 CLOUD_REFLECTANCE = {
@@ -68,9 +68,9 @@ def simulate_cloud(
 ) -> Cloud:
     """Draw a random cloud layer with thin edges and thick cores.
 
-    The logarithm of the scaled optical depth d is a Gaussian field with a power-law spectrum. Opacity is d / (1 + d), the
-    albedo of a layer that scatters and does not absorb (two-stream approximation; Bohren 1987). The shadow is the same
-    layer, shifted and smoothed. Clouds outside the image cast shadows into it.
+    The logarithm of the scaled optical depth d is a Gaussian field with a power-law spectrum. Opacity is d / (1 + d),
+    the albedo of a layer that scatters and does not absorb (two-stream approximation; Bohren 1987). The shadow is the
+    same layer, shifted and smoothed. Clouds outside the image cast shadows into it.
 
     Args:
         rng: random generator; equal states give equal clouds.
@@ -155,7 +155,9 @@ def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence
     """
     unknown = [name for name in band_names if name not in CLOUD_REFLECTANCE]
     if unknown:
-        raise ConfigError(f"bands {unknown}: cannot be simulated under cloud; must be Sentinel-2 bands: {', '.join(L1C_BANDS)}")
+        raise ConfigError(
+            f"bands {unknown}: cannot be simulated under cloud; must be Sentinel-2 bands: {', '.join(L1C_BANDS)}"
+        )
     expected = (len(band_names), *cloud.opacity.shape)
     if optical.shape != expected:
         raise ConfigError(f"the optical image has shape {optical.shape}; bands and cloud need {expected}")

@@ -153,7 +153,7 @@ def _write_area(path: Path, grid: GeoGrid) -> None:
 
 
 def _enclosing_grid(grid: GeoGrid, epsg: int, pixel: float) -> GeoGrid:
-    """Return the north-up grid in another coordinate system that encloses ``grid``, aligned to multiples of ``pixel``."""
+    """Return the north-up grid in another coordinate system that encloses ``grid``, aligned to ``pixel``."""
     a, _, left, _, e, top = grid.transform
     extent = left, top + e * grid.height, left + a * grid.width, top
     west, south, east, north = transform_bounds(CRS.from_user_input(grid.crs), CRS.from_epsg(epsg), *extent)

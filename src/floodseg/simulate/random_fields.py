@@ -66,7 +66,7 @@ def power_law_field(
 
 
 def smooth(field: Field, weight: float) -> Field:
-    """Return ``field`` (..., H, W) filtered along rows and columns with the kernel (w, 1 - 2w, w); edges are repeated."""
+    """Return ``field`` (..., H, W) filtered on both axes with the kernel (w, 1 - 2w, w); edges are repeated."""
     for axis in (-2, -1):
         padding = [(0, 0)] * field.ndim
         padding[axis] = (1, 1)

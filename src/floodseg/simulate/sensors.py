@@ -25,7 +25,7 @@ LOOKS = 4.4
 SPECKLE_WEIGHT = 0.125
 """Weight of each neighbour in the kernel that correlates speckle, for 20 m resolution on 10 m pixels."""
 COHERENCE = 0.45
-"""Magnitude of the correlation of the complex VV and VH signals without noise; intensities correlate with its square."""
+"""Magnitude of the correlation of complex VV and VH signals without noise; that of intensities is its square."""
 NOISE_DB = ((-27.0, -24.5), (-28.0, -25.5))
 """Ranges of the noise-equivalent sigma nought of VV and VH; below the specification of -22 dB, like the real sensor."""
 INCIDENCE_DEGREES_PER_PIXEL = 15.0 / 25_000
@@ -57,9 +57,9 @@ def speckle(rng: np.random.Generator, coherence: NDArray[np.float32], looks: flo
     """Draw multi-look speckle of two polarisations: factors of mean 1 for mean intensities.
 
     The covariance matrix of L looks has a complex Wishart distribution (Lee et al. 1994). It is drawn with Bartlett's
-    decomposition, which allows a fractional number of looks, and smoothed by a kernel. Intensities have a coefficient of
-    variation of 1/sqrt(looks). The two polarisations correlate with coherence squared, neighbouring pixels with about
-    0.3.
+    decomposition, which allows a fractional number of looks, and smoothed by a kernel. Intensities have a coefficient
+    of variation of 1/sqrt(looks). The two polarisations correlate with coherence squared, neighbouring pixels with
+    about 0.3.
 
     Args:
         rng: random generator.
@@ -108,9 +108,9 @@ def _land_backscatter(rng: np.random.Generator, terrain: Terrain) -> NDArray[np.
     texture = 1.0 * power_law_field(rng, height, width, -2.2, 64)
     corners = 5.5 * np.abs(rng.standard_normal((height, width), dtype=np.float32))
     surface = terrain.surface
-    conditions = [surface == FLOODED_VEGETATION, surface == VEGETATION, (surface == SOIL) & terrain.smooth, surface == SOIL]
-    vv = np.select(conditions, [-8.5 + 2 * vigour, -12.5 + 4.5 * vigour, -20.0 + 3 * moisture, -15.0 + 6 * moisture], -8.0)
-    vh = np.select(conditions, [-17.5 + 2 * vigour, -19 + 5 * vigour, -27.0 + 2 * moisture, -22.5 + 4 * moisture], -15.0)
+    cases = [surface == FLOODED_VEGETATION, surface == VEGETATION, (surface == SOIL) & terrain.smooth, surface == SOIL]
+    vv = np.select(cases, [-8.5 + 2 * vigour, -12.5 + 4.5 * vigour, -20.0 + 3 * moisture, -15.0 + 6 * moisture], -8.0)
+    vh = np.select(cases, [-17.5 + 2 * vigour, -19 + 5 * vigour, -27.0 + 2 * moisture, -22.5 + 4 * moisture], -15.0)
     bright = np.where(surface == BUILT_UP, corners, 0)
     return np.asarray(np.stack([vv + bright, vh + bright]) + texture, dtype=np.float32)
 

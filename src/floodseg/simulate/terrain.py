@@ -23,7 +23,7 @@ class Event:
     relief: float
     """Standard deviation of the height in metres."""
     roughness: float
-    """Spectral exponent of the height, from -3 (rugged) to -4.5 (smooth), the range of natural relief (Turcotte 1997)."""
+    """Spectral exponent of the height, -3 (rugged) to -4.5 (smooth), the range of natural relief (Turcotte 1997)."""
     tilt: float
     """Height difference in metres across FEATURE_PIXELS; large for a coast."""
     river_width: tuple[float, float]
@@ -92,7 +92,8 @@ def simulate_terrain(rng: np.random.Generator, height: int, width: int, event: E
     wet = channel | (relief < level)
     permanent = channel | (relief < permanent_level)
     vigour = _vigour(rng, height, width, event)
-    built = _towns(rng, height, width, rng.uniform(*event.built_up)) & ~wet
+    towns = rng.uniform(*event.built_up)
+    built = _largest_share(power_law_field(rng, height, width, -3.2, 80), towns) & ~wet
     planted = vigour > 1 - rng.uniform(*event.vegetation)
     surface = np.where(planted, VEGETATION, SOIL)
     surface[built] = BUILT_UP
@@ -154,10 +155,6 @@ def _vigour(rng: np.random.Generator, height: int, width: int, event: Event) -> 
     parcel = np.floor(along + offsets[strip % 509]).astype(np.int64)
     crops = rng.random(4093)
     return np.asarray(0.88 * crops[(strip * 613 + parcel) % 4093] + 0.12 * natural, dtype=np.float32)
-
-
-def _towns(rng: np.random.Generator, height: int, width: int, share: float) -> NDArray[np.bool_]:
-    return _largest_share(power_law_field(rng, height, width, -3.2, 80), share)
 
 
 def _standing_plants(

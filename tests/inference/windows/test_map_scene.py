@@ -23,7 +23,7 @@ from floodseg.inference.windows.map_scene import map_scene, plan_tiling
 from floodseg.products.strips import ProbabilityStrip
 from floodseg.runtimes.base import Runtime
 from floodseg.scene.scene import Scene, SceneWindow
-from map_fakes import RADAR, StripCollector, WindowMeanRuntime, MemoryScene, PointwiseRuntime, utm_grid, radar_scene
+from map_fakes import RADAR, MemoryScene, PointwiseRuntime, StripCollector, WindowMeanRuntime, radar_scene, utm_grid
 
 SMALL = MapConfig(tile_size=64, threads=3)
 

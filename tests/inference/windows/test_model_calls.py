@@ -10,7 +10,7 @@ from floodseg.errors import CheckpointError, ConfigError
 from floodseg.geo.grid import Window
 from floodseg.inference.windows.model_calls import ModelCalls
 from floodseg.scene.scene import SceneWindow
-from map_fakes import WindowMeanRuntime, PointwiseRuntime, radar_scene
+from map_fakes import PointwiseRuntime, WindowMeanRuntime, radar_scene
 
 
 def windows(count: int, height: int = 32, width: int = 64) -> list[SceneWindow]:

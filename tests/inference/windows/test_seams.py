@@ -21,7 +21,7 @@ from floodseg.models.decision import Decision, Decisions
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
 from floodseg.runtimes.torch_runtime import TorchRuntime
-from map_fakes import StripCollector, MemoryScene
+from map_fakes import MemoryScene, StripCollector
 
 REAL_CHIPS = ("Ghana_103272", "India_1017769", "Paraguay_1019808")
 SIZE = 832

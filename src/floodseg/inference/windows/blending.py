@@ -34,8 +34,8 @@ class _PartialStrip:
 class StripBlender:
     """Thread-safe sum of windows, in any order, into strips of full rows.
 
-    Strip r holds the pixel rows ``tiling.rows.owned(r)``; window rows r - 1 and r contribute to it. Only strips with some
-    but not all of their windows take memory.
+    Strip r holds the pixel rows ``tiling.rows.owned(r)``; window rows r - 1 and r contribute to it. Only strips with
+    some but not all of their windows take memory.
     """
 
     def __init__(self, tiling: Tiling) -> None:

@@ -6,8 +6,8 @@
                       ── thread: read, map, blend ──┼── strips of full rows ── calling thread: sink (writes)
                       ── ...                        ┘
 
-Memory holds the windows being mapped and a few strips, each as high as a tile and as wide as the scene. Threads wait for
-a slow sink.
+Memory holds the windows being mapped and a few strips, each as high as a tile and as wide as the scene. Threads wait
+for a slow sink.
 """
 
 import time
@@ -61,13 +61,13 @@ def map_scene(
         ConfigError: the scene has other bands than the runtime, or one window does not fit the device's memory.
         CheckpointError: the model returns NaN or a value outside 0 to 1.
 
-    Exceptions of the scene, the runtime or the sink, KeyboardInterrupt included, are raised again after all threads have
-    finished their current call and ended.
+    Exceptions of the scene, the runtime or the sink, KeyboardInterrupt included, are raised again after all threads
+    have finished their current call and ended.
     """
     if not all(bands_fit(runtime.bands, scene.bands, sensor, exact=True) for sensor in SENSORS):
         raise ConfigError(
-            f"the scene has the bands {scene.bands} and the model needs {runtime.bands}: they must be the same; open the "
-            "scene with the bands of the model"
+            f"the scene has the bands {scene.bands} and the model needs {runtime.bands}: they must be the same; open "
+            "the scene with the bands of the model"
         )
     start, times = time.perf_counter(), StageTimes()
     tiling = plan_tiling(scene.grid, runtime, config)

@@ -24,9 +24,9 @@ optical_valid."""
 class ModelCalls:
     """Thread-safe calls of a runtime, at most ``runtime.concurrency`` at a time.
 
-    Every call has exactly ``batch_size`` windows, padded with invalid ones, so that a window's result does not depend on
-    the number of windows. With ``tta``, each window is mapped in eight orientations and the calibrated probabilities are
-    averaged.
+    Every call has exactly ``batch_size`` windows, padded with invalid ones, so that a window's result does not depend
+    on the number of windows. With ``tta``, each window is mapped in eight orientations and the calibrated probabilities
+    are averaged.
     """
 
     def __init__(self, runtime: Runtime, batch_size: int, *, tta: bool) -> None:
@@ -53,8 +53,8 @@ class ModelCalls:
                 self._halve(size, part[0], error)
         if any(_has_nan(result, window) for result, window in zip(results, windows, strict=True)):
             raise CheckpointError(
-                "the model returns NaN for valid pixels, so its weights are damaged; copy the weight file again or train "
-                "the model again"
+                "the model returns NaN for valid pixels, so its weights are damaged; copy the weight file again or "
+                "train the model again"
             )
         return results
 
