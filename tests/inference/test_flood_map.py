@@ -1,4 +1,4 @@
-"""A finished map in Python: what the files say, in numbers."""
+"""``FloodMap`` reads arrays, polygons and areas from the products."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def write(folder: Path, knows_permanent_water: bool = True) -> dict:
         return writer.finish()
 
 
-def test_arrays_polygons_and_areas_are_those_of_the_files(tmp_path):
+def test_flood_map_reads_arrays_polygons_and_areas(tmp_path):
     flood_map = FloodMap(tmp_path / "out", write(tmp_path / "out"))
     np.testing.assert_array_equal(flood_map.classes, CLASSES)
     expected = np.where(PERCENT == 255, np.nan, PERCENT / 100)
@@ -40,13 +40,13 @@ def test_arrays_polygons_and_areas_are_those_of_the_files(tmp_path):
     assert "2x4 pixels, flood 0.000 km2" in repr(flood_map)
 
 
-def test_without_a_layer_of_it_permanent_water_is_none(tmp_path):
+def test_permanent_water_is_none_without_a_layer(tmp_path):
     flood_map = FloodMap(tmp_path / "out", write(tmp_path / "out", knows_permanent_water=False))
     assert flood_map.permanent_water is None
     assert flood_map.areas["permanent_water"] is None
 
 
-def test_products_that_nobody_asked_to_keep_vanish_with_the_map(tmp_path):
+def test_temporary_products_are_removed_with_the_map(tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     flood_map = FloodMap(temporary / "out", write(temporary / "out"), temporary=temporary)

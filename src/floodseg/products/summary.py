@@ -54,12 +54,10 @@ def summary(
     """Return the content of ``summary.json``.
 
     ``area_km2`` sums pixel footprints on a Lambert equal-area projection centred on the scene; it is null if the grid
-    has no location on the Earth, and for permanent water if it is unknown. ``valid_share`` is the share of pixels in the
-    area of interest that are not nodata. ``extra`` adds entries.
+    has no location on the Earth, and for permanent water if it is unknown. ``valid_share`` is the share of pixels
+    inside the area of interest that are not nodata. ``extra`` adds entries.
     """
-    assert not set(extra) & {"area_km2", "valid_share", "threshold", "model", "inputs"}, (
-        "extra must not replace entries"
-    )
+    assert not set(extra) & {"area_km2", "valid_share", "threshold", "model", "inputs"}, "extra replaces entries"
     acquired = info.acquisition
     all_assumptions = [*assumptions, *([] if totals.has_areas else [NO_GROUND_AREA])]
     return {
