@@ -130,7 +130,11 @@ def test_summary_has_only_settings_that_affect_the_map(tmp_path, sar):
 
 
 def test_summary_has_thresholds_by_sensors_if_they_differ(tmp_path, sar):
-    assert predict(tmp_path, runtime_of_both_sensors(), sar=sar)["threshold"] == {"sar": 0.5, "optical": 0.6, "both": 0.55}
+    assert predict(tmp_path, runtime_of_both_sensors(), sar=sar)["threshold"] == {
+        "sar": 0.5,
+        "optical": 0.6,
+        "both": 0.55,
+    }
     assert predict(tmp_path, runtime_of_both_sensors(), sar=sar, threshold=0.3, overwrite=True)["threshold"] == 0.3
 
 

@@ -66,7 +66,9 @@ def test_products_are_temporary_without_out_dir(files, tmp_path, monkeypatch):
     del flood_map
     gc.collect()
     assert not list(tmp_path.iterdir())
-    flood_map = floodseg.predict_scene(str(files / "sar.tif"), model="otsu", datetime=DATE, out_dir=str(tmp_path / "out"))
+    flood_map = floodseg.predict_scene(
+        str(files / "sar.tif"), model="otsu", datetime=DATE, out_dir=str(tmp_path / "out")
+    )
     assert flood_map.out_dir == tmp_path / "out"
     del flood_map
     gc.collect()
@@ -218,15 +220,27 @@ def test_baselines_map_files_and_arrays_equally(files):
 @pytest.mark.parametrize(
     ("images", "settings", "message"),
     [
-        (("sar",), {"model": "otsu", "threshold": 0.3}, "`threshold=0.3`: 'otsu' computes its own threshold; leave the setting out"),
-        (("optical",), {"model": "ndwi", "tta": True}, "`tta`: 'ndwi' classifies each pixel by itself.*leave the setting out"),
+        (
+            ("sar",),
+            {"model": "otsu", "threshold": 0.3},
+            "`threshold=0.3`: 'otsu' computes its own threshold; leave the setting out",
+        ),
+        (
+            ("optical",),
+            {"model": "ndwi", "tta": True},
+            "`tta`: 'ndwi' classifies each pixel by itself.*leave the setting out",
+        ),
         (("sar",), {"model": "otsu", "device": "cuda"}, "`device=cuda`: 'otsu' runs on the CPU; leave the setting out"),
         (
             ("sar",),
             {"model": "ndwi"},
             "model 'ndwi' takes no sar image; leave the image out, or set `model` to s1-efficient or s1-lite or otsu",
         ),
-        (("sar", "optical"), {"model": "otsu"}, "model 'otsu' takes no optical image; leave the image out, or set `model` to ndwi"),
+        (
+            ("sar", "optical"),
+            {"model": "otsu"},
+            "model 'otsu' takes no optical image; leave the image out, or set `model` to ndwi",
+        ),
     ],
 )
 def test_settings_without_effect_on_a_baseline_are_refused(files, images, settings, message):
@@ -239,7 +253,9 @@ def test_earlier_image_is_mapped_with_the_threshold_of_the_scene(files, tmp_path
     dry = values.copy()
     dry[:, :, :45] = values.max(axis=(1, 2), keepdims=True)
     write_sar(tmp_path / "before.tif", dry)
-    with_before = floodseg.predict_scene(files / "sar.tif", sar_before=tmp_path / "before.tif", model="otsu", datetime=DATE)
+    with_before = floodseg.predict_scene(
+        files / "sar.tif", sar_before=tmp_path / "before.tif", model="otsu", datetime=DATE
+    )
     single = floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE)
     assert with_before.summary["threshold"] == single.summary["threshold"]
     expected = np.where(dry[1] < single.summary["threshold"], 2 * single.classes, single.classes)

@@ -108,7 +108,9 @@ def test_sensor_weights_do_not_change_the_map_and_are_not_written_by_default(tmp
 
 
 def test_model_without_sensor_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="`write_sensor_weights`: model 'fake' has no sensor weights; leave the setting out"):
+    with pytest.raises(
+        ConfigError, match="`write_sensor_weights`: model 'fake' has no sensor weights; leave the setting out"
+    ):
         mapped(tmp_path, PointwiseRuntime(bands=BANDS))
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""What the picture shows, and where north and a kilometre are in it."""
+"""Quicklook: size, colours, scale bar, north arrow and text."""
 
 import datetime as dt
 from dataclasses import replace
@@ -23,7 +23,7 @@ TEXT = QuicklookText("Flood: 1 km² $x_1$", ("2024-11-01", "floodseg"), "flood")
     [((3, 3), (640, 640)), ((100, 2000), (80, 1600)), ((2000, 100), (1600, 80)),
      ((30, 9000), (24, 1600)), ((1, 1), (640, 640))],
 )  # fmt: skip
-def test_shape_of_the_map(tmp_path: Path, shape: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_shape_of_the_picture(tmp_path: Path, shape: tuple[int, int], expected: tuple[int, int]) -> None:
     grid = GeoGrid("EPSG:32633", UTM, *shape)
     assert picture_shape(grid) == expected
     classes = np.zeros((min(shape[0], 50), min(shape[1], 50)), dtype=np.uint8)
@@ -34,12 +34,12 @@ def test_shape_of_the_map(tmp_path: Path, shape: tuple[int, int], expected: tupl
         assert picture.width == max(expected[1], 760) + 48
 
 
-def test_degrees_are_drawn_square_on_the_ground() -> None:
+def test_pixels_in_degrees_are_square_on_the_ground() -> None:
     height, width = picture_shape(GeoGrid("EPSG:4326", (1e-4, 0, 12, 0, -1e-4, 60.05), 1000, 1000))
     assert width / height == pytest.approx(0.5, abs=0.01)
 
 
-def test_colours_of_the_map() -> None:
+def test_colours_of_the_classes() -> None:
     codes = np.array([[0, 1, 2, 255, 0]], dtype=np.uint8)
     grey = np.array([[0.5, 0.5, 0.5, 0.5, np.nan]])
     picture = compose(codes, grey)
@@ -66,7 +66,7 @@ def test_colours_of_the_map() -> None:
     ],
     ids=["utm", "turned", "upside down", "mercator at 60 degrees", "polar, left of the pole"],
 )
-def test_ground_at_the_centre(
+def test_pixel_size_and_north_at_the_centre(
     crs: str, transform: tuple[float, float, float, float, float, float], across: float | None,
     north: tuple[float, float],
 ) -> None:  # fmt: skip
@@ -77,17 +77,17 @@ def test_ground_at_the_centre(
     assert found.north == pytest.approx(north, abs=1e-3)
 
 
-def test_no_scale_without_a_coordinate_system() -> None:
+def test_no_pixel_size_without_a_coordinate_system() -> None:
     assert ground_at_centre(GeoGrid(None, UTM, 2, 2)) is None
 
 
 @pytest.mark.parametrize(("longest", "length"), [(1999, 1000), (2000, 2000), (7, 5), (0.3, 0.2), (10_000, 10_000)])
-def test_scale_bar_is_a_round_length(longest: float, length: float) -> None:
+def test_scale_bar_has_a_round_length(longest: float, length: float) -> None:
     assert round_length(longest) == pytest.approx(length)
 
 
-def test_scale_bar_is_as_long_as_it_says(tmp_path: Path) -> None:
-    """2 km at 10 m a pixel, found as the longest dark line below the map."""
+def test_scale_bar_has_the_labelled_length(tmp_path: Path) -> None:
+    """The longest dark line below the map is 2 km at 10 m per pixel."""
     grid = GeoGrid("EPSG:32633", UTM, 800, 900)
     draw(tmp_path / "q.png", grid, np.zeros((8, 9), np.uint8), None, TEXT)
     with Image.open(tmp_path / "q.png") as picture:
@@ -96,7 +96,7 @@ def test_scale_bar_is_as_long_as_it_says(tmp_path: Path) -> None:
     assert max(runs) == pytest.approx(200 * 0.9996, abs=3)
 
 
-def test_words() -> None:
+def test_text_of_the_quicklook() -> None:
     evening = Acquisition(dt.datetime(2024, 3, 5, 23, 4, tzinfo=dt.UTC), "name")
     info = ProductInfo("runs/mine/best_model.pth", 0.5, False, evening)
     text = describe(info, {"flood": 1234.5, "permanent_water": None})
