@@ -90,7 +90,7 @@ def predict_files(
         FloodsegError: invalid input or settings, or an output folder that cannot be used.
     """
     start_time = time.monotonic()
-    check_unfinished(config.out_dir, overwrite)
+    check_unfinished(config.out_dir, overwrite=overwrite)
     files = config.scene
     with ExitStack() as stack:
         window = aoi_window(files, reference_grid(files, runtime.bands)) if files.aoi is not None else None
@@ -120,7 +120,7 @@ def predict_arrays(
     window = aoi_window(config.scene, scene.grid)
     if window is not None:
         scene = CroppedScene(scene, window)
-    check_unfinished(config.out_dir, overwrite)
+    check_unfinished(config.out_dir, overwrite=overwrite)
     return _map_and_write(_Run(config, runtime, model, None, overwrite, show_progress), scene, None, start_time)
 
 

@@ -88,14 +88,16 @@ def predict_scene(
         FloodsegError: invalid input, settings or model, or an output folder that cannot be used.
     """
 
+    array_settings = {"optical_bands": optical_bands, "crs": crs, "transform": transform}
+
     def write_products(folder: Path) -> dict[str, Any]:
         if not (_is_array(sar) or _is_array(optical)):
-            _refuse_array_settings(crs=crs, transform=transform, optical_bands=optical_bands)
+            _refuse_array_settings(array_settings)
             config = build_config({**settings, "sar": sar, "optical": optical}, folder)
             return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
         config = build_config(settings, folder)
         runtime, name = open_model_or_baseline(model, config.mapping)
-        scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
+        scene = _array_scene(sar, optical, runtime.bands, config.scene, array_settings)
         layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
         return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
 
@@ -175,21 +177,17 @@ def _is_array(image: Any) -> TypeGuard[Any]:
     return hasattr(image, "shape") and hasattr(image, "dtype")
 
 
-def _refuse_array_settings(**settings: Any) -> None:
+def _refuse_array_settings(settings: dict[str, Any]) -> None:
+    """Raise ConfigError if a setting of arrays is set for files."""
     for name, value in settings.items():
         if value is not None:
             raise ConfigError(f"`{name}`: applies to arrays only, and the images are files; leave the setting out")
 
 
 def _array_scene(
-    sar: Any,
-    optical: Any,
-    bands: Bands,
-    config: SceneConfig,
-    optical_bands: Sequence[str] | None,
-    crs: Any,
-    transform: Sequence[float] | None,
+    sar: Any, optical: Any, bands: Bands, config: SceneConfig, array_settings: dict[str, Any]
 ) -> ArrayScene:
+    """Return the scene of arrays; raises ConfigError for scene settings without effect on arrays."""
     for image, setting in ((sar, "sar"), (optical, "optical")):
         if image is not None and not _is_array(image):
             raise ConfigError(f"`{setting}`: is a file and the other image an array; pass two files or two arrays")
@@ -198,6 +196,4 @@ def _array_scene(
         value = getattr(config, entry.name)
         if value != getattr(defaults, entry.name) and entry.name not in (*_ARRAY_SETTINGS, "sar_units"):
             raise ConfigError(f"`{entry.name}={value}`: has no effect on arrays; leave the setting out")
-    return ArrayScene(
-        bands, sar, optical, optical_bands=optical_bands, crs=crs, transform=transform, sar_units=config.sar_units
-    )
+    return ArrayScene(bands, sar, optical, sar_units=config.sar_units, **array_settings)

@@ -75,7 +75,7 @@ def product_folder(
         if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*OPTIONAL_PRODUCTS, *PRODUCTS):
             raise RunFolderError(f"{name}: is an input with the name of a product; set another `out_dir`")
     with locked_folder(path):
-        check_unfinished(path, overwrite)
+        check_unfinished(path, overwrite=overwrite)
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
         staging = _make_staging(path)
@@ -86,7 +86,7 @@ def product_folder(
             shutil.rmtree(staging)
 
 
-def check_unfinished(path: Path, overwrite: bool) -> None:
+def check_unfinished(path: Path, *, overwrite: bool) -> None:
     """Raise RunFolderError if a folder has finished products and ``overwrite`` is False."""
     if (path / SUMMARY).exists() and not overwrite:
         raise RunFolderError(f"{path}: holds finished products: add `overwrite`, or set another `out_dir`")

@@ -40,7 +40,7 @@ class PolygonFile:
         self._grid = grid
         self._footprints = footprints
         self._tracer = OutlineTracer(grid.width, sums=3)
-        self._waiting: list[PixelPolygons] = []
+        self._pending: list[PixelPolygons] = []
         for code in self.counts:  # creates the layers, so that empty ones have their columns
             self._append(code, _no_polygons(), append=False)
 
@@ -65,13 +65,13 @@ class PolygonFile:
                 raise OSError(None, f"{self._path.name} has other polygons than were written", str(self._path))
 
     def _queue(self, polygons: PixelPolygons) -> None:
-        self._waiting.append(polygons)
-        if sum(len(waiting.rows) for waiting in self._waiting) > _CHUNK_CORNERS:
+        self._pending.append(polygons)
+        if sum(len(pending.rows) for pending in self._pending) > _CHUNK_CORNERS:
             self._flush()
 
     def _flush(self) -> None:
         for code in self.counts:
-            parts = [(part, part.classes == code) for part in self._waiting]
+            parts = [(part, part.classes == code) for part in self._pending]
             parts = [(part, chosen) for part, chosen in parts if chosen.any()]
             if not parts:
                 continue
@@ -79,7 +79,7 @@ class PolygonFile:
             sums = np.concatenate([part.sums[chosen] for part, chosen in parts])
             self._append(code, (shapes, sums), append=True)
             self.counts[code] += len(shapes)
-        self._waiting.clear()
+        self._pending.clear()
 
     def _append(self, code: int, polygons: tuple[NDArray[np.object_], NDArray[np.float64]], append: bool) -> None:
         shapes, sums = polygons

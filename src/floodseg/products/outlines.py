@@ -22,12 +22,14 @@ _ROW_STEP = np.array([0, 1, 0, -1])
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Straight directed segments of outlines, (N,) each, starting at corner (row, column) of the pixel grid."""
+    """N straight directed segments of outlines; each array is (N,). A segment starts at corner (row, column) of the pixel
+    grid, is ``length`` pixels long and belongs to the outline of ``patch``."""
 
     row: NDArray[np.int32]
     column: NDArray[np.int32]
     length: NDArray[np.int32]
     direction: NDArray[np.int8]
+    """EAST, SOUTH, WEST or NORTH."""
     patch: NDArray[np.int32]
 
     def select(self, index: NDArray[np.bool_] | Indices) -> "Segments":
@@ -49,7 +51,9 @@ class PixelPolygons:
     """N polygons on the pixel grid, each a shell and its holes; rings are closed and have no collinear corners."""
 
     rows: NDArray[np.int64]
+    """(corners,): row of each corner on the pixel grid."""
     columns: NDArray[np.int64]
+    """(corners,): column of each corner."""
     ring_starts: Indices
     """(rings + 1,): index of each ring's first corner."""
     polygon_starts: Indices
@@ -86,26 +90,26 @@ class OutlineTracer:
         rows = np.concatenate([group[self._labels][None], group[labels + open_count]]).astype(np.int32)
         segments = [part.renumber_patches(group) for part in self._segments]
         segments += _horizontal(top, rows), _vertical(top, rows[1:])
-        return self._close(segments, rows[-1], classes[-1], patches)
+        return self._release_complete(segments, rows[-1], classes[-1], patches)
 
     def finish(self, height: int) -> PixelPolygons:
         """Return the polygons that touch the last row of a scene of ``height`` rows."""
         rows = np.stack([self._labels, np.zeros_like(self._labels)])
         segments = [*self._segments, _horizontal(height, rows)]
-        return self._close(segments, rows[1], np.zeros_like(self._classes), self._open)
+        return self._release_complete(segments, rows[1], np.zeros_like(self._classes), self._open)
 
-    def _close(
-        self, segments: list[Segments], last: Labels, classes: NDArray[np.uint8], patches: "_Patches"
+    def _release_complete(
+        self, segments: list[Segments], last_row: Labels, classes: NDArray[np.uint8], patches: "_Patches"
     ) -> PixelPolygons:
-        """Return the polygons that do not touch the ``last`` row (W,), and renumber the other patches from 1."""
+        """Return the polygons that do not touch the last row (W,), and renumber the other patches from 1."""
         still_open = np.zeros(len(patches.classes), dtype=np.bool_)
-        still_open[last] = True
+        still_open[last_row] = True
         still_open[0] = True
         number = np.cumsum(still_open) - 1
         complete = Segments.concatenate([part.select(~still_open[part.patch]) for part in segments])
         remaining = [part.select(still_open[part.patch]).renumber_patches(number) for part in segments]
         self._segments = [part for part in remaining if len(part.row)]
-        self._labels = number[last].astype(np.int32)
+        self._labels = number[last_row].astype(np.int32)
         self._classes = classes.copy()
         self._open = patches.select(still_open)
         return _polygons(complete, patches)
@@ -113,13 +117,13 @@ class OutlineTracer:
 
 @dataclass(frozen=True, slots=True)
 class _Patches:
-    """Sums and classes of N patches; number 0 means "no patch"."""
+    """Sums (N, K) and classes (N,) of N patches; number 0 means "no patch"."""
 
     sums: NDArray[np.float64]
-    """(N, K)."""
     classes: NDArray[np.uint8]
 
     def merged_with(self, new: "_Patches", group: Indices) -> "_Patches":
+        """Return the patches of both, merged by ``group``, the new number of each patch."""
         sums = np.concatenate([self.sums, new.sums])
         classes = np.zeros(group.max() + 1, dtype=np.uint8)
         classes[group] = np.concatenate([self.classes, new.classes])
@@ -133,6 +137,7 @@ class _Patches:
 def _measure_patches(
     labels: Labels, count: int, classes: NDArray[np.uint8], values: Sequence[NDArray[np.generic]]
 ) -> _Patches:
+    """Return the classes of ``count`` patches and the sums of ``values`` over their pixels."""
     inside = np.flatnonzero(labels)
     numbers = labels.ravel()[inside]
     sums = [np.bincount(numbers, weights=value.ravel()[inside], minlength=count + 1) for value in values]
@@ -144,11 +149,11 @@ def _measure_patches(
 def _horizontal(top: int, rows: Labels) -> Segments:
     """Return the horizontal segments between adjacent rows of ``rows`` (H + 1, W), whose first row is above ``top``."""
     above, below = rows[:-1], rows[1:]
-    places = np.flatnonzero(above != below)
+    positions = np.flatnonzero(above != below)
     width = rows.shape[1]
     parts = []
     for side, direction in ((above, EAST), (below, WEST)):
-        first, last, patch = _runs(places, side.ravel()[places], width)
+        first, last, patch = _runs(positions, side.ravel()[positions], width)
         line, begin, end = first // width, first % width, last % width + 1
         column = begin if direction == EAST else end
         parts.append(_segments(line + top, column, end - begin, direction, patch))
@@ -160,29 +165,29 @@ def _vertical(top: int, rows: Labels) -> Segments:
     height = len(rows)
     columns = np.pad(rows.T, ((1, 1), (0, 0)))
     left, right = columns[:-1], columns[1:]
-    places = np.flatnonzero(left != right)
+    positions = np.flatnonzero(left != right)
     parts = []
     for side, direction in ((left, NORTH), (right, SOUTH)):
-        first, last, patch = _runs(places, side.ravel()[places], height)
+        first, last, patch = _runs(positions, side.ravel()[positions], height)
         line, begin, end = first // height, first % height, last % height + 1
         row = begin if direction == SOUTH else end
         parts.append(_segments(row + top, line, end - begin, direction, patch))
     return Segments.concatenate(parts)
 
 
-def _runs(places: Indices, patches: Labels, length: int) -> tuple[Indices, Indices, Labels]:
-    """Join adjacent ``places`` of one patch on lines of ``length`` pixels to runs.
+def _runs(positions: Indices, patches: Labels, length: int) -> tuple[Indices, Indices, Labels]:
+    """Join adjacent ``positions`` of one patch on lines of ``length`` pixels to runs.
 
     Returns:
-        first place, last place and patch of each run.
+        first position, last position and patch of each run.
     """
     in_patch = patches != 0
-    places, patches = places[in_patch], patches[in_patch]
-    begins = np.ones(len(places), dtype=np.bool_)
-    begins[1:] = (np.diff(places) != 1) | (np.diff(patches) != 0) | (places[1:] % length == 0)
+    positions, patches = positions[in_patch], patches[in_patch]
+    begins = np.ones(len(positions), dtype=np.bool_)
+    begins[1:] = (np.diff(positions) != 1) | (np.diff(patches) != 0) | (positions[1:] % length == 0)
     first = np.flatnonzero(begins)
-    last = np.append(first[1:], len(places))[: len(first)] - 1
-    return places[first], places[last], patches[first]
+    last = np.append(first[1:], len(positions))[: len(first)] - 1
+    return positions[first], positions[last], patches[first]
 
 
 def _segments(row: Indices, column: Indices, length: Indices, direction: int, patch: Labels) -> Segments:
@@ -197,9 +202,9 @@ def _polygons(segments: Segments, patches: _Patches) -> PixelPolygons:
     order, ring = _order_by_ring(segments, next_segment, ring)
     segments = segments.select(order)
     starts = np.flatnonzero(np.append(True, np.diff(ring) != 0)) if len(ring) else ring
-    before = np.arange(len(ring)) - 1
-    before[starts] = np.append(starts[1:], len(ring))[: len(starts)] - 1
-    corner = segments.direction != segments.direction[before]  # not at the border of a strip
+    previous = np.arange(len(ring)) - 1
+    previous[starts] = np.append(starts[1:], len(ring))[: len(starts)] - 1
+    corner = segments.direction != segments.direction[previous]  # not at the border of a strip
     return _build_polygons(segments.select(corner), ring[corner], patches)
 
 
@@ -249,6 +254,7 @@ def _is_hole(segments: Segments, ring: Indices) -> NDArray[np.bool_]:
 
 
 def _build_polygons(corners: Segments, ring: Indices, patches: _Patches) -> PixelPolygons:
+    """Return the polygons of segments in ring order; ``ring`` is the ring of each segment."""
     starts = np.flatnonzero(np.append(True, np.diff(ring) != 0)) if len(ring) else ring
     patch = corners.patch[starts]
     polygon_starts = np.flatnonzero(np.append(True, np.diff(patch) != 0)) if len(patch) else starts

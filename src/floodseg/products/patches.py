@@ -87,14 +87,14 @@ class SpeckFilter:
         return np.where(small[labels], np.uint8(LAND), classes)
 
     def _store_open(
-        self, top: int, labels: Labels, classes: NDArray[np.uint8], opened: Indices, areas: NDArray[np.float64]
+        self, top: int, labels: Labels, classes: NDArray[np.uint8], open_numbers: Indices, areas: NDArray[np.float64]
     ) -> None:
-        """Store areas and connections of the open patches ``opened``."""
+        """Store areas and connections of the open patches ``open_numbers``."""
         number = np.full(len(areas), -1, dtype=np.int64)
-        number[opened] = self._open_count + np.arange(len(opened))
-        self._strip_patches[top] = slice(self._open_count, self._open_count + len(opened))
-        self._open_count += len(opened)
-        self._areas.append(areas[opened])
+        number[open_numbers] = self._open_count + np.arange(len(open_numbers))
+        self._strip_patches[top] = slice(self._open_count, self._open_count + len(open_numbers))
+        self._open_count += len(open_numbers)
+        self._areas.append(areas[open_numbers])
         above = self._last_row
         if above is not None:
             same = (above.classes == classes[0]) & (above.patch >= 0)
@@ -114,9 +114,9 @@ class SpeckFilter:
         """Return a strip (H, W) from :meth:`first_pass` without small open patches."""
         labels, count = label_patches(classes)
         # open patches have the same order as in the first pass, which removed only patches inside the strip
-        opened = np.flatnonzero(_touches_edge(labels, count))
+        open_numbers = np.flatnonzero(_touches_edge(labels, count))
         small = np.zeros(count + 1, dtype=np.bool_)
-        small[opened] = self._small[self._strip_patches[top]]
+        small[open_numbers] = self._small[self._strip_patches[top]]
         return np.where(small[labels], np.uint8(LAND), classes)
 
 

@@ -68,21 +68,21 @@ class StripCutter:
 
     def __init__(self, height: int, width: int, rows: int) -> None:
         self._height, self._rows = height, rows
-        self._waiting = ProductStrip(0, np.zeros((0, width), np.uint8), np.zeros((0, width), np.uint8))
+        self._pending = ProductStrip(0, np.zeros((0, width), np.uint8), np.zeros((0, width), np.uint8))
 
     @property
     def complete(self) -> bool:
         """True if every row of the scene was cut."""
-        return self._waiting.top == self._height
+        return self._pending.top == self._height
 
     def cut(self, strip: ProductStrip) -> Iterator[ProductStrip]:
         """Add the next strip and yield the output strips that it completes."""
-        waiting = self._waiting
+        pending = self._pending
         assert strip.percent.shape == strip.classes.shape, "percent and classes must have one shape"
-        assert strip.top == waiting.top + len(waiting.classes), f"strip at row {strip.top} is out of order"
-        percent = np.concatenate([waiting.percent, strip.percent])
-        classes = np.concatenate([waiting.classes, strip.classes])
-        top, end = waiting.top, waiting.top + len(classes)
+        assert strip.top == pending.top + len(pending.classes), f"strip at row {strip.top} is out of order"
+        percent = np.concatenate([pending.percent, strip.percent])
+        classes = np.concatenate([pending.classes, strip.classes])
+        top, end = pending.top, pending.top + len(classes)
         assert end <= self._height, f"strips extend beyond row {self._height}"
         assert percent.dtype == classes.dtype == np.uint8, "strips must be uint8"
         start = 0
@@ -91,4 +91,4 @@ class StripCutter:
             cut = ProductStrip(top + start, percent[part], classes[part])
             start += len(cut.classes)
             yield cut
-        self._waiting = ProductStrip(top + start, percent[start:], classes[start:])
+        self._pending = ProductStrip(top + start, percent[start:], classes[start:])

@@ -119,13 +119,13 @@ def simulate_sky(rng: np.random.Generator, height: int, width: int, cover: float
     return Cloud(opacity=np.float32(peak) * cloud.opacity, shadow=np.float32(peak) * cloud.shadow)
 
 
-def _level(field: Field, above: int) -> float:
-    """Return a level that exactly ``above`` values of the field exceed, except for ties; ``above`` is at least 1."""
-    if above == field.size:
+def _level(field: Field, count: int) -> float:
+    """Return a level that exactly ``count`` values of the field exceed, except for ties; ``count`` is at least 1."""
+    if count == field.size:
         return float(field.min()) - 1e-3
     flat = field.ravel().astype(np.float64)
-    order = np.partition(flat, (flat.size - above - 1, flat.size - above))
-    return float(order[flat.size - above - 1] + order[flat.size - above]) / 2
+    order = np.partition(flat, (flat.size - count - 1, flat.size - count))
+    return float(order[flat.size - count - 1] + order[flat.size - count]) / 2
 
 
 def _logit(share: float) -> float:
