@@ -138,7 +138,7 @@ def write_optical(
     """Write optical ``reflectance`` (C, H, W), NaN where invalid, times 10000; by default ``optical_values``.
 
     NaN is stored as 0. By default bands have no names. ``stored_offset`` is added to valid stored values, like the
-    offset of 1000 in processing baseline 04.00. ``offset_tag`` writes scale and offset tags that convert to reflectance.
+    offset of 1000 in processing baseline 04.00. ``offset_tag`` writes scale and offset tags for reflectance.
 
     Returns:
         (C, H, W) float32: the reflectance in the file, NaN where invalid.

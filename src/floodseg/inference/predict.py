@@ -87,7 +87,6 @@ def predict_scene(
     Raises:
         FloodsegError: invalid input, settings or model, or an output folder that cannot be used.
     """
-
     array_settings = {"optical_bands": optical_bands, "crs": crs, "transform": transform}
 
     def write_products(folder: Path) -> dict[str, Any]:

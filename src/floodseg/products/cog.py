@@ -52,8 +52,8 @@ class RasterFormat:
 class RasterFile:
     """One uint8 product raster, written in rows and converted to a cloud-optimized GeoTIFF at the end.
 
-    Rows go to a raw file without a header. Writes bypass GDAL's block cache, so that they do not mix with the cached reads
-    of other files and a full disk raises an error at once.
+    Rows go to a raw file without a header. Writes bypass GDAL's block cache, so that they do not mix with cached reads
+    of other files, and a full disk raises an error at once.
     """
 
     def __init__(self, target: Path, grid: GeoGrid, kind: RasterFormat) -> None:

@@ -73,7 +73,7 @@ def product_folder(
     path = path.absolute()
     for name in inputs:
         if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*OPTIONAL_PRODUCTS, *PRODUCTS):
-            raise RunFolderError(f"{name}: is an input with the name of a product; set another `out_dir`")
+            raise RunFolderError(f"{name}: is an input with the name of a product; give another `out_dir`")
     with locked_folder(path):
         check_unfinished(path, overwrite=overwrite)
         for leftover in _leftovers(path):
@@ -89,7 +89,7 @@ def product_folder(
 def check_unfinished(path: Path, *, overwrite: bool) -> None:
     """Raise RunFolderError if a folder has finished products and ``overwrite`` is False."""
     if (path / SUMMARY).exists() and not overwrite:
-        raise RunFolderError(f"{path}: holds finished products: add `overwrite`, or set another `out_dir`")
+        raise RunFolderError(f"{path}: holds finished products: add `overwrite`, or give another `out_dir`")
 
 
 def _leftovers(path: Path) -> list[Path]:
@@ -140,7 +140,7 @@ def _check_space(path: Path, staging: Path, min_bytes: int) -> None:
     if free < min_bytes:
         raise RunFolderError(
             f"{path}: {free / 1e6:.0f} MB are free, and the products need at least {min_bytes / 1e6:.0f} MB; free some "
-            "space or set another `out_dir`"
+            "space or give another `out_dir`"
         )
 
 

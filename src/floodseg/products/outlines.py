@@ -22,8 +22,10 @@ _ROW_STEP = np.array([0, 1, 0, -1])
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """N straight directed segments of outlines; each array is (N,). A segment starts at corner (row, column) of the pixel
-    grid, is ``length`` pixels long and belongs to the outline of ``patch``."""
+    """N straight directed segments of outlines; each array is (N,).
+
+    A segment starts at corner (row, column) of the pixel grid and belongs to the outline of ``patch``.
+    """
 
     row: NDArray[np.int32]
     column: NDArray[np.int32]
