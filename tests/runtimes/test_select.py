@@ -71,7 +71,7 @@ def test_files_are_tried_from_the_fastest_on(tmp_path: Path, monkeypatch) -> Non
     assert [(file.runtime, file.precision) for file in files] == [
         ("openvino", "int8"), ("openvino", "bf16"), ("openvino", "fp32"), ("onnx", "int8"), ("onnx", "fp32"),
     ]  # fmt: skip
-    monkeypatch.setattr(runtimes, "cpu_supports_bf16", lambda: False)
+    monkeypatch.setattr(runtimes, "cpu_computes_bf16", lambda: False)
     assert [file.runs_here for file in files] == [True, False, True, True, True]
     assert not ExportedFile("onnx", "fp32", tmp_path / "absent").path.is_file()
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from floodseg.errors import ConfigError
-from floodseg.system.environment import cpu_supports_bf16
+from floodseg.system.environment import cpu_computes_bf16
 from floodseg.training import precision
 from floodseg.training.precision import resolve_precision
 
@@ -19,16 +19,16 @@ from floodseg.training.precision import resolve_precision
 def test_bf16_is_read_from_the_flags_of_the_cpu(tmp_path, flags, expected):
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: A CPU\nflags\t\t: {flags}\n", encoding="utf-8")
-    assert cpu_supports_bf16(cpuinfo) is expected
+    assert cpu_computes_bf16(cpuinfo) is expected
 
 
 def test_a_system_without_cpuinfo_has_no_bf16(tmp_path):
-    assert cpu_supports_bf16(tmp_path / "absent") is False
+    assert cpu_computes_bf16(tmp_path / "absent") is False
 
 
 @pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "no")])
 def test_auto_on_a_cpu_takes_bf16_where_the_hardware_has_it(monkeypatch, has_bf16, expected):
-    monkeypatch.setattr(precision, "cpu_supports_bf16", lambda: has_bf16)
+    monkeypatch.setattr(precision, "cpu_computes_bf16", lambda: has_bf16)
     assert resolve_precision("auto", "cpu") == expected
 
 

@@ -10,7 +10,7 @@ from floodseg.errors import CheckpointError, ConfigError
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision, is_exported
 from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, load_model, shipped_models
 from floodseg.runtimes.base import Runtime
-from floodseg.system.environment import cpu_supports_bf16
+from floodseg.system.environment import cpu_computes_bf16
 from floodseg.system.extras import is_installed, require_extra, require_package
 
 if TYPE_CHECKING:  # PyTorch takes a second to import, which mapping with an exported model does without
@@ -44,7 +44,7 @@ class ExportedFile:
     @property
     def runs_here(self) -> bool:
         """Whether its runtime is installed and the processor computes in its number format."""
-        return self.installed and (self.precision != "bf16" or cpu_supports_bf16())
+        return self.installed and (self.precision != "bf16" or cpu_computes_bf16())
 
 
 _FASTEST_FIRST: tuple[tuple[ExportFormat, ExportPrecision], ...] = (

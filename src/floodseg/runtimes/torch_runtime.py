@@ -17,7 +17,7 @@ from floodseg.models.deploy import DeployedModel
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import overlap_of
 from floodseg.runtimes.base import OutOfDeviceMemoryError
-from floodseg.system.environment import cpu_supports_bf16, usable_cores
+from floodseg.system.environment import cpu_computes_bf16, usable_cores
 
 _GPU_BYTES_PER_PIXEL = 1024
 """A first guess of what a pixel takes on a GPU while a model runs; a wrong one is mended by halving the batch."""
@@ -144,7 +144,7 @@ def _check_precision(precision: str, cuda: bool) -> None:
     """Refuse a number format that the device lacks or emulates."""
     if precision == "fp16" and not cuda:
         raise ConfigError("`precision=fp16`: needs a GPU, and the model runs on the CPU; give bf16 or fp32")
-    if precision == "bf16" and not (torch.cuda.is_bf16_supported() if cuda else cpu_supports_bf16()):
+    if precision == "bf16" and not (torch.cuda.is_bf16_supported() if cuda else cpu_computes_bf16()):
         raise ConfigError("`precision=bf16`: this device does not compute in bf16; give fp32")
 
 

@@ -90,7 +90,7 @@ def hardware(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
     }
 
 
-def cpu_supports_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def cpu_computes_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Return True if this CPU has bf16 instructions; without them bf16 is emulated, slower than fp32."""
     if not cpuinfo.is_file():
         return False

@@ -6,7 +6,7 @@ import torch
 
 from floodseg.config.base import Precision
 from floodseg.errors import ConfigError
-from floodseg.system.environment import cpu_supports_bf16
+from floodseg.system.environment import cpu_computes_bf16
 
 Mixed = Literal["no", "bf16", "fp16"]
 """The names that Accelerate uses."""
@@ -23,7 +23,7 @@ def resolve_precision(precision: Precision, device_type: str) -> Mixed:
     if precision == "auto":
         if device_type == "cuda":
             return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        return "bf16" if cpu_supports_bf16() else "no"
+        return "bf16" if cpu_computes_bf16() else "no"
     if precision == "fp16" and device_type == "cpu":
         raise ConfigError("`precision=fp16` on a CPU: fp16 needs a GPU; use bf16, fp32 or auto")
     return "no" if precision == "fp32" else precision
