@@ -149,16 +149,13 @@ def _map_and_write(run: _Run, imagery: Scene, earlier_scene: Scene | None, start
         times = map_scene(scene, runtime, mapping, sink, progress=run.show_progress)
         _check_valid(sink.valid, info)
         seconds = time.monotonic() - start_time
-        extra = _runtime_and_times(runtime, times)
-        background = scene.picture()
+        extra, background = _runtime_and_times(runtime, times), scene.picture()
         if mapping.write_sensor_weights:
             with_weights = require_sensor_weights(runtime, run.model)
             mean = map_sensor_weights(imagery, with_weights, mapping, layers, writer.write_sensor_weights)
             extra["reliability"] = {"mean_optical_weight": mean}
-        assumptions = [
-            *scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ()), *_note_no_date(info),
-            *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ()),
-        ]  # fmt: skip
+        assumptions = [*scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ())]
+        assumptions += [*_note_no_date(info), *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ())]
         return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
 
 
