@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError
-from floodseg.geo.tiling import FULL_WEIGHT, Tiling
+from floodseg.geo.tiling import TOTAL_WEIGHT, Tiling
 from floodseg.products.strips import ProbabilityStrip
 
 PROBABILITY_STEPS = 2**20 - 1
 """Fixed-point value of probability 1; multiplied by the blending weights of both axes, it fits 32 bits."""
 
-_FULL_SCALE = np.float32(PROBABILITY_STEPS * FULL_WEIGHT**2)
-assert int(_FULL_SCALE) == PROBABILITY_STEPS * FULL_WEIGHT**2 < 2**32, "must be exact in float32 and fit uint32"
+_FULL_SCALE = np.float32(PROBABILITY_STEPS * TOTAL_WEIGHT**2)
+assert int(_FULL_SCALE) == PROBABILITY_STEPS * TOTAL_WEIGHT**2 < 2**32, "must be exact in float32 and fit uint32"
 
 _BYTES_PER_PIXEL = 5  # 4 for the sum, 1 for the validity code
 
@@ -34,7 +34,7 @@ class _PartialStrip:
 class StripBlender:
     """Thread-safe sum of windows, in any order, into strips of full rows.
 
-    Strip r holds the pixel rows ``tiling.rows.owned(r)``; window rows r - 1 and r contribute to it. Only strips with
+    Strip r holds the pixel rows ``tiling.rows.core(r)``; window rows r - 1 and r contribute to it. Only strips with
     some but not all of their windows take memory.
     """
 
@@ -60,7 +60,7 @@ class StripBlender:
             CheckpointError: a probability is NaN or outside 0 to 1.
         """
         window = self.tiling.window(row, column)
-        rows, columns = self.tiling.rows.used(row), self.tiling.columns.used(column)
+        rows, columns = self.tiling.rows.support(row), self.tiling.columns.support(column)
         weighted = None
         if probability is not None and validity is not None:
             used = (_slice_from(rows, window.top), _slice_from(columns, window.left))
@@ -73,15 +73,15 @@ class StripBlender:
                 if index == self.tiling.rows.count:
                     continue
                 strip = self._strip(index)
-                strip_rows = self.tiling.rows.owned(index)
+                strip_rows = self.tiling.rows.core(index)
                 part = range(max(rows.start, strip_rows.start), min(rows.stop, strip_rows.stop))
                 if weighted is not None:
                     target = _slice_from(part, strip_rows.start), _slice(columns)
                     strip.total[target] += weighted[_slice_from(part, rows.start)]
                 if validity is not None and index == row:
-                    owned = self.tiling.columns.owned(column)
-                    source = _slice_from(strip_rows, window.top), _slice_from(owned, window.left)
-                    strip.validity[:, _slice(owned)] = validity[source]
+                    core = self.tiling.columns.core(column)
+                    source = _slice_from(strip_rows, window.top), _slice_from(core, window.left)
+                    strip.validity[:, _slice(core)] = validity[source]
                 strip.missing_windows -= 1
                 if strip.missing_windows == 0:
                     complete.append(index)
@@ -93,12 +93,12 @@ class StripBlender:
             strip = self._open.pop(index)
         assert strip.missing_windows == 0, "only complete strips can be taken"
         probability = np.divide(strip.total, _FULL_SCALE, dtype=np.float32, casting="unsafe")
-        return ProbabilityStrip(self.tiling.rows.owned(index).start, probability, strip.validity)
+        return ProbabilityStrip(self.tiling.rows.core(index).start, probability, strip.validity)
 
     def _strip(self, index: int) -> _PartialStrip:
         """Return a partial strip, or a new one. The caller holds the lock."""
         if index not in self._open:
-            shape = len(self.tiling.rows.owned(index)), self.tiling.columns.size
+            shape = len(self.tiling.rows.core(index)), self.tiling.columns.size
             missing_windows = self.tiling.columns.count * (2 if index > 0 else 1)
             self._open[index] = _PartialStrip(np.zeros(shape, np.uint32), np.zeros(shape, np.uint8), missing_windows)
             pixels = sum(strip.total.size for strip in self._open.values())
