@@ -424,9 +424,9 @@ TINY = (
     [
         (("--optical-jitter", "0.2"), "--optical-jitter 0.2: the chips hold radar alone, and it is for optical images"),
         (("--cloud", "0.5"), "--cloud 0.5: the chips hold radar alone, which clouds do not hide; leave it out"),
-        (("--model", "efficient", "--encoder", "resnet34x"), "--encoder resnet34x: must be an encoder that"),
+        (("--model", "efficient", "--encoder", "resnet34x"), "--encoder resnet34x: must be an encoder of timm"),
         (("--model", "efficient", "--pretrained", "nowhere.pth"), "--pretrained nowhere.pth: must be auto, required"),
-        (("--encoder", "resnet18"), "encoder 'resnet18' given for 'lite', which has none: leave --encoder out"),
+        (("--encoder", "resnet18"), "--encoder resnet18: model 'lite' has no encoder; leave it out"),
         (("--seed", "4294967296"), "--seed 4294967296: must be below 4294967296"),
         (("--model", "unet"), 'Choose from: "efficient", "baseline", "lite"'),
         (("--layout", "tiles"), 'Choose from: "sen1floods11", "ombria", "folders", "synthetic"'),

@@ -384,7 +384,7 @@ def test_weights_that_cannot_be_had_are_said_once_also_after_a_resume(
         with pytest.raises(KeyboardInterrupt):
             train(config)
     warning = (
-        "encoder 'resnet10t' starts from scratch: its pretrained weights cannot be had (no connection within 10 s)"
+        "encoder 'resnet10t' starts from scratch: its pretrained weights are not available (no connection within 10 s)"
     )
     assert [record.getMessage() for record in caplog.records] == [warning]
     assert warning not in capsys.readouterr().out

@@ -138,12 +138,12 @@ def evaluate(
         title = f"scoring {split}" if show_progress else None
         method, chips = make(), usable.chips
         methods = [method, *_references_beside(method, chips.bands)]
-        margins = _Margins(chips)
-        scores = _scores(methods, chips, processes, title, margins)
+        histograms = _EventHistograms(chips)
+        scores = _scores(methods, chips, processes, title, histograms)
         for each in methods:
             scores[each.name].extend(ChipScore(chip.name, chip.event, Counts()) for chip in usable.left_out)
         documents = {each.name: _document(each, usable, scores[each.name]) for each in methods}
-        documents[method.name].update(margins.studies(method, processes))
+        documents[method.name].update(histograms.studies(method, processes))
         if scoring.cloud:
             documents[method.name]["clouds"] = cloud_scores(
                 method, chips, scoring, processes, title and f"{title} under clouds"
@@ -164,15 +164,15 @@ def _checked_split(method: Method, config: DataConfig, split: str, scoring: Scor
     return usable
 
 
-class _Margins:
+class _EventHistograms:
     """Histograms of the logit difference by event, of the chips that one process scores."""
 
     def __init__(self, chips: ChipSet) -> None:
         self._by_event = {event: SensorHistograms() for event in sorted(set(chips.events))}
 
     def take(self, result: ChipResult) -> None:
-        if result.add_margins is not None:
-            result.add_margins(self._by_event[result.score.event])
+        if result.add_differences is not None:
+            result.add_differences(self._by_event[result.score.event])
 
     def studies(self, method: Method, processes: "OneProcess | Processes") -> Document:
         """Return the fields ``calibration`` and ``thresholds``, over the chips of all processes."""
@@ -192,7 +192,7 @@ def _scores(
     chips: ChipSet,
     processes: "OneProcess | Processes",
     title: str | None,
-    margins: _Margins,
+    histograms: _EventHistograms,
 ) -> dict[str, list[ChipScore]]:
     """Return the score of every chip by every method, in the order of the set; the processes share the chips."""
     mine: list[list[ChipScore]] = []
@@ -200,7 +200,7 @@ def _scores(
     for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
         chip = chips.read(index)
         results = [each.apply(chip, chips.bands) for each in methods]
-        margins.take(results[0])
+        histograms.take(results[0])
         mine.append([result.score for result in results])
     rows = processes.gather(mine, len(chips.names))
     return {each.name: [row[position] for row in rows] for position, each in enumerate(methods)}

@@ -14,7 +14,7 @@ from floodseg.errors import CheckpointError
 from floodseg.evaluation.metrics.counts import ChipScore, ReliabilityBins, count
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.evaluation.references import Reference
-from floodseg.models.decision import Decisions, margin
+from floodseg.models.decision import Decisions, logit_difference
 
 if TYPE_CHECKING:  # shipped models are scored without PyTorch
     from torch import Tensor, device
@@ -33,8 +33,8 @@ class ChipResult:
     valid: NDArray[np.bool_]
     """(H, W), True where a sensor that the method uses is valid."""
     score: ChipScore
-    add_margins: Callable[[SensorHistograms], None] | None = None
-    """Counts the chip in histograms of the logit margin; None for methods without one."""
+    add_differences: Callable[[SensorHistograms], None] | None = None
+    """Counts the chip in histograms of the logit difference; None for methods without one."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def shipped_method(folder: Path, name: str, threshold: float | None = None) -> M
 
     graph = ShippedGraph(folder)
     decisions = _decisions(graph.decisions, threshold)
-    temperatures = np.array(decisions.by_code("temperature"))
+    temperatures = np.array(decisions.by_validity_code("temperature"))
 
     def apply(chip: Chip, _: Bands) -> ChipResult:
         probability = graph.probability(chip)
@@ -119,7 +119,7 @@ def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = N
     with torch.no_grad():
         logits = model(_image(chip.sar, place), _image(chip.optical, place), sar_valid, optical_valid)
         probability = decisions.probability(logits, sar_valid, optical_valid)
-    return _scored(chip, probability[0].cpu().numpy(), margin(logits)[0].cpu().numpy(), decisions)
+    return _scored(chip, probability[0].cpu().numpy(), logit_difference(logits)[0].cpu().numpy(), decisions)
 
 
 def _image(bands: NDArray[np.float32], place: "device") -> "Tensor | None":
@@ -144,7 +144,7 @@ def _scored(
         raise CheckpointError(
             f"the model gives NaN for chip {chip.name}, so its weights are damaged; copy them again, or train it again"
         )
-    water = (probability >= np.array(decisions.by_code("threshold"), np.float32)[codes]) & valid
+    water = (probability >= np.array(decisions.by_validity_code("threshold"), np.float32)[codes]) & valid
     reliability = ReliabilityBins()
     reliability.add(probability, chip.label, valid)
     batch = {"label": chip.label[None], "sar_valid": chip.sar_valid[None, None],
@@ -154,7 +154,9 @@ def _scored(
         water=water,
         valid=valid,
         score=ChipScore(chip.name, chip.event, count(water, chip.label, valid), reliability),
-        add_margins=lambda histograms: histograms.add(np.stack((np.zeros_like(differences), differences))[None], batch),
+        add_differences=lambda histograms: histograms.add(
+            np.stack((np.zeros_like(differences), differences))[None], batch
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from floodseg.errors import RunFolderError
-from floodseg.models.checkpoint.safe_load import UNREADABLE, why_not_plain
+from floodseg.models.checkpoint.safe_load import LOAD_ERRORS, explain_load_error
 from floodseg.training.run_state import RunState
 
 RUN_STATE = "custom_checkpoint_0.pkl"
@@ -76,8 +76,8 @@ def _load(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return load(path, map_location="cpu")
-    except UNREADABLE as error:
-        raise RunFolderError(f"{path}: {why_not_plain(path, error)}, or start again with `overwrite`") from error
+    except LOAD_ERRORS as error:
+        raise RunFolderError(f"{path}: {explain_load_error(path, error)}, or start again with `overwrite`") from error
 
 
 def _damaged(folder: Path, error: Exception) -> RunFolderError:

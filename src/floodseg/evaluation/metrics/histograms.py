@@ -1,21 +1,21 @@
-"""Histograms of the logit margin, by what was valid at each pixel."""
+"""Histograms of the logit difference by valid sensors."""
 
 from collections.abc import Mapping
 from functools import reduce
 from operator import add
 
 from floodseg.bands import SENSOR_SETS, SensorSet
-from floodseg.evaluation.metrics.calibration import MarginHistogram
+from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import Pixels, ReliabilityBins, as_array
 from floodseg.models.decision import VALIDITY_CODES
 
 
 class SensorHistograms:
-    """Margin histograms of a split, apart for what was valid at each pixel: radar, optical, or both."""
+    """Histograms of a split by the sensors that are valid at a pixel: SAR, optical or both."""
 
-    def __init__(self, by_sensors: Mapping[SensorSet, MarginHistogram] | None = None) -> None:
-        self.by_sensors: dict[SensorSet, MarginHistogram] = {
-            name: by_sensors[name] if by_sensors else MarginHistogram() for name in SENSOR_SETS
+    def __init__(self, by_sensors: Mapping[SensorSet, LogitDifferenceHistogram] | None = None) -> None:
+        self.by_sensors: dict[SensorSet, LogitDifferenceHistogram] = {
+            name: by_sensors[name] if by_sensors else LogitDifferenceHistogram() for name in SENSOR_SETS
         }
 
     def add(self, logits: Pixels, batch: Mapping[str, Pixels]) -> None:
@@ -44,7 +44,7 @@ class SensorHistograms:
         parts = (each.reliability(temperatures.get(name, 1.0)) for name, each in self.by_sensors.items())
         return reduce(add, parts, ReliabilityBins())
 
-    def total(self) -> MarginHistogram:
+    def total(self) -> LogitDifferenceHistogram:
         """Return the histogram over all counted pixels."""
         first, *others = self.by_sensors.values()
         for other in others:
