@@ -1,4 +1,4 @@
-"""Removal of secrets from messages, logs and products."""
+"""Redaction, escaping and shortening of messages."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ from floodseg.scene.acquisition import Acquisition
         ("AWS_SECRET_ACCESS_KEY=abc/def; AKIAABCDEFGHIJKLMNOP", "AWS_SECRET_ACCESS_KEY=***; ***"),
     ],
 )
-def test_secrets_are_hidden(text: str, expected: str) -> None:
+def test_secrets_are_redacted(text: str, expected: str) -> None:
     assert redacted(text) == expected
     assert redacted(expected) == expected
 
@@ -40,11 +40,11 @@ def test_secrets_are_hidden(text: str, expected: str) -> None:
     "text",
     ["/data/token=5/a.tif", "/data/a@b?.tif: no such file", "s3://bucket/a.tif", "key 'x' = 3", "https://h/a@b.tif"],
 )
-def test_text_without_secrets_is_unchanged(text: str) -> None:
+def test_other_text_is_not_changed(text: str) -> None:
     assert redacted(text) == text
 
 
-def test_errors_and_notes_hold_no_secrets(caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_and_log_messages_have_no_secrets(caplog: pytest.LogCaptureFixture) -> None:
     address = "https://me:word@host/a.tif?sig=abc"
     for kind in (FloodsegError, ConfigError):
         assert str(kind(f"{address}: is wrong")) == "https://***@host/a.tif?***: is wrong"
@@ -53,7 +53,7 @@ def test_errors_and_notes_hold_no_secrets(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == ["https://***@host/a.tif?*** is odd"]
 
 
-def test_products_list_inputs_without_secrets() -> None:
+def test_product_info_has_no_secrets() -> None:
     info = ProductInfo(
         model="s1-lite",
         threshold=0.5,
@@ -74,7 +74,7 @@ def test_control_characters_are_escaped() -> None:
     assert printable("a\nb\x07", lines=True) == "a\nb\\x07"
 
 
-def test_long_messages_lose_their_middle() -> None:
+def test_long_text_is_shortened_in_the_middle() -> None:
     assert shortened("x" * 2000) == "x" * 2000
     short = shortened("a.csv: holds " + "x" * 10**6 + "; remove it")
     assert len(short) < 2000

@@ -14,7 +14,7 @@ from floodseg.cluster.finished import finished_scenes
 from floodseg.cluster.overview import write_overview
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.inference.pipeline import predict_files
-from floodseg.products.info import OneOfMany
+from floodseg.products.info import CollectionMember
 from map_fakes import PointwiseRuntime
 from scenes import write_sar
 
@@ -31,8 +31,8 @@ def scene(out_dir: Path, name: str, value: float, day: int | None, *, crs: str =
     write_sar(file, db, crs=crs, **place)
     settings = SceneConfig(sar=file, datetime=day and f"2024-01-{day:02}", allow_no_crs=crs is None)
     config = PredictConfig(out_dir / "scenes" / name, settings, MapConfig(threads=1))
-    many = OneOfMany(name, "floodseg", "../../collection.json", {"key": f"key of {name}"})
-    predict_files(config, PointwiseRuntime(), "fake", many=many)
+    member = CollectionMember(name, "floodseg", "../../collection.json", {"key": f"key of {name}"})
+    predict_files(config, PointwiseRuntime(), "fake", member=member)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from floodseg.geo.grid import Window
 from floodseg.inference.windows.map_scene import map_scene
 from floodseg.runtimes.classical import PLAIN_METHODS, Ndwi, Otsu
 from floodseg.scene.scene import LayerWindow
-from map_fakes import Collected, MemoryScene
+from map_fakes import MemoryScene, StripCollector
 
 
 @dataclass
@@ -61,7 +61,7 @@ def test_otsu_takes_one_threshold_from_all_valid_pixels_of_the_scene(tile, threa
     assert fitted.threshold == pytest.approx(otsu(scene.sar[1], scene.sar_valid), abs=0.15)
     assert f"VH is below {fitted.threshold:.2f} dB" in fitted.assumptions[0]
     assert f"{scene.sar_valid.sum():,} valid pixels" in fitted.assumptions[0]
-    collected = Collected(scene.grid)
+    collected = StripCollector(scene.grid)
     map_scene(scene, fitted, mapping, collected)
     whole = np.where(scene.sar_valid, scene.sar[1] < fitted.threshold, False)
     np.testing.assert_array_equal(collected.probability[scene.sar_valid], whole[scene.sar_valid])
@@ -123,7 +123,7 @@ def test_ndwi_is_green_above_infrared_wherever_windows_lie():
     assert fitted.threshold == 0
     maps = []
     for tile in (64, 640):
-        collected = Collected(scene.grid)
+        collected = StripCollector(scene.grid)
         map_scene(scene, fitted, MapConfig(tile_size=tile, threads=2), collected)
         maps.append(collected.probability[valid])
     np.testing.assert_array_equal(maps[0], maps[1])

@@ -6,7 +6,7 @@ from typing import Any
 
 from floodseg.cluster.content import ModelIdentity, digest, file_checksum
 from floodseg.config.predict import MapConfig
-from floodseg.inference.predict import open_method
+from floodseg.inference.predict import open_model_or_baseline
 from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
 from floodseg.models.checkpoint.formats import is_exported
 from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, shipped_models
@@ -23,12 +23,12 @@ def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | PlainMethod, M
     could resolve it differently. Only a GPU that was asked for need not be on this machine.
 
     Raises:
-        FloodsegError: as ``open_method`` does.
+        FloodsegError: as ``open_model_or_baseline`` does.
     """
     if mapping.device == "cuda":
-        method, _ = open_method(model, replace(mapping, device="cpu", runtime="torch", precision="auto"))
+        method, _ = open_model_or_baseline(model, replace(mapping, device="cpu", runtime="torch", precision="auto"))
         return method, mapping
-    method, _ = open_method(model, mapping)
+    method, _ = open_model_or_baseline(model, mapping)
     if not isinstance(method, Runtime):
         return method, mapping
     if method.device != "cpu":

@@ -17,7 +17,7 @@ from floodseg.cluster.model_files import identify
 from floodseg.cluster.scene_list import NamedScene
 from floodseg.config.predict import MapConfig, PredictConfig
 from floodseg.errors import ConfigError, FloodsegError, FolderInUseError, RunFolderError
-from floodseg.products.info import OneOfMany
+from floodseg.products.info import CollectionMember
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import PlainMethod
 from floodseg.system.environment import versions
@@ -119,8 +119,8 @@ def _map_unless_finished(scene: NamedScene, run: Run) -> int:
             "`overwrite`, or give another `out_dir`"
         )
     runtime, name = _opened_model(run.model, run.identity, run.mapping)
-    many = OneOfMany(scene.id, COLLECTION_ID, f"../../{COLLECTION}", content.entry())
-    grid = predict_files(config, runtime, name, many=many, overwrite=True)["grid"]
+    member = CollectionMember(scene.id, COLLECTION_ID, f"../../{COLLECTION}", content.entry())
+    grid = predict_files(config, runtime, name, member=member, overwrite=True)["grid"]
     return int(grid["height"] * grid["width"])
 
 
@@ -145,7 +145,7 @@ def _opened_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tu
         ConfigError: this worker has another version of floodseg, or another model, than the run.
         CheckpointError: this worker does not find the model.
     """
-    from floodseg.inference.predict import open_method
+    from floodseg.inference.predict import open_model_or_baseline
 
     own = versions()["floodseg"]
     if own != identity.version:
@@ -158,4 +158,4 @@ def _opened_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tu
             f"worker on {socket.gethostname()}: finds another model as '{model}' than the process that started the "
             "run: give one that all hosts see"
         )
-    return open_method(model, mapping)
+    return open_model_or_baseline(model, mapping)

@@ -144,9 +144,9 @@ class MapConfig(Settings):
     min_area: float = 0.0
     """Smallest area in square metres of a connected patch of flood or of permanent water; smaller patches become
     land."""
-    write_reliability: bool = False
-    """Write reliability.tif, too: how far the optical image is believed at each pixel, for models that weigh it against
-    the radar. The scene is read once more for it."""
+    write_sensor_weights: Annotated[bool, Parameter(name=("--write-sensor-weights", "--write-reliability"))] = False
+    """Also write sensor_weights.tif: the weight of the optical image at each pixel, for models that fuse two sensors by
+    weights. The scene is read a second time."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -147,7 +147,7 @@ def vh_histogram(scene: Scene, layers: Layers, mapping: MapConfig, progress: boo
         bar.advance(window.height * window.width)
 
     with (
-        MapProgress(grid.height * grid.width, progress, "measured") as bar,
+        MapProgress(grid.height * grid.width, enabled=progress, verb="measured") as bar,
         ThreadPoolExecutor(mapping.threads, "floodseg-histogram") as pool,
     ):
         # an error, or Ctrl-C, cancels the windows that have not begun

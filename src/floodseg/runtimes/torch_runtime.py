@@ -105,7 +105,7 @@ class TorchRuntime:
         sar_valid: NDArray[np.bool_],
         optical_valid: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """Return the weight of the optical image, see ``floodseg.inference.sensor_weight_map.WeighingRuntime``."""
+        """Return the weight of the optical image, see ``floodseg.inference.sensor_weight_map.SensorWeightRuntime``."""
         return self._compute(self._model.optical_weight, sar, optical, sar_valid, optical_valid)
 
     def _compute(

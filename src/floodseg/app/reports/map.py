@@ -9,7 +9,7 @@ _FILES = {
     "quicklook.png": "a picture: the flood over the image, with scale, legend and date",
     "flood.tif": "classes: 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata",
     "water_probability.tif": "water probability in percent",
-    "reliability.tif": "weight of the optical image in percent, 0 to 100: how far it is believed beside the radar",
+    "sensor_weights.tif": "weight of the optical image in the fusion with the radar, in percent",
     "flood.gpkg": "polygons with their areas, for any GIS",
     "item.json": "STAC item over these files",
     "summary.json": "areas, settings, and what was assumed, for programs",
