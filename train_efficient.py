@@ -6,11 +6,11 @@ python train_efficient.py --use_external_dataset --encoder resnet18 --batch_size
 """
 
 from floodseg.app.classic import app
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.app.signals import ignore_signals
 
 if __name__ == "__main__":
     try:
-        guarded(app)
+        run_and_exit(app)
     finally:
         ignore_signals()

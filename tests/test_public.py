@@ -67,9 +67,9 @@ def test_mapping_by_a_reference_method_leaves_torch_alone() -> None:
 
 def test_public_names_are_there_and_are_the_same_everywhere() -> None:
     for name in floodseg.__all__:
-        home = importlib.import_module(floodseg._HOME[name])
+        home = importlib.import_module(floodseg._MODULES[name])
         assert getattr(floodseg, name) is getattr(home, name)
-    assert set(floodseg._HOME) == set(floodseg.__all__) <= set(dir(floodseg))
+    assert set(floodseg._MODULES) == set(floodseg.__all__) <= set(dir(floodseg))
 
 
 def test_a_public_function_is_not_hidden_by_the_module_of_its_name() -> None:

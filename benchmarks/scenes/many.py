@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 
 from floodseg.benchmarking.large_scene import write_large_scene
-from floodseg.cluster.content import file_checksum
-from floodseg.cluster.engine import connected
+from floodseg.cluster.fingerprint import file_checksum
+from floodseg.cluster.engine import dask_client
 from floodseg.cluster.many import predict_many
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig
@@ -93,7 +93,7 @@ def measure(folder: Path, model: str, rounds: int) -> dict[str, Any]:
 
 def _seconds_per_task() -> float:
     """Return what giving out a task and taking its result costs: scheduler and command share a process."""
-    with connected(ManyConfig(cluster="local:1")) as client:
+    with dask_client(ManyConfig(cluster="local:1")) as client:
         began = time.perf_counter()
         futures = [client.submit(abs, number, pure=False) for number in range(TASKS)]
         assert len(client.gather(futures)) == TASKS

@@ -36,7 +36,7 @@ __all__ = [
 
 __version__: str
 
-_HOME = {
+_MODULES = {
     "AugmentConfig": "floodseg.config.train",
     "DataConfig": "floodseg.config.train",
     "FloodMap": "floodseg.inference.flood_map",
@@ -52,7 +52,7 @@ _HOME = {
     "train": "floodseg.training.train",
 }
 
-_NEEDS = {
+_EXTRAS = {
     "benchmark": ("benchmark", "torch"),
     "build_model": ("train", "torch", "timm"),
     "export": ("export", "torch", "onnx"),
@@ -66,13 +66,13 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("floodseg")
-    if name in _HOME:
-        if name in _NEEDS:
+    if name in _MODULES:
+        if name in _EXTRAS:
             from floodseg.system.extras import require_extra
 
-            extra, *packages = _NEEDS[name]
+            extra, *packages = _EXTRAS[name]
             require_extra(extra, *packages, purpose=f"floodseg.{name}")
-        return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'floodseg' has no attribute '{name}'; its names are {', '.join(__all__)}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import floodseg
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.config.train import DataConfig, ModelConfig, OptimConfig, TrainConfig
 
 SCRIPT = Path(__file__).parents[2] / "train_efficient.py"
@@ -47,7 +47,7 @@ def run(script: ModuleType, command: str, monkeypatch: pytest.MonkeyPatch) -> tu
     python, name, *arguments = shlex.split(command)
     assert (python, name) == ("python", SCRIPT.name)
     with pytest.raises(SystemExit) as stop:
-        guarded(lambda: script.app(arguments))
+        run_and_exit(lambda: script.app(arguments))
     return stop.value.code, calls
 
 

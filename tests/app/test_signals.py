@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from floodseg.app.signals import Terminated, ending_on_signals
+from floodseg.app.signals import Terminated, terminate_on_signals
 
 PROGRAM = """
     import os, pathlib, signal, sys, time
-    from floodseg.app.cli import guarded
+    from floodseg.app.cli import run_and_exit
 
     def command():
         try:
@@ -28,7 +28,7 @@ PROGRAM = """
         finally:
             pathlib.Path(sys.argv[2]).write_text("cleaned up")
 
-    guarded(command)
+    run_and_exit(command)
 """
 
 
@@ -46,7 +46,7 @@ def test_a_command_cleans_up_and_says_so(tmp_path: Path, name: str, code: int) -
 def test_handlers_are_restored_and_ignored_signals_stay_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        with ending_on_signals():
+        with terminate_on_signals():
             os.kill(os.getpid(), signal.SIGHUP)
             with pytest.raises(Terminated):
                 signal.raise_signal(signal.SIGTERM)
@@ -58,7 +58,7 @@ def test_handlers_are_restored_and_ignored_signals_stay_ignored() -> None:
 
 def test_only_the_main_one_of_several_processes_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
-    with ending_on_signals():
+    with terminate_on_signals():
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -88,7 +88,7 @@ def test_signals_after_the_last_word_change_nothing() -> None:
 
 SWALLOWED = """
     import os, signal, time
-    from floodseg.app.cli import guarded
+    from floodseg.app.cli import run_and_exit
 
     class Finalised:
         def __del__(self):
@@ -98,11 +98,11 @@ SWALLOWED = """
         Finalised()  # Python prints what a finaliser raises, and goes on
         time.sleep(10)
 
-    guarded(command)
+    run_and_exit(command)
 """
 REPLACED = """
     import os, signal
-    from floodseg.app.cli import guarded
+    from floodseg.app.cli import run_and_exit
 
     def command():
         try:
@@ -110,7 +110,7 @@ REPLACED = """
         except KeyboardInterrupt:
             raise ValueError("Invalid bounding box") from None  # as matplotlib's renderer does
 
-    guarded(command)
+    run_and_exit(command)
 """
 
 
@@ -122,7 +122,7 @@ def test_a_signal_at_a_bad_moment_is_not_lost(program: str) -> None:
 
 CHILD = """
     import os, signal, time
-    from floodseg.app.cli import guarded
+    from floodseg.app.cli import run_and_exit
 
     def command():
         def reap(*_):
@@ -140,7 +140,7 @@ CHILD = """
             os.kill(child, signal.SIGTERM)
             os.waitpid(child, 0)
 
-    guarded(command)
+    run_and_exit(command)
 """
 
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from floodseg.benchmarking.configuration import Configuration, configurations
+from floodseg.benchmarking.rows import Row, benchmark_rows
 from floodseg.benchmarking.rounds import Timing, in_fresh_process
 from floodseg.benchmarking.run import benchmark, regressions
 from floodseg.benchmarking.settings import BenchmarkConfig
@@ -14,7 +14,7 @@ from floodseg.system import extras
 
 
 def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
-    rows = configurations(("baseline", "efficient", "lite"), ("resnet18", "resnet34"), ("bf16",))
+    rows = benchmark_rows(("baseline", "efficient", "lite"), ("resnet18", "resnet34"), ("bf16",))
     assert [row.label for row in rows] == [
         "baseline/torch/fp32",
         "efficient/resnet18/torch/fp32",
@@ -28,7 +28,7 @@ def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
 
 
 def test_compiled_rows_come_beside_the_others():
-    rows = configurations(("baseline", "lite"), (), (), compiled=True)
+    rows = benchmark_rows(("baseline", "lite"), (), (), compiled=True)
     assert [row.label for row in rows] == [
         "baseline/torch/fp32",
         "lite/torch/fp32",
@@ -40,7 +40,7 @@ def test_compiled_rows_come_beside_the_others():
 def test_exported_rows_are_in_every_format_that_their_runtime_has():
     pytest.importorskip("nncf", reason="needs the extra export")
     pytest.importorskip("onnxruntime", reason="needs the extra export")
-    rows = configurations(("baseline",), (), ("bf16",), runtimes=("openvino", "onnx"))
+    rows = benchmark_rows(("baseline",), (), ("bf16",), runtimes=("openvino", "onnx"))
     assert [row.label for row in rows] == [
         "baseline/torch/fp32",
         "baseline/torch/bf16",
@@ -50,7 +50,7 @@ def test_exported_rows_are_in_every_format_that_their_runtime_has():
         "baseline/onnx/fp32",
         "baseline/onnx/int8",
     ]
-    assert [row.precision for row in configurations(("baseline",), (), (), runtimes=("openvino",))] == [
+    assert [row.precision for row in benchmark_rows(("baseline",), (), (), runtimes=("openvino",))] == [
         "fp32", "fp32", "int8",
     ]  # fmt: skip
 
@@ -58,7 +58,7 @@ def test_exported_rows_are_in_every_format_that_their_runtime_has():
 def test_a_runtime_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "nncf" else object())
     with pytest.raises(ConfigError, match=r"`runtimes=onnx` needs nncf, .* pip install 'floodseg\[export\]'"):
-        configurations(("baseline",), (), (), runtimes=("torch", "onnx"))
+        benchmark_rows(("baseline",), (), (), runtimes=("torch", "onnx"))
 
 
 def test_training_has_no_other_runtime():
@@ -89,7 +89,7 @@ def test_exported_rows_are_timed_beside_torch():
 def test_a_peer_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"`models` smp-unet needs .* pip install 'floodseg\[benchmark\]'"):
-        configurations(("baseline", "smp-unet"), (), ())
+        benchmark_rows(("baseline", "smp-unet"), (), ())
 
 
 @pytest.mark.parametrize("name", ["smp-unet", "smp-deeplabv3plus"])
@@ -97,7 +97,7 @@ def test_peers_take_all_bands_at_any_size(name):
     pytest.importorskip("segmentation_models_pytorch", reason="needs the extra benchmark")
     from floodseg.benchmarking.peers import build_peer
 
-    (row,) = configurations(("baseline", name), (), ())[1:]
+    (row,) = benchmark_rows(("baseline", name), (), ())[1:]
     assert row.label == f"{name}/resnet34/torch/fp32"
     model = build_peer(name).eval()
     assert model.network.network.encoder.conv1.in_channels == 15
@@ -109,7 +109,7 @@ def test_peers_take_all_bands_at_any_size(name):
 
 def test_without_the_baseline_there_is_nothing_to_compare_with():
     with pytest.raises(ConfigError, match=r"`models` lite: must hold baseline"):
-        configurations(("lite",), ("resnet34",), ())
+        benchmark_rows(("lite",), ("resnet34",), ())
 
 
 def test_median_and_quantile_are_calls_that_happened():
@@ -156,7 +156,7 @@ def test_lite_trains_on_less_memory_and_faster_than_the_baseline():
 
 
 def _document(speed):
-    row = Configuration("lite", None, "torch", "fp32")
+    row = Row("lite", None, "torch", "fp32")
     ratios = {"model": row.model, "encoder": None, "runtime": "torch", "precision": "fp32", "params": 0.02}
     return {
         "settings": {"task": "infer", "batch_size": 1, "size": 512},

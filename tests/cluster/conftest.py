@@ -47,9 +47,9 @@ def connections(monkeypatch: pytest.MonkeyPatch, threads_client: Any) -> list[st
     asked: list[str] = []
 
     @contextmanager
-    def connected(config: Any) -> Iterator[Any]:
+    def dask_client(config: Any) -> Iterator[Any]:
         asked.append(config.cluster)
         yield threads_client
 
-    monkeypatch.setattr(engine, "connected", connected)
+    monkeypatch.setattr(engine, "dask_client", dask_client)
     return asked

@@ -11,8 +11,8 @@ from rasterio._err import CPLE_OpenFailedError
 
 import distributed
 from floodseg.cluster import engine, tasks
-from floodseg.cluster.content import ModelIdentity
-from floodseg.cluster.engine import connected, map_scenes
+from floodseg.cluster.fingerprint import ModelIdentity
+from floodseg.cluster.engine import dask_client, map_scenes
 from floodseg.cluster.scene_list import NamedScene
 from floodseg.cluster.tasks import Outcome, Run, SceneFailedError
 from floodseg.config.cluster import ManyConfig
@@ -96,7 +96,7 @@ def test_what_dask_gives_up_is_a_failure_of_the_scene(tries, monkeypatch):
     def checked(completed: Any, client: Any, config: Any) -> Any:
         return [(future, (type(error), error, None)) for (future, _), error in zip(completed, errors, strict=True)]
 
-    monkeypatch.setattr(engine, "_checked", checked)
+    monkeypatch.setattr(engine, "_results", checked)
     killed, missing = (outcome.reason for _, outcome in map_scenes(scenes("a", "b"), RUN, ManyConfig()))
     assert killed.startswith("each worker that mapped it was lost, as it is when memory runs out: give the workers ")
     assert missing == "the cluster gave it up (ModuleNotFoundError: No module named 'floodseg')"
@@ -106,7 +106,7 @@ def test_a_lost_scheduler_ends_the_run(tries, monkeypatch):
     def checked(completed: Any, client: Any, config: Any) -> Any:
         return [(future, CancelledError()) for future, _ in completed]
 
-    monkeypatch.setattr(engine, "_checked", checked)
+    monkeypatch.setattr(engine, "_results", checked)
     with pytest.raises(
         ClusterError, match=r"^`cluster` local:1: the connection to the scheduler was lost: start it again; the same"
     ):
@@ -116,7 +116,7 @@ def test_a_lost_scheduler_ends_the_run(tries, monkeypatch):
 def test_a_scheduler_that_does_not_answer_is_named():
     config = ManyConfig(cluster=free_address(), wait_s=0.2)
     message = rf"^--cluster {config.cluster}: does not answer since 0\.2 seconds: start it, or correct the address"
-    with pytest.raises(ClusterError, match=message), connected(config):
+    with pytest.raises(ClusterError, match=message), dask_client(config):
         pass
 
 
@@ -132,13 +132,13 @@ NO_WORKER = r"^--cluster tcp://.*: has no worker since 0\.2 seconds: start it, .
 
 def test_a_scheduler_without_workers_is_named(idle_scheduler):
     config = ManyConfig(cluster=idle_scheduler.scheduler_address, wait_s=0.2)
-    with pytest.raises(ClusterError, match=NO_WORKER), connected(config):
+    with pytest.raises(ClusterError, match=NO_WORKER), dask_client(config):
         pass
 
 
 def test_workers_that_do_not_come_back_end_the_run(idle_scheduler, monkeypatch):
     config = ManyConfig(cluster=idle_scheduler.scheduler_address, wait_s=0.2)
-    monkeypatch.setattr(engine, "connected", lambda config: distributed.Client(config.cluster))
+    monkeypatch.setattr(engine, "dask_client", lambda config: distributed.Client(config.cluster))
     with pytest.raises(ClusterError, match=NO_WORKER):
         list(map_scenes(scenes("good"), RUN, config))
 

@@ -149,7 +149,7 @@ def test_a_folder_in_use_is_refused(run, tmp_path):
 
 
 def test_a_worker_with_another_floodseg_or_model_says_so(run, monkeypatch):
-    tasks._opened_model.cache_clear()
+    tasks._open_model.cache_clear()
     monkeypatch.setattr(tasks, "versions", lambda: {"floodseg": "9.9"})
     code, _, errors = run("--retries", "0")
     assert code == 3

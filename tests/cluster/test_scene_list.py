@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
-from floodseg.cluster import packages
+from floodseg.cluster import extra
 from floodseg.cluster.scene_list import read_scenes
 from floodseg.config.predict import SharedScene
 from floodseg.errors import ConfigError, DataError
@@ -185,4 +185,4 @@ def test_items_are_not_fetched(tmp_path):
 def test_a_missing_extra_is_one_sentence_with_the_pip_line(monkeypatch):
     monkeypatch.setattr(extras, "is_installed", lambda package: False)
     with pytest.raises(ConfigError, match=r"^predict-many needs distributed, .*: pip install 'floodseg\[cluster\]'$"):
-        packages.imported("distributed.scheduler")
+        extra.import_extra("distributed.scheduler")

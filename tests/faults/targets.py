@@ -1,7 +1,7 @@
 """What is read, and by which of floodseg's own ways: the kinds of files that are damaged, and what is then done.
 
 A target keeps a folder of sound files. ``damage`` writes the damaged file among them, ``run`` reads it as a user
-would; whatever it raises goes through ``floodseg.app.guard.guarded``, as on the command line.
+would; whatever it raises goes through ``floodseg.app.exit_codes.run_and_exit``, as on the command line.
 """
 
 import zipfile

@@ -13,7 +13,7 @@ app = App(
     help="Train the efficient flood segmentation model; without --use_external_dataset on simulated chips.",
     exit_on_error=False,
     print_error=False,
-    # as for the floodseg command: guarded() says that the run was interrupted
+    # as for the floodseg command: run_and_exit() says that the run was interrupted
     suppress_keyboard_interrupt=False,
 )
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
-from floodseg.app.guard import guarded
-from floodseg.app.removed import refuse_removed
+from floodseg.app.exit_codes import run_and_exit
+from floodseg.app.removed_flags import refuse_removed_flags
 from floodseg.app.run_file import read_run_file
 from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig
 from floodseg.config.cluster import ManyConfig
@@ -34,7 +34,7 @@ app = App(
     # a wrong flag is reported like everything else that the user can mend
     exit_on_error=False,
     print_error=False,
-    # or it would exit in silence before guarded() can say that the run was interrupted
+    # or it would exit in silence before run_and_exit() can say that the run was interrupted
     suppress_keyboard_interrupt=False,
 )
 _FLAT = Parameter(name="*")
@@ -103,7 +103,7 @@ def evaluate(
     from floodseg.system.files import require_writable, write_text
 
     if reference is not None:
-        _refuse_chip_flags(config, scoring, split, out_dir)
+        _refuse_flags_without_effect(config, scoring, split, out_dir)
     processes = join_processes()
 
     def require_outputs() -> None:
@@ -130,7 +130,7 @@ def evaluate(
         write_text(json_file, json.dumps(document, indent=2) + "\n")
 
 
-def _refuse_chip_flags(config: DataConfig, scoring: ScoreConfig, split: str, out_dir: Path | None) -> None:
+def _refuse_flags_without_effect(config: DataConfig, scoring: ScoreConfig, split: str, out_dir: Path | None) -> None:
     """Raise ConfigError for flags of chips beside --reference, with which they have no effect."""
     given = [
         f"--{name.replace('_', '-')}"
@@ -240,10 +240,10 @@ def demo(*, out_dir: Path = Path("floodseg-demo"), overwrite: bool = False) -> N
     overwrite
         Replace the products of an earlier demonstration.
     """
-    from floodseg.app.demo import demonstrate
+    from floodseg.app.demo import run_demo
     from floodseg.app.reports.map import print_map
 
-    print_map(demonstrate(out_dir, overwrite=overwrite, show_progress=True))
+    print_map(run_demo(out_dir, overwrite=overwrite, show_progress=True))
 
 
 @app.command
@@ -373,11 +373,11 @@ def _take_run_file(arguments: list[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code (see :func:`guarded`)."""
+    """Run the command line and exit with its code (see :func:`run_and_exit`)."""
     given = sys.argv[1:] if arguments is None else arguments
     # the list of commands holds no Markdown, whose packages take a quarter of the time of floodseg --help
     app.help_format = "plaintext" if len(given) < 2 else "markdown"
-    guarded(lambda: app(_take_run_file(refuse_removed(given))))
+    run_and_exit(lambda: app(_take_run_file(refuse_removed_flags(given))))
 
 
 if __name__ == "__main__":

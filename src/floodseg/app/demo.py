@@ -9,7 +9,7 @@ from floodseg.products.folder import check_unfinished
 from floodseg.simulate.demo_scene import make_demo_scene
 
 
-def demonstrate(out_dir: Path, *, overwrite: bool = False, show_progress: bool = False) -> FloodMap:
+def run_demo(out_dir: Path, *, overwrite: bool = False, show_progress: bool = False) -> FloodMap:
     """Write a river in flood to ``out_dir``/scene, both sensors and all layers, and its map to ``out_dir``/flood.
 
     The default model maps it by radar; the optical image is there to be tried with a model of both sensors.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Timer
 from types import FrameType
 
-_NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)]
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)]
 
 _received: list[int] = []
 """The signal that ends this process."""
@@ -27,7 +27,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[None]:
+def terminate_on_signals() -> Iterator[None]:
     """Raise :class:`Terminated` in the block on the first signal; later ones do not disturb the clearing up.
 
     Signals that are ignored (nohup) stay ignored. Forked children end without a message, and leave Ctrl-C to their
@@ -46,7 +46,7 @@ def ending_on_signals() -> Iterator[None]:
             raise Terminated(number)
 
     _received.clear()
-    handled = [number for number in _NUMBERS if signal.getsignal(number) != signal.SIG_IGN]
+    handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, end) for number in handled}
     try:
         yield
@@ -60,7 +60,7 @@ def ending_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def raise_again(lost: BaseException | None) -> bool:
+def resend_lost_signal(lost: BaseException | None) -> bool:
     """Raise a signal again, a moment later, that arrived in a finaliser, where Python drops every exception.
 
     Returns whether ``lost`` was a signal.
@@ -74,5 +74,5 @@ def raise_again(lost: BaseException | None) -> bool:
 
 def ignore_signals() -> None:
     """Let the process end in peace: its work is done and its message printed."""
-    for number in _NUMBERS:
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
-from floodseg.benchmarking.configuration import PEER_ENCODER, Peer
+from floodseg.benchmarking.rows import PEER_ENCODER, Peer
 from floodseg.models.model import FloodModel, ModelSpec
 
 _NETWORKS = {"smp-unet": smp.Unet, "smp-deeplabv3plus": smp.DeepLabV3Plus}

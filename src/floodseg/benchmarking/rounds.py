@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from floodseg.benchmarking.configuration import Configuration, Task
+from floodseg.benchmarking.rows import Row, Task
 from floodseg.errors import FloodsegError
 
 _WARM_UP = 2
@@ -50,14 +50,14 @@ class Workload:
 
 
 def time_in_turn(
-    rows: Sequence[Configuration], workload: Workload, rounds: int, note: Callable[[str], None]
-) -> dict[Configuration, Timing]:
+    rows: Sequence[Row], workload: Workload, rounds: int, note: Callable[[str], None]
+) -> dict[Row, Timing]:
     """Time all rows, each in a fresh process of its own, one call at a time in turn.
 
     Raises:
         FloodsegError: a process could not build its row, with its reason.
     """
-    timings: dict[Configuration, list[float]] = {row: [] for row in rows}
+    timings: dict[Row, list[float]] = {row: [] for row in rows}
     with ExitStack() as stack:
         workers, first = {}, {}
         for row in rows:
@@ -84,7 +84,7 @@ class _Worker:
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_guarded, args=(target, other, *arguments), daemon=True)
+        self._process = context.Process(target=_report_errors, args=(target, other, *arguments), daemon=True)
         self._process.start()
         other.close()
 
@@ -114,22 +114,22 @@ class _Worker:
         return value
 
 
-def timed_call(row: Configuration, workload: Workload) -> Callable[[], float]:
+def timed_call(row: Row, workload: Workload) -> Callable[[], float]:
     """Return a function that does what a row does in one call, and returns the seconds that took."""
     if row.runtime != "torch":
-        from floodseg.benchmarking.exported import inference
+        from floodseg.benchmarking.exported_rows import inference
 
         return inference(row, workload.folder, workload.threads)
     import torch
 
-    from floodseg.benchmarking import subject
+    from floodseg.benchmarking import torch_rows
 
     torch.set_num_threads(workload.threads)
-    build = subject.training if workload.task == "train" else subject.inference
+    build = torch_rows.training if workload.task == "train" else torch_rows.inference
     return build(row, workload.batch_size, workload.size)
 
 
-def _guarded(target: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
+def _report_errors(target: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
     try:
         target(pipe, *arguments)
     except (EOFError, ConnectionError):
@@ -142,7 +142,7 @@ def _once(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]
     pipe.send(("done", work(*arguments)))
 
 
-def _serve(pipe: Connection, row: Configuration, workload: Workload) -> None:
+def _serve(pipe: Connection, row: Row, workload: Workload) -> None:
     """Build a row, warm up, then answer each request by the seconds of one call."""
     call = timed_call(row, workload)
     first = call()

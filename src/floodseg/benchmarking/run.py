@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from floodseg.benchmarking.configuration import REFERENCE, Configuration, Task, configurations
-from floodseg.benchmarking.exported import by_network, export_rows, file_mb, write_images
+from floodseg.benchmarking.rows import BASELINE, Row, Task, benchmark_rows
+from floodseg.benchmarking.exported_rows import group_by_network, export_rows, file_mb, write_images
 from floodseg.benchmarking.rounds import Timing, Workload, in_fresh_process, time_in_turn
 from floodseg.benchmarking.row_memory import peak_memory_mb
 from floodseg.benchmarking.settings import BenchmarkConfig
-from floodseg.benchmarking.subject import Facts, facts
+from floodseg.benchmarking.torch_rows import ModelSize, measure_model_size
 from floodseg.errors import ConfigError
 from floodseg.system.environment import hardware, versions
 
@@ -37,7 +37,7 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
         raise ConfigError(
             f"`runtimes={' '.join(config.runtimes)}`: training is done by torch alone; give it to benchmark infer"
         )
-    rows = configurations(
+    rows = benchmark_rows(
         config.models, config.encoders, config.precisions, compiled=config.compiled, runtimes=config.runtimes
     )
     batch_size = config.batch_size or (4 if task == "train" else 1)
@@ -46,12 +46,12 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
         workload = Workload(task, batch_size, size, config.threads, Path(folder))
         _prepare(rows, workload, note)
         timings = time_in_turn(rows, workload, config.rounds, note)
-        counted: dict[tuple[str, str | None], Facts] = {}
+        counted: dict[tuple[str, str | None], ModelSize] = {}
         documents = []
         for row in rows:
             note(f"counting {row.label}")
             network = row.model, row.encoder
-            counted[network] = counted.get(network) or in_fresh_process(facts, row)
+            counted[network] = counted.get(network) or in_fresh_process(measure_model_size, row)
             documents.append(_row(row, timings[row], counted[network], workload, config.memory_batch_size))
     return {
         "hardware": hardware(),
@@ -70,9 +70,9 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
     }
 
 
-def _prepare(rows: Sequence[Configuration], workload: Workload, note: Callable[[str], None]) -> None:
+def _prepare(rows: Sequence[Row], workload: Workload, note: Callable[[str], None]) -> None:
     """Write what exported rows need, each network in a process of its own: converters leave memory and threads."""
-    groups = by_network(rows)
+    groups = group_by_network(rows)
     if groups:
         in_fresh_process(write_images, workload.folder, workload.batch_size, workload.size)
     for group in groups:
@@ -80,7 +80,7 @@ def _prepare(rows: Sequence[Configuration], workload: Workload, note: Callable[[
         in_fresh_process(export_rows, group, workload.folder, workload.size)
 
 
-def _row(row: Configuration, timing: Timing, counted: Facts, workload: Workload, memory_batch_size: int) -> Document:
+def _row(row: Row, timing: Timing, counted: ModelSize, workload: Workload, memory_batch_size: int) -> Document:
     training = workload.task == "train"
     peak = in_fresh_process(peak_memory_mb, row, replace(workload, batch_size=memory_batch_size)) if training else None
     resident = None if training else in_fresh_process(peak_memory_mb, row, workload)
@@ -107,7 +107,7 @@ def _row(row: Configuration, timing: Timing, counted: Facts, workload: Workload,
 def _ratios(rows: Sequence[Document]) -> list[Document]:
     """Compare each row with the baseline in the same runtime and precision, and with that of torch in fp32."""
     references = {
-        (row["runtime"], row["precision"]): row for row in rows if row["model"] == REFERENCE and not row["compiled"]
+        (row["runtime"], row["precision"]): row for row in rows if row["model"] == BASELINE and not row["compiled"]
     }
     ratios = []
     for row in rows:
@@ -121,17 +121,17 @@ def _ratios(rows: Sequence[Document]) -> list[Document]:
                 "compiled": row["compiled"],
                 "params": row["params"] / plain["params"],
                 "macs": row["macs"] / plain["macs"],
-                "train_speed": _quotient(row, same, "train_images_per_s"),
-                "train_memory": _quotient(row, same, "train_peak_mb"),
-                "infer_speed": _quotient(same, row, "infer_ms_median"),
-                "infer_memory": _quotient(row, same, "infer_peak_mb"),
-                "infer_speed_to_fp32": _quotient(plain, row, "infer_ms_median"),
+                "train_speed": _ratio(row, same, "train_images_per_s"),
+                "train_memory": _ratio(row, same, "train_peak_mb"),
+                "infer_speed": _ratio(same, row, "infer_ms_median"),
+                "infer_memory": _ratio(row, same, "infer_peak_mb"),
+                "infer_speed_to_fp32": _ratio(plain, row, "infer_ms_median"),
             }
         )
     return ratios
 
 
-def _quotient(one: Document, other: Document, key: str) -> float | None:
+def _ratio(one: Document, other: Document, key: str) -> float | None:
     return None if one[key] is None or other[key] is None else one[key] / other[key]
 
 

@@ -75,12 +75,12 @@ def _row(config: SceneBenchmarkConfig, size: int, folder: Path, note: Callable[[
         mapping=MapConfig(tile_size=config.tile_size, threads=config.threads, device="cpu"),
     )
     note(f"mapping {size}x{size} pixels")
-    run = in_fresh_process(mapped, predict, config.model, config.sensors)
+    run = in_fresh_process(measure_mapping, predict, config.model, config.sensors)
     shutil.rmtree(predict.out_dir)
     note(f"input and output alone, {size}x{size} pixels")
-    io_alone = in_fresh_process(input_and_output_alone, predict, config.sensors)
+    io_alone = in_fresh_process(io_cpu_seconds, predict, config.sensors)
     note("mapping alone")
-    mapping_alone = in_fresh_process(mapping_alone_seconds, predict, config.model, config.sensors)
+    mapping_alone = in_fresh_process(mapping_cpu_seconds, predict, config.model, config.sensors)
     total = io_alone + mapping_alone
     return {
         "size": size,
@@ -92,9 +92,9 @@ def _row(config: SceneBenchmarkConfig, size: int, folder: Path, note: Callable[[
     }
 
 
-def mapped(config: PredictConfig, model: Architecture, sensors: SensorSet) -> Document:
+def measure_mapping(config: PredictConfig, model: Architecture, sensors: SensorSet) -> Document:
     """Map a scene and write its products; the seconds, the stages and the peak memory of this process."""
-    from floodseg.benchmarking.memory import PeakMemory, peak_resident_mb, pss_mb
+    from floodseg.benchmarking.process_memory import PeakMemory, peak_resident_mb, pss_mb
     from floodseg.inference.pipeline import predict_files
 
     runtime = _runtime(model, sensors)
@@ -113,19 +113,19 @@ def mapped(config: PredictConfig, model: Architecture, sensors: SensorSet) -> Do
     }
 
 
-def input_and_output_alone(config: PredictConfig, sensors: SensorSet) -> float:
+def io_cpu_seconds(config: PredictConfig, sensors: SensorSet) -> float:
     """Return the processor seconds of reading, warping and writing a scene on one thread: the model is a threshold."""
     from floodseg.inference.pipeline import predict_files
 
     one = replace(config, out_dir=config.out_dir.with_name("alone"), mapping=replace(config.mapping, threads=1))
     began = time.process_time()
-    predict_files(one, _Threshold(_bands(sensors), _runtime("lite", sensors).overlap), "threshold")
+    predict_files(one, _ThresholdRuntime(_bands(sensors), _runtime("lite", sensors).overlap), "threshold")
     seconds = time.process_time() - began
     shutil.rmtree(one.out_dir)
     return seconds
 
 
-def mapping_alone_seconds(config: PredictConfig, model: Architecture, sensors: SensorSet) -> float:
+def mapping_cpu_seconds(config: PredictConfig, model: Architecture, sensors: SensorSet) -> float:
     """Return the processor seconds that a model takes for the windows of a scene, one at a time on one thread."""
     import torch
 
@@ -163,7 +163,7 @@ def _runtime(model: Architecture, sensors: SensorSet) -> Any:
     return TorchRuntime(build_model(model, bands=_bands(sensors), pretrained="none"), "cpu")
 
 
-class _Threshold:
+class _ThresholdRuntime:
     """A runtime that costs nothing, and whose map has about as much water as a real one."""
 
     name, device, precision = "threshold", "cpu", "fp32"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from floodseg.bands import SensorSet
-from floodseg.benchmarking.configuration import Peer, Precision, Runtime
+from floodseg.benchmarking.rows import Peer, Precision, Runtime
 from floodseg.config.base import Architecture, WholeNumber, require
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError

@@ -8,10 +8,10 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from floodseg.cluster.packages import imported
+from floodseg.cluster.extra import import_extra
 from floodseg.cluster.scene_list import NamedScene
 from floodseg.cluster.tasks import Outcome, Run, SceneFailedError, map_scene
-from floodseg.config.cluster import LEAST_MEMORY_GB, ManyConfig
+from floodseg.config.cluster import MIN_WORKER_MEMORY_GB, ManyConfig
 from floodseg.errors import ClusterError, ConfigError
 
 _LOG = logging.getLogger("floodseg")
@@ -34,20 +34,20 @@ def map_scenes(scenes: Sequence[NamedScene], run: Run, config: ManyConfig) -> It
         ClusterError: there is no scheduler or no worker for ``config.wait_s`` seconds, or the scheduler is lost.
         ConfigError: the memory of the workers is too small.
     """
-    with connected(config) as client:
+    with dask_client(config) as client:
         # keys of their own, since a scheduler may serve several runs
         prefix = f"floodseg-{secrets.token_hex(8)}-"
         by_key = {prefix + scene.id: scene for scene in scenes}
         futures = client.map(map_scene, scenes, run=run, key=list(by_key), retries=config.retries, pure=False)
-        completed = imported("distributed").as_completed(
+        completed = import_extra("distributed").as_completed(
             futures, loop=client.loop, with_results=True, raise_errors=False
         )
         del futures  # a result that is still wanted would be computed again when its worker is lost
-        for future, result in _checked(completed, client, config):
+        for future, result in _results(completed, client, config):
             yield by_key[future.key], _outcome(result, config)
 
 
-def _checked(completed: Any, client: Any, config: ManyConfig) -> Iterator[tuple[Any, Any]]:
+def _results(completed: Any, client: Any, config: ManyConfig) -> Iterator[tuple[Any, Any]]:
     """Yield futures with their results as they end; while none does, check now and then that there is a worker."""
     checked = time.monotonic()
     while not completed.is_empty():
@@ -74,15 +74,15 @@ def _outcome(result: Any, config: ManyConfig) -> Outcome:
         if error.trace:
             _LOG.error(error.trace)
         return Outcome(reason=error.reason)
-    if isinstance(error, imported("distributed.scheduler").KilledWorker):
+    if isinstance(error, import_extra("distributed.scheduler").KilledWorker):
         return Outcome(reason=_KILLED)
     return Outcome(reason=f"the cluster gave it up ({type(error).__name__}: {' '.join(str(error).split())})")
 
 
 @contextmanager
-def connected(config: ManyConfig) -> Iterator[Any]:
+def dask_client(config: ManyConfig) -> Iterator[Any]:
     """Yield a Dask client with at least one worker; see :func:`map_scenes` for what is raised."""
-    distributed = imported("distributed")
+    distributed = import_extra("distributed")
     # lost workers and schedulers are reported with the scenes
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if config.workers is None:
@@ -139,9 +139,9 @@ def _local_memory(config: ManyConfig, total: int) -> int:
             f"`memory_gb={config.memory_gb:g}`: {config.workers} workers would take more than the "
             f"{total / 1e9:.1f} GB of this machine: give fewer workers, or less memory"
         )
-    if share < LEAST_MEMORY_GB * 1e9:
+    if share < MIN_WORKER_MEMORY_GB * 1e9:
         raise ConfigError(
             f"`cluster={config.cluster}`: leaves each worker {share / 1e9:.1f} GB of memory, and a worker needs "
-            f"{LEAST_MEMORY_GB:g}: give fewer workers"
+            f"{MIN_WORKER_MEMORY_GB:g}: give fewer workers"
         )
     return share

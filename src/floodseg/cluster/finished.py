@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.content import finished_content
+from floodseg.cluster.fingerprint import finished_entry
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.folder import ITEM, SUMMARY
@@ -49,7 +49,7 @@ def finished_scenes(out_dir: Path) -> list[FinishedScene]:
     Raises:
         DataError: the documents of one cannot be read.
     """
-    scenes = [_read(folder) for folder in _folders(out_dir / SCENES) if finished_content(folder)]
+    scenes = [_read(folder) for folder in _folders(out_dir / SCENES) if finished_entry(folder)]
     return sorted(scenes, key=lambda scene: (scene.summary["datetime"] or "", scene.id))
 
 

@@ -8,11 +8,11 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.content import finished_content, known_content, settings_checksum
+from floodseg.cluster.fingerprint import finished_entry, cached_fingerprint, settings_checksum
 from floodseg.cluster.engine import map_scenes
-from floodseg.cluster.model_files import absolute_name, identify, open_model
+from floodseg.cluster.model_files import absolute_model_name, identify_model, open_model
 from floodseg.cluster.overview import write_overview
-from floodseg.cluster.packages import imported
+from floodseg.cluster.extra import import_extra
 from floodseg.cluster.progress import ManyProgress
 from floodseg.cluster.scene_list import NamedScene, read_scenes
 from floodseg.cluster.tasks import Outcome, Run
@@ -26,7 +26,7 @@ from floodseg.system.files import locked_folder, require_writable, write_text
 _LOG = getLogger("floodseg")
 
 REPORT = "report.json"
-_NAMED = 3
+_MAX_LISTED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def predict_many(
         FloodsegError: a list, settings, a model, a folder or a cluster that the user can correct.
     """
     began = time.monotonic()
-    imported("distributed"), imported("pyarrow")  # before hours of mapping
+    import_extra("distributed"), import_extra("pyarrow")  # before hours of mapping
     method, mapping = open_model(model, _worker_mapping(config))
     listed = read_scenes(scenes, config.shared, method.bands)
     for scene in listed:
@@ -84,7 +84,7 @@ def predict_many(
         except ConfigError as error:
             raise ConfigError(f"{scenes}, scene '{scene.id}': {error}") from error
     del method
-    run = Run(config.out_dir.absolute(), absolute_name(model), identify(model, mapping), mapping, overwrite)
+    run = Run(config.out_dir.absolute(), absolute_model_name(model), identify_model(model, mapping), mapping, overwrite)
     require_writable(run.out_dir, "out_dir", folder=True)
     with locked_folder(run.out_dir):
         waiting = _unfinished(listed, run)
@@ -117,16 +117,16 @@ def _unfinished(listed: Sequence[NamedScene], run: Run) -> list[NamedScene]:
     waiting, others = [], []
     for scene in listed:
         config = run.config(scene)
-        finished = finished_content(config.out_dir)
+        finished = finished_entry(config.out_dir)
         if finished is not None and finished.get("recipe") != settings_checksum(config, run.identity):
             others.append(scene.id)
         elif finished is not None:
-            known = known_content(config, run.identity)
+            known = cached_fingerprint(config, run.identity)
             if known is not None and known.key == finished.get("key"):
                 continue
         waiting.append(scene)
     if others and not run.overwrite:
-        names = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+        names = ", ".join(others[:_MAX_LISTED]) + (", ..." if len(others) > _MAX_LISTED else "")
         raise RunFolderError(
             f"{run.out_dir}: {len(others)} of the scenes ({names}) were finished with another model or other settings: "
             "add `overwrite`, or give another `out_dir`"

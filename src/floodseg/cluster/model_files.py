@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.content import ModelIdentity, digest, file_checksum
+from floodseg.cluster.fingerprint import ModelIdentity, json_checksum, file_checksum
 from floodseg.config.predict import MapConfig
 from floodseg.inference.predict import open_method
 from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
@@ -38,7 +38,7 @@ def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | PlainMethod, M
     return method, replace(mapping, device="cpu", **resolved)
 
 
-def identify(model: str, mapping: MapConfig) -> ModelIdentity:
+def identify_model(model: str, mapping: MapConfig) -> ModelIdentity:
     """Return the identity of a model, in the runtime and precision of ``mapping``; see :func:`open_model`.
 
     Raises:
@@ -46,11 +46,11 @@ def identify(model: str, mapping: MapConfig) -> ModelIdentity:
     """
     version = versions()["floodseg"]
     if model in PLAIN_METHODS:
-        return ModelIdentity(digest(["method", model]), version)
-    return ModelIdentity(digest([[path.name, file_checksum(path)] for path in _files(model, mapping)]), version)
+        return ModelIdentity(json_checksum(["method", model]), version)
+    return ModelIdentity(json_checksum([[path.name, file_checksum(path)] for path in _files(model, mapping)]), version)
 
 
-def absolute_name(model: str) -> str:
+def absolute_model_name(model: str) -> str:
     """Return the name by which workers in other folders find a model."""
     known = (*PLAIN_METHODS, *(shipped.name for shipped in shipped_models()))
     return model if model in known else str(Path(model).absolute())

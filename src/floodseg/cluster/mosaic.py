@@ -77,25 +77,25 @@ def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
             (out_dir / name).unlink(missing_ok=True)
             continue
         if len(systems) == 1:
-            tiles = [_plain(scene, raster) for scene in placed]
+            tiles = [_source_tile(scene, raster) for scene in placed]
             crs = CRS.from_user_input(placed[0].grid.crs)
         else:
-            tiles = [_warp(out_dir, scene, raster) for scene in placed]
+            tiles = [_warped_tile(out_dir, scene, raster) for scene in placed]
             crs = CRS.from_user_input(_DEGREES)
         with replacing(out_dir / name) as temporary:
-            temporary.write_bytes(_document(tiles, crs, raster))
+            temporary.write_bytes(_vrt_xml(tiles, crs, raster))
     return left_out
 
 
-def _plain(scene: FinishedScene, raster: str) -> _Tile:
+def _source_tile(scene: FinishedScene, raster: str) -> _Tile:
     grid = scene.grid
     return _Tile(f"{SCENES}/{scene.id}/{raster}", grid.transform, grid.height, grid.width)
 
 
-def _warp(out_dir: Path, scene: FinishedScene, raster: str) -> _Tile:
+def _warped_tile(out_dir: Path, scene: FinishedScene, raster: str) -> _Tile:
     """Write the VRT that warps a scene to degrees, and return it."""
     name = f"{scene.id}.{Path(raster).stem}.vrt"
-    grid = _degrees(scene)
+    grid = _geographic_grid(scene)
     (out_dir / _WARPED).mkdir(exist_ok=True)
     with (
         rasterio.open(out_dir / SCENES / scene.id / raster) as source,
@@ -119,7 +119,7 @@ def _make_relative(path: Path, source: str) -> None:
     tree.write(path)
 
 
-def _degrees(scene: FinishedScene) -> GeoGrid:
+def _geographic_grid(scene: FinishedScene) -> GeoGrid:
     """Return the grid in degrees that holds a scene; a pixel is as long from north to south as the scene's pixels."""
     west, south, east, north = scene.item["bbox"]
     step = scene.item["properties"]["gsd"] / _METRES_PER_DEGREE
@@ -127,7 +127,7 @@ def _degrees(scene: FinishedScene) -> GeoGrid:
     return GeoGrid(_DEGREES, (step, 0.0, west, 0.0, -step, north), height, width)
 
 
-def _document(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
+def _vrt_xml(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
     """Return a mosaic as XML (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
     lefts, bottoms, rights, tops = zip(*(tile.bounds for tile in tiles), strict=True)
     left, bottom, right, top = min(lefts), min(bottoms), max(rights), max(tops)

@@ -14,7 +14,7 @@ from pyproj import CRS
 
 from floodseg.cluster.finished import COLLECTION, COLLECTION_ID, SCENES, FinishedScene, finished_scenes
 from floodseg.cluster.mosaic import MOSAICS, write_mosaics
-from floodseg.cluster.packages import imported
+from floodseg.cluster.extra import import_extra
 from floodseg.products import folder as publish
 from floodseg.system.files import replacing, write_text
 
@@ -101,7 +101,7 @@ def _write_index(path: Path, scenes: Sequence[FinishedScene]) -> None:
 
     Follows GeoParquet 1.1 (https://geoparquet.org/releases/v1.1.0).
     """
-    pyarrow, parquet = imported("pyarrow"), imported("pyarrow.parquet")
+    pyarrow, parquet = import_extra("pyarrow"), import_extra("pyarrow.parquet")
     columns = {
         "id": "string", "datetime": pyarrow.timestamp("us", "UTC"),
         **dict.fromkeys(["flood_km2", "permanent_water_km2", "land_km2", "valid_share"], "float64"),

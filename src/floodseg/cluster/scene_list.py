@@ -17,7 +17,7 @@ from floodseg.errors import ConfigError, DataError
 from floodseg.raster.access import is_remote
 
 _ID = re.compile(r"\w[\w.+-]{0,199}")
-_NOT_IN_LISTS = "allow_remote"
+_COMMAND_LINE_ONLY = "allow_remote"
 """A list may come from anywhere: only the user who runs the command may open the network."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -73,7 +73,7 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from error
     _check_files(place, config)
-    name = str(row["id"]).strip() if not _is_empty(row.get("id")) else _stem((config.sar or config.optical)[0])
+    name = str(row["id"]).strip() if not _is_empty(row.get("id")) else _file_stem((config.sar or config.optical)[0])
     if not _ID.fullmatch(name):
         raise ConfigError(
             f"{place}: id '{name}' must be letters, digits and . _ + -, begin with a letter or digit, and have at most "
@@ -97,10 +97,10 @@ def _check_files(place: str, config: SceneConfig) -> None:
 def _value(place: str, name: str, value: Any) -> Any:
     """Return a value of a list in the type of its setting."""
     kinds: dict[str, Any] = get_type_hints(SceneConfig)
-    if name == _NOT_IN_LISTS:
+    if name == _COMMAND_LINE_ONLY:
         raise ConfigError(f"{place}: '{name}' cannot be given by a list: add `allow_remote` to the command")
     if name not in kinds:
-        known = ["id", *(key for key in kinds if key != _NOT_IN_LISTS)]
+        known = ["id", *(key for key in kinds if key != _COMMAND_LINE_ONLY)]
         close = get_close_matches(name, known, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise ConfigError(f"{place}: unknown column '{name}'{hint}: must be one of {', '.join(known)}")
@@ -129,5 +129,5 @@ def _absolute(name: str, folder: Path) -> str:
     return name if is_remote(name) or name.startswith("/") else os.path.normpath(folder / name)
 
 
-def _stem(name: str) -> str:
+def _file_stem(name: str) -> str:
     return Path(name.partition("?")[0]).stem

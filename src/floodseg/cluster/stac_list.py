@@ -21,9 +21,9 @@ from floodseg.raster.access import is_remote
 
 _LOG = getLogger("floodseg")
 
-_ONE_WORD = re.compile(r"[a-z]+\d*a?", re.IGNORECASE)
+_BAND_KEY = re.compile(r"[a-z]+\d*a?", re.IGNORECASE)
 """Keys that may name a band: ``vv``, ``B8A``, ``nir08``, and not ``vv-thumbnail``."""
-_MOST_DOCUMENTS = 1_000_000
+_MAX_DOCUMENTS = 1_000_000
 
 
 def read_stac(path: Path, bands: Bands, allow_remote: bool) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ def read_stac(path: Path, bands: Bands, allow_remote: bool) -> list[dict[str, An
     root = path.parent.absolute()
     rows, ignored = [], set()
     for folder, item in _items(path, root):
-        row, unread = _row(item, folder, root, bands, allow_remote)
+        row, unread = _item_row(item, folder, root, bands, allow_remote)
         rows.append(row)
         ignored |= unread
     if ignored:
@@ -57,18 +57,18 @@ def _items(path: Path, root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         if file in visited:
             continue
         visited.add(file)
-        if len(visited) > _MOST_DOCUMENTS:
-            raise DataError(f"{path}: leads to more than {_MOST_DOCUMENTS} documents: split the list")
+        if len(visited) > _MAX_DOCUMENTS:
+            raise DataError(f"{path}: leads to more than {_MAX_DOCUMENTS} documents: split the list")
         document = _read(file)
         kind = document.get("type")
         if kind == "Feature":
             yield file.parent, document
         elif kind == "FeatureCollection":
-            yield from ((file.parent, item) for item in _listed(file, document, "features"))
+            yield from ((file.parent, item) for item in _object_list(file, document, "features"))
         elif kind in ("Collection", "Catalog"):
-            for link in _listed(file, document, "links"):
+            for link in _object_list(file, document, "links"):
                 if link.get("rel") in ("item", "child"):
-                    waiting.append(Path(_local(file, str(link.get("href", "")), file.parent, root)))
+                    waiting.append(Path(_local_file(file, str(link.get("href", "")), file.parent, root)))
         else:
             raise DataError(
                 f"{file}: is of the type {kind!r}: must be a STAC Collection, Catalog, FeatureCollection or Feature"
@@ -87,14 +87,14 @@ def _read(file: Path) -> dict[str, Any]:
     return document
 
 
-def _listed(file: Path, document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+def _object_list(file: Path, document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     entries = document.get(key, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f"{file}: '{key}' must be a list of objects, as STAC has it")
     return entries
 
 
-def _row(
+def _item_row(
     item: Mapping[str, Any], folder: Path, root: Path, bands: Bands, allow_remote: bool
 ) -> tuple[dict[str, Any], set[str]]:
     """Return an item as a row, and the keys of the assets that are not read."""
@@ -105,7 +105,7 @@ def _row(
         raise DataError(f"{place}: must have an id, assets and properties, as STAC has it")
     files: dict[str, list[str]] = {}
     unread = set()
-    for key, asset in sorted(assets.items(), key=_order):
+    for key, asset in sorted(assets.items(), key=_asset_order):
         setting = _setting(key, asset, bands)
         if setting is None:
             unread.add(key)
@@ -116,7 +116,7 @@ def _row(
         remote = is_remote(href)
         if remote and not allow_remote:
             raise ConfigError(f"{place}: {href} is an address on a network, which is read only with `allow_remote`")
-        files.setdefault(setting, []).append(href if remote else _local(f"{place}, {key}", href, folder, root))
+        files.setdefault(setting, []).append(href if remote else _local_file(f"{place}, {key}", href, folder, root))
     when = properties.get("datetime") or properties.get("start_datetime")
     row: dict[str, Any] = {"id": name, "datetime": when}
     for setting, names in files.items():
@@ -128,12 +128,12 @@ def _row(
 
 def _band(key: str) -> str | None:
     """Return the band that a key names."""
-    if not _ONE_WORD.fullmatch(key):
+    if not _BAND_KEY.fullmatch(key):
         return None
     return canonical_band(key, "sar") or canonical_band(key, "optical")
 
 
-def _order(entry: tuple[str, Any]) -> tuple[int, str]:
+def _asset_order(entry: tuple[str, Any]) -> tuple[int, str]:
     """Sort key of assets: VV before VH, and bands by number."""
     known, band = (*SAR_BANDS, *L1C_BANDS), _band(entry[0])
     return (known.index(band) if band in known else len(known), entry[0])
@@ -151,7 +151,7 @@ def _setting(key: str, asset: Any, bands: Bands) -> str | None:
     return found if found is None or takes.get(found, True) else None
 
 
-def _local(place: str | Path, href: str, folder: Path, root: Path) -> str:
+def _local_file(place: str | Path, href: str, folder: Path, root: Path) -> str:
     """Return the absolute name of a file that a document names."""
     if is_remote(href) or href.lower().startswith("/vsi"):
         raise ConfigError(f"{place}: {href} must be a file on this machine, named from the document: download it")

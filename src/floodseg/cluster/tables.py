@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.packages import imported
+from floodseg.cluster.extra import import_extra
 from floodseg.errors import DataError
 
 _GEOPARQUET_COLUMNS = ("geometry", "bbox")
@@ -47,7 +47,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    parquet = imported("pyarrow.parquet")
+    parquet = import_extra("pyarrow.parquet")
     try:
         file = parquet.ParquetFile(path)
         names = [name for name in file.schema_arrow.names if name not in _GEOPARQUET_COLUMNS]

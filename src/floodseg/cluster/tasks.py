@@ -11,9 +11,9 @@ from functools import lru_cache
 from logging.handlers import BufferingHandler
 from pathlib import Path
 
-from floodseg.cluster.content import ModelIdentity, content_of, finished_content
+from floodseg.cluster.fingerprint import ModelIdentity, scene_fingerprint, finished_entry
 from floodseg.cluster.finished import COLLECTION, COLLECTION_ID, SCENES
-from floodseg.cluster.model_files import identify
+from floodseg.cluster.model_files import identify_model
 from floodseg.cluster.scene_list import NamedScene
 from floodseg.config.predict import MapConfig, PredictConfig
 from floodseg.errors import ConfigError, FloodsegError, FolderInUseError, RunFolderError
@@ -26,7 +26,7 @@ _BUSY_PAUSE_S = 5.0
 _BUSY_LIMIT_S = 3600.0
 """Longest wait for another process that maps the same scene."""
 
-_MOST_WARNINGS = 10_000
+_MAX_WARNINGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def map_scene(scene: NamedScene, run: Run) -> Outcome:
     Raises:
         SceneFailedError: it cannot be mapped.
     """
-    with _collected_warnings() as collected:
+    with _collect_warnings() as collected:
         try:
             pixels = _map_when_free(scene, run)
             warnings = dict.fromkeys(record.getMessage() for record in collected.buffer)
@@ -109,8 +109,8 @@ def _map_unless_finished(scene: NamedScene, run: Run) -> int:
     from floodseg.inference.pipeline import predict_files
 
     config = run.config(scene)
-    content = content_of(config, run.identity)
-    finished = finished_content(config.out_dir)
+    content = scene_fingerprint(config, run.identity)
+    finished = finished_entry(config.out_dir)
     if finished is not None and finished.get("key") == content.key:
         return 0
     if finished is not None and not run.overwrite:
@@ -118,16 +118,16 @@ def _map_unless_finished(scene: NamedScene, run: Run) -> int:
             f"{config.out_dir}: holds products of other inputs, of another model or of other settings: add "
             "`overwrite`, or give another `out_dir`"
         )
-    runtime, name = _opened_model(run.model, run.identity, run.mapping)
+    runtime, name = _open_model(run.model, run.identity, run.mapping)
     many = OneOfMany(scene.id, COLLECTION_ID, f"../../{COLLECTION}", content.entry())
     grid = predict_files(config, runtime, name, many=many, overwrite=True)["grid"]
     return int(grid["height"] * grid["width"])
 
 
 @contextmanager
-def _collected_warnings() -> Iterator[BufferingHandler]:
+def _collect_warnings() -> Iterator[BufferingHandler]:
     """Collect warnings, which would be lost in the log of a worker, for the process that started the run."""
-    handler = BufferingHandler(_MOST_WARNINGS)
+    handler = BufferingHandler(_MAX_WARNINGS)
     handler.setLevel(logging.WARNING)
     logger = logging.getLogger("floodseg")
     logger.addHandler(handler)
@@ -138,7 +138,7 @@ def _collected_warnings() -> Iterator[BufferingHandler]:
 
 
 @lru_cache(maxsize=1)
-def _opened_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+def _open_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
     """Return the model, which each worker loads once.
 
     Raises:
@@ -153,7 +153,7 @@ def _opened_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tu
             f"worker on {socket.gethostname()}: has floodseg {own}, and the run was started by {identity.version}: "
             "install the same"
         )
-    if identify(model, mapping) != identity:
+    if identify_model(model, mapping) != identity:
         raise ConfigError(
             f"worker on {socket.gethostname()}: finds another model as '{model}' than the process that started the "
             "run: give one that all hosts see"

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from floodseg.benchmarking.configuration import Task
+from floodseg.benchmarking.rows import Task
 from floodseg.benchmarking.run import benchmark, regressions
 from floodseg.benchmarking.scene import benchmark_scene
 from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig

@@ -22,8 +22,8 @@ from floodseg.raster.access import file_on_disk, is_remote
 from floodseg.scene.session import Session
 from floodseg.system.files import write_text
 
-_NOTE = ".inputs.json"
-_WITHOUT_EFFECT = ("threads", "allow_remote", *IMAGES, *LAYERS)
+_CHECKSUM_CACHE = ".inputs.json"
+_NOT_IN_CHECKSUM = ("threads", "allow_remote", *IMAGES, *LAYERS)
 """Settings that change no product, and files, which count by their content."""
 
 
@@ -36,7 +36,7 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Fingerprint:
     """What products are made from."""
 
     settings: str
@@ -49,7 +49,7 @@ class Content:
     @property
     def key(self) -> str:
         """Checksum of everything."""
-        return digest([self.settings, self.inputs])
+        return json_checksum([self.settings, self.inputs])
 
     def entry(self) -> dict[str, Any]:
         """Return the entry ``content`` of ``summary.json``."""
@@ -62,7 +62,7 @@ def file_checksum(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def digest(value: Any) -> str:
+def json_checksum(value: Any) -> str:
     """Return the SHA-256 of a plain JSON value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -71,11 +71,11 @@ def digest(value: Any) -> str:
 def settings_checksum(config: PredictConfig, model: ModelIdentity) -> str:
     """Return the checksum of everything but the files that changes the products of a scene."""
     flat = {**flatten(config.scene), **flatten(config.mapping)}
-    settings = {name: value for name, value in flat.items() if name not in _WITHOUT_EFFECT}
-    return digest([model.checksum, model.version, settings])
+    settings = {name: value for name, value in flat.items() if name not in _NOT_IN_CHECKSUM}
+    return json_checksum([model.checksum, model.version, settings])
 
 
-def finished_content(folder: Path) -> dict[str, Any] | None:
+def finished_entry(folder: Path) -> dict[str, Any] | None:
     """Return the content entry of finished products: None without such products, {} where ``summary.json`` has none."""
     try:
         document = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def finished_content(folder: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else {}
 
 
-def content_of(config: PredictConfig, model: ModelIdentity) -> Content:
+def scene_fingerprint(config: PredictConfig, model: ModelIdentity) -> Fingerprint:
     """Return what the products of a scene are to be made from; files that changed since the last time are read.
 
     Raises:
@@ -95,19 +95,19 @@ def content_of(config: PredictConfig, model: ModelIdentity) -> Content:
     """
     content, note = _content(config, model, read=True)
     assert content is not None
-    write_text(config.out_dir / _NOTE, json.dumps(note, indent=1) + "\n")
+    write_text(config.out_dir / _CHECKSUM_CACHE, json.dumps(note, indent=1) + "\n")
     return content
 
 
-def known_content(config: PredictConfig, model: ModelIdentity) -> Content | None:
-    """Return what :func:`content_of` would, without reading a file; None where a file is new or has changed."""
+def cached_fingerprint(config: PredictConfig, model: ModelIdentity) -> Fingerprint | None:
+    """Return what :func:`scene_fingerprint` would, without reading a file; None where a file is new or has changed."""
     return _content(config, model, read=False)[0]
 
 
-def _content(config: PredictConfig, model: ModelIdentity, *, read: bool) -> tuple[Content | None, dict[str, Any]]:
-    note = _read_note(config.out_dir / _NOTE)
+def _content(config: PredictConfig, model: ModelIdentity, *, read: bool) -> tuple[Fingerprint | None, dict[str, Any]]:
+    note = _read_checksums(config.out_dir / _CHECKSUM_CACHE)
     inputs: dict[str, list[str]] = {}
-    for setting, name in _names(config.scene):
+    for setting, name in _input_files(config.scene):
         if is_remote(name):
             # without what follows the path of an address, which may be a secret
             inputs.setdefault(setting, []).append(name.partition("?")[0])
@@ -115,14 +115,14 @@ def _content(config: PredictConfig, model: ModelIdentity, *, read: bool) -> tupl
         if not _is_current(note.get(name)):
             if not read:
                 return None, note
-            files = files_behind(name, config.scene.allow_remote)
-            note[name] = [[*_state(file), file_checksum(file)] for file in files]
-        checksum = digest([[Path(file).name, checksum] for file, _, _, checksum in note[name]])
+            files = local_files(name, config.scene.allow_remote)
+            note[name] = [[*_file_state(file), file_checksum(file)] for file in files]
+        checksum = json_checksum([[Path(file).name, checksum] for file, _, _, checksum in note[name]])
         inputs.setdefault(setting, []).append(f"{PurePosixPath(name).name} {checksum}")
-    return Content(settings_checksum(config, model), model.checksum, inputs), note
+    return Fingerprint(settings_checksum(config, model), model.checksum, inputs), note
 
 
-def _read_note(path: Path) -> dict[str, Any]:
+def _read_checksums(path: Path) -> dict[str, Any]:
     """Return name, size, modification time and checksum of the files behind each name, as of the last run."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
@@ -134,17 +134,17 @@ def _read_note(path: Path) -> dict[str, Any]:
 def _is_current(files: Any) -> bool:
     """Return whether an entry of the note has the files that are on the disk."""
     try:
-        return bool(files) and all([file, size, time] == _state(Path(file)) for file, size, time, _ in files)
+        return bool(files) and all([file, size, time] == _file_state(Path(file)) for file, size, time, _ in files)
     except (OSError, ValueError, TypeError):
         return False
 
 
-def _state(file: Path) -> list[Any]:
+def _file_state(file: Path) -> list[Any]:
     status = file.stat()
     return [str(file), status.st_size, status.st_mtime_ns]
 
 
-def _names(scene: SceneConfig) -> Iterator[tuple[str, str]]:
+def _input_files(scene: SceneConfig) -> Iterator[tuple[str, str]]:
     """Yield the files of a scene with the setting that names them."""
     for setting in IMAGES:
         yield from ((setting, name) for name in getattr(scene, setting))
@@ -153,7 +153,7 @@ def _names(scene: SceneConfig) -> Iterator[tuple[str, str]]:
             yield setting, getattr(scene, setting)
 
 
-def files_behind(name: str, allow_remote: bool) -> list[Path]:
+def local_files(name: str, allow_remote: bool) -> list[Path]:
     """Return the local files that GDAL reads for a name, sorted; none where nothing is there."""
     place = file_on_disk(name)
     if place is None or not (name.startswith("/vsi") or Path(name).exists()):

@@ -11,7 +11,7 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from floodseg.app.flags import as_flags
-from floodseg.app.signals import Terminated, ending_on_signals, raise_again
+from floodseg.app.signals import Terminated, terminate_on_signals, resend_lost_signal
 from floodseg.distributed.launcher import is_first_on_host, is_joined
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
@@ -23,11 +23,11 @@ _USER_ERRORS = (
 """Errors of output paths that a user can correct: no space, no permission, a path of the wrong kind, a disk or network
 that does not answer."""
 
-_HEAD_START_S = 1.0
+_MAIN_PROCESS_DELAY_S = 1.0
 """Seconds for the main one of several processes to report an error: once one has ended, the launcher ends all."""
 
 
-def guarded(command: Callable[[], Any]) -> None:
+def run_and_exit(command: Callable[[], Any]) -> None:
     """Run a command and exit: 0 done, 2 an error that the user can correct (one sentence), 130 interrupted.
 
     The code is 3 where some scenes of many failed, and 143 or 129 after SIGTERM or SIGHUP, as shells report it. Of
@@ -36,15 +36,15 @@ def guarded(command: Callable[[], Any]) -> None:
     """
     try:
         try:
-            with ending_on_signals():
-                _prepare_messages()
+            with terminate_on_signals():
+                _configure_logging()
                 command()
         except CycloptsError as error:
             raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
         # flags that are wrong are wrong in every process, before any is connected to the others
         if isinstance(error, OtherProcessError) or not (is_joined() or is_first_on_host()):
-            time.sleep(_HEAD_START_S)
+            time.sleep(_MAIN_PROCESS_DELAY_S)
             sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
     except Terminated as end:
@@ -61,27 +61,27 @@ def guarded(command: Callable[[], Any]) -> None:
     sys.exit(0)
 
 
-def _prepare_messages() -> None:
-    sys.unraisablehook = _unraisable
+def _configure_logging() -> None:
+    sys.unraisablehook = _print_unraisable
     handler = logging.StreamHandler()
-    handler.setFormatter(_Plain("floodseg: %(levelname)s: %(message)s"))
+    handler.setFormatter(_PrintableFormatter("floodseg: %(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler])
     logging.getLogger("floodseg").setLevel(logging.INFO)
 
 
-def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
+def _print_unraisable(lost: "sys.UnraisableHookArgs") -> None:
     """Print an exception that could not be raised, except those that mean nothing to a user.
 
     These are texts in files that are not UTF-8, which rasterio cannot pass on, and the end of loader processes, which
     torch reports again after an error that was already reported.
     """
-    if raise_again(lost.exc_value) or isinstance(lost.exc_value, UnicodeDecodeError):
+    if resend_lost_signal(lost.exc_value) or isinstance(lost.exc_value, UnicodeDecodeError):
         return
     if "DataLoader" not in repr(lost.object):
         sys.__unraisablehook__(lost)
 
 
-class _Plain(logging.Formatter):
+class _PrintableFormatter(logging.Formatter):
     """Formatter that hides secrets and control characters, also in messages of libraries."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from floodseg.benchmarking.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration, Peer, RowPrecision
+from floodseg.benchmarking.rows import OPTICAL_CHANNELS, SAR_CHANNELS, Row, Peer, RowPrecision
 from floodseg.chips.loader import Sample, to_sample
 from floodseg.config.train import DataConfig, OptimConfig
 from floodseg.datasets.synthetic import SyntheticChips
@@ -19,11 +19,11 @@ from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
 from floodseg.training.losses import FloodLoss
 
-_FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ModelSize:
     """What is counted, not timed."""
 
     params: int
@@ -33,13 +33,13 @@ class Facts:
     """Of the weights in fp32, as they are stored."""
 
 
-def new_model(configuration: Configuration) -> FloodModel:
+def new_model(configuration: Row) -> FloodModel:
     """Build the model of a row, untrained: speed does not depend on what the weights are."""
     torch.manual_seed(0)
     return _build(configuration).to(_device()).to(memory_format=torch.channels_last)
 
 
-def _build(configuration: Configuration) -> FloodModel:
+def _build(configuration: Row) -> FloodModel:
     if configuration.model in get_args(Peer):
         from floodseg.benchmarking.peers import build_peer  # of an extra
 
@@ -53,24 +53,24 @@ def _build(configuration: Configuration) -> FloodModel:
     )
 
 
-def _callable(model: FloodModel, configuration: Configuration) -> nn.Module:
+def _callable(model: FloodModel, configuration: Row) -> nn.Module:
     """Return the model as it is called: itself, or what torch.compile makes of it at the first call."""
     return cast(nn.Module, torch.compile(model)) if configuration.compiled else model
 
 
-def facts(configuration: Configuration) -> Facts:
+def measure_model_size(configuration: Row) -> ModelSize:
     """Count parameters, multiply-accumulates and bytes of a model."""
     from torch.utils.flop_counter import FlopCounterMode
 
     model = new_model(configuration).eval()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        forward(model, real_batch(1, 512))
+        forward(model, simulated_batch(1, 512))
     size = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-    return Facts(parameters, counter.get_total_flops() // 2, size / 1e6)
+    return ModelSize(parameters, counter.get_total_flops() // 2, size / 1e6)
 
 
-def real_batch(count: int, size: int) -> Sample:
+def simulated_batch(count: int, size: int) -> Sample:
     """Return chips of simulated scenes, whose values are spread like real ones; the same at each call."""
     config = DataConfig(layout="synthetic", synthetic_chips=max(count, 2), synthetic_size=size)
     chips = SyntheticChips("train", config)
@@ -78,29 +78,29 @@ def real_batch(count: int, size: int) -> Sample:
     return {name: tensor.to(_device()) for name, tensor in batch.items()}
 
 
-def inference(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:
+def inference(configuration: Row, batch_size: int, size: int) -> Callable[[], float]:
     """Return a function that maps one batch and returns the seconds that took."""
     model = _callable(new_model(configuration).eval(), configuration)
-    batch = real_batch(batch_size, size)
+    batch = simulated_batch(batch_size, size)
 
     def call() -> float:
-        with torch.inference_mode(), _mixed(configuration.precision):
+        with torch.inference_mode(), _autocast(configuration.precision):
             return _timed(lambda: forward(model, batch))
 
     return call
 
 
-def training(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:
+def training(configuration: Row, batch_size: int, size: int) -> Callable[[], float]:
     """Return a function that does one optimiser step, as training does it, and returns the seconds that took."""
     model = _callable(new_model(configuration).train(), configuration)
-    batch = real_batch(batch_size, size)
+    batch = simulated_batch(batch_size, size)
     settings = OptimConfig()
     loss = FloodLoss(settings.loss, settings.focal_gamma, settings.dice_weight)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     scaler = torch.amp.GradScaler(_device().type, enabled=configuration.precision == "fp16")
 
     def step() -> None:
-        with _mixed(configuration.precision):
+        with _autocast(configuration.precision):
             logits = forward(model, batch)
         value: Tensor = loss(logits.float(), batch["label"], counted_pixels(batch))
         torch.autograd.backward(scaler.scale(value))
@@ -124,10 +124,10 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _mixed(precision: RowPrecision) -> AbstractContextManager[object]:
+def _autocast(precision: RowPrecision) -> AbstractContextManager[object]:
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(_device().type, _FORMATS[precision])
+    return torch.autocast(_device().type, _DTYPES[precision])
 
 
 def _device() -> torch.device:

@@ -10,7 +10,7 @@ _REMOVED = {
 """One sentence by command and flag."""
 
 
-def refuse_removed(arguments: list[str]) -> list[str]:
+def refuse_removed_flags(arguments: list[str]) -> list[str]:
     """Return the arguments of the command line, or raise ConfigError where they hold a flag that is gone."""
     removed = _REMOVED.get(arguments[0], {}) if arguments else {}
     for argument in arguments[1:]:

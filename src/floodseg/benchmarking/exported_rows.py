@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.benchmarking.configuration import Configuration
+from floodseg.benchmarking.rows import Row
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
 from floodseg.runtimes.metadata import ExportMetadata
 
@@ -26,7 +26,7 @@ _IMAGES = "images.npz"
 Feeds = dict[str, NDArray[np.generic]]
 
 
-def file_mb(row: Configuration, folder: Path) -> float:
+def file_mb(row: Row, folder: Path) -> float:
     """Return the size of an exported row's file, with its weights where those lie beside it."""
     path = _file(row, folder)
     return sum(part.stat().st_size for part in (path, path.with_suffix(".bin")) if part.is_file()) / 1e6
@@ -37,23 +37,23 @@ def write_images(folder: Path, batch_size: int, size: int) -> None:
     np.savez(folder / _IMAGES, allow_pickle=False, **_simulated(batch_size, size))
 
 
-def by_network(rows: Sequence[Configuration]) -> list[list[Configuration]]:
+def group_by_network(rows: Sequence[Row]) -> list[list[Row]]:
     """Return the exported rows in groups that share one network."""
 
-    def network(row: Configuration) -> tuple[str, str]:
+    def network(row: Row) -> tuple[str, str]:
         return row.model, row.encoder or ""
 
     exported = sorted((row for row in rows if row.runtime != "torch"), key=network)
     return [list(group) for _, group in groupby(exported, key=network)]
 
 
-def export_rows(rows: Sequence[Configuration], folder: Path, size: int) -> None:
+def export_rows(rows: Sequence[Row], folder: Path, size: int) -> None:
     """Write the files of rows that share a network, as ``floodseg export`` does, without its parity checks.
 
     The networks are untrained, so that there is nothing to be lost by a lower precision; int8 is calibrated on images
     of the benchmark.
     """
-    from floodseg.benchmarking.subject import new_model
+    from floodseg.benchmarking.torch_rows import new_model
     from floodseg.deployment.formats import read_graph, write_onnx, write_openvino
     from floodseg.deployment.graph import write_graph
     from floodseg.models.checkpoint.checkpoint import describe
@@ -70,7 +70,7 @@ def export_rows(rows: Sequence[Configuration], folder: Path, size: int) -> None:
         (write_onnx if format == "onnx" else write_openvino)(exported, metadata, _file(row, folder))
 
 
-def inference(row: Configuration, folder: Path, threads: int) -> Callable[[], float]:
+def inference(row: Row, folder: Path, threads: int) -> Callable[[], float]:
     """Return a function that maps the images by the runtime of a row, and returns the seconds that took."""
     call = (_openvino if row.runtime == "openvino" else _onnx)(row, _file(row, folder), _images(folder), threads)
 
@@ -82,11 +82,11 @@ def inference(row: Configuration, folder: Path, threads: int) -> Callable[[], fl
     return timed
 
 
-def _file(row: Configuration, folder: Path) -> Path:
+def _file(row: Row, folder: Path) -> Path:
     return folder / f"{row.label.replace('/', '-')}{SUFFIXES[cast(ExportFormat, row.runtime)]}"
 
 
-def _openvino(row: Configuration, path: Path, images: Feeds, threads: int) -> Callable[[], Any]:
+def _openvino(row: Row, path: Path, images: Feeds, threads: int) -> Callable[[], Any]:
     import openvino
 
     from floodseg.runtimes.openvino_runtime import HINTS
@@ -110,7 +110,7 @@ def _openvino(row: Configuration, path: Path, images: Feeds, threads: int) -> Ca
     return lambda: request.infer(given, share_inputs=True)
 
 
-def _onnx(row: Configuration, path: Path, images: Feeds, threads: int) -> Callable[[], Any]:
+def _onnx(row: Row, path: Path, images: Feeds, threads: int) -> Callable[[], Any]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -135,7 +135,7 @@ def _feeds(images: Feeds, names: set[str]) -> Feeds:
     return {name: images[name] for name in names}
 
 
-def _quantised(row: Configuration, graph: Path, deployed: "DeployedModel", size: int) -> Any:
+def _quantised(row: Row, graph: Path, deployed: "DeployedModel", size: int) -> Any:
     from floodseg.deployment.quantise import quantised
     from floodseg.deployment.samples import Batch
 
@@ -146,8 +146,8 @@ def _quantised(row: Configuration, graph: Path, deployed: "DeployedModel", size:
 
 def _simulated(count: int, size: int) -> dict[str, Any]:
     """Return the images of the benchmark as an exported file takes them: validity without an axis of channels."""
-    from floodseg.benchmarking.subject import real_batch
+    from floodseg.benchmarking.torch_rows import simulated_batch
 
-    images = {name: tensor.cpu().numpy() for name, tensor in real_batch(count, size).items()}
+    images = {name: tensor.cpu().numpy() for name, tensor in simulated_batch(count, size).items()}
     valid = {name: np.ascontiguousarray(images[name][:, 0]) for name in ("sar_valid", "optical_valid")}
     return {"sar": images["sar"], "optical": images["optical"], **valid}

@@ -15,7 +15,7 @@ RowPrecision = Literal["fp32", "bf16", "fp16", "int8"]
 Peer = Literal["smp-unet", "smp-deeplabv3plus"]
 """Networks of segmentation_models_pytorch with its resnet34, all bands as the channels of one image."""
 
-REFERENCE = "baseline"
+BASELINE = "baseline"
 """What every ratio is taken to."""
 
 PEER_ENCODER = "resnet34"
@@ -28,7 +28,7 @@ SAR_CHANNELS, OPTICAL_CHANNELS = 2, 13
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
+class Row:
     """One row of the table."""
 
     model: Architecture | Peer
@@ -45,14 +45,14 @@ class Configuration:
         return "/".join(part for part in parts if part)
 
 
-def configurations(
+def benchmark_rows(
     models: Sequence[Architecture | Peer],
     encoders: Sequence[str],
     precisions: Sequence[Precision],
     *,
     compiled: bool = False,
     runtimes: Sequence[Runtime] = ("torch",),
-) -> list[Configuration]:
+) -> list[Row]:
     """Return the rows of a run; torch in fp32 is always among the precisions.
 
     Args:
@@ -66,8 +66,8 @@ def configurations(
     Raises:
         ConfigError: the reference is missing, or a package that a peer or a runtime needs.
     """
-    if REFERENCE not in models:
-        raise ConfigError(f"`models={' '.join(models)}`: must hold {REFERENCE}, which the ratios refer to; add it")
+    if BASELINE not in models:
+        raise ConfigError(f"`models={' '.join(models)}`: must hold {BASELINE}, which the ratios refer to; add it")
     peers = [model for model in models if model in get_args(Peer)]
     if peers:
         require_extra("benchmark", "segmentation_models_pytorch", purpose=f"`models={peers[0]}`")
@@ -87,7 +87,7 @@ def configurations(
         if precision in ("fp32", "int8") or (precision == "bf16" and precision in formats and runtime == "openvino")
     ]
     return [
-        Configuration(model, encoder, runtime, precision, by_compiler)
+        Row(model, encoder, runtime, precision, by_compiler)
         for runtime, precision, by_compiler in ways
         for model in dict.fromkeys(models)
         for encoder in _encoders(model, encoders)

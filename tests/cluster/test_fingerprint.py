@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from floodseg.cluster import content
-from floodseg.cluster.content import ModelIdentity, content_of, files_behind, finished_content, known_content
-from floodseg.cluster.model_files import identify, open_model
+from floodseg.cluster import fingerprint
+from floodseg.cluster.fingerprint import ModelIdentity, scene_fingerprint, local_files, finished_entry, cached_fingerprint
+from floodseg.cluster.model_files import identify_model, open_model
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.products.folder import PRODUCTS
 from floodseg.runtimes.base import Runtime
@@ -28,7 +28,7 @@ def config(tmp_path: Path) -> PredictConfig:
 
 
 def key(config: PredictConfig, model: ModelIdentity = MODEL) -> str:
-    return content_of(config, model).key
+    return scene_fingerprint(config, model).key
 
 
 def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path):
@@ -49,23 +49,23 @@ def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path)
 
 
 def test_files_are_read_once_while_they_stay_as_they_are(config, tmp_path, monkeypatch):
-    assert known_content(config, MODEL) is None
+    assert cached_fingerprint(config, MODEL) is None
     first = key(config)
     read: list[str] = []
     checksum = content.file_checksum
     monkeypatch.setattr(content, "file_checksum", lambda path: read.append(path.name) or checksum(path))
-    known = known_content(config, MODEL)
+    known = cached_fingerprint(config, MODEL)
     assert known is not None
     assert known.key == first
     assert read == []
     os.utime(tmp_path / "s1.tif", (1, 1))
-    assert known_content(config, MODEL) is None
+    assert cached_fingerprint(config, MODEL) is None
     assert key(config) == first
     assert read == ["s1.tif"], "its time says nothing of what it holds, and the others did not change"
     damaged: tuple[Any, ...] = ([], {str(tmp_path / "s1.tif"): 3}, {str(tmp_path / "s1.tif"): [["s1.tif"]]})
     for note in ("{", *map(json.dumps, damaged)):
         (tmp_path / "out/.inputs.json").write_text(note)
-        assert known_content(config, MODEL) is None
+        assert cached_fingerprint(config, MODEL) is None
         assert key(config) == first
 
 
@@ -74,7 +74,7 @@ def test_a_file_that_was_missing_counts_once_it_is_there(config, tmp_path):
     (tmp_path / "s1.tif").rename(tmp_path / "away.tif")
     assert key(config) != first
     (tmp_path / "away.tif").rename(tmp_path / "s1.tif")
-    assert known_content(config, MODEL) is None
+    assert cached_fingerprint(config, MODEL) is None
     assert key(config) == first
 
 
@@ -86,7 +86,7 @@ def test_sources_of_a_vrt_count(tmp_path):
     text = f'<VRTDataset rasterXSize="40" rasterYSize="48">{band}</VRTDataset>'
     (tmp_path / "b.vrt").write_text(text.format("a.tif"))
     (tmp_path / "c.vrt").write_text(text.format("b.vrt"))
-    assert [path.name for path in files_behind(str(tmp_path / "c.vrt"), False)] == ["a.tif", "b.vrt", "c.vrt"]
+    assert [path.name for path in local_files(str(tmp_path / "c.vrt"), False)] == ["a.tif", "b.vrt", "c.vrt"]
 
 
 def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
@@ -96,17 +96,17 @@ def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
     (product / "GRANULE/b.jp2").touch()
     (tmp_path / "p.zip").touch()
     everything = sorted([product / "MTD_MSIL1C.xml", product / "GRANULE/b.jp2"])
-    assert files_behind(str(product), False) == files_behind(str(product / "MTD_MSIL1C.xml"), False) == everything
-    assert files_behind(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", False) == [tmp_path / "p.zip"]
-    assert files_behind(str(tmp_path / "missing.tif"), False) == []
-    assert files_behind("/dev/zero", False) == [], "it has no end"
+    assert local_files(str(product), False) == local_files(str(product / "MTD_MSIL1C.xml"), False) == everything
+    assert local_files(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", False) == [tmp_path / "p.zip"]
+    assert local_files(str(tmp_path / "missing.tif"), False) == []
+    assert local_files("/dev/zero", False) == [], "it has no end"
     os.mkfifo(tmp_path / "pipe")
-    assert files_behind(str(tmp_path / "pipe"), False) == []
+    assert local_files(str(tmp_path / "pipe"), False) == []
 
 
 def test_an_address_counts_by_its_name_without_its_secrets(tmp_path):
     scene = SceneConfig(sar="https://example.org/a.tif?sig=secret", allow_remote=True)
-    found = content_of(PredictConfig(tmp_path / "out", scene), MODEL)
+    found = scene_fingerprint(PredictConfig(tmp_path / "out", scene), MODEL)
     assert found.inputs == {"sar": ["https://example.org/a.tif"]}
     assert "secret" not in json.dumps(found.entry())
 
@@ -116,13 +116,13 @@ def test_only_whole_products_are_finished(tmp_path):
         for name in PRODUCTS:
             (tmp_path / name).write_text(json.dumps(document))
 
-    assert finished_content(tmp_path) is None
+    assert finished_entry(tmp_path) is None
     write({"content": {"key": "k"}})
-    assert finished_content(tmp_path) == {"key": "k"}
+    assert finished_entry(tmp_path) == {"key": "k"}
     write({})
-    assert finished_content(tmp_path) == {}, "made by floodseg predict"
+    assert finished_entry(tmp_path) == {}, "made by floodseg predict"
     (tmp_path / "flood.tif").unlink()
-    assert finished_content(tmp_path) is None
+    assert finished_entry(tmp_path) is None
 
 
 def test_a_model_is_its_files_in_the_form_that_maps(tmp_path):
@@ -130,15 +130,15 @@ def test_a_model_is_its_files_in_the_form_that_maps(tmp_path):
     for name in ("model.safetensors", "config.json", "openvino-int8.xml", "openvino-int8.bin"):
         (tmp_path / name).write_bytes(b"1")
     model = str(tmp_path)
-    first, exported = identify(model, torch), identify(model, openvino)
-    assert identify(model, torch) == first != exported
-    assert identify(f"{model}/openvino-int8.xml", MapConfig()) == exported
+    first, exported = identify_model(model, torch), identify_model(model, openvino)
+    assert identify_model(model, torch) == first != exported
+    assert identify_model(f"{model}/openvino-int8.xml", MapConfig()) == exported
     (tmp_path / "openvino-int8.bin").write_bytes(b"2")
-    assert identify(model, torch) == first
-    assert identify(model, openvino) != exported
+    assert identify_model(model, torch) == first
+    assert identify_model(model, openvino) != exported
     (tmp_path / "model.safetensors").write_bytes(b"2")
-    assert identify(model, torch) != first
-    assert identify("otsu", MapConfig()) != identify("ndwi", MapConfig())
+    assert identify_model(model, torch) != first
+    assert identify_model("otsu", MapConfig()) != identify_model("ndwi", MapConfig())
 
 
 def test_what_auto_means_is_found_once_for_all_workers():

@@ -6,7 +6,7 @@ from typing import Any
 from floodseg.system.extras import require_extra
 
 
-def imported(name: str) -> Any:
+def import_extra(name: str) -> Any:
     """Return a module of the extra.
 
     Raises:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_EVERY_S = 1.0
+_SAMPLE_INTERVAL_S = 1.0
 """Seconds between samples: each walks through all pages, tens of milliseconds at some gigabytes."""
 _ROLLUP = Path("/proc/self/smaps_rollup")
 
@@ -30,7 +30,7 @@ class PeakMemory:
     def __init__(self) -> None:
         self.mb = 0.0
         """The largest sample."""
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> Self:
@@ -40,10 +40,10 @@ class PeakMemory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
         self.mb = max(self.mb, pss_mb())
 
     def _sample(self) -> None:
-        while not self._over.wait(_EVERY_S):
+        while not self._stopped.wait(_SAMPLE_INTERVAL_S):
             self.mb = max(self.mb, pss_mb())
