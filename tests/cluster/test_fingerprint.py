@@ -86,7 +86,7 @@ def test_sources_of_a_vrt_count(tmp_path):
     text = f'<VRTDataset rasterXSize="40" rasterYSize="48">{band}</VRTDataset>'
     (tmp_path / "b.vrt").write_text(text.format("a.tif"))
     (tmp_path / "c.vrt").write_text(text.format("b.vrt"))
-    assert [path.name for path in local_files(str(tmp_path / "c.vrt"), False)] == ["a.tif", "b.vrt", "c.vrt"]
+    assert [path.name for path in local_files(str(tmp_path / "c.vrt"), allow_remote=False)] == ["a.tif", "b.vrt", "c.vrt"]
 
 
 def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
@@ -96,12 +96,12 @@ def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
     (product / "GRANULE/b.jp2").touch()
     (tmp_path / "p.zip").touch()
     everything = sorted([product / "MTD_MSIL1C.xml", product / "GRANULE/b.jp2"])
-    assert local_files(str(product), False) == local_files(str(product / "MTD_MSIL1C.xml"), False) == everything
-    assert local_files(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", False) == [tmp_path / "p.zip"]
-    assert local_files(str(tmp_path / "missing.tif"), False) == []
-    assert local_files("/dev/zero", False) == [], "it has no end"
+    assert local_files(str(product), allow_remote=False) == local_files(str(product / "MTD_MSIL1C.xml"), False) == everything
+    assert local_files(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", allow_remote=False) == [tmp_path / "p.zip"]
+    assert local_files(str(tmp_path / "missing.tif"), allow_remote=False) == []
+    assert local_files("/dev/zero", allow_remote=False) == [], "it has no end"
     os.mkfifo(tmp_path / "pipe")
-    assert local_files(str(tmp_path / "pipe"), False) == []
+    assert local_files(str(tmp_path / "pipe"), allow_remote=False) == []
 
 
 def test_an_address_counts_by_its_name_without_its_secrets(tmp_path):

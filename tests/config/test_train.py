@@ -249,7 +249,9 @@ def test_values_out_of_range_are_refused(group: type, values: dict[str, Any], me
 )
 def test_a_setting_that_the_layout_does_not_follow_is_refused(layout: Any, values: dict[str, Any], others: str) -> None:
     ((name, value),) = values.items()
-    with pytest.raises(ConfigError, match=f"^`{name}={value}`: has no effect with layout {layout}, only with {others}; leave"):
+    with pytest.raises(
+        ConfigError, match=f"^`{name}={value}`: has no effect with layout {layout}, only with {others}; leave"
+    ):
         DataConfig(layout=layout, **values)
 
 

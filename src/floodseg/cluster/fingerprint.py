@@ -1,8 +1,8 @@
-"""Checksums of what a scene's products are made from: its files, the model, and the settings that change them.
+"""Checksums of the inputs of a scene's products: its files, the model and the settings.
 
-They are part of ``summary.json``, so products and their origin are published in one step: a scene is finished when its
-folder holds products of the same content. A note beside the products keeps the checksums of files with their sizes
-and modification times, so that an unchanged file is read only once.
+``summary.json`` holds them, so they are published together with the products. A scene is finished if its folder holds
+products with the same checksums. A hidden file beside the products stores the checksum, size and modification time of
+each input file, so that an unchanged file is read only once.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from floodseg.system.files import write_text
 
 _CHECKSUM_CACHE = ".inputs.json"
 _NOT_IN_CHECKSUM = ("threads", "allow_remote", *IMAGES, *LAYERS)
-"""Settings that change no product, and files, which count by their content."""
+"""Settings that do not change the products, and settings that name files, which have checksums of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Checksum of a model's files, and the version of floodseg that runs it: the same on every worker."""
+    """Checksum of a model's files and version of floodseg. Both must be the same on every worker."""
 
     checksum: str
     version: str
@@ -37,18 +37,18 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What products are made from."""
+    """Checksums of the inputs of a scene's products."""
 
     settings: str
     """Checksum of model, version and settings."""
     model: str
     """Checksum of the model."""
     inputs: dict[str, list[str]]
-    """By setting: name and checksum of each image or layer; the name alone of an address."""
+    """Name and checksum of each image and layer, by setting. Files on the network have no checksum."""
 
     @property
     def key(self) -> str:
-        """Checksum of everything."""
+        """Checksum of settings and files together."""
         return json_checksum([self.settings, self.inputs])
 
     def entry(self) -> dict[str, Any]:
@@ -63,20 +63,23 @@ def file_checksum(path: Path) -> str:
 
 
 def json_checksum(value: Any) -> str:
-    """Return the SHA-256 of a plain JSON value."""
+    """Return the SHA-256 of a value written as JSON."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def settings_checksum(config: PredictConfig, model: ModelIdentity) -> str:
-    """Return the checksum of everything but the files that changes the products of a scene."""
+    """Return the checksum of the model and of all settings that change the products of a scene."""
     flat = {**flatten(config.scene), **flatten(config.mapping)}
     settings = {name: value for name, value in flat.items() if name not in _NOT_IN_CHECKSUM}
     return json_checksum([model.checksum, model.version, settings])
 
 
 def finished_entry(folder: Path) -> dict[str, Any] | None:
-    """Return the content entry of finished products: None without such products, {} where ``summary.json`` has none."""
+    """Return the entry ``content`` of the ``summary.json`` in a folder of products.
+
+    It is None without finished products, and {} for products of ``floodseg predict``, which have no such entry.
+    """
     try:
         document = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -88,51 +91,54 @@ def finished_entry(folder: Path) -> dict[str, Any] | None:
 
 
 def scene_fingerprint(config: PredictConfig, model: ModelIdentity) -> Fingerprint:
-    """Return what the products of a scene are to be made from; files that changed since the last time are read.
+    """Return the checksums of a scene's inputs. Only files that changed since the last run are read.
 
     Raises:
         OSError: a file cannot be read.
     """
-    content, note = _content(config, model, read=True)
-    assert content is not None
-    write_text(config.out_dir / _CHECKSUM_CACHE, json.dumps(note, indent=1) + "\n")
-    return content
+    fingerprint, checksums = _fingerprint(config, model, read=True)
+    assert fingerprint is not None
+    write_text(config.out_dir / _CHECKSUM_CACHE, json.dumps(checksums, indent=1) + "\n")
+    return fingerprint
 
 
 def cached_fingerprint(config: PredictConfig, model: ModelIdentity) -> Fingerprint | None:
-    """Return what :func:`scene_fingerprint` would, without reading a file; None where a file is new or has changed."""
-    return _content(config, model, read=False)[0]
+    """Return the result of :func:`scene_fingerprint` from stored checksums; None if a file is new or has changed."""
+    return _fingerprint(config, model, read=False)[0]
 
 
-def _content(config: PredictConfig, model: ModelIdentity, *, read: bool) -> tuple[Fingerprint | None, dict[str, Any]]:
-    note = _read_checksums(config.out_dir / _CHECKSUM_CACHE)
+def _fingerprint(
+    config: PredictConfig, model: ModelIdentity, *, read: bool
+) -> tuple[Fingerprint | None, dict[str, Any]]:
+    """Return the fingerprint and the checksums of all files; None if ``read`` is False and a file has to be read."""
+    checksums = _read_checksums(config.out_dir / _CHECKSUM_CACHE)
     inputs: dict[str, list[str]] = {}
     for setting, name in _input_files(config.scene):
         if is_remote(name):
-            # without what follows the path of an address, which may be a secret
+            # without the query of the URL, which may hold a secret
             inputs.setdefault(setting, []).append(name.partition("?")[0])
             continue
-        if not _is_current(note.get(name)):
+        if not _is_current(checksums.get(name)):
             if not read:
-                return None, note
-            files = local_files(name, config.scene.allow_remote)
-            note[name] = [[*_file_state(file), file_checksum(file)] for file in files]
-        checksum = json_checksum([[Path(file).name, checksum] for file, _, _, checksum in note[name]])
+                return None, checksums
+            files = local_files(name, allow_remote=config.scene.allow_remote)
+            checksums[name] = [[*_file_state(file), file_checksum(file)] for file in files]
+        checksum = json_checksum([[Path(file).name, checksum] for file, _, _, checksum in checksums[name]])
         inputs.setdefault(setting, []).append(f"{PurePosixPath(name).name} {checksum}")
-    return Fingerprint(settings_checksum(config, model), model.checksum, inputs), note
+    return Fingerprint(settings_checksum(config, model), model.checksum, inputs), checksums
 
 
 def _read_checksums(path: Path) -> dict[str, Any]:
-    """Return name, size, modification time and checksum of the files behind each name, as of the last run."""
+    """Return the stored path, size, modification time and checksum of the files of each input name."""
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        checksums = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return note if isinstance(note, dict) else {}
+    return checksums if isinstance(checksums, dict) else {}
 
 
 def _is_current(files: Any) -> bool:
-    """Return whether an entry of the note has the files that are on the disk."""
+    """Return True if the files of a stored entry exist with the same size and modification time."""
     try:
         return bool(files) and all([file, size, time] == _file_state(Path(file)) for file, size, time, _ in files)
     except (OSError, ValueError, TypeError):
@@ -140,12 +146,13 @@ def _is_current(files: Any) -> bool:
 
 
 def _file_state(file: Path) -> list[Any]:
+    """Return path, size and modification time of a file."""
     status = file.stat()
     return [str(file), status.st_size, status.st_mtime_ns]
 
 
 def _input_files(scene: SceneConfig) -> Iterator[tuple[str, str]]:
-    """Yield the files of a scene with the setting that names them."""
+    """Yield setting and name of each input file of a scene."""
     for setting in IMAGES:
         yield from ((setting, name) for name in getattr(scene, setting))
     for setting in LAYERS:
@@ -153,27 +160,27 @@ def _input_files(scene: SceneConfig) -> Iterator[tuple[str, str]]:
             yield setting, getattr(scene, setting)
 
 
-def local_files(name: str, allow_remote: bool) -> list[Path]:
-    """Return the local files that GDAL reads for a name, sorted; none where nothing is there."""
-    place = file_on_disk(name)
-    if place is None or not (name.startswith("/vsi") or Path(name).exists()):
+def local_files(name: str, *, allow_remote: bool) -> list[Path]:
+    """Return the local files that GDAL reads for a name, sorted. A name without a file has none."""
+    path = file_on_disk(name)
+    if path is None or not (name.startswith("/vsi") or Path(name).exists()):
         return []
-    if place.name.startswith("MTD_MSI"):
-        place = place.parent
-    if place.is_dir():
-        return sorted(path for path in place.rglob("*") if path.is_file())
-    if not place.is_file():
-        return []  # a device or a pipe has no end; mapping reports it
+    if path.name.startswith("MTD_MSI"):
+        path = path.parent
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    if not path.is_file():
+        return []  # a device or a pipe: reading it would not end, and mapping reports the error
     if name.startswith("/vsi"):
-        return [place]
-    rasters = _raster_files(str(place), allow_remote)
-    # polygons have sidecar files of the same stem
-    sidecars = () if rasters else place.parent.glob(f"{escape(place.stem)}.*")
-    return sorted({place, *rasters, *(path for path in sidecars if path.is_file())})
+        return [path]
+    rasters = _raster_files(str(path), allow_remote=allow_remote)
+    # polygon formats have sidecar files with the same stem
+    sidecars = () if rasters else path.parent.glob(f"{escape(path.stem)}.*")
+    return sorted({path, *rasters, *(file for file in sidecars if file.is_file())})
 
 
-def _raster_files(name: str, allow_remote: bool) -> set[Path]:
-    """Return the files of a raster, with sidecars and the sources of VRT files of any depth; none of other files."""
+def _raster_files(name: str, *, allow_remote: bool) -> set[Path]:
+    """Return the files of a raster with sidecars and sources of VRT files; an empty set if it is not a raster."""
     found, waiting = set[Path](), [name]
     with closing(Session(allow_remote)) as session:
         while waiting:

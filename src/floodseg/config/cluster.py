@@ -14,7 +14,7 @@ from floodseg.errors import ConfigError
 _LOCAL = re.compile(r"local:([1-9]\d*)")
 _SCHEDULER = re.compile(r"tcp://(?:[^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
 MIN_WORKER_MEMORY_GB = 1.0
-"""Least memory of a worker; a rough bound for the runtime, GDAL's cache of 256 MiB and the windows of one scene."""
+"""Smallest memory of a worker: a rough bound for the runtime, GDAL's cache (256 MiB) and the windows of one scene."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,13 @@ class ManyConfig(Settings):
             "cluster", self.cluster, "local:N (N workers on this machine) or tcp://HOST:PORT (a Dask scheduler)",
         )  # fmt: skip
         if self.memory_gb is not None:
-            require(
-                self.workers is not None, "memory_gb", self.memory_gb,
-                "left out with tcp://: give it to the workers, as dask worker --memory-limit",
-            )  # fmt: skip
-            require(self.memory_gb >= MIN_WORKER_MEMORY_GB, "memory_gb", self.memory_gb, f"at least {MIN_WORKER_MEMORY_GB:g}")
+            if self.workers is None:
+                raise ConfigError(
+                    f"`memory_gb={self.memory_gb}`: has no effect with `cluster=tcp://...`; leave it out, and start the "
+                    "workers with dask worker --memory-limit"
+                )
+            least = MIN_WORKER_MEMORY_GB
+            require(self.memory_gb >= least, "memory_gb", self.memory_gb, f"at least {least:g}")
         require(self.retries >= 0, "retries", self.retries, "0 or more")
         require(0 < self.wait_s < 1e6, "wait_s", self.wait_s, "above 0 and below a million")
 

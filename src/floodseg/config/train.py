@@ -207,7 +207,9 @@ class AugmentConfig(Settings):
         require(0 <= self.drop_sensor <= 1, "drop_sensor", self.drop_sensor, "from 0 to 1")
         require(self.drop_sensor_ramp >= 0, "drop_sensor_ramp", self.drop_sensor_ramp, "0 or more")
         if self.drop_sensor == 0 and self.drop_sensor_ramp:
-            raise ConfigError(f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect without `drop_sensor`; add `drop_sensor=0.5`")
+            raise ConfigError(
+                f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect without `drop_sensor`; add `drop_sensor=0.5`"
+            )
         require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
         require(0 <= self.swath_edge <= 1, "swath_edge", self.swath_edge, "from 0 to 1")
         if self.cloud == 0 and self.cloud_mask_quality != AugmentConfig.cloud_mask_quality:
@@ -276,7 +278,7 @@ class DistilConfig(Settings):
 
     teacher: tuple[str, ...] = ()
     """Trained models (shipped models, run folders or checkpoints) whose calibrated probabilities are soft targets. At
-    each pixel only the teachers that use the most of the valid sensors are averaged."""
+    each pixel the target is the mean of the teachers that use the most of the valid sensors."""
     distil_weight: float = 1.0
     """Weight of the divergence from the teachers, which is added to the loss."""
     distil_unlabelled: bool = False
