@@ -1,6 +1,6 @@
-"""Rows of the runtimes beside PyTorch: files exported beforehand, called with the same images on as many threads.
+"""Timed inference of the exported models (ONNX Runtime and OpenVINO), with the same images and threads as PyTorch.
 
-What calls them imports no PyTorch, so that memory is what a user of the file needs.
+Timing does not import PyTorch, so that the measured memory is that of a user of the exported file.
 """
 
 import time
@@ -19,26 +19,27 @@ from floodseg.runtimes.metadata import ExportMetadata
 if TYPE_CHECKING:
     from floodseg.models.deploy import DeployedModel
 
-_CALIBRATION = 4
-"""Images on which activations are measured for int8: enough for speed, which does not depend on their ranges."""
-_IMAGES = "images.npz"
+_CALIBRATION_IMAGES = 4
+"""Images for int8 calibration. A few are enough, since speed does not depend on the activation ranges."""
+_IMAGES_FILE = "images.npz"
 
-Feeds = dict[str, NDArray[np.generic]]
+Images = dict[str, NDArray[np.generic]]
+"""Input arrays of an exported model by input name."""
 
 
 def file_mb(row: Row, folder: Path) -> float:
-    """Return the size of an exported row's file, with its weights where those lie beside it."""
+    """Return the size in MB of the exported file of a row, including a separate file of weights."""
     path = _file(row, folder)
     return sum(part.stat().st_size for part in (path, path.with_suffix(".bin")) if part.is_file()) / 1e6
 
 
 def write_images(folder: Path, batch_size: int, size: int) -> None:
-    """Write the images that exported rows are given."""
-    np.savez(folder / _IMAGES, allow_pickle=False, **_simulated(batch_size, size))
+    """Write the input images of the exported rows."""
+    np.savez(folder / _IMAGES_FILE, allow_pickle=False, **_simulated_inputs(batch_size, size))
 
 
 def group_by_network(rows: Sequence[Row]) -> list[list[Row]]:
-    """Return the exported rows in groups that share one network."""
+    """Return the exported rows in groups of the same network."""
 
     def network(row: Row) -> tuple[str, str]:
         return row.model, row.encoder or ""
@@ -48,10 +49,9 @@ def group_by_network(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def export_rows(rows: Sequence[Row], folder: Path, size: int) -> None:
-    """Write the files of rows that share a network, as ``floodseg export`` does, without its parity checks.
+    """Export one network in the formats and precisions of some rows, without the parity checks of ``floodseg export``.
 
-    The networks are untrained, so that there is nothing to be lost by a lower precision; int8 is calibrated on images
-    of the benchmark.
+    The weights are random, so there is no accuracy to check. int8 is calibrated on images of the benchmark.
     """
     from floodseg.benchmarking.torch_rows import new_model
     from floodseg.deployment.formats import read_graph, write_onnx, write_openvino
@@ -71,8 +71,10 @@ def export_rows(rows: Sequence[Row], folder: Path, size: int) -> None:
 
 
 def inference(row: Row, folder: Path, threads: int) -> Callable[[], float]:
-    """Return a function that maps the images by the runtime of a row, and returns the seconds that took."""
-    call = (_openvino if row.runtime == "openvino" else _onnx)(row, _file(row, folder), _images(folder), threads)
+    """Return a function that runs a row once on the images, and returns the duration in seconds."""
+    load = _load_openvino if row.runtime == "openvino" else _load_onnx
+    with np.load(folder / _IMAGES_FILE, allow_pickle=False) as images:
+        call = load(row, _file(row, folder), dict(images), threads)
 
     def timed() -> float:
         began = time.perf_counter()
@@ -86,66 +88,54 @@ def _file(row: Row, folder: Path) -> Path:
     return folder / f"{row.label.replace('/', '-')}{SUFFIXES[cast(ExportFormat, row.runtime)]}"
 
 
-def _openvino(row: Row, path: Path, images: Feeds, threads: int) -> Callable[[], Any]:
+def _load_openvino(row: Row, path: Path, images: Images, threads: int) -> Callable[[], Any]:
     import openvino
 
     from floodseg.runtimes.openvino_runtime import HINTS
 
     core = openvino.Core()
     model = core.read_model(path)
-    given = _feeds(images, _inputs(model))
-    model.reshape({name: list(value.shape) for name, value in given.items()})
+    inputs = {name: images[name] for name in (port.get_any_name() for port in model.inputs)}
+    model.reshape({name: list(value.shape) for name, value in inputs.items()})
     compiled = core.compile_model(
         model,
         "CPU",
         {
             "INFERENCE_PRECISION_HINT": HINTS[cast(ExportPrecision, row.precision)],
-            # one stream over all threads: what counts is how soon one batch is done
+            # one stream over all threads: the latency of one batch is measured
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
         },
     )
     request = compiled.create_infer_request()
-    return lambda: request.infer(given, share_inputs=True)
+    return lambda: request.infer(inputs, share_inputs=True)
 
 
-def _onnx(row: Row, path: Path, images: Feeds, threads: int) -> Callable[[], Any]:
+def _load_onnx(_: Row, path: Path, images: Images, threads: int) -> Callable[[], Any]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    given = _feeds(images, {port.name for port in session.get_inputs()})
-    return lambda: session.run(None, given)
-
-
-def _images(folder: Path) -> Feeds:
-    with np.load(folder / _IMAGES, allow_pickle=False) as stored:
-        return dict(stored)
-
-
-def _inputs(model: Any) -> set[str]:
-    """Return the names of what an OpenVINO model takes."""
-    return {port.get_any_name() for port in model.inputs}
-
-
-def _feeds(images: Feeds, names: set[str]) -> Feeds:
-    return {name: images[name] for name in names}
+    inputs = {port.name: images[port.name] for port in session.get_inputs()}
+    return lambda: session.run(None, inputs)
 
 
 def _quantised(row: Row, graph: Path, deployed: "DeployedModel", size: int) -> Any:
     from floodseg.deployment.quantise import quantised
     from floodseg.deployment.samples import Batch
 
-    images = _simulated(_CALIBRATION, size)
-    batches = [Batch(**{name: array[[index]] for name, array in images.items()}) for index in range(_CALIBRATION)]
+    images = _simulated_inputs(_CALIBRATION_IMAGES, size)
+    batches = [
+        Batch(**{name: array[[index]] for name, array in images.items()}) for index in range(_CALIBRATION_IMAGES)
+    ]
     return quantised(graph, deployed, batches, cast(ExportFormat, row.runtime))
 
 
-def _simulated(count: int, size: int) -> dict[str, Any]:
-    """Return the images of the benchmark as an exported file takes them: validity without an axis of channels."""
+def _simulated_inputs(count: int, size: int) -> dict[str, Any]:
+    """Return simulated inputs of an exported model: images (N, C, H, W) and validity masks (N, H, W)."""
     from floodseg.benchmarking.torch_rows import simulated_batch
 
     images = {name: tensor.cpu().numpy() for name, tensor in simulated_batch(count, size).items()}

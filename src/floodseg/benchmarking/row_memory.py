@@ -1,4 +1,4 @@
-"""Peak memory of one row of the table, in a process that has done nothing else."""
+"""Peak memory of one row, measured in a new process."""
 
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +11,14 @@ _PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 
 def peak_memory_mb(row: Row, workload: Workload) -> float:
-    """Return the peak memory of a few calls: on a CPU resident, less that after imports; on a GPU allocated."""
+    """Return the peak memory of a few calls in MB of 2**20 bytes.
+
+    On a GPU it is the allocated memory, on a CPU the resident set size less that after all imports.
+    """
     if row.runtime == "torch":
         from floodseg.benchmarking.torch_rows import simulated_batch
 
-        simulated_batch(workload.batch_size, workload.size)  # imports and the simulator come before the count
+        simulated_batch(workload.batch_size, workload.size)  # imports packages before the measurement starts
     else:
         import_module(_PACKAGES[row.runtime])
     before = _resident_mb()
@@ -33,7 +36,7 @@ def _allocated_mb() -> float | None:
 
 
 def _resident_mb() -> float:
-    """Return the resident set of this process now, and forget its peak so far."""
+    """Return the resident set size of this process, and reset its recorded peak."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return _status_mb("VmRSS")
 

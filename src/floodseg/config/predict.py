@@ -86,14 +86,14 @@ class SharedScene(Settings):
             object.__setattr__(self, name, files[0] if files else None)
         require(0 < self.max_slope < 90, "max_slope", self.max_slope, "above 0 and below 90 degrees")
         if self.dem is None and self.max_slope != SceneConfig.max_slope:
-            raise ConfigError(f"`max_slope={self.max_slope}`: has no effect without `dem`; add it, or leave this out")
+            raise ConfigError(f"`max_slope={self.max_slope}`: has no effect without `dem`; leave it out, or add `dem`")
         threshold, offset = self.permanent_water_threshold, self.optical_offset
         if threshold is not None:
             require(math.isfinite(threshold), "permanent_water_threshold", threshold, "a number")
             if self.permanent_water is None:
                 raise ConfigError(
-                    f"`permanent_water_threshold={threshold}`: has no effect without `permanent_water`; add it, or leave "
-                    "this out"
+                    f"`permanent_water_threshold={threshold}`: has no effect without `permanent_water`; leave it out, or "
+                    "add `permanent_water`"
                 )
         require(offset is None or math.isfinite(offset), "optical_offset", offset, "a number")
 
