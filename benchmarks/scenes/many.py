@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 
 from floodseg.benchmarking.large_scene import write_large_scene
-from floodseg.cluster.fingerprint import file_checksum
 from floodseg.cluster.engine import dask_client
+from floodseg.cluster.fingerprint import file_checksum
 from floodseg.cluster.many import predict_many
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig

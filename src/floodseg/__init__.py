@@ -1,7 +1,7 @@
 """floodseg: flood maps from Sentinel-1 radar and Sentinel-2 optical imagery.
 
-The public names are loaded when first used, so that ``import floodseg`` does not import PyTorch. Mapping and scoring
-do without it; training, building and loading models, exporting and benchmarks need extras of the package.
+Public names are imported on first use, so that ``import floodseg`` is fast and does not import PyTorch. Mapping and
+scoring with shipped models do not need PyTorch. Other functions need extras of the package.
 """
 
 from importlib import import_module
@@ -58,7 +58,7 @@ _EXTRAS = {
     "export": ("export", "torch", "onnx"),
     "train": ("train", "torch", "timm", "accelerate", "tensorboard"),
 }
-"""The extra of what does not run with the core alone, and packages of it that are imported at once."""
+"""Extra that a public function needs, and the packages of it that must be installed before the import."""
 
 
 def __getattr__(name: str) -> Any:

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from floodseg.benchmarking.rows import Row, benchmark_rows
 from floodseg.benchmarking.rounds import Timing, in_fresh_process
+from floodseg.benchmarking.rows import Row, benchmark_rows
 from floodseg.benchmarking.run import benchmark, regressions
 from floodseg.benchmarking.settings import BenchmarkConfig
 from floodseg.errors import ConfigError, FloodsegError

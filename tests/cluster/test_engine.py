@@ -11,8 +11,8 @@ from rasterio._err import CPLE_OpenFailedError
 
 import distributed
 from floodseg.cluster import engine, tasks
-from floodseg.cluster.fingerprint import ModelIdentity
 from floodseg.cluster.engine import dask_client, map_scenes
+from floodseg.cluster.fingerprint import ModelIdentity
 from floodseg.cluster.scene_list import NamedScene
 from floodseg.cluster.tasks import Outcome, Run, SceneFailedError
 from floodseg.config.cluster import ManyConfig

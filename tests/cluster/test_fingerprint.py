@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from floodseg.cluster import fingerprint
-from floodseg.cluster.fingerprint import ModelIdentity, scene_fingerprint, local_files, finished_entry, cached_fingerprint
+from floodseg.cluster.fingerprint import (
+    ModelIdentity,
+    cached_fingerprint,
+    finished_entry,
+    local_files,
+    scene_fingerprint,
+)
 from floodseg.cluster.model_files import identify_model, open_model
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.products.folder import PRODUCTS
@@ -52,8 +57,8 @@ def test_files_are_read_once_while_they_stay_as_they_are(config, tmp_path, monke
     assert cached_fingerprint(config, MODEL) is None
     first = key(config)
     read: list[str] = []
-    checksum = content.file_checksum
-    monkeypatch.setattr(content, "file_checksum", lambda path: read.append(path.name) or checksum(path))
+    checksum = fingerprint.file_checksum
+    monkeypatch.setattr(fingerprint, "file_checksum", lambda path: read.append(path.name) or checksum(path))
     known = cached_fingerprint(config, MODEL)
     assert known is not None
     assert known.key == first
@@ -86,7 +91,11 @@ def test_sources_of_a_vrt_count(tmp_path):
     text = f'<VRTDataset rasterXSize="40" rasterYSize="48">{band}</VRTDataset>'
     (tmp_path / "b.vrt").write_text(text.format("a.tif"))
     (tmp_path / "c.vrt").write_text(text.format("b.vrt"))
-    assert [path.name for path in local_files(str(tmp_path / "c.vrt"), allow_remote=False)] == ["a.tif", "b.vrt", "c.vrt"]
+    assert [path.name for path in local_files(str(tmp_path / "c.vrt"), allow_remote=False)] == [
+        "a.tif",
+        "b.vrt",
+        "c.vrt",
+    ]
 
 
 def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
@@ -96,7 +105,11 @@ def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
     (product / "GRANULE/b.jp2").touch()
     (tmp_path / "p.zip").touch()
     everything = sorted([product / "MTD_MSIL1C.xml", product / "GRANULE/b.jp2"])
-    assert local_files(str(product), allow_remote=False) == local_files(str(product / "MTD_MSIL1C.xml"), False) == everything
+    assert (
+        local_files(str(product), allow_remote=False)
+        == local_files(str(product / "MTD_MSIL1C.xml"), False)
+        == everything
+    )
     assert local_files(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", allow_remote=False) == [tmp_path / "p.zip"]
     assert local_files(str(tmp_path / "missing.tif"), allow_remote=False) == []
     assert local_files("/dev/zero", allow_remote=False) == [], "it has no end"

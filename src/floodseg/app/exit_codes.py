@@ -1,4 +1,4 @@
-"""Exit codes and error messages of every command."""
+"""Exit codes, error messages and logging of all commands."""
 
 import errno
 import logging
@@ -11,7 +11,7 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from floodseg.app.flags import as_flags
-from floodseg.app.signals import Terminated, terminate_on_signals, resend_lost_signal
+from floodseg.app.signals import Terminated, resend_lost_signal, terminate_on_signals
 from floodseg.distributed.launcher import is_first_on_host, is_joined
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
@@ -20,19 +20,22 @@ _USER_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
     errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE,
 )  # fmt: skip
-"""Errors of output paths that a user can correct: no space, no permission, a path of the wrong kind, a disk or network
-that does not answer."""
+"""Errors of files that a user can correct, such as a full disk, missing permissions or a wrong path."""
 
 _MAIN_PROCESS_DELAY_S = 1.0
-"""Seconds for the main one of several processes to report an error: once one has ended, the launcher ends all."""
+"""Seconds that other processes wait for the main process to report an error. The launcher ends all when one ends."""
 
 
 def run_and_exit(command: Callable[[], Any]) -> None:
-    """Run a command and exit: 0 done, 2 an error that the user can correct (one sentence), 130 interrupted.
+    """Run a command and exit with a code.
 
-    The code is 3 where some scenes of many failed, and 143 or 129 after SIGTERM or SIGHUP, as shells report it. Of
-    several processes the main one prints the sentence, and all exit. Anything else is a defect of floodseg: it keeps
-    its traceback and exits with 1.
+    * 0: success
+    * 1: internal error of floodseg, with a traceback
+    * 2: error that the user can correct, with one sentence on standard error
+    * 3: some scenes of ``predict-many`` failed
+    * 130, 143, 129: ended by Ctrl-C, SIGTERM or SIGHUP
+
+    Of several processes only the main one prints the sentence.
     """
     try:
         try:
@@ -42,7 +45,7 @@ def run_and_exit(command: Callable[[], Any]) -> None:
         except CycloptsError as error:
             raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
-        # flags that are wrong are wrong in every process, before any is connected to the others
+        # wrong flags raise the same error in all processes, before these are connected
         if isinstance(error, OtherProcessError) or not (is_joined() or is_first_on_host()):
             time.sleep(_MAIN_PROCESS_DELAY_S)
             sys.exit(error.exit_code)
@@ -55,9 +58,9 @@ def run_and_exit(command: Callable[[], Any]) -> None:
     except OSError as error:
         if error.errno not in _USER_ERRORS:
             raise
-        # a rename fails on its target, the second name; a write to an open file has no name
-        place = error.filename2 or error.filename or "output"
-        _fail(f"{place}: {error.strerror}; free space, change permissions or choose another path", 2)
+        # the second name of a rename is its target; the error of an open file has no name
+        path = error.filename2 or error.filename or "output"
+        _fail(f"{path}: {error.strerror}; free space, change permissions or choose another path", 2)
     sys.exit(0)
 
 
@@ -69,20 +72,20 @@ def _configure_logging() -> None:
     logging.getLogger("floodseg").setLevel(logging.INFO)
 
 
-def _print_unraisable(lost: "sys.UnraisableHookArgs") -> None:
-    """Print an exception that could not be raised, except those that mean nothing to a user.
+def _print_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Print an exception that Python could not raise, unless it is meaningless to the user.
 
-    These are texts in files that are not UTF-8, which rasterio cannot pass on, and the end of loader processes, which
-    torch reports again after an error that was already reported.
+    Meaningless are texts in raster files that are not UTF-8, and the end of loader processes, which PyTorch reports
+    again after the error that ended them.
     """
-    if resend_lost_signal(lost.exc_value) or isinstance(lost.exc_value, UnicodeDecodeError):
+    if resend_lost_signal(unraisable.exc_value) or isinstance(unraisable.exc_value, UnicodeDecodeError):
         return
-    if "DataLoader" not in repr(lost.object):
-        sys.__unraisablehook__(lost)
+    if "DataLoader" not in repr(unraisable.object):
+        sys.__unraisablehook__(unraisable)
 
 
 class _PrintableFormatter(logging.Formatter):
-    """Formatter that hides secrets and control characters, also in messages of libraries."""
+    """Log formatter that removes secrets and control characters and writes settings as flags."""
 
     def format(self, record: logging.LogRecord) -> str:
         return as_flags(printable(redacted(super().format(record)), lines=True))

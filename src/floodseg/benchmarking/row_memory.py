@@ -3,8 +3,8 @@
 from importlib import import_module
 from pathlib import Path
 
-from floodseg.benchmarking.rows import Row
 from floodseg.benchmarking.rounds import Workload, timed_call
+from floodseg.benchmarking.rows import Row
 
 _CALLS = 3
 _PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from floodseg.benchmarking.rows import BASELINE, Row, Task, benchmark_rows
-from floodseg.benchmarking.exported_rows import group_by_network, export_rows, file_mb, write_images
+from floodseg.benchmarking.exported_rows import export_rows, file_mb, group_by_network, write_images
 from floodseg.benchmarking.rounds import Timing, Workload, in_fresh_process, time_in_turn
 from floodseg.benchmarking.row_memory import peak_memory_mb
+from floodseg.benchmarking.rows import BASELINE, Row, Task, benchmark_rows
 from floodseg.benchmarking.settings import BenchmarkConfig
 from floodseg.benchmarking.torch_rows import ModelSize, measure_model_size
 from floodseg.errors import ConfigError
@@ -30,16 +30,16 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
         note: function that is called with a sentence about the current step.
 
     Returns:
-        ``hardware``, ``versions``, ``date``, ``settings``, ``rows`` and ``ratios``. There is one entry of ``ratios`` per
-        row: its ratios to the baseline in the same runtime and precision, and to the baseline of PyTorch in fp32. A
-        speed above 1 is faster, a memory below 1 is smaller. Values that were not measured are None.
+        ``hardware``, ``versions``, ``date``, ``settings``, ``rows`` and ``ratios``. Each entry of ``ratios`` compares a
+        row with the baseline in the same runtime and precision, and with the baseline in PyTorch and fp32. A speed
+        above 1 is faster, a memory below 1 is smaller. Values that were not measured are None.
 
     Raises:
         FloodsegError: a setting cannot be used, or a model could not be built.
     """
     if task == "train" and set(config.runtimes) != {"torch"}:
         raise ConfigError(
-            f"`runtimes={' '.join(config.runtimes)}`: only torch can train; leave it out, or use floodseg benchmark infer"
+            f"`runtimes={' '.join(config.runtimes)}`: only torch can train; leave it out, or run benchmark infer"
         )
     rows = benchmark_rows(
         config.models, config.encoders, config.precisions, compiled=config.compiled, runtimes=config.runtimes
@@ -75,7 +75,7 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
 
 
 def _export_rows(rows: Sequence[Row], workload: Workload, note: Callable[[str], None]) -> None:
-    """Write images and models of the exported rows. Converters keep memory and threads, so each network has a process."""
+    """Write images and models of the exported rows. Each network is exported in a new process, which frees its memory."""
     groups = group_by_network(rows)
     if groups:
         in_fresh_process(write_images, workload.folder, workload.batch_size, workload.size)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from floodseg.benchmarking.rows import OPTICAL_CHANNELS, SAR_CHANNELS, Row, Peer, RowPrecision
+from floodseg.benchmarking.rows import OPTICAL_CHANNELS, SAR_CHANNELS, Peer, Row, RowPrecision
 from floodseg.chips.loader import Sample, to_sample
 from floodseg.config.train import DataConfig, OptimConfig
 from floodseg.datasets.synthetic import SyntheticChips

@@ -136,8 +136,8 @@ def _local_memory(config: ManyConfig, total: int) -> int:
     share = total // config.workers if config.memory_gb is None else int(config.memory_gb * 1e9)
     if share * config.workers > total:
         raise ConfigError(
-            f"`memory_gb={config.memory_gb:g}`: {config.workers} workers would use more than the {total / 1e9:.1f} GB of "
-            "this machine: use fewer workers, or less memory for each"
+            f"`memory_gb={config.memory_gb:g}`: {config.workers} workers would use more than the {total / 1e9:.1f} GB "
+            "of this machine: use fewer workers, or less memory for each"
         )
     if share < MIN_WORKER_MEMORY_GB * 1e9:
         raise ConfigError(

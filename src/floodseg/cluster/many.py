@@ -8,11 +8,11 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.fingerprint import finished_entry, cached_fingerprint, settings_checksum
 from floodseg.cluster.engine import map_scenes
+from floodseg.cluster.extra import import_extra
+from floodseg.cluster.fingerprint import cached_fingerprint, finished_entry, settings_checksum
 from floodseg.cluster.model_files import absolute_model_name, identify_model, open_model
 from floodseg.cluster.overview import write_overview
-from floodseg.cluster.extra import import_extra
 from floodseg.cluster.progress import ManyProgress
 from floodseg.cluster.scene_list import NamedScene, read_scenes
 from floodseg.cluster.tasks import Outcome, Run

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.fingerprint import ModelIdentity, json_checksum, file_checksum
+from floodseg.cluster.fingerprint import ModelIdentity, file_checksum, json_checksum
 from floodseg.config.predict import MapConfig
 from floodseg.inference.predict import open_method
 from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE

@@ -12,9 +12,9 @@ import pystac
 import shapely
 from pyproj import CRS
 
+from floodseg.cluster.extra import import_extra
 from floodseg.cluster.finished import COLLECTION, COLLECTION_ID, SCENES, FinishedScene, finished_scenes
 from floodseg.cluster.mosaic import MOSAICS, write_mosaics
-from floodseg.cluster.extra import import_extra
 from floodseg.products import folder as products
 from floodseg.system.files import replacing, write_text
 

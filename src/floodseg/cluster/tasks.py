@@ -11,7 +11,7 @@ from functools import lru_cache
 from logging.handlers import BufferingHandler
 from pathlib import Path
 
-from floodseg.cluster.fingerprint import ModelIdentity, scene_fingerprint, finished_entry
+from floodseg.cluster.fingerprint import ModelIdentity, finished_entry, scene_fingerprint
 from floodseg.cluster.finished import COLLECTION, COLLECTION_ID, SCENES
 from floodseg.cluster.model_files import identify_model
 from floodseg.cluster.scene_list import NamedScene
@@ -59,7 +59,7 @@ class Outcome:
 
 
 class SceneFailedError(Exception):
-    """Failure of a scene as strings, which can always be pickled: the reason, and the traceback of an internal error."""
+    """Failure of a scene as picklable strings: the reason, and the traceback of an internal error."""
 
     def __init__(self, reason: str, trace: str = "") -> None:
         super().__init__(reason, trace)
@@ -116,8 +116,8 @@ def _map_unless_finished(scene: NamedScene, run: Run) -> int:
         return 0
     if finished is not None and not run.overwrite:
         raise RunFolderError(
-            f"{config.out_dir}: holds products of other files, another model or other settings: add `overwrite`, or set "
-            "another `out_dir`"
+            f"{config.out_dir}: holds products of other files, another model or other settings: add `overwrite`, or "
+            "set another `out_dir`"
         )
     runtime, name = _open_model(run.model, run.identity, run.mapping)
     many = OneOfMany(scene.id, COLLECTION_ID, f"../../{COLLECTION}", fingerprint.entry())

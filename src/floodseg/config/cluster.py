@@ -46,8 +46,8 @@ class ManyConfig(Settings):
         if self.memory_gb is not None:
             if self.workers is None:
                 raise ConfigError(
-                    f"`memory_gb={self.memory_gb}`: has no effect with `cluster=tcp://...`; leave it out, and start the "
-                    "workers with dask worker --memory-limit"
+                    f"`memory_gb={self.memory_gb}`: has no effect with `cluster=tcp://...`; leave it out, and start "
+                    "the workers with dask worker --memory-limit"
                 )
             least = MIN_WORKER_MEMORY_GB
             require(self.memory_gb >= least, "memory_gb", self.memory_gb, f"at least {least:g}")

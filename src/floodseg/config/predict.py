@@ -92,8 +92,8 @@ class SharedScene(Settings):
             require(math.isfinite(threshold), "permanent_water_threshold", threshold, "a number")
             if self.permanent_water is None:
                 raise ConfigError(
-                    f"`permanent_water_threshold={threshold}`: has no effect without `permanent_water`; leave it out, or "
-                    "add `permanent_water`"
+                    f"`permanent_water_threshold={threshold}`: has no effect without `permanent_water`; leave it out, "
+                    "or add `permanent_water`"
                 )
         require(offset is None or math.isfinite(offset), "optical_offset", offset, "a number")
 

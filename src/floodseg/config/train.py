@@ -136,8 +136,8 @@ class ModelConfig(Settings):
         )  # fmt: skip
         if self.specialists and self.model == "baseline":
             raise ConfigError(
-                f"`specialists={specialists}`: has no effect with `model=baseline`, only with efficient and lite; leave "
-                "it out"
+                f"`specialists={specialists}`: has no effect with `model=baseline`, only with efficient and lite; "
+                "leave it out"
             )
         if self.start_from is not None:
             require(self.start_from != "", "start_from", "''", "a shipped model, a run folder or a checkpoint")
@@ -208,7 +208,8 @@ class AugmentConfig(Settings):
         require(self.drop_sensor_ramp >= 0, "drop_sensor_ramp", self.drop_sensor_ramp, "0 or more")
         if self.drop_sensor == 0 and self.drop_sensor_ramp:
             raise ConfigError(
-                f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect without `drop_sensor`; add `drop_sensor=0.5`"
+                f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect without `drop_sensor`; add "
+                "`drop_sensor=0.5`"
             )
         require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
         require(0 <= self.swath_edge <= 1, "swath_edge", self.swath_edge, "from 0 to 1")
@@ -315,8 +316,8 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.model.specialists and self.augment.drop_sensor:
             raise ConfigError(
-                f"`drop_sensor={self.augment.drop_sensor}`: has no effect with `specialists`, which map the pixels where "
-                "a sensor is missing; leave out one of the two"
+                f"`drop_sensor={self.augment.drop_sensor}`: has no effect with `specialists`, which map the pixels "
+                "where a sensor is missing; leave out one of the two"
             )
 
 
