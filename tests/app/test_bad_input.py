@@ -463,4 +463,4 @@ def test_what_is_no_word_in_a_run_file_is_refused(tmp_path: Path, refused: Calla
     file.write_text(content)
     said = refused("train", file)
     assert said.startswith(f"{file}: {content.partition(' ')[0]} = ")
-    assert said.endswith("is not a word or a path; write it in quotation marks")
+    assert said.endswith("must be a non-empty string; write it in quotation marks")

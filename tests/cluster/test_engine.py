@@ -75,9 +75,9 @@ def unpicklable(cause: Any) -> DataError:
     [
         (DataError("a.tif: is broken"), "a.tif: is broken"),
         (unpicklable(CPLE_OpenFailedError(1, 2, "no")), "a.tif: is broken"),
-        (MemoryError(), "memory ran out: give the workers more, or a smaller --tile-size"),
+        (MemoryError(), "memory ran out: give the workers more memory, or set a smaller `tile_size`"),
         (OSError(28, "No space left on device", "/out/a"), "/out/a: No space left on device"),
-        (ZeroDivisionError("by\n zero"), "a defect of floodseg, ZeroDivisionError: by zero"),
+        (ZeroDivisionError("by\n zero"), "internal error of floodseg (ZeroDivisionError: by zero)"),
     ],
 )
 def test_the_reason_of_a_failure_is_one_sentence(connections, monkeypatch, caplog, error, reason):
@@ -87,7 +87,7 @@ def test_the_reason_of_a_failure_is_one_sentence(connections, monkeypatch, caplo
     monkeypatch.setattr(tasks, "_map_unless_finished", fail)
     [(_, outcome)] = map_scenes(scenes("a"), RUN, ManyConfig(retries=0))
     assert outcome == Outcome(reason=reason)
-    assert ("in fail" in caplog.text) == ("defect" in reason), "the traceback of a defect leads to its place"
+    assert ("in fail" in caplog.text) == ("internal error" in reason), "only internal errors have a traceback"
 
 
 def test_what_dask_gives_up_is_a_failure_of_the_scene(tries, monkeypatch):
@@ -98,8 +98,8 @@ def test_what_dask_gives_up_is_a_failure_of_the_scene(tries, monkeypatch):
 
     monkeypatch.setattr(engine, "_results", checked)
     killed, missing = (outcome.reason for _, outcome in map_scenes(scenes("a", "b"), RUN, ManyConfig()))
-    assert killed.startswith("each worker that mapped it was lost, as it is when memory runs out: give the workers ")
-    assert missing == "the cluster gave it up (ModuleNotFoundError: No module named 'floodseg')"
+    assert killed.startswith("every worker that mapped it was lost, perhaps because memory ran out: give the workers ")
+    assert missing == "the task failed on the cluster (ModuleNotFoundError: No module named 'floodseg')"
 
 
 def test_a_lost_scheduler_ends_the_run(tries, monkeypatch):
@@ -108,14 +108,14 @@ def test_a_lost_scheduler_ends_the_run(tries, monkeypatch):
 
     monkeypatch.setattr(engine, "_results", checked)
     with pytest.raises(
-        ClusterError, match=r"^`cluster` local:1: the connection to the scheduler was lost: start it again; the same"
+        ClusterError, match=r"^`cluster=local:1`: the connection to the scheduler was lost: start it again, and run the"
     ):
         list(map_scenes(scenes("good"), RUN, ManyConfig()))
 
 
 def test_a_scheduler_that_does_not_answer_is_named():
     config = ManyConfig(cluster=free_address(), wait_s=0.2)
-    message = rf"^--cluster {config.cluster}: does not answer since 0\.2 seconds: start it, or correct the address"
+    message = rf"^`cluster={config.cluster}`: has not answered for 0\.2 seconds: start the scheduler, or correct the add"
     with pytest.raises(ClusterError, match=message), dask_client(config):
         pass
 
@@ -127,7 +127,7 @@ def idle_scheduler() -> Iterator[Any]:
         yield cluster
 
 
-NO_WORKER = r"^--cluster tcp://.*: has no worker since 0\.2 seconds: start it, .*; the same command then goes on$"
+NO_WORKER = r"^`cluster=tcp://.*`: has had no worker for 0\.2 seconds: start a worker, and run the same command to con"
 
 
 def test_a_scheduler_without_workers_is_named(idle_scheduler):
@@ -146,8 +146,8 @@ def test_workers_that_do_not_come_back_end_the_run(idle_scheduler, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"cluster": "local:5"}, r"--cluster local:5: leaves each worker 0\.8 GB of memory, and a worker needs 1: "),
-        ({"cluster": "local:2", "memory_gb": 3.0}, r"--memory-gb 3: 2 workers would take more than the 4\.0 GB of"),
+        ({"cluster": "local:5"}, r"`cluster=local:5`: leaves 0\.8 GB of memory for each worker, and a worker needs 1: "),
+        ({"cluster": "local:2", "memory_gb": 3.0}, r"`memory_gb=3`: 2 workers would use more than the 4\.0 GB of"),
     ],
 )
 def test_workers_of_this_machine_share_its_memory(settings, message):

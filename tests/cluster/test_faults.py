@@ -121,8 +121,8 @@ def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(start, scene
         kill_group(dask[0])
         _, errors = ended(run, 2)
         assert errors.splitlines()[-1] == (
-            f"floodseg: error: --cluster {address}: the connection to the scheduler was lost: start it again; the same "
-            "command then goes on"
+            f"floodseg: error: --cluster {address}: the connection to the scheduler was lost: start it again, and run "
+            "the same command to continue"
         )
         dask += [start_scheduler(address), start_worker(address)]
         ended(start(scenes, "--out-dir", out_dir, "--cluster", address))
@@ -138,6 +138,6 @@ def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(start, scene
 def test_a_scheduler_that_is_not_there_is_waited_for_and_named(start, scenes, tmp_path, address):
     _, errors = ended(start(scenes, "--out-dir", tmp_path / "out", "--cluster", address, "--wait-s", "2"), 2)
     assert errors.splitlines()[-1] == (
-        f"floodseg: error: --cluster {address}: does not answer since 2 seconds: start it, or correct the address; "
-        "the same command then goes on"
+        f"floodseg: error: --cluster {address}: has not answered for 2 seconds: start the scheduler, or correct the "
+        "address, and run the same command to continue"
     )

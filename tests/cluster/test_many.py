@@ -59,7 +59,7 @@ def test_scenes_are_mapped_once(run, connections, tmp_path):
     code, output, _ = run()
     assert code == 0
     assert output.startswith("2 scenes mapped, 0 finished before, in ")
-    assert f"{tmp_path / 'out/collection.json'}  STAC collection over all finished scenes" in output
+    assert f"{tmp_path / 'out/collection.json'}  STAC collection of all finished scenes" in output
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/scenes").glob("*/*")}
     assert connections == ["local:1"]
     code, output, _ = run()
@@ -93,8 +93,8 @@ def test_what_fails_is_reported_at_the_end_and_mapped_by_the_same_command(run, s
     reason, sentence = errors.splitlines()
     assert reason.startswith(f"failed scene-0: {scenes.parent}/s0.tif: ")
     assert sentence == (
-        f"floodseg: error: 1 of 2 scenes could not be mapped, for the reasons above and in {tmp_path}/out/report.json: "
-        "correct them, and run the same command again"
+        f"floodseg: error: 1 of 2 scenes could not be mapped; the reasons are above and in {tmp_path}/out/report.json: "
+        "correct the scenes, and run the same command again"
     )
     assert json.loads((tmp_path / "out/report.json").read_text())["failed"].keys() == {"scene-0"}
     (scenes.parent / "s0.tif").write_bytes(whole)
@@ -109,7 +109,7 @@ def test_other_settings_need_overwrite(run, tmp_path):
     assert code == 2
     assert errors == (
         f"floodseg: error: {tmp_path}/out: 2 of the scenes (scene-0, scene-1) were finished with another model or "
-        "other settings: add --overwrite, or give another --out-dir\n"
+        "other settings: add --overwrite, or set another --out-dir\n"
     )
     assert run("--min-area", "300", "--overwrite")[0] == 0
     assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["settings"]["min_area"] == 300
@@ -124,8 +124,8 @@ def test_an_input_that_changed_needs_overwrite_and_one_that_was_touched_does_not
     code, _, errors = run("--retries", "0")
     assert code == 3
     assert errors.startswith(
-        f"failed scene-0: {tmp_path}/out/scenes/scene-0: holds products of other inputs, of another model or of other "
-        "settings: add --overwrite, or give another --out-dir\n"
+        f"failed scene-0: {tmp_path}/out/scenes/scene-0: holds products of other files, another model or other "
+        "settings: add --overwrite, or set another --out-dir\n"
     )
     assert run("--overwrite")[0] == 0
 
@@ -153,7 +153,7 @@ def test_a_worker_with_another_floodseg_or_model_says_so(run, monkeypatch):
     monkeypatch.setattr(tasks, "versions", lambda: {"floodseg": "9.9"})
     code, _, errors = run("--retries", "0")
     assert code == 3
-    assert "has floodseg 9.9, and the run was started by 0.1.0: install the same" in errors
+    assert "has floodseg 9.9, but the run was started with 0.1.0: install the same version" in errors
 
 
 def test_a_worker_process_of_this_machine_maps(start, scenes, tmp_path):
@@ -173,12 +173,12 @@ def test_warnings_of_a_worker_are_shown_with_the_scene(run, scenes, caplog):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--cluster", "local:0"], "--cluster local:0: must be local:N, N workers on this machine, or tcp://HOST:PORT"),
+        (["--cluster", "local:0"], "--cluster local:0: must be local:N (N workers on this machine) or tcp://HOST:PORT"),
         (["--cluster", "http://host:8786"], "must be local:N"),
-        (["--cluster", "tcp://host:8786", "--memory-gb", "4"], "--memory-gb 4.0: must be left out with tcp://"),
+        (["--cluster", "tcp://host:8786", "--memory-gb", "4"], "--memory-gb 4.0: has no effect with --cluster tcp"),
         (["--memory-gb", "0.1"], "--memory-gb 0.1: must be at least 1"),
-        (["--split-rows", "2"], "--split-rows is gone: one scene is one task now: leave it out"),
-        (["--split_rows=2"], "--split-rows is gone"),
+        (["--split-rows", "2"], "--split-rows was removed: each scene is mapped by one worker"),
+        (["--split_rows=2"], "--split-rows was removed"),
         (["--retries", "-1"], "--retries -1: must be 0 or more"),
         (["--model", "none"], "model 'none': is neither a shipped model"),
     ],

@@ -116,7 +116,7 @@ def test_the_index_tells_where_when_and_how_much(out_dir):
 
 def test_what_has_no_place_is_said_to_be_left_out(out_dir, caplog):
     scene(out_dir, "a", -22, 3, crs=None)  # type: ignore[arg-type]
-    assert write_overview(out_dir) == ["scene a has no place on the Earth and is not in the mosaics"]
+    assert write_overview(out_dir) == ["scene a has no coordinate reference system and is not in the mosaics"]
     assert not (out_dir / "flood.vrt").exists()
     assert geopandas.read_parquet(out_dir / "index.parquet").geometry.isna().all()
     scene(out_dir, "b", -22, 4)
