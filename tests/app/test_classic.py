@@ -74,13 +74,13 @@ def test_classic_command_lines(
     assert run(script, command, monkeypatch) == (0, [(config, {"resume": False, "overwrite": False})])
 
 
-def test_command_lines_are_those_of_its_own_documentation(script: ModuleType) -> None:
+def test_docstring_has_the_classic_command_lines(script: ModuleType) -> None:
     text = " ".join((script.__doc__ or "").replace("\\\n", " ").split())
     assert FIRST in text
     assert SECOND in text
 
 
-def test_folders_split_and_a_second_start(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_split_and_resume_flags(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = "--sar_dir a --opt_dir b --mask_dir c --val_split 0.3 --resume"
     code, calls = run(script, f"python train_efficient.py --use_external_dataset {flags}", monkeypatch)
     data = DataConfig(
@@ -113,7 +113,7 @@ def test_wrong_flags_are_one_sentence_and_exit_code_2(
     assert message in shown
 
 
-def test_the_file_itself_runs() -> None:
+def test_script_runs() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT), "--epochs", "0"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "floodseg: error: --epochs 0: must be at least 1\n"

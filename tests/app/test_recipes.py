@@ -36,13 +36,13 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.stem for recipe in RECIPES])
-def test_recipe_is_understood(recipe: Path) -> None:
+def test_recipe_is_valid(recipe: Path) -> None:
     command, bound, _ = cli.app.parse_args(cli._take_run_file(["train", str(recipe)]), exit_on_error=False)
     assert command is cli.train
     assert bound.arguments["config"].out_dir.name == ("floodseg" if recipe.stem == "demo" else recipe.stem)
 
 
-def test_data_may_stand_in_a_run_file(tmp_path: Path) -> None:
+def test_run_file_may_set_data(tmp_path: Path) -> None:
     """It is the name of a command too."""
     run_file = tmp_path / "run.toml"
     run_file.write_text('data = "chips"\n')

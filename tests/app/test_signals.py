@@ -33,7 +33,7 @@ PROGRAM = """
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_command_cleans_up_and_says_so(tmp_path: Path, name: str, code: int) -> None:
+def test_signal_ends_a_command_after_cleanup(tmp_path: Path, name: str, code: int) -> None:
     file = tmp_path / "file"
     number = str(int(signal.Signals[name]))
     done = subprocess.run(
@@ -56,7 +56,7 @@ def test_handlers_are_restored_and_ignored_signals_stay_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_only_the_main_one_of_several_processes_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_main_process_handles_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     with terminate_on_signals():
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -79,7 +79,7 @@ LATE = """
 
 
 @pytest.mark.usefixtures("takes_interrupts")
-def test_signals_after_the_last_word_change_nothing() -> None:
+def test_signals_are_ignored_at_exit() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(LATE)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "predict-many" in done.stdout
@@ -115,7 +115,7 @@ REPLACED = """
 
 
 @pytest.mark.parametrize("program", [SWALLOWED, REPLACED])
-def test_a_signal_at_a_bad_moment_is_not_lost(program: str) -> None:
+def test_lost_signals_are_sent_again(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (143, "floodseg: error: ended by SIGTERM\n")
 
@@ -144,6 +144,6 @@ CHILD = """
 """
 
 
-def test_the_end_of_loading_processes_does_not_disturb_the_clearing_up() -> None:
+def test_ending_loader_processes_do_not_interrupt_cleanup() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(CHILD)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (143, "floodseg: error: ended by SIGTERM\n")

@@ -13,7 +13,7 @@ from floodseg.errors import ConfigError, FloodsegError
 from floodseg.system import extras
 
 
-def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
+def test_rows_include_fp32_and_the_encoders_of_efficient():
     rows = benchmark_rows(("baseline", "efficient", "lite"), ("resnet18", "resnet34"), ("bf16",))
     assert [row.label for row in rows] == [
         "baseline/torch/fp32",
@@ -27,7 +27,7 @@ def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
     ]
 
 
-def test_compiled_rows_come_beside_the_others():
+def test_compiled_rows_are_added():
     rows = benchmark_rows(("baseline", "lite"), (), (), compiled=True)
     assert [row.label for row in rows] == [
         "baseline/torch/fp32",
@@ -37,7 +37,7 @@ def test_compiled_rows_come_beside_the_others():
     ]
 
 
-def test_exported_rows_are_in_every_format_that_their_runtime_has():
+def test_exported_rows_have_all_precisions_of_their_runtime():
     pytest.importorskip("nncf", reason="needs the extra export")
     pytest.importorskip("onnxruntime", reason="needs the extra export")
     rows = benchmark_rows(("baseline",), (), ("bf16",), runtimes=("openvino", "onnx"))
@@ -55,18 +55,18 @@ def test_exported_rows_are_in_every_format_that_their_runtime_has():
     ]  # fmt: skip
 
 
-def test_a_runtime_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
+def test_missing_package_of_a_runtime_is_an_error(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "nncf" else object())
     with pytest.raises(ConfigError, match=r"`runtimes=onnx` needs nncf, .* pip install 'floodseg\[export\]'"):
         benchmark_rows(("baseline",), (), (), runtimes=("torch", "onnx"))
 
 
-def test_training_has_no_other_runtime():
+def test_training_refuses_other_runtimes():
     with pytest.raises(ConfigError, match="`runtimes=torch onnx`: only torch can train"):
         benchmark("train", BenchmarkConfig(runtimes=("torch", "onnx")))
 
 
-def test_exported_rows_are_timed_beside_torch():
+def test_exported_rows_are_timed():
     pytest.importorskip("nncf", reason="needs the extra export")
     pytest.importorskip("onnxruntime", reason="needs the extra export")
     config = BenchmarkConfig(models=("baseline", "lite"), runtimes=("onnx",), rounds=2, size=64, threads=1)
@@ -86,7 +86,7 @@ def test_exported_rows_are_timed_beside_torch():
     assert found["infer_memory"] < 0.5
 
 
-def test_a_peer_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
+def test_missing_package_of_a_peer_is_an_error(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"`models=smp-unet` needs .* pip install 'floodseg\[benchmark\]'"):
         benchmark_rows(("baseline", "smp-unet"), (), ())
@@ -107,12 +107,12 @@ def test_peers_take_all_bands_at_any_size(name):
     assert logits.isfinite().all()
 
 
-def test_without_the_baseline_there_is_nothing_to_compare_with():
+def test_models_must_include_the_baseline():
     with pytest.raises(ConfigError, match=r"`models=lite`: must include baseline"):
         benchmark_rows(("lite",), ("resnet34",), ())
 
 
-def test_median_and_quantile_are_calls_that_happened():
+def test_median_and_quantile_are_measured_values():
     timing = Timing([5.0, 1.0, 2.0, 4.0, 3.0])
     assert timing.median == 3.0
     assert timing.quantile(0.9) == 5.0
@@ -128,7 +128,7 @@ def _fails():
     raise FloodsegError("no such thing")
 
 
-def test_a_failing_process_gives_its_reason():
+def test_error_of_a_process_is_reported():
     with pytest.raises(FloodsegError, match="a benchmark process failed: no such thing"):
         in_fresh_process(_fails)
 
@@ -164,14 +164,14 @@ def _document(speed):
     }
 
 
-def test_only_a_ratio_that_is_clearly_worse_is_a_regression():
+def test_regressions_have_a_tolerance():
     before = _document(20.0)
     assert regressions(_document(18.0), before) == []
     assert regressions(_document(30.0), before) == []
     assert regressions(_document(15.0), before) == ["lite/torch/fp32: infer_speed 20.00 before, 15.00 now"]
 
 
-def test_rows_by_the_compiler_are_compared_with_each_other_alone():
+def test_compiled_rows_are_compared_with_compiled_rows():
     before, now = _document(20.0), _document(10.0)
     now["ratios"][0]["compiled"] = False
     assert regressions(now, before) == ["lite/torch/fp32: infer_speed 20.00 before, 10.00 now"]
@@ -179,14 +179,14 @@ def test_rows_by_the_compiler_are_compared_with_each_other_alone():
     assert regressions(now, before) == ["lite/torch/fp32/compiled: infer_speed 20.00 before, 10.00 now"]
 
 
-def test_results_of_other_images_cannot_be_compared():
+def test_regressions_refuses_results_of_another_image_size():
     other = copy.deepcopy(_document(20.0))
     other["settings"]["size"] = 256
     with pytest.raises(ConfigError, match=r"measured with size 256, this one with 512"):
         regressions(_document(20.0), other)
 
 
-def test_results_that_share_no_row_cannot_be_compared():
+def test_regressions_refuses_results_without_common_rows():
     other = copy.deepcopy(_document(20.0))
     other["ratios"][0]["model"] = "efficient"
     with pytest.raises(ConfigError, match="has none of these rows"):

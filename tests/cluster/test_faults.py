@@ -55,7 +55,7 @@ def workers_of(process: Any) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
-def test_a_worker_that_is_killed_costs_nothing_but_time(start, scenes, reference, tmp_path):
+def test_scene_of_a_killed_worker_is_mapped_by_another(start, scenes, reference, tmp_path):
     out_dir = tmp_path / "out"
     run = start(scenes, "--out-dir", out_dir, "--cluster", "local:2")
     wait_until(lambda: staging(out_dir), run)
@@ -66,7 +66,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(start, scenes, reference
     assert_same(out_dir, reference)
 
 
-def test_a_run_that_is_killed_goes_on_where_it_was(start, scenes, reference, tmp_path):
+def test_killed_run_is_continued(start, scenes, reference, tmp_path):
     out_dir = tmp_path / "out"
     run = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
     wait_until(lambda: finished(out_dir) and staging(out_dir), run)
@@ -79,7 +79,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(start, scenes, reference, tmp
     assert_same(out_dir, reference)
 
 
-def test_ctrl_c_ends_a_run_with_its_workers_and_no_word_of_defects(start, scenes, tmp_path):
+def test_ctrl_c_ends_a_run_and_its_workers(start, scenes, tmp_path):
     out_dir = tmp_path / "out"
     run = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
     wait_until(lambda: staging(out_dir), run)
@@ -94,7 +94,7 @@ def test_ctrl_c_ends_a_run_with_its_workers_and_no_word_of_defects(start, scenes
     assert not any(worker.is_running() for worker in workers)
 
 
-def test_of_two_runs_on_one_folder_the_second_is_refused(start, scenes, reference, tmp_path):
+def test_second_run_in_the_same_folder_is_refused(start, scenes, reference, tmp_path):
     out_dir = tmp_path / "out"
     first = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
     wait_until(lambda: (out_dir / ".lock").exists(), first)
@@ -112,7 +112,7 @@ def address() -> str:
     return free_address()
 
 
-def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(start, scenes, reference, tmp_path, address):
+def test_run_is_continued_after_the_scheduler_was_lost(start, scenes, reference, tmp_path, address):
     out_dir = tmp_path / "out"
     dask = [start_scheduler(address), start_worker(address)]
     try:
@@ -135,7 +135,7 @@ def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(start, scene
     assert report["kept"] > 0
 
 
-def test_a_scheduler_that_is_not_there_is_waited_for_and_named(start, scenes, tmp_path, address):
+def test_run_waits_for_a_missing_scheduler(start, scenes, tmp_path, address):
     _, errors = ended(start(scenes, "--out-dir", tmp_path / "out", "--cluster", address, "--wait-s", "2"), 2)
     assert errors.splitlines()[-1] == (
         f"floodseg: error: --cluster {address}: has not answered for 2 seconds: start the scheduler, or correct the "

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from floodseg.cluster import fingerprint
 from floodseg.cluster.fingerprint import (
     ModelIdentity,
     cached_fingerprint,
@@ -36,7 +37,7 @@ def key(config: PredictConfig, model: ModelIdentity = MODEL) -> str:
     return scene_fingerprint(config, model).key
 
 
-def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path):
+def test_key_changes_only_with_inputs_that_change_the_products(config, tmp_path):
     first = key(config)
     assert key(replace(config, mapping=MapConfig(threads=5))) == first
     assert key(replace(config, mapping=MapConfig(threshold=0.4))) != first
@@ -53,7 +54,7 @@ def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path)
     assert key(replace(config, scene=moved)) != first, "sidecars do"
 
 
-def test_files_are_read_once_while_they_stay_as_they_are(config, tmp_path, monkeypatch):
+def test_unchanged_files_are_read_once(config, tmp_path, monkeypatch):
     assert cached_fingerprint(config, MODEL) is None
     first = key(config)
     read: list[str] = []
@@ -74,7 +75,7 @@ def test_files_are_read_once_while_they_stay_as_they_are(config, tmp_path, monke
         assert key(config) == first
 
 
-def test_a_file_that_was_missing_counts_once_it_is_there(config, tmp_path):
+def test_restored_file_restores_the_key(config, tmp_path):
     first = key(config)
     (tmp_path / "s1.tif").rename(tmp_path / "away.tif")
     assert key(config) != first
@@ -83,7 +84,7 @@ def test_a_file_that_was_missing_counts_once_it_is_there(config, tmp_path):
     assert key(config) == first
 
 
-def test_sources_of_a_vrt_count(tmp_path):
+def test_local_files_of_a_vrt_include_its_sources(tmp_path):
     write_sar(tmp_path / "a.tif")
     name = '<SourceFilename relativeToVRT="1">{}</SourceFilename>'
     source = f"<ComplexSource>{name}<SourceBand>1</SourceBand></ComplexSource>"
@@ -98,7 +99,7 @@ def test_sources_of_a_vrt_count(tmp_path):
     ]
 
 
-def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
+def test_local_files_of_folders_and_archives(tmp_path):
     product = tmp_path / "S2.SAFE"
     (product / "GRANULE").mkdir(parents=True)
     (product / "MTD_MSIL1C.xml").touch()
@@ -117,14 +118,14 @@ def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
     assert local_files(str(tmp_path / "pipe"), allow_remote=False) == []
 
 
-def test_an_address_counts_by_its_name_without_its_secrets(tmp_path):
+def test_url_is_stored_without_its_query(tmp_path):
     scene = SceneConfig(sar="https://example.org/a.tif?sig=secret", allow_remote=True)
     found = scene_fingerprint(PredictConfig(tmp_path / "out", scene), MODEL)
     assert found.inputs == {"sar": ["https://example.org/a.tif"]}
     assert "secret" not in json.dumps(found.entry())
 
 
-def test_only_whole_products_are_finished(tmp_path):
+def test_only_complete_products_are_finished(tmp_path):
     def write(document: Any) -> None:
         for name in PRODUCTS:
             (tmp_path / name).write_text(json.dumps(document))
@@ -138,7 +139,7 @@ def test_only_whole_products_are_finished(tmp_path):
     assert finished_entry(tmp_path) is None
 
 
-def test_a_model_is_its_files_in_the_form_that_maps(tmp_path):
+def test_model_identity_depends_on_the_files_of_its_runtime(tmp_path):
     torch, openvino = MapConfig(runtime="torch"), MapConfig(runtime="openvino", precision="int8")
     for name in ("model.safetensors", "config.json", "openvino-int8.xml", "openvino-int8.bin"):
         (tmp_path / name).write_bytes(b"1")
@@ -154,7 +155,7 @@ def test_a_model_is_its_files_in_the_form_that_maps(tmp_path):
     assert identify_model("otsu", MapConfig()) != identify_model("ndwi", MapConfig())
 
 
-def test_what_auto_means_is_found_once_for_all_workers():
+def test_open_model_resolves_auto():
     method, mapping = open_model("s1-lite", MapConfig(threads=1))
     assert isinstance(method, Runtime)
     assert (mapping.device, mapping.runtime, mapping.precision) == ("cpu", method.name, method.precision)

@@ -30,7 +30,7 @@ def hosts() -> Iterator[str]:
         subprocess.run([HOSTS, "down", prefix], check=True)
 
 
-def test_a_host_that_is_cut_off_takes_no_scene_with_it(start, hosts, tmp_path, monkeypatch):
+def test_scenes_of_a_disconnected_host_are_mapped_by_another(start, hosts, tmp_path, monkeypatch):
     for name, value in SOON.items():
         monkeypatch.setenv(name, value)
     scenes = write_list(tmp_path / "list", 4, 224)

@@ -49,13 +49,13 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path, connec
         given = ["predict-many", scenes, "--out-dir", tmp_path / "out", "--threads", "1", *model, *arguments]
         with pytest.raises(SystemExit) as stop:
             cli.main([str(argument) for argument in given])
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
+        printed = capsys.readouterr()
+        return stop.value.code, printed.out, printed.err
 
     return command
 
 
-def test_scenes_are_mapped_once(run, connections, tmp_path):
+def test_finished_scenes_are_not_mapped_again(run, connections, tmp_path):
     code, output, _ = run()
     assert code == 0
     assert output.startswith("2 scenes mapped, 0 finished before, in ")
@@ -76,7 +76,7 @@ def test_scenes_are_mapped_once(run, connections, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_reference_method_is_a_model_and_a_folder_of_its_name_is_not(run, tmp_path, monkeypatch):
+def test_classical_baseline_takes_precedence_over_a_folder_of_its_name(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "otsu").mkdir()
     assert run("--model", "otsu")[0] == 0
@@ -84,7 +84,7 @@ def test_a_reference_method_is_a_model_and_a_folder_of_its_name_is_not(run, tmp_
     assert run("--model", "s1-lite")[0] == 2
 
 
-def test_what_fails_is_reported_at_the_end_and_mapped_by_the_same_command(run, scenes, tmp_path):
+def test_failed_scenes_are_reported_and_mapped_by_the_next_run(run, scenes, tmp_path):
     whole = (scenes.parent / "s0.tif").read_bytes()
     (scenes.parent / "s0.tif").write_bytes(whole[:3000])
     code, output, errors = run("--retries", "1")
@@ -115,7 +115,7 @@ def test_other_settings_need_overwrite(run, tmp_path):
     assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["settings"]["min_area"] == 300
 
 
-def test_an_input_that_changed_needs_overwrite_and_one_that_was_touched_does_not(run, scenes, tmp_path):
+def test_only_changed_inputs_need_overwrite(run, scenes, tmp_path):
     run()
     (scenes.parent / "s0.tif").touch()
     code, output, _ = run()
@@ -130,7 +130,7 @@ def test_an_input_that_changed_needs_overwrite_and_one_that_was_touched_does_not
     assert run("--overwrite")[0] == 0
 
 
-def test_what_no_scene_can_follow_is_refused_before_any_is_mapped(run, connections, scenes, tmp_path):
+def test_wrong_scene_is_refused_before_mapping(run, connections, scenes, tmp_path):
     write_optical(scenes.parent / "optical.tif")
     scenes.write_text("id,sar,optical\na,s0.tif,\nb,s1.tif,optical.tif\n")
     code, _, errors = run()
@@ -141,14 +141,14 @@ def test_what_no_scene_can_follow_is_refused_before_any_is_mapped(run, connectio
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_in_use_is_refused(run, tmp_path):
+def test_folder_in_use_is_refused(run, tmp_path):
     with locked_folder(tmp_path / "out"):
         code, _, errors = run()
     assert code == 2
     assert "another run writes its products there: wait for it, or give another --out-dir" in errors
 
 
-def test_a_worker_with_another_floodseg_or_model_says_so(run, monkeypatch):
+def test_worker_with_another_version_fails(run, monkeypatch):
     tasks._open_model.cache_clear()
     monkeypatch.setattr(tasks, "versions", lambda: {"floodseg": "9.9"})
     code, _, errors = run("--retries", "0")
@@ -156,14 +156,14 @@ def test_a_worker_with_another_floodseg_or_model_says_so(run, monkeypatch):
     assert "has floodseg 9.9, but the run was started with 0.1.0: install the same version" in errors
 
 
-def test_a_worker_process_of_this_machine_maps(start, scenes, tmp_path):
+def test_local_worker_process_maps(start, scenes, tmp_path):
     process = start(scenes, "--out-dir", tmp_path / "out", "--model", "otsu")
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, output.split(",")[0]) == (0, "2 scenes mapped"), errors
     assert (tmp_path / "out/scenes/scene-0/flood.tif").exists()
 
 
-def test_warnings_of_a_worker_are_shown_with_the_scene(run, scenes, caplog):
+def test_warnings_of_a_worker_are_logged_with_the_scene(run, scenes, caplog):
     text = scenes.read_text().splitlines()[1].rpartition(",")[0]
     scenes.write_text(f"id,sar\n{text}\n")
     assert run()[0] == 0
@@ -183,7 +183,7 @@ def test_warnings_of_a_worker_are_shown_with_the_scene(run, scenes, caplog):
         (["--model", "none"], "model 'none': is neither a shipped model"),
     ],
 )
-def test_wrong_flags_are_named(run, flags, message):
+def test_wrong_flags_are_refused(run, flags, message):
     code, _, errors = run(*flags)
     assert code == 2
     assert message in errors

@@ -25,7 +25,7 @@ def read(path: Path, text: str | None = None, bands: Bands = BOTH, **shared: Any
     return read_scenes(path, SharedScene(**shared), bands)
 
 
-def test_a_table_says_of_each_scene_what_the_flags_say_of_all(tmp_path):
+def test_settings_of_a_row_take_precedence_over_flags(tmp_path):
     table = "id,sar,optical,datetime,max_slope,dem,allow_no_crs\n"
     table += "a,VV.tif;VH.tif,,2024-01-05,,,\n"
     table += "b,/data/b.tif,sub/b2.tif,,10,dem.tif,yes\n"
@@ -41,12 +41,12 @@ def test_a_table_says_of_each_scene_what_the_flags_say_of_all(tmp_path):
     assert (second.config.max_slope, second.config.sar_units, second.config.allow_no_crs) == (10.0, "linear", True)
 
 
-def test_without_an_id_a_scene_is_named_after_its_first_file(tmp_path):
+def test_default_id_is_the_stem_of_the_first_file(tmp_path):
     scenes = read(tmp_path / "list.csv", "sar,optical\nx/S1_a.tif,\n,/vsizip/p.zip/S2_b.SAFE\n")
     assert [scene.id for scene in scenes] == ["S1_a", "S2_b"]
 
 
-def test_geoparquet_is_a_table(tmp_path):
+def test_read_geoparquet(tmp_path):
     table = geopandas.GeoDataFrame(
         {"id": ["a", "b"], "sar": [["VV.tif", "VH.tif"], ["b.tif"]], "max_slope": [None, 5.0], "dem": [None, "d.tif"]},
         geometry=[shapely.box(0, 0, 1, 1)] * 2, crs=4326,
@@ -83,7 +83,7 @@ def test_geoparquet_is_a_table(tmp_path):
         ("sar\n/vsicurl/https://example.org/a.tif\n", "a.tif is on the network"),
     ],
 )
-def test_what_a_table_may_not_say(tmp_path, text, message):
+def test_wrong_tables_are_refused(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         read(tmp_path / "list.csv", text)
 
@@ -103,14 +103,14 @@ def test_what_a_table_may_not_say(tmp_path, text, message):
         ("list.json", '{"type": "FeatureCollection", "features": [{"id": 3}]}', "must have an id, assets"),
     ],
 )
-def test_what_is_no_list(tmp_path, name, text, message):
+def test_unreadable_lists_are_refused(tmp_path, name, text, message):
     with pytest.raises(DataError, match=message):
         read(tmp_path / name, text)
     with pytest.raises(DataError, match="no such list of scenes"):
         read(tmp_path / "missing.csv")
 
 
-def test_with_allow_remote_a_list_may_name_addresses(tmp_path):
+def test_allow_remote_allows_urls_in_a_list(tmp_path):
     [scene] = read(tmp_path / "list.csv", "sar\nhttps://example.org/a.tif?sig=secret\n", allow_remote=True)
     assert scene.config.sar == ("https://example.org/a.tif?sig=secret",)
     assert scene.id == "a"
@@ -131,7 +131,7 @@ ASSETS = {
 }  # fmt: skip
 
 
-def test_a_collection_on_disk_is_followed_to_its_items(tmp_path, caplog):
+def test_read_stac_collection(tmp_path, caplog):
     caplog.set_level("INFO", logger="floodseg")
     (tmp_path / "items/a").mkdir(parents=True)
     (tmp_path / "items/a/a.json").write_text(json.dumps(item("a", ASSETS, datetime="2024-01-05T05:00:00Z")))
@@ -151,7 +151,7 @@ def test_a_collection_on_disk_is_followed_to_its_items(tmp_path, caplog):
     assert (radar.config.optical, radar.config.cloud_mask) == ((), None), "the model takes none"
 
 
-def test_an_item_collection_is_a_list(tmp_path):
+def test_read_stac_item_collection(tmp_path):
     features = [item("a", {"sar": asset("a.tif")}, datetime=None, start_datetime="2024-01-01T00:00:00Z"),
                 item("b", {"image": asset("b.tif", "data", "sar")})]  # fmt: skip
     first, second = read(tmp_path / "items.json", json.dumps({"type": "FeatureCollection", "features": features}))
@@ -171,18 +171,18 @@ def test_an_item_collection_is_a_list(tmp_path):
         ("https://example.org/a.tif", "is on the network: add `allow_remote`, or download it"),
     ],
 )
-def test_no_name_in_stac_leads_out_of_the_folder(tmp_path, href, message):
+def test_stac_files_outside_of_the_folder_are_refused(tmp_path, href, message):
     with pytest.raises(ConfigError, match=message):
         read(tmp_path / "item.json", json.dumps(item("a", {"sar": asset(href)})))
 
 
-def test_items_are_not_fetched(tmp_path):
+def test_remote_stac_items_are_refused(tmp_path):
     links = [{"rel": "item", "href": "https://example.org/a.json"}]
     with pytest.raises(ConfigError, match="must be a local file, relative to the document: download it"):
         read(tmp_path / "c.json", json.dumps({"type": "Collection", "links": links}), allow_remote=True)
 
 
-def test_a_missing_extra_is_one_sentence_with_the_pip_line(monkeypatch):
+def test_missing_extra_error_has_the_pip_command(monkeypatch):
     monkeypatch.setattr(extras, "is_installed", lambda package: False)
     with pytest.raises(ConfigError, match=r"^predict-many needs distributed, .*: pip install 'floodseg\[cluster\]'$"):
         extra.import_extra("distributed.scheduler")

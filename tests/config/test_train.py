@@ -19,7 +19,7 @@ from floodseg.errors import ConfigError
 
 GROUPS = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig)
 
-UNLIKE_DEFAULTS = TrainConfig(
+OTHER_THAN_DEFAULTS = TrainConfig(
     out_dir=Path("runs/other"),
     data=DataConfig(
         data=Path("chips"),
@@ -74,7 +74,7 @@ UNLIKE_DEFAULTS = TrainConfig(
 SIMULATED = TrainConfig(data=DataConfig(layout="synthetic", split_seed=7, synthetic_chips=6, synthetic_size=96))
 """Settings that have no effect on chips in files."""
 
-WITHOUT_AN_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
+HELD_OUT_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
 """A setting of the official tree alone."""
 
 WITH_SPECIALISTS = TrainConfig(model=ModelConfig(specialists=("runs/sar", "train")))
@@ -85,13 +85,13 @@ STARTED = TrainConfig(model=ModelConfig(start_from="runs/sar"))
 
 
 @dataclass(frozen=True)
-class _Leaf:
+class _Setting:
     group: type
     name: str
     documented: bool
 
 
-def _leaves() -> list[_Leaf]:
+def _settings() -> list[_Setting]:
     """Every setting, and whether a string stands below its line."""
     found = []
     for node in ast.parse(inspect.getsource(config_module)).body:
@@ -103,25 +103,25 @@ def _leaves() -> list[_Leaf]:
         for line, below in zip(node.body, [*node.body[1:], None], strict=True):
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                 text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-                found.append(_Leaf(group, line.target.id, text))
+                found.append(_Setting(group, line.target.id, text))
     groups = {"data", "model", "augment", "optim", "distil"}
     return [leaf for leaf in found if not (leaf.group is TrainConfig and leaf.name in groups)]
 
 
-def test_every_setting_is_documented_below_its_line() -> None:
-    leaves = _leaves()
+def test_every_setting_has_a_docstring() -> None:
+    leaves = _settings()
     assert len(leaves) == 1 + sum(len(fields(group)) for group in GROUPS)
     assert [leaf.name for leaf in leaves if not leaf.documented] == []
 
 
-def test_names_are_unique_across_the_groups() -> None:
-    names = [leaf.name for leaf in _leaves()]
+def test_setting_names_are_unique() -> None:
+    names = [leaf.name for leaf in _settings()]
     assert sorted(set(names)) == sorted(names)
     # nothing is overwritten when the groups are laid side by side
     assert {key for each in EXAMPLES for key in flatten(each)} == set(names)
 
 
-def test_classic_defaults() -> None:
+def test_default_values() -> None:
     optim = OptimConfig()
     assert (optim.batch_size, optim.epochs, optim.lr, optim.patience) == (4, 50, 1e-3, 10)
     assert (ModelConfig().model, ModelConfig().pretrained) == ("efficient", "auto")
@@ -138,13 +138,13 @@ def _parse(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> TrainConfig
     return seen[0]
 
 
-def test_the_examples_have_no_default_left() -> None:
+def test_examples_change_every_default() -> None:
     default = flatten(TrainConfig())
     same = [{key for key, value in flatten(each).items() if value == default.get(key)} for each in EXAMPLES]
     assert set.intersection(*same) == set()
 
 
-EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT, WITH_SPECIALISTS, STARTED)
+EXAMPLES = (OTHER_THAN_DEFAULTS, SIMULATED, HELD_OUT_EVENT, WITH_SPECIALISTS, STARTED)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,7 @@ EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT, WITH_SPECIALISTS, STAR
     [*EXAMPLES, TrainConfig()],
     ids=["unlike defaults", "simulated", "without an event", "with specialists", "started", "defaults"],
 )
-def test_a_run_file_gives_back_the_configuration(
-    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_file_round_trip(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_file = tmp_path / "config.toml"
     run_file.write_text(tomli_w.dumps(flatten(config)))
     assert tomllib.loads(run_file.read_text()) == flatten(config)
@@ -162,15 +160,15 @@ def test_a_run_file_gives_back_the_configuration(
 
 
 @pytest.mark.parametrize("dash", ["-", "_"])
-def test_flags_give_back_the_configuration(dash: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_round_trip(dash: str, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments: list[str] = []
-    for name, value in flatten(UNLIKE_DEFAULTS).items():
+    for name, value in flatten(OTHER_THAN_DEFAULTS).items():
         flag = f"--{name.replace('_', dash)}"
         if isinstance(value, bool):
             arguments += [flag if value else f"--no-{name}"]
         else:
             arguments += [flag, *map(str, value if isinstance(value, list) else [value])]
-    assert _parse(arguments, monkeypatch) == UNLIKE_DEFAULTS
+    assert _parse(arguments, monkeypatch) == OTHER_THAN_DEFAULTS
 
 
 @pytest.mark.parametrize("key", ["batch_size", "batch-size"])
@@ -247,7 +245,7 @@ def test_values_out_of_range_are_refused(group: type, values: dict[str, Any], me
         ("folders", {"synthetic_size": 64}, "synthetic"),
     ],
 )
-def test_a_setting_that_the_layout_does_not_follow_is_refused(layout: Any, values: dict[str, Any], others: str) -> None:
+def test_settings_without_effect_on_the_layout_are_refused(layout: Any, values: dict[str, Any], others: str) -> None:
     ((name, value),) = values.items()
     with pytest.raises(
         ConfigError, match=f"^`{name}={value}`: has no effect with layout {layout}, only with {others}; leave"
@@ -256,37 +254,37 @@ def test_a_setting_that_the_layout_does_not_follow_is_refused(layout: Any, value
 
 
 @pytest.mark.parametrize("value", [2.5, 2.0, "2", True, None])
-def test_a_whole_number_is_one_from_python_too(value: Any) -> None:
+def test_integers_are_checked_in_python(value: Any) -> None:
     with pytest.raises(ConfigError, match=f"^`epochs={value}`: must be a whole number$"):
         OptimConfig(epochs=value)
 
 
-def test_the_focusing_parameter_belongs_to_the_focal_loss() -> None:
+def test_focal_gamma_needs_the_focal_loss() -> None:
     assert OptimConfig(loss="focal", focal_gamma=1.0).focal_gamma == 1.0
     with pytest.raises(ConfigError, match=r"^`focal_gamma=1.0`: has no effect with `loss=ce`; add `loss=focal`$"):
         OptimConfig(focal_gamma=1.0)
 
 
-def test_paths_may_be_given_as_strings() -> None:
+def test_paths_may_be_strings() -> None:
     given = TrainConfig(out_dir="runs/x", data=DataConfig(data="chips", layout="folders", sar_dir="radar"))  # type: ignore[arg-type]  # as from an untyped script
     assert given == TrainConfig(
         out_dir=Path("runs/x"), data=DataConfig(data=Path("chips"), layout="folders", sar_dir=Path("radar"))
     )
 
 
-def test_values_at_the_ends_of_their_ranges_are_taken() -> None:
+def test_limits_of_ranges_are_accepted() -> None:
     assert DataConfig(layout="synthetic", sensors=None, synthetic_chips=2, synthetic_size=32).sensors is None
     assert AugmentConfig(crop_size=32, sar_jitter_db=0.0, optical_jitter=0.0, drop_sensor=1.0).drop_sensor == 1.0
     assert OptimConfig(epochs=1, batch_size=1, weight_decay=0.0, dice_weight=0.0, patience=0, workers=0).patience == 0
 
 
-def test_flatten_leaves_out_what_is_not_set() -> None:
+def test_flatten_omits_none() -> None:
     flat = flatten(TrainConfig())
     assert flat.keys().isdisjoint({"data", "sensors", "encoder", "optical_offset"})
     assert (flat["sar_dir"], flat["optical_bands"], flat["lr"]) == ("S1Hand", [], 1e-3)
 
 
-def test_differences_name_what_changed() -> None:
+def test_differences_lists_changed_settings() -> None:
     before = flatten(TrainConfig())
     after = flatten(replace(TrainConfig(), optim=OptimConfig(batch_size=8), model=ModelConfig(encoder="resnet18")))
     assert differences(before, before) == []

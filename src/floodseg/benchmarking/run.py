@@ -75,7 +75,7 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
 
 
 def _export_rows(rows: Sequence[Row], workload: Workload, note: Callable[[str], None]) -> None:
-    """Write images and models of the exported rows. Each network is exported in a new process, which frees its memory."""
+    """Write images and models of the exported rows. A new process for each network frees its memory."""
     groups = group_by_network(rows)
     if groups:
         in_fresh_process(write_images, workload.folder, workload.batch_size, workload.size)
