@@ -1,4 +1,4 @@
-"""The public names, and how soon the package answers."""
+"""Tests of the public names and of the import time."""
 
 import importlib
 import subprocess
@@ -25,7 +25,7 @@ def _python(*arguments: str) -> str:
 
 
 def _best(measure: Callable[[], float], limit: float, tries: int = 8) -> float:
-    """Return the least of several measurements, which other work on the machine disturbs; stop when good enough."""
+    """Return the smallest of several measurements, since other processes disturb them; stop below the limit."""
     best = measure()
     for _ in range(tries - 1):
         if best < limit:

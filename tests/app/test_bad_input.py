@@ -1,6 +1,6 @@
-"""What is wrong with data, folders and files of the user's: exit code 2 and one sentence, and nothing lost.
+"""Tests of wrong data, folders and files: exit code 2, one sentence, and no file changed.
 
-Each case goes through the command line. What one damaged chip among many does is below "one bad chip".
+All tests use the command line. Tests of one damaged chip among many are below "one bad chip".
 """
 
 import json
@@ -57,7 +57,7 @@ def list_split(root: Path, content: str | bytes) -> Path:
 
 @pytest.fixture(autouse=True)
 def _reset_note_once() -> None:
-    """Let each test hear what is printed once in a process."""
+    """Reset the messages that are logged once per process, so that each test gets them."""
     from floodseg.messages import note_once
 
     note_once.cache_clear()
@@ -71,16 +71,16 @@ def run(*arguments: object) -> Any:
 
 
 def contents(*folders: Path) -> dict[Path, bytes | None]:
-    """Return every path below the folders with its content; None for what is no file."""
+    """Return every path below the folders with its content; None for folders."""
     paths = (path for folder in folders for path in sorted(folder.rglob("*")))
     return {path: path.read_bytes() if path.is_file() else None for path in paths}
 
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
-    """Return a function that runs what must be refused, and returns the one sentence on stderr.
+    """Return a function that runs a command, checks that it is refused, and returns its error message.
 
-    Exit code 2, one line, and no file made, changed or removed.
+    The checks are exit code 2, one line on stderr, and no file created, changed or removed.
     """
 
     def refuse(*arguments: object) -> str:
@@ -97,7 +97,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[...,
     return refuse
 
 
-# ---- one bad chip: left out with a counted warning, refused where all are alike
+# ---- one bad chip: excluded with a warning; refused if all chips are bad
 
 
 def keep(share: float) -> Damage:
@@ -435,7 +435,7 @@ TINY = (
 def test_unusable_settings_are_refused(
     chips: Path, tmp_path: Path, refused: Callable[..., str], flags: tuple[str, ...], message: str
 ) -> None:
-    # a flag given twice counts once, the last
+    # each flag is passed once, with its last value
     given = ["train", "--data", chips, "--out-dir", tmp_path / "run"]
     base = dict(zip((*LAYOUT, *TINY)[::2], (*LAYOUT, *TINY)[1::2], strict=True))
     for flag, value in {**base, **dict(zip(flags[::2], flags[1::2], strict=True))}.items():

@@ -1,4 +1,4 @@
-"""Run folders, checkpoints and disks that cannot be used: exit code 2 and one sentence, and nothing lost."""
+"""Tests of unusable run folders, checkpoints and disks: exit code 2, one sentence, and no data lost."""
 
 import errno
 import json
@@ -39,13 +39,13 @@ def run(*arguments: object) -> Any:
 
 
 def contents(folder: Path) -> dict[Path, bytes | None]:
-    """Return every path below a folder with its content; None for what is no file."""
+    """Return every path below a folder with its content; None for folders."""
     return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
-    """Return a function that runs what must be refused: exit code 2, one line on stderr, which it returns."""
+    """Return a function that runs a command, checks exit code 2 and one line on stderr, and returns this line."""
 
     def refuse(*arguments: object, unchanged: bool = True) -> str:
         before = contents(tmp_path)
@@ -72,7 +72,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def half(tmp_path: Path, finished: Path) -> Path:
-    """A copy of it that lacks its summary, as after an interruption."""
+    """Copy of the finished run without its summary, as after an interruption."""
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     (folder / "summary.json").unlink()
@@ -212,7 +212,7 @@ def test_resume_state_code_is_not_executed(tmp_path: Path, half: Path, refused: 
 def test_damaged_resume_states_are_refused(
     half: Path, refused: Callable[..., str], name: str, left: float | None
 ) -> None:
-    """Random states too: a run that goes on without them would be another one."""
+    """The random states are needed, too: without them the resumed run would differ from an uninterrupted one."""
     [state] = (half / "state").iterdir()
     file = state / name
     if left is None:
@@ -321,7 +321,7 @@ def test_second_run_in_a_folder_is_refused(tmp_path: Path, refused: Callable[...
 
 
 def _fails_at(patch: pytest.MonkeyPatch, name: str, code: int) -> str:
-    """Let the rename to ``name`` fail as on a disk that is full or read-only; return what the system says."""
+    """Make the rename to ``name`` fail with an error code, and return the message of the system."""
     replace = os.replace
 
     def fail(source: Path, target: Path) -> None:
@@ -347,7 +347,7 @@ def _state_fails_at(patch: pytest.MonkeyPatch, epoch: int, error: Exception) -> 
 def test_run_resumes_exactly_after_a_write_error_at_each_file(
     tmp_path: Path, finished: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One run, stopped at each thing that it writes, ends with the very weights of one that nothing stopped."""
+    """A run that was interrupted at each file it writes has the same final weights as an uninterrupted run."""
     folder = tmp_path / "run"
     monkeypatch.setattr("floodseg.training.train.PICTURE_EVERY", 2)
     resume: tuple[str, ...] = ()
@@ -450,7 +450,7 @@ run("chips", "evaluate", "otsu", *score, "--json", root / "scores.json")
 
 @pytest.fixture(scope="module")
 def mounted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Folder, and what came of runs on small and on read-only file systems, which a user namespace may mount."""
+    """Folder and results of runs on small and read-only file systems, mounted in a user namespace."""
     root = tmp_path_factory.mktemp("mounts")
     trial = f"mount -t tmpfs none '{root}' && umount '{root}'"
     if shutil.which("unshare") is None:
@@ -471,7 +471,7 @@ def mounted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
 
 @pytest.mark.parametrize(("megabytes", "full_at"), [(2, "best_model.pth"), (8, "state/writing_0001"), (20, "")])
 def test_full_file_systems(mounted: tuple[Path, dict[str, Any]], megabytes: int, full_at: str) -> None:
-    """The weights take 4 MB and a state 15 MB: full at the first checkpoint, in the first state, or after that."""
+    """Weights take 4 MB and a resume state 15 MB: the disks fill up at the checkpoint, at the state, or later."""
     root, results = mounted
     result = results[f"disk{megabytes}"]
     folder = root / f"disk{megabytes}/run"
@@ -499,7 +499,7 @@ def test_chips_in_a_read_only_folder_are_read(mounted: tuple[Path, dict[str, Any
     assert json.loads((root / "scores.json").read_text())["n_chips_counted"] == 2
 
 
-# ---- a chip that is bad from the start, or lost on the way
+# ---- chips that are bad from the start, or removed during training
 
 
 def test_resume_is_exact_without_a_bad_chip(tmp_path: Path, refused: Callable[..., str]) -> None:

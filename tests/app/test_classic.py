@@ -1,4 +1,4 @@
-"""train_efficient.py keeps the classic command lines, word for word, and their defaults."""
+"""Tests of train_efficient.py: the classic command lines and their defaults still work."""
 
 import importlib.util
 import shlex

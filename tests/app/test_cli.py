@@ -1,4 +1,4 @@
-"""The command line: what it calls, what it prints, and its exit codes."""
+"""Tests of the command line: calls of public functions, output and exit codes."""
 
 import errno
 import json
@@ -209,7 +209,7 @@ def test_evaluate_prints_and_writes_the_scores(
 
     monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", evaluate)
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.chdir(tmp_path)  # where the folder of pictures is made
+    monkeypatch.chdir(tmp_path)  # the folder of pictures is created here
     file = tmp_path / "new" / "scores.json"
     flags = ["--data", "chips", "--layout", "folders", "--split", "test", "--json", str(file), "--out-dir", "out"]
     assert run("evaluate", "otsu", *flags) == 0

@@ -1,4 +1,4 @@
-"""The core without its extras: what runs, and what names the extra that it needs."""
+"""Tests of the core installation without extras: commands that run, and errors that name the missing extra."""
 
 import ast
 import json
@@ -83,7 +83,7 @@ except floodseg.errors.ConfigError as error:
          "'floodseg[onnx]'"),
         ("predict-many {tmp}/scenes.csv --cluster local:1 --out-dir {tmp}/out", "floodseg predict-many needs .*"
          "'floodseg[cluster]'"),
-        # a model that does not exist is the first thing to say
+        # a missing model is reported before a missing extra
         ("evaluate nosuch --layout synthetic", "model 'nosuch': is neither a shipped model .*"),
         ("predict --sar {tmp}/s1.tif --model nosuch --out-dir {tmp}/out", "model 'nosuch': is neither a shipped .*"),
     ],
@@ -126,7 +126,7 @@ print(*(module.__file__ for name, module in sys.modules.items() if name.partitio
 
 
 def _posix_only(file: Path) -> set[str]:
-    """Return what a module takes from POSIX alone, except behind ``hasattr`` and, for modules, in functions."""
+    """Return the POSIX-only modules and names that a module uses at import or without a ``hasattr`` check."""
     tree = ast.parse(file.read_text())
     asked = {
         name.value

@@ -1,4 +1,4 @@
-"""``floodseg predict`` and ``floodseg demo`` as people run them: exit codes, messages, interruptions."""
+"""Tests of ``floodseg predict`` and ``floodseg demo``: exit codes, messages and interruptions."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def sar(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
-    """Return a function that runs what must be refused: exit code 2, one sentence, no new file."""
+    """Return a function that runs predict, checks exit code 2 and that no file was created, and returns the error."""
 
     def refuse(*arguments: object) -> str:
         before = sorted(tmp_path.rglob("*"))
@@ -119,14 +119,14 @@ def test_predict_errors_name_the_flag_or_file(tmp_path, sar, refused):
 
 
 def started(out: Path, *arguments: object) -> subprocess.Popen[bytes]:
-    """Start a map that takes long, and return once it is in the middle of it."""
+    """Start a slow prediction, and return its process while it is mapping."""
     command = [sys.executable, "-m", "floodseg.app.cli", "predict", "--tta", "--tile-size", "64", "--out-dir", out]
     process = subprocess.Popen(
         [str(part) for part in (*command, *arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        # a shell that runs the tests in the background makes children deaf to Ctrl-C
+        # children of a shell in the background would ignore Ctrl-C
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60

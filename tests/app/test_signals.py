@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: cleaned up, one sentence, the code that shells expect."""
+"""Tests of SIGTERM and SIGHUP: cleanup, one sentence, and the exit code of shells."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ PROGRAM = """
         try:
             child = os.fork()
             if child == 0:
-                signal.raise_signal(signal.SIGINT)  # is left to the parent
+                signal.raise_signal(signal.SIGINT)  # ignored, the parent handles it
                 signal.raise_signal(int(sys.argv[1]))
                 os._exit(0)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + int(sys.argv[1])
@@ -95,7 +95,7 @@ SWALLOWED = """
             os.kill(os.getpid(), signal.SIGTERM)
 
     def command():
-        Finalised()  # Python prints what a finaliser raises, and goes on
+        Finalised()  # Python prints exceptions of finalisers and continues
         time.sleep(10)
 
     run_and_exit(command)
@@ -132,7 +132,7 @@ CHILD = """
         if child == 0:
             time.sleep(10)
             os._exit(0)
-        time.sleep(0.1)  # Python drops signals that reach a child while it is forked
+        time.sleep(0.1)  # Python drops signals that arrive during the fork
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(10)

@@ -1,4 +1,4 @@
-"""Scenes for measurements, and the measurement of one, tiny."""
+"""Tests of the large simulated scenes and of the scene benchmark."""
 
 import numpy as np
 import pytest

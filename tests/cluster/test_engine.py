@@ -1,4 +1,4 @@
-"""Scenes as tasks of a Dask cluster: retries, reasons of failures, and clusters that are not there."""
+"""Tests of the Dask tasks: retries, reasons of failures and unavailable clusters."""
 
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -31,7 +31,7 @@ def scenes(*names: str) -> list[NamedScene]:
 
 
 def flaky_scene(scene: NamedScene, run: Run) -> Outcome:
-    """Stand for ``map_scene``: one scene always fails, one the first time."""
+    """Replacement of ``map_scene``: scene "bad" always fails, scene "shaky" fails once."""
     assert run == RUN
     TRIES.append(scene.id)
     if scene.id == "bad" or (scene.id == "shaky" and TRIES.count("shaky") == 1):
@@ -41,7 +41,7 @@ def flaky_scene(scene: NamedScene, run: Run) -> Outcome:
 
 @pytest.fixture
 def tries(monkeypatch: pytest.MonkeyPatch, connections: list[str]) -> list[str]:
-    """The scenes in the order in which a worker was given them."""
+    """Names of the scenes in the order in which the worker tried them."""
     monkeypatch.setattr(engine, "map_scene", flaky_scene)
     TRIES.clear()
     return TRIES

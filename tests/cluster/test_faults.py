@@ -1,4 +1,4 @@
-"""Many scenes while workers, schedulers and runs are lost: the products at the end are the same, byte for byte."""
+"""Tests of lost workers, schedulers and runs: the final products are the same, byte for byte."""
 
 import json
 import signal
@@ -43,7 +43,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an undisturbed run by one worker leaves."""
+    """Output folder of an undisturbed run with one worker."""
     out_dir = tmp_path_factory.mktemp("reference") / "out"
     output, _ = ended(many_runs.start(scenes, "--out-dir", out_dir, "--cluster", "local:1"))
     assert output.startswith("4 scenes mapped, 0 finished before, in ")
@@ -108,7 +108,7 @@ def test_second_run_in_the_same_folder_is_refused(start, scenes, reference, tmp_
 
 @pytest.fixture
 def address() -> str:
-    """Where nobody listens yet."""
+    """Address without a scheduler."""
     return free_address()
 
 

@@ -1,4 +1,4 @@
-"""Checksums of what products are made from: when a scene counts as finished, and when it does not."""
+"""Tests of the checksums by which finished scenes are recognised."""
 
 import json
 import os
@@ -49,9 +49,9 @@ def test_key_changes_only_with_inputs_that_change_the_products(config, tmp_path)
     for path in ("s1.tif", "aoi.shp", "aoi.dbf"):
         (tmp_path / path).rename(elsewhere / path)
     moved = SceneConfig(sar=elsewhere / "s1.tif", aoi=elsewhere / "aoi.shp")
-    assert key(replace(config, scene=moved)) == first, "folders do not count"
+    assert key(replace(config, scene=moved)) == first, "folder names are not part of the key"
     (elsewhere / "aoi.dbf").write_bytes(b"other")
-    assert key(replace(config, scene=moved)) != first, "sidecars do"
+    assert key(replace(config, scene=moved)) != first, "sidecar files are part of the key"
 
 
 def test_unchanged_files_are_read_once(config, tmp_path, monkeypatch):
@@ -67,7 +67,7 @@ def test_unchanged_files_are_read_once(config, tmp_path, monkeypatch):
     os.utime(tmp_path / "s1.tif", (1, 1))
     assert cached_fingerprint(config, MODEL) is None
     assert key(config) == first
-    assert read == ["s1.tif"], "its time says nothing of what it holds, and the others did not change"
+    assert read == ["s1.tif"], "only the file with a new modification time is read"
     damaged: tuple[Any, ...] = ([], {str(tmp_path / "s1.tif"): 3}, {str(tmp_path / "s1.tif"): [["s1.tif"]]})
     for note in ("{", *map(json.dumps, damaged)):
         (tmp_path / "out/.inputs.json").write_text(note)
@@ -113,7 +113,7 @@ def test_local_files_of_folders_and_archives(tmp_path):
     )
     assert local_files(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", allow_remote=False) == [tmp_path / "p.zip"]
     assert local_files(str(tmp_path / "missing.tif"), allow_remote=False) == []
-    assert local_files("/dev/zero", allow_remote=False) == [], "it has no end"
+    assert local_files("/dev/zero", allow_remote=False) == [], "a device cannot be read to its end"
     os.mkfifo(tmp_path / "pipe")
     assert local_files(str(tmp_path / "pipe"), allow_remote=False) == []
 
@@ -161,5 +161,5 @@ def test_open_model_resolves_auto():
     assert (mapping.device, mapping.runtime, mapping.precision) == ("cpu", method.name, method.precision)
     assert open_model("s1-lite", mapping)[1] == mapping
     on_gpu = MapConfig(device="cuda", precision="fp16")
-    assert open_model("s1-lite", on_gpu)[1] == on_gpu, "a GPU of the workers, that this machine may not have"
+    assert open_model("s1-lite", on_gpu)[1] == on_gpu, "the GPU of the workers is kept, even if this machine has none"
     assert open_model("otsu", MapConfig())[1] == MapConfig()

@@ -1,4 +1,4 @@
-"""``floodseg predict-many`` mapped one by one in this process: what is mapped, kept, refused and reported."""
+"""Tests of ``floodseg predict-many``, with scenes mapped one by one in this process."""
 
 import json
 import shutil
@@ -21,14 +21,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def scenes(prepared: Path, tmp_path: Path) -> Path:
-    """Two scenes, their own to spoil."""
+    """List of two scenes that a test may modify."""
     shutil.copytree(prepared, tmp_path / "list")
     return tmp_path / "list/scenes.csv"
 
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Scenes are mapped one by one in this process; returns the clusters that were asked for."""
+    """Map scenes one by one in this process, and return the list of requested clusters."""
     asked: list[str] = []
 
     def map_scenes(listed: Any, run: Any, config: Any) -> Any:
@@ -41,7 +41,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path, connections: list[str]) -> Any:
-    """Return a function that runs the command and returns exit code, output and errors in single spaces."""
+    """Return a function that runs the command and returns exit code, stdout and stderr."""
 
     def command(*arguments: object) -> tuple[Any, str, str]:
         capsys.readouterr()

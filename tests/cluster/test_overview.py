@@ -1,4 +1,4 @@
-"""Collection, index and mosaics over finished scenes."""
+"""Tests of collection, index and mosaics of finished scenes."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ H, W = 40, 60
 
 def scene(out_dir: Path, name: str, value: float, day: int | None, *, crs: str = "EPSG:32633", nothing: Any = None,
           **place: Any) -> None:  # fmt: skip
-    """Map a scene of one value."""
+    """Map a scene whose pixels all have the same value."""
     db = np.full((2, H, W), value, np.float32)
     if nothing is not None:
         db[:, *nothing] = np.nan

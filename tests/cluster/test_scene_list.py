@@ -1,4 +1,4 @@
-"""Lists of scenes: tables and STAC, what they may say, and what is refused."""
+"""Tests of lists of scenes: tables and STAC documents, accepted and refused."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_settings_of_a_row_take_precedence_over_flags(tmp_path):
     assert (first.id, second.id) == ("a", "b")
     assert first.config.sar == (f"{tmp_path}/VV.tif", f"{tmp_path}/VH.tif")
     assert first.config.optical == ()
-    assert first.config.dem == str(Path.cwd() / "common.tif"), "flags count from where the command is given"
+    assert first.config.dem == str(Path.cwd() / "common.tif"), "flags are relative to the working directory"
     assert (first.config.max_slope, first.config.datetime, first.config.allow_no_crs) == (20.0, "2024-01-05", False)
     assert second.config.sar == ("/data/b.tif",)
     assert second.config.optical == (f"{tmp_path}/sub/b2.tif",)
@@ -148,7 +148,7 @@ def test_read_stac_collection(tmp_path, caplog):
     assert scene.config.datetime == "2024-01-05T05:00:00Z"
     assert "ignored assets: green-jp2, thumbnail, visual" in caplog.text
     [radar] = read(tmp_path / "collection.json", bands=RADAR)
-    assert (radar.config.optical, radar.config.cloud_mask) == ((), None), "the model takes none"
+    assert (radar.config.optical, radar.config.cloud_mask) == ((), None), "the model uses no optical image"
 
 
 def test_read_stac_item_collection(tmp_path):

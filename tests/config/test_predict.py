@@ -1,4 +1,4 @@
-"""Settings of mapping: tile size and overlap."""
+"""Tests of tile size and overlap."""
 
 import pytest
 

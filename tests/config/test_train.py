@@ -1,4 +1,4 @@
-"""Settings: each documented, named once, checked, and the same from TOML, flags and Python."""
+"""Tests of settings: documentation, unique names, checks, and equality of TOML, flags and Python."""
 
 import ast
 import inspect
@@ -69,19 +69,19 @@ OTHER_THAN_DEFAULTS = TrainConfig(
     ),
     distil=DistilConfig(teacher=("runs/sar", "s1 lite"), distil_weight=0.5, distil_unlabelled=True),
 )
-"""Every setting has another value than by default, but those of simulated chips."""
+"""Every setting except those below differs from its default."""
 
 SIMULATED = TrainConfig(data=DataConfig(layout="synthetic", split_seed=7, synthetic_chips=6, synthetic_size=96))
-"""Settings that have no effect on chips in files."""
+"""Settings of simulated chips."""
 
 HELD_OUT_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
-"""A setting of the official tree alone."""
+"""Setting of layout sen1floods11."""
 
 WITH_SPECIALISTS = TrainConfig(model=ModelConfig(specialists=("runs/sar", "train")))
-"""A setting that leaves nothing to do for drop_sensor."""
+"""Setting that excludes drop_sensor."""
 
 STARTED = TrainConfig(model=ModelConfig(start_from="runs/sar"))
-"""A setting that leaves nothing to do for pretrained and specialists."""
+"""Setting that excludes pretrained and specialists."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class _Setting:
 
 
 def _settings() -> list[_Setting]:
-    """Every setting, and whether a string stands below its line."""
+    """Return every setting, with True if it has a docstring."""
     found = []
     for node in ast.parse(inspect.getsource(config_module)).body:
         if not isinstance(node, ast.ClassDef):
@@ -117,7 +117,7 @@ def test_every_setting_has_a_docstring() -> None:
 def test_setting_names_are_unique() -> None:
     names = [leaf.name for leaf in _settings()]
     assert sorted(set(names)) == sorted(names)
-    # nothing is overwritten when the groups are laid side by side
+    # no setting overwrites another in the flat configuration
     assert {key for each in EXAMPLES for key in flatten(each)} == set(names)
 
 
@@ -129,13 +129,13 @@ def test_default_values() -> None:
 
 
 def _parse(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
-    """Return what ``floodseg train`` makes of its arguments."""
-    seen: list[TrainConfig] = []
-    monkeypatch.setattr("floodseg.training.train.train", lambda config, **_: seen.append(config))
+    """Return the configuration of ``floodseg train`` for some arguments."""
+    configs: list[TrainConfig] = []
+    monkeypatch.setattr("floodseg.training.train.train", lambda config, **_: configs.append(config))
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", *arguments])
     assert stop.value.code == 0
-    return seen[0]
+    return configs[0]
 
 
 def test_examples_change_every_default() -> None:
@@ -177,7 +177,7 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
     run_file.write_text(f'{key} = 7\nepochs = 9\nmodel = "lite"\n')
     config = _parse([str(run_file), "--epochs", "2"], monkeypatch)
     assert (config.optim.batch_size, config.optim.epochs, config.model.model) == (7, 2, "lite")
-    # the run file of one call does not linger in the next
+    # the run file of one call has no effect on the next call
     assert _parse([], monkeypatch) == TrainConfig()
 
 
@@ -266,8 +266,8 @@ def test_focal_gamma_needs_the_focal_loss() -> None:
 
 
 def test_paths_may_be_strings() -> None:
-    given = TrainConfig(out_dir="runs/x", data=DataConfig(data="chips", layout="folders", sar_dir="radar"))  # type: ignore[arg-type]  # as from an untyped script
-    assert given == TrainConfig(
+    config = TrainConfig(out_dir="runs/x", data=DataConfig(data="chips", layout="folders", sar_dir="radar"))  # type: ignore[arg-type]  # as from an untyped script
+    assert config == TrainConfig(
         out_dir=Path("runs/x"), data=DataConfig(data=Path("chips"), layout="folders", sar_dir=Path("radar"))
     )
 

@@ -1,4 +1,4 @@
-"""``floodseg benchmark train`` and ``infer``: rows, ratios to the baseline, and comparison with an older result."""
+"""``floodseg benchmark train`` and ``infer``: rows, ratios to the baseline, and regressions from an older result."""
 
 import tempfile
 from collections.abc import Callable, Sequence

@@ -42,7 +42,7 @@ def identify_model(model: str, mapping: MapConfig) -> ModelIdentity:
     """Return the identity of a model in the runtime and precision of ``mapping``, as :func:`open_model` resolves them.
 
     Raises:
-        CheckpointError: there is no such model.
+        CheckpointError: the model does not exist.
     """
     version = versions()["floodseg"]
     if model in PLAIN_METHODS:
