@@ -108,7 +108,7 @@ def test_local_files_of_folders_and_archives(tmp_path):
     everything = sorted([product / "MTD_MSIL1C.xml", product / "GRANULE/b.jp2"])
     assert (
         local_files(str(product), allow_remote=False)
-        == local_files(str(product / "MTD_MSIL1C.xml"), False)
+        == local_files(str(product / "MTD_MSIL1C.xml"), allow_remote=False)
         == everything
     )
     assert local_files(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", allow_remote=False) == [tmp_path / "p.zip"]

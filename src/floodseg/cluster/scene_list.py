@@ -62,61 +62,61 @@ def read_scenes(path: Path, shared: SharedScene, bands: Bands) -> list[NamedScen
 
 def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str, Any]) -> NamedScene:
     """Return a row of the list as a scene; ``common`` has the settings that the row does not set."""
-    place = f"{path}, scene {number}"
-    own = {name: _value(place, name, value) for name, value in row.items() if name != "id" and not _is_empty(value)}
+    location = f"{path}, scene {number}"
+    own = {name: _value(location, name, value) for name, value in row.items() if name != "id" and not _is_empty(value)}
     folder = path.parent.absolute()
     own |= {name: tuple(_absolute(file, folder) for file in own[name]) for name in IMAGES if name in own}
     own |= {name: _absolute(own[name], folder) for name in LAYERS if name in own}
     try:
         config = SceneConfig(**{**common, **own})
     except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from error
-    _check_files(place, config)
+        raise ConfigError(f"{location}: {error}") from error
+    _check_files(location, config)
     name = str(row["id"]).strip() if not _is_empty(row.get("id")) else _file_stem((config.sar or config.optical)[0])
     if not _ID.fullmatch(name):
         raise ConfigError(
-            f"{place}: id '{name}' must begin with a letter or digit, and consist of at most 200 letters, digits and "
+            f"{location}: id '{name}' must begin with a letter or digit, and consist of at most 200 letters, digits and "
             ". _ + -, because it names a folder"
         )
     return NamedScene(name, config)
 
 
-def _check_files(place: str, config: SceneConfig) -> None:
+def _check_files(location: str, config: SceneConfig) -> None:
     """Raise ConfigError for a scene without images, or with file names that are not allowed."""
     if not (config.sar or config.optical):
-        raise ConfigError(f"{place}: has no image: fill in sar, optical or both")
+        raise ConfigError(f"{location}: has no image: fill in sar, optical or both")
     files = [file for name in IMAGES for file in getattr(config, name)]
     files += [file for name in LAYERS if (file := getattr(config, name)) is not None]
     for file in files:
         if any(letter < " " for letter in file):
-            raise ConfigError(f"{place}: file name {file!r} must not have control characters")
+            raise ConfigError(f"{location}: file name {file!r} must not have control characters")
         if is_remote(file) and not config.allow_remote:
-            raise ConfigError(f"{place}: {file} is on the network: add `allow_remote`, or download it")
+            raise ConfigError(f"{location}: {file} is on the network: add `allow_remote`, or download it")
 
 
-def _value(place: str, name: str, value: Any) -> Any:
+def _value(location: str, name: str, value: Any) -> Any:
     """Return a value of the list converted to the type of its setting."""
     kinds: dict[str, Any] = get_type_hints(SceneConfig)
     if name == _COMMAND_LINE_ONLY:
-        raise ConfigError(f"{place}: a list must not set '{name}': add `allow_remote` to the command")
+        raise ConfigError(f"{location}: a list must not set '{name}': add `allow_remote` to the command")
     if name not in kinds:
         columns = ["id", *(key for key in kinds if key != _COMMAND_LINE_ONLY)]
         close = get_close_matches(name, columns, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise ConfigError(f"{place}: unknown column '{name}'{hint}: must be one of {', '.join(columns)}")
+        raise ConfigError(f"{location}: unknown column '{name}'{hint}: must be one of {', '.join(columns)}")
     kind = kinds[name]
     if kind == Files:
         files = value.split(";") if isinstance(value, str) else list(value)
         return tuple(str(file).strip() for file in files)
     if kind is bool:
         if str(value).strip().lower() not in _BOOLEANS:
-            raise ConfigError(f"{place}: {name} '{value}' must be true or false")
+            raise ConfigError(f"{location}: {name} '{value}' must be true or false")
         return _BOOLEANS[str(value).strip().lower()]
     if kind is float or float in get_args(kind):
         try:
             return float(value)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{place}: {name} '{value}' must be a number") from error
+            raise ConfigError(f"{location}: {name} '{value}' must be a number") from error
     return value.isoformat() if hasattr(value, "isoformat") else str(value).strip()
 
 

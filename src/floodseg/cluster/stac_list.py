@@ -99,10 +99,10 @@ def _item_row(
 ) -> tuple[dict[str, Any], set[str]]:
     """Return an item as a row, and the keys of its ignored assets."""
     name = item.get("id")
-    place = f"{folder}, item '{name}'"
+    location = f"{folder}, item '{name}'"
     assets, properties = item.get("assets", {}), item.get("properties", {})
     if not isinstance(assets, dict) or not isinstance(properties, dict) or not isinstance(name, str):
-        raise DataError(f"{place}: must have an id, assets and properties (STAC specification)")
+        raise DataError(f"{location}: must have an id, assets and properties (STAC specification)")
     files: dict[str, list[str]] = {}
     unread = set()
     for key, asset in sorted(assets.items(), key=_asset_order):
@@ -112,16 +112,16 @@ def _item_row(
             continue
         href = asset.get("href") if isinstance(asset, dict) else None
         if not isinstance(href, str) or not href:
-            raise DataError(f"{place}: asset '{key}' must have an href")
+            raise DataError(f"{location}: asset '{key}' must have an href")
         remote = is_remote(href)
         if remote and not allow_remote:
-            raise ConfigError(f"{place}: {href} is on the network: add `allow_remote`, or download it")
-        files.setdefault(setting, []).append(href if remote else _local_file(f"{place}, {key}", href, folder, root))
+            raise ConfigError(f"{location}: {href} is on the network: add `allow_remote`, or download it")
+        files.setdefault(setting, []).append(href if remote else _local_file(f"{location}, {key}", href, folder, root))
     when = properties.get("datetime") or properties.get("start_datetime")
     row: dict[str, Any] = {"id": name, "datetime": when}
     for setting, names in files.items():
         if setting in LAYERS and len(names) > 1:
-            raise ConfigError(f"{place}: {len(names)} assets are named {setting}: must be one")
+            raise ConfigError(f"{location}: {len(names)} assets are named {setting}: must be one")
         row[setting] = names if setting in IMAGES else names[0]
     return row, unread
 
@@ -151,11 +151,11 @@ def _setting(key: str, asset: Any, bands: Bands) -> str | None:
     return found if found is None or needed_bands.get(found, True) else None
 
 
-def _local_file(place: str | Path, href: str, folder: Path, root: Path) -> str:
+def _local_file(location: str | Path, href: str, folder: Path, root: Path) -> str:
     """Return the absolute name of a local file that a document refers to."""
     if is_remote(href) or href.lower().startswith("/vsi"):
-        raise ConfigError(f"{place}: {href} must be a local file, relative to the document: download it")
+        raise ConfigError(f"{location}: {href} must be a local file, relative to the document: download it")
     file = os.path.normpath(folder / unquote(href.removeprefix("file://")))
     if not Path(file).is_relative_to(root):
-        raise ConfigError(f"{place}: {href} is outside of {root}, the folder of the list: move the file into it")
+        raise ConfigError(f"{location}: {href} is outside of {root}, the folder of the list: move the file into it")
     return file
