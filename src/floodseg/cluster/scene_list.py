@@ -75,8 +75,8 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
     name = str(row["id"]).strip() if not _is_empty(row.get("id")) else _file_stem((config.sar or config.optical)[0])
     if not _ID.fullmatch(name):
         raise ConfigError(
-            f"{location}: id '{name}' must begin with a letter or digit, and consist of at most 200 letters, digits and "
-            ". _ + -, because it names a folder"
+            f"{location}: id '{name}' must begin with a letter or digit, and consist of at most 200 letters, digits "
+            "and . _ + -, because it names a folder"
         )
     return NamedScene(name, config)
 
