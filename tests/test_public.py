@@ -67,9 +67,9 @@ def test_a_classical_method_does_not_import_torch() -> None:
 
 def test_public_names_are_those_of_their_modules() -> None:
     for name in floodseg.__all__:
-        home = importlib.import_module(floodseg._HOME[name])
+        home = importlib.import_module(floodseg._MODULES[name])
         assert getattr(floodseg, name) is getattr(home, name)
-    assert set(floodseg._HOME) == set(floodseg.__all__) <= set(dir(floodseg))
+    assert set(floodseg._MODULES) == set(floodseg.__all__) <= set(dir(floodseg))
 
 
 def test_modules_do_not_hide_functions_of_the_same_name() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args
 from cyclopts import App, Parameter
 
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.config.base import CloudMask
 from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig
@@ -83,4 +83,4 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -17,7 +17,7 @@ from cyclopts import App, Parameter
 
 from benchmarks.accuracy.seeds import spread
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError
@@ -102,4 +102,4 @@ def _score(folder: Path, config: DataConfig) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import make_loader
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
@@ -103,4 +103,4 @@ def _validation(name: str, strengths: Sequence[float], config: DataConfig) -> di
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

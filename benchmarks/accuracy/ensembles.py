@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 from torch import Tensor
 
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import Sample, make_loader
 from floodseg.config.base import require
 from floodseg.config.train import DataConfig
@@ -105,4 +105,4 @@ def _mean_of_weights(models: Sequence[FloodModel]) -> FloodModel:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -19,7 +19,7 @@ from cyclopts import App, Parameter
 
 from benchmarks.accuracy.seeds import spread
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
@@ -166,4 +166,4 @@ def _cell(spread: dict[str, Any], sign: str = "") -> str:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.chip import Chip
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
@@ -153,4 +153,4 @@ def _repeat(array: NDArray[np.generic], times: int) -> NDArray[np.generic]:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from cyclopts import App, Parameter
 
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.chip import Chip
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
@@ -85,4 +85,4 @@ def draw(rows: list[tuple[Chip, ChipResult]], picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

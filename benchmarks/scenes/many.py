@@ -19,12 +19,12 @@ from typing import Annotated, Any
 
 import psutil
 from cyclopts import App, Parameter
+from floodseg.app.exit_codes import run_and_exit
 
 from benchmarks.report import report
-from floodseg.app.guard import guarded
 from floodseg.benchmarking.large_scene import write_large_scene
-from floodseg.cluster.content import file_checksum
-from floodseg.cluster.engine import connected
+from floodseg.cluster.engine import dask_client
+from floodseg.cluster.fingerprint import file_checksum
 from floodseg.cluster.many import predict_many
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig
@@ -102,7 +102,7 @@ def _write_scene(folder: Path, size: int) -> Path:
 
 def _seconds_per_task() -> float:
     """Return the overhead of a task; scheduler and command share a process."""
-    with connected(ManyConfig(cluster="local:1")) as client:
+    with dask_client(ManyConfig(cluster="local:1")) as client:
         began = time.perf_counter()
         futures = [client.submit(abs, number, pure=False) for number in range(_TASKS)]
         assert len(client.gather(futures)) == _TASKS
@@ -163,4 +163,4 @@ class _WorkerMemory:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -18,7 +18,7 @@ from cyclopts import App, Parameter
 
 import floodseg
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
 
@@ -119,4 +119,4 @@ def _difference(one: FloodMap, other: FloodMap) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

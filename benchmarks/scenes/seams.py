@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.report import report
 from benchmarks.scenes.spain import build_mosaic
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import IGNORE, WATER, Bands, SensorSet
 from floodseg.chips.chip import Chip
 from floodseg.config.predict import MapConfig
@@ -224,4 +224,4 @@ def _cut(array: NDArray[Any], window: Window) -> NDArray[Any]:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclopts import App
-
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 
 app = App(help="Workers and storage for many scenes.")
 
@@ -92,4 +91,4 @@ def extrapolate(measured: dict[str, Any], scenes: int, megapixels: float, hours:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -25,7 +25,7 @@ import floodseg
 from benchmarks.report import report
 from benchmarks.scenes.seams import ChipScene, compare_tiles
 from benchmarks.scenes.spain import ACQUIRED, Mosaic, PlacedChip, build_mosaic
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.config.predict import MapConfig
 from floodseg.evaluation.methods import apply_model
 from floodseg.evaluation.metrics.counts import ChipScore, count, score_chips
@@ -172,4 +172,4 @@ def _shrink(quicklook: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

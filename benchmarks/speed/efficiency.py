@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from cyclopts import App, Parameter
 from matplotlib.axes import Axes
 
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.errors import DataError
 
 app = App(help="Efficiency table and its picture.", default_parameter=Parameter(consume_multiple=True))
@@ -185,4 +185,4 @@ def _label(axes: Axes, text: str, x: float, y: float) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -19,7 +19,7 @@ from cyclopts import App
 from torch import nn
 
 import floodseg
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
 from floodseg.models.model import FloodModel
@@ -92,4 +92,4 @@ def export_once(model: FloodModel, format: ExportFormat, precision: ExportPrecis
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.report import report
 from benchmarks.speed.training_step import TrainingStep
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.chip import ChipSet
 from floodseg.chips.loader import EpochSampler, Sample, make_loader
 from floodseg.config.base import Architecture
@@ -169,4 +169,4 @@ def _crops_per_second(loader: DataLoader[Sample], epoch: int) -> float:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

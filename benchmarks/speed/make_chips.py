@@ -16,7 +16,7 @@ from cyclopts import App
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import IGNORE, REFLECTANCE_SCALE
 from floodseg.chips.augment import dihedral
 from floodseg.config.train import DataConfig
@@ -86,4 +86,4 @@ def _write(path: Path, array: NDArray[Any], nodata: float | None) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.report import report
 from benchmarks.speed.training_step import TrainingStep
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import EpochSampler, Sample, make_loader
 from floodseg.config.base import Architecture, Precision
 from floodseg.config.train import AugmentConfig, DataConfig
@@ -122,4 +122,4 @@ def _row(name: str, milliseconds: float, total: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -18,7 +18,7 @@ from cyclopts import App, Parameter
 
 import floodseg
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.benchmarking.large_scene import write_large_scene
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
 
@@ -71,4 +71,4 @@ def _seconds(command: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -19,9 +19,9 @@ from cyclopts import App, Parameter
 from torch import Tensor, nn
 
 from benchmarks.report import report
-from floodseg.app.guard import guarded
-from floodseg.benchmarking.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration
-from floodseg.benchmarking.subject import new_model, real_batch
+from floodseg.app.exit_codes import run_and_exit
+from floodseg.benchmarking.rows import OPTICAL_CHANNELS, SAR_CHANNELS, Row
+from floodseg.benchmarking.torch_rows import new_model, simulated_batch
 from floodseg.chips.loader import Sample
 from floodseg.config.base import Architecture
 from floodseg.config.train import OptimConfig
@@ -37,7 +37,7 @@ from floodseg.training.losses import FloodLoss
 app = App(help="Times of variants of lite and efficient.", default_parameter=Parameter(consume_multiple=True))
 Call = Callable[[], object]
 _LITE, _EFFICIENT = (
-    Configuration("lite", None, "torch", "fp32"), Configuration("efficient", "resnet34", "torch", "fp32"),
+    Row("lite", None, "torch", "fp32"), Row("efficient", "resnet34", "torch", "fp32"),
 )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def steps(
         Write the result as one JSON object.
     """
     torch.set_num_threads(threads)
-    image, batch = real_batch(1, 512), real_batch(4, 256)
+    image, batch = simulated_batch(1, 512), simulated_batch(4, 256)
     groups: dict[str, dict[str, Call]] = {}
     for row in (_LITE, _EFFICIENT):
         groups[f"inference {row.model}"] = inference_variants(row, image)
@@ -100,7 +100,7 @@ def timed(calls: dict[str, Call], rounds: int) -> dict[str, float]:
     return {name: statistics.median(values[2:]) for name, values in seconds.items()}
 
 
-def inference_variants(row: Configuration, image: Sample) -> dict[str, Call]:
+def inference_variants(row: Row, image: Sample) -> dict[str, Call]:
     """Return the variants of inference."""
     default = new_model(row).eval()
     calls: dict[str, Call] = {
@@ -119,7 +119,7 @@ def inference_variants(row: Configuration, image: Sample) -> dict[str, Call]:
     return calls | {name: partial(map_image, model, image) for name, model in added.items()}
 
 
-def with_specialists(row: Configuration) -> FloodModel:
+def with_specialists(row: Row) -> FloodModel:
     """Return a model with a specialist of each sensor and a cloud detector."""
     specialists = [
         build_model(
@@ -158,7 +158,7 @@ def map_image(model: FloodModel, image: Sample, *, bf16: bool = False) -> None:
         forward(model, image)
 
 
-def training_variants(row: Configuration, batch: Sample) -> dict[str, Call]:
+def training_variants(row: Row, batch: Sample) -> dict[str, Call]:
     """Return the variants of a training step."""
     return {
         "as it is": Step(new_model(row), batch),
@@ -189,4 +189,4 @@ class Step:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

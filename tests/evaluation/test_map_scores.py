@@ -214,7 +214,7 @@ def test_the_command_prints_and_writes_the_scores(
     write_label(tmp_path / "label.tif", LABEL)
     assert run("evaluate", flood, "--reference", tmp_path / "label.tif", "--json", tmp_path / "scores.json") == 0
     shown = capsys.readouterr().out
-    assert "14 pixels counted of 16 that the map decides" in shown
+    assert "14 of 16 mapped pixels counted" in shown
     rows = [line.split() for line in shown.splitlines()]
     # water IoU, mIoU, F1, precision, recall, accuracy
     assert ["all", "water", "0.545", "0.460", "0.706", "0.667", "0.750", "0.643"] in rows

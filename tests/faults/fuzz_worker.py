@@ -38,7 +38,7 @@ def attempt(target, folder: Path, output: Path, rng, *, damaged: bool) -> dict[s
     before, began = memory_mb("VmRSS"), time.monotonic()
     code: object
     try:
-        cli.guarded(lambda: target.run(folder))
+        cli.run_and_exit(lambda: target.run(folder))
         code = "no exit"
     except SystemExit as end:
         code = end.code

@@ -1,7 +1,7 @@
 """Targets of fuzzing: the kinds of files that are damaged, and the functions that read them.
 
 A target has a folder of valid files. ``damage`` writes a damaged file into it, ``run`` reads the folder as a user
-would. Errors go through ``floodseg.app.guard.guarded``, as on the command line.
+would. Errors go through ``floodseg.app.exit_codes.run_and_exit``, as on the command line.
 """
 
 import zipfile

@@ -253,7 +253,7 @@ def test_overwriting_takes_specialists_away(tmp_path: Path, make_tiniest, traine
     ("changes", "message"),
     [
         ({"specialists": ("train", "s1-lite")}, None),
-        ({"specialists": ("s1-lite",)}, "must be train, or a model of radar alone and one of the optical image alone"),
+        ({"specialists": ("s1-lite",)}, "must be 'train', or a radar model and an optical model"),
         ({"specialists": ("train",), "model": "baseline"}, "has no effect with baseline, only with efficient and lite"),
         ({"specialists": ("train",), "drop_sensor": 0.5}, "--drop-sensor 0.5: has no effect with --specialists"),
     ],

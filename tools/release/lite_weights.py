@@ -15,7 +15,7 @@ import timm
 import torch
 from cyclopts import App
 
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.errors import CheckpointError
 
 app = App(help="ImageNet weights of EfficientNet-Lite for timm's encoders.")
@@ -52,4 +52,4 @@ def convert(name: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -13,7 +13,7 @@ from typing import Any
 from cyclopts import App
 
 from floodseg import export, load_model
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import make_loader
 from floodseg.config.base import Layout
 from floodseg.config.train import DataConfig
@@ -124,4 +124,4 @@ def _recalibrate(model: FloodModel, config: DataConfig, split: str) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)
