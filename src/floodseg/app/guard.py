@@ -12,7 +12,7 @@ from cyclopts import CycloptsError
 
 from floodseg.app.flags import as_flags
 from floodseg.app.signals import Terminated, ending_on_signals, raise_again
-from floodseg.distributed.launcher import is_first_on_host, is_joined
+from floodseg.distributed.launcher import is_first_on_host, is_connected
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
 
@@ -43,7 +43,7 @@ def guarded(command: Callable[[], Any]) -> None:
             raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
         # flags that are wrong are wrong in every process, before any is connected to the others
-        if isinstance(error, OtherProcessError) or not (is_joined() or is_first_on_host()):
+        if isinstance(error, OtherProcessError) or not (is_connected() or is_first_on_host()):
             time.sleep(_HEAD_START_S)
             sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)
