@@ -422,8 +422,8 @@ TINY = (
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--optical-jitter", "0.2"), "--optical-jitter 0.2: the chips hold radar alone, and it is for optical images"),
-        (("--cloud", "0.5"), "--cloud 0.5: the chips hold radar alone, which clouds do not hide; leave it out"),
+        (("--optical-jitter", "0.2"), "--optical-jitter 0.2: needs optical images, and the chips hold radar only; leave it out"),
+        (("--cloud", "0.5"), "--cloud 0.5: needs optical images, and the chips hold radar only; leave it out"),
         (("--model", "efficient", "--encoder", "resnet34x"), "--encoder resnet34x: must be an encoder that"),
         (("--model", "efficient", "--pretrained", "nowhere.pth"), "--pretrained nowhere.pth: must be auto, required"),
         (("--encoder", "resnet18"), "encoder 'resnet18' given for 'lite', which has none: leave --encoder out"),
@@ -451,7 +451,7 @@ def test_jitter_of_a_sensor_that_is_not_in_use_is_refused(
         scenes.write_optical(chips / f"S2Hand/{name}_S2Hand.tif", scenes.optical_values(*SIZE))
     flags = ("--sensors", "optical", "--sar-jitter-db", "1", "--out-dir", tmp_path / "run")
     said = refused("train", "--data", chips, *LAYOUT, *TINY, *flags)
-    assert said == "--sar-jitter-db 1.0: the chips hold optical images alone, and it is for radar; leave it out"
+    assert said == "--sar-jitter-db 1.0: needs radar in dB, and the chips hold optical images only; leave it out"
 
 
 @pytest.mark.parametrize(

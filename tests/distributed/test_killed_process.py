@@ -33,7 +33,7 @@ def wait_for_epoch(folder: Path, epoch: int, process: "subprocess.Popen[str]") -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", ["0", "1"])
-def test_a_killed_process_ends_the_run_which_then_goes_on_alone(tmp_path, killed):
+def test_a_killed_process_ends_the_run_which_one_process_resumes(tmp_path, killed):
     folder, pipe = tmp_path / "run", subprocess.PIPE
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN]
     launcher = subprocess.Popen(

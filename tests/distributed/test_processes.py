@@ -18,7 +18,7 @@ from floodseg.bands import Bands
 from floodseg.config.train import DataConfig
 from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.distributed import launcher
-from floodseg.distributed.processes import Processes, ShareOfChips
+from floodseg.distributed.processes import Processes, ChipShare
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, load_path
@@ -82,7 +82,7 @@ def test_processes_share_gather_and_sum(shared):
     assert [each["calls"] for each in results] == [1, 0]
 
 
-def test_an_error_of_the_main_process_ends_the_others_too(shared):
+def test_an_error_of_the_main_process_is_raised_in_all_processes(shared):
     _, results = shared
     reason = "chip_1.tif: is truncated; copy it again"
     assert [each["failure"] for each in results] == [
@@ -98,7 +98,7 @@ def test_a_split_with_fewer_chips_than_processes_is_scored(shared):
     assert results[0]["one chip"] == results[1]["one chip"] == json.loads(json.dumps(alone.document))
 
 
-def test_settings_that_several_processes_cannot_follow_are_refused(shared):
+def test_settings_that_do_not_fit_several_processes_are_refused(shared):
     folder, results = shared
     kind, message = results[0]["too few crops"]
     assert kind == "ConfigError"
@@ -111,7 +111,7 @@ def test_settings_that_several_processes_cannot_follow_are_refused(shared):
 
 
 @pytest.mark.slow
-def test_a_process_that_vanishes_does_not_hang_the_main_one(resumed):
+def test_the_main_process_reports_a_lost_process(resumed):
     _, results, _ = resumed
     kind, message, seconds = results["lost"]
     assert kind == "ProcessError"
@@ -119,7 +119,7 @@ def test_a_process_that_vanishes_does_not_hang_the_main_one(resumed):
     assert seconds < 60
 
 
-def test_each_crop_of_an_epoch_is_used_once_save_those_of_an_incomplete_step(shared):
+def test_each_crop_is_used_once_per_epoch_except_in_an_incomplete_step(shared):
     _, results = shared
     for epoch in range(EPOCHS):
         steps = [[index for at, *index in each["crops"] if at == epoch] for each in results]
@@ -129,7 +129,7 @@ def test_each_crop_of_an_epoch_is_used_once_save_those_of_an_incomplete_step(sha
         assert set(used) < set(range(10))
 
 
-def test_two_processes_leave_a_run_folder_as_one_does(shared):
+def test_two_processes_write_one_run_folder(shared):
     folder, _ = shared
     run = folder / "whole"
     summary = read_summary(run)
@@ -150,7 +150,7 @@ def test_two_processes_leave_a_run_folder_as_one_does(shared):
 
 
 @pytest.mark.slow
-def test_a_run_resumed_by_as_many_processes_equals_an_uninterrupted_one(resumed):
+def test_a_run_resumed_by_two_processes_equals_an_uninterrupted_one(resumed):
     folder, _, _ = resumed
     states = []
     for name in ("whole", "continued"):
@@ -170,7 +170,7 @@ def test_a_run_resumed_by_as_many_processes_equals_an_uninterrupted_one(resumed)
     assert read_summary(folder / "continued")["warnings"] == []
 
 
-def test_a_finished_run_is_not_changed_by_another_number_of_processes(shared, tmp_path):
+def test_resume_of_a_finished_run_by_one_process_changes_nothing(shared, tmp_path):
     folder, _ = shared
     shutil.copytree(folder / "whole", tmp_path / "run")
     before = read_summary(tmp_path / "run")
@@ -197,7 +197,7 @@ def expected_lrs(steps_before, steps_after):
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_goes_on_with_one(resumed, capsys):
+def test_one_process_resumes_a_run_of_two(resumed, capsys):
     folder, _, _ = resumed
     run = folder / "to_one"
     assert len(read_rows(run)) == INTERRUPTED_AFTER
@@ -215,7 +215,7 @@ def test_a_run_of_two_processes_goes_on_with_one(resumed, capsys):
 
 
 @pytest.mark.slow
-def test_a_run_of_one_process_goes_on_with_two(resumed):
+def test_two_processes_resume_a_run_of_one(resumed):
     folder, _, output = resumed
     run = folder / "to_two"
     said = "from epoch 3 on 2 processes instead of 1: 2 steps an epoch, of 4 crops instead of 2"
@@ -228,7 +228,7 @@ def test_a_run_of_one_process_goes_on_with_two(resumed):
 
 
 @pytest.mark.slow
-def test_two_processes_train_specialists_and_then_the_model_that_holds_them(resumed):
+def test_two_processes_train_specialists_and_the_fused_model(resumed):
     folder, _, _ = resumed
     model = load_path(folder / "fused")
     for sensor in ("sar", "optical"):
@@ -244,7 +244,7 @@ def test_two_processes_train_specialists_and_then_the_model_that_holds_them(resu
 
 
 @pytest.mark.slow
-def test_specialists_of_two_processes_go_on_where_they_were(resumed):
+def test_two_processes_resume_a_run_with_specialists(resumed):
     folder, _, _ = resumed
     whole, continued = (load_path(folder / name).state_dict() for name in ("fused", "fused_again"))
     assert whole.keys() == continued.keys()
@@ -252,7 +252,7 @@ def test_specialists_of_two_processes_go_on_where_they_were(resumed):
 
 
 @pytest.mark.slow
-def test_scores_by_accelerate_launch_are_those_of_one_process(tmp_path):
+def test_accelerate_launch_gives_the_scores_of_one_process(tmp_path):
     data = ["--layout", "synthetic", "--synthetic-chips", "10", "--synthetic-size", "64", "--sensors", "sar"]
     command = ["evaluate", "s1-lite", *data, "--split", "valid", "--json"]
     launch = [
@@ -273,7 +273,7 @@ def test_scores_by_accelerate_launch_are_those_of_one_process(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_refused_run_ends_every_process_with_one_sentence(tmp_path):
+def test_refused_settings_end_all_processes_with_one_message(tmp_path):
     (tmp_path / "summary.json").touch()
     main, other = run_two("-m", "floodseg", "train", "--layout", "synthetic", "--out-dir", tmp_path)
     assert main == (
@@ -284,7 +284,7 @@ def test_a_refused_run_ends_every_process_with_one_sentence(tmp_path):
     assert other == (2, "", "")
 
 
-def test_a_wrong_flag_is_reported_by_one_process(tmp_path):
+def test_a_wrong_flag_is_reported_once(tmp_path):
     (code, output, errors), other = run_two("-m", "floodseg", "train", "--epoch", "3", "--out-dir", tmp_path / "run")
     assert (code, output) == (2, "")
     assert errors.count("\n") == 1
@@ -296,23 +296,23 @@ def test_a_wrong_flag_is_reported_by_one_process(tmp_path):
 # ---- one process
 
 
-def test_one_process_has_everything():
+def test_a_single_process_shares_with_itself():
     alone = Processes()
     assert (alone.count, alone.rank, alone.main) == (1, 0, True)
     assert list(alone.share(3)) == [0, 1, 2]
     assert alone.gather(["a", "b"], 2) == ["a", "b"]
     assert alone.from_main(lambda: "result") == "result"
     alone.wait()
-    with pytest.raises(RuntimeError, match="gloo"), alone.reporting_losses():
+    with pytest.raises(RuntimeError, match="gloo"), alone.reporting_lost_processes():
         raise RuntimeError("gloo")
 
 
-def test_a_share_of_chips_reads_every_other_chip(monkeypatch):
+def test_chip_share_reads_every_second_chip(monkeypatch):
     chips = SyntheticChips("train", DataConfig(layout="synthetic", synthetic_chips=5, synthetic_size=32))
     second = Processes()
     monkeypatch.setattr(second, "count", 2)
     monkeypatch.setattr(second, "rank", 1)
-    share = ShareOfChips(chips, second)
+    share = ChipShare(chips, second)
     assert share.names == (chips.names[1], chips.names[3])
     assert share.events == (chips.events[1], chips.events[3])
     assert share.bands == chips.bands
@@ -331,7 +331,7 @@ def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, name, va
         Processes()
 
 
-def test_a_launcher_that_starts_one_process_for_several_causes_a_warning(monkeypatch, caplog):
+def test_a_launcher_that_starts_one_process_of_several_causes_a_warning(monkeypatch, caplog):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     monkeypatch.setenv("MASTER_PORT", "29500")
     Processes()
@@ -347,7 +347,7 @@ def test_synchronised_batch_statistics_need_several_gpus(tmp_path, make_config):
     assert not (tmp_path / "run").exists()
 
 
-def test_synchronised_batch_statistics_leave_names_values_and_scores_alone():
+def test_synchronised_batch_statistics_keep_names_values_and_scores():
     model = build_model("lite", bands=Bands(sar=("VV", "VH"), optical=()))
     layers = sum(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
     values, sar = {key: value.clone() for key, value in model.state_dict().items()}, torch.randn(1, 2, 32, 32)
@@ -363,7 +363,7 @@ def test_synchronised_batch_statistics_leave_names_values_and_scores_alone():
 
 
 @pytest.mark.parametrize(("before", "after"), [(4, 2), (2, 5), (3, 3)])
-def test_the_cycle_goes_on_at_the_share_of_the_run_that_is_done(before, after):
+def test_rescaled_schedule_continues_at_the_same_fraction_of_the_run(before, after):
     optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters())
     schedule = new_schedule(optimizer, CONFIG.optim, before)
     optimizer.step()

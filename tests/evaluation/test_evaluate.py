@@ -110,7 +110,7 @@ def counts_by_hand(chip, water, seen):
 
 
 @pytest.mark.parametrize("sensors", ["both", "sar", "optical"])
-def test_a_score_equals_counts_made_by_hand(chips, model, sensors):
+def test_scores_equal_counts_by_hand(chips, model, sensors):
     root, held = chips
     document = evaluate(model(BOTH), data=root, layout="folders", split="all", sensors=sensors).document
     assert document.keys() == FIELDS
@@ -140,7 +140,7 @@ def ece_by_hand(held, maps):
     return sum(gaps) / len(truth)
 
 
-def test_thresholds_of_each_sensor_set_are_used_where_it_is_what_is_valid(chips, model):
+def test_each_pixel_uses_the_threshold_of_its_valid_sensors(chips, model):
     """One threshold for all pixels would give other counts: the test above means what it says."""
     root, _ = chips
     document = evaluate(model(BOTH), data=root, layout="folders", split="all").document
@@ -151,7 +151,7 @@ def test_thresholds_of_each_sensor_set_are_used_where_it_is_what_is_valid(chips,
     assert document["water_iou"] != other["water_iou"]
 
 
-def test_events_are_scored_apart(chips, model):
+def test_events_are_scored_separately(chips, model):
     root, held = chips
     document = evaluate(model(BOTH), data=root, layout="folders", split="all").document
     assert list(document["events"]) == ["delta", "valley"]
@@ -172,7 +172,7 @@ def test_events_are_scored_apart(chips, model):
 @pytest.mark.parametrize(
     ("sensors", "references"), [("both", {"otsu", "ndwi"}), ("sar", {"otsu"}), ("optical", {"ndwi"})]
 )
-def test_the_references_that_the_bands_allow_stand_beside(chips, model, sensors, references):
+def test_baselines_that_the_bands_allow_are_scored(chips, model, sensors, references):
     root, _ = chips
     where = {"data": root, "layout": "folders", "split": "all"}
     evaluation = evaluate(model(BOTH), sensors=sensors, **where)
@@ -186,7 +186,7 @@ def test_the_references_that_the_bands_allow_stand_beside(chips, model, sensors,
     assert [score.name for score in evaluation.chips] == list(NAMES)
 
 
-def test_reference_documents_say_what_they_are(chips):
+def test_baseline_documents_have_all_fields(chips):
     root, held = chips
     where = {"data": root, "layout": "folders", "split": "all"}
     otsu, ndwi = evaluate("otsu", **where).document, evaluate("ndwi", **where).document
@@ -209,7 +209,7 @@ def test_scores_are_plain_json(chips, model):
     assert evaluation.document["model"] == "a name"
 
 
-def test_a_radar_model_reads_the_radar_alone_of_data_with_both(chips, model):
+def test_a_radar_model_reads_only_radar_of_both_sensors(chips, model):
     root, _ = chips
     where = {"data": root, "layout": "folders", "split": "all"}
     radar = evaluate(model(RADAR), **where)
@@ -229,7 +229,7 @@ def test_an_optical_model_gets_its_bands_in_its_order(chips, model):
         evaluate(model(OPTICAL), split="all", config=DataConfig(root, "folders", optical_bands=("B03", "B08")))
 
 
-def test_a_model_of_both_sensors_on_radar_alone(chips, radar_tree, model):
+def test_a_model_of_both_sensors_runs_on_radar_only(chips, radar_tree, model):
     root, _ = chips
     tree = evaluate(model(BOTH), data=radar_tree, layout="sen1floods11", split="test")
     assert tree.document["sensors"] == "sar"
@@ -290,7 +290,7 @@ def test_pictures_show_calibration_and_the_worst_chips(chips, model, tmp_path, m
         assert row.caption.endswith(wrong[row.chip.name][1])
 
 
-def test_a_reference_draws_its_worst_chips_and_no_reliability(chips, tmp_path):
+def test_a_baseline_draws_worst_chips_and_no_reliability(chips, tmp_path):
     root, _ = chips
     evaluate("otsu", data=root, layout="folders", split="all", out_dir=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["worst_chips.png"]
@@ -304,7 +304,7 @@ def test_reliability_of_the_chips_adds_up(chips, model):
     assert bins.ece == pytest.approx(evaluation.document["ece"])
 
 
-def test_a_model_that_gives_no_numbers_is_not_scored(rule_model) -> None:
+def test_a_model_that_returns_nan_is_refused(rule_model) -> None:
     config = DataConfig(layout="synthetic", synthetic_chips=2, synthetic_size=32, sensors="sar")
     model = rule_model(RADAR)
     with torch.no_grad():

@@ -91,20 +91,20 @@ def test_a_label_on_the_same_grid_is_counted_pixel_by_pixel(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("nodata", [None, 0, 1, 255])
-def test_nodata_tags_of_labels_mean_nothing(tmp_path: Path, nodata: float | None) -> None:
+def test_nodata_tags_of_labels_have_no_effect(tmp_path: Path, nodata: float | None) -> None:
     write_label(tmp_path / "label.tif", LABEL, storage="uint8", nodata=nodata)
     found = evaluate_map(write_map(tmp_path / "flood.tif"), tmp_path / "label.tif")
     assert found.scores == by_hand(MAP, LABEL)
 
 
-def test_a_map_of_many_rows_is_read_in_parts(tmp_path: Path) -> None:
+def test_a_large_map_is_read_in_strips(tmp_path: Path) -> None:
     classes, label = random_classes(700, 9), np.random.default_rng(1).choice([-1, 0, 1], (700, 9)).astype(np.int16)
     write_label(tmp_path / "label.tif", label)
     found = evaluate_map(write_map(tmp_path / "flood.tif", classes), tmp_path / "label.tif")
     assert found.scores == by_hand(classes, label)
 
 
-def test_a_finer_label_is_taken_at_the_pixel_centres(tmp_path: Path) -> None:
+def test_a_finer_label_is_sampled_at_pixel_centres(tmp_path: Path) -> None:
     classes = random_classes(20, 30)
     coarse = np.random.default_rng(1).choice([-1, 0, 1], classes.shape).astype(np.int16)
     fine = np.random.default_rng(2).choice([0, 1], (60, 90)).astype(np.int16)
@@ -114,7 +114,7 @@ def test_a_finer_label_is_taken_at_the_pixel_centres(tmp_path: Path) -> None:
     assert found.scores == by_hand(classes, coarse)
 
 
-def test_pixels_beyond_the_label_are_not_counted(tmp_path: Path) -> None:
+def test_pixels_outside_the_label_are_not_counted(tmp_path: Path) -> None:
     classes = random_classes(20, 30)
     label = np.random.default_rng(1).choice([0, 1], (10, 40)).astype(np.int16)
     write_label(tmp_path / "label.tif", label, origin=(ORIGIN[0] + 5 * PIXEL, ORIGIN[1] + 3 * PIXEL))
@@ -170,7 +170,7 @@ def test_a_pixel_counts_by_its_centre(tmp_path: Path) -> None:
     assert found.scores["flood"] == Counts(tp=2, fp=8)
 
 
-def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     good, label = write_map(tmp_path / "flood.tif"), tmp_path / "label.tif"
     write_label(label, LABEL)
     write_map(tmp_path / "percent.tif", np.full((4, 5), 37))
@@ -239,7 +239,7 @@ def test_the_command_prints_and_writes_the_scores(
         ("s1-lite --reference {label}", "s1-lite: cannot be read as a raster"),
     ],
 )
-def test_flags_that_do_not_fit_are_refused(
+def test_flags_without_effect_on_a_map_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, message: str
 ) -> None:
     write_label(tmp_path / "label.tif", LABEL)
@@ -249,7 +249,7 @@ def test_flags_that_do_not_fit_are_refused(
     assert message in said
 
 
-def test_arguments_of_chips_are_refused_from_python(tmp_path: Path) -> None:
+def test_arguments_without_effect_on_a_map_are_refused(tmp_path: Path) -> None:
     write_label(tmp_path / "label.tif", LABEL)
     flood = write_map(tmp_path / "flood.tif")
     with pytest.raises(ConfigError, match=r"^data: has no effect on a map with a reference"):

@@ -41,7 +41,7 @@ def overconfident(factor: float) -> Given:
     ]
 
 
-def test_each_event_is_calibrated_by_the_others() -> None:
+def test_cross_validation_calibrates_each_event_by_the_others() -> None:
     by_event = {"calm": histograms(overconfident(2.0)), "sure": histograms(overconfident(4.0))}
     found = calibration_study(by_event, Decisions(sar=Decision(0.5, 2.0)))
     calm, sure = found["events"]["calm"], found["events"]["sure"]
@@ -105,7 +105,7 @@ def test_thresholds_by_hand() -> None:
     assert choices["recall_oriented"]["recall"] == pytest.approx(0.95)
 
 
-def test_levels_out_of_reach_are_left_open() -> None:
+def test_choices_without_a_threshold_are_none() -> None:
     study = threshold_study(histograms([(0.0, 10, 10)]), Decisions())
     assert study["choices"]["precision_oriented"] is None
     assert study["choices"]["recall_oriented"]["threshold"] == 0.5
@@ -113,7 +113,7 @@ def test_levels_out_of_reach_are_left_open() -> None:
     assert empty["choices"]["used"] == {"threshold": None} | dict.fromkeys(("precision", "recall", "f1", "water_iou"))
 
 
-def test_evaluation_holds_both_studies_and_draws_them(
+def test_evaluation_includes_and_draws_both_studies(
     rule_model: Callable[[Bands], FloodModel], tmp_path: Path
 ) -> None:
     config = DataConfig(layout="synthetic", synthetic_chips=8, synthetic_size=64, sensors="sar")

@@ -13,7 +13,7 @@ from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.model import FloodModel
 from floodseg.simulate.clouds import Cloud, cover_image, simulate_sky
 from floodseg.training import train as train_module
-from floodseg.training.auxiliary_losses import cloud_loss, gate_loss
+from floodseg.training.losses import cloud_loss, gate_loss
 from floodseg.training.train import train
 
 RUN = TrainConfig(
@@ -41,7 +41,7 @@ BATCH = {
 }
 
 
-def test_the_loss_by_hand() -> None:
+def test_gate_loss_by_hand() -> None:
     log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
     loss = gate_loss(log_odds, BATCH)
     # -log(1 - p) under the cloud, -log(p)/2 - log(1 - p)/2 in the clear, where both sensors are valid
@@ -55,7 +55,7 @@ def test_the_loss_by_hand() -> None:
     assert float(gate_loss(log_odds.detach(), nothing)) == 0
 
 
-def test_the_loss_of_the_cloud_detector_by_hand() -> None:
+def test_cloud_loss_by_hand() -> None:
     log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
     p = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5]))
     loss = cloud_loss(log_odds, BATCH)
@@ -73,7 +73,7 @@ def test_the_loss_of_the_cloud_detector_by_hand() -> None:
         (AugmentConfig(crop_size=48, cloud=0.5), "optical", False),
     ],
 )
-def test_only_clouds_that_a_mask_misses_teach_it(
+def test_gate_loss_is_used_only_with_unmasked_clouds(
     augment: AugmentConfig, sensors: Any, learns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[float] = []
@@ -106,7 +106,7 @@ def weights_under(model: FloodModel, seed: int) -> tuple[np.ndarray, Cloud]:
 
 
 @pytest.mark.slow
-def test_unmasked_cloud_weighs_less_than_clear_sky_on_held_out_scenes(trained: FloodModel) -> None:
+def test_optical_weight_is_lower_under_unmasked_clouds(trained: FloodModel) -> None:
     under, outside = [], []
     for seed in range(24):
         weight, cloud = weights_under(trained, seed)

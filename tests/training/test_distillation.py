@@ -81,7 +81,7 @@ def by_rule(temperature: float) -> dict[str, torch.Tensor]:
     return {name: torch.sigmoid(margin / temperature) for name, margin in margins.items()}
 
 
-def test_specialists_answer_where_the_other_sensor_is_missing(rule_model: MakeModel) -> None:
+def test_single_sensor_teachers_replace_a_teacher_of_both_where_a_sensor_is_missing(rule_model: MakeModel) -> None:
     target, counted = teachers(rule_model, BOTH, RADAR, OPTICAL).targets(batch())
     fused, radar, optical = by_rule(2.0)["both"], by_rule(3.0)["sar"], by_rule(4.0)["optical"]
     assert counted[:, 0].tolist() == [[True, True, True, False], [True, True, False, False]]
@@ -90,7 +90,7 @@ def test_specialists_answer_where_the_other_sensor_is_missing(rule_model: MakeMo
     torch.testing.assert_close(target[1, 0, :2], radar[1, 0, :2])
 
 
-def test_equally_informed_teachers_are_averaged_and_one_of_both_serves_alone(rule_model: MakeModel) -> None:
+def test_teachers_of_equal_rank_are_averaged(rule_model: MakeModel) -> None:
     target, counted = teachers(rule_model, RADAR, OPTICAL, RADAR).targets(batch())
     radar = (by_rule(2.0)["sar"] + by_rule(4.0)["sar"]) / 2
     three = (by_rule(2.0)["sar"] + by_rule(3.0)["optical"] + by_rule(4.0)["sar"]) / 3
@@ -102,12 +102,12 @@ def test_equally_informed_teachers_are_averaged_and_one_of_both_serves_alone(rul
     )
 
 
-def test_a_radar_specialist_is_silent_where_radar_is_invalid(rule_model: MakeModel) -> None:
+def test_a_radar_teacher_gives_no_target_without_valid_radar(rule_model: MakeModel) -> None:
     _, counted = teachers(rule_model, RADAR).targets(batch())
     assert torch.equal(counted, batch()["sar_valid"][:, 0])
 
 
-def test_pixels_without_a_label_teach_where_that_is_asked_for(rule_model: MakeModel) -> None:
+def test_unlabelled_pixels_count_only_if_set(rule_model: MakeModel) -> None:
     logits = torch.zeros(2, 2, 1, 4)
     images = batch()
     for unlabelled in (False, True):
@@ -118,7 +118,7 @@ def test_pixels_without_a_label_teach_where_that_is_asked_for(rule_model: MakeMo
         assert float(found.loss(logits, images)) == pytest.approx(0.5 * float(distil_loss(logits, target, counted)))
 
 
-def test_teachers_that_do_not_fit_are_refused(rule_model: MakeModel) -> None:
+def test_teachers_with_other_bands_units_or_events_are_refused(rule_model: MakeModel) -> None:
     for kind, held, message in (
         (OPTICAL, RADAR, "--teacher teacher-0: takes optical images, and the chips hold none; choose another teacher"),
         (Bands(("VV", "VH"), ("B03", "B8A")), Bands(("VV", "VH"), ("B03", "B08")),
@@ -168,7 +168,7 @@ def taught_by(
     return make, teacher
 
 
-def test_the_loss_of_a_step_holds_the_divergence_by_its_weight(taught_by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loss_of_a_step_includes_the_weighted_divergence(taught_by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     make, _ = taught_by
     real = train_module.training_step
     losses: list[float] = []
@@ -187,7 +187,7 @@ def test_the_loss_of_a_step_holds_the_divergence_by_its_weight(taught_by: Any, m
     assert thrice - plain == pytest.approx(3 * (once - plain), rel=1e-4)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one_and_says_who_taught_it(
+def test_a_resumed_distillation_equals_an_uninterrupted_one_and_records_its_teacher(
     taught_by: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, teacher = taught_by
@@ -221,7 +221,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_says_who_taught_it(
     assert 'teacher = [\n    "rule",\n]' in (whole.out_dir / "config.toml").read_text()
 
 
-def test_teachers_are_found_by_name_or_path(
+def test_teachers_are_loaded_by_name_or_path(
     make_config: Callable[..., TrainConfig], rule_model: MakeModel, tmp_path: Path
 ) -> None:
     config = replace(make_config(tmp_path / "run"), distil=DistilConfig(teacher=(str(tmp_path / "nowhere"),)))
@@ -231,7 +231,7 @@ def test_teachers_are_found_by_name_or_path(
 
 
 @pytest.mark.parametrize(("strength", "left"), [(0.4, False), (0.0, True)])
-def test_a_student_that_is_moved_by_its_context_has_teachers_that_are_not(strength: float, left: bool) -> None:
+def test_teachers_lose_their_context_prior_if_the_student_has_one(strength: float, left: bool) -> None:
     teacher = specialised()
     config = TrainConfig(model=ModelConfig("lite", context_prior=strength), distil=DistilConfig(teacher=("t",)))
     Teachers([("t", teacher)], config, teacher.spec.bands)

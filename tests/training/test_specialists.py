@@ -45,7 +45,7 @@ def tensors(model: FloodModel) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def test_one_command_trains_both_specialists_alike_and_then_the_fused_model(trained: TrainConfig) -> None:
+def test_one_run_trains_both_specialists_and_the_fused_model(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
     for sensor in ("sar", "optical"):
         folder = trained.out_dir / "specialists" / sensor
@@ -68,7 +68,7 @@ def test_stored_scores_are_those_of_the_stored_model(trained: TrainConfig) -> No
         assert model.provenance.scores["valid"][score] == pytest.approx(document[score], abs=1e-6)
 
 
-def test_to_finish_a_run_once_more_changes_nothing(trained: TrainConfig, tmp_path: Path) -> None:
+def test_finishing_a_run_again_changes_nothing(trained: TrainConfig, tmp_path: Path) -> None:
     """As where a run was killed between its calibrated checkpoint and its summary."""
     config = replace(trained, out_dir=tmp_path / "run")
     shutil.copytree(trained.out_dir, config.out_dir)
@@ -81,7 +81,7 @@ def test_to_finish_a_run_once_more_changes_nothing(trained: TrainConfig, tmp_pat
 
 
 @pytest.mark.parametrize("sensor", ["sar", "optical"])
-def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfig, sensor: str) -> None:
+def test_with_one_sensor_the_model_scores_as_its_specialist(trained: TrainConfig, sensor: str) -> None:
     data = replace(trained.data, sensors=sensor)
     models = [load_path(folder) for folder in (trained.out_dir, trained.out_dir / "specialists" / sensor)]
     scores = [evaluate(model, config=data).document for model in models]
@@ -95,7 +95,7 @@ def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfi
     assert torch.equal(routed, alone / models[1].decisions.of(sensor).temperature)
 
 
-def test_specialists_may_be_given(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
+def test_trained_specialists_can_be_set(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
     given = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
     config = make_tiniest(tmp_path / "run", specialists=given, cloud=0.5)
     train(config, show_progress=False)
@@ -110,7 +110,7 @@ def test_specialists_may_be_given(tmp_path: Path, make_tiniest, trained: TrainCo
 
 
 @pytest.mark.parametrize("stop", [1, 2, 5])
-def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, trained: TrainConfig, monkeypatch, stop: int) -> None:
+def test_an_interrupted_run_with_specialists_resumes(tmp_path: Path, trained: TrainConfig, monkeypatch, stop: int) -> None:
     """Epochs 1 and 2 are of the radar specialist, 3 and 4 of the optical one, 5 and 6 of the fused model."""
     config = replace(trained, out_dir=tmp_path / "run")
     epochs = 0
@@ -138,7 +138,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, trained: TrainC
     assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items())
 
 
-def test_an_interrupted_overwriting_goes_on_as_the_new_run(
+def test_an_interrupted_overwrite_resumes_as_the_new_run(
     tmp_path: Path, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -162,7 +162,7 @@ def test_an_interrupted_overwriting_goes_on_as_the_new_run(
     assert rates == [1e-3] * 3
 
 
-def test_what_the_fused_model_is_refused_for_costs_no_training_and_no_old_run(
+def test_errors_of_the_fused_model_are_raised_before_specialists_train(
     tmp_path: Path, make_config, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -185,7 +185,7 @@ def test_what_the_fused_model_is_refused_for_costs_no_training_and_no_old_run(
 
 
 @pytest.mark.parametrize("specialists", [("train",), ()])
-def test_a_run_is_not_overwritten_by_one_that_learns_from_it(
+def test_overwrite_is_refused_if_the_run_holds_a_needed_model(
     tmp_path: Path, make_config, trained: TrainConfig, specialists: tuple[str, ...]
 ) -> None:
     folder = tmp_path / "run"
@@ -198,7 +198,7 @@ def test_a_run_is_not_overwritten_by_one_that_learns_from_it(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_overwriting_keeps_the_specialists_that_it_is_given(tmp_path: Path, trained: TrainConfig, make_tiniest) -> None:
+def test_overwrite_keeps_specialists_that_the_settings_name(tmp_path: Path, trained: TrainConfig, make_tiniest) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained.out_dir, folder)
     given = tuple(str(folder / "specialists" / sensor) for sensor in ("sar", "optical"))
@@ -206,7 +206,7 @@ def test_overwriting_keeps_the_specialists_that_it_is_given(tmp_path: Path, trai
     assert all((Path(name) / "best_model.pth").is_file() for name in given)
 
 
-def test_no_process_that_loads_chips_is_left(tmp_path: Path, make_tiniest) -> None:
+def test_loader_processes_end_with_each_network(tmp_path: Path, make_tiniest) -> None:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     train(make_tiniest(tmp_path / "run", specialists=("train",), workers=1), show_progress=False)
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
@@ -217,7 +217,7 @@ def test_no_process_that_loads_chips_is_left(tmp_path: Path, make_tiniest) -> No
     ]
 
 
-def test_resuming_refuses_other_specialists(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+def test_resume_refuses_other_specialists(tmp_path: Path, make_config, trained: TrainConfig) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained.out_dir, folder)
     config = replace(trained, out_dir=folder)
@@ -230,7 +230,7 @@ def test_resuming_refuses_other_specialists(tmp_path: Path, make_config, trained
         train(config, resume=True, show_progress=False)
 
 
-def test_a_checksum_holds_context_priors_of_specialists_too(trained: TrainConfig) -> None:
+def test_the_checksum_covers_context_priors_of_specialists(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
     checksums = [model_record("run", model)["sha256"]]
     checksums.append(model_record("run", model.set_context_prior(0.4))["sha256"])
@@ -239,7 +239,7 @@ def test_a_checksum_holds_context_priors_of_specialists_too(trained: TrainConfig
     assert len(set(checksums)) == 3
 
 
-def test_overwriting_takes_specialists_away(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
+def test_overwrite_removes_specialists(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained.out_dir, folder)
     before = (folder / "specialists/sar/summary.json").stat().st_mtime_ns
@@ -258,7 +258,7 @@ def test_overwriting_takes_specialists_away(tmp_path: Path, make_tiniest, traine
         ({"specialists": ("train",), "drop_sensor": 0.5}, "--drop-sensor 0.5: has no effect with --specialists"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(tmp_path: Path, make_config, changes, message) -> None:
+def test_contradictory_settings_are_refused(tmp_path: Path, make_config, changes, message) -> None:
     if message is None:
         make_config(tmp_path, **changes)  # two models, of which one lies in a folder called train
         return

@@ -12,7 +12,7 @@ from cyclopts import CycloptsError
 
 from floodseg.app.flags import as_flags
 from floodseg.app.signals import Terminated, ending_on_signals, raise_again
-from floodseg.distributed.launcher import is_first_on_host, is_connected
+from floodseg.distributed.launcher import is_connected, is_first_on_host
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
 

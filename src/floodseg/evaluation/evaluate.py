@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, overload
 from rich.progress import track
 
 from floodseg.bands import Bands, SensorSet, bands_fit
-from floodseg.chips.chip import ChipSet
 from floodseg.config.base import Layout
 from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig

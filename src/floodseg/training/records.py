@@ -15,8 +15,8 @@ from floodseg.chips.chip import ChipSet
 from floodseg.config.train import TrainConfig
 from floodseg.evaluation.methods import apply_model
 from floodseg.evaluation.metrics.counts import Counts
-from floodseg.evaluation.plots.images import PictureRow
 from floodseg.evaluation.plots.curves import curves_picture
+from floodseg.evaluation.plots.images import PictureRow
 from floodseg.evaluation.plots.panels import rows_picture
 from floodseg.models.model import FloodModel
 from floodseg.models.specialists.multi_sensor import specialists_of

@@ -17,7 +17,7 @@ from floodseg.chips.chip import ChipSet
 from floodseg.chips.loader import Sample, make_loader
 from floodseg.config.base import Precision
 from floodseg.config.train import TrainConfig
-from floodseg.distributed.processes import Processes, ChipShare
+from floodseg.distributed.processes import ChipShare, Processes
 from floodseg.errors import ConfigError
 from floodseg.models.model import FloodModel, TrainingOutputs
 from floodseg.training.distillation import Teachers

@@ -42,7 +42,7 @@ def best_by_brute_force(margin, label):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 2.5])
-def test_threshold_is_the_best_and_reproduces_its_counts(seed, temperature):
+def test_best_threshold_is_optimal_and_reproduces_its_counts(seed, temperature):
     margin, label = random_pixels(seed)
     margin = (margin * 100).round() / 100  # on bin edges, where the comparison is hardest
     histogram = histogram_of(margin, label)
@@ -56,7 +56,7 @@ def test_threshold_is_the_best_and_reproduces_its_counts(seed, temperature):
     assert count(softmax >= threshold, label, torch.ones_like(label, dtype=torch.bool)) == counts
 
 
-def test_threshold_on_margins_between_edges_loses_next_to_nothing():
+def test_best_threshold_between_bin_edges_is_nearly_optimal():
     margin, label = random_pixels(7)
     histogram = histogram_of(margin, label)
     threshold, iou = histogram.best_threshold()
@@ -66,7 +66,7 @@ def test_threshold_on_margins_between_edges_loses_next_to_nothing():
     assert count(torch.sigmoid(margin) >= threshold, label, counted).water_iou == pytest.approx(iou, abs=1e-12)
 
 
-def test_threshold_in_the_middle_of_the_best_plateau():
+def test_best_threshold_is_in_the_middle_of_the_longest_run():
     margin = torch.tensor([-3.0, -1.0, 2.0, 4.0])
     label = torch.tensor([0, 0, 1, 1], dtype=torch.uint8)
     threshold, iou = histogram_of(margin, label).best_threshold()
@@ -74,7 +74,7 @@ def test_threshold_in_the_middle_of_the_best_plateau():
     assert math.log(threshold / (1 - threshold)) == pytest.approx(0.5, abs=0.011)
 
 
-def test_margin_on_the_edge_is_water():
+def test_logit_difference_at_the_chosen_edge_is_water():
     edges = (torch.arange(-900, 901).double() / 100).float()
     for margin in (edges, torch.nextafter(edges, torch.tensor(99.0))):
         bins = histogram_of(margin, torch.ones_like(margin, dtype=torch.uint8)).water
@@ -84,7 +84,7 @@ def test_margin_on_the_edge_is_water():
     assert bins.nonzero()[0].tolist() == list(range(1099, 2900))
 
 
-def test_one_class_alone_keeps_the_defaults():
+def test_one_class_only_keeps_the_defaults():
     margin = torch.tensor([-1.0, 1.0, 2.0])
     land = histogram_of(margin, torch.zeros(3, dtype=torch.uint8))
     assert land.best_threshold() == (0.5, 0.0)
@@ -130,7 +130,7 @@ def test_histograms_add_up():
     assert whole.bins.sum() == margin.numel()
 
 
-def test_ignored_and_uncounted_pixels_stay_out():
+def test_ignored_and_uncounted_pixels_are_not_added():
     margin = torch.tensor([1.0, float("nan"), float("nan"), 50.0, -float("inf")])
     label = torch.tensor([1, 255, 0, 1, 0], dtype=torch.uint8)
     counted = torch.tensor([True, True, False, True, True])
@@ -139,7 +139,7 @@ def test_ignored_and_uncounted_pixels_stay_out():
     assert (bins[0, 0], bins[1, -1], bins[1, 2100]) == (1, 1, 1)
 
 
-def test_nan_margin_is_refused():
+def test_nan_logit_difference_is_refused():
     with pytest.raises(FloodsegError, match="NaN"):
         histogram_of(torch.tensor([float("nan")]), torch.tensor([1], dtype=torch.uint8))
 
