@@ -422,7 +422,10 @@ TINY = (
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--optical-jitter", "0.2"), "--optical-jitter 0.2: needs optical images, and the chips hold radar only; leave it out"),
+        (
+            ("--optical-jitter", "0.2"),
+            "--optical-jitter 0.2: needs optical images, and the chips hold radar only; leave it out",
+        ),
         (("--cloud", "0.5"), "--cloud 0.5: needs optical images, and the chips hold radar only; leave it out"),
         (("--model", "efficient", "--encoder", "resnet34x"), "--encoder resnet34x: must be an encoder that"),
         (("--model", "efficient", "--pretrained", "nowhere.pth"), "--pretrained nowhere.pth: must be auto, required"),

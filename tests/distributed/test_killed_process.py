@@ -1,4 +1,4 @@
-"""One of two training processes under torchrun is killed: the run ends with a report and goes on by --resume."""
+"""Death of one of two training processes under torchrun: the run ends with a report and can be resumed."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ TRAIN = [
     "--sensors", "sar", "--model", "lite", "--crop-size", "32", "--batch-size", "2", "--workers", "0",
     "--precision", "fp32", "--patience", "0", "--epochs", "400",
 ]  # fmt: skip
-"""More epochs than the test waits for."""
+"""More epochs than the test completes."""
 
 
 def states(folder: Path) -> list[int]:

@@ -10,8 +10,8 @@ from floodseg.classical import otsu
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
-from floodseg.evaluation.metrics.counts import Counts, count
 from floodseg.evaluation.baselines import BASELINES
+from floodseg.evaluation.metrics.counts import Counts, count
 
 RADAR = Bands(sar=("VV", "VH"), optical=())
 OPTICAL = Bands(sar=(), optical=("B02", "B03", "B08"))

@@ -1,4 +1,4 @@
-"""Scores under simulated clouds, with models that go by a rule (see conftest)."""
+"""Scores of rule models (see conftest) under simulated clouds."""
 
 import json
 from collections.abc import Callable
@@ -51,20 +51,20 @@ def test_with_a_perfect_mask_radar_replaces_clouded_pixels(rule_model: MakeModel
 
 
 def test_pairs_are_scored_where_both_maps_are_valid(rule_model: MakeModel) -> None:
-    """By hand on the pixels that the optical image shows under half a cover."""
+    """Counts by hand on the valid optical pixels at half a cover."""
     (half,) = [row for row in clouds(rule_model(BOTH), "thin-missed") if row["cover"] == 0.5]
     chips = SyntheticChips("valid", CHIPS)
     method = model_method(rule_model(BOTH), "rule")
     scoring = ScoreConfig(cloud=(0.5,), cloud_mask_quality="thin-missed")
-    cells = np.zeros((2, 2), int)  # by map: hits, union
+    cells = np.zeros((2, 2), int)  # of each map: intersection, union
     for index in range(len(chips.names)):
         chip, _ = clouded_chip(chips.read(index), BOTH, scoring, 0.5)
         optical = replace(chip, sar_valid=np.zeros_like(chip.sar_valid))
-        seen = chip.optical_valid & (chip.label != 255)
-        for position, given in enumerate((chip, optical)):
-            water = method.apply(given, BOTH).water
+        counted = chip.optical_valid & (chip.label != 255)
+        for position, image in enumerate((chip, optical)):
+            water = method.apply(image, BOTH).water
             cells[position] += [
-                (water & (chip.label == 1))[seen].sum(), (water | (chip.label == 1))[seen].sum()
+                (water & (chip.label == 1))[counted].sum(), (water | (chip.label == 1))[counted].sum()
             ]  # fmt: skip
     ious = cells[:, 0] / cells[:, 1]
     assert half["fused_minus_optical"]["difference"] == pytest.approx(ious[0] - ious[1])
@@ -91,8 +91,8 @@ def test_clouds_depend_on_seed_and_chip_name_only(rule_model: MakeModel) -> None
     one, other = chips.read(0), chips.read(1)
     scoring = ScoreConfig(cloud=(0.5,))
     masks = [
-        clouded_chip(*given, 0.5)[1]
-        for given in (
+        clouded_chip(*arguments, 0.5)[1]
+        for arguments in (
             (one, BOTH, scoring), (replace(other, name=one.name), BOTH, scoring), (other, BOTH, scoring),
             (one, BOTH, replace(scoring, cloud_seed=1)),
         )
@@ -125,7 +125,7 @@ def test_scores_under_clouds_are_drawn(rule_model: MakeModel, tmp_path: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("settings", "message"),
     [
         ({"cloud": (0.5, 1.5)}, "--cloud 1.5: must be shares from 0"),
         ({"cloud": (0.5, 0.5)}, "--cloud 0.5,0.5: must be different shares"),
@@ -135,9 +135,9 @@ def test_scores_under_clouds_are_drawn(rule_model: MakeModel, tmp_path: Any) -> 
         ({"cloud": (0.5,), "cloud_mask_quality": "good"}, "--cloud-mask-quality good: must be one of perfect, thin-"),
     ],
 )
-def test_settings_out_of_range_are_refused(given: dict[str, Any], message: str) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        ScoreConfig(**given)
+        ScoreConfig(**settings)
 
 
 def test_a_set_threshold_is_used_for_all_sensors(rule_model: MakeModel) -> None:

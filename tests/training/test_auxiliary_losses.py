@@ -1,4 +1,4 @@
-"""A fused network finds clouds that no mask marks: there the optical image weighs less, on scenes never seen."""
+"""Auxiliary losses: a fused network lowers the optical weight under unmasked clouds on held-out scenes."""
 
 from pathlib import Path
 from typing import Any
@@ -76,26 +76,26 @@ def test_cloud_loss_by_hand() -> None:
 def test_gate_loss_is_used_only_with_unmasked_clouds(
     augment: AugmentConfig, sensors: Any, learns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[float] = []
+    hidden: list[float] = []
 
     def watched(log_odds: torch.Tensor, batch: Any) -> torch.Tensor:
         assert log_odds.shape == batch["optical_hidden"].shape
         assert log_odds.requires_grad
-        seen.append(float(batch["optical_hidden"].float().mean()))
+        hidden.append(float(batch["optical_hidden"].float().mean()))
         return gate_loss(log_odds, batch)
 
     monkeypatch.setattr(train_module, "gate_loss", watched)
     optim = OptimConfig(epochs=1, batch_size=4, precision="fp32", workers=0)
     data = DataConfig(layout="synthetic", synthetic_chips=8, synthetic_size=64, sensors=sensors)
     train(TrainConfig(tmp_path / "run", data, ModelConfig("lite"), augment, optim), show_progress=False)
-    assert len(seen) == (2 if learns else 0)
-    assert not learns or max(seen) > 0
+    assert len(hidden) == (2 if learns else 0)
+    assert not learns or max(hidden) > 0
 
 
 def weights_under(model: FloodModel, seed: int) -> tuple[np.ndarray, Cloud]:
     """Return the optical weight where both sensors are valid, NaN elsewhere, and the cloud that no mask marks."""
     bands = SyntheticChips("valid", RUN.data).bands
-    # of the events, the one that training never sees; most of its skies are clear before the cloud is laid over them
+    # the held-out event; most of its skies are clear before the simulated cloud
     scene = simulate_scene((123, seed), 128, 128, "marsh")
     cloud = simulate_sky(np.random.default_rng(seed), 128, 128, 0.4)
     images = [scene.sar, cover_image(scene.optical, cloud, bands)]

@@ -21,7 +21,7 @@ from floodseg.training.train import train
 
 @pytest.fixture
 def before(radar_run: Path) -> Path:
-    """A model of radar alone that learned a little."""
+    """A trained model of radar only."""
     return radar_run
 
 
@@ -33,7 +33,9 @@ def state(model: FloodModel) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def test_fine_tuning_starts_with_weights_and_normalisation_of_the_model(tmp_path: Path, make_config, before: Path) -> None:
+def test_fine_tuning_starts_with_weights_and_normalisation_of_the_model(
+    tmp_path: Path, make_config, before: Path
+) -> None:
     still = fine_tuning(make_config, before, tmp_path / "still", lr=1e-9, weight_decay=0.0, epochs=1, ema=0.5)
     train(still, show_progress=False)
     one, other = state(load_path(still.out_dir)), state(load_path(before))
@@ -51,23 +53,25 @@ def test_fine_tuning_records_its_start(tmp_path: Path, make_config, before: Path
     assert any(not torch.equal(state(tuned)[name], value) for name, value in start.named_parameters())
 
 
-@pytest.mark.parametrize(("given", "kept"), [({}, 0.4), ({"context_prior": 0.2}, 0.2), ({"context_prior": 0.0}, None)])
+@pytest.mark.parametrize(
+    ("settings", "expected"), [({}, 0.4), ({"context_prior": 0.2}, 0.2), ({"context_prior": 0.0}, None)]
+)
 def test_fine_tuning_inherits_the_context_prior(
-    tmp_path: Path, make_config, before: Path, given: dict[str, float], kept: float | None
+    tmp_path: Path, make_config, before: Path, settings: dict[str, float], expected: float | None
 ) -> None:
     start = tmp_path / "start.pth"
     save_checkpoint(start, load_path(before).set_context_prior(0.4))
-    config = fine_tuning(make_config, start, tmp_path / "run", epochs=1, **given)
+    config = fine_tuning(make_config, start, tmp_path / "run", epochs=1, **settings)
     train(config, show_progress=False)
     prior = load_path(config.out_dir).context_prior
-    assert (prior and prior.strength) == kept
-    # a resumed run needs neither the model nor the flag for it
+    assert (prior and prior.strength) == expected
+    # a resumed run needs neither the model nor the setting
     start.unlink()
     (config.out_dir / "summary.json").unlink()
     flagless = fine_tuning(make_config, start, tmp_path / "run", epochs=1)
     train(flagless, resume=True, show_progress=False)
     prior = load_path(config.out_dir).context_prior
-    assert (prior and prior.strength) == kept
+    assert (prior and prior.strength) == expected
     settings = config.out_dir / "config.toml"
     damaged = re.sub("(?m)^context_prior = .*$", 'context_prior = "strong"', settings.read_text(encoding="utf-8"))
     settings.write_text(damaged, encoding="utf-8")
@@ -90,8 +94,8 @@ def test_a_resumed_run_does_not_need_the_start_model(
 ) -> None:
     copy = tmp_path / "before"
     shutil.copytree(before, copy)
-    whole, halted = (fine_tuning(make_config, copy, tmp_path / name) for name in ("whole", "halted"))
-    train(whole, show_progress=False)
+    uninterrupted, halted = (fine_tuning(make_config, copy, tmp_path / name) for name in ("uninterrupted", "halted"))
+    train(uninterrupted, show_progress=False)
     real, epochs = train_module.validate, []
 
     def validate(*arguments):
@@ -106,7 +110,7 @@ def test_a_resumed_run_does_not_need_the_start_model(
             train(halted, show_progress=False)
     shutil.rmtree(copy)
     train(halted, resume=True, show_progress=False)
-    one, other = load_path(whole.out_dir), load_path(halted.out_dir)
+    one, other = load_path(uninterrupted.out_dir), load_path(halted.out_dir)
     assert all(torch.equal(state(one)[name], value) for name, value in state(other).items())
     assert one.provenance.training["started_from"] == other.provenance.training["started_from"]
 
@@ -131,19 +135,21 @@ def test_a_start_model_trained_on_the_held_out_event_is_refused(tmp_path: Path, 
     config = fine_tuning(make_config, before, tmp_path / "run")
     holding_out = replace(config, data=replace(config.data, layout="sen1floods11", split_seed=0, synthetic_chips=64,
         synthetic_size=256, data=tmp_path, hold_out_event="Ghana"))  # fmt: skip
-    with pytest.raises(ConfigError, match=r"`start_from` .*: may have learned from the event Ghana, which is held out"):
+    with pytest.raises(
+        ConfigError, match=r"`start_from=.*`: may have been trained on the event Ghana, which is held out"
+    ):
         load_start(holding_out)
 
 
 def test_a_start_model_with_specialists_is_refused(tmp_path: Path, make_config, specialists_run: TrainConfig) -> None:
     config = make_config(tmp_path / "run", start_from=str(specialists_run.out_dir))
-    with pytest.raises(ConfigError, match=r"`start_from` .*: holds specialists, which are not trained further; start"):
+    with pytest.raises(ConfigError, match=r"`start_from=.*`: has specialists, which cannot be fine-tuned; start"):
         train(config, show_progress=False)
 
 
 def test_overwrite_does_not_clear_the_start_model(tmp_path: Path, make_config, before: Path) -> None:
     shutil.copytree(before, tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"`start_from` .*: lies in the run folder .*, which `overwrite` clears"):
+    with pytest.raises(ConfigError, match=r"`start_from=.*`: lies in the run folder .*, which `overwrite` clears"):
         train(fine_tuning(make_config, tmp_path / "run", tmp_path / "run"), overwrite=True, show_progress=False)
     assert json.loads((tmp_path / "run/summary.json").read_text(encoding="utf-8"))["epochs"] == 2
 

@@ -1,4 +1,4 @@
-"""The training loss: hand-computed values, and that pixels which do not count change nothing."""
+"""Training loss: values by hand, and independence of uncounted pixels."""
 
 import math
 
@@ -10,9 +10,9 @@ from floodseg.errors import ConfigError
 from floodseg.training.losses import FloodLoss, PixelLoss
 
 
-def _logits(*margins: float) -> Tensor:
-    """Logits (1, 2, 1, n) with these water margins."""
-    water = torch.tensor(margins)
+def _logits(*differences: float) -> Tensor:
+    """Logits (1, 2, 1, n) with these logit differences."""
+    water = torch.tensor(differences)
     return torch.stack([torch.full_like(water, 0.5), water + 0.5])[None, :, None]
 
 
@@ -36,7 +36,7 @@ def _value_and_gradient(loss: FloodLoss, logits: Tensor, label: Tensor, counted:
     return value.detach(), gradient
 
 
-# Margins log 3 and -log 3 are water probabilities 3/4 and 1/4.
+# Logit differences log 3 and -log 3 are water probabilities 3/4 and 1/4.
 HALF_RIGHT = (math.log(3), -math.log(3)), (1, 1)
 
 
@@ -82,7 +82,7 @@ def test_perfect_prediction_has_zero_loss() -> None:
 @pytest.mark.parametrize("loss", ["ce", "focal"])
 @pytest.mark.parametrize("garbage", [7.0, math.nan, math.inf, -math.inf])
 def test_uncounted_pixels_do_not_change_loss_or_gradient(loss: PixelLoss, garbage: float) -> None:
-    """Neither logits nor labels at pixels that do not count, in the value or in the gradient."""
+    """Logits and labels at uncounted pixels change neither the value nor the gradient."""
     logits, label, counted = _batch()
     module = FloodLoss(loss)
     out = (label == 255) | ~counted
@@ -150,8 +150,8 @@ def test_gradient_descent_finds_the_label() -> None:
     for _ in range(50):
         (gradient,) = torch.autograd.grad(FloodLoss("focal")(logits, label, counted), logits)
         logits = (logits - 30 * gradient).detach().requires_grad_()
-    kept = counted & (label != 255)
-    assert torch.equal(logits.argmax(1)[kept], label.long()[kept])
+    labelled = counted & (label != 255)
+    assert torch.equal(logits.argmax(1)[labelled], label.long()[labelled])
 
 
 @pytest.mark.parametrize(

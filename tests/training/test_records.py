@@ -18,7 +18,7 @@ RADAR = Bands(sar=("VV", "VH"), optical=())
 
 
 class FewChips:
-    """Six chips of 10x10 pixels with a given share of water, by event."""
+    """Six chips of 10x10 pixels of several events, each with its share of water."""
 
     bands = RADAR
     names = ("dry_1", "half_1", "half_2", "wet_1", "blank_1", "half_3")
@@ -96,7 +96,7 @@ def test_pictures_show_chips_of_different_events_first(monkeypatch, run_records,
     assert "epoch 10" in title
     captions = {row.chip.name: row.caption for row in rows}
     assert list(captions)[:2] == ["half_1", "wet_1"]
-    assert set(captions) == {"half_1", "wet_1", "half_2", "half_3"}, "chips without water or land tell less"
+    assert set(captions) == {"half_1", "wet_1", "half_2", "half_3"}, "chips of water and land come first"
     assert captions["half_1"] == "water IoU 0 %"  # -10 dB is land by the rule
     assert records._percent(None) == "undefined (no water)"
 

@@ -31,10 +31,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from floodseg.training.run_folder import RunFolder
-forked, said = os.pipe()
+forked, signal = os.pipe()
 with RunFolder(Path(sys.argv[1])).locked():
     if os.fork() == 0:
-        os.write(said, b"!")
+        os.write(signal, b"!")
         sys.stdin.read()
         os._exit(0)
     os.read(forked, 1)
@@ -67,7 +67,7 @@ def folder(config):
 
 
 def fill(folder):
-    """Leave behind what a finished run does."""
+    """Write the files of a finished run."""
     folder.best.write_bytes(b"weights")
     folder.write_metrics([{"epoch": 1}])
     folder.curves.write_bytes(b"png")
@@ -104,10 +104,10 @@ def test_an_empty_folder_accepts_a_new_run_and_refuses_to_resume(tmp_path):
 
 
 def test_a_folder_with_a_run_needs_resume_or_overwrite(folder):
-    with pytest.raises(RunFolderError, match=r"holds an unfinished run; add `resume` or `overwrite`"):
+    with pytest.raises(RunFolderError, match=r"holds an unfinished run; set `resume` or `overwrite`"):
         folder.check("new")
     folder.write_summary({})
-    with pytest.raises(RunFolderError, match=r"holds a finished run; add `resume` or `overwrite`"):
+    with pytest.raises(RunFolderError, match=r"holds a finished run; set `resume` or `overwrite`"):
         folder.check("new")
     folder.check("resume")
     folder.check("overwrite")

@@ -35,7 +35,7 @@ METRICS = (
 
 @dataclass
 class Watch:
-    """What happened in a run, seen from outside the loop."""
+    """Observations of a run."""
 
     lrs: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Watch:
     weights: list[list[torch.Tensor]] = field(default_factory=list)
     """All parameters after each step."""
     evaluated: list[dict[str, torch.Tensor]] = field(default_factory=list)
-    """The weights that each epoch was scored with."""
+    """The scored weights of each epoch."""
 
 
 @pytest.fixture(scope="module")
 def watched():
-    """Return a function that trains under observation: result and Watch."""
+    """Return a function that trains and returns the result and a Watch."""
 
     def run(config, **arguments):
         watch = Watch()
@@ -95,7 +95,7 @@ def both(tmp_path_factory, make_config, watched):
 
 @pytest.fixture(scope="module")
 def radar(tmp_path_factory, make_config, watched):
-    """Three epochs on radar alone, with averaged weights."""
+    """Three epochs on radar only, with averaged weights."""
     config = make_config(tmp_path_factory.mktemp("radar") / "run", sensors="sar", ema=0.9)
     return config, *watched(config)
 
@@ -126,8 +126,8 @@ def test_a_finished_run_folder_has_all_files(both):
 
 def test_the_resolved_configuration_is_written(both):
     config, _, _ = both
-    kept = tomllib.loads((config.out_dir / "config.toml").read_text(encoding="utf-8"))
-    assert kept == {**flatten(config), "context_prior": 0.0}
+    written = tomllib.loads((config.out_dir / "config.toml").read_text(encoding="utf-8"))
+    assert written == {**flatten(config), "context_prior": 0.0}
 
 
 def test_metrics_and_tensorboard_have_each_epoch(both):
@@ -177,7 +177,7 @@ def test_the_learning_rate_cycle_spans_the_run(both):
     assert watch.lrs[-1] == pytest.approx(peak / 25 / 1e4)
     assert all(one < two for one, two in pairwise(watch.lrs[:4]))
     assert all(one > two for one, two in pairwise(watch.lrs[4:]))
-    # what the records show is the rate after the last step of the epoch, which the next one starts with
+    # the recorded rate is that after the last step of the epoch, with which the next epoch starts
     assert [float(row["lr"]) for row in read_rows(config.out_dir)][:4] == pytest.approx(watch.lrs[3::3])
 
 
@@ -236,14 +236,14 @@ def test_averaged_weights_are_scored_and_saved(radar):
     for step, weights in enumerate(watch.weights[:steps]):
         decay = min(0.9, 1 - (1 + step) ** (-2 / 3))
         average = [decay * old + (1 - decay) * new for old, new in zip(average, weights, strict=True)]
-    kept = {tuple(p.shape): [] for p in best.parameters()}
+    saved = {tuple(p.shape): [] for p in best.parameters()}
     for parameter in best.parameters():
-        kept[tuple(parameter.shape)].append(parameter)
+        saved[tuple(parameter.shape)].append(parameter)
     for by_hand, trained in zip(average, watch.weights[steps - 1], strict=True):
-        alike = kept[tuple(by_hand.shape)]
-        assert any(torch.allclose(by_hand, value, rtol=1e-4, atol=1e-6) for value in alike)
+        same_shape = saved[tuple(by_hand.shape)]
+        assert any(torch.allclose(by_hand, value, rtol=1e-4, atol=1e-6) for value in same_shape)
         if by_hand.numel() > 100:
-            assert not any(torch.equal(trained, value) for value in alike)
+            assert not any(torch.equal(trained, value) for value in same_shape)
 
 
 def assert_same(one, other):
@@ -257,7 +257,7 @@ def assert_same(one, other):
 
 @pytest.fixture(scope="module")
 def smallest(tmp_path_factory, make_config):
-    """Return a function that trains one epoch of two steps on 32x32 pixels and gives the best weights and summary."""
+    """Return a function that trains one epoch of two steps on 32x32 pixels and returns the best weights and the summary."""
     root = tmp_path_factory.mktemp("smallest")
 
     def run(name, **changes):
@@ -309,7 +309,10 @@ def test_refused_settings_leave_the_folder_unchanged(tmp_path, make_config, both
             {"sensors": "sar", "drop_sensor": 0.5},
             "`drop_sensor=0.5`: needs both sensors, and the chips hold radar only; leave it out",
         ),
-        ({"sensors": "optical", "drop_sensor": 0.5}, "`drop_sensor=0.5`: needs both sensors, and the chips hold optical images only"),
+        (
+            {"sensors": "optical", "drop_sensor": 0.5},
+            "`drop_sensor=0.5`: needs both sensors, and the chips hold optical images only",
+        ),
         ({"sensors": "sar", "cloud": 0.5}, "`cloud=0.5`: needs optical images, and the chips hold radar only"),
         ({"sensors": "optical", "sar_speckle": 0.5}, "`sar_speckle=0.5`: needs radar in dB, and the chips hold"),
     ],
@@ -366,9 +369,7 @@ def test_training_stops_after_patience(monkeypatch, tmp_path, make_config, patie
 # ---- encoder weights
 
 
-def test_missing_encoder_weights_are_reported_once_per_run(
-    monkeypatch, tmp_path, make_config, capsys, caplog
-):
+def test_missing_encoder_weights_are_reported_once_per_run(monkeypatch, tmp_path, make_config, capsys, caplog):
     def unreachable(name):
         raise pretrained._UnavailableError("no connection within 10 s")
 
@@ -404,7 +405,7 @@ def test_missing_encoder_weights_are_reported_once_per_run(
 
 
 def interrupt_at_record(patch, epoch):
-    """Interrupt when the metrics of an epoch (from 1) are to be recorded: its best model is already written."""
+    """Interrupt before the metrics of an epoch (from 1) are recorded, after its best model is written."""
     real = RunRecords.epoch
 
     def record(self, *arguments):
@@ -435,7 +436,7 @@ RESUMED = {
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, make_config):
-    config = make_config(tmp_path_factory.mktemp("whole") / "run", **RESUMED)
+    config = make_config(tmp_path_factory.mktemp("uninterrupted") / "run", **RESUMED)
     train(config, show_progress=False)
     return config.out_dir
 

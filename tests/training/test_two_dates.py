@@ -1,4 +1,4 @@
-"""Two dates of both sensors end to end: trained with sensors withheld, scored with each, drawn."""
+"""A model of two dates and both sensors: training with withheld sensors, scores with each sensor, pictures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ SIZE = 48
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sets 1, 11, 21, ...: what is flooded is darker in the images after than in those before."""
+    """Sets 1, 11, 21, ...: flooded pixels are darker in the images from after the flood."""
     root = tmp_path_factory.mktemp("ombria")
     for number in range(1, 81, 10):
         rng = np.random.default_rng(number)
@@ -84,10 +84,10 @@ def test_augmentation_without_effect_is_refused(
 
 
 def test_a_model_with_other_bands_or_units_is_refused(tree: Path, rule_model: Callable[..., Any]) -> None:
-    where = {"data": tree, "layout": "ombria", "split": "valid"}
+    options = {"data": tree, "layout": "ombria", "split": "valid"}
     with pytest.raises(
         ConfigError, match=r"'rule' takes sar images of VV, VH in db, and the data set holds VV_before, "
     ):
-        evaluate(rule_model(Bands(("VV", "VH"), ())), **where)
+        evaluate(rule_model(Bands(("VV", "VH"), ())), **options)
     with pytest.raises(ConfigError, match=r"takes optical images of B03, B08 in reflectance, and .* in dn; choose"):
-        evaluate(rule_model(Bands((), ("B03", "B08"))), **where)
+        evaluate(rule_model(Bands((), ("B03", "B08"))), **options)

@@ -121,12 +121,12 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
 
 
 @contextmanager
-def _open_band(path: str, what: str) -> Iterator[Any]:
+def _open_band(path: str, kind: str) -> Iterator[Any]:
     """Open a local raster of one band; a read error becomes a DataError."""
     try:
         with rasterio.Env(**gdal_settings(allow_remote=False)), open_layer(path, allow_remote=False) as source:
             if source.count != 1:
-                raise DataError(f"{path}: has {source.count} bands, and a {what} has one; give a file with one band")
+                raise DataError(f"{path}: has {source.count} bands, and a {kind} has one; give a file with one band")
             yield source
     except RasterioError as error:
         raise DataError(

@@ -48,9 +48,9 @@ def check_overwriting(folder: Path, config: TrainConfig) -> None:
     Raises:
         ConfigError: names the model that would be lost.
     """
-    kept = None if config.model.trains_specialists else folder / SPECIALISTS
+    kept_folder = None if config.model.trains_specialists else folder / SPECIALISTS
     for setting, name in _models(config):
-        if _is_within(folder, name) and not (kept and _is_within(kept, name)):
+        if _is_within(folder, name) and not (kept_folder and _is_within(kept_folder, name)):
             raise ConfigError(
                 f"`{setting}={name}`: lies in the run folder {folder}, which `overwrite` clears; set another "
                 "`out_dir`, or copy the model elsewhere first"

@@ -163,8 +163,8 @@ def build_run_model(config: TrainConfig, chips: ChipSet, *, load_pretrained: boo
 
 def _require_gpus(processes: Processes) -> None:
     if processes.device.type != "cuda" or processes.count == 1:
-        where = "a CPU" if processes.device.type != "cuda" else "a single GPU"
+        hardware = "a CPU" if processes.device.type != "cuda" else "a single GPU"
         raise ConfigError(
-            f"`sync_batchnorm`: needs several GPUs, and this run has {where}; leave it out, or start one process for "
+            f"`sync_batchnorm`: needs several GPUs, and this run has {hardware}; leave it out, or start one process for "
             "each GPU with accelerate launch"
         )

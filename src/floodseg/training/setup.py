@@ -214,7 +214,7 @@ def _require_data_parallelism(kind: DistributedType) -> None:
 
 def with_synchronised_batchnorm(model: FloodModel) -> FloodModel:
     """Return the model with batch statistics over all processes; names and values of its tensors stay the same."""
-    converted: FloodModel = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # PyTorch has no types there
+    converted: FloodModel = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # PyTorch has no types
     return converted
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from floodseg.chips.chip import Bands, Chip
 from floodseg.evaluation.metrics.counts import ReliabilityBins
+from floodseg.evaluation.plots.curves import curves_picture, reliability_picture
 from floodseg.evaluation.plots.images import (
     ERROR_COLOURS,
     LABEL_COLOURS,
@@ -18,7 +19,6 @@ from floodseg.evaluation.plots.images import (
     probability_image,
     sar_image,
 )
-from floodseg.evaluation.plots.curves import curves_picture, reliability_picture
 from floodseg.evaluation.plots.panels import rows_picture
 
 BOTH = Bands(sar=("VV", "VH"), optical=("B02", "B03", "B04", "B08"))
@@ -74,8 +74,8 @@ def test_error_and_label_colours_by_hand():
 def test_prediction_mask_defaults_to_chip_validity():
     row = make_row(probability=False)
     assert (row.predicted == row.chip.sar_valid).all()
-    given = PictureRow(row.chip, row.bands, None, row.water, "", valid=np.zeros_like(row.water))
-    assert np.allclose(error_image(given), to_rgb(ERROR_COLOURS["not counted"]))
+    masked = PictureRow(row.chip, row.bands, None, row.water, "", valid=np.zeros_like(row.water))
+    assert np.allclose(error_image(masked), to_rgb(ERROR_COLOURS["not counted"]))
 
 
 @pytest.mark.parametrize("paint", [sar_image, optical_image, probability_image])
