@@ -42,7 +42,7 @@ def read_summary(folder):
 
 
 def run_part(folder, part):
-    """Run a part of shared_run.py; return the results of both processes, output of the main and exit code of the other."""
+    """Run a part of shared_run.py; return the results of both, output of rank 0 and exit code of rank 1."""
     (code, output, errors), (other_code, other_output, _) = run_two(WORKER, folder, part)
     assert (code, other_output) == (0, ""), errors
     files = [folder / f"{part}_{rank}.json" for rank in (0, 1)]

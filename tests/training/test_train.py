@@ -257,7 +257,7 @@ def assert_same(one, other):
 
 @pytest.fixture(scope="module")
 def smallest(tmp_path_factory, make_config):
-    """Return a function that trains one epoch of two steps on 32x32 pixels and returns the best weights and the summary."""
+    """Return a function that trains one epoch of two steps and returns the best weights and the summary."""
     root = tmp_path_factory.mktemp("smallest")
 
     def run(name, **changes):

@@ -62,8 +62,8 @@ def cloud_scores(
 
     Returns:
         One object for each cover, in the order of the settings: ``cover``, ``mask_quality``, ``masked_share`` (of the
-        optical pixels), ``both``, ``sar`` and ``optical`` as far as the method takes them (the fields of ``score_chips``), and
-        for a method of both ``fused_minus_sar``, ``fused_minus_optical`` and ``fused_minus_better``.
+        optical pixels), and the fields of ``score_chips`` under ``both``, ``sar`` and ``optical`` as far as the method
+        takes them. A method of both also has ``fused_minus_sar``, ``fused_minus_optical`` and ``fused_minus_better``.
     """
     own_rows: list[list[CloudedScores]] = []
     show = title is not None and processes.main

@@ -118,7 +118,7 @@ class MarginHistogram:
         return float(loss / total)
 
     def reliability(self, temperature: float) -> ReliabilityBins:
-        """Return predicted and observed water at ``temperature``, with logit differences at the centre of their bins."""
+        """Return predicted and observed water at ``temperature``, with logit differences at their bin centres."""
         probability = 1 / (1 + np.exp(-_CENTRES / temperature))
         index = np.minimum((probability * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
         pixels = self.land + self.water
