@@ -252,7 +252,7 @@ def test_a_lost_best_model_is_found_before_training_goes_on(
 def test_a_finished_run_is_refused(tmp_path: Path, finished: Path, refused: Callable[..., str]) -> None:
     shutil.copytree(finished, tmp_path / "run")
     said = refused("train", *TINY, "--out-dir", tmp_path / "run")
-    expected = "holds a finished run; add --resume or --overwrite, or give another --out-dir"
+    expected = "holds a finished run; set --resume or --overwrite, or another --out-dir"
     assert said == f"{tmp_path / 'run'}: {expected}"
 
 
@@ -531,8 +531,8 @@ def test_resume_goes_on_exactly_without_a_bad_chip(tmp_path: Path, refused: Call
     bad.write_bytes(whole)
     said = refused("train", *flags, "--out-dir", tmp_path / "run", "--resume")
     assert said == (
-        f"{tmp_path / 'run'}: --resume continues with the chips that the run began with, but whether a_1 can be used "
-        "has changed since; put the files back as they were, or start again with --overwrite"
+        f"{tmp_path / 'run'}: --resume needs the chips that the run began with, but these became usable or unusable "
+        "since: a_1; restore the files, or start again with --overwrite"
     )
     bad.write_bytes(whole[:1000])
     assert run("train", *flags, "--out-dir", tmp_path / "run", "--resume") == 0

@@ -183,7 +183,7 @@ def test_resume_of_a_finished_run_by_one_process_changes_nothing(shared, tmp_pat
 
 
 def expected_lrs(steps_before, steps_after):
-    """The rate at the end of each epoch, as two cycles give it that each span the run with their number of steps."""
+    """The learning rate at the end of each epoch, from two schedules with different numbers of steps per epoch."""
     model = nn.Linear(1, 1)
     lrs = {}
     for steps in (steps_before, steps_after):
@@ -281,7 +281,7 @@ def test_refused_settings_end_all_processes_with_one_message(tmp_path):
     assert main == (
         2,
         "",
-        f"floodseg: error: {tmp_path}: holds a finished run; add --resume or --overwrite, or give another --out-dir\n",
+        f"floodseg: error: {tmp_path}: holds a finished run; set --resume or --overwrite, or another --out-dir\n",
     )
     assert other == (2, "", "")
 

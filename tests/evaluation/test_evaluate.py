@@ -61,7 +61,7 @@ def chips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def radar_tree(tmp_path_factory):
-    """The radar and labels of the same chips as an official tree without optical images, whose one split is test."""
+    """The same chips in the official layout, without optical images and with test as the only split."""
     root = tmp_path_factory.mktemp("tree")
     for seed, name in enumerate(NAMES):
         write_chip(root / "v1.1/data/flood_events/HandLabeled", name, seed)
@@ -192,7 +192,7 @@ def test_baseline_documents_have_all_fields(chips):
     otsu, ndwi = evaluate("otsu", **options).document, evaluate("ndwi", **options).document
     assert (otsu["model"], otsu["sensors"], otsu["threshold"]) == ("otsu", "sar", None)
     assert (ndwi["model"], ndwi["sensors"], ndwi["threshold"]) == ("ndwi", "optical", 0.0)
-    # of radar pixels the first four rows are missing, of optical ones the first five columns; three rows have no label
+    # the first four rows lack radar, the first five columns lack optical pixels; three rows have no label
     assert (otsu["n_pixels"], ndwi["n_pixels"]) == (3 * 13 * 24, 3 * 17 * 19)
     truth = [
         counts_by_hand(chip, chip.optical[2] > chip.optical[7], np.isfinite(chip.optical).all(0))

@@ -124,7 +124,7 @@ def test_loss_and_gradient_are_zero_without_counted_pixels(loss: PixelLoss, valu
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_loss_is_computed_in_float32(dtype: torch.dtype) -> None:
-    """Over 40 000 pixels, whose sum no 16 bit float holds, also under autocast."""
+    """The sum over 40 000 pixels exceeds 16-bit floats; also under autocast."""
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(1, 2, 200, 200, generator=generator).to(dtype)
     label = torch.randint(2, (1, 200, 200), generator=generator)

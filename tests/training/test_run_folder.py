@@ -190,7 +190,7 @@ def test_a_locked_folder_refuses_a_second_run(folder):
 
 
 def test_the_lock_ends_with_the_run_even_if_a_child_inherited_it(folder):
-    """Processes that load chips are forks of this one: they hold the open file of the lock for as long as they live."""
+    """Loader processes are forks, which keep the lock file open until they end."""
     lock = folder.path.resolve() / ".lock"
     with folder.locked():
         [handle] = [int(link.name) for link in Path("/proc/self/fd").iterdir() if link.resolve() == lock]

@@ -96,7 +96,7 @@ def test_validation_scores_all_chips_at_the_best_threshold(batches, rule_model):
             margins.append(margin(logits)[counted])
             labels.append(batch["label"][counted] == 1)
     margins, labels = torch.cat(margins), torch.cat(labels)
-    # a chip without counted pixel does not pull the mean down
+    # a chip without counted pixels does not enter the mean
     assert validation.loss == pytest.approx(sum(losses) / 3)
     water = torch.sigmoid(margins) >= validation.threshold
     assert validation.counts == Counts(
@@ -141,7 +141,7 @@ def test_each_sensor_set_gets_its_threshold(batches, rule_model):
     assert len({decisions.sar, decisions.optical, decisions.both}) == 3
     counts = counts_at_decisions(validation.histograms, decisions)
     assert counts.n == validation.counts.n
-    # each set is at its own best, so that together they are no worse than before in each part
+    # each set has its best threshold, so that the sum is at least as good
     for sensors, histogram in validation.histograms.by_sensors.items():
         decision = decisions.of(sensors)
         own = histogram.counts_at(decision.threshold, decision.temperature).water_iou

@@ -162,6 +162,7 @@ def _evaluate_chips(
     """Score a method and the classical baselines on the chips of a split; the processes share the chips."""
     chips = usable.chips
     methods = [method, *_baselines_for(method, chips.bands)]
+    # of the chips that this process scores
     own_scores: list[list[ChipScore]] = []
     own_histograms = {event: SensorHistograms() for event in sorted(set(chips.events))}
     show = title is not None and processes.main

@@ -1,8 +1,8 @@
 """Distillation: calibrated probabilities of trained models as soft targets in addition to labels (Hinton et al. 2015).
 
-The teacher of a pixel is the model that uses the most valid sensors. Among equals it is the model that lacks the fewest
-sensors: a model of both sensors where both are valid, a radar model where the optical image is withheld or under a
-masked cloud. Teachers of the same rank are averaged.
+The teacher of a pixel is the model with the most valid sensors and, among these, with the fewest missing ones: a model
+of both sensors where both are valid, a radar model where the optical image is withheld or under a masked cloud. Teachers
+of the same rank are averaged.
 """
 
 from collections.abc import Sequence
@@ -115,9 +115,9 @@ class Teachers:
 
 
 def _remove_context_prior(teacher: FloodModel) -> None:
-    """Remove the context priors of a teacher whose student has one, because the prior would be applied twice.
+    """Remove the context priors of a teacher if the student has one, so that the prior is not applied twice.
 
-    The temperature was fitted with the prior. This error is smaller than that of applying the prior twice.
+    The temperature was fitted with the prior. The resulting error is smaller than that of applying the prior twice.
     """
     for model in (teacher, *specialists_of(teacher).values()):
         model.set_context_prior(0.0)

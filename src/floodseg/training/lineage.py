@@ -41,7 +41,7 @@ def check_event(setting: str, name: str, model: FloodModel, held_out: str | None
 
 
 def check_overwriting(folder: Path, config: TrainConfig) -> None:
-    """Refuse to overwrite a run that holds a model which the new run needs.
+    """Refuse to overwrite a run that contains a model of the new run's settings.
 
     Specialists in the folder are kept if the new run names them.
 

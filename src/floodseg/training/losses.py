@@ -28,7 +28,7 @@ _CLEAR_TARGET = 0.5
 
 CLOUD_WEIGHT = 0.01
 """Weight of :func:`cloud_loss` in the total loss. No other loss trains the detector, and Adam makes the same steps at
-any scale. A small weight keeps its gradient from dominating the norm to which all gradients are clipped."""
+any scale. A small weight keeps its share of the clipped gradient norm small."""
 
 
 class FloodLoss(nn.Module):

@@ -64,7 +64,7 @@ def resolve_precision(precision: Precision, device_type: str) -> Precision:
     ``auto`` is bf16 if the hardware supports it, otherwise fp16 (with loss scaling) on a GPU and fp32 on a CPU.
 
     Raises:
-        ConfigError: fp16 on a CPU, which is slow at it.
+        ConfigError: ``fp16`` on a CPU.
     """
     if precision == "fp16" and device_type == "cpu":
         raise ConfigError("`precision=fp16` on a CPU: needs a GPU; use bf16, fp32 or auto")
@@ -75,8 +75,8 @@ def resolve_precision(precision: Precision, device_type: str) -> Precision:
     return "bf16" if cpu_computes_bf16() else "fp32"
 
 
-def lock_folder(config: TrainConfig, mode: RunMode, stack: contextlib.ExitStack, device_type: str) -> TrainConfig:
-    """Lock and check the run folder, and return the resolved settings.
+def resolve_and_lock(config: TrainConfig, mode: RunMode, stack: contextlib.ExitStack, device_type: str) -> TrainConfig:
+    """Resolve the settings, lock and check the run folder, and return the resolved settings.
 
     The folder is locked until ``stack`` closes.
 

@@ -84,11 +84,7 @@ class RunRecords:
             "valid_loss": validation.loss,
             "water_iou": validation.water_iou,
             "threshold": validation.threshold,
-            "miou": counts.miou,
-            "f1": counts.f1,
-            "precision": counts.precision,
-            "recall": counts.recall,
-            "accuracy": counts.accuracy,
+            **{name: getattr(counts, name) for name in ("miou", "f1", "precision", "recall", "accuracy")},
             "lr": result.lr,
             "images_per_s": result.images_per_s,
             "seconds": result.seconds,
@@ -199,12 +195,5 @@ def _percent(ratio: float | None) -> str:
 
 def validation_scores(counts: Counts) -> dict[str, Any]:
     """Return the validation scores of a checkpoint, from the counts at its thresholds."""
-    return {
-        "valid": {
-            "water_iou": counts.water_iou or 0.0,
-            "miou": counts.miou,
-            "f1": counts.f1,
-            "precision": counts.precision,
-            "recall": counts.recall,
-        }
-    }
+    ratios = {name: getattr(counts, name) for name in ("miou", "f1", "precision", "recall")}
+    return {"valid": {"water_iou": counts.water_iou or 0.0, **ratios}}

@@ -41,7 +41,7 @@ class RunState:
     rows: list[dict[str, Any]] = field(default_factory=list)
     """One row of metrics for each complete epoch."""
     processes: int = 1
-    """Processes that trained the last complete epoch; of a new run, those that train now."""
+    """Number of processes in the last complete epoch, or of a new run."""
     pretrained: str = "none"
     """Source of the encoder's initial weights."""
     left_out: dict[str, list[str]] = field(default_factory=dict)

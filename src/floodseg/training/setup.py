@@ -97,7 +97,7 @@ class TrainingModel(nn.Module):
 def set_up(config: TrainConfig, mode: RunMode, processes: Processes) -> Run:
     """Return a new run, or with mode "resume" a run at the end of its last complete epoch.
 
-    ``config`` holds the resolved settings (see :func:`~floodseg.training.prepare.lock_folder`).
+    ``config`` holds the resolved settings (see :func:`~floodseg.training.prepare.resolve_and_lock`).
 
     Raises:
         FloodsegError: settings, data, models or a state that the user has to correct.

@@ -24,7 +24,7 @@ from floodseg.models.checkpoint.checkpoint import load_checkpoint, save_checkpoi
 from floodseg.models.model import Provenance, TrainingOutputs
 from floodseg.system.progress import TrainingProgress
 from floodseg.training.losses import CLOUD_WEIGHT, GATE_WEIGHT, cloud_loss, gate_loss
-from floodseg.training.prepare import lock_folder, prepare_specialists
+from floodseg.training.prepare import prepare_specialists, resolve_and_lock
 from floodseg.training.records import EpochResult, validation_scores
 from floodseg.training.run_folder import RunMode, run_mode
 from floodseg.training.setup import Run, set_up
@@ -35,7 +35,7 @@ PICTURE_EVERY = 5
 """Epochs between pictures of validation chips."""
 
 DISPLAY_EVERY = 5
-"""Steps between updates of the display, because reading the loss makes a GPU wait."""
+"""Steps between updates of the display; each update makes a GPU wait."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def train(
 def _train(config: TrainConfig, mode: RunMode, processes: Processes, *, show_progress: bool) -> TrainResult:
     """Train a model in its run folder, after its specialists if the settings ask for them."""
     with contextlib.ExitStack() as stack:
-        config = processes.from_main(partial(lock_folder, config, mode, stack, processes.device.type))
+        config = processes.from_main(partial(resolve_and_lock, config, mode, stack, processes.device.type))
         if config.model.trains_specialists:
             _train_specialists(config, mode, processes, show_progress=show_progress)
             mode = "resume" if mode == "resume" else "new"

@@ -1,4 +1,4 @@
-"""Paired differences against numbers made by hand."""
+"""Paired differences against values by hand."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from floodseg.evaluation.metrics.counts import Counts
 
 
 def test_difference_of_two_maps_by_hand() -> None:
-    # together: 30 hits of a union of 50, and 20 of 50
+    # in total: intersection 30 and union 50, against 20 and 50
     pairs = [
         Pair("a", Counts(tp=10, fp=5, fn=5, tn=80), Counts(tp=10, fp=10, fn=5, tn=75)),
         Pair("b", Counts(tp=20, fp=5, fn=5, tn=70), Counts(tp=10, fp=0, fn=15, tn=75)),

@@ -73,7 +73,7 @@ def test_error_and_label_colours_by_hand():
 
 def test_prediction_mask_defaults_to_chip_validity():
     row = make_row(probability=False)
-    assert (row.predicted == row.chip.sar_valid).all()
+    assert (row.prediction_mask == row.chip.sar_valid).all()
     masked = PictureRow(row.chip, row.bands, None, row.water, "", valid=np.zeros_like(row.water))
     assert np.allclose(error_image(masked), to_rgb(ERROR_COLOURS["not counted"]))
 

@@ -44,7 +44,7 @@ def _ratio(numerator: int, denominator: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Counts of pixels for the class water: true and false positives, false and true negatives."""
+    """True and false positives, false and true negatives of the class water, in pixels."""
 
     tp: int = 0
     fp: int = 0

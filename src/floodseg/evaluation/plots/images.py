@@ -44,7 +44,7 @@ class PictureRow:
     """(H, W) mask of the prediction; by default where the probability is finite, or any sensor is valid."""
 
     @property
-    def predicted(self) -> NDArray[np.bool_]:
+    def prediction_mask(self) -> NDArray[np.bool_]:
         """(H, W) mask of the prediction."""
         if self.valid is not None:
             return self.valid
@@ -150,5 +150,5 @@ def error_image(row: PictureRow) -> Pixels:
     image[label_water & ~row.water] = to_rgb(ERROR_COLOURS["missed water"])
     image[~label_water & row.water] = to_rgb(ERROR_COLOURS["false water"])
     image[~label_water & ~row.water] = to_rgb(ERROR_COLOURS["correct land"])
-    image[(row.chip.label == IGNORE) | ~row.predicted] = to_rgb(ERROR_COLOURS["not counted"])
+    image[(row.chip.label == IGNORE) | ~row.prediction_mask] = to_rgb(ERROR_COLOURS["not counted"])
     return image
