@@ -226,6 +226,8 @@ def conversion(exported: Exported, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_int8_is_calibrated_and_scored_on_real_chips(conversion, exported: Exported) -> None:
     made = conversion("onnx", "int8", CHIPS)
+    # probabilities of untrained weights crowd at any threshold in the middle
+    made.model.decisions = made.model.decisions.with_threshold(0.01)
     gate = made.run()
     assert set(gate["water_iou"]) == {"both", "sar", "optical"}
     for sensors, before in gate["water_iou_in_torch"].items():

@@ -12,6 +12,8 @@ from floodseg.deployment.samples import Batch
 from floodseg.models.checkpoint.formats import ExportFormat
 from floodseg.models.layers.attention import EfficientSelfAttention
 from floodseg.models.networks.baseline import FullSelfAttention
+from floodseg.models.networks.lite import MaskedStem
+from floodseg.models.networks.sensor_weights import SensorGate
 
 
 def quantised(graph: Path, module: nn.Module, batches: Sequence[Batch], format: ExportFormat) -> Any:
@@ -34,43 +36,23 @@ def quantised(graph: Path, module: nn.Module, batches: Sequence[Batch], format: 
 def unquantised(graph: Path, module: nn.Module) -> list[str]:
     """Return the nodes that stay in floating point.
 
-    These are all outside of the networks, attention, and arithmetic with validity: one over the share of valid pixels
-    has a range that one chip with a swath edge stretches without limit. Normalisation, the fusion of several networks,
-    the context prior and temperatures are arithmetic on few channels that must be exact; attention multiplies and
-    exponentiates its inputs, and costs little.
+    These are all outside of the networks, attention, the sensor gate, and a masked stem apart from its convolutions:
+    one over the share of valid pixels has a range that a single chip with a swath edge stretches without limit.
+    Normalisation, the fusion of several networks, the context prior and temperatures are arithmetic on few channels
+    that must be exact; attention multiplies and exponentiates its inputs, and costs little.
     """
     import onnx
 
-    attention = tuple(
-        f"{name}{end}"
-        for name, each in module.named_modules()
-        if isinstance(each, EfficientSelfAttention | FullSelfAttention)
-        for end in "./"
-    )
-    loaded = onnx.load(graph).graph
-    by_validity = _nodes_with_validity(loaded)
+    prefixes: list[str] = []
+    for name, each in module.named_modules():
+        if isinstance(each, EfficientSelfAttention | FullSelfAttention | SensorGate):
+            prefixes += [f"{name}/", f"{name}."]
+        elif isinstance(each, MaskedStem):
+            prefixes.append(f"{name}/")
+    names = [node.name for node in onnx.load(graph).graph.node]
     return [
-        node.name
-        for node in loaded.node
-        if "network" not in node.name.partition("/")[0].split(".")
-        or node.name.startswith(attention)
-        or node.name in by_validity
+        name for name in names if "network" not in name.partition("/")[0].split(".") or name.startswith(tuple(prefixes))
     ]
-
-
-def _nodes_with_validity(graph: Any) -> set[str]:
-    """Return the nodes with an input that follows from validity alone, shapes apart."""
-    validity = {port.name for port in graph.input if port.name.endswith("_valid")}
-    constant = {tensor.name for tensor in graph.initializer} | {""}
-    names = set()
-    for node in graph.node:
-        inputs = set(node.input) - constant
-        if node.op_type == "Shape" or not inputs & validity:
-            continue
-        names.add(node.name)
-        if inputs <= validity:
-            validity |= set(node.output)
-    return names
 
 
 def _quantised_openvino(graph: Path, feeds: Sequence[dict[str, Any]], floating: Sequence[str]) -> Any:
