@@ -104,10 +104,12 @@ def test_settings_that_do_not_fit_several_processes_are_refused(shared):
     folder, results = shared
     kind, message = results[0]["too few crops"]
     assert kind == "ConfigError"
-    assert message.startswith("--batch-size 2: each of 2 processes takes as many crops a step, and an epoch has 2; ")
+    assert message.startswith(
+        "`batch_size=2`: each of 2 processes takes this many crops per step, and an epoch has 2; "
+    )
     kind, message = results[0]["synchronised"]
     assert kind == "ConfigError"
-    assert message.startswith("--sync-batchnorm: joins the batch statistics of several GPUs, and this run has a CPU; ")
+    assert message.startswith("`sync_batchnorm`: needs several GPUs, and this run has a CPU; ")
     assert results[1]["synchronised"][0] == "OtherProcessError"
     assert not (folder / "small").exists()
 

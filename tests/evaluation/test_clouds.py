@@ -127,12 +127,12 @@ def test_scores_under_clouds_are_drawn(rule_model: MakeModel, tmp_path: Any) -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"cloud": (0.5, 1.5)}, "--cloud 1.5: must be shares from 0"),
-        ({"cloud": (0.5, 0.5)}, "--cloud 0.5,0.5: must be different shares"),
-        ({"cloud_mask_quality": "none"}, "--cloud-mask-quality none: must be given with --cloud"),
-        ({"cloud_seed": 1}, "--cloud-seed 1: must be given with --cloud"),
-        ({"threshold": 1.0}, "--threshold 1.0: must be above 0 and below 1"),
-        ({"cloud": (0.5,), "cloud_mask_quality": "good"}, "--cloud-mask-quality good: must be one of perfect, thin-"),
+        ({"cloud": (0.5, 1.5)}, "`cloud=1.5`: must be shares from 0"),
+        ({"cloud": (0.5, 0.5)}, "`cloud=0.5,0.5`: must be different shares"),
+        ({"cloud_mask_quality": "none"}, "`cloud_mask_quality=none`: .*`cloud`"),
+        ({"cloud_seed": 1}, "`cloud_seed=1`: .*`cloud`"),
+        ({"threshold": 1.0}, "`threshold=1.0`: must be above 0 and below 1"),
+        ({"cloud": (0.5,), "cloud_mask_quality": "good"}, "`cloud_mask_quality=good`: must be one of perfect, thin-"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:

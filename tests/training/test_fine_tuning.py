@@ -118,7 +118,7 @@ def test_a_resumed_run_does_not_need_the_start_model(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sensors": "optical"}, "--start-from .*: is lite of VV, VH in db, and this run trains lite of B01, .* give"),
+        ({"sensors": "optical"}, "`start_from=.*`: is lite of VV, VH in db, and this run trains lite of B01, .* set"),
         (
             {"model": "efficient", "encoder": "resnet18"},
             "is lite of VV, VH in db, .* trains efficient with resnet18 of",
@@ -157,9 +157,9 @@ def test_overwrite_does_not_clear_the_start_model(tmp_path: Path, make_config, b
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pretrained": "required"}, "--pretrained required: has no effect with --start-from"),
-        ({"specialists": ("train",)}, "--specialists train: has no effect with --start-from, .*; leave it out"),
-        ({"start_from": ""}, "--start-from '': must be a shipped name, a run folder or a checkpoint"),
+        ({"pretrained": "required"}, "`pretrained=required`: has no effect with `start_from"),
+        ({"specialists": ("train",)}, "`specialists=train`: has no effect with `start_from.*; leave it out"),
+        ({"start_from": ""}, "`start_from=''`: must be a shipped name, a run folder or a checkpoint"),
     ],
 )
 def test_settings_without_effect_on_fine_tuning_are_refused(tmp_path: Path, make_config, changes, message) -> None:

@@ -155,13 +155,13 @@ def test_gradient_descent_finds_the_label() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "flag"),
+    ("arguments", "message"),
     [
-        ({"loss": "mse"}, "--loss mse"),
-        ({"focal_gamma": -1}, "--focal-gamma -1"),
-        ({"dice_weight": -1}, "--dice-weight -1"),
+        ({"loss": "mse"}, "`loss=mse`: must be one of ce, focal"),
+        ({"focal_gamma": -1}, "`focal_gamma=-1`: must be 0 or more"),
+        ({"dice_weight": -1}, "`dice_weight=-1`: must be 0 or more"),
     ],
 )
-def test_arguments_out_of_range_are_refused(arguments: dict[str, object], flag: str) -> None:
-    with pytest.raises(ConfigError, match=flag):
+def test_arguments_out_of_range_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         FloodLoss(**arguments)  # type: ignore[arg-type]  # wrong on purpose

@@ -255,9 +255,9 @@ def test_overwrite_removes_specialists(tmp_path: Path, make_tiniest, trained: Tr
     ("changes", "message"),
     [
         ({"specialists": ("train", "s1-lite")}, None),
-        ({"specialists": ("s1-lite",)}, "must be train, or a model of radar alone and one of the optical image alone"),
+        ({"specialists": ("s1-lite",)}, "must be train, or a model of radar"),
         ({"specialists": ("train",), "model": "baseline"}, "has no effect with baseline, only with efficient and lite"),
-        ({"specialists": ("train",), "drop_sensor": 0.5}, "--drop-sensor 0.5: has no effect with --specialists"),
+        ({"specialists": ("train",), "drop_sensor": 0.5}, "`drop_sensor=0.5`: has no effect with `specialists"),
     ],
 )
 def test_contradictory_settings_are_refused(tmp_path: Path, make_config, changes, message) -> None:
