@@ -288,7 +288,7 @@ def test_parts_of_a_sound_chip_are_not_taken_for_another_unit(chips: Path) -> No
             ("--data", "{root}/tree", "--split", "bolivia"),
             "--split bolivia: sen1floods11 in {root}/tree has the splits",
         ),
-        (("--data", "{root}/tree", "--sensors", "both"), "--sensors both: 'otsu' takes sar images alone"),
+        (("--data", "{root}/tree", "--sensors", "both"), "--sensors both: 'otsu' takes sar images only"),
         (("--data", "{root}/chips/S1Hand/a_0_S1Hand.tif", *LAYOUT), "a_0_S1Hand.tif is not a folder"),
     ],
 )

@@ -113,11 +113,11 @@ def test_a_finished_run_folder_has_all_files(both):
     config, result, _ = both
     names = {path.name for path in config.out_dir.iterdir()}
     assert names == {
-        ".lock", "config.toml", "metrics.csv", "tensorboard", "curves.png", "val_epoch_005.png", "best_model.pth",
+        "config.toml", "metrics.csv", "tensorboard", "curves.png", "val_epoch_005.png", "best_model.pth",
         "state", "summary.json",
     }  # fmt: skip
     assert result.out_dir == config.out_dir
-    written = {name: (config.out_dir / name).stat().st_mtime_ns for name in names - {".lock", "tensorboard"}}
+    written = {name: (config.out_dir / name).stat().st_mtime_ns for name in names - {"tensorboard"}}
     assert max(written, key=written.__getitem__) == "summary.json"
     for name in ("curves.png", "val_epoch_005.png"):
         with Image.open(config.out_dir / name) as image:
@@ -509,7 +509,7 @@ def test_stored_scores_of_a_mixed_precision_run_are_in_full_precision(make_confi
 def test_resume_refuses_changed_settings_and_missing_runs(tmp_path, make_config, uninterrupted):
     config = make_config(uninterrupted, **RESUMED)
     changed = replace(config, optim=replace(config.optim, lr=1e-4))
-    with pytest.raises(RunFolderError, match=r"but lr: 0.003 before, 0.0001 now; leave"):
+    with pytest.raises(RunFolderError, match=r"but `lr`: 0.003 before, 0.0001 now; leave"):
         train(changed, resume=True, show_progress=False)
     with pytest.raises(RunFolderError, match="holds no run to resume"):
         train(replace(config, out_dir=tmp_path / "none"), resume=True, show_progress=False)
