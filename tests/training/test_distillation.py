@@ -131,7 +131,7 @@ def test_teachers_with_other_bands_units_or_events_are_refused(rule_model: MakeM
         with pytest.raises(ConfigError, match=message):
             Teachers([("teacher-0", teacher)], config, chips)
     with pytest.raises(
-        ConfigError, match="`teacher=teacher-0`: may have been trained on the event Ghana, which is chips out"
+        ConfigError, match="`teacher=teacher-0`: may have been trained on the event Ghana, which is held out"
     ):
         teachers(rule_model, RADAR, hold_out_event="Ghana")
     # teacher and chips may lack different sensors; the teacher is called with those that both have
