@@ -31,7 +31,7 @@ from floodseg.config.predict import MapConfig
 from floodseg.datasets.synthetic import simulate_scene
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.tiling import FADE, Tiling
+from floodseg.geo.tiling import BLEND_WIDTH, Tiling
 from floodseg.inference.windows.map_scene import map_scene, plan_tiling
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
@@ -160,7 +160,7 @@ def compare_tiles(scene: ChipScene, runtime: TorchRuntime, config: MapConfig, ti
         "steps": {
             tile: _steps(plan, maps[index], maps[index - 1], seen) for index, (tile, plan) in enumerate(plans.items())
         },
-        "computed_per_pixel": {tile: round(plan.computed_share(), 2) for tile, plan in plans.items()},
+        "computed_per_pixel": {tile: round(plan.computed_ratio(), 2) for tile, plan in plans.items()},
     }
 
 
@@ -172,8 +172,8 @@ def _steps(
     ``borders``: across the borders of ``plan`` in its own map; ``same_places``: there in the map of another tile size;
     ``everywhere``: over that distance all over its own map. None where a scene has no border.
     """
-    rows, columns = ([axis.cut(index) for index in range(1, axis.count)] for axis in (plan.rows, plan.columns))
-    everywhere = [range(1, size - FADE) for size in seen.shape]
+    rows, columns = ([axis.fade_start(index) for index in range(1, axis.count)] for axis in (plan.rows, plan.columns))
+    everywhere = [range(1, size - BLEND_WIDTH) for size in seen.shape]
     return {
         "borders": _mean_step(own, seen, rows, columns),
         "same_places": _mean_step(other, seen, rows, columns),
@@ -186,7 +186,7 @@ def _mean_step(
 ) -> float | None:
     steps = []
     for image, valid, starts in ((probability, seen, rows), (probability.T, seen.T, columns)):
-        before, after = np.array(starts, int) - 1, np.array(starts, int) + FADE
+        before, after = np.array(starts, int) - 1, np.array(starts, int) + BLEND_WIDTH
         steps.append(np.abs(image[after] - image[before])[valid[after] & valid[before]])
     together = np.concatenate(steps)
     return round(float(together.mean()), 6) if together.size else None

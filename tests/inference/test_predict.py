@@ -113,7 +113,7 @@ def test_a_model_of_two_dates_takes_both_as_inputs(tmp_path):
         write_raster(tmp_path / f"s1_{date}.tif", rng.integers(1, 255, (1, 64, 64), np.uint8), names=("VV",))
         write_raster(tmp_path / f"s2_{date}.tif", rng.integers(1, 255, (3, 64, 64), np.uint8), names=names[:3])
     given: dict[str, Any] = {"sar": tmp_path / "s1_after.tif", "optical": tmp_path / "s2_after.tif"}
-    with pytest.raises(ConfigError, match="the model needs two dates: give `sar_before`, too"):
+    with pytest.raises(ConfigError, match="the model needs two dates: set `sar_before`, too"):
         floodseg.predict_scene(**given, model=model)
     given |= {"sar_before": tmp_path / "s1_before.tif", "optical_before": [str(tmp_path / "s2_before.tif")]}
     flood_map = floodseg.predict_scene(**given, model=model, datetime=DATE)
@@ -178,7 +178,7 @@ RADAR = sar_values(20, 20)
         ({"sar": RADAR, "optical": "{optical}"}, "optical: is a file, and the other sensor an array"),
         ({"sar": RADAR, "grid": "optical"}, "grid optical: has no effect on arrays"),
         ({"sar": RADAR, "sar_before": "{sar}"}, "sar_before .*: has no effect on arrays"),
-        ({"sar": RADAR, "crs": 32633}, "crs EPSG:32633: says nothing without a transform"),
+        ({"sar": RADAR, "crs": 32633}, "crs EPSG:32633: has no use without a transform"),
         ({"sar": RADAR[:1]}, "the array has 1 bands without names"),
         ({"sar": RADAR * np.nan}, "the arrays: no pixel is valid"),
         ({"sar": "{sar}", "optical_offset": 0.0}, "--optical-offset 0.0: no optical image is given"),

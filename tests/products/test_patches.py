@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from floodseg.geo.footprints import Footprints, measure
+from floodseg.geo.footprints import PixelAreas, measure_pixel_areas
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.patches import SpeckFilter
 from floodseg.products.strips import row_spans
@@ -13,8 +13,8 @@ from floodseg.products.strips import row_spans
 PIXEL = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
 
 
-def footprints(shape: tuple[int, int]) -> Footprints:
-    found = measure(GeoGrid("EPSG:32633", PIXEL, *shape))
+def footprints(shape: tuple[int, int]) -> PixelAreas:
+    found = measure_pixel_areas(GeoGrid("EPSG:32633", PIXEL, *shape))
     assert found is not None
     return found
 

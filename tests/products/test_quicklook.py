@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from floodseg.geo.footprints import ground_at_centre
+from floodseg.geo.footprints import centre_pixel
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.info import ProductInfo
 from floodseg.products.quicklook import QuicklookText, composed, describe, draw, picture_shape, round_length
@@ -70,15 +70,15 @@ def test_ground_at_the_centre(
     crs: str, transform: tuple[float, float, float, float, float, float], across: float | None,
     north: tuple[float, float],
 ) -> None:  # fmt: skip
-    found = ground_at_centre(GeoGrid(crs, transform, 2, 2))
+    found = centre_pixel(GeoGrid(crs, transform, 2, 2))
     assert found is not None
     if across is not None:
-        assert found.across == pytest.approx(across, rel=1e-3)
+        assert found.width == pytest.approx(across, rel=1e-3)
     assert found.north == pytest.approx(north, abs=1e-3)
 
 
 def test_no_scale_without_a_coordinate_system() -> None:
-    assert ground_at_centre(GeoGrid(None, UTM, 2, 2)) is None
+    assert centre_pixel(GeoGrid(None, UTM, 2, 2)) is None
 
 
 @pytest.mark.parametrize(("longest", "length"), [(1999, 1000), (2000, 2000), (7, 5), (0.3, 0.2), (10_000, 10_000)])

@@ -20,7 +20,7 @@ from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.inference.predict import DEFAULT_MODEL, check_sensors
-from floodseg.scene.flag_checks import check_flags
+from floodseg.scene.setting_checks import check_settings
 from floodseg.system.files import locked_folder, require_writable, write_text
 
 _LOG = getLogger("floodseg")
@@ -80,7 +80,7 @@ def predict_many(
     for scene in listed:
         try:
             check_sensors(scene.config, method.bands, model)
-            check_flags(scene.config, method.bands)
+            check_settings(scene.config, method.bands)
         except ConfigError as error:
             raise ConfigError(f"{scenes}, scene '{scene.id}': {error}") from error
     del method

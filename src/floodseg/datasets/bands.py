@@ -9,7 +9,7 @@ from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, Sensor, canonical_band
 from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.messages import note_once
-from floodseg.raster.dataset import band_indices, open_raster, takes_bands_by_order
+from floodseg.raster.dataset import band_indices, has_unnamed_bands, open_raster
 
 
 def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path], place: str) -> Bands:
@@ -107,6 +107,6 @@ def _optical_bands(config: DataConfig, first: Path) -> tuple[str, ...]:
 
 def _note_order(path: Path, sensor: Sensor) -> None:
     with open_raster(path) as source:
-        if takes_bands_by_order(source, sensor):
+        if has_unnamed_bands(source, sensor):
             names = ", ".join(band_indices(source, sensor))
             note_once(INFO, f"{path}: its bands have no names, so they are taken by order: {names}")

@@ -188,7 +188,7 @@ def _polygon_label(path: str, grid: GeoGrid) -> Iterator[ReadLabel]:
     from floodseg.scene.layers.polygon_masks import open_polygons
 
     mask = open_polygons(path, "reference").mask(grid)
-    if mask.enclosing() is None:
+    if mask.enclosing_window() is None:
         raise DataError(
             f"`reference={path}`: no polygon contains a pixel centre of the map; give polygons of the same place, and "
             "check the coordinate systems of both"

@@ -8,7 +8,7 @@ import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
 
-from floodseg.geo.footprints import Footprints
+from floodseg.geo.footprints import PixelAreas
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.outlines import OutlineTracer, PixelPolygons
 from floodseg.products.strips import CLASS_NAMES, FLOOD, PERCENT_NODATA, PERMANENT_WATER
@@ -34,7 +34,7 @@ class PolygonFile:
     probability in percent; null where none has one).
     """
 
-    def __init__(self, path: Path, grid: GeoGrid, footprints: Footprints | None, knows_permanent_water: bool) -> None:
+    def __init__(self, path: Path, grid: GeoGrid, footprints: PixelAreas | None, knows_permanent_water: bool) -> None:
         self.counts = dict.fromkeys([FLOOD, *([PERMANENT_WATER] if knows_permanent_water else [])], 0)
         self._path = path
         self._grid = grid

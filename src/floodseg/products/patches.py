@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import csgraph, csr_array
 
-from floodseg.geo.footprints import Footprints
+from floodseg.geo.footprints import PixelAreas
 from floodseg.products.strips import FLOOD, LAND, PERMANENT_WATER
 
 PATCH_CLASSES = (FLOOD, PERMANENT_WATER)
@@ -64,7 +64,7 @@ class SpeckFilter:
     by the border of the scene counts as it is. Flood beside permanent water counts alone.
     """
 
-    def __init__(self, min_area: float, footprints: Footprints) -> None:
+    def __init__(self, min_area: float, footprints: PixelAreas) -> None:
         self.removed = 0
         self._min_area = min_area
         self._footprints = footprints

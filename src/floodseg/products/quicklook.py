@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from floodseg.geo.footprints import Ground, ground_at_centre
+from floodseg.geo.footprints import GroundPixel, centre_pixel
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.cog import COLOURS
 from floodseg.products.info import ProductInfo
@@ -74,8 +74,8 @@ def _area(km2: float) -> str:
 
 def picture_shape(grid: GeoGrid) -> tuple[int, int]:
     """Return height and width of the map in the picture: pixels square on the ground, at most 1600 a side."""
-    at = ground_at_centre(grid)
-    height, width = grid.height * (at.down if at else 1), grid.width * (at.across if at else 1)
+    at = centre_pixel(grid)
+    height, width = grid.height * (at.height if at else 1), grid.width * (at.width if at else 1)
     longest = min(max(grid.height, grid.width, _LEAST_LONG_SIDE), LONGEST_SIDE)
     scale = longest / max(height, width)
     return max(_SHORTEST_SIDE, round(height * scale)), max(_SHORTEST_SIDE, round(width * scale))
@@ -105,9 +105,9 @@ def draw(
     _draw_head(sheet, text)
     shown = [code for code in np.unique(codes).tolist() if code != LAND or background is None]
     _draw_legend(sheet, _HEAD + height, shown, text.water_name)
-    at = ground_at_centre(grid)
+    at = centre_pixel(grid)
     if at is not None:
-        metres = at.across * grid.width / width
+        metres = at.width * grid.width / width
         _draw_scale(sheet, full_width, _HEAD + height, metres)
         _draw_north(sheet, full_width, _HEAD + height, at)
     pixels, (drawn_width, drawn_height) = canvas.print_to_buffer()
@@ -186,7 +186,7 @@ def round_length(longest: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= longest * (1 + 1e-9))
 
 
-def _draw_north(sheet: Axes, right: float, top: float, at: Ground) -> None:
+def _draw_north(sheet: Axes, right: float, top: float, at: GroundPixel) -> None:
     x, y, reach = right - _MARGIN - 18, top + 42, 19
     east, down = at.north
     style = {

@@ -17,7 +17,7 @@ from pystac.extensions.classification import Classification, ClassificationExten
 from pystac.extensions.projection import ProjectionExtension
 from shapely.geometry.polygon import orient
 
-from floodseg.geo.footprints import lonlat, measure
+from floodseg.geo.footprints import measure_pixel_areas, to_lonlat
 from floodseg.geo.grid import GeoGrid
 from floodseg.products import folder as publish
 from floodseg.products.cog import COLOURS
@@ -44,7 +44,7 @@ def footprint(grid: GeoGrid) -> Footprint | None:
     if grid.crs is None:
         return None
     try:
-        longitudes, latitudes = lonlat(grid).transform(*_border(grid))
+        longitudes, latitudes = to_lonlat(grid).transform(*_border(grid))
     except ProjError:
         return None
     if not np.isfinite(longitudes).all():
@@ -64,11 +64,11 @@ def footprint(grid: GeoGrid) -> Footprint | None:
 def outline(grid: GeoGrid) -> dict[str, Any]:
     """Return ``geometry``, ``bbox`` and the property ``gsd`` (metres) of a grid as an item holds them, or None each."""
     place = footprint(grid)
-    areas = measure(grid)
+    areas = measure_pixel_areas(grid)
     return {
         "geometry": place.geometry if place else None,
         "bbox": place.bbox if place else None,
-        "properties": {"gsd": float(f"{areas.mean() ** 0.5:.4g}") if areas else None},
+        "properties": {"gsd": float(f"{areas.at_centre() ** 0.5:.4g}") if areas else None},
     }
 
 

@@ -25,7 +25,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
 from floodseg.errors import ConfigError, RunFolderError
-from floodseg.geo.footprints import measure
+from floodseg.geo.footprints import measure_pixel_areas
 from floodseg.geo.grid import GeoGrid
 from floodseg.products import folder as publish
 from floodseg.products import stac
@@ -99,7 +99,7 @@ class ProductWriter:
         self._grid = grid
         self._info = info
         self._settings = settings
-        self._footprints = measure(grid)
+        self._footprints = measure_pixel_areas(grid)
         self._specks: SpeckFilter | None = None
         if settings.min_area > 0:
             if self._footprints is None:

@@ -41,7 +41,7 @@ def test_equal_windows_give_their_value_back_whatever_the_order() -> None:
             complete += blender.add(row, column, part, np.ones(part.shape, np.uint8))
         assert sorted(complete) == list(range(tiling.rows.count))
         strips = [blender.take(index) for index in range(tiling.rows.count)]
-        assert [strip.top for strip in strips] == [tiling.rows.cut(index) for index in range(tiling.rows.count)]
+        assert [strip.top for strip in strips] == [tiling.rows.fade_start(index) for index in range(tiling.rows.count)]
         np.testing.assert_array_equal(np.concatenate([strip.probability for strip in strips]), expected)
         assert all((strip.validity == 1).all() for strip in strips)
 

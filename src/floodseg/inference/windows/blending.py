@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError
-from floodseg.geo.tiling import FULL_WEIGHT, Tiling
+from floodseg.geo.tiling import TOTAL_WEIGHT, Tiling
 from floodseg.products.strips import ProbabilityStrip
 
 PROBABILITY_STEPS = 2**20 - 1
 """Steps from 0 to 1 of a probability in fixed point: times the weights of both axes it still fits 32 bits."""
 
-_FULL = np.float32(PROBABILITY_STEPS * FULL_WEIGHT**2)
-assert int(_FULL) == PROBABILITY_STEPS * FULL_WEIGHT**2 < 2**32, "exact in float32, and no sum overflows"
+_FULL = np.float32(PROBABILITY_STEPS * TOTAL_WEIGHT**2)
+assert int(_FULL) == PROBABILITY_STEPS * TOTAL_WEIGHT**2 < 2**32, "exact in float32, and no sum overflows"
 
 _BYTES_PER_PIXEL = 5  # four of the sum, one of the code
 
@@ -34,7 +34,7 @@ class _OpenStrip:
 class StripBlender:
     """Sums windows, from any thread and in any order, into strips of full rows.
 
-    Strip r holds the pixel rows ``tiling.rows.owned(r)``; windows of the rows r - 1 and r contribute to it. Memory is
+    Strip r holds the pixel rows ``tiling.rows.core(r)``; windows of the rows r - 1 and r contribute to it. Memory is
     that of the strips which have some windows but not all; a strip's pages are used as they are written to.
     """
 
@@ -60,7 +60,7 @@ class StripBlender:
             CheckpointError: the model's probability is not a number from 0 to 1.
         """
         window = self.tiling.window(row, column)
-        rows, columns = self.tiling.rows.used(row), self.tiling.columns.used(column)
+        rows, columns = self.tiling.rows.support(row), self.tiling.columns.support(column)
         weighted = None
         if probability is not None and validity is not None:
             used = (_within(rows, window.top), _within(columns, window.left))
@@ -73,12 +73,12 @@ class StripBlender:
                 if index == self.tiling.rows.count:
                     continue
                 strip = self._strip(index)
-                own = self.tiling.rows.owned(index)
+                own = self.tiling.rows.core(index)
                 part = range(max(rows.start, own.start), min(rows.stop, own.stop))
                 if weighted is not None:
                     strip.total[_within(part, own.start), _slice(columns)] += weighted[_within(part, rows.start)]
                 if validity is not None and index == row:
-                    mine = self.tiling.columns.owned(column)
+                    mine = self.tiling.columns.core(column)
                     strip.validity[:, _slice(mine)] = validity[_within(own, window.top), _within(mine, window.left)]
                 strip.awaited -= 1
                 if strip.awaited == 0:
@@ -91,12 +91,12 @@ class StripBlender:
             strip = self._open.pop(index)
         assert strip.awaited == 0, "the windows of a strip come before it is taken"
         probability = np.divide(strip.total, _FULL, dtype=np.float32, casting="unsafe")
-        return ProbabilityStrip(self.tiling.rows.owned(index).start, probability, strip.validity)
+        return ProbabilityStrip(self.tiling.rows.core(index).start, probability, strip.validity)
 
     def _strip(self, index: int) -> _OpenStrip:
         """Return an open strip, or a new one; the lock is held."""
         if index not in self._open:
-            shape = len(self.tiling.rows.owned(index)), self.tiling.columns.size
+            shape = len(self.tiling.rows.core(index)), self.tiling.columns.size
             awaited = self.tiling.columns.count * (2 if index > 0 else 1)
             self._open[index] = _OpenStrip(np.zeros(shape, np.uint32), np.zeros(shape, np.uint8), awaited)
             held = sum(strip.total.size for strip in self._open.values())

@@ -145,7 +145,7 @@ class Workers:
             with self._changed:
                 self._complete.update(complete)
                 self._changed.notify_all()
-            rows, columns = self._tiling.rows.owned(batch.row), self._tiling.columns.owned(column)
+            rows, columns = self._tiling.rows.core(batch.row), self._tiling.columns.core(column)
             self._progress.advance(len(rows) * len(columns))
         with self._changed:
             self._batches -= 1
