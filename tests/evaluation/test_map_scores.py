@@ -194,10 +194,10 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         (tmp_path / "text.tif", label, r"text\.tif: cannot be read as a raster"),
         (tmp_path / "absent.tif", label, r"absent\.tif: cannot be read as a raster"),
         (good, tmp_path / "two.tif", r"two\.tif: has 2 bands, and a label has one"),
-        (good, tmp_path / "far.tif", r"far\.tif: labels no pixel that the map .*flood\.tif decides, .* same place"),
+        (good, tmp_path / "far.tif", r"far\.tif: labels no pixel .* in the map .*flood\.tif; .* same place"),
         (good, tmp_path / "ignored.tif", r"ignored\.tif: labels no pixel"),
         (good, tmp_path / "codes.tif", r"codes\.tif: holds the label value 7; labels are 0"),
-        (good, tmp_path / "far.gpkg", r"far\.gpkg: no polygon contains the centre of a pixel of the map; "),
+        (good, tmp_path / "far.gpkg", r"far\.gpkg`: no polygon contains a pixel centre of the map; "),
         (good, tmp_path / "placeless.gpkg", r"placeless\.gpkg: has no coordinate system"),
         (good, tmp_path / "absent.gpkg", r"absent\.gpkg: cannot be read as polygons"),
     ):
