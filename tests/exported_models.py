@@ -40,7 +40,7 @@ def fused_lite() -> FloodModel:
     with torch.no_grad():
         model.network.head.weight.mul_(6)
     for sensors, threshold, temperature in (("sar", 0.3, 0.8), ("optical", 0.6, 1.5), ("both", 0.45, 1.1)):
-        model.decisions = model.decisions.with_(sensors, Decision(threshold, temperature))
+        model.decisions = model.decisions.with_decision(sensors, Decision(threshold, temperature))
     return model
 
 
@@ -68,11 +68,13 @@ def specialised(architecture: str = "lite", encoder: str | None = None) -> Multi
         with torch.no_grad():
             for model in (fused, radar, optical):
                 model.network.head.weight.mul_(6)
-    radar.decisions = radar.decisions.with_("sar", Decision(0.4, 0.7))
-    optical.decisions = optical.decisions.with_("optical", Decision(0.6, 1.6))
+    radar.decisions = radar.decisions.with_decision("sar", Decision(0.4, 0.7))
+    optical.decisions = optical.decisions.with_decision("optical", Decision(0.6, 1.6))
     for strength, model in zip((0.2, 0.4, 0.3), (fused, radar, optical), strict=True):
         model.set_context_prior(strength)
-    fused.decisions = fused.decisions.with_("both", Decision(0.45, 1.3)).with_("sar", Decision(0.3, 0.9))
+    fused.decisions = fused.decisions.with_decision("both", Decision(0.45, 1.3)).with_decision(
+        "sar", Decision(0.3, 0.9)
+    )
     model = MultiSensorModel(fused, radar, optical)
     model.cloud_detector.logit_offset.fill_(model.decisions.sar_logit_offset)
     return with_batch_statistics(model)

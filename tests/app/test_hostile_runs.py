@@ -111,7 +111,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (cut_off, "is cut off: the end of the file is missing; copy it again"),
     "state dict": (
         lambda file: torch.save(_lite().state_dict(), file),
-        "is not a floodseg checkpoint (it holds 113 tensors by name alone, without a description of the model); only",
+        "is not a floodseg checkpoint (it holds 113 named tensors, without a description of the model); use a",
     ),
     "another package": (
         lambda file: torch.save({"epoch": 3, "state_dict": {}, "optimizer": {}}, file),
@@ -119,7 +119,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "module": (
         lambda file: torch.save(torch.nn.Linear(2, 2), file),
-        "holds 'torch.nn.modules.linear.Linear', something other than tensors and plain values, which is never loaded",
+        "holds 'torch.nn.modules.linear.Linear', which is neither a tensor nor a plain value and is never loaded",
     ),
     "other architecture": (
         lambda file: torch.save(_document(architecture="efficient", encoder="resnet18"), file),
@@ -154,7 +154,7 @@ def test_code_in_a_checkpoint_never_runs(tmp_path: Path, refused: Callable[..., 
     else:
         torch.save(_document() | {"x": _Trap(touched)}, file, _use_new_zipfile_serialization=protocol == "torch")
     said = refused("evaluate", file, *SCORE)
-    assert "'posix.system', something other than tensors and plain values, which is never loaded since it" in said
+    assert "'posix.system', which is neither a tensor nor a plain value and is never loaded, because it" in said
     assert not touched.exists()
 
 

@@ -114,7 +114,7 @@ def test_models_that_are_not_there_are_said_first(tmp_path: Path) -> None:
 
 
 def test_an_exported_file_maps_and_nothing_else(exported: Exported) -> None:
-    with pytest.raises(CheckpointError, match=r"fused\.onnx: is an exported model, which can map scenes only"):
+    with pytest.raises(CheckpointError, match=r"fused\.onnx: is an exported model, which can only map scenes"):
         floodseg.load_model(exported.onnx)
 
 

@@ -385,7 +385,7 @@ def test_missing_encoder_weights_are_reported_once_per_run(monkeypatch, tmp_path
         with pytest.raises(KeyboardInterrupt):
             train(config)
     warning = (
-        "encoder 'resnet10t' starts from scratch: its pretrained weights cannot be had (no connection within 10 s)"
+        "encoder 'resnet10t' starts from scratch: its pretrained weights are not available (no connection within 10 s)"
     )
     assert [record.getMessage() for record in caplog.records] == [warning]
     assert warning not in capsys.readouterr().out

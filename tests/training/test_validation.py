@@ -7,7 +7,7 @@ from floodseg.distributed.processes import Processes
 from floodseg.evaluation.forward import counted_pixels, forward
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
-from floodseg.models.decision import Decision, Decisions, margin
+from floodseg.models.decision import Decision, Decisions, logit_difference
 from floodseg.training.losses import FloodLoss
 from floodseg.training.validation import calibrate, choose_decisions, counts_at_decisions, validate
 
@@ -93,7 +93,7 @@ def test_validation_scores_all_chips_at_the_best_threshold(batches, rule_model):
         for batch in batches:
             logits, counted = model(*inputs(batch)), counted_pixels(batch)
             losses.append(float(FloodLoss()(logits, batch["label"], counted)))
-            margins.append(margin(logits)[counted])
+            margins.append(logit_difference(logits)[counted])
             labels.append(batch["label"][counted] == 1)
     margins, labels = torch.cat(margins), torch.cat(labels)
     # a chip without counted pixels does not enter the mean

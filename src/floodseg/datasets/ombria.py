@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from floodseg.bands import DATES, FILE_ORDER, Bands
+from floodseg.bands import DATES, OMBRIA_OPTICAL_BANDS, Bands
 from floodseg.chips.cache import open_cache
 from floodseg.config.train import DataConfig
 from floodseg.datasets.bands import require_distinct, require_optical, require_sensors
@@ -106,7 +106,7 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> TwoDateChips:
         )
         for number in numbers
     )
-    stored = [f"{band}_{date}" for date in DATES for band in FILE_ORDER]
+    stored = [f"{band}_{date}" for date in DATES for band in OMBRIA_OPTICAL_BANDS]
     return TwoDateChips(chips, bands, tuple(stored.index(band) for band in bands.optical), cache=open_cache(config))
 
 

@@ -13,7 +13,7 @@ from floodseg.chips.chip import Chip
 from floodseg.errors import CheckpointError
 from floodseg.evaluation.baselines import Baseline
 from floodseg.evaluation.metrics.counts import ChipScore, ReliabilityBins, count
-from floodseg.models.decision import Decisions, margin
+from floodseg.models.decision import Decisions, logit_difference
 
 if TYPE_CHECKING:  # shipped models run without PyTorch
     from torch import Tensor, device
@@ -68,7 +68,7 @@ def shipped_method(folder: Path, name: str, threshold: float | None = None) -> M
 
     graph = ShippedGraph(folder)
     decisions = _decisions(graph.decisions, threshold)
-    temperatures = np.array(decisions.by_code("temperature"))
+    temperatures = np.array(decisions.by_validity_code("temperature"))
 
     def apply(chip: Chip, _: Bands) -> ChipResult:
         probability = graph.probability(chip)
@@ -117,7 +117,7 @@ def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = N
     with torch.no_grad():
         logits = model(_image(chip.sar, target), _image(chip.optical, target), sar_valid, optical_valid)
         probability = decisions.probability(logits, sar_valid, optical_valid)
-    return _scored(chip, probability[0].cpu().numpy(), margin(logits)[0].cpu().numpy(), decisions)
+    return _scored(chip, probability[0].cpu().numpy(), logit_difference(logits)[0].cpu().numpy(), decisions)
 
 
 def _image(bands: NDArray[np.float32], target: "device") -> "Tensor | None":
@@ -142,7 +142,7 @@ def _scored(
         raise CheckpointError(
             f"the model returns NaN for chip {chip.name}, because its weights are damaged; copy or train it again"
         )
-    water = (probability >= np.array(decisions.by_code("threshold"), np.float32)[codes]) & valid
+    water = (probability >= np.array(decisions.by_validity_code("threshold"), np.float32)[codes]) & valid
     reliability = ReliabilityBins()
     reliability.add(probability, chip.label, valid)
     return ChipResult(

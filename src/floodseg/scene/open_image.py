@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from floodseg.bands import FILE_ORDER, L1C_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
+from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.dataset import band_indices, has_unnamed_bands
@@ -157,8 +157,8 @@ def _band_numbers(name: str, handle: OpenRaster, request: ImageRequest, assumpti
         if len(request.references) == 1 and request.unit == "db":
             return band_indices(handle, request.sensor)
         return _named_bands(name, handle, request.sensor)
-    if request.unit == "dn" and request.sensor == "optical" and handle.count == len(FILE_ORDER):
-        numbers = {band: number for number, band in enumerate(FILE_ORDER, start=1)}
+    if request.unit == "dn" and request.sensor == "optical" and handle.count == len(OMBRIA_OPTICAL_BANDS):
+        numbers = {band: number for number, band in enumerate(OMBRIA_OPTICAL_BANDS, start=1)}
     elif len(request.references) > 1:
         raise DataError(
             f"`{request.setting}={name}`: has {handle.count} bands without names; if an image has several files, each "

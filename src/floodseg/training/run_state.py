@@ -19,7 +19,7 @@ from torch import nn
 
 from floodseg.datasets.screening import Usable
 from floodseg.errors import RunFolderError
-from floodseg.models.checkpoint.safe_load import UNREADABLE, why_not_plain
+from floodseg.models.checkpoint.safe_load import LOAD_ERRORS, explain_load_error
 from floodseg.models.model import FloodModel
 from floodseg.training.lineage import model_record
 
@@ -173,8 +173,8 @@ def _load(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return load(path, map_location="cpu")
-    except UNREADABLE as error:
-        raise RunFolderError(f"{path}: {why_not_plain(path, error)}, or start again with `overwrite`") from error
+    except LOAD_ERRORS as error:
+        raise RunFolderError(f"{path}: {explain_load_error(path, error)}, or start again with `overwrite`") from error
 
 
 def _damaged(folder: Path, error: Exception) -> RunFolderError:

@@ -13,7 +13,7 @@ from floodseg.bands import Sensor
 from floodseg.chips.loader import move_to
 from floodseg.distributed.processes import Processes
 from floodseg.evaluation.forward import counted_pixels, forward
-from floodseg.evaluation.metrics.calibration import MarginHistogram
+from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.decision import Decision, Decisions
@@ -63,7 +63,7 @@ def choose_decisions(histograms: SensorHistograms) -> Decisions:
     decisions = Decisions(sar=overall, optical=overall, both=overall)
     for sensors, histogram in histograms.by_sensors.items():
         if histogram.counts_at(0.5).n:
-            decisions = decisions.with_(sensors, _decision(histogram))
+            decisions = decisions.with_decision(sensors, _decision(histogram))
     return decisions
 
 
@@ -96,11 +96,11 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
         pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))
         for sensor, other in pairs:
             histograms = _histograms(model, loader, processes, withheld=other)
-            decisions = decisions.with_(sensor, choose_decisions(histograms).of(sensor))
+            decisions = decisions.with_decision(sensor, choose_decisions(histograms).of(sensor))
     if detector is not None:
         detector.logit_offset.fill_(decisions.sar_logit_offset)
         offset = _histograms(model, loader, processes, withheld=None)
-        decisions = decisions.with_("both", choose_decisions(offset).both)
+        decisions = decisions.with_decision("both", choose_decisions(offset).both)
         detector.logit_offset.fill_(decisions.sar_logit_offset)
         full = _histograms(model, loader, processes, withheld=None)
     model.decisions = decisions
@@ -120,7 +120,7 @@ def _histograms(
     return reduce(add, processes.gather([histograms], processes.count))
 
 
-def _decision(histogram: MarginHistogram) -> Decision:
+def _decision(histogram: LogitDifferenceHistogram) -> Decision:
     temperature = histogram.fit_temperature()
     threshold, _ = histogram.best_threshold(temperature)
     return Decision(threshold, temperature)

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from floodseg.errors import FloodsegError
-from floodseg.evaluation.metrics.calibration import N_BINS, MarginHistogram
+from floodseg.evaluation.metrics.calibration import N_BINS, LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import count
 
 
 def histogram_of(difference, label, counted=None):
-    histogram = MarginHistogram()
+    histogram = LogitDifferenceHistogram()
     histogram.add(difference, label, torch.ones_like(label, dtype=torch.bool) if counted is None else counted)
     return histogram
 
@@ -92,8 +92,8 @@ def test_one_class_only_keeps_the_defaults():
     water = histogram_of(difference, torch.ones(3, dtype=torch.uint8))
     assert water.best_threshold() == (0.5, 2 / 3)
     assert water.fit_temperature() == 1.0
-    assert MarginHistogram().best_threshold() == (0.5, None)
-    assert MarginHistogram().nll(1.0) is None
+    assert LogitDifferenceHistogram().best_threshold() == (0.5, None)
+    assert LogitDifferenceHistogram().nll(1.0) is None
 
 
 def test_counts_at_the_ends():

@@ -28,7 +28,7 @@ _EDGES: NDArray[np.float64] = _INNER_EDGES.astype(np.float64)
 _CENTRES: NDArray[np.float64] = (np.arange(N_BINS) + 0.5) / BINS_PER_UNIT - LIMIT
 
 
-class MarginHistogram:
+class LogitDifferenceHistogram:
     """Histograms of the logit difference of water pixels and of land pixels: 4000 bins of 0.01 from -20 to 20.
 
     A bin includes its lower edge. The end bins include all values beyond them.
@@ -60,11 +60,11 @@ class MarginHistogram:
         index = np.searchsorted(_INNER_EDGES, values, side="right")
         self.bins += np.bincount(index + N_BINS * (label[keep] == WATER), minlength=2 * N_BINS).reshape(2, N_BINS)
 
-    def __add__(self, other: "MarginHistogram") -> "MarginHistogram":
-        return MarginHistogram(self.bins + other.bins)
+    def __add__(self, other: "LogitDifferenceHistogram") -> "LogitDifferenceHistogram":
+        return LogitDifferenceHistogram(self.bins + other.bins)
 
-    def __sub__(self, other: "MarginHistogram") -> "MarginHistogram":
-        return MarginHistogram(self.bins - other.bins)
+    def __sub__(self, other: "LogitDifferenceHistogram") -> "LogitDifferenceHistogram":
+        return LogitDifferenceHistogram(self.bins - other.bins)
 
     @property
     def land(self) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import SENSOR_SETS, SensorSet
-from floodseg.evaluation.metrics.calibration import MarginHistogram
+from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import Pixels, ReliabilityBins, as_array
 from floodseg.models.decision import VALIDITY_CODES
 
@@ -16,9 +16,9 @@ from floodseg.models.decision import VALIDITY_CODES
 class SensorHistograms:
     """Histograms of a split, one for each set of valid sensors: radar, optical, or both."""
 
-    def __init__(self, by_sensors: Mapping[SensorSet, MarginHistogram] | None = None) -> None:
-        self.by_sensors: dict[SensorSet, MarginHistogram] = {
-            name: by_sensors[name] if by_sensors else MarginHistogram() for name in SENSOR_SETS
+    def __init__(self, by_sensors: Mapping[SensorSet, LogitDifferenceHistogram] | None = None) -> None:
+        self.by_sensors: dict[SensorSet, LogitDifferenceHistogram] = {
+            name: by_sensors[name] if by_sensors else LogitDifferenceHistogram() for name in SENSOR_SETS
         }
 
     def add(self, logits: Pixels, batch: Mapping[str, Pixels]) -> None:
@@ -56,6 +56,6 @@ class SensorHistograms:
         parts = (each.reliability(temperatures.get(name, 1.0)) for name, each in self.by_sensors.items())
         return reduce(add, parts, ReliabilityBins())
 
-    def total(self) -> MarginHistogram:
+    def total(self) -> LogitDifferenceHistogram:
         """Return the histogram over all counted pixels."""
         return reduce(add, self.by_sensors.values())
