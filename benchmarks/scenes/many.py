@@ -19,9 +19,9 @@ from typing import Annotated, Any
 
 import psutil
 from cyclopts import App, Parameter
-from floodseg.app.exit_codes import run_and_exit
 
 from benchmarks.report import report
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.benchmarking.large_scene import write_large_scene
 from floodseg.cluster.engine import dask_client
 from floodseg.cluster.fingerprint import file_checksum

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclopts import App
+
 from floodseg.app.exit_codes import run_and_exit
 
 app = App(help="Workers and storage for many scenes.")

@@ -18,7 +18,7 @@ from floodseg.models.model import FloodModel
 from floodseg.models.normaliser import InputNormaliser
 from floodseg.models.registry import build_model
 from floodseg.training.losses import FloodLoss
-from floodseg.training.precision import resolve_precision
+from floodseg.training.prepare import resolve_precision
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -250,7 +250,7 @@ def test_resume_refuses_a_missing_best_model(half: Path, refused: Callable[..., 
 def test_finished_run_is_refused(tmp_path: Path, finished: Path, refused: Callable[..., str]) -> None:
     shutil.copytree(finished, tmp_path / "run")
     printed = refused("train", *TINY, "--out-dir", tmp_path / "run")
-    expected = "holds a finished run; add --resume or --overwrite, or give another --out-dir"
+    expected = "holds a finished run; set --resume or --overwrite, or another --out-dir"
     assert printed == f"{tmp_path / 'run'}: {expected}"
 
 
@@ -532,8 +532,8 @@ def test_resume_is_exact_without_a_bad_chip(tmp_path: Path, refused: Callable[..
     bad.write_bytes(whole)
     printed = refused("train", *flags, "--out-dir", tmp_path / "run", "--resume")
     assert printed == (
-        f"{tmp_path / 'run'}: --resume continues with the chips that the run began with, but whether a_1 can be used "
-        "has changed since; put the files back as they were, or start again with --overwrite"
+        f"{tmp_path / 'run'}: --resume needs the chips that the run began with, but these became usable or unusable "
+        "since: a_1; restore the files, or start again with --overwrite"
     )
     bad.write_bytes(whole[:1000])
     assert run("train", *flags, "--out-dir", tmp_path / "run", "--resume") == 0

@@ -131,6 +131,6 @@ def test_ndwi_is_green_above_infrared_wherever_windows_lie():
 
 
 def test_the_methods_are_those_of_evaluation():
-    from floodseg.evaluation.references import REFERENCES
+    from floodseg.evaluation.baselines import BASELINES
 
-    assert PLAIN_METHODS.keys() == REFERENCES.keys()
+    assert PLAIN_METHODS.keys() == BASELINES.keys()

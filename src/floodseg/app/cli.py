@@ -55,10 +55,10 @@ def train(
         Replace the run in --out-dir by a new one.
     """
     import floodseg
-    from floodseg.distributed.join import leave_processes
+    from floodseg.distributed.launcher import disconnect_processes
 
     floodseg.train(config, resume=resume, overwrite=overwrite)
-    leave_processes()
+    disconnect_processes()
 
 
 @app.command
@@ -99,12 +99,12 @@ def evaluate(
     """
     import floodseg
     from floodseg.app.reports.evaluation import print_evaluation, print_map_evaluation
-    from floodseg.distributed.join import join_processes, leave_processes
+    from floodseg.distributed.launcher import connect_processes, disconnect_processes
     from floodseg.system.files import require_writable, write_text
 
     if reference is not None:
         _refuse_flags_without_effect(config, scoring, split, out_dir)
-    processes = join_processes()
+    processes = connect_processes()
 
     def require_outputs() -> None:
         if json_file is not None:
@@ -121,7 +121,7 @@ def evaluate(
         evaluation = floodseg.evaluate(
             model, split=split, config=config, scoring=scoring, out_dir=out_dir, show_progress=True
         )
-        leave_processes()
+        disconnect_processes()
         if not processes.main:
             return
         print_evaluation(evaluation)

@@ -12,7 +12,7 @@ from cyclopts import CycloptsError
 
 from floodseg.app.flags import as_flags
 from floodseg.app.signals import Terminated, resend_lost_signal, terminate_on_signals
-from floodseg.distributed.launcher import is_first_on_host, is_joined
+from floodseg.distributed.launcher import is_connected, is_first_on_host
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
 
@@ -46,7 +46,7 @@ def run_and_exit(command: Callable[[], Any]) -> None:
             raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
         # wrong flags raise the same error in all processes, before these are connected
-        if isinstance(error, OtherProcessError) or not (is_joined() or is_first_on_host()):
+        if isinstance(error, OtherProcessError) or not (is_connected() or is_first_on_host()):
             time.sleep(_MAIN_PROCESS_DELAY_S)
             sys.exit(error.exit_code)
         _fail(str(error), error.exit_code)

@@ -23,7 +23,7 @@ def random_pixels(seed, n=20_000, shift=1.0):
 
 
 def calibrated_pixels(temperature, n=400_000):
-    """Return differences and labels, which are drawn with probability sigmoid(difference / temperature)."""
+    """Logit differences with a known temperature T: labels are drawn with probability sigmoid(difference / T)."""
     generator = torch.Generator().manual_seed(11)
     z = torch.randn(n, generator=generator, dtype=torch.float64) * 2 - 0.5
     label = (torch.rand(n, generator=generator, dtype=torch.float64) < torch.sigmoid(z)).to(torch.uint8)
@@ -31,7 +31,7 @@ def calibrated_pixels(temperature, n=400_000):
 
 
 def best_by_brute_force(difference, label):
-    """Return the best water IoU with any of the differences as threshold."""
+    """The best water IoU with each logit difference as the lower bound of water."""
     order = difference.argsort(descending=True)
     hits = (label[order] == 1).cumsum(0).double()
     false = (label[order] == 0).cumsum(0).double()
@@ -42,7 +42,7 @@ def best_by_brute_force(difference, label):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 2.5])
-def test_threshold_is_the_best_and_reproduces_its_counts(seed, temperature):
+def test_best_threshold_is_optimal_and_reproduces_its_counts(seed, temperature):
     difference, label = random_pixels(seed)
     difference = (difference * 100).round() / 100  # on bin edges, where the comparison is hardest
     histogram = histogram_of(difference, label)
@@ -56,7 +56,7 @@ def test_threshold_is_the_best_and_reproduces_its_counts(seed, temperature):
     assert count(softmax >= threshold, label, torch.ones_like(label, dtype=torch.bool)) == counts
 
 
-def test_threshold_on_margins_between_edges_loses_next_to_nothing():
+def test_best_threshold_between_bin_edges_is_nearly_optimal():
     difference, label = random_pixels(7)
     histogram = histogram_of(difference, label)
     threshold, iou = histogram.best_threshold()
@@ -66,7 +66,7 @@ def test_threshold_on_margins_between_edges_loses_next_to_nothing():
     assert count(torch.sigmoid(difference) >= threshold, label, counted).water_iou == pytest.approx(iou, abs=1e-12)
 
 
-def test_threshold_in_the_middle_of_the_best_plateau():
+def test_best_threshold_is_in_the_middle_of_the_longest_run():
     difference = torch.tensor([-3.0, -1.0, 2.0, 4.0])
     label = torch.tensor([0, 0, 1, 1], dtype=torch.uint8)
     threshold, iou = histogram_of(difference, label).best_threshold()
@@ -74,7 +74,7 @@ def test_threshold_in_the_middle_of_the_best_plateau():
     assert math.log(threshold / (1 - threshold)) == pytest.approx(0.5, abs=0.011)
 
 
-def test_margin_on_the_edge_is_water():
+def test_logit_difference_at_the_chosen_edge_is_water():
     edges = (torch.arange(-900, 901).double() / 100).float()
     for difference in (edges, torch.nextafter(edges, torch.tensor(99.0))):
         bins = histogram_of(difference, torch.ones_like(difference, dtype=torch.uint8)).water
@@ -84,7 +84,7 @@ def test_margin_on_the_edge_is_water():
     assert bins.nonzero()[0].tolist() == list(range(1099, 2900))
 
 
-def test_one_class_alone_keeps_the_defaults():
+def test_one_class_only_keeps_the_defaults():
     difference = torch.tensor([-1.0, 1.0, 2.0])
     land = histogram_of(difference, torch.zeros(3, dtype=torch.uint8))
     assert land.best_threshold() == (0.5, 0.0)
@@ -119,18 +119,18 @@ def test_nll_agrees_with_binary_cross_entropy():
 
 def test_histograms_add_up():
     difference, label = random_pixels(5)
-    whole = histogram_of(difference, label)
+    complete = histogram_of(difference, label)
     parts = histogram_of(difference[:7000], label[:7000]) + histogram_of(difference[7000:], label[7000:])
-    assert (parts.bins == whole.bins).all()
-    assert (((whole + parts) - parts).bins == whole.bins).all()
-    summed = whole + whole
-    assert summed.best_threshold() == whole.best_threshold()
-    assert summed.counts_at(0.5) == whole.counts_at(0.5) + whole.counts_at(0.5)
-    assert whole.bins.shape == (2, N_BINS)
-    assert whole.bins.sum() == difference.numel()
+    assert (parts.bins == complete.bins).all()
+    assert (((complete + parts) - parts).bins == complete.bins).all()
+    summed = complete + complete
+    assert summed.best_threshold() == complete.best_threshold()
+    assert summed.counts_at(0.5) == complete.counts_at(0.5) + complete.counts_at(0.5)
+    assert complete.bins.shape == (2, N_BINS)
+    assert complete.bins.sum() == difference.numel()
 
 
-def test_ignored_and_uncounted_pixels_stay_out():
+def test_ignored_and_uncounted_pixels_are_not_added():
     difference = torch.tensor([1.0, float("nan"), float("nan"), 50.0, -float("inf")])
     label = torch.tensor([1, 255, 0, 1, 0], dtype=torch.uint8)
     counted = torch.tensor([True, True, False, True, True])
@@ -139,7 +139,7 @@ def test_ignored_and_uncounted_pixels_stay_out():
     assert (bins[0, 0], bins[1, -1], bins[1, 2100]) == (1, 1, 1)
 
 
-def test_nan_margin_is_refused():
+def test_nan_logit_difference_is_refused():
     with pytest.raises(FloodsegError, match="NaN"):
         histogram_of(torch.tensor([float("nan")]), torch.tensor([1], dtype=torch.uint8))
 
