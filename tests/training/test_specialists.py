@@ -254,8 +254,8 @@ def test_overwriting_takes_specialists_away(tmp_path: Path, make_tiniest, traine
     [
         ({"specialists": ("train", "s1-lite")}, None),
         ({"specialists": ("s1-lite",)}, "must be 'train', or a radar model and an optical model"),
-        ({"specialists": ("train",), "model": "baseline"}, "has no effect with baseline, only with efficient and lite"),
-        ({"specialists": ("train",), "drop_sensor": 0.5}, "--drop-sensor 0.5: has no effect with --specialists"),
+        ({"specialists": ("train",), "model": "baseline"}, "has no effect with `model=baseline`, only with"),
+        ({"specialists": ("train",), "drop_sensor": 0.5}, "`drop_sensor=0.5`: has no effect with `specialists`"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(tmp_path: Path, make_config, changes, message) -> None:
