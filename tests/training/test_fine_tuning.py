@@ -153,7 +153,7 @@ def test_it_is_not_cleared_by_the_run_that_starts_from_it(tmp_path: Path, make_c
     [
         ({"pretrained": "required"}, "--pretrained required: has no effect with --start-from"),
         ({"specialists": ("train",)}, "--specialists train: has no effect with --start-from, .*; leave it out"),
-        ({"start_from": ""}, "--start-from '': must be a shipped name, a run folder or a checkpoint"),
+        ({"start_from": ""}, "`start_from=''`: must be a shipped model, a run folder or a checkpoint"),
     ],
 )
 def test_settings_that_would_do_nothing_are_refused(tmp_path: Path, make_config, changes, message) -> None:
