@@ -168,8 +168,8 @@ RADAR = sar_values(20, 20)
     ("arguments", "expected"),
     [
         ({}, "no image was given"),
-        ({"sar": 5}, "`sar`: must be a path or several, and int is given"),
-        ({"sar": RADAR.tolist()}, "`sar`: must be a path or several, and list is given"),
+        ({"sar": 5}, "`sar`: must be a path or a sequence of paths, not int"),
+        ({"sar": RADAR.tolist()}, "`sar`: must be a path or a sequence of paths, not list"),
         ({"sar": ""}, "`sar=''`: must be the name of a file"),
         ({"sar": "{sar}", "aoi": ["a.gpkg", "b.gpkg"]}, "`aoi=a.gpkg b.gpkg`: must be one file"),
         ({"sar": "{sar}", "tilesize": 64}, r"setting 'tilesize' \(did you mean tile_size\?\)"),

@@ -124,9 +124,9 @@ def test_a_run_folder_maps_in_torch(exported: Exported, tmp_path: Path) -> None:
 
 
 def test_settings_that_no_runtime_has_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"`precision=fp16`: is for PyTorch on a GPU"):
+    with pytest.raises(ConfigError, match=r"`precision=fp16`: needs PyTorch on a GPU"):
         MapConfig(precision="fp16", device="cpu")
-    with pytest.raises(ConfigError, match=r"`precision=bf16`: ONNX Runtime computes no bf16 on a CPU"):
+    with pytest.raises(ConfigError, match=r"`precision=bf16`: is not supported by ONNX Runtime"):
         MapConfig(precision="bf16", runtime="onnx")
     with pytest.raises(ConfigError, match=r"`runtime` tflite: must be one of auto, torch, onnx, openvino"):
         MapConfig(runtime="tflite")

@@ -159,7 +159,7 @@ def test_overwrite_does_not_clear_the_start_model(tmp_path: Path, make_config, b
     [
         ({"pretrained": "required"}, "`pretrained=required`: has no effect with `start_from"),
         ({"specialists": ("train",)}, "`specialists=train`: has no effect with `start_from.*; leave it out"),
-        ({"start_from": ""}, "`start_from=''`: must be a shipped name, a run folder or a checkpoint"),
+        ({"start_from": ""}, "`start_from=''`: must be a shipped model, a run folder or a checkpoint"),
     ],
 )
 def test_settings_without_effect_on_fine_tuning_are_refused(tmp_path: Path, make_config, changes, message) -> None:

@@ -256,8 +256,8 @@ def test_overwrite_removes_specialists(tmp_path: Path, make_tiniest, trained: Tr
     [
         ({"specialists": ("train", "s1-lite")}, None),
         ({"specialists": ("s1-lite",)}, "must be 'train', or a radar model and an optical model"),
-        ({"specialists": ("train",), "model": "baseline"}, "has no effect with baseline, only with efficient and lite"),
-        ({"specialists": ("train",), "drop_sensor": 0.5}, "`drop_sensor=0.5`: has no effect with `specialists"),
+        ({"specialists": ("train",), "model": "baseline"}, "has no effect with `model=baseline`, only with"),
+        ({"specialists": ("train",), "drop_sensor": 0.5}, "`drop_sensor=0.5`: has no effect with `specialists`"),
     ],
 )
 def test_contradictory_settings_are_refused(tmp_path: Path, make_config, changes, message) -> None:
