@@ -1,1 +1,1 @@
-"""Scripts that measure floodseg, and their results."""
+"""Benchmark scripts of floodseg, and their results."""

@@ -1,4 +1,4 @@
-"""What every result in this folder says beside its figures: command, date, hardware and versions."""
+"""Report of a benchmark: its figures with command, date, hardware and versions."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from floodseg.system.files import write_text
 
 
 def report(figures: dict[str, Any], json_file: Path | None) -> None:
-    """Print figures as one JSON object together with where they come from, and write it where a file is given."""
+    """Print the figures with their origin as one JSON object; write it to ``json_file`` if that is not None."""
     origin = {
         "command": f"python {' '.join(sys.argv)}",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""Bucket of Google Cloud Storage (XML API) on this machine, which fails on demand."""
+"""Local bucket of Google Cloud Storage (XML API) with injected faults."""
 
 import hashlib
 import threading
@@ -16,14 +16,14 @@ BUCKET = "/sen1floods11"
 
 @dataclass
 class Fault:
-    """Deviation of one answer for a file from the correct one."""
+    """Fault of one response to a request for a file."""
 
     status: int | None = None
-    """Answer with this status and no file."""
+    """Respond with this status and no file."""
     cut: int | None = None
-    """Close the connection after this number of bytes of the body; the announced length is that of all."""
+    """Close the connection after this number of bytes of the body; Content-Length is that of the complete body."""
     stall: bool = False
-    """Send nothing more after ``cut`` bytes, until the server ends."""
+    """Keep the connection open after ``cut`` bytes, until the server ends."""
     body: bytes | None = None
     """Send this instead of the file."""
     delay: float = 0.0
@@ -32,12 +32,13 @@ class Fault:
 
 @dataclass
 class BucketServer:
-    """Content and faults by name of the file, and the requests received."""
+    """Files and faults by file name, and the received requests."""
 
     files: dict[str, bytes]
     faults: dict[str, list[Fault]] = field(default_factory=dict)
-    """Faults of the next answers for a file; none after these."""
+    """Faults of the next responses for a file; later responses have none."""
     always: Fault | None = None
+    """Fault of every other response."""
     page_size: int = 1000
     md5s: dict[str, str] = field(default_factory=dict)
     """Entity tags listed instead of the MD5."""
@@ -75,15 +76,15 @@ class _Handler(BaseHTTPRequestHandler):
         url, bucket = urlsplit(self.path), self.bucket
         if url.path == BUCKET:
             bucket.listed += 1
-            self._answer("", bucket.page(parse_qs(url.query)).encode(), Fault())
+            self._respond("", bucket.page(parse_qs(url.query)).encode(), Fault())
             return
         name = unquote(url.path.removeprefix(f"{BUCKET}/"))
         bucket.requests.append((name, self.headers["Range"]))
         faults = bucket.faults.get(name)
         fault = faults.pop(0) if faults else bucket.always or Fault()
-        self._answer(name, bucket.files[name] if fault.body is None else fault.body, fault)
+        self._respond(name, bucket.files[name] if fault.body is None else fault.body, fault)
 
-    def _answer(self, name: str, body: bytes, fault: Fault) -> None:
+    def _respond(self, name: str, body: bytes, fault: Fault) -> None:
         if fault.status is not None:
             self.send_response(fault.status)
             self.end_headers()

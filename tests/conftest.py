@@ -20,13 +20,13 @@ from floodseg.bands import Bands, BandStatistics
 from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.models.model import FloodModel, ModelSpec
 
-# tests compute on tiny tensors, where a second thread costs more than it brings
+# the tensors of the tests are too small for a second thread
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep decoded chips out of the user's cache folder, also in subprocesses."""
+def _temporary_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Use a temporary cache folder, also in subprocesses."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOODSEG_CACHE", str(folder))
@@ -35,7 +35,7 @@ def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 @pytest.fixture(autouse=True)
 def _logging_level() -> Iterator[None]:
-    """Take back the level that the command line sets, or tests of warnings would depend on the order of the tests."""
+    """Restore the logging level that the command line sets, so that tests do not depend on their order."""
     logger = logging.getLogger("floodseg")
     level = logger.level
     yield
@@ -43,14 +43,14 @@ def _logging_level() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def takes_hang_ups() -> None:
-    """Nohup has the tests, and the commands they start, ignore the end of a terminal."""
+def default_sighup() -> None:
+    """Restore the default action of SIGHUP, which nohup ignores."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
-def takes_interrupts() -> Iterator[None]:
-    """A shell that starts the tests in the background has them ignore Ctrl-C."""
+def default_sigint() -> Iterator[None]:
+    """Restore the default action of SIGINT, which is ignored in background jobs of a shell."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -73,7 +73,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that fork commands first: threads that GDAL starts when it writes do not survive a fork."""
+    """Run the tests that fork commands first, before GDAL starts threads, which do not survive a fork."""
     items.sort(key=lambda item: item.path.name != "test_endings.py")
 
 
@@ -119,7 +119,7 @@ def write_raster() -> RasterWriter:
 
 @pytest.fixture
 def sar_array() -> np.ndarray[Any, Any]:
-    """Plausible dB, (2, 16, 20) float32, VV around -10 and VH around -17; no two pixels alike."""
+    """SAR in dB, (2, 16, 20) float32, VV around -10 and VH around -17; all pixels differ."""
     rng = np.random.default_rng(0)
     base = np.array([-10.0, -17.0])[:, None, None]
     return (base + rng.normal(0, 2, (2, 16, 20))).astype(np.float32)
@@ -127,17 +127,17 @@ def sar_array() -> np.ndarray[Any, Any]:
 
 @pytest.fixture
 def optical_array() -> np.ndarray[Any, Any]:
-    """Stored reflectance, (13, 16, 20) int16: band k holds 100 * k + pixel number, never 0."""
+    """Stored reflectance, (13, 16, 20) int16: band k is 100 * k + pixel number, never 0."""
     pixels = np.arange(320).reshape(16, 20)
     return (100 * np.arange(1, 14)[:, None, None] + pixels).astype(np.int16)
 
 
 @pytest.fixture
 def real_data() -> Path:
-    """The data root that FLOODSEG_DATA names."""
+    """Data folder in FLOODSEG_DATA."""
     root = os.environ.get("FLOODSEG_DATA")
     if not root:
-        pytest.skip("FLOODSEG_DATA is not set: it names the folder with real data")
+        pytest.skip("FLOODSEG_DATA, the folder of real data, is not set")
     return Path(root)
 
 
@@ -153,7 +153,7 @@ TINY = TrainConfig(
 
 @pytest.fixture(scope="session")
 def make_config() -> MakeConfig:
-    """Return a function that gives a run of about a second, with changes by field name whatever their group."""
+    """Return a function that makes the configuration of a run of about a second; settings are changed by name."""
 
     def make(out_dir: Path, **changes: Any) -> TrainConfig:
         groups: dict[str, Any] = {}
@@ -168,9 +168,9 @@ def make_config() -> MakeConfig:
 
 
 class RuleNetwork(nn.Module):
-    """Margin of water by rule: ``-20 - VH`` from radar, ``100 (B03 - B08)`` from optical, their mean from both.
+    """Network with fixed logits of water: ``-20 - VH`` for radar, ``100 (B03 - B08)`` for optical, their mean for both.
 
-    It has the one parameter that every model needs to say where it lives.
+    It has one parameter, which every model needs for its device.
     """
 
     def __init__(self, bands: Bands) -> None:
@@ -185,13 +185,13 @@ class RuleNetwork(nn.Module):
         if self.bands.optical:
             green, infrared = (self.bands.optical.index(name) for name in ("B03", "B08"))
             total = total + optical_valid * 100 * (optical[:, [green]] - optical[:, [infrared]])
-        margin = self.scale * total / (sar_valid + optical_valid).clamp(min=1)
-        return torch.cat((torch.zeros_like(margin), margin), dim=1)
+        water = self.scale * total / (sar_valid + optical_valid).clamp(min=1)
+        return torch.cat((torch.zeros_like(water), water), dim=1)
 
 
 @pytest.fixture(scope="session")
 def rule_model() -> Callable[[Bands], FloodModel]:
-    """Return a function that gives a model with ``RuleNetwork``, whose normalisation leaves values as they are."""
+    """Return a function that makes a model with ``RuleNetwork`` and an identity normalisation."""
 
     def make(bands: Bands) -> FloodModel:
         plain = BandStatistics(mean=0, std=1, low=-1000, high=1000)

@@ -1,4 +1,4 @@
-"""Commands in a process in which the packages of the extras cannot be imported, as where only the core is installed."""
+"""Commands in a process without the packages of the extras, as if only the core were installed."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ sys.meta_path.insert(0, Absent())
 
 
 def python_with_core_alone(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run ``code`` without the optional packages; ``arguments`` are its ``sys.argv``."""
+    """Run Python code without the optional packages; ``arguments`` are its ``sys.argv``."""
     command = [sys.executable, "-c", _ABSENT + code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""Small models for export tests, with input images."""
+"""Models for export tests, and images for them."""
 
 import fcntl
 import os
@@ -25,27 +25,28 @@ Model = TypeVar("Model", bound=FloodModel)
 
 @dataclass(frozen=True)
 class Exported:
-    """A model in PyTorch and its exported files."""
+    """Model in PyTorch and its exported files."""
 
     model: FloodModel
-    gate: dict[str, float]
+    parity: dict[str, float]
+    """Figures of the parity check."""
     onnx: Path
     openvino: Path
 
 
 def fused_lite() -> FloodModel:
-    """Return an untrained ``lite`` for both sensors, with a wide range of probabilities and three temperatures."""
+    """Return an untrained ``lite`` for both sensors, with probabilities from 0 to 1 and different temperatures."""
     torch.manual_seed(0)
     model = with_batch_statistics(build_model("lite", pretrained=None))
     with torch.no_grad():
         model.network.head.weight.mul_(6)
     for sensors, threshold, temperature in (("sar", 0.3, 0.8), ("optical", 0.6, 1.5), ("both", 0.45, 1.1)):
-        model.decisions = model.decisions.with_(sensors, Decision(threshold, temperature))
+        model.decisions = model.decisions.with_decision(sensors, Decision(threshold, temperature))
     return model
 
 
 def with_batch_statistics(model: Model) -> Model:
-    """Set random batch-norm statistics, so that no batch norm is the identity."""
+    """Set random statistics in every batch norm, so that none is the identity."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -58,7 +59,7 @@ OPTICAL_BANDS = ("B03", "B08", "B11")
 
 
 def specialised(architecture: str = "lite", encoder: str | None = None) -> MultiSensorModel:
-    """Return an untrained multi-sensor model, whose networks have different temperatures."""
+    """Return an untrained model of both sensors with specialists, which have different temperatures."""
     torch.manual_seed(0)
     fused, radar, optical = (
         build_model(architecture, encoder=encoder, bands=Bands(*names), pretrained=None)
@@ -68,11 +69,13 @@ def specialised(architecture: str = "lite", encoder: str | None = None) -> Multi
         with torch.no_grad():
             for model in (fused, radar, optical):
                 model.network.head.weight.mul_(6)
-    radar.decisions = radar.decisions.with_("sar", Decision(0.4, 0.7))
-    optical.decisions = optical.decisions.with_("optical", Decision(0.6, 1.6))
+    radar.decisions = radar.decisions.with_decision("sar", Decision(0.4, 0.7))
+    optical.decisions = optical.decisions.with_decision("optical", Decision(0.6, 1.6))
     for strength, model in zip((0.2, 0.4, 0.3), (fused, radar, optical), strict=True):
         model.set_context_prior(strength)
-    fused.decisions = fused.decisions.with_("both", Decision(0.45, 1.3)).with_("sar", Decision(0.3, 0.9))
+    fused.decisions = fused.decisions.with_decision("both", Decision(0.45, 1.3)).with_decision(
+        "sar", Decision(0.3, 0.9)
+    )
     model = MultiSensorModel(fused, radar, optical)
     model.cloud_detector.logit_offset.fill_(model.decisions.sar_logit_offset)
     return with_batch_statistics(model)
@@ -82,22 +85,22 @@ Images = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDAr
 
 
 def images(count: int, height: int, width: int, seed: int = 0) -> Images:
-    """Return SAR in dB, reflectance and their validity for a runtime, with garbage at invalid pixels."""
+    """Return random images and masks for a runtime: radar in dB and reflectance; invalid pixels are NaN or 1e30."""
     rng = np.random.default_rng(seed)
-    wet = rng.random((count, 1, -(-height // 16), -(-width // 16))) > 0.5
-    wet = np.kron(wet, np.ones((16, 16)))[..., :height, :width]
-    sar = -12 - 9 * wet + rng.normal(0, 1.5, (count, 2, height, width))
-    optical = 0.25 - 0.2 * wet + rng.normal(0, 0.02, (count, 13, height, width))
+    water = rng.random((count, 1, -(-height // 16), -(-width // 16))) > 0.5
+    water = np.kron(water, np.ones((16, 16)))[..., :height, :width]
+    sar = -12 - 9 * water + rng.normal(0, 1.5, (count, 2, height, width))
+    optical = 0.25 - 0.2 * water + rng.normal(0, 0.02, (count, 13, height, width))
     sar_valid, optical_valid = rng.random((2, count, height, width)) > 0.2
-    with_garbage = [
-        np.where(valid[:, None], image, garbage).astype(np.float32)
-        for image, valid, garbage in ((sar, sar_valid, np.nan), (optical, optical_valid, 1e30))
+    filled = [
+        np.where(valid[:, None], image, fill).astype(np.float32)
+        for image, valid, fill in ((sar, sar_valid, np.nan), (optical, optical_valid, 1e30))
     ]
-    return with_garbage[0], with_garbage[1], sar_valid, optical_valid
+    return filled[0], filled[1], sar_valid, optical_valid
 
 
 def expected(model: FloodModel, inputs: Images) -> NDArray[np.float32]:
-    """Return the probability (N, H, W) of the model in PyTorch."""
+    """Return the probability (N, H, W) of the PyTorch model."""
     sar, optical, sar_valid, optical_valid = (torch.from_numpy(array) for array in inputs)
     masks = sar_valid[:, None], optical_valid[:, None]
     with torch.no_grad():
@@ -105,7 +108,7 @@ def expected(model: FloodModel, inputs: Images) -> NDArray[np.float32]:
 
 
 def write_int8(graph: Path, out: Path) -> None:
-    """Write :func:`fused_lite` in int8. Call it in a separate process, because the quantiser leaves threads running."""
+    """Write :func:`fused_lite` in int8; call it in a subprocess, since the quantiser leaves threads behind."""
     from floodseg.deployment.convert import metadata_of
     from floodseg.deployment.formats import write_openvino
     from floodseg.deployment.quantise import quantise
@@ -119,7 +122,7 @@ def write_int8(graph: Path, out: Path) -> None:
 
 @contextmanager
 def shared_folder(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
-    """Yield a folder shared by all xdist workers, under a lock; the first worker fills it."""
+    """Yield a locked folder that all processes of a test run share; the first one must fill it."""
     root = factory.getbasetemp()
     folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
     folder.mkdir(exist_ok=True)

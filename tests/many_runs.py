@@ -1,4 +1,4 @@
-"""Runs of ``floodseg predict-many`` for tests and measurements: lists of scenes, processes, and what they left."""
+"""Helpers for runs of ``floodseg predict-many``: lists of scenes, processes and comparison of products."""
 
 import json
 import os
@@ -17,9 +17,9 @@ import numpy as np
 from scenes import sar_values, write_sar
 
 TIMES = ("seconds", "cpu_seconds", "mapping_seconds")
-"""Entries of ``summary.json`` that say how long it took."""
+"""Durations in ``summary.json``."""
 _LAST_CHANGE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-"""When a layer of a GeoPackage was changed last."""
+"""Time of the last change of a GeoPackage layer."""
 OVERVIEW = ("collection.json", "index.parquet", "flood.vrt", "water_probability.vrt")
 
 
@@ -37,7 +37,7 @@ def write_list(folder: Path, count: int, size: int) -> Path:
 
 
 def map_one_by_one(listed: Any, run: Any, config: Any) -> Iterator[tuple[Any, Any]]:
-    """Stand for ``floodseg.cluster.engine.map_scenes``: map in this process, without a cluster and without retries."""
+    """Replacement of ``floodseg.cluster.engine.map_scenes`` that maps in this process, without retries."""
     from floodseg.cluster.tasks import Outcome, SceneFailedError, map_scene
 
     for scene in listed:
@@ -64,7 +64,7 @@ def start(*arguments: object, prefix: Sequence[str] = ()) -> "subprocess.Popen[s
     command = [*prefix, sys.executable, "-m", "floodseg", "predict-many", *map(str, arguments), "--threads", "1"]
     return subprocess.Popen(
         command, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        # a shell that starts the tests in the background has them ignore Ctrl-C
+        # children of a shell in the background would ignore Ctrl-C
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
@@ -97,29 +97,29 @@ def kill_group(process: "subprocess.Popen[Any]") -> None:
 
 
 def free_address() -> str:
-    """Return a tcp:// address of this machine that nobody listens at."""
+    """Return an unused tcp:// address of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 def staging(out_dir: Path) -> list[Path]:
-    """Return the hidden folders in which products grow at this moment."""
+    """Return the hidden folders of unfinished products."""
     return list((out_dir / "scenes").glob(".*.floodseg-*"))
 
 
 def finished(out_dir: Path) -> set[str]:
-    """Return the names of the finished scenes, without those whose products are about to leave a hidden folder."""
+    """Return the names of the finished scenes, without those in hidden folders."""
     found = {path.parent.name for path in (out_dir / "scenes").glob("*/summary.json")}
     return {name for name in found if not name.startswith(".")}
 
 
 def wait_until(holds: Callable[[], Any], run: "subprocess.Popen[str]", limit_s: float = 120) -> None:
-    """Return when something holds; fail when it does not within some time, or while a run goes on."""
+    """Wait until a condition is true; fail after a time limit, or if the run ends before."""
     deadline = time.monotonic() + limit_s
     while not holds():
         assert run.poll() is None, run.communicate()
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "time limit exceeded"
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""Scenes in memory and runtimes of a few lines, for tests of mapping."""
+"""Scenes in memory and simple runtimes for tests of mapping."""
 
 import threading
 from collections.abc import Callable
@@ -18,14 +18,14 @@ Value = TypeVar("Value", bound=np.generic)
 RADAR = Bands(sar=("VV", "VH"), optical=())
 
 
-def plain_grid(height: int, width: int) -> GeoGrid:
-    """Return a grid of 10 m pixels."""
+def utm_grid(height: int, width: int) -> GeoGrid:
+    """Return a UTM grid of 10 m pixels."""
     return GeoGrid("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), height, width)
 
 
 @dataclass
 class MemoryScene:
-    """A scene held as whole arrays; beyond them, and where invalid, windows hold 0."""
+    """A scene of arrays in memory; windows hold 0 outside the arrays and where invalid."""
 
     sar: NDArray[np.float32]
     sar_valid: NDArray[np.bool_]
@@ -35,11 +35,11 @@ class MemoryScene:
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     before_read: Callable[[Window], None] = lambda window: None
-    """Called first in every read: to count, to fail, to wait."""
+    """Hook, called at the start of every read."""
 
     @property
     def grid(self) -> GeoGrid:
-        return plain_grid(*self.sar_valid.shape)
+        return utm_grid(*self.sar_valid.shape)
 
     def read(self, window: Window) -> SceneWindow:
         self.before_read(window)
@@ -52,18 +52,18 @@ class MemoryScene:
         )
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def _cut(array: NDArray[Value], window: Window) -> NDArray[Value]:
-    """Return a window of (..., H, W), 0 beyond it."""
+    """Return a window of (..., H, W), 0 outside the array."""
     part = array[..., window.top : window.top + window.height, window.left : window.left + window.width]
     beyond = [(0, 0)] * (array.ndim - 2) + [(0, window.height - part.shape[-2]), (0, window.width - part.shape[-1])]
     return np.pad(part, beyond)
 
 
 def radar_scene(height: int, width: int, seed: int = 0, gaps: bool = False) -> MemoryScene:
-    """Return noise in dB around -15, all valid or with a gap of any shape."""
+    """Return noise in dB around -15; with ``gaps``, about 30 % of the pixels are invalid."""
     rng = np.random.default_rng(seed)
     sar = rng.normal(-15, 4, (2, height, width)).astype(np.float32)
     valid = rng.random((height, width)) > 0.3 if gaps else np.ones((height, width), np.bool_)
@@ -72,7 +72,7 @@ def radar_scene(height: int, width: int, seed: int = 0, gaps: bool = False) -> M
 
 @dataclass
 class PointwiseRuntime:
-    """Probability from VV and VH of the pixel alone: a logistic curve around -15 dB. Invalid pixels come as NaN."""
+    """Probability of each pixel from its VV and VH: a logistic curve around -15 dB. Invalid pixels are NaN."""
 
     name: str = "fake"
     device: str = "nothing"
@@ -82,10 +82,10 @@ class PointwiseRuntime:
     overlap: int = 64
     concurrency: int = 8
     batch: int = 1
-    holds: int = 1000
-    """Windows that fit the device."""
+    max_windows: int = 1000
+    """Number of windows that fit the device's memory."""
     before_call: Callable[[int], None] = lambda count: None
-    """Called first in every call, with the number of windows."""
+    """Hook, called at the start of every call with the number of windows."""
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     most_at_once: int = 0
     _running: int = 0
@@ -107,7 +107,7 @@ class PointwiseRuntime:
             self.shapes.append(sar_valid.shape)
         try:
             self.before_call(len(sar))
-            if len(sar) > self.holds:
+            if len(sar) > self.max_windows:
                 raise OutOfDeviceMemoryError(f"{len(sar)} windows")
             return self.result(sar, sar_valid)
         finally:
@@ -115,13 +115,13 @@ class PointwiseRuntime:
                 self._running -= 1
 
     def result(self, sar: NDArray[np.float32], sar_valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        # float64: one rounding at the end, so that no vector unit's way with the last pixels of a row shows
+        # float64 with one rounding at the end, so that results do not depend on SIMD remainders
         curve = 1 / (1 + np.exp(sar.astype(np.float64).sum(axis=1) / 2 + 15))
         return np.where(sar_valid, curve, np.nan).astype(np.float32)
 
 
-class LookingRuntime(PointwiseRuntime):
-    """Probability from the mean over the whole window: as dependent on the window as can be."""
+class WindowMeanRuntime(PointwiseRuntime):
+    """Probability that depends on the mean over the window."""
 
     def result(self, sar: NDArray[np.float32], sar_valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         pointwise = super().result(sar, sar_valid)
@@ -130,8 +130,8 @@ class LookingRuntime(PointwiseRuntime):
 
 
 @dataclass
-class Collected:
-    """A sink that puts strips together and checks that they come top to bottom, each row once."""
+class StripCollector:
+    """A sink that joins strips and checks that they arrive from top to bottom."""
 
     grid: GeoGrid
     next_row: int = 0

@@ -1,8 +1,7 @@
-"""Tiny georeferenced GeoTIFF scenes for tests: radar in dB, optical imagery in stored numbers, labels.
+"""Small GeoTIFF files for tests: radar in dB, optical images in stored values, labels.
 
-Every writer takes its values or draws plausible ones from a seed, writes one file and returns what a reader should
-find in it (physical units, NaN where invalid), so that a test compares numbers instead of trusting a second reader.
-The three writers share one default grid: UTM zone 33N, 10 m pixels.
+Each writer writes an array, by default plausible random values, to one file and returns the physical values that a
+reader must return (NaN where invalid). The default grid is UTM zone 33N with 10 m pixels.
 """
 
 from collections.abc import Sequence
@@ -20,15 +19,15 @@ L2A_BANDS = tuple(band for band in L1C_BANDS if band != "B10")
 
 CRS = "EPSG:32633"
 ORIGIN = (500_000.0, 5_000_000.0)
-"""(x, y) of the outer corner of the first pixel, in metres."""
+"""(x, y) of the upper left corner of the grid in metres."""
 PIXEL = 10.0
 SAR_STEP = (0.1, 0.1)
 SAR_LOW = (-25.0, -30.0)
-"""Scale and offset tags of uint8 radar, per band: dB = SAR_STEP * stored + SAR_LOW, stored 0 is nodata."""
+"""Scale and offset of uint8 radar by band: dB = SAR_STEP * stored + SAR_LOW; stored 0 is nodata."""
 
 
 def water_disc(height: int = 48, width: int = 40) -> NDArray[np.bool_]:
-    """Return a mask (H, W), True inside a disc of a third of the shorter side around the centre."""
+    """Return a mask (H, W), True in a centred disc whose radius is a third of the shorter side."""
     rows, columns = np.mgrid[:height, :width]
     inside = np.hypot(rows - (height - 1) / 2, columns - (width - 1) / 2) < min(height, width) / 3
     return np.asarray(inside, dtype=np.bool_)
@@ -68,9 +67,9 @@ def write_raster(
     origin: tuple[float, float] = ORIGIN,
     pixel: float = PIXEL,
 ) -> Path:
-    """Write ``array`` (bands, H, W), stored as it is, with band names and scale and offset tags where they are given.
+    """Write ``array`` (bands, H, W) unchanged, with optional band names and scale and offset tags.
 
-    Folders are made. ``pixel`` is in units of the CRS; without a CRS the file still has its transform.
+    Creates missing folders. ``pixel`` is in units of the CRS. A file without a CRS has a transform.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = array.shape
@@ -102,11 +101,11 @@ def write_sar(
 ) -> NDArray[np.float32]:
     """Write radar ``db`` (2, H, W) in dB, NaN where invalid; by default ``sar_values`` at 48x40 pixels.
 
-    ``float32`` stores dB with nodata NaN. ``uint8`` stores steps of SAR_STEP above SAR_LOW with scale and offset tags
-    and nodata 0, clipped to what a byte holds. Pass ``names=()`` to leave the bands unnamed.
+    ``float32`` stores dB with nodata NaN. ``uint8`` stores steps of SAR_STEP above SAR_LOW with scale and offset tags,
+    nodata 0 and values clipped to 1..255. ``names=()`` writes no band names.
 
     Returns:
-        (2, H, W) float32: the dB values that the file holds, NaN where invalid.
+        (2, H, W) float32: the dB values in the file, NaN where invalid.
     """
     db = sar_values(seed=seed) if db is None else np.asarray(db, dtype=np.float32)
     if storage == "float32":
@@ -138,12 +137,11 @@ def write_optical(
 ) -> NDArray[np.float32]:
     """Write optical ``reflectance`` (C, H, W), NaN where invalid, times 10000; by default ``optical_values``.
 
-    NaN is stored as 0. ``names`` defaults to none (bands known by their number alone). ``stored_offset`` is added to
-    every stored number but nodata, as processing baseline 04.00 adds 1000; ``offset_tag`` also writes GDAL scale and
-    offset tags that undo both.
+    NaN is stored as 0. By default bands have no names. ``stored_offset`` is added to valid stored values, like the
+    offset of 1000 in processing baseline 04.00. ``offset_tag`` writes scale and offset tags for reflectance.
 
     Returns:
-        (C, H, W) float32: the reflectance that the file holds, NaN where invalid.
+        (C, H, W) float32: the reflectance in the file, NaN where invalid.
     """
     values = optical_values(bands=bands, seed=seed) if reflectance is None else np.asarray(reflectance)
     invalid = np.isnan(values)
@@ -172,7 +170,7 @@ def write_label(
     ``uint8`` stores -1 as 255.
 
     Returns:
-        (H, W) uint8: the label that a reader should find, codes 0, 1 and 255.
+        (H, W) uint8: the label that a reader must return, codes 0, 1 and 255.
     """
     codes = label_values() if label is None else np.asarray(label)
     expected = np.where(codes < 0, 255, codes).astype(np.uint8)

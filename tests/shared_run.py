@@ -1,6 +1,6 @@
-"""Work of each of two processes in distributed/test_processes.py; each writes its results to ``PART_RANK.json``.
+"""Worker of distributed/test_processes.py, run in two processes; each writes its results to ``PART_RANK.json``.
 
-Usage: shared_run.py FOLDER PART (in the environment that a launcher would make; PART is a key of ``PARTS``)
+Usage: shared_run.py FOLDER PART (in the environment of a launcher; PART is a key of ``PARTS``)
 """
 
 import itertools
@@ -30,7 +30,7 @@ CONFIG = TrainConfig(
     augment=AugmentConfig(crop_size=32),
     optim=OptimConfig(epochs=EPOCHS, batch_size=2, lr=3e-3, ema=0.9, precision="fp32", workers=0, patience=0),
 )
-"""Ten training crops: five steps of two in one process; two in two processes, which leave two crops out of each epoch.
+"""Ten training crops: five steps of two in one process; two steps in two processes, which leave out two crops.
 Five validation chips."""
 
 
@@ -39,7 +39,7 @@ def config_in(folder):
 
 
 def with_specialists(folder):
-    """A run of both sensors that trains a specialist of each first, two epochs each."""
+    """Settings of a run of both sensors and its specialists, two epochs each."""
     return replace(
         CONFIG,
         out_dir=folder,
@@ -66,7 +66,7 @@ def train_until_validation(config, number):
 
 
 def train_until_epoch(config):
-    """Interrupt a run, in all its processes at the same step, after the given number of epochs."""
+    """Interrupt a run, in all its processes at the same step, after ``INTERRUPTED_AFTER`` epochs."""
     real = train_module.training_step
 
     def step(run, batch):
@@ -81,7 +81,7 @@ def train_until_epoch(config):
 
 
 def train_watching_crops(config):
-    """Return epoch and chips of each step."""
+    """Train, and return epoch and chips of each step."""
     real, crops = train_module.training_step, []
 
     def step(run, batch):
@@ -131,7 +131,7 @@ def short(folder, processes):
         "one chip": evaluate("otsu", config=few).document,
         "too few crops": error_of(lambda: train(small, show_progress=False)),
         "synchronised": error_of(lambda: train(synchronised, show_progress=False)),
-        "crops": train_watching_crops(config_in(folder / "whole")),
+        "crops": train_watching_crops(config_in(folder / "uninterrupted")),
     }
 
 
@@ -147,7 +147,7 @@ def long(folder, processes):
 
 
 def lost_process(folder, rank):
-    """Let rank 1 vanish within an epoch, as when memory runs out; return the error of the other, and the seconds."""
+    """End rank 1 inside an epoch, as if memory ran out; return the error of rank 0 and the seconds."""
     real = train_module.training_step
 
     def step(run, batch):

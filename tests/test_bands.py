@@ -1,4 +1,4 @@
-"""Band names from descriptions, comparison of bands and units, and statistics that can be divided by."""
+"""Band names from descriptions, comparison of bands and units, and checks of band statistics."""
 
 import math
 
@@ -31,7 +31,7 @@ from floodseg.errors import ConfigError
         (None, None),
     ],
 )
-def test_polarisations_are_found_in_descriptions(description: str | None, name: str | None) -> None:
+def test_canonical_band_finds_polarisations(description: str | None, name: str | None) -> None:
     assert canonical_band(description, "sar") == name
 
 
@@ -59,11 +59,11 @@ def test_polarisations_are_found_in_descriptions(description: str | None, name: 
         (None, None),
     ],
 )
-def test_optical_bands_are_found_in_descriptions(description: str | None, name: str | None) -> None:
+def test_canonical_band_finds_optical_bands(description: str | None, name: str | None) -> None:
     assert canonical_band(description, "optical") == name
 
 
-def test_each_canonical_name_names_itself() -> None:
+def test_canonical_band_returns_canonical_names_unchanged() -> None:
     assert [canonical_band(band, "optical") for band in L1C_BANDS] == list(L1C_BANDS)
 
 
@@ -71,7 +71,7 @@ BOTH = Bands(SAR_BANDS, ("B03", "B08"))
 
 
 @pytest.mark.parametrize(
-    ("available", "fits", "exactly"),
+    ("available", "fits", "fits_exactly"),
     [
         (BOTH, True, True),
         (Bands(SAR_BANDS, ("B08", "B03")), True, False),
@@ -82,18 +82,18 @@ BOTH = Bands(SAR_BANDS, ("B03", "B08"))
         (Bands((), ("B03", "B08"), sar_unit="dn"), True, True),
     ],
 )
-def test_optical_bands_fit_by_name_and_unit(available: Bands, fits: bool, exactly: bool) -> None:
+def test_bands_fit_compares_names_and_units(available: Bands, fits: bool, fits_exactly: bool) -> None:
     assert bands_fit(BOTH, available, "optical") == fits
-    assert bands_fit(BOTH, available, "optical", exact=True) == exactly
+    assert bands_fit(BOTH, available, "optical", exact=True) == fits_exactly
 
 
-def test_the_unit_of_a_missing_sensor_has_no_influence() -> None:
+def test_bands_fit_ignores_the_unit_of_a_missing_sensor() -> None:
     assert bands_fit(Bands(SAR_BANDS, ()), Bands(SAR_BANDS, (), optical_unit="dn"), "optical", exact=True)
     assert bands_fit(Bands(SAR_BANDS, ()), BOTH, "optical")
     assert not bands_fit(Bands(SAR_BANDS, ()), BOTH, "optical", exact=True)
 
 
-def test_bands_by_sensor() -> None:
+def test_bands_of_one_sensor() -> None:
     sar, optical = BOTH.only("sar"), BOTH.only("optical")
     assert (sar.sensors, optical.sensors, BOTH.sensors) == (("sar",), ("optical",), ("sar", "optical"))
     assert (sar.sensor_set, optical.sensor_set, BOTH.sensor_set) == ("sar", "optical", "both")
@@ -102,7 +102,7 @@ def test_bands_by_sensor() -> None:
     assert (str(BOTH), str(sar)) == ("VV, VH in db and B03, B08 in reflectance", "VV, VH in db")
 
 
-def test_standard_orders() -> None:
+def test_standard_bands() -> None:
     assert len(L1C_BANDS) == 13
     assert len(L2A_BANDS) == 12
     assert set(L1C_BANDS) - set(L2A_BANDS) == {"B10"}
@@ -112,6 +112,6 @@ def test_standard_orders() -> None:
 @pytest.mark.parametrize(
     ("std", "low", "high"), [(0.0, 0.0, 1.0), (-1.0, 0.0, 1.0), (math.nan, 0.0, 1.0), (1.0, 2.0, 2.0), (1.0, 3.0, 2.0)]
 )
-def test_unusable_statistics_are_refused(std: float, low: float, high: float) -> None:
+def test_band_statistics_refuse_unusable_values(std: float, low: float, high: float) -> None:
     with pytest.raises(ConfigError, match="std must be above 0 and high above low"):
         BandStatistics(mean=0.0, std=std, low=low, high=high)

@@ -1,4 +1,4 @@
-"""The code in README and docs runs, and its commands are commands that exist."""
+"""Code and commands in README and docs."""
 
 import re
 import shlex
@@ -13,6 +13,8 @@ from scenes import write_optical, write_sar
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SLOW = {"export.md-1": pytest.mark.slow}
+"""Blocks that take more than 5 s."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -25,8 +27,8 @@ def blocks(language: str) -> list[tuple[str, str]]:
     ]
 
 
-def files_of_the_page(folder: Path, exported: Exported) -> None:
-    """Put there what the commands of docs/export.md leave, and a scene."""
+def write_files_of_export_page(folder: Path, exported: Exported) -> None:
+    """Write the files of the commands in docs/export.md, and a scene."""
     shutil.copy(exported.onnx, folder / "flood.onnx")
     for suffix in (".xml", ".bin"):
         shutil.copy(exported.openvino.with_suffix(suffix), folder / f"flood{suffix}")
@@ -34,13 +36,16 @@ def files_of_the_page(folder: Path, exported: Exported) -> None:
     write_optical(folder / "S2.tif")
 
 
-@pytest.mark.parametrize(("name", "code"), [pytest.param(*block, id=block[0]) for block in blocks("python")])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [pytest.param(*block, id=block[0], marks=SLOW.get(block[0], ())) for block in blocks("python")],
+)
 def test_python_blocks_run(
     name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if name.startswith("export.md"):
-        files_of_the_page(tmp_path, request.getfixturevalue("exported"))
+        write_files_of_export_page(tmp_path, request.getfixturevalue("exported"))
     exec(compile(code, name, "exec"), {})
 
 
@@ -50,7 +55,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("line", commands())
-def test_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_exist(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     arguments = cli._take_run_file(shlex.split(line)[1:])
     command, _, _ = cli.app.parse_args(arguments, exit_on_error=False, print_error=False)
@@ -58,7 +63,7 @@ def test_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert command.__name__ == name.replace("-", "_")
 
 
-def test_relative_links_lead_somewhere() -> None:
+def test_relative_links_exist() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,4 +1,4 @@
-"""Secrets in addresses reach neither messages, nor logs, nor products."""
+"""Redaction, escaping and shortening of messages."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from floodseg.scene.acquisition import Acquisition
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("text", "expected"),
     [
         ("--sar https://me:p@ss@host/a/b.tif: is", "--sar https://***@host/a/b.tif: is"),
         (
@@ -31,8 +31,8 @@ from floodseg.scene.acquisition import Acquisition
         ("AWS_SECRET_ACCESS_KEY=abc/def; AKIAABCDEFGHIJKLMNOP", "AWS_SECRET_ACCESS_KEY=***; ***"),
     ],
 )
-def test_secrets_are_hidden(given: str, expected: str) -> None:
-    assert redacted(given) == expected
+def test_secrets_are_redacted(text: str, expected: str) -> None:
+    assert redacted(text) == expected
     assert redacted(expected) == expected
 
 
@@ -40,11 +40,11 @@ def test_secrets_are_hidden(given: str, expected: str) -> None:
     "text",
     ["/data/token=5/a.tif", "/data/a@b?.tif: no such file", "s3://bucket/a.tif", "key 'x' = 3", "https://h/a@b.tif"],
 )
-def test_the_rest_stays(text: str) -> None:
+def test_other_text_is_not_changed(text: str) -> None:
     assert redacted(text) == text
 
 
-def test_errors_and_notes_hold_no_secrets(caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_and_log_messages_have_no_secrets(caplog: pytest.LogCaptureFixture) -> None:
     address = "https://me:word@host/a.tif?sig=abc"
     for kind in (FloodsegError, ConfigError):
         assert str(kind(f"{address}: is wrong")) == "https://***@host/a.tif?***: is wrong"
@@ -53,7 +53,7 @@ def test_errors_and_notes_hold_no_secrets(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == ["https://***@host/a.tif?*** is odd"]
 
 
-def test_products_are_told_of_inputs_without_secrets() -> None:
+def test_product_info_has_no_secrets() -> None:
     info = ProductInfo(
         model="s1-lite",
         threshold=0.5,
@@ -69,12 +69,12 @@ def test_products_are_told_of_inputs_without_secrets() -> None:
     assert [_file_name(name) for name in info.inputs["sar"]] == ["a.tif", "local?.tif"]
 
 
-def test_control_characters_are_written_out() -> None:
+def test_control_characters_are_escaped() -> None:
     assert printable("a\x1b[31m\nb\u202ec é") == "a\\x1b[31m\\nb\\u202ec é"
     assert printable("a\nb\x07", lines=True) == "a\nb\\x07"
 
 
-def test_what_is_too_long_to_be_read_loses_its_middle() -> None:
+def test_long_text_is_shortened_in_the_middle() -> None:
     assert shortened("x" * 2000) == "x" * 2000
     short = shortened("a.csv: holds " + "x" * 10**6 + "; remove it")
     assert len(short) < 2000

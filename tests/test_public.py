@@ -1,4 +1,4 @@
-"""The public names, and how soon the package answers."""
+"""Public names, and start-up times of the package."""
 
 import importlib
 import subprocess
@@ -25,7 +25,7 @@ def _python(*arguments: str) -> str:
 
 
 def _best(measure: Callable[[], float], limit: float, tries: int = 8) -> float:
-    """Return the least of several measurements, which other work on the machine disturbs; stop when good enough."""
+    """Return the smallest of several measurements, which a busy machine disturbs; stop below the limit."""
     best = measure()
     for _ in range(tries - 1):
         if best < limit:
@@ -47,7 +47,7 @@ def test_help_takes_less_than_0_5_s() -> None:
     assert _best(seconds, limit=0.5) < 0.5
 
 
-def test_import_and_configuration_leave_torch_alone() -> None:
+def test_import_and_configuration_do_not_import_torch() -> None:
     code = (
         "import sys, floodseg, floodseg.app.cli; floodseg.TrainConfig(); "
         "print(sorted({'torch', 'timm', 'numpy', 'rasterio', 'matplotlib', 'accelerate'} & set(sys.modules)))"
@@ -55,7 +55,7 @@ def test_import_and_configuration_leave_torch_alone() -> None:
     assert _python("-c", code).strip() == "[]"
 
 
-def test_mapping_by_a_reference_method_leaves_torch_alone() -> None:
+def test_a_classical_method_does_not_import_torch() -> None:
     code = (
         "import sys, numpy, floodseg; "
         "floodseg.predict_scene(optical=numpy.random.default_rng(0).random((2, 40, 40), 'float32'), model='ndwi', "
@@ -65,14 +65,14 @@ def test_mapping_by_a_reference_method_leaves_torch_alone() -> None:
     assert _python("-c", code).strip() == "False"
 
 
-def test_public_names_are_there_and_are_the_same_everywhere() -> None:
+def test_public_names_are_those_of_their_modules() -> None:
     for name in floodseg.__all__:
-        home = importlib.import_module(floodseg._HOME[name])
+        home = importlib.import_module(floodseg._MODULES[name])
         assert getattr(floodseg, name) is getattr(home, name)
-    assert set(floodseg._HOME) == set(floodseg.__all__) <= set(dir(floodseg))
+    assert set(floodseg._MODULES) == set(floodseg.__all__) <= set(dir(floodseg))
 
 
-def test_a_public_function_is_not_hidden_by_the_module_of_its_name() -> None:
+def test_modules_do_not_hide_functions_of_the_same_name() -> None:
     # floodseg.training.train is a module, floodseg.train the function in it
     assert callable(floodseg.train)
     assert callable(floodseg.evaluate)
@@ -84,10 +84,10 @@ def test_unknown_names_are_attribute_errors() -> None:
     assert not hasattr(floodseg, "predict")
 
 
-def test_version_is_that_of_the_installed_package() -> None:
+def test_version_equals_that_of_the_installed_package() -> None:
     assert floodseg.__version__ == version("floodseg")
 
 
-def test_errors_are_one_family_with_exit_code_2() -> None:
+def test_errors_share_a_base_class_and_exit_code_2() -> None:
     family = [errors.ConfigError, errors.DataError, errors.CheckpointError, errors.RunFolderError]
     assert all(issubclass(each, errors.FloodsegError) and each("x").exit_code == 2 for each in family)

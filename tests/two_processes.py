@@ -1,4 +1,4 @@
-"""Two processes in the environment that a launcher would make."""
+"""Two processes with the environment of a launcher."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 LIMIT_S = 240
-"""A hang fails the test; the work itself takes seconds."""
+"""Timeout of a hanging process; the work takes seconds."""
 
 
 def environment(**more):
@@ -20,9 +20,11 @@ def run_two(*arguments):
         port = str(probe.getsockname()[1])
     command, pipe, processes = [sys.executable, *map(str, arguments)], subprocess.PIPE, []
     for rank in ("0", "1"):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+        rank_environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
                  "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
-        processes.append(subprocess.Popen(command, env=environment(**place), text=True, stdout=pipe, stderr=pipe))
+        processes.append(
+            subprocess.Popen(command, env=environment(**rank_environment), text=True, stdout=pipe, stderr=pipe)
+        )
     try:
         outputs = [process.communicate(timeout=LIMIT_S) for process in processes]
     finally:

@@ -2,11 +2,11 @@
 
     python tools/architecture.py docs/pictures/architecture.svg
 
-Rows are the layers of the import-linter contract in pyproject.toml, boxes the packages with their files and lines,
-lines the imports between them; a thicker line stands for more imports.
+Rows are the layers of the import-linter contract in pyproject.toml, boxes are packages with their number of files and
+lines, curves are imports; a thicker curve stands for more imports.
 """
 
-import sys
+import argparse
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -73,13 +73,16 @@ def line(start: tuple[float, float], end: tuple[float, float], count: int) -> st
 def figure() -> str:
     """Return the figure as SVG."""
     rows = layers()
-    places = {
+    positions = {
         name: (WIDTH * (column + 1) / (len(row) + 1), ROW * (number + 0.5))
         for number, row in enumerate(rows)
         for column, name in enumerate(row)
     }
-    curves = [line(places[start], places[end], count) for (start, end), count in sorted(imports(list(places)).items())]
-    boxes = [box(name, *place) for name, place in places.items()]
+    curves = [
+        line(positions[start], positions[end], count)
+        for (start, end), count in sorted(imports(list(positions)).items())
+    ]
+    boxes = [box(name, *position) for name, position in positions.items()]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {ROW * len(rows)}" font-family="sans-serif" '
@@ -96,4 +99,6 @@ def figure() -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(figure(), encoding="utf-8")
+    parser = argparse.ArgumentParser(description="Draw the architecture as SVG.")
+    parser.add_argument("file", type=Path, help="SVG file to write")
+    parser.parse_args().file.write_text(figure(), encoding="utf-8")

@@ -1,8 +1,8 @@
-"""The long runs behind docs/robustness.md: damaged files, faults, and a loop of maps whose memory must stay level.
+"""Long robustness runs (docs/robustness.md): damaged files, faults, and a loop of maps with constant memory.
 
     python tools/soak.py --minutes 30 --files 2000 --json FILE        (make soak)
 
-Everything follows from --seed. Exit code 1 when anything was found.
+All random choices depend on --seed. The exit code is 1 if there is a finding.
 """
 
 import json
@@ -31,40 +31,41 @@ def main(
     folder: Path | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Run all three parts one after the other; a number of 0 leaves its part out.
+    """Run the three parts one after the other; 0 skips a part.
 
     Parameters
     ----------
     minutes
         Duration of the loop of maps.
     files
-        Damaged files to be read.
+        Number of damaged files to read.
     rounds
-        Times that each command meets each fault.
+        Number of runs of each command with each fault.
     seed
-        Of damages, moments and sizes.
+        Seed of damages, moments and sizes.
     folder
-        Where the runs take place; by default a temporary folder, removed afterwards.
+        Working folder; by default a temporary one, which is removed at the end.
     json_file
-        Write the figures there.
+        Write the figures as one JSON object.
     """
-    place = folder or Path(tempfile.mkdtemp(prefix="floodseg-soak-"))
+    work = folder or Path(tempfile.mkdtemp(prefix="floodseg-soak-"))
     try:
-        document = _all(place, minutes, files, rounds, seed)
+        document = _run_parts(work, minutes, files, rounds, seed)
     finally:
         if folder is None:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(work, ignore_errors=True)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    found = [finding for part in ("files", "faults", "maps") for finding in document.get(part, {}).get("findings", [])]
-    for finding in found:
+    findings = [
+        finding for part in ("files", "faults", "maps") for finding in document.get(part, {}).get("findings", [])
+    ]
+    for finding in findings:
         print(finding if isinstance(finding, str) else json.dumps(finding), file=sys.stderr)
-    sys.exit(bool(found))
+    sys.exit(bool(findings))
 
 
-def _all(place: Path, minutes: float, files: int, rounds: int, seed: int) -> dict[str, Any]:
-    from faults.conditions import compiler, started
+def _run_parts(work: Path, minutes: float, files: int, rounds: int, seed: int) -> dict[str, Any]:
     from faults.fuzzing import fuzz
     from faults.level import soak
     from faults.targets import TARGETS
@@ -74,13 +75,13 @@ def _all(place: Path, minutes: float, files: int, rounds: int, seed: int) -> dic
     if files:
         print(f"{files} damaged files", flush=True)
         workers = len(os.sched_getaffinity(0))
-        parts["files"] = fuzz(place / "files", seed, range(-len(TARGETS), files), workers).document()
+        parts["files"] = fuzz(work / "files", seed, range(-len(TARGETS), files), workers).document()
     if rounds:
         print(f"faults, {rounds} rounds", flush=True)
-        parts["faults"] = _faults(place / "faults", seed, rounds, with_shim=compiler() is not None, started=started)
+        parts["faults"] = _faults(work / "faults", seed, rounds)
     if minutes:
         print(f"maps for {minutes:g} minutes", flush=True)
-        parts["maps"] = soak(place / "maps", minutes * 60, seed)
+        parts["maps"] = soak(work / "maps", minutes * 60, seed)
     return {
         "command": " ".join(["python", "tools/soak.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
@@ -90,14 +91,14 @@ def _all(place: Path, minutes: float, files: int, rounds: int, seed: int) -> dic
     }
 
 
-def _faults(place: Path, seed: int, rounds: int, *, with_shim: bool, started: Any) -> dict[str, Any]:
-    """End commands at random moments, then let disks and clocks fail."""
-    from faults.interruptions import Ledger, endings
+def _faults(work: Path, seed: int, rounds: int) -> dict[str, Any]:
+    """End commands at random moments; then run them with failing disks and clocks."""
+    from faults.conditions import compiler, run_faults_with_shim
+    from faults.interruptions import endings
 
-    ledger: Ledger = endings(place / "endings", seed, rounds)
-    parts = [ledger.document()]
-    if with_shim:
-        parts.append(started(place / "conditions", seed, rounds))
+    parts = [endings(work / "endings", seed, rounds).document()]
+    if compiler():
+        parts.append(run_faults_with_shim(work / "conditions", seed, rounds))
     injected: dict[str, int] = {}
     survived: dict[str, int] = {}
     for part in parts:
@@ -108,7 +109,7 @@ def _faults(place: Path, seed: int, rounds: int, *, with_shim: bool, started: An
         "runs_survived": sum(survived.values()),
         "by_kind": {name: {"injected": injected[name], "runs_survived": survived.get(name, 0)} for name in injected},
         "findings": [failure for part in parts for failure in part["failures"]],
-        "without": [] if with_shim else ["read errors and clocks: no C compiler"],
+        "without": [] if compiler() else ["read errors and clocks: no C compiler"],
     }
 
 

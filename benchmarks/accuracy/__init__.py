@@ -1,1 +1,1 @@
-"""Scores of models and training recipes."""
+"""Benchmarks of accuracy: scores of models and recipes."""

@@ -1,8 +1,8 @@
-"""Runs that differ in their seed alone under simulated clouds: is both never worse than the better sensor?
+"""Scores of runs with different seeds under simulated clouds: both sensors compared with the better one.
 
     python -m benchmarks.accuracy.clouded_runs RUN RUN RUN --layout ombria --data DIR --json FILE
 
-Each run is scored as by ``floodseg evaluate --cloud`` at every cover and with every quality of cloud mask.
+Each run is scored as in ``floodseg evaluate --cloud``, for several cloud covers and every quality of cloud mask.
 """
 
 import statistics
@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args
 from cyclopts import App, Parameter
 
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.config.base import CloudMask
 from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig
@@ -20,9 +20,9 @@ from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.zoo import load_model
 
-app = App(help="Runs under simulated clouds.", default_parameter=Parameter(consume_multiple=True))
+app = App(help="Scores of runs under simulated clouds.", default_parameter=Parameter(consume_multiple=True))
 COVERS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
-_SETS = ("both", "sar", "optical")
+_SENSORS = ("both", "sar", "optical")
 
 
 @app.default
@@ -31,17 +31,17 @@ def clouded_runs(
     config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),  # noqa: B008 (frozen: cannot be changed)
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Score runs on the validation split under clouds; prints the table and one JSON object.
+    """Score runs on the validation split under simulated clouds; print a table and one JSON object.
 
     Parameters
     ----------
     runs
-        Runs of both sensors.
+        Run folders of models of both sensors.
     json_file
         Write the scores as one JSON object.
     """
     if not runs:
-        raise ConfigError("no run was given: name one or more run folders")
+        raise ConfigError("no run: name one or more run folders")
     rows = [row for quality in get_args(CloudMask) for row in _rows(runs, quality, config)]
     print(_table(rows))
     report({"runs": len(runs), "rows": rows}, json_file)
@@ -60,22 +60,22 @@ def _row(seeds: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "mask": seeds[0]["mask_quality"],
         "cover": seeds[0]["cover"],
-        **{name: _mean([seed[name]["water_iou"] for seed in seeds]) for name in _SETS},
+        **{name: _mean([seed[name]["water_iou"] for seed in seeds]) for name in _SENSORS},
         "fused_minus_better": _mean([each["difference"] for each in differences]),
         "each": differences,
     }
 
 
 def _mean(values: list[float | None]) -> float | None:
-    """Return the mean; None where a score is undefined, as that of an image that is masked as a whole."""
+    """Return the mean, or None if a score is undefined, as for a completely masked image."""
     defined = [value for value in values if value is not None]
     return statistics.mean(defined) if len(defined) == len(values) and values else None
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| mask | cover | both | radar | optical | both less the better | lowest end of 95 % |", "|---" * 7 + "|"]
+    lines = ["| mask | cover | both | radar | optical | both minus the better | lowest end of 95 % |", "|---" * 7 + "|"]
     for row in rows:
-        scores = ("-" if row[name] is None else f"{row[name]:.3f}" for name in _SETS)
+        scores = ("-" if row[name] is None else f"{row[name]:.3f}" for name in _SENSORS)
         lowest = min((each["ci95"][0] for each in row["each"]), default=None)
         gain = "- | -" if lowest is None else f"{row['fused_minus_better']:+.3f} | {lowest:+.3f}"
         lines.append(f"| {row['mask']} | {row['cover']:.0%} | {' | '.join(scores)} | {gain} |")
@@ -83,4 +83,4 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -1,11 +1,10 @@
-"""Scores of runs that differ in their seed alone, as mean and standard deviation, side by side.
+"""Mean and standard deviation of the scores of runs with different seeds, for several groups of runs.
 
     python -m benchmarks.accuracy.compare_runs --layout ombria --data DIR --json FILE \
-        fused=both:runs/both-0,runs/both-1 "fused, radar alone=sar:runs/both-0,runs/both-1"
+        fused=both:runs/both-0,runs/both-1 "fused, only radar=sar:runs/both-0,runs/both-1"
 
-Each group is NAME=SENSORS:RUN,RUN,...; every run is scored anew on the validation split by the thresholds it stores.
-With --written the scores are those that each run wrote into its summary.json at its end, which needs neither data nor
-weights.
+Each group is NAME=SENSORS:RUN,RUN,...; every run is scored on the validation split with its stored thresholds. With
+--written, the scores are read from each run's summary.json, which needs neither data nor weights.
 """
 
 import json
@@ -18,7 +17,7 @@ from cyclopts import App, Parameter
 
 from benchmarks.accuracy.seeds import spread
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError
@@ -44,12 +43,12 @@ def compare_runs(
     groups
         NAME=SENSORS:RUN,RUN,... with SENSORS both, sar or optical.
     written
-        Take the scores that the runs wrote down at their end; settings of data have no effect then.
+        Take the scores in each run's summary.json. Settings of data then have no effect.
     json_file
         Write the scores as one JSON object.
     """
     if written and config != DataConfig():
-        raise ConfigError("--written: takes scores that are there, so settings of data have no effect; leave them out")
+        raise ConfigError("--written: settings of data have no effect on stored scores; leave them out")
     report({"groups": [_group(text, config, written) for text in groups]}, json_file)
 
 
@@ -62,10 +61,10 @@ def _group(text: str, config: DataConfig, written: bool) -> dict[str, Any]:
     folders = [Path(run) for run in runs.split(",")]
     unfinished = [folder for folder in folders if not (folder / "summary.json").is_file()]
     if unfinished:
-        raise ConfigError(f"group '{name}': {unfinished[0]} is no finished run; train it to its end first")
+        raise ConfigError(f"group '{name}': {unfinished[0]} is not a finished run; finish its training first")
     summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
     if written:
-        _check_scored_alike(folders, chosen)
+        _require_same_chips(folders, chosen)
         scores = [summary["valid"] for summary in summaries]
     else:
         scores = [_score(folder, replace(config, sensors=chosen)) for folder in folders]
@@ -79,19 +78,19 @@ def _group(text: str, config: DataConfig, written: bool) -> dict[str, Any]:
     }
 
 
-def _check_scored_alike(folders: list[Path], sensors: SensorSet) -> None:
-    """Refuse runs whose own scores are of other sensors or other chips than those of the first."""
-    first = None
+def _require_same_chips(folders: list[Path], sensors: SensorSet) -> None:
+    """Raise ConfigError if stored scores are of other sensors or other chips than those of the first run."""
+    first_chips = None
     for folder in folders:
-        kept = tomllib.loads((folder / "config.toml").read_text())
-        trained = kept.get("sensors", "both")
+        settings = tomllib.loads((folder / "config.toml").read_text())
+        trained = settings.get("sensors", "both")
         if trained != sensors:
             raise ConfigError(
                 f"--written: {folder} was trained and scored on {trained}, not on {sensors}; leave it out"
             )
-        chips = [kept.get(key) for key in ("layout", "hold_out_event", "val_split", "split_seed")]
-        first = first or chips
-        if chips != first:
+        chips = [settings.get(key) for key in ("layout", "hold_out_event", "val_split", "split_seed")]
+        first_chips = first_chips or chips
+        if chips != first_chips:
             raise ConfigError(
                 f"--written: {folder} was scored on other chips than {folders[0]}; compare runs of the same"
             )
@@ -103,4 +102,4 @@ def _score(folder: Path, config: DataConfig) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -1,9 +1,9 @@
-"""What averaging is worth: the mean of several models' weights, and the means of their probabilities.
+"""Effect of averaging several models: their weights, or their probabilities.
 
     python -m benchmarks.accuracy.ensembles runs/taught-0 runs/taught-1 runs/taught-2 --soup 3 --data DIR --json FILE
 
-Models of radar on the validation split, each by its own temperature; every score is that of its best threshold.
-The mean of weights is that of models which began with the same ones (Wortsman et al. 2022, "Model soups").
+Radar models are scored on the validation split, each with its own temperature, at the best threshold. Weights can only
+be averaged over models that were trained from the same initial weights (Wortsman et al. 2022, "Model soups").
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 from torch import Tensor
 
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import Sample, make_loader
 from floodseg.config.base import require
 from floodseg.config.train import DataConfig
@@ -27,9 +27,9 @@ from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
 
-app = App(help="What averaging is worth.", default_parameter=Parameter(consume_multiple=True))
-_LEAST = 1e-6
-"""Bound of probabilities away from 0 and 1, whose logarithms make the margin."""
+app = App(help="Effect of averaging models.", default_parameter=Parameter(consume_multiple=True))
+_MIN_PROBABILITY = 1e-6
+"""Probabilities are clipped to this distance from 0 and 1 before the logarithm."""
 
 
 @app.default
@@ -39,30 +39,31 @@ def ensembles(
     soup: int = 0,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Score models, means of their probabilities and of their weights; prints one JSON object.
+    """Score models, means of their probabilities and of their weights; print one JSON object.
 
     Parameters
     ----------
     models
-        Shipped names or runs, at least two.
+        Names of shipped models or run folders, at least two.
     soup
-        How many of them, from the first, have their weights averaged; 0 is none.
+        Number of models, from the first, whose weights are averaged; 0 averages none.
     json_file
         Write the scores as one JSON object.
     """
     if len(models) < 2:
-        raise ConfigError(f"{len(models)} models: needs at least two; name more")
+        raise ConfigError(f"{len(models)} models: at least two are needed; name more")
     require(soup == 0 or 2 <= soup <= len(models), "soup", soup, f"0, or from 2 to the {len(models)} models")
-    require(config.sensors == "sar", "sensors", config.sensors, "sar: the temperatures of radar are taken")
+    require(config.sensors == "sar", "sensors", config.sensors, "sar: temperatures are those of radar")
     batches = list(make_loader(open_layout(config, "valid"), augment=None))
     loaded = [load_model(name) for name in models]
     probabilities = [_probabilities(model, batches) for model in loaded]
-    found = {
+    best = {
         f"{count} of {len(models)}": _best(probabilities, models, batches, count) for count in range(1, len(models) + 1)
     }
-    melted = _score(_probabilities(_mean_of_weights(loaded[:soup]), batches), batches) if soup else None
+    soup_score = _score(_probabilities(_mean_of_weights(loaded[:soup]), batches), batches) if soup else None
     report(
-        {"models": models, "best": found, "mean_of_weights": {"models": models[:soup], "water_iou": melted}}, json_file
+        {"models": models, "best": best, "mean_of_weights": {"models": models[:soup], "water_iou": soup_score}},
+        json_file,
     )
 
 
@@ -75,7 +76,7 @@ def _probabilities(model: FloodModel, batches: Sequence[Sample]) -> list[Tensor]
 def _best(
     members: Sequence[list[Tensor]], names: Sequence[str], batches: Sequence[Sample], count: int
 ) -> dict[str, Any]:
-    """Return the best mean of ``count`` models' probabilities, and how good such means are on average."""
+    """Return the best mean of the probabilities of ``count`` models, and the average score of all such means."""
     scores = {
         chosen: _score([torch.stack(chip).mean(0) for chip in zip(*(members[i] for i in chosen), strict=True)], batches)
         for chosen in combinations(range(len(members)), count)
@@ -88,12 +89,12 @@ def _best(
 def _score(probabilities: Sequence[Tensor], batches: Sequence[Sample]) -> float:
     histograms = SensorHistograms()
     for each, batch in zip(probabilities, batches, strict=True):
-        histograms.add(each.clamp(_LEAST, 1 - _LEAST).log(), batch)
+        histograms.add(each.clamp(_MIN_PROBABILITY, 1 - _MIN_PROBABILITY).log(), batch)
     return histograms.total().best_threshold()[1] or 0.0
 
 
 def _mean_of_weights(models: Sequence[FloodModel]) -> FloodModel:
-    """Put the mean of all models' weights into the first."""
+    """Load the mean of all models' weights into the first model, and return it."""
     states = [model.state_dict() for model in models]
     mean = {
         name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
@@ -104,4 +105,4 @@ def _mean_of_weights(models: Sequence[FloodModel]) -> FloodModel:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

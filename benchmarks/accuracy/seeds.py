@@ -1,4 +1,4 @@
-"""Scores over seeds."""
+"""Mean and standard deviation over seeds."""
 
 import statistics
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def spread(values: Sequence[float | None]) -> dict[str, Any]:
-    """Return ``mean``, ``std`` (of more than one) and ``each``; no mean where a score is undefined in any seed."""
+    """Return ``mean``, ``std`` and ``each``; mean and std are None if a score is undefined, std also for one value."""
     defined = [value for value in values if value is not None]
-    whole = len(defined) == len(values)
+    complete = len(defined) == len(values)
     return {
-        "mean": statistics.mean(defined) if whole else None,
-        "std": statistics.stdev(defined) if whole and len(defined) > 1 else None,
+        "mean": statistics.mean(defined) if complete else None,
+        "std": statistics.stdev(defined) if complete and len(defined) > 1 else None,
         "each": list(values),
     }

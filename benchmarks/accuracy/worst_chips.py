@@ -1,4 +1,4 @@
-"""The chips on which a model is wrong most often, as a picture to look at: image, label, map, errors.
+"""Picture of the chips with the most wrong pixels: image, label, probability, errors.
 
 python -m benchmarks.accuracy.worst_chips --model s1-lite --data DIR --picture worst.png
 """
@@ -11,16 +11,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 from cyclopts import App, Parameter
 
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.chip import Chip
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.evaluation.methods import ChipResult, apply_model
 from floodseg.models.checkpoint.zoo import load_model
 
-app = App(help="The chips on which a model is wrong most often.", default_parameter=Parameter(consume_multiple=True))
+app = App(help="Picture of the chips with the most wrong pixels.", default_parameter=Parameter(consume_multiple=True))
 _RANGES = ((-23, 0), (-28, -5))
-"""dB shown as black and white, of VV and VH."""
+"""Values of VV and VH in dB that are drawn black and white."""
 
 
 @app.default
@@ -37,15 +37,15 @@ def worst_chips(
     Parameters
     ----------
     picture
-        PNG to be written.
+        PNG file to write.
     model
-        A radar model.
+        Name of a shipped radar model, run folder or checkpoint.
     config
-        The data set.
+        Data set.
     split
-        Its split.
+        Split of the data set.
     number
-        How many chips.
+        Number of chips.
     """
     chips, network = open_layout(replace(config, sensors="sar"), split), load_model(model)
     read = [chips.read(index) for index in range(len(chips.names))]
@@ -62,7 +62,7 @@ def worst_chips(
 
 
 def draw(rows: list[tuple[Chip, ChipResult]], picture: Path) -> None:
-    """Draw one row for each chip: VV, VH, label, probability, and errors (red false, blue missed)."""
+    """Draw one row per chip: VV, VH, label, probability, and errors (red: false water, blue: missed water)."""
     figure, axes = plt.subplots(len(rows), 5, figsize=(10, 2.1 * len(rows)), layout="constrained", squeeze=False)
     for line, (chip, result) in zip(axes, rows, strict=True):
         for axis, band, (low, high) in zip(line, chip.sar, _RANGES, strict=False):
@@ -70,10 +70,10 @@ def draw(rows: list[tuple[Chip, ChipResult]], picture: Path) -> None:
         line[2].imshow(np.where(chip.label == 255, np.nan, chip.label), cmap="Blues", vmin=0, vmax=1)
         line[3].imshow(result.probability, cmap="viridis", vmin=0, vmax=1)
         errors = np.ones((*chip.label.shape, 3))
-        known = (chip.label != 255) & result.valid
-        errors[known & result.water & (chip.label == 1)] = (0.8, 0.8, 0.8)
-        errors[known & result.water & (chip.label == 0)] = (0.85, 0.1, 0.1)
-        errors[known & ~result.water & (chip.label == 1)] = (0.1, 0.2, 0.85)
+        counted = (chip.label != 255) & result.valid
+        errors[counted & result.water & (chip.label == 1)] = (0.8, 0.8, 0.8)
+        errors[counted & result.water & (chip.label == 0)] = (0.85, 0.1, 0.1)
+        errors[counted & ~result.water & (chip.label == 1)] = (0.1, 0.2, 0.85)
         line[4].imshow(errors)
         line[0].set_ylabel(chip.name, fontsize=7)
         for axis in line:
@@ -85,4 +85,4 @@ def draw(rows: list[tuple[Chip, ChipResult]], picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -1,1 +1,1 @@
-"""Maps of whole scenes: seams, real places, many scenes."""
+"""Benchmarks of maps: tile sizes, real scenes, many scenes."""

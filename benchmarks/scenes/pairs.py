@@ -1,11 +1,11 @@
-"""How much maps of one place differ by what is given: both sensors, each alone, level 1C against level 2A.
+"""Differences between maps of one place from different inputs: one or both sensors, Sentinel-2 level 1C or 2A.
 
     python -m benchmarks.scenes.pairs --pairs FOLDER --model runs/fused-simulated --json FILE
 
-FOLDER holds ``NAME_S1RTC.tif``, ``NAME_S2L1C.tif`` and ``NAME_S2L2A.tif`` of each place, on one grid. Each is mapped by
-``ndwi``, and by a model of both sensors (``recipes/fused-simulated.toml``: trained on simulated scenes, with the bands
-that both levels hold) on every set of images. The places have no labels and no flood is known there: differences are
-described, and nothing is scored.
+FOLDER holds ``NAME_S1RTC.tif``, ``NAME_S2L1C.tif`` and ``NAME_S2L2A.tif`` of each place, on one grid. A model of both
+sensors maps each place from every combination of images, and ``ndwi`` from each optical image. The model has the bands
+of both levels (``recipes/fused-simulated.toml``, trained on simulated scenes). The places have no labels, so the maps
+are compared with each other and not scored.
 """
 
 from itertools import combinations
@@ -18,14 +18,14 @@ from cyclopts import App, Parameter
 
 import floodseg
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
 
-app = App(help="Compare maps of one place.")
+app = App(help="Compare maps of one place from different inputs.")
 
-_NEWER_OFFSET = 900
-"""Stored reflectance that no band is below where processing baseline 04.00 or later has added 1000."""
+_MIN_OFFSET_VALUE = 900
+"""Stored values from processing baseline 04.00 or later, which adds 1000, are not below this value."""
 
 
 @app.default
@@ -36,23 +36,23 @@ def pairs(
     trained_on: str = "simulated scenes",
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Map every place from every set of images, and compare the maps two by two.
+    """Map every place from every combination of images, and compare the maps in pairs.
 
     Parameters
     ----------
     pairs
-        The folder of the places.
+        Folder of the images.
     model
-        A run folder or a checkpoint of a model of both sensors.
+        Run folder or checkpoint of a model of both sensors.
     trained_on
-        What the model was trained on: stands beside every figure of it.
+        Training data of the model, for the report.
     json_file
         Write the figures as one JSON object.
     """
     names = sorted(path.name.removesuffix("_S1RTC.tif") for path in pairs.glob("*_S1RTC.tif"))
     if not names:
-        raise ConfigError(f"--pairs {pairs}: holds no NAME_S1RTC.tif; give the folder of the pairs")
-    learned = floodseg.load_model(model)
+        raise ConfigError(f"--pairs {pairs}: holds no NAME_S1RTC.tif; name the folder of the pairs")
+    loaded = floodseg.load_model(model)
     places = {}
     for name in names:
         sar, l1c, l2a = (pairs / f"{name}_{kind}.tif" for kind in ("S1RTC", "S2L1C", "S2L2A"))
@@ -64,11 +64,11 @@ def pairs(
             "radar and L1C": {**radar, **top},
             "radar and L2A": {**radar, **surface},
         }
-        maps = {f"fused model ({trained_on}), {images}": _mapped(given, learned) for images, given in fused.items()}
-        plain = {"L1C": top, "L2A": surface}
-        maps |= {f"ndwi, {level}": _mapped(given, "ndwi") for level, given in plain.items()}
+        maps = {f"fused model ({trained_on}), {name}": _map(images, loaded) for name, images in fused.items()}
+        optical = {"L1C": top, "L2A": surface}
+        maps |= {f"ndwi, {level}": _map(images, "ndwi") for level, images in optical.items()}
         places[name] = {
-            "maps": {way: _figures(each) for way, each in maps.items()},
+            "maps": {key: _figures(each) for key, each in maps.items()},
             "differences": [
                 {"one": one, "other": other, **_difference(maps[one], maps[other])}
                 for one, other in combinations(maps, 2)
@@ -76,7 +76,7 @@ def pairs(
         }
     report(
         {
-            "fused_model": {"architecture": learned.spec.architecture, "trained_on": trained_on},
+            "fused_model": {"architecture": loaded.spec.architecture, "trained_on": trained_on},
             "places": places,
         },
         json_file,
@@ -84,14 +84,14 @@ def pairs(
 
 
 def _optical(path: Path) -> dict[str, Any]:
-    """Return the settings of an optical image; nothing but its darkest values tells its offset."""
+    """Return the settings of an optical image; its offset is guessed from its darkest values."""
     with rasterio.open(path) as file:
         darkest = min(float(np.percentile(band, 0.1)) for band in file.read())
-    return {"optical": path, "optical_offset": -1000 if darkest >= _NEWER_OFFSET else 0}
+    return {"optical": path, "optical_offset": -1000 if darkest >= _MIN_OFFSET_VALUE else 0}
 
 
-def _mapped(given: dict[str, Any], model: Any) -> FloodMap:
-    return floodseg.predict_scene(**given, model=model, datetime="2020-01-01")
+def _map(images: dict[str, Any], model: Any) -> FloodMap:
+    return floodseg.predict_scene(**images, model=model, datetime="2020-01-01")
 
 
 def _figures(flood_map: FloodMap) -> dict[str, Any]:
@@ -104,14 +104,14 @@ def _figures(flood_map: FloodMap) -> dict[str, Any]:
 
 
 def _difference(one: FloodMap, other: FloodMap) -> dict[str, float]:
-    """Compare two maps where both know something."""
-    seen = (one.classes != 255) & (other.classes != 255)
-    gap = np.abs(one.probability - other.probability)[seen]
-    wet, wet_too = (one.classes == 1)[seen], (other.classes == 1)[seen]
-    union = int((wet | wet_too).sum())
+    """Compare two maps in the pixels that are valid in both."""
+    valid = (one.classes != 255) & (other.classes != 255)
+    gap = np.abs(one.probability - other.probability)[valid]
+    wet, other_wet = (one.classes == 1)[valid], (other.classes == 1)[valid]
+    union = int((wet | other_wet).sum())
     return {
-        "share_of_other_class": round(float((wet != wet_too).mean()), 4),
-        "water_iou_of_each_other": round(float((wet & wet_too).sum()) / union, 4) if union else 1.0,
+        "share_of_other_class": round(float((wet != other_wet).mean()), 4),
+        "water_iou_of_each_other": round(float((wet & other_wet).sum()) / union, 4) if union else 1.0,
         "mean_difference_of_probability": round(float(gap.mean()), 4),
         "quantile_99_of_it": round(float(np.quantile(gap, 0.99)), 4),
         "water_km2_more": round((one.areas["flood"] or 0) - (other.areas["flood"] or 0), 4),
@@ -119,4 +119,4 @@ def _difference(one: FloodMap, other: FloodMap) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

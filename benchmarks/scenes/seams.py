@@ -1,12 +1,12 @@
-"""How much a map depends on the windows that it is made in.
+"""Dependence of a map on the tile size.
 
     python -m benchmarks.scenes.seams --models s1-lite --data DIR --json benchmarks/results/seams.json
 
-Simulated scenes, and a mosaic of chips of Spain, are mapped with tiles of 256, 512 and 1024 pixels. Each pixel counts
-with the largest difference of its probability between any two of them. Across the borders of the tiles, where one
-window fades into the next, the step of the probability is compared with that over the same distance at the same places
-in a map whose borders lie elsewhere. Each model is taken as it is, and with the weight of its attention at 0: what is
-left then is the reach of its convolutions. ``--overlaps`` shows how much of either an overlap hides.
+Simulated scenes and a mosaic of the Spain chips are mapped with tiles of 256, 512 and 1024 pixels. The first figures
+describe, for each pixel, the largest difference of probability between any two of these maps. Others compare the step
+of the probability across tile borders, where two windows are blended, with the step at the same places in a map with
+other borders. Each model is measured with its learned attention and with attention weight 0, which leaves only the
+receptive field of its convolutions. ``--overlaps`` adds further overlaps.
 """
 
 import copy
@@ -23,15 +23,15 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 from benchmarks.report import report
-from benchmarks.scenes.spain import spain
-from floodseg.app.guard import guarded
+from benchmarks.scenes.spain import build_mosaic
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import IGNORE, WATER, Bands, SensorSet
 from floodseg.chips.chip import Chip
 from floodseg.config.predict import MapConfig
 from floodseg.datasets.synthetic import simulate_scene
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.tiling import FADE, Tiling
+from floodseg.geo.tiling import BLEND_WIDTH, Tiling
 from floodseg.inference.windows.map_scene import map_scene, plan_tiling
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
@@ -41,14 +41,14 @@ from floodseg.products.strips import ProbabilityStrip
 from floodseg.runtimes.torch_runtime import TorchRuntime
 from floodseg.scene.scene import SceneWindow
 
-app = App(help="How much a map depends on its windows.", default_parameter=Parameter(consume_multiple=True))
+app = App(help="Dependence of a map on the tile size.", default_parameter=Parameter(consume_multiple=True))
 
-_ONE_POINT = 0.01
+_ONE_PERCENT = 0.01
 
 
 @dataclass
 class ChipScene:
-    """A chip as a scene; beyond it nothing is valid."""
+    """Chip with the interface of a scene; pixels outside the chip are invalid."""
 
     chip: Chip
     bands: Bands
@@ -57,16 +57,16 @@ class ChipScene:
 
     @property
     def grid(self) -> GeoGrid:
-        """The pixels alone: no coordinates are needed."""
+        """Pixel grid without coordinates."""
         return GeoGrid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), *self.chip.label.shape)
 
     def read(self, window: Window) -> SceneWindow:
-        """Return a window that may reach beyond the chip at the bottom and right."""
+        """Return a window, which may extend beyond the bottom and right edge of the chip."""
         chip = self.chip
         return SceneWindow(*(_cut(x, window) for x in (chip.sar, chip.optical, chip.sar_valid, chip.optical_valid)))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 @app.default
@@ -81,32 +81,32 @@ def seams(
     threads: int = 1,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Compare maps in windows of several sizes.
+    """Compare maps of several tile sizes.
 
     Parameters
     ----------
     models
-        Shipped names, run folders or checkpoints.
+        Names of shipped models, run folders or checkpoints.
     data
-        The official tree of Sen1Floods11, for the mosaic of Spain.
+        Official tree of Sen1Floods11, for the mosaic of Spain.
     tiles
         Tile sizes in pixels.
     overlaps
-        Overlaps in pixels to try beside the one that each model takes by default.
+        Overlaps in pixels, in addition to the default of each model.
     events
-        Simulated events, one scene each.
+        Simulated events; each gives one scene.
     size
-        Pixels a side of the simulated scenes and of the mosaic (1344 hold four chips of Spain).
+        Height and width in pixels of the simulated scenes and of the mosaic (1344 fit four chips of Spain).
     threads
-        Windows mapped at a time.
+        Windows mapped in parallel.
     json_file
         Write the figures as one JSON object.
     """
     rows = []
     for name in models:
-        learned = load_model(name)
-        scenes = list(_scenes(learned.spec.bands, events, size, data))
-        for attention, model in (("0", without_attention(learned)), ("learned", learned)):
+        loaded = load_model(name)
+        scenes = list(_scenes(loaded.spec.bands, events, size, data))
+        for attention, model in (("0", without_attention(loaded)), ("learned", loaded)):
             runtime = TorchRuntime(model)
             for overlap, scene in product(sorted({runtime.overlap, *overlaps}), scenes):
                 row = compare_tiles(scene, runtime, MapConfig(overlap=overlap, threads=threads), tiles)
@@ -122,7 +122,7 @@ def without_attention(model: FloodModel) -> FloodModel:
     """Return a copy of a model whose attention has weight 0.
 
     Raises:
-        ConfigError: an architecture whose attention cannot be left out.
+        ConfigError: the attention of the architecture has no weight.
     """
     model = copy.deepcopy(model)
     if isinstance(model.network, LiteFloodNet):
@@ -139,55 +139,55 @@ def without_attention(model: FloodModel) -> FloodModel:
 def compare_tiles(scene: ChipScene, runtime: TorchRuntime, config: MapConfig, tiles: tuple[int, ...]) -> dict[str, Any]:
     """Map a scene with each tile size, and describe the largest difference of each valid pixel."""
     plans = {tile: plan_tiling(scene.grid, runtime, replace(config, tile_size=tile)) for tile in tiles}
-    maps = np.stack([_mapped(scene, runtime, replace(config, tile_size=tile)) for tile in tiles])
+    maps = np.stack([_map(scene, runtime, replace(config, tile_size=tile)) for tile in tiles])
     chip = scene.chip
-    seen = np.asarray(chip.sar_valid | chip.optical_valid)
-    spread = np.ptp(maps, axis=0)[seen]
+    valid = np.asarray(chip.sar_valid | chip.optical_valid)
+    spread = np.ptp(maps, axis=0)[valid]
     thresholds = np.asarray(runtime.thresholds)[chip.sar_valid + 2 * chip.optical_valid.astype(np.int64)]
     water: NDArray[np.bool_] = np.asarray(maps >= thresholds)
-    labelled = seen & (chip.label != IGNORE)
+    labelled = valid & (chip.label != IGNORE)
     return {
         "megapixels": round(spread.size / 1e6, 3),
-        "share_within_a_point": round(float((spread <= _ONE_POINT).mean()), 6),
+        "share_within_a_point": round(float((spread <= _ONE_PERCENT).mean()), 6),
         "quantile_99_9": round(float(np.quantile(spread, 0.999)), 5),
         "mean": round(float(spread.mean()), 6),
         "max": round(float(spread.max()), 4),
-        "share_of_other_class": round(float(np.ptp(water.astype(np.uint8), axis=0)[seen].mean()), 6),
+        "share_of_other_class": round(float(np.ptp(water.astype(np.uint8), axis=0)[valid].mean()), 6),
         "water_iou": {
             tile: round(_iou(each[labelled], chip.label[labelled] == WATER), 4)
             for tile, each in zip(tiles, water, strict=True)
         },
         "steps": {
-            tile: _steps(plan, maps[index], maps[index - 1], seen) for index, (tile, plan) in enumerate(plans.items())
+            tile: _steps(plan, maps[index], maps[index - 1], valid) for index, (tile, plan) in enumerate(plans.items())
         },
-        "computed_per_pixel": {tile: round(plan.computed_share(), 2) for tile, plan in plans.items()},
+        "computed_per_pixel": {tile: round(plan.computed_ratio(), 2) for tile, plan in plans.items()},
     }
 
 
 def _steps(
-    plan: Tiling, own: NDArray[np.float32], other: NDArray[np.float32], seen: NDArray[np.bool_]
+    plan: Tiling, own: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_]
 ) -> dict[str, float | None]:
-    """Return the mean step of the probability over the pixels in which two windows fade into each other.
+    """Return the mean step of the probability over the width of the zone in which two windows are blended.
 
-    ``borders``: across the borders of ``plan`` in its own map; ``same_places``: there in the map of another tile size;
-    ``everywhere``: over that distance all over its own map. None where a scene has no border.
+    ``borders``: across the borders of ``plan``, in its own map. ``same_places``: at the same places, in the map of
+    another tile size. ``everywhere``: over the same distance at all places of its own map. None without a border.
     """
-    rows, columns = ([axis.cut(index) for index in range(1, axis.count)] for axis in (plan.rows, plan.columns))
-    everywhere = [range(1, size - FADE) for size in seen.shape]
+    rows, columns = ([axis.fade_start(index) for index in range(1, axis.count)] for axis in (plan.rows, plan.columns))
+    everywhere = [range(1, size - BLEND_WIDTH) for size in valid.shape]
     return {
-        "borders": _mean_step(own, seen, rows, columns),
-        "same_places": _mean_step(other, seen, rows, columns),
-        "everywhere": _mean_step(own, seen, *everywhere),
+        "borders": _mean_step(own, valid, rows, columns),
+        "same_places": _mean_step(other, valid, rows, columns),
+        "everywhere": _mean_step(own, valid, *everywhere),
     }
 
 
 def _mean_step(
-    probability: NDArray[np.float32], seen: NDArray[np.bool_], rows: Sequence[int], columns: Sequence[int]
+    probability: NDArray[np.float32], valid: NDArray[np.bool_], rows: Sequence[int], columns: Sequence[int]
 ) -> float | None:
     steps = []
-    for image, valid, starts in ((probability, seen, rows), (probability.T, seen.T, columns)):
-        before, after = np.array(starts, int) - 1, np.array(starts, int) + FADE
-        steps.append(np.abs(image[after] - image[before])[valid[after] & valid[before]])
+    for image, mask, starts in ((probability, valid, rows), (probability.T, valid.T, columns)):
+        before, after = np.array(starts, int) - 1, np.array(starts, int) + BLEND_WIDTH
+        steps.append(np.abs(image[after] - image[before])[mask[after] & mask[before]])
     together = np.concatenate(steps)
     return round(float(together.mean()), 6) if together.size else None
 
@@ -196,7 +196,7 @@ def _iou(mapped: NDArray[np.bool_], label: NDArray[np.bool_]) -> float:
     return float((mapped & label).sum() / max((mapped | label).sum(), 1))
 
 
-def _mapped(scene: ChipScene, runtime: TorchRuntime, config: MapConfig) -> NDArray[np.float32]:
+def _map(scene: ChipScene, runtime: TorchRuntime, config: MapConfig) -> NDArray[np.float32]:
     result = np.empty((scene.grid.height, scene.grid.width), np.float32)
 
     def collect(strip: ProbabilityStrip) -> None:
@@ -214,7 +214,7 @@ def _scenes(bands: Bands, events: tuple[str, ...], size: int, data: Path | None)
         )
         yield ChipScene(chip, bands)
     if data is not None:
-        yield ChipScene(spain(data, size).chip(bands), bands)
+        yield ChipScene(build_mosaic(data, size).chip(bands), bands)
 
 
 def _cut(array: NDArray[Any], window: Window) -> NDArray[Any]:
@@ -224,4 +224,4 @@ def _cut(array: NDArray[Any], window: Window) -> NDArray[Any]:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

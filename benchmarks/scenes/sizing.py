@@ -1,36 +1,67 @@
-"""Workers and storage that many scenes need: a model of throughput with the numbers that ``many.py`` measured.
+"""Workers and storage for many scenes: a model of throughput, from the measurements of ``many.py``.
 
-Usage: sizing.py benchmarks/results/many.json [--scenes 1500] [--megapixels 425] [--hours 24] [--bandwidth 500]
+    python -m benchmarks.scenes.sizing benchmarks/results/many.json --scenes 1500 --megapixels 425 --hours 24
+
+The model is::
 
     seconds = start + max(ceil(scenes / workers) * (empty + megapixels * (mapping + mb_in / checksum)),
                           scenes * megapixels * (2 * mb_in + mb_out) / bandwidth)
 
-First the runs that were measured are predicted (``start`` is taken from the first of them, and the rest from the
-seconds of single scenes on one worker), then the scenes of the flags are extrapolated to.
+The model is first compared with the measured runs: ``start`` is that of the first run, the other terms are those of
+single scenes on one worker. Then it is extrapolated to other scenes.
 """
 
-import argparse
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+from cyclopts import App
+
+from floodseg.app.exit_codes import run_and_exit
+
+app = App(help="Workers and storage for many scenes.")
+
+
+@app.default
+def sizing(
+    measured: Path, *, scenes: int = 1500, megapixels: float = 425.0, hours: float = 24.0, bandwidth: float = 500.0
+) -> None:
+    """Compare the model with the measured runs, and extrapolate it.
+
+    Parameters
+    ----------
+    measured
+        Result of many.py.
+    scenes
+        Number of scenes.
+    megapixels
+        Size of a scene.
+    hours
+        Time for all scenes.
+    bandwidth
+        MB/s of the storage.
+    """
+    document = json.loads(measured.read_text(encoding="utf-8"))
+    compare(document)
+    extrapolate(document, scenes, megapixels, hours, bandwidth)
+
 
 def scene_seconds(measured: dict[str, Any], megapixels: float) -> float:
-    """Return what a scene takes on a worker of one thread: nothing else of the machine is short."""
+    """Return the seconds of a scene on a worker of one thread; storage is not a limit."""
     checksum = measured["mb_in_per_megapixel"] / measured["checksum_mb_per_s"]
     per_megapixel = measured["seconds_per_megapixel"] + checksum
     return float(measured["seconds_per_scene_without_pixels"] + megapixels * per_megapixel)
 
 
 def storage_seconds(measured: dict[str, Any], scenes: int, megapixels: float, bandwidth: float) -> float:
-    """Return what moving the bytes takes: each input is read for its checksum and for mapping, products are written."""
+    """Return the seconds of all transfers: inputs are read twice (checksum and mapping), products are written."""
     per_megapixel = 2 * measured["mb_in_per_megapixel"] + measured["mb_out_per_megapixel"]
     return float(scenes * megapixels * per_megapixel / bandwidth)
 
 
-def check(measured: dict[str, Any]) -> None:
-    """Print what the model says of the runs that were measured."""
+def compare(measured: dict[str, Any]) -> None:
+    """Print measured and predicted seconds of each run."""
     first = measured["runs"][0]
     rounds = math.ceil(first["scenes"] / first["workers"])
     start = first["seconds"] - rounds * scene_seconds(measured, first["megapixels_per_scene"])
@@ -45,34 +76,20 @@ def check(measured: dict[str, Any]) -> None:
 
 
 def extrapolate(measured: dict[str, Any], scenes: int, megapixels: float, hours: float, bandwidth: float) -> None:
-    """Print the workers that map some scenes in some hours, and what storage they keep busy."""
-    each = scene_seconds(measured, megapixels)
-    workers = math.ceil(scenes * each / (hours * 3600))
+    """Print the workers for a number of scenes in a number of hours, and the load of the storage."""
+    per_scene = scene_seconds(measured, megapixels)
+    workers = math.ceil(scenes * per_scene / (hours * 3600))
     moved = storage_seconds(measured, scenes, megapixels, 1.0)
     print(f"\n{scenes} scenes of {megapixels:g} megapixels")
-    print(f"  a scene on one worker of one thread   {each / 60:.1f} min")
-    print(f"  all of them                           {scenes * each / 3600:.0f} worker hours")
+    print(f"  a scene on one worker of one thread   {per_scene / 60:.1f} min")
+    print(f"  all of them                           {scenes * per_scene / 3600:.0f} worker hours")
     print(f"  in {hours:g} hours                           {workers} workers")
-    print(f"  read and written                      {moved / 1e6:.2f} TB")
+    print(f"  reads and writes                      {moved / 1e6:.2f} TB")
     print(f"  storage for these workers             {moved / (hours * 3600):.0f} MB/s")
-    print(f"  at {bandwidth:g} MB/s storage is the limit from {scenes * each * bandwidth / moved:.0f} workers on")
+    print(f"  at {bandwidth:g} MB/s storage is the limit from {scenes * per_scene * bandwidth / moved:.0f} workers on")
     tasks = measured["seconds_per_task"]
-    print(f"  giving out and taking back tasks      {scenes * tasks:.1f} s of the scheduler")
-
-
-def main() -> None:
-    """Read the measurement, check the model on it, and extrapolate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("measured", type=Path)
-    parser.add_argument("--scenes", type=int, default=1500)
-    parser.add_argument("--megapixels", type=float, default=425.0)
-    parser.add_argument("--hours", type=float, default=24.0)
-    parser.add_argument("--bandwidth", type=float, default=500.0)
-    arguments = parser.parse_args()
-    measured = json.loads(arguments.measured.read_text(encoding="utf-8"))
-    check(measured)
-    extrapolate(measured, arguments.scenes, arguments.megapixels, arguments.hours, arguments.bandwidth)
+    print(f"  scheduling of the tasks               {scenes * tasks:.1f} s")
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(app)

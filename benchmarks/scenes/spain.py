@@ -1,11 +1,10 @@
-"""The hand-labelled chips of Spain on the one grid that they all lie on: the largest real scene that is labelled."""
+"""Mosaic of the hand-labelled chips of Spain, which share one grid: the largest labelled real scene."""
 
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from floodseg.bands import IGNORE, Bands
 from floodseg.chips.chip import Chip
@@ -14,14 +13,14 @@ from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
 
-CHIP = 512
+CHIP_SIZE = 512
 ACQUIRED = "2019-09-17"
-"""When Sentinel-1 saw the flood (Bonafilia et al. 2020)."""
+"""Acquisition date of the Sentinel-1 images (Bonafilia et al. 2020)."""
 
 
 @dataclass(frozen=True)
 class PlacedChip:
-    """A chip and where it lies in the mosaic."""
+    """Chip and its position in the mosaic, in pixels."""
 
     chip: Chip
     split: str
@@ -29,56 +28,49 @@ class PlacedChip:
     column: int
 
     @property
-    def part(self) -> tuple[slice, slice]:
-        """Its pixels of the mosaic."""
-        return slice(self.row, self.row + CHIP), slice(self.column, self.column + CHIP)
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the mosaic that the chip covers."""
+        return slice(self.row, self.row + CHIP_SIZE), slice(self.column, self.column + CHIP_SIZE)
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Chips in a square of ``side`` pixels; between them nothing is known."""
+    """Square mosaic of chips; pixels between them are invalid and unlabelled."""
 
     chips: tuple[PlacedChip, ...]
     grid: GeoGrid
     bands: Bands
-    """Of the chips: radar alone."""
+    """Bands of the chips: only radar."""
 
     def chip(self, bands: Bands) -> Chip:
-        """Return the mosaic as one chip with the channels of a model; it has no optical image.
+        """Return the mosaic as one chip with the bands of a model; all optical bands are invalid.
 
         Raises:
-            ConfigError: the model takes other radar bands than the chips have.
+            ConfigError: the radar bands of the model and of the chips differ.
         """
         if bands.sar != self.bands.sar:
             raise ConfigError(
                 f"the model takes the radar bands {', '.join(bands.sar) or 'none'}, and the chips of Spain have "
-                f"{', '.join(self.bands.sar)}; give a model for these"
+                f"{', '.join(self.bands.sar)}; choose a model for these"
             )
         shape = (self.grid.height, self.grid.width)
         sar, label = np.zeros((len(bands.sar), *shape), np.float32), np.full(shape, IGNORE, np.uint8)
         valid = np.zeros(shape, np.bool_)
         for placed in self.chips:
-            part, chip = placed.part, placed.chip
-            sar[:, *part], valid[part], label[part] = chip.sar, chip.sar_valid, chip.label
+            slices, chip = placed.slices, placed.chip
+            sar[:, *slices], valid[slices], label[slices] = chip.sar, chip.sar_valid, chip.label
         return Chip(
             name="mosaic of Spain", event="Spain", sar=sar, sar_valid=valid, label=label, grid=self.grid,
             optical=np.zeros((len(bands.optical), *shape), np.float32), optical_valid=np.zeros_like(valid),
         )  # fmt: skip
 
-    def cover(self, split: str) -> NDArray[np.bool_]:
-        """Return where chips of one split lie, (side, side)."""
-        where = np.zeros((self.grid.height, self.grid.width), np.bool_)
-        for placed in self.chips:
-            where[placed.part] = placed.split == split
-        return where
 
-
-def spain(data: Path, side: int) -> Mosaic:
-    """Return the square of ``side`` pixels that holds most whole chips of the splits train and valid.
+def build_mosaic(data: Path, side: int) -> Mosaic:
+    """Return the mosaic of ``side`` pixels a side with the most complete chips of the splits train and valid.
 
     Raises:
-        ConfigError: there are no chips of Spain.
-        DataError: no such data set.
+        ConfigError: the data set has no chips of Spain.
+        DataError: the data set cannot be opened.
     """
     config = DataConfig(data=data, layout="sen1floods11", sensors="sar", cache_gb=0)
     chips: list[PlacedChip] = []
@@ -87,25 +79,26 @@ def spain(data: Path, side: int) -> Mosaic:
         read = [opened.read(index) for index, event in enumerate(opened.events) if event == "Spain"]
         chips += [PlacedChip(chip, split, *_corner(chip)) for chip in read]
     if not chips:
-        raise ConfigError(f"--data {data}: holds no chips of Spain; give the tree of Sen1Floods11")
+        raise ConfigError(f"--data {data}: holds no chips of Spain; name the tree of Sen1Floods11")
     corners = product(sorted({chip.row for chip in chips}), sorted({chip.column for chip in chips}))
-    held, top, left = max(
-        (([chip for chip in chips if _inside(chip, row, column, side)], row, column) for row, column in corners),
+    inside, top, left = max(
+        (([chip for chip in chips if _is_inside(chip, row, column, side)], row, column) for row, column in corners),
         key=lambda choice: len(choice[0]),
     )
-    first = held[0]
+    first = inside[0]
     assert first.chip.grid is not None
     grid = first.chip.grid.crop(Window(top - first.row, left - first.column, side, side))
-    placed = (PlacedChip(chip.chip, chip.split, chip.row - top, chip.column - left) for chip in held)
+    placed = (PlacedChip(chip.chip, chip.split, chip.row - top, chip.column - left) for chip in inside)
     return Mosaic(tuple(placed), grid, opened.bands)
 
 
-def _inside(chip: PlacedChip, top: int, left: int, side: int) -> bool:
-    return min(chip.row - top, chip.column - left, top + side - chip.row - CHIP, left + side - chip.column - CHIP) >= 0
+def _is_inside(chip: PlacedChip, top: int, left: int, side: int) -> bool:
+    limit = side - CHIP_SIZE
+    return 0 <= chip.row - top <= limit and 0 <= chip.column - left <= limit
 
 
 def _corner(chip: Chip) -> tuple[int, int]:
-    """Return row and column of a chip's corner on the grid that all chips of Spain share."""
+    """Return row and column of the top left corner of a chip on the grid that all chips of Spain share."""
     assert chip.grid is not None
     a, _, c, _, e, f = chip.grid.transform
     return round(f / e), round(c / a)

@@ -1,13 +1,13 @@
-"""How good a whole map of a real scene is, and whether its windows show: the chips of Spain as one GeoTIFF.
+"""Scores of the map of a real scene, the mosaic of the Spain chips, and differences between tile sizes.
 
     python -m benchmarks.scenes.spain_mosaic --data DIR --json FILE --picture docs/pictures/spain.png
 
-A square of 3072 pixels on the grid of the hand-labelled chips of Spain holds 19 of the 24 that belong to training and
-validation; the rest of it is nodata. It is written as a GeoTIFF in dB, mapped by ``floodseg.predict_scene``, and
-``flood.tif`` is scored against the labels by global counts: all chips, each split alone, and the four chips that a
-square of 1344 pixels holds (which ``seams.py`` maps). Beside the map stands the same model on each chip alone, as
-``floodseg evaluate`` takes them, and Otsu's threshold of the scene. The model was trained on the chips of the split
-train: only the score of the split valid says how good it is.
+A square of 3072 pixels on the grid of the hand-labelled chips of Spain fits 19 of the 24 chips of train and valid; the
+rest is nodata. It is written as a GeoTIFF in dB, mapped by ``floodseg.predict_scene``, and ``flood.tif`` is scored
+against the labels by global counts: all chips, each split, and the four chips in a square of 1344 pixels (which
+``seams.py`` maps). The scores are compared with those of the same model on each single chip, as in ``floodseg
+evaluate``, and with those of Otsu's threshold of the scene. The model was trained on the split train: only the scores
+of the split valid measure its quality.
 """
 
 import tempfile
@@ -24,8 +24,8 @@ from PIL import Image
 import floodseg
 from benchmarks.report import report
 from benchmarks.scenes.seams import ChipScene, compare_tiles
-from benchmarks.scenes.spain import ACQUIRED, Mosaic, PlacedChip, spain
-from floodseg.app.guard import guarded
+from benchmarks.scenes.spain import ACQUIRED, Mosaic, PlacedChip, build_mosaic
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.config.predict import MapConfig
 from floodseg.evaluation.methods import apply_model
 from floodseg.evaluation.metrics.counts import ChipScore, count, score_chips
@@ -39,6 +39,9 @@ _FIELDS = ("n_chips", "n_pixels", "water_iou", "water_iou_ci95", "miou", "f1", "
 _PICTURE_WIDTH = 900
 _COLOURS = 128
 
+Scores = dict[str, dict[str, ChipScore]]
+"""Score of each chip by its name, for each method."""
+
 
 @app.default
 def spain_mosaic(
@@ -51,32 +54,32 @@ def spain_mosaic(
     picture: Path | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Map the mosaic, score the map, and compare maps made with several tile sizes.
+    """Map the mosaic, score the map, and compare maps of several tile sizes.
 
     Parameters
     ----------
     data
-        The official tree of Sen1Floods11.
+        Official tree of Sen1Floods11.
     model
-        A shipped model of radar alone, a run folder or a checkpoint.
+        Name of a shipped radar model, run folder or checkpoint.
     side
-        Pixels a side of the mosaic.
+        Height and width of the mosaic in pixels.
     tiles
         Tile sizes in pixels whose maps are compared.
     threads
-        Windows mapped at a time.
+        Windows mapped in parallel.
     picture
-        Write the quicklook of the map there, reduced.
+        Write a reduced quicklook of the map to this PNG file.
     json_file
         Write the figures as one JSON object.
     """
-    learned = floodseg.load_model(model)
-    mosaic = spain(data, side)
-    whole = mosaic.chip(learned.spec.bands)
+    loaded = floodseg.load_model(model)
+    mosaic = build_mosaic(data, side)
+    chip = mosaic.chip(loaded.spec.bands)
     with tempfile.TemporaryDirectory(prefix="floodseg-spain-") as folder:
         scene = Path(folder) / f"S1_Spain_{ACQUIRED}.tif"
-        _write(scene, np.where(whole.sar_valid, whole.sar, np.float32(np.nan)), mosaic)
-        mapped = {
+        _write(scene, np.where(chip.sar_valid, chip.sar, np.float32(np.nan)), mosaic)
+        maps = {
             name: floodseg.predict_scene(
                 sar=scene, model=name, datetime=ACQUIRED, threads=threads, out_dir=Path(folder) / str(index)
             )
@@ -84,45 +87,51 @@ def spain_mosaic(
         }
         if picture is not None:
             _shrink(Path(folder) / "0" / "quicklook.png", picture)
-        maps = {name: each.classes for name, each in mapped.items()}
-    alone = {chip.chip.name: apply_model(learned, chip.chip).score for chip in mosaic.chips}
-    small = {chip.chip.name for chip in spain(data, 1344).chips}
-    in_map, otsu = ({chip.chip.name: _score(chip, each) for chip in mosaic.chips} for each in maps.values())
-    groups = {
-        "all": lambda chip: True,
-        "valid": lambda chip: chip.split == "valid",
-        "train": lambda chip: chip.split == "train",
-        "four_chips_of_seams": lambda chip: chip.chip.name in small,
-    }
+        classes = {name: each.classes for name, each in maps.items()}
     scores = {
-        group: {
-            way: _figures([each[chip.chip.name] for chip in mosaic.chips if belongs(chip)])
-            for way, each in (("map", in_map), ("each_chip_alone", alone), ("otsu_of_the_scene", otsu))
-        }
-        for group, belongs in groups.items()
+        "map": {placed.chip.name: _score(placed, classes[model]) for placed in mosaic.chips},
+        "each_chip_alone": {placed.chip.name: apply_model(loaded, placed.chip).score for placed in mosaic.chips},
+        "otsu_of_the_scene": {placed.chip.name: _score(placed, classes["otsu"]) for placed in mosaic.chips},
     }
-    chips = [
-        {
-            "name": chip.chip.name, "split": chip.split, "row": chip.row, "column": chip.column,
-            "water_share": round(float((chip.chip.label == 1).mean()), 4),
-            "water_iou": _rounded(in_map[chip.chip.name].counts.water_iou),
-            "water_iou_alone": _rounded(alone[chip.chip.name].counts.water_iou),
-        }
-        for chip in mosaic.chips
-    ]  # fmt: skip
-    seams = compare_tiles(
-        ChipScene(whole, learned.spec.bands), TorchRuntime(learned), MapConfig(threads=threads), tiles
-    )
+    seams = compare_tiles(ChipScene(chip, loaded.spec.bands), TorchRuntime(loaded), MapConfig(threads=threads), tiles)
     report(
         {
             "model": model, "side": side, "acquired": ACQUIRED,
-            "thresholds": {name: each.summary["threshold"] for name, each in mapped.items()},
-            "valid_share": round(mapped[model].summary["valid_share"], 4),
-            "area_km2": {name: value and round(value, 3) for name, value in mapped[model].areas.items()},
-            "scores": scores, "chips": chips, "seams": {"tiles": tiles, **seams},
+            "thresholds": {name: each.summary["threshold"] for name, each in maps.items()},
+            "valid_share": round(maps[model].summary["valid_share"], 4),
+            "area_km2": {name: value and round(value, 3) for name, value in maps[model].areas.items()},
+            "scores": _scores_of_groups(scores, mosaic, build_mosaic(data, 1344)),
+            "chips": [_row(placed, scores) for placed in mosaic.chips],
+            "seams": {"tiles": tiles, **seams},
         },
         json_file,
     )  # fmt: skip
+
+
+def _scores_of_groups(scores: Scores, mosaic: Mosaic, small: Mosaic) -> dict[str, Any]:
+    """Return the scores of each method for groups of chips; ``small`` is the mosaic that ``seams.py`` maps."""
+    in_small = {placed.chip.name for placed in small.chips}
+    groups = {
+        "all": list(mosaic.chips),
+        "valid": [placed for placed in mosaic.chips if placed.split == "valid"],
+        "train": [placed for placed in mosaic.chips if placed.split == "train"],
+        "four_chips_of_seams": [placed for placed in mosaic.chips if placed.chip.name in in_small],
+    }
+    return {
+        group: {method: _figures([each[placed.chip.name] for placed in chips]) for method, each in scores.items()}
+        for group, chips in groups.items()
+    }
+
+
+def _row(placed: PlacedChip, scores: Scores) -> dict[str, Any]:
+    """Return position and scores of one chip."""
+    name = placed.chip.name
+    return {
+        "name": name, "split": placed.split, "row": placed.row, "column": placed.column,
+        "water_share": round(float((placed.chip.label == 1).mean()), 4),
+        "water_iou": _rounded(scores["map"][name].counts.water_iou),
+        "water_iou_alone": _rounded(scores["each_chip_alone"][name].counts.water_iou),
+    }  # fmt: skip
 
 
 def _write(path: Path, sar: NDArray[np.float32], mosaic: Mosaic) -> None:
@@ -136,10 +145,10 @@ def _write(path: Path, sar: NDArray[np.float32], mosaic: Mosaic) -> None:
 
 
 def _score(placed: PlacedChip, classes: NDArray[np.uint8]) -> ChipScore:
-    """Return the counts of a chip in a map: pixels that the map leaves out, or nobody labelled, do not count."""
-    part = torch.from_numpy(classes[placed.part])
+    """Return the counts of a chip in a map; nodata and unlabelled pixels do not count."""
+    mapped = torch.from_numpy(classes[placed.slices])
     label = torch.from_numpy(placed.chip.label)
-    return ChipScore(placed.chip.name, placed.chip.event, count(part == FLOOD, label, part != NODATA))
+    return ChipScore(placed.chip.name, placed.chip.event, count(mapped == FLOOD, label, mapped != NODATA))
 
 
 def _figures(chips: list[ChipScore]) -> dict[str, Any]:
@@ -154,7 +163,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _shrink(quicklook: Path, picture: Path) -> None:
-    """Write the quicklook small enough for a page: narrower, and in a palette."""
+    """Write the quicklook as a small picture for a page: narrower, with a palette."""
     with Image.open(quicklook) as image:
         height = round(image.height * _PICTURE_WIDTH / image.width)
         small = image.convert("RGB").resize((_PICTURE_WIDTH, height), Image.Resampling.LANCZOS).quantize(_COLOURS)
@@ -163,4 +172,4 @@ def _shrink(quicklook: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -1,1 +1,1 @@
-"""Time and memory of training, loading and inference."""
+"""Benchmarks of time and memory: training, loading and inference."""

@@ -1,9 +1,9 @@
-"""The efficiency table and its picture: speed and memory of ``floodseg benchmark``, water IoU of ``compare_runs.py``.
+"""Efficiency table and its picture, from speed and memory of ``floodseg benchmark``, water IoU of ``compare_runs.py``.
 
     python -m benchmarks.speed.efficiency --train benchmarks/results/train.json --infer benchmarks/results/infer.json \
         --scores benchmarks/results/side-by-side.json --picture docs/pictures/efficiency.png
 
-A group of the scores belongs to a model by its name: ``lite``, or ``efficient (resnet34)`` with an encoder.
+The name of a group of scores is that of its model: ``lite``, or ``efficient (resnet34)`` with an encoder.
 """
 
 import json
@@ -15,26 +15,26 @@ import matplotlib.pyplot as plt
 from cyclopts import App, Parameter
 from matplotlib.axes import Axes
 
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.errors import DataError
 
-app = App(help="The efficiency table and its picture.", default_parameter=Parameter(consume_multiple=True))
+app = App(help="Efficiency table and its picture.", default_parameter=Parameter(consume_multiple=True))
 Row = dict[str, Any]
 
 _CLAIMS = {"parameters": 0.40, "training": 2.5, "memory": 0.6, "inference": 3.0, "water IoU": 0.95}
-"""What was once claimed for ``efficient``, as ratios to ``baseline``."""
+"""Claims of the classic script for ``efficient``, as ratios to ``baseline``."""
 _MORE_IS_BETTER = {"training", "inference", "water IoU"}
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is known of one model."""
+    """Figures of one model."""
 
     name: str
     params: float
     ratios: dict[str, float | None]
     best: tuple[float, str] | None
-    """Speed of the fastest runtime to eager fp32 of the baseline, and which runtime that is."""
+    """Speed of the fastest runtime relative to eager fp32 of the baseline, and the name of that runtime."""
     eager_ms: float | None
     best_ms: float | None
     iou: tuple[float, float] | None
@@ -60,7 +60,7 @@ def efficiency(
     scores
         Result of compare_runs.py.
     picture
-        PNG to be written; needs --infer and --scores.
+        PNG file to write; needs --infer and --scores.
     """
     training, inference = _read(train, "ratios"), _read(infer, "ratios")
     groups = {group["name"]: group["water_iou"] for group in _read(scores, "groups")}
@@ -69,7 +69,7 @@ def efficiency(
     print(_table(models))
     if picture is not None:
         if infer is None or scores is None:
-            raise DataError(f"--picture {picture}: is drawn from --infer and --scores; give both")
+            raise DataError(f"--picture {picture}: needs --infer and --scores")
         _draw([model for model in models if model.iou is not None], picture)
 
 
@@ -79,7 +79,7 @@ def _read(path: Path | None, key: str) -> list[Row]:
     document = json.loads(path.read_text(encoding="utf-8"))
     if key not in document:
         raise DataError(
-            f"{path}: holds no {key}; give a result of floodseg benchmark, or of compare_runs.py as --scores"
+            f"{path}: holds no {key}; name a result of floodseg benchmark, or of compare_runs.py for --scores"
         )
     found: list[Row] = document[key]
     return found
@@ -101,7 +101,7 @@ def _models(training: list[Row], inference: list[Row], rows: list[Row], groups: 
             "water IoU": score["mean"] / reference["mean"] if score and reference else None,
         }
         own = [row for row in rows if _name(row) == name]
-        plain = _eager(rows, name)
+        eager = _eager(rows, name)
         fastest = min(own, key=lambda row: row["infer_ms_median"], default=None)
         speed = {id(row): ratio["infer_speed_to_fp32"] for row, ratio in zip(rows, inference, strict=True)}
         models.append(
@@ -110,7 +110,7 @@ def _models(training: list[Row], inference: list[Row], rows: list[Row], groups: 
                 float("nan") if not own else own[0]["params"] / 1e6,
                 ratios,
                 None if fastest is None else (speed[id(fastest)], _runtime(fastest)),
-                None if plain is None else plain["infer_ms_median"],
+                None if eager is None else eager["infer_ms_median"],
                 None if fastest is None else fastest["infer_ms_median"],
                 None if score is None else (score["mean"], score["std"] or 0.0),
             )
@@ -123,7 +123,7 @@ def _name(row: Row) -> str:
 
 
 def _eager(rows: list[Row], name: str) -> Row | None:
-    """Return the row of torch in fp32, not compiled."""
+    """Return the row of a model in PyTorch, fp32, not compiled."""
     found = [row for row in rows if _name(row) == name and _runtime(row) == "torch fp32"]
     return found[0] if found else None
 
@@ -185,4 +185,4 @@ def _label(axes: Axes, text: str, x: float, y: float) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

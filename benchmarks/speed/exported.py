@@ -1,8 +1,8 @@
-"""Export of every architecture and encoder, and the distance of each file from its model.
+"""Export of every architecture and encoder, and the difference of each file's output from its model's.
 
     python -m benchmarks.speed.exported --json-file FILE
 
-Networks have fresh weights and made-up batch statistics, so that no norm is the identity; the parity checks are those
+Networks have random weights and batch statistics, so that no normalisation is the identity. The parity checks are those
 of ``floodseg export``, on two radar and thirteen optical bands.
 """
 
@@ -19,23 +19,27 @@ from cyclopts import App
 from torch import nn
 
 import floodseg
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
 from floodseg.models.model import FloodModel
 from floodseg.system.environment import hardware, versions
 from floodseg.system.files import write_text
 
-app = App(help="Export every architecture and encoder, and say how far each file is from its model.")
+app = App(help="Export every architecture and encoder, and compare each file with its model.")
 
-SUBJECTS: tuple[tuple[str, str | None], ...] = (
+ARCHITECTURES: tuple[tuple[str, str | None], ...] = (
     ("lite", None),
     *(("efficient", name) for name in ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1")),
     ("efficient", "tf_efficientnet_lite0"),
     ("baseline", None),
 )
 PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")
-FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
+FORMATS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
+    ("onnx", "fp32"),
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+)
 
 
 @app.default
@@ -45,13 +49,13 @@ def measure(*, json_file: Path = Path("benchmarks/results/exported.json")) -> No
     Parameters
     ----------
     json_file
-        Where to write them.
+        JSON file to write.
     """
     rows = []
-    for architecture, encoder in SUBJECTS:
-        model = subject(architecture, encoder)
-        for format, precision in FORMS:
-            rows.append({"model": architecture, "encoder": encoder, **row(model, format, precision)})
+    for architecture, encoder in ARCHITECTURES:
+        model = random_model(architecture, encoder)
+        for format, precision in FORMATS:
+            rows.append({"model": architecture, "encoder": encoder, **export_once(model, format, precision)})
             print(rows[-1], flush=True)
     document = {
         "hardware": hardware(),
@@ -62,8 +66,8 @@ def measure(*, json_file: Path = Path("benchmarks/results/exported.json")) -> No
     write_text(json_file, json.dumps(document, indent=2) + "\n")
 
 
-def subject(architecture: str, encoder: str | None) -> FloodModel:
-    """Return a model with fresh weights and batch statistics of its own."""
+def random_model(architecture: str, encoder: str | None) -> FloodModel:
+    """Return a model with random weights and batch statistics."""
     torch.manual_seed(0)
     model = floodseg.build_model(architecture, encoder=encoder, pretrained=None)
     for module in model.modules():
@@ -73,19 +77,19 @@ def subject(architecture: str, encoder: str | None) -> FloodModel:
     return model.eval()
 
 
-def row(model: FloodModel, format: ExportFormat, precision: ExportPrecision) -> dict[str, Any]:
-    """Export once and return the figures of the parity check, or the refusal."""
+def export_once(model: FloodModel, format: ExportFormat, precision: ExportPrecision) -> dict[str, Any]:
+    """Export a model; return the figures of the parity check, or the error."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[format]}"
         try:
-            gate = floodseg.export(model, format=format, precision=precision, out=path)
+            parity = floodseg.export(model, format=format, precision=precision, out=path)
         except ConfigError as refusal:
-            gate = {"refused": str(refusal)}
+            parity = {"refused": str(refusal)}
         size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
     seconds = round(time.monotonic() - began, 1)
-    return {"format": format, "precision": precision, "size_mb": round(size, 2), "seconds": seconds, **gate}
+    return {"format": format, "precision": precision, "size_mb": round(size, 2), "seconds": seconds, **parity}
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

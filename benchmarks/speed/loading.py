@@ -4,9 +4,9 @@
     python -m benchmarks.speed.loading --data DIR --layout folders --split all \
         --json benchmarks/results/loading-15-bands.json
 
-Both ways are timed in turn, on the same crops in the same order, in worker processes that have read all chips twice
-before; the cache lies in a temporary folder. Then the fastest model trains on one batch again and again, without a
-loader, for the rate that loading must exceed. Time nothing while the machine is busy.
+Both sources are timed in turn, on the same crops in the same order, after two passes that warm up the worker processes.
+The cache is in a temporary folder. Then the fastest model trains repeatedly on one batch, without a loader: loading
+must exceed this rate. Run it on an idle machine.
 """
 
 import os
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.report import report
 from benchmarks.speed.training_step import TrainingStep
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.chip import ChipSet
 from floodseg.chips.loader import EpochSampler, Sample, make_loader
 from floodseg.config.base import Architecture
@@ -32,7 +32,7 @@ from floodseg.errors import ConfigError
 
 app = App(help="Crops per second from GeoTIFFs and from the cache.", default_parameter=Parameter(consume_multiple=True))
 _WARM_UP = 2
-"""Passes over the chips before those that count."""
+"""Passes over the chips before the timed ones."""
 _WARM_UP_STEPS = 10
 
 
@@ -51,34 +51,34 @@ def loading(
     train_steps: int = 40,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Time the loader with and without the cache, with the augmentation of training and without any.
+    """Time the loader with and without the cache, with and without augmentation.
 
     Parameters
     ----------
     split
-        The split whose chips are loaded.
+        Split whose chips are loaded.
     crop_size
         Height and width of the crops in pixels.
     crops_per_chip
-        Crops of each chip in a round; raise it where there are few chips.
+        Crops of each chip in a round; use more for few chips.
     batch_size
         Crops in a batch.
     workers
-        Processes that load.
+        Number of loading processes.
     rounds
-        Timed passes over the chips, for each way of reading.
+        Timed passes over the chips, for each source.
     model
-        The architecture whose training sets the rate to exceed.
+        Architecture whose training rate must be exceeded.
     train_batch_size
         Crops in a training step.
     train_steps
-        Training steps that are timed.
+        Timed training steps.
     json_file
         Write the figures as one JSON object.
     """
     if config.layout == "synthetic" or config.cache_gb == 0:
         raise ConfigError(
-            "the loading benchmark compares files with the cache: give a layout of files and no --cache-gb 0"
+            "the loading benchmark compares files with the cache: choose a layout of files, and leave out --cache-gb 0"
         )
     full = AugmentConfig(crop_size=crop_size, crops_per_chip=crops_per_chip)
     plain = replace(full, crop_tries=1, flips=False, sar_jitter_db=0.0, optical_jitter=0.0)
@@ -115,38 +115,38 @@ def loading(
 def _compare(
     chips: dict[str, ChipSet], augmentation: AugmentConfig, name: str, batch_size: int, workers: int, rounds: int
 ) -> list[dict[str, Any]]:
-    """Return one row for each way of reading, timed in turn."""
+    """Return one row per source; the sources are timed in turn."""
     loaders = {
-        way: make_loader(each, augment=augmentation, batch_size=batch_size, workers=workers)
-        for way, each in chips.items()
+        source: make_loader(each, augment=augmentation, batch_size=batch_size, workers=workers)
+        for source, each in chips.items()
     }
-    first = {way: _crops_per_second(loader, 0) for way, loader in loaders.items()}
+    first = {source: _crops_per_second(loader, 0) for source, loader in loaders.items()}
     for epoch in range(1, _WARM_UP):
         for loader in loaders.values():
             _crops_per_second(loader, epoch)
-    rates: dict[str, list[float]] = {way: [] for way in loaders}
+    rates: dict[str, list[float]] = {source: [] for source in loaders}
     for epoch in range(_WARM_UP, _WARM_UP + rounds):
-        for way, loader in loaders.items():
-            rates[way].append(_crops_per_second(loader, epoch))
+        for source, loader in loaders.items():
+            rates[source].append(_crops_per_second(loader, epoch))
     direct = statistics.median(rates["geotiff"])
     return [
         {
-            "source": way,
+            "source": source,
             "augmentation": name,
             "crops_per_s_median": round(statistics.median(values), 1),
             "crops_per_s_min": round(min(values), 1),
             "crops_per_s_max": round(max(values), 1),
-            "crops_per_s_first_pass": round(first[way], 1),
+            "crops_per_s_first_pass": round(first[source], 1),
             "ratio_to_geotiff": round(statistics.median(values) / direct, 2),
         }
-        for way, values in rates.items()
+        for source, values in rates.items()
     ]
 
 
 def _trained_per_second(
     chips: ChipSet, augmentation: AugmentConfig, model: Architecture, batch_size: int, steps: int
 ) -> float:
-    """Return the crops per second of training alone, in the precision that a run would take."""
+    """Return the crops per second of training without loading, in the precision of a run."""
     loader = make_loader(chips, augment=augmentation, batch_size=batch_size)
     batch, step = next(iter(loader)), TrainingStep(model, chips.bands, "auto")
     for _ in range(_WARM_UP_STEPS):
@@ -169,4 +169,4 @@ def _crops_per_second(loader: DataLoader[Sample], epoch: int) -> float:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -3,8 +3,8 @@
     python -m benchmarks.speed.make_chips chips15 --chips 40
     python -m benchmarks.speed.loading --data chips15 --layout folders --split all
 
-Radar: VV and VH in dB, float32, NaN where there is none. Optical: 13 bands of reflectance times 10000, int16. Labels:
-int16. One strip of 512 rows a band, DEFLATE. The scenes are simulated, or rotated and shifted copies of one real chip.
+Radar: VV and VH in dB, float32, NaN is nodata. Optical: 13 bands of reflectance times 10000, int16. Labels:
+int16. One strip per band, DEFLATE. The scenes are simulated, or rotated and shifted copies of one real chip.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from cyclopts import App
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import IGNORE, REFLECTANCE_SCALE
 from floodseg.chips.augment import dihedral
 from floodseg.config.train import DataConfig
@@ -36,18 +36,18 @@ def make_chips(
     size: int = 512,
     like: Path | None = None,
 ) -> None:
-    """Write chips into the folders S1Hand, S2Hand and LabelHand of a folder.
+    """Write chips into the subfolders S1Hand, S2Hand and LabelHand.
 
     Parameters
     ----------
     folder
-        Where the folders are created.
+        Parent of the three folders.
     chips
         Number of chips.
     size
         Height and width in pixels of simulated chips.
     like
-        A folder that holds the three files of one real chip, of which rotated and shifted copies are written instead.
+        Folder with the three files of one real chip; rotated and shifted copies of it are written instead.
     """
     for number in range(chips):
         images = _simulated(number, chips, size) if like is None else _copied(like, number)
@@ -68,7 +68,7 @@ def _copied(example: Path, number: int) -> tuple[NDArray[Any], ...]:
     for part in _FOLDERS:
         found = sorted(example.glob(f"*_{part}.tif"))
         if len(found) != 1:
-            raise ConfigError(f"--like {example}: holds {len(found)} files *_{part}.tif; it must hold one chip")
+            raise ConfigError(f"--like {example}: holds {len(found)} files *_{part}.tif; name a folder of one chip")
         with rasterio.open(found[0]) as source:
             images.append(np.roll(dihedral(source.read(), number % 8), (17 * number, 29 * number), axis=(1, 2)))
     return tuple(images)
@@ -86,4 +86,4 @@ def _write(path: Path, array: NDArray[Any], nodata: float | None) -> None:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

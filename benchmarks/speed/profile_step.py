@@ -1,8 +1,8 @@
-"""Shares of a training step: waiting for data, normalisation, each part of the network, and the rest.
+"""Time of each part of a training step: waiting for data, normalisation, parts of the network, and the rest.
 
     python -m benchmarks.speed.profile_step --data DIR --json benchmarks/results/profile-step-lite.json
 
-The steps are those of ``floodseg train`` (see ``training_step``). Time nothing while the machine is busy.
+The steps are those of ``floodseg train`` (see ``training_step``). Run it on an idle machine.
 """
 
 import statistics
@@ -15,18 +15,18 @@ from torch.utils.data import DataLoader
 
 from benchmarks.report import report
 from benchmarks.speed.training_step import TrainingStep
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import EpochSampler, Sample, make_loader
 from floodseg.config.base import Architecture, Precision
 from floodseg.config.train import AugmentConfig, DataConfig
 from floodseg.datasets.layouts import open_layout
 
-app = App(help="Shares of a training step.", default_parameter=Parameter(consume_multiple=True))
-_OUTER = (
+app = App(help="Time of each part of a training step.", default_parameter=Parameter(consume_multiple=True))
+_PARTS = (
     "waiting for data", "copy and memory format", "forward", "loss", "backward", "clipping", "optimiser",
     "moving average",
 )  # fmt: skip
-"""The parts that make up a step; those of the network lie inside forward."""
+"""Parts of a step; the parts of the network are inside forward."""
 
 
 @app.default
@@ -48,21 +48,21 @@ def profile_step(
     Parameters
     ----------
     model
-        The architecture that is trained.
+        Architecture to train.
     split
-        The split whose chips are loaded.
+        Split whose chips are loaded.
     crop_size
         Height and width of the crops in pixels.
     batch_size
         Crops in a step.
     workers
-        Processes that load.
+        Number of loading processes.
     precision
         Mixed precision, as in a run.
     warm_up
-        Steps before those that count.
+        Steps before the timed ones.
     steps
-        Steps that count.
+        Timed steps.
     json_file
         Write the figures as one JSON object.
     """
@@ -74,10 +74,12 @@ def profile_step(
     batches = endless(loader)
     for _ in range(warm_up):
         step(next(batches))
-    taken = [_timed(step, batches) for _ in range(steps)]
-    mean = {name: 1000 * statistics.fmean(each.get(name, 0.0) for each in taken) for name in taken[0]}
-    total = sum(mean[name] for name in _OUTER)
-    rows = [_row(name, mean[name], total) for name in _OUTER]
+    seconds = [_timed(step, batches) for _ in range(steps)]
+    mean = {
+        name: 1000 * statistics.fmean(step_seconds.get(name, 0.0) for step_seconds in seconds) for name in seconds[0]
+    }
+    total = sum(mean[name] for name in _PARTS)
+    rows = [_row(name, mean[name], total) for name in _PARTS]
     parts = [_row(name, mean[name], total) for name in ("normalisation", *network) if name in mean]
     for row in rows + parts:
         print(f"{row['part']:32s} {row['ms']:9.2f} ms {100 * row['share']:6.1f} %")
@@ -98,7 +100,7 @@ def profile_step(
 
 
 def endless(loader: DataLoader[Sample]) -> Iterator[Sample]:
-    """Yield batches epoch after epoch."""
+    """Yield the batches of endless epochs."""
     sampler = loader.sampler
     assert isinstance(sampler, EpochSampler)
     while True:
@@ -107,7 +109,7 @@ def endless(loader: DataLoader[Sample]) -> Iterator[Sample]:
 
 
 def _timed(step: TrainingStep, batches: Iterator[Sample]) -> dict[str, float]:
-    """Make one step; return the seconds of each part."""
+    """Run one step; return the seconds of each part."""
     step.watch.seconds.clear()
     with step.watch.part("waiting for data"):
         batch = next(batches)
@@ -120,4 +122,4 @@ def _row(name: str, milliseconds: float, total: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -1,9 +1,9 @@
-"""Seconds from the start of ``floodseg predict`` to its end for a scene of 512x512 pixels, by an exported model.
+"""Seconds of a complete ``floodseg predict`` of 512x512 pixels with an exported model.
 
     python -m benchmarks.speed.start --json FILE
 
-The shipped `s1-lite` is exported to OpenVINO and ONNX and maps a simulated radar scene into all products; one run goes
-before those that count, so that files are cached.
+The shipped `s1-lite` is exported to OpenVINO and ONNX, and maps a simulated radar scene into all products. An untimed
+run comes first, so that files are cached.
 """
 
 import statistics
@@ -18,13 +18,13 @@ from cyclopts import App, Parameter
 
 import floodseg
 from benchmarks.report import report
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.benchmarking.large_scene import write_large_scene
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
 
-app = App(help="Seconds of a whole `floodseg predict` for a small scene.")
+app = App(help="Seconds of a complete `floodseg predict` of a small scene.")
 _SIZE = 512
-_FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
+_FORMATS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
     ("openvino", "fp32"),
     ("openvino", "bf16"),
     ("onnx", "fp32"),
@@ -33,29 +33,33 @@ _FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
 
 @app.default
 def start(*, runs: int = 5, json_file: Annotated[Path | None, Parameter(name="--json")] = None) -> None:
-    """Measure.
+    """Time the command for each exported file.
 
     Parameters
     ----------
     runs
-        Timed runs of each form; the median counts.
+        Timed runs of each file; the median counts.
     json_file
         Write the result as one JSON object.
     """
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        here = Path(folder)
-        scene = write_large_scene(here, _SIZE, "sar").sar[0]
-        for format, precision in _FORMS:
-            model = here / f"{precision}{SUFFIXES[format]}"
+        root = Path(folder)
+        scene = write_large_scene(root, _SIZE, "sar").sar[0]
+        for format, precision in _FORMATS:
+            model = root / f"{precision}{SUFFIXES[format]}"
             floodseg.export("s1-lite", format=format, precision=precision, out=model)
             command = [
                 sys.executable, "-m", "floodseg", "predict", "--sar", str(scene), "--model", str(model),
-                "--datetime", "2024-01-05", "--out-dir", str(here / "out"), "--overwrite",
+                "--datetime", "2024-01-05", "--out-dir", str(root / "out"), "--overwrite",
             ]  # fmt: skip
             seconds[f"{format} {precision}"] = [_seconds(command) for _ in range(runs + 1)][1:]
     report(
-        {"size": _SIZE, "median_s": {k: statistics.median(v) for k, v in seconds.items()}, "seconds": seconds},
+        {
+            "size": _SIZE,
+            "median_s": {name: statistics.median(values) for name, values in seconds.items()},
+            "seconds": seconds,
+        },
         json_file,
     )
 
@@ -67,4 +71,4 @@ def _seconds(command: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

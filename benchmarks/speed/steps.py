@@ -1,9 +1,9 @@
-"""Cost of each step towards a fast model, and of what stands beside it: variants of `lite` and `efficient`.
+"""Times of variants of `lite` and `efficient`: effect of each design step, of the context prior and of specialists.
 
     python -m benchmarks.speed.steps --json FILE
 
-All take turns; each differs from the model as it is (`efficient` on resnet34) in one thing. Both sensors, 2 + 13 bands;
-inference maps one image of 512x512 pixels, training does one step of four of 256x256.
+Variants are timed in turn. Each differs from the default model (`efficient` with resnet34) in one setting. All have
+both sensors, 2 + 13 bands. Inference maps one image of 512x512 pixels; a training step has four of 256x256.
 """
 
 import statistics
@@ -19,9 +19,9 @@ from cyclopts import App, Parameter
 from torch import Tensor, nn
 
 from benchmarks.report import report
-from floodseg.app.guard import guarded
-from floodseg.benchmarking.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration
-from floodseg.benchmarking.subject import new_model, real_batch
+from floodseg.app.exit_codes import run_and_exit
+from floodseg.benchmarking.rows import OPTICAL_CHANNELS, SAR_CHANNELS, Row
+from floodseg.benchmarking.torch_rows import new_model, simulated_batch
 from floodseg.chips.loader import Sample
 from floodseg.config.base import Architecture
 from floodseg.config.train import OptimConfig
@@ -34,15 +34,15 @@ from floodseg.models.specialists.multi_sensor import MultiSensorModel
 from floodseg.system.environment import usable_cores
 from floodseg.training.losses import FloodLoss
 
-app = App(help="What each step towards a fast model is worth.", default_parameter=Parameter(consume_multiple=True))
+app = App(help="Times of variants of lite and efficient.", default_parameter=Parameter(consume_multiple=True))
 Call = Callable[[], object]
 _LITE, _EFFICIENT = (
-    Configuration("lite", None, "torch", "fp32"), Configuration("efficient", "resnet34", "torch", "fp32"),
+    Row("lite", None, "torch", "fp32"), Row("efficient", "resnet34", "torch", "fp32"),
 )  # fmt: skip
 
 
-class Twice(nn.Module):
-    """An encoder that runs once for each sensor."""
+class RunTwice(nn.Module):
+    """Encoder that runs once for each sensor."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
@@ -67,25 +67,30 @@ def steps(
     Parameters
     ----------
     rounds
-        Timed calls of each variant, taken in turn; the median counts.
+        Timed calls of each variant; the median counts.
     threads
         Threads of every variant.
     json_file
         Write the result as one JSON object.
     """
     torch.set_num_threads(threads)
-    image, batch = real_batch(1, 512), real_batch(4, 256)
+    image, batch = simulated_batch(1, 512), simulated_batch(4, 256)
     groups: dict[str, dict[str, Call]] = {}
     for row in (_LITE, _EFFICIENT):
-        groups[f"inference {row.model}"] = inferences(row, image)
-        groups[f"training {row.model}"] = trainings(row, batch)
+        groups[f"inference {row.model}"] = inference_variants(row, image)
+        groups[f"training {row.model}"] = training_variants(row, batch)
     report(
-        {"threads": threads, "rounds": rounds, "seconds": {k: timed(v, rounds) for k, v in groups.items()}}, json_file
+        {
+            "threads": threads,
+            "rounds": rounds,
+            "seconds": {name: timed(calls, rounds) for name, calls in groups.items()},
+        },
+        json_file,
     )
 
 
 def timed(calls: dict[str, Call], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each call; all take turns, and two rounds go before those that count."""
+    """Return the median seconds of each call; calls are timed in turn, after two untimed rounds."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds + 2):
         for name, call in calls.items():
@@ -95,42 +100,42 @@ def timed(calls: dict[str, Call], rounds: int) -> dict[str, float]:
     return {name: statistics.median(values[2:]) for name, values in seconds.items()}
 
 
-def inferences(row: Configuration, image: Sample) -> dict[str, Call]:
-    """Return the variants of mapping one image."""
-    as_it_is = new_model(row).eval()
+def inference_variants(row: Row, image: Sample) -> dict[str, Call]:
+    """Return the variants of inference."""
+    default = new_model(row).eval()
     calls: dict[str, Call] = {
-        "as it is": partial(mapped, as_it_is, image),
+        "as it is": partial(map_image, default, image),
         "planes of channels one after the other": partial(
-            mapped, new_model(row).eval().to(memory_format=torch.contiguous_format), image
+            map_image, new_model(row).eval().to(memory_format=torch.contiguous_format), image
         ),
-        "bf16": partial(mapped, as_it_is, image, bf16=True),
+        "bf16": partial(map_image, default, image, bf16=True),
     }
     added = {
         "context prior": new_model(row).eval().set_context_prior(0.4),
         "specialists and cloud detector": with_specialists(row),
     }
     if row is _EFFICIENT:
-        added |= heavier()
-    return calls | {name: partial(mapped, model, image) for name, model in added.items()}
+        added |= heavier_variants()
+    return calls | {name: partial(map_image, model, image) for name, model in added.items()}
 
 
-def with_specialists(row: Configuration) -> FloodModel:
+def with_specialists(row: Row) -> FloodModel:
     """Return a model with a specialist of each sensor and a cloud detector."""
-    alone = [
+    specialists = [
         build_model(
             cast(Architecture, row.model), encoder=row.encoder, sar_channels=sar, optical_channels=optical,
             pretrained="none",
         )
         for sar, optical in ((SAR_CHANNELS, 0), (0, OPTICAL_CHANNELS))
     ]  # fmt: skip
-    return MultiSensorModel(new_model(row), *alone).to(memory_format=torch.channels_last).eval()
+    return MultiSensorModel(new_model(row), *specialists).to(memory_format=torch.channels_last).eval()
 
 
-def heavier() -> dict[str, FloodModel]:
-    """Return `efficient` as it was before parts of it were made lighter."""
+def heavier_variants() -> dict[str, FloodModel]:
+    """Return variants of `efficient` in which one part is heavier, as in earlier versions."""
     twice = new_model(_EFFICIENT).eval()
     extractor = twice.network.get_submodule("extractor")
-    extractor.register_module("encoder", Twice(extractor.get_submodule("encoder")))
+    extractor.register_module("encoder", RunTwice(extractor.get_submodule("encoder")))
     with patch.object(fusion, "build_encoder", partial(encoder.build_encoder, max_stride=32)):
         deeper = new_model(_EFFICIENT).eval()
     with patch.object(efficient, "EfficientDualBranchDecoder", partial(decoder.EfficientDualBranchDecoder, width=32)):
@@ -147,13 +152,13 @@ def heavier() -> dict[str, FloodModel]:
     }
 
 
-def mapped(model: FloodModel, image: Sample, *, bf16: bool = False) -> None:
+def map_image(model: FloodModel, image: Sample, *, bf16: bool = False) -> None:
     """Map one image."""
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         forward(model, image)
 
 
-def trainings(row: Configuration, batch: Sample) -> dict[str, Call]:
+def training_variants(row: Row, batch: Sample) -> dict[str, Call]:
     """Return the variants of a training step."""
     return {
         "as it is": Step(new_model(row), batch),
@@ -165,7 +170,7 @@ def trainings(row: Configuration, batch: Sample) -> dict[str, Call]:
 
 
 class Step:
-    """One step of the optimiser, as training does it; ``foreach`` None takes the fused one."""
+    """Training step; ``foreach=None`` takes the fused optimiser."""
 
     def __init__(self, model: FloodModel, batch: Sample, *, foreach: bool | None = None, bf16: bool = False) -> None:
         self.model, self.batch, self.bf16 = model.train(), batch, bf16
@@ -173,7 +178,7 @@ class Step:
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=foreach is None, foreach=foreach)
 
     def __call__(self) -> None:
-        """Do it."""
+        """Run one step."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             logits = forward(self.model, self.batch)
         value: Tensor = self.loss(logits.float(), self.batch["label"], counted_pixels(self.batch))
@@ -184,4 +189,4 @@ class Step:
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

@@ -1,4 +1,4 @@
-"""One training step as ``floodseg train`` makes it on one device, with a stopwatch on each of its parts."""
+"""Training step of ``floodseg train`` on one device, with a stopwatch for each part."""
 
 import time
 from collections import defaultdict
@@ -18,33 +18,33 @@ from floodseg.models.model import FloodModel
 from floodseg.models.normaliser import InputNormaliser
 from floodseg.models.registry import build_model
 from floodseg.training.losses import FloodLoss
-from floodseg.training.precision import resolve_precision
+from floodseg.training.prepare import resolve_precision
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Stopwatch:
-    """Adds up seconds by name; parts inside parts are counted in both."""
+    """Sum of seconds by part; the seconds of a nested part count in both."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self._device = device
 
     def now(self) -> float:
-        """Return the time in seconds when all work given to the device is done."""
+        """Wait for the device; return the time in seconds."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count the body of a ``with`` statement."""
+        """Add the seconds of the ``with`` body to a part."""
         start = self.now()
         yield
         self.seconds[name] += self.now() - start
 
     def follow(self, module: nn.Module, name: str) -> None:
-        """Count the forward pass of a module."""
+        """Add the seconds of each forward pass of a module to a part."""
         started: list[float] = []
 
         def begin(*_: Any) -> None:
@@ -61,9 +61,9 @@ class TrainingStep:
     """A model with loss, optimiser and moving average, and one step of training.
 
     Args:
-        architecture: of the model, from scratch.
-        bands: the channels of the batches.
-        precision: as in a run.
+        architecture: architecture of the model, with random weights.
+        bands: bands of the batches.
+        precision: precision setting of a run.
     """
 
     def __init__(self, architecture: Architecture, bands: Bands, precision: Precision) -> None:
@@ -71,7 +71,7 @@ class TrainingStep:
         self.precision = resolve_precision(precision, self.device.type)
         torch.manual_seed(0)
         model = build_model(architecture, bands=bands, pretrained="none")
-        self.model: FloodModel = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types leave this form out
+        self.model: FloodModel = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
         self.model.train()
         self.loss = FloodLoss()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
@@ -81,7 +81,7 @@ class TrainingStep:
         self.steps = 0
 
     def follow_parts(self) -> list[str]:
-        """Put a stopwatch on normalisation and on each part of the network; returns the names of the parts."""
+        """Time normalisation and each part of the network; return the names of the parts."""
         for module in self.model.modules():
             if isinstance(module, InputNormaliser):
                 self.watch.follow(module, "normalisation")
@@ -93,11 +93,11 @@ class TrainingStep:
         return names
 
     def __call__(self, batch: Sample) -> None:
-        """Make one step."""
+        """Run one step."""
         part = self.watch.part
         with part("copy and memory format"):
             batch = move_to(batch, self.device)
-            for name in ("sar", "optical"):  # as forward does, where it then finds nothing left to do
+            for name in ("sar", "optical"):  # done here, so that forward has no conversion left
                 batch[name] = batch[name].contiguous(memory_format=torch.channels_last)
         dtype = _AUTOCAST.get(self.precision, torch.float32)
         with part("forward"), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):

@@ -1,7 +1,7 @@
 """floodseg: flood maps from Sentinel-1 radar and Sentinel-2 optical imagery.
 
-The public names are loaded when first used, so that ``import floodseg`` does not import PyTorch. Mapping and scoring
-do without it; training, building and loading models, exporting and benchmarks need extras of the package.
+Public names are imported on first use, so that ``import floodseg`` is fast and does not import PyTorch. Mapping and
+scoring with shipped models do not need PyTorch. Other functions need extras of the package.
 """
 
 from importlib import import_module
@@ -36,7 +36,7 @@ __all__ = [
 
 __version__: str
 
-_HOME = {
+_MODULES = {
     "AugmentConfig": "floodseg.config.train",
     "DataConfig": "floodseg.config.train",
     "FloodMap": "floodseg.inference.flood_map",
@@ -52,13 +52,13 @@ _HOME = {
     "train": "floodseg.training.train",
 }
 
-_NEEDS = {
+_EXTRAS = {
     "benchmark": ("benchmark", "torch"),
     "build_model": ("train", "torch", "timm"),
     "export": ("export", "torch", "onnx"),
     "train": ("train", "torch", "timm", "accelerate", "tensorboard"),
 }
-"""The extra of what does not run with the core alone, and packages of it that are imported at once."""
+"""Extra that a public function needs, and the packages of it that must be installed before the import."""
 
 
 def __getattr__(name: str) -> Any:
@@ -66,13 +66,13 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("floodseg")
-    if name in _HOME:
-        if name in _NEEDS:
+    if name in _MODULES:
+        if name in _EXTRAS:
             from floodseg.system.extras import require_extra
 
-            extra, *packages = _NEEDS[name]
+            extra, *packages = _EXTRAS[name]
             require_extra(extra, *packages, purpose=f"floodseg.{name}")
-        return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'floodseg' has no attribute '{name}'; its names are {', '.join(__all__)}")
 
 

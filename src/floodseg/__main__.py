@@ -1,10 +1,10 @@
-"""``floodseg`` and ``python -m floodseg``."""
+"""Entry point of ``floodseg`` and ``python -m floodseg``."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C is answered in one sentence from the first import to the last."""
+    """Run the command line. Ctrl-C prints one sentence, even during the imports."""
     try:
         from floodseg.app.cli import main as run
         from floodseg.app.signals import ignore_signals

@@ -1,6 +1,6 @@
 """Sensors, band names and their order, units, class codes and per-band statistics.
 
-Band names are the canonical ones below wherever they appear: in data sets, checkpoints and configuration.
+Data sets, checkpoints and configuration all use the band names of this module.
 """
 
 import re
@@ -13,7 +13,7 @@ from floodseg.errors import ConfigError
 LAND = 0
 WATER = 1
 IGNORE = 255
-"""Label codes. Pixels that are neither land nor water (unlabelled, outside the image) are ``IGNORE``."""
+"""Label codes. ``IGNORE`` marks pixels without a label and pixels outside the image."""
 
 Sensor = Literal["sar", "optical"]
 SENSORS: tuple[Sensor, ...] = ("sar", "optical")
@@ -22,24 +22,24 @@ SENSOR_SETS: tuple[SensorSet, ...] = ("both", "sar", "optical")
 Unit = Literal["db", "reflectance", "dn"]
 
 SAR_BANDS: tuple[str, ...] = ("VV", "VH")
-"""Sentinel-1 polarisations, in the order in which unnamed bands are taken."""
+"""Sentinel-1 polarisations, in the order that is assumed for two bands without names."""
 
 L1C_BANDS: tuple[str, ...] = (
     "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12",
 )  # fmt: skip
-"""Sentinel-2 level 1C (top of atmosphere), in the order in which 13 unnamed bands are taken."""
+"""Sentinel-2 level 1C (top of atmosphere), in the order that is assumed for 13 bands without names."""
 
 L2A_BANDS: tuple[str, ...] = tuple(band for band in L1C_BANDS if band != "B10")
-"""Sentinel-2 level 2A (surface), in the order in which 12 unnamed bands are taken: no cirrus band B10."""
+"""Sentinel-2 level 2A (surface; no cirrus band B10), in the order that is assumed for 12 bands without names."""
 
 DATES: tuple[str, ...] = ("before", "after")
 """Suffixes of the band names of two-date data: ``VV_before``, ``B03_after``."""
 
-FILE_ORDER = ("B11", "B08", "B03")
-"""Bands of OMBRIA's optical files, in the order of the channels red, green and blue."""
+OMBRIA_OPTICAL_BANDS = ("B11", "B08", "B03")
+"""Bands in the red, green and blue channels of OMBRIA's optical files."""
 
 REFLECTANCE_SCALE = 10_000.0
-"""Sentinel-2 stores reflectance times this number."""
+"""Factor of reflectance in Sentinel-2 files."""
 
 _COLOUR_NAMES = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
@@ -57,28 +57,28 @@ def canonical_band(description: str | None, sensor: Sensor) -> str | None:
     """
     text = (description or "").strip().lower()
     if sensor == "sar":
-        found = _SAR_PATTERN.search(text)
-        return found.group(1).upper() if found else None
+        match = _SAR_PATTERN.search(text)
+        return match.group(1).upper() if match else None
     if text in _COLOUR_NAMES:
         return _COLOUR_NAMES[text]
-    found = _OPTICAL_PATTERN.search(text)
-    if not found:
+    match = _OPTICAL_PATTERN.search(text)
+    if not match:
         return None
-    number, narrow = int(found.group(1)), found.group(2)
-    name = f"B{number}A" if narrow else f"B{number:02d}"
+    number, suffix = int(match.group(1)), match.group(2)
+    name = f"B{number}A" if suffix else f"B{number:02d}"
     return name if name in L1C_BANDS else None
 
 
 @cache
 def band_date(band: str) -> str:
-    """Return the date suffix of a band name (``before`` of ``VV_before``); empty for data of one date."""
+    """Return the date suffix of a band name (``before`` for ``VV_before``), or an empty string without a suffix."""
     _, separator, date = band.rpartition("_")
     return date if separator and date in DATES else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Bands of a data set or a model, in order, and their units; a sensor that is missing has no bands."""
+    """Ordered bands of a data set or a model, and their units. A missing sensor has no bands."""
 
     sar: tuple[str, ...]
     optical: tuple[str, ...]
@@ -100,7 +100,7 @@ class Bands:
 
     @property
     def sensor_set(self) -> SensorSet:
-        """The sensors that have bands, as one word."""
+        """The sensors that have bands: ``both``, ``sar`` or ``optical``."""
         return "both" if len(self.sensors) == 2 else self.sensors[0]
 
     def only(self, sensor: Sensor) -> "Bands":
@@ -112,23 +112,22 @@ class Bands:
 
 
 def bands_fit(needed: Bands, available: Bands, sensor: Sensor, *, exact: bool = False) -> bool:
-    """Return whether data with the bands ``available`` serve a model that needs ``needed``, as to one sensor.
+    """Return True if the available bands of one sensor include the needed bands, in the same unit.
 
-    The units must be equal, and each needed band available under its name. With ``exact`` the available bands must be
-    the needed ones in the same order, as for channels that are not selected by name.
+    With ``exact``, they must be the needed bands in the same order. Channels without names need this.
     """
-    names, others = needed.names(sensor), available.names(sensor)
-    if names and others and needed.unit(sensor) != available.unit(sensor):
+    needed_names, available_names = needed.names(sensor), available.names(sensor)
+    if needed_names and available_names and needed.unit(sensor) != available.unit(sensor):
         return False
-    return names == others if exact else set(names) <= set(others)
+    return needed_names == available_names if exact else set(needed_names) <= set(available_names)
 
 
 @dataclass(frozen=True, slots=True)
 class BandStatistics:
     """Statistics of one band over the valid pixels of a training split, in the band's unit (dB, reflectance or dn).
 
-    ``low`` and ``high`` bound the values of the training data. A model clips its input to them, because stored imagery
-    is often clipped and the model was never trained on values outside.
+    ``low`` and ``high`` are the range of the training data, which is often clipped. A model clips its input to the same
+    range.
     """
 
     mean: float

@@ -1,9 +1,9 @@
-"""Classical baselines without training: the arithmetic that evaluation and mapping share.
+"""Classical baselines, which need no training.
 
 ::
 
-    otsu    water is dark in VH: a threshold by Otsu's method
-    ndwi    water reflects more green than near infrared: NDWI above 0
+    otsu    VH below a threshold, which Otsu's method finds
+    ndwi    NDWI above 0: green reflectance above near infrared
 """
 
 from typing import Any
@@ -15,16 +15,14 @@ OTSU_BINS = 256
 
 
 def otsu(vh_db: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
-    """Return the threshold in dB that best separates dark from bright pixels, over a histogram of 256 bins.
-
-    Pixels clipped at a lowest stored value fall into the lowest bin, which is dark.
+    """Return the threshold in dB that best separates dark from bright pixels, from a histogram of 256 bins.
 
     Args:
         vh_db: (H, W) VH backscatter in dB.
-        valid: (H, W) True for pixels to use.
+        valid: (H, W) bool, True for pixels to use.
 
     Returns:
-        The threshold, or None if the valid pixels have no contrast (all are equal, or there are none).
+        The threshold, or None if no pixel is valid or all valid pixels are equal.
     """
     values = vh_db[valid].astype(np.float64)
     if not values.size or values.min() == values.max():
@@ -35,8 +33,8 @@ def otsu(vh_db: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
 def otsu_of_histogram(pixels: NDArray[Any], edges: NDArray[np.float64]) -> float | None:
     """Return the bin edge with the largest variance between the two classes (Otsu 1979, eq. 18).
 
-    If empty bins make several edges equally good (stored radar values are quantised), the middle one is returned. It
-    is above the lowest value: pixels strictly below it are the dark class.
+    Stored SAR values are quantised, so empty bins can make several edges equally good. The middle one is returned. It
+    lies above the lowest value. Pixels below the edge are the dark class.
 
     Args:
         pixels: (K,) number of pixels in each bin, integers.
@@ -59,14 +57,14 @@ def otsu_of_histogram(pixels: NDArray[Any], edges: NDArray[np.float64]) -> float
     return float(edges[1 + best[len(best) // 2]])
 
 
-def ndwi_water(green: NDArray[np.float32], infrared: NDArray[np.float32]) -> NDArray[np.bool_]:
+def ndwi_water(green: NDArray[np.float32], near_infrared: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return True where NDWI = (B03 - B08) / (B03 + B08) is above 0 (McFeeters 1996).
 
-    Compares B03 > B08, which is the same wherever the sum is positive and also decides the darkest pixels, whose sum is
-    0 or slightly negative.
+    The test is B03 > B08. It is the same where the sum is positive, and also defined for the darkest pixels, whose sum
+    is 0 or slightly negative.
 
     Args:
         green: B03 reflectance, any shape.
-        infrared: B08 reflectance, the same shape.
+        near_infrared: B08 reflectance, the same shape.
     """
-    return np.asarray(green > infrared)
+    return np.asarray(green > near_infrared)

@@ -1,28 +1,28 @@
-"""Error hierarchy: every error that a user can correct.
+"""Hierarchy of the errors that a user can correct.
 
 ::
 
-    FloodsegError              base of all errors raised on purpose; exit code 2
-    ├── ConfigError            a flag, key or argument that cannot be followed
-    ├── DataError              a file, folder or value of the data that breaks a rule
-    ├── CheckpointError        weights that cannot be loaded into the model asked for
-    ├── RunFolderError         a run folder that is finished, busy or cannot be written
-    │   └── FolderInUseError   another process works in it
-    ├── ClusterError           a cluster that does not answer, or has no worker
-    ├── ScenesFailedError      some scenes of many could not be mapped; exit code 3
-    ├── ProcessError           another of several processes ended early
-    └── OtherProcessError      the main one of several processes failed, and reports why; this one ends in silence
+    FloodsegError              base class; exit code 2
+    ├── ConfigError            an invalid setting: flag, TOML key or Python argument
+    ├── DataError              an invalid file, folder or value in the data
+    ├── CheckpointError        weights that cannot be loaded into the requested model
+    ├── RunFolderError         an output folder that is finished, in use or not writable
+    │   └── FolderInUseError   an output folder that another process uses
+    ├── ClusterError           a cluster that does not respond or has no workers
+    ├── ScenesFailedError      some scenes of a list could not be mapped; exit code 3
+    ├── ProcessError           a worker process ended early
+    └── OtherProcessError      the main process failed; it reports the error, this process prints nothing
 
-Every message names the file or flag, the rule and the remedy in one sentence.
+Every message names the file or setting, the rule and the remedy.
 """
 
 from floodseg.messages import redacted
 
 
 class FloodsegError(Exception):
-    """Base class. The command line prints the message alone, without a traceback, and exits with ``exit_code``.
+    """Base class. The command line prints the message without a traceback and exits with ``exit_code``.
 
-    Secrets in addresses never become part of a message (:func:`floodseg.messages.redacted`).
+    Secrets in addresses are removed from the message (:func:`floodseg.messages.redacted`).
     """
 
     exit_code: int = 2
@@ -32,38 +32,38 @@ class FloodsegError(Exception):
 
 
 class ConfigError(FloodsegError):
-    """A flag, TOML key or Python argument that cannot be followed."""
+    """An invalid setting: flag, TOML key or Python argument."""
 
 
 class DataError(FloodsegError):
-    """A file, folder or value of the data that breaks a rule of the data contract."""
+    """An invalid file, folder or value in the data."""
 
 
 class CheckpointError(FloodsegError):
-    """Weights or a checkpoint that cannot be loaded into the model that was asked for."""
+    """Weights or a checkpoint that cannot be loaded into the requested model."""
 
 
 class RunFolderError(FloodsegError):
-    """A run folder that is finished already, in use, or cannot be written."""
+    """An output folder that is finished, in use or not writable."""
 
 
 class FolderInUseError(RunFolderError):
-    """A folder in which another process works at the moment."""
+    """An output folder that another process uses."""
 
 
 class ClusterError(FloodsegError):
-    """A cluster that does not answer, or has no worker."""
+    """A cluster that does not respond or has no workers."""
 
 
 class ScenesFailedError(FloodsegError):
-    """Some scenes of many could not be mapped; the products of the others are complete."""
+    """Some scenes of a list could not be mapped; the products of the others are complete."""
 
     exit_code = 3
 
 
 class ProcessError(FloodsegError):
-    """One of several processes, or a process that loads chips, ended early."""
+    """A training process or a data-loading process ended early."""
 
 
 class OtherProcessError(FloodsegError):
-    """The main one of several processes failed; that one reports why, so the command line prints nothing here."""
+    """The main process failed. It reports the error, so this process prints nothing."""

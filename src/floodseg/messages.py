@@ -1,4 +1,4 @@
-"""Messages: logging once, redaction of secrets, and text that is safe to print."""
+"""Helpers for messages: logging once, redaction of secrets, escaping and shortening of text."""
 
 import re
 from functools import cache
@@ -6,7 +6,7 @@ from logging import getLogger
 
 HIDDEN = "***"
 
-_USER = re.compile(r"(?<=://)[^/\s'\"]*@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
 _END = r"[^\s'\"<>]*?(?=[).,:;]*(?:[\s'\"<>]|$))"
 _QUERY = re.compile(r"((?:[a-z][a-z0-9+.-]*://|/vsi[a-z0-9_]+/)[^\s?'\"<>]*\?)" + _END, re.I)
 _GDAL_OPTIONS = re.compile(r"(/vsi[a-z0-9_]+\?)" + _END, re.I)
@@ -15,25 +15,24 @@ _SETTING = re.compile(
     r"[^\s'\"&,;)]+",
     re.I,
 )
-_LONGEST = 2000
+_MAX_LENGTH = 2000
 _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")
 
 
 @cache
 def note_once(level: int, message: str) -> None:
-    """Log a message about the data once in a process, however many splits are opened."""
+    """Log a message once per process."""
     getLogger("floodseg").log(level, redacted(message))
 
 
 def redacted(text: str) -> str:
-    """Return a text without the secrets that addresses in it may carry.
+    """Return ``text`` with secrets replaced by ``***``.
 
-    User names and passwords before a host, everything after the question mark of an address (signatures, tokens and
-    GDAL's options), values of settings that are called a password, secret, token or key, and access keys of AWS
-    become ``***``. Local paths stay as they are.
+    Secrets are user names and passwords before a host, the query of an address (signatures, tokens, GDAL options),
+    values of settings named password, secret, token or key, and AWS access keys. Local paths are not changed.
     """
     if "://" in text or "/vsi" in text:
-        text = _USER.sub(f"{HIDDEN}@", text)
+        text = _CREDENTIALS.sub(f"{HIDDEN}@", text)
         text = _GDAL_OPTIONS.sub(rf"\g<1>{HIDDEN}", text)
         text = _QUERY.sub(rf"\g<1>{HIDDEN}", text)
     if "=" in text:
@@ -42,19 +41,18 @@ def redacted(text: str) -> str:
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """Return a text with control characters, which names of files may hold, as escape sequences.
+    """Return ``text`` with control characters (from file names, for example) as escape sequences.
 
-    ``lines`` keeps line ends.
+    ``lines`` keeps line breaks.
     """
     if text.isprintable():
         return text
-    kept = "\n" if lines else ""
-    return "".join(char if char.isprintable() or char in kept else ascii(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() or (lines and char == "\n") else ascii(char)[1:-1] for char in text)
 
 
 def shortened(text: str) -> str:
-    """Return a text of at most 2000 characters, without its middle: a file may hold a name of a megabyte."""
-    if len(text) <= _LONGEST:
+    """Return ``text`` cut to at most 2000 characters by leaving out its middle (values read from files can be huge)."""
+    if len(text) <= _MAX_LENGTH:
         return text
-    head, tail = _LONGEST * 2 // 3, _LONGEST // 4
+    head, tail = _MAX_LENGTH * 2 // 3, _MAX_LENGTH // 4
     return f"{text[:head]} ... ({len(text) - head - tail} characters) ... {text[-tail:]}"

@@ -1,4 +1,4 @@
-"""train_efficient.py keeps the classic command lines, word for word, and their defaults."""
+"""Tests of train_efficient.py: the classic command lines and their defaults still work."""
 
 import importlib.util
 import shlex
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import floodseg
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.config.train import DataConfig, ModelConfig, OptimConfig, TrainConfig
 
 SCRIPT = Path(__file__).parents[2] / "train_efficient.py"
@@ -47,7 +47,7 @@ def run(script: ModuleType, command: str, monkeypatch: pytest.MonkeyPatch) -> tu
     python, name, *arguments = shlex.split(command)
     assert (python, name) == ("python", SCRIPT.name)
     with pytest.raises(SystemExit) as stop:
-        guarded(lambda: script.app(arguments))
+        run_and_exit(lambda: script.app(arguments))
     return stop.value.code, calls
 
 
@@ -74,13 +74,13 @@ def test_classic_command_lines(
     assert run(script, command, monkeypatch) == (0, [(config, {"resume": False, "overwrite": False})])
 
 
-def test_command_lines_are_those_of_its_own_documentation(script: ModuleType) -> None:
+def test_docstring_has_the_classic_command_lines(script: ModuleType) -> None:
     text = " ".join((script.__doc__ or "").replace("\\\n", " ").split())
     assert FIRST in text
     assert SECOND in text
 
 
-def test_folders_split_and_a_second_start(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_split_and_resume_flags(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = "--sar_dir a --opt_dir b --mask_dir c --val_split 0.3 --resume"
     code, calls = run(script, f"python train_efficient.py --use_external_dataset {flags}", monkeypatch)
     data = DataConfig(
@@ -97,7 +97,7 @@ def test_folders_split_and_a_second_start(script: ModuleType, monkeypatch: pytes
         ("--epochs 2.5", "--epochs"),
         ("--epochs 0", "--epochs 0: must be at least 1"),
         ("--use_external_dataset --val_split 2", "--val-split 2.0: must be above 0 and below 1"),
-        ("--sar_dir chips", "--sar_dir, --opt_dir, --mask_dir and --val_split mean nothing to simulated chips: add"),
+        ("--sar_dir chips", "--sar_dir, --opt_dir, --mask_dir and --val_split have no effect on simulated chips: "),
     ],
 )
 def test_wrong_flags_are_one_sentence_and_exit_code_2(
@@ -113,7 +113,7 @@ def test_wrong_flags_are_one_sentence_and_exit_code_2(
     assert message in shown
 
 
-def test_the_file_itself_runs() -> None:
+def test_script_runs() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT), "--epochs", "0"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "floodseg: error: --epochs 0: must be at least 1\n"

@@ -1,4 +1,4 @@
-"""The command line: what it calls, what it prints, and its exit codes."""
+"""Tests of the command line: calls of public functions, output and exit codes."""
 
 import errno
 import json
@@ -78,7 +78,7 @@ def test_train_calls_the_function_once(
         (["train", "--epochs", "0"], "--epochs 0: must be at least 1"),
         (["train", "--cloud", "2"], "--cloud 2.0: must be from 0 to 1"),
         (["train", "--epochs", "2", "run.toml"], "run.toml"),
-        (["train", "nosuch.toml"], "nosuch.toml: no such run file; give a TOML file with the names of the flags"),
+        (["train", "nosuch.toml"], "nosuch.toml: no such run file; use a TOML file whose keys are names of flags"),
         (["evaluate"], "model"),
         (["evaluate", "nosuch"], "model 'nosuch': is neither a shipped model"),
         (["evaluate", "otsu", "--epochs", "2"], "--epochs"),
@@ -86,7 +86,7 @@ def test_train_calls_the_function_once(
         (["models", "lite"], "lite"),
     ],
 )
-def test_what_the_user_can_mend_is_one_sentence_and_exit_code_2(
+def test_wrong_arguments_print_one_sentence_and_exit_with_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert run(*arguments) == 2
@@ -102,8 +102,8 @@ def test_what_the_user_can_mend_is_one_sentence_and_exit_code_2(
         ("[data]\nlayout = 'synthetic'", '"[data][layout]" from {file}'),
         ("models = 'lite'", 'Unknown option: "[models]" from {file}. Did you mean --model?'),
         ("train = true", 'Unknown option: "[train]" from {file}'),
-        ("resume = true", "{file}: key 'resume' says how a run is started, not what it is; give it as --resume"),
-        ("overwrite = false", "{file}: key 'overwrite' says how a run is started, not what it is; give it as --over"),
+        ("resume = true", "{file}: key 'resume' is not allowed in a run file; use the flag --resume"),
+        ("overwrite = false", "{file}: key 'overwrite' is not allowed in a run file; use the flag --overwrite"),
         ("no-flips = true", "{file}: unknown key 'no-flips'"),
         ("no_resume = true", "{file}: unknown key 'no_resume'"),
         ("epochs = 'many'", 'Invalid value for [epochs] from {file}: unable to convert "many" into int'),
@@ -117,7 +117,7 @@ def test_what_the_user_can_mend_is_one_sentence_and_exit_code_2(
         (b"\xff\xfe", "{file}: is not a TOML file"),
     ],
 )
-def test_a_wrong_run_file_is_named_and_exit_code_2(
+def test_wrong_run_files_are_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str | bytes, message: str
 ) -> None:
     file = tmp_path / "run.toml"
@@ -126,7 +126,7 @@ def test_a_wrong_run_file_is_named_and_exit_code_2(
     assert message.format(file=file) in one_line(capsys.readouterr().err)
 
 
-def test_an_error_of_the_user_shows_its_sentence_alone(
+def test_library_errors_print_their_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = DataError("chips/a.tif: has no band names; name them")
@@ -135,13 +135,13 @@ def test_an_error_of_the_user_shows_its_sentence_alone(
     assert one_line(capsys.readouterr().err) == str(error)
 
 
-def test_an_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("floodseg.training.train.train", raising(KeyboardInterrupt()))
     assert run("train") == 130
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR])
-def test_a_disk_that_cannot_be_written_is_the_users_to_mend(
+def test_write_errors_exit_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
 ) -> None:
     monkeypatch.setattr("floodseg.training.train.train", raising(OSError(code, "cannot write", "runs/x/best.pth")))
@@ -149,7 +149,7 @@ def test_a_disk_that_cannot_be_written_is_the_users_to_mend(
     assert one_line(capsys.readouterr().err).startswith("runs/x/best.pth: cannot write; free space")
 
 
-def test_scores_cannot_take_the_place_of_a_folder(
+def test_json_path_must_not_be_a_folder(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     document = {"water_iou": 0.5}
@@ -160,7 +160,7 @@ def test_scores_cannot_take_the_place_of_a_folder(
 
 
 @pytest.mark.parametrize("defect", [ZeroDivisionError(), OSError(errno.EBADF, "bad"), RuntimeError("shape")])
-def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, defect: Exception) -> None:
+def test_internal_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch, defect: Exception) -> None:
     # an exception that leaves main makes the interpreter print it and exit with 1
     monkeypatch.setattr("floodseg.training.train.train", raising(defect))
     with pytest.raises(type(defect)) as caught:
@@ -209,7 +209,7 @@ def test_evaluate_prints_and_writes_the_scores(
 
     monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", evaluate)
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.chdir(tmp_path)  # where the folder of pictures is made
+    monkeypatch.chdir(tmp_path)  # the folder of pictures is created here
     file = tmp_path / "new" / "scores.json"
     flags = ["--data", "chips", "--layout", "folders", "--split", "test", "--json", str(file), "--out-dir", "out"]
     assert run("evaluate", "otsu", *flags) == 0
@@ -227,7 +227,7 @@ def test_evaluate_prints_and_writes_the_scores(
     assert row.replace("│", " ").split() == ["Ghana", "2", "-", "-", "-", "0.125"]
 
 
-def test_covers_are_given_with_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cloud_covers_are_separated_by_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[ScoreConfig] = []
 
     def evaluate(_: Any, **arguments: Any) -> Evaluation:
@@ -243,7 +243,7 @@ def test_covers_are_given_with_commas_or_spaces(monkeypatch: pytest.MonkeyPatch)
     assert asked[-1] == ScoreConfig(threshold=0.3)
 
 
-def test_evaluate_takes_a_folder_of_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_evaluate_accepts_a_folder_of_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     save_folder(tmp_path / "weights", build_model("lite", sar_channels=2, optical_channels=0))
     chips = ["--layout", "synthetic", "--synthetic-chips", "2", "--synthetic-size", "32"]
     assert run("evaluate", str(tmp_path / "weights"), *chips, "--json", str(tmp_path / "scores.json")) == 0
@@ -273,7 +273,7 @@ def test_models_lists_architectures_and_weights(
         assert fact in weights
 
 
-def test_brackets_without_end_in_a_run_file_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_deeply_nested_run_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "run.toml"
     file.write_text("epochs = " + "[" * 5000)
     with pytest.raises(SystemExit) as stop:

@@ -1,4 +1,4 @@
-"""The core without its extras: what runs, and what names the extra that it needs."""
+"""Tests of the core installation without extras: commands that run, and errors that name the missing extra."""
 
 import ast
 import json
@@ -32,7 +32,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "weights"
 
 
-def test_shipped_models_are_scored_without_pytorch_and_equal_pytorch(tmp_path: Path) -> None:
+def test_shipped_models_score_the_same_without_pytorch(tmp_path: Path) -> None:
     done = run_with_core_alone("evaluate", "s1-lite", *CHIPS, "--json", tmp_path / "scores.json")
     assert (done.returncode, done.stderr) == (0, "")
     alone = json.loads((tmp_path / "scores.json").read_text())
@@ -83,12 +83,12 @@ except floodseg.errors.ConfigError as error:
          "'floodseg[onnx]'"),
         ("predict-many {tmp}/scenes.csv --cluster local:1 --out-dir {tmp}/out", "floodseg predict-many needs .*"
          "'floodseg[cluster]'"),
-        # a model that does not exist is the first thing to say
+        # a missing model is reported before a missing extra
         ("evaluate nosuch --layout synthetic", "model 'nosuch': is neither a shipped model .*"),
         ("predict --sar {tmp}/s1.tif --model nosuch --out-dir {tmp}/out", "model 'nosuch': is neither a shipped .*"),
     ],
 )  # fmt: skip
-def test_a_command_without_its_extra_says_what_to_install(
+def test_missing_extra_is_an_error_with_the_pip_command(
     arguments: str,
     message: str,
     checkpoint: Path,
@@ -103,10 +103,10 @@ def test_a_command_without_its_extra_says_what_to_install(
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments.format(tmp=tmp_path, weights=checkpoint).split())
     assert stop.value.code == 2
-    (said,) = capsys.readouterr().err.splitlines()
+    (printed,) = capsys.readouterr().err.splitlines()
     pieces = message.format(weights=checkpoint).split(".*")
-    assert said.startswith(f"floodseg: error: {pieces[0]}")
-    assert said.endswith(pieces[-1])
+    assert printed.startswith(f"floodseg: error: {pieces[0]}")
+    assert printed.endswith(pieces[-1])
     assert not (tmp_path / "out").exists()
 
 
@@ -126,7 +126,7 @@ print(*(module.__file__ for name, module in sys.modules.items() if name.partitio
 
 
 def _posix_only(file: Path) -> set[str]:
-    """Return what a module takes from POSIX alone, except behind ``hasattr`` and, for modules, in functions."""
+    """Return the POSIX-only modules and names that a module uses at import or without a ``hasattr`` check."""
     tree = ast.parse(file.read_text())
     asked = {
         name.value
@@ -149,14 +149,14 @@ def _posix_only(file: Path) -> set[str]:
     return found
 
 
-def test_mapping_imports_nothing_that_only_posix_has() -> None:
+def test_mapping_imports_no_posix_only_module() -> None:
     modules = _mapping_modules()
     assert len(modules) > 100
     found: dict[str, Any] = {str(file): _posix_only(file) for file in modules}
     assert {name: names for name, names in found.items() if names} == {}
 
 
-def test_the_check_for_posix_finds_what_it_looks_for(tmp_path: Path) -> None:
+def test_posix_only_finds_modules_and_names(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text(
         "import fcntl\nimport os, signal\nfrom pwd import getpwnam\n"

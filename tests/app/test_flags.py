@@ -1,4 +1,4 @@
-"""Settings in messages become flags on the command line."""
+"""Tests of the conversion of settings in messages to flags."""
 
 from floodseg.app.flags import as_flags
 

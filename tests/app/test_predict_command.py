@@ -1,4 +1,4 @@
-"""``floodseg predict`` and ``floodseg demo`` as people run them: exit codes, messages, interruptions."""
+"""Tests of ``floodseg predict`` and ``floodseg demo``: exit codes, messages and interruptions."""
 
 import json
 import os
@@ -41,30 +41,30 @@ def sar(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
-    """Return a function that runs what must be refused: exit code 2, one sentence, no new file."""
+    """Return a function that runs predict, checks exit code 2 and that no file was created, and returns the error."""
 
     def refuse(*arguments: object) -> str:
         before = sorted(tmp_path.rglob("*"))
         capsys.readouterr()
         assert run("predict", "--datetime", "2024-01-05", *arguments) == 2
-        said = capsys.readouterr().err
-        lines = [line for line in said.splitlines() if line.startswith("floodseg: ")]
+        printed = capsys.readouterr().err
+        lines = [line for line in printed.splitlines() if line.startswith("floodseg: ")]
         assert len(lines) == 1
-        assert "Traceback" not in said
+        assert "Traceback" not in printed
         assert sorted(tmp_path.rglob("*")) == before
         return lines[0].removeprefix("floodseg: error: ")
 
     return refuse
 
 
-def test_a_map_is_finished_told_and_kept_until_it_may_be_replaced(tmp_path, sar, capsys):
+def test_predict_writes_products_and_refuses_to_overwrite(tmp_path, sar, capsys):
     out = tmp_path / "out"
     assert run("predict", "--sar", sar, "--out-dir", out, "--min-area", "500") == 0
-    said = " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
     summary = json.loads((out / "summary.json").read_text())
-    assert f"open water {summary['area_km2']['flood']:,.2f} km²" in said
-    assert "mapped 100.0% of the scene" in said
-    assert f"{out / 'flood.tif'} classes" in said
+    assert f"open water {summary['area_km2']['flood']:,.2f} km²" in printed
+    assert "mapped 100.0% of the scene" in printed
+    assert f"{out / 'flood.tif'} classes" in printed
     assert names_in(out) == sorted([*PRODUCTS, ITEM])
     modified = (out / "summary.json").stat().st_mtime_ns
     assert run("predict", "--sar", sar, "--out-dir", out) == 2
@@ -74,14 +74,14 @@ def test_a_map_is_finished_told_and_kept_until_it_may_be_replaced(tmp_path, sar,
     assert json.loads((out / "summary.json").read_text())["settings"]["min_area"] == 0
 
 
-def test_the_demonstration_writes_every_product_with_the_core_alone(tmp_path, capsys):
+def test_demo_writes_all_products_without_extras(tmp_path, capsys):
     done = run_with_core_alone("demo", "--out-dir", tmp_path / "demo")
     assert (done.returncode, done.stderr) == (0, "")
-    said = " ".join(done.stdout.split())
+    printed = " ".join(done.stdout.split())
     out = tmp_path / "demo/flood"
     assert names_in(out) == sorted([*PRODUCTS, ITEM])
-    assert all(str(out / name) in said for name in PRODUCTS if name != "flood.tif.aux.xml")
-    assert "of the area of interest" in said
+    assert all(str(out / name) in printed for name in PRODUCTS if name != "flood.tif.aux.xml")
+    assert "of the area of interest" in printed
     summary = json.loads((out / "summary.json").read_text())
     with rasterio.open(out / "flood.tif") as file:
         classes = file.read(1)
@@ -98,7 +98,7 @@ def test_the_demonstration_writes_every_product_with_the_core_alone(tmp_path, ca
     assert "holds finished products: add --overwrite" in capsys.readouterr().err
 
 
-def test_what_is_wrong_is_said_in_one_sentence_with_flag_or_file(tmp_path, sar, refused):
+def test_predict_errors_name_the_flag_or_file(tmp_path, sar, refused):
     write_optical(tmp_path / "s2.tif")
     write_sar(tmp_path / "nan.tif", np.full((2, 20, 30), np.nan, np.float32))
     write_sar(tmp_path / "placeless.tif", sar_values(20, 30), crs=None)
@@ -119,14 +119,14 @@ def test_what_is_wrong_is_said_in_one_sentence_with_flag_or_file(tmp_path, sar, 
 
 
 def started(out: Path, *arguments: object) -> subprocess.Popen[bytes]:
-    """Start a map that takes long, and return once it is in the middle of it."""
+    """Start a slow prediction, and return its process while it is mapping."""
     command = [sys.executable, "-m", "floodseg.app.cli", "predict", "--tta", "--tile-size", "64", "--out-dir", out]
     process = subprocess.Popen(
         [str(part) for part in (*command, *arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        # a shell that runs the tests in the background makes children deaf to Ctrl-C
+        # children of a shell in the background would ignore Ctrl-C
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
@@ -139,17 +139,17 @@ def started(out: Path, *arguments: object) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_ended_leaves_nothing_that_looks_finished_and_the_next_one_clears_up(tmp_path, sar, number):
+def test_interrupted_run_leaves_no_products_and_the_next_run_cleans_up(tmp_path, sar, number):
     write_sar(tmp_path / "large.tif", sar_values(1400, 1800))
     out = tmp_path / "out"
     process = started(out, "--sar", tmp_path / "large.tif", "--datetime", "2024-01-05")
     process.send_signal(number)
-    said = process.communicate(timeout=120)[1].decode()
+    printed = process.communicate(timeout=120)[1].decode()
     left = [path.name for path in tmp_path.rglob("*") if path.name in PRODUCTS and path.parent == out]
     assert not left
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert said.strip().splitlines()[-1] == "floodseg: error: interrupted"
+        assert printed.strip().splitlines()[-1] == "floodseg: error: interrupted"
         assert names_in(tmp_path) == ["large.tif", sar.name]
     else:
         assert process.returncode == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""The run files in recipes/ are complete, and the fused one trains on the official tree with both sensors."""
+"""Tests of the run files in recipes/: all are valid, and the fused recipe trains on both sensors."""
 
 import csv
 import json
@@ -36,14 +36,14 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.stem for recipe in RECIPES])
-def test_recipe_is_understood(recipe: Path) -> None:
+def test_recipe_is_valid(recipe: Path) -> None:
     command, bound, _ = cli.app.parse_args(cli._take_run_file(["train", str(recipe)]), exit_on_error=False)
     assert command is cli.train
     assert bound.arguments["config"].out_dir.name == ("floodseg" if recipe.stem == "demo" else recipe.stem)
 
 
-def test_data_may_stand_in_a_run_file(tmp_path: Path) -> None:
-    """It is the name of a command too."""
+def test_run_file_may_set_data(tmp_path: Path) -> None:
+    """The key "data" is also the name of a command."""
     run_file = tmp_path / "run.toml"
     run_file.write_text('data = "chips"\n')
     _, bound, _ = cli.app.parse_args(cli._take_run_file(["train", str(run_file)]), exit_on_error=False)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: cleaned up, one sentence, the code that shells expect."""
+"""Tests of SIGTERM and SIGHUP: cleanup, one sentence, and the exit code of shells."""
 
 import os
 import signal
@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from floodseg.app.signals import Terminated, ending_on_signals
+from floodseg.app.signals import Terminated, terminate_on_signals
 
 PROGRAM = """
     import os, pathlib, signal, sys, time
-    from floodseg.app.cli import guarded
+    from floodseg.app.cli import run_and_exit
 
     def command():
         try:
             child = os.fork()
             if child == 0:
-                signal.raise_signal(signal.SIGINT)  # is left to the parent
+                signal.raise_signal(signal.SIGINT)  # ignored, the parent handles it
                 signal.raise_signal(int(sys.argv[1]))
                 os._exit(0)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + int(sys.argv[1])
@@ -28,12 +28,12 @@ PROGRAM = """
         finally:
             pathlib.Path(sys.argv[2]).write_text("cleaned up")
 
-    guarded(command)
+    run_and_exit(command)
 """
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_command_cleans_up_and_says_so(tmp_path: Path, name: str, code: int) -> None:
+def test_signal_ends_a_command_after_cleanup(tmp_path: Path, name: str, code: int) -> None:
     file = tmp_path / "file"
     number = str(int(signal.Signals[name]))
     done = subprocess.run(
@@ -46,7 +46,7 @@ def test_a_command_cleans_up_and_says_so(tmp_path: Path, name: str, code: int) -
 def test_handlers_are_restored_and_ignored_signals_stay_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        with ending_on_signals():
+        with terminate_on_signals():
             os.kill(os.getpid(), signal.SIGHUP)
             with pytest.raises(Terminated):
                 signal.raise_signal(signal.SIGTERM)
@@ -56,9 +56,9 @@ def test_handlers_are_restored_and_ignored_signals_stay_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_only_the_main_one_of_several_processes_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_main_process_handles_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
-    with ending_on_signals():
+    with terminate_on_signals():
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -78,8 +78,8 @@ LATE = """
 """
 
 
-@pytest.mark.usefixtures("takes_interrupts")
-def test_signals_after_the_last_word_change_nothing() -> None:
+@pytest.mark.usefixtures("default_sigint")
+def test_signals_are_ignored_at_exit() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(LATE)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "predict-many" in done.stdout
@@ -88,21 +88,21 @@ def test_signals_after_the_last_word_change_nothing() -> None:
 
 SWALLOWED = """
     import os, signal, time
-    from floodseg.app.cli import guarded
+    from floodseg.app.cli import run_and_exit
 
     class Finalised:
         def __del__(self):
             os.kill(os.getpid(), signal.SIGTERM)
 
     def command():
-        Finalised()  # Python prints what a finaliser raises, and goes on
+        Finalised()  # Python prints exceptions of finalisers and continues
         time.sleep(10)
 
-    guarded(command)
+    run_and_exit(command)
 """
 REPLACED = """
     import os, signal
-    from floodseg.app.cli import guarded
+    from floodseg.app.cli import run_and_exit
 
     def command():
         try:
@@ -110,19 +110,19 @@ REPLACED = """
         except KeyboardInterrupt:
             raise ValueError("Invalid bounding box") from None  # as matplotlib's renderer does
 
-    guarded(command)
+    run_and_exit(command)
 """
 
 
 @pytest.mark.parametrize("program", [SWALLOWED, REPLACED])
-def test_a_signal_at_a_bad_moment_is_not_lost(program: str) -> None:
+def test_lost_signals_are_sent_again(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (143, "floodseg: error: ended by SIGTERM\n")
 
 
 CHILD = """
     import os, signal, time
-    from floodseg.app.cli import guarded
+    from floodseg.app.cli import run_and_exit
 
     def command():
         def reap(*_):
@@ -132,7 +132,7 @@ CHILD = """
         if child == 0:
             time.sleep(10)
             os._exit(0)
-        time.sleep(0.1)  # Python drops signals that reach a child while it is forked
+        time.sleep(0.1)  # Python drops signals that arrive during the fork
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(10)
@@ -140,10 +140,10 @@ CHILD = """
             os.kill(child, signal.SIGTERM)
             os.waitpid(child, 0)
 
-    guarded(command)
+    run_and_exit(command)
 """
 
 
-def test_the_end_of_loading_processes_does_not_disturb_the_clearing_up() -> None:
+def test_ending_loader_processes_do_not_interrupt_cleanup() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(CHILD)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (143, "floodseg: error: ended by SIGTERM\n")

@@ -1,20 +1,20 @@
-"""Benchmarks: rows, ratios and regressions by numbers; one real measurement of small images."""
+"""Tests of benchmarks: rows, ratios, regressions and a measurement of small images."""
 
 import copy
 
 import pytest
 import torch
 
-from floodseg.benchmarking.configuration import Configuration, configurations
 from floodseg.benchmarking.rounds import Timing, in_fresh_process
+from floodseg.benchmarking.rows import Row, benchmark_rows
 from floodseg.benchmarking.run import benchmark, regressions
 from floodseg.benchmarking.settings import BenchmarkConfig
 from floodseg.errors import ConfigError, FloodsegError
 from floodseg.system import extras
 
 
-def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
-    rows = configurations(("baseline", "efficient", "lite"), ("resnet18", "resnet34"), ("bf16",))
+def test_rows_include_fp32_and_the_encoders_of_efficient():
+    rows = benchmark_rows(("baseline", "efficient", "lite"), ("resnet18", "resnet34"), ("bf16",))
     assert [row.label for row in rows] == [
         "baseline/torch/fp32",
         "efficient/resnet18/torch/fp32",
@@ -27,8 +27,8 @@ def test_rows_hold_fp32_of_every_model_and_every_encoder_of_efficient_alone():
     ]
 
 
-def test_compiled_rows_come_beside_the_others():
-    rows = configurations(("baseline", "lite"), (), (), compiled=True)
+def test_compiled_rows_are_added():
+    rows = benchmark_rows(("baseline", "lite"), (), (), compiled=True)
     assert [row.label for row in rows] == [
         "baseline/torch/fp32",
         "lite/torch/fp32",
@@ -37,10 +37,10 @@ def test_compiled_rows_come_beside_the_others():
     ]
 
 
-def test_exported_rows_are_in_every_format_that_their_runtime_has():
+def test_exported_rows_have_all_precisions_of_their_runtime():
     pytest.importorskip("nncf", reason="needs the extra export")
     pytest.importorskip("onnxruntime", reason="needs the extra export")
-    rows = configurations(("baseline",), (), ("bf16",), runtimes=("openvino", "onnx"))
+    rows = benchmark_rows(("baseline",), (), ("bf16",), runtimes=("openvino", "onnx"))
     assert [row.label for row in rows] == [
         "baseline/torch/fp32",
         "baseline/torch/bf16",
@@ -50,32 +50,32 @@ def test_exported_rows_are_in_every_format_that_their_runtime_has():
         "baseline/onnx/fp32",
         "baseline/onnx/int8",
     ]
-    assert [row.precision for row in configurations(("baseline",), (), (), runtimes=("openvino",))] == [
+    assert [row.precision for row in benchmark_rows(("baseline",), (), (), runtimes=("openvino",))] == [
         "fp32", "fp32", "int8",
     ]  # fmt: skip
 
 
-def test_a_runtime_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
+def test_missing_package_of_a_runtime_is_an_error(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "nncf" else object())
     with pytest.raises(ConfigError, match=r"`runtimes=onnx` needs nncf, .* pip install 'floodseg\[export\]'"):
-        configurations(("baseline",), (), (), runtimes=("torch", "onnx"))
+        benchmark_rows(("baseline",), (), (), runtimes=("torch", "onnx"))
 
 
-def test_training_has_no_other_runtime():
-    with pytest.raises(ConfigError, match="`runtimes=torch` onnx: training is done by torch alone"):
+def test_training_refuses_other_runtimes():
+    with pytest.raises(ConfigError, match="`runtimes=torch onnx`: only torch can train"):
         benchmark("train", BenchmarkConfig(runtimes=("torch", "onnx")))
 
 
-def test_exported_rows_are_timed_beside_torch():
+def test_exported_rows_are_timed():
     pytest.importorskip("nncf", reason="needs the extra export")
     pytest.importorskip("onnxruntime", reason="needs the extra export")
     config = BenchmarkConfig(models=("baseline", "lite"), runtimes=("onnx",), rounds=2, size=64, threads=1)
     document = benchmark("infer", config)
     rows = {(row["model"], row["runtime"], row["precision"]): row for row in document["rows"]}
     assert len(rows) == 6
-    # the files of int8 are a quarter of those of fp32 and a little structure
-    whole, quarter = (rows["baseline", "onnx", precision]["size_mb"] for precision in ("fp32", "int8"))
-    assert 0.2 < quarter / whole < 0.4
+    # int8 weights take a quarter of fp32; the graph adds some bytes
+    fp32_mb, int8_mb = (rows["baseline", "onnx", precision]["size_mb"] for precision in ("fp32", "int8"))
+    assert 0.2 < int8_mb / fp32_mb < 0.4
     ratios = {(ratio["model"], ratio["runtime"], ratio["precision"]): ratio for ratio in document["ratios"]}
     lite = rows["lite", "onnx", "fp32"]
     own, eager = rows["baseline", "onnx", "fp32"], rows["baseline", "torch", "fp32"]
@@ -86,10 +86,10 @@ def test_exported_rows_are_timed_beside_torch():
     assert found["infer_memory"] < 0.5
 
 
-def test_a_peer_whose_package_is_missing_is_refused_with_the_line_that_installs_it(monkeypatch):
+def test_missing_package_of_a_peer_is_an_error(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"`models` smp-unet needs .* pip install 'floodseg\[benchmark\]'"):
-        configurations(("baseline", "smp-unet"), (), ())
+    with pytest.raises(ConfigError, match=r"`models=smp-unet` needs .* pip install 'floodseg\[benchmark\]'"):
+        benchmark_rows(("baseline", "smp-unet"), (), ())
 
 
 @pytest.mark.parametrize("name", ["smp-unet", "smp-deeplabv3plus"])
@@ -97,7 +97,7 @@ def test_peers_take_all_bands_at_any_size(name):
     pytest.importorskip("segmentation_models_pytorch", reason="needs the extra benchmark")
     from floodseg.benchmarking.peers import build_peer
 
-    (row,) = configurations(("baseline", name), (), ())[1:]
+    (row,) = benchmark_rows(("baseline", name), (), ())[1:]
     assert row.label == f"{name}/resnet34/torch/fp32"
     model = build_peer(name).eval()
     assert model.network.network.encoder.conv1.in_channels == 15
@@ -107,28 +107,28 @@ def test_peers_take_all_bands_at_any_size(name):
     assert logits.isfinite().all()
 
 
-def test_without_the_baseline_there_is_nothing_to_compare_with():
-    with pytest.raises(ConfigError, match=r"`models` lite: must hold baseline"):
-        configurations(("lite",), ("resnet34",), ())
+def test_models_must_include_the_baseline():
+    with pytest.raises(ConfigError, match=r"`models=lite`: must include baseline"):
+        benchmark_rows(("lite",), ("resnet34",), ())
 
 
-def test_median_and_quantile_are_calls_that_happened():
+def test_median_and_quantile_are_measured_values():
     timing = Timing([5.0, 1.0, 2.0, 4.0, 3.0])
     assert timing.median == 3.0
     assert timing.quantile(0.9) == 5.0
 
 
-@pytest.mark.parametrize(("flag", "value"), [("rounds", 0), ("threads", 0), ("size", 16), ("batch_size", 0)])
-def test_settings_out_of_range_are_refused_by_flag(flag, value):
-    with pytest.raises(ConfigError, match=f"--{flag.replace('_', '-')} {value}"):
-        BenchmarkConfig(**{flag: value})
+@pytest.mark.parametrize(("setting", "value"), [("rounds", 0), ("threads", 0), ("size", 16), ("batch_size", 0)])
+def test_benchmark_config_refuses_values_out_of_range(setting, value):
+    with pytest.raises(ConfigError, match=f"`{setting}={value}`"):
+        BenchmarkConfig(**{setting: value})
 
 
 def _fails():
     raise FloodsegError("no such thing")
 
 
-def test_a_failing_process_gives_its_reason():
+def test_error_of_a_process_is_reported():
     with pytest.raises(FloodsegError, match="a benchmark process failed: no such thing"):
         in_fresh_process(_fails)
 
@@ -151,12 +151,12 @@ def test_lite_trains_on_less_memory_and_faster_than_the_baseline():
     assert of_lite["train_speed"] == pytest.approx(lite["train_images_per_s"] / baseline["train_images_per_s"])
     assert of_lite["train_speed"] > 2
     assert of_lite["train_memory"] < 0.5
-    # the state of AdamW alone is two numbers a parameter, the gradients a third
+    # two values per parameter in AdamW, one for the gradient
     assert baseline["train_peak_mb"] > 4 * 4 * baseline["params"] / 2**20
 
 
 def _document(speed):
-    row = Configuration("lite", None, "torch", "fp32")
+    row = Row("lite", None, "torch", "fp32")
     ratios = {"model": row.model, "encoder": None, "runtime": "torch", "precision": "fp32", "params": 0.02}
     return {
         "settings": {"task": "infer", "batch_size": 1, "size": 512},
@@ -164,14 +164,14 @@ def _document(speed):
     }
 
 
-def test_only_a_ratio_that_is_clearly_worse_is_a_regression():
+def test_regressions_have_a_tolerance():
     before = _document(20.0)
     assert regressions(_document(18.0), before) == []
     assert regressions(_document(30.0), before) == []
     assert regressions(_document(15.0), before) == ["lite/torch/fp32: infer_speed 20.00 before, 15.00 now"]
 
 
-def test_rows_by_the_compiler_are_compared_with_each_other_alone():
+def test_compiled_rows_are_compared_with_compiled_rows():
     before, now = _document(20.0), _document(10.0)
     now["ratios"][0]["compiled"] = False
     assert regressions(now, before) == ["lite/torch/fp32: infer_speed 20.00 before, 10.00 now"]
@@ -179,14 +179,14 @@ def test_rows_by_the_compiler_are_compared_with_each_other_alone():
     assert regressions(now, before) == ["lite/torch/fp32/compiled: infer_speed 20.00 before, 10.00 now"]
 
 
-def test_results_of_other_images_cannot_be_compared():
+def test_regressions_refuses_results_of_another_image_size():
     other = copy.deepcopy(_document(20.0))
     other["settings"]["size"] = 256
     with pytest.raises(ConfigError, match=r"measured with size 256, this one with 512"):
         regressions(_document(20.0), other)
 
 
-def test_results_that_share_no_row_cannot_be_compared():
+def test_regressions_refuses_results_without_common_rows():
     other = copy.deepcopy(_document(20.0))
     other["ratios"][0]["model"] = "efficient"
     with pytest.raises(ConfigError, match="has none of these rows"):

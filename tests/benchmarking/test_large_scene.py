@@ -1,4 +1,4 @@
-"""Scenes for measurements, and the measurement of one, tiny."""
+"""Tests of the large simulated scenes and of the scene benchmark."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from floodseg.models.checkpoint.zoo import load_model
 from floodseg.scene.file_scene import open_scene
 
 
-def test_the_optical_image_covers_the_radar_from_another_zone(tmp_path):
+def test_large_scene_has_sensors_in_two_utm_zones(tmp_path):
     scene = write_large_scene(tmp_path, 600, "both")
     with rasterio.open(scene.sar[0]) as sar, rasterio.open(scene.optical[0]) as optical:
         assert (sar.width, sar.height, sar.count, sar.descriptions) == (600, 600, 2, ("VV", "VH"))
@@ -31,14 +31,14 @@ def test_the_optical_image_covers_the_radar_from_another_zone(tmp_path):
 
 
 @pytest.mark.parametrize("sensors", ["sar", "optical"])
-def test_a_sensor_that_was_not_asked_for_is_not_written(tmp_path, sensors):
+def test_large_scene_has_only_the_requested_sensors(tmp_path, sensors):
     scene = write_large_scene(tmp_path, 64, sensors)
     assert [path.name for path in tmp_path.iterdir()] == [f"{sensors}.tif"]
     assert bool(scene.sar) == (sensors == "sar")
     assert bool(scene.optical) == (sensors == "optical")
 
 
-def test_one_row_for_each_size_with_the_work_of_every_stage(monkeypatch, tmp_path):
+def test_benchmark_scene_has_a_row_for_each_size(monkeypatch, tmp_path):
     monkeypatch.setattr(scene_benchmark, "in_fresh_process", lambda function, *arguments: function(*arguments))
     config = SceneBenchmarkConfig(sizes=(96, 160), sensors="both", tile_size=64, threads=1, folder=tmp_path)
     notes: list[str] = []

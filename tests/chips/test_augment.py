@@ -20,7 +20,7 @@ ARRAYS = ("sar", "optical", "sar_valid", "optical_valid", "label")
 
 @pytest.fixture
 def chip() -> Chip:
-    """32 pixels square; every pixel differs, a corner of each sensor is invalid."""
+    """Chip of 32x32 different pixels; a corner of each sensor is invalid."""
     rng = np.random.default_rng(0)
     sar_valid, optical_valid = np.ones((2, 32, 32), np.bool_)
     sar_valid[:5, :7] = False
@@ -51,13 +51,13 @@ def assert_same(one: Chip, other: Chip, names: Sequence[str] = ARRAYS) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
-def test_all_off_changes_nothing_but_drops_the_georeference(chip: Chip) -> None:
+def test_without_augmentation_only_the_georeference_changes(chip: Chip) -> None:
     result = augment(chip, BANDS, OFF, rng())
     assert_same(result, chip)
     assert (result.name, result.event, result.grid) == ("Spain_1", "Spain", None)
 
 
-def test_input_is_left_alone_and_equal_generators_give_equal_samples(chip: Chip) -> None:
+def test_input_is_unchanged_and_equal_generators_give_equal_samples(chip: Chip) -> None:
     before = {name: getattr(chip, name).copy() for name in ARRAYS}
     config = AugmentConfig(crop_size=32, drop_sensor=0.5, cloud=0.5)
     for seed in range(8):
@@ -66,33 +66,35 @@ def test_input_is_left_alone_and_equal_generators_give_equal_samples(chip: Chip)
         np.testing.assert_array_equal(getattr(chip, name), array)
 
 
-def test_the_eight_transforms_differ_and_move_all_arrays_alike(chip: Chip) -> None:
+def test_the_eight_transforms_differ_and_apply_to_all_arrays(chip: Chip) -> None:
     position = np.arange(1, 1025, dtype=np.float32).reshape(1, 32, 32)
     marked = replace(
         chip, sar=position.repeat(2, 0), optical=position.repeat(13, 0), label=(position[0] % 251).astype(np.uint8),
         sar_valid=position[0] % 2 == 0, optical_valid=position[0] % 3 == 0,
     )  # fmt: skip
-    seen = set()
+    labels = set()
     for seed in range(60):
         moved = augment(marked, BANDS, replace(OFF, flips=True), rng(seed))
-        places = moved.label.astype(int)
-        seen.add(places.tobytes())
+        positions = moved.label.astype(int)
+        labels.add(positions.tobytes())
         for image, valid in ((moved.sar, moved.sar_valid), (moved.optical, moved.optical_valid)):
-            np.testing.assert_array_equal(image[:, valid] % 251, np.broadcast_to(places[valid], image[:, valid].shape))
+            np.testing.assert_array_equal(
+                image[:, valid] % 251, np.broadcast_to(positions[valid], image[:, valid].shape)
+            )
             assert not image[:, ~valid].any()
         np.testing.assert_array_equal(sorted(moved.sar[0][moved.sar_valid]), np.arange(2, 1025, 2))
         np.testing.assert_array_equal(sorted(moved.optical[5][moved.optical_valid]), np.arange(3, 1025, 3))
-    assert len(seen) == 8
+    assert len(labels) == 8
 
 
-def test_transforms_by_hand() -> None:
+def test_transforms_of_a_2x2_array() -> None:
     corner = np.array([[1, 2], [3, 4]], np.uint8)
-    turned = [dihedral(corner, transform).ravel().tolist() for transform in range(8)]
-    assert turned[:4] == [[1, 2, 3, 4], [2, 4, 1, 3], [4, 3, 2, 1], [3, 1, 4, 2]]
-    assert turned[4:] == [[2, 1, 4, 3], [1, 3, 2, 4], [3, 4, 1, 2], [4, 2, 3, 1]]
+    results = [dihedral(corner, transform).ravel().tolist() for transform in range(8)]
+    assert results[:4] == [[1, 2, 3, 4], [2, 4, 1, 3], [4, 3, 2, 1], [3, 1, 4, 2]]
+    assert results[4:] == [[2, 1, 4, 3], [1, 3, 2, 4], [3, 4, 1, 2], [4, 2, 3, 1]]
 
 
-def test_flips_draw_all_eight(chip: Chip) -> None:
+def test_flips_use_all_eight_transforms(chip: Chip) -> None:
     config = replace(OFF, flips=True)
     assert len({augment(chip, BANDS, config, rng(seed)).label.tobytes() for seed in range(60)}) == 8
 
@@ -108,7 +110,7 @@ def test_sar_jitter_has_a_common_part_and_half_of_it_for_each_polarisation(chip:
         offsets.append(valid[:, 0])
     covariance = np.cov(np.transpose(offsets))
     assert np.mean(offsets, axis=0) == pytest.approx([0, 0], abs=0.2)
-    assert np.diag(covariance) == pytest.approx([5.0, 5.0], rel=0.12)  # 2^2 in common and 1^2 alone
+    assert np.diag(covariance) == pytest.approx([5.0, 5.0], rel=0.12)  # 2^2 in common and 1^2 per band
     assert covariance[0, 1] == pytest.approx(4.0, rel=0.15)
 
 
@@ -131,7 +133,7 @@ def test_digital_numbers_are_not_shifted_in_db(chip: Chip) -> None:
     assert_same(augment(chip, bands, replace(OFF, sar_jitter_db=3.0), rng()), chip)
 
 
-def test_clouds_over_two_dates_cover_the_later_one(chip: Chip) -> None:
+def test_clouds_cover_only_the_later_of_two_dates(chip: Chip) -> None:
     names = tuple(f"{band}_{date}" for date in ("before", "after") for band in ("B03", "B08", "B11"))
     bands = Bands(sar=SAR_BANDS, optical=names, optical_unit="dn")
     dark = replace(chip, optical=np.where(chip.optical_valid, np.float32(40), 0) + np.zeros((6, 1, 1), np.float32))
@@ -143,20 +145,20 @@ def test_clouds_over_two_dates_cover_the_later_one(chip: Chip) -> None:
     np.testing.assert_array_equal(later, np.rint(later))
 
 
-def test_drop_sensor_withholds_each_half_of_the_time(chip: Chip) -> None:
+def test_drop_sensor_drops_both_sensors_equally_often(chip: Chip) -> None:
     config = replace(OFF, drop_sensor=0.5)
-    kept = []
+    present = []
     for seed in range(400):
         result = augment(chip, BANDS, config, rng(seed))
-        kept.append((bool(result.sar_valid.any()), bool(result.optical_valid.any())))
+        present.append((bool(result.sar_valid.any()), bool(result.optical_valid.any())))
         assert result.sar.any() == result.sar_valid.any()
         assert result.optical.any() == result.optical_valid.any()
-    counts = [kept.count(pair) / 400 for pair in ((True, True), (True, False), (False, True), (False, False))]
+    counts = [present.count(pair) / 400 for pair in ((True, True), (True, False), (False, True), (False, False))]
     assert counts[:3] == pytest.approx([0.5, 0.25, 0.25], abs=0.07)
     assert counts[3] == 0
 
 
-def test_the_loss_of_sensors_rises_over_its_ramp(chip: Chip) -> None:
+def test_drop_sensor_ramp_raises_the_share_of_lost_sensors(chip: Chip) -> None:
     config = replace(OFF, drop_sensor=0.8, drop_sensor_ramp=4)
     for epoch, share in ((0, 0.2), (1, 0.4), (3, 0.8), (30, 0.8)):
         lost = [augment(chip, BANDS, config, rng(seed), epoch) for seed in range(1000, 1300)]
@@ -167,13 +169,13 @@ def test_the_loss_of_sensors_rises_over_its_ramp(chip: Chip) -> None:
 @pytest.mark.parametrize("lacking", ["sar", "optical"])
 def test_the_only_sensor_is_never_dropped(chip: Chip, lacking: str) -> None:
     nothing = np.zeros((32, 32), np.bool_)
-    alone = replace(chip, sar_valid=nothing) if lacking == "sar" else replace(chip, optical_valid=nothing)
+    single = replace(chip, sar_valid=nothing) if lacking == "sar" else replace(chip, optical_valid=nothing)
     for seed in range(10):
-        result = augment(alone, BANDS, replace(OFF, drop_sensor=1.0), rng(seed))
+        result = augment(single, BANDS, replace(OFF, drop_sensor=1.0), rng(seed))
         assert (result.sar_valid | result.optical_valid).any()
 
 
-def test_cloud_hides_what_is_opaque_and_brightens_what_is_thin(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opaque_cloud_is_invalid_and_thin_cloud_is_brighter(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
     opacity = np.zeros((32, 32), np.float32)
     opacity[:, :10], opacity[:, 10:20] = 0.9, 0.3
     monkeypatch.setattr(module, "simulate_sky", lambda *_: Cloud(opacity, np.zeros_like(opacity)))
@@ -181,14 +183,14 @@ def test_cloud_hides_what_is_opaque_and_brightens_what_is_thin(chip: Chip, monke
     np.testing.assert_array_equal(result.optical_valid, chip.optical_valid & (opacity <= 0.5))
     assert (result.optical[:, :, :10] == 0).all()
     thin, clear = np.s_[:9, :, 10:20], np.s_[:, :, 20:]
-    seen = chip.optical_valid[:, 10:20]
-    assert (result.optical[thin] > chip.optical[thin])[:, seen].all()
+    valid = chip.optical_valid[:, 10:20]
+    assert (result.optical[thin] > chip.optical[thin])[:, valid].all()
     np.testing.assert_array_equal(result.optical[clear], chip.optical[clear])
     assert_same(result, chip, ("sar", "sar_valid", "label"))
 
 
 @pytest.mark.parametrize("quality", ["perfect", "thin-missed", "none", "mixed"])
-def test_what_is_masked_of_a_cloud_follows_its_quality(
+def test_cloud_mask_follows_the_quality_setting(
     chip: Chip, monkeypatch: pytest.MonkeyPatch, quality: Literal["perfect", "thin-missed", "none", "mixed"]
 ) -> None:
     opacity, shadow = np.zeros((2, 32, 32), np.float32)
@@ -205,17 +207,17 @@ def test_what_is_masked_of_a_cloud_follows_its_quality(
     assert shares == pytest.approx(wanted, abs=0.15 if quality == "mixed" else 0)
 
 
-def test_simulated_cloud_is_drawn_as_often_as_asked(chip: Chip) -> None:
+def test_clouds_are_as_frequent_as_configured(chip: Chip) -> None:
     config = replace(OFF, cloud=0.5)
     changed = [not np.array_equal(augment(chip, BANDS, config, rng(seed)).optical, chip.optical) for seed in range(200)]
     assert 0.35 < np.mean(changed) < 0.6
 
 
-def test_the_edge_of_a_swath_hides_one_side_of_one_sensor(chip: Chip) -> None:
-    whole = replace(chip, sar_valid=np.ones((32, 32), np.bool_), optical_valid=np.ones((32, 32), np.bool_))
+def test_swath_edge_makes_one_side_of_one_sensor_invalid(chip: Chip) -> None:
+    complete = replace(chip, sar_valid=np.ones((32, 32), np.bool_), optical_valid=np.ones((32, 32), np.bool_))
     hidden = []
     for seed in range(200):
-        result = augment(whole, BANDS, replace(OFF, swath_edge=1.0), rng(seed))
+        result = augment(complete, BANDS, replace(OFF, swath_edge=1.0), rng(seed))
         cut, other = sorted((result.sar_valid, result.optical_valid), key=np.count_nonzero)
         assert other.all()
         hidden.append(("sar" if cut is result.sar_valid else "optical", 1 - cut.mean()))
@@ -228,13 +230,13 @@ def test_the_edge_of_a_swath_hides_one_side_of_one_sensor(chip: Chip) -> None:
     assert shares.mean() == pytest.approx(0.25, abs=0.03)
 
 
-def test_the_edge_of_a_swath_leaves_values_and_labels_alone(chip: Chip) -> None:
+def test_swath_edge_does_not_change_values_and_labels(chip: Chip) -> None:
     radar = Bands(sar=SAR_BANDS, optical=())
-    alone = replace(chip, optical=chip.optical[:0], optical_valid=np.zeros((32, 32), np.bool_))
-    result = augment(alone, radar, replace(OFF, swath_edge=1.0), rng(3))
-    assert (result.sar_valid <= alone.sar_valid).all()
-    np.testing.assert_array_equal(result.sar, np.where(result.sar_valid, alone.sar, 0))
-    assert_same(result, alone, ("optical", "optical_valid", "label"))
+    single = replace(chip, optical=chip.optical[:0], optical_valid=np.zeros((32, 32), np.bool_))
+    result = augment(single, radar, replace(OFF, swath_edge=1.0), rng(3))
+    assert (result.sar_valid <= single.sar_valid).all()
+    np.testing.assert_array_equal(result.sar, np.where(result.sar_valid, single.sar, 0))
+    assert_same(result, single, ("optical", "optical_valid", "label"))
 
 
 def test_small_chips_are_padded_with_invalid_and_ignored_pixels(chip: Chip) -> None:
@@ -249,13 +251,13 @@ def test_small_chips_are_padded_with_invalid_and_ignored_pixels(chip: Chip) -> N
     np.testing.assert_array_equal(result.label[:20, :28], small.label)
 
 
-def test_a_crop_beyond_the_size_is_a_mistake(chip: Chip) -> None:
+def test_a_crop_larger_than_crop_size_is_refused(chip: Chip) -> None:
     big = replace(chip, label=np.zeros((33, 32), np.uint8))
     with pytest.raises(ValueError, match="33x32 pixels is larger than crop_size 32"):
         augment(big, BANDS, OFF, rng())
 
 
-def test_garbage_in_invalid_pixels_is_gone(chip: Chip) -> None:
+def test_invalid_pixels_become_0(chip: Chip) -> None:
     dirty = replace(chip, sar=np.where(chip.sar_valid, chip.sar, np.float32(np.nan)))
     result = augment(dirty, BANDS, AugmentConfig(crop_size=32), rng())
     assert np.isfinite(result.sar).all()
@@ -270,18 +272,18 @@ def test_chip_without_optical_bands(chip: Chip) -> None:
     assert result.sar_valid.sum() == chip.sar_valid.sum()
 
 
-def test_crop_lies_inside_and_reaches_every_corner() -> None:
+def test_crops_are_inside_the_chip_and_reach_every_corner() -> None:
     label = np.zeros((6, 8), np.uint8)
     windows = {choose_crop(label, 4, 1, rng(seed)) for seed in range(300)}
     assert {(window.top, window.left) for window in windows} == {(top, left) for top in range(3) for left in range(5)}
     assert {(window.height, window.width) for window in windows} == {(4, 4)}
 
 
-def test_crop_of_a_smaller_chip_is_its_whole_extent() -> None:
+def test_crop_of_a_smaller_chip_is_the_complete_chip() -> None:
     assert choose_crop(np.zeros((6, 8), np.uint8), 9, 4, rng()) == Window(0, 0, 6, 8)
 
 
-def test_crop_takes_the_first_that_is_half_labelled_else_the_best() -> None:
+def test_crop_is_the_first_with_half_its_pixels_labelled_else_the_best() -> None:
     label = np.full((64, 64), 255, np.uint8)
     label[:, 36:] = 0
 
@@ -303,7 +305,7 @@ def test_crop_of_a_chip_without_any_label() -> None:
     assert choose_crop(np.full((8, 8), 255, np.uint8), 4, 3, rng()).height == 4
 
 
-def test_speckle_is_gamma_noise_in_power_that_is_common_to_nothing(chip: Chip) -> None:
+def test_speckle_is_uncorrelated_gamma_noise_in_power(chip: Chip) -> None:
     flat = replace(chip, sar=np.full((2, 512, 512), -15, np.float32), sar_valid=np.ones((512, 512), np.bool_),
         optical=np.zeros((0, 512, 512), np.float32), optical_valid=np.zeros((512, 512), np.bool_),
         label=np.zeros((512, 512), np.uint8))  # fmt: skip
@@ -314,8 +316,8 @@ def test_speckle_is_gamma_noise_in_power_that_is_common_to_nothing(chip: Chip) -
         power = 10 ** ((noisy.sar.astype(np.float64) + 15) / 10)
         np.testing.assert_allclose(power.mean(axis=(1, 2)), 1, atol=0.01)
         vv, vh = 1 / power.var(axis=(1, 2))
-        assert vv == pytest.approx(vh, rel=0.05), "both polarisations have the same looks"
-        assert abs(np.corrcoef(power.reshape(2, -1))[0, 1]) < 0.02, "and speckle of their own"
+        assert vv == pytest.approx(vh, rel=0.05), "both polarisations have the same number of looks"
+        assert abs(np.corrcoef(power.reshape(2, -1))[0, 1]) < 0.02, "but independent speckle"
         assert abs(np.corrcoef(power[0, :, 1:].ravel(), power[0, :, :-1].ravel())[0, 1]) < 0.02
         # third moment of a gamma distribution: skewness 2 / sqrt(looks)
         skewness = ((power[0] - 1) ** 3).mean() / power[0].var() ** 1.5
@@ -324,17 +326,17 @@ def test_speckle_is_gamma_noise_in_power_that_is_common_to_nothing(chip: Chip) -
     low, high = module.SPECKLE_LOOKS
     assert 0.95 * low <= min(looks) < 2 * low
     assert high / 2 < max(looks) <= 1.05 * high
-    assert np.median(looks) == pytest.approx((low * high) ** 0.5, rel=0.5), "evenly in the logarithm"
+    assert np.median(looks) == pytest.approx((low * high) ** 0.5, rel=0.5), "log-uniform"
 
 
-def test_speckle_comes_as_often_as_asked(chip: Chip) -> None:
+def test_speckle_is_as_frequent_as_configured(chip: Chip) -> None:
     config = replace(OFF, sar_speckle=0.3)
     changed = [not np.array_equal(augment(chip, BANDS, config, rng(seed)).sar, chip.sar) for seed in range(400)]
     assert np.mean(changed) == pytest.approx(0.3, abs=0.07)
 
 
 @pytest.mark.parametrize("quality", ["perfect", "thin-missed", "none"])
-def test_it_is_known_where_a_cloud_lies_over_valid_pixels(
+def test_the_mask_is_cloud_and_shadow_over_valid_pixels(
     chip: Chip, monkeypatch: pytest.MonkeyPatch, quality: Literal["perfect", "thin-missed", "none"]
 ) -> None:
     opacity = np.linspace(0, 1, 32, dtype=np.float32)[None].repeat(32, 0)

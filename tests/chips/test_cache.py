@@ -34,7 +34,7 @@ MEMBERS = ("name", "count", "height", "width", "dtypes", "descriptions", "scales
 
 
 @pytest.fixture(autouse=True)
-def _new_process() -> Iterator[None]:
+def _forget_messages() -> Iterator[None]:
     note_once.cache_clear()
     yield
     note_once.cache_clear()
@@ -62,7 +62,7 @@ def read_directly(cache: ChipCache, path: Path) -> Array:
 
 
 def new_process(cache: ChipCache) -> ChipCache:
-    """Return the cache as another process opens it: no entry is verified yet."""
+    """Return the cache as opened by another process, with no verified entry."""
     return ChipCache(cache.folder, cache.limit)
 
 
@@ -77,7 +77,7 @@ def numbers(dtype: str, bands: int = 3, height: int = 17, width: int = 23) -> Ar
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
-def test_stored_numbers_are_those_of_the_file(
+def test_cached_pixels_equal_those_of_the_file(
     tmp_path: Path, write_raster: Writer, cache: ChipCache, dtype: str
 ) -> None:
     path = write_raster(tmp_path / "a.tif", numbers(dtype))
@@ -101,7 +101,7 @@ def test_stored_numbers_are_those_of_the_file(
     ],
     ids=["none", "bands", "grid", "grid without code"],
 )
-def test_tags_are_those_of_the_file(
+def test_metadata_equals_that_of_the_file(
     tmp_path: Path, write_raster: Writer, cache: ChipCache, tags: dict[str, Any]
 ) -> None:
     path = write_raster(tmp_path / "a.tif", numbers("uint8", bands=2), **tags)
@@ -136,7 +136,7 @@ def test_a_file_is_opened_once_in_a_process(
     cached(cache, path)
 
 
-def test_maps_keep_no_file_open(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
+def test_cached_rasters_keep_no_file_open(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for step in range(20):
         cached(cache, write_raster(tmp_path / f"{step}.tif", numbers("uint8")))
@@ -154,7 +154,7 @@ def test_a_changed_file_is_decoded_again(tmp_path: Path, write_raster: Writer, c
     assert np.unique(before.read([1])).tolist() == [3]
 
 
-def test_a_new_side_file_counts_as_a_change(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
+def test_a_new_sidecar_file_counts_as_a_change(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
     path = write_raster(tmp_path / "a.tif", numbers("uint8", bands=1))
     assert cached(cache, path).nodatavals == (None,)
     (tmp_path / "a.tif.aux.xml").write_text(
@@ -172,14 +172,14 @@ def test_relative_and_absolute_paths_share_an_entry(
     assert len(entries(cache)) == 1
 
 
-@pytest.mark.parametrize(("content", "what"), [(None, "no such file"), (b"no image", "is not an image")])
-def test_broken_files_are_refused_as_without_cache(
-    tmp_path: Path, cache: ChipCache, content: bytes | None, what: str
+@pytest.mark.parametrize(("content", "message"), [(None, "no such file"), (b"no image", "is not an image")])
+def test_damaged_files_are_refused_as_without_cache(
+    tmp_path: Path, cache: ChipCache, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / "a.tif"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"a\.tif: {what}"), cache.open(path):
+    with pytest.raises(DataError, match=rf"a\.tif: {message}"), cache.open(path):
         pass
     assert entries(cache) == []
 
@@ -208,10 +208,10 @@ def test_a_damaged_entry_is_written_again(
     path = write_raster(tmp_path / "a.tif", numbers("int16"))
     cached(cache, path)
     (entry,) = entries(cache)
-    sound = entry.read_bytes()
-    entry.write_bytes(damage(sound))
+    undamaged = entry.read_bytes()
+    entry.write_bytes(damage(undamaged))
     np.testing.assert_array_equal(cached(new_process(cache), path).read([1, 2, 3]), numbers("int16"))
-    assert entry.read_bytes() == sound
+    assert entry.read_bytes() == undamaged
     assert [record.levelno for record in caplog.records if "is damaged" in record.message] == [logging.WARNING]
 
 
@@ -226,17 +226,17 @@ def test_an_entry_of_another_file_is_not_used(tmp_path: Path, write_raster: Writ
     assert np.unique(cached(new_process(cache), two).read([1])).tolist() == [4]
 
 
-def _read_in_a_process(cache: ChipCache, paths: list[Path], start: Any, results: Any) -> None:
+def _read_in_process(cache: ChipCache, paths: list[Path], start: Any, results: Any) -> None:
     start.wait()
     results.put([int(cached(cache, path).read([1, 2, 3]).astype(np.int64).sum()) for path in paths])
 
 
-def test_two_processes_that_write_the_same_entries(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
+def test_two_processes_can_write_the_same_entries(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
     arrays = [numbers("int16", height=64, width=64) + np.int16(step) for step in range(8)]
     paths = [write_raster(tmp_path / f"{step}.tif", array) for step, array in enumerate(arrays)]
     context = multiprocessing.get_context("fork")
     start, results = context.Barrier(2), context.Queue()
-    workers = [context.Process(target=_read_in_a_process, args=(cache, paths, start, results)) for _ in range(2)]
+    workers = [context.Process(target=_read_in_process, args=(cache, paths, start, results)) for _ in range(2)]
     for worker in workers:
         worker.start()
     sums = [results.get(timeout=60) for _ in workers]
@@ -247,7 +247,7 @@ def test_two_processes_that_write_the_same_entries(tmp_path: Path, write_raster:
     assert len(entries(cache)) == 8  # and no temporary file
 
 
-def test_the_least_recently_used_make_room(tmp_path: Path, write_raster: Writer) -> None:
+def test_the_least_recently_used_entries_are_removed(tmp_path: Path, write_raster: Writer) -> None:
     paths = [write_raster(tmp_path / f"{step}.tif", np.full((1, 100, 100), step, np.uint8)) for step in range(4)]
     cache = ChipCache(tmp_path / "cache", 33_000)  # three entries of a little more than 10 kB
     mapped = [cached(cache, path) for path in paths[:3]]
@@ -256,16 +256,16 @@ def test_the_least_recently_used_make_room(tmp_path: Path, write_raster: Writer)
         old = file.stat().st_mtime - age
         os.utime(file, (old, old))
     later = new_process(cache)
-    cached(later, paths[0])  # used again, so that 1 is now the oldest
+    cached(later, paths[0])  # used again: entry 1 is now the oldest
     cached(later, paths[3])
     assert set(entries(cache)) == {files[0], files[2], files[3]}
     assert sum(entry.stat().st_size for entry in entries(cache)) <= 33_000
-    assert np.unique(mapped[1].read([1])).tolist() == [1]  # a map of a removed file stays readable
+    assert np.unique(mapped[1].read([1])).tolist() == [1]  # a mapped entry stays readable after its removal
     assert np.unique(cached(cache, paths[1]).read([1])).tolist() == [1]
 
 
 @pytest.mark.parametrize("written", [1.0, time.time() + 10**6], ids=["long ago", "by a clock that was set back"])
-def test_files_of_killed_processes_and_of_earlier_versions_make_room(
+def test_files_of_killed_processes_and_earlier_versions_are_removed(
     tmp_path: Path, write_raster: Writer, written: float
 ) -> None:
     cache = ChipCache(tmp_path / "cache", 15_000)
@@ -289,19 +289,19 @@ def test_a_file_larger_than_the_cache_is_read_directly(
     for _ in range(2):
         np.testing.assert_array_equal(read_directly(cache, path), numbers("int16", height=100, width=100))
     assert entries(cache) == []
-    assert caplog.text.count("is larger than the cache once it is decoded") == 1
+    assert caplog.text.count("is larger than the cache when decoded") == 1
 
 
-def _assert_read_directly(cache: ChipCache, paths: list[Path], caplog: pytest.LogCaptureFixture, why: str) -> None:
+def _assert_read_directly(cache: ChipCache, paths: list[Path], caplog: pytest.LogCaptureFixture, reason: str) -> None:
     for path in [*paths, *paths]:
         np.testing.assert_array_equal(read_directly(cache, path), numbers("int16"))
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert f"{cache.folder}: decoded chips cannot be kept there ({why})" in record.message
+    assert f"{cache.folder}: decoded chips cannot be cached ({reason})" in record.message
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_write_that_fails_costs_one_warning(
+def test_a_failed_write_logs_one_warning(
     tmp_path: Path,
     write_raster: Writer,
     cache: ChipCache,
@@ -316,18 +316,18 @@ def test_a_write_that_fails_costs_one_warning(
 
     monkeypatch.setattr("floodseg.system.files.os.replace", fail)
     _assert_read_directly(cache, paths, caplog, os.strerror(code))
-    assert entries(cache) == []  # no temporary file stays
+    assert entries(cache) == []  # no temporary file is left
 
 
-def _read_where_files_stay_small(cache: ChipCache, path: Path) -> None:
+def _read_with_small_file_limit(cache: ChipCache, path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     np.testing.assert_array_equal(read_directly(cache, path), numbers("int16"))
 
 
-def test_a_write_that_ends_in_the_middle_leaves_nothing(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
+def test_an_incomplete_write_leaves_no_file(tmp_path: Path, write_raster: Writer, cache: ChipCache) -> None:
     path = write_raster(tmp_path / "a.tif", numbers("int16"))
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=_read_where_files_stay_small, args=(cache, path))
+    process = context.Process(target=_read_with_small_file_limit, args=(cache, path))
     process.start()
     process.join()
     assert process.exitcode == 0
@@ -336,7 +336,7 @@ def test_a_write_that_ends_in_the_middle_leaves_nothing(tmp_path: Path, write_ra
     assert len(entries(cache)) == 1
 
 
-def test_a_folder_that_cannot_be_created_costs_one_warning(
+def test_a_folder_that_cannot_be_created_logs_one_warning(
     tmp_path: Path, write_raster: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
     paths = [write_raster(tmp_path / f"{step}.tif", numbers("int16")) for step in range(2)]
@@ -345,7 +345,7 @@ def test_a_folder_that_cannot_be_created_costs_one_warning(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write into a read-only folder")
-def test_a_read_only_folder_is_read_and_not_written(
+def test_a_read_only_cache_is_read_and_not_written(
     tmp_path: Path, write_raster: Writer, cache: ChipCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     paths = [write_raster(tmp_path / f"{step}.tif", numbers("int16")) for step in range(2)]
@@ -373,9 +373,9 @@ def test_bands_of_several_types_are_read_directly(tmp_path: Path, write_raster: 
     assert entries(cache) == []
 
 
-def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own" / "rasters"
+def test_the_cache_folder_depends_on_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache-folder"))
+    assert cache_folder() == tmp_path / "cache-folder" / "rasters"
     monkeypatch.delenv("FLOODSEG_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "xdg" / "floodseg" / "rasters"
@@ -387,25 +387,25 @@ def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
 def test_without_a_home_folder_nothing_is_cached(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def homeless() -> Path:
+    def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(module, "cache_folder", homeless)
+    monkeypatch.setattr(module, "cache_folder", no_home)
     assert open_cache(DataConfig()) is None
     assert "no home folder" in caplog.text
 
 
-def test_the_limit_is_in_gigabytes_and_0_switches_the_cache_off() -> None:
+def test_cache_gb_is_in_gigabytes_and_0_turns_the_cache_off() -> None:
     cache = open_cache(DataConfig(cache_gb=0.25))
     assert cache is not None
     assert (cache.folder, cache.limit) == (cache_folder(), 250_000_000)
     assert open_cache(DataConfig(cache_gb=0)) is None
 
 
-def test_a_cache_that_is_cleared_while_an_entry_is_written_goes_on(
+def test_a_cache_can_be_cleared_while_an_entry_is_written(
     tmp_path: Path, write_raster: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache-folder"))
     cache = ChipCache(cache_folder(), 10**9)
     path = write_raster(tmp_path / "a.tif", numbers("int16"))
     with monkeypatch.context() as patch:
@@ -423,23 +423,23 @@ def test_a_removed_entry_is_written_again(tmp_path: Path, write_raster: Writer, 
     assert entries(cache) == [entry]
 
 
-def test_clear_removes_entries_and_nothing_else(
+def test_clear_removes_only_entries(
     tmp_path: Path, write_raster: Writer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache-folder"))
     assert clear_cache() == (0, 0)
     cache = open_cache(DataConfig())
     assert cache is not None
     mapped = cached(cache, write_raster(tmp_path / "a.tif", np.full((1, 100, 100), 3, np.uint8)))
     (entry,) = entries(cache)
     size = entry.stat().st_size
-    kept = cache.folder / "notes.txt"
-    kept.write_text("mine")
+    other_file = cache.folder / "notes.txt"
+    other_file.write_text("mine")
     with pytest.raises(SystemExit) as stop:
         cli.main(["cache", "clear"])
     assert stop.value.code == 0
     assert f"{cache.folder}: 1 files removed, {size / 1e6:.1f} MB freed" in capsys.readouterr().out
-    assert entries(cache) == [kept]
+    assert entries(cache) == [other_file]
     assert np.unique(mapped.read([1])).tolist() == [3]
 
 

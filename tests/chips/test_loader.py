@@ -18,7 +18,7 @@ CONFIG = AugmentConfig(crop_size=32, crops_per_chip=2, drop_sensor=0.3)
 
 @pytest.fixture(autouse=True, scope="module")
 def _short_waits() -> Iterator[None]:
-    """Let torch wait less than 5 s for a worker that has raised an error."""
+    """Shorten the 5 s that torch waits for a worker with an error."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)
         yield
@@ -71,7 +71,7 @@ def test_training_sample_has_the_shapes_and_types_of_the_contract(chips: FileChi
     assert sample["index"] == 2
 
 
-def test_sample_is_a_function_of_seed_epoch_and_index(chips: FileChips) -> None:
+def test_sample_depends_only_on_seed_epoch_and_index(chips: FileChips) -> None:
     def sar(seed: int, epoch: int, index: int) -> torch.Tensor:
         return ChipDataset(chips, CONFIG, seed)[SampleKey(epoch, index)]["sar"]
 
@@ -80,7 +80,7 @@ def test_sample_is_a_function_of_seed_epoch_and_index(chips: FileChips) -> None:
         assert not torch.equal(sar(1, 2, 3), sar(*other))
 
 
-def test_sampler_goes_through_every_key_once_in_an_order_of_its_epoch() -> None:
+def test_sampler_yields_every_key_once_in_an_order_by_epoch() -> None:
     sampler = EpochSampler(50, seed=4)
     orders = []
     for epoch in (0, 1, 0):
@@ -106,7 +106,7 @@ def test_batches_are_the_same_for_any_number_of_workers(chips: FileChips) -> Non
     assert not torch.equal(made[0][0]["sar"], made[0][4]["sar"])
 
 
-def test_an_epoch_that_is_left_early_can_be_followed_by_another(chips: FileChips) -> None:
+def test_a_new_epoch_can_start_before_the_last_one_ends(chips: FileChips) -> None:
     loader = make_loader(chips, augment=CONFIG, batch_size=3, workers=1)
     expected = batches(loader, 1)
     for _ in loader:
@@ -114,7 +114,7 @@ def test_an_epoch_that_is_left_early_can_be_followed_by_another(chips: FileChips
     assert_equal(batches(loader, 1), expected)
 
 
-def test_a_broken_chip_stops_loading_with_its_name(chips: FileChips) -> None:
+def test_a_damaged_chip_raises_an_error_with_its_name(chips: FileChips) -> None:
     os.truncate(chips.chips[3].sar[0], 700)
     with pytest.raises(DataError, match=r"^\S*B_1_S1Hand\.tif: is cut off at band 1, .*again$"), plain_errors():
         batches(make_loader(chips, augment=CONFIG, batch_size=2, workers=1), 0)
@@ -132,7 +132,7 @@ def test_evaluation_yields_complete_chips_in_order(chips: FileChips) -> None:
 
 
 def test_evaluation_in_batches_is_refused(chips: FileChips) -> None:
-    with pytest.raises(ValueError, match="batch_size 4 without augmentation"):
+    with pytest.raises(ValueError, match="batch_size=4 without augmentation"):
         make_loader(chips, augment=None, batch_size=4)
 
 
@@ -143,7 +143,7 @@ def test_loader_settings(chips: FileChips) -> None:
     assert not make_loader(chips, augment=CONFIG).persistent_workers
 
 
-def test_radar_alone_makes_optical_tensors_without_bands(chips: FileChips, tmp_path: Path) -> None:
+def test_optical_tensors_of_radar_chips_have_no_bands(chips: FileChips, tmp_path: Path) -> None:
     radar = open_layout(DataConfig(data=tmp_path, layout="folders", sensors="sar"), "all")
     (batch, *_) = batches(make_loader(radar, augment=CONFIG, batch_size=2), 0)
     assert batch["optical"].shape == (2, 0, 32, 32)

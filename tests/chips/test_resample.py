@@ -9,7 +9,7 @@ import pytest
 from floodseg.bands import SAR_BANDS, Bands
 from floodseg.chips.chip import Chip
 from floodseg.chips.loader import ChipDataset, SampleKey
-from floodseg.chips.resample import draw_extent, resample
+from floodseg.chips.resample import draw_source_size, resample
 from floodseg.config.train import AugmentConfig, DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
@@ -31,17 +31,17 @@ def blank(height: int, width: int) -> Chip:
     )
 
 
-def test_extent_is_even_in_its_logarithm_between_both_bounds() -> None:
+def test_source_size_is_log_uniform_between_both_bounds() -> None:
     rng = np.random.default_rng(0)
-    extents = np.array([draw_extent(replace(PLAIN, zoom=1.6), rng) for _ in range(2000)])
-    assert (extents.min(), extents.max()) == (40, 102)
-    places = np.log(extents / 64) / np.log(1.6)
-    assert np.quantile(places, [0.25, 0.5, 0.75]) == pytest.approx([-0.5, 0, 0.5], abs=0.06)
+    sizes = np.array([draw_source_size(replace(PLAIN, zoom=1.6), rng) for _ in range(2000)])
+    assert (sizes.min(), sizes.max()) == (40, 102)
+    positions = np.log(sizes / 64) / np.log(1.6)
+    assert np.quantile(positions, [0.25, 0.5, 0.75]) == pytest.approx([-0.5, 0, 0.5], abs=0.06)
 
 
-def test_without_zoom_nothing_is_drawn() -> None:
+def test_without_zoom_no_random_number_is_drawn() -> None:
     rng, untouched = np.random.default_rng(0), np.random.default_rng(0)
-    assert draw_extent(PLAIN, rng) == 64
+    assert draw_source_size(PLAIN, rng) == 64
     assert rng.random() == untouched.random()
 
 
@@ -55,50 +55,50 @@ def test_radar_in_db_is_averaged_in_power(unit: Literal["db", "dn"], mean: float
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 45), (97, 64)])
-def test_an_even_slope_moves_by_less_than_a_tenth_of_a_pixel(height: int, width: int) -> None:
+def test_a_linear_ramp_is_resampled_to_a_tenth_of_a_pixel(height: int, width: int) -> None:
     chip = blank(60, 70)
     chip.optical[0] = 0.01 * np.arange(60)[:, None] + 0.002 * np.arange(70)
-    got = resample(chip, height, width, BANDS).optical[0]
+    result = resample(chip, height, width, BANDS).optical[0]
     rows = (np.arange(height) + 0.5) * 60 / height - 0.5
     columns = (np.arange(width) + 0.5) * 70 / width - 0.5
     inside = np.s_[3:-3, 3:-3]
-    np.testing.assert_allclose(got[inside], (0.01 * rows[:, None] + 0.002 * columns)[inside], atol=5e-4)
+    np.testing.assert_allclose(result[inside], (0.01 * rows[:, None] + 0.002 * columns)[inside], atol=5e-4)
 
 
 @pytest.mark.parametrize("side", [20, 64])
-def test_what_is_invalid_takes_no_part(side: int) -> None:
+def test_invalid_pixels_do_not_affect_the_mean(side: int) -> None:
     chip = blank(40, 40)
     chip.sar_valid[:, 25:] = False
     chip.sar[:, :, 25:] = np.nan
-    got = resample(chip, side, side, BANDS)
+    result = resample(chip, side, side, BANDS)
     edge = round(25 * side / 40)
-    assert abs(int(got.sar_valid[0].sum()) - edge) <= 1
-    assert (got.sar_valid == got.sar_valid[0]).all()
-    np.testing.assert_allclose(got.sar[:, got.sar_valid], -10, atol=1e-3)
-    assert got.optical_valid.all()
+    assert abs(int(result.sar_valid[0].sum()) - edge) <= 1
+    assert (result.sar_valid == result.sar_valid[0]).all()
+    np.testing.assert_allclose(result.sar[:, result.sar_valid], -10, atol=1e-3)
+    assert result.optical_valid.all()
 
 
 @pytest.mark.parametrize("size", [(13, 21), (50, 33), (80, 80)])
-def test_label_is_that_of_the_pixel_under_the_centre(size: tuple[int, int]) -> None:
+def test_label_is_that_of_the_nearest_pixel(size: tuple[int, int]) -> None:
     chip = blank(40, 40)
     chip.label[:] = np.random.default_rng(0).choice([0, 1, 255], (40, 40))
-    got = resample(chip, *size, BANDS).label
+    result = resample(chip, *size, BANDS).label
     for row, column in ((0, 0), (5, 11), (size[0] - 1, size[1] - 1)):
-        under = int((row + 0.5) * 40 / size[0]), int((column + 0.5) * 40 / size[1])
-        assert got[row, column] == chip.label[under]
+        nearest = int((row + 0.5) * 40 / size[0]), int((column + 0.5) * 40 / size[1])
+        assert result[row, column] == chip.label[nearest]
 
 
-def test_a_sensor_that_is_not_there_stays_invalid() -> None:
+def test_a_missing_sensor_stays_invalid() -> None:
     chip = replace(blank(40, 40), optical=np.zeros((0, 40, 40), np.float32))
-    got = resample(chip, 20, 20, Bands(sar=SAR_BANDS, optical=()))
-    assert got.optical.shape == (0, 20, 20)
-    assert not got.optical_valid.any()
-    assert got.sar_valid.all()
+    result = resample(chip, 20, 20, Bands(sar=SAR_BANDS, optical=()))
+    assert result.optical.shape == (0, 20, 20)
+    assert not result.optical_valid.any()
+    assert result.sar_valid.all()
 
 
 @pytest.fixture
 def lake(tmp_path: Path, write_raster: Callable[..., Path]) -> Path:
-    """One chip of 100x120 pixels: a round lake, dark where its label says water."""
+    """One chip of 100x120 pixels: a round lake, dark in radar and labelled as water."""
     rows, columns = np.indices((100, 120))
     water = (rows - 40) ** 2 + (columns - 70) ** 2 < 30**2
     sar = np.where(water, -22, -9).astype(np.float32)
@@ -107,7 +107,7 @@ def lake(tmp_path: Path, write_raster: Callable[..., Path]) -> Path:
     return tmp_path
 
 
-def test_image_and_label_of_a_sample_stay_together(lake: Path) -> None:
+def test_image_and_label_of_a_sample_are_aligned(lake: Path) -> None:
     chips = open_layout(DataConfig(data=lake, layout="folders"), "all")
     dataset = ChipDataset(chips, replace(PLAIN, zoom=1.9, flips=True, crops_per_chip=60), seed=1)
     shares = []
@@ -116,14 +116,14 @@ def test_image_and_label_of_a_sample_stay_together(lake: Path) -> None:
         valid, label = sample["sar_valid"][0].numpy(), sample["label"].numpy()
         assert ((label != 255) == valid).all()
         dark = sample["sar"][0].numpy() < -15.5
-        # power is averaged over a shore, so that it seems some tenths of a pixel narrower to the threshold in between
+        # the mean of power at the shore shifts the threshold by some tenths of a pixel
         assert ((dark != (label == 1)) & valid).mean() < 0.03
         shares.append(float(valid.mean()))
-    assert min(shares) < 0.95, "a chip that is smaller than the ground of a crop ends within it"
+    assert min(shares) < 0.95, "some crops extend beyond the chip"
     assert np.median(shares) == 1
 
 
-def test_zoom_changes_how_much_ground_a_crop_shows(lake: Path) -> None:
+def test_zoom_changes_the_area_of_a_crop(lake: Path) -> None:
     chips = open_layout(DataConfig(data=lake, layout="folders"), "all")
 
     def lake_pixels(zoom: float) -> list[int]:
@@ -138,6 +138,6 @@ def test_zoom_changes_how_much_ground_a_crop_shows(lake: Path) -> None:
 
 
 @pytest.mark.parametrize("zoom", [0.9, 4.5, float("nan")])
-def test_factors_without_a_meaning_are_refused(zoom: float) -> None:
-    with pytest.raises(ConfigError, match=r"`zoom` .*: must be from 1 to 4"):
+def test_invalid_zoom_is_refused(zoom: float) -> None:
+    with pytest.raises(ConfigError, match=r"`zoom=.*`: must be from 1 to 4"):
         AugmentConfig(zoom=zoom)

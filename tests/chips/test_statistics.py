@@ -16,7 +16,7 @@ from floodseg.geo.grid import Window
 
 
 class MemoryChips:
-    """Whole chips that are already in memory (a ChipSet)."""
+    """Complete chips in memory (a ChipSet)."""
 
     def __init__(self, bands: Bands, chips: list[Chip]) -> None:
         self.bands = bands
@@ -34,7 +34,7 @@ class MemoryChips:
 
 @pytest.fixture
 def chips() -> MemoryChips:
-    """Three chips; invalid pixels hold a number that would spoil every statistic."""
+    """Three chips; invalid pixels have a value that would change every statistic."""
     rng = np.random.default_rng(0)
     made = []
     for number in range(3):
@@ -55,7 +55,7 @@ def chips() -> MemoryChips:
     return MemoryChips(Bands(sar=SAR_BANDS, optical=("B03",)), made)
 
 
-def test_statistics_are_those_of_all_valid_pixels(chips: MemoryChips) -> None:
+def test_statistics_include_all_valid_pixels(chips: MemoryChips) -> None:
     sar, optical = band_statistics(chips)
     pixels = np.concatenate([chip.sar[:, chip.sar_valid] for chip in chips.chips], axis=1).astype(np.float64)
     assert [band.mean for band in sar] == pytest.approx(pixels.mean(axis=1), rel=1e-6)
@@ -65,24 +65,24 @@ def test_statistics_are_those_of_all_valid_pixels(chips: MemoryChips) -> None:
     assert optical[0].mean == pytest.approx(chips.chips[1].optical.mean(), rel=1e-6)
 
 
-def test_many_pixels_are_thinned_with_little_change(chips: MemoryChips, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, _ = band_statistics(chips)
+def test_subsampled_statistics_are_close(chips: MemoryChips, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_pixels, _ = band_statistics(chips)
     monkeypatch.setattr(module, "SAMPLES", 1500)
-    seen: list[int] = []
+    counts: list[int] = []
     original = module._summary
 
-    def noting(pixels: list[NDArray[np.float32]], names: tuple[str, ...]) -> list[BandStatistics]:
+    def counted_summary(pixels: list[NDArray[np.float32]], names: tuple[str, ...]) -> list[BandStatistics]:
         if names == SAR_BANDS:
-            seen.extend(part.shape[1] for part in pixels)
+            counts.extend(part.shape[1] for part in pixels)
         return original(pixels, names)
 
-    monkeypatch.setattr(module, "_summary", noting)
+    monkeypatch.setattr(module, "_summary", counted_summary)
     thinned, _ = band_statistics(chips)
-    assert seen == [int(chip.sar_valid[::2, ::2].sum()) for chip in chips.chips]
-    assert thinned[0].mean == pytest.approx(whole[0].mean, abs=0.2)
+    assert counts == [int(chip.sar_valid[::2, ::2].sum()) for chip in chips.chips]
+    assert thinned[0].mean == pytest.approx(all_pixels[0].mean, abs=0.2)
 
 
-def test_sensor_that_the_set_lacks_has_no_statistics(chips: MemoryChips) -> None:
+def test_a_missing_sensor_has_no_statistics(chips: MemoryChips) -> None:
     bare = [replace(chip, optical=np.zeros((0, 40, 50), np.float32)) for chip in chips.chips]
     sar, optical = band_statistics(MemoryChips(Bands(sar=SAR_BANDS, optical=()), bare))
     assert (len(sar), optical) == (2, [])
@@ -94,7 +94,8 @@ def test_band_without_a_valid_pixel_is_refused(chips: MemoryChips) -> None:
         band_statistics(MemoryChips(chips.bands, blind))
 
 
-def test_real_training_chips_end_at_their_floors(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_statistics_of_the_real_training_chips(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOODSEG_DATA", str(real_data))
     (vv, vh), optical = band_statistics(open_layout(DataConfig(), "train"))
     assert optical == []

@@ -11,7 +11,7 @@ from floodseg.cluster import engine
 
 @pytest.fixture
 def start() -> Iterator[Any]:
-    """``many_runs.start``; whatever still runs at the end of the test is ended."""
+    """Function ``many_runs.start``, whose processes are killed at the end of the test."""
     runs = []
 
     def started(*arguments: object, **options: Any) -> Any:
@@ -27,7 +27,7 @@ def start() -> Iterator[Any]:
 
 def threads_cluster(**settings: Any) -> Any:
     """Return a Dask cluster whose scheduler and workers are threads of this process."""
-    # any free port: tests run at the same time
+    # port 0 is any free port, since tests run in parallel
     http = {"dashboard_address": "127.0.0.1:0"}
     return distributed.LocalCluster(
         processes=False, threads_per_worker=1, memory_limit=0, dashboard_address=None, scheduler_kwargs=http, **settings
@@ -43,13 +43,13 @@ def threads_client() -> Iterator[Any]:
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch, threads_client: Any) -> list[str]:
-    """Runs are mapped by ``threads_client``; returns the clusters that were asked for."""
+    """Map runs with ``threads_client``, and return the list of requested clusters."""
     asked: list[str] = []
 
     @contextmanager
-    def connected(config: Any) -> Iterator[Any]:
+    def dask_client(config: Any) -> Iterator[Any]:
         asked.append(config.cluster)
         yield threads_client
 
-    monkeypatch.setattr(engine, "connected", connected)
+    monkeypatch.setattr(engine, "dask_client", dask_client)
     return asked

@@ -1,4 +1,4 @@
-"""Scenes as tasks of a Dask cluster: retries, reasons of failures, and clusters that are not there."""
+"""Tests of the Dask tasks: retries, reasons of failures and unavailable clusters."""
 
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -11,8 +11,8 @@ from rasterio._err import CPLE_OpenFailedError
 
 import distributed
 from floodseg.cluster import engine, tasks
-from floodseg.cluster.content import ModelIdentity
-from floodseg.cluster.engine import connected, map_scenes
+from floodseg.cluster.engine import dask_client, map_scenes
+from floodseg.cluster.fingerprint import ModelIdentity
 from floodseg.cluster.scene_list import NamedScene
 from floodseg.cluster.tasks import Outcome, Run, SceneFailedError
 from floodseg.config.cluster import ManyConfig
@@ -30,8 +30,8 @@ def scenes(*names: str) -> list[NamedScene]:
     return [NamedScene(name, SceneConfig(sar="s1.tif")) for name in names]
 
 
-def shaky_scene(scene: NamedScene, run: Run) -> Outcome:
-    """Stand for ``map_scene``: one scene always fails, one the first time."""
+def flaky_scene(scene: NamedScene, run: Run) -> Outcome:
+    """Replacement of ``map_scene``: scene "bad" always fails, scene "shaky" fails once."""
     assert run == RUN
     TRIES.append(scene.id)
     if scene.id == "bad" or (scene.id == "shaky" and TRIES.count("shaky") == 1):
@@ -41,19 +41,19 @@ def shaky_scene(scene: NamedScene, run: Run) -> Outcome:
 
 @pytest.fixture
 def tries(monkeypatch: pytest.MonkeyPatch, connections: list[str]) -> list[str]:
-    """The scenes in the order in which a worker was given them."""
-    monkeypatch.setattr(engine, "map_scene", shaky_scene)
+    """Names of the scenes in the order in which the worker tried them."""
+    monkeypatch.setattr(engine, "map_scene", flaky_scene)
     TRIES.clear()
     return TRIES
 
 
-def test_a_failed_scene_is_tried_again_and_the_others_go_on(tries):
+def test_failed_scenes_are_retried_and_others_are_mapped(tries):
     ended = {scene.id: outcome for scene, outcome in map_scenes(scenes("bad", "shaky", "good"), RUN, ManyConfig())}
     assert ended == {"bad": Outcome(reason="bad cannot be read"), "shaky": Outcome(7), "good": Outcome(7)}
     assert {name: tries.count(name) for name in ended} == {"bad": 3, "shaky": 2, "good": 1}
 
 
-def test_without_retries_one_failure_is_the_end(tries):
+def test_without_retries_a_scene_is_tried_once(tries):
     [(scene, outcome)] = map_scenes(scenes("shaky"), RUN, ManyConfig(retries=0))
     assert (scene.id, outcome.reason, tries) == ("shaky", "shaky cannot be read", ["shaky"])
 
@@ -75,48 +75,50 @@ def unpicklable(cause: Any) -> DataError:
     [
         (DataError("a.tif: is broken"), "a.tif: is broken"),
         (unpicklable(CPLE_OpenFailedError(1, 2, "no")), "a.tif: is broken"),
-        (MemoryError(), "memory ran out: give the workers more, or a smaller --tile-size"),
+        (MemoryError(), "memory ran out: give the workers more memory, or set a smaller `tile_size`"),
         (OSError(28, "No space left on device", "/out/a"), "/out/a: No space left on device"),
-        (ZeroDivisionError("by\n zero"), "a defect of floodseg, ZeroDivisionError: by zero"),
+        (ZeroDivisionError("by\n zero"), "internal error of floodseg (ZeroDivisionError: by zero)"),
     ],
 )
-def test_the_reason_of_a_failure_is_one_sentence(connections, monkeypatch, caplog, error, reason):
+def test_reason_of_a_failure_is_one_sentence(connections, monkeypatch, caplog, error, reason):
     def fail(scene: Any, run: Any) -> int:
         raise error
 
     monkeypatch.setattr(tasks, "_map_unless_finished", fail)
     [(_, outcome)] = map_scenes(scenes("a"), RUN, ManyConfig(retries=0))
     assert outcome == Outcome(reason=reason)
-    assert ("in fail" in caplog.text) == ("defect" in reason), "the traceback of a defect leads to its place"
+    assert ("in fail" in caplog.text) == ("internal error" in reason), "only internal errors have a traceback"
 
 
-def test_what_dask_gives_up_is_a_failure_of_the_scene(tries, monkeypatch):
+def test_tasks_that_dask_gives_up_are_failed_scenes(tries, monkeypatch):
     errors = [KilledWorker("a", None, 3), ModuleNotFoundError("No module named 'floodseg'")]  # type: ignore[arg-type]
 
     def checked(completed: Any, client: Any, config: Any) -> Any:
         return [(future, (type(error), error, None)) for (future, _), error in zip(completed, errors, strict=True)]
 
-    monkeypatch.setattr(engine, "_checked", checked)
+    monkeypatch.setattr(engine, "_results", checked)
     killed, missing = (outcome.reason for _, outcome in map_scenes(scenes("a", "b"), RUN, ManyConfig()))
-    assert killed.startswith("each worker that mapped it was lost, as it is when memory runs out: give the workers ")
-    assert missing == "the cluster gave it up (ModuleNotFoundError: No module named 'floodseg')"
+    assert killed.startswith("every worker that mapped it was lost, perhaps because memory ran out: give the workers ")
+    assert missing == "the task failed on the cluster (ModuleNotFoundError: No module named 'floodseg')"
 
 
-def test_a_lost_scheduler_ends_the_run(tries, monkeypatch):
+def test_lost_scheduler_ends_the_run(tries, monkeypatch):
     def checked(completed: Any, client: Any, config: Any) -> Any:
         return [(future, CancelledError()) for future, _ in completed]
 
-    monkeypatch.setattr(engine, "_checked", checked)
+    monkeypatch.setattr(engine, "_results", checked)
     with pytest.raises(
-        ClusterError, match=r"^`cluster` local:1: the connection to the scheduler was lost: start it again; the same"
+        ClusterError, match=r"^`cluster=local:1`: the connection to the scheduler was lost: start it again, and run the"
     ):
         list(map_scenes(scenes("good"), RUN, ManyConfig()))
 
 
-def test_a_scheduler_that_does_not_answer_is_named():
+def test_missing_scheduler_is_an_error():
     config = ManyConfig(cluster=free_address(), wait_s=0.2)
-    message = rf"^--cluster {config.cluster}: does not answer since 0\.2 seconds: start it, or correct the address"
-    with pytest.raises(ClusterError, match=message), connected(config):
+    message = (
+        rf"^`cluster={config.cluster}`: has not answered for 0\.2 seconds: start the scheduler, or correct the add"
+    )
+    with pytest.raises(ClusterError, match=message), dask_client(config):
         pass
 
 
@@ -127,18 +129,18 @@ def idle_scheduler() -> Iterator[Any]:
         yield cluster
 
 
-NO_WORKER = r"^--cluster tcp://.*: has no worker since 0\.2 seconds: start it, .*; the same command then goes on$"
+NO_WORKER = r"^`cluster=tcp://.*`: has had no worker for 0\.2 seconds: start a worker, and run the same command to con"
 
 
-def test_a_scheduler_without_workers_is_named(idle_scheduler):
+def test_scheduler_without_workers_is_an_error(idle_scheduler):
     config = ManyConfig(cluster=idle_scheduler.scheduler_address, wait_s=0.2)
-    with pytest.raises(ClusterError, match=NO_WORKER), connected(config):
+    with pytest.raises(ClusterError, match=NO_WORKER), dask_client(config):
         pass
 
 
-def test_workers_that_do_not_come_back_end_the_run(idle_scheduler, monkeypatch):
+def test_run_ends_without_workers(idle_scheduler, monkeypatch):
     config = ManyConfig(cluster=idle_scheduler.scheduler_address, wait_s=0.2)
-    monkeypatch.setattr(engine, "connected", lambda config: distributed.Client(config.cluster))
+    monkeypatch.setattr(engine, "dask_client", lambda config: distributed.Client(config.cluster))
     with pytest.raises(ClusterError, match=NO_WORKER):
         list(map_scenes(scenes("good"), RUN, config))
 
@@ -146,17 +148,20 @@ def test_workers_that_do_not_come_back_end_the_run(idle_scheduler, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"cluster": "local:5"}, r"--cluster local:5: leaves each worker 0\.8 GB of memory, and a worker needs 1: "),
-        ({"cluster": "local:2", "memory_gb": 3.0}, r"--memory-gb 3: 2 workers would take more than the 4\.0 GB of"),
+        (
+            {"cluster": "local:5"},
+            r"`cluster=local:5`: leaves 0\.8 GB of memory for each worker, and a worker needs 1: ",
+        ),
+        ({"cluster": "local:2", "memory_gb": 3.0}, r"`memory_gb=3`: 2 workers would use more than the 4\.0 GB of"),
     ],
 )
-def test_workers_of_this_machine_share_its_memory(settings, message):
+def test_local_workers_share_the_memory(settings, message):
     assert engine._local_memory(ManyConfig(cluster="local:2"), 4 * 10**9) == 2 * 10**9
     with pytest.raises(ConfigError, match=message):
         engine._local_memory(ManyConfig(**settings), 4 * 10**9)
 
 
-def test_a_scene_folder_in_use_is_waited_for(monkeypatch):
+def test_task_waits_for_a_scene_folder_in_use(monkeypatch):
     monkeypatch.setattr(tasks, "_BUSY_PAUSE_S", 0.01)
     answers: list[Any] = [FolderInUseError("another run")] * 3 + [9]
 

@@ -1,4 +1,4 @@
-"""Many scenes while workers, schedulers and runs are lost: the products at the end are the same, byte for byte."""
+"""Tests of lost workers, schedulers and runs: the final products are the same, byte for byte."""
 
 import json
 import signal
@@ -43,7 +43,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an undisturbed run by one worker leaves."""
+    """Output folder of an undisturbed run with one worker."""
     out_dir = tmp_path_factory.mktemp("reference") / "out"
     output, _ = ended(many_runs.start(scenes, "--out-dir", out_dir, "--cluster", "local:1"))
     assert output.startswith("4 scenes mapped, 0 finished before, in ")
@@ -55,7 +55,7 @@ def workers_of(process: Any) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
-def test_a_worker_that_is_killed_costs_nothing_but_time(start, scenes, reference, tmp_path):
+def test_scene_of_a_killed_worker_is_mapped_by_another(start, scenes, reference, tmp_path):
     out_dir = tmp_path / "out"
     run = start(scenes, "--out-dir", out_dir, "--cluster", "local:2")
     wait_until(lambda: staging(out_dir), run)
@@ -66,7 +66,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(start, scenes, reference
     assert_same(out_dir, reference)
 
 
-def test_a_run_that_is_killed_goes_on_where_it_was(start, scenes, reference, tmp_path):
+def test_killed_run_is_continued(start, scenes, reference, tmp_path):
     out_dir = tmp_path / "out"
     run = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
     wait_until(lambda: finished(out_dir) and staging(out_dir), run)
@@ -79,7 +79,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(start, scenes, reference, tmp
     assert_same(out_dir, reference)
 
 
-def test_ctrl_c_ends_a_run_with_its_workers_and_no_word_of_defects(start, scenes, tmp_path):
+def test_ctrl_c_ends_a_run_and_its_workers(start, scenes, tmp_path):
     out_dir = tmp_path / "out"
     run = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
     wait_until(lambda: staging(out_dir), run)
@@ -94,7 +94,7 @@ def test_ctrl_c_ends_a_run_with_its_workers_and_no_word_of_defects(start, scenes
     assert not any(worker.is_running() for worker in workers)
 
 
-def test_of_two_runs_on_one_folder_the_second_is_refused(start, scenes, reference, tmp_path):
+def test_second_run_in_the_same_folder_is_refused(start, scenes, reference, tmp_path):
     out_dir = tmp_path / "out"
     first = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
     wait_until(lambda: (out_dir / ".lock").exists(), first)
@@ -108,11 +108,11 @@ def test_of_two_runs_on_one_folder_the_second_is_refused(start, scenes, referenc
 
 @pytest.fixture
 def address() -> str:
-    """Where nobody listens yet."""
+    """Address without a scheduler."""
     return free_address()
 
 
-def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(start, scenes, reference, tmp_path, address):
+def test_run_is_continued_after_the_scheduler_was_lost(start, scenes, reference, tmp_path, address):
     out_dir = tmp_path / "out"
     dask = [start_scheduler(address), start_worker(address)]
     try:
@@ -121,8 +121,8 @@ def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(start, scene
         kill_group(dask[0])
         _, errors = ended(run, 2)
         assert errors.splitlines()[-1] == (
-            f"floodseg: error: --cluster {address}: the connection to the scheduler was lost: start it again; the same "
-            "command then goes on"
+            f"floodseg: error: --cluster {address}: the connection to the scheduler was lost: start it again, and run "
+            "the same command to continue"
         )
         dask += [start_scheduler(address), start_worker(address)]
         ended(start(scenes, "--out-dir", out_dir, "--cluster", address))
@@ -135,9 +135,9 @@ def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(start, scene
     assert report["kept"] > 0
 
 
-def test_a_scheduler_that_is_not_there_is_waited_for_and_named(start, scenes, tmp_path, address):
+def test_run_waits_for_a_missing_scheduler(start, scenes, tmp_path, address):
     _, errors = ended(start(scenes, "--out-dir", tmp_path / "out", "--cluster", address, "--wait-s", "2"), 2)
     assert errors.splitlines()[-1] == (
-        f"floodseg: error: --cluster {address}: does not answer since 2 seconds: start it, or correct the address; "
-        "the same command then goes on"
+        f"floodseg: error: --cluster {address}: has not answered for 2 seconds: start the scheduler, or correct the "
+        "address, and run the same command to continue"
     )

@@ -1,4 +1,4 @@
-"""Several hosts, as network namespaces of this machine: a scheduler and two workers, one of which is cut off."""
+"""Test of several hosts (network namespaces): a scheduler and two workers, one of which is disconnected."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 HOSTS = Path(__file__).parents[2] / "tests/cluster/hosts.sh"
 SCHEDULER = "tcp://10.77.0.1:8786"
 SOON = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
-"""When a silent host counts as lost: 30 s by default, and 11 at the least."""
+"""Timeouts after which a silent host is lost: 30 s by default, 11 s at least."""
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def hosts() -> Iterator[str]:
         subprocess.run([HOSTS, "down", prefix], check=True)
 
 
-def test_a_host_that_is_cut_off_takes_no_scene_with_it(start, hosts, tmp_path, monkeypatch):
+def test_scenes_of_a_disconnected_host_are_mapped_by_another(start, hosts, tmp_path, monkeypatch):
     for name, value in SOON.items():
         monkeypatch.setenv(name, value)
     scenes = write_list(tmp_path / "list", 4, 224)
     hub, first, second = (("ip", "netns", "exec", f"{hosts}-{name}") for name in ("hub", "a", "b"))
-    # each has its own folder for what Dask keeps, as hosts have
+    # each worker has its own folder for the files of Dask, as on separate hosts
     dask = [
         start_scheduler(SCHEDULER, prefix=hub),
         start_worker(SCHEDULER, "--host", "10.77.0.2", "--local-directory", tmp_path / "a", prefix=first),

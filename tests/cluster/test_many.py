@@ -1,4 +1,4 @@
-"""``floodseg predict-many`` mapped one by one in this process: what is mapped, kept, refused and reported."""
+"""Tests of ``floodseg predict-many``, with scenes mapped one by one in this process."""
 
 import json
 import shutil
@@ -21,14 +21,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def scenes(prepared: Path, tmp_path: Path) -> Path:
-    """Two scenes, their own to spoil."""
+    """List of two scenes that a test may modify."""
     shutil.copytree(prepared, tmp_path / "list")
     return tmp_path / "list/scenes.csv"
 
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Scenes are mapped one by one in this process; returns the clusters that were asked for."""
+    """Map scenes one by one in this process, and return the list of requested clusters."""
     asked: list[str] = []
 
     def map_scenes(listed: Any, run: Any, config: Any) -> Any:
@@ -41,7 +41,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path, connections: list[str]) -> Any:
-    """Return a function that runs the command and returns exit code, output and errors in single spaces."""
+    """Return a function that runs the command and returns exit code, stdout and stderr."""
 
     def command(*arguments: object) -> tuple[Any, str, str]:
         capsys.readouterr()
@@ -49,17 +49,17 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path, connec
         given = ["predict-many", scenes, "--out-dir", tmp_path / "out", "--threads", "1", *model, *arguments]
         with pytest.raises(SystemExit) as stop:
             cli.main([str(argument) for argument in given])
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
+        printed = capsys.readouterr()
+        return stop.value.code, printed.out, printed.err
 
     return command
 
 
-def test_scenes_are_mapped_once(run, connections, tmp_path):
+def test_finished_scenes_are_not_mapped_again(run, connections, tmp_path):
     code, output, _ = run()
     assert code == 0
     assert output.startswith("2 scenes mapped, 0 finished before, in ")
-    assert f"{tmp_path / 'out/collection.json'}  STAC collection over all finished scenes" in output
+    assert f"{tmp_path / 'out/collection.json'}  STAC collection of all finished scenes" in output
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/scenes").glob("*/*")}
     assert connections == ["local:1"]
     code, output, _ = run()
@@ -76,7 +76,7 @@ def test_scenes_are_mapped_once(run, connections, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_reference_method_is_a_model_and_a_folder_of_its_name_is_not(run, tmp_path, monkeypatch):
+def test_classical_baseline_takes_precedence_over_a_folder_of_its_name(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "otsu").mkdir()
     assert run("--model", "otsu")[0] == 0
@@ -84,7 +84,7 @@ def test_a_reference_method_is_a_model_and_a_folder_of_its_name_is_not(run, tmp_
     assert run("--model", "s1-lite")[0] == 2
 
 
-def test_what_fails_is_reported_at_the_end_and_mapped_by_the_same_command(run, scenes, tmp_path):
+def test_failed_scenes_are_reported_and_mapped_by_the_next_run(run, scenes, tmp_path):
     whole = (scenes.parent / "s0.tif").read_bytes()
     (scenes.parent / "s0.tif").write_bytes(whole[:3000])
     code, output, errors = run("--retries", "1")
@@ -93,8 +93,8 @@ def test_what_fails_is_reported_at_the_end_and_mapped_by_the_same_command(run, s
     reason, sentence = errors.splitlines()
     assert reason.startswith(f"failed scene-0: {scenes.parent}/s0.tif: ")
     assert sentence == (
-        f"floodseg: error: 1 of 2 scenes could not be mapped, for the reasons above and in {tmp_path}/out/report.json: "
-        "correct them, and run the same command again"
+        f"floodseg: error: 1 of 2 scenes could not be mapped; the reasons are above and in {tmp_path}/out/report.json: "
+        "correct the scenes, and run the same command again"
     )
     assert json.loads((tmp_path / "out/report.json").read_text())["failed"].keys() == {"scene-0"}
     (scenes.parent / "s0.tif").write_bytes(whole)
@@ -109,13 +109,13 @@ def test_other_settings_need_overwrite(run, tmp_path):
     assert code == 2
     assert errors == (
         f"floodseg: error: {tmp_path}/out: 2 of the scenes (scene-0, scene-1) were finished with another model or "
-        "other settings: add --overwrite, or give another --out-dir\n"
+        "other settings: add --overwrite, or set another --out-dir\n"
     )
     assert run("--min-area", "300", "--overwrite")[0] == 0
     assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["settings"]["min_area"] == 300
 
 
-def test_an_input_that_changed_needs_overwrite_and_one_that_was_touched_does_not(run, scenes, tmp_path):
+def test_only_changed_inputs_need_overwrite(run, scenes, tmp_path):
     run()
     (scenes.parent / "s0.tif").touch()
     code, output, _ = run()
@@ -124,13 +124,13 @@ def test_an_input_that_changed_needs_overwrite_and_one_that_was_touched_does_not
     code, _, errors = run("--retries", "0")
     assert code == 3
     assert errors.startswith(
-        f"failed scene-0: {tmp_path}/out/scenes/scene-0: holds products of other inputs, of another model or of other "
-        "settings: add --overwrite, or give another --out-dir\n"
+        f"failed scene-0: {tmp_path}/out/scenes/scene-0: holds products of other files, another model or other "
+        "settings: add --overwrite, or set another --out-dir\n"
     )
     assert run("--overwrite")[0] == 0
 
 
-def test_what_no_scene_can_follow_is_refused_before_any_is_mapped(run, connections, scenes, tmp_path):
+def test_wrong_scene_is_refused_before_mapping(run, connections, scenes, tmp_path):
     write_optical(scenes.parent / "optical.tif")
     scenes.write_text("id,sar,optical\na,s0.tif,\nb,s1.tif,optical.tif\n")
     code, _, errors = run()
@@ -141,29 +141,29 @@ def test_what_no_scene_can_follow_is_refused_before_any_is_mapped(run, connectio
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_in_use_is_refused(run, tmp_path):
+def test_folder_in_use_is_refused(run, tmp_path):
     with locked_folder(tmp_path / "out"):
         code, _, errors = run()
     assert code == 2
     assert "another run writes its products there: wait for it, or give another --out-dir" in errors
 
 
-def test_a_worker_with_another_floodseg_or_model_says_so(run, monkeypatch):
-    tasks._opened_model.cache_clear()
+def test_worker_with_another_version_fails(run, monkeypatch):
+    tasks._open_model.cache_clear()
     monkeypatch.setattr(tasks, "versions", lambda: {"floodseg": "9.9"})
     code, _, errors = run("--retries", "0")
     assert code == 3
-    assert "has floodseg 9.9, and the run was started by 0.1.0: install the same" in errors
+    assert "has floodseg 9.9, but the run was started with 0.1.0: install the same version" in errors
 
 
-def test_a_worker_process_of_this_machine_maps(start, scenes, tmp_path):
+def test_local_worker_process_maps(start, scenes, tmp_path):
     process = start(scenes, "--out-dir", tmp_path / "out", "--model", "otsu")
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, output.split(",")[0]) == (0, "2 scenes mapped"), errors
     assert (tmp_path / "out/scenes/scene-0/flood.tif").exists()
 
 
-def test_warnings_of_a_worker_are_shown_with_the_scene(run, scenes, caplog):
+def test_warnings_of_a_worker_are_logged_with_the_scene(run, scenes, caplog):
     text = scenes.read_text().splitlines()[1].rpartition(",")[0]
     scenes.write_text(f"id,sar\n{text}\n")
     assert run()[0] == 0
@@ -173,17 +173,17 @@ def test_warnings_of_a_worker_are_shown_with_the_scene(run, scenes, caplog):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--cluster", "local:0"], "--cluster local:0: must be local:N, N workers on this machine, or tcp://HOST:PORT"),
+        (["--cluster", "local:0"], "--cluster local:0: must be local:N (N workers on this machine) or tcp://HOST:PORT"),
         (["--cluster", "http://host:8786"], "must be local:N"),
-        (["--cluster", "tcp://host:8786", "--memory-gb", "4"], "--memory-gb 4.0: must be left out with tcp://"),
+        (["--cluster", "tcp://host:8786", "--memory-gb", "4"], "--memory-gb 4.0: has no effect with --cluster tcp"),
         (["--memory-gb", "0.1"], "--memory-gb 0.1: must be at least 1"),
-        (["--split-rows", "2"], "--split-rows is gone: one scene is one task now: leave it out"),
-        (["--split_rows=2"], "--split-rows is gone"),
+        (["--split-rows", "2"], "--split-rows was removed: each scene is mapped by one worker"),
+        (["--split_rows=2"], "--split-rows was removed"),
         (["--retries", "-1"], "--retries -1: must be 0 or more"),
         (["--model", "none"], "model 'none': is neither a shipped model"),
     ],
 )
-def test_wrong_flags_are_named(run, flags, message):
+def test_wrong_flags_are_refused(run, flags, message):
     code, _, errors = run(*flags)
     assert code == 2
     assert message in errors

@@ -1,4 +1,4 @@
-"""Collection, index and mosaics over finished scenes."""
+"""Tests of collection, index and mosaics of finished scenes."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from floodseg.cluster.finished import finished_scenes
 from floodseg.cluster.overview import write_overview
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.inference.pipeline import predict_files
-from floodseg.products.info import OneOfMany
+from floodseg.products.info import CollectionMember
 from map_fakes import PointwiseRuntime
 from scenes import write_sar
 
@@ -23,7 +23,7 @@ H, W = 40, 60
 
 def scene(out_dir: Path, name: str, value: float, day: int | None, *, crs: str = "EPSG:32633", nothing: Any = None,
           **place: Any) -> None:  # fmt: skip
-    """Map a scene of one value."""
+    """Map a scene whose pixels all have the same value."""
     db = np.full((2, H, W), value, np.float32)
     if nothing is not None:
         db[:, *nothing] = np.nan
@@ -31,8 +31,8 @@ def scene(out_dir: Path, name: str, value: float, day: int | None, *, crs: str =
     write_sar(file, db, crs=crs, **place)
     settings = SceneConfig(sar=file, datetime=day and f"2024-01-{day:02}", allow_no_crs=crs is None)
     config = PredictConfig(out_dir / "scenes" / name, settings, MapConfig(threads=1))
-    many = OneOfMany(name, "floodseg", "../../collection.json", {"key": f"key of {name}"})
-    predict_files(config, PointwiseRuntime(), "fake", many=many)
+    member = CollectionMember(name, "floodseg", "../../collection.json", {"key": f"key of {name}"})
+    predict_files(config, PointwiseRuntime(), "fake", member=member)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def out_dir(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_the_latest_scene_is_on_top_and_its_nodata_is_a_window(out_dir):
+def test_mosaic_has_the_latest_scene_on_top_except_its_nodata(out_dir):
     scene(out_dir, "b-late", -22, 9, origin=(500_300.0, 5_000_000.0), nothing=np.s_[:, :10])
     scene(out_dir, "c-early", -10, 1)
     assert write_overview(out_dir) == []
@@ -56,7 +56,7 @@ def test_the_latest_scene_is_on_top_and_its_nodata_is_a_window(out_dir):
         np.testing.assert_array_equal(mosaic.read(1)[:, 40:], late.read(1)[:, 10:])
 
 
-def test_scenes_of_several_systems_meet_in_degrees(out_dir):
+def test_mosaic_of_several_crs_is_in_degrees(out_dir):
     scene(out_dir, "a", -22, 1)
     scene(out_dir, "b", -10, 2, crs="EPSG:32634", origin=(36_000.0, 5_000_000.0))
     assert write_overview(out_dir) == []
@@ -80,7 +80,7 @@ def test_scenes_of_several_systems_meet_in_degrees(out_dir):
         np.testing.assert_array_equal(mosaic.read(1), values)
 
 
-def test_the_collection_leads_to_its_items_and_they_back(out_dir):
+def test_collection_and_items_link_each_other(out_dir):
     scene(out_dir, "a", -22, 3)
     scene(out_dir, "b", -10, 9, origin=(500_600.0, 5_000_000.0))
     write_overview(out_dir)
@@ -99,7 +99,7 @@ def test_the_collection_leads_to_its_items_and_they_back(out_dir):
     collection.validate()
 
 
-def test_the_index_tells_where_when_and_how_much(out_dir):
+def test_index_has_outline_date_and_areas(out_dir):
     scene(out_dir, "a", -22, 3)
     scene(out_dir, "b", -10, 9)
     write_overview(out_dir)
@@ -114,9 +114,9 @@ def test_the_index_tells_where_when_and_how_much(out_dir):
     assert table.datetime[0].isoformat() == "2024-01-03T00:00:00+00:00"
 
 
-def test_what_has_no_place_is_said_to_be_left_out(out_dir, caplog):
+def test_scene_without_crs_is_reported_and_not_in_the_mosaics(out_dir, caplog):
     scene(out_dir, "a", -22, 3, crs=None)  # type: ignore[arg-type]
-    assert write_overview(out_dir) == ["scene a has no place on the Earth and is not in the mosaics"]
+    assert write_overview(out_dir) == ["scene a has no coordinate reference system and is not in the mosaics"]
     assert not (out_dir / "flood.vrt").exists()
     assert geopandas.read_parquet(out_dir / "index.parquet").geometry.isna().all()
     scene(out_dir, "b", -22, 4)
@@ -124,7 +124,7 @@ def test_what_has_no_place_is_said_to_be_left_out(out_dir, caplog):
     assert (out_dir / "flood.vrt").exists()
 
 
-def test_a_scene_without_a_date_is_in_mosaic_and_index_but_not_in_the_collection(out_dir):
+def test_undated_scene_is_not_in_the_collection(out_dir):
     scene(out_dir, "a", -22, None)
     [sentence] = write_overview(out_dir)
     assert sentence.startswith("scene a has no date, so it has no item.json and is not in the collection")
@@ -140,7 +140,7 @@ def test_a_scene_without_a_date_is_in_mosaic_and_index_but_not_in_the_collection
     assert table.geometry["a"].equals(table.geometry["b"])
 
 
-def test_nothing_is_written_over_nothing(out_dir):
+def test_no_overview_without_scenes(out_dir):
     out_dir.mkdir()
     assert write_overview(out_dir) == []
     assert list(out_dir.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Lists of scenes: tables and STAC, what they may say, and what is refused."""
+"""Tests of lists of scenes: tables and STAC documents, accepted and refused."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
-from floodseg.cluster import packages
+from floodseg.cluster import extra
 from floodseg.cluster.scene_list import read_scenes
 from floodseg.config.predict import SharedScene
 from floodseg.errors import ConfigError, DataError
@@ -25,7 +25,7 @@ def read(path: Path, text: str | None = None, bands: Bands = BOTH, **shared: Any
     return read_scenes(path, SharedScene(**shared), bands)
 
 
-def test_a_table_says_of_each_scene_what_the_flags_say_of_all(tmp_path):
+def test_settings_of_a_row_take_precedence_over_flags(tmp_path):
     table = "id,sar,optical,datetime,max_slope,dem,allow_no_crs\n"
     table += "a,VV.tif;VH.tif,,2024-01-05,,,\n"
     table += "b,/data/b.tif,sub/b2.tif,,10,dem.tif,yes\n"
@@ -33,7 +33,7 @@ def test_a_table_says_of_each_scene_what_the_flags_say_of_all(tmp_path):
     assert (first.id, second.id) == ("a", "b")
     assert first.config.sar == (f"{tmp_path}/VV.tif", f"{tmp_path}/VH.tif")
     assert first.config.optical == ()
-    assert first.config.dem == str(Path.cwd() / "common.tif"), "flags count from where the command is given"
+    assert first.config.dem == str(Path.cwd() / "common.tif"), "flags are relative to the working directory"
     assert (first.config.max_slope, first.config.datetime, first.config.allow_no_crs) == (20.0, "2024-01-05", False)
     assert second.config.sar == ("/data/b.tif",)
     assert second.config.optical == (f"{tmp_path}/sub/b2.tif",)
@@ -41,12 +41,12 @@ def test_a_table_says_of_each_scene_what_the_flags_say_of_all(tmp_path):
     assert (second.config.max_slope, second.config.sar_units, second.config.allow_no_crs) == (10.0, "linear", True)
 
 
-def test_without_an_id_a_scene_is_named_after_its_first_file(tmp_path):
+def test_default_id_is_the_stem_of_the_first_file(tmp_path):
     scenes = read(tmp_path / "list.csv", "sar,optical\nx/S1_a.tif,\n,/vsizip/p.zip/S2_b.SAFE\n")
     assert [scene.id for scene in scenes] == ["S1_a", "S2_b"]
 
 
-def test_geoparquet_is_a_table(tmp_path):
+def test_read_geoparquet(tmp_path):
     table = geopandas.GeoDataFrame(
         {"id": ["a", "b"], "sar": [["VV.tif", "VH.tif"], ["b.tif"]], "max_slope": [None, 5.0], "dem": [None, "d.tif"]},
         geometry=[shapely.box(0, 0, 1, 1)] * 2, crs=4326,
@@ -69,21 +69,21 @@ def test_geoparquet_is_a_table(tmp_path):
         ),
         (
             "sar,allow_remote\na.tif,true\n",
-            "'allow_remote' cannot be given by a list: add --allow-remote to the command",
+            "a list must not set 'allow_remote': add `allow_remote` to the command",
         ),
-        ("sar\nx/a.tif\ny/a.tif\n", "2 scenes are named 'a', and each needs a folder of its own"),
-        ("id,sar\n../a,a.tif\n", r"scene 1: id '\.\./a' must be letters, digits"),
-        ("id,sar\n.a,a.tif\n", r"id '\.a' must be letters"),
-        ("id,sar\na,\n", "scene 1: names no image: give sar, optical or both"),
+        ("sar\nx/a.tif\ny/a.tif\n", "2 scenes have the id 'a': give each scene an id of its own"),
+        ("id,sar\n../a,a.tif\n", r"scene 1: id '\.\./a' must begin with a letter or digit"),
+        ("id,sar\n.a,a.tif\n", r"id '\.a' must begin with a letter"),
+        ("id,sar\na,\n", "scene 1: has no image: fill in sar, optical or both"),
         ("sar,max_slope\na.tif,steep\n", "scene 1: max_slope 'steep' must be a number"),
-        ("sar,grid\na.tif,north\n", "scene 1: --grid north: must be one of sar, optical"),
+        ("sar,grid\na.tif,north\n", "scene 1: `grid=north`: must be one of sar, optical"),
         ("sar,allow_no_crs\na.tif,perhaps\n", "allow_no_crs 'perhaps' must be true or false"),
-        ("sar\nhttps://example.org/a.tif\n", "is an address on a network, which is read only with --allow-remote"),
-        ("sar\na\0.tif\n", "must be the name of a file, without control characters"),
-        ("sar\n/vsicurl/https://example.org/a.tif\n", "is an address on a network"),
+        ("sar\nhttps://example.org/a.tif\n", "a.tif is on the network: add `allow_remote`, or download it"),
+        ("sar\na\0.tif\n", "must not have control characters"),
+        ("sar\n/vsicurl/https://example.org/a.tif\n", "a.tif is on the network"),
     ],
 )
-def test_what_a_table_may_not_say(tmp_path, text, message):
+def test_wrong_tables_are_refused(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         read(tmp_path / "list.csv", text)
 
@@ -96,21 +96,21 @@ def test_what_a_table_may_not_say(tmp_path, text, message):
         ("list.csv", "sar,optical\na.tif\n", "line 2: has 1 cells, and the first line names 2 columns"),
         ("list.csv", "sar,sar\na,b\n", "has two columns 'sar'"),
         ("list.txt", "a.tif", "a list of scenes must be .csv, .parquet"),
-        ("list.json", "[]", "must be a STAC object, and holds a list"),
+        ("list.json", "[]", "must be a STAC object, not a JSON list"),
         ("list.json", "{", "is not JSON"),
-        ("list.json", '{"type": "Topology"}', "is of the type 'Topology': must be a STAC Collection"),
+        ("list.json", '{"type": "Topology"}', "has the type 'Topology': must be a STAC Collection"),
         ("list.json", '{"type": "Collection", "links": 3}', "'links' must be a list of objects"),
         ("list.json", '{"type": "FeatureCollection", "features": [{"id": 3}]}', "must have an id, assets"),
     ],
 )
-def test_what_is_no_list(tmp_path, name, text, message):
+def test_unreadable_lists_are_refused(tmp_path, name, text, message):
     with pytest.raises(DataError, match=message):
         read(tmp_path / name, text)
     with pytest.raises(DataError, match="no such list of scenes"):
         read(tmp_path / "missing.csv")
 
 
-def test_with_allow_remote_a_list_may_name_addresses(tmp_path):
+def test_allow_remote_allows_urls_in_a_list(tmp_path):
     [scene] = read(tmp_path / "list.csv", "sar\nhttps://example.org/a.tif?sig=secret\n", allow_remote=True)
     assert scene.config.sar == ("https://example.org/a.tif?sig=secret",)
     assert scene.id == "a"
@@ -131,7 +131,7 @@ ASSETS = {
 }  # fmt: skip
 
 
-def test_a_collection_on_disk_is_followed_to_its_items(tmp_path, caplog):
+def test_read_stac_collection(tmp_path, caplog):
     caplog.set_level("INFO", logger="floodseg")
     (tmp_path / "items/a").mkdir(parents=True)
     (tmp_path / "items/a/a.json").write_text(json.dumps(item("a", ASSETS, datetime="2024-01-05T05:00:00Z")))
@@ -146,12 +146,12 @@ def test_a_collection_on_disk_is_followed_to_its_items(tmp_path, caplog):
     assert scene.config.optical == (f"{here}/b02.tif", f"{here}/b03.tif")
     assert (scene.config.cloud_mask, scene.config.dem) == (f"{here}/clouds.tif", f"{here}/heights m.tif")
     assert scene.config.datetime == "2024-01-05T05:00:00Z"
-    assert "assets that are not read: green-jp2, thumbnail, visual" in caplog.text
+    assert "ignored assets: green-jp2, thumbnail, visual" in caplog.text
     [radar] = read(tmp_path / "collection.json", bands=RADAR)
-    assert (radar.config.optical, radar.config.cloud_mask) == ((), None), "the model takes none"
+    assert (radar.config.optical, radar.config.cloud_mask) == ((), None), "the model uses no optical image"
 
 
-def test_an_item_collection_is_a_list(tmp_path):
+def test_read_stac_item_collection(tmp_path):
     features = [item("a", {"sar": asset("a.tif")}, datetime=None, start_datetime="2024-01-01T00:00:00Z"),
                 item("b", {"image": asset("b.tif", "data", "sar")})]  # fmt: skip
     first, second = read(tmp_path / "items.json", json.dumps({"type": "FeatureCollection", "features": features}))
@@ -162,27 +162,27 @@ def test_an_item_collection_is_a_list(tmp_path):
 @pytest.mark.parametrize(
     ("href", "message"),
     [
-        ("../a.tif", "leads out of .*, the folder of the list: put all files below it"),
-        ("/etc/passwd", "leads out of"),
-        ("x/../../a.tif", "leads out of"),
-        ("%2e%2e/a.tif", "leads out of"),
-        ("file:///etc/passwd", "leads out of"),
-        ("/vsizip//etc/a.zip/a.tif", "must be a file on this machine, named from the document"),
-        ("https://example.org/a.tif", "is an address on a network, which is read only with --allow-remote"),
+        ("../a.tif", "is outside of .*, the folder of the list: move the file into it"),
+        ("/etc/passwd", "is outside of"),
+        ("x/../../a.tif", "is outside of"),
+        ("%2e%2e/a.tif", "is outside of"),
+        ("file:///etc/passwd", "is outside of"),
+        ("/vsizip//etc/a.zip/a.tif", "must be a local file, relative to the document"),
+        ("https://example.org/a.tif", "is on the network: add `allow_remote`, or download it"),
     ],
 )
-def test_no_name_in_stac_leads_out_of_the_folder(tmp_path, href, message):
+def test_stac_files_outside_of_the_folder_are_refused(tmp_path, href, message):
     with pytest.raises(ConfigError, match=message):
         read(tmp_path / "item.json", json.dumps(item("a", {"sar": asset(href)})))
 
 
-def test_items_are_not_fetched(tmp_path):
+def test_remote_stac_items_are_refused(tmp_path):
     links = [{"rel": "item", "href": "https://example.org/a.json"}]
-    with pytest.raises(ConfigError, match="must be a file on this machine, named from the document: download it"):
+    with pytest.raises(ConfigError, match="must be a local file, relative to the document: download it"):
         read(tmp_path / "c.json", json.dumps({"type": "Collection", "links": links}), allow_remote=True)
 
 
-def test_a_missing_extra_is_one_sentence_with_the_pip_line(monkeypatch):
+def test_missing_extra_error_has_the_pip_command(monkeypatch):
     monkeypatch.setattr(extras, "is_installed", lambda package: False)
     with pytest.raises(ConfigError, match=r"^predict-many needs distributed, .*: pip install 'floodseg\[cluster\]'$"):
-        packages.imported("distributed.scheduler")
+        extra.import_extra("distributed.scheduler")

@@ -1,4 +1,4 @@
-"""Settings: each documented, named once, checked, and the same from TOML, flags and Python."""
+"""Tests of settings: documentation, unique names, checks, and equality of TOML, flags and Python."""
 
 import ast
 import inspect
@@ -19,7 +19,7 @@ from floodseg.errors import ConfigError
 
 GROUPS = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig)
 
-UNLIKE_DEFAULTS = TrainConfig(
+OTHER_THAN_DEFAULTS = TrainConfig(
     out_dir=Path("runs/other"),
     data=DataConfig(
         data=Path("chips"),
@@ -69,30 +69,30 @@ UNLIKE_DEFAULTS = TrainConfig(
     ),
     distil=DistilConfig(teacher=("runs/sar", "s1 lite"), distil_weight=0.5, distil_unlabelled=True),
 )
-"""Every setting has another value than by default, but those of simulated chips."""
+"""Every setting except those below differs from its default."""
 
 SIMULATED = TrainConfig(data=DataConfig(layout="synthetic", split_seed=7, synthetic_chips=6, synthetic_size=96))
-"""Settings that have no effect on chips in files."""
+"""Settings of simulated chips."""
 
-WITHOUT_AN_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
-"""A setting of the official tree alone."""
+HELD_OUT_EVENT = TrainConfig(data=DataConfig(hold_out_event="Ghana"))
+"""Setting of layout sen1floods11."""
 
 WITH_SPECIALISTS = TrainConfig(model=ModelConfig(specialists=("runs/sar", "train")))
-"""A setting that leaves nothing to do for drop_sensor."""
+"""Setting that excludes drop_sensor."""
 
 STARTED = TrainConfig(model=ModelConfig(start_from="runs/sar"))
-"""A setting that leaves nothing to do for pretrained and specialists."""
+"""Setting that excludes pretrained and specialists."""
 
 
 @dataclass(frozen=True)
-class _Leaf:
+class _Setting:
     group: type
     name: str
     documented: bool
 
 
-def _leaves() -> list[_Leaf]:
-    """Every setting, and whether a string stands below its line."""
+def _settings() -> list[_Setting]:
+    """Return every setting, with True if it has a docstring."""
     found = []
     for node in ast.parse(inspect.getsource(config_module)).body:
         if not isinstance(node, ast.ClassDef):
@@ -103,25 +103,25 @@ def _leaves() -> list[_Leaf]:
         for line, below in zip(node.body, [*node.body[1:], None], strict=True):
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                 text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-                found.append(_Leaf(group, line.target.id, text))
+                found.append(_Setting(group, line.target.id, text))
     groups = {"data", "model", "augment", "optim", "distil"}
     return [leaf for leaf in found if not (leaf.group is TrainConfig and leaf.name in groups)]
 
 
-def test_every_setting_is_documented_below_its_line() -> None:
-    leaves = _leaves()
+def test_every_setting_has_a_docstring() -> None:
+    leaves = _settings()
     assert len(leaves) == 1 + sum(len(fields(group)) for group in GROUPS)
     assert [leaf.name for leaf in leaves if not leaf.documented] == []
 
 
-def test_names_are_unique_across_the_groups() -> None:
-    names = [leaf.name for leaf in _leaves()]
+def test_setting_names_are_unique() -> None:
+    names = [leaf.name for leaf in _settings()]
     assert sorted(set(names)) == sorted(names)
-    # nothing is overwritten when the groups are laid side by side
+    # no setting overwrites another in the flat configuration
     assert {key for each in EXAMPLES for key in flatten(each)} == set(names)
 
 
-def test_classic_defaults() -> None:
+def test_default_values() -> None:
     optim = OptimConfig()
     assert (optim.batch_size, optim.epochs, optim.lr, optim.patience) == (4, 50, 1e-3, 10)
     assert (ModelConfig().model, ModelConfig().pretrained) == ("efficient", "auto")
@@ -129,22 +129,22 @@ def test_classic_defaults() -> None:
 
 
 def _parse(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
-    """Return what ``floodseg train`` makes of its arguments."""
-    seen: list[TrainConfig] = []
-    monkeypatch.setattr("floodseg.training.train.train", lambda config, **_: seen.append(config))
+    """Return the configuration of ``floodseg train`` for some arguments."""
+    configs: list[TrainConfig] = []
+    monkeypatch.setattr("floodseg.training.train.train", lambda config, **_: configs.append(config))
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", *arguments])
     assert stop.value.code == 0
-    return seen[0]
+    return configs[0]
 
 
-def test_the_examples_have_no_default_left() -> None:
+def test_examples_change_every_default() -> None:
     default = flatten(TrainConfig())
     same = [{key for key, value in flatten(each).items() if value == default.get(key)} for each in EXAMPLES]
     assert set.intersection(*same) == set()
 
 
-EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT, WITH_SPECIALISTS, STARTED)
+EXAMPLES = (OTHER_THAN_DEFAULTS, SIMULATED, HELD_OUT_EVENT, WITH_SPECIALISTS, STARTED)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,7 @@ EXAMPLES = (UNLIKE_DEFAULTS, SIMULATED, WITHOUT_AN_EVENT, WITH_SPECIALISTS, STAR
     [*EXAMPLES, TrainConfig()],
     ids=["unlike defaults", "simulated", "without an event", "with specialists", "started", "defaults"],
 )
-def test_a_run_file_gives_back_the_configuration(
-    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_file_round_trip(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_file = tmp_path / "config.toml"
     run_file.write_text(tomli_w.dumps(flatten(config)))
     assert tomllib.loads(run_file.read_text()) == flatten(config)
@@ -162,15 +160,15 @@ def test_a_run_file_gives_back_the_configuration(
 
 
 @pytest.mark.parametrize("dash", ["-", "_"])
-def test_flags_give_back_the_configuration(dash: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_round_trip(dash: str, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments: list[str] = []
-    for name, value in flatten(UNLIKE_DEFAULTS).items():
+    for name, value in flatten(OTHER_THAN_DEFAULTS).items():
         flag = f"--{name.replace('_', dash)}"
         if isinstance(value, bool):
             arguments += [flag if value else f"--no-{name}"]
         else:
             arguments += [flag, *map(str, value if isinstance(value, list) else [value])]
-    assert _parse(arguments, monkeypatch) == UNLIKE_DEFAULTS
+    assert _parse(arguments, monkeypatch) == OTHER_THAN_DEFAULTS
 
 
 @pytest.mark.parametrize("key", ["batch_size", "batch-size"])
@@ -179,51 +177,51 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
     run_file.write_text(f'{key} = 7\nepochs = 9\nmodel = "lite"\n')
     config = _parse([str(run_file), "--epochs", "2"], monkeypatch)
     assert (config.optim.batch_size, config.optim.epochs, config.model.model) == (7, 2, "lite")
-    # the run file of one call does not linger in the next
+    # the run file of one call has no effect on the next call
     assert _parse([], monkeypatch) == TrainConfig()
 
 
 @pytest.mark.parametrize(
     ("group", "values", "message"),
     [
-        (DataConfig, {"layout": "zip"}, "--layout zip: must be one of sen1floods11, ombria, folders, synthetic"),
-        (DataConfig, {"layout": None}, "--layout None: must be one of"),
-        (DataConfig, {"sensors": "radar"}, "--sensors radar: must be one of both, sar, optical"),
-        (DataConfig, {"sar_units": "dn"}, "--sar-units dn: must be one of db, linear"),
-        (DataConfig, {"layout": "folders", "val_split": 0.0}, "--val-split 0.0: must be above 0 and below 1"),
-        (DataConfig, {"layout": "folders", "val_split": 1.0}, "--val-split 1.0: must be above 0 and below 1"),
-        (DataConfig, {"optical_offset": math.nan}, "--optical-offset nan: must be a number"),
-        (DataConfig, {"layout": "synthetic", "synthetic_chips": 1}, "--synthetic-chips 1: must be at least 2"),
-        (DataConfig, {"layout": "synthetic", "synthetic_size": 31}, "--synthetic-size 31: must be at least 32 pixels"),
-        (ModelConfig, {"model": "unet"}, "--model unet: must be one of efficient, baseline, lite"),
-        (AugmentConfig, {"crop_size": 31}, "--crop-size 31: must be at least 32 pixels"),
-        (AugmentConfig, {"crops_per_chip": 0}, "--crops-per-chip 0: must be at least 1"),
-        (AugmentConfig, {"crop_tries": 0}, "--crop-tries 0: must be at least 1"),
-        (AugmentConfig, {"sar_jitter_db": -1.0}, "--sar-jitter-db -1.0: must be 0 or more"),
-        (AugmentConfig, {"optical_jitter": 1.0}, "--optical-jitter 1.0: must be from 0 to below 1"),
-        (AugmentConfig, {"drop_sensor": 1.1}, "--drop-sensor 1.1: must be from 0 to 1"),
-        (AugmentConfig, {"cloud": -0.1}, "--cloud -0.1: must be from 0 to 1"),
-        (AugmentConfig, {"swath_edge": 1.1}, "--swath-edge 1.1: must be from 0 to 1"),
-        (AugmentConfig, {"drop_sensor_ramp": 3}, "--drop-sensor-ramp 3: has no effect alone; add"),
-        (AugmentConfig, {"cloud_mask_quality": "none"}, "--cloud-mask-quality none: has no effect without clouds"),
-        (OptimConfig, {"epochs": 0}, "--epochs 0: must be at least 1"),
-        (OptimConfig, {"batch_size": 0}, "--batch-size 0: must be at least 1"),
-        (OptimConfig, {"lr": 0.0}, "--lr 0.0: must be above 0"),
-        (OptimConfig, {"lr": math.nan}, "--lr nan: must be above 0"),
-        (OptimConfig, {"lr": math.inf}, "--lr inf: must be above 0"),
-        (OptimConfig, {"clip_norm": 0.0}, "--clip-norm 0.0: must be above 0"),
-        (OptimConfig, {"weight_decay": -0.1}, "--weight-decay -0.1: must be 0 or more"),
-        (OptimConfig, {"weight_decay": math.nan}, "--weight-decay nan: must be 0 or more"),
-        (DataConfig, {"cache_gb": -1.0}, "--cache-gb -1.0: must be 0 or more"),
-        (OptimConfig, {"weight_decay": math.inf}, "--weight-decay inf: must be 0 or more"),
-        (AugmentConfig, {"sar_jitter_db": math.inf}, "--sar-jitter-db inf: must be 0 or more"),
-        (OptimConfig, {"dice_weight": -1.0}, "--dice-weight -1.0: must be 0 or more"),
-        (OptimConfig, {"loss": "focal", "focal_gamma": -1.0}, "--focal-gamma -1.0: must be 0 or more"),
-        (OptimConfig, {"patience": -1}, "--patience -1: must be 0 or more"),
-        (OptimConfig, {"workers": -1}, "--workers -1: must be 0 or more"),
-        (OptimConfig, {"ema": 1.0}, "--ema 1.0: must be from 0 to below 1"),
-        (OptimConfig, {"loss": "mse"}, "--loss mse: must be one of ce, focal"),
-        (OptimConfig, {"precision": "int8"}, "--precision int8: must be one of auto, fp32, bf16, fp16"),
+        (DataConfig, {"layout": "zip"}, "`layout=zip`: must be one of sen1floods11, ombria, folders, synthetic"),
+        (DataConfig, {"layout": None}, "`layout=None`: must be one of"),
+        (DataConfig, {"sensors": "radar"}, "`sensors=radar`: must be one of both, sar, optical"),
+        (DataConfig, {"sar_units": "dn"}, "`sar_units=dn`: must be one of db, linear"),
+        (DataConfig, {"layout": "folders", "val_split": 0.0}, "`val_split=0.0`: must be above 0 and below 1"),
+        (DataConfig, {"layout": "folders", "val_split": 1.0}, "`val_split=1.0`: must be above 0 and below 1"),
+        (DataConfig, {"optical_offset": math.nan}, "`optical_offset=nan`: must be a number"),
+        (DataConfig, {"layout": "synthetic", "synthetic_chips": 1}, "`synthetic_chips=1`: must be at least 2"),
+        (DataConfig, {"layout": "synthetic", "synthetic_size": 31}, "`synthetic_size=31`: must be at least 32 pixels"),
+        (ModelConfig, {"model": "unet"}, "`model=unet`: must be one of efficient, baseline, lite"),
+        (AugmentConfig, {"crop_size": 31}, "`crop_size=31`: must be at least 32 pixels"),
+        (AugmentConfig, {"crops_per_chip": 0}, "`crops_per_chip=0`: must be at least 1"),
+        (AugmentConfig, {"crop_tries": 0}, "`crop_tries=0`: must be at least 1"),
+        (AugmentConfig, {"sar_jitter_db": -1.0}, "`sar_jitter_db=-1.0`: must be 0 or more"),
+        (AugmentConfig, {"optical_jitter": 1.0}, "`optical_jitter=1.0`: must be from 0 to below 1"),
+        (AugmentConfig, {"drop_sensor": 1.1}, "`drop_sensor=1.1`: must be from 0 to 1"),
+        (AugmentConfig, {"cloud": -0.1}, "`cloud=-0.1`: must be from 0 to 1"),
+        (AugmentConfig, {"swath_edge": 1.1}, "`swath_edge=1.1`: must be from 0 to 1"),
+        (AugmentConfig, {"drop_sensor_ramp": 3}, "`drop_sensor_ramp=3`: has no effect without `drop_sensor`; add"),
+        (AugmentConfig, {"cloud_mask_quality": "none"}, "`cloud_mask_quality=none`: has no effect without `cloud`"),
+        (OptimConfig, {"epochs": 0}, "`epochs=0`: must be at least 1"),
+        (OptimConfig, {"batch_size": 0}, "`batch_size=0`: must be at least 1"),
+        (OptimConfig, {"lr": 0.0}, "`lr=0.0`: must be above 0"),
+        (OptimConfig, {"lr": math.nan}, "`lr=nan`: must be above 0"),
+        (OptimConfig, {"lr": math.inf}, "`lr=inf`: must be above 0"),
+        (OptimConfig, {"clip_norm": 0.0}, "`clip_norm=0.0`: must be above 0"),
+        (OptimConfig, {"weight_decay": -0.1}, "`weight_decay=-0.1`: must be 0 or more"),
+        (OptimConfig, {"weight_decay": math.nan}, "`weight_decay=nan`: must be 0 or more"),
+        (DataConfig, {"cache_gb": -1.0}, "`cache_gb=-1.0`: must be 0 or more"),
+        (OptimConfig, {"weight_decay": math.inf}, "`weight_decay=inf`: must be 0 or more"),
+        (AugmentConfig, {"sar_jitter_db": math.inf}, "`sar_jitter_db=inf`: must be 0 or more"),
+        (OptimConfig, {"dice_weight": -1.0}, "`dice_weight=-1.0`: must be 0 or more"),
+        (OptimConfig, {"loss": "focal", "focal_gamma": -1.0}, "`focal_gamma=-1.0`: must be 0 or more"),
+        (OptimConfig, {"patience": -1}, "`patience=-1`: must be 0 or more"),
+        (OptimConfig, {"workers": -1}, "`workers=-1`: must be 0 or more"),
+        (OptimConfig, {"ema": 1.0}, "`ema=1.0`: must be from 0 to below 1"),
+        (OptimConfig, {"loss": "mse"}, "`loss=mse`: must be one of ce, focal"),
+        (OptimConfig, {"precision": "int8"}, "`precision=int8`: must be one of auto, fp32, bf16, fp16"),
     ],
 )
 def test_values_out_of_range_are_refused(group: type, values: dict[str, Any], message: str) -> None:
@@ -247,46 +245,47 @@ def test_values_out_of_range_are_refused(group: type, values: dict[str, Any], me
         ("folders", {"synthetic_size": 64}, "synthetic"),
     ],
 )
-def test_a_setting_that_the_layout_does_not_follow_is_refused(layout: Any, values: dict[str, Any], others: str) -> None:
+def test_settings_without_effect_on_the_layout_are_refused(layout: Any, values: dict[str, Any], others: str) -> None:
     ((name, value),) = values.items()
-    flag = f"--{name.replace('_', '-')} {value}"
-    with pytest.raises(ConfigError, match=f"^{flag}: has no effect with layout {layout}, only with {others}; leave"):
+    with pytest.raises(
+        ConfigError, match=f"^`{name}={value}`: has no effect with layout {layout}, only with {others}; leave"
+    ):
         DataConfig(layout=layout, **values)
 
 
 @pytest.mark.parametrize("value", [2.5, 2.0, "2", True, None])
-def test_a_whole_number_is_one_from_python_too(value: Any) -> None:
+def test_integers_are_checked_in_python(value: Any) -> None:
     with pytest.raises(ConfigError, match=f"^`epochs={value}`: must be a whole number$"):
         OptimConfig(epochs=value)
 
 
-def test_the_focusing_parameter_belongs_to_the_focal_loss() -> None:
+def test_focal_gamma_needs_the_focal_loss() -> None:
     assert OptimConfig(loss="focal", focal_gamma=1.0).focal_gamma == 1.0
-    with pytest.raises(ConfigError, match=r"^`focal_gamma=1.0`: has no effect with `loss` ce; add `loss=focal`$"):
+    with pytest.raises(ConfigError, match=r"^`focal_gamma=1.0`: has no effect with `loss=ce`; add `loss=focal`$"):
         OptimConfig(focal_gamma=1.0)
 
 
-def test_paths_may_be_given_as_strings() -> None:
-    given = TrainConfig(out_dir="runs/x", data=DataConfig(data="chips", layout="folders", sar_dir="radar"))  # type: ignore[arg-type]  # as from an untyped script
-    assert given == TrainConfig(
+def test_paths_may_be_strings() -> None:
+    config = TrainConfig(out_dir="runs/x", data=DataConfig(data="chips", layout="folders", sar_dir="radar"))  # type: ignore[arg-type]  # as from an untyped script
+    assert config == TrainConfig(
         out_dir=Path("runs/x"), data=DataConfig(data=Path("chips"), layout="folders", sar_dir=Path("radar"))
     )
 
 
-def test_values_at_the_ends_of_their_ranges_are_taken() -> None:
+def test_limits_of_ranges_are_accepted() -> None:
     assert DataConfig(layout="synthetic", sensors=None, synthetic_chips=2, synthetic_size=32).sensors is None
     assert AugmentConfig(crop_size=32, sar_jitter_db=0.0, optical_jitter=0.0, drop_sensor=1.0).drop_sensor == 1.0
     assert OptimConfig(epochs=1, batch_size=1, weight_decay=0.0, dice_weight=0.0, patience=0, workers=0).patience == 0
 
 
-def test_flatten_leaves_out_what_is_not_set() -> None:
+def test_flatten_omits_none() -> None:
     flat = flatten(TrainConfig())
     assert flat.keys().isdisjoint({"data", "sensors", "encoder", "optical_offset"})
     assert (flat["sar_dir"], flat["optical_bands"], flat["lr"]) == ("S1Hand", [], 1e-3)
 
 
-def test_differences_name_what_changed() -> None:
+def test_differences_lists_changed_settings() -> None:
     before = flatten(TrainConfig())
     after = flatten(replace(TrainConfig(), optim=OptimConfig(batch_size=8), model=ModelConfig(encoder="resnet18")))
     assert differences(before, before) == []
-    assert differences(after, before) == ["batch-size: 4 before, 8 now", "encoder: None before, 'resnet18' now"]
+    assert differences(after, before) == ["`batch_size`: 4 before, 8 now", "`encoder`: None before, 'resnet18' now"]

@@ -1,12 +1,10 @@
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from floodseg.bands import IGNORE, Bands
 from floodseg.chips.augment import augment_crop
@@ -15,33 +13,12 @@ from floodseg.datasets.layouts import open_layout
 from floodseg.datasets.ombria import OPTICAL_CHANNELS, SAR_CHANNELS, block_of, ombria_splits, validation_blocks
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import Window
-
-SIZE = (12, 10)
-TreeWriter = Callable[..., Path]
-
-
-def write_png(path: Path, array: np.ndarray[Any, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array.astype(np.uint8)).save(path)
-
-
-def write_set(root: Path, number: int, folder: str = "train", sensors: tuple[int, ...] = (1, 2)) -> None:
-    """Write one set; the numbers of an image tell sensor, date and channel apart, 10 * (1 + position) + row."""
-    rows = np.arange(SIZE[0])[:, None] + np.zeros(SIZE[1])
-    mask = np.zeros(SIZE)
-    mask[:, :4] = 255
-    for sensor in sensors:
-        place = root / f"OmbriaS{sensor}" / folder
-        for offset, date in ((0, "before"), (100, "after")):
-            grey = rows + 10 + offset
-            image = grey if sensor == 1 else np.stack([grey + 20, grey + 40, grey + 60], axis=-1)
-            write_png(place / date.upper() / f"S{sensor}_{date}_{number:04d}.png", image)
-        write_png(place / "MASK" / f"S{sensor}_mask_{number:04d}.png", mask)
+from ombria_files import SIZE, write_png, write_set
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Sets 1 to 200, every 10th: ten blocks of two; some lack a sensor; one test set."""
+    """Every 10th set from 1 to 200, which are two per block; sets 11 and 21 lack a sensor; one test set."""
     for number in range(1, 201, 10):
         write_set(tmp_path, number, sensors=(1,) if number == 11 else (2,) if number == 21 else (1, 2))
     write_set(tmp_path, 5, "test")
@@ -78,21 +55,21 @@ def test_channels_units_values_and_names(tree: Path) -> None:
     assert (chips.read_label(0) == chip.label).all()
 
 
-def test_a_window_is_that_part_of_the_chip(tree: Path) -> None:
+def test_a_window_is_a_part_of_the_chip(tree: Path) -> None:
     chips = open_layout(config(tree), "test")
-    whole, part = chips.read(0), chips.read(0, Window(2, 3, 5, 4))
+    complete, part = chips.read(0), chips.read(0, Window(2, 3, 5, 4))
     for name in ("sar", "optical", "sar_valid", "optical_valid", "label"):
-        assert (getattr(part, name) == getattr(whole, name)[..., 2:7, 3:7]).all()
+        assert (getattr(part, name) == getattr(complete, name)[..., 2:7, 3:7]).all()
 
 
-def test_a_pixel_is_valid_where_both_dates_are(tree: Path) -> None:
-    place = tree / "OmbriaS2" / "test"
+def test_a_pixel_is_valid_if_both_dates_are_valid(tree: Path) -> None:
+    folder = tree / "OmbriaS2" / "test"
     before = np.full((*SIZE, 3), 9)
     before[0, 0], before[0, 1] = 0, (0, 0, 7)
     after = np.full((*SIZE, 3), 9)
     after[5, 5] = 0
-    write_png(place / "BEFORE" / "S2_before_0005.png", before)
-    write_png(place / "AFTER" / "S2_after_0005.png", after)
+    write_png(folder / "BEFORE" / "S2_before_0005.png", before)
+    write_png(folder / "AFTER" / "S2_after_0005.png", after)
     for bands in ((), ("B11_after", "B03_before")):
         chip = open_layout(config(tree, optical_bands=bands), "test").read(0)
         assert np.argwhere(~chip.optical_valid).tolist() == [[0, 0], [5, 5]]
@@ -101,7 +78,7 @@ def test_a_pixel_is_valid_where_both_dates_are(tree: Path) -> None:
     assert chip.optical[:, 0, 1].tolist() == [9, 7]
 
 
-def test_a_set_without_a_sensor_is_a_chip_without_it(tree: Path) -> None:
+def test_a_set_may_lack_a_sensor(tree: Path) -> None:
     radar, optical = chip_of(tree, "0011"), chip_of(tree, "0021")
     assert radar.sar_valid.all()
     assert radar.optical.shape == (6, *SIZE)
@@ -109,11 +86,11 @@ def test_a_set_without_a_sensor_is_a_chip_without_it(tree: Path) -> None:
     assert optical.optical_valid.all()
     assert not optical.sar_valid.any()
     assert (optical.label[:, :4] == 1).all()
-    alone = chip_of(tree, "0001", sensors="sar")
-    assert alone.optical.shape == (0, *SIZE)
+    radar_only = chip_of(tree, "0001", sensors="sar")
+    assert radar_only.optical.shape == (0, *SIZE)
 
 
-def test_validation_is_whole_blocks_whatever_the_sensors(tree: Path) -> None:
+def test_validation_is_complete_blocks_for_any_sensors(tree: Path) -> None:
     splits = {}
     for sensors in (None, "sar", "optical"):
         train, valid = (open_layout(config(tree, sensors=sensors), split) for split in ("train", "valid"))
@@ -127,23 +104,23 @@ def test_validation_is_whole_blocks_whatever_the_sensors(tree: Path) -> None:
     assert len(open_layout(config(tree, val_split=0.5), "valid").names) == 10
 
 
-def test_blocks_are_numbers_of_twenty() -> None:
+def test_a_block_has_twenty_numbers() -> None:
     assert [block_of(n) for n in (0, 1, 20, 21, 694)] == [
         "0000-0000", "0001-0020", "0001-0020", "0021-0040", "0681-0700",
     ]  # fmt: skip
     numbers = list(range(1, 100))
     assert validation_blocks(numbers, 0.2, 3, "x") == validation_blocks(numbers[::-1], 0.2, 3, "x")
-    with pytest.raises(DataError, match=r"^x: all 5 sets lie in the block 0001-0020; .*add sets"):
+    with pytest.raises(DataError, match=r"^x: all 5 sets are in the block 0001-0020; .*add sets"):
         validation_blocks(range(1, 6), 0.2, 0, "x")
 
 
-def test_splits_are_those_that_are_there_with_the_events_of_2021(tree: Path) -> None:
+def test_splits_include_the_events_of_2021(tree: Path) -> None:
     assert ombria_splits(tree) == ("train", "valid", "test")
-    place = tree / "2021" / "ALBANIA"
+    folder = tree / "2021" / "ALBANIA"
     for sensor, image in ((1, np.full(SIZE, 7)), (2, np.full((*SIZE, 3), 8))):
         for part, word in (("BEFORE", "imbefore"), ("AFTER", "imafter")):
-            write_png(place / f"Sentinel{sensor}" / part / f"{word}_3.png", image)
-    write_png(place / "Sentinel2" / "MASK" / "gt_3.png", np.full(SIZE, 255))
+            write_png(folder / f"Sentinel{sensor}" / part / f"{word}_3.png", image)
+    write_png(folder / "Sentinel2" / "MASK" / "gt_3.png", np.full(SIZE, 255))
     assert ombria_splits(tree) == ("train", "valid", "test", "albania")
     chips = open_layout(config(tree), "albania")
     assert (chips.names, chips.events) == (("albania_0003",), ("albania",))
@@ -151,7 +128,7 @@ def test_splits_are_those_that_are_there_with_the_events_of_2021(tree: Path) -> 
     assert (chip.sar == 7).all()
     assert (chip.optical == 8).all()
     assert (chip.label == 1).all()
-    with pytest.raises(DataError, match=r"`split` bolivia: .* has the splits train, valid, test, albania: name one"):
+    with pytest.raises(DataError, match=r"`split=bolivia`: .* has the splits train, valid, test, albania; choose one"):
         open_layout(config(tree), "bolivia")
 
 
@@ -179,7 +156,7 @@ def test_sets_without_a_mask_are_left_out_with_a_warning(tree: Path, caplog: pyt
         ("S1/test/AFTER/S1_after_0005.png", 0, r"S1_after_0005\.png: is empty \(0 bytes\)"),
     ],
 )
-def test_files_that_break_the_contract_are_named(tree: Path, name: str, content: Any, message: str) -> None:
+def test_invalid_files_are_errors_with_their_paths(tree: Path, name: str, content: Any, message: str) -> None:
     path = tree / f"Ombria{name}"
     if isinstance(content, int):
         path.write_bytes(path.read_bytes()[:content])
@@ -189,7 +166,7 @@ def test_files_that_break_the_contract_are_named(tree: Path, name: str, content:
         open_layout(config(tree), "test").read(0)
 
 
-def test_what_cannot_be_opened_is_refused(tree: Path, tmp_path: Path) -> None:
+def test_invalid_bands_and_missing_files_are_refused(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="B04_after is not in layout ombria; its optical bands are B03_before"):
         open_layout(config(tree, optical_bands=("B04_after",)), "test")
     with pytest.raises(ConfigError, match="a band is named twice"):
@@ -203,7 +180,7 @@ def test_what_cannot_be_opened_is_refused(tree: Path, tmp_path: Path) -> None:
         open_layout(config(tree / "OmbriaS1"), "train")
 
 
-def test_an_asked_for_sensor_must_be_there(tmp_path: Path) -> None:
+def test_a_requested_sensor_must_be_present(tmp_path: Path) -> None:
     for number in (1, 30):
         write_set(tmp_path, number, sensors=(1,))
     assert open_layout(config(tmp_path), "train").bands == Bands(SAR_CHANNELS, (), "dn", "dn")
@@ -223,12 +200,13 @@ def test_augmentation_scales_each_optical_date_and_leaves_radar_numbers(tree: Pa
     assert np.allclose(factors[3:], factors[3, 0, 0])
     assert abs(factors[0, 0, 0] - factors[3, 0, 0]) > 1e-3
     assert (result.label[rows:] == IGNORE).all()
-    still = replace(only_jitter, optical_jitter=0.0)
-    result, _ = augment_crop(chip, chips.bands, still, np.random.default_rng(0))
+    no_jitter = replace(only_jitter, optical_jitter=0.0)
+    result, _ = augment_crop(chip, chips.bands, no_jitter, np.random.default_rng(0))
     assert (result.optical[:, :rows, :columns] == chip.optical).all()
 
 
-def test_real_sets(real_data: Path) -> None:
+@pytest.mark.slow
+def test_real_ombria_sets(real_data: Path) -> None:
     root = real_data / "ombria"
     if not root.is_dir():
         pytest.skip("FLOODSEG_DATA holds no ombria")
@@ -238,7 +216,7 @@ def test_real_sets(real_data: Path) -> None:
     chips = [train.read(index) for index in range(0, len(train.names), 10)]
     assert all(chip.sar.shape == (2, 256, 256) and chip.optical.shape == (6, 256, 256) for chip in chips)
     assert {int(code) for chip in chips for code in np.unique(chip.label)} == {0, 1}
-    # flooded ground is brighter in green and darker in short-wave infrared than the dry ground beside it
+    # flooded ground is brighter in green and darker in short-wave infrared than dry ground
     contrast = np.mean(
         [
             chip.optical[3:, chip.label == 1].mean(axis=1) - chip.optical[3:, chip.label == 0].mean(axis=1)

@@ -94,10 +94,10 @@ def test_exported_files_contain_metadata(exported: Exported) -> None:
         assert metadata.description == describe(exported.model)
         assert metadata.thresholds == (0.45, 0.3, 0.6, 0.45)
         assert (metadata.precision, metadata.overlap, metadata.multiple) == ("fp32", 256, 1)
-        assert metadata.gate == exported.gate
+        assert metadata.gate == exported.parity
         assert metadata.bands == exported.model.spec.bands
-    assert 0 < exported.gate["largest"] < 1e-3
-    assert exported.gate["share_within_0.01"] == 1
+    assert 0 < exported.parity["largest"] < 1e-3
+    assert exported.parity["share_within_0.01"] == 1
     assert sorted(path.name for path in exported.onnx.parent.iterdir()) == ["fused.bin", "fused.onnx", "fused.xml"]
     graph = onnx.load(exported.onnx).graph
     assert any(node.name.startswith("model.network.context.query/Conv") for node in graph.node)

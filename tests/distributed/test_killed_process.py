@@ -1,4 +1,4 @@
-"""One of two training processes under torchrun is killed: the run ends with a report and goes on by --resume."""
+"""Death of one of two training processes under torchrun: the run ends with a report and can be resumed."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ TRAIN = [
     "--sensors", "sar", "--model", "lite", "--crop-size", "32", "--batch-size", "2", "--workers", "0",
     "--precision", "fp32", "--patience", "0", "--epochs", "400",
 ]  # fmt: skip
-"""More epochs than the test waits for."""
+"""More epochs than the test completes."""
 
 
 def states(folder: Path) -> list[int]:
@@ -33,7 +33,7 @@ def wait_for_epoch(folder: Path, epoch: int, process: "subprocess.Popen[str]") -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", ["0", "1"])
-def test_a_killed_process_ends_the_run_which_then_goes_on_alone(tmp_path, killed):
+def test_a_killed_process_ends_the_run_which_one_process_resumes(tmp_path, killed):
     folder, pipe = tmp_path / "run", subprocess.PIPE
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN]
     launcher = subprocess.Popen(

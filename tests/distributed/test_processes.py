@@ -1,4 +1,4 @@
-"""Several processes share a run or an evaluation: two real ones on the CPU, which talk to each other by Gloo."""
+"""Runs and evaluations in two processes on the CPU, connected by Gloo."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ from floodseg.bands import Bands
 from floodseg.config.train import DataConfig
 from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.distributed import launcher
-from floodseg.distributed.processes import Processes, ShareOfChips
+from floodseg.distributed.processes import ChipShare, Processes
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, load_path
@@ -42,7 +42,7 @@ def read_summary(folder):
 
 
 def run_part(folder, part):
-    """Return the results of both processes of a part of shared_run.py, and the output of the main one."""
+    """Run a part of shared_run.py; return the results of both, output of rank 0 and exit code of rank 1."""
     (code, output, errors), (other_code, other_output, _) = run_two(WORKER, folder, part)
     assert (code, other_output) == (0, ""), errors
     files = [folder / f"{part}_{rank}.json" for rank in (0, 1)]
@@ -51,7 +51,7 @@ def run_part(folder, part):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """The folder and the results of two processes that shared a run (``whole``)."""
+    """Folder and results of two processes that shared a run (``uninterrupted``)."""
     folder = tmp_path_factory.mktemp("shared")
     results, _, other_code = run_part(folder, "short")
     assert other_code == 0
@@ -62,12 +62,12 @@ def shared(tmp_path_factory):
 def resumed(shared):
     """The same folder with runs that two processes interrupted and resumed; results and output of the main process.
 
-    The run in ``to_two`` was begun by this process alone.
+    One process began the run in ``to_two``.
     """
     folder, _ = shared
     train_until_epoch(config_in(folder / "to_two"))
     [results], output, other_code = run_part(folder, "long")
-    assert other_code == 9, "it vanished"
+    assert other_code == 9, "rank 1 was lost"
     return folder, results, output
 
 
@@ -82,7 +82,7 @@ def test_processes_share_gather_and_sum(shared):
     assert [each["calls"] for each in results] == [1, 0]
 
 
-def test_an_error_of_the_main_process_ends_the_others_too(shared):
+def test_an_error_of_the_main_process_is_raised_in_all_processes(shared):
     _, results = shared
     reason = "chip_1.tif: is truncated; copy it again"
     assert [each["failure"] for each in results] == [
@@ -93,25 +93,29 @@ def test_an_error_of_the_main_process_ends_the_others_too(shared):
 
 def test_a_split_with_fewer_chips_than_processes_is_scored(shared):
     _, results = shared
-    alone = evaluate("otsu", config=DataConfig(layout="synthetic", synthetic_chips=2, synthetic_size=32, sensors="sar"))
-    assert alone.document["n_chips"] == 1
-    assert results[0]["one chip"] == results[1]["one chip"] == json.loads(json.dumps(alone.document))
+    single = evaluate(
+        "otsu", config=DataConfig(layout="synthetic", synthetic_chips=2, synthetic_size=32, sensors="sar")
+    )
+    assert single.document["n_chips"] == 1
+    assert results[0]["one chip"] == results[1]["one chip"] == json.loads(json.dumps(single.document))
 
 
-def test_settings_that_several_processes_cannot_follow_are_refused(shared):
+def test_settings_that_do_not_fit_several_processes_are_refused(shared):
     folder, results = shared
     kind, message = results[0]["too few crops"]
     assert kind == "ConfigError"
-    assert message.startswith("--batch-size 2: each of 2 processes takes as many crops a step, and an epoch has 2; ")
+    assert message.startswith(
+        "`batch_size=2`: each of 2 processes takes this many crops per step, and an epoch has 2; "
+    )
     kind, message = results[0]["synchronised"]
     assert kind == "ConfigError"
-    assert message.startswith("--sync-batchnorm: joins the batch statistics of several GPUs, and this run has a CPU; ")
+    assert message.startswith("`sync_batchnorm`: needs several GPUs, and this run has a CPU; ")
     assert results[1]["synchronised"][0] == "OtherProcessError"
     assert not (folder / "small").exists()
 
 
 @pytest.mark.slow
-def test_a_process_that_vanishes_does_not_hang_the_main_one(resumed):
+def test_the_main_process_reports_a_lost_process(resumed):
     _, results, _ = resumed
     kind, message, seconds = results["lost"]
     assert kind == "ProcessError"
@@ -119,7 +123,7 @@ def test_a_process_that_vanishes_does_not_hang_the_main_one(resumed):
     assert seconds < 60
 
 
-def test_each_crop_of_an_epoch_is_used_once_save_those_of_an_incomplete_step(shared):
+def test_each_crop_is_used_once_per_epoch_except_in_an_incomplete_step(shared):
     _, results = shared
     for epoch in range(EPOCHS):
         steps = [[index for at, *index in each["crops"] if at == epoch] for each in results]
@@ -129,9 +133,9 @@ def test_each_crop_of_an_epoch_is_used_once_save_those_of_an_incomplete_step(sha
         assert set(used) < set(range(10))
 
 
-def test_two_processes_leave_a_run_folder_as_one_does(shared):
+def test_two_processes_write_one_run_folder(shared):
     folder, _ = shared
-    run = folder / "whole"
+    run = folder / "uninterrupted"
     summary = read_summary(run)
     assert (summary["processes"], summary["epochs"], summary["steps"]) == (2, EPOCHS, 2 * EPOCHS)
     rows = read_rows(run)
@@ -150,29 +154,29 @@ def test_two_processes_leave_a_run_folder_as_one_does(shared):
 
 
 @pytest.mark.slow
-def test_a_run_resumed_by_as_many_processes_equals_an_uninterrupted_one(resumed):
+def test_a_run_resumed_by_two_processes_equals_an_uninterrupted_one(resumed):
     folder, _, _ = resumed
     states = []
-    for name in ("whole", "continued"):
+    for name in ("uninterrupted", "continued"):
         [state] = (folder / name / "state").iterdir()
         assert state.name == f"epoch_{EPOCHS:04d}"
         average = torch.load(state / "custom_checkpoint_2.pkl", weights_only=True)
         states.append({**load_file(state / "model.safetensors"), **{f"ema.{key}": average[key] for key in average}})
-    whole, continued = states
-    assert whole.keys() == continued.keys()
-    assert all(torch.equal(whole[key], continued[key]) for key in whole)
+    uninterrupted, continued = states
+    assert uninterrupted.keys() == continued.keys()
+    assert all(torch.equal(uninterrupted[key], continued[key]) for key in uninterrupted)
     timed = {"images_per_s", "seconds"}
     rows, again = (
         [{key: row[key] for key in row.keys() - timed} for row in read_rows(folder / name)]
-        for name in ("whole", "continued")
+        for name in ("uninterrupted", "continued")
     )
     assert rows == again
     assert read_summary(folder / "continued")["warnings"] == []
 
 
-def test_a_finished_run_is_not_changed_by_another_number_of_processes(shared, tmp_path):
+def test_resume_of_a_finished_run_by_one_process_changes_nothing(shared, tmp_path):
     folder, _ = shared
-    shutil.copytree(folder / "whole", tmp_path / "run")
+    shutil.copytree(folder / "uninterrupted", tmp_path / "run")
     before = read_summary(tmp_path / "run")
     train(config_in(tmp_path / "run"), resume=True, show_progress=False)
     of_this_process = {"peak_memory_mb": 0, "finished": ""}
@@ -181,7 +185,7 @@ def test_a_finished_run_is_not_changed_by_another_number_of_processes(shared, tm
 
 
 def expected_lrs(steps_before, steps_after):
-    """The rate at the end of each epoch, as two cycles give it that each span the run with their number of steps."""
+    """The learning rate at the end of each epoch, from two schedules with different numbers of steps per epoch."""
     model = nn.Linear(1, 1)
     lrs = {}
     for steps in (steps_before, steps_after):
@@ -197,17 +201,17 @@ def expected_lrs(steps_before, steps_after):
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_goes_on_with_one(resumed, capsys):
+def test_one_process_resumes_a_run_of_two(resumed, capsys):
     folder, _, _ = resumed
     run = folder / "to_one"
     assert len(read_rows(run)) == INTERRUPTED_AFTER
     before = read_rows(run)
     train(config_in(run), resume=True)
-    said = "from epoch 3 on 1 process instead of 2: 5 steps an epoch, of 2 crops instead of 4"
-    assert capsys.readouterr().out.count(f"warning: {said}") == 1
+    warning = "from epoch 3 on 1 process instead of 2: 5 steps per epoch of 2 crops instead of 4"
+    assert capsys.readouterr().out.count(f"warning: {warning}") == 1
     summary = read_summary(run)
-    assert summary["warnings"] == [said]
-    assert f"# {said}\n" in (run / "config.toml").read_text(encoding="utf-8")
+    assert summary["warnings"] == [warning]
+    assert f"# {warning}\n" in (run / "config.toml").read_text(encoding="utf-8")
     assert (summary["processes"], summary["epochs"], summary["steps"]) == (1, EPOCHS, 2 * 2 + 2 * 5)
     rows = read_rows(run)
     assert rows[:INTERRUPTED_AFTER] == before
@@ -215,28 +219,28 @@ def test_a_run_of_two_processes_goes_on_with_one(resumed, capsys):
 
 
 @pytest.mark.slow
-def test_a_run_of_one_process_goes_on_with_two(resumed):
+def test_two_processes_resume_a_run_of_one(resumed):
     folder, _, output = resumed
     run = folder / "to_two"
-    said = "from epoch 3 on 2 processes instead of 1: 2 steps an epoch, of 4 crops instead of 2"
-    assert output.count(f"warning: {said}") == 1
+    warning = "from epoch 3 on 2 processes instead of 1: 2 steps per epoch of 4 crops instead of 2"
+    assert output.count(f"warning: {warning}") == 1
     summary = read_summary(run)
-    assert summary["warnings"] == [said]
+    assert summary["warnings"] == [warning]
     assert (summary["processes"], summary["epochs"], summary["steps"]) == (2, EPOCHS, 2 * 5 + 2 * 2)
     assert [float(row["lr"]) for row in read_rows(run)] == pytest.approx(expected_lrs(5, 2))
     assert load_checkpoint(run / "best_model.pth").provenance.scores["valid"]["water_iou"] > 0
 
 
 @pytest.mark.slow
-def test_two_processes_train_specialists_and_then_the_model_that_holds_them(resumed):
+def test_two_processes_train_specialists_and_the_fused_model(resumed):
     folder, _, _ = resumed
     model = load_path(folder / "fused")
     for sensor in ("sar", "optical"):
         run = folder / "fused/specialists" / sensor
         assert (read_summary(run)["processes"], read_summary(run)["steps"]) == (2, 4)
-        alone, kept = load_path(run).state_dict(), model.specialist(sensor).state_dict()
-        assert kept
-        assert all(torch.equal(alone[name], value) for name, value in kept.items())
+        trained_alone, specialist = load_path(run).state_dict(), model.specialist(sensor).state_dict()
+        assert specialist
+        assert all(torch.equal(trained_alone[name], value) for name, value in specialist.items())
     data = with_specialists(folder).data
     document = evaluate(model, config=data, split="valid").document
     stored = model.provenance.scores["valid"]["water_iou"]
@@ -244,15 +248,15 @@ def test_two_processes_train_specialists_and_then_the_model_that_holds_them(resu
 
 
 @pytest.mark.slow
-def test_specialists_of_two_processes_go_on_where_they_were(resumed):
+def test_two_processes_resume_a_run_with_specialists(resumed):
     folder, _, _ = resumed
-    whole, continued = (load_path(folder / name).state_dict() for name in ("fused", "fused_again"))
-    assert whole.keys() == continued.keys()
-    assert all(torch.equal(whole[key], continued[key]) for key in whole)
+    uninterrupted, continued = (load_path(folder / name).state_dict() for name in ("fused", "fused_again"))
+    assert uninterrupted.keys() == continued.keys()
+    assert all(torch.equal(uninterrupted[key], continued[key]) for key in uninterrupted)
 
 
 @pytest.mark.slow
-def test_scores_by_accelerate_launch_are_those_of_one_process(tmp_path):
+def test_accelerate_launch_gives_the_scores_of_one_process(tmp_path):
     data = ["--layout", "synthetic", "--synthetic-chips", "10", "--synthetic-size", "64", "--sensors", "sar"]
     command = ["evaluate", "s1-lite", *data, "--split", "valid", "--json"]
     launch = [
@@ -273,18 +277,18 @@ def test_scores_by_accelerate_launch_are_those_of_one_process(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_refused_run_ends_every_process_with_one_sentence(tmp_path):
+def test_refused_settings_end_all_processes_with_one_message(tmp_path):
     (tmp_path / "summary.json").touch()
     main, other = run_two("-m", "floodseg", "train", "--layout", "synthetic", "--out-dir", tmp_path)
     assert main == (
         2,
         "",
-        f"floodseg: error: {tmp_path}: holds a finished run; add --resume or --overwrite, or give another --out-dir\n",
+        f"floodseg: error: {tmp_path}: holds a finished run; set --resume or --overwrite, or another --out-dir\n",
     )
     assert other == (2, "", "")
 
 
-def test_a_wrong_flag_is_reported_by_one_process(tmp_path):
+def test_a_wrong_flag_is_reported_once(tmp_path):
     (code, output, errors), other = run_two("-m", "floodseg", "train", "--epoch", "3", "--out-dir", tmp_path / "run")
     assert (code, output) == (2, "")
     assert errors.count("\n") == 1
@@ -296,42 +300,42 @@ def test_a_wrong_flag_is_reported_by_one_process(tmp_path):
 # ---- one process
 
 
-def test_one_process_has_everything():
-    alone = Processes()
-    assert (alone.count, alone.rank, alone.main) == (1, 0, True)
-    assert list(alone.share(3)) == [0, 1, 2]
-    assert alone.gather(["a", "b"], 2) == ["a", "b"]
-    assert alone.from_main(lambda: "result") == "result"
-    alone.wait()
-    with pytest.raises(RuntimeError, match="gloo"), alone.reporting_losses():
+def test_a_single_process_shares_with_itself():
+    single = Processes()
+    assert (single.count, single.rank, single.main) == (1, 0, True)
+    assert list(single.share(3)) == [0, 1, 2]
+    assert single.gather(["a", "b"], 2) == ["a", "b"]
+    assert single.from_main(lambda: "result") == "result"
+    single.wait()
+    with pytest.raises(RuntimeError, match="gloo"), single.reporting_lost_processes():
         raise RuntimeError("gloo")
 
 
-def test_a_share_of_chips_reads_every_other_chip(monkeypatch):
+def test_chip_share_reads_every_second_chip(monkeypatch):
     chips = SyntheticChips("train", DataConfig(layout="synthetic", synthetic_chips=5, synthetic_size=32))
     second = Processes()
     monkeypatch.setattr(second, "count", 2)
     monkeypatch.setattr(second, "rank", 1)
-    share = ShareOfChips(chips, second)
+    share = ChipShare(chips, second)
     assert share.names == (chips.names[1], chips.names[3])
     assert share.events == (chips.events[1], chips.events[3])
     assert share.bands == chips.bands
-    for index, whole in enumerate((1, 3)):
-        assert share.read(index).name == chips.names[whole]
-        assert (share.read_label(index) == chips.read_label(whole)).all()
+    for index, position in enumerate((1, 3)):
+        assert share.read(index).name == chips.names[position]
+        assert (share.read_label(index) == chips.read_label(position)).all()
 
 
 @pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "4"), ("PMI_SIZE", "4"), ("OMPI_COMM_WORLD_SIZE", "4")])
 def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, name, value):
     assert launcher.started_processes() == 1
-    Processes()  # joins none, and Accelerate looks for others no more
+    Processes()  # a single process, which Accelerate remembers
     monkeypatch.setenv(name, value)
     assert launcher.started_processes() == 4
     with pytest.raises(ConfigError, match="started 4 processes, which do not find each other; start them with"):
         Processes()
 
 
-def test_a_launcher_that_starts_one_process_for_several_causes_a_warning(monkeypatch, caplog):
+def test_a_launcher_that_starts_one_process_of_several_causes_a_warning(monkeypatch, caplog):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     monkeypatch.setenv("MASTER_PORT", "29500")
     Processes()
@@ -341,13 +345,15 @@ def test_a_launcher_that_starts_one_process_for_several_causes_a_warning(monkeyp
 
 
 def test_synchronised_batch_statistics_need_several_gpus(tmp_path, make_config):
-    where = "a single GPU" if torch.cuda.is_available() else "a CPU"
-    with pytest.raises(ConfigError, match=f"`sync_batchnorm`: joins .* this run has {where}; leave it out"):
+    hardware = "a single GPU" if torch.cuda.is_available() else "a CPU"
+    with pytest.raises(
+        ConfigError, match=f"`sync_batchnorm`: needs several GPUs, and this run has {hardware}; leave it out"
+    ):
         train(make_config(tmp_path / "run", sync_batchnorm=True), show_progress=False)
     assert not (tmp_path / "run").exists()
 
 
-def test_synchronised_batch_statistics_leave_names_values_and_scores_alone():
+def test_synchronised_batch_statistics_keep_names_values_and_scores():
     model = build_model("lite", bands=Bands(sar=("VV", "VH"), optical=()))
     layers = sum(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
     values, sar = {key: value.clone() for key, value in model.state_dict().items()}, torch.randn(1, 2, 32, 32)
@@ -363,7 +369,7 @@ def test_synchronised_batch_statistics_leave_names_values_and_scores_alone():
 
 
 @pytest.mark.parametrize(("before", "after"), [(4, 2), (2, 5), (3, 3)])
-def test_the_cycle_goes_on_at_the_share_of_the_run_that_is_done(before, after):
+def test_rescaled_schedule_continues_at_the_same_fraction_of_the_run(before, after):
     optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters())
     schedule = new_schedule(optimizer, CONFIG.optim, before)
     optimizer.step()

@@ -1,4 +1,4 @@
-"""Scores under simulated clouds, with models that go by a rule (see conftest)."""
+"""Scores of rule models (see conftest) under simulated clouds."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig
 from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.errors import ConfigError
-from floodseg.evaluation.clouds import covered_chip
+from floodseg.evaluation.clouds import clouded_chip
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.evaluation.methods import model_method
 from floodseg.models.model import FloodModel
@@ -32,7 +32,7 @@ def clouds(model: FloodModel | str, quality: CloudMask = "perfect", **changes: A
     return found
 
 
-def test_a_perfect_mask_leaves_radar_where_the_cloud_is(rule_model: MakeModel) -> None:
+def test_with_a_perfect_mask_radar_replaces_clouded_pixels(rule_model: MakeModel) -> None:
     plain = evaluate(rule_model(BOTH), split="valid", config=CHIPS).document
     clear, half, full = clouds(rule_model(BOTH))
     assert [row["cover"] for row in (clear, half, full)] == [0.0, 0.5, 1.0]
@@ -50,21 +50,21 @@ def test_a_perfect_mask_leaves_radar_where_the_cloud_is(rule_model: MakeModel) -
     assert full["fused_minus_better"]["better"] == "sar"
 
 
-def test_pairs_are_scored_where_both_see(rule_model: MakeModel) -> None:
-    """By hand on the pixels that the optical image shows under half a cover."""
+def test_pairs_are_scored_where_both_maps_are_valid(rule_model: MakeModel) -> None:
+    """Counts by hand on the valid optical pixels at half a cover."""
     (half,) = [row for row in clouds(rule_model(BOTH), "thin-missed") if row["cover"] == 0.5]
     chips = SyntheticChips("valid", CHIPS)
     method = model_method(rule_model(BOTH), "rule")
     scoring = ScoreConfig(cloud=(0.5,), cloud_mask_quality="thin-missed")
-    cells = np.zeros((2, 2), int)  # by map: hits, union
+    cells = np.zeros((2, 2), int)  # of each map: intersection, union
     for index in range(len(chips.names)):
-        chip, _ = covered_chip(chips.read(index), BOTH, scoring, 0.5)
+        chip, _ = clouded_chip(chips.read(index), BOTH, scoring, 0.5)
         optical = replace(chip, sar_valid=np.zeros_like(chip.sar_valid))
-        seen = chip.optical_valid & (chip.label != 255)
-        for position, given in enumerate((chip, optical)):
-            water = method.apply(given, BOTH).water
+        counted = chip.optical_valid & (chip.label != 255)
+        for position, image in enumerate((chip, optical)):
+            water = method.apply(image, BOTH).water
             cells[position] += [
-                (water & (chip.label == 1))[seen].sum(), (water | (chip.label == 1))[seen].sum()
+                (water & (chip.label == 1))[counted].sum(), (water | (chip.label == 1))[counted].sum()
             ]  # fmt: skip
     ious = cells[:, 0] / cells[:, 1]
     assert half["fused_minus_optical"]["difference"] == pytest.approx(ious[0] - ious[1])
@@ -73,7 +73,7 @@ def test_pairs_are_scored_where_both_see(rule_model: MakeModel) -> None:
     assert low < half["fused_minus_optical"]["difference"] < high
 
 
-def test_unmasked_clouds_cost_optical_and_fused_maps(rule_model: MakeModel) -> None:
+def test_unmasked_clouds_lower_optical_and_fused_scores(rule_model: MakeModel) -> None:
     rows = clouds(rule_model(BOTH), "none")
     assert [row["masked_share"] for row in rows] == [0, 0, 0]
     optical = [row["optical"]["water_iou"] for row in rows]
@@ -86,13 +86,13 @@ def test_unmasked_clouds_cost_optical_and_fused_maps(rule_model: MakeModel) -> N
         assert gains[row["fused_minus_better"]["better"]] == min(gains.values())
 
 
-def test_clouds_follow_from_seed_and_name_alone(rule_model: MakeModel) -> None:
+def test_clouds_depend_on_seed_and_chip_name_only(rule_model: MakeModel) -> None:
     chips = SyntheticChips("valid", CHIPS)
     one, other = chips.read(0), chips.read(1)
     scoring = ScoreConfig(cloud=(0.5,))
     masks = [
-        covered_chip(*given, 0.5)[1]
-        for given in (
+        clouded_chip(*arguments, 0.5)[1]
+        for arguments in (
             (one, BOTH, scoring), (replace(other, name=one.name), BOTH, scoring), (other, BOTH, scoring),
             (one, BOTH, replace(scoring, cloud_seed=1)),
         )
@@ -103,20 +103,20 @@ def test_clouds_follow_from_seed_and_name_alone(rule_model: MakeModel) -> None:
 
 
 @pytest.mark.parametrize("model", ["ndwi", "optical"])
-def test_a_method_of_the_optical_image_alone_has_one_curve(rule_model: MakeModel, model: str) -> None:
+def test_an_optical_method_has_one_curve(rule_model: MakeModel, model: str) -> None:
     rows = clouds(rule_model(Bands((), ("B03", "B08"))) if model == "optical" else model, "none")
     assert all(row.keys() == {"cover", "mask_quality", "masked_share", "optical"} for row in rows)
     assert rows[0]["optical"]["water_iou"] > rows[2]["optical"]["water_iou"]
 
 
 def test_clouds_over_radar_are_refused(rule_model: MakeModel) -> None:
-    with pytest.raises(ConfigError, match=r"`cloud=0`,0.5,1: 'otsu' takes radar alone, which clouds do not hide"):
+    with pytest.raises(ConfigError, match=r"`cloud=0,0\.5,1`: needs optical images, and 'otsu' takes radar only"):
         clouds("otsu")
-    with pytest.raises(ConfigError, match=r"`cloud=0`,0.5,1: covers the optical image .* there is none in use; leave"):
+    with pytest.raises(ConfigError, match=r"`cloud=0,0\.5,1`: needs an optical image .* and none is in use; leave"):
         clouds(rule_model(BOTH), sensors="sar")
 
 
-def test_the_curve_is_drawn(rule_model: MakeModel, tmp_path: Any) -> None:
+def test_scores_under_clouds_are_drawn(rule_model: MakeModel, tmp_path: Any) -> None:
     scoring, few = ScoreConfig(cloud=(1.0, 0.0)), replace(CHIPS, synthetic_chips=2)
     for bands in (BOTH, Bands((), ("B03", "B08"))):
         folder = tmp_path / str(len(bands.sar))
@@ -125,22 +125,22 @@ def test_the_curve_is_drawn(rule_model: MakeModel, tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("settings", "message"),
     [
-        ({"cloud": (0.5, 1.5)}, "--cloud 1.5: must be shares from 0"),
-        ({"cloud": (0.5, 0.5)}, "--cloud 0.5,0.5: must be different shares"),
-        ({"cloud_mask_quality": "none"}, "--cloud-mask-quality none: must be given with --cloud"),
-        ({"cloud_seed": 1}, "--cloud-seed 1: must be given with --cloud"),
-        ({"threshold": 1.0}, "--threshold 1.0: must be above 0 and below 1"),
-        ({"cloud": (0.5,), "cloud_mask_quality": "good"}, "--cloud-mask-quality good: must be one of perfect, thin-"),
+        ({"cloud": (0.5, 1.5)}, "`cloud=1.5`: must be shares from 0"),
+        ({"cloud": (0.5, 0.5)}, "`cloud=0.5,0.5`: must be different shares"),
+        ({"cloud_mask_quality": "none"}, "`cloud_mask_quality=none`: .*`cloud`"),
+        ({"cloud_seed": 1}, "`cloud_seed=1`: .*`cloud`"),
+        ({"threshold": 1.0}, "`threshold=1.0`: must be above 0 and below 1"),
+        ({"cloud": (0.5,), "cloud_mask_quality": "good"}, "`cloud_mask_quality=good`: must be one of perfect, thin-"),
     ],
 )
-def test_settings_out_of_range_are_refused(given: dict[str, Any], message: str) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        ScoreConfig(**given)
+        ScoreConfig(**settings)
 
 
-def test_another_threshold_decides_for_all_sensors(rule_model: MakeModel) -> None:
+def test_a_set_threshold_is_used_for_all_sensors(rule_model: MakeModel) -> None:
     model = rule_model(BOTH)
     strict = evaluate(model, split="valid", config=CHIPS, scoring=ScoreConfig(threshold=0.99)).document
     assert strict["threshold"] == 0.99
@@ -149,5 +149,5 @@ def test_another_threshold_decides_for_all_sensors(rule_model: MakeModel) -> Non
     assert strict["ece"] == plain["ece"]
     model.decisions = model.decisions.with_threshold(0.99)
     assert evaluate(model, split="valid", config=CHIPS).document["water_iou"] == strict["water_iou"]
-    with pytest.raises(ConfigError, match=r"`threshold=0.3`: .*, and 'otsu' gives none; leave it out"):
+    with pytest.raises(ConfigError, match=r"`threshold=0.3`: .*, and 'otsu' returns none; leave it out"):
         evaluate("otsu", split="valid", config=CHIPS, scoring=ScoreConfig(threshold=0.3))

@@ -1,4 +1,4 @@
-"""Scores against counts made by hand on chips of 20x24 pixels, with models that go by a rule (see conftest)."""
+"""Scores of rule models (see conftest) against counts by hand, on chips of 20x24 pixels."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ DECISIONS = Decisions(sar=Decision(0.7, 2.0), optical=Decision(0.35, 0.5), both=
 
 
 def write_chip(root: Path, name: str, seed: int) -> SimpleNamespace:
-    """Write one chip with noise in all it holds and gaps in both sensors; return what a reader should find."""
+    """Write a chip of noise with gaps in both sensors; return the expected content."""
     rng = np.random.default_rng(seed)
     water = rng.random(SIZE) < 0.4
     db = np.where(water, -22.0, -18.0) + rng.normal(0, 3, (2, *SIZE))
@@ -61,7 +61,7 @@ def chips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def radar_tree(tmp_path_factory):
-    """The radar and labels of the same chips as an official tree without optical images, whose one split is test."""
+    """The same chips in the official layout, without optical images and with test as the only split."""
     root = tmp_path_factory.mktemp("tree")
     for seed, name in enumerate(NAMES):
         write_chip(root / "v1.1/data/flood_events/HandLabeled", name, seed)
@@ -76,7 +76,7 @@ def radar_tree(tmp_path_factory):
 
 @pytest.fixture
 def model(rule_model):
-    """Return a function that gives a rule model with its own threshold and temperature for each sensor set."""
+    """Return a function that makes a rule model with a threshold and temperature for each sensor set."""
 
     def make(bands):
         model = rule_model(bands)
@@ -87,41 +87,41 @@ def model(rule_model):
 
 
 def by_hand(chip, sensors):
-    """Return water, probability and seen (H, W) by the rule, in numpy: which sensors count is asked of each pixel."""
+    """Return water, probability and validity (H, W) by the rule, computed in numpy at each pixel."""
     sar = np.isfinite(chip.sar).all(0) & (sensors != "optical")
     optical = np.isfinite(chip.optical).all(0) & (sensors != "sar")
     from_sar = -20 - np.nan_to_num(chip.sar[1].astype(np.float64))
     from_optical = 100 * np.nan_to_num(chip.optical[2].astype(np.float64) - chip.optical[7])
-    margin = (sar * from_sar + optical * from_optical) / np.maximum(sar.astype(int) + optical, 1)
-    both, alone = DECISIONS.both, np.where(sar, 0, 1)
-    threshold = np.choose(alone, [DECISIONS.sar.threshold, DECISIONS.optical.threshold])
-    temperature = np.choose(alone, [DECISIONS.sar.temperature, DECISIONS.optical.temperature])
+    difference = (sar * from_sar + optical * from_optical) / np.maximum(sar.astype(int) + optical, 1)
+    both, single = DECISIONS.both, np.where(sar, 0, 1)
+    threshold = np.choose(single, [DECISIONS.sar.threshold, DECISIONS.optical.threshold])
+    temperature = np.choose(single, [DECISIONS.sar.temperature, DECISIONS.optical.temperature])
     threshold = np.where(sar & optical, both.threshold, threshold)
     temperature = np.where(sar & optical, both.temperature, temperature)
-    probability = 1 / (1 + np.exp(-margin / temperature))
+    probability = 1 / (1 + np.exp(-difference / temperature))
     return probability >= threshold, probability, sar | optical
 
 
-def counts_by_hand(chip, water, seen):
-    counted = seen & (chip.label != 255)
+def counts_by_hand(chip, water, valid):
+    counted = valid & (chip.label != 255)
     truth = chip.label == 1
     cells = (truth & water, ~truth & water, truth & ~water, ~truth & ~water)
     return Counts(*(int((cell & counted).sum()) for cell in cells))
 
 
 @pytest.mark.parametrize("sensors", ["both", "sar", "optical"])
-def test_a_score_equals_counts_made_by_hand(chips, model, sensors):
+def test_scores_equal_counts_by_hand(chips, model, sensors):
     root, held = chips
     document = evaluate(model(BOTH), data=root, layout="folders", split="all", sensors=sensors).document
     assert document.keys() == FIELDS
     maps = {name: by_hand(chip, sensors) for name, chip in held.items()}
-    counts = {name: counts_by_hand(held[name], water, seen) for name, (water, _, seen) in maps.items()}
+    counts = {name: counts_by_hand(held[name], water, valid) for name, (water, _, valid) in maps.items()}
     total = sum(counts.values(), start=Counts())
     assert min(total.tp, total.fp, total.fn, total.tn) > 20, "a test that counts nothing shows nothing"
     for field in ("water_iou", "land_iou", "miou", "f1", "precision", "recall", "accuracy"):
         assert document[field] == getattr(total, field), field
     assert (document["n_chips"], document["n_chips_counted"], document["n_pixels"]) == (4, 3, total.n)
-    assert total.n == sum(int((seen & (held[name].label != 255)).sum()) for name, (*_, seen) in maps.items())
+    assert total.n == sum(int((valid & (held[name].label != 255)).sum()) for name, (*_, valid) in maps.items())
     per_chip = [counts[name].water_iou for name in NAMES[:3]]
     assert document["water_iou_per_chip_mean"] == pytest.approx(np.mean(per_chip))
     assert document["water_iou_ci95"][0] <= document["water_iou"] <= document["water_iou_ci95"][1]
@@ -140,26 +140,26 @@ def ece_by_hand(held, maps):
     return sum(gaps) / len(truth)
 
 
-def test_thresholds_of_each_sensor_set_are_used_where_it_is_what_is_valid(chips, model):
-    """One threshold for all pixels would give other counts: the test above means what it says."""
+def test_each_pixel_uses_the_threshold_of_its_valid_sensors(chips, model):
+    """One threshold for all pixels gives other counts, so the test above is not trivial."""
     root, _ = chips
     document = evaluate(model(BOTH), data=root, layout="folders", split="all").document
-    alike = model(BOTH)
-    alike.decisions = Decisions(DECISIONS.both, DECISIONS.both, DECISIONS.both)
-    other = evaluate(alike, data=root, layout="folders", split="all").document
+    equal_decisions = model(BOTH)
+    equal_decisions.decisions = Decisions(DECISIONS.both, DECISIONS.both, DECISIONS.both)
+    other = evaluate(equal_decisions, data=root, layout="folders", split="all").document
     assert document["n_pixels"] == other["n_pixels"]
     assert document["water_iou"] != other["water_iou"]
 
 
-def test_events_are_scored_apart(chips, model):
+def test_events_are_scored_separately(chips, model):
     root, held = chips
     document = evaluate(model(BOTH), data=root, layout="folders", split="all").document
     assert list(document["events"]) == ["delta", "valley"]
     for event, names in (("delta", NAMES[:2]), ("valley", NAMES[2:])):
         total = Counts()
         for name in names:
-            water, _, seen = by_hand(held[name], "both")
-            total = total + counts_by_hand(held[name], water, seen)
+            water, _, valid = by_hand(held[name], "both")
+            total = total + counts_by_hand(held[name], water, valid)
         scores = document["events"][event]
         assert (scores["water_iou"], scores["n_pixels"]) == (total.water_iou, total.n)
         assert scores.keys() == FIELDS - {
@@ -172,27 +172,27 @@ def test_events_are_scored_apart(chips, model):
 @pytest.mark.parametrize(
     ("sensors", "references"), [("both", {"otsu", "ndwi"}), ("sar", {"otsu"}), ("optical", {"ndwi"})]
 )
-def test_the_references_that_the_bands_allow_stand_beside(chips, model, sensors, references):
+def test_baselines_that_the_bands_allow_are_scored(chips, model, sensors, references):
     root, _ = chips
-    where = {"data": root, "layout": "folders", "split": "all"}
-    evaluation = evaluate(model(BOTH), sensors=sensors, **where)
+    options = {"data": root, "layout": "folders", "split": "all"}
+    evaluation = evaluate(model(BOTH), sensors=sensors, **options)
     assert evaluation.references.keys() == references
     for name, document in evaluation.references.items():
-        alone = evaluate(name, **where)
-        assert alone.document == document
-        assert alone.references == {}
+        single = evaluate(name, **options)
+        assert single.document == document
+        assert single.references == {}
         assert document.keys() == FIELDS
         assert document["ece"] is document["calibration"] is document["thresholds"] is None
     assert [score.name for score in evaluation.chips] == list(NAMES)
 
 
-def test_reference_documents_say_what_they_are(chips):
+def test_baseline_documents_have_all_fields(chips):
     root, held = chips
-    where = {"data": root, "layout": "folders", "split": "all"}
-    otsu, ndwi = evaluate("otsu", **where).document, evaluate("ndwi", **where).document
+    options = {"data": root, "layout": "folders", "split": "all"}
+    otsu, ndwi = evaluate("otsu", **options).document, evaluate("ndwi", **options).document
     assert (otsu["model"], otsu["sensors"], otsu["threshold"]) == ("otsu", "sar", None)
     assert (ndwi["model"], ndwi["sensors"], ndwi["threshold"]) == ("ndwi", "optical", 0.0)
-    # of radar pixels the first four rows are missing, of optical ones the first five columns; three rows have no label
+    # the first four rows lack radar, the first five columns lack optical pixels; three rows have no label
     assert (otsu["n_pixels"], ndwi["n_pixels"]) == (3 * 13 * 24, 3 * 17 * 19)
     truth = [
         counts_by_hand(chip, chip.optical[2] > chip.optical[7], np.isfinite(chip.optical).all(0))
@@ -209,27 +209,27 @@ def test_scores_are_plain_json(chips, model):
     assert evaluation.document["model"] == "a name"
 
 
-def test_a_radar_model_reads_the_radar_alone_of_data_with_both(chips, model):
+def test_a_radar_model_reads_only_radar_of_both_sensors(chips, model):
     root, _ = chips
-    where = {"data": root, "layout": "folders", "split": "all"}
-    radar = evaluate(model(RADAR), **where)
+    options = {"data": root, "layout": "folders", "split": "all"}
+    radar = evaluate(model(RADAR), **options)
     assert radar.document["sensors"] == "sar"
     assert radar.references.keys() == {"otsu"}
-    assert radar.document == evaluate(model(BOTH), sensors="sar", **where).document
-    assert radar.document == evaluate(model(RADAR), sensors="sar", **where).document
+    assert radar.document == evaluate(model(BOTH), sensors="sar", **options).document
+    assert radar.document == evaluate(model(RADAR), sensors="sar", **options).document
 
 
 def test_an_optical_model_gets_its_bands_in_its_order(chips, model):
     root, _ = chips
-    where = {"data": root, "layout": "folders", "split": "all"}
-    optical = evaluate(model(OPTICAL), **where).document
+    options = {"data": root, "layout": "folders", "split": "all"}
+    optical = evaluate(model(OPTICAL), **options).document
     assert optical["sensors"] == "optical"
-    assert optical == evaluate(model(BOTH), sensors="optical", **where).document
-    with pytest.raises(ConfigError, match=r"`optical_bands` B03 B08: 'rule' takes B08 B03; leave the flag out"):
+    assert optical == evaluate(model(BOTH), sensors="optical", **options).document
+    with pytest.raises(ConfigError, match=r"`optical_bands=B03 B08`: 'rule' takes B08 B03; leave it out"):
         evaluate(model(OPTICAL), split="all", config=DataConfig(root, "folders", optical_bands=("B03", "B08")))
 
 
-def test_a_model_of_both_sensors_on_radar_alone(chips, radar_tree, model):
+def test_a_model_of_both_sensors_runs_on_radar_only(chips, radar_tree, model):
     root, _ = chips
     tree = evaluate(model(BOTH), data=radar_tree, layout="sen1floods11", split="test")
     assert tree.document["sensors"] == "sar"
@@ -242,30 +242,30 @@ def test_a_model_of_both_sensors_on_radar_alone(chips, radar_tree, model):
 @pytest.mark.parametrize(
     ("method", "sensors", "message"),
     [
-        (RADAR, "both", r"--sensors both: 'rule' takes sar images alone; .* choose a model for both sensors"),
-        (RADAR, "optical", r"--sensors optical: 'rule' takes sar images alone"),
-        (OPTICAL, "sar", r"--sensors sar: 'rule' takes optical images alone"),
-        ("ndwi", "sar", r"--sensors sar: 'ndwi' takes optical images alone"),
-        ("otsu", "both", r"--sensors both: 'otsu' takes sar images alone"),
+        (RADAR, "both", r"`sensors=both`: 'rule' takes sar images only; .* choose a model for both sensors"),
+        (RADAR, "optical", r"`sensors=optical`: 'rule' takes sar images only"),
+        (OPTICAL, "sar", r"`sensors=sar`: 'rule' takes optical images only"),
+        ("ndwi", "sar", r"`sensors=sar`: 'ndwi' takes optical images only"),
+        ("otsu", "both", r"`sensors=both`: 'otsu' takes sar images only"),
     ],
 )
 def test_sensors_that_a_method_does_not_take_are_refused(chips, model, method, sensors, message):
     root, _ = chips
-    given = method if isinstance(method, str) else model(method)
+    scored = method if isinstance(method, str) else model(method)
     with pytest.raises(ConfigError, match=message):
-        evaluate(given, data=root, layout="folders", split="all", sensors=sensors)
+        evaluate(scored, data=root, layout="folders", split="all", sensors=sensors)
 
 
 def test_sensors_that_the_data_lack_are_refused(radar_tree, model):
-    where = {"data": radar_tree, "layout": "sen1floods11", "split": "test"}
+    options = {"data": radar_tree, "layout": "sen1floods11", "split": "test"}
     for sensors in ("both", "optical"):
         with pytest.raises(DataError, match=rf"`sensors={sensors}`: .* holds no optical image"):
-            evaluate(model(BOTH), sensors=sensors, **where)
+            evaluate(model(BOTH), sensors=sensors, **options)
     for method in (model(OPTICAL), "ndwi"):
         with pytest.raises(ConfigError, match="takes optical images, and the data set holds none"):
-            evaluate(method, **where)
-    with pytest.raises(DataError, match=r"`split` valid: .* has the splits test"):
-        evaluate(model(BOTH), **{**where, "split": "valid"})
+            evaluate(method, **options)
+    with pytest.raises(DataError, match=r"`split=valid`: .* has the splits test"):
+        evaluate(model(BOTH), **{**options, "split": "valid"})
 
 
 def test_pictures_show_calibration_and_the_worst_chips(chips, model, tmp_path, monkeypatch):
@@ -280,8 +280,8 @@ def test_pictures_show_calibration_and_the_worst_chips(chips, model, tmp_path, m
     [rows] = drawn.values()
     wrong = {}
     for name, chip in held.items():
-        water, _, seen = by_hand(chip, "both")
-        counts = counts_by_hand(chip, water, seen)
+        water, _, valid = by_hand(chip, "both")
+        counts = counts_by_hand(chip, water, valid)
         wrong[name] = (counts.fp + counts.fn, f"missed {counts.fn:,}, false {counts.fp:,} pixels")
     expected = sorted((name for name in NAMES if wrong[name][0]), key=lambda name: -wrong[name][0])
     assert [row.chip.name for row in rows] == expected
@@ -290,7 +290,7 @@ def test_pictures_show_calibration_and_the_worst_chips(chips, model, tmp_path, m
         assert row.caption.endswith(wrong[row.chip.name][1])
 
 
-def test_a_reference_draws_its_worst_chips_and_no_reliability(chips, tmp_path):
+def test_a_baseline_draws_worst_chips_and_no_reliability(chips, tmp_path):
     root, _ = chips
     evaluate("otsu", data=root, layout="folders", split="all", out_dir=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["worst_chips.png"]
@@ -304,10 +304,10 @@ def test_reliability_of_the_chips_adds_up(chips, model):
     assert bins.ece == pytest.approx(evaluation.document["ece"])
 
 
-def test_a_model_that_gives_no_numbers_is_not_scored(rule_model) -> None:
+def test_a_model_that_returns_nan_is_refused(rule_model) -> None:
     config = DataConfig(layout="synthetic", synthetic_chips=2, synthetic_size=32, sensors="sar")
     model = rule_model(RADAR)
     with torch.no_grad():
         model.network.scale.fill_(torch.nan)
-    with pytest.raises(CheckpointError, match="the model gives NaN for chip"):
+    with pytest.raises(CheckpointError, match="the model returns NaN for chip"):
         evaluate(model, split="valid", config=config)

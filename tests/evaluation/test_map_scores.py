@@ -1,4 +1,4 @@
-"""Scores of maps against closed forms: counts by hand, labels on other grids, polygons."""
+"""Scores of maps against counts by hand: label rasters on the same and other grids, polygons."""
 
 import json
 import warnings
@@ -77,7 +77,7 @@ def by_hand(classes: NDArray[np.integer[Any]], label: NDArray[np.integer[Any]]) 
 def test_a_label_on_the_same_grid_is_counted_pixel_by_pixel(tmp_path: Path) -> None:
     write_label(tmp_path / "label.tif", LABEL)
     found = evaluate_map(write_map(tmp_path / "flood.tif"), tmp_path / "label.tif")
-    # rows of the map: 2 tn, fn | tp tp fp tp ... counted by eye
+    # rows of the map: 2 tn, fn | tp tp fp tp ... counted by hand
     assert found.scores == {"all water": Counts(tp=6, fp=3, fn=2, tn=3), "flood": Counts(tp=3, fp=2, fn=2, tn=3)}
     assert found.scores == by_hand(MAP, LABEL)
     assert (found.map_pixels, found.permanent_water_pixels) == (16, 4)
@@ -91,20 +91,20 @@ def test_a_label_on_the_same_grid_is_counted_pixel_by_pixel(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("nodata", [None, 0, 1, 255])
-def test_nodata_tags_of_labels_mean_nothing(tmp_path: Path, nodata: float | None) -> None:
+def test_nodata_tags_of_labels_have_no_effect(tmp_path: Path, nodata: float | None) -> None:
     write_label(tmp_path / "label.tif", LABEL, storage="uint8", nodata=nodata)
     found = evaluate_map(write_map(tmp_path / "flood.tif"), tmp_path / "label.tif")
     assert found.scores == by_hand(MAP, LABEL)
 
 
-def test_a_map_of_many_rows_is_read_in_parts(tmp_path: Path) -> None:
+def test_a_large_map_is_read_in_strips(tmp_path: Path) -> None:
     classes, label = random_classes(700, 9), np.random.default_rng(1).choice([-1, 0, 1], (700, 9)).astype(np.int16)
     write_label(tmp_path / "label.tif", label)
     found = evaluate_map(write_map(tmp_path / "flood.tif", classes), tmp_path / "label.tif")
     assert found.scores == by_hand(classes, label)
 
 
-def test_a_finer_label_is_taken_at_the_pixel_centres(tmp_path: Path) -> None:
+def test_a_finer_label_is_sampled_at_pixel_centres(tmp_path: Path) -> None:
     classes = random_classes(20, 30)
     coarse = np.random.default_rng(1).choice([-1, 0, 1], classes.shape).astype(np.int16)
     fine = np.random.default_rng(2).choice([0, 1], (60, 90)).astype(np.int16)
@@ -114,14 +114,14 @@ def test_a_finer_label_is_taken_at_the_pixel_centres(tmp_path: Path) -> None:
     assert found.scores == by_hand(classes, coarse)
 
 
-def test_pixels_beyond_the_label_are_not_counted(tmp_path: Path) -> None:
+def test_pixels_outside_the_label_are_not_counted(tmp_path: Path) -> None:
     classes = random_classes(20, 30)
     label = np.random.default_rng(1).choice([0, 1], (10, 40)).astype(np.int16)
     write_label(tmp_path / "label.tif", label, origin=(ORIGIN[0] + 5 * PIXEL, ORIGIN[1] + 3 * PIXEL))
-    seen = np.full(classes.shape, -1)
-    seen[:7, 5:] = label[3:, :25]
+    expected = np.full(classes.shape, -1)
+    expected[:7, 5:] = label[3:, :25]
     found = evaluate_map(write_map(tmp_path / "flood.tif", classes), tmp_path / "label.tif")
-    assert found.scores == by_hand(classes, seen)
+    assert found.scores == by_hand(classes, expected)
 
 
 @pytest.mark.parametrize(("crs", "pixel"), [("EPSG:4326", 1e-4), ("EPSG:32632", 12.5)])
@@ -129,19 +129,24 @@ def test_a_label_in_another_coordinate_system_is_warped_to_the_map(tmp_path: Pat
     classes = random_classes(90, 70)
     x = ORIGIN[0] + PIXEL * (np.arange(70) + 0.5)
     y = ORIGIN[1] - PIXEL * (np.arange(90) + 0.5)
-    there = Transformer.from_crs(CRS, crs, always_xy=True).transform(*np.meshgrid(x, y))
-    origin = float(there[0].min() + 10 * pixel), float(there[1].max() + 2 * pixel)  # some columns lie beyond the label
+    coordinates = Transformer.from_crs(CRS, crs, always_xy=True).transform(*np.meshgrid(x, y))
+    origin = (
+        float(coordinates[0].min() + 10 * pixel),
+        float(coordinates[1].max() + 2 * pixel),
+    )  # some columns lie outside the label
     label = np.random.default_rng(1).choice([-1, 0, 1], (300, 300)).astype(np.int16)
     write_label(tmp_path / "label.tif", label, crs=crs, pixel=pixel, origin=origin)
-    across, down = (there[0] - origin[0]) / pixel, (origin[1] - there[1]) / pixel
-    # which of two pixels of the label holds a centre on their border is open
+    across, down = (coordinates[0] - origin[0]) / pixel, (origin[1] - coordinates[1]) / pixel
+    # a pixel centre on the border of two label pixels may be in either
     classes[(np.abs(across - across.round()) < 1e-3) | (np.abs(down - down.round()) < 1e-3)] = 255
     columns, rows = np.floor(across), np.floor(down)
     inside = (columns >= 0) & (columns < 300) & (rows >= 0) & (rows < 300)
-    seen = np.where(inside, label[np.where(inside, rows, 0).astype(int), np.where(inside, columns, 0).astype(int)], -1)
+    expected = np.where(
+        inside, label[np.where(inside, rows, 0).astype(int), np.where(inside, columns, 0).astype(int)], -1
+    )
     found = evaluate_map(write_map(tmp_path / "flood.tif", classes), tmp_path / "label.tif")
     assert 0 < inside.sum() < inside.size
-    assert found.scores == by_hand(classes, seen)
+    assert found.scores == by_hand(classes, expected)
 
 
 @pytest.mark.parametrize("crs", [CRS, "EPSG:4326"])
@@ -170,7 +175,7 @@ def test_a_pixel_counts_by_its_centre(tmp_path: Path) -> None:
     assert found.scores["flood"] == Counts(tp=2, fp=8)
 
 
-def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     good, label = write_map(tmp_path / "flood.tif"), tmp_path / "label.tif"
     write_label(label, LABEL)
     write_map(tmp_path / "percent.tif", np.full((4, 5), 37))
@@ -184,17 +189,17 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tif").write_text("no raster")
     for path, reference, message in (
         (tmp_path / "percent.tif", label, r"percent\.tif: holds the value 37, .* give flood\.tif of floodseg predict"),
-        (tmp_path / "two.tif", label, r"two\.tif: has 2 bands, and a map has 1; "),
+        (tmp_path / "two.tif", label, r"two\.tif: has 2 bands, and a map has one; "),
         (tmp_path / "placeless.tif", label, r"placeless\.tif: has no coordinate system .*gdal_edit"),
         (tmp_path / "text.tif", label, r"text\.tif: cannot be read as a raster"),
         (tmp_path / "absent.tif", label, r"absent\.tif: cannot be read as a raster"),
-        (good, tmp_path / "two.tif", r"two\.tif: has 2 bands, and a label has 1"),
-        (good, tmp_path / "far.tif", r"far\.tif: labels no pixel that the map .*flood\.tif decides, .* same place"),
+        (good, tmp_path / "two.tif", r"two\.tif: has 2 bands, and a label has one"),
+        (good, tmp_path / "far.tif", r"far\.tif: labels no pixel .* in the map .*flood\.tif; .* same place"),
         (good, tmp_path / "ignored.tif", r"ignored\.tif: labels no pixel"),
         (good, tmp_path / "codes.tif", r"codes\.tif: holds the label value 7; labels are 0"),
-        (good, tmp_path / "far.gpkg", r"far\.gpkg: no polygon contains the centre of a pixel of the map; "),
-        (good, tmp_path / "placeless.gpkg", r"placeless\.gpkg: has no coordinate system"),
-        (good, tmp_path / "absent.gpkg", r"absent\.gpkg: cannot be read as polygons"),
+        (good, tmp_path / "far.gpkg", r"far\.gpkg`: no polygon contains a pixel centre of the map; "),
+        (good, tmp_path / "placeless.gpkg", r"placeless\.gpkg`: has no coordinate system"),
+        (good, tmp_path / "absent.gpkg", r"absent\.gpkg`?: cannot be read as polygons"),
     ):
         with pytest.raises(DataError, match=message):
             evaluate_map(path, reference)
@@ -214,7 +219,7 @@ def test_the_command_prints_and_writes_the_scores(
     write_label(tmp_path / "label.tif", LABEL)
     assert run("evaluate", flood, "--reference", tmp_path / "label.tif", "--json", tmp_path / "scores.json") == 0
     shown = capsys.readouterr().out
-    assert "14 pixels counted of 16 that the map decides" in shown
+    assert "14 of 16 mapped pixels counted" in shown
     rows = [line.split() for line in shown.splitlines()]
     # water IoU, mIoU, F1, precision, recall, accuracy
     assert ["all", "water", "0.545", "0.460", "0.706", "0.667", "0.750", "0.643"] in rows
@@ -231,7 +236,7 @@ def test_the_command_prints_and_writes_the_scores(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("{map}", "flood.tif: is a raster; a map is scored against a reference: give --reference"),
+        ("{map}", "flood.tif: is a raster, not a model; to score it as a map, set --reference"),
         ("{map} --reference {label} --split test", "--split: has no effect on a map with --reference; leave it out"),
         ("{map} --reference {label} --threshold 0.4", "--threshold: has no effect on a map with --reference"),
         ("{map} --reference {label} --layout folders", "--layout: has no effect on a map with --reference"),
@@ -239,18 +244,18 @@ def test_the_command_prints_and_writes_the_scores(
         ("s1-lite --reference {label}", "s1-lite: cannot be read as a raster"),
     ],
 )
-def test_flags_that_do_not_fit_are_refused(
+def test_flags_without_effect_on_a_map_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, message: str
 ) -> None:
     write_label(tmp_path / "label.tif", LABEL)
     flood = write_map(tmp_path / "flood.tif")
     assert run("evaluate", *arguments.format(map=flood, label=tmp_path / "label.tif").split()) == 2
-    (said,) = capsys.readouterr().err.splitlines()
-    assert message in said
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
 
 
-def test_arguments_of_chips_are_refused_from_python(tmp_path: Path) -> None:
+def test_arguments_without_effect_on_a_map_are_refused(tmp_path: Path) -> None:
     write_label(tmp_path / "label.tif", LABEL)
     flood = write_map(tmp_path / "flood.tif")
-    with pytest.raises(ConfigError, match=r"^data: has no effect on a map with a reference"):
+    with pytest.raises(ConfigError, match=r"^`data`: has no effect on a map with a reference"):
         floodseg.evaluate(flood, reference=tmp_path / "label.tif", data=tmp_path)  # type: ignore[call-overload]

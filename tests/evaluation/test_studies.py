@@ -1,4 +1,4 @@
-"""Calibration over events and choices of a threshold, against numbers made by hand."""
+"""Studies of calibration and thresholds, against values by hand."""
 
 import math
 from collections.abc import Callable
@@ -17,31 +17,33 @@ from floodseg.evaluation.studies import calibration_study, fit_temperatures, thr
 from floodseg.models.decision import Decision, Decisions
 from floodseg.models.model import FloodModel
 
-Given = list[tuple[float, int, int]]
-"""Margin, pixels of water, pixels of land."""
+Pixels = list[tuple[float, int, int]]
+"""Logit difference, pixels of water, pixels of land."""
 
 
-def histograms(given: Given, sensors: str = "sar") -> SensorHistograms:
-    margins = torch.tensor([margin for margin, water, land in given for _ in range(water + land)])[None, None]
-    labels = torch.tensor([each for _, water, land in given for each in [1] * water + [0] * land], dtype=torch.uint8)
+def histograms(pixels: Pixels, sensors: str = "sar") -> SensorHistograms:
+    differences = torch.tensor([difference for difference, water, land in pixels for _ in range(water + land)])[
+        None, None
+    ]
+    labels = torch.tensor([each for _, water, land in pixels for each in [1] * water + [0] * land], dtype=torch.uint8)
     made = SensorHistograms()
     valid = {
-        name: torch.full((1, *margins.shape[1:]), sensors in (name, "both"))[:, None] for name in ("sar", "optical")
+        name: torch.full((1, *differences.shape[1:]), sensors in (name, "both"))[:, None] for name in ("sar", "optical")
     }
-    logits = torch.stack((torch.zeros_like(margins), margins), dim=1)
+    logits = torch.stack((torch.zeros_like(differences), differences), dim=1)
     made.add(logits, {"label": labels[None, None], "sar_valid": valid["sar"], "optical_valid": valid["optical"]})
     return made
 
 
-def overconfident(factor: float) -> Given:
-    """Margins that are ``factor`` times what the shares of water say."""
+def overconfident(factor: float) -> Pixels:
+    """Logit differences that are ``factor`` times those of the shares of water."""
     shares = (0.1, 0.25, 0.6, 0.9)
     return [
         (factor * math.log(share / (1 - share)), round(1000 * share), round(1000 * (1 - share))) for share in shares
     ]
 
 
-def test_each_event_is_calibrated_by_the_others() -> None:
+def test_cross_validation_calibrates_each_event_by_the_others() -> None:
     by_event = {"calm": histograms(overconfident(2.0)), "sure": histograms(overconfident(4.0))}
     found = calibration_study(by_event, Decisions(sar=Decision(0.5, 2.0)))
     calm, sure = found["events"]["calm"], found["events"]["sure"]
@@ -63,16 +65,16 @@ def gap(factor: float, temperature: float) -> float:
     """Calibration error by hand; each of the four shares falls in a bin of its own."""
     gaps = []
     for share in (0.1, 0.25, 0.6, 0.9):
-        margin = factor * math.log(share / (1 - share))
-        gaps.append(abs(1 / (1 + math.exp(-margin / temperature)) - share))
+        difference = factor * math.log(share / (1 - share))
+        gaps.append(abs(1 / (1 + math.exp(-difference / temperature)) - share))
     return float(np.mean(gaps))
 
 
 def test_a_single_event_cannot_be_cross_validated() -> None:
-    found = calibration_study({"alone": histograms(overconfident(2.0))}, Decisions())
+    found = calibration_study({"single": histograms(overconfident(2.0))}, Decisions())
     assert found["ece_cross_validated"] is None
-    assert found["events"]["alone"]["ece_cross_validated"] is None
-    assert found["events"]["alone"]["temperature"] is None
+    assert found["events"]["single"]["ece_cross_validated"] is None
+    assert found["events"]["single"]["temperature"] is None
     assert found["ece"] == found["ece_uncalibrated"] == pytest.approx(gap(2.0, 1.0), abs=2e-3)
 
 
@@ -98,14 +100,14 @@ def test_thresholds_by_hand() -> None:
     choices = study["choices"]
     assert choices["used"] == table[0.6]
     assert choices["best_iou"]["water_iou"] == table[0.6]["water_iou"]
-    # 0.9 of precision is reached by the last step alone, 0.9 of recall up to the second
+    # 0.9 of precision is reached by the last step only, 0.9 of recall up to the second
     assert choices["precision_oriented"]["threshold"] == pytest.approx(0.81)
     assert choices["precision_oriented"]["precision"] == pytest.approx(40 / 42)
     assert choices["recall_oriented"]["threshold"] == pytest.approx(0.5)
     assert choices["recall_oriented"]["recall"] == pytest.approx(0.95)
 
 
-def test_levels_out_of_reach_are_left_open() -> None:
+def test_choices_without_a_threshold_are_none() -> None:
     study = threshold_study(histograms([(0.0, 10, 10)]), Decisions())
     assert study["choices"]["precision_oriented"] is None
     assert study["choices"]["recall_oriented"]["threshold"] == 0.5
@@ -113,9 +115,7 @@ def test_levels_out_of_reach_are_left_open() -> None:
     assert empty["choices"]["used"] == {"threshold": None} | dict.fromkeys(("precision", "recall", "f1", "water_iou"))
 
 
-def test_evaluation_holds_both_studies_and_draws_them(
-    rule_model: Callable[[Bands], FloodModel], tmp_path: Path
-) -> None:
+def test_evaluation_includes_and_draws_both_studies(rule_model: Callable[[Bands], FloodModel], tmp_path: Path) -> None:
     config = DataConfig(layout="synthetic", synthetic_chips=8, synthetic_size=64, sensors="sar")
     model = rule_model(Bands(("VV", "VH"), ()))
     model.decisions = Decisions(sar=Decision(0.3, 4.0))
@@ -123,7 +123,7 @@ def test_evaluation_holds_both_studies_and_draws_them(
     assert document["calibration"]["ece"] == pytest.approx(document["ece"], abs=2e-3)
     assert document["calibration"]["events"].keys() == document["events"].keys()
     used = document["thresholds"]["choices"]["used"]
-    # margins that are no multiples of 0.01 count at the nearest one
+    # logit differences count at the nearest multiple of 0.01
     figures = {key: document[key] for key in ("threshold", "precision", "recall", "f1", "water_iou")}
     assert used == pytest.approx(figures, abs=1e-3)
     assert (tmp_path / "thresholds.png").stat().st_size > 10_000

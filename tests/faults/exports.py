@@ -1,4 +1,4 @@
-"""Exported models, as ``floodseg predict --model`` reads them."""
+"""Exported models, as read by ``floodseg predict --model``."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +23,7 @@ def openvino_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def map_by(name: str) -> Callable[[Path], None]:
-    """Return what maps a scene by the exported model of that name in a folder."""
+    """Return a function that maps a scene with the exported model of that name in a folder."""
     return partial(_predict, name)
 
 
@@ -35,13 +35,13 @@ def _predict(name: str, folder: Path) -> None:
 
 
 def _exported(folder: Path) -> tuple[Path, Path]:
-    """Write a scene, and a radar model in both formats; whether they do what the model does is not asked here."""
+    """Write a scene, and a radar model in both formats, without a parity check."""
     scenes.write_sar(folder / "s1.tif", scenes.sar_values(*seeds.SIZE))
-    sound = folder.parent / "exported"
-    if not sound.exists():  # both kinds take the same
-        sound.mkdir()
-        _write(sound)
-    return sound / "model.onnx", sound / "model.xml"
+    valid = folder.parent / "exported"
+    if not valid.exists():  # both formats share the files
+        valid.mkdir()
+        _write(valid)
+    return valid / "model.onnx", valid / "model.xml"
 
 
 def _write(folder: Path) -> None:

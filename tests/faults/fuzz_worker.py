@@ -1,8 +1,8 @@
-"""A process that damages files and reads them, one after the other, as it is told on stdin.
+"""Worker process that damages files and reads them; the jobs come on stdin.
 
-Usage: python -m faults.fuzz_worker FOLDER MEMORY_MB, with the folder tests on the path of Python. A line on stdin is
-``SEED INDEX TARGET``, and a line of JSON on stdout says what became of that file. With a negative index the files are
-sound.
+Usage: python -m faults.fuzz_worker FOLDER MEMORY_MB, with the folder tests on the Python path. A line on stdin is
+``SEED INDEX TARGET``; a line of JSON on stdout is the result for that file. Files with a negative index are not
+damaged.
 """
 
 import json
@@ -27,18 +27,18 @@ def memory_mb(name: str) -> float:
     raise AssertionError(name)
 
 
-def attempt(target, folder: Path, said: Path, rng, sound: bool) -> dict[str, object]:
-    """Damage one file, read it, and say how that ended and what a user would have seen on stderr."""
+def attempt(target, folder: Path, output: Path, rng, *, damaged: bool) -> dict[str, object]:
+    """Damage one file and read it; return exit code, seconds, memory, and the output that a user sees."""
     from floodseg.app import cli
     from floodseg.messages import note_once
 
     note_once.cache_clear()
-    file = target.damage(folder, rng, sound=sound)
-    Path("/proc/self/clear_refs").write_text("5")  # the highest resident set is counted anew
+    file = target.damage(folder, rng, damaged=damaged)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak of the resident set
     before, began = memory_mb("VmRSS"), time.monotonic()
     code: object
     try:
-        cli.guarded(lambda: target.run(folder))
+        cli.run_and_exit(lambda: target.run(folder))
         code = "no exit"
     except SystemExit as end:
         code = end.code
@@ -51,18 +51,18 @@ def attempt(target, folder: Path, said: Path, rng, sound: bool) -> dict[str, obj
         "code": code,
         "seconds": time.monotonic() - began,
         "memory_mb": memory_mb("VmHWM") - before,
-        "said": said.read_text(errors="replace"),
+        "output": output.read_text(errors="replace"),
     }
 
 
-def main(folder: Path, most_mb: int) -> None:
+def main(folder: Path, max_mb: int) -> None:
     torch.set_num_threads(1)
     from faults.targets import TARGETS
 
-    answers = os.fdopen(os.dup(1), "w")
-    said = folder / "said.txt"
-    # what libraries in C say counts, too
-    channel = os.open(said, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    results = os.fdopen(os.dup(1), "w")
+    output = folder / "output.txt"
+    # includes the output of C libraries
+    channel = os.open(output, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     os.dup2(channel, 1)
     os.dup2(channel, 2)
     logging.raiseExceptions = True
@@ -76,15 +76,17 @@ def main(folder: Path, most_mb: int) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             target.prepare(place)
             prepared.add(name)
-        limit = int((memory_mb("VmSize") + most_mb) * 2**20)
+        limit = int((memory_mb("VmSize") + max_mb) * 2**20)
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-        os.truncate(said, 0)
+        os.truncate(output, 0)
         rng = np.random.default_rng((int(seed), abs(int(index)), zlib.crc32(name.encode())))
-        answers.write(
-            json.dumps({"index": int(index), "target": name, **attempt(target, place, said, rng, int(index) < 0)})
+        results.write(
+            json.dumps(
+                {"index": int(index), "target": name, **attempt(target, place, output, rng, damaged=int(index) >= 0)}
+            )
             + "\n"
         )
-        answers.flush()
+        results.flush()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Commands that are ended at random moments, and what must hold of what they leave behind.
+"""Commands that are ended at random moments, with checks of the files and processes they leave.
 
 ::
 
-    a warm process forks a child that runs a command  ->  a signal at a seeded moment  ->  nothing looks finished that
-    is not, nothing is left over  ->  the same command again goes on to the end, with the result of an undisturbed run
+    a warm process forks a child that runs a command  ->  a signal at a seeded moment  ->  no unfinished result looks
+    finished, no temporary file is left  ->  the same command continues, with the result of an undisturbed run
 
-A command is a ``Task``; another one is added to ``TASKS`` with a line.
+Commands are listed in ``TASKS``.
 """
 
 import atexit
@@ -32,26 +32,26 @@ import bucket_server
 import scenes
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}
-LAST_WORDS = {143: "floodseg: error: ended by SIGTERM", 130: "floodseg: error: interrupted"}
-PATIENCE_S = 240.0
-HANGS = 1000
-"""Code of a command that did not end within that time."""
+LAST_LINES = {143: "floodseg: error: ended by SIGTERM", 130: "floodseg: error: interrupted"}
+TIMEOUT_S = 240.0
+TIMED_OUT = 1000
+"""Exit code of a command that did not end within that time."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One command, run again and again in a folder of its own."""
+    """Command that is run repeatedly in its own folder."""
 
     name: str
     arguments: Callable[[Path], list[str]]
-    """The command line in a folder, which is looked at: one that goes on with an unfinished run may need a flag."""
+    """Returns the command line for a folder; it may differ if the folder has an unfinished run."""
     result: Callable[[Path], Any]
-    """What the finished command left, to be compared with that of an undisturbed run; raises where it is damaged."""
+    """Returns the result of the finished command, for a comparison; raises AssertionError if it is damaged."""
     finished: Callable[[Path], bool]
-    """Whether the folder looks finished to a reader."""
+    """Returns True if the result in a folder looks finished."""
     prepare: Callable[[Path], None] = lambda folder: None
     serving: Callable[[], Any] = nullcontext
-    """A server that the command talks to while it runs; gives its address."""
+    """Context of a server for the command; its value is the address."""
 
 
 # ---- the commands
@@ -67,7 +67,7 @@ def _train(folder: Path) -> list[str]:
 
 
 def _trained(folder: Path) -> dict[str, Any]:
-    """A resumed run equals an undisturbed one: its weights to the bit, and its metrics but for times."""
+    """Return the exact weights, and the metrics without times."""
     from floodseg.models.checkpoint.checkpoint import load_checkpoint
 
     model = load_checkpoint(folder / "run/best_model.pth")
@@ -89,7 +89,7 @@ def _predict(folder: Path) -> list[str]:
 
 
 def _mapped(folder: Path) -> dict[str, Any]:
-    """Rasters and picture to the bit; tables and documents but for paths and times."""
+    """Return hashes of rasters and picture, and tables and documents without paths and times."""
     import pyogrio.raw
 
     from floodseg.products.folder import ITEM, PRODUCTS
@@ -134,14 +134,14 @@ def _download(folder: Path) -> list[str]:
 
 
 def _complete(folder: Path) -> bool:
-    """A file of the data set has its name only when it is whole."""
-    whole = 0
+    """Return True if all files exist; a file with its final name must be complete."""
+    complete = 0
     for name, content in _FILES.items():
         file = folder / "data" / name
         if file.exists():
-            assert file.read_bytes() == content, f"{file} is not whole"
-            whole += 1
-    return whole == len(_FILES)
+            assert file.read_bytes() == content, f"{file} is incomplete"
+            complete += 1
+    return complete == len(_FILES)
 
 
 def _downloaded(folder: Path) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _export(folder: Path) -> list[str]:
 
 
 def _exported(folder: Path) -> dict[str, str]:
-    """The same files each time; they are not opened by OpenVINO here, whose threads would not survive a fork."""
+    """Return hashes of the files; OpenVINO does not open them here, since its threads do not survive a fork."""
     from floodseg.runtimes.checksum import verify_checksum
 
     verify_checksum(folder / "model.xml")
@@ -187,30 +187,30 @@ TASKS: tuple[Task, ...] = (
 )
 
 
-# ---- how they are ended
+# ---- endings
 
 
 @dataclass
 class Ending:
-    """How one run ended."""
+    """End of a run."""
 
     code: int
-    said: str
+    output: str
     seconds: float
     sent: bool
-    """Whether the signal reached it before it was done."""
+    """True if the signal was sent before the run ended."""
     shared: list[str] = field(default_factory=list)
-    """Files of torch in shared memory that were not there before, of processes that are gone."""
+    """New files of torch in shared memory whose processes have ended."""
 
 
 @dataclass
 class Ledger:
-    """Faults injected, and what became of them."""
+    """Numbers of injected faults by kind, and failures."""
 
     injected: Counter[str] = field(default_factory=Counter)
     survived: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
-    """Signals that came after the end of the run."""
+    """Signals after the end of the run."""
     failures: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
@@ -219,8 +219,8 @@ class Ledger:
 
 def run(task: Task, folder: Path, end_with: signal.Signals | None = None, after_s: float = 0.0, group: bool = False,
         environment: dict[str, str] | None = None, limit: Callable[[], None] | None = None) -> Ending:  # fmt: skip
-    """Run a command in a forked child and perhaps end it; ``group`` sends the signal to its children too."""
-    said = folder / "said.txt"
+    """Run a command in a forked child, and end it if a signal is named; ``group`` signals its children, too."""
+    output = folder / "output.txt"
     with task.serving() as address:
         if address:
             (folder / "url").write_text(address)
@@ -229,7 +229,7 @@ def run(task: Task, folder: Path, end_with: signal.Signals | None = None, after_
         ready, begin = os.pipe()
         child = os.fork()
         if child == 0:
-            _become(arguments, folder, said, environment or {}, limit, begin)
+            _run_child(arguments, folder, output, environment or {}, limit, begin)
         os.close(begin)
         os.read(ready, 1)
         os.close(ready)
@@ -238,12 +238,12 @@ def run(task: Task, folder: Path, end_with: signal.Signals | None = None, after_
         code = _wait(child)
         seconds = time.monotonic() - began
         _wait_for_orphans(child)
-    return Ending(code, said.read_text(errors="replace"), seconds, sent, sorted(shared_memory() - before))
+    return Ending(code, output.read_text(errors="replace"), seconds, sent, sorted(shared_memory() - before))
 
 
-def _become(arguments: list[str], folder: Path, said: Path, environment: dict[str, str], limit: Any,
+def _run_child(arguments: list[str], folder: Path, output: Path, environment: dict[str, str], limit: Any,
             begin: int) -> None:  # fmt: skip
-    """Run the command line in the child, and never return."""
+    """Run the command line in the child, and exit."""
     try:
         os.setsid()
         temporary = folder / "tmp"
@@ -254,7 +254,7 @@ def _become(arguments: list[str], folder: Path, said: Path, environment: dict[st
         tempfile.tempdir = None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        channel = os.open(said, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        channel = os.open(output, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         os.dup2(channel, 1)
         os.dup2(channel, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
@@ -268,7 +268,7 @@ def _become(arguments: list[str], folder: Path, said: Path, environment: dict[st
         os.close(begin)
         __main__.main()
     except SystemExit as end:
-        atexit._run_exitfuncs()  # as at the end of a process of its own
+        atexit._run_exitfuncs()  # as at the end of a process
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code if isinstance(end.code, int) else 1)
@@ -296,27 +296,27 @@ def _end(child: int, number: signal.Signals | None, after_s: float, group: bool)
 
 
 def _wait(child: int) -> int:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.005)
-    os.kill(child, signal.SIGUSR1)  # it says where it is
+    os.kill(child, signal.SIGUSR1)  # writes the stack of each thread
     time.sleep(1)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return HANGS
+    return TIMED_OUT
 
 
 def shared_memory() -> set[str]:
-    """Return the files of torch in shared memory whose processes are gone."""
+    """Return the files of torch in shared memory whose processes have ended."""
     owners = [(path.name, path.name.split("_")[1]) for path in Path("/dev/shm").glob("torch_*")]
     return {name for name, owner in owners if owner.isdigit() and not Path("/proc", owner).exists()}
 
 
-def members(session: int) -> list[int]:
-    """Return the processes of a session that are alive."""
+def session_processes(session: int) -> list[int]:
+    """Return the running processes of a session."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -330,79 +330,79 @@ def members(session: int) -> list[int]:
     return found
 
 
-def _wait_for_orphans(session: int, patience_s: float = 20.0) -> None:
-    """Loader processes look after their parent every few seconds; later than that none may be alive."""
-    deadline = time.monotonic() + patience_s
-    while members(session):
+def _wait_for_orphans(session: int, timeout_s: float = 20.0) -> None:
+    """Wait until the loader processes notice the end of their parent, which they check every few seconds."""
+    deadline = time.monotonic() + timeout_s
+    while session_processes(session):
         if time.monotonic() > deadline:
-            left = members(session)
+            left = session_processes(session)
             os.killpg(session, signal.SIGKILL)
-            raise AssertionError(f"processes {left} were left behind")
+            raise AssertionError(f"processes {left} are left")
         time.sleep(0.02)
 
 
 def check_after(task: Task, folder: Path, ending: Ending, number: signal.Signals, reference: Any) -> None:
-    """Raise AssertionError where an ended run left anything that must not be there."""
+    """Raise AssertionError if an ended run left a false result or temporary files."""
     if not ending.sent:
-        assert ending.code == 0, ending.said
+        assert ending.code == 0, ending.output
         return
-    # one that was done when the signal came is done
+    # a finished command may exit with 0, or be killed by the signal
     done = (0, -number) if task.finished(folder) or task.name == "evaluate" else (0,)
-    assert ending.code in (CODES[number], *done), f"exit code {ending.code}: {ending.said}"
-    assert "Traceback" not in ending.said, ending.said
-    if ending.code in LAST_WORDS:
-        assert ending.said.splitlines()[-1:] == [LAST_WORDS[ending.code]], ending.said
+    assert ending.code in (CODES[number], *done), f"exit code {ending.code}: {ending.output}"
+    assert "Traceback" not in ending.output, ending.output
+    if ending.code in LAST_LINES:
+        assert ending.output.splitlines()[-1:] == [LAST_LINES[ending.code]], ending.output
     if task.finished(folder):
-        assert task.result(folder) == reference, "it looks finished, and is another result"
+        assert task.result(folder) == reference, "the result looks finished, and differs"
     if number != signal.SIGKILL:
-        assert not (left := [*(folder / "tmp").iterdir()]), f"{left} were left"
+        assert not (left := [*(folder / "tmp").iterdir()]), f"{left} are left"
         hidden = [path for path in folder.rglob(".*") if path.name != ".lock" and "floodseg" in path.name]
-        assert not hidden, f"{hidden} were left"
-    assert not ending.shared, f"{ending.shared} were left in /dev/shm"
+        assert not hidden, f"{hidden} are left"
+    assert not ending.shared, f"{ending.shared} are left in /dev/shm"
 
 
 @contextmanager
 def undisturbed(task: Task, folder: Path) -> Iterator[tuple[Any, float]]:
-    """Give the result of a run that nobody disturbs, and its seconds."""
+    """Yield the result and the seconds of an undisturbed run."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     task.prepare(folder)
-    run(task, folder)  # what is imported at the first need is there from now on
+    run(task, folder)  # later runs need no further imports
     for path in folder.iterdir():
         if path.name in ("run", "map", "data", "cache", "scores.json", "model.xml", "model.bin"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     ending = run(task, folder)
-    assert ending.code == 0, ending.said
+    assert ending.code == 0, ending.output
     yield task.result(folder), ending.seconds
 
 
 def interrupt(task: Task, folder: Path, reference: Any, seconds: float, rng: np.random.Generator,
               number: signal.Signals, ledger: Ledger, times: int = 1) -> None:  # fmt: skip
-    """End a command ``times`` times in one folder, looking after each what it left, then let it go on to its end."""
+    """End a command ``times`` times in one folder, check what it left each time, then continue it to its end."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     task.prepare(folder)
-    what = f"{task.name} {number.name}"
+    kind = f"{task.name} {number.name}"
     try:
         for _ in range(times):
             if task.finished(folder) and task.name != "evaluate":
                 break
             ending = run(task, folder, number, after_s=float(rng.uniform(0, seconds)), group=bool(rng.random() < 0.5))
-            ledger.injected[what] += ending.sent
-            ledger.late[what] += not ending.sent
+            ledger.injected[kind] += ending.sent
+            ledger.late[kind] += not ending.sent
             check_after(task, folder, ending, number, reference)
         if not task.finished(folder) or task.name == "download":
             last = run(task, folder)
-            assert last.code == 0, f"the next run does not go on: {last.said}"
-        assert task.result(folder) == reference, "the next run comes to another result"
-        assert not [*folder.glob(".*.floodseg-*")], "the next run does not clear up"
-        ledger.survived[what] += 1
+            assert last.code == 0, f"the next run does not continue: {last.output}"
+        assert task.result(folder) == reference, "the result of the next run differs"
+        assert not [*folder.glob(".*.floodseg-*")], "the next run leaves temporary files"
+        ledger.survived[kind] += 1
     except AssertionError as error:
-        ledger.failures.append(f"{what}: {error}")
+        ledger.failures.append(f"{kind}: {error}")
 
 
 def warm() -> None:
-    """Import what the commands need, so that a forked child begins at once."""
+    """Import the modules of the commands, so that a forked child starts at once."""
     torch.set_num_threads(1)
     for name in (
         "app.cli",
@@ -416,13 +416,13 @@ def warm() -> None:
 
 
 def endings(folder: Path, seed: int, rounds: int, tasks: tuple[Task, ...] = TASKS, times: int = 2) -> Ledger:
-    """End every command by every signal, ``rounds`` times each."""
+    """End every command with every signal, ``rounds`` times each."""
     warm()
     ledger = Ledger()
-    for number, task in enumerate(tasks):
+    for position, task in enumerate(tasks):
         with undisturbed(task, folder / task.name / "reference") as (reference, seconds):
             for index in range(rounds):
-                for ended_by in CODES:
-                    rng = np.random.default_rng((seed, number, index, int(ended_by)))
-                    interrupt(task, folder / task.name / "run", reference, seconds, rng, ended_by, ledger, times)
+                for number in CODES:
+                    rng = np.random.default_rng((seed, position, index, int(number)))
+                    interrupt(task, folder / task.name / "run", reference, seconds, rng, number, ledger, times)
     return ledger

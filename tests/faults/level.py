@@ -1,6 +1,6 @@
-"""Maps in a loop, of changing sizes, in one process: resident memory and open files stay level.
+"""Loop of maps of several sizes in one process; resident memory and open files must not grow.
 
-Usage: python -m faults.level FOLDER SECONDS SEED KINDS, in a process of its own; the samples come on stdout as JSON.
+Usage: python -m faults.level FOLDER SECONDS SEED SIZE_COUNT, in a subprocess; writes the samples to stdout as JSON.
 """
 
 import ctypes
@@ -19,28 +19,28 @@ import numpy as np
 import scenes
 
 WARM_SHARE = 0.3
-"""Share of the maps at the beginning that fill caches, and do not count."""
-MOST_MB_PER_MAP = 0.05
-"""Slope of resident memory over the maps that count; a map of the largest size holds some 20 MB of arrays."""
-ERRORS = 3.0
-"""Standard errors of the slope that are taken off: what allocators keep changes by some 20 MB from round to round."""
+"""Share of the maps at the beginning that fill caches; they are ignored."""
+MAX_MB_PER_MAP = 0.05
+"""Largest allowed growth of resident memory; a map of the largest size has about 20 MB of arrays."""
+STANDARD_ERRORS = 3.0
+"""Standard errors subtracted from the slope: memory kept by allocators varies by about 20 MB between rounds."""
 SIZES = ((48, 40), (300, 200), (64, 700), (513, 511), (700, 900), (100, 100))
 
 
 def sample() -> dict[str, float]:
-    """Return resident memory in MB and the number of open files, once all that can be given back has been."""
+    """Return resident memory in MB and the number of open files, after unused memory is released."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {"resident_mb": pages * os.sysconf("SC_PAGESIZE") / 1e6, "files": len(os.listdir("/proc/self/fd"))}  # noqa: PTH208
 
 
-def maps(folder: Path, seconds: float, seed: int, kinds: int) -> list[dict[str, float]]:
-    """Map scenes until the time is over, the first sizes in a new order each round; sample after each round."""
+def maps(folder: Path, seconds: float, seed: int, size_count: int) -> list[dict[str, float]]:
+    """Map scenes until the time is over; each round maps all sizes in random order, and takes a sample."""
     import floodseg
 
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = SIZES[:kinds]
+    sizes = SIZES[:size_count]
     for height, width in sizes:
         values = scenes.sar_values(height, width)
         values[:, : height // 3, : width // 4] = np.nan
@@ -48,7 +48,7 @@ def maps(folder: Path, seconds: float, seed: int, kinds: int) -> list[dict[str, 
     model = floodseg.load_model("s1-lite")
     rng, samples, end = np.random.default_rng(seed), [], time.monotonic() + seconds
     while time.monotonic() < end or len(samples) < 4:
-        for index in rng.permutation(kinds):
+        for index in rng.permutation(size_count):
             height, width = sizes[index]
             flood = floodseg.predict_scene(
                 sar=folder / f"{height}x{width}.tif", model=model, out_dir=folder / "map", overwrite=True,
@@ -60,22 +60,22 @@ def maps(folder: Path, seconds: float, seed: int, kinds: int) -> list[dict[str, 
     return samples
 
 
-def judge(samples: list[dict[str, float]], kinds: int = len(SIZES)) -> dict[str, Any]:
-    """Return the slopes after warming up, and what is not level about them; a round holds ``kinds`` maps."""
-    kept = samples[int(WARM_SHARE * len(samples)) :]
-    rounds = np.arange(len(kept))
-    memory, files = (np.array([each[name] for each in kept]) for name in ("resident_mb", "files"))
+def check(samples: list[dict[str, float]], size_count: int = len(SIZES)) -> dict[str, Any]:
+    """Return the slopes after the warm-up, and findings; a round has ``size_count`` maps."""
+    counted = samples[int(WARM_SHARE * len(samples)) :]
+    rounds = np.arange(len(counted))
+    memory, files = (np.array([each[name] for each in counted]) for name in ("resident_mb", "files"))
     per_round, start = np.polyfit(rounds, memory, 1)
-    scatter = np.std(memory - start - per_round * rounds, ddof=min(2, len(kept) - 1))
-    slope = float(per_round) / kinds
-    error = float(scatter / np.linalg.norm(rounds - rounds.mean())) / kinds
+    scatter = np.std(memory - start - per_round * rounds, ddof=min(2, len(counted) - 1))
+    slope = float(per_round) / size_count
+    error = float(scatter / np.linalg.norm(rounds - rounds.mean())) / size_count
     findings = []
-    if slope - ERRORS * error > MOST_MB_PER_MAP:
-        findings.append(f"resident memory grows by {slope:.3f} +- {error:.3f} MB a map over {len(kept)} rounds")
+    if slope - STANDARD_ERRORS * error > MAX_MB_PER_MAP:
+        findings.append(f"resident memory grows by {slope:.3f} +- {error:.3f} MB a map over {len(counted)} rounds")
     if files[-1] > files[0]:
         findings.append(f"open files grow from {files[0]:.0f} to {files[-1]:.0f}")
     return {
-        "maps": len(samples) * kinds,
+        "maps": len(samples) * size_count,
         "resident_mb": [round(float(memory[0]), 1), round(float(memory[-1]), 1)],
         "slope_mb_per_map": round(slope, 4),
         "slope_error_mb_per_map": round(error, 4),
@@ -84,17 +84,17 @@ def judge(samples: list[dict[str, float]], kinds: int = len(SIZES)) -> dict[str,
     }
 
 
-def soak(folder: Path, seconds: float, seed: int, kinds: int = len(SIZES)) -> dict[str, Any]:
-    """Run the loop in a process of its own and judge it."""
+def soak(folder: Path, seconds: float, seed: int, size_count: int = len(SIZES)) -> dict[str, Any]:
+    """Run the loop in a subprocess, and check its samples."""
     shutil.rmtree(folder, ignore_errors=True)
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root / "src"), str(root / "tests"), *sys.path])
-    command = [sys.executable, "-m", "faults.level", str(folder), str(seconds), str(seed), str(kinds)]
+    command = [sys.executable, "-m", "faults.level", str(folder), str(seconds), str(seed), str(size_count)]
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"maps": 0, "findings": [done.stderr[-3000:]]}
-    return judge(json.loads(done.stdout.splitlines()[-1]), kinds)
+    return check(json.loads(done.stdout.splitlines()[-1]), size_count)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""How sound files are damaged: by bytes, by the fields of their format, or by the words of their text.
+"""Mutations of valid files: of bytes, of fields of a format, or of words in a text.
 
-Every function takes the content of a file and a generator, and returns other content; the same generator state gives
-the same content.
+Every function takes the content of a file and a random generator, and returns the damaged content.
 """
 
 import json
@@ -23,8 +22,8 @@ _WORDS = (
 )  # fmt: skip
 
 
-def _place(size: int, rng: Rng) -> int:
-    """Return a position in a file: half of them in its first kilobyte, where headers are."""
+def _position(size: int, rng: Rng) -> int:
+    """Return a random position in a file, half of the time in the first kilobyte, where headers are."""
     return int(rng.integers(min(size, 1024) if rng.random() < 0.5 else size)) if size else 0
 
 
@@ -32,13 +31,13 @@ def flip_bits(data: bytes, rng: Rng) -> bytes:
     out = bytearray(data)
     for _ in range(int(rng.choice((1, 2, 8, 64)))):
         if out:
-            out[_place(len(out), rng)] ^= 1 << int(rng.integers(8))
+            out[_position(len(out), rng)] ^= 1 << int(rng.integers(8))
     return bytes(out)
 
 
 def overwrite(data: bytes, rng: Rng) -> bytes:
     out = bytearray(data)
-    at, length = _place(len(out), rng), int(rng.choice((1, 2, 4, 8, 64, 512)))
+    at, length = _position(len(out), rng), int(rng.choice((1, 2, 4, 8, 64, 512)))
     kind = int(rng.integers(4))
     filling = (bytes(length), b"\xff" * length, rng.bytes(length), b"\x7f" + b"\xff" * (length - 1))[kind]
     out[at : at + length] = filling[: max(0, len(out) - at)]
@@ -46,11 +45,11 @@ def overwrite(data: bytes, rng: Rng) -> bytes:
 
 
 def number(data: bytes, rng: Rng) -> bytes:
-    """Write a number that programs like to trip over somewhere, in either byte order."""
+    """Write an extreme number at a random position, in either byte order."""
     out = bytearray(data)
     layout = str(rng.choice(("<H", ">H", "<I", ">I", "<Q", ">Q")))
     value = struct.pack(layout, int(rng.choice(np.array(_NUMBERS, np.uint64))) % (1 << 8 * struct.calcsize(layout)))
-    at = _place(len(out), rng)
+    at = _position(len(out), rng)
     out[at : at + len(value)] = value
     return bytes(out)
 
@@ -60,17 +59,17 @@ def cut_off(data: bytes, rng: Rng) -> bytes:
 
 
 def remove(data: bytes, rng: Rng) -> bytes:
-    at = _place(len(data), rng)
+    at = _position(len(data), rng)
     return data[:at] + data[at + int(rng.choice((1, 4, 100, 1000))) :]
 
 
 def insert(data: bytes, rng: Rng) -> bytes:
-    at = _place(len(data), rng)
+    at = _position(len(data), rng)
     return data[:at] + rng.bytes(int(rng.choice((1, 4, 100)))) + data[at:]
 
 
 def repeat(data: bytes, rng: Rng) -> bytes:
-    at, length = _place(len(data), rng), int(rng.choice((4, 64, 1024)))
+    at, length = _position(len(data), rng), int(rng.choice((4, 64, 1024)))
     return data[:at] + data[at : at + length] * int(rng.integers(2, 20)) + data[at:]
 
 
@@ -87,11 +86,11 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _TAGS = (254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347, 530,
          33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)  # fmt: skip
 _CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 8, 32773, 32946, 34661, 34887, 34925, 50000, 50001, 50002)
-"""Compressions, predictors, sample formats and sizes alike."""
+"""Values of compression, predictor, sample format and sizes."""
 
 
 def tiff_field(data: bytes, rng: Rng) -> bytes:
-    """Change type, count or value of a directory entry, or the number that such a value points to."""
+    """Change tag, type, count or value of a directory entry, or a number to which the value points."""
     entries = _entries(data)
     if not entries:
         return flip_bits(data, rng)
@@ -110,17 +109,17 @@ def tiff_field(data: bytes, rng: Rng) -> bytes:
         size = _SIZES.get(kind, 1)
         room = 8 if wide else 4
         inline = at + (12 if wide else 8)
-        place = inline if size * count <= room else value + size * int(rng.integers(max(1, min(count, 1000))))
+        offset = inline if size * count <= room else value + size * int(rng.integers(max(1, min(count, 1000))))
         new = int(rng.choice(_CODES if choice < 6 else _NUMBERS))
         text = struct.pack(order + "Q", new)
         text = text[:size] if order == "<" else text[-size:]
-        if place + size <= len(out):
-            out[place : place + size] = text
+        if offset + size <= len(out):
+            out[offset : offset + size] = text
     return bytes(out)
 
 
 def _entries(data: bytes) -> list[tuple[str, int, bool]]:
-    """Return byte order, position and whether it is BigTIFF of each entry of all directories."""
+    """Return byte order, position, and True for BigTIFF, of each entry of all directories."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 16:
         return []
@@ -206,7 +205,7 @@ _VALUES: tuple[Any, ...] = (
 
 
 def json_value(data: bytes, rng: Rng) -> bytes:
-    """Replace, remove or add a value somewhere in a document."""
+    """Replace, remove or add a random value of a document."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -238,7 +237,7 @@ JSON: tuple[Mutation, ...] = (json_value, json_value, json_value, json_value, *T
 
 
 def mutate(data: bytes, mutations: tuple[Mutation, ...], rng: Rng) -> bytes:
-    """Damage a file once, or now and then several times."""
+    """Damage a file once, sometimes several times."""
     for _ in range(int(rng.choice((1, 1, 1, 2, 4)))):
         data = mutations[int(rng.integers(len(mutations)))](data, rng)
     return data

@@ -1,6 +1,6 @@
-"""Lists of scenes, as ``floodseg predict-many`` reads them, mapped one by one in this process, without a cluster.
+"""Lists of scenes for ``floodseg predict-many``, which are mapped one by one in this process, without a cluster.
 
-A scene that cannot be mapped is reported, and the exit code is 3 then.
+The exit code is 3 if a scene cannot be mapped.
 """
 
 import json
@@ -19,10 +19,10 @@ _SIZE = (24, 20)
 
 def csv_files(folder: Path) -> dict[str, list[Path]]:
     _images(folder)
-    sound = folder / "sound"
-    plain = sound / "plain.csv"
+    valid = folder / "valid"
+    plain = valid / "plain.csv"
     plain.write_text("id,sar,datetime\na,a.tif,2024-01-05\nb,b.tif,2024-01-06T05:43:21Z\n")
-    full = sound / "full.csv"
+    full = valid / "full.csv"
     full.write_text(
         "id,sar,dem,max_slope,sar_units,allow_no_crs\n"
         'first,"VV.tif;VH.tif",dem.tif,12.5,db,true\n'
@@ -42,14 +42,14 @@ def parquet_files(folder: Path) -> dict[str, list[Path]]:
         geometry=[shapely.box(0, 0, 1, 1)] * 2, crs=4326,
     )  # fmt: skip
     files = []
-    for way in ("snappy", "zstd", "gzip", None):
-        files.append(folder / f"sound/{way}.parquet")
-        table.to_parquet(files[-1], compression=way)
+    for compression in ("snappy", "zstd", "gzip", None):
+        files.append(folder / f"valid/{compression}.parquet")
+        table.to_parquet(files[-1], compression=compression)
     return {"scenes.parquet": files}
 
 
 def stac_files(folder: Path) -> dict[str, list[Path]]:
-    """A collection whose items lie in a folder of their own, in all places where STAC lets them be."""
+    """Write a collection with an item file and an item collection."""
     _images(folder)
 
     def item(name: str, assets: dict[str, str]) -> dict[str, Any]:
@@ -70,12 +70,12 @@ def stac_files(folder: Path) -> dict[str, list[Path]]:
         "more.json": {"type": "FeatureCollection", "features": [item("b", {"sar": "b.tif"})]},
     }  # fmt: skip
     for name, document in documents.items():
-        (folder / "sound" / name).write_text(json.dumps(document))
-    return {name: [folder / "sound" / name] for name in documents}
+        (folder / "valid" / name).write_text(json.dumps(document))
+    return {name: [folder / "valid" / name] for name in documents}
 
 
 def map_all(name: str) -> Callable[[Path], None]:
-    """Return what maps the scenes of the list of that name in a folder."""
+    """Return a function that maps the scenes of the list of that name in a folder."""
     return partial(_predict_many, name)
 
 
@@ -92,7 +92,7 @@ def _predict_many(name: str, folder: Path) -> None:
 
 
 def _images(folder: Path) -> None:
-    (folder / "sound").mkdir(exist_ok=True)
+    (folder / "valid").mkdir(exist_ok=True)
     values = scenes.sar_values(*_SIZE)
     for name in ("a", "b"):
         scenes.write_sar(folder / f"{name}.tif", values)

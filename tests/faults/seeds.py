@@ -1,4 +1,4 @@
-"""Sound files of every kind that floodseg reads, small, in the ways in which they are commonly written."""
+"""Small valid files of every kind that floodseg reads, in common variants of their formats."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ from floodseg.models.registry import build_model
 
 SIZE = (40, 36)
 _GRID = {"crs": scenes.CRS, "transform": Affine(10, 0, scenes.ORIGIN[0], 0, -10, scenes.ORIGIN[1])}
-_WAYS = {
+_VARIANTS = {
     "strips": {},
     "lzw": {"compress": "LZW", "predictor": 3},
     "tiles": {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "DEFLATE", "predictor": 2},
@@ -31,15 +31,15 @@ _WAYS = {
 
 
 def write_rasters(folder: Path, name: str, values: np.ndarray, **profile: object) -> list[Path]:
-    """Write one raster in each of several ways."""
+    """Write one raster in several variants of GeoTIFF."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for way, options in _WAYS.items():
+    for variant, options in _VARIANTS.items():
         if values.dtype.kind != "f" and options.get("predictor") == 3:
             options = {**options, "predictor": 2}
         if values.dtype.kind == "f" and options.get("predictor") == 2:
             options = {**options, "predictor": 3}
-        files.append(folder / f"{name}-{way}.tif")
+        files.append(folder / f"{name}-{variant}.tif")
         count, height, width = values.shape
         with rasterio.open(
             files[-1], "w", **{"driver": "GTiff", "count": count, "height": height, "width": width,
@@ -116,6 +116,6 @@ def models(folder: Path) -> tuple[Path, Path, Path]:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Put a fresh copy of a folder in the place of another."""
+    """Replace a folder by a copy of another."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)

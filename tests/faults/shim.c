@@ -1,8 +1,8 @@
-/* Put before the C library (LD_PRELOAD): a disk that fails in the middle of a file, and a clock that is wrong.
+/* Library for LD_PRELOAD that simulates read errors in the middle of a file, and a wrong clock.
  *
  * FAULTY_FILE   part of the path of the file whose reads fail with EIO
- * FAULTY_FROM   byte from which on they do
- * CLOCK_OFF_S   seconds that the clock of the day is off; monotonic clocks stay right
+ * FAULTY_FROM   first byte whose read fails
+ * CLOCK_OFF_S   offset of the time of day in seconds; monotonic clocks are unchanged
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

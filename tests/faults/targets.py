@@ -1,7 +1,7 @@
-"""What is read, and by which of floodseg's own ways: the kinds of files that are damaged, and what is then done.
+"""Targets of fuzzing: the kinds of files that are damaged, and the functions that read them.
 
-A target keeps a folder of sound files. ``damage`` writes the damaged file among them, ``run`` reads it as a user
-would; whatever it raises goes through ``floodseg.app.guard.guarded``, as on the command line.
+A target has a folder of valid files. ``damage`` writes a damaged file into it, ``run`` reads the folder as a user
+would. Errors go through ``floodseg.app.exit_codes.run_and_exit``, as on the command line.
 """
 
 import zipfile
@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
+import ombria_files
 import scenes
 from faults import exports, scene_lists, seeds
 from faults.mutations import BYTES, JSON, TEXT, TIFF, Mutation, Rng, mutate
 from faults.target import Target, command
 
-MOST_WINDOWS = 12
+MAX_WINDOWS = 12
 SAR, OPTICAL = ("VV", "VH"), scenes.L1C_BANDS
 
 
 def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) -> None:
-    """Read a scene and its layers by windows, as ``floodseg predict`` does before its model."""
+    """Read windows of a scene and its layers, as ``floodseg predict`` does."""
     from floodseg.bands import Bands
     from floodseg.config.predict import SceneConfig
     from floodseg.geo.grid import Window
@@ -37,12 +38,12 @@ def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) 
         layers = open_layers(config, scene.grid)
         acquisition_of(config)
         height, width = scene.grid.height, scene.grid.width
-        for index in range(MOST_WINDOWS):
+        for index in range(MAX_WINDOWS):
             top, left = height * (index // 4) // 3, width * (index % 4) // 4
             part = Window(top, left, min(256, height - top), min(256, width - left))
-            seen = scene.read(part)
-            assert np.isfinite(seen.sar).all()
-            assert np.isfinite(seen.optical).all()
+            pixels = scene.read(part)
+            assert np.isfinite(pixels.sar).all()
+            assert np.isfinite(pixels.optical).all()
             layers.read(part)
         layers.close()
     finally:
@@ -53,22 +54,22 @@ def read_scene(bands: tuple[tuple[str, ...], tuple[str, ...]], **settings: Any) 
 
 
 def _sar(folder: Path) -> dict[str, list[Path]]:
-    return {"s1.tif": seeds.sar_files(folder / "sound")}
+    return {"s1.tif": seeds.sar_files(folder / "valid")}
 
 
 def _optical(folder: Path) -> dict[str, list[Path]]:
-    return {"s2.tif": seeds.optical_files(folder / "sound")}
+    return {"s2.tif": seeds.optical_files(folder / "valid")}
 
 
 def _side_files(folder: Path) -> dict[str, list[Path]]:
-    (folder / "s1.tif").write_bytes(seeds.sar_files(folder / "sound")[0].read_bytes())
-    pam = folder / "sound/s1.tif.aux.xml"
+    (folder / "s1.tif").write_bytes(seeds.sar_files(folder / "valid")[0].read_bytes())
+    pam = folder / "valid/s1.tif.aux.xml"
     pam.write_text(
         "<PAMDataset><SRS>EPSG:32633</SRS><GeoTransform> 500000, 10, 0, 5000000, 0, -10</GeoTransform><PAMRasterBand "
         'band="1"><Description>VV</Description><NoDataValue>0</NoDataValue><Scale>1</Scale><Offset>0</Offset>'
         '</PAMRasterBand><PAMRasterBand band="2"><Description>VH</Description></PAMRasterBand></PAMDataset>'
     )
-    world = folder / "sound/s1.tfw"
+    world = folder / "valid/s1.tfw"
     world.write_text("10\n0\n0\n-10\n500005\n4999995\n")
     return {"s1.tif.aux.xml": [pam], "s1.tfw": [world]}
 
@@ -76,24 +77,24 @@ def _side_files(folder: Path) -> dict[str, list[Path]]:
 def _vrt(folder: Path) -> dict[str, list[Path]]:
     from rasterio.shutil import copy
 
-    (folder / "s1.tif").write_bytes(seeds.sar_files(folder / "sound")[0].read_bytes())
+    (folder / "s1.tif").write_bytes(seeds.sar_files(folder / "valid")[0].read_bytes())
     copy(str(folder / "s1.tif"), str(folder / "s1.vrt"), driver="VRT")
     return {"s1.vrt": [folder / "s1.vrt"]}
 
 
 def _safe(folder: Path) -> dict[str, list[Path]]:
-    """A product whose bands are small JPEG 2000 files, as a zip."""
-    from data import test_scene_safe
+    """Write a product with small JPEG 2000 files, as a folder and as a zip."""
+    from scene import test_safe
 
-    product = test_scene_safe.write_safe(folder / "sound", "L1C")
+    product = test_safe.write_safe(folder / "valid", "L1C")
     root = Path(product.name)
     inside = sorted(file.relative_to(product.parent) for file in product.rglob("*") if file.is_file())
     image = next(name for name in inside if name.name.endswith("_B02.jp2"))
     names = (root / "MTD_MSIL1C.xml", image)
-    test_scene_safe.zipped(product, folder / "sound/product.zip")
+    test_safe.zipped(product, folder / "valid/product.zip")
     seeds.copy_tree(product, folder / "work" / root)
     found = {str(Path("work") / name): [product.parent / name] for name in names}
-    return {**found, "product.zip": [folder / "sound/product.zip"]}
+    return {**found, "product.zip": [folder / "valid/product.zip"]}
 
 
 def _read_safe(folder: Path) -> None:
@@ -107,7 +108,7 @@ def _read_safe(folder: Path) -> None:
 def _layer(write: Callable[[Path], list[Path]], flag: str, **more: Any) -> tuple[Any, Any]:
     def files(folder: Path) -> dict[str, list[Path]]:
         scenes.write_sar(folder / "s1.tif", scenes.sar_values(*seeds.SIZE))
-        return {"layer.tif": write(folder / "sound")}
+        return {"layer.tif": write(folder / "valid")}
 
     def read(folder: Path) -> None:
         read_scene((SAR, ()), sar=(str(folder / "s1.tif"),), **{flag: str(folder / "layer.tif"), **more})
@@ -117,13 +118,13 @@ def _layer(write: Callable[[Path], list[Path]], flag: str, **more: Any) -> tuple
 
 def _cloud_mask(folder: Path) -> dict[str, list[Path]]:
     scenes.write_optical(folder / "s2.tif", scenes.optical_values(*seeds.SIZE))
-    return {"layer.tif": seeds.mask_files(folder / "sound")}
+    return {"layer.tif": seeds.mask_files(folder / "valid")}
 
 
 def _area(kind: str) -> tuple[Any, Any]:
     def files(folder: Path) -> dict[str, list[Path]]:
         scenes.write_sar(folder / "s1.tif", scenes.sar_values(*seeds.SIZE))
-        area = seeds.area_files(folder / "sound")[kind]
+        area = seeds.area_files(folder / "valid")[kind]
         parts = [area] if kind != "shp" else sorted(area.parent.glob("area.[sdp]*"))
         return {part.name: [part] for part in parts}
 
@@ -142,8 +143,8 @@ def _chips(folder: Path) -> dict[str, list[Path]]:
         scenes.write_label(folder / f"chips/LabelHand/{name}_LabelHand.tif", scenes.label_values(*seeds.SIZE))
     (folder / "chips/S2Hand").mkdir(parents=True, exist_ok=True)
     return {
-        "chips/S1Hand/a_1_S1Hand.tif": seeds.sar_files(folder / "sound"),
-        "chips/LabelHand/a_1_LabelHand.tif": seeds.label_files(folder / "sound"),
+        "chips/S1Hand/a_1_S1Hand.tif": seeds.sar_files(folder / "valid"),
+        "chips/LabelHand/a_1_LabelHand.tif": seeds.label_files(folder / "valid"),
     }
 
 
@@ -152,18 +153,16 @@ def _score_chips(folder: Path) -> None:
 
 
 def _pairs(folder: Path) -> dict[str, list[Path]]:
-    from data import test_ombria
-
     for number in (1, 2):
-        test_ombria.write_set(folder / "tree", number, "test", sensors=(1,))
+        ombria_files.write_set(folder / "tree", number, "test", sensors=(1,))
     files = sorted((folder / "tree").rglob("*_0001.png"))
-    kept = {}
+    found = {}
     for file in files:
-        sound = folder / "sound" / file.name
-        sound.parent.mkdir(exist_ok=True)
-        sound.write_bytes(file.read_bytes())
-        kept[str(file.relative_to(folder))] = [sound]
-    return kept
+        source = folder / "valid" / file.name
+        source.parent.mkdir(exist_ok=True)
+        source.write_bytes(file.read_bytes())
+        found[str(file.relative_to(folder))] = [source]
+    return found
 
 
 def _score_pairs(folder: Path) -> None:
@@ -180,10 +179,10 @@ def _split(folder: Path) -> dict[str, list[Path]]:
     for name in names:
         scenes.write_sar(tree / f"S1Hand/{name}_S1Hand.tif", scenes.sar_values(16, 16))
         scenes.write_label(tree / f"LabelHand/{name}_LabelHand.tif", scenes.label_values(16, 16))
-    sound = folder / "sound/list.csv"
-    sound.parent.mkdir(exist_ok=True)
-    sound.write_text("".join(f"{name}_S1Hand.tif,{name}_LabelHand.tif\n" for name in names))
-    return {"tree/v1.1/splits/flood_handlabeled/flood_valid_data.csv": [sound]}
+    source = folder / "valid/list.csv"
+    source.parent.mkdir(exist_ok=True)
+    source.write_text("".join(f"{name}_S1Hand.tif,{name}_LabelHand.tif\n" for name in names))
+    return {"tree/v1.1/splits/flood_handlabeled/flood_valid_data.csv": [source]}
 
 
 def _score_split(folder: Path) -> None:
@@ -195,7 +194,7 @@ def _run_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def _read_run_file(folder: Path) -> None:
-    """Take a run file as far as the written configuration of a run."""
+    """Read a run file, and write the configuration of its run."""
     import pytest
 
     from floodseg.training.fine_tuning import with_context_prior
@@ -204,9 +203,9 @@ def _read_run_file(folder: Path) -> None:
 
     def train(config: Any, **_: Any) -> None:
         run = RunFolder(folder / "run")
-        settled = with_context_prior(resolve(config, "cpu"), "new")
-        run.write_config(settled, ["a remark"])
-        run.check_same(settled)
+        resolved = with_context_prior(resolve(config, "cpu"), "new")
+        run.write_config(resolved, ["a note"])
+        run.check_same(resolved)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("floodseg.training.train.train", train)
@@ -217,41 +216,41 @@ def _read_run_file(folder: Path) -> None:
 
 
 def _checkpoint(folder: Path) -> dict[str, list[Path]]:
-    checkpoint, _, _ = seeds.models(folder / "sound")
+    checkpoint, _, _ = seeds.models(folder / "valid")
     return {"model.pth": [checkpoint]}
 
 
 def _weights(folder: Path) -> dict[str, list[Path]]:
-    _, weights, _ = seeds.models(folder / "sound")
+    _, weights, _ = seeds.models(folder / "valid")
     return {f"model/{name}": [weights / name] for name in ("model.safetensors", "config.json")}
 
 
 def run_model(path: Path) -> None:
-    """Load a model and let it see one window; what it gives must be numbers."""
+    """Load a model and map one window; its probabilities must be from 0 to 1."""
     from floodseg.inference.windows.model_calls import ModelCalls
     from floodseg.models.checkpoint.zoo import load_model
     from floodseg.runtimes.torch_runtime import TorchRuntime
     from floodseg.scene.scene import SceneWindow
 
     runtime = TorchRuntime(load_model(path), "cpu")
-    seen = np.ones((64, 64), np.bool_)
+    valid = np.ones((64, 64), np.bool_)
     sar, optical = (
         np.full((len(names), 64, 64), value, np.float32)
         for names, value in ((runtime.bands.sar, -15.0), (runtime.bands.optical, 0.1))
     )
-    [probability] = ModelCalls(runtime, 1, tta=False)([SceneWindow(sar, optical, seen, seen)])
+    [probability] = ModelCalls(runtime, 1, tta=False)([SceneWindow(sar, optical, valid, valid)])
     assert ((probability >= 0) & (probability <= 1)).all()
 
 
-def records_of_zip(data: bytes, rng: Rng) -> bytes:
-    """Damage what is inside of a zip file, and put it together again with sound checksums."""
+def zip_member(data: bytes, rng: Rng) -> bytes:
+    """Damage a member of a zip file, and write the file with correct checksums."""
     import io
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             records = {name: archive.read(name) for name in archive.namelist()}
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error):
-        return data  # a mutation before this one has left no zip
+        return data  # no longer a zip file after an earlier mutation
     names = sorted(records)
     if not names:
         return data
@@ -272,15 +271,15 @@ def records_of_zip(data: bytes, rng: Rng) -> bytes:
 
 
 def _state(folder: Path) -> dict[str, list[Path]]:
-    _train(folder / "sound/run", 1)
-    [state] = (folder / "sound/run/state").iterdir()
+    _train(folder / "valid/run", 1)
+    [state] = (folder / "valid/run/state").iterdir()
     files = {f"run/state/{state.name}/{file.name}": [file] for file in state.iterdir()}
-    return {**files, "run/best_model.pth": [folder / "sound/run/best_model.pth"],
-            "run/config.toml": [folder / "sound/run/config.toml"]}  # fmt: skip
+    return {**files, "run/best_model.pth": [folder / "valid/run/best_model.pth"],
+            "run/config.toml": [folder / "valid/run/config.toml"]}  # fmt: skip
 
 
 def _train(folder: Path, epochs: int, *more: str) -> None:
-    # the schedule spans two epochs from the first on
+    # the learning rate schedule always spans two epochs
     import contextlib
 
     import pytest
@@ -311,12 +310,12 @@ def _resume(folder: Path) -> None:
 
 
 def _cache(folder: Path) -> dict[str, list[Path]]:
-    """A decoded chip in the cache; whatever is wrong with it, the chip must be read as it is."""
+    """Write the cache entry of a chip; a damaged entry must not change the chip."""
     from floodseg.chips.cache import ChipCache
 
     scenes.write_sar(folder / "chip.tif", scenes.sar_values(*seeds.SIZE))
-    with ChipCache(folder / "sound/rasters", 10**9).open(folder / "chip.tif"):
-        [entry] = (folder / "sound/rasters").iterdir()
+    with ChipCache(folder / "valid/rasters", 10**9).open(folder / "chip.tif"):
+        [entry] = (folder / "valid/rasters").iterdir()
     return {f"rasters/{entry.name}": [entry]}
 
 
@@ -327,13 +326,13 @@ def _read_cache(folder: Path) -> None:
         np.testing.assert_array_equal(source.read([1, 2]), scenes.sar_values(*seeds.SIZE))
 
 
-# ---- whole maps
+# ---- complete maps
 
 
 def _map(folder: Path) -> dict[str, list[Path]]:
-    checkpoint, _, _ = seeds.models(folder / "sound")
-    area = seeds.area_files(folder / "sound")["geojson"]
-    return {"s1.tif": seeds.sar_files(folder / "sound"), "model.pth": [checkpoint], "area.geojson": [area]}
+    checkpoint, _, _ = seeds.models(folder / "valid")
+    area = seeds.area_files(folder / "valid")["geojson"]
+    return {"s1.tif": seeds.sar_files(folder / "valid"), "model.pth": [checkpoint], "area.geojson": [area]}
 
 
 def _predict(folder: Path) -> None:
@@ -343,7 +342,7 @@ def _predict(folder: Path) -> None:
     )  # fmt: skip
 
 
-ZIPPED: tuple[Mutation, ...] = (records_of_zip, records_of_zip, records_of_zip, *BYTES)
+ZIPPED: tuple[Mutation, ...] = (zip_member, zip_member, zip_member, *BYTES)
 
 TARGETS: tuple[Target, ...] = (
     Target("sar", 14, _sar, lambda folder: read_scene((SAR, ()), sar=(str(folder / "s1.tif"),)), TIFF),

@@ -1,4 +1,4 @@
-"""A sample of what ``make soak`` does at length: commands that are ended, and disks and clocks that fail."""
+"""Sample of ``make soak``: ended commands, full disks, read errors and wrong clocks."""
 
 import signal
 import textwrap
@@ -25,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("endings")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "signals"),
     [
@@ -33,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("download", (signal.SIGTERM, signal.SIGKILL)),
     ],
 )
-def test_an_ended_command_leaves_nothing_that_looks_finished_and_the_next_one_goes_on(
+def test_an_ended_command_leaves_no_finished_result_and_can_be_continued(
     folder: Path, name: str, signals: tuple[signal.Signals, ...]
 ) -> None:
     task, ledger = BY_NAME[name], Ledger()
@@ -45,8 +46,9 @@ def test_an_ended_command_leaves_nothing_that_looks_finished_and_the_next_one_go
     assert ledger.survived.total() == len(signals)
 
 
-def test_an_export_that_is_ended_leaves_no_file_and_no_conversion(folder: Path) -> None:
-    """SIGTERM while it starts, then SIGKILL to the command alone in the middle of its conversion."""
+@pytest.mark.slow
+def test_an_ended_export_leaves_no_file_and_no_process(folder: Path) -> None:
+    """SIGTERM at the start, then SIGKILL only to the command in the middle of its conversion."""
     task, place = BY_NAME["export"], folder / "export"
     place.mkdir()
     for number, after_s in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 3.0)):
@@ -56,7 +58,7 @@ def test_an_export_that_is_ended_leaves_no_file_and_no_conversion(folder: Path) 
         assert not task.finished(place)
     [left] = place.glob(".model.floodseg-*")
     with staging_folder(place / "model.xml"):
-        assert not left.exists(), "the next export clears up"
+        assert not left.exists(), "the next export removes it"
 
 
 @pytest.fixture
@@ -68,7 +70,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"no file system can be mounted here: {error}")
 
 
-def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(folder: Path, small_disk: Path) -> None:
+@pytest.mark.slow
+def test_a_full_disk_is_one_sentence_and_the_next_run_continues(folder: Path, small_disk: Path) -> None:
     task, ledger = BY_NAME["predict"], Ledger()
     with undisturbed(task, folder / "disk") as (reference, _):
         conditions.fill_disk(task, small_disk / "disk", reference, 200_000, np.random.default_rng(3), ledger)
@@ -76,9 +79,10 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(folder: Path, smal
     assert ledger.survived == {"predict full disk": 1}
 
 
-@pytest.mark.skipif(conditions.compiler() is None, reason="there is no C compiler for the failing disk")
+@pytest.mark.slow
+@pytest.mark.skipif(conditions.compiler() is None, reason="no C compiler for the shim")
 def test_a_disk_that_fails_in_the_middle_of_a_file_is_one_sentence(folder: Path) -> None:
-    """In a process of its own, whose C library is wrapped."""
+    """Run in a subprocess with the shim."""
     program = """
         import sys
         from pathlib import Path
@@ -89,42 +93,42 @@ def test_a_disk_that_fails_in_the_middle_of_a_file_is_one_sentence(folder: Path)
         task.prepare(folder)
         ending = run(task, folder, environment={"FAULTY_FILE": "s1.tif", "FAULTY_FROM": "100000"})
         assert ending.code == 2, ending
-        assert "s1.tif" in ending.said.splitlines()[-1], ending.said
+        assert "s1.tif" in ending.output.splitlines()[-1], ending.output
         assert not (folder / "map").exists()
         past = run(task, folder, environment={"CLOCK_OFF_S": "-999999999"})
-        assert past.code == 0, past.said
+        assert past.code == 0, past.output
     """
     place = folder / "failing"
     place.mkdir()
-    done = conditions.with_shim(place, ["-c", textwrap.dedent(program), str(place)])
+    done = conditions.run_python_with_shim(place, ["-c", textwrap.dedent(program), str(place)])
     assert done.returncode == 0, done.stderr
 
 
-# ---- the harness itself is honest
+# ---- tests of the checks
 
 
-def _writes_badly(folder: Path) -> list[str]:
+def _write_broken_scores(folder: Path) -> list[str]:
     (folder / "scores.json").write_text("{")
     return ["evaluate", "otsu", "--data", str(folder / "nowhere"), "--json", str(folder / "scores.json")]
 
 
-def test_the_harness_notices_what_looks_finished_and_is_not(folder: Path) -> None:
-    bad = Task("bad", _writes_badly, lambda place: (place / "scores.json").read_text(), lambda place: True)
+def test_the_checks_detect_false_results_and_leftovers(folder: Path) -> None:
+    bad = Task("bad", _write_broken_scores, lambda place: (place / "scores.json").read_text(), lambda place: True)
     place = folder / "bad"
     (place / "tmp").mkdir(parents=True)
-    _writes_badly(place)
-    with pytest.raises(AssertionError, match="looks finished, and is another result"):
+    _write_broken_scores(place)
+    with pytest.raises(AssertionError, match="looks finished, and differs"):
         check_after(bad, place, Ending(143, "floodseg: error: ended by SIGTERM", 1.0, True), signal.SIGTERM, "{}")
     with pytest.raises(AssertionError, match="exit code 1"):
         check_after(bad, place, Ending(1, "Traceback", 1.0, True), signal.SIGTERM, "{")
     (place / "tmp/left").write_text("")
-    with pytest.raises(AssertionError, match="left"):
+    with pytest.raises(AssertionError, match="are left"):
         check_after(bad, place, Ending(130, "floodseg: error: interrupted", 1.0, True), signal.SIGINT, "{")
 
 
-def test_the_harness_sees_codes_and_words(folder: Path) -> None:
-    place = folder / "words"
+def test_the_exit_code_and_the_output_are_recorded(folder: Path) -> None:
+    place = folder / "output"
     place.mkdir()
     ending = run(Task("wrong", lambda _: ["predict"], lambda _: None, lambda _: False), place)
     assert ending.code == 2
-    assert ending.said.startswith("floodseg: error: ")
+    assert ending.output.startswith("floodseg: error: ")

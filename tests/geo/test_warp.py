@@ -1,4 +1,4 @@
-"""Values of one grid on another: where they lie, what spreads, what windows share."""
+"""Tests of the warper: positions, nodata, and equality of windows."""
 
 import numpy as np
 import pytest
@@ -37,8 +37,8 @@ def sample(pixel_map: PixelMap, block: Block, window: Window) -> Block:
     ],
     ids=["coarser", "shifted", "neighbouring zone", "degrees", "rotated"],
 )
-def test_a_linear_field_is_found_where_it_lies_on_earth(source: GeoGrid) -> None:
-    # the field is linear in the metres of the target, so errors of place read as errors of value
+def test_warp_preserves_the_position_of_a_linear_field(source: GeoGrid) -> None:
+    # the field is linear in target metres, so an error of position shows as an error of value
     x, y = centres(source)
     x, y = Transformer.from_crs(source.crs, UTM.crs, always_xy=True).transform(x, y)
     found = sample(PixelMap(UTM, source), block_of(np.stack([x - 500_000, y - 5_000_000])), Window(0, 0, 90, 80))
@@ -47,18 +47,18 @@ def test_a_linear_field_is_found_where_it_lies_on_earth(source: GeoGrid) -> None
     assert np.abs(found.values - expected).max() < 0.02  # metres: 1/500 of a pixel
 
 
-def test_windows_read_separately_hold_the_bits_of_the_whole() -> None:
+def test_windows_equal_the_complete_image_bit_for_bit() -> None:
     source = GeoGrid("EPSG:32632", (10.0, 0.0, 971_600.0, 0.0, -10.0, 5_017_500.0), 70, 70)
     noise = np.random.default_rng(0).normal(size=(2, 70, 70))
     invalid = np.random.default_rng(1).random((70, 70)) < 0.1
     pixel_map, block = PixelMap(UTM, source), block_of(noise, invalid)
-    whole = sample(pixel_map, block, Window(0, 0, 90, 80))
-    assert 0.2 < whole.missing.mean() < 0.9
+    complete = sample(pixel_map, block, Window(0, 0, 90, 80))
+    assert 0.2 < complete.missing.mean() < 0.9
     for top, left, height, width in ((0, 0, 33, 7), (17, 5, 40, 41), (89, 79, 1, 1), (31, 32, 33, 32)):
         part = sample(pixel_map, block, Window(top, left, height, width))
-        place = (slice(top, top + height), slice(left, left + width))
-        assert np.array_equal(part.missing, whole.missing[place])
-        assert np.array_equal(part.values, whole.values[:, *place])
+        part_slices = (slice(top, top + height), slice(left, left + width))
+        assert np.array_equal(part.missing, complete.missing[part_slices])
+        assert np.array_equal(part.values, complete.values[:, *part_slices])
 
 
 def test_nodata_does_not_spread_and_has_no_weight() -> None:
@@ -71,7 +71,7 @@ def test_nodata_does_not_spread_and_has_no_weight() -> None:
     assert np.array_equal(found.values[0][~found.missing], np.full(90 * 80 - 24, 7, np.float32))
 
 
-def test_grids_that_are_crops_of_one_another_are_not_resampled() -> None:
+def test_aligned_grids_are_not_resampled() -> None:
     moved = GeoGrid("EPSG:32633", (10.0, 0.0, 500_030.1, 0.0, -10.0, 5_000_020.0), 50, 50)
     assert PixelMap(UTM, moved).shift == (2, -3)
     assert PixelMap(UTM, GeoGrid("EPSG:32633", (10.0, 0.0, 500_034.0, 0.0, -10.0, 5_000_020.0), 50, 50)).shift is None
@@ -90,14 +90,14 @@ def test_finer_radar_is_averaged_in_linear_power() -> None:
     assert np.abs(found.values - 10 * np.log10(power)).max() < 1e-4
 
 
-def test_a_cell_holds_data_where_half_of_it_does() -> None:
+def test_reduced_cell_is_valid_if_half_of_its_pixels_are() -> None:
     invalid = np.array([[True, False, True, True], [True, False, True, False], [False, False, True, True]])
     reduced = reduce_block(block_of(np.arange(12.0).reshape(1, 3, 4), invalid), 2, 2, power=False)
     assert reduced.missing.tolist() == [[False, True], [False, True]]
     assert reduced.values[0].tolist() == [[3.0, 0.0], [8.5, 0.0]]
 
 
-def test_beyond_the_180th_meridian_degrees_go_on() -> None:
+def test_longitudes_beyond_180_degrees_match() -> None:
     west = GeoGrid("EPSG:4326", (0.01, 0.0, 179.5, 0.0, -0.01, -16.0), 100, 100)
     for left in (179.5, -180.5):
         source = GeoGrid("EPSG:4326", (0.01, 0.0, left, 0.0, -0.01, -16.0), 100, 100)
@@ -108,7 +108,7 @@ def test_beyond_the_180th_meridian_degrees_go_on() -> None:
     assert columns[1] - columns[0] == pytest.approx(37.6, abs=1)
 
 
-def test_masks_take_the_pixel_that_holds_the_centre() -> None:
+def test_pick_nearest_uses_the_pixel_that_contains_the_centre() -> None:
     source = GeoGrid("EPSG:32633", (30.0, 0.0, 500_000.0, 0.0, -30.0, 5_000_000.0), 30, 20)
     classes = np.random.default_rng(0).integers(0, 12, (1, 30, 20)).astype(np.float64)
     found = pick_nearest(block_of(classes), *PixelMap(UTM, source).interpolation(Window(0, 0, 90, 80), (1, 1)))

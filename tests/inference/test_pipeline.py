@@ -1,4 +1,4 @@
-"""From files to products with a model of one line: what each input does to the map, by hand."""
+"""Pipeline from files to products with a simple model: effect of each input on the map."""
 
 import json
 import logging
@@ -27,23 +27,23 @@ HEIGHT, WIDTH = 40, 60
 
 
 class GreenerThanRed(PointwiseRuntime):
-    """Radar as ever where it is valid; else water where B03 exceeds B04."""
+    """Radar model where radar is valid; elsewhere water where B03 exceeds B04."""
 
     def probability(self, sar: Any, optical: Any, sar_valid: Any, optical_valid: Any) -> NDArray[np.float32]:
         radar = self.result(sar, sar_valid)
         return np.where(sar_valid, radar, (optical[:, 0] > optical[:, 1]).astype(np.float32))
 
 
-def both() -> GreenerThanRed:
+def runtime_of_both_sensors() -> GreenerThanRed:
     return GreenerThanRed(bands=Bands(("VV", "VH"), ("B03", "B04")), thresholds=(0.5, 0.5, 0.6, 0.55))
 
 
-def radar(water: Any, nothing: Any = (), fill: float = -10.0) -> NDArray[np.float32]:
-    """Return (2, HEIGHT, WIDTH) dB: -22 in the slices ``water``, NaN in ``nothing``, else ``fill``."""
+def radar(water: Any, invalid: Any = (), fill: float = -10.0) -> NDArray[np.float32]:
+    """Return (2, HEIGHT, WIDTH) dB: -22 in the slices ``water``, NaN in ``invalid``, else ``fill``."""
     db = np.full((2, HEIGHT, WIDTH), fill, np.float32)
     for part in water:
         db[:, *part] = -22
-    for part in nothing:
+    for part in invalid:
         db[:, *part] = np.nan
     return db
 
@@ -54,7 +54,7 @@ RIVER = np.s_[30:34, :]
 
 @pytest.fixture
 def sar(tmp_path: Path) -> Path:
-    """Radar with a pond of 30 pixels and a river of 240, and nothing in the last five columns."""
+    """Radar with a pond of 30 pixels and a river of 240; the last five columns are invalid."""
     write_sar(tmp_path / "s1_20240105.tif", radar([POND, RIVER], [np.s_[:, 55:]]))
     return tmp_path / "s1_20240105.tif"
 
@@ -80,14 +80,14 @@ def area(tmp_path: Path, *polygons: shapely.Polygon, name: str = "area.gpkg") ->
 
 
 def box(rows: slice, columns: slice) -> shapely.Polygon:
-    """Return a polygon around pixels, a little smaller."""
+    """Return a polygon slightly smaller than a block of pixels."""
     x, y = ORIGIN
     return shapely.box(
         x + 10 * columns.start + 1, y - 10 * rows.stop + 1, x + 10 * columns.stop - 1, y - 10 * rows.start - 1
     )
 
 
-def test_classes_areas_and_polygons_are_those_of_the_scene_by_hand(tmp_path, sar):
+def test_predict_writes_classes_areas_and_polygons(tmp_path, sar):
     summary = predict(tmp_path, sar=sar)
     classes = classes_in(tmp_path)
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -109,17 +109,17 @@ def test_classes_areas_and_polygons_are_those_of_the_scene_by_hand(tmp_path, sar
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*PRODUCTS, ITEM])
 
 
-def test_a_scene_without_a_date_has_no_item_and_says_so(tmp_path, sar, caplog):
+def test_scene_without_a_date_has_a_note_and_no_item(tmp_path, sar, caplog):
     undated = sar.rename(tmp_path / "s1.tif")
     summary = predict(tmp_path, sar=undated)
     assert summary["datetime"] is None
     assert not (tmp_path / "out/item.json").exists()
-    [note] = [text for text in summary["assumptions"] if "--datetime" in text]
+    [note] = [text for text in summary["assumptions"] if "`datetime`" in text]
     assert note in caplog.messages
     assert note.startswith(f"{undated}: ")
 
 
-def test_the_summary_holds_what_decides_about_the_map_and_no_more(tmp_path, sar):
+def test_summary_has_only_settings_that_affect_the_map(tmp_path, sar):
     summary = predict(tmp_path, sar=sar, threshold=0.7, min_area=200.0)
     expected = {"threshold": 0.7, "min_area": 200.0, "sar_units": "db", "grid": "sar"}
     assert summary["settings"].items() >= expected.items()
@@ -129,12 +129,16 @@ def test_the_summary_holds_what_decides_about_the_map_and_no_more(tmp_path, sar)
     assert set(summary["cpu_seconds"]) == {"reading", "mapping", "blending", "writing"}
 
 
-def test_thresholds_are_told_by_sensors_where_they_differ(tmp_path, sar):
-    assert predict(tmp_path, both(), sar=sar)["threshold"] == {"sar": 0.5, "optical": 0.6, "both": 0.55}
-    assert predict(tmp_path, both(), sar=sar, threshold=0.3, overwrite=True)["threshold"] == 0.3
+def test_summary_has_thresholds_by_sensors_if_they_differ(tmp_path, sar):
+    assert predict(tmp_path, runtime_of_both_sensors(), sar=sar)["threshold"] == {
+        "sar": 0.5,
+        "optical": 0.6,
+        "both": 0.55,
+    }
+    assert predict(tmp_path, runtime_of_both_sensors(), sar=sar, threshold=0.3, overwrite=True)["threshold"] == 0.3
 
 
-def test_permanent_water_is_taken_from_the_flood_and_stays_where_it_is_excluded_from_nothing(tmp_path, sar):
+def test_permanent_water_is_not_flood(tmp_path, sar):
     river = area(tmp_path, box(np.s_[28:34], np.s_[0:60]))
     summary = predict(tmp_path, sar=sar, permanent_water=river)
     assert summary["pixels"] == {
@@ -151,27 +155,27 @@ def test_excluded_pixels_are_neither_land_nor_flood(tmp_path, sar):
     assert summary["valid_share"] == pytest.approx(55 / 60)
 
 
-def test_water_of_before_is_permanent_and_what_was_assumed_of_that_image_is_said(tmp_path, sar):
+def test_water_of_the_earlier_image_is_permanent_with_assumptions_in_the_summary(tmp_path, sar):
     write_sar(tmp_path / "before.tif", radar([RIVER], [np.s_[:, :6]]), names=())
     summary = predict(tmp_path, sar=sar, sar_before=tmp_path / "before.tif")
-    # the six columns that the earlier image lacks are flood
+    # six columns are invalid in the earlier image, so their water is flood
     assert summary["pixels"]["flood"] == 30 + 4 * 6
     assert summary["pixels"]["permanent_water"] == 4 * 49
-    said = "\n".join(summary["assumptions"])
-    assert "before.tif: its bands have no names and are taken by order: VV, VH" in said
-    assert "before.tif: covers 90.0% of the scene; where it holds nothing, water is taken as flood" in said
+    assumptions = "\n".join(summary["assumptions"])
+    assert "before.tif: its bands have no names and are taken by order: VV, VH" in assumptions
+    assert "before.tif: covers 90.0% of the scene; water outside it counts as flood" in assumptions
     assert summary["inputs"]["sar_before"] == [str(tmp_path / "before.tif")]
 
 
-def test_an_earlier_image_without_a_valid_pixel_is_refused(tmp_path, sar):
+def test_earlier_image_without_valid_pixels_is_refused(tmp_path, sar):
     write_sar(tmp_path / "before.tif", radar([], [np.s_[:, :]]))
-    with pytest.raises(DataError, match=r"`sar_before` .*before.tif: no pixel of it is valid over the scene"):
+    with pytest.raises(DataError, match=r"`sar_before=.*before.tif`: has no valid pixel within the scene"):
         predict(tmp_path, sar=sar, sar_before=tmp_path / "before.tif")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_area_of_interest_is_the_whole_of_which_shares_are_taken(tmp_path, sar):
-    # an L of 20x10 and 10x10 pixels, the last five columns of it beyond the swath
+def test_valid_share_refers_to_the_area_of_interest(tmp_path, sar):
+    # an L of 20x10 and 10x10 pixels; its last five columns are outside the swath
     shape = shapely.union_all([box(np.s_[0:20], np.s_[40:50]), box(np.s_[10:20], np.s_[49:60])])
     summary = predict(tmp_path, sar=sar, aoi=area(tmp_path, shape.buffer(0.5)))
     assert (summary["grid"]["height"], summary["grid"]["width"]) == (20, 20)
@@ -183,13 +187,13 @@ def test_an_area_of_interest_is_the_whole_of_which_shares_are_taken(tmp_path, sa
     assert (classes[:, :10] == 0).all()
 
 
-def test_nothing_beyond_the_area_of_interest_is_read_of_arrays(tmp_path):
+def test_arrays_are_read_only_inside_the_area_of_interest(tmp_path):
     windows = []
     scene = radar_scene(300, 400)
     scene.before_read = windows.append
     aoi = area(tmp_path, box(np.s_[120:150], np.s_[200:260]))
     config = PredictConfig(tmp_path / "out", SceneConfig(aoi=aoi, datetime="2024-01-01"), MapConfig(threads=1))
-    # radar_scene lies at the same corner as the area
+    # radar_scene has the same origin as the area
     summary = predict_arrays(scene, config, PointwiseRuntime(), "fake")
     assert (summary["grid"]["height"], summary["grid"]["width"]) == (30, 60)
     assert windows
@@ -200,7 +204,7 @@ def test_nothing_beyond_the_area_of_interest_is_read_of_arrays(tmp_path):
     assert cut["pixels"] == summary["pixels"]
 
 
-def test_pixels_without_one_sensor_are_mapped_by_the_other(tmp_path, sar):
+def test_pixels_with_one_valid_sensor_are_mapped_from_it(tmp_path, sar):
     reflectance = np.full((2, HEIGHT, WIDTH), 0.05, np.float32)
     reflectance[0] += 0.02  # water everywhere
     names = ("B03", "B04")
@@ -209,38 +213,38 @@ def test_pixels_without_one_sensor_are_mapped_by_the_other(tmp_path, sar):
     clouds[:, :10] = 1
     write_raster(tmp_path / "clouds.tif", clouds)
     settings = {"sar": sar, "optical": tmp_path / "s2.tif", "cloud_mask": tmp_path / "clouds.tif", "optical_offset": 0}
-    summary = predict(tmp_path, both(), **settings)
-    # beyond the swath the optical image says water, but for ten rows of cloud
+    summary = predict(tmp_path, runtime_of_both_sensors(), **settings)
+    # outside the swath the optical image has water, except under ten columns of cloud
     assert summary["pixels"] == {
         "flood": 30 + 220 + 30 * 5, "permanent_water": 0, "land": HEIGHT * 55 - 250, "excluded": 0, "nodata": 50,
     }  # fmt: skip
     del settings["sar"]
-    alone = predict(tmp_path, both(), overwrite=True, **settings)
-    assert alone["pixels"]["flood"] == 30 * WIDTH
-    assert alone["valid_share"] == 0.75
+    optical_only = predict(tmp_path, runtime_of_both_sensors(), overwrite=True, **settings)
+    assert optical_only["pixels"]["flood"] == 30 * WIDTH
+    assert optical_only["valid_share"] == 0.75
 
 
 @pytest.mark.parametrize("aoi", [False, True])
-def test_a_scene_without_a_valid_pixel_is_refused_by_name(tmp_path, sar, aoi):
+def test_scene_without_valid_pixels_is_refused_with_its_file_name(tmp_path, sar, aoi):
     if aoi:
         settings = {"sar": sar, "aoi": area(tmp_path, box(np.s_[0:9], np.s_[56:60]))}
-        expected = r"--sar .*s1_20240105.tif: no pixel within --aoi .*area.gpkg is valid"
+        expected = r"`sar=.*s1_20240105.tif`: no pixel within `aoi=.*area.gpkg` is valid"
     else:
         write_sar(tmp_path / "nan.tif", radar([], [np.s_[:, :]]))
-        settings, expected = {"sar": tmp_path / "nan.tif"}, r"--sar .*nan.tif: no pixel is valid"
+        settings, expected = {"sar": tmp_path / "nan.tif"}, r"`sar=.*nan.tif`: no pixel is valid"
     with pytest.raises(DataError, match=expected):
         predict(tmp_path, datetime="2024-01-01", **settings)
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
 
-def test_no_coordinate_system_has_to_be_accepted(tmp_path, caplog):
+def test_scene_without_crs_needs_allow_no_crs(tmp_path, caplog):
     write_sar(tmp_path / "s1.tif", radar([POND]), crs=None)
     settings = {"sar": tmp_path / "s1.tif", "datetime": "2024-01-01"}
     with pytest.raises(DataError, match=r"s1.tif: has no coordinate system.*`allow_no_crs`"):
         predict(tmp_path, **settings)
     with caplog.at_level(logging.WARNING, "floodseg"):
         summary = predict(tmp_path, allow_no_crs=True, **settings)
-    assert "no place on the Earth and no areas" in caplog.text
+    assert "no location on the Earth and no areas" in caplog.text
     assert summary["area_km2"] == {"flood": None, "permanent_water": None, "land": None, "excluded": None}
     assert summary["pixels"]["flood"] == 30
     with rasterio.open(tmp_path / "out/flood.tif") as file:
@@ -255,7 +259,7 @@ def test_scenes_of_any_size_are_mapped(tmp_path, shape):
     assert summary["area_km2"]["flood"] == pytest.approx(shape[0] * shape[1] * PIXEL_M2 / 1e6, rel=1e-4)
 
 
-def test_chips_in_degrees_have_areas_on_the_ground(tmp_path):
+def test_areas_of_a_scene_in_degrees(tmp_path):
     write_sar(
         tmp_path / "s1_20240105.tif", radar([POND]), crs="EPSG:4326", origin=(10.0, 60.0), pixel=8.983152841195215e-05
     )
@@ -266,7 +270,7 @@ def test_chips_in_degrees_have_areas_on_the_ground(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), DataError("s1.tif: rows 3 to 9 cannot be read")])
-def test_what_stops_a_run_leaves_the_products_of_before_or_nothing(tmp_path, sar, error):
+def test_stopped_run_keeps_the_previous_products(tmp_path, sar, error):
     def fail(count: int) -> None:
         raise error
 
@@ -281,7 +285,7 @@ def test_what_stops_a_run_leaves_the_products_of_before_or_nothing(tmp_path, sar
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out"]
 
 
-def test_an_image_in_the_folder_of_products_stays_and_one_of_their_names_is_refused(tmp_path, sar):
+def test_input_in_the_product_folder_is_kept_and_refused_if_a_product_has_its_name(tmp_path, sar):
     out = tmp_path / "out"
     out.mkdir()
     inside = sar.rename(out / "s1_20240105.tif")
@@ -291,13 +295,13 @@ def test_an_image_in_the_folder_of_products_stays_and_one_of_their_names_is_refu
     for name in PRODUCTS:
         (out / name).unlink()
     inside.rename(out / "flood.tif")
-    with pytest.raises(RunFolderError, match=r"flood\.tif: is read, and a product would take its name"):
+    with pytest.raises(RunFolderError, match=r"flood\.tif: is an input with the name of a product"):
         predict(tmp_path, sar=out / "flood.tif", overwrite=True)
     assert (out / "flood.tif").read_bytes() == content
 
 
 @pytest.mark.parametrize("make", [lambda path: path.write_text(""), lambda path: path.symlink_to(path.parent / "no/x")])
-def test_a_folder_that_cannot_be_one_is_refused(tmp_path, sar, make):
+def test_out_dir_that_cannot_be_created_is_refused(tmp_path, sar, make):
     make(tmp_path / "out")
     expected = r"out: cannot be written \((File exists|.*is a file, not a folder)\): give another"
     with pytest.raises(FloodsegError, match=expected):

@@ -1,4 +1,4 @@
-"""``floodseg.predict_scene``: any model, files or arrays, and what is refused."""
+"""``floodseg.predict_scene`` with models and baselines, files and arrays, and invalid arguments."""
 
 import gc
 from pathlib import Path
@@ -26,7 +26,7 @@ DATE = "2024-01-05"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with sar.tif, its optical image on the same grid, and one on a coarser grid of another zone."""
+    """Folder with sar.tif and optical.tif on one grid."""
     folder = tmp_path_factory.mktemp("scene")
     write_sar(folder / "sar.tif", sar_values(70, 90))
     write_optical(folder / "optical.tif", optical_values(70, 90))
@@ -40,7 +40,7 @@ def fused() -> FloodModel:
     return build_model("lite", sar_channels=2, optical_channels=13, pretrained=None)
 
 
-def test_files_arrays_and_labelled_arrays_give_one_map(files):
+def test_files_arrays_xarray_and_tensors_give_the_same_map(files):
     by_file = floodseg.predict_scene(files / "sar.tif", datetime=DATE)
     values = sar_values(70, 90)
     by_array = floodseg.predict_scene(values, crs=CRS, transform=TRANSFORM, datetime=DATE)
@@ -58,7 +58,7 @@ def test_files_arrays_and_labelled_arrays_give_one_map(files):
         assert other.grid == by_file.grid
 
 
-def test_products_stay_in_a_folder_that_was_named_and_vanish_else(files, tmp_path, monkeypatch):
+def test_products_are_temporary_without_out_dir(files, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     flood_map = floodseg.predict_scene(str(files / "sar.tif"), model="otsu", datetime=DATE)
     assert flood_map.out_dir is None
@@ -66,9 +66,11 @@ def test_products_stay_in_a_folder_that_was_named_and_vanish_else(files, tmp_pat
     del flood_map
     gc.collect()
     assert not list(tmp_path.iterdir())
-    kept = floodseg.predict_scene(str(files / "sar.tif"), model="otsu", datetime=DATE, out_dir=str(tmp_path / "out"))
-    assert kept.out_dir == tmp_path / "out"
-    del kept
+    flood_map = floodseg.predict_scene(
+        str(files / "sar.tif"), model="otsu", datetime=DATE, out_dir=str(tmp_path / "out")
+    )
+    assert flood_map.out_dir == tmp_path / "out"
+    del flood_map
     gc.collect()
     assert (tmp_path / "out/summary.json").is_file()
     with pytest.raises(RunFolderError, match="holds finished products: add `overwrite`"):
@@ -91,7 +93,7 @@ def test_a_model_of_both_sensors_maps_each_alone_and_on_either_grid(files, fused
     assert np.abs(radar - fusion).max() > 0.01
 
 
-def test_run_folder_checkpoint_and_model_give_one_map(files, fused, tmp_path):
+def test_run_folder_checkpoint_and_model_give_the_same_map(files, fused, tmp_path):
     save_checkpoint(tmp_path / "model.pth", fused)
     save_folder(tmp_path / "run", fused)
     maps = [
@@ -103,7 +105,7 @@ def test_run_folder_checkpoint_and_model_give_one_map(files, fused, tmp_path):
     assert [Path(each.summary["model"]).name for each in maps] == ["lite", "model.pth", "run"]
 
 
-def test_a_model_of_two_dates_takes_both_as_inputs(tmp_path):
+def test_two_date_model_takes_both_dates(tmp_path):
     torch.manual_seed(0)
     names = tuple(f"{band}_{date}" for date in ("before", "after") for band in ("B03", "B08", "B11"))
     bands = Bands(("VV_before", "VV_after"), names, "dn", "dn")
@@ -112,21 +114,21 @@ def test_a_model_of_two_dates_takes_both_as_inputs(tmp_path):
     for date in ("before", "after"):
         write_raster(tmp_path / f"s1_{date}.tif", rng.integers(1, 255, (1, 64, 64), np.uint8), names=("VV",))
         write_raster(tmp_path / f"s2_{date}.tif", rng.integers(1, 255, (3, 64, 64), np.uint8), names=names[:3])
-    given: dict[str, Any] = {"sar": tmp_path / "s1_after.tif", "optical": tmp_path / "s2_after.tif"}
-    with pytest.raises(ConfigError, match="the model needs two dates: give `sar_before`, too"):
-        floodseg.predict_scene(**given, model=model)
-    given |= {"sar_before": tmp_path / "s1_before.tif", "optical_before": [str(tmp_path / "s2_before.tif")]}
-    flood_map = floodseg.predict_scene(**given, model=model, datetime=DATE)
+    images: dict[str, Any] = {"sar": tmp_path / "s1_after.tif", "optical": tmp_path / "s2_after.tif"}
+    with pytest.raises(ConfigError, match="the model needs two dates: set `sar_before`, too"):
+        floodseg.predict_scene(**images, model=model)
+    images |= {"sar_before": tmp_path / "s1_before.tif", "optical_before": [str(tmp_path / "s2_before.tif")]}
+    flood_map = floodseg.predict_scene(**images, model=model, datetime=DATE)
     assert set(flood_map.summary["inputs"]) == {"sar", "sar_before", "optical", "optical_before"}
-    # the earlier image is an input, and no second map
+    # the earlier image is not mapped separately
     assert flood_map.areas["permanent_water"] is None
-    swapped = given | {"sar": given["sar_before"], "sar_before": given["sar"]}
+    swapped = images | {"sar": images["sar_before"], "sar_before": images["sar"]}
     other = floodseg.predict_scene(**swapped, model=model, datetime=DATE)
     assert np.abs(other.probability - flood_map.probability).max() > 0
 
 
 @pytest.mark.slow
-def test_tile_sizes_agree_where_attention_is_off(tmp_path):
+def test_map_without_attention_does_not_depend_on_the_tile_size(tmp_path):
     model = floodseg.load_model("s1-lite")
     with torch.no_grad():
         model.network.context.gain.zero_()
@@ -140,11 +142,11 @@ def test_tile_sizes_agree_where_attention_is_off(tmp_path):
 
     large = percent(512)
     assert (np.abs(percent(256) - large) <= 0.0101).mean() >= 0.999
-    # several windows took part: without their overlap they show
+    # without overlap the windows are visible
     assert (np.abs(percent(256, overlap=0) - large) > 0.0101).mean() > 0.001
 
 
-def test_an_area_of_interest_cuts_arrays_as_it_cuts_files(files, tmp_path):
+def test_area_of_interest_crops_arrays_and_files_equally(files, tmp_path):
     import shapely
 
     x, y = ORIGIN
@@ -163,40 +165,41 @@ RADAR = sar_values(20, 20)
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("arguments", "expected"),
     [
         ({}, "no image was given"),
-        ({"sar": 5}, "--sar: must be a path or several, and int is given"),
-        ({"sar": RADAR.tolist()}, "--sar: must be a path or several, and list is given"),
-        ({"sar": ""}, "--sar '': must be the name of a file"),
-        ({"sar": "{sar}", "aoi": ["a.gpkg", "b.gpkg"]}, "--aoi a.gpkg b.gpkg: must be one file"),
+        ({"sar": 5}, "`sar`: must be a path or a sequence of paths, not int"),
+        ({"sar": RADAR.tolist()}, "`sar`: must be a path or a sequence of paths, not list"),
+        ({"sar": ""}, "`sar=''`: must be the name of a file"),
+        ({"sar": "{sar}", "aoi": ["a.gpkg", "b.gpkg"]}, "`aoi=a.gpkg b.gpkg`: must be one file"),
         ({"sar": "{sar}", "tilesize": 64}, r"setting 'tilesize' \(did you mean tile_size\?\)"),
-        ({"sar": "{sar}", "tile_size": 64.0}, "--tile-size 64.0: must be a whole number"),
-        ({"sar": "{sar}", "crs": 4326}, "crs: describes arrays"),
-        ({"sar": "{sar}", "optical": "{optical}"}, "model 's1-lite' takes no optical image: leave it out, or"),
+        ({"sar": "{sar}", "write_reliability": True}, r"'write_reliability' \(did you mean write_sensor_weights\?\)"),
+        ({"sar": "{sar}", "tile_size": 64.0}, "`tile_size=64.0`: must be a whole number"),
+        ({"sar": "{sar}", "crs": 4326}, "`crs`: applies to arrays only"),
+        ({"sar": "{sar}", "optical": "{optical}"}, "model 's1-lite' takes no optical image; leave the image out, or"),
         ({"sar": "{sar}", "model": "otsu2"}, "model 'otsu2': is neither a shipped model"),
-        ({"sar": RADAR, "optical": "{optical}"}, "optical: is a file, and the other sensor an array"),
-        ({"sar": RADAR, "grid": "optical"}, "grid optical: has no effect on arrays"),
-        ({"sar": RADAR, "sar_before": "{sar}"}, "sar_before .*: has no effect on arrays"),
-        ({"sar": RADAR, "crs": 32633}, "crs EPSG:32633: says nothing without a transform"),
+        ({"sar": RADAR, "optical": "{optical}"}, "`optical`: is a file and the other image an array"),
+        ({"sar": RADAR, "grid": "optical"}, "`grid=optical`: has no effect on arrays"),
+        ({"sar": RADAR, "sar_before": "{sar}"}, "`sar_before=.*`: has no effect on arrays"),
+        ({"sar": RADAR, "crs": 32633}, "crs EPSG:32633: has no use without a transform"),
         ({"sar": RADAR[:1]}, "the array has 1 bands without names"),
         ({"sar": RADAR * np.nan}, "the arrays: no pixel is valid"),
-        ({"sar": "{sar}", "optical_offset": 0.0}, "--optical-offset 0.0: no optical image is given"),
-        ({"sar": "{sar}", "max_slope": 20.0}, "--max-slope 20.0: must be given with --dem"),
+        ({"sar": "{sar}", "optical_offset": 0.0}, "`optical_offset=0.0`: no optical image is given"),
+        ({"sar": "{sar}", "max_slope": 20.0}, "`max_slope=20.0`: must be given with `dem`"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_in_one_sentence(files, tmp_path, given, expected):
-    texts = {
+def test_invalid_arguments_are_refused(files, tmp_path, arguments, expected):
+    with_paths = {
         name: value.format(sar=files / "sar.tif", optical=files / "optical.tif") if isinstance(value, str) else value
-        for name, value in given.items()
+        for name, value in arguments.items()
     }
     with pytest.raises(FloodsegError, match=expected) as refusal:
-        floodseg.predict_scene(**texts, out_dir=tmp_path / "out")
+        floodseg.predict_scene(**with_paths, out_dir=tmp_path / "out")
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.iterdir())
 
 
-def test_reference_methods_map_files_and_arrays_alike(files):
+def test_baselines_map_files_and_arrays_equally(files):
     by_file = floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE)
     by_array = floodseg.predict_scene(
         sar_values(70, 90), model="otsu", crs=CRS, transform=TRANSFORM, datetime=DATE, tile_size=64
@@ -217,37 +220,51 @@ def test_reference_methods_map_files_and_arrays_alike(files):
 @pytest.mark.parametrize(
     ("images", "settings", "message"),
     [
-        (("sar",), {"model": "otsu", "threshold": 0.3}, "--threshold 0.3: 'otsu' gives no probability.*leave it out"),
-        (("optical",), {"model": "ndwi", "tta": True}, "--tta: 'ndwi' decides each pixel by itself.*leave it out"),
-        (("sar",), {"model": "otsu", "device": "cuda"}, "--device cuda: 'otsu' runs on the CPU: leave it out"),
+        (
+            ("sar",),
+            {"model": "otsu", "threshold": 0.3},
+            "`threshold=0.3`: 'otsu' computes its own threshold; leave the setting out",
+        ),
+        (
+            ("optical",),
+            {"model": "ndwi", "tta": True},
+            "`tta`: 'ndwi' classifies each pixel by itself.*leave the setting out",
+        ),
+        (("sar",), {"model": "otsu", "device": "cuda"}, "`device=cuda`: 'otsu' runs on the CPU; leave the setting out"),
         (
             ("sar",),
             {"model": "ndwi"},
-            "model 'ndwi' takes no sar image: leave it out, or choose --model s1-efficient or s1-lite or otsu",
+            "model 'ndwi' takes no sar image; leave the image out, or set `model` to s1-efficient or s1-lite or otsu",
         ),
-        (("sar", "optical"), {"model": "otsu"}, "model 'otsu' takes no optical image: leave it out, or choose.* ndwi"),
+        (
+            ("sar", "optical"),
+            {"model": "otsu"},
+            "model 'otsu' takes no optical image; leave the image out, or set `model` to ndwi",
+        ),
     ],
 )
-def test_what_means_nothing_to_a_reference_method_is_refused(files, images, settings, message):
+def test_settings_without_effect_on_a_baseline_are_refused(files, images, settings, message):
     with pytest.raises(ConfigError, match=message):
         floodseg.predict_scene(**{image: files / f"{image}.tif" for image in images}, datetime=DATE, **settings)
 
 
-def test_the_threshold_of_the_flood_decides_the_earlier_image_too(files, tmp_path):
+def test_earlier_image_is_mapped_with_the_threshold_of_the_scene(files, tmp_path):
     values = sar_values(70, 90)
     dry = values.copy()
     dry[:, :, :45] = values.max(axis=(1, 2), keepdims=True)
     write_sar(tmp_path / "before.tif", dry)
-    both = floodseg.predict_scene(files / "sar.tif", sar_before=tmp_path / "before.tif", model="otsu", datetime=DATE)
-    alone = floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE)
-    assert both.summary["threshold"] == alone.summary["threshold"]
-    expected = np.where(dry[1] < alone.summary["threshold"], 2 * alone.classes, alone.classes)
-    np.testing.assert_array_equal(both.classes, expected)
-    assert (both.classes == 2).any()
-    assert (both.classes == 1).any()
+    with_before = floodseg.predict_scene(
+        files / "sar.tif", sar_before=tmp_path / "before.tif", model="otsu", datetime=DATE
+    )
+    single = floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE)
+    assert with_before.summary["threshold"] == single.summary["threshold"]
+    expected = np.where(dry[1] < single.summary["threshold"], 2 * single.classes, single.classes)
+    np.testing.assert_array_equal(with_before.classes, expected)
+    assert (with_before.classes == 2).any()
+    assert (with_before.classes == 1).any()
 
 
-def test_finished_products_are_refused_before_the_scene_is_read_for_its_threshold(files, tmp_path, monkeypatch):
+def test_finished_products_are_refused_before_the_scene_is_read(files, tmp_path, monkeypatch):
     out = tmp_path / "out"
     floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE, out_dir=out)
     monkeypatch.setattr("floodseg.runtimes.classical.sar_histogram", lambda *_, **__: pytest.fail("was read"))

@@ -1,4 +1,4 @@
-"""Deployed model: a fixed list of inputs, and exactly the calibrated probability of the model."""
+"""Deployed model: positional inputs and the calibrated probability of the model."""
 
 import pytest
 import torch
@@ -14,7 +14,9 @@ from floodseg.models.registry import build_model
 def _model(architecture: str, sar: int, optical: int, encoder: str | None = None) -> FloodModel:
     torch.manual_seed(0)
     model = build_model(architecture, encoder=encoder, sar_channels=sar, optical_channels=optical, pretrained=None)
-    model.decisions = model.decisions.with_("sar", Decision(0.4, 0.7)).with_("optical", Decision(0.4, 1.6))
+    model.decisions = model.decisions.with_decision("sar", Decision(0.4, 0.7)).with_decision(
+        "optical", Decision(0.4, 1.6)
+    )
     return with_batch_statistics(model)
 
 
@@ -24,8 +26,8 @@ def _inputs(sar: int, optical: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     optical_valid = (torch.rand(shape) > 0.3) & (optical > 0)
     images = torch.randn(2, sar, *shape[1:]) * 5 - 15, torch.rand(2, optical, *shape[1:]) * 0.4
     valid = sar_valid, optical_valid
-    spoilt = [image.where(mask[:, None], torch.nan) for image, mask in zip(images, valid, strict=True)]
-    return spoilt[0], spoilt[1], sar_valid, optical_valid
+    with_nan = [image.where(mask[:, None], torch.nan) for image, mask in zip(images, valid, strict=True)]
+    return with_nan[0], with_nan[1], sar_valid, optical_valid
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def _inputs(sar: int, optical: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         ("baseline", 2, 0, None),
     ],
 )
-def test_it_gives_the_calibrated_probability_of_the_model(
+def test_output_is_the_calibrated_probability_of_the_model(
     architecture: str, sar: int, optical: int, encoder: str | None
 ) -> None:
     model = _model(architecture, sar, optical, encoder)
@@ -49,8 +51,8 @@ def test_it_gives_the_calibrated_probability_of_the_model(
         logits = model(sar_image if sar else None, optical_image if optical else None, *masks)
         expected = model.decisions.probability(logits, *masks)
         deployed = DeployedModel(model)
-        given = {"sar": (sar_image, sar_valid), "optical": (optical_image, optical_valid)}
-        pairs = [given[sensor] for sensor in deployed.sensors]
+        inputs = {"sar": (sar_image, sar_valid), "optical": (optical_image, optical_valid)}
+        pairs = [inputs[sensor] for sensor in deployed.sensors]
         result = deployed(*(image for image, _ in pairs), *(valid for _, valid in pairs))
     assert deployed.sensors == tuple(name for name, channels in (("sar", sar), ("optical", optical)) if channels)
     assert result.shape == (2, 65, 98)
@@ -59,7 +61,7 @@ def test_it_gives_the_calibrated_probability_of_the_model(
     assert expected[valid].std() > 0.001
 
 
-def test_the_model_stays_as_it_is() -> None:
+def test_deployment_does_not_change_the_model() -> None:
     model = fused_lite().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with torch.no_grad():
@@ -70,7 +72,7 @@ def test_the_model_stays_as_it_is() -> None:
 
 
 @torch.no_grad()
-def test_a_batch_without_a_valid_pixel_has_a_probability_of_the_right_shape() -> None:
+def test_a_batch_without_valid_pixels_has_finite_probability() -> None:
     sar, optical, sar_valid, optical_valid = _inputs(2, 13)
     result = DeployedModel(fused_lite())(sar, optical, torch.zeros_like(sar_valid), torch.zeros_like(optical_valid))
     assert result.shape == (2, 65, 98)

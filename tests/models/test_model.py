@@ -1,4 +1,4 @@
-"""The contract of every model: nothing leaks, nothing valid is lost, any size, statistics travel with the weights."""
+"""Contract of all models: validity, sizes, bands, errors, normalisation and sensor weights."""
 
 import math
 from collections.abc import Callable
@@ -23,14 +23,14 @@ SENSORS = ("sar", "optical")
 
 @pytest.fixture(scope="module", params=BUILDERS)
 def model(request: pytest.FixtureRequest) -> FloodModel:
-    """One model of each architecture, 2 radar and 13 optical bands, in evaluation mode."""
+    """Return a model of each architecture with 2 SAR and 13 optical bands, in evaluation mode."""
     torch.manual_seed(0)
     built: FloodModel = BUILDERS[request.param]()
     return built.eval()
 
 
 def scene(height: int, width: int, *, sar: int = 2, optical: int = 13, batch: int = 1) -> dict[str, Tensor]:
-    """Images in dB and reflectance, with blotches of invalid pixels of each sensor and some of both."""
+    """Return images in dB and reflectance. Some pixels are invalid in one sensor, some in both."""
     generator = torch.Generator().manual_seed(0)
     rows, columns = torch.arange(height)[:, None], torch.arange(width)
     sar_valid = (rows + columns) % 7 != 0
@@ -51,7 +51,7 @@ def run(model: FloodModel, images: dict[str, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("garbage", [math.nan, math.inf, -math.inf, 1e38, -3.0])
 @pytest.mark.parametrize("sensor", SENSORS)
-def test_garbage_in_invalid_pixels_changes_no_bit(model: FloodModel, sensor: str, garbage: float) -> None:
+def test_values_at_invalid_pixels_have_no_effect(model: FloodModel, sensor: str, garbage: float) -> None:
     clean = scene(40, 48, batch=2)
     filled = clean | {sensor: torch.where(clean[f"{sensor}_valid"], clean[sensor], garbage)}
     expected = run(model, clean)
@@ -61,21 +61,21 @@ def test_garbage_in_invalid_pixels_changes_no_bit(model: FloodModel, sensor: str
 
 @pytest.mark.parametrize("garbage", [0.0, math.nan, 7.0])
 @pytest.mark.parametrize("sensor", SENSORS)
-def test_none_equals_an_all_invalid_sensor(model: FloodModel, sensor: str, garbage: float) -> None:
+def test_none_equals_an_image_of_invalid_pixels(model: FloodModel, sensor: str, garbage: float) -> None:
     images = scene(40, 48)
-    never = images | {
+    invalid = images | {
         sensor: torch.full_like(images[sensor], garbage),
         f"{sensor}_valid": torch.zeros_like(images[f"{sensor}_valid"]),
     }
     without = {name: tensor for name, tensor in images.items() if not name.startswith(sensor)}
-    assert torch.equal(run(model, without), run(model, never))
+    assert torch.equal(run(model, without), run(model, invalid))
 
 
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("all_valid", [True, False])
 @pytest.mark.parametrize("sensor", SENSORS)
-def test_valid_pixels_of_each_sensor_matter(model: FloodModel, sensor: str, whole: bool) -> None:
+def test_valid_pixels_of_each_sensor_have_an_effect(model: FloodModel, sensor: str, all_valid: bool) -> None:
     images = scene(40, 48)
-    if whole:
+    if all_valid:
         images |= {f"{each}_valid": torch.ones(1, 1, 40, 48, dtype=torch.bool) for each in SENSORS}
     changed = images | {sensor: images[sensor].clone()}
     row, column = 9, 13
@@ -85,7 +85,7 @@ def test_valid_pixels_of_each_sensor_matter(model: FloodModel, sensor: str, whol
 
 
 @pytest.mark.parametrize("sensor", SENSORS)
-def test_validity_by_default_is_what_is_finite_in_every_band(model: FloodModel, sensor: str) -> None:
+def test_pixels_that_are_finite_in_all_bands_are_valid_by_default(model: FloodModel, sensor: str) -> None:
     images = {name: tensor for name, tensor in scene(40, 48).items() if name in SENSORS}
     images[sensor][0, 0, 3:9, 5:30] = math.nan
     images[sensor][0, 1, 20, 20] = -math.inf
@@ -97,7 +97,7 @@ def test_validity_by_default_is_what_is_finite_in_every_band(model: FloodModel, 
     assert torch.equal(logits, run(model, images | {f"{sensor}_valid": valid}))
 
 
-def test_a_sample_does_not_depend_on_the_others_of_its_batch(model: FloodModel) -> None:
+def test_samples_of_a_batch_are_independent(model: FloodModel) -> None:
     images = scene(40, 48, batch=2)
     other = {name: tensor.clone() for name, tensor in images.items()}
     other["sar"][1], other["optical_valid"][1] = -3.0, False
@@ -105,32 +105,32 @@ def test_a_sample_does_not_depend_on_the_others_of_its_batch(model: FloodModel) 
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 35)])
-def test_any_size_from_32_is_mapped_at_its_own_size(model: FloodModel, size: tuple[int, int]) -> None:
+def test_logits_have_the_size_of_the_input(model: FloodModel, size: tuple[int, int]) -> None:
     logits = run(model, scene(*size))
     assert logits.shape == (1, 2, *size)
     assert logits.isfinite().all()
 
 
 @pytest.mark.parametrize("architecture", ["lite", "efficient"])
-def test_the_smallest_images_of_both_sensors(architecture: str) -> None:
+def test_smallest_image_of_both_sensors(architecture: str) -> None:
     model = build_model(architecture, encoder="resnet18" if architecture == "efficient" else None).eval()
     for height, width in ((8, 8), (8, 41), (15, 9)):
         assert model(torch.randn(1, 2, height, width)).shape == (1, 2, height, width)
     for height, width in ((7, 40), (40, 7), (1, 1)):
         with pytest.raises(
             ConfigError,
-            match=f"image of {height}x{width} pixels: the sensor gate of a model of both .* give it at least",
+            match=f"image of {height}x{width} pixels: a model of both sensors needs at least 8x8 pixels",
         ):
             model(torch.randn(1, 2, height, width))
 
 
-def test_nothing_valid_gives_finite_logits(model: FloodModel) -> None:
+def test_logits_without_valid_pixels_are_finite(model: FloodModel) -> None:
     images = scene(32, 32)
-    nothing = {
+    invalid = {
         name: torch.zeros_like(tensor) if tensor.dtype == torch.bool else torch.full_like(tensor, math.nan)
         for name, tensor in images.items()
     }
-    assert run(model, nothing).isfinite().all()
+    assert run(model, invalid).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -142,25 +142,25 @@ def test_nothing_valid_gives_finite_logits(model: FloodModel) -> None:
         ("baseline", 0, 20),
     ],
 )
-def test_any_number_of_bands_and_either_sensor_alone(architecture: str, sar: int, optical: int) -> None:
+def test_models_of_one_sensor_and_of_any_number_of_bands(architecture: str, sar: int, optical: int) -> None:
     torch.manual_seed(0)
     built = BUILDERS[architecture](sar_channels=sar, optical_channels=optical).eval()
     images = scene(33, 47, sar=sar, optical=optical)
-    given = {name: tensor for name, tensor in images.items() if (sar if name.startswith("sar") else optical) > 0}
-    logits = run(built, given)
+    inputs = {name: tensor for name, tensor in images.items() if (sar if name.startswith("sar") else optical) > 0}
+    logits = run(built, inputs)
     assert logits.shape == (1, 2, 33, 47)
     assert logits.isfinite().all()
-    # a data set without the sensor gives images of no channel: the same as none
+    # the image of a missing sensor may have 0 channels
     assert torch.equal(run(built, images), logits)
     for sensor in SENSORS:
-        if sensor in given:
-            garbage = torch.where(given[f"{sensor}_valid"], given[sensor], math.nan)
-            assert torch.equal(run(built, given | {sensor: garbage}), logits)
-            assert not torch.equal(run(built, given | {sensor: given[sensor] + 1.0}), logits)
+        if sensor in inputs:
+            garbage = torch.where(inputs[f"{sensor}_valid"], inputs[sensor], math.nan)
+            assert torch.equal(run(built, inputs | {sensor: garbage}), logits)
+            assert not torch.equal(run(built, inputs | {sensor: inputs[sensor] + 1.0}), logits)
 
 
 @pytest.mark.parametrize("architecture", BUILDERS)
-def test_every_parameter_gets_a_gradient(architecture: str) -> None:
+def test_all_parameters_get_a_gradient(architecture: str) -> None:
     torch.manual_seed(0)
     built = BUILDERS[architecture]()
     label = torch.randint(0, 2, (2, 64, 64), generator=torch.Generator().manual_seed(1))
@@ -172,18 +172,20 @@ def test_every_parameter_gets_a_gradient(architecture: str) -> None:
         assert parameter.grad.any(), name
 
 
-def test_wrong_images_are_refused() -> None:
-    radar = build_model("lite", sar_channels=2, optical_channels=0)
+def test_forward_refuses_wrong_images() -> None:
+    sar_model = build_model("lite", sar_channels=2, optical_channels=0)
     both = build_model("lite")
     images = scene(32, 32)
     with pytest.raises(ConfigError, match="without an image: give sar, optical or both"):
         both()
-    with pytest.raises(ConfigError, match=r"sar image with 1 channels given to a model that takes 2 \(VV, VH\)"):
+    with pytest.raises(
+        ConfigError, match=r"sar image with 1 channels: the model takes 2 \(VV, VH\); select these bands"
+    ):
         both(images["sar"][:, :1])
-    with pytest.raises(ConfigError, match=r"optical image with 4 channels .* takes 13 \(B01, B02"):
+    with pytest.raises(ConfigError, match=r"optical image with 4 channels: the model takes 13 \(B01, B02"):
         both(optical=images["optical"][:, :4])
-    with pytest.raises(ConfigError, match="optical image with 13 channels given to a model that takes none"):
-        radar(images["sar"], images["optical"])
+    with pytest.raises(ConfigError, match="optical image with 13 channels: the model takes none"):
+        sar_model(images["sar"], images["optical"])
     with pytest.raises(ConfigError, match="sar image with 0 channels"):
         both(images["sar"][:, :0], images["optical"])
     with pytest.raises(ConfigError, match=r"sar image of shape \(2, 32, 32\): must be \(N, C, H, W\)"):
@@ -191,13 +193,15 @@ def test_wrong_images_are_refused() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 13, 32, 16), (1, 13, 16, 32), (2, 13, 32, 32)])
-def test_sensors_on_different_grids_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"optical image of shape .* beside one of shape \(1, 2, 32, 32\).*one grid"):
+def test_forward_refuses_images_of_different_sizes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"optical image of shape .*, and another image of shape \(1, 2, 32, 32\): .*same N, H and W"
+    ):
         build_model("lite")(scene(32, 32)["sar"], torch.zeros(shape))
 
 
 @pytest.mark.parametrize("valid", [torch.ones(1, 32, 32, dtype=torch.bool), torch.ones(1, 1, 32, 32)])
-def test_validity_of_another_shape_or_type_is_refused(valid: torch.Tensor) -> None:
+def test_forward_refuses_validity_of_wrong_shape_or_type(valid: torch.Tensor) -> None:
     with pytest.raises(ConfigError, match=r"sar validity of shape .* must be bool \(N, 1, H, W\)"):
         build_model("lite")(scene(32, 32)["sar"], sar_valid=valid)
 
@@ -205,11 +209,11 @@ def test_validity_of_another_shape_or_type_is_refused(valid: torch.Tensor) -> No
 STATISTICS = [BandStatistics(-12.0, 3.0, -30.0, 2.0), BandStatistics(-19.0, 5.0, -40.0, -1.0)]
 
 
-def test_normaliser_standardises_clips_and_blanks() -> None:
+def test_normaliser_clips_standardises_and_sets_invalid_pixels_to_0() -> None:
     normalise = InputNormaliser(STATISTICS)
     image = torch.tensor([[-9.0, -50.0, 30.0, math.nan], [-9.0, -50.0, 30.0, math.inf]]).view(1, 2, 1, 4)
     valid = torch.tensor([True, True, True, False]).view(1, 1, 1, 4)
-    # (-9 + 12) / 3, (-30 + 12) / 3, (2 + 12) / 3 and the same for the second band; invalid is exactly 0
+    # first band: (-9 + 12) / 3, (-30 + 12) / 3, (2 + 12) / 3 and 0
     expected = torch.tensor([[1.0, -6.0, 14 / 3, 0.0], [2.0, -4.2, 3.6, 0.0]]).view(1, 2, 1, 4)
     torch.testing.assert_close(normalise(image, valid), expected)
     assert torch.equal(normalise(image, valid)[..., 3], torch.zeros(1, 2, 1))
@@ -220,7 +224,7 @@ def test_normaliser_returns_its_statistics() -> None:
     assert InputNormaliser([]).statistics() == []
 
 
-def test_statistics_travel_in_the_state() -> None:
+def test_state_dict_contains_the_statistics() -> None:
     torch.manual_seed(0)
     bands = Bands(("VV", "VH"), ("B03",))
     trained = build_model("lite", bands=bands, sar_statistics=STATISTICS).eval()
@@ -233,7 +237,7 @@ def test_statistics_travel_in_the_state() -> None:
     assert torch.equal(run(fresh, images), run(trained, images))
 
 
-def test_values_beyond_the_training_range_change_nothing_further(model: FloodModel) -> None:
+def test_values_are_clipped_to_the_training_range(model: FloodModel) -> None:
     images = scene(32, 32)
     for sensor, normalise in (("sar", model.normalise_sar), ("optical", model.normalise_optical)):
         at, beyond = images[sensor].clone(), images[sensor].clone()
@@ -243,15 +247,15 @@ def test_values_beyond_the_training_range_change_nothing_further(model: FloodMod
         assert torch.equal(run(model, images | {sensor: beyond}), run(model, images | {sensor: at}))
 
 
-def test_statistics_must_fit_the_bands() -> None:
-    with pytest.raises(ConfigError, match="1 optical statistics given for 13 bands: give one for each band"):
+def test_build_model_refuses_a_wrong_number_of_statistics() -> None:
+    with pytest.raises(ConfigError, match="1 optical statistics for 13 bands: give one for each band"):
         build_model("lite", optical_statistics=[BandStatistics(0.1, 0.1, 0.0, 1.0)])
 
 
-def test_sensor_weights_follow_validity_and_ignore_garbage(model: FloodModel) -> None:
+def test_sensor_weights_depend_on_validity(model: FloodModel) -> None:
     images = scene(40, 48)
     if not model.has_sensor_weights:
-        with pytest.raises(ConfigError, match="'baseline' has no sensor weights: take a model of lite"):
+        with pytest.raises(ConfigError, match="'baseline' has no sensor weights: use a lite or efficient model"):
             model.sensor_weights(**images)
         return
     with torch.inference_mode():
@@ -269,8 +273,8 @@ def test_sensor_weights_follow_validity_and_ignore_garbage(model: FloodModel) ->
     assert weights[:, 0][sar & optical].std() > 1e-4
 
 
-def test_a_model_of_one_sensor_has_no_sensor_weights() -> None:
-    radar = build_model("lite", optical_channels=0)
-    assert not radar.has_sensor_weights
+def test_single_sensor_models_have_no_sensor_weights() -> None:
+    sar_model = build_model("lite", optical_channels=0)
+    assert not sar_model.has_sensor_weights
     with pytest.raises(ConfigError, match="this 'lite' has no sensor weights"):
-        radar.sensor_weights(torch.zeros(1, 2, 32, 32))
+        sar_model.sensor_weights(torch.zeros(1, 2, 32, 32))

@@ -1,4 +1,4 @@
-"""The factory: what it builds by default, and what it refuses."""
+"""Construction of models: defaults and refused arguments."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -13,26 +13,26 @@ from floodseg.models.networks.lite import LiteFloodNet
 from floodseg.models.registry import ARCHITECTURES, build_model
 
 
-def test_the_configuration_names_the_same_architectures() -> None:
+def test_configuration_and_registry_have_the_same_architectures() -> None:
     assert set(ARCHITECTURES) == set(get_args(Architecture))
 
 
-def test_names_are_those_of_the_builders() -> None:
+def test_architectures_have_the_names_of_their_functions() -> None:
     assert all(entry.build.__name__ == name for name, entry in ARCHITECTURES.items())
 
 
-def test_default_is_two_radar_and_thirteen_optical_bands() -> None:
+def test_default_is_two_sar_and_thirteen_optical_bands() -> None:
     model = build_model("lite")
     assert model.spec == ModelSpec("lite", None, Bands(("VV", "VH"), L1C_BANDS))
     assert isinstance(model.network, LiteFloodNet)
 
 
-def test_default_encoder_is_kept_in_the_spec() -> None:
+def test_spec_records_the_encoder() -> None:
     assert build_model("efficient", optical_channels=0).spec.encoder == "resnet34"
     assert build_model("efficient", encoder="resnet18", optical_channels=0).spec.encoder == "resnet18"
 
 
-def test_twelve_optical_bands_are_those_of_surface_reflectance() -> None:
+def test_twelve_optical_bands_are_level_2a() -> None:
     assert build_model("lite", optical_channels=12).spec.bands.optical == L2A_BANDS
 
 
@@ -52,7 +52,7 @@ def test_bands_and_statistics_reach_the_model() -> None:
 
 
 @pytest.mark.parametrize(("sar", "optical"), [(2, 13), (2, 0), (0, 13), (20, 20)])
-def test_lite_stays_below_a_million_parameters(sar: int, optical: int) -> None:
+def test_lite_has_fewer_than_a_million_parameters(sar: int, optical: int) -> None:
     model = build_model("lite", sar_channels=sar, optical_channels=optical)
     assert sum(parameter.numel() for parameter in model.parameters()) < 1e6
 
@@ -62,25 +62,29 @@ def test_lite_stays_below_a_million_parameters(sar: int, optical: int) -> None:
     [
         ("efficiant", {}, r"model 'efficiant' \(did you mean efficient\?\): must be one of efficient, baseline, lite"),
         ("zebra", {}, "model 'zebra': must be one of efficient, baseline, lite"),
-        ("lite", {"encoder": "resnet18"}, "encoder 'resnet18' given for 'lite', which has none"),
-        ("lite", {"pretrained": "required"}, "pretrained 'required' given for 'lite', which has no encoder"),
-        ("baseline", {"encoder": "resnet18"}, "fixed to resnet50: leave --encoder out"),
-        ("efficient", {"encoder": "resnet81"}, "--encoder resnet81: .* did you mean resnet18"),
+        ("lite", {"encoder": "resnet18"}, "`encoder=resnet18`: model 'lite' has no encoder; leave it out"),
+        ("lite", {"pretrained": "required"}, "`pretrained=required`: model 'lite' has no encoder; leave it out"),
+        (
+            "baseline",
+            {"encoder": "resnet18"},
+            "`encoder=resnet18`: model 'baseline' always has encoder resnet50; leave it out",
+        ),
+        ("efficient", {"encoder": "resnet81"}, "`encoder=resnet81`: .* did you mean resnet18"),
         ("lite", {"sar_channels": 0, "optical_channels": 0}, "at least one band"),
         ("lite", {"bands": Bands((), ())}, "at least one band"),
-        ("lite", {"sar_channels": -1}, "sar_channels -1: must be 0 or more"),
-        ("lite", {"bands": Bands(("VV",), ()), "sar_channels": 1}, "both given: give one of them"),
-        ("lite", {"sar_statistics": []}, "0 sar statistics given for 2 bands"),
-        ("efficient", {"encoder": "resnet18", "pretrained": "nosuch.pth"}, "--pretrained nosuch.pth: must be auto"),
+        ("lite", {"sar_channels": -1}, "`sar_channels=-1`: must be 0 or more"),
+        ("lite", {"bands": Bands(("VV",), ()), "sar_channels": 1}, "exclude each other: give one of them"),
+        ("lite", {"sar_statistics": []}, "0 sar statistics for 2 bands"),
+        ("efficient", {"encoder": "resnet18", "pretrained": "nosuch.pth"}, "`pretrained=nosuch.pth`: must be auto"),
     ],
 )
-def test_what_cannot_be_followed_is_refused(name: str, arguments: dict[str, Any], message: str) -> None:
+def test_build_model_refuses_arguments(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_model(name, **arguments)
 
 
 @pytest.mark.parametrize("pretrained", [None, "none", "auto"])
-def test_lite_starts_from_scratch_whatever_auto_says(pretrained: str | None) -> None:
+def test_lite_accepts_pretrained_none_and_auto(pretrained: str | None) -> None:
     assert build_model("lite", pretrained=pretrained).spec.architecture == "lite"
 
 

@@ -1,4 +1,4 @@
-"""From probability to classes: every rule, and which one wins, by hand."""
+"""Rules of classification and their priority."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from floodseg.products.strips import ProbabilityStrip
 from floodseg.scene.scene import LayerWindow
 
 THRESHOLDS = np.array([0.9, 0.4, 0.6, 0.5], np.float32)
-"""By validity code; that of code 0 is never asked."""
+"""By validity code; that of code 0 is unused."""
 
 
 def classes_of(
@@ -19,7 +19,7 @@ def classes_of(
     permanent: tuple[int, ...] = (),
     before: tuple[int, ...] | None = None,
 ) -> tuple[list[int], list[int]]:
-    """Return classes and percent of one row; the layers are given by the columns that they mark."""
+    """Return classes and percent of one row; layers are lists of the columns that they mark."""
 
     def marked(columns: tuple[int, ...]) -> np.ndarray:
         return np.isin(np.arange(len(probability)), columns)[None]
@@ -32,33 +32,33 @@ def classes_of(
     return product.classes[0].tolist(), product.percent[0].tolist()
 
 
-def test_each_pixel_is_decided_by_the_threshold_of_what_is_valid_there():
+def test_threshold_depends_on_the_valid_sensors():
     classes, _ = classes_of([0.45, 0.45, 0.45, 0.55, 0.65, 0.95], [1, 2, 3, 3, 2, 0])
     assert classes == [1, 0, 0, 1, 1, 255]
 
 
-def test_water_begins_at_the_threshold_itself_and_before_rounding_to_percent():
+def test_threshold_is_inclusive_and_applies_before_rounding():
     just_below = float(np.nextafter(np.float32(0.4), np.float32(0)))
     classes, percent = classes_of([float(THRESHOLDS[1]), just_below], [1, 1])
     assert (classes, percent) == ([1, 0], [40, 40])
 
 
-def test_percent_rounds_to_the_nearest_and_is_nodata_where_nothing_is_seen():
+def test_percent_is_rounded_and_nodata_where_invalid():
     _, percent = classes_of([0.0, 0.004, 0.996, 1.0, 0.7, 0.7], [1, 1, 1, 1, 0, 1], outside=(5,))
     assert percent == [0, 0, 100, 100, 255, 255]
 
 
-def test_permanent_water_is_there_also_where_the_model_misses_it():
+def test_permanent_water_layer_overrides_the_model():
     classes, percent = classes_of([0.1, 0.9, 0.9], [1, 1, 1], permanent=(0, 1))
     assert (classes, percent) == ([2, 2, 1], [10, 90, 90])
 
 
-def test_water_of_before_is_permanent_where_there_is_water_now_and_land_where_it_has_gone():
+def test_earlier_water_is_permanent_only_if_it_is_still_water():
     classes, _ = classes_of([0.9, 0.1, 0.9], [1, 1, 1], before=(0, 1))
     assert classes == [2, 0, 1]
 
 
-def test_nodata_wins_over_excluded_and_excluded_over_permanent_water():
+def test_nodata_overrides_excluded_and_excluded_overrides_permanent_water():
     classes, _ = classes_of(
         [0.9, 0.9, 0.9, 0.9], [1, 1, 0, 1], outside=(3,), excluded=(0, 1, 2, 3), permanent=(1, 2, 3), before=(0,)
     )

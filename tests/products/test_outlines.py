@@ -1,4 +1,4 @@
-"""Polygons traced strip by strip are those that GDAL finds in the whole image."""
+"""Polygons traced strip by strip, compared with GDAL's polygons of the full image."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ NORTH_UP = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 
 
 def traced(classes: NDArray[np.uint8], rows: int) -> tuple[NDArray[np.object_], NDArray[np.uint8], NDArray[np.float64]]:
-    """Trace strips of ``rows`` rows; return polygons, codes and numbers of pixels."""
+    """Trace strips of ``rows`` rows. Return polygons, codes and numbers of pixels."""
     height, width = classes.shape
     tracer = OutlineTracer(width, sums=1)
     parts = [
@@ -34,7 +34,7 @@ def as_set(shapes: NDArray[np.object_], codes: NDArray[np.uint8]) -> Found:
     return set(zip(codes.tolist(), texts.tolist(), strict=True))
 
 
-def of_gdal(classes: NDArray[np.uint8]) -> Found:
+def gdal_polygons(classes: NDArray[np.uint8]) -> Found:
     north_up = rasterio.Affine(1, 0, 0, 0, -1, 0)
     found = list(rasterio.features.shapes(classes, mask=np.isin(classes, (1, 2)), connectivity=4, transform=north_up))
     shapes = np.array([shapely.geometry.shape(shape) for shape, _ in found], dtype=object)
@@ -42,7 +42,7 @@ def of_gdal(classes: NDArray[np.uint8]) -> Found:
 
 
 def noise(shape: tuple[int, int], share: float, seed: int = 0) -> NDArray[np.uint8]:
-    """Draw codes; ``share`` of the pixels is water."""
+    """Draw random codes; ``share`` of the pixels is water."""
     codes = np.array([0, 1, 2, 3, 255], dtype=np.uint8)
     odds = [(1 - share) * 0.6, share * 0.7, share * 0.3, (1 - share) * 0.2, (1 - share) * 0.2]
     return np.random.default_rng(seed).choice(codes, shape, p=odds)
@@ -50,9 +50,9 @@ def noise(shape: tuple[int, int], share: float, seed: int = 0) -> NDArray[np.uin
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (8, 7), (40, 50)])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_equals_whole_image_polygons_whatever_the_strips(shape: tuple[int, int], share: float) -> None:
+def test_polygons_equal_those_of_gdal_for_any_strips(shape: tuple[int, int], share: float) -> None:
     classes = noise(shape, share)
-    expected = of_gdal(classes)
+    expected = gdal_polygons(classes)
     for rows in (1, 2, 5, 16, 100):
         shapes, codes, _ = traced(classes, rows)
         assert len(shapes) == len(expected)
@@ -60,7 +60,7 @@ def test_equals_whole_image_polygons_whatever_the_strips(shape: tuple[int, int],
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
-def test_polygons_are_valid_and_sum_their_own_pixels(share: float) -> None:
+def test_polygons_are_valid_and_count_their_pixels(share: float) -> None:
     shapes, codes, pixels = traced(noise((120, 90), share, seed=1), 16)
     assert shapely.is_valid(shapes).all()
     assert shapely.is_ccw(shapely.get_exterior_ring(shapes)).all()
@@ -68,18 +68,18 @@ def test_polygons_are_valid_and_sum_their_own_pixels(share: float) -> None:
     assert set(codes) == {1, 2}
 
 
-def test_a_hole_that_touches_the_outside_at_a_corner_stays_a_hole() -> None:
+def test_hole_that_touches_the_outside_at_a_corner_is_a_hole() -> None:
     classes = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=np.uint8)
     for rows in (1, 2, 3):
         (shape,), _, pixels = traced(classes, rows)
         assert shape.is_valid
         assert len(shape.interiors) == 1
         assert shape.area == pixels[0] == 7
-        # 6 corners and the closing one: none where a strip ended
+        # 6 corners and the closing one, none at strip borders
         assert len(shape.exterior.coords) == 7
 
 
-def test_a_ring_over_many_strips_keeps_its_hole_and_its_island() -> None:
+def test_ring_over_many_strips_has_its_hole_and_island() -> None:
     classes = np.zeros((60, 30), dtype=np.uint8)
     classes[2:58, 3:27] = 1
     classes[10:50, 6:24] = 0
@@ -92,7 +92,7 @@ def test_a_ring_over_many_strips_keeps_its_hole_and_its_island() -> None:
     assert len(island.exterior.coords) == 5
 
 
-def test_memory_of_closed_patches_is_let_go() -> None:
+def test_complete_patches_are_released() -> None:
     tracer = OutlineTracer(64, sums=1)
     row = np.zeros((16, 64), dtype=np.uint8)
     row[3:6, 5:9] = 1

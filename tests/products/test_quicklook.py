@@ -1,4 +1,4 @@
-"""What the picture shows, and where north and a kilometre are in it."""
+"""Quicklook: size, colours, scale bar, north arrow and text."""
 
 import datetime as dt
 from dataclasses import replace
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from floodseg.geo.footprints import ground_at_centre
+from floodseg.geo.footprints import centre_pixel
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.info import ProductInfo
-from floodseg.products.quicklook import QuicklookText, composed, describe, draw, picture_shape, round_length
+from floodseg.products.quicklook import QuicklookText, compose, describe, draw, picture_shape, round_length
 from floodseg.scene.acquisition import Acquisition
 
 UTM = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
@@ -23,7 +23,7 @@ TEXT = QuicklookText("Flood: 1 km² $x_1$", ("2024-11-01", "floodseg"), "flood")
     [((3, 3), (640, 640)), ((100, 2000), (80, 1600)), ((2000, 100), (1600, 80)),
      ((30, 9000), (24, 1600)), ((1, 1), (640, 640))],
 )  # fmt: skip
-def test_shape_of_the_map(tmp_path: Path, shape: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_shape_of_the_picture(tmp_path: Path, shape: tuple[int, int], expected: tuple[int, int]) -> None:
     grid = GeoGrid("EPSG:32633", UTM, *shape)
     assert picture_shape(grid) == expected
     classes = np.zeros((min(shape[0], 50), min(shape[1], 50)), dtype=np.uint8)
@@ -34,24 +34,24 @@ def test_shape_of_the_map(tmp_path: Path, shape: tuple[int, int], expected: tupl
         assert picture.width == max(expected[1], 760) + 48
 
 
-def test_degrees_are_drawn_square_on_the_ground() -> None:
+def test_pixels_in_degrees_are_square_on_the_ground() -> None:
     height, width = picture_shape(GeoGrid("EPSG:4326", (1e-4, 0, 12, 0, -1e-4, 60.05), 1000, 1000))
     assert width / height == pytest.approx(0.5, abs=0.01)
 
 
-def test_colours_of_the_map() -> None:
+def test_colours_of_the_classes() -> None:
     codes = np.array([[0, 1, 2, 255, 0]], dtype=np.uint8)
     grey = np.array([[0.5, 0.5, 0.5, 0.5, np.nan]])
-    picture = composed(codes, grey)
+    picture = compose(codes, grey)
     land, flood, permanent, nodata, dark = picture[0].astype(int)
     assert land.tolist() == [128, 128, 128]
     assert flood[2] > flood[0] + 80
     assert permanent.sum() < flood.sum() - 100
     assert nodata.tolist() == dark.tolist() == [240, 240, 240]
-    coloured = composed(codes, np.full((1, 5, 3), [0.1, 0.9, 2.0]))
+    coloured = compose(codes, np.full((1, 5, 3), [0.1, 0.9, 2.0]))
     assert coloured[0, 0].tolist() == [26, 230, 255]
-    assert composed(codes, None)[0, 0].tolist() == [239, 233, 218]
-    striped = composed(np.full((20, 20), 3, np.uint8), None)
+    assert compose(codes, None)[0, 0].tolist() == [239, 233, 218]
+    striped = compose(np.full((20, 20), 3, np.uint8), None)
     assert len(np.unique(striped)) == 2
 
 
@@ -66,28 +66,28 @@ def test_colours_of_the_map() -> None:
     ],
     ids=["utm", "turned", "upside down", "mercator at 60 degrees", "polar, left of the pole"],
 )
-def test_ground_at_the_centre(
+def test_pixel_size_and_north_at_the_centre(
     crs: str, transform: tuple[float, float, float, float, float, float], across: float | None,
     north: tuple[float, float],
 ) -> None:  # fmt: skip
-    found = ground_at_centre(GeoGrid(crs, transform, 2, 2))
+    found = centre_pixel(GeoGrid(crs, transform, 2, 2))
     assert found is not None
     if across is not None:
-        assert found.across == pytest.approx(across, rel=1e-3)
+        assert found.width == pytest.approx(across, rel=1e-3)
     assert found.north == pytest.approx(north, abs=1e-3)
 
 
-def test_no_scale_without_a_coordinate_system() -> None:
-    assert ground_at_centre(GeoGrid(None, UTM, 2, 2)) is None
+def test_no_pixel_size_without_a_coordinate_system() -> None:
+    assert centre_pixel(GeoGrid(None, UTM, 2, 2)) is None
 
 
 @pytest.mark.parametrize(("longest", "length"), [(1999, 1000), (2000, 2000), (7, 5), (0.3, 0.2), (10_000, 10_000)])
-def test_scale_bar_is_a_round_length(longest: float, length: float) -> None:
+def test_scale_bar_has_a_round_length(longest: float, length: float) -> None:
     assert round_length(longest) == pytest.approx(length)
 
 
-def test_scale_bar_is_as_long_as_it_says(tmp_path: Path) -> None:
-    """2 km at 10 m a pixel, found as the longest dark line below the map."""
+def test_scale_bar_has_the_labelled_length(tmp_path: Path) -> None:
+    """The longest dark line below the map is 2 km at 10 m per pixel."""
     grid = GeoGrid("EPSG:32633", UTM, 800, 900)
     draw(tmp_path / "q.png", grid, np.zeros((8, 9), np.uint8), None, TEXT)
     with Image.open(tmp_path / "q.png") as picture:
@@ -96,7 +96,7 @@ def test_scale_bar_is_as_long_as_it_says(tmp_path: Path) -> None:
     assert max(runs) == pytest.approx(200 * 0.9996, abs=3)
 
 
-def test_words() -> None:
+def test_text_of_the_quicklook() -> None:
     evening = Acquisition(dt.datetime(2024, 3, 5, 23, 4, tzinfo=dt.UTC), "name")
     info = ProductInfo("runs/mine/best_model.pth", 0.5, False, evening)
     text = describe(info, {"flood": 1234.5, "permanent_water": None})

@@ -1,4 +1,4 @@
-"""The STAC item, against the schemas that pystac brings along."""
+"""STAC item, validated with the schemas in pystac."""
 
 import datetime as dt
 import json
@@ -24,13 +24,13 @@ STATISTICS = {"flood.tif": NUMBERS, "water_probability.tif": NUMBERS}
 UTM = GeoGrid("EPSG:32633", (10, 0, 500_000, 0, -10, 5_000_000), 3000, 2000)
 
 
-def made(grid: GeoGrid) -> dict[str, Any]:
+def item_of(grid: GeoGrid) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(json.dumps(item(grid, INFO, "S1A_flood", STATISTICS), allow_nan=False))
     return document
 
 
 def check_core(document: dict[str, Any]) -> None:
-    """Validate against the STAC item schema and those it refers to, all from the installed package."""
+    """Validate a document with the STAC item schema and the schemas it refers to, without network."""
     schemas = get_local_schema_cache()
     registry = Registry().with_resources([(uri, Resource.from_contents(text)) for uri, text in schemas.items()])
     schema = schemas[f"https://schemas.stacspec.org/v{document['stac_version']}/item-spec/json-schema/item.json"]
@@ -47,16 +47,16 @@ def check_core(document: dict[str, Any]) -> None:
     ],
     ids=["utm", "no crs", "antimeridian", "pole"],
 )
-def test_core_schema(grid: GeoGrid) -> None:
-    document = made(grid)
+def test_item_is_valid_by_the_core_schema(grid: GeoGrid) -> None:
+    document = item_of(grid)
     check_core(document)
     with pytest.raises(jsonschema.ValidationError):
         check_core(document | {"properties": {}})
     assert pystac.Item.from_dict(document).to_dict(include_self_link=False) == document
 
 
-def test_extensions_read_back() -> None:
-    found = pystac.Item.from_dict(made(UTM))
+def test_pystac_reads_the_extensions() -> None:
+    found = pystac.Item.from_dict(item_of(UTM))
     projection = ProjectionExtension.ext(found)
     assert (projection.code, projection.shape, projection.transform) == (
         "EPSG:32633", [3000, 2000], [10, 0, 500_000, 0, -10, 5_000_000]
@@ -77,9 +77,9 @@ def test_extensions_read_back() -> None:
     assert found.datetime == dt.datetime(2024, 11, 1, 6, 30, tzinfo=dt.UTC)
 
 
-def test_a_system_without_a_code_is_given_as_text() -> None:
-    own = "+proj=laea +lat_0=10 +lon_0=5 +datum=WGS84"
-    projection = ProjectionExtension.ext(pystac.Item.from_dict(made(GeoGrid(own, (10, 0, 0, 0, -10, 0), 5, 5))))
+def test_crs_without_an_authority_code_is_written_as_wkt() -> None:
+    custom = "+proj=laea +lat_0=10 +lon_0=5 +datum=WGS84"
+    projection = ProjectionExtension.ext(pystac.Item.from_dict(item_of(GeoGrid(custom, (10, 0, 0, 0, -10, 0), 5, 5))))
     assert projection.code is None
     assert "Lambert Azimuthal Equal Area" in str(projection.wkt2)
 
@@ -105,7 +105,7 @@ def test_footprint_of_a_utm_scene() -> None:
         (GeoGrid("EPSG:32660", (1000, 0, 700_000, 0, -1000, 5_000_000), 100, 300), None),
     ],
 )
-def test_footprint_is_cut_at_the_antimeridian(grid: GeoGrid, bbox: list[float] | None) -> None:
+def test_footprint_is_split_at_the_antimeridian(grid: GeoGrid, bbox: list[float] | None) -> None:
     found = footprint(grid)
     assert found is not None
     assert found.geometry["type"] == "MultiPolygon"
@@ -120,7 +120,7 @@ def test_footprint_is_cut_at_the_antimeridian(grid: GeoGrid, bbox: list[float] |
         assert shape.area == pytest.approx(2)
 
 
-def test_footprint_around_a_pole_reaches_it() -> None:
+def test_footprint_around_a_pole_includes_it() -> None:
     found = footprint(GeoGrid("EPSG:3413", (1000, 0, -1e6, 0, -1000, 1e6), 2000, 2000))
     assert found is not None
     shape = shapely.geometry.shape(found.geometry)

@@ -1,4 +1,4 @@
-"""The folder of products, opened with other software than wrote it."""
+"""Products of a scene, read with other software than the writer's."""
 
 import datetime as dt
 import json
@@ -52,7 +52,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def scene(shape: tuple[int, int], seed: int = 0) -> tuple[Codes, Codes]:
-    """Return percent and codes (H, W): blobs of flood and permanent water, some excluded, nodata on the left."""
+    """Return percent and codes (H, W): patches of flood, permanent water and excluded pixels, nodata on the left."""
     random = np.random.default_rng(seed)
     coarse = random.random((shape[0] // 4 + 1, shape[1] // 4 + 1))
     wet = np.kron(coarse, np.ones((4, 4)))[: shape[0], : shape[1]] + random.normal(0, 0.08, shape)
@@ -72,7 +72,7 @@ def write(
         return writer.finish(background)
 
 
-def test_rasters_hold_what_was_written_and_say_what_they_are(tmp_path: Path) -> None:
+def test_rasters_have_values_and_metadata(tmp_path: Path) -> None:
     percent, classes = scene((70, 90))
     write(tmp_path / "out", UTM, percent, classes, step=13)
     with rasterio.open(tmp_path / "out/water_probability.tif") as file:
@@ -104,7 +104,7 @@ def test_rasters_hold_what_was_written_and_say_what_they_are(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (600, 530), (1300, 700)])
-def test_rasters_are_valid_cogs_with_the_right_overviews(tmp_path: Path, shape: tuple[int, int]) -> None:
+def test_rasters_are_valid_cogs_with_overviews(tmp_path: Path, shape: tuple[int, int]) -> None:
     grid = GeoGrid(UTM.crs, UTM.transform, *shape)
     percent = np.full(shape, 40, dtype=np.uint8)
     percent[::2] = 60
@@ -122,7 +122,7 @@ def test_rasters_are_valid_cogs_with_the_right_overviews(tmp_path: Path, shape: 
             assert (half[:200, :200] == value).all()
 
 
-def test_categories_and_colours_of_code_1_without_permanent_water(tmp_path: Path) -> None:
+def test_code_1_is_open_water_without_permanent_water(tmp_path: Path) -> None:
     percent, classes = scene((20, 20))
     classes[classes == 2] = 1
     document = write(tmp_path / "out", GeoGrid(UTM.crs, UTM.transform, 20, 20), percent, classes,
@@ -139,12 +139,12 @@ GRIDS = {
     "antimeridian": GeoGrid("EPSG:4326", (0.02, 0, 179.0, 0, -0.02, 65.0), 70, 90),
     "web mercator": GeoGrid("EPSG:3857", (20, 0, 1e6, 0, -20, 8.4e6), 70, 90),
     "polar": GeoGrid("EPSG:3413", (40, 0, -3000, 0, -40, -2e6), 70, 90),
-    "turned": GeoGrid("EPSG:32633", (8, 6, 5e5, 6, -8, 5e6), 70, 90),
+    "rotated": GeoGrid("EPSG:32633", (8, 6, 5e5, 6, -8, 5e6), 70, 90),
 }
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
-def test_areas_equal_those_of_the_polygons_on_the_projection(tmp_path: Path, grid: GeoGrid) -> None:
+def test_areas_equal_those_of_the_projected_polygons(tmp_path: Path, grid: GeoGrid) -> None:
     percent, classes = scene((70, 90), seed=2)
     document = write(tmp_path / "out", grid, percent, classes)
     for code, layer in ((1, "flood"), (2, "permanent_water")):
@@ -162,7 +162,7 @@ def test_areas_equal_those_of_the_polygons_on_the_projection(tmp_path: Path, gri
         assert document["pixels"][layer] == (classes == code).sum()
 
 
-def test_polygons_carry_their_mean_probability_and_the_table_opens_without_gdal(tmp_path: Path) -> None:
+def test_polygons_have_area_and_mean_probability(tmp_path: Path) -> None:
     percent, classes = np.full((20, 20), 10, np.uint8), np.zeros((20, 20), np.uint8)
     classes[2:4, 2:6] = 1
     percent[2, 2:6], percent[3, 2:6] = 80, 90
@@ -181,7 +181,7 @@ def test_polygons_carry_their_mean_probability_and_the_table_opens_without_gdal(
     assert document["area_km2"]["land"] == pytest.approx(388 * pixel / 1e6, rel=1e-6)
 
 
-def test_results_do_not_depend_on_the_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_do_not_depend_on_the_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     percent, classes = scene((70, 90))
     monkeypatch.setattr("floodseg.products.writer.strip_rows", lambda width: 16)
     documents, tables = [], []
@@ -190,10 +190,10 @@ def test_results_do_not_depend_on_the_strips(tmp_path: Path, monkeypatch: pytest
         documents.append(write(out, UTM, percent, classes, step=step, min_area=900))
         tables.append(geopandas.read_file(out / "flood.gpkg", layer="flood"))
         with rasterio.open(out / "flood.tif") as file:
-            kept = file.read(1)
-        assert (kept[classes == 2] == 2).any()
-        assert ((kept == classes) | (kept == 0)).all()
-        assert (kept != classes).sum() > 20
+            filtered = file.read(1)
+        assert (filtered[classes == 2] == 2).any()
+        assert ((filtered == classes) | (filtered == 0)).all()
+        assert (filtered != classes).sum() > 20
     assert documents[0]["removed_patches"] == documents[1]["removed_patches"] == documents[2]["removed_patches"] > 5
     assert documents[0]["area_km2"] == documents[1]["area_km2"] == documents[2]["area_km2"]
     assert tables[0].equals(tables[1])
@@ -201,7 +201,7 @@ def test_results_do_not_depend_on_the_strips(tmp_path: Path, monkeypatch: pytest
     assert tables[0]["area_m2"].min() >= 900
 
 
-def test_summary_says_where_the_map_comes_from(tmp_path: Path) -> None:
+def test_summary_has_provenance_and_settings(tmp_path: Path) -> None:
     percent, classes = scene((70, 90))
     with ProductWriter(tmp_path / "out", UTM, info(settings={"tile_size": 512})) as writer:
         writer.write(ProductStrip(0, percent, classes))
@@ -213,7 +213,7 @@ def test_summary_says_where_the_map_comes_from(tmp_path: Path) -> None:
     assert document["datetime"] == "2024-11-01T06:30:00Z"
     assert document["inputs"] == {"sar": ["scenes/S1A_vv.tif", "scenes/S1A_vh.tif"]}
     assert (document["assumptions"], document["device"]) == (["bands by order"], "cpu")
-    # finishing counts, too
+    # includes the time of finish
     assert 1.5 < document["seconds"] < 31.5
     assert document["settings"] == {"tile_size": 512}
     assert {"python", "floodseg", "gdal", "torch"} <= set(document["versions"])
@@ -237,7 +237,7 @@ def test_without_a_coordinate_system_areas_are_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 255])
-def test_nothing_found_gives_empty_layers(tmp_path: Path, code: int) -> None:
+def test_map_without_water_has_empty_layers(tmp_path: Path, code: int) -> None:
     classes = np.full((5, 6), code, dtype=np.uint8)
     grid = GeoGrid(UTM.crs, UTM.transform, 5, 6)
     document = write(tmp_path / "out", grid, np.where(classes == 255, 255, 3).astype(np.uint8), classes)
@@ -251,7 +251,7 @@ def test_nothing_found_gives_empty_layers(tmp_path: Path, code: int) -> None:
 
 @contextmanager
 def no_file_above(size: int) -> Iterator[None]:
-    """Let writing fail as on a full disk once a file grows beyond ``size`` bytes."""
+    """Make writes fail, as on a full disk, when a file grows beyond ``size`` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -267,10 +267,10 @@ def no_file_above(size: int) -> Iterator[None]:
     [(130_000, "File too large"), (258_000, "water_probability.tif"), (262_000, "Could not add feature")],
     ids=["rows", "rasters", "polygons"],
 )
-def test_a_full_disk_leaves_no_products(tmp_path: Path, limit: int, reason: str) -> None:
-    """Full while rows are written, while rasters are arranged, or while polygons are added."""
+def test_full_disk_leaves_no_products(tmp_path: Path, limit: int, reason: str) -> None:
+    """The disk is full while rows, cloud-optimized rasters or polygons are written."""
     random = np.random.default_rng(0)
-    # numbers that do not compress: in blocks of 512x512 the arranged raster is larger than the plain one
+    # values that do not compress: the cloud-optimized raster is larger than the raw file
     percent = random.integers(0, 255, (512, 500)).astype(np.uint8)
     classes = (random.random((512, 500)) < (0.2 if limit > 260_000 else 0.0002)).astype(np.uint8)
     expected = f"the products cannot be written .*{reason}.* free some space"
@@ -279,7 +279,7 @@ def test_a_full_disk_leaves_no_products(tmp_path: Path, limit: int, reason: str)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupted_run_leaves_the_finished_products_of_before(tmp_path: Path) -> None:
+def test_interrupted_run_keeps_the_previous_products(tmp_path: Path) -> None:
     percent, classes = scene((30, 30))
     grid = GeoGrid(UTM.crs, UTM.transform, 30, 30)
     write(tmp_path / "out", grid, percent, classes)
@@ -301,7 +301,7 @@ def test_an_interrupted_run_leaves_the_finished_products_of_before(tmp_path: Pat
         pass
 
 
-def test_a_scene_without_a_date_has_no_item(tmp_path: Path) -> None:
+def test_scene_without_a_date_has_no_item(tmp_path: Path) -> None:
     with ProductWriter(tmp_path / "out", UTM, info(acquisition=None)) as writer:
         writer.write(ProductStrip(0, *scene((70, 90))))
         document = writer.finish()
@@ -311,16 +311,16 @@ def test_a_scene_without_a_date_has_no_item(tmp_path: Path) -> None:
         assert "TIFFTAG_DATETIME" not in file.tags()
 
 
-def test_a_run_killed_at_the_end_is_made_again(tmp_path: Path) -> None:
-    """Killed between making the products and moving them: the worst moment."""
+def test_run_killed_before_publish_can_be_repeated(tmp_path: Path) -> None:
+    """Kill a run after it has written the products and before it publishes them."""
     program = """
         import os, signal, sys
         sys.path.insert(0, sys.argv[2])
         from pathlib import Path
-        import test_writer as here
+        import test_writer as tests
         from floodseg.products.folder import ProductFolder
         ProductFolder.publish = lambda self: os.kill(os.getpid(), signal.SIGKILL)
-        here.write(Path(sys.argv[1]), here.UTM, *here.scene((70, 90)))
+        tests.write(Path(sys.argv[1]), tests.UTM, *tests.scene((70, 90)))
     """
     out = tmp_path / "out"
     arguments = [sys.executable, "-c", textwrap.dedent(program), str(out), str(Path(__file__).parent)]

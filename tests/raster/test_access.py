@@ -1,3 +1,5 @@
+"""Tests of access rules."""
+
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,14 @@ from floodseg.raster.access import file_on_disk, is_remote
      "/vsizip//vsicurl/https://a.org/b.zip/b.tif", "zip+https://a.org/b.zip!b.tif", "/vsicurl_streaming/http://a",
      "WFS:https://a.org/wfs"],
 )  # fmt: skip
-def test_addresses_are_remote(path: str) -> None:
+def test_urls_and_network_file_systems_are_remote(path: str) -> None:
     assert is_remote(path)
 
 
 @pytest.mark.parametrize(
     "path", ["b.tif", "/data/b.tif", "/vsizip//data/b.zip/b.tif", "file:///data/b.tif", "data/s3/b.tif", "C:/b.tif"]
 )
-def test_paths_are_not(path: str) -> None:
+def test_local_paths_are_not_remote(path: str) -> None:
     assert not is_remote(path)
 
 

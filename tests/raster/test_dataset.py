@@ -1,3 +1,5 @@
+"""Tests of opening rasters: extent, band names and damaged files."""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,14 @@ from floodseg.raster.dataset import (
     band_indices,
     check_same_extent,
     extent_of,
+    has_unnamed_bands,
     open_raster,
-    takes_bands_by_order,
 )
 
 UTM = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 4_000_000.0)
 
 
-def test_frame_holds_size_and_grid(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+def test_extent_holds_size_and_grid(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
     path = write_raster(tmp_path / "a.tif", np.zeros((4, 6), np.uint8), crs="EPSG:32630", transform=UTM)
     with open_raster(path) as source:
         extent = extent_of(source)
@@ -31,7 +33,7 @@ def test_frame_holds_size_and_grid(tmp_path: Path, write_raster: Callable[..., P
     assert extent.grid.transform == (10.0, 0.0, 500_000.0, 0.0, -10.0, 4_000_000.0)
 
 
-def test_raster_without_georeference_has_no_grid_and_warns_of_nothing(
+def test_raster_without_georeference_has_no_grid_and_no_warning(
     tmp_path: Path, write_raster: Callable[..., Path]
 ) -> None:
     with open_raster(write_raster(tmp_path / "a.tif", np.zeros((4, 6), np.uint8))) as source:
@@ -39,7 +41,7 @@ def test_raster_without_georeference_has_no_grid_and_warns_of_nothing(
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "cause"),
     [
         (b"", r"is empty \(0 bytes\)"),
         (b"no image at all", "is not an image"),
@@ -47,17 +49,17 @@ def test_raster_without_georeference_has_no_grid_and_warns_of_nothing(
         (b"II*\0\x08\0\0\0\x10\0", "is a TIFF whose header is cut off or damaged"),
     ],
 )
-def test_broken_file_is_a_data_error_that_names_it_and_its_fault(tmp_path: Path, content: bytes, what: str) -> None:
+def test_broken_file_is_a_data_error_with_name_and_cause(tmp_path: Path, content: bytes, cause: str) -> None:
     path = tmp_path / "Spain_1_S1Hand.tif"
     path.write_bytes(content)
     with (
-        pytest.raises(DataError, match=rf"Spain_1_S1Hand\.tif: {what}.*; copy or download it again"),
+        pytest.raises(DataError, match=rf"Spain_1_S1Hand\.tif: {cause}.*; copy or download it again"),
         open_raster(path),
     ):
         pass
 
 
-def test_truncated_file_is_a_data_error_when_it_is_read(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+def test_truncated_file_is_a_data_error_at_reading(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
     path = write_raster(tmp_path / "a.tif", np.random.default_rng(0).random((64, 64)))
     path.write_bytes(path.read_bytes()[:-9000])
     message = r"a\.tif: is cut off at band 1, block column 0, row \d; copy or"
@@ -65,7 +67,7 @@ def test_truncated_file_is_a_data_error_when_it_is_read(tmp_path: Path, write_ra
         source.read([1])
 
 
-def test_damaged_blocks_are_told_from_a_file_that_ends_early(tmp_path: Path) -> None:
+def test_damaged_block_is_not_reported_as_truncation(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     profile = {"driver": "GTiff", "count": 1, "height": 64, "width": 64, "dtype": "float64", "compress": "deflate"}
     with rasterio.open(path, "w", crs="EPSG:32630", transform=UTM, **profile) as target:
@@ -83,18 +85,18 @@ def test_missing_file_is_a_data_error(tmp_path: Path) -> None:
         pass
 
 
-def test_what_is_no_file_says_so(tmp_path: Path) -> None:
+def test_folders_and_broken_links_are_data_errors(tmp_path: Path) -> None:
     (tmp_path / "folder.tif").mkdir()
     (tmp_path / "loop.tif").symlink_to(tmp_path / "loop.tif")
     (tmp_path / "dangling.tif").symlink_to(tmp_path / "gone.tif")
     (tmp_path / "file").touch()
-    for name, what in (
+    for name, cause in (
         ("folder.tif", "is a folder, not an image"),
         ("loop.tif", "is a link that leads back to itself"),
         ("dangling.tif", r"is a link to .*gone\.tif, which does not exist"),
         ("file/a.tif", r"cannot be reached \(Not a directory\)"),
     ):
-        with pytest.raises(DataError, match=rf"{name}: {what}"), open_raster(tmp_path / name):
+        with pytest.raises(DataError, match=rf"{name}: {cause}"), open_raster(tmp_path / name):
             pass
 
 
@@ -125,7 +127,7 @@ def _extents(tmp_path: Path, write_raster: Callable[..., Path], **second: Any) -
     ],
     ids=["equal", "0.4 pixels apart", "not georeferenced"],
 )
-def test_frames_that_agree(tmp_path: Path, write_raster: Callable[..., Path], second: dict[str, Any]) -> None:
+def test_equal_extents_pass(tmp_path: Path, write_raster: Callable[..., Path], second: dict[str, Any]) -> None:
     one, two = _extents(tmp_path, write_raster, **second)
     check_same_extent(one, two)
 
@@ -139,7 +141,7 @@ def test_frames_that_agree(tmp_path: Path, write_raster: Callable[..., Path], se
     ],
     ids=["size", "0.6 pixels apart", "zone"],
 )
-def test_frames_that_differ_are_refused_naming_both_files(
+def test_different_extents_are_refused_with_both_names(
     tmp_path: Path, write_raster: Callable[..., Path], second: dict[str, Any], rule: str
 ) -> None:
     one, two = _extents(tmp_path, write_raster, **second)
@@ -157,7 +159,7 @@ def test_frames_that_differ_are_refused_naming_both_files(
         (3, ["B8A", "B3", "B11"], "optical", {"B8A": 1, "B03": 2, "B11": 3}),
     ],
 )
-def test_bands_are_found_by_name_else_by_order(
+def test_bands_are_found_by_name_or_by_order(
     tmp_path: Path,
     write_raster: Callable[..., Path],
     count: int,
@@ -168,20 +170,20 @@ def test_bands_are_found_by_name_else_by_order(
     path = write_raster(tmp_path / "a.tif", np.zeros((count, 4, 4), np.float32), names=names)
     with open_raster(path) as source:
         assert band_indices(source, sensor) == expected
-        assert takes_bands_by_order(source, sensor) == (names is None or names[0] == "Band 1")
+        assert has_unnamed_bands(source, sensor) == (names is None or names[0] == "Band 1")
 
 
-@pytest.mark.parametrize(("count", "number_of_b8a", "number_of_b11"), [(13, 9, 12), (12, 9, 11)])
+@pytest.mark.parametrize(("count", "b8a", "b11"), [(13, 9, 12), (12, 9, 11)])
 def test_unnamed_optical_bands_are_l1c_or_l2a_by_count(
-    tmp_path: Path, write_raster: Callable[..., Path], count: int, number_of_b8a: int, number_of_b11: int
+    tmp_path: Path, write_raster: Callable[..., Path], count: int, b8a: int, b11: int
 ) -> None:
-    counting = [f"Band {number}" for number in range(1, count + 1)]
-    for names in (None, counting):
+    numbered = [f"Band {number}" for number in range(1, count + 1)]
+    for names in (None, numbered):
         path = write_raster(tmp_path / f"{names is None}.tif", np.zeros((count, 4, 4), np.int16), names=names)
         with open_raster(path) as source:
             found = band_indices(source, "optical")
         assert len(found) == count
-        assert (found["B8A"], found["B11"], "B10" in found) == (number_of_b8a, number_of_b11, count == 13)
+        assert (found["B8A"], found["B11"], "B10" in found) == (b8a, b11, count == 13)
 
 
 @pytest.mark.parametrize(
@@ -190,12 +192,12 @@ def test_unnamed_optical_bands_are_l1c_or_l2a_by_count(
         (3, None, "sar", r"a\.tif: has 3 bands.*exactly 2"),
         (1, None, "sar", r"a\.tif: has 1 band without.*exactly 2"),
         (4, None, "optical", r"a\.tif: has 4 bands.*exactly 13 or 12"),
-        (1, ["VV"], "sar", r"a\.tif: holds VV alone.*needs both.*VH"),
-        (2, ["VH", "dem"], "sar", r"a\.tif: holds VH alone.*VV"),
+        (1, ["VV"], "sar", r"a\.tif: holds only VV.*needs both.*VH"),
+        (2, ["VH", "dem"], "sar", r"a\.tif: holds only VH.*VV"),
         (3, ["VV", "VH", "VV_2"], "sar", r"bands 1 and 3 are both named VV"),
     ],
 )
-def test_bands_that_cannot_be_told_are_refused(
+def test_unidentified_bands_are_refused(
     tmp_path: Path, write_raster: Callable[..., Path], count: int, names: list[str] | None, sensor: Sensor, message: str
 ) -> None:
     path = write_raster(tmp_path / "a.tif", np.zeros((count, 4, 4), np.float32), names=names)

@@ -1,3 +1,5 @@
+"""Tests of the conversion from files to physical numbers and validity."""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +32,7 @@ def label(path: Path, *args: Any, **kwargs: Any) -> Array:
         return read_label(source, *args, **kwargs)
 
 
-def test_sar_is_read_as_it_is_with_bands_in_order(
+def test_sar_bands_are_reordered_and_values_unchanged(
     tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array
 ) -> None:
     pixels = sar(write_raster(tmp_path / "a.tif", sar_array[::-1], names=["VH", "VV"]))
@@ -39,7 +41,7 @@ def test_sar_is_read_as_it_is_with_bands_in_order(
     assert pixels.valid.all()
 
 
-def test_sar_window_holds_that_part_only(tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array) -> None:
+def test_sar_window(tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array) -> None:
     pixels = sar(write_raster(tmp_path / "a.tif", sar_array), window=Window(3, 5, 7, 9))
     np.testing.assert_array_equal(pixels.values, sar_array[:, 3:10, 5:14])
 
@@ -87,13 +89,13 @@ def test_linear_power_becomes_db_and_power_of_zero_or_less_is_invalid(
 @pytest.mark.parametrize(
     ("values", "units", "message"),
     [
-        ((0.001, 1.2), "db", r"a\.tif: no radar value is below 0.*--sar-units linear"),
-        ((-20.0, 4000.0), "db", r"a\.tif: .* not dB.*--sar-units linear"),
+        ((0.001, 1.2), "db", r"a\.tif: no radar value is below 0.*`sar_units=linear`"),
+        ((-20.0, 4000.0), "db", r"a\.tif: .* not dB.*`sar_units=linear`"),
         ((-9999.0, -5.0), "db", r"a\.tif: .* not dB.*nodata"),
-        ((-25.0, -5.0), "linear", r"a\.tif: .*not linear power.*--sar-units db"),
+        ((-25.0, -5.0), "linear", r"a\.tif: .*not linear power.*`sar_units=db`"),
     ],
 )
-def test_values_of_another_unit_are_refused_with_the_flag(
+def test_values_of_another_unit_are_refused_with_the_setting(
     tmp_path: Path,
     write_raster: Callable[..., Path],
     values: tuple[float, float],
@@ -105,13 +107,13 @@ def test_values_of_another_unit_are_refused_with_the_flag(
         sar(write_raster(tmp_path / "a.tif", stored), units)
 
 
-def test_a_few_bright_pixels_at_a_swath_edge_are_no_evidence(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+def test_few_valid_pixels_are_not_checked(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
     stored = np.full((2, 12, 12), np.nan, np.float32)
     stored[:, 0, :3] = 4.0
     assert sar(write_raster(tmp_path / "a.tif", stored)).valid.sum() == 3
 
 
-def test_optical_is_divided_by_10000_and_found_by_name(
+def test_optical_bands_are_found_by_name_and_divided_by_10000(
     tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
 ) -> None:
     path = write_raster(tmp_path / "a.tif", optical_array, names=L1C_BANDS)
@@ -131,7 +133,7 @@ def test_offset_is_in_stored_numbers_and_keeps_negative_reflectance(
     assert pixels.valid.all()
 
 
-def test_optical_tags_are_physical_and_neither_divided_nor_shifted_again(
+def test_optical_tags_replace_division_and_offset(
     tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
 ) -> None:
     path = write_raster(tmp_path / "a.tif", optical_array + 1000, scales=[1e-4] * 13, offsets=[-0.1] * 13)
@@ -153,7 +155,7 @@ def test_optical_pixel_is_invalid_where_all_bands_of_the_file_are_zero(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -9999.0])
-def test_one_optical_band_in_use_without_a_number_makes_the_pixel_invalid(
+def test_one_bad_requested_optical_band_makes_the_pixel_invalid(
     tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array, bad: float
 ) -> None:
     stored = optical_array.astype(np.float32)
@@ -186,7 +188,7 @@ def test_optical_without_a_band_in_use_is_refused(
         (1e-4, {}, "must be reflectance times 10000"),
     ],
 )
-def test_values_that_are_no_reflectance_are_refused(
+def test_values_other_than_reflectance_are_refused(
     tmp_path: Path,
     write_raster: Callable[..., Path],
     optical_array: Array,
@@ -200,7 +202,7 @@ def test_values_that_are_no_reflectance_are_refused(
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
-def test_label_codes_and_its_nodata_tag_means_nothing(
+def test_label_codes_ignore_the_nodata_tag(
     tmp_path: Path, write_raster: Callable[..., Path], dtype: type[np.generic]
 ) -> None:
     stored = np.array([[0, 1, -1], [255, 0, 1]], dtype)
@@ -218,7 +220,7 @@ def test_label_window(tmp_path: Path, write_raster: Callable[..., Path]) -> None
 @pytest.mark.parametrize(
     ("value", "dtype"), [(2, np.uint8), (-2, np.int16), (0.5, np.float32), (np.nan, np.float32), (254, np.uint8)]
 )
-def test_other_label_values_are_refused_naming_file_and_value(
+def test_other_label_values_are_refused_with_file_and_value(
     tmp_path: Path, write_raster: Callable[..., Path], value: float, dtype: type[np.generic]
 ) -> None:
     with pytest.raises(DataError, match=rf"a\.tif: holds the label value {value};"):
@@ -230,7 +232,7 @@ def test_label_with_two_bands_is_refused(tmp_path: Path, write_raster: Callable[
         label(write_raster(tmp_path / "a.tif", np.zeros((2, 4, 4), np.uint8)))
 
 
-def test_official_chip_reads_by_the_contract(real_data: Path) -> None:
+def test_official_chip_is_read(real_data: Path) -> None:
     folder = real_data / "examples" / "sen1floods11_official"
     radar = sar(folder / "Spain_7370579_S1Hand.tif")
     assert radar.values.shape == (2, 512, 512)

@@ -14,7 +14,7 @@ from floodseg.geo.grid import Window
 from floodseg.inference.windows.map_scene import map_scene
 from floodseg.runtimes.classical import CLASSICAL_METHODS, Ndwi, Otsu
 from floodseg.scene.scene import LayerWindow
-from map_fakes import Collected, MemoryScene
+from map_fakes import MemoryScene, StripCollector
 
 
 @dataclass
@@ -61,7 +61,7 @@ def test_otsu_uses_one_threshold_for_the_scene(tile, threads):
     assert runtime.threshold == pytest.approx(otsu(scene.sar[1], scene.sar_valid), abs=0.15)
     assert f"VH is below {runtime.threshold:.2f} dB" in runtime.assumptions[0]
     assert f"{scene.sar_valid.sum():,} valid pixels" in runtime.assumptions[0]
-    collected = Collected(scene.grid)
+    collected = StripCollector(scene.grid)
     map_scene(scene, runtime, mapping, collected)
     direct = np.where(scene.sar_valid, scene.sar[1] < runtime.threshold, False)
     np.testing.assert_array_equal(collected.probability[scene.sar_valid], direct[scene.sar_valid])
@@ -123,14 +123,14 @@ def test_ndwi_map_does_not_depend_on_the_windows():
     assert runtime.threshold == 0
     maps = []
     for tile in (64, 640):
-        collected = Collected(scene.grid)
+        collected = StripCollector(scene.grid)
         map_scene(scene, runtime, MapConfig(tile_size=tile, threads=2), collected)
         maps.append(collected.probability[valid])
     np.testing.assert_array_equal(maps[0], maps[1])
     np.testing.assert_array_equal(maps[0], (optical[0] > optical[1])[valid])
 
 
-def test_classical_methods_match_the_evaluation_references():
-    from floodseg.evaluation.references import REFERENCES
+def test_classical_methods_match_the_evaluation_baselines():
+    from floodseg.evaluation.baselines import BASELINES
 
-    assert CLASSICAL_METHODS.keys() == REFERENCES.keys()
+    assert CLASSICAL_METHODS.keys() == BASELINES.keys()

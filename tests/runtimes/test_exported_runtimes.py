@@ -19,7 +19,7 @@ from floodseg.runtimes.checksum import append_checksum
 from floodseg.runtimes.onnx_runtime import OnnxRuntime
 from floodseg.runtimes.openvino_runtime import OpenVinoRuntime
 from floodseg.runtimes.select import open_exported
-from map_fakes import Collected, MemoryScene
+from map_fakes import MemoryScene, StripCollector
 
 
 @pytest.fixture(params=["onnx", "openvino"])
@@ -88,7 +88,7 @@ def test_map_does_not_depend_on_number_of_threads(runtime: Runtime) -> None:
     scene = MemoryScene(sar[0], sar_valid[0], optical[0], optical_valid[0], bands=runtime.bands)
     maps = []
     for threads in (1, 2):
-        collected = Collected(scene.grid)
+        collected = StripCollector(scene.grid)
         map_scene(scene, runtime, MapConfig(tile_size=64, overlap=64, threads=threads), collected)
         maps.append(collected.probability)
     np.testing.assert_array_equal(maps[0], maps[1])

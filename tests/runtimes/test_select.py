@@ -114,7 +114,7 @@ def test_missing_model_is_reported_first(tmp_path: Path) -> None:
 
 
 def test_load_model_refuses_exported_file(exported: Exported) -> None:
-    with pytest.raises(CheckpointError, match=r"fused\.onnx: is an exported model, which can map scenes only"):
+    with pytest.raises(CheckpointError, match=r"fused\.onnx: is an exported model, which can only map scenes"):
         floodseg.load_model(exported.onnx)
 
 
@@ -124,9 +124,9 @@ def test_run_folder_is_mapped_by_pytorch(exported: Exported, tmp_path: Path) -> 
 
 
 def test_impossible_combinations_of_settings_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"`precision=fp16`: is for PyTorch on a GPU"):
+    with pytest.raises(ConfigError, match=r"`precision=fp16`: needs PyTorch on a GPU"):
         MapConfig(precision="fp16", device="cpu")
-    with pytest.raises(ConfigError, match=r"`precision=bf16`: ONNX Runtime computes no bf16 on a CPU"):
+    with pytest.raises(ConfigError, match=r"`precision=bf16`: is not supported by ONNX Runtime"):
         MapConfig(precision="bf16", runtime="onnx")
     with pytest.raises(ConfigError, match=r"`runtime=tflite`: must be one of auto, torch, onnx, openvino"):
         MapConfig(runtime="tflite")

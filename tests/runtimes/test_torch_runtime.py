@@ -18,7 +18,7 @@ from floodseg.models.model import FloodModel, ModelSpec
 from floodseg.models.registry import ARCHITECTURES, build_model
 from floodseg.runtimes.base import OutOfDeviceMemoryError, Runtime
 from floodseg.runtimes.torch_runtime import TorchRuntime, one_thread
-from map_fakes import Collected, radar_scene
+from map_fakes import StripCollector, radar_scene
 
 DECISIONS = Decisions(sar=Decision(0.7, 2.0), optical=Decision(0.35, 0.5), both=Decision(0.55, 1.5))
 
@@ -95,7 +95,7 @@ def test_map_does_not_depend_on_threads_or_batch_size() -> None:
     runtime, scene = TorchRuntime(lite(), "cpu", overlap=64), radar_scene(150, 230, gaps=True)
     results = []
     for threads, batch_size in ((1, None), (3, None), (2, 1)):
-        collected = Collected(scene.grid)
+        collected = StripCollector(scene.grid)
         map_scene(scene, runtime, MapConfig(tile_size=64, threads=threads, batch_size=batch_size), collected)
         results.append(collected.probability)
     np.testing.assert_array_equal(results[0], results[1])
@@ -119,7 +119,7 @@ def test_pointwise_network_gives_the_same_map_tiled_and_untiled(size: tuple[int,
     torch.manual_seed(0)
     model = FloodModel(PixelNetwork(), ModelSpec("pixel", None, Bands(("VV", "VH"), ())))
     runtime, scene = TorchRuntime(model, "cpu", overlap=64), radar_scene(*size)
-    tiled, untiled = Collected(scene.grid), Collected(scene.grid)
+    tiled, untiled = StripCollector(scene.grid), StripCollector(scene.grid)
     map_scene(scene, runtime, MapConfig(tile_size=64, threads=2), tiled)
     map_scene(scene, runtime, MapConfig(tile_size=1024, threads=1), untiled)
     np.testing.assert_array_equal(tiled.probability, untiled.probability)

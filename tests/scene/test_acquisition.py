@@ -1,3 +1,6 @@
+"""Tests of the acquisition time."""
+
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +40,7 @@ def time_of(config: SceneConfig) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("text", "expected"),
     [
         ("2020-01-31T05:43:21Z", EVENT),
         ("2020-01-31T05:43:21", EVENT),
@@ -46,21 +49,21 @@ def time_of(config: SceneConfig) -> datetime:
         ("2020-01-31", datetime(2020, 1, 31, tzinfo=UTC)),
     ],
 )
-def test_the_flag_comes_first(write: Callable[..., str], given: str, expected: datetime) -> None:
+def test_setting_comes_first(write: Callable[..., str], text: str, expected: datetime) -> None:
     path = write("S1A_IW_GRDH_1SDV_20190101T000000.tif", TIFFTAG_DATETIME="2018:01:01 00:00:00")
-    found = acquisition_of(SceneConfig(sar=(path,), datetime=given))
-    assert found == Acquisition(expected, "--datetime")
+    found = acquisition_of(SceneConfig(sar=(path,), datetime=text))
+    assert found == Acquisition(expected, "`datetime`")
     assert found.time.tzinfo is UTC
 
 
-@pytest.mark.parametrize("given", ["yesterday", "31.01.2020", "2020-02-30", ""])
-def test_a_flag_that_is_no_time_is_refused(given: str) -> None:
-    with pytest.raises(ConfigError, match=r"`datetime` .*ISO 8601"):
-        acquisition_of(SceneConfig(sar=("a.tif",), datetime=given))
+@pytest.mark.parametrize("text", ["yesterday", "31.01.2020", "2020-02-30", ""])
+def test_invalid_setting_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=rf"`datetime={re.escape(text)}`: .*ISO 8601"):
+        acquisition_of(SceneConfig(sar=("a.tif",), datetime=text))
 
 
 @pytest.mark.parametrize("text", ["2020:01:31 05:43:21", "2020-01-31T05:43:21Z", "2020-01-31T06:43:21.000+01:00"])
-def test_tiff_tag_in_either_format_comes_before_the_name(write: Callable[..., str], text: str) -> None:
+def test_tiff_tag_comes_before_the_file_name(write: Callable[..., str], text: str) -> None:
     path = write("S1A_IW_GRDH_1SDV_20190101T000000.tif", TIFFTAG_DATETIME=text)
     assert acquisition_of(SceneConfig(sar=(path,))) == Acquisition(EVENT, f"tag TIFFTAG_DATETIME of {path}")
 
@@ -69,7 +72,7 @@ def test_tiff_tag_in_either_format_comes_before_the_name(write: Callable[..., st
     ("domain", "name"),
     [("IMAGERY", "ACQUISITIONDATETIME"), (None, "ACQUISITION_START_TIME"), (None, "PRODUCT_START_TIME")],
 )
-def test_acquisition_tags_of_gdal(write: Callable[..., str], domain: str | None, name: str) -> None:
+def test_acquisition_tags_of_gdal_are_read(write: Callable[..., str], domain: str | None, name: str) -> None:
     path = write(domain=domain, **{name: "2020-01-31T05:43:21Z"})
     assert acquisition_of(SceneConfig(sar=(path,))) == Acquisition(EVENT, f"tag {name} of {path}")
 
@@ -84,7 +87,7 @@ def test_acquisition_tags_of_gdal(write: Callable[..., str], domain: str | None,
         ("flood-2020-01-31.tif", datetime(2020, 1, 31, tzinfo=UTC)),
     ],
 )
-def test_names_of_products_tell_the_time(write: Callable[..., str], name: str, expected: datetime) -> None:
+def test_time_in_file_names_is_read(write: Callable[..., str], name: str, expected: datetime) -> None:
     found = acquisition_of(SceneConfig(optical=(write(name),)))
     assert found is not None
     assert found.time == expected
@@ -96,25 +99,25 @@ def test_names_of_products_tell_the_time(write: Callable[..., str], name: str, e
     ["Spain_7370579_S1Hand.tif", "a_20201331_b.tif", "a_99990101.tif", "a_120200131.tif", "x_20200131T256199.tif",
      "2020-01-31_run/scene.tif", "scene_1066-10-14.tif"],
 )  # fmt: skip
-def test_digits_that_are_no_date_are_no_time(write: Callable[..., str], name: str) -> None:
+def test_digits_without_a_valid_date_are_ignored(write: Callable[..., str], name: str) -> None:
     assert acquisition_of(SceneConfig(sar=(write(name),))) is None
 
 
-def test_tag_that_is_no_time_is_passed_over(write: Callable[..., str]) -> None:
+def test_invalid_tag_is_ignored(write: Callable[..., str]) -> None:
     path = write("s1_20200131T054321.tif", TIFFTAG_DATETIME="0000:00:00 00:00:00")
     assert time_of(SceneConfig(sar=(path,))) == EVENT
 
 
-def test_image_whose_grid_the_products_have_is_asked(write: Callable[..., str]) -> None:
+def test_image_that_defines_the_grid_is_used(write: Callable[..., str]) -> None:
     sar, optical = write("s1_20200131T054321.tif"), write("s2_20200202T100000.tif")
     assert time_of(SceneConfig(sar=(sar,), optical=(optical,))) == EVENT
     assert time_of(SceneConfig(sar=(sar,), optical=(optical,), grid="optical")).day == 2
 
 
-def test_arrays_have_no_time() -> None:
+def test_scene_without_files_has_no_time() -> None:
     assert acquisition_of(SceneConfig()) is None
 
 
-def test_address_needs_leave() -> None:
-    with pytest.raises(ConfigError, match=r"`sar` https://127\.0\.0\.1:9/a\.tif: .* `allow_remote`"):
+def test_remote_file_needs_allow_remote() -> None:
+    with pytest.raises(ConfigError, match=r"`sar=https://127\.0\.0\.1:9/a\.tif`: .* `allow_remote`"):
         acquisition_of(SceneConfig(sar=("https://127.0.0.1:9/a.tif",)))

@@ -1,4 +1,4 @@
-"""A scene in memory: what arrays and labelled arrays must be, and that they hold what files would."""
+"""Tests of scenes in memory, from numpy and labelled arrays."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from scenes import CRS, L1C_BANDS, ORIGIN, optical_values, sar_values, write_opt
 
 BOTH = Bands(("VV", "VH"), L1C_BANDS)
 RADAR = Bands(("VV", "VH"), ())
-WHOLE = Window(0, 0, 48, 40)
+COMPLETE = Window(0, 0, 48, 40)
 TRANSFORM = (10.0, 0.0, ORIGIN[0], 0.0, -10.0, ORIGIN[1])
 
 
@@ -35,7 +35,7 @@ def labelled(values: np.ndarray, names: list[str], order: tuple[str, ...] = ("ba
     return array.transpose(*order)
 
 
-def test_arrays_hold_what_files_would(tmp_path: Path) -> None:
+def test_arrays_and_files_give_equal_scenes(tmp_path: Path) -> None:
     radar = sar_values()
     radar[0, 3, 4] = np.nan
     write_sar(tmp_path / "s1.tif", radar)
@@ -44,18 +44,18 @@ def test_arrays_hold_what_files_would(tmp_path: Path) -> None:
     arrays = ArrayScene(BOTH, radar, reflectance, optical_bands=L1C_BANDS, crs=32633, transform=TRANSFORM)
     assert arrays.grid == files.grid
     assert arrays.inputs == {}
-    for window in (WHOLE, Window(-5, 30, 20, 20), Window(60, 60, 5, 5)):
+    for window in (COMPLETE, Window(-5, 30, 20, 20), Window(60, 60, 5, 5)):
         one, two = arrays.read(window), files.read(window)
         assert np.array_equal(one.sar, two.sar)
-        # a file stores whole numbers of 1e-4, and what it gives may differ from a quotient in the last bit
+        # a file stores integers, and their conversion may differ from a quotient in the last bit
         assert np.allclose(one.optical, two.optical, rtol=2e-7, atol=0)
         assert np.array_equal(one.sar_valid, two.sar_valid)
         assert np.array_equal(one.optical_valid, two.optical_valid)
-    assert not arrays.read(WHOLE).sar_valid[3, 4]
+    assert not arrays.read(COMPLETE).sar_valid[3, 4]
 
 
 @pytest.mark.parametrize("order", [("band", "y", "x"), ("y", "x", "band")])
-def test_labelled_arrays_say_names_and_place(order: tuple[str, ...]) -> None:
+def test_labelled_arrays_define_bands_and_grid(order: tuple[str, ...]) -> None:
     radar = labelled(sar_values()[::-1], ["VH", "VV"], order)
     names = ["B1", "blue", "Band 3", "B4", "B5", "B6", "B7", "nir", "nir08", "B9", "cirrus", "B11", "B12"]
     optical = labelled(optical_values(), names, order)
@@ -63,7 +63,7 @@ def test_labelled_arrays_say_names_and_place(order: tuple[str, ...]) -> None:
     assert scene.grid.transform == pytest.approx(TRANSFORM)
     assert scene.grid.crs == CRS
     assert scene.assumptions == ()
-    window = scene.read(WHOLE)
+    window = scene.read(COMPLETE)
     assert np.array_equal(window.sar, sar_values())
     assert np.array_equal(window.optical, optical_values())
 
@@ -75,25 +75,25 @@ def test_clouds_nodata_and_impossible_values_are_invalid() -> None:
     optical.values[5, 1, 1] = 99
     clouds = np.zeros((48, 40), np.bool_)
     clouds[10:20] = True
-    window = ArrayScene(Bands((), L1C_BANDS), optical=optical, cloud_mask=clouds).read(WHOLE)
+    window = ArrayScene(Bands((), L1C_BANDS), optical=optical, cloud_mask=clouds).read(COMPLETE)
     expected = clouds.copy()
     expected[0, 0] = expected[1, 1] = True
     assert np.array_equal(~window.optical_valid, expected)
     assert not window.optical[:, expected].any()
 
 
-def test_linear_power_and_channels_of_two_dates() -> None:
+def test_linear_power_and_two_dates() -> None:
     power = (10 ** (sar_values() / 10)).astype(np.float64)
-    window = ArrayScene(RADAR, power, sar_units="linear").read(WHOLE)
+    window = ArrayScene(RADAR, power, sar_units="linear").read(COMPLETE)
     assert np.abs(window.sar - sar_values()).max() < 1e-4
     numbers = np.random.default_rng(0).integers(1, 256, (2, 48, 40), dtype=np.uint8)
     numbers[1, 2, 3] = 0
-    window = ArrayScene(Bands(("VV_before", "VV_after"), (), "dn"), numbers).read(WHOLE)
+    window = ArrayScene(Bands(("VV_before", "VV_after"), (), "dn"), numbers).read(COMPLETE)
     assert np.argwhere(~window.sar_valid).tolist() == [[2, 3]]
     assert np.array_equal(window.sar[:, window.sar_valid], numbers[:, window.sar_valid])
 
 
-def test_a_lazy_array_is_read_by_windows() -> None:
+def test_lazy_array_is_read_by_windows() -> None:
     class Lazy:
         def __init__(self) -> None:
             self.shape, self.dtype, self.read = (2, 4000, 4000), np.dtype(np.float32), 0
@@ -118,7 +118,7 @@ def test_a_lazy_array_is_read_by_windows() -> None:
         ({"sar": sar_values().astype(complex)}, "real numbers"),
         ({"sar": np.zeros((3, 48, 40))}, "3 bands without names"),
         ({"sar": sar_values()[::-1]}, "swapped"),
-        ({"sar": 10 ** (sar_values() / 10)}, "sar-units"),
+        ({"sar": 10 ** (sar_values() / 10)}, "`sar_units=linear`"),
         ({"optical": optical_values() * 10_000}, "divide by 10000"),
         ({"optical": optical_values() / 10_000}, "divide by 10000"),
         ({"optical": optical_values(), "optical_bands": L1C_BANDS[:4]}, "have 4 names"),
@@ -132,15 +132,15 @@ def test_a_lazy_array_is_read_by_windows() -> None:
         ({"sar": labelled(sar_values(), ["VV", "HH"])}, "lacks VH"),
     ],
 )
-def test_arrays_that_break_a_rule(arguments: dict[str, object], expected: str) -> None:
+def test_invalid_arrays_are_refused(arguments: dict[str, object], expected: str) -> None:
     with pytest.raises(DataError, match=expected):
         ArrayScene(BOTH, **arguments)
 
 
-def test_coordinates_must_be_even_and_agree() -> None:
+def test_uneven_and_different_coordinates_are_refused() -> None:
     radar = labelled(sar_values(), ["VV", "VH"])
     moved = labelled(optical_values(), list(L1C_BANDS)).assign_coords(x=radar.x + 400)
-    with pytest.raises(DataError, match="place them apart"):
+    with pytest.raises(DataError, match="their coordinates differ"):
         ArrayScene(BOTH, radar, moved)
     with pytest.raises(DataError, match="not evenly spaced"):
         ArrayScene(RADAR, radar.assign_coords(x=radar.x + 3 * (np.arange(40) % 2)))

@@ -1,4 +1,4 @@
-"""Real Sentinel-1 and Sentinel-2 imagery as scenes; needs the data root in FLOODSEG_DATA."""
+"""Tests of real Sentinel-1 and Sentinel-2 images as scenes. They need FLOODSEG_DATA."""
 
 import os
 from pathlib import Path
@@ -32,9 +32,9 @@ def config(stem: str, level: str, **flags: object) -> SceneConfig:
 
 @needs_pairs
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_offset_of_the_newer_baseline_is_asked_for(level: str) -> None:
+def test_missing_offset_of_newer_products_is_refused(level: str) -> None:
     bands = Bands(SAR_BANDS, LEVELS[level])
-    with pytest.raises(DataError, match="give `optical_offset` -1000"):
+    with pytest.raises(DataError, match="set `optical_offset=-1000`"):
         open_scene(config("433D_629L_3_1", level), bands)
     window = open_scene(config("433D_629L_3_1", level, optical_offset=-1000.0), bands).read(Window(0, 0, 224, 224))
     assert window.optical_valid.all()
@@ -48,13 +48,13 @@ def test_older_products_have_no_offset(level: str) -> None:
     window = open_scene(config("637U_59R_1_3", level), bands).read(Window(0, 0, 224, 224))
     assert window.optical_valid.all()
     assert window.sar_valid.all()
-    with pytest.raises(DataError, match="give `optical_offset=0`"):
+    with pytest.raises(DataError, match="set `optical_offset=0`"):
         open_scene(config("637U_59R_1_3", level, optical_offset=-1000.0), bands)
 
 
 @needs_pairs
 @pytest.mark.parametrize("stem", ["433D_629L_3_1", "637U_59R_1_3"])
-def test_real_radar_in_the_wrong_order_is_told(stem: str, tmp_path: Path) -> None:
+def test_real_radar_with_swapped_bands_is_refused(stem: str, tmp_path: Path) -> None:
     with rasterio.open(_PAIRS / f"{stem}_S1RTC.tif") as source:
         values, profile = source.read(), source.profile
     with rasterio.open(tmp_path / "s1.tif", "w", **profile) as target:
@@ -64,7 +64,7 @@ def test_real_radar_in_the_wrong_order_is_told(stem: str, tmp_path: Path) -> Non
 
 
 @needs_chip
-def test_a_chip_as_published_is_a_scene() -> None:
+def test_published_chip_opens_as_a_scene() -> None:
     files = SceneConfig(sar=(f"{_CHIP}_S1Hand.tif",), optical=(f"{_CHIP}_S2Hand.tif",))
     opened = open_scene(files, Bands(SAR_BANDS, L1C_BANDS))
     window = opened.read(Window(0, 0, 512, 512))
@@ -72,4 +72,4 @@ def test_a_chip_as_published_is_a_scene() -> None:
     assert window.optical_valid.all()
     with rasterio.open(f"{_CHIP}_S1Hand.tif") as source:
         assert np.array_equal(window.sar_valid, np.isfinite(source.read()).all(axis=0))
-    assert not any("resampled" in said for said in opened.assumptions)
+    assert not any("resampled" in note for note in opened.assumptions)

@@ -1,4 +1,4 @@
-"""Imagery over HTTP: read where that was allowed, and not a single request where it was not."""
+"""Tests of images over HTTP: they are read with ``allow_remote``, and not requested without it."""
 
 import threading
 from collections.abc import Iterator
@@ -28,15 +28,15 @@ class RangeHandler(SimpleHTTPRequestHandler):
         if not content.is_file():
             self.send_error(404)
             return
-        data, asked = content.read_bytes(), self.headers.get("Range")
+        data, requested = content.read_bytes(), self.headers.get("Range")
         first, last = 0, len(data) - 1
-        if asked:
-            start, _, stop = asked.removeprefix("bytes=").partition("-")
+        if requested:
+            start, _, stop = requested.removeprefix("bytes=").partition("-")
             first, last = int(start), min(int(stop or last), last)
-        self.send_response(206 if asked else 200)
+        self.send_response(206 if requested else 200)
         self.send_header("Content-Length", str(last - first + 1))
         self.send_header("Accept-Ranges", "bytes")
-        if asked:
+        if requested:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
         self.end_headers()
         self.wfile.write(data[first : last + 1])
@@ -61,7 +61,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def test_addresses_are_read_only_where_that_was_allowed(tmp_path: Path, server: tuple[str, list[str]]) -> None:
+def test_remote_files_are_read_only_with_allow_remote(tmp_path: Path, server: tuple[str, list[str]]) -> None:
     address, requests = server
     radar = write_sar(tmp_path / "s1.tif")
     virtual = tmp_path / "s1.vrt"

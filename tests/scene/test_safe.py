@@ -1,4 +1,4 @@
-"""Sentinel-2 products as they are delivered: true folder structure, JPEG 2000, metadata; and raw radar, refused."""
+"""Tests of Sentinel-2 products with their folders, JPEG 2000 files and metadata, and of raw radar products."""
 
 import shutil
 import zipfile
@@ -19,9 +19,9 @@ from floodseg.scene.safe import open_safe
 from scenes import CRS, L1C_BANDS, L2A_BANDS, ORIGIN, sar_values, write_sar
 
 SIDE = 60
-"""Pixels of 10 m on a side: 30 of 20 m, 10 of 60 m."""
+"""Pixels of 10 m per side: 30 of 20 m, 10 of 60 m."""
 RESOLUTION = {"B02": 10, "B03": 10, "B04": 10, "B08": 10, "B01": 60, "B09": 60, "B10": 60}
-WHOLE = Window(0, 0, SIDE, SIDE)
+COMPLETE = Window(0, 0, SIDE, SIDE)
 NAME = {
     "L1C": "S2A_MSIL1C_20240501T100559_N0510_R022_T33TVL_20240501T121500.SAFE",
     "L2A": "S2A_MSIL2A_20240501T100559_N0510_R022_T33TVL_20240501T141500.SAFE",
@@ -100,46 +100,46 @@ def opened(reference: str | Path, bands: tuple[str, ...], **flags: object) -> Fi
     return open_scene(config, Bands((), bands))
 
 
-def test_a_product_is_read_with_its_own_offset(products: dict[str, Path]) -> None:
+def test_product_offset_is_applied(products: dict[str, Path]) -> None:
     scene = opened(products["L1C"], L1C_BANDS)
     assert (scene.grid.height, scene.grid.width, scene.grid.transform[0]) == (SIDE, SIDE, 10.0)
-    window = scene.read(WHOLE)
+    window = scene.read(COMPLETE)
     assert window.optical_valid.all()
     for channel, band in enumerate(L1C_BANDS):
         resolution = RESOLUTION.get(band, 20)
         stored = stored_values(band, resolution).astype(np.float32)
         factor = resolution // 10
         centre = (slice(factor // 2, None, factor),) * 2
-        # of odd factors the middle pixel has the very centre of the coarse one
+        # with an odd factor, the middle pixel has the centre of the coarse one
         expected = (stored - 1000) / 10000
         if factor == 1:
             assert np.abs(window.optical[channel] - expected).max() < 1e-6
         else:
             assert np.abs(window.optical[channel][centre] - expected).mean() < 0.01
-    assert any("L1C, processing baseline 05.10" in said and "-1000" in said for said in scene.assumptions)
+    assert any("L1C, processing baseline 05.10" in note and "-1000" in note for note in scene.assumptions)
 
 
-def test_coarse_bands_lie_where_they_are(products: dict[str, Path]) -> None:
+def test_coarse_bands_are_interpolated_in_place(products: dict[str, Path]) -> None:
     product = open_safe(str(products["L1C"]))
     assert product is not None
     scene = opened(products["L1C"], ("B03", "B11"))
-    window = scene.read(WHOLE)
+    window = scene.read(COMPLETE)
     stored = stored_values("B11", 20).astype(np.float64)
     # a fine pixel lies a quarter of a coarse one from its centre on both axes
     expected = 0.5625 * stored[3, 4] + 0.1875 * (stored[2, 4] + stored[3, 3]) + 0.0625 * stored[2, 3]
     assert window.optical[1, 6, 8] == pytest.approx((expected - 1000) / 1e4, abs=1e-6)
 
 
-def test_products_before_baseline_4_have_no_offset(tmp_path: Path) -> None:
+def test_older_products_have_no_offset(tmp_path: Path) -> None:
     product = write_safe(tmp_path, "L1C", offset=None)
-    window = opened(product, ("B02", "B03")).read(WHOLE)
+    window = opened(product, ("B02", "B03")).read(COMPLETE)
     assert np.abs(window.optical[1] - stored_values("B03", 10) / 1e4).max() < 1e-6
-    given = opened(product, ("B02", "B03"), optical_offset=-1000.0).read(WHOLE)
-    assert np.abs(given.optical - (window.optical - 0.1)).max() < 1e-6
+    with_offset = opened(product, ("B02", "B03"), optical_offset=-1000.0).read(COMPLETE)
+    assert np.abs(with_offset.optical - (window.optical - 0.1)).max() < 1e-6
 
 
-@pytest.mark.parametrize("how", ["zip", "vsizip", "metadata", "parent"])
-def test_zips_and_other_names_of_a_product(products: dict[str, Path], tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("kind", ["zip", "vsizip", "metadata", "parent"])
+def test_product_is_found_by_any_of_its_names(products: dict[str, Path], tmp_path: Path, kind: str) -> None:
     product = products["L2A"]
     archive = zipped(product, tmp_path / "download.zip")
     copied = shutil.copytree(product, tmp_path / "unpacked" / product.name)
@@ -148,20 +148,20 @@ def test_zips_and_other_names_of_a_product(products: dict[str, Path], tmp_path: 
         "vsizip": f"/vsizip/{archive}/{product.name}",
         "metadata": str(copied / "MTD_MSIL2A.xml"),
         "parent": str(copied.parent),
-    }[how]
-    window = opened(reference, ("B03", "B8A")).read(WHOLE)
+    }[kind]
+    window = opened(reference, ("B03", "B8A")).read(COMPLETE)
     assert np.abs(window.optical[0] - (stored_values("B03", 10) - 1000.0) / 1e4)[window.optical_valid].max() < 1e-6
 
 
-def test_the_scene_classification_hides_clouds_shadows_and_nodata(products: dict[str, Path]) -> None:
+def test_scene_classification_makes_clouds_shadows_and_nodata_invalid(products: dict[str, Path]) -> None:
     scene = opened(products["L2A"], L2A_BANDS)
     hidden = np.zeros((30, 30), np.bool_)
     hidden[:3, :3] = hidden[5, 5:9] = True
-    assert np.array_equal(~scene.read(WHOLE).optical_valid, hidden.repeat(2, axis=0).repeat(2, axis=1))
-    assert any("scene classification" in said for said in scene.assumptions)
+    assert np.array_equal(~scene.read(COMPLETE).optical_valid, hidden.repeat(2, axis=0).repeat(2, axis=1))
+    assert any("scene classification" in note for note in scene.assumptions)
 
 
-def test_the_finest_raster_of_each_band_is_taken(products: dict[str, Path]) -> None:
+def test_finest_raster_of_each_band_is_used(products: dict[str, Path]) -> None:
     product = open_safe(str(products["L2A"]))
     assert product is not None
     assert product.level == "L2A"
@@ -171,12 +171,12 @@ def test_the_finest_raster_of_each_band_is_taken(products: dict[str, Path]) -> N
     assert product.bands["B01"].endswith("R60m/T33TVL_20240501T100559_B01_60m.jp2")
 
 
-def test_a_model_of_l1c_refuses_l2a(products: dict[str, Path]) -> None:
+def test_l1c_model_refuses_l2a(products: dict[str, Path]) -> None:
     with pytest.raises(DataError, match=r"lacks B10, which the model needs \(L2A has no B10"):
         opened(products["L2A"], L1C_BANDS)
 
 
-def test_products_that_are_not_one_are_refused(products: dict[str, Path], tmp_path: Path) -> None:
+def test_invalid_products_are_refused(products: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no Sentinel-2 product"):
         opened(tmp_path / "empty", ("B03",))
@@ -189,14 +189,14 @@ def test_products_that_are_not_one_are_refused(products: dict[str, Path], tmp_pa
     with pytest.raises(DataError, match=r"MTD_MSIL1C\.xml cannot be read"):
         opened(product, ("B03",))
     (tmp_path / "broken.zip").write_bytes(b"PK but no more")
-    with pytest.raises(DataError, match="not a whole zip"):
+    with pytest.raises(DataError, match="not a complete zip"):
         opened(tmp_path / "broken.zip", ("B03",))
-    with pytest.raises(DataError, match="give it to `optical`"):
+    with pytest.raises(DataError, match="pass it as `optical`"):
         open_scene(SceneConfig(sar=(str(products["L1C"]),)), Bands(("VV", "VH"), ()))
 
 
-@pytest.mark.parametrize("how", ["folder", "zip", "file", "renamed"])
-def test_raw_radar_products_are_refused_with_the_steps_they_need(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("kind", ["folder", "zip", "file", "renamed"])
+def test_raw_radar_products_are_refused(tmp_path: Path, kind: str) -> None:
     product = tmp_path / "S1A_IW_GRDH_1SDV_20240501T051234_20240501T051259_053661_0684A0_1B2C.SAFE"
     measured = product / "measurement" / "s1a-iw-grd-vv-20240501t051234-20240501t051259-053661-0684a0-001.tiff"
     write_sar(measured, sar_values())
@@ -204,18 +204,18 @@ def test_raw_radar_products_are_refused_with_the_steps_they_need(tmp_path: Path,
     (product / "annotation" / (measured.stem + ".xml")).write_text("<product/>")
     (product / "manifest.safe").write_text("<xfdu/>")
     reference = product
-    if how == "zip":
+    if kind == "zip":
         reference = zipped(product, tmp_path / "download.zip")
-    elif how == "file":
+    elif kind == "file":
         reference = measured
-    elif how == "renamed":
+    elif kind == "renamed":
         reference = product.rename(tmp_path / "radar")
     with pytest.raises(DataError, match=r"raw Sentinel-1 product.*calibrated.*terrain corrected.*dB"):
         open_scene(SceneConfig(sar=(str(reference),)), Bands(("VV", "VH"), ()))
 
 
 @pytest.mark.parametrize("value", ["x", "nan", "0", "-5"])
-def test_metadata_without_numbers_are_refused(tmp_path: Path, value: str) -> None:
+def test_invalid_numbers_in_metadata_are_refused(tmp_path: Path, value: str) -> None:
     product = write_safe(tmp_path, "L1C")
     file = product / "MTD_MSIL1C.xml"
     text = file.read_text()
@@ -223,12 +223,12 @@ def test_metadata_without_numbers_are_refused(tmp_path: Path, value: str) -> Non
     with pytest.raises(DataError, match="quantification value"):
         open_safe(str(product))
     file.write_text(text.replace(">-1000<", ">x<"))
-    with pytest.raises(DataError, match="states an offset or a quantification value that is none"):
+    with pytest.raises(DataError, match="has an offset or a quantification value that is not a number"):
         open_safe(str(product))
 
 
 @pytest.mark.parametrize("name", ["../escaped.jp2", "/etc/passwd", "a.SAFE/GRANULE/../../../x"])
-def test_names_that_lead_out_of_an_archive_are_refused(products: dict[str, Path], tmp_path: Path, name: str) -> None:
+def test_names_outside_the_archive_are_refused(products: dict[str, Path], tmp_path: Path, name: str) -> None:
     file = zipped(products["L1C"], tmp_path / "product.zip")
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(name, b"")

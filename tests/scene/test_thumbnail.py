@@ -1,4 +1,4 @@
-"""The small picture: means over blocks, whatever windows a scene is read in."""
+"""Tests of the thumbnail: block means, independent of the windows."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from map_fakes import MemoryScene, radar_scene
 
 
 def block_means(image, valid, step):
-    """Return means over the valid pixels of blocks, NaN where there are none; the last blocks may be smaller."""
+    """Return means over the valid pixels of blocks, NaN without valid pixels. The last blocks may be smaller."""
     rows, columns = -(-image.shape[0] // step), -(-image.shape[1] // step)
     means = np.full((rows, columns), np.nan)
     for row in range(rows):
@@ -37,14 +37,14 @@ def read_all(scene, tile, overlap, seed=0):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 333), (301, 1), (203, 331)])
 @pytest.mark.parametrize("long_side", [400, 100, 47])
-def test_radar_is_grey_by_block_means_for_any_order_of_windows(monkeypatch, shape, long_side):
+def test_radar_is_grey_and_independent_of_window_order(monkeypatch, shape, long_side):
     monkeypatch.setattr(thumbnail, "LONG_SIDE", long_side)
     scene = radar_scene(*shape, gaps=max(shape) > 1)
-    whole = ThumbnailScene(scene, overlap=64)
-    assert whole.step == -(-max(shape) // long_side)
-    read_all(whole, 64, 64)
-    picture = whole.picture()
-    expected = block_means(scene.sar[0].astype(np.float64), scene.sar_valid, whole.step)
+    thumbnail_scene = ThumbnailScene(scene, overlap=64)
+    assert thumbnail_scene.step == -(-max(shape) // long_side)
+    read_all(thumbnail_scene, 64, 64)
+    picture = thumbnail_scene.picture()
+    expected = block_means(scene.sar[0].astype(np.float64), scene.sar_valid, thumbnail_scene.step)
     assert picture.shape == expected.shape
     if picture.size > 1:
         np.testing.assert_allclose(picture, stretched(expected), atol=1e-4)
@@ -53,39 +53,39 @@ def test_radar_is_grey_by_block_means_for_any_order_of_windows(monkeypatch, shap
     np.testing.assert_allclose(other.picture(), picture, atol=1e-5)
 
 
-def test_windows_without_overlap_leave_no_block_out(monkeypatch):
+def test_windows_without_overlap_fill_all_blocks(monkeypatch):
     monkeypatch.setattr(thumbnail, "LONG_SIDE", 100)
     scene = radar_scene(203, 450)
-    whole = ThumbnailScene(scene, overlap=0)
-    assert whole.step == 8  # 5 blocks would straddle windows, which begin at multiples of 32
-    read_all(whole, 64, 0)
-    assert np.isfinite(whole.picture()).all()
+    thumbnail_scene = ThumbnailScene(scene, overlap=0)
+    assert thumbnail_scene.step == 8  # 5 blocks would straddle windows, which begin at multiples of 32
+    read_all(thumbnail_scene, 64, 0)
+    assert np.isfinite(thumbnail_scene.picture()).all()
 
 
-def test_a_scene_without_radar_is_in_true_colour_and_other_bands_are_grey(monkeypatch):
+def test_optical_scene_is_in_true_colour_or_grey(monkeypatch):
     monkeypatch.setattr(thumbnail, "LONG_SIDE", 20)
     rng = np.random.default_rng(0)
     optical = rng.uniform(0, 0.4, (4, 37, 55)).astype(np.float32)
-    seen = rng.random((37, 55)) > 0.2
+    valid = rng.random((37, 55)) > 0.2
     nothing = np.zeros((0, 37, 55), np.float32), np.zeros((37, 55), np.bool_)
-    scene = MemoryScene(*nothing, optical, seen, bands=Bands((), ("B02", "B03", "B04", "B08")))
-    whole = ThumbnailScene(scene, 64)
-    read_all(whole, 64, 64)
-    expected = np.stack([block_means(optical[band].astype(np.float64), seen, 3) for band in (2, 1, 0)], axis=-1)
-    np.testing.assert_allclose(whole.picture(), np.clip(expected * 3.5, 0, 1), atol=1e-5)
+    scene = MemoryScene(*nothing, optical, valid, bands=Bands((), ("B02", "B03", "B04", "B08")))
+    thumbnail_scene = ThumbnailScene(scene, 64)
+    read_all(thumbnail_scene, 64, 64)
+    expected = np.stack([block_means(optical[band].astype(np.float64), valid, 3) for band in (2, 1, 0)], axis=-1)
+    np.testing.assert_allclose(thumbnail_scene.picture(), np.clip(expected * 3.5, 0, 1), atol=1e-5)
 
     scene.bands = Bands((), ("B08", "B11", "B12", "B05"))
     grey = ThumbnailScene(scene, 64)
     read_all(grey, 64, 64)
     np.testing.assert_allclose(
-        grey.picture(), stretched(block_means(optical[0].astype(np.float64), seen, 3)), atol=1e-5
+        grey.picture(), stretched(block_means(optical[0].astype(np.float64), valid, 3)), atol=1e-5
     )
 
 
-def test_reading_through_it_changes_nothing_and_what_was_never_seen_is_nan():
+def test_reading_is_unchanged_and_pixels_without_data_are_nan():
     scene = radar_scene(40, 50)
     scene.sar_valid[:] = False
-    whole = ThumbnailScene(scene, 64)
-    content, plain = whole.read(Window(-3, -3, 64, 64)), scene.read(Window(0, 0, 64, 64))
+    thumbnail_scene = ThumbnailScene(scene, 64)
+    content, plain = thumbnail_scene.read(Window(-3, -3, 64, 64)), scene.read(Window(0, 0, 64, 64))
     assert content.sar.shape == plain.sar.shape
-    assert np.isnan(whole.picture()).all()
+    assert np.isnan(thumbnail_scene.picture()).all()

@@ -1,3 +1,5 @@
+"""Demo scene: formats, grids, layers and a plausible map."""
+
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,12 +43,12 @@ def layers(demo: DemoScene, grid: GeoGrid) -> LayerWindow:
     return found
 
 
-def truth_of(demo: DemoScene) -> Array:
+def reference_water(demo: DemoScene) -> Array:
     with rasterio.open(demo.truth) as source:
         return np.asarray(source.read(1)) == 1
 
 
-def test_images_are_of_the_formats_and_grids_that_are_promised(demo: DemoScene, grid: GeoGrid) -> None:
+def test_formats_and_grids_of_the_files(demo: DemoScene, grid: GeoGrid) -> None:
     assert grid == GeoGrid("EPSG:32632", (10.0, 0.0, 735_000.0, 0.0, -10.0, 4_990_000.0), HEIGHT, WIDTH)
     with rasterio.open(demo.sar) as sar, rasterio.open(demo.optical) as optical:
         assert (sar.descriptions, set(sar.dtypes)) == (SAR_BANDS, {"float32"})
@@ -59,10 +61,10 @@ def test_images_are_of_the_formats_and_grids_that_are_promised(demo: DemoScene, 
         assert (dem.crs.to_string(), dem.res[0]) == ("EPSG:4326", pytest.approx(1 / 3600))
 
 
-def test_readers_take_the_images_as_they_are(demo: DemoScene) -> None:
+def test_images_have_plausible_values(demo: DemoScene) -> None:
     with open_raster(demo.sar) as source:
         radar = read_sar(source)
-    water = truth_of(demo)
+    water = reference_water(demo)
     assert 0.02 < 1 - radar.valid.mean() < 0.2  # the edge of the swath
     for band, (wet, dry) in enumerate(((-19.0, -11.0), (-24.5, -17.0))):
         assert np.median(radar.values[band][radar.valid & water]) == pytest.approx(wet, abs=2.5)
@@ -76,8 +78,8 @@ def test_readers_take_the_images_as_they_are(demo: DemoScene) -> None:
     assert np.median(optical.values[1][optical.valid & ~cloud]) < 0.2
 
 
-def test_layers_lie_where_they_mean_something(demo: DemoScene, grid: GeoGrid, layers: LayerWindow) -> None:
-    water = truth_of(demo)
+def test_layers_have_plausible_locations(demo: DemoScene, grid: GeoGrid, layers: LayerWindow) -> None:
+    water = reference_water(demo)
     opened = open_layers(demo.config("sar"), grid)
     assert opened.knows_permanent_water
     assert opened.assumptions == ()
@@ -97,15 +99,15 @@ def test_shipped_model_maps_it(demo: DemoScene, layers: LayerWindow) -> None:
     model = load_model("s1-lite")
     with open_raster(demo.sar) as source:
         radar = read_sar(source)
-    valid, nothing = torch.from_numpy(radar.valid)[None, None], torch.zeros(1, 1, HEIGHT, WIDTH, dtype=torch.bool)
+    valid, invalid = torch.from_numpy(radar.valid)[None, None], torch.zeros(1, 1, HEIGHT, WIDTH, dtype=torch.bool)
     with torch.no_grad():
         logits = model(torch.from_numpy(radar.values)[None], None, valid, None)
-    mapped = model.decisions.water(model.decisions.probability(logits, valid, nothing), valid, nothing)[0].numpy()
-    water, counted = truth_of(demo), radar.valid & layers.inside & ~layers.excluded
+    mapped = model.decisions.water(model.decisions.probability(logits, valid, invalid), valid, invalid)[0].numpy()
+    water, counted = reference_water(demo), radar.valid & layers.inside & ~layers.excluded
     assert (mapped & water)[counted].sum() / (mapped | water)[counted].sum() > 0.75
 
 
-def test_equal_seeds_give_equal_pixels_and_others_do_not(tmp_path: Path) -> None:
+def test_pixels_depend_only_on_the_seed(tmp_path: Path) -> None:
     scenes = [make_demo_scene(tmp_path / str(number), seed, 96, 128) for number, seed in enumerate((3, 3, 4))]
 
     def pixels(scene: DemoScene, name: str) -> Array:
@@ -121,9 +123,7 @@ def test_equal_seeds_give_equal_pixels_and_others_do_not(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("sensors", "has_sar", "has_optical"), [("both", True, True), ("sar", True, False), ("optical", False, True)]
 )
-def test_settings_name_the_files_of_the_sensors(
-    demo: DemoScene, sensors: Any, has_sar: bool, has_optical: bool
-) -> None:
+def test_config_has_the_files_of_the_sensors(demo: DemoScene, sensors: Any, has_sar: bool, has_optical: bool) -> None:
     config = demo.config(sensors)
     assert (bool(config.sar), bool(config.optical)) == (has_sar, has_optical)
     assert (config.cloud_mask is not None) == has_optical
@@ -133,7 +133,7 @@ def test_settings_name_the_files_of_the_sensors(
     assert found.time.replace(minute=0, second=0) == datetime(2024, 10, 19, hour, tzinfo=UTC)
 
 
-def test_scene_is_written_over_an_older_one(tmp_path: Path) -> None:
+def test_make_demo_scene_replaces_an_older_scene(tmp_path: Path) -> None:
     make_demo_scene(tmp_path, 0, 96, 128)
     scene = make_demo_scene(tmp_path, 1, 96, 128)
     assert aoi_window(scene.config(), GeoGrid("EPSG:32632", (10.0, 0.0, 735_000.0, 0.0, -10.0, 4_990_000.0), 96, 128))

@@ -1,4 +1,4 @@
-"""How many cores a process may use."""
+"""Number of usable cores: affinity, control groups and OMP_NUM_THREADS."""
 
 import os
 from pathlib import Path
@@ -15,26 +15,26 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
-def test_the_cores_of_the_affinity_are_all_there_are(tmp_path: Path) -> None:
+def test_default_is_the_number_of_cores_in_the_affinity(tmp_path: Path) -> None:
     assert usable_cores(tmp_path) == 8
 
 
-@pytest.mark.parametrize(("given", "cores"), [("3", 3), ("16", 8), ("2,4", 2), ("0", 1), ("", 8), ("many", 8)])
-def test_omp_num_threads_is_respected(given: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", given)
+@pytest.mark.parametrize(("value", "cores"), [("3", 3), ("16", 8), ("2,4", 2), ("0", 1), ("", 8), ("many", 8)])
+def test_omp_num_threads_limits_cores(value: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert usable_cores(tmp_path) == cores
 
 
 @pytest.mark.parametrize(
     ("content", "cores"), [("max 100000", 8), ("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1)]
 )
-def test_a_control_group_limits_it(content: str, cores: int, tmp_path: Path) -> None:
+def test_control_group_v2_limits_cores(content: str, cores: int, tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text(content + "\n")
     assert usable_cores(tmp_path) == cores
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("-1", 8), ("400000", 4)])
-def test_so_does_one_of_the_older_interface(quota: str, cores: int, tmp_path: Path) -> None:
+def test_control_group_v1_limits_cores(quota: str, cores: int, tmp_path: Path) -> None:
     folder = tmp_path / "cpu"
     folder.mkdir()
     (folder / "cpu.cfs_quota_us").write_text(quota)
@@ -42,7 +42,7 @@ def test_so_does_one_of_the_older_interface(quota: str, cores: int, tmp_path: Pa
     assert usable_cores(tmp_path) == cores
 
 
-def test_groups_above_the_own_one_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parent_control_groups_limit_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "batch/job"
     own.mkdir(parents=True)
     (own / "cpu.max").write_text("max 100000")

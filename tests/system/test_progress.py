@@ -1,3 +1,5 @@
+"""Progress bars on a terminal and progress lines in a pipe."""
+
 import re
 
 import pytest
@@ -7,7 +9,7 @@ from floodseg.system.progress import MapProgress, TrainingProgress
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock with a settable time."""
 
     def __init__(self):
         self.now = 100.0
@@ -25,74 +27,74 @@ def clock(monkeypatch):
     return clock
 
 
-def test_in_a_pipe_there_are_plain_lines_now_and_then(clock, capsys):
-    with TrainingProgress(epochs=4, steps_per_epoch=10, first_epoch=0) as shown:
+def test_pipe_gets_a_line_every_20_seconds(clock, capsys):
+    with TrainingProgress(epochs=4, steps_per_epoch=10, first_epoch=0) as progress_bar:
         for step in range(1, 11):
             clock.now += 10
-            shown.step(1, step, 0.5 / step, 1e-3, 12.34)
+            progress_bar.step(1, step, 0.5 / step, 1e-3, 12.34)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5  # every 20 s, not every step
+    assert len(lines) == 5  # one line per 20 s
     # 10 of 40 steps took 100 s
     assert lines[-1] == "epoch 1/4 step 10/10 loss 0.0500 lr 1.00e-03 12.3 images/s 5:00 left"
     assert all("\x1b" not in line and "\r" not in line for line in lines)
 
 
-def test_the_time_left_of_a_resumed_run_rests_on_its_own_steps(clock, capsys):
-    with TrainingProgress(epochs=400, steps_per_epoch=10, first_epoch=390) as shown:
+def test_time_left_of_a_resumed_run_uses_only_its_own_steps(clock, capsys):
+    with TrainingProgress(epochs=400, steps_per_epoch=10, first_epoch=390) as progress_bar:
         clock.now += 600
-        shown.step(391, 5, 0.25, 1e-4, 1.0)
+        progress_bar.step(391, 5, 0.25, 1e-4, 1.0)
     # 5 steps took 600 s, 95 are left: 11400 s
     assert capsys.readouterr().out == "epoch 391/400 step 5/10 loss 0.2500 lr 1.00e-04 1.0 images/s 3:10:00 left\n"
 
 
-def test_lines_are_not_wrapped_and_not_taken_for_markup(clock, capsys):
+def test_lines_are_not_wrapped_or_parsed_as_markup(clock, capsys):
     text = f"[bold]{'long ' * 60}[/bold]"
-    with TrainingProgress(1, 1, 0) as shown:
-        shown.line(text)
+    with TrainingProgress(1, 1, 0) as progress_bar:
+        progress_bar.line(text)
     assert capsys.readouterr().out == text + "\n"
 
 
-def test_nothing_is_printed_where_progress_is_off(clock, capsys):
-    with TrainingProgress(1, 2, 0, enabled=False) as shown:
+def test_disabled_training_progress_prints_nothing(clock, capsys):
+    with TrainingProgress(1, 2, 0, enabled=False) as progress_bar:
         clock.now += 100
-        shown.step(1, 1, 0.5, 1e-3, 1.0)
-        shown.line("epoch 1/1")
+        progress_bar.step(1, 1, 0.5, 1e-3, 1.0)
+        progress_bar.line("epoch 1/1")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
 
 
-def test_on_a_terminal_one_bar_shows_everything(monkeypatch, capsys):
+def test_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(progress, "PLAIN_INTERVAL_S", 0.0)
-    with TrainingProgress(3, 10, 1) as shown:
-        shown.step(2, 4, 0.1234, 5e-4, 7.0)
+    with TrainingProgress(3, 10, 1) as progress_bar:
+        progress_bar.step(2, 4, 0.1234, 5e-4, 7.0)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
     last = text.strip().splitlines()[-1]
     for part in ("epoch 2/3", "step 4/10", "loss 0.1234", "lr 5.00e-04", "7.0 images/s"):
         assert part in last
-    assert "left" not in text  # no plain line beside the bar
+    assert "left" not in text  # no progress line
 
 
-def test_a_log_of_a_map_gets_a_line_now_and_then(
+def test_map_progress_prints_a_line_every_20_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = iter([0.0, 10.0, 30.0, 45.0, 55.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
-    with MapProgress(4_000_000, enabled=True) as shown:
+    with MapProgress(4_000_000, enabled=True) as progress_bar:
         for _ in range(4):
-            shown.advance(1_000_000)
+            progress_bar.advance(1_000_000)
     captured = capsys.readouterr()
     assert captured.out == ""
-    # at 30 s half is done, at 55 s all; at 10 s and 45 s it is too early for a line
+    # lines at 30 s (half done) and at 55 s (all done); 10 s and 45 s are too early
     assert captured.err.splitlines() == [
         "mapped 2.0 of 4.0 megapixels 0:30 left",
         "mapped 4.0 of 4.0 megapixels 0:00 left",
     ]
 
 
-def test_a_map_is_silent_where_nobody_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    with MapProgress(10, enabled=False) as shown:
-        shown.advance(10)
+def test_disabled_map_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with MapProgress(10, enabled=False) as progress_bar:
+        progress_bar.advance(10)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""

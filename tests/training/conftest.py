@@ -12,7 +12,7 @@ from floodseg.training.train import train
 
 @pytest.fixture(autouse=True)
 def _no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the drawing of curves, which takes longer than such a run; runs of fixtures draw them."""
+    """Replace the drawing of curves, which takes longer than a run; runs of fixtures draw them."""
     monkeypatch.setattr(records, "curves_picture", lambda path, _: path.touch())
 
 
@@ -22,7 +22,7 @@ TINIEST = {"synthetic_chips": 4, "synthetic_size": 32, "crop_size": 32, "epochs"
 
 @pytest.fixture(scope="session")
 def radar_run(tmp_path_factory: pytest.TempPathFactory, make_config: Callable[..., TrainConfig]) -> Path:
-    """The folder of a run on radar alone that learned a little."""
+    """The folder of a short run on radar only."""
     config = make_config(tmp_path_factory.mktemp("radar") / "run", sensors="sar", epochs=2)
     train(config, show_progress=False)
     return config.out_dir

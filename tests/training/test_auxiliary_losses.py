@@ -1,4 +1,4 @@
-"""A fused network finds clouds that no mask marks: there the optical image weighs less, on scenes never seen."""
+"""Auxiliary losses: a fused network lowers the optical weight under unmasked clouds on held-out scenes."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.model import FloodModel
 from floodseg.simulate.clouds import Cloud, cover_image, simulate_sky
 from floodseg.training import train as train_module
-from floodseg.training.auxiliary_losses import cloud_loss, gate_loss
+from floodseg.training.losses import cloud_loss, gate_loss
 from floodseg.training.train import train
 
 RUN = TrainConfig(
@@ -41,7 +41,7 @@ BATCH = {
 }
 
 
-def test_the_loss_by_hand() -> None:
+def test_gate_loss_by_hand() -> None:
     log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
     loss = gate_loss(log_odds, BATCH)
     # -log(1 - p) under the cloud, -log(p)/2 - log(1 - p)/2 in the clear, where both sensors are valid
@@ -55,7 +55,7 @@ def test_the_loss_by_hand() -> None:
     assert float(gate_loss(log_odds.detach(), nothing)) == 0
 
 
-def test_the_loss_of_the_cloud_detector_by_hand() -> None:
+def test_cloud_loss_by_hand() -> None:
     log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
     p = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5]))
     loss = cloud_loss(log_odds, BATCH)
@@ -73,29 +73,29 @@ def test_the_loss_of_the_cloud_detector_by_hand() -> None:
         (AugmentConfig(crop_size=48, cloud=0.5), "optical", False),
     ],
 )
-def test_only_clouds_that_a_mask_misses_teach_it(
+def test_gate_loss_is_used_only_with_unmasked_clouds(
     augment: AugmentConfig, sensors: Any, learns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[float] = []
+    hidden: list[float] = []
 
     def watched(log_odds: torch.Tensor, batch: Any) -> torch.Tensor:
         assert log_odds.shape == batch["optical_hidden"].shape
         assert log_odds.requires_grad
-        seen.append(float(batch["optical_hidden"].float().mean()))
+        hidden.append(float(batch["optical_hidden"].float().mean()))
         return gate_loss(log_odds, batch)
 
     monkeypatch.setattr(train_module, "gate_loss", watched)
     optim = OptimConfig(epochs=1, batch_size=4, precision="fp32", workers=0)
     data = DataConfig(layout="synthetic", synthetic_chips=8, synthetic_size=64, sensors=sensors)
     train(TrainConfig(tmp_path / "run", data, ModelConfig("lite"), augment, optim), show_progress=False)
-    assert len(seen) == (2 if learns else 0)
-    assert not learns or max(seen) > 0
+    assert len(hidden) == (2 if learns else 0)
+    assert not learns or max(hidden) > 0
 
 
 def weights_under(model: FloodModel, seed: int) -> tuple[np.ndarray, Cloud]:
     """Return the optical weight where both sensors are valid, NaN elsewhere, and the cloud that no mask marks."""
     bands = SyntheticChips("valid", RUN.data).bands
-    # of the events, the one that training never sees; most of its skies are clear before the cloud is laid over them
+    # the held-out event; most of its skies are clear before the simulated cloud
     scene = simulate_scene((123, seed), 128, 128, "marsh")
     cloud = simulate_sky(np.random.default_rng(seed), 128, 128, 0.4)
     images = [scene.sar, cover_image(scene.optical, cloud, bands)]
@@ -106,7 +106,7 @@ def weights_under(model: FloodModel, seed: int) -> tuple[np.ndarray, Cloud]:
 
 
 @pytest.mark.slow
-def test_unmasked_cloud_weighs_less_than_clear_sky_on_held_out_scenes(trained: FloodModel) -> None:
+def test_optical_weight_is_lower_under_unmasked_clouds(trained: FloodModel) -> None:
     under, outside = [], []
     for seed in range(24):
         weight, cloud = weights_under(trained, seed)

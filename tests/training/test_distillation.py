@@ -1,4 +1,4 @@
-"""Soft targets of teachers: the loss by hand, who answers where, and runs that learn from them."""
+"""Distillation: the loss by hand, the choice of teachers at each pixel, and runs with a teacher."""
 
 import math
 from collections.abc import Callable
@@ -26,8 +26,8 @@ MakeModel = Callable[[Bands], FloodModel]
 
 
 def test_divergence_by_hand() -> None:
-    margin, target = torch.tensor([[[0.0, 2.0, -1.0, math.nan]]]), torch.tensor([[[0.5, 0.3, 0.0, 0.7]]])
-    logits = torch.stack((torch.zeros_like(margin), margin), dim=1).requires_grad_()
+    difference, target = torch.tensor([[[0.0, 2.0, -1.0, math.nan]]]), torch.tensor([[[0.5, 0.3, 0.0, 0.7]]])
+    logits = torch.stack((torch.zeros_like(difference), difference), dim=1).requires_grad_()
     taught = torch.tensor([[[True, True, True, False]]])
     loss = distil_loss(logits, target, taught)
     p = 1 / (1 + math.exp(-2.0))
@@ -36,14 +36,14 @@ def test_divergence_by_hand() -> None:
     assert loss.item() == pytest.approx((0 + second + third) / 3, rel=1e-6)
     loss.backward()
     assert logits.grad is not None
-    # the gradient of the margin is p - q
+    # the gradient of the difference is p - q
     expected = torch.tensor([0.0, p - 0.3, 1 / (1 + math.exp(1.0)), 0.0]) / 3
     torch.testing.assert_close(logits.grad[0, 1, 0], expected)
     assert float(distil_loss(logits.detach(), target, torch.zeros_like(taught))) == 0
 
 
 def teachers(
-    rule_model: MakeModel, *kinds: Bands, held: Bands = BOTH, hold_out_event: str | None = None, **distil: Any
+    rule_model: MakeModel, *kinds: Bands, chips: Bands = BOTH, hold_out_event: str | None = None, **distil: Any
 ) -> Teachers:
     models = []
     for position, bands in enumerate(kinds):
@@ -54,11 +54,11 @@ def teachers(
         data=DataConfig(hold_out_event=hold_out_event),
         distil=DistilConfig(teacher=tuple(name for name, _ in models), **distil),
     )
-    return Teachers(models, config, held)
+    return Teachers(models, config, chips)
 
 
 def batch() -> dict[str, torch.Tensor]:
-    """Two samples of one row: both valid, radar alone, optical alone, nothing; the second without any optical image."""
+    """Two samples of one row: both valid, radar only, optical only, none valid; the second has no optical image."""
     generator = torch.Generator().manual_seed(0)
     sar_valid = torch.tensor([True, True, False, False]).expand(2, 1, 1, 4).clone()
     optical_valid = torch.tensor([True, False, True, False]).expand(2, 1, 1, 4).clone()
@@ -73,15 +73,15 @@ def batch() -> dict[str, torch.Tensor]:
 
 
 def by_rule(temperature: float) -> dict[str, torch.Tensor]:
-    """The probability of each kind of teacher at each pixel, whatever is valid."""
+    """The probability of each kind of teacher at each pixel, if all its sensors are valid."""
     images = batch()
     green, infrared = (images["optical"][:, L1C_BANDS.index(name)] for name in ("B03", "B08"))
     sar, optical = -20 - images["sar"][:, 1], 100 * (green - infrared)
-    margins = {"sar": sar, "optical": optical, "both": (sar + optical) / 2}
-    return {name: torch.sigmoid(margin / temperature) for name, margin in margins.items()}
+    differences = {"sar": sar, "optical": optical, "both": (sar + optical) / 2}
+    return {name: torch.sigmoid(difference / temperature) for name, difference in differences.items()}
 
 
-def test_specialists_answer_where_the_other_sensor_is_missing(rule_model: MakeModel) -> None:
+def test_single_sensor_teachers_replace_a_teacher_of_both_where_a_sensor_is_missing(rule_model: MakeModel) -> None:
     target, counted = teachers(rule_model, BOTH, RADAR, OPTICAL).targets(batch())
     fused, radar, optical = by_rule(2.0)["both"], by_rule(3.0)["sar"], by_rule(4.0)["optical"]
     assert counted[:, 0].tolist() == [[True, True, True, False], [True, True, False, False]]
@@ -90,7 +90,7 @@ def test_specialists_answer_where_the_other_sensor_is_missing(rule_model: MakeMo
     torch.testing.assert_close(target[1, 0, :2], radar[1, 0, :2])
 
 
-def test_equally_informed_teachers_are_averaged_and_one_of_both_serves_alone(rule_model: MakeModel) -> None:
+def test_teachers_of_equal_rank_are_averaged(rule_model: MakeModel) -> None:
     target, counted = teachers(rule_model, RADAR, OPTICAL, RADAR).targets(batch())
     radar = (by_rule(2.0)["sar"] + by_rule(4.0)["sar"]) / 2
     three = (by_rule(2.0)["sar"] + by_rule(3.0)["optical"] + by_rule(4.0)["sar"]) / 3
@@ -102,12 +102,12 @@ def test_equally_informed_teachers_are_averaged_and_one_of_both_serves_alone(rul
     )
 
 
-def test_a_radar_specialist_is_silent_where_radar_is_invalid(rule_model: MakeModel) -> None:
+def test_a_radar_teacher_gives_no_target_without_valid_radar(rule_model: MakeModel) -> None:
     _, counted = teachers(rule_model, RADAR).targets(batch())
     assert torch.equal(counted, batch()["sar_valid"][:, 0])
 
 
-def test_pixels_without_a_label_teach_where_that_is_asked_for(rule_model: MakeModel) -> None:
+def test_unlabelled_pixels_count_only_if_set(rule_model: MakeModel) -> None:
     logits = torch.zeros(2, 2, 1, 4)
     images = batch()
     for unlabelled in (False, True):
@@ -118,46 +118,46 @@ def test_pixels_without_a_label_teach_where_that_is_asked_for(rule_model: MakeMo
         assert float(found.loss(logits, images)) == pytest.approx(0.5 * float(distil_loss(logits, target, counted)))
 
 
-def test_teachers_that_do_not_fit_are_refused(rule_model: MakeModel) -> None:
-    for kind, held, message in (
-        (OPTICAL, RADAR, "--teacher teacher-0: takes optical images, and the chips hold none; choose another teacher"),
+def test_teachers_with_other_bands_units_or_events_are_refused(rule_model: MakeModel) -> None:
+    for kind, chips, message in (
+        (OPTICAL, RADAR, "`teacher=teacher-0`: takes optical images, and the chips hold none; choose another teacher"),
         (Bands(("VV", "VH"), ("B03", "B8A")), Bands(("VV", "VH"), ("B03", "B08")),
          "takes optical images of B03, B8A in reflectance, and the chips hold B03, B08 in reflectance"),
         (RADAR, replace(RADAR, sar_unit="dn"), "takes sar images of VV, VH in db, and the chips hold VV, VH in dn"),
     ):  # fmt: skip
-        # its network is never asked
+        # its network is never called
         teacher = FloodModel(torch.nn.Identity(), ModelSpec("rule", None, kind))
         config = TrainConfig(distil=DistilConfig(teacher=("teacher-0",)))
         with pytest.raises(ConfigError, match=message):
-            Teachers([("teacher-0", teacher)], config, held)
+            Teachers([("teacher-0", teacher)], config, chips)
     with pytest.raises(
-        ConfigError, match="`teacher` teacher-0: may have learned from the event Ghana, which is held out"
+        ConfigError, match="`teacher=teacher-0`: may have been trained on the event Ghana, which is held out"
     ):
         teachers(rule_model, RADAR, hold_out_event="Ghana")
-    # what a teacher lacks the run may have, and the reverse: it is asked with the sensors that both have
-    teachers(rule_model, BOTH, held=RADAR)
-    teachers(rule_model, RADAR, held=BOTH)
+    # teacher and chips may lack different sensors; the teacher is called with those that both have
+    teachers(rule_model, BOTH, chips=RADAR)
+    teachers(rule_model, RADAR, chips=BOTH)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("settings", "message"),
     [
-        ({"distil_weight": 2.0}, "--distil-weight 2.0: has no effect without a teacher; add --teacher MODEL"),
-        ({"distil_unlabelled": True}, "--distil-unlabelled True: has no effect without a teacher"),
-        ({"teacher": ("a",), "distil_weight": 0}, "--distil-weight 0: must be above 0"),
-        ({"teacher": ("a", "a")}, "--teacher a a: must be different models"),
+        ({"distil_weight": 2.0}, "`distil_weight=2.0`: has no effect without `teacher`; add `teacher=MODEL`"),
+        ({"distil_unlabelled": True}, "`distil_unlabelled=True`: has no effect without `teacher`"),
+        ({"teacher": ("a",), "distil_weight": 0}, "`distil_weight=0`: must be above 0"),
+        ({"teacher": ("a", "a")}, "`teacher=a a`: must be different models"),
     ],
 )
-def test_settings_without_effect_are_refused(given: dict[str, Any], message: str) -> None:
+def test_settings_without_effect_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        DistilConfig(**given)
+        DistilConfig(**settings)
 
 
 @pytest.fixture
-def taught_by(
+def make_student(
     make_config: Callable[..., TrainConfig], rule_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Any:
-    """Return a function that gives a run with a teacher, and that teacher."""
+    """Return a function that makes the settings of a run with a teacher, and the teacher."""
     teacher = rule_model(BOTH)
     monkeypatch.setattr(distillation, "load_model", {"rule": teacher}.__getitem__)
 
@@ -168,8 +168,10 @@ def taught_by(
     return make, teacher
 
 
-def test_the_loss_of_a_step_holds_the_divergence_by_its_weight(taught_by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    make, _ = taught_by
+def test_the_loss_of_a_step_includes_the_weighted_divergence(
+    make_student: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, _ = make_student
     real = train_module.training_step
     losses: list[float] = []
 
@@ -187,12 +189,12 @@ def test_the_loss_of_a_step_holds_the_divergence_by_its_weight(taught_by: Any, m
     assert thrice - plain == pytest.approx(3 * (once - plain), rel=1e-4)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one_and_says_who_taught_it(
-    taught_by: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_resumed_distillation_equals_an_uninterrupted_one_and_records_its_teacher(
+    make_student: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, teacher = taught_by
-    whole, broken = make("whole"), make("broken")
-    train(whole, show_progress=False)
+    make, teacher = make_student
+    uninterrupted, broken = make("uninterrupted"), make("broken")
+    train(uninterrupted, show_progress=False)
     real = train_module.training_step
 
     def step(run: Any, batch: Any) -> torch.Tensor:
@@ -205,23 +207,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_says_who_taught_it(
         with pytest.raises(KeyboardInterrupt):
             train(broken, show_progress=False)
     before, teacher.decisions = teacher.decisions, Decisions(sar=Decision(0.5, 9.0))
-    with pytest.raises(
-        RunFolderError, match=r"`resume` continues with the teachers .*, but rule has other weights now"
-    ):
+    with pytest.raises(RunFolderError, match=r"`resume` needs the teachers .*, but rule has other weights now"):
         train(broken, resume=True, show_progress=False)
     teacher.decisions = before
     train(broken, resume=True, show_progress=False)
-    one, other = (load_checkpoint(config.out_dir / "best_model.pth") for config in (whole, broken))
+    one, other = (load_checkpoint(config.out_dir / "best_model.pth") for config in (uninterrupted, broken))
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
     (record,) = one.provenance.training["teachers"]
     assert (record["model"], record["architecture"], record["sensors"]) == ("rule", "rule", ["sar", "optical"])
     assert len(record["sha256"]) == 64
     assert one.provenance.training["distil_weight"] == 1.0
-    assert 'teacher = [\n    "rule",\n]' in (whole.out_dir / "config.toml").read_text()
+    assert 'teacher = [\n    "rule",\n]' in (uninterrupted.out_dir / "config.toml").read_text()
 
 
-def test_teachers_are_found_by_name_or_path(
+def test_teachers_are_loaded_by_name_or_path(
     make_config: Callable[..., TrainConfig], rule_model: MakeModel, tmp_path: Path
 ) -> None:
     config = replace(make_config(tmp_path / "run"), distil=DistilConfig(teacher=(str(tmp_path / "nowhere"),)))
@@ -231,7 +231,7 @@ def test_teachers_are_found_by_name_or_path(
 
 
 @pytest.mark.parametrize(("strength", "left"), [(0.4, False), (0.0, True)])
-def test_a_student_that_is_moved_by_its_context_has_teachers_that_are_not(strength: float, left: bool) -> None:
+def test_teachers_lose_their_context_prior_if_the_student_has_one(strength: float, left: bool) -> None:
     teacher = specialised()
     config = TrainConfig(model=ModelConfig("lite", context_prior=strength), distil=DistilConfig(teacher=("t",)))
     Teachers([("t", teacher)], config, teacher.spec.bands)

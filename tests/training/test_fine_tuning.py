@@ -14,14 +14,14 @@ from floodseg.errors import ConfigError, RunFolderError
 from floodseg.models.checkpoint.checkpoint import load_path, save_checkpoint
 from floodseg.models.model import FloodModel
 from floodseg.training import train as train_module
-from floodseg.training.fine_tuning import open_start
+from floodseg.training.fine_tuning import load_start
 from floodseg.training.lineage import model_record
 from floodseg.training.train import train
 
 
 @pytest.fixture
 def before(radar_run: Path) -> Path:
-    """A model of radar alone that learned a little."""
+    """A trained model of radar only."""
     return radar_run
 
 
@@ -33,7 +33,9 @@ def state(model: FloodModel) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def test_it_begins_with_these_weights_and_keeps_their_normalisation(tmp_path: Path, make_config, before: Path) -> None:
+def test_fine_tuning_starts_with_weights_and_normalisation_of_the_model(
+    tmp_path: Path, make_config, before: Path
+) -> None:
     still = fine_tuning(make_config, before, tmp_path / "still", lr=1e-9, weight_decay=0.0, epochs=1, ema=0.5)
     train(still, show_progress=False)
     one, other = state(load_path(still.out_dir)), state(load_path(before))
@@ -42,7 +44,7 @@ def test_it_begins_with_these_weights_and_keeps_their_normalisation(tmp_path: Pa
         torch.testing.assert_close(one[name], parameter, atol=1e-6, rtol=0)
 
 
-def test_it_is_written_down_what_it_began_with(tmp_path: Path, make_config, before: Path) -> None:
+def test_fine_tuning_records_its_start(tmp_path: Path, make_config, before: Path) -> None:
     config = fine_tuning(make_config, before, tmp_path / "run")
     train(config, show_progress=False)
     tuned, start = load_path(config.out_dir), load_path(before)
@@ -51,23 +53,25 @@ def test_it_is_written_down_what_it_began_with(tmp_path: Path, make_config, befo
     assert any(not torch.equal(state(tuned)[name], value) for name, value in start.named_parameters())
 
 
-@pytest.mark.parametrize(("given", "kept"), [({}, 0.4), ({"context_prior": 0.2}, 0.2), ({"context_prior": 0.0}, None)])
-def test_its_context_prior_is_kept_unless_another_is_given(
-    tmp_path: Path, make_config, before: Path, given: dict[str, float], kept: float | None
+@pytest.mark.parametrize(
+    ("settings", "expected"), [({}, 0.4), ({"context_prior": 0.2}, 0.2), ({"context_prior": 0.0}, None)]
+)
+def test_fine_tuning_inherits_the_context_prior(
+    tmp_path: Path, make_config, before: Path, settings: dict[str, float], expected: float | None
 ) -> None:
     start = tmp_path / "start.pth"
     save_checkpoint(start, load_path(before).set_context_prior(0.4))
-    config = fine_tuning(make_config, start, tmp_path / "run", epochs=1, **given)
+    config = fine_tuning(make_config, start, tmp_path / "run", epochs=1, **settings)
     train(config, show_progress=False)
     prior = load_path(config.out_dir).context_prior
-    assert (prior and prior.strength) == kept
-    # a resumed run needs neither the model nor the flag for it
+    assert (prior and prior.strength) == expected
+    # a resumed run needs neither the model nor the setting
     start.unlink()
     (config.out_dir / "summary.json").unlink()
     flagless = fine_tuning(make_config, start, tmp_path / "run", epochs=1)
     train(flagless, resume=True, show_progress=False)
     prior = load_path(config.out_dir).context_prior
-    assert (prior and prior.strength) == kept
+    assert (prior and prior.strength) == expected
     settings = config.out_dir / "config.toml"
     damaged = re.sub("(?m)^context_prior = .*$", 'context_prior = "strong"', settings.read_text(encoding="utf-8"))
     settings.write_text(damaged, encoding="utf-8")
@@ -75,7 +79,7 @@ def test_its_context_prior_is_kept_unless_another_is_given(
         train(flagless, resume=True, show_progress=False)
 
 
-def test_what_it_knows_helps_from_the_first_epoch_on(tmp_path: Path, make_config, before: Path) -> None:
+def test_fine_tuning_starts_with_a_higher_score(tmp_path: Path, make_config, before: Path) -> None:
     losses = []
     scratch = make_config(tmp_path / "scratch", sensors="sar")
     for config in (fine_tuning(make_config, before, tmp_path / "on"), scratch):
@@ -85,13 +89,13 @@ def test_what_it_knows_helps_from_the_first_epoch_on(tmp_path: Path, make_config
     assert losses[0] < 0.8 * losses[1]
 
 
-def test_a_resumed_run_needs_it_no_more(
+def test_a_resumed_run_does_not_need_the_start_model(
     tmp_path: Path, make_config, before: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "before"
     shutil.copytree(before, copy)
-    whole, halted = (fine_tuning(make_config, copy, tmp_path / name) for name in ("whole", "halted"))
-    train(whole, show_progress=False)
+    uninterrupted, halted = (fine_tuning(make_config, copy, tmp_path / name) for name in ("uninterrupted", "halted"))
+    train(uninterrupted, show_progress=False)
     real, epochs = train_module.validate, []
 
     def validate(*arguments):
@@ -106,7 +110,7 @@ def test_a_resumed_run_needs_it_no_more(
             train(halted, show_progress=False)
     shutil.rmtree(copy)
     train(halted, resume=True, show_progress=False)
-    one, other = load_path(whole.out_dir), load_path(halted.out_dir)
+    one, other = load_path(uninterrupted.out_dir), load_path(halted.out_dir)
     assert all(torch.equal(state(one)[name], value) for name, value in state(other).items())
     assert one.provenance.training["started_from"] == other.provenance.training["started_from"]
 
@@ -114,36 +118,38 @@ def test_a_resumed_run_needs_it_no_more(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sensors": "optical"}, "--start-from .*: is lite of VV, VH in db, and this run trains lite of B01, .* give"),
+        ({"sensors": "optical"}, "`start_from=.*`: is lite of VV, VH in db, and this run trains lite of B01, .* set"),
         (
             {"model": "efficient", "encoder": "resnet18"},
             "is lite of VV, VH in db, .* trains efficient with resnet18 of",
         ),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused(tmp_path: Path, make_config, before: Path, changes, message) -> None:
+def test_a_start_model_that_differs_is_refused(tmp_path: Path, make_config, before: Path, changes, message) -> None:
     with pytest.raises(ConfigError, match=message):
         train(fine_tuning(make_config, before, tmp_path / "run", **changes), show_progress=False)
     assert not (tmp_path / "run").exists()
 
 
-def test_one_that_may_know_the_event_is_refused(tmp_path: Path, make_config, before: Path) -> None:
+def test_a_start_model_trained_on_the_held_out_event_is_refused(tmp_path: Path, make_config, before: Path) -> None:
     config = fine_tuning(make_config, before, tmp_path / "run")
     holding_out = replace(config, data=replace(config.data, layout="sen1floods11", split_seed=0, synthetic_chips=64,
         synthetic_size=256, data=tmp_path, hold_out_event="Ghana"))  # fmt: skip
-    with pytest.raises(ConfigError, match=r"`start_from` .*: may have learned from the event Ghana, which is held out"):
-        open_start(holding_out)
+    with pytest.raises(
+        ConfigError, match=r"`start_from=.*`: may have been trained on the event Ghana, which is held out"
+    ):
+        load_start(holding_out)
 
 
-def test_one_with_specialists_is_refused(tmp_path: Path, make_config, specialists_run: TrainConfig) -> None:
+def test_a_start_model_with_specialists_is_refused(tmp_path: Path, make_config, specialists_run: TrainConfig) -> None:
     config = make_config(tmp_path / "run", start_from=str(specialists_run.out_dir))
-    with pytest.raises(ConfigError, match=r"`start_from` .*: holds specialists, which are not trained further; start"):
+    with pytest.raises(ConfigError, match=r"`start_from=.*`: has specialists, which cannot be fine-tuned; start"):
         train(config, show_progress=False)
 
 
-def test_it_is_not_cleared_by_the_run_that_starts_from_it(tmp_path: Path, make_config, before: Path) -> None:
+def test_overwrite_does_not_clear_the_start_model(tmp_path: Path, make_config, before: Path) -> None:
     shutil.copytree(before, tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"`start_from` .*: lies in the run folder .*, which `overwrite` clears"):
+    with pytest.raises(ConfigError, match=r"`start_from=.*`: lies in the run folder .*, which `overwrite` clears"):
         train(fine_tuning(make_config, tmp_path / "run", tmp_path / "run"), overwrite=True, show_progress=False)
     assert json.loads((tmp_path / "run/summary.json").read_text(encoding="utf-8"))["epochs"] == 2
 
@@ -151,15 +157,15 @@ def test_it_is_not_cleared_by_the_run_that_starts_from_it(tmp_path: Path, make_c
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pretrained": "required"}, "--pretrained required: has no effect with --start-from"),
-        ({"specialists": ("train",)}, "--specialists train: has no effect with --start-from, .*; leave it out"),
-        ({"start_from": ""}, "--start-from '': must be a shipped name, a run folder or a checkpoint"),
+        ({"pretrained": "required"}, "`pretrained=required`: has no effect with `start_from"),
+        ({"specialists": ("train",)}, "`specialists=train`: has no effect with `start_from.*; leave it out"),
+        ({"start_from": ""}, "`start_from=''`: must be a shipped model, a run folder or a checkpoint"),
     ],
 )
-def test_settings_that_would_do_nothing_are_refused(tmp_path: Path, make_config, changes, message) -> None:
+def test_settings_without_effect_on_fine_tuning_are_refused(tmp_path: Path, make_config, changes, message) -> None:
     with pytest.raises(ConfigError, match=message):
         make_config(tmp_path / "run", **({"start_from": "s1-lite"} | changes))
 
 
-def test_a_run_file_without_pretrained_weights_takes_it(tmp_path: Path, make_config) -> None:
+def test_start_from_is_allowed_with_pretrained_none(tmp_path: Path, make_config) -> None:
     assert make_config(tmp_path / "run", start_from="s1-lite", pretrained="none").model.start_from == "s1-lite"

@@ -1,4 +1,4 @@
-"""The training loss: hand-computed values, and that pixels which do not count change nothing."""
+"""Training loss: values by hand, and independence of uncounted pixels."""
 
 import math
 
@@ -10,9 +10,9 @@ from floodseg.errors import ConfigError
 from floodseg.training.losses import FloodLoss, PixelLoss
 
 
-def _logits(*margins: float) -> Tensor:
-    """Logits (1, 2, 1, n) with these water margins."""
-    water = torch.tensor(margins)
+def _logits(*differences: float) -> Tensor:
+    """Logits (1, 2, 1, n) with these logit differences."""
+    water = torch.tensor(differences)
     return torch.stack([torch.full_like(water, 0.5), water + 0.5])[None, :, None]
 
 
@@ -36,7 +36,7 @@ def _value_and_gradient(loss: FloodLoss, logits: Tensor, label: Tensor, counted:
     return value.detach(), gradient
 
 
-# Margins log 3 and -log 3 are water probabilities 3/4 and 1/4.
+# Logit differences log 3 and -log 3 are water probabilities 3/4 and 1/4.
 HALF_RIGHT = (math.log(3), -math.log(3)), (1, 1)
 
 
@@ -70,19 +70,19 @@ def test_cross_entropy_equals_torch() -> None:
     torch.testing.assert_close(FloodLoss("ce", dice_weight=0)(logits, label), expected)
 
 
-def test_focal_without_focus_is_cross_entropy() -> None:
+def test_focal_loss_with_gamma_0_is_cross_entropy() -> None:
     logits, label, counted = _batch()
     assert torch.equal(FloodLoss("focal", focal_gamma=0)(logits, label, counted), FloodLoss()(logits, label, counted))
 
 
-def test_perfect_prediction_costs_nothing() -> None:
+def test_perfect_prediction_has_zero_loss() -> None:
     assert FloodLoss()(_logits(60.0, -60.0), _label(1, 0)).item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["ce", "focal"])
 @pytest.mark.parametrize("garbage", [7.0, math.nan, math.inf, -math.inf])
-def test_uncounted_pixels_change_no_bit(loss: PixelLoss, garbage: float) -> None:
-    """Neither logits nor labels at pixels that do not count, in the value or in the gradient."""
+def test_uncounted_pixels_do_not_change_loss_or_gradient(loss: PixelLoss, garbage: float) -> None:
+    """Logits and labels at uncounted pixels change neither the value nor the gradient."""
     logits, label, counted = _batch()
     module = FloodLoss(loss)
     out = (label == 255) | ~counted
@@ -96,14 +96,14 @@ def test_uncounted_pixels_change_no_bit(loss: PixelLoss, garbage: float) -> None
     assert gradient[~out[:, None].expand_as(gradient)].all()
 
 
-def test_counted_pixels_do_matter() -> None:
+def test_counted_pixels_change_the_loss() -> None:
     logits, label, counted = _batch()
     everything = FloodLoss()(logits, label)
     assert not torch.equal(everything, FloodLoss()(logits, label, counted))
     assert torch.equal(everything, FloodLoss()(logits, label, torch.ones_like(counted)))
 
 
-def test_both_ignore_codes_and_both_integer_types() -> None:
+def test_ignore_codes_and_integer_types_are_equivalent() -> None:
     logits, label, counted = _batch()
     expected = FloodLoss()(logits, label, counted)
     signed = label.long()
@@ -113,7 +113,7 @@ def test_both_ignore_codes_and_both_integer_types() -> None:
 
 @pytest.mark.parametrize("loss", ["ce", "focal"])
 @pytest.mark.parametrize("value", [1.5, math.nan])
-def test_nothing_counted_is_zero_with_zero_gradient(loss: PixelLoss, value: float) -> None:
+def test_loss_and_gradient_are_zero_without_counted_pixels(loss: PixelLoss, value: float) -> None:
     logits = torch.full((2, 2, 4, 4), value)
     label = torch.ones(2, 4, 4, dtype=torch.uint8)
     for codes, counted in ((label, torch.zeros(2, 4, 4, dtype=torch.bool)), (label * 255, torch.ones(2, 4, 4) > 0)):
@@ -123,8 +123,8 @@ def test_nothing_counted_is_zero_with_zero_gradient(loss: PixelLoss, value: floa
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_computed_in_float32(dtype: torch.dtype) -> None:
-    """Over 40 000 pixels, whose sum no 16 bit float holds, also under autocast."""
+def test_loss_is_computed_in_float32(dtype: torch.dtype) -> None:
+    """The sum over 40 000 pixels exceeds 16-bit floats; also under autocast."""
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(1, 2, 200, 200, generator=generator).to(dtype)
     label = torch.randint(2, (1, 200, 200), generator=generator)
@@ -136,7 +136,7 @@ def test_computed_in_float32(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
-def test_extreme_logits_keep_finite_gradients(gamma: float) -> None:
+def test_extreme_logits_have_finite_gradients(gamma: float) -> None:
     logits = _logits(200.0, -200.0, 200.0, -200.0)
     label = _label(1, 1, 0, 0)
     value, gradient = _value_and_gradient(FloodLoss("focal", gamma), logits, label, torch.ones(1, 1, 4) > 0)
@@ -144,24 +144,24 @@ def test_extreme_logits_keep_finite_gradients(gamma: float) -> None:
     assert gradient.isfinite().all()
 
 
-def test_descending_the_loss_finds_the_label() -> None:
+def test_gradient_descent_finds_the_label() -> None:
     _, label, counted = _batch()
     logits = torch.zeros(2, 2, 9, 7, requires_grad=True)
     for _ in range(50):
         (gradient,) = torch.autograd.grad(FloodLoss("focal")(logits, label, counted), logits)
         logits = (logits - 30 * gradient).detach().requires_grad_()
-    kept = counted & (label != 255)
-    assert torch.equal(logits.argmax(1)[kept], label.long()[kept])
+    labelled = counted & (label != 255)
+    assert torch.equal(logits.argmax(1)[labelled], label.long()[labelled])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "flag"),
+    ("arguments", "message"),
     [
-        ({"loss": "mse"}, "--loss mse"),
-        ({"focal_gamma": -1}, "--focal-gamma -1"),
-        ({"dice_weight": -1}, "--dice-weight -1"),
+        ({"loss": "mse"}, "`loss=mse`: must be one of ce, focal"),
+        ({"focal_gamma": -1}, "`focal_gamma=-1`: must be 0 or more"),
+        ({"dice_weight": -1}, "`dice_weight=-1`: must be 0 or more"),
     ],
 )
-def test_bad_arguments_are_refused(arguments: dict[str, object], flag: str) -> None:
-    with pytest.raises(ConfigError, match=flag):
+def test_arguments_out_of_range_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         FloodLoss(**arguments)  # type: ignore[arg-type]  # wrong on purpose

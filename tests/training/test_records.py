@@ -18,7 +18,7 @@ RADAR = Bands(sar=("VV", "VH"), optical=())
 
 
 class FewChips:
-    """Six chips of 10x10 pixels with a given share of water, by event."""
+    """Six chips of 10x10 pixels of several events, each with its share of water."""
 
     bands = RADAR
     names = ("dry_1", "half_1", "half_2", "wet_1", "blank_1", "half_3")
@@ -42,10 +42,10 @@ class FewChips:
         )  # fmt: skip
 
 
-def test_the_state_survives_a_file_of_plain_values(tmp_path):
+def test_run_state_is_saved_and_loaded_as_plain_values(tmp_path):
     state = RunState()
     state.epoch, state.steps = 4, 40
-    assert state.note_score(0.5)
+    assert state.record_score(0.5)
     state.rows.append({"epoch": 4, "miou": None, "lr": 1e-3})
     state.warnings.append("from scratch")
     torch.save(state.state_dict(), tmp_path / "state.pkl")
@@ -54,12 +54,12 @@ def test_the_state_survives_a_file_of_plain_values(tmp_path):
     assert vars(other) == vars(state)
 
 
-def test_only_a_better_score_is_the_best():
+def test_only_a_higher_score_becomes_the_best():
     state = RunState()
     better = []
     for epoch, score in enumerate([0.0, 0.3, 0.3, 0.2, 0.31], start=1):
         state.epoch = epoch
-        better.append(state.note_score(score))
+        better.append(state.record_score(score))
     assert better == [True, True, False, False, True]
     assert (state.best_epoch, state.best_water_iou) == (5, 0.31)
 
@@ -72,18 +72,18 @@ def test_only_a_better_score_is_the_best():
         (SimpleNamespace(loaded=False, source="scratch", warning="no network"), "none", ["no network"]),
     ],
 )
-def test_where_the_encoder_came_from_is_kept(record, pretrained, warnings):
+def test_the_source_of_encoder_weights_is_recorded(record, pretrained, warnings):
     network = nn.Identity()
     if record is not None:
         network.pretrained_record = record
     state = RunState()
-    state.note_encoder(SimpleNamespace(network=network))
+    state.record_encoder(SimpleNamespace(network=network))
     assert (state.pretrained, state.warnings) == (pretrained, warnings)
 
 
 @pytest.fixture
 def run_records(tmp_path, make_config, rule_model):
-    return RunRecords(RunFolder(tmp_path), make_config(tmp_path), rule_model(RADAR), RunState(), "no")
+    return RunRecords(RunFolder(tmp_path), make_config(tmp_path), rule_model(RADAR), RunState())
 
 
 def test_pictures_show_chips_of_different_events_first(monkeypatch, run_records, rule_model):
@@ -96,12 +96,12 @@ def test_pictures_show_chips_of_different_events_first(monkeypatch, run_records,
     assert "epoch 10" in title
     captions = {row.chip.name: row.caption for row in rows}
     assert list(captions)[:2] == ["half_1", "wet_1"]
-    assert set(captions) == {"half_1", "wet_1", "half_2", "half_3"}, "chips without water or land tell less"
+    assert set(captions) == {"half_1", "wet_1", "half_2", "half_3"}, "chips of water and land come first"
     assert captions["half_1"] == "water IoU 0 %"  # -10 dB is land by the rule
     assert records._percent(None) == "undefined (no water)"
 
 
-def test_scores_are_those_of_the_counts(run_records):
+def test_validation_scores_are_computed_from_counts(run_records):
     scores = validation_scores(Counts(tp=3, fp=1, fn=2, tn=4))
     assert scores["valid"] == {
         "water_iou": 3 / 6,
@@ -113,7 +113,7 @@ def test_scores_are_those_of_the_counts(run_records):
     assert validation_scores(Counts(tn=4))["valid"]["water_iou"] == 0.0
 
 
-def test_training_metadata_say_what_a_reader_needs(run_records):
+def test_training_metadata_describe_the_run(run_records):
     metadata = run_records.training_metadata()
     assert metadata["precision"] == "fp32"
     assert (metadata["layout"], metadata["split"]) == ("synthetic", "train")

@@ -31,10 +31,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from floodseg.training.run_folder import RunFolder
-forked, said = os.pipe()
-with RunFolder(Path(sys.argv[1])).claimed():
+forked, ready = os.pipe()
+with RunFolder(Path(sys.argv[1])).locked():
     if os.fork() == 0:
-        os.write(said, b"!")
+        os.write(ready, b"!")
         sys.stdin.read()
         os._exit(0)
     os.read(forked, 1)
@@ -67,7 +67,7 @@ def folder(config):
 
 
 def fill(folder):
-    """Leave behind what a finished run does."""
+    """Write the files of a finished run."""
     folder.best.write_bytes(b"weights")
     folder.write_metrics([{"epoch": 1}])
     folder.curves.write_bytes(b"png")
@@ -80,11 +80,11 @@ def fill(folder):
     folder.write_summary({"epochs": 1})
 
 
-def test_the_written_configuration_is_the_one_that_was_given(config, folder):
+def test_the_written_configuration_equals_the_settings(config, folder):
     assert tomllib.loads(folder.config.read_text(encoding="utf-8")) == flatten(config)
 
 
-def test_the_written_configuration_runs_again(monkeypatch, config, folder):
+def test_the_written_configuration_can_be_trained(monkeypatch, config, folder):
     folder.write_config(config, ["two lines\nof warning"])
     assert folder.config.read_text(encoding="utf-8").startswith("# two lines\n# of warning\n")
     calls = []
@@ -95,7 +95,7 @@ def test_the_written_configuration_runs_again(monkeypatch, config, folder):
     assert calls == [(config, {"resume": False, "overwrite": True})]
 
 
-def test_a_folder_without_a_run_is_free_and_holds_nothing_to_resume(tmp_path):
+def test_an_empty_folder_accepts_a_new_run_and_refuses_to_resume(tmp_path):
     folder = RunFolder(tmp_path / "new")
     folder.check("new")
     folder.check("overwrite")
@@ -103,17 +103,17 @@ def test_a_folder_without_a_run_is_free_and_holds_nothing_to_resume(tmp_path):
         folder.check("resume")
 
 
-def test_a_folder_with_a_run_needs_a_word(folder):
-    with pytest.raises(RunFolderError, match=r"holds an unfinished run; add `resume` or `overwrite`"):
+def test_a_folder_with_a_run_needs_resume_or_overwrite(folder):
+    with pytest.raises(RunFolderError, match=r"holds an unfinished run; set `resume` or `overwrite`"):
         folder.check("new")
     folder.write_summary({})
-    with pytest.raises(RunFolderError, match=r"holds a finished run; add `resume` or `overwrite`"):
+    with pytest.raises(RunFolderError, match=r"holds a finished run; set `resume` or `overwrite`"):
         folder.check("new")
     folder.check("resume")
     folder.check("overwrite")
 
 
-def test_two_flags_mean_one_mode():
+def test_run_mode_follows_from_resume_and_overwrite():
     assert run_mode(resume=False, overwrite=False) == "new"
     assert run_mode(resume=True, overwrite=False) == "resume"
     assert run_mode(resume=False, overwrite=True) == "overwrite"
@@ -122,7 +122,7 @@ def test_two_flags_mean_one_mode():
 
 
 @pytest.mark.parametrize("left", ["best", "summary", "state"])
-def test_what_is_left_of_a_run_is_not_taken_for_a_free_folder(tmp_path, left):
+def test_remains_of_a_run_are_not_an_empty_folder(tmp_path, left):
     folder = RunFolder(tmp_path)
     if left == "state":
         with folder.writing_state(3):
@@ -135,7 +135,7 @@ def test_what_is_left_of_a_run_is_not_taken_for_a_free_folder(tmp_path, left):
         folder.check("resume")
 
 
-def test_clearing_removes_what_a_run_writes_and_nothing_else(folder):
+def test_clear_removes_the_files_of_a_run_and_leaves_others(folder):
     fill(folder)
     foreign = [folder.path / "notes.txt", folder.path / "maps" / "flood.tif"]
     for path in foreign:
@@ -146,28 +146,28 @@ def test_clearing_removes_what_a_run_writes_and_nothing_else(folder):
     folder.check("new")
 
 
-def test_changed_settings_are_named(config, folder):
+def test_resume_names_changed_settings(config, folder):
     folder.check_same(config)
     changed = replace(config, optim=replace(config.optim, lr=1e-3, epochs=8))
     with pytest.raises(RunFolderError) as error:
         folder.check_same(changed)
-    assert "lr: 0.003 before, 0.001 now" in str(error.value)
-    assert "epochs: 7 before, 8 now" in str(error.value)
+    assert "`lr`: 0.003 before, 0.001 now" in str(error.value)
+    assert "`epochs`: 7 before, 8 now" in str(error.value)
     assert "seed" not in str(error.value)
-    with pytest.raises(RunFolderError, match=r"sensors: 'both' before, None now"):
+    with pytest.raises(RunFolderError, match=r"`sensors`: 'both' before, None now"):
         folder.check_same(replace(config, data=replace(config.data, sensors=None)))
 
 
-def test_a_setting_that_did_not_exist_was_as_it_is_by_default(config, folder):
+def test_a_setting_missing_in_an_old_run_has_its_default(config, folder):
     folder.write_config(config, [])
     lines = folder.config.read_text().splitlines()
     folder.config.write_text("\n".join(line for line in lines if not line.startswith("context_prior")))
     folder.check_same(config)
-    with pytest.raises(RunFolderError, match=r"context-prior: 0\.0 before, 0\.4 now"):
+    with pytest.raises(RunFolderError, match=r"`context_prior`: 0\.0 before, 0\.4 now"):
         folder.check_same(replace(config, model=replace(config.model, context_prior=0.4)))
 
 
-def test_a_resumed_run_may_lie_elsewhere_and_load_with_other_processes(config, folder):
+def test_a_resumed_run_may_change_folder_and_loader_processes(config, folder):
     elsewhere = replace(
         config,
         out_dir=config.out_dir / "moved",
@@ -177,11 +177,11 @@ def test_a_resumed_run_may_lie_elsewhere_and_load_with_other_processes(config, f
     folder.check_same(elsewhere)
 
 
-def test_one_folder_has_one_run(folder):
-    with folder.claimed():
+def test_a_locked_folder_refuses_a_second_run(folder):
+    with folder.locked():
         with (
             pytest.raises(RunFolderError, match="another run is training in this folder"),
-            RunFolder(folder.path).claimed(),
+            RunFolder(folder.path).locked(),
         ):
             pass
         command = [sys.executable, "-c", LOCKS, str(folder.path / ".lock")]
@@ -189,43 +189,43 @@ def test_one_folder_has_one_run(folder):
     assert subprocess.run(command, check=False).returncode == 0
 
 
-def test_the_claim_ends_with_the_run_though_another_process_inherited_it(folder):
-    """Processes that load chips are forks of this one: they hold the open file of the lock for as long as they live."""
+def test_the_lock_ends_with_the_run_even_if_a_child_inherited_it(folder):
+    """Loader processes are forks, which keep the lock file open until they end."""
     lock = folder.path.resolve() / ".lock"
-    with folder.claimed():
+    with folder.locked():
         [handle] = [int(link.name) for link in Path("/proc/self/fd").iterdir() if link.resolve() == lock]
         inherited = os.dup(handle)
     try:
-        with folder.claimed():
+        with folder.locked():
             pass
     finally:
         os.close(inherited)
 
 
-def test_the_claim_of_a_killed_run_ends_before_the_processes_that_load_its_chips(folder):
+def test_the_lock_of_a_killed_run_ends_before_its_loader_processes(folder):
     command = [sys.executable, "-c", KILLED, str(folder.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as killed:  # its child lives until this pipe is closed
         assert killed.wait(timeout=60) == -signal.SIGKILL
-        with folder.claimed():
+        with folder.locked():
             pass
 
 
-def test_a_folder_that_another_host_does_not_see_is_refused(folder, tmp_path):
+def test_a_folder_that_is_missing_on_another_host_is_refused(folder, tmp_path):
     folder.require_visible()
     with pytest.raises(RunFolderError, match=r"none: does not exist on host .*on a file system that all hosts share"):
         RunFolder(tmp_path / "none").require_visible()
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with (
         pytest.raises(RunFolderError, match=r"file/run: cannot be written .*give another `out_dir`"),
-        RunFolder(tmp_path / "file" / "run").claimed(),
+        RunFolder(tmp_path / "file" / "run").locked(),
     ):
         pass
 
 
-def test_a_state_counts_when_it_is_complete_and_replaces_older_ones(folder):
+def test_a_published_state_replaces_older_ones(folder):
     assert folder.latest_state() is None
     with folder.writing_state(1) as path:
         (path / "model").write_text("one", encoding="utf-8")
@@ -243,14 +243,14 @@ def test_a_state_counts_when_it_is_complete_and_replaces_older_ones(folder):
     assert [path.name for path in folder.latest_state().parent.iterdir()] == ["epoch_0002"]
 
 
-def test_what_a_killed_run_left_half_written_is_removed(folder):
+def test_partial_states_of_a_killed_run_are_removed(folder):
     with folder.writing_state(2) as path:
         (path / "random_states_1.pkl").write_text("of another run", encoding="utf-8")
-    with folder.claimed():
+    with folder.locked():
         assert not path.exists()
 
 
-def test_the_newest_state_is_by_number(folder):
+def test_the_latest_state_has_the_highest_epoch(folder):
     for epoch in (9_999, 10_000):
         with folder.writing_state(epoch):
             pass
@@ -258,7 +258,7 @@ def test_the_newest_state_is_by_number(folder):
     assert folder.latest_state().name == "epoch_10000"
 
 
-def test_metrics_and_summary(folder):
+def test_metrics_and_summary_are_written(folder):
     rows = [{"epoch": 1, "miou": None, "lr": 1e-3}, {"epoch": 2, "miou": 0.5, "lr": 2e-8}]
     folder.write_metrics(rows)
     with folder.metrics.open(newline="", encoding="utf-8") as stream:

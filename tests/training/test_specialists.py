@@ -1,4 +1,4 @@
-"""Runs with specialists: trained first or given, resumed, overwritten, refused."""
+"""Runs with specialists: trained first or set, resumed, overwritten, refused."""
 
 import functools
 import json
@@ -45,15 +45,15 @@ def tensors(model: FloodModel) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def test_one_command_trains_both_specialists_alike_and_then_the_fused_model(trained: TrainConfig) -> None:
+def test_one_run_trains_both_specialists_and_the_fused_model(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
     for sensor in ("sar", "optical"):
         folder = trained.out_dir / "specialists" / sensor
         assert read(folder / "summary.json")["epochs"] == EPOCHS
-        alone, kept = load_path(folder), model.specialist(sensor)
-        assert all(torch.equal(tensors(alone)[name], value) for name, value in tensors(kept).items())
-        assert kept.decisions == alone.decisions
-        assert alone.provenance.training["sensors"] == sensor
+        trained_alone, specialist = load_path(folder), model.specialist(sensor)
+        assert all(torch.equal(tensors(trained_alone)[name], value) for name, value in tensors(specialist).items())
+        assert specialist.decisions == trained_alone.decisions
+        assert trained_alone.provenance.training["sensors"] == sensor
     records = model.provenance.training["specialists"]
     assert [each["sensors"] for each in records] == [["sar"], ["optical"]]
     assert len({each["sha256"] for each in records}) == 2
@@ -68,8 +68,8 @@ def test_stored_scores_are_those_of_the_stored_model(trained: TrainConfig) -> No
         assert model.provenance.scores["valid"][score] == pytest.approx(document[score], abs=1e-6)
 
 
-def test_to_finish_a_run_once_more_changes_nothing(trained: TrainConfig, tmp_path: Path) -> None:
-    """As where a run was killed between its calibrated checkpoint and its summary."""
+def test_finishing_a_run_again_changes_nothing(trained: TrainConfig, tmp_path: Path) -> None:
+    """This happens if a run is killed between its calibrated checkpoint and its summary."""
     config = replace(trained, out_dir=tmp_path / "run")
     shutil.copytree(trained.out_dir, config.out_dir)
     (config.out_dir / "summary.json").unlink()
@@ -81,36 +81,38 @@ def test_to_finish_a_run_once_more_changes_nothing(trained: TrainConfig, tmp_pat
 
 
 @pytest.mark.parametrize("sensor", ["sar", "optical"])
-def test_with_one_sensor_it_scores_exactly_as_the_specialist(trained: TrainConfig, sensor: str) -> None:
+def test_with_one_sensor_the_model_scores_as_its_specialist(trained: TrainConfig, sensor: str) -> None:
     data = replace(trained.data, sensors=sensor)
     models = [load_path(folder) for folder in (trained.out_dir, trained.out_dir / "specialists" / sensor)]
     scores = [evaluate(model, config=data).document for model in models]
-    # thresholds are chosen on bins of margins at other temperatures
+    # thresholds are chosen on bins of logit differences at other temperatures
     assert scores[0]["water_iou"] == pytest.approx(scores[1]["water_iou"], abs=2e-3)
     chip = open_layout(data, "valid").read(0)
     image, valid = (torch.from_numpy(getattr(chip, name))[None] for name in (sensor, f"{sensor}_valid"))
-    given = {sensor: image, f"{sensor}_valid": valid[None]}
+    inputs = {sensor: image, f"{sensor}_valid": valid[None]}
     with torch.no_grad():
-        routed, alone = (model(**given) for model in models)
-    assert torch.equal(routed, alone / models[1].decisions.of(sensor).temperature)
+        selected, expected = (model(**inputs) for model in models)
+    assert torch.equal(selected, expected / models[1].decisions.of(sensor).temperature)
 
 
-def test_specialists_may_be_given(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
-    given = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
-    config = make_tiniest(tmp_path / "run", specialists=given, cloud=0.5)
+def test_trained_specialists_can_be_set(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
+    names = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
+    config = make_tiniest(tmp_path / "run", specialists=names, cloud=0.5)
     train(config, show_progress=False)
     assert not (tmp_path / "run" / "specialists").exists()
     one, other = load_path(tmp_path / "run"), load_path(trained.out_dir)
     assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items()), "the same run"
     with pytest.raises(ConfigError, match=r"specialist of sar: takes .* in reflectance, and the fused model has VV"):
-        train(make_tiniest(tmp_path / "swapped", specialists=given[::-1]), show_progress=False)
-    with pytest.raises(ConfigError, match="`specialists`: are for a model of both sensors, and the chips hold one"):
-        train(make_tiniest(tmp_path / "one", specialists=given, sensors="sar"), show_progress=False)
+        train(make_tiniest(tmp_path / "swapped", specialists=names[::-1]), show_progress=False)
+    with pytest.raises(ConfigError, match="`specialists`: needs chips of both sensors, and the chips hold one"):
+        train(make_tiniest(tmp_path / "one", specialists=names, sensors="sar"), show_progress=False)
     assert not (tmp_path / "swapped").exists()
 
 
 @pytest.mark.parametrize("stop", [1, 2, 5])
-def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, trained: TrainConfig, monkeypatch, stop: int) -> None:
+def test_an_interrupted_run_with_specialists_resumes(
+    tmp_path: Path, trained: TrainConfig, monkeypatch, stop: int
+) -> None:
     """Epochs 1 and 2 are of the radar specialist, 3 and 4 of the optical one, 5 and 6 of the fused model."""
     config = replace(trained, out_dir=tmp_path / "run")
     epochs = 0
@@ -127,18 +129,18 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, trained: TrainC
         patch.setattr(train_module, "validate", validate)
         with pytest.raises(KeyboardInterrupt):
             train(config, show_progress=False)
-    with pytest.raises(RunFolderError, match="holds an unfinished run; add `resume` or `overwrite`"):
+    with pytest.raises(RunFolderError, match="holds an unfinished run; set `resume` or `overwrite`"):
         train(config, show_progress=False)
-    with pytest.raises(RunFolderError, match=r"specialists: \['train'\] before, \[\] now"):
+    with pytest.raises(RunFolderError, match=r"`specialists`: \['train'\] before, \[\] now"):
         train(replace(config, model=replace(config.model, specialists=())), resume=True, show_progress=False)
-    with pytest.raises(RunFolderError, match=r"lr: 0\.003 before, 0\.1 now"):
+    with pytest.raises(RunFolderError, match=r"`lr`: 0\.003 before, 0\.1 now"):
         train(replace(config, optim=replace(config.optim, lr=0.1)), resume=True, show_progress=False)
     train(config, resume=True, show_progress=False)
     one, other = load_path(config.out_dir), load_path(trained.out_dir)
     assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items())
 
 
-def test_an_interrupted_overwriting_goes_on_as_the_new_run(
+def test_an_interrupted_overwrite_resumes_as_the_new_run(
     tmp_path: Path, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -162,7 +164,7 @@ def test_an_interrupted_overwriting_goes_on_as_the_new_run(
     assert rates == [1e-3] * 3
 
 
-def test_what_the_fused_model_is_refused_for_costs_no_training_and_no_old_run(
+def test_errors_of_the_fused_model_are_raised_before_specialists_train(
     tmp_path: Path, make_config, trained: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -179,13 +181,13 @@ def test_what_the_fused_model_is_refused_for_costs_no_training_and_no_old_run(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     with pytest.raises(ConfigError, match="encoder"):
         train(replace(config, out_dir=tmp_path / "new"), show_progress=False)
-    with pytest.raises(ConfigError, match="`specialists`: are for a model of both sensors, and the chips hold one"):
+    with pytest.raises(ConfigError, match="`specialists`: needs chips of both sensors, and the chips hold one"):
         train(make_config(tmp_path / "new", specialists=("train",), sensors="optical"), show_progress=False)
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("specialists", [("train",), ()])
-def test_a_run_is_not_overwritten_by_one_that_learns_from_it(
+def test_overwrite_is_refused_if_the_run_holds_a_needed_model(
     tmp_path: Path, make_config, trained: TrainConfig, specialists: tuple[str, ...]
 ) -> None:
     folder = tmp_path / "run"
@@ -193,20 +195,20 @@ def test_a_run_is_not_overwritten_by_one_that_learns_from_it(
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     teacher = str(folder / "best_model.pth")
     config = replace(make_config(folder, specialists=specialists), distil=DistilConfig(teacher=(teacher,)))
-    with pytest.raises(ConfigError, match=r"`teacher` .*best_model\.pth: lies in the run folder .* `overwrite` clears"):
+    with pytest.raises(ConfigError, match=r"`teacher=.*best_model\.pth`: lies in the run folder .* `overwrite` clears"):
         train(config, overwrite=True, show_progress=False)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_overwriting_keeps_the_specialists_that_it_is_given(tmp_path: Path, trained: TrainConfig, make_tiniest) -> None:
+def test_overwrite_keeps_specialists_that_the_settings_name(tmp_path: Path, trained: TrainConfig, make_tiniest) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained.out_dir, folder)
-    given = tuple(str(folder / "specialists" / sensor) for sensor in ("sar", "optical"))
-    train(make_tiniest(folder, specialists=given), overwrite=True, show_progress=False)
-    assert all((Path(name) / "best_model.pth").is_file() for name in given)
+    names = tuple(str(folder / "specialists" / sensor) for sensor in ("sar", "optical"))
+    train(make_tiniest(folder, specialists=names), overwrite=True, show_progress=False)
+    assert all((Path(name) / "best_model.pth").is_file() for name in names)
 
 
-def test_no_process_that_loads_chips_is_left(tmp_path: Path, make_tiniest) -> None:
+def test_loader_processes_end_with_each_network(tmp_path: Path, make_tiniest) -> None:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     train(make_tiniest(tmp_path / "run", specialists=("train",), workers=1), show_progress=False)
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
@@ -217,7 +219,7 @@ def test_no_process_that_loads_chips_is_left(tmp_path: Path, make_tiniest) -> No
     ]
 
 
-def test_resuming_refuses_other_specialists(tmp_path: Path, make_config, trained: TrainConfig) -> None:
+def test_resume_refuses_other_specialists(tmp_path: Path, make_config, trained: TrainConfig) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained.out_dir, folder)
     config = replace(trained, out_dir=folder)
@@ -226,11 +228,11 @@ def test_resuming_refuses_other_specialists(tmp_path: Path, make_config, trained
     with torch.no_grad():
         other.network.head.bias.add_(1)
     save_checkpoint(folder / "specialists/sar/best_model.pth", other)
-    with pytest.raises(RunFolderError, match=r"continues with the specialists that the run began with, but .*sar has"):
+    with pytest.raises(RunFolderError, match=r"needs the specialists that the run began with, but .*sar has"):
         train(config, resume=True, show_progress=False)
 
 
-def test_a_checksum_holds_context_priors_of_specialists_too(trained: TrainConfig) -> None:
+def test_the_checksum_covers_context_priors_of_specialists(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
     checksums = [model_record("run", model)["sha256"]]
     checksums.append(model_record("run", model.set_context_prior(0.4))["sha256"])
@@ -239,7 +241,7 @@ def test_a_checksum_holds_context_priors_of_specialists_too(trained: TrainConfig
     assert len(set(checksums)) == 3
 
 
-def test_overwriting_takes_specialists_away(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
+def test_overwrite_removes_specialists(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained.out_dir, folder)
     before = (folder / "specialists/sar/summary.json").stat().st_mtime_ns
@@ -253,12 +255,12 @@ def test_overwriting_takes_specialists_away(tmp_path: Path, make_tiniest, traine
     ("changes", "message"),
     [
         ({"specialists": ("train", "s1-lite")}, None),
-        ({"specialists": ("s1-lite",)}, "must be train, or a model of radar alone and one of the optical image alone"),
-        ({"specialists": ("train",), "model": "baseline"}, "has no effect with baseline, only with efficient and lite"),
-        ({"specialists": ("train",), "drop_sensor": 0.5}, "--drop-sensor 0.5: has no effect with --specialists"),
+        ({"specialists": ("s1-lite",)}, "must be 'train', or a radar model and an optical model"),
+        ({"specialists": ("train",), "model": "baseline"}, "has no effect with `model=baseline`, only with"),
+        ({"specialists": ("train",), "drop_sensor": 0.5}, "`drop_sensor=0.5`: has no effect with `specialists`"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(tmp_path: Path, make_config, changes, message) -> None:
+def test_contradictory_settings_are_refused(tmp_path: Path, make_config, changes, message) -> None:
     if message is None:
         make_config(tmp_path, **changes)  # two models, of which one lies in a folder called train
         return

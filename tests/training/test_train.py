@@ -35,7 +35,7 @@ METRICS = (
 
 @dataclass
 class Watch:
-    """What happened in a run, seen from outside the loop."""
+    """Observations of a run."""
 
     lrs: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Watch:
     weights: list[list[torch.Tensor]] = field(default_factory=list)
     """All parameters after each step."""
     evaluated: list[dict[str, torch.Tensor]] = field(default_factory=list)
-    """The weights that each epoch was scored with."""
+    """The scored weights of each epoch."""
 
 
 @pytest.fixture(scope="module")
 def watched():
-    """Return a function that trains under observation: result and Watch."""
+    """Return a function that trains and returns the result and a Watch."""
 
     def run(config, **arguments):
         watch = Watch()
@@ -95,7 +95,7 @@ def both(tmp_path_factory, make_config, watched):
 
 @pytest.fixture(scope="module")
 def radar(tmp_path_factory, make_config, watched):
-    """Three epochs on radar alone, with averaged weights."""
+    """Three epochs on radar only, with averaged weights."""
     config = make_config(tmp_path_factory.mktemp("radar") / "run", sensors="sar", ema=0.9)
     return config, *watched(config)
 
@@ -109,28 +109,28 @@ def read_summary(folder):
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 
-def test_a_run_folder_holds_what_it_should(both):
+def test_a_finished_run_folder_has_all_files(both):
     config, result, _ = both
     names = {path.name for path in config.out_dir.iterdir()}
     assert names == {
-        ".lock", "config.toml", "metrics.csv", "tensorboard", "curves.png", "val_epoch_005.png", "best_model.pth",
+        "config.toml", "metrics.csv", "tensorboard", "curves.png", "val_epoch_005.png", "best_model.pth",
         "state", "summary.json",
     }  # fmt: skip
     assert result.out_dir == config.out_dir
-    written = {name: (config.out_dir / name).stat().st_mtime_ns for name in names - {".lock", "tensorboard"}}
+    written = {name: (config.out_dir / name).stat().st_mtime_ns for name in names - {"tensorboard"}}
     assert max(written, key=written.__getitem__) == "summary.json"
     for name in ("curves.png", "val_epoch_005.png"):
         with Image.open(config.out_dir / name) as image:
             assert image.width > 300
 
 
-def test_the_configuration_is_kept_as_it_was_resolved(both):
+def test_the_resolved_configuration_is_written(both):
     config, _, _ = both
-    kept = tomllib.loads((config.out_dir / "config.toml").read_text(encoding="utf-8"))
-    assert kept == {**flatten(config), "context_prior": 0.0}
+    written = tomllib.loads((config.out_dir / "config.toml").read_text(encoding="utf-8"))
+    assert written == {**flatten(config), "context_prior": 0.0}
 
 
-def test_metrics_have_a_row_for_each_epoch_and_tensorboard_the_same(both):
+def test_metrics_and_tensorboard_have_each_epoch(both):
     config, result, _ = both
     rows = read_rows(config.out_dir)
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
@@ -147,13 +147,13 @@ def test_metrics_have_a_row_for_each_epoch_and_tensorboard_the_same(both):
         assert [event.value for event in events] == pytest.approx([float(row[name]) for row in rows], rel=1e-5)
 
 
-def test_the_loss_goes_down(both):
+def test_the_loss_decreases(both):
     config, _, _ = both
     losses = [float(row["train_loss"]) for row in read_rows(config.out_dir)]
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_the_summary_says_how_it_went(both):
+def test_the_summary_describes_the_run(both):
     config, result, _ = both
     summary = read_summary(config.out_dir)
     assert (summary["model"], summary["encoder"], summary["precision"]) == ("lite", None, "fp32")
@@ -166,7 +166,7 @@ def test_the_summary_says_how_it_went(both):
     assert summary["versions"]["torch"] == torch.__version__.partition("+")[0]
 
 
-def test_the_learning_rate_is_one_cycle_over_exactly_the_run(both):
+def test_the_learning_rate_cycle_spans_the_run(both):
     config, _, watch = both
     peak, total = config.optim.lr, 15
     assert len(watch.lrs) == total
@@ -177,7 +177,7 @@ def test_the_learning_rate_is_one_cycle_over_exactly_the_run(both):
     assert watch.lrs[-1] == pytest.approx(peak / 25 / 1e4)
     assert all(one < two for one, two in pairwise(watch.lrs[:4]))
     assert all(one > two for one, two in pairwise(watch.lrs[4:]))
-    # what the records show is the rate after the last step of the epoch, which the next one starts with
+    # the recorded rate is that after the last step of the epoch, with which the next epoch starts
     assert [float(row["lr"]) for row in read_rows(config.out_dir)][:4] == pytest.approx(watch.lrs[3::3])
 
 
@@ -191,7 +191,7 @@ def test_gradients_are_clipped(both):
 
 
 @pytest.mark.parametrize("which", ["both", "radar"])
-def test_the_best_model_reproduces_its_score_by_its_own_thresholds(request, which):
+def test_evaluate_reproduces_the_score_of_the_best_model(request, which):
     config, _, _ = request.getfixturevalue(which)
     best = load_checkpoint(config.out_dir / "best_model.pth")
     document = evaluate(best, config=config.data, split="valid").document
@@ -203,12 +203,12 @@ def test_the_best_model_reproduces_its_score_by_its_own_thresholds(request, whic
     assert summary["decisions"] == best.decisions.to_json()
 
 
-def test_with_one_sensor_the_score_that_chose_the_epoch_is_the_stored_one(radar):
+def test_a_single_sensor_run_stores_the_score_of_its_best_epoch(radar):
     config, result, _ = radar
     assert read_summary(config.out_dir)["valid"]["water_iou"] == pytest.approx(result.water_iou, abs=1e-6)
 
 
-def test_best_model_is_plain_tensors_and_values_and_explains_itself(both):
+def test_best_model_holds_plain_values_and_metadata(both):
     config, result, _ = both
     document = torch.load(config.out_dir / "best_model.pth", weights_only=True)
     described = document["description"]
@@ -226,7 +226,7 @@ def test_best_model_holds_the_weights_of_the_best_epoch(both):
     assert_same(load_checkpoint(config.out_dir / "best_model.pth").state_dict(), watch.evaluated[result.best_epoch - 1])
 
 
-def test_averaged_weights_are_scored_and_kept_not_the_trained_ones(radar):
+def test_averaged_weights_are_scored_and_saved(radar):
     config, result, watch = radar
     best = load_checkpoint(config.out_dir / "best_model.pth")
     assert_same(best.state_dict(), watch.evaluated[result.best_epoch - 1])
@@ -236,14 +236,14 @@ def test_averaged_weights_are_scored_and_kept_not_the_trained_ones(radar):
     for step, weights in enumerate(watch.weights[:steps]):
         decay = min(0.9, 1 - (1 + step) ** (-2 / 3))
         average = [decay * old + (1 - decay) * new for old, new in zip(average, weights, strict=True)]
-    kept = {tuple(p.shape): [] for p in best.parameters()}
+    saved = {tuple(p.shape): [] for p in best.parameters()}
     for parameter in best.parameters():
-        kept[tuple(parameter.shape)].append(parameter)
+        saved[tuple(parameter.shape)].append(parameter)
     for by_hand, trained in zip(average, watch.weights[steps - 1], strict=True):
-        alike = kept[tuple(by_hand.shape)]
-        assert any(torch.allclose(by_hand, value, rtol=1e-4, atol=1e-6) for value in alike)
+        same_shape = saved[tuple(by_hand.shape)]
+        assert any(torch.allclose(by_hand, value, rtol=1e-4, atol=1e-6) for value in same_shape)
         if by_hand.numel() > 100:
-            assert not any(torch.equal(trained, value) for value in alike)
+            assert not any(torch.equal(trained, value) for value in same_shape)
 
 
 def assert_same(one, other):
@@ -257,7 +257,7 @@ def assert_same(one, other):
 
 @pytest.fixture(scope="module")
 def smallest(tmp_path_factory, make_config):
-    """Return a function that trains one epoch of two steps on 32x32 pixels and gives the best weights and summary."""
+    """Return a function that trains one epoch of two steps and returns the best weights and the summary."""
     root = tmp_path_factory.mktemp("smallest")
 
     def run(name, **changes):
@@ -271,7 +271,7 @@ def smallest(tmp_path_factory, make_config):
     return run
 
 
-def test_a_run_depends_on_its_seed_and_precision_and_not_on_the_run_before(smallest):
+def test_a_run_depends_on_seed_and_precision_only(smallest):
     first, summary = smallest("first")
     assert summary["precision"] == "fp32"
     mixed, summary = smallest("mixed", precision="bf16")
@@ -285,12 +285,12 @@ def test_a_run_depends_on_its_seed_and_precision_and_not_on_the_run_before(small
     assert all(not torch.equal(first[name], other[name]) for name in parameters)
 
 
-def test_one_step_is_a_run_too(smallest):
+def test_a_run_of_one_step_works(smallest):
     _, summary = smallest("one", batch_size=8)
     assert summary["steps"] == 1
 
 
-def test_a_refused_attempt_leaves_no_run_and_costs_no_old_one(tmp_path, make_config, both):
+def test_refused_settings_leave_the_folder_unchanged(tmp_path, make_config, both):
     with pytest.raises(ConfigError, match="`precision=fp16` on a CPU"):
         train(make_config(tmp_path / "run", precision="fp16"), show_progress=False)
     assert not (tmp_path / "run" / "config.toml").exists()
@@ -307,11 +307,14 @@ def test_a_refused_attempt_leaves_no_run_and_costs_no_old_one(tmp_path, make_con
     [
         (
             {"sensors": "sar", "drop_sensor": 0.5},
-            "--drop-sensor 0.5: the chips hold radar alone, and none can be spared",
+            "`drop_sensor=0.5`: needs both sensors, and the chips hold radar only; leave it out",
         ),
-        ({"sensors": "optical", "drop_sensor": 0.5}, "--drop-sensor 0.5: the chips hold optical images alone"),
-        ({"sensors": "sar", "cloud": 0.5}, "--cloud 0.5: the chips hold radar alone, which clouds do not hide"),
-        ({"sensors": "optical", "sar_speckle": 0.5}, "--sar-speckle 0.5: is for radar in dB, and the chips hold"),
+        (
+            {"sensors": "optical", "drop_sensor": 0.5},
+            "`drop_sensor=0.5`: needs both sensors, and the chips hold optical images only",
+        ),
+        ({"sensors": "sar", "cloud": 0.5}, "`cloud=0.5`: needs optical images, and the chips hold radar only"),
+        ({"sensors": "optical", "sar_speckle": 0.5}, "`sar_speckle=0.5`: needs radar in dB, and the chips hold"),
     ],
 )
 def test_augmentation_without_its_sensor_is_refused(tmp_path, make_config, changes, message):
@@ -320,12 +323,12 @@ def test_augmentation_without_its_sensor_is_refused(tmp_path, make_config, chang
     assert not (tmp_path / "run").exists()
 
 
-def test_overwriting_starts_anew_and_leaves_foreign_files(tmp_path, make_config):
+def test_overwrite_starts_again_and_leaves_other_files(tmp_path, make_config):
     config = make_config(tmp_path, epochs=2, synthetic_chips=2, synthetic_size=32, crop_size=32, sensors="sar", seed=2)
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     train(config, show_progress=False)
     shorter = replace(config, optim=replace(config.optim, epochs=1))
-    with pytest.raises(RunFolderError, match="holds a finished run; add `resume` or `overwrite`"):
+    with pytest.raises(RunFolderError, match="holds a finished run; set `resume` or `overwrite`"):
         train(shorter, show_progress=False)
     train(shorter, overwrite=True, show_progress=False)
     assert len(read_rows(tmp_path)) == 1
@@ -344,7 +347,7 @@ def test_overwriting_starts_anew_and_leaves_foreign_files(tmp_path, make_config)
         (4, [0.4, 0.3, 0.2, 0.1, 0.5], 5, 5),
     ],
 )
-def test_training_stops_when_patience_runs_out(monkeypatch, tmp_path, make_config, patience, scores, epochs, best):
+def test_training_stops_after_patience(monkeypatch, tmp_path, make_config, patience, scores, epochs, best):
     real_validate, calls = train_module.validate, []
 
     def validate(*arguments):
@@ -366,9 +369,7 @@ def test_training_stops_when_patience_runs_out(monkeypatch, tmp_path, make_confi
 # ---- encoder weights
 
 
-def test_weights_that_cannot_be_had_are_said_once_also_after_a_resume(
-    monkeypatch, tmp_path, make_config, capsys, caplog
-):
+def test_missing_encoder_weights_are_reported_once_per_run(monkeypatch, tmp_path, make_config, capsys, caplog):
     def unreachable(name):
         raise pretrained._UnavailableError("no connection within 10 s")
 
@@ -384,7 +385,7 @@ def test_weights_that_cannot_be_had_are_said_once_also_after_a_resume(
         with pytest.raises(KeyboardInterrupt):
             train(config)
     warning = (
-        "encoder 'resnet10t' starts from scratch: its pretrained weights cannot be had (no connection within 10 s)"
+        "encoder 'resnet10t' starts from scratch: its pretrained weights are not available (no connection within 10 s)"
     )
     assert [record.getMessage() for record in caplog.records] == [warning]
     assert warning not in capsys.readouterr().out
@@ -404,7 +405,7 @@ def test_weights_that_cannot_be_had_are_said_once_also_after_a_resume(
 
 
 def interrupt_at_record(patch, epoch):
-    """Interrupt when the metrics of an epoch (from 1) are to be recorded: its best model is already written."""
+    """Interrupt before the metrics of an epoch (from 1) are recorded, after its best model is written."""
     real = RunRecords.epoch
 
     def record(self, *arguments):
@@ -435,7 +436,7 @@ RESUMED = {
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, make_config):
-    config = make_config(tmp_path_factory.mktemp("whole") / "run", **RESUMED)
+    config = make_config(tmp_path_factory.mktemp("uninterrupted") / "run", **RESUMED)
     train(config, show_progress=False)
     return config.out_dir
 
@@ -499,16 +500,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, make_config, uninte
     assert [event.step for event in board.Scalars("water_iou")] == [1, 2, 3, 4]
 
 
-def test_the_scores_of_a_mixed_precision_run_hold_in_full_precision(make_config, uninterrupted):
+def test_stored_scores_of_a_mixed_precision_run_are_in_full_precision(make_config, uninterrupted):
     best = load_checkpoint(uninterrupted / "best_model.pth")
     document = evaluate(best, config=make_config(uninterrupted, **RESUMED).data, split="valid").document
     assert document["water_iou"] == pytest.approx(read_summary(uninterrupted)["valid"]["water_iou"], abs=1e-6)
 
 
-def test_resuming_refuses_what_is_not_the_same_run(tmp_path, make_config, uninterrupted):
+def test_resume_refuses_changed_settings_and_missing_runs(tmp_path, make_config, uninterrupted):
     config = make_config(uninterrupted, **RESUMED)
     changed = replace(config, optim=replace(config.optim, lr=1e-4))
-    with pytest.raises(RunFolderError, match=r"but lr: 0.003 before, 0.0001 now; leave"):
+    with pytest.raises(RunFolderError, match=r"but `lr`: 0.003 before, 0.0001 now; leave"):
         train(changed, resume=True, show_progress=False)
     with pytest.raises(RunFolderError, match="holds no run to resume"):
         train(replace(config, out_dir=tmp_path / "none"), resume=True, show_progress=False)
@@ -517,7 +518,7 @@ def test_resuming_refuses_what_is_not_the_same_run(tmp_path, make_config, uninte
 
 
 @pytest.mark.parametrize("damage", ["config.toml", "state/epoch_{:04d}/optimizer.bin"])
-def test_a_damaged_run_is_named(tmp_path, make_config, uninterrupted, damage):
+def test_resume_refuses_a_damaged_run(tmp_path, make_config, uninterrupted, damage):
     shutil.copytree(uninterrupted, tmp_path / "run")
     file = tmp_path / "run" / damage.format(read_summary(uninterrupted)["epochs"])
     file.write_bytes(file.read_bytes()[:9])
@@ -525,14 +526,14 @@ def test_a_damaged_run_is_named(tmp_path, make_config, uninterrupted, damage):
         train(make_config(tmp_path / "run", **RESUMED), resume=True, show_progress=False)
 
 
-def test_a_state_without_its_random_states_is_damaged(tmp_path, make_config, uninterrupted):
+def test_resume_refuses_a_state_without_random_states(tmp_path, make_config, uninterrupted):
     shutil.copytree(uninterrupted, tmp_path / "run")
     (tmp_path / "run" / "state" / "epoch_0004" / "random_states_0.pkl").unlink()
     with pytest.raises(RunFolderError, match=r"random_states_0.pkl: is missing; put it back, or start again"):
         train(make_config(tmp_path / "run", **RESUMED), resume=True, show_progress=False)
 
 
-def test_resuming_a_finished_run_changes_nothing(make_config, uninterrupted):
+def test_resume_of_a_finished_run_changes_nothing(make_config, uninterrupted):
     config = make_config(uninterrupted, **RESUMED)
     names = ("config.toml", "metrics.csv")
     before = [(uninterrupted / name).read_bytes() for name in names]
@@ -567,7 +568,7 @@ def test_a_split_without_water_is_refused(tmp_path, make_config, monkeypatch):
         train(make_config(tmp_path / "run"), show_progress=False)
 
 
-def test_what_follows_from_the_surroundings_is_written_down(tmp_path, make_config, monkeypatch):
+def test_resolve_fills_in_defaults_of_the_machine(tmp_path, make_config, monkeypatch):
     (tmp_path / "sen1floods11").mkdir()
     monkeypatch.setenv("FLOODSEG_DATA", str(tmp_path))
     config = make_config(tmp_path / "run", precision="auto")

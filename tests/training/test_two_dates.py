@@ -1,4 +1,4 @@
-"""Two dates of both sensors end to end: trained with sensors withheld, scored with each, drawn."""
+"""A model of two dates and both sensors: training with withheld sensors, scores with each sensor, pictures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ SIZE = 48
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sets 1, 11, 21, ...: what is flooded is darker in the images after than in those before."""
+    """Sets 1, 11, 21, ...: flooded pixels are darker in the images from after the flood."""
     root = tmp_path_factory.mktemp("ombria")
     for number in range(1, 81, 10):
         rng = np.random.default_rng(number)
@@ -46,7 +46,7 @@ def settings(make_config: Callable[..., TrainConfig], out_dir: Path, root: Path,
     return make_config(out_dir, **{**data, **changes})
 
 
-def test_one_model_maps_floods_with_both_sensors_and_with_each(
+def test_a_two_date_model_maps_with_both_sensors_and_with_each(
     tree: Path, make_config: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:
     config = settings(make_config, tmp_path / "run", tree, epochs=5, crops_per_chip=4, drop_sensor=0.67)
@@ -62,7 +62,7 @@ def test_one_model_maps_floods_with_both_sensors_and_with_each(
         assert scores.document["water_iou"] > 0.5
         assert scores.references == {}
     for name in ("otsu", "ndwi"):
-        with pytest.raises(ConfigError, match=f"model {name}: needs .*; score {name} on data that holds these bands"):
+        with pytest.raises(ConfigError, match=f"model {name}: needs .*; score {name} on data with these bands"):
             evaluate(name, config=config.data, split="valid")
 
 
@@ -71,23 +71,23 @@ def test_one_model_maps_floods_with_both_sensors_and_with_each(
     [
         (
             {"cloud": 0.3, "optical_bands": ("B03_before", "B08_before")},
-            "--cloud 0.3: covers the image of after the flood, and the optical bands in use are of before alone",
+            "`cloud=0.3`: needs an optical image from after the flood, and all optical bands in use are from before it",
         ),
-        ({"sar_jitter_db": 0.5}, "--sar-jitter-db 0.5: is an offset in dB, and the radar images hold digital numbers"),
+        ({"sar_jitter_db": 0.5}, "`sar_jitter_db=0.5`: needs radar in dB, and the radar images hold digital numbers"),
     ],
 )
-def test_augmentation_that_finds_nothing_to_do_is_refused(
+def test_augmentation_without_effect_is_refused(
     tree: Path, make_config: Callable[..., TrainConfig], tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(settings(make_config, tmp_path / "run", tree, **changes), show_progress=False)
 
 
-def test_a_model_of_other_numbers_is_refused(tree: Path, rule_model: Callable[..., Any]) -> None:
-    where = {"data": tree, "layout": "ombria", "split": "valid"}
+def test_a_model_with_other_bands_or_units_is_refused(tree: Path, rule_model: Callable[..., Any]) -> None:
+    options = {"data": tree, "layout": "ombria", "split": "valid"}
     with pytest.raises(
         ConfigError, match=r"'rule' takes sar images of VV, VH in db, and the data set holds VV_before, "
     ):
-        evaluate(rule_model(Bands(("VV", "VH"), ())), **where)
+        evaluate(rule_model(Bands(("VV", "VH"), ())), **options)
     with pytest.raises(ConfigError, match=r"takes optical images of B03, B08 in reflectance, and .* in dn; choose"):
-        evaluate(rule_model(Bands((), ("B03", "B08"))), **where)
+        evaluate(rule_model(Bands((), ("B03", "B08"))), **options)

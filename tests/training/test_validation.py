@@ -7,9 +7,9 @@ from floodseg.distributed.processes import Processes
 from floodseg.evaluation.forward import counted_pixels, forward
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
-from floodseg.models.decision import Decision, Decisions, margin
+from floodseg.models.decision import Decision, Decisions, logit_difference
 from floodseg.training.losses import FloodLoss
-from floodseg.training.validation import calibrate, decide, decided_counts, validate
+from floodseg.training.validation import calibrate, choose_decisions, counts_at_decisions, validate
 
 BOTH = Bands(sar=("VV", "VH"), optical=("B03", "B08"))
 RADAR = Bands(sar=("VV", "VH"), optical=())
@@ -46,7 +46,7 @@ def blank(batch):
     return {**batch, "label": torch.full_like(batch["label"], 255)}
 
 
-def test_a_pixel_counts_where_a_label_and_a_sensor_meet(batches):
+def test_a_pixel_with_a_label_and_a_valid_sensor_counts(batches):
     counted = counted_pixels(batches[0])
     expected = torch.ones(1, 16, 20, dtype=torch.bool)
     expected[:, :3, :4] = False  # neither sensor
@@ -54,7 +54,7 @@ def test_a_pixel_counts_where_a_label_and_a_sensor_meet(batches):
     assert torch.equal(counted, expected)
 
 
-def test_a_sensor_that_the_data_do_not_have_is_passed_as_none():
+def test_a_sensor_without_channels_is_passed_as_none():
     calls = []
 
     def model(*arguments):
@@ -70,7 +70,7 @@ def test_a_sensor_that_the_data_do_not_have_is_passed_as_none():
     assert sar_valid is batch["sar_valid"]
 
 
-def test_histograms_are_apart_by_what_is_valid_at_each_pixel(batches, rule_model):
+def test_each_set_of_valid_sensors_has_its_histogram(batches, rule_model):
     histograms = SensorHistograms()
     histograms.add(rule_model(BOTH)(*inputs(batches[0])), batches[0])
     pixels = {name: histogram.counts_at(0.5).n for name, histogram in histograms.by_sensors.items()}
@@ -93,10 +93,10 @@ def test_validation_scores_all_chips_at_the_best_threshold(batches, rule_model):
         for batch in batches:
             logits, counted = model(*inputs(batch)), counted_pixels(batch)
             losses.append(float(FloodLoss()(logits, batch["label"], counted)))
-            margins.append(margin(logits)[counted])
+            margins.append(logit_difference(logits)[counted])
             labels.append(batch["label"][counted] == 1)
     margins, labels = torch.cat(margins), torch.cat(labels)
-    # a chip without counted pixel does not pull the mean down
+    # a chip without counted pixels does not enter the mean
     assert validation.loss == pytest.approx(sum(losses) / 3)
     water = torch.sigmoid(margins) >= validation.threshold
     assert validation.counts == Counts(
@@ -119,7 +119,7 @@ def test_a_split_without_any_counted_pixel_scores_zero(batches, rule_model):
     assert validation.counts == Counts()
 
 
-def test_values_of_invalid_pixels_change_nothing(batches, rule_model):
+def test_values_at_invalid_pixels_have_no_effect(batches, rule_model):
     other = [
         {
             **batch,
@@ -132,28 +132,28 @@ def test_values_of_invalid_pixels_change_nothing(batches, rule_model):
     assert (one.loss, one.threshold, one.counts) == (two.loss, two.threshold, two.counts)
 
 
-def test_each_sensor_set_gets_its_decision(batches, rule_model):
+def test_each_sensor_set_gets_its_threshold(batches, rule_model):
     validation = validate(rule_model(BOTH), batches, FloodLoss(), ALONE)
-    decisions = decide(validation.histograms)
+    decisions = choose_decisions(validation.histograms)
     for sensors, histogram in validation.histograms.by_sensors.items():
         temperature = histogram.fit_temperature()
         assert decisions.of(sensors) == Decision(histogram.best_threshold(temperature)[0], temperature)
     assert len({decisions.sar, decisions.optical, decisions.both}) == 3
-    counts = decided_counts(validation.histograms, decisions)
+    counts = counts_at_decisions(validation.histograms, decisions)
     assert counts.n == validation.counts.n
-    # each set is at its own best, so that together they are no worse than before in each part
+    # each set has its best threshold, so that the sum is at least as good
     for sensors, histogram in validation.histograms.by_sensors.items():
         decision = decisions.of(sensors)
         own = histogram.counts_at(decision.threshold, decision.temperature).water_iou
         assert own >= histogram.counts_at(validation.threshold).water_iou
 
 
-def test_a_sensor_set_that_the_split_does_not_show_gets_the_decision_of_all(rule_model):
+def test_a_sensor_set_without_pixels_gets_the_threshold_of_all_pixels(rule_model):
     validation = validate(rule_model(RADAR), [make_batch(0, bands=RADAR)], FloodLoss(), ALONE)
-    decisions = decide(validation.histograms)
+    decisions = choose_decisions(validation.histograms)
     assert decisions.optical == decisions.both == decisions.sar
-    assert decided_counts(validation.histograms, decisions) == validation.counts
-    assert decide(SensorHistograms()) == Decisions()
+    assert counts_at_decisions(validation.histograms, decisions) == validation.counts
+    assert choose_decisions(SensorHistograms()) == Decisions()
 
 
 def test_calibration_withholds_each_sensor_in_turn(batches, rule_model):
@@ -168,11 +168,11 @@ def test_calibration_withholds_each_sensor_in_turn(batches, rule_model):
     for sensor, other in (("sar", "optical"), ("optical", "sar")):
         alone = validate(model, withheld(other), FloodLoss(), ALONE).histograms
         assert alone.by_sensors[sensor].counts_at(0.5).n > 150, "many more pixels than where the other one is missing"
-        assert decisions.of(sensor) == decide(alone).of(sensor)
+        assert decisions.of(sensor) == choose_decisions(alone).of(sensor)
     histograms = validate(model, batches, FloodLoss(), ALONE).histograms
-    assert decisions.both == decide(histograms).both
-    assert decisions.sar != decide(histograms).sar
-    assert counts == decided_counts(histograms, decisions)
+    assert decisions.both == choose_decisions(histograms).both
+    assert decisions.sar != choose_decisions(histograms).sar
+    assert counts == counts_at_decisions(histograms, decisions)
 
 
 def test_a_model_of_one_sensor_is_calibrated_in_one_pass(rule_model):
@@ -183,6 +183,6 @@ def test_a_model_of_one_sensor_is_calibrated_in_one_pass(rule_model):
     counts = calibrate(model, batches, ALONE)
     decisions = model.decisions
     assert len(calls) == 2
-    assert decisions == decide(validate(model, batches, FloodLoss(), ALONE).histograms)
+    assert decisions == choose_decisions(validate(model, batches, FloodLoss(), ALONE).histograms)
     assert isinstance(model, nn.Module)
     assert counts.n == 2 * 11 * 20

@@ -1,4 +1,4 @@
-"""Put the best checkpoint of a run among the shipped weights, with its exported files.
+"""Add the best checkpoint of a run to the shipped weights, with its exported files.
 
     python tools/release/ship_weights.py RUN NAME --data "what it was trained on" --chips DIR --context-prior 0.4
 
@@ -13,7 +13,7 @@ from typing import Any
 from cyclopts import App
 
 from floodseg import export, load_model
-from floodseg.app.guard import guarded
+from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import make_loader
 from floodseg.config.base import Layout
 from floodseg.config.train import DataConfig
@@ -32,14 +32,14 @@ from floodseg.system.files import write_text
 from floodseg.training.records import validation_scores
 from floodseg.training.validation import calibrate
 
-FORMS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
+FORMATS: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
     ("openvino", "int8"), ("openvino", "bf16"), ("onnx", "int8"), ("onnx", "fp32"),
 )  # fmt: skip
-"""What each shipped model comes as, beside its weights."""
-MOST_MB = 30.0
-"""What all shipped weights may take together."""
+"""Exported files of each shipped model."""
+MAX_MB = 30.0
+"""Largest size of all shipped weights together."""
 
-app = App(help="Put the best checkpoint of a run among the shipped weights, with its exported files.")
+app = App(help="Add the best checkpoint of a run to the shipped weights, with its exported files.")
 
 
 @app.default
@@ -61,67 +61,67 @@ def ship(
     run
         Run folder or checkpoint.
     name
-        The name under which the model is shipped.
+        Name of the shipped model.
     data
-        What it was trained on, with the terms of that data.
+        Training data and their terms of use.
     chips
-        Folder of the chips on which exported files are calibrated and compared.
+        Folder of chips for calibration and comparison of the exported files.
     layout
-        Layout of that folder.
+        Layout of the chips.
     split
-        Its split; not one that is kept for testing.
+        Split of the chips; not a test split.
     licence
         Licence of the weights.
     context_prior
-        Strength of the context prior in place of the run's; temperature and threshold are then chosen anew on chips.
+        Strength of the context prior, instead of the run's; temperature and threshold are then recalibrated.
     """
     model = load_model(run)
     if context_prior is not None:
         _recalibrate(model.set_context_prior(context_prior), DataConfig(data=chips, layout=layout), split)
     training = model.provenance.training
     training.update(data=data, licence=licence)
-    # whoever reads it has other folders
+    # folders of this machine mean nothing to others
     training["encoder_weights"] = Path(str(training["encoder_weights"])).name
     for kind in ("teachers", "specialists"):
-        training[kind] = [_nameless(each) for each in training.get(kind, [])]
+        training[kind] = [_without_folders(each) for each in training.get(kind, [])]
     if training.get("started_from"):
-        training["started_from"] = _nameless(training["started_from"])
+        training["started_from"] = _without_folders(training["started_from"])
     folder = WEIGHTS / name
-    for older in [*folder.glob("onnx-*"), *folder.glob("openvino-*")]:
-        older.unlink()
+    for previous in [*folder.glob("onnx-*"), *folder.glob("openvino-*")]:
+        previous.unlink()
     save_folder(folder, model)
-    gates: dict[str, Any] = {}
-    for format, precision in FORMS:
+    parity: dict[str, Any] = {}
+    for format, precision in FORMATS:
         path = folder / exported_file_name(format, precision)
         try:
-            gates[path.stem] = export(
+            parity[path.stem] = export(
                 model, format=format, precision=precision, out=path, data=chips, layout=layout, split=split,
                 show_progress=True,
             )  # fmt: skip
         except ConfigError as refusal:
             print(f"{path.name} is left out: {refusal}")
-    description = read_description(folder) | {"exported": gates}
+    description = read_description(folder) | {"exported": parity}
     write_text(folder / CONFIG_FILE, json.dumps(description, indent=2) + "\n")
     for file in sorted(folder.iterdir()):
         print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")
     total = sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) / 1e6
     print(f"all shipped weights: {total:.1f} MB")
-    if total > MOST_MB:
-        raise ConfigError(f"{WEIGHTS}: all shipped weights must stay below {MOST_MB:.0f} MB, and take {total:.1f} MB")
+    if total > MAX_MB:
+        raise ConfigError(f"{WEIGHTS}: all shipped weights must stay below {MAX_MB:.0f} MB, and take {total:.1f} MB")
 
 
-def _nameless(known: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known of a model, without folders of this machine."""
-    trained_on = {key: value for key, value in known.get("trained_on", {}).items() if key != "data"}
-    return {**known, "model": Path(known["model"]).name, "trained_on": trained_on}
+def _without_folders(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the lineage entry of a model without folders of this machine."""
+    trained_on = {key: value for key, value in entry.get("trained_on", {}).items() if key != "data"}
+    return {**entry, "model": Path(entry["model"]).name, "trained_on": trained_on}
 
 
 def _recalibrate(model: FloodModel, config: DataConfig, split: str) -> None:
-    """Choose temperature and threshold as the end of a training does."""
+    """Recalibrate temperature and threshold, as at the end of a training."""
     chips = open_usable(for_method(model_method(model, "the model"), config, split), split).chips
     counts = calibrate(model, make_loader(chips, augment=None), Processes())
     model.provenance.scores = validation_scores(counts)
 
 
 if __name__ == "__main__":
-    guarded(app)
+    run_and_exit(app)

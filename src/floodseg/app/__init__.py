@@ -1,1 +1,1 @@
-"""The command line: thin shells around the public functions."""
+"""Command line: each command parses its flags and calls one public function."""

@@ -10,10 +10,10 @@ from floodseg.config.base import WholeNumber
 from floodseg.errors import ConfigError
 
 app = App(
-    help="Train the efficient flood segmentation model; without --use_external_dataset on simulated chips.",
+    help="Train the efficient flood segmentation model, by default on simulated chips.",
+    # run_and_exit() reports errors and interruptions
     exit_on_error=False,
     print_error=False,
-    # as for the floodseg command: guarded() says that the run was interrupted
     suppress_keyboard_interrupt=False,
 )
 
@@ -50,37 +50,37 @@ def train_efficient(
     Parameters
     ----------
     use_external_dataset
-        Train on the chips in --sar_dir, --opt_dir and --mask_dir, not on simulated ones.
+        Train on the chips in --sar_dir, --opt_dir and --mask_dir instead of simulated chips.
     encoder
-        resnet18, resnet34, resnet50, efficientnet_b0, efficientnet_b1 or any timm features_only encoder.
+        resnet18, resnet34, resnet50, efficientnet_b0, efficientnet_b1, or any timm encoder with features_only support.
     batch_size
-        Crops per step.
+        Crops per training step.
     epochs
         Passes over the training chips.
     lr
-        Peak of the one-cycle learning rate.
+        Peak learning rate of the one-cycle schedule.
     patience
-        Epochs without a better validation water IoU after which training stops.
+        Stop training after this number of epochs without a better water IoU on validation. 0 turns it off.
     out_dir
-        Run folder.
+        Folder of the run.
     sar_dir
-        Radar chips.
+        Folder of the radar chips.
     opt_dir
-        Optical chips; absent or empty means radar alone.
+        Folder of the optical chips. If it is missing or empty, only radar is used.
     mask_dir
-        Label chips: 0 land, 1 water, -1 or 255 ignored.
+        Folder of the labels: 0 land, 1 water, -1 or 255 ignored.
     val_split
-        Share of the chips kept for validation, whole events at a time.
+        Share of the chips to use for validation. Chips of one event stay together.
     resume
-        Go on with the run in --out_dir.
+        Continue the run in --out_dir.
     overwrite
-        Start anew in a folder that holds a run.
+        Replace the run in --out_dir by a new one.
     """
     folders = replace(_CLASSIC_FOLDERS, sar_dir=sar_dir, opt_dir=opt_dir, mask_dir=mask_dir, val_split=val_split)
     if not use_external_dataset and folders != _CLASSIC_FOLDERS:
         raise ConfigError(
-            "--sar_dir, --opt_dir, --mask_dir and --val_split mean nothing to simulated chips: "
-            "add --use_external_dataset or leave them out"
+            "--sar_dir, --opt_dir, --mask_dir and --val_split have no effect on simulated chips: "
+            "add --use_external_dataset, or leave them out"
         )
     config = floodseg.TrainConfig(
         out_dir=out_dir,

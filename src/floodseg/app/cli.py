@@ -1,18 +1,18 @@
-"""``floodseg COMMAND``: each command parses its flags and calls one public function.
+"""Commands of ``floodseg``.
 
-Heavy packages are imported inside the commands, so that ``floodseg --help`` answers at once.
+Heavy packages are imported inside the commands, so that ``floodseg --help`` is fast.
 """
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
-from floodseg.app.guard import guarded
-from floodseg.app.removed import refuse_removed
+from floodseg.app.exit_codes import run_and_exit
+from floodseg.app.removed_flags import refuse_removed_flags
 from floodseg.app.run_file import read_run_file
 from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig
 from floodseg.config.cluster import ManyConfig
@@ -23,18 +23,14 @@ from floodseg.config.train import DataConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 
-if TYPE_CHECKING:
-    pass
-
 app = App(
     name="floodseg",
     help="Flood maps from Sentinel-1 radar and Sentinel-2 optical imagery with light segmentation models.",
-    # a tuple is given as --optical-bands B03 B08; there is nothing to empty or negate
+    # several values follow one flag (--optical-bands B03 B08); there are no flags --empty-optical-bands
     default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
-    # a wrong flag is reported like everything else that the user can mend
+    # run_and_exit() reports errors and interruptions
     exit_on_error=False,
     print_error=False,
-    # or it would exit in silence before guarded() can say that the run was interrupted
     suppress_keyboard_interrupt=False,
 )
 _FLAT = Parameter(name="*")
@@ -47,20 +43,22 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Train a model: floodseg train [RUN.toml] [flags]. Flags override the run file, whose keys are their names.
+    """Train a model.
+
+    floodseg train [RUN.toml] [flags]. The keys of the run file are the names of the flags. Flags override the run file.
 
     Parameters
     ----------
     resume
-        Go on with the run in --out-dir from the end of its last complete epoch.
+        Continue the run in --out-dir after its last complete epoch.
     overwrite
         Replace the run in --out-dir by a new one.
     """
     import floodseg
-    from floodseg.distributed.join import leave_processes
+    from floodseg.distributed.launcher import disconnect_processes
 
     floodseg.train(config, resume=resume, overwrite=overwrite)
-    leave_processes()
+    disconnect_processes()
 
 
 @app.command
@@ -74,37 +72,39 @@ def evaluate(
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     out_dir: Path | None = None,
 ) -> None:
-    """Score a model on one split of a data set, beside classical baselines; or score a map against a reference.
+    """Score a model on a data set, or a map against a reference.
 
-    floodseg evaluate MODEL --data DIR --layout L --split S scores a model: global counts, and the same per event.
-    floodseg evaluate FLOOD.tif --reference FILE scores a map, pixel by pixel. Its classes are decided, so that no
-    threshold takes part.
+    floodseg evaluate MODEL --data DIR --split SPLIT scores a model on all chips of a split and on each event, with
+    classical baselines for comparison.
+
+    floodseg evaluate FLOOD.tif --reference FILE scores the pixels of a finished map. No threshold is applied.
 
     Parameters
     ----------
     model
-        A shipped model's name, a run folder, a checkpoint, or a classical baseline: otsu (radar) or ndwi (optical).
-        With --reference a map: flood.tif, or any raster with its codes 0 land, 1 flood, 2 permanent water, 3 excluded
-        and 255 nodata; the last two are not counted.
+        Shipped model, run folder, checkpoint, or classical baseline: otsu (radar) or ndwi (optical). With --reference a
+        map: flood.tif, or any raster with the codes 0 land, 1 flood, 2 permanent water, 3 excluded and 255 nodata.
+        Excluded and nodata pixels are not counted.
     reference
-        A label raster (0 land, 1 water, -1 or 255 ignored; on another grid it is taken at the nearest pixel) or a file
-        of polygons (land outside of them). Permanent water of the map counts as water against a raster, and is not
-        counted against polygons, which mark the flood alone; where the map has any, both scores are reported.
+        Reference of a map: a label raster (0 land, 1 water, -1 or 255 ignored; on another grid the nearest pixel is
+        used), or polygons of the flood (everything outside is land). Permanent water of the map counts as water against
+        a raster and is not counted against polygons. If the map has permanent water, both scores are printed.
     split
-        train, valid, test, bolivia, ... as the layout has them.
+        Split of the data set: train, valid, test, bolivia, ..., depending on the layout.
     json_file
-        Write the scores as one JSON object.
+        Write the scores to this JSON file.
     out_dir
-        Write the reliability diagram, pictures of the worst chips, and the curve over cloud cover there.
+        Write the reliability diagram, pictures of the worst chips and the plot of scores over cloud cover to this
+        folder.
     """
     import floodseg
     from floodseg.app.reports.evaluation import print_evaluation, print_map_evaluation
-    from floodseg.distributed.join import join_processes, leave_processes
+    from floodseg.distributed.launcher import connect_processes, disconnect_processes
     from floodseg.system.files import require_writable, write_text
 
     if reference is not None:
-        _refuse_chip_flags(config, scoring, split, out_dir)
-    processes = join_processes()
+        _refuse_flags_without_effect(config, scoring, split, out_dir)
+    processes = connect_processes()
 
     def require_outputs() -> None:
         if json_file is not None:
@@ -121,7 +121,7 @@ def evaluate(
         evaluation = floodseg.evaluate(
             model, split=split, config=config, scoring=scoring, out_dir=out_dir, show_progress=True
         )
-        leave_processes()
+        disconnect_processes()
         if not processes.main:
             return
         print_evaluation(evaluation)
@@ -130,18 +130,18 @@ def evaluate(
         write_text(json_file, json.dumps(document, indent=2) + "\n")
 
 
-def _refuse_chip_flags(config: DataConfig, scoring: ScoreConfig, split: str, out_dir: Path | None) -> None:
-    """Raise ConfigError for flags of chips beside --reference, with which they have no effect."""
-    given = [
-        f"--{name.replace('_', '-')}"
+def _refuse_flags_without_effect(config: DataConfig, scoring: ScoreConfig, split: str, out_dir: Path | None) -> None:
+    """Raise ConfigError for flags that have no effect with --reference."""
+    changed = [
+        name
         for settings in (config, scoring)
         for name, value in vars(settings).items()
         if value != getattr(type(settings)(), name)
     ]
-    given += ["--split"] if split != "valid" else []
-    given += ["--out-dir"] if out_dir is not None else []
-    if given:
-        raise ConfigError(f"{given[0]}: has no effect on a map with --reference; leave it out")
+    changed += ["split"] if split != "valid" else []
+    changed += ["out_dir"] if out_dir is not None else []
+    if changed:
+        raise ConfigError(f"`{changed[0]}`: has no effect on a map with `reference`; leave it out")
 
 
 @app.command
@@ -151,15 +151,14 @@ def predict(
     model: str = "s1-lite",
     overwrite: bool = False,
 ) -> None:
-    """Map a scene: probability and classes as cloud-optimized GeoTIFFs, polygons, areas, a STAC item and a picture.
+    """Map the flood in a scene: GeoTIFFs, polygons, areas, a STAC item and a picture.
 
     Parameters
     ----------
     model
-        A shipped model's name, a run folder, a checkpoint, a file of floodseg export, or a classical baseline: otsu
-        (radar) or ndwi (optical).
+        Shipped model, run folder, checkpoint, exported file, or classical baseline: otsu (radar) or ndwi (optical).
     overwrite
-        Replace finished products in --out-dir; until the new ones are ready, the old ones stay.
+        Replace finished products in --out-dir when the new ones are complete.
     """
     from floodseg.app.reports.map import print_map
     from floodseg.inference.predict import predict as run_prediction
@@ -175,16 +174,19 @@ def predict_many(
     model: str = "s1-lite",
     overwrite: bool = False,
 ) -> None:
-    """Map a list of scenes on a cluster: products of each, a STAC collection, an index and mosaics over all.
+    """Map many scenes on this machine or a Dask cluster.
+
+    Each scene has its own products. A STAC collection, an index and mosaics cover all scenes.
 
     Parameters
     ----------
     scenes
-        CSV or GeoParquet with columns sar, optical, id and any setting of predict, or a STAC collection on disk.
+        List of scenes: a CSV or GeoParquet file with columns id, sar, optical and other settings of floodseg predict,
+        or a STAC collection on disk.
     model
-        A shipped model's name, a run folder or a checkpoint that all workers see.
+        Shipped model, classical baseline (otsu or ndwi), or a run folder or checkpoint that all workers can read.
     overwrite
-        Replace products that were made from other files, by another model or with other settings.
+        Replace products of other files, another model or other settings.
     """
     from floodseg.system.extras import require_extra
 
@@ -205,56 +207,56 @@ def export(
     config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
     split: str = "valid",
 ) -> None:
-    """Write a model as a file for ONNX Runtime or OpenVINO; refused where its results differ from the model's.
+    """Export a model for ONNX Runtime or OpenVINO, and check that its results agree with PyTorch.
 
     Parameters
     ----------
     model
-        A shipped model's name, a run folder or a checkpoint.
+        Shipped model, run folder or checkpoint.
     format
-        onnx (one file) or openvino (an .xml with a .bin beside it).
+        onnx (one file) or openvino (an .xml file and a .bin file).
     out
-        The file; an older one is replaced.
+        File to write. An existing file is replaced.
     precision
-        fp32, bf16 (openvino alone) or int8, which is calibrated and scored on the chips of --data.
+        fp32, bf16 (openvino only) or int8. int8 is calibrated and scored on the chips of --data.
     split
-        The split of --data whose chips are used.
+        Split of --data for int8.
     """
     import floodseg
-    from floodseg.app.reports.evaluation import print_export
+    from floodseg.app.reports.models import print_export
 
-    gate = floodseg.export(
+    parity = floodseg.export(
         model, format=format, out=out, precision=precision, split=split, config=config, show_progress=True
     )
-    print_export(out, gate)
+    print_export(out, parity)
 
 
 @app.command
 def demo(*, out_dir: Path = Path("floodseg-demo"), overwrite: bool = False) -> None:
-    """Make a small georeferenced scene, map it with s1-lite, write every product and print where.
+    """Simulate a small scene, map it and write all products.
 
     Parameters
     ----------
     out_dir
-        Folder of the scene (scene/) and of its products (flood/).
+        Folder for the scene (subfolder scene) and its products (subfolder flood).
     overwrite
-        Replace the products of an earlier demonstration.
+        Replace the products of an earlier demo.
     """
-    from floodseg.app.demo import demonstrate
+    from floodseg.app.demo import run_demo
     from floodseg.app.reports.map import print_map
 
-    print_map(demonstrate(out_dir, overwrite=overwrite, show_progress=True))
+    print_map(run_demo(out_dir, overwrite=overwrite, show_progress=True))
 
 
 @app.command
 def models() -> None:
-    """List architectures and shipped weights: parameters, size, scores, licence, training data."""
-    from floodseg.app.reports.evaluation import print_models
+    """List architectures and shipped models with size, scores, licence and training data."""
+    from floodseg.app.reports.models import print_models
 
     print_models()
 
 
-benchmark = App(name="benchmark", help="Measure models side by side on this machine, which should do nothing else.")
+benchmark = App(name="benchmark", help="Measure speed and memory of models on this machine, which should be idle.")
 app.command(benchmark)
 
 
@@ -271,14 +273,14 @@ def benchmark_train(
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     compare: Path | None = None,
 ) -> None:
-    """Time training steps and take their peak memory, as ratios to the baseline.
+    """Measure duration and peak memory of training steps, as ratios to the baseline.
 
     Parameters
     ----------
     json_file
-        Write the result as one JSON object.
+        Write the result to this JSON file.
     compare
-        An older result: ratios that are clearly worse now are named, and the exit code is 2.
+        JSON file of an older result. If a ratio is clearly worse now, it is printed, and the exit code is 2.
     """
     _require_benchmark()
     from floodseg.app.reports.benchmark import report_benchmark
@@ -293,14 +295,14 @@ def benchmark_infer(
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     compare: Path | None = None,
 ) -> None:
-    """Time calls of each model on one batch, as ratios to the baseline.
+    """Measure duration and peak memory of inference on one batch, as ratios to the baseline.
 
     Parameters
     ----------
     json_file
-        Write the result as one JSON object.
+        Write the result to this JSON file.
     compare
-        An older result: ratios that are clearly worse now are named, and the exit code is 2.
+        JSON file of an older result. If a ratio is clearly worse now, it is printed, and the exit code is 2.
     """
     _require_benchmark()
     from floodseg.app.reports.benchmark import report_benchmark
@@ -314,12 +316,12 @@ def benchmark_scene(
     config: Annotated[SceneBenchmarkConfig, _FLAT] = SceneBenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Map whole simulated scenes from files to products: throughput, share of each stage, peak memory.
+    """Measure throughput and peak memory of mapping simulated scenes, from files to products.
 
     Parameters
     ----------
     json_file
-        Write the result as one JSON object.
+        Write the result to this JSON file.
     """
     _require_benchmark()
     from floodseg.app.reports.benchmark import report_scenes
@@ -327,31 +329,33 @@ def benchmark_scene(
     report_scenes(config, json_file)
 
 
-cache = App(name="cache", help="Decoded chips, kept to be read faster the next time.")
+cache = App(name="cache", help="Manage the cache of decoded chips.")
 app.command(cache)
 
 
 @cache.command
 def clear() -> None:
-    """Remove all decoded chips; runs in progress go on and decode their chips again."""
+    """Remove all decoded chips from the cache. Running trainings are not disturbed; they decode the chips again."""
     from floodseg.chips.cache import cache_folder, clear_cache
 
     count, size = clear_cache()
     print(f"{cache_folder()}: {count} files removed, {size / 1e6:.1f} MB freed")
 
 
-data = App(name="data", help="Public data sets.")
+data = App(name="data", help="Download public data sets.")
 app.command(data)
 
 
 @data.command
 def download(dataset: Literal["sen1floods11"], *, config: Annotated[DownloadConfig, _FLAT]) -> None:
-    """Fetch the hand-labelled chips of Sen1Floods11; the same command continues after an interruption.
+    """Download the hand-labelled chips of Sen1Floods11.
+
+    After an interruption the same command continues the download.
 
     Parameters
     ----------
     dataset
-        Name of the data set; only sen1floods11 can be fetched.
+        Name of the data set: sen1floods11.
     """
     from floodseg.datasets.download.sen1floods11 import download_sen1floods11
 
@@ -360,24 +364,25 @@ def download(dataset: Literal["sen1floods11"], *, config: Annotated[DownloadConf
 
 
 def _take_run_file(arguments: list[str]) -> list[str]:
-    """Turn ``train RUN.toml`` into ``train`` with the run file as the source of values that no flag gives."""
+    """Remove the run file from the arguments of ``train``; its values become the defaults of the flags."""
     app.config = ()
     if len(arguments) < 2 or arguments[0] != "train" or arguments[1].startswith("-"):
         return arguments
     run_file = Path(arguments[1])
     if not run_file.is_file():
-        raise ConfigError(f"{run_file}: no such run file; give a TOML file with the names of the flags as keys")
-    # below the name of the command, or cyclopts passes over keys that are commands too, such as data
+        raise ConfigError(f"{run_file}: no such run file; use a TOML file whose keys are names of flags")
+    # nested below "train", since cyclopts ignores top-level keys that are also commands, such as data
     app.config = (Dict({"train": read_run_file(run_file)}, source=str(run_file)),)
     return ["train", *arguments[2:]]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code (see :func:`guarded`)."""
-    given = sys.argv[1:] if arguments is None else arguments
-    # the list of commands holds no Markdown, whose packages take a quarter of the time of floodseg --help
-    app.help_format = "plaintext" if len(given) < 2 else "markdown"
-    guarded(lambda: app(_take_run_file(refuse_removed(given))))
+    """Run the command line and exit; see :func:`run_and_exit` for the exit codes."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    # the list of commands has no Markdown; importing its packages would take a quarter of the time of floodseg --help
+    app.help_format = "plaintext" if len(arguments) < 2 else "markdown"
+    run_and_exit(lambda: app(_take_run_file(refuse_removed_flags(arguments))))
 
 
 if __name__ == "__main__":

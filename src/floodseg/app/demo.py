@@ -1,4 +1,4 @@
-"""Demonstration: a simulated scene, georeferenced like a real one, and every product of it."""
+"""Demo: a simulated, georeferenced scene and all of its products."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from floodseg.products.folder import check_unfinished
 from floodseg.simulate.demo_scene import make_demo_scene
 
 
-def demonstrate(out_dir: Path, *, overwrite: bool = False, show_progress: bool = False) -> FloodMap:
-    """Write a river in flood to ``out_dir``/scene, both sensors and all layers, and its map to ``out_dir``/flood.
+def run_demo(out_dir: Path, *, overwrite: bool = False, show_progress: bool = False) -> FloodMap:
+    """Write a simulated scene of a flooded river to ``out_dir``/scene, and its map to ``out_dir``/flood.
 
-    The default model maps it by radar; the optical image is there to be tried with a model of both sensors.
+    The default model maps the radar image. The scene also has an optical image, for models of both sensors.
 
     Raises:
-        RunFolderError: there are finished products, and ``overwrite`` is not set.
+        RunFolderError: the folder holds finished products, and ``overwrite`` is not set.
     """
-    check_unfinished(out_dir / "flood", overwrite)  # before a scene is made in vain
+    check_unfinished(out_dir / "flood", overwrite=overwrite)  # before a scene is made in vain
     scene = make_demo_scene(out_dir / "scene")
     config = PredictConfig(out_dir=out_dir / "flood", scene=scene.config("sar"))
     return predict(config, DEFAULT_MODEL, overwrite=overwrite, show_progress=show_progress)

@@ -1,4 +1,4 @@
-"""Settings in messages, written as command-line flags."""
+"""Conversion of settings in messages to command-line flags."""
 
 import re
 
@@ -6,7 +6,7 @@ _SETTING = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
 
 
 def as_flags(message: str) -> str:
-    """Return a message of the library with its settings as flags: "`tile_size=64`" becomes "--tile-size 64"."""
+    """Return a library message with its settings written as flags: "`tile_size=64`" becomes "--tile-size 64"."""
 
     def flag(match: re.Match[str]) -> str:
         name, value = match.groups()

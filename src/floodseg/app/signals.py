@@ -1,4 +1,4 @@
-"""Signals that end a command: SIGTERM, and SIGHUP of a closed terminal, clean up as Ctrl-C (SIGINT) does."""
+"""Handling of SIGINT (Ctrl-C), SIGTERM and SIGHUP (closed terminal): a command cleans up and ends."""
 
 import os
 import signal
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from threading import Timer
 from types import FrameType
 
-_NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)]
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)]
 
 _received: list[int] = []
-"""The signal that ends this process."""
+"""First signal that this process received, if any."""
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asked the process to end; code that cleans up after Ctrl-C also does so after it."""
+    """Signal to end the process. As a subclass of KeyboardInterrupt it triggers the same cleanup as Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -22,16 +22,16 @@ class Terminated(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """The code that shells report for a process which a signal ended: 143 for SIGTERM, 130 for SIGINT."""
+        """Exit code of a process ended by a signal, as in shells: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.number
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[None]:
-    """Raise :class:`Terminated` in the block on the first signal; later ones do not disturb the clearing up.
+def terminate_on_signals() -> Iterator[None]:
+    """Raise :class:`Terminated` in the block on the first signal. Later signals do not interrupt the cleanup.
 
-    Signals that are ignored (nohup) stay ignored. Forked children end without a message, and leave Ctrl-C to their
-    parent. Of the processes of a launcher only the first one handles signals: the others write nothing.
+    Ignored signals (nohup) stay ignored. Forked children end without a message, and ignore Ctrl-C because their parent
+    handles it. Of the processes of a launcher only the first one handles signals, since the others write no files.
     """
     if any(int(os.environ.get(name) or 0) for name in ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK")):
         yield
@@ -46,12 +46,12 @@ def ending_on_signals() -> Iterator[None]:
             raise Terminated(number)
 
     _received.clear()
-    handled = [number for number in _NUMBERS if signal.getsignal(number) != signal.SIG_IGN]
+    handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, end) for number in handled}
     try:
         yield
     except BaseException as error:
-        # libraries in C replace the exception of a callback, and torch raises when its loader processes end
+        # C libraries replace the exception of a callback; PyTorch raises another error when its loader processes end
         if _received and not isinstance(error, Terminated):
             raise Terminated(_received[0]) from error
         raise
@@ -60,10 +60,11 @@ def ending_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def raise_again(lost: BaseException | None) -> bool:
-    """Raise a signal again, a moment later, that arrived in a finaliser, where Python drops every exception.
+def resend_lost_signal(lost: BaseException | None) -> bool:
+    """Send a signal again if its exception was lost in a finaliser, where Python drops all exceptions.
 
-    Returns whether ``lost`` was a signal.
+    Returns:
+        True if ``lost`` is the exception of a signal.
     """
     if not isinstance(lost, Terminated):
         return False
@@ -73,6 +74,6 @@ def raise_again(lost: BaseException | None) -> bool:
 
 
 def ignore_signals() -> None:
-    """Let the process end in peace: its work is done and its message printed."""
-    for number in _NUMBERS:
+    """Ignore signals from now on, while the process ends after its last message."""
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)

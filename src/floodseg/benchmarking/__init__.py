@@ -1,1 +1,1 @@
-"""Benchmarks: every configuration in a process of its own, timed interleaved, compared by ratios."""
+"""Benchmarks: each model runs in its own process, calls are timed in turn, and results are ratios to the baseline."""

@@ -1,4 +1,4 @@
-"""Large scenes for measurements: simulated chips repeated over the grid of a real scene."""
+"""Large simulated scenes: one simulated chip repeated over the grid of a real scene."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,33 +17,34 @@ from floodseg.datasets.synthetic import SyntheticChips
 _BLOCK = 512
 _PIXEL_M = 10.0
 _ORIGIN = (600_000.0, 5_200_000.0)
-"""Upper left corner in UTM 32N, between two zones: the optical image comes in the other."""
-_NEAREST_ZONES = ("EPSG:32632", "EPSG:32633")
+"""Upper left corner (easting, northing) in UTM zone 32N."""
+_SAR_CRS, _OPTICAL_CRS = "EPSG:32632", "EPSG:32633"
+"""Neighbouring UTM zones, so that the optical image has to be warped."""
 
 
 @dataclass(frozen=True, slots=True)
 class LargeScene:
-    """The files of a scene; a sensor that was not asked for is empty."""
+    """Files of a simulated scene. The tuple of an unused sensor is empty."""
 
     sar: tuple[str, ...]
-    """VV and VH in dB, float32, UTM 32N."""
+    """VV and VH in dB, float32, UTM zone 32N."""
     optical: tuple[str, ...]
-    """13 bands of level 1C, uint16, UTM 33N: it is warped, as in real life."""
+    """13 bands of level 1C, uint16, UTM zone 33N."""
 
 
 def write_large_scene(folder: Path, size: int, sensors: SensorSet) -> LargeScene:
-    """Write a scene of ``size`` x ``size`` pixels at 10 m, tiled and compressed as real ones are."""
+    """Write a scene of ``size`` x ``size`` pixels of 10 m as tiled and compressed GeoTIFFs."""
     chip = SyntheticChips("train", DataConfig(layout="synthetic", synthetic_chips=2, synthetic_size=_BLOCK)).read(0)
     left, top = _ORIGIN
     side = size * _PIXEL_M
     sar, optical = folder / "sar.tif", folder / "optical.tif"
     if sensors != "optical":
-        _write(sar, chip.sar, SAR_BANDS, _NEAREST_ZONES[0], (left, top), (size, size), nodata=np.nan)
+        _write(sar, chip.sar, SAR_BANDS, _SAR_CRS, (left, top), (size, size), nodata=np.nan)
     if sensors != "sar":
         stored = np.clip(chip.optical * REFLECTANCE_SCALE, 1, 65_000).astype(np.uint16)
-        bounds = transform_bounds(*_NEAREST_ZONES, left, top - side, left + side, top)
+        bounds = transform_bounds(_SAR_CRS, _OPTICAL_CRS, left, top - side, left + side, top)
         shape = tuple(int(np.ceil(extent / _PIXEL_M)) for extent in (bounds[3] - bounds[1], bounds[2] - bounds[0]))
-        _write(optical, stored, L1C_BANDS, _NEAREST_ZONES[1], (bounds[0], bounds[3]), (shape[0], shape[1]), nodata=0)
+        _write(optical, stored, L1C_BANDS, _OPTICAL_CRS, (bounds[0], bounds[3]), (shape[0], shape[1]), nodata=0)
     return LargeScene(
         (str(sar),) if sensors != "optical" else (),
         (str(optical),) if sensors != "sar" else (),

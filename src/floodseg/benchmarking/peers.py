@@ -1,4 +1,4 @@
-"""Networks of others, with the same inputs, normalisation and logits as ours; needs segmentation_models_pytorch."""
+"""Networks of segmentation_models_pytorch with the inputs, normalisation and output of floodseg models."""
 
 import segmentation_models_pytorch as smp
 import torch
@@ -6,21 +6,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
-from floodseg.benchmarking.configuration import PEER_ENCODER, Peer
+from floodseg.benchmarking.rows import PEER_ENCODER, Peer
 from floodseg.models.model import FloodModel, ModelSpec
 
 _NETWORKS = {"smp-unet": smp.Unet, "smp-deeplabv3plus": smp.DeepLabV3Plus}
 
 
 class PeerNetwork(nn.Module):
-    """Both sensors as the channels of one image, padded to the multiple of 32 that these networks ask for."""
+    """Network whose input image has the bands of both sensors as channels, padded to a multiple of 32 pixels."""
 
     def __init__(self, name: Peer, channels: int) -> None:
         super().__init__()
         self.network: nn.Module = _NETWORKS[name](PEER_ENCODER, encoder_weights=None, in_channels=channels, classes=2)
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return logits (N, 2, H, W); they see validity as zeros alone."""
+        """Return logits (N, 2, H, W). The validity masks are not used; invalid pixels are zero in the images."""
         image = torch.cat((sar, optical), dim=1)
         height, width = image.shape[-2:]
         padded = F.pad(image, (0, -width % 32, 0, -height % 32)) if height % 32 or width % 32 else image
@@ -29,7 +29,7 @@ class PeerNetwork(nn.Module):
 
 
 def build_peer(name: Peer) -> FloodModel:
-    """Build a peer for all bands of both sensors, from scratch."""
+    """Build a peer for all bands of both sensors, with random weights."""
     bands = Bands(sar=SAR_BANDS, optical=L1C_BANDS)
     network = PeerNetwork(name, len(bands.sar) + len(bands.optical))
     return FloodModel(network, ModelSpec(name, PEER_ENCODER, bands))

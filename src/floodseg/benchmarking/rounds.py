@@ -1,4 +1,4 @@
-"""Interleaved timing: all rows take turns, so that a machine that drifts hits all alike."""
+"""Interleaved timing: in each round every row is called once, so that slow phases of the machine affect all rows."""
 
 import multiprocessing
 import statistics
@@ -9,36 +9,36 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from floodseg.benchmarking.configuration import Configuration, Task
+from floodseg.benchmarking.rows import Row, Task
 from floodseg.errors import FloodsegError
 
 _WARM_UP = 2
-"""Calls before the first that counts: memory is allocated, kernels are chosen."""
+"""Calls that are not timed, in which memory is allocated and kernels are selected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The seconds of one row."""
+    """Durations of the calls of one row in seconds."""
 
     calls: list[float]
-    """In the order of the rounds."""
+    """Timed calls, in the order of the rounds."""
     first: float = 0.0
-    """The first call of all, which the others do not count: compilation and allocation are in it."""
+    """Very first call, with compilation and allocation. It is not one of ``calls``."""
 
     @property
     def median(self) -> float:
-        """The middle of the calls."""
+        """Median of the calls."""
         return statistics.median(self.calls)
 
     def quantile(self, share: float) -> float:
-        """Return the number below which ``share`` of the calls lie, by the nearest rank."""
+        """Return the quantile of the calls at ``share``, by the nearest rank."""
         ordered = sorted(self.calls)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a row does in one call."""
+    """Work of a row in one call."""
 
     task: Task
     batch_size: int
@@ -46,22 +46,22 @@ class Workload:
     """Height and width of the images in pixels."""
     threads: int
     folder: Path = Path()
-    """Where the files of exported rows are."""
+    """Folder of the exported models and their images."""
 
 
 def time_in_turn(
-    rows: Sequence[Configuration], workload: Workload, rounds: int, note: Callable[[str], None]
-) -> dict[Configuration, Timing]:
-    """Time all rows, each in a fresh process of its own, one call at a time in turn.
+    rows: Sequence[Row], workload: Workload, rounds: int, note: Callable[[str], None]
+) -> dict[Row, Timing]:
+    """Time all rows in turn, one call at a time. Each row runs in its own new process.
 
     Raises:
-        FloodsegError: a process could not build its row, with its reason.
+        FloodsegError: a process failed; the message has the reason.
     """
-    timings: dict[Configuration, list[float]] = {row: [] for row in rows}
+    timings: dict[Row, list[float]] = {row: [] for row in rows}
     with ExitStack() as stack:
         workers, first = {}, {}
         for row in rows:
-            # one after the other, so that the first call of each is its own
+            # one after the other, so that other rows do not disturb the first call
             note(f"building {row.label}")
             workers[row] = stack.enter_context(_Worker(_serve, row, workload))
             first[row] = workers[row].receive()
@@ -73,18 +73,18 @@ def time_in_turn(
 
 
 def in_fresh_process(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Return ``work(*arguments)``, computed in a process that has done nothing else."""
+    """Return ``work(*arguments)``, computed in a new process."""
     with _Worker(_once, work, arguments) as worker:
         return worker.receive()
 
 
 class _Worker:
-    """A process and the pipe to it."""
+    """New process with a pipe to it."""
 
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_guarded, args=(target, other, *arguments), daemon=True)
+        self._process = context.Process(target=_report_errors, args=(target, other, *arguments), daemon=True)
         self._process.start()
         other.close()
 
@@ -106,34 +106,35 @@ class _Worker:
         except EOFError as error:
             self._process.join(timeout=10)
             raise FloodsegError(
-                f"a benchmark process ended with code {self._process.exitcode}, killed for want of memory perhaps; "
-                "choose a smaller `batch_size` or `size`"
+                f"a benchmark process ended with code {self._process.exitcode}, perhaps because memory ran out; set a "
+                "smaller `batch_size` or `size`"
             ) from error
         if kind == "error":
             raise FloodsegError(f"a benchmark process failed: {value}")
         return value
 
 
-def timed_call(row: Configuration, workload: Workload) -> Callable[[], float]:
-    """Return a function that does what a row does in one call, and returns the seconds that took."""
+def timed_call(row: Row, workload: Workload) -> Callable[[], float]:
+    """Return a function that calls the model of a row once, and returns the duration in seconds."""
     if row.runtime != "torch":
-        from floodseg.benchmarking.exported import inference
+        from floodseg.benchmarking.exported_rows import inference
 
         return inference(row, workload.folder, workload.threads)
     import torch
 
-    from floodseg.benchmarking import subject
+    from floodseg.benchmarking import torch_rows
 
     torch.set_num_threads(workload.threads)
-    build = subject.training if workload.task == "train" else subject.inference
+    build = torch_rows.training if workload.task == "train" else torch_rows.inference
     return build(row, workload.batch_size, workload.size)
 
 
-def _guarded(target: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
+def _report_errors(target: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
+    """Run the target of a worker process and send its error to the parent."""
     try:
         target(pipe, *arguments)
     except (EOFError, ConnectionError):
-        return  # the parent is done
+        return  # the parent has closed the pipe
     except (FloodsegError, RuntimeError, MemoryError) as error:
         pipe.send(("error", str(error)))
 
@@ -142,8 +143,8 @@ def _once(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]
     pipe.send(("done", work(*arguments)))
 
 
-def _serve(pipe: Connection, row: Configuration, workload: Workload) -> None:
-    """Build a row, warm up, then answer each request by the seconds of one call."""
+def _serve(pipe: Connection, row: Row, workload: Workload) -> None:
+    """Build the model of a row, warm up, then answer each request with the duration of one call."""
     call = timed_call(row, workload)
     first = call()
     for _ in range(_WARM_UP - 1):

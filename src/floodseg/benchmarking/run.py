@@ -1,4 +1,4 @@
-"""``floodseg benchmark train`` and ``infer``: rows, ratios to the baseline, and the check against an older file."""
+"""``floodseg benchmark train`` and ``infer``: rows, ratios to the baseline, and regressions from an older result."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from floodseg.benchmarking.configuration import REFERENCE, Configuration, Task, configurations
-from floodseg.benchmarking.exported import by_network, export_rows, file_mb, write_images
+from floodseg.benchmarking.exported_rows import export_rows, file_mb, group_by_network, write_images
 from floodseg.benchmarking.rounds import Timing, Workload, in_fresh_process, time_in_turn
 from floodseg.benchmarking.row_memory import peak_memory_mb
+from floodseg.benchmarking.rows import BASELINE, Row, Task, benchmark_rows
 from floodseg.benchmarking.settings import BenchmarkConfig
-from floodseg.benchmarking.subject import Facts, facts
+from floodseg.benchmarking.torch_rows import ModelSize, measure_model_size
 from floodseg.errors import ConfigError
 from floodseg.system.environment import hardware, versions
 
@@ -22,37 +22,41 @@ _BETTER_WHEN_HIGHER = {"train_speed": True, "train_memory": False, "infer_speed"
 
 
 def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] = lambda _: None) -> Document:
-    """Measure training (``train``) or inference (``infer``) of several models side by side on this machine.
+    """Measure training or inference of several models on this machine.
+
+    Args:
+        task: ``train`` or ``infer``.
+        config: settings.
+        note: function that is called with a sentence about the current step.
 
     Returns:
-        ``hardware``, ``versions``, ``date``, ``settings``, ``rows`` and ``ratios``: for each row, how it compares with
-        the baseline in the same runtime and precision (speed above 1 is faster, memory below 1 is less), and with
-        that of torch in fp32. What was not
-        measured is None.
+        ``hardware``, ``versions``, ``date``, ``settings``, ``rows`` and ``ratios``. Each entry of ``ratios`` compares a
+        row with the baseline in the same runtime and precision, and with the baseline in PyTorch and fp32. A speed
+        above 1 is faster, a memory below 1 is smaller. Values that were not measured are None.
 
     Raises:
-        FloodsegError: a setting that cannot be followed, or a row that could not be built.
+        FloodsegError: a setting cannot be used, or a model could not be built.
     """
     if task == "train" and set(config.runtimes) != {"torch"}:
         raise ConfigError(
-            f"`runtimes={' '.join(config.runtimes)}`: training is done by torch alone; give it to benchmark infer"
+            f"`runtimes={' '.join(config.runtimes)}`: only torch can train; leave it out, or run benchmark infer"
         )
-    rows = configurations(
+    rows = benchmark_rows(
         config.models, config.encoders, config.precisions, compiled=config.compiled, runtimes=config.runtimes
     )
     batch_size = config.batch_size or (4 if task == "train" else 1)
     size = config.size or (256 if task == "train" else 512)
     with tempfile.TemporaryDirectory() as folder:
         workload = Workload(task, batch_size, size, config.threads, Path(folder))
-        _prepare(rows, workload, note)
+        _export_rows(rows, workload, note)
         timings = time_in_turn(rows, workload, config.rounds, note)
-        counted: dict[tuple[str, str | None], Facts] = {}
+        sizes: dict[tuple[str, str | None], ModelSize] = {}
         documents = []
         for row in rows:
-            note(f"counting {row.label}")
+            note(f"measuring the memory of {row.label}")
             network = row.model, row.encoder
-            counted[network] = counted.get(network) or in_fresh_process(facts, row)
-            documents.append(_row(row, timings[row], counted[network], workload, config.memory_batch_size))
+            sizes[network] = sizes.get(network) or in_fresh_process(measure_model_size, row)
+            documents.append(_row_document(row, timings[row], sizes[network], workload, config.memory_batch_size))
     return {
         "hardware": hardware(),
         "versions": versions(),
@@ -70,9 +74,9 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
     }
 
 
-def _prepare(rows: Sequence[Configuration], workload: Workload, note: Callable[[str], None]) -> None:
-    """Write what exported rows need, each network in a process of its own: converters leave memory and threads."""
-    groups = by_network(rows)
+def _export_rows(rows: Sequence[Row], workload: Workload, note: Callable[[str], None]) -> None:
+    """Write images and models of the exported rows. A new process for each network frees its memory."""
+    groups = group_by_network(rows)
     if groups:
         in_fresh_process(write_images, workload.folder, workload.batch_size, workload.size)
     for group in groups:
@@ -80,38 +84,38 @@ def _prepare(rows: Sequence[Configuration], workload: Workload, note: Callable[[
         in_fresh_process(export_rows, group, workload.folder, workload.size)
 
 
-def _row(row: Configuration, timing: Timing, counted: Facts, workload: Workload, memory_batch_size: int) -> Document:
+def _row_document(row: Row, timing: Timing, size: ModelSize, workload: Workload, memory_batch_size: int) -> Document:
     training = workload.task == "train"
-    peak = in_fresh_process(peak_memory_mb, row, replace(workload, batch_size=memory_batch_size)) if training else None
-    resident = None if training else in_fresh_process(peak_memory_mb, row, workload)
-    stored = counted.size_mb if row.runtime == "torch" else file_mb(row, workload.folder)
+    measured = replace(workload, batch_size=memory_batch_size) if training else workload
+    peak_mb = in_fresh_process(peak_memory_mb, row, measured)
+    size_mb = size.size_mb if row.runtime == "torch" else file_mb(row, workload.folder)
     return {
         "model": row.model,
         "encoder": row.encoder,
         "runtime": row.runtime,
         "precision": row.precision,
         "compiled": row.compiled,
-        "params": counted.params,
-        "macs": counted.macs,
-        "size_mb": round(stored, 2),
+        "params": size.params,
+        "macs": size.macs,
+        "size_mb": round(size_mb, 2),
         "train_images_per_s": workload.batch_size / timing.median if training else None,
-        "train_peak_mb": peak,
+        "train_peak_mb": peak_mb if training else None,
         "infer_ms_median": None if training else 1000 * timing.median,
         "infer_ms_p90": None if training else 1000 * timing.quantile(0.9),
-        "infer_peak_mb": resident,
+        "infer_peak_mb": None if training else peak_mb,
         "first_call_s": timing.first,
         "seconds": timing.calls,
     }
 
 
 def _ratios(rows: Sequence[Document]) -> list[Document]:
-    """Compare each row with the baseline in the same runtime and precision, and with that of torch in fp32."""
-    references = {
-        (row["runtime"], row["precision"]): row for row in rows if row["model"] == REFERENCE and not row["compiled"]
+    """Return the ratios of each row to the baseline in the same runtime and precision, and to PyTorch in fp32."""
+    baselines = {
+        (row["runtime"], row["precision"]): row for row in rows if row["model"] == BASELINE and not row["compiled"]
     }
     ratios = []
     for row in rows:
-        same, plain = references[row["runtime"], row["precision"]], references["torch", "fp32"]
+        same_format, torch_fp32 = baselines[row["runtime"], row["precision"]], baselines["torch", "fp32"]
         ratios.append(
             {
                 "model": row["model"],
@@ -119,45 +123,48 @@ def _ratios(rows: Sequence[Document]) -> list[Document]:
                 "runtime": row["runtime"],
                 "precision": row["precision"],
                 "compiled": row["compiled"],
-                "params": row["params"] / plain["params"],
-                "macs": row["macs"] / plain["macs"],
-                "train_speed": _quotient(row, same, "train_images_per_s"),
-                "train_memory": _quotient(row, same, "train_peak_mb"),
-                "infer_speed": _quotient(same, row, "infer_ms_median"),
-                "infer_memory": _quotient(row, same, "infer_peak_mb"),
-                "infer_speed_to_fp32": _quotient(plain, row, "infer_ms_median"),
+                "params": row["params"] / torch_fp32["params"],
+                "macs": row["macs"] / torch_fp32["macs"],
+                "train_speed": _ratio(row, same_format, "train_images_per_s"),
+                "train_memory": _ratio(row, same_format, "train_peak_mb"),
+                "infer_speed": _ratio(same_format, row, "infer_ms_median"),
+                "infer_memory": _ratio(row, same_format, "infer_peak_mb"),
+                "infer_speed_to_fp32": _ratio(torch_fp32, row, "infer_ms_median"),
             }
         )
     return ratios
 
 
-def _quotient(one: Document, other: Document, key: str) -> float | None:
-    return None if one[key] is None or other[key] is None else one[key] / other[key]
+def _ratio(numerator: Document, denominator: Document, key: str) -> float | None:
+    if numerator[key] is None or denominator[key] is None:
+        return None
+    ratio: float = numerator[key] / denominator[key]
+    return ratio
 
 
 def regressions(now: Document, before: Document, tolerance: float = 0.15) -> list[str]:
-    """Return one line for each ratio that is worse than in an older result by more than ``tolerance`` of it.
+    """Return one line for each ratio that is worse than in an older result by more than the relative ``tolerance``.
 
-    Ratios are compared, not seconds, so that results of different machines say something about each other.
+    Ratios are compared, not seconds, so that results of different machines can be compared.
 
     Raises:
-        ConfigError: the results are of different tasks or images, or share no row.
+        ConfigError: the results are from different tasks, batch sizes or image sizes, or have no common row.
     """
     for key in ("task", "batch_size", "size"):
         if now["settings"][key] != before["settings"][key]:
             raise ConfigError(
                 f"`compare`: the older result was measured with {key} {before['settings'][key]}, this one with "
-                f"{now['settings'][key]}; ratios depend on it: compare runs of the same"
+                f"{now['settings'][key]}; compare results with the same {key}"
             )
 
     def by_row(document: Document) -> dict[tuple[str, ...], Document]:
-        # a result from before rows could be compiled says nothing of it
+        # results of older versions have no key "compiled"
         return {tuple(str(entry.get(key, False)) for key in _ROW_KEYS): entry for entry in document["ratios"]}
 
     rows, older = by_row(now), by_row(before)
     shared = [name for name in rows if name in older]
     if not shared:
-        raise ConfigError("`compare`: the older result has none of these rows; compare runs of the same models")
+        raise ConfigError("`compare`: the older result has none of these rows; compare results of the same models")
     lines = []
     for name in shared:
         for key, higher in _BETTER_WHEN_HIGHER.items():

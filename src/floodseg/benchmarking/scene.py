@@ -1,7 +1,7 @@
-"""``floodseg benchmark scene``: a whole scene from its files to its products, and how well the cores were used.
+"""``floodseg benchmark scene``: throughput, core utilisation and memory of mapping a scene from files to products.
 
-The ideal is that no core idles: with T the processor seconds of reading, warping and writing alone plus those of
-mapping alone, a run on n cores takes T / n seconds.
+In an ideal run no core is idle. It takes T / n seconds on n cores, where T is the CPU time of reading, warping and
+writing (measured without the model) plus the CPU time of the model (measured without input and output).
 """
 
 import shutil
@@ -27,21 +27,25 @@ from floodseg.system.environment import allowed_cores, hardware, versions
 Document = dict[str, Any]
 
 _CALLS = 4
-"""Windows over which the processor seconds of mapping alone are averaged."""
+"""Number of model calls over which the CPU time per window is averaged."""
 
 
 def benchmark_scene(config: SceneBenchmarkConfig, note: Callable[[str], None] = lambda _: None) -> Document:
-    """Map scenes of several sizes, each in a fresh process, and measure time and memory.
+    """Map simulated scenes of several sizes, each in a new process, and measure time and memory.
+
+    Args:
+        config: settings.
+        note: function that is called with a sentence about the current step.
 
     Returns:
-        ``hardware``, ``versions``, ``date``, ``settings`` and ``rows``, one for each size: ``megapixels``,
-        ``wall_seconds`` of the whole run, ``megapixels_per_s``, ``cpu_seconds`` of each stage in that run, ``alone``
-        (processor seconds of input and output alone and of mapping alone), ``wall_to_ideal`` (1 is a run in which no
-        core idled), ``peak_pss_mb`` (sampled once a second), ``peak_resident_mb`` (never missed,
-        and never below the former), and how much of that was there before the scene was opened; MB are of 2**20 bytes.
+        ``hardware``, ``versions``, ``date``, ``settings`` and ``rows``. Each row has ``size``, ``megapixels``,
+        ``wall_seconds``, ``megapixels_per_s``, ``cpu_seconds`` by stage, ``alone`` (CPU seconds of input and output
+        without the model, and of the model without input and output), ``wall_to_ideal`` (1 if no core was ever idle),
+        ``peak_pss_mb`` (largest of one sample per second), ``peak_resident_mb`` (exact, never below the former) and
+        ``pss_before_mb`` (before the scene was opened). One MB is 2**20 bytes.
 
     Raises:
-        FloodsegError: settings that cannot be followed, or a process that failed.
+        FloodsegError: a setting cannot be used, or a process failed.
     """
     rows = []
     for size in config.sizes:
@@ -75,26 +79,26 @@ def _row(config: SceneBenchmarkConfig, size: int, folder: Path, note: Callable[[
         mapping=MapConfig(tile_size=config.tile_size, threads=config.threads, device="cpu"),
     )
     note(f"mapping {size}x{size} pixels")
-    run = in_fresh_process(mapped, predict, config.model, config.sensors)
+    run = in_fresh_process(measure_mapping, predict, config.model, config.sensors)
     shutil.rmtree(predict.out_dir)
-    note(f"input and output alone, {size}x{size} pixels")
-    io_alone = in_fresh_process(input_and_output_alone, predict, config.sensors)
-    note("mapping alone")
-    mapping_alone = in_fresh_process(mapping_alone_seconds, predict, config.model, config.sensors)
-    total = io_alone + mapping_alone
+    note(f"reading and writing {size}x{size} pixels without the model")
+    io_seconds = in_fresh_process(io_cpu_seconds, predict, config.sensors)
+    note("running the model without input and output")
+    model_seconds = in_fresh_process(model_cpu_seconds, predict, config.model, config.sensors)
+    ideal = (io_seconds + model_seconds) / min(config.threads, allowed_cores())
     return {
         "size": size,
         "megapixels": size * size / 1e6,
         **run,
         "megapixels_per_s": size * size / 1e6 / run["wall_seconds"],
-        "alone": {"input_output": io_alone, "mapping": mapping_alone},
-        "wall_to_ideal": run["wall_seconds"] / (total / min(config.threads, allowed_cores())),
+        "alone": {"input_output": io_seconds, "mapping": model_seconds},
+        "wall_to_ideal": run["wall_seconds"] / ideal,
     }
 
 
-def mapped(config: PredictConfig, model: Architecture, sensors: SensorSet) -> Document:
-    """Map a scene and write its products; the seconds, the stages and the peak memory of this process."""
-    from floodseg.benchmarking.memory import PeakMemory, peak_resident_mb, pss_mb
+def measure_mapping(config: PredictConfig, model: Architecture, sensors: SensorSet) -> Document:
+    """Map a scene, write its products, and return durations and peak memory of this process."""
+    from floodseg.benchmarking.process_memory import PeakMemory, peak_resident_mb, pss_mb
     from floodseg.inference.pipeline import predict_files
 
     runtime = _runtime(model, sensors)
@@ -113,20 +117,20 @@ def mapped(config: PredictConfig, model: Architecture, sensors: SensorSet) -> Do
     }
 
 
-def input_and_output_alone(config: PredictConfig, sensors: SensorSet) -> float:
-    """Return the processor seconds of reading, warping and writing a scene on one thread: the model is a threshold."""
+def io_cpu_seconds(config: PredictConfig, sensors: SensorSet) -> float:
+    """Return the CPU seconds of reading, warping and writing a scene in one thread, with a threshold as the model."""
     from floodseg.inference.pipeline import predict_files
 
-    one = replace(config, out_dir=config.out_dir.with_name("alone"), mapping=replace(config.mapping, threads=1))
+    single = replace(config, out_dir=config.out_dir.with_name("alone"), mapping=replace(config.mapping, threads=1))
     began = time.process_time()
-    predict_files(one, _Threshold(_bands(sensors), _runtime("lite", sensors).overlap), "threshold")
+    predict_files(single, _ThresholdRuntime(_bands(sensors), _runtime("lite", sensors).overlap), "threshold")
     seconds = time.process_time() - began
-    shutil.rmtree(one.out_dir)
+    shutil.rmtree(single.out_dir)
     return seconds
 
 
-def mapping_alone_seconds(config: PredictConfig, model: Architecture, sensors: SensorSet) -> float:
-    """Return the processor seconds that a model takes for the windows of a scene, one at a time on one thread."""
+def model_cpu_seconds(config: PredictConfig, model: Architecture, sensors: SensorSet) -> float:
+    """Return the CPU seconds of a model for all windows of a scene, one window at a time in one thread."""
     import torch
 
     from floodseg.geo.grid import Window
@@ -137,9 +141,9 @@ def mapping_alone_seconds(config: PredictConfig, model: Architecture, sensors: S
     runtime = _runtime(model, sensors)
     scene = open_scene(config.scene, runtime.bands)
     tiling = plan_tiling(scene.grid, runtime, config.mapping)
-    part = scene.read(Window(0, 0, *tiling.shape))
+    content = scene.read(Window(0, 0, *tiling.shape))
     scene.close()
-    batch = (part.sar[None], part.optical[None], part.sar_valid[None], part.optical_valid[None])
+    batch = (content.sar[None], content.optical[None], content.sar_valid[None], content.optical_valid[None])
     runtime.probability(*batch)
     began = time.process_time()
     for _ in range(_CALLS):
@@ -163,8 +167,8 @@ def _runtime(model: Architecture, sensors: SensorSet) -> Any:
     return TorchRuntime(build_model(model, bands=_bands(sensors), pretrained="none"), "cpu")
 
 
-class _Threshold:
-    """A runtime that costs nothing, and whose map has about as much water as a real one."""
+class _ThresholdRuntime:
+    """Runtime that takes almost no time. Its map has about as much water as a real one."""
 
     name, device, precision = "threshold", "cpu", "fp32"
     thresholds = (0.5, 0.5, 0.5, 0.5)

@@ -1,10 +1,10 @@
-"""Settings of the benchmarks, as flags; apart from what measures, which imports a lot."""
+"""Settings of ``floodseg benchmark``, in a module that imports no heavy packages."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from floodseg.bands import SensorSet
-from floodseg.benchmarking.configuration import Peer, Precision, Runtime
+from floodseg.benchmarking.rows import Peer, Precision, Runtime
 from floodseg.config.base import Architecture, WholeNumber, require
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError
@@ -13,29 +13,30 @@ from floodseg.system.environment import allowed_cores
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What is measured, and how often."""
+    """Settings of ``floodseg benchmark train`` and ``infer``."""
 
     models: tuple[Architecture | Peer, ...] = ("baseline", "efficient", "lite")
-    """Architectures, and peers of the extra 'benchmark'; the baseline is what the others are compared with."""
+    """Models to measure: architectures, and networks of segmentation_models_pytorch (smp-...). They must include
+    baseline, which the ratios refer to."""
     encoders: tuple[str, ...] = ("resnet34",)
     """Encoders of 'efficient'."""
     precisions: tuple[Precision, ...] = ("fp32",)
-    """Number formats; fp32 is always measured."""
+    """Number formats in PyTorch. fp32 is always measured."""
     runtimes: tuple[Runtime, ...] = ("torch",)
-    """What runs the models: PyTorch always, and formats of floodseg export (in inference), in fp32 and int8, OpenVINO
-    in bf16 too where --precisions has it."""
+    """Runtimes. PyTorch is always measured. onnx and openvino (inference only) are measured in fp32 and int8; openvino
+    also in bf16 if --precisions includes it."""
     compiled: bool = False
-    """Measure each row a second time, by torch.compile; its first call is in the result, too."""
+    """Measure each model in PyTorch a second time with torch.compile."""
     rounds: WholeNumber = 15
-    """Timed calls of each row, taken in turn."""
+    """Number of timed calls of each model. The models are called in turn."""
     batch_size: WholeNumber | None = None
-    """Images in a call; by default 4 in training and 1 in inference."""
+    """Images per call. By default 4 in training and 1 in inference."""
     memory_batch_size: WholeNumber = 8
-    """Images in a training step when its peak memory is taken."""
+    """Images per training step for the measurement of peak memory."""
     size: WholeNumber | None = None
-    """Height and width of the images in pixels; by default 256 in training and 512 in inference."""
+    """Height and width of the images in pixels. By default 256 in training and 512 in inference."""
     threads: WholeNumber = field(default_factory=allowed_cores)
-    """Threads of every row."""
+    """Threads of each model."""
 
     def __post_init__(self) -> None:
         for name in ("rounds", "batch_size", "memory_batch_size", "threads"):
@@ -46,20 +47,20 @@ class BenchmarkConfig:
 
 @dataclass(frozen=True)
 class SceneBenchmarkConfig:
-    """Which scenes are mapped, and how."""
+    """Settings of ``floodseg benchmark scene``."""
 
     sizes: tuple[WholeNumber, ...] = (5490, 10980)
     """Height and width of the scenes in pixels."""
     sensors: SensorSet = "both"
-    """Images of the scene."""
+    """Sensors of the scenes."""
     model: Architecture = "lite"
-    """Architecture, untrained: speed does not depend on what the weights are."""
+    """Architecture. Its weights are random, since speed does not depend on them."""
     tile_size: WholeNumber = MapConfig.tile_size
-    """As in floodseg predict."""
+    """Side in pixels of the area that each window adds to the map, as in floodseg predict."""
     threads: WholeNumber = field(default_factory=allowed_cores)
-    """As in floodseg predict."""
+    """Windows that are read and mapped at the same time, as in floodseg predict."""
     folder: Path | None = None
-    """Where scenes and products are written for the time being; by default the system's temporary folder."""
+    """Folder for scenes and products, which are removed afterwards. By default the system's temporary folder."""
 
     def __post_init__(self) -> None:
         for size in self.sizes:

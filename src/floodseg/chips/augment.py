@@ -1,4 +1,4 @@
-"""Random crops and augmentation of training chips; every draw comes from a random generator of the caller."""
+"""Random crops and augmentation of training chips, drawn from the caller's random generator."""
 
 from typing import TypeVar, get_args
 
@@ -12,22 +12,22 @@ from floodseg.config.train import AugmentConfig
 from floodseg.geo.grid import Window
 from floodseg.simulate.clouds import cloud_mask, cover_image, simulate_sky
 
-_QUALITIES: tuple[CloudMask, ...] = get_args(CloudMask)
+_MASK_QUALITIES: tuple[CloudMask, ...] = get_args(CloudMask)
 
 SPECKLE_LOOKS = (8.0, 128.0)
-"""Range of the number of looks of added speckle: from grainier than ground-range products to hardly visible."""
+"""Smallest and largest number of looks of added speckle: from stronger than in GRD products to hardly visible."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
 
 def choose_crop(label: NDArray[np.uint8], size: int, tries: int, rng: np.random.Generator) -> Window:
-    """Draw a square window of ``size`` pixels, at most ``tries`` times, and prefer labelled pixels.
+    """Draw a square window of ``size`` pixels with many labelled pixels.
 
-    The first with at least half of its pixels labelled is taken, else the one with most labelled pixels.
+    Return the first of at most ``tries`` windows with at least half of its pixels labelled, else the one with the most.
 
     Args:
         label: (H, W), codes 0, 1 and 255.
-        size: height and width of the window; of a smaller chip the window is its extent.
+        size: height and width of the window; a smaller chip is taken completely.
         tries: largest number of windows drawn.
         rng: source of the positions.
     """
@@ -49,19 +49,20 @@ def augment_crop(
 ) -> tuple[Chip, NDArray[np.bool_] | None]:
     """Return an augmented copy of a crop, ``crop_size`` pixels square.
 
-    A smaller crop is padded below and to the right with invalid and ignored pixels. One of the eight flips and
-    rotations follows, then speckle, jitter of both sensors, a cloud, the edge of a swath, and the loss of a sensor.
-    Invalid pixels of the result hold 0, and it has no georeference.
+    The steps, in this order: padding of a smaller crop at the bottom and right with invalid and ignored pixels, one of
+    the eight flips and rotations, speckle, jitter of both sensors, a cloud, a swath edge, the loss of a sensor.
+    Invalid pixels of the result are 0. The result has no georeference.
 
     Args:
         crop: at most ``crop_size`` pixels high and wide.
-        bands: their units say which jitter makes sense: offsets in dB are for SAR in dB alone.
-        config: deviations and probabilities.
-        rng: source of every draw.
-        epoch: from 0; the loss of sensors gets more frequent over the first epochs.
+        bands: bands and units of the crop; speckle and SAR jitter apply only to SAR in dB.
+        config: standard deviations and probabilities of the steps.
+        rng: source of all random numbers.
+        epoch: from 0; sensors are lost more often from epoch to epoch, until ``drop_sensor_ramp``.
 
     Returns:
-        The crop, and the valid optical pixels under a simulated cloud or its shadow, (H, W); None without a cloud.
+        The augmented crop, and the mask (H, W) of valid optical pixels under a simulated cloud or its shadow (None
+        without a cloud).
 
     Raises:
         ValueError: the crop is larger than ``crop_size``.
@@ -74,22 +75,22 @@ def augment_crop(
     crop = Chip(
         name=crop.name,
         event=crop.event,
-        sar=_orient(crop.sar, size, 0, transform),
-        optical=_orient(crop.optical, size, 0, transform),
-        sar_valid=_orient(crop.sar_valid, size, False, transform),
-        optical_valid=_orient(crop.optical_valid, size, False, transform),
-        label=_orient(crop.label, size, IGNORE, transform),
+        sar=_pad_and_rotate(crop.sar, size, 0, transform),
+        optical=_pad_and_rotate(crop.optical, size, 0, transform),
+        sar_valid=_pad_and_rotate(crop.sar_valid, size, False, transform),
+        optical_valid=_pad_and_rotate(crop.optical_valid, size, False, transform),
+        label=_pad_and_rotate(crop.label, size, IGNORE, transform),
         grid=None,
     )
-    return crop, _vary(crop, bands, config, rng, epoch)
+    return crop, _augment_pixels(crop, bands, config, rng, epoch)
 
 
-def _orient(array: NDArray[_Number], size: int, fill: int, transform: int) -> NDArray[_Number]:
+def _pad_and_rotate(array: NDArray[_Number], size: int, fill: int, transform: int) -> NDArray[_Number]:
     """Return a copy of (..., H, W), padded to ``size`` with ``fill``, then flipped and rotated."""
     height, width = array.shape[-2:]
     if (height, width) != (size, size):
-        margins = [(0, 0)] * (array.ndim - 2) + [(0, size - height), (0, size - width)]
-        array = np.pad(array, margins, constant_values=fill)
+        padding = [(0, 0)] * (array.ndim - 2) + [(0, size - height), (0, size - width)]
+        array = np.pad(array, padding, constant_values=fill)
     return np.array(dihedral(array, transform), order="C")
 
 
@@ -98,7 +99,7 @@ def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
 
     Args:
         array: bands or a mask.
-        transform: 0 to 7; ``transform % 4`` quarter turns counter-clockwise, after a flip of the columns from 4 on.
+        transform: 0 to 7: ``transform % 4`` quarter turns counter-clockwise; from 4 on, the columns are flipped first.
     """
     view = array[..., ::-1] if transform >= 4 else array
     turns = transform % 4
@@ -107,10 +108,10 @@ def dihedral(array: NDArray[_Number], transform: int) -> NDArray[_Number]:
     return view.swapaxes(-2, -1)[..., ::-1, :] if turns % 2 else view
 
 
-def _vary(
+def _augment_pixels(
     crop: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator, epoch: int
 ) -> NDArray[np.bool_] | None:
-    """Change the pixels of a crop in place; return the valid optical pixels under cloud or shadow, see ``augment``."""
+    """Augment the pixels of a crop in place; return the mask of cloud and shadow, see ``augment_crop``."""
     clouded = None
     if config.sar_speckle > 0 and bands.sar_unit == "db" and rng.random() < config.sar_speckle:
         np.add(crop.sar, _speckle(crop.sar.shape, rng), out=crop.sar)
@@ -131,24 +132,24 @@ def _vary(
 
 
 def _ramp(epochs: int, epoch: int) -> float:
-    """Return the factor by which a linear ramp over ``epochs`` scales in an epoch (from 0): 1 from its end on."""
+    """Return the value of a linear ramp in an epoch (from 0): it reaches 1 after ``epochs`` epochs."""
     return min(1.0, (epoch + 1) / epochs) if epochs else 1.0
 
 
 def _speckle(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw fully developed speckle in dB: power is multiplied by a gamma variate of mean 1 (Ulaby & Dobson 1989).
 
-    The number of looks, the inverse of its variance, is log-uniform.
+    The number of looks, which is the inverse of the variance, is log-uniform.
     """
     looks = float(np.exp(rng.uniform(*np.log(SPECKLE_LOOKS))))
     power = rng.standard_gamma(looks, size=shape, dtype=np.float32) / np.float32(looks)
-    # a variate of few looks can be 0
+    # a variate of few looks can be 0, which has no logarithm
     decibels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, np.float32(1e-6)))
     return decibels
 
 
 def _sar_offset(bands: int, deviation: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a calibration offset in dB, (bands, 1, 1): a part common to all bands, and half as much for each band."""
+    """Draw an offset in dB, (bands, 1, 1): one for all bands, plus one for each band with half the deviation."""
     common = rng.normal(0.0, deviation)
     separate = rng.normal(0.0, deviation / 2, size=(bands, 1, 1))
     offset: NDArray[np.float32] = (common + separate).astype(np.float32)
@@ -165,15 +166,15 @@ def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) ->
 
 
 def _add_cloud(crop: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.bool_] | None:
-    """Draw a cloud over the optical image; pixels in the drawn cloud mask become invalid.
+    """Draw a cloud over the optical image; pixels of the simulated cloud mask become invalid.
 
-    Return the pixels under cloud or in shadow, (H, W); None where the crop has no valid optical pixel.
+    Return the mask (H, W) of cloud and shadow, or None if the crop has no valid optical pixel.
     """
     if not crop.optical_valid.any():
         return None
     quality = config.cloud_mask_quality
     if quality == "mixed":
-        quality = _QUALITIES[int(rng.integers(len(_QUALITIES)))]
+        quality = _MASK_QUALITIES[int(rng.integers(len(_MASK_QUALITIES)))]
     cloud = simulate_sky(rng, *crop.label.shape)
     crop.optical_valid[:] &= ~cloud_mask(cloud, quality)
     crop.optical[:] = cover_image(crop.optical, cloud, bands)
@@ -181,17 +182,17 @@ def _add_cloud(crop: Chip, bands: Bands, config: AugmentConfig, rng: np.random.G
 
 
 def _cut_swath(crop: Chip, bands: Bands, rng: np.random.Generator) -> None:
-    """Make up to half of the image of one sensor invalid: the pixels beyond a straight line of any direction."""
+    """Make the pixels of one sensor beyond a random straight line invalid: at most half of the image."""
     sensors = [valid for names, valid in ((bands.sar, crop.sar_valid), (bands.optical, crop.optical_valid)) if names]
     valid = sensors[int(rng.integers(len(sensors)))]
     angle, share = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.5)
     rows, columns = np.ogrid[: valid.shape[0], : valid.shape[1]]
-    along = rows * np.sin(angle) + columns * np.cos(angle)
-    valid[:] &= along >= np.quantile(along, share)
+    distance = rows * np.sin(angle) + columns * np.cos(angle)
+    valid[:] &= distance >= np.quantile(distance, share)
 
 
 def _drop_sensor(crop: Chip, rng: np.random.Generator) -> None:
-    """Make all pixels of one sensor, drawn evenly, invalid, unless the other one has no valid pixel."""
+    """Make all pixels of one sensor invalid, unless the other has no valid pixel; both are equally likely."""
     drops_sar = rng.random() < 0.5
     if crop.sar_valid.any() and crop.optical_valid.any():
         (crop.sar_valid if drops_sar else crop.optical_valid)[:] = False

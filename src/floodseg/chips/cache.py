@@ -1,8 +1,8 @@
-"""Cache of decoded chips: a file is decoded once, later reads map its stored numbers into memory.
+"""Cache of decoded chips: a file is decoded once, later reads memory-map the decoded numbers.
 
 An entry is ``KEY.npy``: the numbers as the source stores them, (bands, H, W), followed by a CRC-32. KEY is a hash of
-path, size and modification time of the source. Entries appear under their names when they are complete and are never
-changed, so that several processes can share a folder without a lock.
+path, size and modification time of the source. An entry gets its name when it is complete and never changes, so several
+processes can share a folder without a lock.
 """
 
 import hashlib
@@ -30,15 +30,15 @@ from floodseg.raster.dataset import CoordinateSystem, Raster, open_raster
 from floodseg.system.files import replacing
 
 _SUFFIXES = (".npy", ".raster")
-"""Of files in a cache folder; ``.raster`` are entries of an earlier format."""
+"""Suffixes of cache files; earlier versions wrote ``.raster``."""
 
 Opener = Callable[[Path], AbstractContextManager[Raster]]
-"""Opens a raster file; raises DataError where it cannot be used."""
+"""Function that opens a raster file; raises DataError if it is unusable."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Tags:
-    """Members of ``Raster`` apart from its numbers."""
+class _Metadata:
+    """Attributes of a ``Raster`` without its pixels."""
 
     name: str
     count: int
@@ -54,14 +54,14 @@ class _Tags:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CachedRaster(_Tags):
-    """Raster with the tags of its file and the numbers of its entry."""
+class CachedRaster(_Metadata):
+    """Raster with the metadata of its file and the pixels of its cache entry."""
 
     pixels: NDArray[np.generic]
     """(bands, H, W), read-only."""
 
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
-        """Return bands (numbered from 1) inside a window that lies within the raster, (C, H, W)."""
+        """Return bands (numbered from 1) as (C, H, W), within a window if one is passed."""
         part = window or RasterWindow(0, 0, self.width, self.height)
         rows = slice(part.row_off, part.row_off + part.height)
         columns = slice(part.col_off, part.col_off + part.width)
@@ -71,23 +71,23 @@ class CachedRaster(_Tags):
 class ChipCache:
     """Decoded chips in one folder, which several processes may share.
 
-    It never fails a run: where an entry cannot be written, the file itself is read, and one warning is logged.
+    If an entry cannot be written, the file is decoded at each read, and one warning is logged.
 
     Args:
-        folder: holds the entries; created when it is first needed.
-        limit: bytes that all entries may take; the least recently used are removed.
+        folder: folder of the entries, created when needed.
+        limit: bytes of all entries together; beyond it the least recently used are removed.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder = folder
         self.limit = limit
         self._writable = True
-        self._tags: dict[tuple[Path, Path], dict[str, Any]] = {}
-        """Tags of the files, by path and entry, whose entries this process has verified or written."""
+        self._metadata: dict[tuple[Path, Path], dict[str, Any]] = {}
+        """Metadata by path and entry, for the entries that this process has verified or written."""
 
     @contextmanager
     def open(self, path: Path, opener: Opener = open_raster) -> Iterator[Raster]:
-        """Open a raster for the body of a ``with`` statement, through its entry, which is written where it is missing.
+        """Open a raster from its cache entry, which is written first if it is missing (context manager).
 
         Raises:
             DataError: ``opener`` refuses the file, or GDAL cannot decode it.
@@ -99,20 +99,20 @@ class ChipCache:
             return
         with opener(path) as source:
             if self._verify(entry) or self._write(path, entry, source):
-                self._tags[path, entry] = {each.name: getattr(source, each.name) for each in fields(_Tags)}
+                self._metadata[path, entry] = {each.name: getattr(source, each.name) for each in fields(_Metadata)}
             yield self._map(path, entry) or source
 
     def _map(self, path: Path, entry: Path) -> CachedRaster | None:
-        """Return a raster whose entry this process has verified; None where there is none."""
-        if (path, entry) not in self._tags:
+        """Return the cached raster, or None if this process has not verified its entry."""
+        if (path, entry) not in self._metadata:
             return None
         try:
-            return CachedRaster(pixels=np.asarray(open_memmap(entry, mode="r")), **self._tags[path, entry])
+            return CachedRaster(pixels=np.asarray(open_memmap(entry, mode="r")), **self._metadata[path, entry])
         except (OSError, ValueError):  # removed or damaged in the meantime
             return None
 
     def _verify(self, entry: Path) -> bool:
-        """Return whether there is a sound entry, and mark it as used."""
+        """Return True if the entry exists and is undamaged, and mark it as used."""
         try:
             content = memoryview(entry.read_bytes())
         except FileNotFoundError:
@@ -123,18 +123,16 @@ class ChipCache:
         if _checksum(entry, content[:-4]) != content[-4:]:
             note_once(WARNING, f"{self.folder}: an entry of the cache is damaged; its file is decoded again")
             return False
-        with suppress(OSError):  # a read-only cache keeps no order of use
+        with suppress(OSError):  # a read-only cache cannot record the use
             os.utime(entry)
         return True
 
     def _write(self, path: Path, entry: Path, source: Raster) -> bool:
-        """Decode an open raster into its entry; return whether that was done."""
+        """Decode an open raster into its entry; return True if the entry was written."""
         if not self._writable or len(set(source.dtypes)) > 1:
             return False
         if source.count * source.height * source.width * np.dtype(source.dtypes[0]).itemsize > self.limit:
-            note_once(
-                WARNING, f"{path}: is larger than the cache once it is decoded, so it is not cached: see `cache_gb`"
-            )
+            note_once(WARNING, f"{path}: is larger than the cache when decoded, and is not cached; raise `cache_gb`")
             return False
         buffer = io.BytesIO()
         np.save(buffer, source.read(range(1, source.count + 1)))
@@ -146,7 +144,7 @@ class ChipCache:
                 stream.write(_checksum(entry, buffer.getbuffer()))
             self._make_room()
         except OSError as error:
-            # a temporary file is missing where the cache was cleared in the meantime
+            # the temporary file is missing if the cache was cleared in the meantime
             if not (isinstance(error, FileNotFoundError) and self.folder.is_dir()):
                 self._stop_writing(error)
             return False
@@ -157,7 +155,7 @@ class ChipCache:
         files = _cached_files(self.folder)
         excess = sum(status.st_size for _, status in files) - self.limit
         now = time.time()
-        # a time in the future comes from a clock that was set back: as old as it is far away
+        # a time in the future was written before the clock was set back: its age is its distance from now
         for file, status in sorted(files, key=lambda each: -abs(now - each[1].st_mtime)):
             if excess <= 0:
                 return
@@ -168,24 +166,24 @@ class ChipCache:
         self._writable = False
         note_once(
             WARNING,
-            f"{self.folder}: decoded chips cannot be kept there ({error.strerror or error}), so files are decoded at "
-            "each read; free space, name another folder in FLOODSEG_CACHE, or switch the cache off with `cache_gb=0`",
+            f"{self.folder}: decoded chips cannot be cached ({error.strerror or error}), so files are decoded at each "
+            "read; free space, set FLOODSEG_CACHE to another folder, or turn the cache off with `cache_gb=0`",
         )
 
 
 def open_cache(config: DataConfig) -> ChipCache | None:
-    """Return the cache that a configuration asks for; None where it is switched off."""
+    """Return the configured cache, or None if it is turned off."""
     if config.cache_gb == 0:
         return None
     try:
         return ChipCache(cache_folder(), int(config.cache_gb * 1e9))
     except RuntimeError:
-        note_once(WARNING, "there is no home folder, so decoded chips are not kept; name a folder in FLOODSEG_CACHE")
+        note_once(WARNING, "no home folder: decoded chips are not cached; set FLOODSEG_CACHE to a folder")
         return None
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: below FLOODSEG_CACHE, else below the user's (XDG_CACHE_HOME or ~/.cache).
+    """Return the cache folder: below FLOODSEG_CACHE, else below XDG_CACHE_HOME or ~/.cache.
 
     Raises:
         RuntimeError: the user has no home folder.
@@ -193,12 +191,12 @@ def cache_folder() -> Path:
     if folder := os.environ.get("FLOODSEG_CACHE"):
         return Path(folder).absolute() / "rasters"
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # a relative XDG_CACHE_HOME is to be ignored (XDG Base Directory Specification)
+    # the XDG Base Directory Specification ignores a relative XDG_CACHE_HOME
     return (base if base.is_absolute() else Path.home() / ".cache") / "floodseg" / "rasters"
 
 
 def clear_cache() -> tuple[int, int]:
-    """Remove all decoded chips; return the number of files and of bytes. Runs that use them go on.
+    """Remove all decoded chips, also during a run; return the number of files and of bytes.
 
     Raises:
         OSError: a file cannot be removed.
@@ -210,7 +208,7 @@ def clear_cache() -> tuple[int, int]:
 
 
 def _cached_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    """Return the files of a cache, temporary ones included; other files in its folder are left alone."""
+    """Return the files of a cache with their status, including temporary files but no foreign ones."""
     found = []
     for file in folder.glob("*"):
         if file.suffix in _SUFFIXES:
@@ -220,12 +218,12 @@ def _cached_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
 
 
 def _entry_name(path: Path) -> str:
-    """Return the name of the entry of a raster, a hash of path, size and time of the file and its side files."""
+    """Return the name of a raster's entry, a hash of path, size and time of the file and its sidecar files."""
     absolute = path.absolute()
-    # GDAL takes band names, scales and nodata from the first side file, a georeference from the second (.tfw, .pgw)
-    world = absolute.with_suffix(f".{absolute.suffix[1:2]}{absolute.suffix[-1:]}w")
+    # GDAL takes band names, scales and nodata from .aux.xml, a georeference from the world file (.tfw, .pgw)
+    world_file = absolute.with_suffix(f".{absolute.suffix[1:2]}{absolute.suffix[-1:]}w")
     identity: list[object] = []
-    for file in (absolute, Path(f"{absolute}.aux.xml"), world):
+    for file in (absolute, Path(f"{absolute}.aux.xml"), world_file):
         with suppress(OSError):
             status = file.stat()
             identity.append((str(file), status.st_size, status.st_mtime_ns))

@@ -1,4 +1,4 @@
-"""One training sample, and the interface of a set of them."""
+"""Chip, a training sample, and the interface of a set of chips."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +16,7 @@ __all__ = ["Bands", "Chip", "ChipSet"]
 class Chip:
     """Imagery of both sensors, validity and label on one grid of H rows and W columns.
 
-    A sensor that this chip lacks has an all-False validity; invalid pixels hold 0 and mean nothing.
+    A missing sensor is invalid everywhere. Invalid pixels are 0.
     """
 
     name: str
@@ -26,13 +26,13 @@ class Chip:
     optical: NDArray[np.float32]
     """(C_optical, H, W), reflectance (or dn)."""
     sar_valid: NDArray[np.bool_]
-    """(H, W): True where every SAR band holds a number."""
+    """(H, W): True where all SAR bands are valid."""
     optical_valid: NDArray[np.bool_]
-    """(H, W): True where the optical bands hold numbers."""
+    """(H, W): True where all optical bands are valid."""
     label: NDArray[np.uint8]
     """(H, W): 0 land, 1 water, 255 ignored."""
     grid: GeoGrid | None
-    """Georeference, where the files have one."""
+    """Georeference, or None if the files have none."""
 
 
 class ChipSet(Protocol):
@@ -40,7 +40,7 @@ class ChipSet(Protocol):
 
     @property
     def bands(self) -> Bands:
-        """Bands of every chip, also of one that lacks a sensor."""
+        """Bands of every chip, including chips that lack a sensor."""
         ...
 
     @property
@@ -58,7 +58,7 @@ class ChipSet(Protocol):
         ...
 
     def read(self, index: int, window: Window | None = None) -> Chip:
-        """Return one chip, or the part of it inside ``window`` (which must lie within the chip).
+        """Return one chip, or its part inside ``window``, which must lie within the chip.
 
         The caller may change the arrays.
         """

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from floodseg.chips.augment import augment_crop, choose_crop
 from floodseg.chips.chip import Chip, ChipSet
-from floodseg.chips.resample import draw_extent, resample
+from floodseg.chips.resample import draw_source_size, resample
 from floodseg.config.train import AugmentConfig
 from floodseg.errors import ConfigError, DataError, ProcessError
 
@@ -37,30 +37,30 @@ C is 0 for a sensor that the set does not have.
 """
 
 _SHARED_MEMORY = Path("/dev/shm")
-_LEAST_SHARED = 2**20
-_LARGER = "docker run --shm-size 2g"
+_MIN_SHARED_BYTES = 2**20
+_DOCKER_OPTION = "docker run --shm-size 2g"
 
 
 @dataclass(frozen=True, slots=True)
 class SampleKey:
-    """Epoch and number of a sample, which follows from them and the seed."""
+    """Epoch and number of a sample; with the seed, they determine it."""
 
     epoch: int
     index: int
-    """From 0 to the number of chips times the crops per chip."""
+    """From 0; below the number of chips times the crops per chip."""
 
 
 class EpochSampler(Sampler[SampleKey]):
-    """All keys of an epoch, in an order that is a function of seed and epoch alone."""
+    """Sampler of all keys of an epoch; their order depends only on seed and epoch."""
 
-    def __init__(self, count: int, seed: int = 0, shuffle: bool = True) -> None:
+    def __init__(self, count: int, seed: int = 0, *, shuffle: bool = True) -> None:
         self.count = count
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class EpochSampler(Sampler[SampleKey]):
         return self.count
 
     def __iter__(self) -> Iterator[SampleKey]:
-        """Yield the keys of the epoch that was set."""
+        """Yield the keys of the current epoch."""
         order = np.arange(self.count)
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
@@ -77,12 +77,12 @@ class EpochSampler(Sampler[SampleKey]):
 
 
 class ChipDataset(Dataset[Sample]):
-    """Samples of a set of chips: augmented crops, or without ``augmentation`` complete chips.
+    """Samples of a set of chips: augmented crops, or complete chips if ``augmentation`` is None.
 
     Args:
         chips: source of the samples.
         augmentation: settings of crops and augmentation.
-        seed: of crops and augmentation.
+        seed: seed of crops and augmentation.
     """
 
     def __init__(self, chips: ChipSet, augmentation: AugmentConfig | None = None, seed: int = 0) -> None:
@@ -97,7 +97,7 @@ class ChipDataset(Dataset[Sample]):
         return self.chip_count * (self.augmentation.crops_per_chip if self.augmentation else 1)
 
     def __getitem__(self, key: SampleKey) -> Sample:
-        """Return the sample of a key, a function of seed, epoch and index alone."""
+        """Return the sample of a key; it depends only on seed, epoch and index."""
         index, config = key.index % self.chip_count, self.augmentation
         if config is None:
             return to_sample(self.chips.read(index), index)
@@ -110,13 +110,13 @@ class ChipDataset(Dataset[Sample]):
         return sample
 
     def _crop(self, index: int, config: AugmentConfig, rng: np.random.Generator) -> Chip:
-        """Return a random crop of a chip, resampled to another pixel size where one is drawn."""
-        size, extent = config.crop_size, draw_extent(config, rng)
-        window = choose_crop(self.chips.read_label(index), extent, config.crop_tries, rng)
+        """Return a random crop of a chip, resampled if another pixel size is drawn."""
+        size, source_size = config.crop_size, draw_source_size(config, rng)
+        window = choose_crop(self.chips.read_label(index), source_size, config.crop_tries, rng)
         crop = self.chips.read(index, window)
-        if extent == size:
+        if source_size == size:
             return crop
-        height, width = (max(1, side * size // extent) for side in (window.height, window.width))
+        height, width = (max(1, side * size // source_size) for side in (window.height, window.width))
         return resample(crop, height, width, self.bands)
 
 
@@ -144,28 +144,30 @@ def make_loader(
 ) -> DataLoader[Sample]:
     """Return a loader of batches (see ``Sample``) that are bit for bit the same for any number of workers.
 
-    Before each epoch of training call ``loader.sampler.set_epoch(epoch)``: order and augmentation follow from it. A
-    loader that Accelerate has prepared counts epochs itself and sets them at each iteration, so call
-    ``loader.set_epoch(epoch)`` of that loader.
+    Call ``loader.sampler.set_epoch(epoch)`` before each training epoch: order and augmentation depend on it. A loader
+    prepared by Accelerate sets the sampler's epoch at each iteration; call ``loader.set_epoch(epoch)`` instead.
 
     Args:
         chips: source of the batches; must be picklable.
-        augment: None for evaluation, which yields complete chips one by one in the order of the set.
-        batch_size: crops per batch; must be 1 for evaluation, since chips differ in size.
-        seed: of order, crops and augmentation.
-        workers: loading processes, kept from epoch to epoch; 0 loads in this process.
-        device_type: memory is pinned for ``cuda`` only.
-        drop_last: leave out a last batch that is not full.
+        augment: settings of training; None yields complete chips one by one, in the order of the set.
+        batch_size: crops per batch; must be 1 for complete chips, which differ in size.
+        seed: seed of order, crops and augmentation.
+        workers: number of loading processes, which are kept for all epochs; 0 loads in this process.
+        device_type: ``cuda`` pins memory.
+        drop_last: drop an incomplete last batch.
 
     Raises:
-        ConfigError: the shared memory that workers need is full.
+        ConfigError: workers need shared memory, which is full.
+        ValueError: ``batch_size`` is not 1 and ``augment`` is None.
     """
     if workers:
         _require_shared_memory(workers)
-        # workers share this folder for their sockets; one of their own would stay where they are killed
+        # create the folder for sockets here: killed workers would leave their own folders behind
         util.get_temp_dir()
     if augment is None and batch_size != 1:
-        raise ValueError(f"batch_size {batch_size} without augmentation: complete chips come one by one")
+        raise ValueError(
+            f"batch_size={batch_size} without augmentation: must be 1, since complete chips differ in size"
+        )
     dataset = ChipDataset(chips, augment, seed)
     return DataLoader(
         dataset,
@@ -175,27 +177,26 @@ def make_loader(
         persistent_workers=workers > 0,
         pin_memory=device_type == "cuda",
         drop_last=drop_last,
-        # torch draws the seeds of workers from it; the global generator, which training uses, would otherwise depend
-        # on the number of workers
+        # torch draws the seeds of workers from it; from the global generator, they would change the training
         generator=torch.Generator().manual_seed(seed),
     )
 
 
 def _require_shared_memory(workers: int) -> None:
-    """Raise ConfigError where the shared memory through which workers send batches is full."""
-    if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free < _LEAST_SHARED:
+    """Raise ConfigError if the shared memory, through which workers send batches, is full."""
+    if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free < _MIN_SHARED_BYTES:
         raise ConfigError(
-            f"`workers={workers}`: processes that load chips need shared memory, and {_SHARED_MEMORY} is full; give "
-            f"`workers=0`, free space there, or make it larger ({_LARGER})"
+            f"`workers={workers}`: loading processes need shared memory, and {_SHARED_MEMORY} is full; set "
+            f"`workers=0`, free space there, or enlarge it ({_DOCKER_OPTION})"
         )
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn errors of loading processes into errors with one sentence.
+    """Turn errors of loading processes into one-sentence errors (context manager).
 
     Raises:
-        DataError: a worker raised it; torch puts the traceback into the message, which is removed here.
+        DataError: a worker raised it; the traceback that torch puts into the message is removed.
         ProcessError: a worker was killed, or could not send a batch.
     """
     try:
@@ -204,9 +205,9 @@ def plain_errors() -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         raise ProcessError(
-            "a process that loads chips was killed or could not send a batch: memory or shared memory "
-            f"({_SHARED_MEMORY}) ran out, or somebody ended it; give fewer `workers` (0 needs no shared memory), or "
-            f"make it larger ({_LARGER})"
+            "a process that loads chips was killed or could not send a batch, perhaps for lack of memory or shared "
+            f"memory ({_SHARED_MEMORY}); reduce `workers` (0 needs no shared memory), or enlarge shared memory "
+            f"({_DOCKER_OPTION})"
         ) from error
     except DataError as error:
         lines = str(error).splitlines()

@@ -1,4 +1,4 @@
-"""Statistics of each band over a training split, with which a model normalises and clips its input."""
+"""Band statistics of a training split, for normalisation and clipping in the model."""
 
 import math
 
@@ -10,10 +10,10 @@ from floodseg.chips.chip import ChipSet
 from floodseg.errors import DataError
 
 SAMPLES = 5_000_000
-"""Approximate number of pixels in the statistics; every n-th row and column of each chip is taken to reach it."""
+"""Approximate number of pixels in the statistics; only every n-th row and column is used to stay near it."""
 
 PERCENTILES = (0.1, 99.9)
-"""Bounds of the training data; few pixels lie outside."""
+"""Percentiles that are stored as ``low`` and ``high`` of a band."""
 
 
 def band_statistics(chips: ChipSet) -> tuple[list[BandStatistics], list[BandStatistics]]:
@@ -23,7 +23,7 @@ def band_statistics(chips: ChipSet) -> tuple[list[BandStatistics], list[BandStat
     row and column.
 
     Raises:
-        DataError: a band has no valid pixel in any chip, or nearly the same number in all.
+        DataError: a band has no valid pixel in any chip, or is nearly constant.
     """
     sar: list[NDArray[np.float32]] = []
     optical: list[NDArray[np.float32]] = []
@@ -44,16 +44,16 @@ def _summary(pixels: list[NDArray[np.float32]], names: tuple[str, ...]) -> list[
     joined = np.concatenate(pixels, axis=1) if pixels else np.empty((len(names), 0), np.float32)
     if not joined.shape[1]:
         raise DataError(
-            f"{', '.join(names)}: no valid pixel in any chip of the split; statistics need some: add chips that have "
-            "this sensor, or leave it out with `sensors`"
+            f"{', '.join(names)}: no valid pixel in any chip of the split; add chips with this sensor, or exclude it "
+            "with `sensors`"
         )
     statistics = []
     for name, band in zip(names, joined, strict=True):
         low, high = np.percentile(band, PERCENTILES)
         if not low < high:
             raise DataError(
-                f"band {name}: nearly all valid pixels of the split hold {low:g}; a band must differ from pixel to "
-                "pixel to be of use: correct its files, or leave it out with `optical_bands` or `sensors`"
+                f"band {name}: nearly all valid pixels of the split are {low:g}; correct the files, or exclude the "
+                "band with `optical_bands` or `sensors`"
             )
         statistics.append(
             BandStatistics(

@@ -1,1 +1,1 @@
-"""Many scenes on the workers of a Dask cluster, and an overview of all."""
+"""Maps of many scenes, made by the workers of a Dask cluster, and an overview of all of them."""

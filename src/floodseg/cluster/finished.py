@@ -1,4 +1,4 @@
-"""Finished scenes of a folder, read from their own products."""
+"""Finished scenes of an output folder, read from their products."""
 
 import json
 from collections.abc import Iterable
@@ -7,56 +7,56 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.content import finished_content
+from floodseg.cluster.fingerprint import finished_entry
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.folder import ITEM, SUMMARY
 from floodseg.products.stac import outline
 
 SCENES = "scenes"
-"""Folder of the scenes, each in one of its own."""
+"""Name of the folder that holds a subfolder for each scene."""
 COLLECTION = "collection.json"
+"""File of the STAC collection of all scenes."""
 COLLECTION_ID = "floodseg"
-"""File and identifier of the STAC collection over all scenes."""
+"""Identifier of that collection."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedScene:
-    """What the overview takes from a scene's products."""
+    """Metadata of a finished scene, from its products."""
 
     id: str
     item: dict[str, Any]
-    """The content of item.json; of a scene without a date, which has none, its geometry, bbox and gsd."""
+    """Content of item.json. A scene without a date has no such file; then only geometry, bbox and gsd are set."""
     summary: dict[str, Any]
+    """Content of summary.json."""
 
     @property
     def grid(self) -> GeoGrid:
-        """Of the rasters."""
+        """Pixel grid of the rasters."""
         return _grid(self.summary)
 
     @property
     def time(self) -> datetime | None:
-        """When the scene was taken; None where that is not known."""
+        """Acquisition time; None if it is unknown."""
         text = self.summary["datetime"]
         return None if text is None else datetime.fromisoformat(text)
 
 
 def finished_scenes(out_dir: Path) -> list[FinishedScene]:
-    """Return the finished scenes below ``out_dir``, ordered by acquisition time, then by name.
-
-    Scenes without a date come first.
+    """Return the finished scenes of ``out_dir``, ordered by acquisition time and name. Undated scenes come first.
 
     Raises:
-        DataError: the documents of one cannot be read.
+        DataError: the summary or item of a scene cannot be read.
     """
-    scenes = [_read(folder) for folder in _folders(out_dir / SCENES) if finished_content(folder)]
+    scenes = [_read(folder) for folder in _folders(out_dir / SCENES) if finished_entry(folder)]
     return sorted(scenes, key=lambda scene: (scene.summary["datetime"] or "", scene.id))
 
 
-def _folders(place: Path) -> Iterable[Path]:
-    if not place.is_dir():
+def _folders(parent: Path) -> Iterable[Path]:
+    if not parent.is_dir():
         return []
-    return (path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return (path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _read(folder: Path) -> FinishedScene:
@@ -65,7 +65,7 @@ def _read(folder: Path) -> FinishedScene:
         dated = summary["datetime"] is not None
         item = json.loads((folder / ITEM).read_text(encoding="utf-8")) if dated else outline(_grid(summary))
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: its documents cannot be read ({error}): remove it, and start again") from error
+        raise DataError(f"{folder}: its JSON files cannot be read ({error}): remove it, and start again") from error
     return FinishedScene(folder.name, item, summary)
 
 

@@ -1,4 +1,4 @@
-"""``floodseg predict-many``: a list of scenes mapped by the workers of a cluster, and an overview of all of them."""
+"""``floodseg predict-many``: maps a list of scenes on the workers of a cluster and writes an overview."""
 
 import json
 import time
@@ -8,11 +8,11 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.content import finished_content, known_content, settings_checksum
 from floodseg.cluster.engine import map_scenes
-from floodseg.cluster.model_files import absolute_name, identify, open_model
+from floodseg.cluster.extra import import_extra
+from floodseg.cluster.fingerprint import cached_fingerprint, finished_entry, settings_checksum
+from floodseg.cluster.model_files import absolute_model_name, identify_model, open_model
 from floodseg.cluster.overview import write_overview
-from floodseg.cluster.packages import imported
 from floodseg.cluster.progress import ManyProgress
 from floodseg.cluster.scene_list import NamedScene, read_scenes
 from floodseg.cluster.tasks import Outcome, Run
@@ -20,30 +20,32 @@ from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.inference.predict import DEFAULT_MODEL, check_sensors
-from floodseg.scene.flag_checks import check_flags
+from floodseg.scene.setting_checks import check_settings
 from floodseg.system.files import locked_folder, require_writable, write_text
 
 _LOG = getLogger("floodseg")
 
 REPORT = "report.json"
-_NAMED = 3
+_MAX_LISTED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ManyReport:
-    """How a run over many scenes ended."""
+    """Result of a run over many scenes."""
 
     out_dir: Path
     mapped: int
+    """Number of scenes that were mapped."""
     kept: int
-    """Scenes that were finished before."""
+    """Number of scenes that were finished before the run."""
     failed: dict[str, str]
-    """Reasons by scene."""
+    """Reason of the failure by scene."""
     seconds: float
+    """Duration of the run."""
     megapixels: float
     """Megapixels of the scenes that were mapped."""
     left_out: tuple[str, ...]
-    """What the mosaics leave out, one sentence each."""
+    """One sentence for each scene that is missing in the mosaics or the collection."""
 
     def document(self) -> dict[str, Any]:
         """Return the content of ``report.json``."""
@@ -58,33 +60,33 @@ def predict_many(
     scenes: Path, config: ManyConfig, model: str = DEFAULT_MODEL, *, overwrite: bool = False,
     show_progress: bool = False,
 ) -> ManyReport:  # fmt: skip
-    """Map a list of scenes, each to its own folder ``out_dir``/scenes/ID, and write an overview of all.
+    """Map each scene of a list to a folder ``out_dir``/scenes/ID, and write an overview of all scenes.
 
-    A scene whose products were made from the same files, model and settings is kept. A scene that fails is tried
-    again; if it fails to the end, its reason is reported, and the other scenes go on.
+    Scenes with finished products of the same files, model and settings are not mapped again. A failed scene is tried
+    again. If it keeps failing, the report has the reason, and the other scenes are still mapped.
 
     Args:
-        scenes: the list, see :func:`floodseg.cluster.scene_list.read_scenes`.
+        scenes: file of the list; see :func:`floodseg.cluster.scene_list.read_scenes`.
         config: settings of the run.
-        model: a shipped model's name, a run folder or a checkpoint that all workers see, or a reference method.
-        overwrite: replace products that were made from other files, by another model or with other settings.
-        show_progress: show a progress line on standard error.
+        model: shipped model, classical baseline, or a run folder or checkpoint that all workers can read.
+        overwrite: replace products of other files, another model or other settings.
+        show_progress: show a progress bar on standard error.
 
     Raises:
-        FloodsegError: a list, settings, a model, a folder or a cluster that the user can correct.
+        FloodsegError: the list, a setting, the model, the folder or the cluster cannot be used.
     """
     began = time.monotonic()
-    imported("distributed"), imported("pyarrow")  # before hours of mapping
+    import_extra("distributed"), import_extra("pyarrow")  # a missing package must not be noticed after the mapping
     method, mapping = open_model(model, _worker_mapping(config))
     listed = read_scenes(scenes, config.shared, method.bands)
     for scene in listed:
         try:
             check_sensors(scene.config, method.bands, model)
-            check_flags(scene.config, method.bands)
+            check_settings(scene.config, method.bands)
         except ConfigError as error:
             raise ConfigError(f"{scenes}, scene '{scene.id}': {error}") from error
     del method
-    run = Run(config.out_dir.absolute(), absolute_name(model), identify(model, mapping), mapping, overwrite)
+    run = Run(config.out_dir.absolute(), absolute_model_name(model), identify_model(model, mapping), mapping, overwrite)
     require_writable(run.out_dir, "out_dir", folder=True)
     with locked_folder(run.out_dir):
         waiting = _unfinished(listed, run)
@@ -101,7 +103,7 @@ def predict_many(
 
 
 def _worker_mapping(config: ManyConfig) -> MapConfig:
-    """Return how a worker maps: on one thread, or where the workers share this machine, on its share of the cores."""
+    """Return the settings of a worker. Workers of a scheduler use one thread; local workers divide the cores."""
     mapping = config.mapping
     if mapping.threads is not None:
         return mapping
@@ -109,27 +111,27 @@ def _worker_mapping(config: ManyConfig) -> MapConfig:
 
 
 def _unfinished(listed: Sequence[NamedScene], run: Run) -> list[NamedScene]:
-    """Return the scenes that are not known to be finished; no file is read for it.
+    """Return the scenes that are not known to be finished. Input files are not read.
 
     Raises:
-        RunFolderError: there are products of another model or of other settings, which may not be replaced.
+        RunFolderError: a scene has products of another model or other settings, and ``overwrite`` is not set.
     """
     waiting, others = [], []
     for scene in listed:
         config = run.config(scene)
-        finished = finished_content(config.out_dir)
+        finished = finished_entry(config.out_dir)
         if finished is not None and finished.get("recipe") != settings_checksum(config, run.identity):
             others.append(scene.id)
         elif finished is not None:
-            known = known_content(config, run.identity)
-            if known is not None and known.key == finished.get("key"):
+            cached = cached_fingerprint(config, run.identity)
+            if cached is not None and cached.key == finished.get("key"):
                 continue
         waiting.append(scene)
     if others and not run.overwrite:
-        names = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+        names = ", ".join(others[:_MAX_LISTED]) + (", ..." if len(others) > _MAX_LISTED else "")
         raise RunFolderError(
             f"{run.out_dir}: {len(others)} of the scenes ({names}) were finished with another model or other settings: "
-            "add `overwrite`, or give another `out_dir`"
+            "add `overwrite`, or set another `out_dir`"
         )
     return waiting
 
@@ -137,7 +139,7 @@ def _unfinished(listed: Sequence[NamedScene], run: Run) -> list[NamedScene]:
 def _map(
     scenes: Sequence[NamedScene], run: Run, config: ManyConfig, *, kept: int, show_progress: bool
 ) -> dict[str, Outcome]:
-    """Map scenes on the cluster, if there are any, and return how each ended."""
+    """Map scenes on the cluster, if there are any, and return their outcomes by id."""
     outcomes: dict[str, Outcome] = {}
     if scenes:
         with ManyProgress(len(scenes) + kept, kept, enabled=show_progress) as progress:

@@ -1,12 +1,12 @@
-"""Model of a run over many scenes: opened where the run starts, and identified so that every worker runs the same."""
+"""Model of a run over many scenes, and the checksum by which workers verify that they open the same one."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.content import ModelIdentity, digest, file_checksum
+from floodseg.cluster.fingerprint import ModelIdentity, file_checksum, json_checksum
 from floodseg.config.predict import MapConfig
-from floodseg.inference.predict import open_method
+from floodseg.inference.predict import open_model_or_baseline
 from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
 from floodseg.models.checkpoint.formats import is_exported
 from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, shipped_models
@@ -17,43 +17,43 @@ from floodseg.system.environment import versions
 
 
 def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, MapConfig]:
-    """Return a model opened on this machine, and the settings with which each worker opens it in the same way.
+    """Open a model on this machine, and return it with the settings that make every worker open it in the same way.
 
-    ``auto`` for runtime, precision and device is resolved here, once, since hosts with other processors or packages
-    could resolve it differently. Only a GPU that was asked for need not be on this machine.
+    The value ``auto`` of runtime, precision and device is resolved once, here, because hosts with other processors or
+    packages could resolve it differently. With ``device="cuda"`` this machine needs no GPU.
 
     Raises:
-        FloodsegError: as ``open_method`` does.
+        FloodsegError: as ``open_model_or_baseline`` does.
     """
     if mapping.device == "cuda":
-        method, _ = open_method(model, replace(mapping, device="cpu", runtime="torch", precision="auto"))
+        method, _ = open_model_or_baseline(model, replace(mapping, device="cpu", runtime="torch", precision="auto"))
         return method, mapping
-    method, _ = open_method(model, mapping)
+    method, _ = open_model_or_baseline(model, mapping)
     if not isinstance(method, Runtime):
         return method, mapping
     if method.device != "cpu":
         return method, replace(mapping, device="cuda")
-    # runtimes and number formats have the names that the settings have
+    # runtimes and precisions have the same names as in the settings
     resolved: dict[str, Any] = {"runtime": method.name, "precision": method.precision}
     return method, replace(mapping, device="cpu", **resolved)
 
 
-def identify(model: str, mapping: MapConfig) -> ModelIdentity:
-    """Return the identity of a model, in the runtime and precision of ``mapping``; see :func:`open_model`.
+def identify_model(model: str, mapping: MapConfig) -> ModelIdentity:
+    """Return the identity of a model in the runtime and precision of ``mapping``, as :func:`open_model` resolves them.
 
     Raises:
-        CheckpointError: there is no such model.
+        CheckpointError: the model does not exist.
     """
     version = versions()["floodseg"]
     if model in CLASSICAL_METHODS:
-        return ModelIdentity(digest(["method", model]), version)
-    return ModelIdentity(digest([[path.name, file_checksum(path)] for path in _files(model, mapping)]), version)
+        return ModelIdentity(json_checksum(["method", model]), version)
+    return ModelIdentity(json_checksum([[path.name, file_checksum(path)] for path in _files(model, mapping)]), version)
 
 
-def absolute_name(model: str) -> str:
-    """Return the name by which workers in other folders find a model."""
-    known = (*CLASSICAL_METHODS, *(shipped.name for shipped in shipped_models()))
-    return model if model in known else str(Path(model).absolute())
+def absolute_model_name(model: str) -> str:
+    """Return the name under which workers with other working directories find a model: its own, or an absolute path."""
+    names = (*CLASSICAL_METHODS, *(shipped.name for shipped in shipped_models()))
+    return model if model in names else str(Path(model).absolute())
 
 
 def _files(model: str, mapping: MapConfig) -> list[Path]:
@@ -68,11 +68,11 @@ def _files(model: str, mapping: MapConfig) -> list[Path]:
             if (file.runtime, file.precision) == (mapping.runtime, mapping.precision)
         ]
         return [part for file in requested for part in _exported_files(file)]
-    place = find_model(model)
-    return [place / CONFIG_FILE, place / WEIGHTS_FILE] if place.is_dir() else [place]
+    found = find_model(model)
+    return [found / CONFIG_FILE, found / WEIGHTS_FILE] if found.is_dir() else [found]
 
 
 def _exported_files(path: Path) -> list[Path]:
-    """Return an exported model's file, and the file of its weights that OpenVINO puts beside it."""
+    """Return the files of an exported model. OpenVINO stores the weights in a second file."""
     weights = path.with_suffix(".bin")
     return [path, weights] if path.suffix == ".xml" and weights.is_file() else [path]

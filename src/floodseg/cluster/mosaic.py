@@ -1,8 +1,8 @@
-"""Mosaics of the scenes: VRT files that GDAL and QGIS open as one raster, without copying a pixel.
+"""Mosaics of the scenes as VRT files, which GDAL and QGIS open as one raster. Pixels are not copied.
 
-Scenes of one coordinate system are placed side by side in it. Where there are several, the mosaic is in degrees, and
-each scene is warped into it when it is read, by a VRT of its own. Where scenes overlap, the latest one is on top;
-earlier ones show through its nodata.
+If all scenes have the same coordinate reference system (CRS), the mosaic has it too. Otherwise the mosaic is in degrees
+(EPSG:4326), and a second VRT for each scene warps it on reading. Where scenes overlap, the latest one is on top, and
+earlier ones fill its nodata pixels.
 """
 
 import math
@@ -21,13 +21,13 @@ from rasterio.vrt import WarpedVRT
 
 from floodseg.cluster.finished import SCENES, FinishedScene
 from floodseg.geo.grid import GeoGrid
-from floodseg.products import folder as publish
+from floodseg.products import folder as products
 from floodseg.products.cog import COLOURS
 from floodseg.products.strips import CLASS_NAMES, NODATA, PERCENT_NODATA
 from floodseg.system.files import replacing
 
-MOSAICS = {publish.CLASSES: "flood.vrt", publish.PROBABILITY: "water_probability.vrt"}
-"""Name of the mosaic for each raster of a scene."""
+MOSAICS = {products.CLASSES: "flood.vrt", products.PROBABILITY: "water_probability.vrt"}
+"""File name of the mosaic for each raster of a scene."""
 
 _WARPED = "warped"
 _DEGREES = "EPSG:4326"
@@ -36,10 +36,10 @@ _METRES_PER_DEGREE = 111_319.49
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """A raster in the mosaic's coordinate system, north up."""
+    """Raster in the CRS of the mosaic, north up."""
 
     file: str
-    """Relative to the mosaic."""
+    """Path relative to the mosaic."""
     transform: tuple[float, ...]
     height: int
     width: int
@@ -52,50 +52,50 @@ class _Tile:
 
 
 def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
-    """Write the mosaics of some scenes, ordered from bottom to top.
+    """Write the mosaics of scenes, which are ordered from bottom to top.
 
     Returns:
-        One sentence for each scene that is left out.
+        One sentence for each scene that is not in the mosaics.
     """
     placed = [scene for scene in scenes if scene.item["geometry"] and scene.item["properties"].get("gsd")]
     left_out = [
-        f"scene {scene.id} has no place on the Earth and is not in the mosaics"
+        f"scene {scene.id} has no coordinate reference system and is not in the mosaics"
         for scene in scenes if scene not in placed
     ]  # fmt: skip
     systems = {scene.grid.crs for scene in placed}
-    across = [] if len(systems) < 2 else [scene for scene in placed if scene.item["bbox"][0] > scene.item["bbox"][2]]
-    left_out += [
-        f"scene {scene.id} crosses the 180th meridian and is not in the mosaics, which are in degrees"
-        for scene in across
-    ]  # fmt: skip
-    placed = [scene for scene in placed if scene not in across]
-    warped = out_dir / _WARPED
     if len(systems) < 2:
-        shutil.rmtree(warped, ignore_errors=True)
+        shutil.rmtree(out_dir / _WARPED, ignore_errors=True)
+    else:
+        crossing = [scene for scene in placed if scene.item["bbox"][0] > scene.item["bbox"][2]]
+        left_out += [
+            f"scene {scene.id} crosses the 180th meridian and is not in the mosaics, which are in degrees"
+            for scene in crossing
+        ]
+        placed = [scene for scene in placed if scene not in crossing]
     for raster, name in MOSAICS.items():
         if not placed:
             (out_dir / name).unlink(missing_ok=True)
             continue
         if len(systems) == 1:
-            tiles = [_plain(scene, raster) for scene in placed]
+            tiles = [_source_tile(scene, raster) for scene in placed]
             crs = CRS.from_user_input(placed[0].grid.crs)
         else:
-            tiles = [_warp(out_dir, scene, raster) for scene in placed]
+            tiles = [_warped_tile(out_dir, scene, raster) for scene in placed]
             crs = CRS.from_user_input(_DEGREES)
         with replacing(out_dir / name) as temporary:
-            temporary.write_bytes(_document(tiles, crs, raster))
+            temporary.write_bytes(_vrt_xml(tiles, crs, raster))
     return left_out
 
 
-def _plain(scene: FinishedScene, raster: str) -> _Tile:
+def _source_tile(scene: FinishedScene, raster: str) -> _Tile:
     grid = scene.grid
     return _Tile(f"{SCENES}/{scene.id}/{raster}", grid.transform, grid.height, grid.width)
 
 
-def _warp(out_dir: Path, scene: FinishedScene, raster: str) -> _Tile:
-    """Write the VRT that warps a scene to degrees, and return it."""
+def _warped_tile(out_dir: Path, scene: FinishedScene, raster: str) -> _Tile:
+    """Write the VRT that warps a scene to degrees, and return its tile."""
     name = f"{scene.id}.{Path(raster).stem}.vrt"
-    grid = _degrees(scene)
+    grid = _geographic_grid(scene)
     (out_dir / _WARPED).mkdir(exist_ok=True)
     with (
         rasterio.open(out_dir / SCENES / scene.id / raster) as source,
@@ -111,7 +111,7 @@ def _warp(out_dir: Path, scene: FinishedScene, raster: str) -> _Tile:
 
 
 def _make_relative(path: Path, source: str) -> None:
-    """Make the source of a warped VRT relative to it, so that the folder can be moved."""
+    """Make the source of a warped VRT relative to the VRT, so that the folder can be moved."""
     tree = parse(path)
     for element in tree.iter("SourceDataset"):
         element.text = source
@@ -119,52 +119,59 @@ def _make_relative(path: Path, source: str) -> None:
     tree.write(path)
 
 
-def _degrees(scene: FinishedScene) -> GeoGrid:
-    """Return the grid in degrees that holds a scene; a pixel is as long from north to south as the scene's pixels."""
+def _geographic_grid(scene: FinishedScene) -> GeoGrid:
+    """Return a grid in degrees over a scene. Its pixels have the same height in metres as those of the scene."""
     west, south, east, north = scene.item["bbox"]
     step = scene.item["properties"]["gsd"] / _METRES_PER_DEGREE
     height, width = (max(1, math.ceil(extent / step)) for extent in (north - south, east - west))
     return GeoGrid(_DEGREES, (step, 0.0, west, 0.0, -step, north), height, width)
 
 
-def _document(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
-    """Return a mosaic as XML (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
+def _vrt_xml(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
+    """Return the mosaic of a raster as VRT (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
     lefts, bottoms, rights, tops = zip(*(tile.bounds for tile in tiles), strict=True)
     left, bottom, right, top = min(lefts), min(bottoms), max(rights), max(tops)
-    across = min(tile.transform[0] for tile in tiles)
-    down = min(-tile.transform[4] for tile in tiles)
-    width, height = round((right - left) / across), round((top - bottom) / down)
+    pixel_width = min(tile.transform[0] for tile in tiles)
+    pixel_height = min(-tile.transform[4] for tile in tiles)
+    width, height = round((right - left) / pixel_width), round((top - bottom) / pixel_height)
     root = Element("VRTDataset", rasterXSize=str(max(width, 1)), rasterYSize=str(max(height, 1)))
     SubElement(root, "SRS").text = crs.to_wkt()
     SubElement(root, "GeoTransform").text = ", ".join(
-        repr(float(number)) for number in (left, across, 0, top, 0, -down)
+        repr(float(number)) for number in (left, pixel_width, 0, top, 0, -pixel_height)
     )  # fmt: skip
-    classes = raster == publish.CLASSES
-    nodata = NODATA if classes else PERCENT_NODATA
+    is_classes = raster == products.CLASSES
+    nodata = NODATA if is_classes else PERCENT_NODATA
     band = SubElement(root, "VRTRasterBand", dataType="Byte", band="1")
     SubElement(band, "NoDataValue").text = str(nodata)
-    if classes:
-        _add_classes(band)
+    if is_classes:
+        _add_class_table(band)
     for tile in tiles:
-        source = SubElement(band, "ComplexSource", resampling="nearest")
-        SubElement(source, "SourceFilename", relativeToVRT="1").text = tile.file
-        SubElement(source, "SourceBand").text = "1"
-        SubElement(
-            source, "SourceProperties", RasterXSize=str(tile.width), RasterYSize=str(tile.height), DataType="Byte",
-            BlockXSize="512", BlockYSize="512",
-        )  # fmt: skip
-        SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=str(tile.width), ySize=str(tile.height))
-        place = {
-            "xOff": (tile.bounds[0] - left) / across, "yOff": (top - tile.bounds[3]) / down,
-            "xSize": tile.width * tile.transform[0] / across, "ySize": tile.height * -tile.transform[4] / down,
-        }  # fmt: skip
-        SubElement(source, "DstRect", {name: repr(round(number, 9)) for name, number in place.items()})
-        SubElement(source, "NODATA").text = str(nodata)
+        rectangle = {
+            "xOff": (tile.bounds[0] - left) / pixel_width,
+            "yOff": (top - tile.bounds[3]) / pixel_height,
+            "xSize": tile.width * tile.transform[0] / pixel_width,
+            "ySize": tile.height * -tile.transform[4] / pixel_height,
+        }
+        _add_source(band, tile, rectangle, nodata)
     return bytes(tostring(root, encoding="utf-8"))
 
 
-def _add_classes(band: Element) -> None:
-    """Add colours and names of the classes to a band."""
+def _add_source(band: Element, tile: _Tile, rectangle: dict[str, float], nodata: int) -> None:
+    """Add a tile to a band of the mosaic; ``rectangle`` is its position in pixels of the mosaic."""
+    source = SubElement(band, "ComplexSource", resampling="nearest")
+    SubElement(source, "SourceFilename", relativeToVRT="1").text = tile.file
+    SubElement(source, "SourceBand").text = "1"
+    SubElement(
+        source, "SourceProperties", RasterXSize=str(tile.width), RasterYSize=str(tile.height), DataType="Byte",
+        BlockXSize="512", BlockYSize="512",
+    )  # fmt: skip
+    SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=str(tile.width), ySize=str(tile.height))
+    SubElement(source, "DstRect", {name: repr(round(number, 9)) for name, number in rectangle.items()})
+    SubElement(source, "NODATA").text = str(nodata)
+
+
+def _add_class_table(band: Element) -> None:
+    """Add the colours and names of the classes to a band."""
     SubElement(band, "ColorInterp").text = "Palette"
     names, table = SubElement(band, "CategoryNames"), SubElement(band, "ColorTable")
     for code in range(256):

@@ -1,6 +1,6 @@
-"""Overview of many scenes: a STAC collection, an index as GeoParquet, and mosaics as VRT files.
+"""Overview of many scenes: a STAC collection, a GeoParquet index and VRT mosaics.
 
-They depend on the finished scenes of the folder only, and each is replaced in one step.
+These files depend only on the finished scenes of the folder. Each file is replaced atomically.
 """
 
 import json
@@ -12,28 +12,28 @@ import pystac
 import shapely
 from pyproj import CRS
 
+from floodseg.cluster.extra import import_extra
 from floodseg.cluster.finished import COLLECTION, COLLECTION_ID, SCENES, FinishedScene, finished_scenes
 from floodseg.cluster.mosaic import MOSAICS, write_mosaics
-from floodseg.cluster.packages import imported
-from floodseg.products import folder as publish
+from floodseg.products import folder as products
 from floodseg.system.files import replacing, write_text
 
 INDEX = "index.parquet"
 _PARQUET_TYPE = "application/vnd.apache.parquet"
 _PRODUCTS = {
-    "flood": publish.CLASSES, "water_probability": publish.PROBABILITY, "polygons": publish.POLYGONS,
-    "item": publish.ITEM, "summary": publish.SUMMARY, "quicklook": publish.QUICKLOOK,
+    "flood": products.CLASSES, "water_probability": products.PROBABILITY, "polygons": products.POLYGONS,
+    "item": products.ITEM, "summary": products.SUMMARY, "quicklook": products.QUICKLOOK,
 }  # fmt: skip
 
 
 def write_overview(out_dir: Path) -> list[str]:
-    """Write collection, index and mosaics over the finished scenes of a folder.
+    """Write collection, index and mosaics of the finished scenes of a folder.
 
     Returns:
-        One sentence for each scene that the mosaics or the collection leave out.
+        One sentence for each scene that is missing in the mosaics or the collection.
 
     Raises:
-        DataError: the documents of a scene cannot be read.
+        DataError: the summary or item of a scene cannot be read.
         OSError: a file cannot be written.
     """
     scenes = finished_scenes(out_dir)
@@ -48,20 +48,20 @@ def write_overview(out_dir: Path) -> list[str]:
         write_text(out_dir / COLLECTION, text + "\n")
     else:
         (out_dir / COLLECTION).unlink(missing_ok=True)
-    undated = [scene.id for scene in scenes if scene.time is None]
     return left_out + [
-        f"scene {name} has no date, so it has no item.json and is not in the collection: give it one with `datetime` "
-        "(or a column datetime in the list)"
-        for name in undated
+        f"scene {scene.id} has no date, so it has no item.json and is not in the collection: set `datetime`, or add a "
+        "column datetime to the list"
+        for scene in scenes
+        if scene.time is None
     ]
 
 
 def collection(scenes: Sequence[FinishedScene], mosaics: Sequence[str]) -> dict[str, Any]:
-    """Return the STAC collection over some scenes.
+    """Return the STAC collection of scenes.
 
     Args:
-        scenes: one at least, each with a date.
-        mosaics: names of the mosaics beside it.
+        scenes: scenes with dates, at least one.
+        mosaics: file names of the mosaics.
     """
     times = [scene.time for scene in scenes if scene.time is not None]
     made = pystac.Collection(
@@ -74,7 +74,9 @@ def collection(scenes: Sequence[FinishedScene], mosaics: Sequence[str]) -> dict[
         license="other",
     )  # fmt: skip
     for scene in scenes:
-        made.add_link(pystac.Link(pystac.RelType.ITEM, f"./{SCENES}/{scene.id}/{publish.ITEM}", "application/geo+json"))
+        made.add_link(
+            pystac.Link(pystac.RelType.ITEM, f"./{SCENES}/{scene.id}/{products.ITEM}", "application/geo+json")
+        )
     made.add_asset("index", pystac.Asset(f"./{INDEX}", "Index of the scenes", None, _PARQUET_TYPE, ["metadata"]))
     for name in mosaics:
         made.add_asset(
@@ -86,7 +88,7 @@ def collection(scenes: Sequence[FinishedScene], mosaics: Sequence[str]) -> dict[
 
 
 def _bbox(scenes: Sequence[FinishedScene]) -> list[float]:
-    """Return west, south, east, north of all scenes; all longitudes where one crosses the antimeridian."""
+    """Return west, south, east, north of all scenes. If one crosses the 180th meridian, all longitudes are included."""
     boxes = [scene.item["bbox"] for scene in scenes if scene.item.get("bbox")]
     if not boxes:
         return [-180.0, -90.0, 180.0, 90.0]
@@ -97,11 +99,11 @@ def _bbox(scenes: Sequence[FinishedScene]) -> list[float]:
 
 
 def _write_index(path: Path, scenes: Sequence[FinishedScene]) -> None:
-    """Write one row per scene as GeoParquet: outline, date, areas, and its files relative to the index.
+    """Write one row per scene: outline, date, areas, and paths of its files relative to the index.
 
-    Follows GeoParquet 1.1 (https://geoparquet.org/releases/v1.1.0).
+    The format is GeoParquet 1.1 (https://geoparquet.org/releases/v1.1.0).
     """
-    pyarrow, parquet = imported("pyarrow"), imported("pyarrow.parquet")
+    pyarrow, parquet = import_extra("pyarrow"), import_extra("pyarrow.parquet")
     columns = {
         "id": "string", "datetime": pyarrow.timestamp("us", "UTC"),
         **dict.fromkeys(["flood_km2", "permanent_water_km2", "land_km2", "valid_share"], "float64"),
@@ -131,7 +133,7 @@ def _index_row(scene: FinishedScene) -> dict[str, Any]:
         "model": summary["model"],
         "content_key": summary["content"]["key"],
         **{
-            name: f"{SCENES}/{scene.id}/{file}" if file != publish.ITEM or scene.time else None
+            name: f"{SCENES}/{scene.id}/{file}" if file != products.ITEM or scene.time else None
             for name, file in _PRODUCTS.items()
         },
     }

@@ -1,4 +1,4 @@
-"""Progress of a run over many scenes."""
+"""Progress bar of a run over many scenes."""
 
 import time
 
@@ -7,12 +7,12 @@ from floodseg.system.progress import ProgressBar
 
 
 class ManyProgress(ProgressBar):
-    """Finished and failed scenes, throughput and the time left, on standard error.
+    """Progress bar on standard error with finished and failed scenes, throughput and remaining time.
 
     Args:
         scenes: number of all scenes.
-        kept: number of those that were finished before.
-        enabled: whether anything is shown.
+        kept: number of scenes that were finished before the run.
+        enabled: show the bar.
     """
 
     def __init__(self, scenes: int, kept: int, *, enabled: bool) -> None:
@@ -21,7 +21,7 @@ class ManyProgress(ProgressBar):
         self._began = time.monotonic()
 
     def advance(self, outcome: Outcome) -> None:
-        """Count one more scene."""
+        """Count a scene that ended."""
         self._ended += 1
         self._failed += bool(outcome.reason)
         self._pixels += outcome.pixels

@@ -1,8 +1,8 @@
-"""STAC documents as lists of scenes: a collection or catalog with its items on disk, an item collection, or one item.
+"""Reader of STAC documents as lists of scenes: collections and catalogs on disk, item collections and single items.
 
-Nothing is downloaded, and no name may lead out of the folder that holds the document. An asset is read as the setting
-that its key or one of its roles names (``sar``, ``optical``, ``sar_before``, ``cloud_mask``, ``dem``, ...); keys ``vv``
-and ``vh`` are radar, names of Sentinel-2 bands (``B02``, ``b8a``, ``green``) optical. Other assets are ignored.
+Nothing is downloaded, and all files must be in the folder of the document or below it. An asset is read as the setting
+that its key or one of its roles names (``sar``, ``optical``, ``sar_before``, ``cloud_mask``, ``dem``, ...). Keys ``vv``
+and ``vh`` are radar bands, keys such as ``B02``, ``b8a`` and ``green`` optical bands. Other assets are ignored.
 """
 
 import json
@@ -21,57 +21,57 @@ from floodseg.raster.access import is_remote
 
 _LOG = getLogger("floodseg")
 
-_ONE_WORD = re.compile(r"[a-z]+\d*a?", re.IGNORECASE)
-"""Keys that may name a band: ``vv``, ``B8A``, ``nir08``, and not ``vv-thumbnail``."""
-_MOST_DOCUMENTS = 1_000_000
+_BAND_KEY = re.compile(r"[a-z]+\d*a?", re.IGNORECASE)
+"""Asset keys that may name a band: ``vv``, ``B8A``, ``nir08``, but not ``vv-thumbnail``."""
+_MAX_DOCUMENTS = 1_000_000
 
 
-def read_stac(path: Path, bands: Bands, allow_remote: bool) -> list[dict[str, Any]]:
-    """Return the items of a STAC document as rows: ``id``, ``datetime`` and files by setting.
+def read_stac(path: Path, bands: Bands, *, allow_remote: bool) -> list[dict[str, Any]]:
+    """Return the items of a STAC document as rows with ``id``, ``datetime`` and the files by setting.
 
     Args:
         path: the document.
-        bands: bands of the model; images of a sensor that it does not take are ignored.
-        allow_remote: whether assets may be addresses.
+        bands: bands of the model. Images of sensors that it does not use are ignored.
+        allow_remote: allow assets on the network.
 
     Raises:
         DataError: a document cannot be read, or is not STAC.
-        ConfigError: a name leads out of the folder, or to a network.
+        ConfigError: a file is outside of the folder of the document, or on the network without ``allow_remote``.
     """
     root = path.parent.absolute()
     rows, ignored = [], set()
     for folder, item in _items(path, root):
-        row, unread = _row(item, folder, root, bands, allow_remote)
+        row, unread = _item_row(item, folder, root, bands, allow_remote=allow_remote)
         rows.append(row)
         ignored |= unread
     if ignored:
-        _LOG.info("%s: assets that are not read: %s", path, ", ".join(sorted(ignored)))
+        _LOG.info("%s: ignored assets: %s", path, ", ".join(sorted(ignored)))
     return rows
 
 
 def _items(path: Path, root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield each item with the folder that its relative names start from, in the order of the documents."""
+    """Yield each item with the folder of its document, which relative file names start from."""
     waiting, visited = [path.absolute()], set()
     while waiting:
         file = waiting.pop(0)
         if file in visited:
             continue
         visited.add(file)
-        if len(visited) > _MOST_DOCUMENTS:
-            raise DataError(f"{path}: leads to more than {_MOST_DOCUMENTS} documents: split the list")
+        if len(visited) > _MAX_DOCUMENTS:
+            raise DataError(f"{path}: refers to more than {_MAX_DOCUMENTS} documents: split the list")
         document = _read(file)
         kind = document.get("type")
         if kind == "Feature":
             yield file.parent, document
         elif kind == "FeatureCollection":
-            yield from ((file.parent, item) for item in _listed(file, document, "features"))
+            yield from ((file.parent, item) for item in _object_list(file, document, "features"))
         elif kind in ("Collection", "Catalog"):
-            for link in _listed(file, document, "links"):
+            for link in _object_list(file, document, "links"):
                 if link.get("rel") in ("item", "child"):
-                    waiting.append(Path(_local(file, str(link.get("href", "")), file.parent, root)))
+                    waiting.append(Path(_local_file(file, str(link.get("href", "")), file.parent, root)))
         else:
             raise DataError(
-                f"{file}: is of the type {kind!r}: must be a STAC Collection, Catalog, FeatureCollection or Feature"
+                f"{file}: has the type {kind!r}: must be a STAC Collection, Catalog, FeatureCollection or Feature"
             )
 
 
@@ -79,83 +79,83 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}): put the STAC document there") from error
+        raise DataError(f"{file}: cannot be read ({error.strerror}): restore it, or correct the link to it") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: is not JSON ({error}): write it again") from error
     if not isinstance(document, dict):
-        raise DataError(f"{file}: must be a STAC object, and holds a {type(document).__name__}")
+        raise DataError(f"{file}: must be a STAC object, not a JSON {type(document).__name__}")
     return document
 
 
-def _listed(file: Path, document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+def _object_list(file: Path, document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     entries = document.get(key, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(f"{file}: '{key}' must be a list of objects, as STAC has it")
+        raise DataError(f"{file}: '{key}' must be a list of objects (STAC specification)")
     return entries
 
 
-def _row(
-    item: Mapping[str, Any], folder: Path, root: Path, bands: Bands, allow_remote: bool
+def _item_row(
+    item: Mapping[str, Any], folder: Path, root: Path, bands: Bands, *, allow_remote: bool
 ) -> tuple[dict[str, Any], set[str]]:
-    """Return an item as a row, and the keys of the assets that are not read."""
+    """Return an item as a row, and the keys of its ignored assets."""
     name = item.get("id")
-    place = f"{folder}, item '{name}'"
+    location = f"{folder}, item '{name}'"
     assets, properties = item.get("assets", {}), item.get("properties", {})
     if not isinstance(assets, dict) or not isinstance(properties, dict) or not isinstance(name, str):
-        raise DataError(f"{place}: must have an id, assets and properties, as STAC has it")
+        raise DataError(f"{location}: must have an id, assets and properties (STAC specification)")
     files: dict[str, list[str]] = {}
     unread = set()
-    for key, asset in sorted(assets.items(), key=_order):
+    for key, asset in sorted(assets.items(), key=_asset_order):
         setting = _setting(key, asset, bands)
         if setting is None:
             unread.add(key)
             continue
         href = asset.get("href") if isinstance(asset, dict) else None
         if not isinstance(href, str) or not href:
-            raise DataError(f"{place}: asset '{key}' must have an href")
+            raise DataError(f"{location}: asset '{key}' must have an href")
         remote = is_remote(href)
         if remote and not allow_remote:
-            raise ConfigError(f"{place}: {href} is an address on a network, which is read only with `allow_remote`")
-        files.setdefault(setting, []).append(href if remote else _local(f"{place}, {key}", href, folder, root))
+            raise ConfigError(f"{location}: {href} is on the network: add `allow_remote`, or download it")
+        files.setdefault(setting, []).append(href if remote else _local_file(f"{location}, {key}", href, folder, root))
     when = properties.get("datetime") or properties.get("start_datetime")
     row: dict[str, Any] = {"id": name, "datetime": when}
     for setting, names in files.items():
         if setting in LAYERS and len(names) > 1:
-            raise ConfigError(f"{place}: {len(names)} assets are {setting}: must be one")
+            raise ConfigError(f"{location}: {len(names)} assets are named {setting}: must be one")
         row[setting] = names if setting in IMAGES else names[0]
     return row, unread
 
 
 def _band(key: str) -> str | None:
-    """Return the band that a key names."""
-    if not _ONE_WORD.fullmatch(key):
+    """Return the band that an asset key names, or None."""
+    if not _BAND_KEY.fullmatch(key):
         return None
     return canonical_band(key, "sar") or canonical_band(key, "optical")
 
 
-def _order(entry: tuple[str, Any]) -> tuple[int, str]:
-    """Sort key of assets: VV before VH, and bands by number."""
-    known, band = (*SAR_BANDS, *L1C_BANDS), _band(entry[0])
-    return (known.index(band) if band in known else len(known), entry[0])
+def _asset_order(entry: tuple[str, Any]) -> tuple[int, str]:
+    """Sort key of assets: VV before VH, optical bands by number, other assets last."""
+    bands, band = (*SAR_BANDS, *L1C_BANDS), _band(entry[0])
+    return (bands.index(band) if band in bands else len(bands), entry[0])
 
 
 def _setting(key: str, asset: Any, bands: Bands) -> str | None:
-    """Return the setting that an asset is read as, None for an asset that this model does not take."""
+    """Return the setting that an asset belongs to; None for assets that the model does not use."""
     roles = asset.get("roles", []) if isinstance(asset, dict) else []
     words = [str(word).lower().replace("-", "_") for word in (key, *(roles if isinstance(roles, list) else []))]
     found = next((word for word in words if word in (*IMAGES, *LAYERS)), None)
     if found is None and (band := _band(key)) is not None:
         found = "sar" if band in SAR_BANDS else "optical"
-    takes = {"sar": bands.sar, "sar_before": bands.sar, "optical": bands.optical, "optical_before": bands.optical,
-             "cloud_mask": bands.optical}  # fmt: skip
-    return found if found is None or takes.get(found, True) else None
+    needed_bands = {"sar": bands.sar, "sar_before": bands.sar, "optical": bands.optical,
+                    "optical_before": bands.optical, "cloud_mask": bands.optical}  # fmt: skip
+    return found if found is None or needed_bands.get(found, True) else None
 
 
-def _local(place: str | Path, href: str, folder: Path, root: Path) -> str:
-    """Return the absolute name of a file that a document names."""
+def _local_file(location: str | Path, href: str, folder: Path, root: Path) -> str:
+    """Return the absolute name of a local file that a document refers to."""
     if is_remote(href) or href.lower().startswith("/vsi"):
-        raise ConfigError(f"{place}: {href} must be a file on this machine, named from the document: download it")
+        raise ConfigError(f"{location}: {href} must be a local file, relative to the document: download it")
     file = os.path.normpath(folder / unquote(href.removeprefix("file://")))
     if not Path(file).is_relative_to(root):
-        raise ConfigError(f"{place}: {href} leads out of {root}, the folder of the list: put all files below it")
+        raise ConfigError(f"{location}: {href} is outside of {root}, the folder of the list: move the file into it")
     return file

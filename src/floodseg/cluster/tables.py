@@ -1,22 +1,22 @@
-"""Tables of scenes: CSV and GeoParquet read as rows of plain values."""
+"""Readers of scene tables (CSV and GeoParquet)."""
 
 import csv
 from pathlib import Path
 from typing import Any
 
-from floodseg.cluster.packages import imported
+from floodseg.cluster.extra import import_extra
 from floodseg.errors import DataError
 
 _GEOPARQUET_COLUMNS = ("geometry", "bbox")
-"""Columns for the place of a scene, which its files have too."""
+"""Columns with the location of a scene. They are ignored, since the files of the scene hold it."""
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table by column; empty cells are '' or None.
+    """Return the rows of a table as dictionaries by column. Empty cells are '' or None.
 
     Raises:
-        DataError: it cannot be read, or has another format.
-        ConfigError: it is a Parquet file, and the extra ``cluster`` is not installed.
+        DataError: the table cannot be read, or has an unsupported format.
+        ConfigError: the table is a Parquet file, and the extra ``cluster`` is not installed.
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
@@ -33,10 +33,10 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
             header = [name.strip() for name in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: is not a CSV file in UTF-8 ({error}): save it as one") from error
+        raise DataError(f"{path}: is not a CSV file in UTF-8 ({error}): save it as CSV in UTF-8") from error
     double = next((name for name in header if header.count(name) > 1), None)
     if double is not None:
-        raise DataError(f"{path}: has two columns '{double}': name each once, in the first line")
+        raise DataError(f"{path}: has two columns '{double}': rename one of them in the first line")
     for line, row in rows:
         if len(row) != len(header):
             raise DataError(
@@ -47,7 +47,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    parquet = imported("pyarrow.parquet")
+    parquet = import_extra("pyarrow.parquet")
     try:
         file = parquet.ParquetFile(path)
         names = [name for name in file.schema_arrow.names if name not in _GEOPARQUET_COLUMNS]

@@ -1,4 +1,4 @@
-"""Mapping of one scene on a worker: one task, a plain function of plain values."""
+"""Dask task that maps one scene on a worker."""
 
 import logging
 import socket
@@ -11,54 +11,55 @@ from functools import lru_cache
 from logging.handlers import BufferingHandler
 from pathlib import Path
 
-from floodseg.cluster.content import ModelIdentity, content_of, finished_content
+from floodseg.cluster.fingerprint import ModelIdentity, finished_entry, scene_fingerprint
 from floodseg.cluster.finished import COLLECTION, COLLECTION_ID, SCENES
-from floodseg.cluster.model_files import identify
+from floodseg.cluster.model_files import identify_model
 from floodseg.cluster.scene_list import NamedScene
 from floodseg.config.predict import MapConfig, PredictConfig
 from floodseg.errors import ConfigError, FloodsegError, FolderInUseError, RunFolderError
-from floodseg.products.info import OneOfMany
+from floodseg.products.info import CollectionMember
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import ClassicalMethod
 from floodseg.system.environment import versions
 
 _BUSY_PAUSE_S = 5.0
 _BUSY_LIMIT_S = 3600.0
-"""Longest wait for another process that maps the same scene."""
+"""Longest wait for another process that is mapping the same scene."""
 
-_MOST_WARNINGS = 10_000
+_MAX_WARNINGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What all scenes of a run have in common; the folder and the model are found by every worker."""
+    """Settings that all scenes of a run share, as they are sent to the workers."""
 
     out_dir: Path
+    """Absolute path, the same on every worker."""
     model: str
-    """Name or absolute path."""
+    """Name of a shipped model or classical baseline, or an absolute path that is the same on every worker."""
     identity: ModelIdentity
     mapping: MapConfig
     overwrite: bool
 
     def config(self, scene: NamedScene) -> PredictConfig:
-        """Return how one scene is mapped, and where its products go."""
+        """Return the settings of one scene, with the folder of its products."""
         return PredictConfig(self.out_dir / SCENES / scene.id, scene.config, self.mapping)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a scene ended: mapped, finished before (no pixels), or failed (a reason)."""
+    """Result of one scene: mapped (``pixels`` > 0), already finished (0 pixels), or failed (with a ``reason``)."""
 
     pixels: int = 0
-    """Pixels that were mapped."""
+    """Number of mapped pixels."""
     warnings: tuple[str, ...] = ()
-    """What floodseg warned of meanwhile, one sentence each."""
+    """Warnings of floodseg during the task, one sentence each."""
     reason: str = ""
-    """Why the scene failed, one sentence."""
+    """Reason of the failure, one sentence."""
 
 
 class SceneFailedError(Exception):
-    """Failure of a scene in plain strings, which every process can read: the reason, and the traceback of a defect."""
+    """Failure of a scene as picklable strings: the reason, and the traceback of an internal error."""
 
     def __init__(self, reason: str, trace: str = "") -> None:
         super().__init__(reason, trace)
@@ -66,34 +67,34 @@ class SceneFailedError(Exception):
 
 
 def map_scene(scene: NamedScene, run: Run) -> Outcome:
-    """Map a scene to its products, unless they are finished.
+    """Map a scene and write its products, unless they are finished already.
 
     Raises:
-        SceneFailedError: it cannot be mapped.
+        SceneFailedError: the scene cannot be mapped.
     """
-    with _collected_warnings() as collected:
+    with _collect_warnings() as collected:
         try:
             pixels = _map_when_free(scene, run)
             warnings = dict.fromkeys(record.getMessage() for record in collected.buffer)
             return Outcome(pixels, tuple(warnings))
         except Exception as error:
             failure = _failure(error)
-    raise failure  # here, without the error as its context: not every error of a library can be pickled
+    raise failure  # outside of the handler, without the original error as context: it may not be picklable
 
 
 def _failure(error: Exception) -> SceneFailedError:
     if isinstance(error, FloodsegError):
         return SceneFailedError(str(error))
     if isinstance(error, MemoryError):
-        return SceneFailedError("memory ran out: give the workers more, or a smaller `tile_size`")
+        return SceneFailedError("memory ran out: give the workers more memory, or set a smaller `tile_size`")
     if isinstance(error, OSError):
         return SceneFailedError(f"{error.filename or 'a file'}: {error.strerror or error}")
-    sentence = f"a defect of floodseg, {type(error).__name__}: {' '.join(str(error).split())}"
+    sentence = f"internal error of floodseg ({type(error).__name__}: {' '.join(str(error).split())})"
     return SceneFailedError(sentence, "".join(traceback.format_exception(error)))
 
 
 def _map_when_free(scene: NamedScene, run: Run) -> int:
-    """Map a scene once no other process works in its folder: a worker that is cut off goes on with its scene."""
+    """Map a scene when no other process uses its folder. A worker that lost its connection may still be mapping it."""
     deadline = time.monotonic() + _BUSY_LIMIT_S
     while True:
         try:
@@ -105,29 +106,29 @@ def _map_when_free(scene: NamedScene, run: Run) -> int:
 
 
 def _map_unless_finished(scene: NamedScene, run: Run) -> int:
-    """Map a scene and return its number of pixels; 0 where the products are finished."""
+    """Map a scene and return its number of pixels; 0 if its products are finished already."""
     from floodseg.inference.pipeline import predict_files
 
     config = run.config(scene)
-    content = content_of(config, run.identity)
-    finished = finished_content(config.out_dir)
-    if finished is not None and finished.get("key") == content.key:
+    fingerprint = scene_fingerprint(config, run.identity)
+    finished = finished_entry(config.out_dir)
+    if finished is not None and finished.get("key") == fingerprint.key:
         return 0
     if finished is not None and not run.overwrite:
         raise RunFolderError(
-            f"{config.out_dir}: holds products of other inputs, of another model or of other settings: add "
-            "`overwrite`, or give another `out_dir`"
+            f"{config.out_dir}: holds products of other files, another model or other settings: add `overwrite`, or "
+            "set another `out_dir`"
         )
-    runtime, name = _opened_model(run.model, run.identity, run.mapping)
-    many = OneOfMany(scene.id, COLLECTION_ID, f"../../{COLLECTION}", content.entry())
-    grid = predict_files(config, runtime, name, many=many, overwrite=True)["grid"]
+    runtime, name = _open_model(run.model, run.identity, run.mapping)
+    member = CollectionMember(scene.id, COLLECTION_ID, f"../../{COLLECTION}", fingerprint.entry())
+    grid = predict_files(config, runtime, name, member=member, overwrite=True)["grid"]
     return int(grid["height"] * grid["width"])
 
 
 @contextmanager
-def _collected_warnings() -> Iterator[BufferingHandler]:
-    """Collect warnings, which would be lost in the log of a worker, for the process that started the run."""
-    handler = BufferingHandler(_MOST_WARNINGS)
+def _collect_warnings() -> Iterator[BufferingHandler]:
+    """Collect the warnings of a task. The process that started the run logs them."""
+    handler = BufferingHandler(_MAX_WARNINGS)
     handler.setLevel(logging.WARNING)
     logger = logging.getLogger("floodseg")
     logger.addHandler(handler)
@@ -138,24 +139,24 @@ def _collected_warnings() -> Iterator[BufferingHandler]:
 
 
 @lru_cache(maxsize=1)
-def _opened_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, str]:
-    """Return the model, which each worker loads once.
+def _open_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, str]:
+    """Open the model of a run. Each worker does so once.
 
     Raises:
-        ConfigError: this worker has another version of floodseg, or another model, than the run.
+        ConfigError: this worker has another version of floodseg than the run, or another model of the same name.
         CheckpointError: this worker does not find the model.
     """
-    from floodseg.inference.predict import open_method
+    from floodseg.inference.predict import open_model_or_baseline
 
     own = versions()["floodseg"]
     if own != identity.version:
         raise ConfigError(
-            f"worker on {socket.gethostname()}: has floodseg {own}, and the run was started by {identity.version}: "
-            "install the same"
+            f"worker on {socket.gethostname()}: has floodseg {own}, but the run was started with {identity.version}: "
+            "install the same version"
         )
-    if identify(model, mapping) != identity:
+    if identify_model(model, mapping) != identity:
         raise ConfigError(
-            f"worker on {socket.gethostname()}: finds another model as '{model}' than the process that started the "
-            "run: give one that all hosts see"
+            f"worker on {socket.gethostname()}: its model '{model}' differs from that of the process that started the "
+            "run: put the model in a folder that all hosts share"
         )
-    return open_method(model, mapping)
+    return open_model_or_baseline(model, mapping)

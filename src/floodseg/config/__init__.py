@@ -1,1 +1,1 @@
-"""Settings of each command as frozen dataclasses: run-file keys, flags and Python arguments at once."""
+"""Settings of each command: frozen dataclasses that define flags, run-file keys and Python arguments."""

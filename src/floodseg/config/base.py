@@ -1,4 +1,4 @@
-"""Base class and checks of all settings."""
+"""Base class, shared types and checks of all settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -11,16 +11,10 @@ from cyclopts import CoercionError, Parameter, Token
 from floodseg.errors import ConfigError
 
 Layout = Literal["sen1floods11", "ombria", "folders", "synthetic"]
-
-
 Architecture = Literal["efficient", "baseline", "lite"]
-
-
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-
-
 CloudMask = Literal["perfect", "thin-missed", "none"]
-"""Part of the simulated clouds that a mask marks: clouds and shadows, opaque cloud only, or nothing."""
+"""Simulated cloud mask: marks clouds and shadows (perfect), opaque clouds only (thin-missed), or nothing (none)."""
 
 
 def _to_integer(_: type, tokens: Sequence[Token]) -> int:
@@ -31,22 +25,22 @@ def _to_integer(_: type, tokens: Sequence[Token]) -> int:
 
 
 WholeNumber = Annotated[int, Parameter(converter=_to_integer)]
-"""An integer that refuses 2.5, which cyclopts would round."""
+"""Integer on the command line. Fractions are refused; cyclopts would round them."""
 
 
-def require(holds: bool, flag: str, given: object, rule: str) -> None:
-    """Raise ConfigError ("must be RULE") unless the condition holds."""
-    if not holds:
-        raise ConfigError(f"`{flag}={given}`: must be {rule}")
+def require(condition: bool, setting: str, value: object, rule: str) -> None:
+    """Raise ConfigError ("`SETTING=VALUE`: must be RULE") unless the condition is true."""
+    if not condition:
+        raise ConfigError(f"`{setting}={value}`: must be {rule}")
 
 
 class Settings:
-    """Base class of all settings: checks integers and choices, and converts strings to paths.
+    """Base class of all settings. It checks integers and choices, and converts strings to paths.
 
-    The command line checks types itself; this class does it for Python callers.
+    These checks are for Python callers. The command line converts and checks values itself.
 
     Raises:
-        ConfigError: a value that is no integer where one is needed, or is not among the choices.
+        ConfigError: a value is not an integer where one is required, or is not one of the choices.
     """
 
     def __post_init__(self) -> None:
@@ -65,7 +59,7 @@ class Settings:
 
 
 def flatten(config: Any) -> dict[str, Any]:
-    """Return a configuration as flat key-value pairs of a run file, without settings that are None."""
+    """Return a configuration as the flat key-value pairs of a run file. Settings that are None are left out."""
     flat: dict[str, Any] = {}
     for entry in fields(config):
         value = getattr(config, entry.name)
@@ -80,10 +74,10 @@ def flatten(config: Any) -> dict[str, Any]:
     return flat
 
 
-def differences(given: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
-    """Return one line per key in which two flat configurations differ."""
+def differences(current: Mapping[str, Any], previous: Mapping[str, Any]) -> list[str]:
+    """Return one line for each key whose value differs between two flat configurations."""
     return [
-        f"`{key}`: {kept.get(key)!r} before, {given.get(key)!r} now"
-        for key in sorted(given.keys() | kept.keys())
-        if given.get(key) != kept.get(key)
+        f"`{key}`: {previous.get(key)!r} before, {current.get(key)!r} now"
+        for key in sorted(current.keys() | previous.keys())
+        if current.get(key) != previous.get(key)
     ]

@@ -1,4 +1,4 @@
-"""Settings of mapping many scenes: the flags of ``floodseg predict-many``."""
+"""Settings of ``floodseg predict-many``."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,28 +9,31 @@ from cyclopts import Parameter
 
 from floodseg.config.base import Settings, WholeNumber, require
 from floodseg.config.predict import MapConfig, SharedScene
+from floodseg.errors import ConfigError
 
 _LOCAL = re.compile(r"local:([1-9]\d*)")
 _SCHEDULER = re.compile(r"tcp://(?:[^\s/:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
-LEAST_MEMORY_GB = 1.0
-"""Least memory of a worker; a rough bound for the runtime, GDAL's cache of 256 MiB and the windows of one scene."""
+MIN_WORKER_MEMORY_GB = 1.0
+"""Smallest memory of a worker: a rough bound for the runtime, GDAL's cache (256 MiB) and the windows of one scene."""
 
 
 @dataclass(frozen=True)
 class ManyConfig(Settings):
-    """Many scenes mapped by one model. Settings of a scene in the list take precedence over these flags."""
+    """Settings of a run over many scenes. Settings in the list of scenes take precedence over the flags."""
 
     out_dir: Path = Path("floods")
-    """Folder of the overview; each scene has its own below it, in scenes/."""
+    """Folder of the overview. The products of each scene go to scenes/ID in it."""
     cluster: str = "local:1"
-    """Workers that map: local:N starts N workers on this machine, tcp://HOST:PORT uses those of a Dask scheduler."""
+    """Workers that map the scenes. local:N starts N workers on this machine; tcp://HOST:PORT uses the workers of a
+    Dask scheduler."""
     memory_gb: float | None = None
-    """Memory of each worker of local:N in GB, at which Dask ends it and maps its scene again; by default the N-th part
-    of the machine's. Workers of a scheduler have the memory that dask worker --memory-limit gives them."""
+    """Memory limit in GB of each worker of local:N. Dask restarts a worker that exceeds it, and its scene is mapped
+    again. By default the workers share the memory of the machine equally. For the workers of a scheduler, set the
+    limit with dask worker --memory-limit."""
     retries: WholeNumber = 2
-    """Times that a scene which failed is tried again."""
+    """Number of times that a failed scene is tried again."""
     wait_s: float = 300.0
-    """Seconds to wait for a scheduler that does not answer, or that has no worker."""
+    """Longest time in seconds to wait for a scheduler to answer, or for a worker to connect to it."""
     shared: Annotated[SharedScene, Parameter(name="*")] = field(default_factory=SharedScene)
     mapping: Annotated[MapConfig, Parameter(name="*")] = field(default_factory=MapConfig)
 
@@ -38,19 +41,21 @@ class ManyConfig(Settings):
         super().__post_init__()
         require(
             bool(_LOCAL.fullmatch(self.cluster) or _SCHEDULER.fullmatch(self.cluster)),
-            "cluster", self.cluster, "local:N, N workers on this machine, or tcp://HOST:PORT of a Dask scheduler",
+            "cluster", self.cluster, "local:N (N workers on this machine) or tcp://HOST:PORT (a Dask scheduler)",
         )  # fmt: skip
         if self.memory_gb is not None:
-            require(
-                self.workers is not None, "memory_gb", self.memory_gb,
-                "left out with tcp://: give it to the workers, as dask worker --memory-limit",
-            )  # fmt: skip
-            require(self.memory_gb >= LEAST_MEMORY_GB, "memory_gb", self.memory_gb, f"at least {LEAST_MEMORY_GB:g}")
+            if self.workers is None:
+                raise ConfigError(
+                    f"`memory_gb={self.memory_gb}`: has no effect with `cluster=tcp://...`; leave it out, and start "
+                    "the workers with dask worker --memory-limit"
+                )
+            least = MIN_WORKER_MEMORY_GB
+            require(self.memory_gb >= least, "memory_gb", self.memory_gb, f"at least {least:g}")
         require(self.retries >= 0, "retries", self.retries, "0 or more")
         require(0 < self.wait_s < 1e6, "wait_s", self.wait_s, "above 0 and below a million")
 
     @property
     def workers(self) -> int | None:
-        """The N of ``local:N``; None for the workers of a scheduler."""
+        """Number of workers on this machine (the N of ``local:N``); None for the workers of a scheduler."""
         local = _LOCAL.fullmatch(self.cluster)
         return int(local[1]) if local else None

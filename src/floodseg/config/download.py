@@ -1,4 +1,4 @@
-"""Settings of a download."""
+"""Settings of ``floodseg data download``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +11,18 @@ from floodseg.errors import ConfigError
 
 @dataclass(frozen=True)
 class DownloadConfig(Settings):
-    """Part of a public data set to fetch, its server and the folder for it."""
+    """Sensors to download, their server and the destination folder."""
 
     out_dir: Path
-    """Folder that receives the official tree; --data takes it afterwards."""
+    """Destination folder for the official folder tree. Pass it to --data of other commands."""
     sensors: SensorSet = "both"
-    """Imagery to fetch; labels, permanent water and the lists of the splits always come with it."""
+    """Images to download. Labels, permanent water and split lists are always downloaded."""
     base_url: str = "https://storage.googleapis.com"
-    """Server of the bucket, or a mirror that serves its XML API: http(s)://HOST[:PORT][/PATH]."""
+    """Server of the bucket, or a mirror with the same XML API: http(s)://HOST[:PORT][/PATH]."""
     transfers: WholeNumber = 8
-    """Files fetched at the same time."""
+    """Number of simultaneous downloads."""
     overwrite: bool = False
-    """Replace files that differ from those of the server; without it such files stop the download."""
+    """Replace local files that differ from the server's. Without it such a file stops the download."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,6 +33,7 @@ class DownloadConfig(Settings):
             host, _ = url.hostname, url.port
         except ValueError as error:
             raise ConfigError(f"`base_url`: must be {rule}") from error
-        plain = bool(host) and "@" not in url.netloc and not url.query and not url.fragment
-        # the rest of the address may hold a secret
-        require(url.scheme in ("http", "https") and plain, "base_url", f"{url.scheme}://{host or ''}", rule)
+        only_host_and_path = bool(host) and "@" not in url.netloc and not url.query and not url.fragment
+        # the message shows no more of the address, since the rest may hold a secret
+        shown = f"{url.scheme}://{host or ''}"
+        require(url.scheme in ("http", "https") and only_host_and_path, "base_url", shown, rule)

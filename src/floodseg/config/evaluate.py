@@ -1,4 +1,4 @@
-"""Settings of ``floodseg evaluate`` beside those of the data."""
+"""Threshold and simulated clouds of ``floodseg evaluate``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from cyclopts import CoercionError, Parameter, Token
 
 from floodseg.config.base import CloudMask, Settings, WholeNumber, require
+from floodseg.errors import ConfigError
 
 
-def _covers(_: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
-    """Read ``0,0.1,0.5`` as well as ``0 0.1 0.5``."""
+def _parse_covers(_: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
+    """Parse cloud covers separated by commas, spaces or both."""
     covers: list[float] = []
     for token in tokens:
         try:
@@ -25,15 +26,16 @@ class ScoreConfig(Settings):
     """Threshold and simulated clouds of an evaluation."""
 
     threshold: float | None = None
-    """Smallest probability that counts as water, for all sensors; by default the threshold that was chosen on the
-    model's validation split."""
-    cloud: Annotated[tuple[float, ...], Parameter(converter=_covers)] = ()
-    """Repeat the scores under simulated clouds that cover these shares of each optical image: 0,0.1,0.25,0.5,0.75,1."""
+    """Smallest probability that counts as water, for all sensors. By default the model's own threshold, which was
+    chosen on its validation split."""
+    cloud: Annotated[tuple[float, ...], Parameter(converter=_parse_covers)] = ()
+    """Cloud covers, such as 0,0.25,1. The scores are repeated for each of them, with simulated clouds over this share
+    of each optical image."""
     cloud_mask_quality: CloudMask = "perfect"
-    """Part of the simulated clouds that the cloud mask marks: clouds and shadows (perfect), opaque cloud only
-    (thin-missed), or nothing (none)."""
+    """Simulated cloud mask: it marks clouds and shadows (perfect), opaque clouds only (thin-missed), or nothing
+    (none)."""
     cloud_seed: WholeNumber = 0
-    """Seed of the simulated clouds. The clouds of a chip depend on this seed and the chip's name."""
+    """Seed of the simulated clouds. The clouds of a chip depend on this seed and the name of the chip."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,11 +43,11 @@ class ScoreConfig(Settings):
         object.__setattr__(self, "cloud", tuple(float(cover) for cover in self.cloud))
         for cover in self.cloud:
             require(0 <= cover <= 1, "cloud", cover, "shares from 0 (clear) to 1 (overcast)")
-        require(len(set(self.cloud)) == len(self.cloud), "cloud", ",".join(map(str, self.cloud)), "different shares")
+        require(
+            len(set(self.cloud)) == len(self.cloud), "cloud", ",".join(map(str, self.cloud)), "shares that all differ"
+        )
         require(self.cloud_seed >= 0, "cloud_seed", self.cloud_seed, "0 or more")
         for name in ("cloud_mask_quality", "cloud_seed"):
             value = getattr(self, name)
-            require(
-                bool(self.cloud) or value == getattr(ScoreConfig, name),
-                name, value, "given with `cloud`, without which it does nothing",
-            )  # fmt: skip
+            if not self.cloud and value != getattr(ScoreConfig, name):
+                raise ConfigError(f"`{name}={value}`: has no effect without `cloud`; leave it out, or add `cloud=0.5`")

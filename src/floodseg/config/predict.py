@@ -1,6 +1,6 @@
-"""Settings of mapping a scene: flags of ``floodseg predict`` and arguments of ``predict_scene``.
+"""Settings of ``floodseg predict``.
 
-The dataclasses are nested in code and flat for users, as in :mod:`floodseg.config.train`.
+The dataclasses are nested in code. On the command line and in Python calls their fields are flat.
 """
 
 import math
@@ -16,24 +16,25 @@ from floodseg.errors import ConfigError
 from floodseg.system.environment import usable_cores
 
 Files = tuple[str, ...]
-"""Raster names as GDAL takes them: paths, ``/vsizip/...`` or URLs. Several are the single-band files of one image."""
+"""GDAL names of one image: paths, ``/vsizip/...`` or URLs. Several names are its single-band files."""
 
 IMAGES = ("sar", "optical", "sar_before", "optical_before")
+"""Names of the settings that hold images, of one or several files each."""
 LAYERS = ("cloud_mask", "aoi", "exclude", "dem", "permanent_water")
-"""Settings of a scene that name files. An image may have several files, a layer has one."""
+"""Names of the settings that hold layers, of one file each."""
 
 
 @dataclass(frozen=True)
 class SceneImages(Settings):
-    """The imagery of one scene."""
+    """Images of one scene."""
 
     sar: Files = ()
     """Sentinel-1 backscatter, VV and VH: one raster, or one file per polarisation."""
     optical: Files = ()
     """Sentinel-2 reflectance: one raster, one file per band, or a .SAFE folder or zip."""
     sar_before: Files = ()
-    """Radar image from before the flood, in the same form as --sar. Two-date models take it as input. With other models
-    it is mapped as well, and its water counts as permanent water."""
+    """Radar image from before the flood, in the same form as --sar. Two-date models use it as input. Other models map
+    it too, and its water counts as permanent water."""
     optical_before: Files = ()
     """Optical image from before the flood, in the same form as --optical, for two-date models."""
 
@@ -45,37 +46,37 @@ class SceneImages(Settings):
 
 @dataclass(frozen=True)
 class SharedScene(Settings):
-    """Settings that many scenes can share: units, layers and access."""
+    """Settings that can be shared by many scenes: units, layers and file access."""
 
     grid: Literal["sar", "optical"] = "sar"
-    """Sensor whose pixel grid the products have; the other sensor is warped to it. With one sensor, its own grid is
-    used."""
+    """Sensor whose pixel grid is used for the products. The other sensor is warped to it. A single sensor keeps its
+    own grid."""
     sar_units: Literal["db", "linear"] = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_offset: float | None = None
-    """Offset in stored numbers, added before division by 10000: -1000 for processing baseline 04.00 and later, 0 for
-    older ones. By default that of GDAL's tags or the product's metadata, else 0 where the values allow it."""
+    """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
+    for older ones. By default it is read from GDAL's tags or the product's metadata, else 0 if the values allow it."""
     cloud_mask: str | None = None
-    """Cloud mask: a raster on any grid; the optical image is ignored where it is not zero."""
+    """Cloud mask: a raster on any grid. The optical image is ignored at pixels where it is not zero."""
     aoi: str | None = None
     """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, ...). Nothing outside is read, mapped or counted."""
     exclude: str | None = None
-    """Raster (non-zero pixels) or polygons to mark as excluded in the map, such as radar shadow."""
+    """Areas to mark as excluded in the map, such as radar shadow: polygons, or a raster with non-zero pixels there."""
     dem: str | None = None
-    """Elevation raster in metres; slopes above --max-slope are marked as excluded in the map."""
+    """Elevation raster in metres. Slopes above --max-slope are marked as excluded in the map."""
     max_slope: float = 15.0
-    """Steepest slope in degrees that is mapped; needs --dem."""
+    """Steepest slope in degrees that is mapped. Needs --dem."""
     permanent_water: str | None = None
-    """Raster or polygons of permanent water; water elsewhere is flood."""
+    """Permanent water: polygons or a raster. Water elsewhere is mapped as flood."""
     permanent_water_threshold: float | None = None
-    """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. Needed
-    for a raster with values other than 0 and 1; in a mask of 0 and 1 every 1 is permanent water."""
+    """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. Not
+    needed for a mask of 0 and 1, required for other rasters."""
     datetime: str | None = None
-    """Acquisition time (ISO 8601) for the STAC item; by default read from the file's tags or its name."""
+    """Acquisition time (ISO 8601) for the STAC item. By default it is read from the tags or the name of the file."""
     allow_remote: bool = False
     """Allow files on the network (https://..., s3://..., /vsicurl/...)."""
     allow_no_crs: bool = False
-    """Map a scene without a coordinate system. Its products have no location and no areas."""
+    """Map a scene without a coordinate reference system. Its products have no location and no areas."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,17 +85,16 @@ class SharedScene(Settings):
             require(len(files) <= 1, name, " ".join(files), "one file")
             object.__setattr__(self, name, files[0] if files else None)
         require(0 < self.max_slope < 90, "max_slope", self.max_slope, "above 0 and below 90 degrees")
-        if self.max_slope != SceneConfig.max_slope:
-            require(
-                self.dem is not None, "max_slope", self.max_slope, "given with `dem`, without which it does nothing"
-            )
-        if self.permanent_water_threshold is not None:
-            given = self.permanent_water_threshold
-            require(math.isfinite(given), "permanent_water_threshold", given, "a number")
-            require(
-                self.permanent_water is not None, "permanent_water_threshold", given, "given with `permanent_water`"
-            )
-        offset = self.optical_offset
+        if self.dem is None and self.max_slope != SceneConfig.max_slope:
+            raise ConfigError(f"`max_slope={self.max_slope}`: has no effect without `dem`; leave it out, or add `dem`")
+        threshold, offset = self.permanent_water_threshold, self.optical_offset
+        if threshold is not None:
+            require(math.isfinite(threshold), "permanent_water_threshold", threshold, "a number")
+            if self.permanent_water is None:
+                raise ConfigError(
+                    f"`permanent_water_threshold={threshold}`: has no effect without `permanent_water`; leave it out, "
+                    "or add `permanent_water`"
+                )
         require(offset is None or math.isfinite(offset), "optical_offset", offset, "a number")
 
 
@@ -103,13 +103,13 @@ class SceneConfig(SharedScene, SceneImages):
     """Images, units and layers of one scene."""
 
 
-def _files(name: str, given: Any) -> Files:
-    """Return file names as strings; Python callers may pass a single name or path."""
-    alone = () if given is None else (given,) if isinstance(given, str | Path) else given
-    if not isinstance(alone, Sequence) or not all(isinstance(file, str | Path) for file in alone):
-        raise ConfigError(f"`{name}`: must be a path or several, and {type(given).__name__} is given")
-    files = tuple(str(file) for file in alone)
-    require(all(files), name, "''", "the name of a file; it is empty")
+def _files(setting: str, value: Any) -> Files:
+    """Return file names as strings. Python callers may also pass a single name or path."""
+    paths = () if value is None else (value,) if isinstance(value, str | Path) else value
+    if not isinstance(paths, Sequence) or not all(isinstance(path, str | Path) for path in paths):
+        raise ConfigError(f"`{setting}`: must be a path or a sequence of paths, not {type(value).__name__}")
+    files = tuple(str(path) for path in paths)
+    require(all(files), setting, "''", "the name of a file; it is empty")
     return files
 
 
@@ -118,35 +118,36 @@ class MapConfig(Settings):
     """Windows, runtime and thresholds of mapping."""
 
     tile_size: WholeNumber = 640
-    """Side in pixels of the area that each window contributes, a multiple of 64. The model sees half of --overlap more
-    on each side."""
+    """Side in pixels of the area that each window adds to the map, a multiple of 64. The model input is larger by half
+    of --overlap on each side."""
     overlap: WholeNumber | None = None
-    """Pixels that neighbouring windows share, a multiple of 64. The middle 32 are blended; pixels nearer to a window's
-    border are discarded. The default is what the model needs for a map that does not depend on --tile-size."""
+    """Pixels that neighbouring windows share, a multiple of 64. The middle 32 are blended; pixels closer to the border
+    of a window are discarded. By default it is large enough that the map does not depend on --tile-size."""
     batch_size: WholeNumber | None = None
-    """Windows per model call; by default 1 on a CPU and as many as fit on a GPU."""
+    """Windows per model call. By default 1 on a CPU, and as many as fit on a GPU."""
     threads: WholeNumber | None = None
-    """Windows read and mapped at the same time, one thread each; by default one per core (in predict-many, per core of
-    the worker)."""
+    """Windows that are read and mapped at the same time, in one thread each. By default one per core; predict-many with
+    local:N divides the cores by N, and with a scheduler uses one thread."""
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
-    """Inference runtime. auto takes the fastest that is installed and that the model has a file for; a model without
-    exported files runs in PyTorch."""
+    """Inference runtime. auto uses the fastest installed runtime that the model has a file for. Models without exported
+    files run in PyTorch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device that runs the model. auto takes a GPU if PyTorch can use one, else the CPU."""
+    """Device that runs the model. auto uses a GPU if PyTorch can use one, else the CPU."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
-    """Number format. auto takes the format of the exported file, or fp32 in PyTorch. fp16 needs a GPU, int8 an exported
+    """Number format. auto uses the format of the exported file, or fp32 in PyTorch. fp16 needs a GPU, int8 an exported
     file."""
     tta: bool = False
-    """Test-time augmentation: average the eight flips and rotations of each window, at eight times the cost."""
+    """Test-time augmentation: average the predictions of the eight flips and rotations of each window. It takes eight
+    times as long."""
     threshold: float | None = None
-    """Smallest probability that counts as water, for all sensors; by default the threshold that was chosen on the
-    model's validation split."""
+    """Smallest probability that counts as water, for all sensors. By default the model's own threshold, which was
+    chosen on its validation split."""
     min_area: float = 0.0
-    """Smallest area in square metres of a connected patch of flood or of permanent water; smaller patches become
+    """Smallest area in square metres of a connected patch of flood or of permanent water. Smaller patches become
     land."""
-    write_reliability: bool = False
-    """Write reliability.tif, too: how far the optical image is believed at each pixel, for models that weigh it against
-    the radar. The scene is read once more for it."""
+    write_sensor_weights: Annotated[bool, Parameter(name=("--write-sensor-weights", "--write-reliability"))] = False
+    """Also write sensor_weights.tif: the weight of the optical image at each pixel, for models that fuse two sensors by
+    weights. The scene is read a second time."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -156,10 +157,10 @@ class MapConfig(Settings):
             "overlap", self.overlap, "0 or a multiple of 64",
         )  # fmt: skip
         if self.precision == "fp16" and (self.device == "cpu" or self.runtime in ("onnx", "openvino")):
-            raise ConfigError("`precision=fp16`: is for PyTorch on a GPU; give bf16 or fp32 on a CPU")
+            raise ConfigError("`precision=fp16`: needs PyTorch on a GPU; set `precision=bf16` or `precision=fp32`")
         if self.precision == "bf16" and self.runtime == "onnx":
             raise ConfigError(
-                "`precision=bf16`: ONNX Runtime computes no bf16 on a CPU; give `runtime=openvino` or torch"
+                "`precision=bf16`: is not supported by ONNX Runtime on a CPU; set `runtime=openvino` or `runtime=torch`"
             )
         require(self.batch_size is None or self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.threads is None or self.threads >= 1, "threads", self.threads, "at least 1")
@@ -168,7 +169,7 @@ class MapConfig(Settings):
 
     @property
     def thread_count(self) -> int:
-        """Number of threads in use: ``threads``, else one per core that this process may use."""
+        """Number of threads: ``threads``, else one per core that this process may use."""
         return self.threads or usable_cores()
 
 

@@ -1,7 +1,7 @@
-"""Settings of a training run: keys of the TOML run file, flags of ``floodseg train`` and Python arguments.
+"""Settings of ``floodseg train``: flags, keys of the TOML run file and Python arguments.
 
-A run file is flat; its keys are the field names below (``batch_size = 4`` or ``batch-size = 4``). The dataclasses are
-nested in code, and field names are unique across them.
+The dataclasses are nested in code. A run file is flat: its keys are the field names, which are unique across the
+dataclasses (``batch_size = 4`` or ``batch-size = 4``).
 """
 
 import math
@@ -18,7 +18,7 @@ from floodseg.errors import ConfigError
 from floodseg.system.environment import allowed_cores
 
 _PHYSICAL_FILES: tuple[Layout, ...] = ("sen1floods11", "folders")
-_LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
+_LAYOUTS_BY_SETTING: dict[str, tuple[Layout, ...]] = {
     "data": ("sen1floods11", "ombria", "folders"),
     "sar_dir": ("folders",),
     "opt_dir": ("folders",),
@@ -32,61 +32,63 @@ _LAYOUTS_OF: dict[str, tuple[Layout, ...]] = {
     "synthetic_chips": ("synthetic",),
     "synthetic_size": ("synthetic",),
 }
-"""Layouts in which a setting has an effect; it is refused in the others."""
+"""Layouts in which a setting has an effect. It is refused in other layouts. Settings not listed apply to all."""
 
 
-def _listing(words: Sequence[str]) -> str:
+def _enumeration(words: Sequence[str]) -> str:
+    """Return words as "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 @dataclass(frozen=True)
 class DataConfig(Settings):
-    """Chips and the units of their values."""
+    """Data set, bands and units of the chips."""
 
     data: Path | None = None
-    """Folder of the data set; by default the layout's folder in the data root that FLOODSEG_DATA names."""
+    """Folder of the data set. By default the subfolder of FLOODSEG_DATA that is named after the layout."""
     layout: Layout = "sen1floods11"
-    """Organisation of the folder; 'synthetic' simulates chips and needs no folder."""
+    """Folder structure of the data set. 'synthetic' simulates chips and needs no folder."""
     sensors: SensorSet | None = None
-    """Sensors to use; by default all that the data set holds."""
+    """Sensors to use. By default all sensors of the data set."""
     sar_dir: Path = Path("S1Hand")
-    """Layout folders: radar chips, relative to --data."""
+    """Folder of the radar chips, relative to --data (layout folders)."""
     opt_dir: Path = Path("S2Hand")
-    """Layout folders: optical chips, relative to --data; an absent or empty folder means radar only."""
+    """Folder of the optical chips, relative to --data (layout folders). If it is missing or empty, only radar is
+    used."""
     mask_dir: Path = Path("LabelHand")
-    """Layout folders: label chips (0 land, 1 water, -1 or 255 ignored), relative to --data."""
+    """Folder of the labels (0 land, 1 water, -1 or 255 ignored), relative to --data (layout folders)."""
     val_split: float = 0.2
-    """Layouts ombria and folders: share of the training chips to use for validation. Events are kept together (ombria:
-    blocks of 20 neighbouring numbers)."""
+    """Share of the training chips to use for validation (layouts ombria and folders). Chips of one event stay together;
+    in layout ombria, blocks of 20 neighbouring numbers."""
     split_seed: WholeNumber = 0
-    """Layouts ombria, folders and synthetic: seed of the split or of the simulation. It is separate from --seed, so
-    that runs with different seeds use the same chips."""
+    """Seed of the validation split (layouts ombria and folders) or of the simulated chips (layout synthetic). It is
+    separate from --seed, so that runs with different seeds use the same chips."""
     hold_out_event: str | None = None
-    """Layout sen1floods11: event to leave out of training and validation (Ghana, ...). Its chips form the split held-
-    out, which is not used to train, to choose or to calibrate."""
+    """Event, such as Ghana, to exclude from training, validation and calibration (layout sen1floods11). Its chips form
+    the split 'held-out'."""
     sar_units: Literal["db", "linear"] = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_bands: tuple[str, ...] = ()
-    """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria); by default all bands."""
+    """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria). By default all bands."""
     optical_offset: float | None = None
-    """Offset in stored values, added before division by 10000 (-1000 for processing baseline 04.00 and later)."""
+    """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later."""
     cache_gb: float = 20.0
-    """Largest size in gigabytes of the cache of decoded chips (in FLOODSEG_CACHE, else ~/.cache/floodseg). The least
+    """Largest size in GB of the cache of decoded chips, in the folder FLOODSEG_CACHE or ~/.cache/floodseg. The least
     recently used chips are removed first. 0 turns the cache off."""
     synthetic_chips: WholeNumber = 64
-    """Layout synthetic: number of simulated training chips; validation and test hold half as many each."""
+    """Number of simulated training chips (layout synthetic). Validation and test have half as many each."""
     synthetic_size: WholeNumber = 256
-    """Layout synthetic: height and width of a simulated chip in pixels."""
+    """Height and width of a simulated chip in pixels (layout synthetic)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         defaults = {entry.name: entry.default for entry in fields(self)}
-        for name, layouts in _LAYOUTS_OF.items():
+        for name, layouts in _LAYOUTS_BY_SETTING.items():
             value = getattr(self, name)
             if value != defaults[name] and self.layout not in layouts:
                 raise ConfigError(
                     f"`{name}={value}`: has no effect with layout {self.layout}, only with "
-                    f"{_listing(layouts)}; leave it out"
+                    f"{_enumeration(layouts)}; leave it out"
                 )
         require(0 < self.val_split < 1, "val_split", self.val_split, "above 0 and below 1")
         require(self.split_seed >= 0, "split_seed", self.split_seed, "0 or more")
@@ -103,90 +105,95 @@ TRAIN_SPECIALISTS = "train"
 
 @dataclass(frozen=True)
 class ModelConfig(Settings):
-    """Network and its initial weights."""
+    """Architecture and initial weights."""
 
     model: Architecture = "efficient"
     """Architecture."""
     encoder: str | None = None
-    """Encoder of 'efficient': resnet18, resnet34 (default), resnet50, efficientnet_b0, efficientnet_b1 or any other
-    timm encoder with features_only support."""
+    """Encoder of 'efficient': resnet18, resnet34 (default), resnet50, efficientnet_b0, efficientnet_b1, or any timm
+    encoder with features_only support."""
     pretrained: str = "auto"
     """Initial encoder weights: auto (ImageNet if available, else random with a warning), required (ImageNet), none, or
     a file."""
     start_from: str | None = None
-    """Trained model to fine-tune (shipped name, run folder or checkpoint). It must have the same architecture, encoder
-    and bands. Training starts from its weights and normalisation; --pretrained is not used."""
+    """Trained model to fine-tune: a shipped model, run folder or checkpoint of the same architecture, encoder and
+    bands. Training starts from its weights and normalisation; --pretrained is not used."""
     specialists: tuple[str, ...] = ()
-    """Two single-sensor models, radar first (shipped names, run folders or checkpoints). They become part of a two-
-    sensor model and answer where only their sensor is valid. 'train' trains them first with the same settings, in
+    """Two single-sensor models to include in a model of both sensors: shipped models, run folders or checkpoints, radar
+    first. Each maps the pixels where only its sensor is valid. 'train' trains both first, with the same settings, in
     --out-dir."""
     context_prior: float | None = None
-    """Strength from 0 to 1 of the context prior: the share of water around a pixel shifts its log-odds in prediction
-    and evaluation. At 1 the shift is the log-odds of that share minus those of 12 %, limited to 4. The default is the
-    value of the --start-from model (a resumed run keeps its value), else 0."""
+    """Strength from 0 to 1 of the context prior: in prediction and evaluation, the share of water around a pixel shifts
+    its log-odds. At 1 the shift is the log-odds of that share minus the log-odds of 12 %, limited to 4. By default the
+    value of the --start-from model or of the resumed run, else 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = " ".join(self.specialists)
+        specialists = " ".join(self.specialists)
         require(
             len(self.specialists) in (0, 2) or self.trains_specialists,
-            "specialists", given, "train, or a model of radar alone and one of the optical image alone",
+            "specialists", specialists, "'train', or a radar model and an optical model",
         )  # fmt: skip
         if self.specialists and self.model == "baseline":
-            raise ConfigError(f"`specialists={given}`: has no effect with baseline, only with efficient and lite")
+            raise ConfigError(
+                f"`specialists={specialists}`: has no effect with `model=baseline`, only with efficient and lite; "
+                "leave it out"
+            )
         if self.start_from is not None:
-            require(self.start_from != "", "start_from", "''", "a shipped name, a run folder or a checkpoint")
-            for flag, value, idle in (("pretrained", self.pretrained, ("auto", "none")), ("specialists", given, ("",))):
-                if value not in idle:
+            require(self.start_from != "", "start_from", "''", "a shipped model, a run folder or a checkpoint")
+            unused = (("pretrained", self.pretrained, ("auto", "none")), ("specialists", specialists, ("",)))
+            for setting, value, allowed in unused:
+                if value not in allowed:
                     raise ConfigError(
-                        f"`{flag}={value}`: has no effect with `start_from`, which gives all weights; leave it out"
+                        f"`{setting}={value}`: has no effect with `start_from`, which sets all weights; leave it out"
                     )
         strength = self.context_prior
         require(strength is None or 0 <= strength <= 1, "context_prior", strength, "from 0 to 1")
 
     @property
     def trains_specialists(self) -> bool:
-        """True if the specialists are trained first."""
+        """True if the run trains the specialists first."""
         return self.specialists == (TRAIN_SPECIALISTS,)
 
 
 @dataclass(frozen=True)
 class AugmentConfig(Settings):
-    """Augmentation of training chips; every random draw depends only on seed, epoch and index."""
+    """Augmentation of training chips. Random numbers depend only on seed, epoch and index of the crop."""
 
     crop_size: WholeNumber = 256
     """Height and width of training crops in pixels."""
     crops_per_chip: WholeNumber = 1
-    """Crops per chip in an epoch."""
+    """Crops per chip and epoch."""
     crop_tries: WholeNumber = 4
-    """Positions to try for a crop; the first with at least half of its pixels labelled is used, else the best one."""
+    """Random positions to try for a crop. The first one with labels on half of its pixels is used, else the one with
+    the most labels."""
     zoom: float = 1.0
-    """Largest factor by which a crop is resampled to coarser or finer pixels (log-uniform), for water bodies and
-    images of other scales; 1 turns it off. Where a resampled chip is smaller than the crop, the rest is invalid and
-    ignored."""
+    """Largest factor by which a crop is resampled to coarser or finer pixels (log-uniform), so that the model learns
+    from water bodies of other sizes. 1 turns it off. If the resampled chip is smaller than the crop, the remaining
+    pixels are invalid and ignored."""
     flips: bool = True
     """Apply one of the eight flips and rotations at random."""
     sar_jitter_db: float = 0.3
-    """Standard deviation in dB of a random offset of both polarisations; each polarisation gets another offset of
-    half of it. The default is about the radiometric accuracy of Sentinel-1. It does not apply to digital numbers
-    (ombria)."""
+    """Standard deviation in dB of a random offset of the radar values. Each polarisation gets a second offset with half
+    of this standard deviation. The default is about the radiometric accuracy of Sentinel-1. Not applied to layout
+    ombria, whose values are not dB."""
     sar_speckle: float = 0.0
-    """Probability of added speckle of 8 to 128 looks (gamma distributed per pixel), for products with less multilooking
-    than the training data. It does not apply to digital numbers (layout ombria)."""
+    """Probability of simulated speckle of 8 to 128 looks (gamma distributed), for radar products with less multilooking
+    than the training data. Not applied to layout ombria, whose values are not dB."""
     optical_jitter: float = 0.1
-    """Standard deviation of a random illumination factor, the same for all optical bands of a date."""
+    """Standard deviation of a random brightness factor, the same for all optical bands of a date."""
     drop_sensor: float = 0.0
-    """Probability that one of two sensors is removed from a sample (each sensor half of the time)."""
+    """Probability that one of the two sensors is removed from a sample. Either sensor is equally likely."""
     drop_sensor_ramp: WholeNumber = 0
-    """Epochs over which the probability rises linearly to --drop-sensor; 0 applies it from the start."""
+    """Number of epochs in which the probability rises linearly from 0 to --drop-sensor. 0 applies it from the start."""
     cloud: float = 0.0
-    """Probability that a simulated cloud covers part of the optical image (with two dates, of the later one)."""
+    """Probability that a simulated cloud covers part of the optical image (of two dates, the later one)."""
     cloud_mask_quality: Literal["perfect", "thin-missed", "none", "mixed"] = "thin-missed"
-    """Part of the simulated clouds that the cloud mask marks: clouds and shadows (perfect), opaque cloud only
-    (thin-missed), nothing (none), or each of the three for a third of the clouds (mixed)."""
+    """Simulated cloud mask: it marks clouds and shadows (perfect), opaque clouds only (thin-missed), or nothing (none).
+    'mixed' uses each of the three for a third of the clouds."""
     swath_edge: float = 0.0
-    """Probability that a simulated swath edge hides up to half of the image of one sensor, so that the model learns
-    from pixels next to nodata."""
+    """Probability that a simulated swath edge hides up to half of the image of one sensor. The model thus learns from
+    pixels next to nodata."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -200,17 +207,20 @@ class AugmentConfig(Settings):
         require(0 <= self.drop_sensor <= 1, "drop_sensor", self.drop_sensor, "from 0 to 1")
         require(self.drop_sensor_ramp >= 0, "drop_sensor_ramp", self.drop_sensor_ramp, "0 or more")
         if self.drop_sensor == 0 and self.drop_sensor_ramp:
-            raise ConfigError(f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect alone; add `drop_sensor=0.5`")
+            raise ConfigError(
+                f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect without `drop_sensor`; add "
+                "`drop_sensor=0.5`"
+            )
         require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
         require(0 <= self.swath_edge <= 1, "swath_edge", self.swath_edge, "from 0 to 1")
         if self.cloud == 0 and self.cloud_mask_quality != AugmentConfig.cloud_mask_quality:
             raise ConfigError(
-                f"`cloud_mask_quality={self.cloud_mask_quality}`: has no effect without clouds; add `cloud=0.5`"
+                f"`cloud_mask_quality={self.cloud_mask_quality}`: has no effect without `cloud`; add `cloud=0.5`"
             )
 
     @property
     def leaves_cloud_unmasked(self) -> bool:
-        """True if some simulated cloud covers pixels that stay valid."""
+        """True if simulated clouds can cover pixels that the cloud mask does not mark."""
         return self.cloud > 0 and self.cloud_mask_quality != "perfect"
 
 
@@ -219,11 +229,11 @@ class OptimConfig(Settings):
     """Loss, optimiser and schedule."""
 
     epochs: WholeNumber = 50
-    """Passes over the training split; the learning-rate cycle has the same length."""
+    """Passes over the training split. The learning rate schedule has the same length."""
     batch_size: WholeNumber = 4
-    """Crops per step and process."""
+    """Crops per training step and process."""
     lr: float = 1e-3
-    """Peak of the one-cycle learning rate."""
+    """Peak learning rate of the one-cycle schedule."""
     weight_decay: float = 0.01
     """AdamW weight decay."""
     loss: Literal["ce", "focal"] = "ce"
@@ -231,21 +241,22 @@ class OptimConfig(Settings):
     focal_gamma: float = 2.0
     """Focusing parameter of the focal loss."""
     dice_weight: float = 1.0
-    """Weight of the Dice loss that is added to the pixel loss; 0 turns it off."""
+    """Weight of the Dice loss, which is added to the pixel loss. 0 turns it off."""
     clip_norm: float = 1.0
-    """Largest gradient norm, after unscaling."""
+    """Largest gradient norm; larger gradients are scaled down to it."""
     ema: float = 0.0
-    """Decay per step of an exponential moving average of the weights, which is evaluated and saved; 0 turns it off."""
+    """Decay per step of an exponential moving average of the weights. The averaged weights are evaluated and saved. 0
+    turns it off."""
     sync_batchnorm: bool = False
-    """Synchronise batch statistics between the GPUs."""
+    """Synchronise batch normalisation statistics between GPUs."""
     patience: WholeNumber = 10
-    """Epochs without a better validation water IoU before training stops; 0 turns early stopping off."""
+    """Stop training after this number of epochs without a better water IoU on validation. 0 turns it off."""
     precision: Precision = "auto"
-    """Mixed precision. auto takes bf16 if the hardware has it, fp16 with loss scaling on older GPUs, else fp32."""
+    """Mixed precision. auto uses bf16 if the hardware supports it, fp16 with loss scaling on older GPUs, else fp32."""
     seed: WholeNumber = 0
     """Seed of initial weights, sample order and augmentation."""
     workers: WholeNumber = field(default_factory=lambda: min(2, allowed_cores()))
-    """Processes that load chips. Batches do not depend on their number."""
+    """Number of processes that load chips. It does not change the batches."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -264,15 +275,15 @@ class OptimConfig(Settings):
 
 @dataclass(frozen=True)
 class DistilConfig(Settings):
-    """Distillation from other models."""
+    """Knowledge distillation from trained models (Hinton et al. 2015)."""
 
     teacher: tuple[str, ...] = ()
-    """Trained models (shipped names, run folders or checkpoints) whose calibrated probability is a soft target. At each
-    pixel the models that use the most of the valid sensors count."""
+    """Trained models (shipped models, run folders or checkpoints) whose calibrated probabilities are soft targets. At
+    each pixel the target is the mean of the teachers that use the most of the valid sensors."""
     distil_weight: float = 1.0
     """Weight of the divergence from the teachers, which is added to the loss."""
     distil_unlabelled: bool = False
-    """Learn from the teachers at unlabelled pixels as well."""
+    """Apply this divergence to unlabelled pixels as well."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -282,11 +293,11 @@ class DistilConfig(Settings):
         for name in ("distil_weight", "distil_unlabelled"):
             value = getattr(self, name)
             if not self.teacher and value != getattr(DistilConfig, name):
-                raise ConfigError(f"`{name}={value}`: has no effect without a teacher; add `teacher=MODEL`")
+                raise ConfigError(f"`{name}={value}`: has no effect without `teacher`; add `teacher=MODEL`")
 
 
 _FLAT = Parameter(name="*")
-"""Groups have no name on the command line and in a run file: their fields are flat."""
+"""Parameter without a name of its own. Only its fields are flags and run-file keys."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +305,7 @@ class TrainConfig(Settings):
     """Settings of ``floodseg train``."""
 
     out_dir: Path = Path("runs/floodseg")
-    """Run folder for configuration, metrics, pictures and checkpoints."""
+    """Folder of the run: configuration, metrics, pictures and checkpoints."""
     data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
     model: Annotated[ModelConfig, _FLAT] = field(default_factory=ModelConfig)
     augment: Annotated[AugmentConfig, _FLAT] = field(default_factory=AugmentConfig)
@@ -305,13 +316,13 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.model.specialists and self.augment.drop_sensor:
             raise ConfigError(
-                f"`drop_sensor={self.augment.drop_sensor}`: has no effect with `specialists`, which answer where a "
-                "sensor is missing; leave one of both out"
+                f"`drop_sensor={self.augment.drop_sensor}`: has no effect with `specialists`, which map the pixels "
+                "where a sensor is missing; leave out one of the two"
             )
 
 
 def text_settings() -> frozenset[str]:
-    """Return the names of the settings whose value is a string or a path."""
+    """Return the names of the settings whose values are strings or paths."""
     groups = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig, TrainConfig)
     hints = (item for group in groups for item in get_type_hints(group).items())
     return frozenset(

@@ -1,1 +1,1 @@
-"""Layouts of labelled data sets."""
+"""Labelled data sets: layouts, screening of chips, download."""

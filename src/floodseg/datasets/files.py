@@ -1,4 +1,4 @@
-"""Chips in raster files: their paths, and the class that all layouts of files share."""
+"""Chips in raster files: paths, and the base class of all layouts of files."""
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
@@ -23,10 +23,10 @@ class ChipPaths:
     name: str
     event: str
     sar: tuple[Path, ...]
-    """One image for each date; empty where the chip lacks the sensor."""
+    """One image per date; empty if the chip lacks the sensor."""
     optical: tuple[Path, ...]
     labels: tuple[Path, ...]
-    """The label; further files are copies of it."""
+    """The label, followed by copies of it if there are any."""
 
 
 @dataclass(slots=True)
@@ -36,12 +36,12 @@ class FileChips(ABC):
     chips: tuple[ChipPaths, ...]
     bands: Bands
     cache: ChipCache | None = field(default=None, kw_only=True)
-    """Without one, files are decoded at each read."""
+    """None decodes files at each read."""
     checked: bool = field(default=False, kw_only=True)
-    """Whether each chip was read completely without a fault. Parts of a chip are then not checked for their unit: a
-    bright or dark part of a sound chip may fail that check."""
-    _last: tuple[int, NDArray[np.uint8], Extent] | None = field(default=None, init=False, repr=False)
-    """The label that was read last: a crop is chosen on the label and read afterwards."""
+    """True if every chip has been read completely without an error. Windows are then not checked for their unit: a very
+    bright or dark part of a valid chip may fail that check."""
+    _last_label: tuple[int, NDArray[np.uint8], Extent] | None = field(default=None, init=False, repr=False)
+    """Index, label and extent of the last label: the loader reads a label to choose a crop, then the crop."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,16 +55,16 @@ class FileChips(ABC):
 
     def read_label(self, index: int) -> NDArray[np.uint8]:
         """Return the label of one chip, (H, W) uint8, codes 0, 1 and 255."""
-        label, _ = self._label(index)
+        label, _ = self._label_and_extent(index)
         return label.copy()
 
     def read(self, index: int, window: Window | None = None) -> Chip:
-        """Return one chip, or the part inside ``window``; raises DataError where a file breaks the data contract."""
+        """Return one chip, or its part inside ``window``; raises DataError if a file breaks the data contract."""
         paths = self.chips[index]
-        label, extent = self._label(index)
+        label, extent = self._label_and_extent(index)
         part = window or Window(0, 0, extent.height, extent.width)
-        sar = self._sensor("sar", paths.sar, extent, part)
-        optical = self._sensor("optical", paths.optical, extent, part)
+        sar = self._read_or_empty("sar", paths.sar, extent, part)
+        optical = self._read_or_empty("optical", paths.optical, extent, part)
         return Chip(
             name=paths.name,
             event=paths.event,
@@ -76,12 +76,12 @@ class FileChips(ABC):
             grid=extent.grid.crop(part) if extent.grid else None,
         )
 
-    def _label(self, index: int) -> tuple[NDArray[np.uint8], Extent]:
-        if self._last is None or self._last[0] != index:
-            self._last = (index, *self._read_label(self.chips[index].labels))
-        return self._last[1], self._last[2]
+    def _label_and_extent(self, index: int) -> tuple[NDArray[np.uint8], Extent]:
+        if self._last_label is None or self._last_label[0] != index:
+            self._last_label = (index, *self._read_label(self.chips[index].labels))
+        return self._last_label[1], self._last_label[2]
 
-    def _sensor(self, sensor: Sensor, paths: tuple[Path, ...], extent: Extent, window: Window) -> Pixels:
+    def _read_or_empty(self, sensor: Sensor, paths: tuple[Path, ...], extent: Extent, window: Window) -> Pixels:
         bands = self.bands.sar if sensor == "sar" else self.bands.optical
         if paths and bands:
             return self._read_sensor(sensor, paths, extent, window)
@@ -89,9 +89,9 @@ class FileChips(ABC):
         return Pixels(np.zeros((len(bands), *shape), np.float32), np.zeros(shape, np.bool_))
 
     def _open(self, path: Path) -> AbstractContextManager[Raster]:
-        return self.cache.open(path, self._decode) if self.cache else self._decode(path)
+        return self.cache.open(path, self._open_uncached) if self.cache else self._open_uncached(path)
 
-    def _decode(self, path: Path) -> AbstractContextManager[Raster]:
+    def _open_uncached(self, path: Path) -> AbstractContextManager[Raster]:
         return open_raster(path)
 
     @abstractmethod
@@ -109,5 +109,5 @@ def event_of(name: str) -> str:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """Return the content of a folder in order; nothing where there is no such folder."""
+    """Return the sorted content of a folder; an empty list if the folder does not exist."""
     return sorted(folder.iterdir()) if folder.is_dir() else []

@@ -22,39 +22,42 @@ _EXTENSIONS = (".tif", ".tiff")
 def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDateChips:
     """Open one split of the chips in three folders.
 
-    A chip is a label and at least one image of the same chip name: the file's stem without its last ``_part``. Its
-    event is the text before the first ``_``.
+    A chip is a label and at least one image with the same chip name, which is the file's stem without its last
+    ``_part``. The event of a chip is its name up to the first ``_``.
 
     Args:
-        config: its folders, split share and split seed are followed.
-        root: the folder to which the three folders are relative; not needed where all three are absolute.
+        config: the folders, and share and seed of the split.
+        root: parent of relative folders; None if all three are absolute.
         split: train, valid or all.
 
     Raises:
-        DataError: an unknown split, no label, no label with an image, or two files of one chip in one folder.
+        DataError: an unknown split, no label with an image, or two files of one chip in one folder.
     """
     if split not in FOLDER_SPLITS:
-        raise DataError(f"`split={split}`: layout folders has {', '.join(FOLDER_SPLITS)}: name one of them")
+        raise DataError(f"`split={split}`: layout folders has the splits {', '.join(FOLDER_SPLITS)}; choose one")
     base = root or Path()
     mask_dir = base / config.mask_dir
     sar = _by_chip_name(base / config.sar_dir)
     optical = _by_chip_name(base / config.opt_dir)
     label = _by_chip_name(mask_dir)
     if config.sensors is None:
-        _warn_of_absent_sensor(base, config, bool(sar), bool(optical))
+        if sar and not optical:
+            note_once(WARNING, f"{base / config.opt_dir} is absent or empty: only radar is used")
+        if optical and not sar:
+            note_once(WARNING, f"{base / config.sar_dir} is absent or empty: only optical imagery is used")
     bands = choose_bands(config, sar.values(), optical.values(), f"{base / config.sar_dir}, {base / config.opt_dir}")
-    # whatever --sensors says: the split must not follow it, or a chip of training would be scored as validation
+    # the split must not depend on the sensors in use, or a training chip could become a validation chip
     with_image = set(sar) | set(optical)
     names = sorted(with_image & set(label))
     if not names:
         raise DataError(
-            f"{mask_dir}: none of its {len(label)} labels belongs to an image; a chip's files share the stem without "
-            "its last _part (Spain_1_S1Hand.tif, Spain_1_LabelHand.tif): check `mask_dir` and the names"
+            f"{mask_dir}: none of its {len(label)} labels belongs to an image; the files of a chip have equal names up "
+            "to the last _ (Spain_1_S1Hand.tif, Spain_1_LabelHand.tif): check `mask_dir` and the names"
         )
     _warn_of_left_out(mask_dir, with_image - set(label), set(label) - with_image)
     chips = tuple(
         ChipPaths(name, event_of(name), one_date(sar.get(name)), one_date(optical.get(name)), (label[name],))
-        for name in _choose(names, config, split)
+        for name in _names_of_split(names, config, split)
     )
     return SingleDateChips(chips, bands, config.sar_units, config.optical_offset, cache=open_cache(config))
 
@@ -67,17 +70,10 @@ def _by_chip_name(folder: Path) -> dict[str, Path]:
         name = path.stem.rpartition("_")[0] or path.stem
         if name in found:
             raise DataError(
-                f"{found[name]} and {path}: both belong to chip {name}; a folder holds one file of a chip: remove one"
+                f"{found[name]} and {path}: both belong to chip {name}; a folder has one file per chip: remove one"
             )
         found[name] = path
     return found
-
-
-def _warn_of_absent_sensor(base: Path, config: DataConfig, has_sar: bool, has_optical: bool) -> None:
-    if has_sar and not has_optical:
-        note_once(WARNING, f"{base / config.opt_dir} is absent or empty: radar alone is used")
-    if has_optical and not has_sar:
-        note_once(WARNING, f"{base / config.sar_dir} is absent or empty: optical imagery alone is used")
 
 
 def _warn_of_left_out(folder: Path, unlabelled: set[str], without_image: set[str]) -> None:
@@ -90,7 +86,7 @@ def _warn_of_left_out(folder: Path, unlabelled: set[str], without_image: set[str
         note_once(WARNING, f"{folder}: {len(unlabelled) + len(without_image)} chips are left out; {'; '.join(parts)}")
 
 
-def _choose(names: Sequence[str], config: DataConfig, split: str) -> list[str]:
+def _names_of_split(names: Sequence[str], config: DataConfig, split: str) -> list[str]:
     if split == "all":
         return list(names)
     valid = split_by_event(names, config.val_split, config.split_seed)
@@ -98,9 +94,9 @@ def _choose(names: Sequence[str], config: DataConfig, split: str) -> list[str]:
 
 
 def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
-    """Return the validation chips: complete events that hold as nearly ``share`` of the chips as possible.
+    """Return the validation chips: complete events with as close to ``share`` of the chips as possible.
 
-    The result depends on the names and the seed, not on their order. A single event is split by chip, with a warning.
+    The order of the names has no effect. A single event is split by chip, with a warning.
 
     Raises:
         DataError: fewer than two chips, which cannot be split.
@@ -110,7 +106,9 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
     rng = np.random.default_rng(seed)
     sizes = Counter(event_of(name) for name in sorted(names))
     if len(sizes) == 1:
-        note_once(WARNING, f"all {len(names)} chips are of the event {next(iter(sizes))}: split by chip, not by event")
+        note_once(
+            WARNING, f"all {len(names)} chips are of event {next(iter(sizes))}: they are split by chip, not by event"
+        )
         count = min(max(round(share * len(names)), 1), len(names) - 1)
         return {sorted(names)[position] for position in rng.permutation(len(names))[:count]}
     events = sorted(sizes)
@@ -120,14 +118,14 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
 
 
 def nearest_subset(events: Sequence[str], sizes: Counter[str], target: float, total: int) -> set[str]:
-    """Return the events whose sizes sum nearest to ``target``, neither none nor all; the first such set in order."""
-    reached: dict[int, tuple[int, str]] = {}  # sum -> (sum before, event that was added last)
+    """Return events whose sizes have the sum closest to ``target``: at least one event, but not all."""
+    sums: dict[int, tuple[int, str]] = {}  # sum -> (sum before, event added last)
     for event in events:
-        for before in [0, *reached]:
-            reached.setdefault(before + sizes[event], (before, event))
-    best = min((size for size in reached if size < total), key=lambda size: (abs(size - target), size))
+        for before in [0, *sums]:
+            sums.setdefault(before + sizes[event], (before, event))
+    best = min((size for size in sums if size < total), key=lambda size: (abs(size - target), size))
     chosen = set()
     while best:
-        best, event = reached[best]
+        best, event = sums[best]
         chosen.add(event)
     return chosen

@@ -1,4 +1,4 @@
-"""Chips of a split of any layout, from a data configuration."""
+"""Access to the chips of one split, for all layouts."""
 
 import os
 from dataclasses import replace
@@ -28,7 +28,7 @@ def open_layout(config: DataConfig, split: str) -> ChipSet:
 
 
 def with_root(config: DataConfig) -> DataConfig:
-    """Return the configuration with the folder of the data set, also where it comes from FLOODSEG_DATA."""
+    """Return the configuration with ``data`` filled in from FLOODSEG_DATA if it is not set."""
     return replace(config, data=_root(config)) if config.data is None and _needs_root(config) else config
 
 
@@ -48,9 +48,9 @@ def _root(config: DataConfig) -> Path:
         setting = f"FLOODSEG_DATA={parent}"
     else:
         raise DataError(
-            f"layout {config.layout} needs a folder: give it with `data`, or set the environment variable "
-            f"FLOODSEG_DATA to the folder that holds {config.layout}"
+            f"layout {config.layout} needs a folder: set `data`, or set the environment variable "
+            f"FLOODSEG_DATA to the folder that contains {config.layout}"
         )
     if not root.is_dir():
-        raise DataError(f"{setting}: {root} is not a folder; it must hold the chips: correct the path")
+        raise DataError(f"{setting}: {root} is not a folder; correct the path")
     return root

@@ -5,6 +5,7 @@ import re
 from logging import WARNING
 from pathlib import Path
 
+from floodseg.bands import Bands
 from floodseg.chips.cache import open_cache
 from floodseg.config.train import DataConfig
 from floodseg.datasets.bands import choose_bands
@@ -16,21 +17,21 @@ from floodseg.messages import note_once
 CHIPS = Path("v1.1/data/flood_events/HandLabeled")
 SPLITS = Path("v1.1/splits/flood_handlabeled")
 HELD_OUT = "held-out"
-"""Split of the chips of ``hold_out_event``, which training and validation do without."""
-_LEARNED_FROM = ("train", "valid")
+"""Split of the chips of ``hold_out_event``, which train and valid exclude."""
+_DIVIDED_SPLITS = ("train", "valid")
 _OFFICIAL_ORDER = ("train", "valid", "test", "bolivia")
 _SPLIT_FILE = re.compile(r"flood_(\w+)_data\.csv")
 _RADAR_SUFFIX, _OPTICAL_SUFFIX, _LABEL_SUFFIX = "_S1Hand.tif", "_S2Hand.tif", "_LabelHand.tif"
 
 
 def sen1floods11_splits(root: Path) -> tuple[str, ...]:
-    """Return the splits whose lists are below ``root``, in the official order; raises DataError where there is none."""
+    """Return the splits with a list below ``root``, in the official order; raises DataError without a list."""
     folder = root / SPLITS
     found = {match[1] for path in list_folder(folder) if (match := _SPLIT_FILE.fullmatch(path.name))}
     if not found:
         raise DataError(
-            f"{folder}: holds no flood_*_data.csv; `data` must be the folder above v1.1 of the official Sen1Floods11 "
-            "tree: point it there"
+            f"{folder}: holds no flood_*_data.csv; set `data` to the folder that contains v1.1 of the official "
+            "Sen1Floods11 tree"
         )
     official = [split for split in _OFFICIAL_ORDER if split in found]
     return (*official, *sorted(found.difference(official)))
@@ -39,81 +40,84 @@ def sen1floods11_splits(root: Path) -> tuple[str, ...]:
 def open_sen1floods11(config: DataConfig, root: Path, split: str) -> SingleDateChips:
     """Open one official split.
 
-    A sensor whose folder is absent or empty is not in the set at all; a chip without its file of a sensor that others
-    have is a normal chip, all invalid for that sensor.
+    If the folder of a sensor is missing or empty, the set does not have this sensor. If only the file of a chip is
+    missing, the sensor is invalid everywhere in this chip.
 
-    With ``config.hold_out_event`` the splits train and valid do without that event, and held-out is its chips of both.
+    With ``config.hold_out_event`` the splits train and valid exclude that event; the split held-out has its chips.
 
     Raises:
-        DataError: an unknown split or event, a list that cannot be followed, a chip without label, or no image at all.
+        DataError: an unknown split or event, an invalid list, a chip without label, or no image.
     """
-    names = _names_of(root, split, config.hold_out_event)
     folder = root / CHIPS
     sar, optical, label = (
         {path.name: path for path in list_folder(folder / name) if path.name.endswith(suffix)}
         for name, suffix in (("S1Hand", _RADAR_SUFFIX), ("S2Hand", _OPTICAL_SUFFIX), ("LabelHand", _LABEL_SUFFIX))
     )
-    chips = []
+    names = _names_of_split(root, split, config.hold_out_event)
     for name in names:
         if name + _LABEL_SUFFIX not in label:
             raise DataError(
-                f"{folder / 'LabelHand' / (name + _LABEL_SUFFIX)}: is missing; every chip that the split {split} "
-                "lists needs its label: download the file"
+                f"{folder / 'LabelHand' / (name + _LABEL_SUFFIX)}: is missing; every chip of the split {split} "
+                "needs a label: download the file"
             )
-        chips.append(
-            ChipPaths(
-                name=name,
-                event=event_of(name),
-                sar=one_date(sar.get(name + _RADAR_SUFFIX)),
-                optical=one_date(optical.get(name + _OPTICAL_SUFFIX)),
-                labels=(label[name + _LABEL_SUFFIX],),
-            )
+    chips = tuple(
+        ChipPaths(
+            name=name,
+            event=event_of(name),
+            sar=one_date(sar.get(name + _RADAR_SUFFIX)),
+            optical=one_date(optical.get(name + _OPTICAL_SUFFIX)),
+            labels=(label[name + _LABEL_SUFFIX],),
         )
+        for name in names
+    )
     bands = choose_bands(config, sar.values(), optical.values(), str(folder))
-    if not any((bands.sar and chip.sar) or (bands.optical and chip.optical) for chip in chips):
+    _check_images(chips, bands, folder, split)
+    return SingleDateChips(chips, bands, config.sar_units, config.optical_offset, cache=open_cache(config))
+
+
+def _check_images(chips: tuple[ChipPaths, ...], bands: Bands, folder: Path, split: str) -> None:
+    """Raise DataError if no chip has an image; warn of chips that lack a sensor."""
+    sar = sum(bool(chip.sar) for chip in chips) if bands.sar else 0
+    optical = sum(bool(chip.optical) for chip in chips) if bands.optical else 0
+    if not sar and not optical:
         raise DataError(
-            f"{folder}: holds no image of any of the {len(chips)} chips that the split {split} lists; a split needs "
-            "some: download their files"
+            f"{folder}: holds no image of the {len(chips)} chips of the split {split}; download their files"
         )
-    for sensor, used, images in (
-        ("radar", bands.sar, [chip.sar for chip in chips]),
-        ("optical", bands.optical, [chip.optical for chip in chips]),
-    ):
-        lacking = images.count(())
-        if used and lacking:
+    for sensor, used, count in (("radar", bands.sar, sar), ("optical", bands.optical, optical)):
+        if used and count < len(chips):
+            lacking = len(chips) - count
             note_once(WARNING, f"{folder}: {lacking} of {len(chips)} chips of the split {split} have no {sensor} image")
-    return SingleDateChips(tuple(chips), bands, config.sar_units, config.optical_offset, cache=open_cache(config))
 
 
-def _names_of(root: Path, split: str, held_out: str | None) -> list[str]:
-    """Return the names of the chips of a split, with ``hold_out_event`` taken into account."""
+def _names_of_split(root: Path, split: str, held_out: str | None) -> list[str]:
+    """Return the names of the chips of a split, divided by ``hold_out_event``."""
     known = (*sen1floods11_splits(root), *((HELD_OUT,) if held_out else ()))
     if split not in known:
-        raise DataError(f"`split={split}`: sen1floods11 in {root} has the splits {', '.join(known)}: name one of them")
+        raise DataError(f"`split={split}`: sen1floods11 in {root} has the splits {', '.join(known)}; choose one")
     if held_out is None:
-        return _chip_names(_list_of(root, split))
-    if split not in (*_LEARNED_FROM, HELD_OUT):
+        return _read_list(_list_path(root, split))
+    if split not in (*_DIVIDED_SPLITS, HELD_OUT):
         raise DataError(
-            f"`hold_out_event={held_out}`: divides the splits {' and '.join(_LEARNED_FROM)}, and {split} is neither of "
-            f"them; leave it out, or give `split={HELD_OUT}`"
+            f"`hold_out_event={held_out}`: applies to the splits {' and '.join(_DIVIDED_SPLITS)}, not to {split}; "
+            f"leave out `hold_out_event`, or set `split={HELD_OUT}`"
         )
-    listed = {each: _chip_names(_list_of(root, each)) for each in _LEARNED_FROM if each in known}
+    listed = {each: _read_list(_list_path(root, each)) for each in _DIVIDED_SPLITS if each in known}
     events = sorted({event_of(name) for names in listed.values() for name in names})
     if held_out not in events:
         raise DataError(f"`hold_out_event={held_out}`: must be one of the events {', '.join(events)}")
     if split == HELD_OUT:
         return [name for names in listed.values() for name in names if event_of(name) == held_out]
-    kept = [name for name in listed[split] if event_of(name) != held_out]
-    if not kept:
-        raise DataError(f"`hold_out_event={held_out}`: leaves no chip in the split {split}, which has no other event")
-    return kept
+    others = [name for name in listed[split] if event_of(name) != held_out]
+    if not others:
+        raise DataError(f"`hold_out_event={held_out}`: leaves no chip in the split {split}; hold out another event")
+    return others
 
 
-def _list_of(root: Path, split: str) -> Path:
+def _list_path(root: Path, split: str) -> Path:
     return root / SPLITS / f"flood_{split}_data.csv"
 
 
-def _chip_names(path: Path) -> list[str]:
+def _read_list(path: Path) -> list[str]:
     lines: dict[str, int] = {}
     for number, row in enumerate(_rows(path), start=1):
         first = row[0].strip() if row else ""
@@ -126,9 +130,7 @@ def _chip_names(path: Path) -> list[str]:
                 f"NAME{_RADAR_SUFFIX},NAME{_LABEL_SUFFIX}: restore the official file"
             )
         if name in lines:
-            raise DataError(
-                f"{path}: lines {lines[name]} and {number} both list {name}; a chip counts once: remove one of them"
-            )
+            raise DataError(f"{path}: lines {lines[name]} and {number} both list {name}; remove one of them")
         lines[name] = number
     if not lines:
         raise DataError(f"{path}: lists no chip; restore the official file")

@@ -37,5 +37,5 @@ class SingleDateChips(FileChips):
 
 
 def one_date(image: Path | None) -> tuple[Path, ...]:
-    """Return the image of a sensor as ``ChipPaths`` holds it."""
+    """Return the image of a sensor as a tuple for ``ChipPaths``; empty without an image."""
     return () if image is None else (image,)

@@ -1,4 +1,4 @@
-"""Simulated scenes of both sensors with their labels, and the layout ``synthetic`` made of them."""
+"""Simulated scenes with labels, and the layout ``synthetic`` of such chips."""
 
 from collections import OrderedDict
 from dataclasses import replace
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from floodseg.bands import IGNORE, L1C_BANDS, LAND, SAR_BANDS, WATER, SensorSet
 from floodseg.chips.chip import Bands, Chip
 from floodseg.config.train import DataConfig
-from floodseg.datasets.bands import require_optical, selected_bands
+from floodseg.datasets.bands import canonical_optical_bands, require_optical
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.simulate.clouds import OPAQUE, Cloud, apply_cloud, simulate_cloud
@@ -54,16 +54,16 @@ SPLIT_EVENTS: dict[str, tuple[str, ...]] = {
     "valid": ("delta", "valley", "plain", "marsh"),
     "test": ("valley", "coast", "plain", "estuary"),
 }
-"""Events of each split in turn; validation and test each have one that training lacks."""
+"""Events of each split, used in turn; valid and test each have one event that train lacks."""
 
 MASKED_SHARE = 0.5
-"""Share of the cloudy chips that have a cloud mask; in the others pixels under cloud are valid."""
+"""Share of the cloudy chips with a cloud mask; without one, pixels under clouds are valid."""
 EDGE_SHARE = 0.15
-"""Share of the chips through which the edge of a sensor's swath runs, for each sensor."""
+"""Share of the chips with a swath edge, for each sensor."""
 UNLABELLED_SHARE = 0.25
 """Share of the chips with an unlabelled margin."""
 DRY_SHARE = 0.08
-"""Share of the chips without any water."""
+"""Share of the chips without water."""
 _CACHED_CHIPS = 4
 _CHIPS_PER_ROW = 16
 
@@ -81,18 +81,18 @@ def simulate_scene(
 ) -> Chip:
     """Simulate one georeferenced scene of any size with imagery, validity and label.
 
-    Terrain, radar, optical imagery, clouds and gaps have separate random streams, so that leaving out a sensor or
-    bands does not change the rest.
+    Terrain, radar, optical imagery, clouds and gaps have separate random streams, so a sensor or bands can be left out
+    without a change of the rest.
 
     Args:
         seed: Integers from 0; equal arguments give equal scenes.
         height: Rows, pixels of 10 m.
         width: Columns.
         event: An ``Event``, or the name of one of EVENTS.
-        sensors: A sensor that is left out has no bands and an all-False validity.
-        optical_bands: Which of L1C_BANDS, in this order.
+        sensors: Sensors to simulate; another one has no bands and is invalid everywhere.
+        optical_bands: Names from L1C_BANDS, in the order of the result.
         name: Name of the scene; by default that of the event.
-        position: Place in the event's grid of scenes, 16 to a row: scenes of one size at other places do not overlap.
+        position: Position in the event's grid of scenes, 16 per row; scenes of equal size do not overlap.
 
     Returns:
         A ``Chip`` with radar in dB (VV, VH) and top-of-atmosphere reflectance on a UTM grid.
@@ -127,15 +127,15 @@ def simulate_scene(
 
 
 def _cloud(rng: np.random.Generator, height: int, width: int, event: Event) -> tuple[Cloud, bool]:
-    """Draw the cloud layer and whether a cloud mask comes with the imagery."""
+    """Draw a cloud layer; return it, and True if the imagery has a cloud mask."""
     cloudy, masked = rng.random() < event.cloudy, bool(rng.random() < MASKED_SHARE)
     return simulate_cloud(rng, height, width, None if cloudy else 0.0), masked
 
 
 def _gaps(rng: np.random.Generator, height: int, width: int) -> NDArray[np.bool_]:
-    """Draw where radar, optical imagery and label are missing, (3, H, W) bool: mostly nowhere."""
+    """Draw masks of missing radar, optical and label pixels, (3, H, W) bool; most of them are empty."""
     drawn = rng.random(3) < (EDGE_SHARE, EDGE_SHARE, UNLABELLED_SHARE)
-    # Orbits run within 15 degrees of north; margins of labels lie along any side.
+    # Orbits run within 15 degrees of north; unlabelled margins lie along any side.
     slants = np.radians(rng.uniform(-15, 15, 3))
     quarters = np.pi / 2 * np.array([2 * rng.integers(2), 2 * rng.integers(2), rng.integers(4)])
     shares = rng.uniform(0.03, (0.45, 0.45, 0.2))
@@ -156,21 +156,21 @@ def _grid(event: Event, height: int, width: int, position: int) -> GeoGrid:
 
 
 class SyntheticChips:
-    """Simulated chips of one split (a ``ChipSet``), simulated when they are read, without any file.
+    """Chips of one split (a ``ChipSet``) that are simulated when they are read.
 
-    A chip follows from ``split_seed``, split and index alone. Names carry a number that is unique over all splits.
+    A chip depends only on ``split_seed``, split and index. The number in its name is unique over all splits.
     """
 
     def __init__(self, split: str, config: DataConfig) -> None:
-        """Describe the chips of ``split`` (train, valid or test).
+        """Prepare the chips of ``split`` (train, valid or test).
 
         Raises:
             DataError: If there is no such split.
-            ConfigError: If the seed is negative, or ``optical_bands`` holds an unknown band, one twice, or any for SAR
-                only.
+            ConfigError: If the seed is negative, if ``optical_bands`` has an unknown or repeated band, or if it is set
+                without the optical sensor.
         """
         if split not in SPLIT_EVENTS:
-            raise DataError(f"`split={split}`: layout synthetic has {', '.join(SPLIT_EVENTS)}: name one of them")
+            raise DataError(f"`split={split}`: layout synthetic has the splits {', '.join(SPLIT_EVENTS)}; choose one")
         if config.split_seed < 0:
             raise ConfigError(f"`split_seed={config.split_seed}`: must be 0 or more for simulated chips")
         require_optical(config, in_use=config.sensors != "sar")
@@ -178,12 +178,12 @@ class SyntheticChips:
         self._size = config.synthetic_size
         counts = {"train": config.synthetic_chips, "valid": config.synthetic_chips // 2}
         counts["test"] = counts["valid"]
-        self._split_code = list(SPLIT_EVENTS).index(split)
-        self._first = sum(list(counts.values())[: self._split_code])
+        self._split_number = list(SPLIT_EVENTS).index(split)
+        self._first = sum(list(counts.values())[: self._split_number])
         self._seed = config.split_seed
-        turn = SPLIT_EVENTS[split]
-        self._events = tuple(turn[index % len(turn)] for index in range(counts[split]))
-        optical = selected_bands(config.optical_bands) or L1C_BANDS
+        events = SPLIT_EVENTS[split]
+        self._events = tuple(events[index % len(events)] for index in range(counts[split]))
+        optical = canonical_optical_bands(config.optical_bands) or L1C_BANDS
         self._bands = Bands(
             sar=SAR_BANDS if config.sensors != "optical" else (), optical=optical if config.sensors != "sar" else ()
         )
@@ -191,7 +191,7 @@ class SyntheticChips:
 
     @property
     def bands(self) -> Bands:
-        """Radar in dB and optical reflectance; no bands for a sensor that the configuration leaves out."""
+        """Bands of the sensors in use: radar in dB, optical reflectance."""
         return self._bands
 
     @property
@@ -209,7 +209,7 @@ class SyntheticChips:
         return self._chip(index).label.copy()
 
     def read(self, index: int, window: Window | None = None) -> Chip:
-        """Return one chip, or the part of it inside ``window``; the caller may change the arrays."""
+        """Return one chip, or its part inside ``window``; the caller may change the arrays."""
         chip = self._chip(index)
         part = window or Window(0, 0, self._size, self._size)
         inside = (..., slice(part.top, part.top + part.height), slice(part.left, part.left + part.width))
@@ -224,12 +224,12 @@ class SyntheticChips:
         )
 
     def _chip(self, index: int) -> Chip:
-        """Return a complete chip; the few that were simulated last are cached."""
+        """Return a complete chip; the last few are cached."""
         index = range(len(self._events))[index]
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
-        seed, event = (self._seed, self._split_code, index), EVENTS[self._events[index]]
+        seed, event = (self._seed, self._split_number, index), EVENTS[self._events[index]]
         if np.random.default_rng(seed).random() < DRY_SHARE:
             event = replace(event, water_share=(0.0, 0.0), river_width=(0.0, 0.0))
         chip = simulate_scene(

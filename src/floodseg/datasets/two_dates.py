@@ -18,20 +18,18 @@ from floodseg.raster.read import Pixels, read_stored
 FLOOD = 255
 """Code of flood in a mask; 0 is everything else, and there is no code for unlabelled pixels."""
 
-_TAIL = 1024
-"""Bytes at the end of a PNG that must hold its last chunk, IEND."""
+_PNG_TAIL_BYTES = 1024
+"""Bytes at the end of a PNG that must include its last chunk, IEND."""
 
 
 @contextmanager
 def _open_png(path: Path) -> Iterator[Raster]:
-    """Open an image as ``open_raster`` does, and refuse a truncated one: GDAL would fill its end with 0."""
+    """Open a PNG; raise DataError if it is truncated, since GDAL would fill its end with 0."""
     with open_raster(path) as source:
         with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - _TAIL))
+            stream.seek(max(0, path.stat().st_size - _PNG_TAIL_BYTES))
             if b"IEND" not in stream.read():
-                raise DataError(
-                    f"{path}: is cut off before its end; the file must be a complete PNG: copy or download it again"
-                )
+                raise DataError(f"{path}: is cut off before its end; copy or download it again")
         yield source
 
 
@@ -39,12 +37,12 @@ def _open_png(path: Path) -> Iterator[Raster]:
 class TwoDateChips(FileChips):
     """Chips of one split, two dates of each sensor; all numbers are dn, 0 to 255.
 
-    A pixel that is 0 in all bands of a date is missing at that date. A sensor has one validity, so its pixel is valid
-    only where both dates are. Labels are 1 for flood and 0 for everything else.
+    A pixel that is 0 in all bands of a date is missing at that date. A pixel of a sensor is valid if it is present at
+    both dates. Labels are 1 for flood and 0 for everything else.
     """
 
     optical_channels: tuple[int, ...]
-    """Positions of ``bands.optical`` among those of the files: three of the date before, then three of that after."""
+    """Positions of ``bands.optical`` in the files' bands: three from before the flood, then three from after it."""
 
     def _read_label(self, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], Extent]:
         with self._open(paths[0]) as source:
@@ -69,7 +67,7 @@ class TwoDateChips(FileChips):
         values[:, ~valid] = 0
         return Pixels(values, valid)
 
-    def _decode(self, path: Path) -> AbstractContextManager[Raster]:
+    def _open_uncached(self, path: Path) -> AbstractContextManager[Raster]:
         return _open_png(path)
 
 

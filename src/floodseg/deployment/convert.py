@@ -114,7 +114,7 @@ class Conversion:
 
 def metadata_of(model: FloodModel, precision: ExportPrecision, multiple: int) -> ExportMetadata:
     """Return the metadata of an exported model, without the figures of a parity check."""
-    no_sensor, sar, optical, both = model.decisions.by_code("threshold")
+    no_sensor, sar, optical, both = model.decisions.by_validity_code("threshold")
     return ExportMetadata(
         description=describe(model),
         precision=precision,

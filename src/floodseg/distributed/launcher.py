@@ -1,29 +1,85 @@
-"""Environment variables of launchers (``torchrun``, ``accelerate launch``, MPI), read without importing PyTorch."""
+"""Processes that a launcher (``torchrun``, ``accelerate launch``, MPI) started, without PyTorch for a single one."""
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, TypeVar
+
+from floodseg.system.extras import require_extra
+
+if TYPE_CHECKING:
+    from floodseg.distributed.processes import Processes
+
+T = TypeVar("T")
 
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+"""Environment variables with the number of processes, as read by Accelerate."""
 _LOCAL_RANKS = ("LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
-"""The same variables that Accelerate reads."""
+"""Environment variables with the number of this process on its host, as read by Accelerate."""
 
 
 def started_processes() -> int:
-    """Return how many processes a launcher started; 1 without one."""
+    """Return the number of processes that a launcher started; 1 without a launcher."""
     return max(int(os.environ.get(name) or 1) for name in _SIZES)
 
 
 def is_first_on_host() -> bool:
-    """Return whether this is the first of the processes that a launcher started on this host; True without one."""
+    """Return True for the first process that a launcher started on this host, and without a launcher."""
     return not any(int(os.environ.get(name) or 0) for name in _LOCAL_RANKS)
 
 
-def is_joined() -> bool:
-    """Return whether this process is connected to the others of its run."""
+def is_connected() -> bool:
+    """Return True if this process is connected to the other processes of its run."""
     distributed = sys.modules.get("torch.distributed")
     return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
-def cpu_asked_for() -> bool:
-    """Return whether the CPU is to be used even where there is a GPU (``ACCELERATE_USE_CPU``)."""
+def cpu_is_forced() -> bool:
+    """Return True if ``ACCELERATE_USE_CPU`` selects the CPU on a machine with a GPU."""
     return os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "y", "on", "t")
+
+
+class SingleProcess:
+    """A single process, with the interface of :class:`floodseg.distributed.processes.Processes`."""
+
+    main = True
+    count = 1
+
+    def share(self, count: int) -> range:
+        """Return the indices of all ``count`` items."""
+        return range(count)
+
+    def gather(self, results: Sequence[T], count: int) -> list[T]:
+        """Return the results for all ``count`` items."""
+        return list(results)
+
+    def reporting_lost_processes(self) -> AbstractContextManager[None]:
+        """Return a context without effect."""
+        return nullcontext()
+
+    def from_main(self, compute: Callable[[], T]) -> T:
+        """Return the result of ``compute``."""
+        return compute()
+
+
+def connect_processes() -> "SingleProcess | Processes":
+    """Return the connected processes that a launcher started, or a single process.
+
+    Raises:
+        ConfigError: the launcher started several processes that do not find each other, or that lack PyTorch.
+    """
+    if started_processes() == 1:
+        return SingleProcess()
+    require_extra("train", "torch", "accelerate", purpose="an evaluation in several processes")
+    from floodseg.distributed.processes import Processes
+
+    return Processes()
+
+
+def disconnect_processes() -> None:
+    """Disconnect from the other processes at the end of a command."""
+    if is_connected():
+        from torch import distributed
+
+        distributed.destroy_process_group()

@@ -1,7 +1,7 @@
-"""Processes that share one run or one evaluation: a single one, or those that a launcher started.
+"""Processes that share a training run or an evaluation.
 
-torchrun or Accelerate starts and supervises them. All run the same code; the main process (rank 0) prepares, writes and
-reports. An error in one process ends that process, and the launcher then ends the others.
+torchrun or Accelerate starts and supervises them. All run the same code. The main process (rank 0) also prepares,
+writes and reports. If one process ends with an error, the launcher ends the others.
 """
 
 import contextlib
@@ -19,33 +19,33 @@ from torch import Tensor, distributed
 
 from floodseg.bands import Bands
 from floodseg.chips.chip import Chip, ChipSet
-from floodseg.distributed.launcher import cpu_asked_for, is_joined, started_processes
+from floodseg.distributed.launcher import cpu_is_forced, started_processes
 from floodseg.errors import ConfigError, OtherProcessError, ProcessError
 from floodseg.geo.grid import Window
 from floodseg.messages import note_once
 
 T = TypeVar("T")
 
-WAIT = timedelta(hours=1)
-"""Longest time that processes wait for each other; the main one may have to read a whole data set meanwhile."""
+TIMEOUT = timedelta(hours=1)
+"""Longest wait for another process; the main process may read a complete data set meanwhile."""
 
 
 class Processes:
-    """All processes of this run. The first instance connects them; further instances cost nothing.
+    """Processes of this run, connected by the first instance.
 
     Attributes:
         count: number of processes.
-        rank: number of this one, from 0.
-        device: where this process computes.
+        rank: number of this process, from 0.
+        device: device of this process.
 
     Raises:
-        ConfigError: the launcher started several processes in a way that does not let them find each other.
+        ConfigError: the launcher started several processes that do not find each other.
     """
 
     def __init__(self) -> None:
-        # without a GPU Accelerate has to be asked for the CPU, or each process takes itself to be the only one
-        self.on_cpu = cpu_asked_for() or not torch.accelerator.is_available()
-        self._state = state = PartialState(cpu=self.on_cpu, timeout=WAIT)
+        # without a GPU and without cpu=True, Accelerate connects no processes
+        self.on_cpu = cpu_is_forced() or not torch.accelerator.is_available()
+        self._state = state = PartialState(cpu=self.on_cpu, timeout=TIMEOUT)
         self.count: int = state.num_processes
         self.rank: int = state.process_index
         self.device: torch.device = state.device
@@ -54,34 +54,34 @@ class Processes:
                 f"the launcher started {started_processes()} processes, which do not find each other; start them with "
                 "accelerate launch or torchrun"
             )
-        if self.count == 1 and cpu_asked_for() and "MASTER_PORT" in os.environ:
+        if self.count == 1 and cpu_is_forced() and "MASTER_PORT" in os.environ:
             note_once(
                 logging.WARNING,
-                "the launcher started one process only: accelerate launch --cpu starts several through MPI alone; "
+                "the launcher started one process only: accelerate launch --cpu needs MPI to start several; "
                 "on CPUs use torchrun --nproc-per-node N",
             )
         if not self.main:
-            # the main process reads the same data and logs the same
+            # the main process logs the same messages
             logging.getLogger("floodseg").setLevel(logging.ERROR)
 
     @property
     def main(self) -> bool:
-        """True in the one process that prepares, writes and reports."""
+        """True in the main process, which prepares, writes and reports."""
         return self.rank == 0
 
     def from_main(self, compute: Callable[[], T]) -> T:
-        """Return in every process the result of ``compute``, which the main process alone calls.
+        """Call ``compute`` in the main process, and return its result in every process.
 
-        The result is pickled for the other processes.
+        The result must be picklable.
 
         Raises:
             Exception: the error of ``compute``, in the main process.
-            OtherProcessError: in the others, where ``compute`` failed.
+            OtherProcessError: ``compute`` failed, in the other processes.
         """
         if self.count == 1:
             return compute()
         outcome: list[Any] = [None, None]
-        """The result, or else the message of an error."""
+        """Result and error message, one of which is None."""
         error: Exception | None = None
         if self.main:
             try:
@@ -97,11 +97,11 @@ class Processes:
         return cast(T, result)
 
     def wait(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until all processes reach this call."""
         self._state.wait_for_everyone()
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Return the sum of a tensor over all processes, of the same shape and type, on its own device."""
+        """Return the sum of a tensor over all processes, on the same device."""
         if self.count == 1:
             return tensor
         # some backends exchange tensors on the device of the process only
@@ -110,20 +110,23 @@ class Processes:
         return total.to(tensor.device)
 
     def share(self, count: int) -> range:
-        """Return the indices among ``count`` items that this process handles: every ``self.count``-th."""
+        """Return the indices of the items that this process handles: every ``self.count``-th of ``count`` items."""
         return range(self.rank, count, self.count)
 
-    def gather(self, mine: Sequence[T], count: int) -> list[T]:
-        """Return the results for all ``count`` items in order, in every process, from those of each :meth:`share`."""
+    def gather(self, results: Sequence[T], count: int) -> list[T]:
+        """Return the results of all ``count`` items in order, in every process.
+
+        ``results`` are those of the items in the :meth:`share` of this process.
+        """
         if self.count == 1:
-            return list(mine)
-        parts: list[Sequence[T]] = [mine] * self.count
-        distributed.all_gather_object(parts, mine)
+            return list(results)
+        parts: list[Sequence[T]] = [results] * self.count
+        distributed.all_gather_object(parts, results)
         return [parts[index % self.count][index // self.count] for index in range(count)]
 
     @torch.no_grad()
     def copy_from_main(self, tensors: Iterable[Tensor]) -> None:
-        """Fill tensors, which have the same shapes in every process, with the values of the main one, in place."""
+        """Copy the values of tensors from the main process to the others, in place; shapes must be equal."""
         if self.count == 1:
             return
         for tensor in tensors:
@@ -132,44 +135,38 @@ class Processes:
             tensor.copy_(values)
 
     @contextlib.contextmanager
-    def reporting_losses(self) -> Iterator[None]:
-        """Turn the failed exchange with a process that ended into one sentence of the main process.
+    def reporting_lost_processes(self) -> Iterator[None]:
+        """Replace errors of communication by an error that another process ended.
 
         Raises:
             ProcessError: in the main process.
-            OtherProcessError: in the others; the launcher reports that the main one ended.
+            OtherProcessError: in the others, because the launcher reports the end of the main process.
         """
         try:
             yield
         except RuntimeError as error:
-            if self.count == 1 or not _is_failed_exchange(error):
+            if self.count == 1 or not _is_communication_error(error):
                 raise
             raise (ProcessError if self.main else OtherProcessError)(
-                f"another of the {self.count} processes ended early; read its message or the launcher's report (memory "
-                "may have run out), then start all of them again, a training with `resume`"
+                f"another of the {self.count} processes ended early, possibly for lack of memory; read its message or "
+                "the launcher's report, then start all processes again, with `resume` if they were training"
             ) from error
 
 
-def leave() -> None:
-    """Disconnect from the other processes at the end of a command."""
-    if is_joined():
-        distributed.destroy_process_group()
-
-
-def _is_failed_exchange(error: RuntimeError) -> bool:
-    # Gloo raises plain RuntimeErrors, which only their text tells from others
+def _is_communication_error(error: RuntimeError) -> bool:
+    # Gloo raises plain RuntimeErrors, which differ from others in their text only
     return isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
 
 
-class ShareOfChips:
-    """The chips of a set that one process handles, in the order of the set; see :meth:`Processes.share`."""
+class ChipShare:
+    """Chips of a set that one process handles (see :meth:`Processes.share`), in the order of the set."""
 
     def __init__(self, chips: ChipSet, processes: Processes) -> None:
         self._chips, self._indices = chips, processes.share(len(chips.names))
 
     @property
     def bands(self) -> Bands:
-        """The channels of every chip."""
+        """The channels of each chip."""
         return self._chips.bands
 
     @property
@@ -187,5 +184,5 @@ class ShareOfChips:
         return self._chips.read_label(self._indices[index])
 
     def read(self, index: int, window: Window | None = None) -> Chip:
-        """Return one chip, or the part of it inside ``window``."""
+        """Return one chip, or its part inside ``window``."""
         return self._chips.read(self._indices[index], window)

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: reliability, thresholds, the worst chips, scores under clouds."""
+"""Pictures of an evaluation: reliability, thresholds, worst chips, scores under clouds."""
 
 from functools import reduce
 from operator import add
@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING
 from floodseg.chips.chip import ChipSet
 from floodseg.evaluation.methods import Method
 from floodseg.evaluation.metrics.counts import ReliabilityBins
-from floodseg.evaluation.plots.curves import cloud_picture, threshold_picture
+from floodseg.evaluation.plots.curves import cloud_picture, reliability_picture, threshold_picture
 from floodseg.evaluation.plots.images import PictureRow
-from floodseg.evaluation.plots.panels import reliability_picture, rows_picture
+from floodseg.evaluation.plots.panels import rows_picture
 
 if TYPE_CHECKING:
     from floodseg.evaluation.evaluate import Evaluation
 
 WORST_CHIPS = 10
-"""Chips drawn in ``worst_chips.png``."""
+"""Chips in ``worst_chips.png``."""
 
 
 def draw_pictures(method: Method, evaluation: "Evaluation", chips: ChipSet, out_dir: Path) -> None:
-    """Write ``reliability.png`` and ``thresholds.png`` (where there is a probability), worst chips and clouds."""
+    """Write the pictures that the scores of an evaluation allow.
+
+    These are ``worst_chips.png``, ``reliability.png`` and ``thresholds.png`` (with a probability) and ``clouds.png``
+    (with clouds).
+    """
     bins = [score.reliability for score in evaluation.chips if score.reliability is not None]
     title = f"{Path(method.name).name} on {evaluation.document['split']}"
     if bins:
@@ -29,7 +33,7 @@ def draw_pictures(method: Method, evaluation: "Evaluation", chips: ChipSet, out_
     worst = sorted((name for name in wrong if wrong[name]), key=lambda name: -wrong[name])[:WORST_CHIPS]
     rows = [_row(method, chips, chips.names.index(name)) for name in worst]
     if rows:
-        rows_picture(out_dir / "worst_chips.png", rows, f"{title}: the chips with most wrong pixels")
+        rows_picture(out_dir / "worst_chips.png", rows, f"{title}: chips with the most wrong pixels")
     if evaluation.document["thresholds"]:
         threshold_picture(out_dir / "thresholds.png", evaluation.document["thresholds"], title)
     if "clouds" in evaluation.document:

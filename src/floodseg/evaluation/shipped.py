@@ -1,4 +1,4 @@
-"""A shipped model on chips: its fp32 graph in OpenVINO, without PyTorch."""
+"""Shipped model in fp32 on chips, in OpenVINO without PyTorch."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from floodseg.runtimes.select import exported_file_name
 
 
 class ShippedGraph(ExportedModel):
-    """The ONNX file of a shipped model, which OpenVINO reads and computes in fp32.
+    """ONNX file of a shipped model, which OpenVINO runs in fp32.
 
-    Mapping uses the quantised files; scores are those of the weights themselves. One chip at a time uses all cores.
+    Mapping uses the quantised files; scores are those of the original weights. Each chip uses all cores.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,7 +36,7 @@ class ShippedGraph(ExportedModel):
         self._shape = (0, 0)
 
     def probability(self, chip: Chip) -> NDArray[np.float32]:
-        """Return the calibrated water probability of a chip, (H, W); where no sensor is valid it means nothing."""
+        """Return the calibrated water probability of a chip, (H, W); undefined where no sensor is valid."""
         height, width = chip.label.shape
         feeds = self.feeds(chip.sar[None], chip.optical[None], chip.sar_valid[None], chip.optical_valid[None])
         shape = next(iter(feeds.values())).shape[-2:]
@@ -46,7 +46,7 @@ class ShippedGraph(ExportedModel):
         return result
 
     def _compile(self, shape: tuple[int, int]) -> None:
-        """Compile the graph for chips of one size; those of a data set mostly share it."""
+        """Compile the graph for chips of one size, which most chips of a data set share."""
         graph = self._graph.clone()
         graph.reshape({port: [1, *list(port.get_partial_shape())[1:-2], *shape] for port in graph.inputs})
         options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",

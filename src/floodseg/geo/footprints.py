@@ -1,7 +1,7 @@
-"""Pixels on the ground: areas on an equal-area projection, and metres of a step.
+"""Pixel sizes on the ground: areas in m2 and side lengths in metres.
 
-The projection is Lambert's azimuthal one on the WGS 84 ellipsoid, centred on the scene (Snyder, Map Projections: A
-Working Manual, USGS 1395, 1987, chapter 24): equal-area everywhere, without a seam at the antimeridian or the poles.
+Areas are computed on Lambert's azimuthal equal-area projection of the WGS 84 ellipsoid, centred on the scene (Snyder,
+Map Projections: A Working Manual, USGS 1395, 1987, chapter 24). It has no seam at the antimeridian or the poles.
 """
 
 import math
@@ -15,13 +15,13 @@ from pyproj.exceptions import ProjError
 from floodseg.geo.grid import GeoGrid
 
 _NODE_KM = 50.0
-"""Footprints are computed at nodes this far apart; linear interpolation between them is then right to about 1e-5."""
-_LEAST_INTERVALS = 8
-_SIDE_KM = 5.0
-"""Longest straight piece of a pixel's side; the side of a larger pixel is a curve on the projection."""
-_MOST_PIECES = 512
+"""Distance of the nodes at which areas are computed. Linear interpolation between them has a relative error of 1e-5."""
+_MIN_INTERVALS = 8
+_SEGMENT_KM = 5.0
+"""Longest straight segment of a pixel's side. The side of a larger pixel is a curve on the projection."""
+_MAX_SEGMENTS = 512
 _STEP_NODES = 17
-"""Points along each side at which steps are computed."""
+"""Points along each side of the grid at which steps are computed."""
 _ELLIPSOID = Geod(ellps="WGS84")
 
 Numbers = NDArray[np.float64]
@@ -31,39 +31,39 @@ def equal_area_crs(grid: GeoGrid) -> CRS:
     """Return Lambert's azimuthal equal-area projection centred on the grid.
 
     Raises:
-        ProjError: the coordinate system has no relation to the Earth's surface, or the centre has no place there.
+        ProjError: the coordinate system is not tied to the Earth, or the centre of the grid is not on the Earth.
     """
-    longitude, latitude = lonlat(grid).transform(*(grid.coordinates(grid.width / 2, grid.height / 2)), errcheck=True)
+    longitude, latitude = to_lonlat(grid).transform(*(grid.coordinates(grid.width / 2, grid.height / 2)), errcheck=True)
     return CRS.from_dict({"proj": "laea", "lat_0": latitude, "lon_0": longitude, "datum": "WGS84", "units": "m"})
 
 
-def lonlat(grid: GeoGrid) -> Transformer:
+def to_lonlat(grid: GeoGrid) -> Transformer:
     """Return the transformer from the grid's coordinates to longitude and latitude on WGS 84, in degrees.
 
     Raises:
-        ProjError: the coordinate system is unknown, or has no relation to the Earth's surface.
+        ProjError: the coordinate system is unknown or not tied to the Earth.
     """
     return Transformer.from_crs(CRS.from_user_input(grid.crs).to_2d(), CRS.from_epsg(4326), always_xy=True)
 
 
 def metres_per_pixel(grid: GeoGrid, columns: Numbers, rows: Numbers) -> Numbers:
-    """Return the steps of one pixel, centred at points of a grid, in metres on the WGS 84 ellipsoid.
+    """Return the ground distance of a step of one column and of one row, in metres on the WGS 84 ellipsoid.
 
-    Distances on the map differ from those on the ground: a degree of longitude shrinks towards the poles, Web Mercator
-    doubles lengths at 60 degrees, some coordinate systems count feet.
+    Map distances differ from ground distances: a degree of longitude shrinks towards the poles, Web Mercator doubles
+    lengths at 60 degrees, and some coordinate systems use feet.
 
     Args:
-        grid: with a coordinate system.
-        columns: (...), column of each point.
+        grid: grid with a coordinate system.
+        columns: (...), column of each point; the step is centred there.
         rows: (...), row of each point.
 
     Returns:
-        (4, ...): east per column, north per column, east per row, north per row; NaN where a point has no place.
+        (4, ...): east per column, north per column, east per row, north per row; NaN where a point is not on the Earth.
 
     Raises:
-        ProjError: the coordinate system has no relation to the Earth's surface.
+        ProjError: the coordinate system is not tied to the Earth.
     """
-    degrees = lonlat(grid)
+    degrees = to_lonlat(grid)
 
     def step(right: float, down: float) -> tuple[Numbers, Numbers]:
         before = degrees.transform(*(grid.coordinates(columns - right / 2, rows - down / 2)))
@@ -74,38 +74,38 @@ def metres_per_pixel(grid: GeoGrid, columns: Numbers, rows: Numbers) -> Numbers:
     return np.array([*step(1, 0), *step(0, 1)])
 
 
-class GroundSteps:
-    """``metres_per_pixel`` anywhere on a grid, interpolated linearly between 17 x 17 nodes.
+class InterpolatedSteps:
+    """Result of ``metres_per_pixel``, interpolated linearly between 17 x 17 nodes of a grid.
 
-    Over a scene of 3 degrees the steps depart from straight lines between the nodes by 2e-6.
+    The relative error over a scene of 3 degrees is 2e-6.
     """
 
     def __init__(self, grid: GeoGrid) -> None:
-        from scipy.interpolate import RectBivariateSpline  # only slopes need it
+        from scipy.interpolate import RectBivariateSpline  # imported only where slopes are computed
 
         rows, columns = np.linspace(0, grid.height, _STEP_NODES), np.linspace(0, grid.width, _STEP_NODES)
         steps = metres_per_pixel(grid, *np.meshgrid(columns, rows))
         self._splines = [RectBivariateSpline(rows, columns, step, kx=1, ky=1) for step in steps]
 
     def at(self, rows: Numbers, columns: Numbers) -> Numbers:
-        """Return the four steps at every crossing of row and column coordinates, (4, len(rows), len(columns))."""
+        """Return the four steps for each pair of a row and a column, (4, len(rows), len(columns))."""
         return np.array([spline(rows, columns) for spline in self._splines])
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """The centre of a grid on the ground."""
+class GroundPixel:
+    """Size and orientation of a pixel on the ground."""
 
-    across: float
+    width: float
     """Metres from a column to the next."""
-    down: float
+    height: float
     """Metres from a row to the next."""
     north: tuple[float, float]
-    """Unit vector of true north in a picture with square ground pixels: to the right, and downwards."""
+    """Unit vector of true north in an image with square ground pixels: (right, down)."""
 
 
-def ground_at_centre(grid: GeoGrid) -> Ground | None:
-    """Measure the centre of a grid; None where its coordinates have no place on the Earth."""
+def centre_pixel(grid: GeoGrid) -> GroundPixel | None:
+    """Measure the pixel at the centre of a grid. Return None if its coordinates are not on the Earth."""
     if grid.crs is None:
         return None
     try:
@@ -113,42 +113,42 @@ def ground_at_centre(grid: GeoGrid) -> Ground | None:
     except ProjError:
         return None
     east_across, north_across, east_down, north_down = (float(step) for step in steps)
-    across, down = math.hypot(east_across, north_across), math.hypot(east_down, north_down)
+    width, height = math.hypot(east_across, north_across), math.hypot(east_down, north_down)
     area = east_across * north_down - east_down * north_across
-    if not (math.isfinite(area) and across and down and area):
+    if not (math.isfinite(area) and width and height and area):
         return None
-    right, low = -east_down / area * across, east_across / area * down
-    length = math.hypot(right, low)
-    return Ground(across, down, (right / length, low / length))
+    right, down = -east_down / area * width, east_across / area * height
+    length = math.hypot(right, down)
+    return GroundPixel(width, height, (right / length, down / length))
 
 
 @dataclass(frozen=True, slots=True)
-class Footprints:
-    """Square metres on the ground of every pixel of a grid, interpolated between nodes."""
+class PixelAreas:
+    """Ground area of every pixel of a grid in m2, interpolated between nodes."""
 
     node_rows: NDArray[np.int64]
     node_columns: NDArray[np.int64]
     node_areas: NDArray[np.float64]
-    """(rows, columns), m2 of the pixels at the nodes."""
+    """(rows, columns), areas at the nodes in m2."""
     width: int
 
     def rows(self, top: int, height: int) -> NDArray[np.float64]:
-        """Return (height, W) in m2, for the rows from ``top`` on."""
-        upper, lower, down = _between(self.node_rows, np.arange(top, top + height))
-        areas = self.node_areas[upper] * (1 - down)[:, None] + self.node_areas[lower] * down[:, None]
-        left, right, across = _between(self.node_columns, np.arange(self.width))
+        """Return the areas of ``height`` rows from ``top`` on, (height, W) in m2."""
+        upper, lower, row_fraction = _surrounding_nodes(self.node_rows, np.arange(top, top + height))
+        areas = self.node_areas[upper] * (1 - row_fraction)[:, None] + self.node_areas[lower] * row_fraction[:, None]
+        left, right, column_fraction = _surrounding_nodes(self.node_columns, np.arange(self.width))
         base = areas[:, left]
-        base += (areas[:, right] - base) * across
+        base += (areas[:, right] - base) * column_fraction
         return base
 
-    def mean(self) -> float:
-        """Return the area of a pixel in the middle of the grid, in m2."""
+    def at_centre(self) -> float:
+        """Return the area of the pixel at the centre of the grid, in m2."""
         rows, columns = self.node_areas.shape
         return float(self.node_areas[rows // 2, columns // 2])
 
 
-def measure(grid: GeoGrid) -> Footprints | None:
-    """Measure the pixels of a grid; None where it has no coordinate system, or one without a place on the Earth."""
+def measure_pixel_areas(grid: GeoGrid) -> PixelAreas | None:
+    """Measure the pixels of a grid. Return None if it has no coordinate system or one that is not tied to the Earth."""
     if grid.crs is None:
         return None
     try:
@@ -156,50 +156,50 @@ def measure(grid: GeoGrid) -> Footprints | None:
         projection = Transformer.from_crs(source, equal_area_crs(grid), always_xy=True)
     except ProjError:
         return None
-    rows, columns, pieces = _layout(grid, projection)
-    areas = np.stack([_pixel_areas(grid, projection, row, columns, pieces) for row in rows])
+    rows, columns, segments = _choose_nodes(grid, projection)
+    areas = np.stack([_pixel_areas(grid, projection, row, columns, segments) for row in rows])
     if not (np.isfinite(areas).all() and areas.max() > 0):
         return None
-    return Footprints(rows, columns, areas, grid.width)
+    return PixelAreas(rows, columns, areas, grid.width)
 
 
-def _layout(grid: GeoGrid, projection: Transformer) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Choose the nodes' rows and columns, and the straight pieces of a pixel's side, from the pixel in the middle."""
+def _choose_nodes(grid: GeoGrid, projection: Transformer) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Return node rows, node columns and segments per pixel side, from the size of the pixel at the centre."""
     row, column = grid.height / 2, grid.width / 2
     middle = grid.coordinates(np.array([column, column + 1, column]), np.array([row, row, row + 1]))
     x, y = projection.transform(*middle)
     across, down = (math.hypot(x[i] - x[0], y[i] - y[0]) / 1000 for i in (1, 2))
-    pieces = max(across, down) / _SIDE_KM
+    segments = max(across, down) / _SEGMENT_KM
     return (
         _nodes(grid.height, down),
         _nodes(grid.width, across),
-        int(min(max(1, math.ceil(pieces)), _MOST_PIECES)) if math.isfinite(pieces) else 1,
+        int(min(max(1, math.ceil(segments)), _MAX_SEGMENTS)) if math.isfinite(segments) else 1,
     )
 
 
 def _nodes(pixels: int, pixel_km: float) -> NDArray[np.int64]:
-    intervals = max(_LEAST_INTERVALS, math.ceil(pixels * pixel_km / _NODE_KM)) if math.isfinite(pixel_km) else pixels
+    intervals = max(_MIN_INTERVALS, math.ceil(pixels * pixel_km / _NODE_KM)) if math.isfinite(pixel_km) else pixels
     return np.unique(np.linspace(0, pixels - 1, min(intervals + 1, pixels)).round().astype(np.int64))
 
 
 def _pixel_areas(
-    grid: GeoGrid, projection: Transformer, row: int, columns: NDArray[np.int64], pieces: int
+    grid: GeoGrid, projection: Transformer, row: int, columns: NDArray[np.int64], segments: int
 ) -> NDArray[np.float64]:
-    """Return (N,) the areas in m2 of the pixels of one row at ``columns``."""
-    along, zero = np.arange(pieces) / pieces, np.zeros(pieces)
+    """Return the areas of the pixels of one row at N columns, (N,) in m2."""
+    along, zero = np.arange(segments) / segments, np.zeros(segments)
     outline_rows = np.concatenate([zero, along, zero + 1, 1 - along]) + float(row)
     outline_columns: NDArray[np.float64] = np.concatenate([along, zero + 1, 1 - along, zero]) + columns[:, None]
     corners = grid.coordinates(outline_columns, np.broadcast_to(outline_rows, outline_columns.shape))
     x, y = (np.asarray(values) for values in projection.transform(*corners))
-    with np.errstate(invalid="ignore"):  # infinite where the projection has no place for a pixel; measure() refuses it
-        x, y = x - x[:, :1], y - y[:, :1]  # small numbers lose fewer digits
+    with np.errstate(invalid="ignore"):  # off the Earth: measure_pixel_areas returns None
+        x, y = x - x[:, :1], y - y[:, :1]  # smaller numbers lose fewer digits
         return np.asarray(np.abs((x * np.roll(y, -1, 1) - y * np.roll(x, -1, 1)).sum(1)) / 2)
 
 
-def _between(
+def _surrounding_nodes(
     nodes: NDArray[np.int64], positions: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return the nodes before and after each position, and the share of the way between them, from 0 to 1."""
+    """Return the nodes before and after each position, and its fraction of the distance between them."""
     after = np.clip(np.searchsorted(nodes, positions), 1, max(1, len(nodes) - 1)).clip(max=len(nodes) - 1)
     before = np.maximum(after - 1, 0)
     gap = np.maximum(nodes[after] - nodes[before], 1)

@@ -1,4 +1,4 @@
-"""Pixel grids and windows: affine arithmetic of where pixels lie."""
+"""Pixel grids, windows and their affine arithmetic."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 Transform = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f) with ``x = a * column + b * row + c`` and ``y = d * column + e * row + f``."""
 
-_FLATTEST = 1e-9
-"""Area of a pixel as a share of that of a rectangle with its sides, below which its sides are parallel."""
+_MIN_AREA_SHARE = 1e-9
+"""Smallest ratio of a pixel's area to the product of its sides; below it the sides count as parallel."""
 
-_FINEST = 1e-12
-"""Side of a pixel as a share of its coordinates, below which rounding moves it by a noticeable part of itself."""
+_MIN_SIDE_SHARE = 1e-12
+"""Smallest ratio of a pixel's side to its coordinates; below it rounding errors are large against the pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +32,27 @@ class GeoGrid:
     """The pixel grid of a raster; columns and rows are counted from the outer corner of the first pixel."""
 
     crs: str | None
-    """WKT or an authority code; None where the raster has none."""
+    """WKT or an authority code; None if the raster has no coordinate system."""
     transform: Transform
-    """From (column, row) to coordinates."""
+    """Maps (column, row) to coordinates."""
     height: int
     width: int
 
     @property
     def affine(self) -> Affine:
-        """The transform, for arithmetic on grids."""
+        """The transform as an ``Affine``."""
         return Affine(*self.transform)
 
     def coordinates(self, columns: Any, rows: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return x and y of points in pixels, which are numbers or arrays of one shape."""
-        affine: Any = self.affine  # whose annotations leave out arrays
+        """Return x and y of pixel positions, which are numbers or arrays of one shape."""
+        affine: Any = self.affine  # Affine's type hints omit arrays
         x, y = affine @ (columns, rows)
         return x, y
 
     def pixels(self, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return columns and rows of points in coordinates.
+        """Return columns and rows of coordinates.
 
-        Not by the inverse of ``affine``, which loses digits of large coordinates, so that points on a pixel's centre
-        may fall on either side of it.
+        The inverse of ``affine`` would lose digits of large coordinates: pixel centres would be off by rounding errors.
         """
         a, b, c, d, e, f = self.transform
         area = a * e - b * d
@@ -63,25 +62,25 @@ class GeoGrid:
     def crop(self, window: Window) -> "GeoGrid":
         """Return the grid of ``window``; the window may extend beyond this grid."""
         moved = self.affine @ Affine.translation(window.left, window.top)
-        return GeoGrid(self.crs, _six(moved), window.height, window.width)
+        return GeoGrid(self.crs, _as_tuple(moved), window.height, window.width)
 
     def resized(
         self, columns_per_pixel: float, rows_per_pixel: float, height: int, width: int, margin: int = 0
     ) -> "GeoGrid":
-        """Return a grid of other pixels with the same first corner, ``margin`` of its own pixels before that.
+        """Return a grid with another pixel size and the same first corner, extended by ``margin`` pixels.
 
         Args:
-            columns_per_pixel: columns of this grid in one pixel of the result.
-            rows_per_pixel: the same for rows.
-            height: rows of the result, with its margins.
-            width: columns of the result, with its margins.
-            margin: pixels of the result above and to the left of the corner.
+            columns_per_pixel: columns of this grid per pixel of the result.
+            rows_per_pixel: rows of this grid per pixel of the result.
+            height: rows of the result, margins included.
+            width: columns of the result, margins included.
+            margin: pixels of the result above and to the left of the first corner.
         """
         moved = self.affine @ Affine.translation(-margin * columns_per_pixel, -margin * rows_per_pixel)
-        return GeoGrid(self.crs, _six(moved @ Affine.scale(columns_per_pixel, rows_per_pixel)), height, width)
+        return GeoGrid(self.crs, _as_tuple(moved @ Affine.scale(columns_per_pixel, rows_per_pixel)), height, width)
 
     def matches(self, other: "GeoGrid", tolerance: float = 0.01) -> bool:
-        """Tell whether both grids have one size and their corners agree to ``tolerance`` pixels."""
+        """Return True if both grids have the same size and their corners agree to ``tolerance`` pixels."""
         if (self.height, self.width) != (other.height, other.width):
             return False
         pixel = max(abs(self.transform[0]), abs(self.transform[1]), 1e-12)
@@ -94,19 +93,21 @@ class GeoGrid:
 
     @property
     def has_distinct_pixels(self) -> bool:
-        """Whether every pixel has an area and a place of its own in double precision."""
+        """True if all pixels have an area, and coordinates that differ in double precision."""
         a, b, _, d, e, _ = self.transform
         sides = np.hypot([a, b], [d, e])
         with np.errstate(all="ignore"):
             area = a * e - b * d
             corners = self.coordinates(np.array([0.0, 1, 0, 1]) * self.width, np.array([0.0, 0, 1, 1]) * self.height)
             farthest = np.abs(corners).max()
-            flat = abs(area) <= _FLATTEST * sides.prod()
+            flat = abs(area) <= _MIN_AREA_SHARE * sides.prod()
         return bool(
-            np.isfinite([*self.transform, area, farthest]).all() and not flat and sides.min() > _FINEST * farthest
+            np.isfinite([*self.transform, area, farthest]).all()
+            and not flat
+            and sides.min() > _MIN_SIDE_SHARE * farthest
         )
 
 
-def _six(affine: Affine) -> Transform:
+def _as_tuple(affine: Affine) -> Transform:
     a, b, c, d, e, f = affine[:6]
     return a, b, c, d, e, f

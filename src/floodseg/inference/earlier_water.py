@@ -1,4 +1,4 @@
-"""Water of an earlier radar image, mapped by the same model: it counts as permanent water."""
+"""Water in a radar image from before the flood, mapped with the same model; it counts as permanent water."""
 
 import tempfile
 
@@ -13,12 +13,12 @@ from floodseg.runtimes.base import Runtime
 from floodseg.scene.scene import Scene
 
 
-class WaterBits:
-    """Mask of H rows and W columns, one bit per pixel, in a temporary file that the system removes with the process.
+class BitMaskFile:
+    """Mask (H, W) with one bit per pixel in a temporary file.
 
     Args:
-        height: rows; those never written are False.
-        width: columns.
+        height: number of rows; rows that are never written are False.
+        width: number of columns.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -32,62 +32,60 @@ class WaterBits:
         self._file.close()
 
     def write(self, top: int, mask: NDArray[np.bool_]) -> None:
-        """Write rows (h, W) from row ``top`` on."""
+        """Write rows (h, W) at row ``top``."""
         self._file.seek(top * self._row_bytes)
         self._file.write(np.packbits(mask, axis=1).tobytes())
 
     def read(self, top: int, rows: int) -> NDArray[np.bool_]:
-        """Return rows (h, W) from row ``top`` on."""
+        """Return ``rows`` rows from row ``top``, (rows, W)."""
         self._file.seek(top * self._row_bytes)
         packed = np.frombuffer(self._file.read(rows * self._row_bytes), np.uint8)
         return np.unpackbits(packed.reshape(rows, self._row_bytes), axis=1, count=self._width).astype(np.bool_)
 
 
-class EarlierWater(WaterBits):
-    """Water of an earlier image on the grid of the scene; False where that image has no valid pixel."""
+class EarlierWater(BitMaskFile):
+    """Water mask of the earlier image on the grid of the scene; False where that image is invalid."""
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene.grid.height, scene.grid.width)
         self._scene = scene
         self._valid = 0
 
-    def map(self, runtime: Runtime, mapping: MapConfig, thresholds: NDArray[np.float32], progress: bool) -> None:
-        """Map the image.
+    def map(self, runtime: Runtime, mapping: MapConfig, thresholds: NDArray[np.float32], *, progress: bool) -> None:
+        """Map the earlier image.
 
         Args:
             runtime: the model of the scene.
             mapping: settings of the scene.
-            thresholds: (4,), probability from which on there is water, by validity code.
-            progress: show a bar with the time left.
+            thresholds: (4,), smallest probability that counts as water, by validity code.
+            progress: show a progress bar.
 
         Raises:
-            DataError: the image has no valid pixel over the scene.
+            DataError: the image has no valid pixel within the scene.
         """
 
-        def keep(strip: ProbabilityStrip) -> None:
+        def store(strip: ProbabilityStrip) -> None:
             self._valid += int(np.count_nonzero(strip.validity))
-            wet = strip.probability >= thresholds[strip.validity]
-            self.write(strip.top, (strip.validity != 0) & wet)
+            water = strip.probability >= thresholds[strip.validity]
+            self.write(strip.top, (strip.validity != 0) & water)
 
-        map_scene(self._scene, runtime, mapping, keep, progress=progress)
+        map_scene(self._scene, runtime, mapping, store, progress=progress)
         if not self._valid:
             raise DataError(
-                f"`sar_before={self._names}`: no pixel of it is valid over the scene, so it tells no old water from "
-                "new: give an image that shows the place, or leave it out"
+                f"`sar_before={self._names}`: has no valid pixel within the scene; set an image that covers the scene, "
+                "or leave the setting out"
             )
 
     @property
     def assumptions(self) -> list[str]:
-        """What was assumed of the image, one sentence each."""
+        """Assumptions about the earlier image, one sentence each."""
         notes = [
             *self._scene.assumptions,
-            "water that the radar image of `sar_before` shows too counts as permanent water",
+            "water that is also in the radar image of `sar_before` counts as permanent water",
         ]
         share = self._valid / (self._scene.grid.height * self._scene.grid.width)
         if share < 1:
-            notes.append(
-                f"{self._names}: covers {share:.1%} of the scene; where it holds nothing, water is taken as flood"
-            )
+            notes.append(f"{self._names}: covers {share:.1%} of the scene; water outside it counts as flood")
         return notes
 
     @property

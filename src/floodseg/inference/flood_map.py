@@ -1,4 +1,4 @@
-"""A finished map in Python: arrays, polygons and areas, read from the products at first use."""
+"""Flood map in Python: arrays, polygons and areas, read from the products at first use."""
 
 import shutil
 import weakref
@@ -22,12 +22,12 @@ class FloodMap:
     """The flood map of a scene of H rows and W columns.
 
     Attributes:
-        out_dir: folder of the products; None where none was given: the products are then removed with this object.
-        summary: the content of ``summary.json``.
+        out_dir: folder of the products; None if they are temporary and removed with this object.
+        summary: content of ``summary.json``.
     """
 
     def __init__(self, folder: Path, summary: dict[str, Any], *, temporary: Path | None = None) -> None:
-        """Open the products in ``folder``; ``temporary``, which holds it, is removed with this object."""
+        """Open the products in ``folder``. ``temporary`` is a folder to remove with this object."""
         self._folder = folder
         self.out_dir = folder if temporary is None else None
         self.summary = summary
@@ -36,7 +36,7 @@ class FloodMap:
 
     @property
     def areas(self) -> dict[str, float | None]:
-        """Square kilometres by class, on an equal-area projection; None where unknown."""
+        """Area in square kilometres by class, on an equal-area projection; None if unknown."""
         areas: dict[str, float | None] = self.summary["area_km2"]
         return areas
 
@@ -49,15 +49,15 @@ class FloodMap:
 
     @cached_property
     def probability(self) -> NDArray[np.float32]:
-        """(H, W) calibrated water probability from 0 to 1 in steps of 0.01, NaN for nodata."""
+        """Calibrated water probability (H, W), 0 to 1 in steps of 0.01, NaN for nodata."""
         percent = self._read("water_probability.tif")
         return np.where(percent == PERCENT_NODATA, np.float32(np.nan), percent / np.float32(100))
 
     @cached_property
     def classes(self) -> NDArray[np.uint8]:
-        """(H, W): 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata.
+        """Class codes (H, W): 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata.
 
-        Where permanent water is not known, 1 is open water.
+        Without a layer of permanent water, 1 is all open water.
         """
         return self._read("flood.tif")
 
@@ -72,7 +72,7 @@ class FloodMap:
 
     @cached_property
     def permanent_water(self) -> "GeoDataFrame | None":
-        """Polygons of permanent water; None where no layer of permanent water was given.
+        """Polygons of permanent water; None without a layer of permanent water.
 
         Raises:
             ConfigError: geopandas is not installed.

@@ -1,10 +1,10 @@
-"""Pipeline from one scene, in files or arrays, to a folder of products.
+"""Pipeline from a scene (files or arrays) to a folder of products.
 
 ::
 
     scene ── windows ── runtime ── probability ─┐
-    layers (area, exclusions, permanent water) ─┼── classes ── products
-    water of an earlier radar image ────────────┘
+    layers (AOI, exclusions, permanent water) ──┼── classes ── products
+    water in an earlier radar image ────────────┘
 """
 
 import time
@@ -27,10 +27,11 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.inference.earlier_water import EarlierWater
 from floodseg.inference.sensor_weight_map import map_sensor_weights, require_sensor_weights
 from floodseg.inference.windows.map_scene import map_scene, overlap_of
+from floodseg.inference.windows.stage_times import StageTimes
 from floodseg.messages import redacted
 from floodseg.products.classify import classify
 from floodseg.products.folder import check_unfinished
-from floodseg.products.info import OneOfMany, ProductInfo
+from floodseg.products.info import CollectionMember, ProductInfo
 from floodseg.products.strips import NODATA, ProbabilityStrip, ProductStrip
 from floodseg.products.writer import ProductWriter, WriterSettings
 from floodseg.runtimes.base import Runtime
@@ -47,18 +48,18 @@ _LOG = getLogger("floodseg")
 _CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
 
 _LATE_IMPORTS = ("floodseg.products.geopackage", "floodseg.products.quicklook")
-"""Modules that only finished rows need. With pyogrio, SciPy and Matplotlib they take about 0.8 s of CPU time to import,
-which passes in a thread while the first windows are mapped."""
+"""Modules that are needed only after the first windows. Their imports (pyogrio, SciPy, Matplotlib) take about 0.8 s of
+CPU time, in a thread during the mapping of the first windows."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What one run is asked to do."""
+    """Arguments of one run."""
 
     config: PredictConfig
     method: Runtime | ClassicalMethod
     model: str
-    many: OneOfMany | None
+    member: CollectionMember | None
     overwrite: bool
     show_progress: bool
 
@@ -68,38 +69,38 @@ def predict_files(
     runtime: Runtime | ClassicalMethod,
     model: str,
     *,
-    many: OneOfMany | None = None,
+    member: CollectionMember | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
     """Map the scene that ``config`` names and write its products.
 
     Args:
-        config: the scene, the settings of mapping, and the folder of the products.
-        runtime: the model, ready to run, or a classical baseline.
-        model: its name in the products.
-        many: identifiers of a scene that is one of many.
+        config: scene, settings of mapping, and output folder.
+        runtime: a loaded model or a classical baseline.
+        model: name of the model in the products.
+        member: identifiers of the scene in a collection of scenes.
         overwrite: replace finished products.
-        show_progress: show a bar with the time left.
+        show_progress: show a progress bar.
 
     Returns:
         The content of ``summary.json``.
 
     Raises:
-        FloodsegError: input, settings or a folder that the user can correct.
+        FloodsegError: invalid input or settings, or an output folder that cannot be used.
     """
-    began = time.monotonic()
-    check_unfinished(config.out_dir, overwrite)
-    images = config.scene
+    start_time = time.monotonic()
+    check_unfinished(config.out_dir, overwrite=overwrite)
+    files = config.scene
     with ExitStack() as stack:
-        window = aoi_window(images, reference_grid(images, runtime.bands)) if images.aoi is not None else None
-        scene = stack.enter_context(closing(open_scene(images, runtime.bands, window)))
-        _check_georeference(images, scene.grid)
-        before = None
-        if images.sar_before and not any(band_date(name) for name in runtime.bands.sar):
-            before = stack.enter_context(closing(open_scene_before(images, runtime.bands, scene.grid)))
-        run = _Run(config, runtime, model, many, overwrite, show_progress)
-        return _map(run, scene, before, began)
+        window = aoi_window(files, reference_grid(files, runtime.bands)) if files.aoi is not None else None
+        scene = stack.enter_context(closing(open_scene(files, runtime.bands, window)))
+        _check_georeference(files, scene.grid)
+        earlier_scene = None
+        if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
+            earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.grid)))
+        run = _Run(config, runtime, model, member, overwrite, show_progress)
+        return _map_and_write(run, scene, earlier_scene, start_time)
 
 
 def predict_arrays(
@@ -111,110 +112,103 @@ def predict_arrays(
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
-    """Map an open scene (arrays in memory) and write its products; see :func:`predict_files`.
+    """Map an open scene of arrays and write its products; see :func:`predict_files`.
 
-    ``config.scene`` holds layers and date; it names no imagery.
+    ``config.scene`` has the layers and the date, but no images.
     """
-    began = time.monotonic()
+    start_time = time.monotonic()
     window = aoi_window(config.scene, scene.grid)
     if window is not None:
         scene = CroppedScene(scene, window)
-    check_unfinished(config.out_dir, overwrite)
-    return _map(_Run(config, runtime, model, None, overwrite, show_progress), scene, None, began)
+    check_unfinished(config.out_dir, overwrite=overwrite)
+    return _map_and_write(_Run(config, runtime, model, None, overwrite, show_progress), scene, None, start_time)
 
 
-def _map(run: _Run, imagery: Scene, before: Scene | None, began: float) -> dict[str, Any]:
-    """Map opened imagery, and that of before where there is any, and write the products."""
+def _map_and_write(run: _Run, imagery: Scene, earlier_scene: Scene | None, start_time: float) -> dict[str, Any]:
+    """Map an open scene, and the earlier radar image if any, and write the products."""
     config, mapping = run.config, run.config.mapping
     with ExitStack() as stack:
         layers = stack.enter_context(closing(open_layers(config.scene, imagery.grid)))
-        if mapping.write_reliability:
+        if mapping.write_sensor_weights:
             require_sensor_weights(run.method, run.model)
-        runtime = _fitted(run, imagery, layers)
+        runtime = run.method
+        if not isinstance(runtime, Runtime):  # a baseline computes its threshold from the scene
+            runtime = runtime.fit(imagery, layers, mapping, show_progress=run.show_progress)
         scene = ThumbnailScene(imagery, overlap_of(runtime, mapping))
         thresholds = np.array(runtime.thresholds if mapping.threshold is None else (mapping.threshold,) * 4, np.float32)
-        scenes = [imagery] if before is None else [imagery, before]
+        scenes = [imagery] if earlier_scene is None else [imagery, earlier_scene]
         info = _product_info(run, runtime, thresholds, scenes, layers)
         Thread(target=lambda: [import_module(name) for name in _LATE_IMPORTS], name="imports").start()
-        writer = stack.enter_context(_product_writer(run, scene.grid, info))
+        settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count, mapping.write_sensor_weights)
+        writer = stack.enter_context(ProductWriter(config.out_dir, scene.grid, info, settings))
         earlier = None
-        if before is not None:
-            earlier = stack.enter_context(closing(EarlierWater(before)))
-            earlier.map(runtime, mapping, thresholds, run.show_progress)
+        if earlier_scene is not None:
+            earlier = stack.enter_context(closing(EarlierWater(earlier_scene)))
+            earlier.map(runtime, mapping, thresholds, progress=run.show_progress)
         sink = _Classifier(layers, thresholds, writer.write, earlier)
         times = map_scene(scene, runtime, mapping, sink, progress=run.show_progress)
         _check_valid(sink.valid, info)
-        seconds = time.monotonic() - began
-        extra: dict[str, Any] = {
-            "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
-            "cpu_seconds": {name: round(value, 3) for name, value in times.cpu.items()},
-            "mapping_seconds": round(times.wall, 3),
-        }
-        picture = scene.picture()
-        if mapping.write_reliability:
-            weighted = require_sensor_weights(runtime, run.model)
-            mean = map_sensor_weights(imagery, weighted, mapping, layers, writer.write_sensor_weights)
+        seconds = time.monotonic() - start_time
+        extra, background = _runtime_and_times(runtime, times), scene.picture()
+        if mapping.write_sensor_weights:
+            with_weights = require_sensor_weights(runtime, run.model)
+            mean = map_sensor_weights(imagery, with_weights, mapping, layers, writer.write_sensor_weights)
             extra["reliability"] = {"mean_optical_weight": mean}
-        assumptions = [
-            *scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ()), *_undated(info),
-            *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ()),
-        ]  # fmt: skip
-        return writer.finish(picture, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
+        assumptions = [*scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ())]
+        assumptions += [*_note_no_date(info), *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ())]
+        return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
+
+
+def _runtime_and_times(runtime: Runtime, times: StageTimes) -> dict[str, Any]:
+    """Return the entries of ``summary.json`` on the runtime and on the time of mapping."""
+    return {
+        "runtime": {"name": runtime.name, "device": runtime.device, "precision": runtime.precision},
+        "cpu_seconds": {name: round(value, 3) for name, value in times.cpu.items()},
+        "mapping_seconds": round(times.wall, 3),
+    }
 
 
 def _check_georeference(config: SceneConfig, grid: GeoGrid) -> None:
+    """Raise DataError, or log a warning with ``allow_no_crs``, if a scene has no coordinate system."""
     if grid.crs is not None:
         return
     names = " ".join(config.sar or config.optical)
     if not config.allow_no_crs:
         raise DataError(
-            f"{names}: has no coordinate system, so that a map of it has no place and no areas: assign one "
-            "(gdal_edit.py -a_srs EPSG:32633), or accept that with `allow_no_crs`"
+            f"{names}: has no coordinate system, so the map would have no location and no areas; assign one "
+            "(gdal_edit.py -a_srs EPSG:32633), or set `allow_no_crs`"
         )
     _LOG.warning(
-        "%s: has no coordinate system, so the products have no place on the Earth and no areas", redacted(names)
+        "%s: has no coordinate system, so the products have no location on the Earth and no areas", redacted(names)
     )
-
-
-def _fitted(run: _Run, scene: Scene, layers: Layers) -> Runtime:
-    """Return the runtime; a classical baseline finds its threshold in the scene first."""
-    if isinstance(run.method, Runtime):
-        return run.method
-    return run.method.fit(scene, layers, run.config.mapping, show_progress=run.show_progress)
-
-
-def _product_writer(run: _Run, grid: GeoGrid, info: ProductInfo) -> ProductWriter:
-    mapping = run.config.mapping
-    settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count, mapping.write_reliability)
-    return ProductWriter(run.config.out_dir, grid, info, settings)
 
 
 def _product_info(
     run: _Run, runtime: Runtime, thresholds: NDArray[np.float32], scenes: Sequence[Scene], layers: Layers
 ) -> ProductInfo:
-    """Return the provenance of the products; ``scenes`` are the imagery and, where it is mapped, that of before."""
+    """Return the provenance of the products; ``scenes`` are the scene and, if it is mapped, the earlier image."""
     return ProductInfo(
         model=run.model,
         threshold=runtime.threshold
         if isinstance(runtime, ClassicalRuntime)
-        else _by_sensors(thresholds, runtime.bands),
+        else _thresholds_in_use(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or len(scenes) > 1,
         acquisition=acquisition_of(run.config.scene),
         inputs={**{name: files for scene in scenes for name, files in scene.inputs.items()}, **layers.inputs},
         settings=_settings(run.config),
-        many=run.many,
+        member=run.member,
     )
 
 
 def _settings(config: PredictConfig) -> dict[str, Any]:
-    """Return the settings that affect the map, without its files."""
+    """Return the settings that affect the map, without file names."""
     without_effect = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
     settings = {**flatten(config.scene), **flatten(config.mapping)}
     return {name: value for name, value in settings.items() if value is not None and name not in without_effect}
 
 
-def _by_sensors(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
-    """Return the one threshold that is in use, or one for each sensor set where they differ."""
+def _thresholds_in_use(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
+    """Return the threshold, or one threshold per sensor set if they differ."""
     by_set: dict[str, float] = {name: round(float(thresholds[_CODES[name]]), 6) for name in SENSOR_SETS}
     if not bands.optical:
         return by_set["sar"]
@@ -225,16 +219,16 @@ def _by_sensors(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[s
 
 @dataclass(slots=True)
 class _Classifier:
-    """Sink that turns rows of probability into rows of the products, and counts pixels."""
+    """Sink that classifies strips of probability, writes them and counts pixels."""
 
     layers: Layers
     thresholds: NDArray[np.float32]
     write: Callable[[ProductStrip], None]
     earlier: EarlierWater | None
     outside: int = 0
-    """Pixels outside of the area of interest."""
+    """Number of pixels outside the area of interest."""
     valid: int = 0
-    """Pixels that are not nodata."""
+    """Number of pixels that are not nodata."""
 
     def __call__(self, strip: ProbabilityStrip) -> None:
         rows, width = strip.probability.shape
@@ -247,23 +241,23 @@ class _Classifier:
 
 
 def _check_valid(valid: int, info: ProductInfo) -> None:
-    """Raise DataError where the map has no valid pixel."""
+    """Raise DataError if the map has no valid pixel."""
     if valid:
         return
     inputs = info.inputs
     names = " ".join(f"`{sensor}={' '.join(inputs[sensor])}`" for sensor in ("sar", "optical") if sensor in inputs)
-    place = f" within `aoi={' '.join(inputs['aoi'])}`" if "aoi" in inputs else ""
+    extent = f" within `aoi={' '.join(inputs['aoi'])}`" if "aoi" in inputs else ""
     raise DataError(
-        f"{names or 'the arrays'}: no pixel{place} is valid, all is nodata, beyond the swath or under cloud: give "
-        "an image that shows the place, or correct its nodata value"
+        f"{names or 'the arrays'}: no pixel{extent} is valid (all are nodata, outside the swath or cloudy); set an "
+        "image that covers the area, or correct its nodata value"
     )
 
 
-def _undated(info: ProductInfo) -> list[str]:
-    """Return, and log, the note on a scene without a date."""
+def _note_no_date(info: ProductInfo) -> list[str]:
+    """Return and log a note if the scene has no date."""
     if info.acquisition is not None:
         return []
     names = " ".join(name for sensor in ("sar", "optical") for name in info.inputs.get(sensor, ())) or "the arrays"
-    note = f"{names}: no tag and no name tells when the scene was taken, so no item.json is written: give `datetime`"
+    note = f"{names}: no date in the tags or the file name, so item.json is not written; set `datetime`"
     _LOG.warning("%s", note)
     return [note]

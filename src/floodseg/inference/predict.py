@@ -1,6 +1,6 @@
-"""``floodseg.predict_scene``: a model by its name, a scene by its files or arrays, and the map of it.
+"""``floodseg.predict_scene``: maps a scene of files or arrays with a model or a classical baseline.
 
-Torch is imported with the first model: a reference method maps without it.
+PyTorch is imported only if the model runs in it.
 """
 
 import shutil
@@ -23,7 +23,7 @@ from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
 from floodseg.runtimes.select import open_runtime
 from floodseg.scene.array_scene import ArrayScene
 
-if TYPE_CHECKING:  # PyTorch is loaded only where it maps
+if TYPE_CHECKING:  # imports PyTorch
     from floodseg.models.model import FloodModel
 
 DEFAULT_MODEL = "s1-lite"
@@ -31,7 +31,10 @@ DEFAULT_MODEL = "s1-lite"
 _ARRAY_SETTINGS = (
     "aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime", "allow_remote",
 )  # fmt: skip
-"""Settings of the scene that mean something for arrays: layers are files, in any coordinate system."""
+"""Scene settings that apply to arrays. Layers are files, in any coordinate system."""
+
+_RENAMED = {"write_reliability": "write_sensor_weights"}
+"""Current names of renamed settings."""
 
 
 def predict(
@@ -41,12 +44,12 @@ def predict(
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> FloodMap:
-    """Map the scene that ``config`` names, and write its products into ``config.out_dir``.
+    """Map the scene of ``config`` and write its products into ``config.out_dir``.
 
     Raises:
-        FloodsegError: input, settings, a model or a folder that the user can mend.
+        FloodsegError: invalid input, settings or model, or an output folder that cannot be used.
     """
-    runtime, name = open_method(model, config.mapping)
+    runtime, name = open_model_or_baseline(model, config.mapping)
     check_sensors(config.scene, runtime.bands, name)
     summary = predict_files(config, runtime, name, overwrite=overwrite, show_progress=show_progress)
     return FloodMap(config.out_dir, summary)
@@ -65,59 +68,60 @@ def predict_scene(
     transform: Sequence[float] | None = None,
     **settings: Any,
 ) -> FloodMap:
-    """Map a scene: ``floodseg predict`` from Python, also for arrays in memory.
+    """Map a scene, like ``floodseg predict``, from files or from arrays.
 
     Args:
-        sar: path of a raster (or several, one for each polarisation), or an array (2, H, W) of VV and VH in dB, NaN
-            where there is nothing; numpy or xarray.
-        optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance 0 to 1.
-        model: a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a reference method:
+        sar: path of a raster (or several, one per polarisation), or a NumPy or xarray array (2, H, W) of VV and VH in
+            dB, NaN where invalid.
+        optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance, 0 to 1.
+        model: a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a classical baseline:
             ``otsu`` (radar) or ``ndwi`` (optical).
-        out_dir: folder of the products; None keeps them with the returned map alone.
+        out_dir: folder of the products; None writes temporary products that are removed with the returned map.
         overwrite: replace finished products.
-        show_progress: show a bar with the time left.
-        optical_bands: names of the bands of an optical array.
-        crs: coordinate system of arrays; by default that of a labelled array.
-        transform: of arrays, the six numbers of an affine transform; by default from a labelled array's coordinates.
-        **settings: the flags of ``floodseg predict`` by name: ``aoi``, ``permanent_water``, ``tile_size``, ...
+        show_progress: show a progress bar.
+        optical_bands: band names of an optical array.
+        crs: coordinate system of arrays; by default that of an xarray array.
+        transform: affine transform of arrays (six numbers); by default from the coordinates of an xarray array.
+        **settings: settings of ``floodseg predict``: ``aoi``, ``permanent_water``, ``tile_size``, ...
 
     Raises:
-        FloodsegError: input, settings, a model or a folder that the user can mend.
+        FloodsegError: invalid input, settings or model, or an output folder that cannot be used.
     """
+    array_settings = {"optical_bands": optical_bands, "crs": crs, "transform": transform}
 
-    def mapped(folder: Path) -> dict[str, Any]:
+    def write_products(folder: Path) -> dict[str, Any]:
         if not (_is_array(sar) or _is_array(optical)):
-            _refuse(crs=crs, transform=transform, optical_bands=optical_bands)
-            config = settings_of({**settings, "sar": sar, "optical": optical}, folder)
+            _refuse_array_settings(array_settings)
+            config = build_config({**settings, "sar": sar, "optical": optical}, folder)
             return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
-        config = settings_of(settings, folder)
-        runtime, name = open_method(model, config.mapping)
-        scene = _array_scene(sar, optical, runtime.bands, config.scene, optical_bands, crs, transform)
+        config = build_config(settings, folder)
+        runtime, name = open_model_or_baseline(model, config.mapping)
+        scene = _array_scene(sar, optical, runtime.bands, config.scene, array_settings)
         layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
         return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
 
     if out_dir is not None:
-        return FloodMap(Path(out_dir), mapped(Path(out_dir)))
-    with ExitStack() as unfinished:
+        return FloodMap(Path(out_dir), write_products(Path(out_dir)))
+    with ExitStack() as on_error:
         temporary = Path(mkdtemp(prefix="floodseg-"))
-        unfinished.callback(shutil.rmtree, temporary, ignore_errors=True)
-        flood_map = FloodMap(temporary / "flood", mapped(temporary / "flood"), temporary=temporary)
-        unfinished.pop_all()
+        on_error.callback(shutil.rmtree, temporary, ignore_errors=True)
+        flood_map = FloodMap(temporary / "flood", write_products(temporary / "flood"), temporary=temporary)
+        on_error.pop_all()
     return flood_map
 
 
-def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
-    """Return flat settings (the flags' names) as a configuration.
+def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
+    """Return the configuration of flat settings.
 
     Raises:
-        ConfigError: an unknown name, or a value out of range.
+        ConfigError: an unknown name or an invalid value.
     """
     groups = (SceneConfig, MapConfig)
     known = [entry.name for group in groups for entry in fields(group)]
     for name in settings:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            close = _RENAMED.get(name) or next(iter(get_close_matches(name, known, n=1)), None)
+            hint = f" (did you mean {close}?)" if close else ""
             raise ConfigError(f"setting '{name}'{hint}: must be one of {', '.join(known)}")
     scene, mapping = (
         group(**{entry.name: settings[entry.name] for entry in fields(group) if entry.name in settings})
@@ -128,45 +132,45 @@ def settings_of(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def open_method(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, str]:
-    """Return what maps, ready to run as ``mapping`` says, and what products call it: a model or a reference method.
+def open_model_or_baseline(
+    model: "str | Path | FloodModel", mapping: MapConfig
+) -> tuple[Runtime | ClassicalMethod, str]:
+    """Return a model or a classical baseline, ready to run with ``mapping``, and its name in the products.
 
     Raises:
-        CheckpointError: there is no such model, or it cannot be read.
-        ConfigError: it cannot run as asked.
+        CheckpointError: the model does not exist or cannot be read.
+        ConfigError: the model cannot run with these settings.
     """
     if isinstance(model, str) and model in CLASSICAL_METHODS:
-        _check_plain(model, mapping)
+        _check_baseline_settings(model, mapping)
         return CLASSICAL_METHODS[model], model
     name = str(model) if isinstance(model, str | Path) else model.spec.architecture
     return open_runtime(model, mapping), name
 
 
-def _check_plain(name: str, mapping: MapConfig) -> None:
-    """Refuse settings that mean nothing for a reference method."""
-    for flag, given, why in (
-        ("threshold", mapping.threshold, f"'{name}' gives no probability, and has a threshold of its own"),
-        ("tta", mapping.tta or None, f"'{name}' decides each pixel by itself, so flips change nothing"),
-        ("device", "cuda" if mapping.device == "cuda" else None, f"'{name}' runs on the CPU"),
-        ("runtime", None if mapping.runtime == "auto" else mapping.runtime, f"'{name}' is arithmetic on pixels"),
-        ("precision", None if mapping.precision == "auto" else mapping.precision, f"'{name}' compares numbers as read"),
+def _check_baseline_settings(name: str, mapping: MapConfig) -> None:
+    """Raise ConfigError for settings that have no effect on a classical baseline."""
+    for setting, used, reason in (
+        (f"threshold={mapping.threshold}", mapping.threshold is not None, "computes its own threshold"),
+        ("tta", mapping.tta, "classifies each pixel by itself, so flips have no effect"),
+        ("device=cuda", mapping.device == "cuda", "runs on the CPU"),
+        (f"runtime={mapping.runtime}", mapping.runtime != "auto", "needs no runtime"),
+        (f"precision={mapping.precision}", mapping.precision != "auto", "has a fixed number format"),
     ):
-        if given is not None:
-            setting = f"`{flag}`" if given is True else f"`{flag}={given}`"
-            raise ConfigError(f"{setting}: {why}: leave it out")
+        if used:
+            raise ConfigError(f"`{setting}`: '{name}' {reason}; leave the setting out")
 
 
 def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
-    """Refuse an image of a sensor that the model does not take, and name the models that do."""
+    """Raise ConfigError for an image of a sensor that the model does not use; the message names models that do."""
     for sensor, files, names in (("sar", config.sar, bands.sar), ("optical", config.optical, bands.optical)):
         if not files or names:
             continue
-
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
-        able += [plain for plain, method in CLASSICAL_METHODS.items() if getattr(method.bands, sensor)]
+        able += [baseline for baseline, method in CLASSICAL_METHODS.items() if getattr(method.bands, sensor)]
         raise ConfigError(
-            f"`{sensor}={' '.join(files)}`: model '{name}' takes no {sensor} image: leave it out, or choose `model` "
-            f"{' or '.join(able)}, or one that floodseg train made"
+            f"`{sensor}={' '.join(files)}`: model '{name}' takes no {sensor} image; leave the image out, or set "
+            f"`model` to {' or '.join(able)}, or to a model of your own"
         )
 
 
@@ -174,29 +178,23 @@ def _is_array(image: Any) -> TypeGuard[Any]:
     return hasattr(image, "shape") and hasattr(image, "dtype")
 
 
-def _refuse(**given: Any) -> None:
-    for name, value in given.items():
+def _refuse_array_settings(settings: dict[str, Any]) -> None:
+    """Raise ConfigError if a setting of arrays is set for files."""
+    for name, value in settings.items():
         if value is not None:
-            raise ConfigError(f"{name}: describes arrays, and files were given, which say it themselves: leave it out")
+            raise ConfigError(f"`{name}`: applies to arrays only, and the images are files; leave the setting out")
 
 
 def _array_scene(
-    sar: Any,
-    optical: Any,
-    bands: Bands,
-    config: SceneConfig,
-    optical_bands: Sequence[str] | None,
-    crs: Any,
-    transform: Sequence[float] | None,
+    sar: Any, optical: Any, bands: Bands, config: SceneConfig, array_settings: dict[str, Any]
 ) -> ArrayScene:
-    for image, flag in ((sar, "sar"), (optical, "optical")):
+    """Return the scene of arrays; raises ConfigError for scene settings without effect on arrays."""
+    for image, setting in ((sar, "sar"), (optical, "optical")):
         if image is not None and not _is_array(image):
-            raise ConfigError(f"{flag}: is a file, and the other sensor an array: give both in the same way")
+            raise ConfigError(f"`{setting}`: is a file and the other image an array; pass two files or two arrays")
     defaults = SceneConfig()
     for entry in fields(config):
         value = getattr(config, entry.name)
         if value != getattr(defaults, entry.name) and entry.name not in (*_ARRAY_SETTINGS, "sar_units"):
-            raise ConfigError(f"{entry.name} {value}: has no effect on arrays: leave it out")
-    return ArrayScene(
-        bands, sar, optical, optical_bands=optical_bands, crs=crs, transform=transform, sar_units=config.sar_units
-    )
+            raise ConfigError(f"`{entry.name}={value}`: has no effect on arrays; leave the setting out")
+    return ArrayScene(bands, sar, optical, sar_units=config.sar_units, **array_settings)

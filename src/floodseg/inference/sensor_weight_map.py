@@ -1,4 +1,4 @@
-"""Map of sensor weights: the weight of the optical image beside the radar at each pixel, as a product."""
+"""Sensor-weight map: the weight of the optical image in the fusion with the radar at each pixel."""
 
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -17,12 +17,12 @@ from floodseg.runtimes.classical import ClassicalMethod
 from floodseg.scene.scene import Layers, Scene
 
 
-class WeighingRuntime(Runtime, Protocol):
+class SensorWeightRuntime(Runtime, Protocol):
     """A runtime that also returns sensor weights."""
 
     @property
     def has_sensor_weights(self) -> bool:
-        """Whether the model has weights of its two sensors at each pixel."""
+        """True if the model fuses its two sensors by weights at each pixel."""
         ...
 
     def optical_weight(
@@ -32,14 +32,14 @@ class WeighingRuntime(Runtime, Protocol):
         sar_valid: NDArray[np.bool_],
         optical_valid: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """Return the weight of the optical image (N, H, W), 0 to 1; arguments as of ``Runtime.probability``."""
+        """Return the weight of the optical image (N, H, W), 0 to 1; same arguments as ``Runtime.probability``."""
         ...
 
 
-class _Weights:
-    """A runtime whose probability is the weight of the optical image, so that it is tiled and blended like a map."""
+class _OpticalWeightRuntime:
+    """Adapter that returns the optical weight as probability, so that :func:`map_scene` maps it."""
 
-    def __init__(self, runtime: WeighingRuntime) -> None:
+    def __init__(self, runtime: SensorWeightRuntime) -> None:
         self.name, self.device, self.precision = runtime.name, runtime.device, runtime.precision
         self.bands: Bands = runtime.bands
         self.thresholds = runtime.thresholds
@@ -48,33 +48,34 @@ class _Weights:
         self.probability = runtime.optical_weight
 
 
-def require_sensor_weights(runtime: Runtime | ClassicalMethod, model: str) -> WeighingRuntime:
-    """Return the runtime as one that has sensor weights.
+def require_sensor_weights(runtime: Runtime | ClassicalMethod, model: str) -> SensorWeightRuntime:
+    """Return ``runtime`` if it has sensor weights.
 
     Raises:
-        ConfigError: the model, or the format that it is run in, has none.
+        ConfigError: the model or its file format has no sensor weights.
     """
     if not getattr(runtime, "has_sensor_weights", False):
         raise ConfigError(
-            f"`write_reliability`: '{model}' weighs no sensors against each other; leave it out, or take a "
-            "checkpoint of lite or efficient that was trained for radar and optical images"
+            f"`write_sensor_weights`: model '{model}' has no sensor weights; leave the setting out, or use a "
+            "checkpoint of lite or efficient that was trained on radar and optical images"
         )
-    return cast(WeighingRuntime, runtime)
+    return cast(SensorWeightRuntime, runtime)
 
 
 def map_sensor_weights(
     scene: Scene,
-    runtime: WeighingRuntime,
+    runtime: SensorWeightRuntime,
     mapping: MapConfig,
     layers: Layers,
     write: Callable[[int, NDArray[np.uint8]], None],
 ) -> float | None:
-    """Read the scene again and pass rows of the optical image's weight in percent to ``write``, top to bottom.
+    """Map the weight of the optical image and pass it to ``write`` in strips, from top to bottom.
 
-    Rows are (H, W) uint8, 0 to 100, 255 where no sensor is valid and outside the area of interest.
+    Strips are (H, W) uint8 percent, 255 where no sensor is valid and outside the area of interest. The scene is read a
+    second time.
 
     Returns:
-        The mean weight, 0 to 1, over the pixels where both sensors are valid; None where there are none.
+        The mean weight, 0 to 1, over the pixels where both sensors are valid; None without such pixels.
     """
     total, pixels = 0.0, 0
 
@@ -87,5 +88,5 @@ def map_sensor_weights(
         pixels += int(np.count_nonzero(both))
         write(strip.top, np.where(valid, np.rint(100 * strip.probability), PERCENT_NODATA).astype(np.uint8))
 
-    map_scene(scene, _Weights(runtime), mapping, sink)
+    map_scene(scene, _OpticalWeightRuntime(runtime), mapping, sink)
     return total / pixels if pixels else None

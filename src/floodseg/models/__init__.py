@@ -1,1 +1,1 @@
-"""Networks for radar, optical and both: dB and reflectance in, logits for land and water out."""
+"""Segmentation models: SAR in dB and optical reflectance in, logits for land and water out."""

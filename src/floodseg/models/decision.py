@@ -1,7 +1,7 @@
-"""Decisions: thresholds and temperatures that turn logits into calibrated probability and water.
+"""Decisions: temperatures and thresholds that turn logits into calibrated probability and water.
 
-The confidence of a model of both sensors differs between pixels where one sensor is valid and pixels where both are, so
-there is one threshold and one temperature for each set of valid sensors.
+The confidence of a model of both sensors depends on the sensors that are valid at a pixel. Each set of valid sensors
+has its own threshold and temperature.
 """
 
 import math
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.errors import CheckpointError
 
-if TYPE_CHECKING:  # decisions are read and compared without PyTorch, too
+if TYPE_CHECKING:  # reading decisions needs no PyTorch
     from torch import Tensor
 
 VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
-"""The code of each sensor set in :func:`validity_code`; 0 is nothing valid."""
+"""Code of each sensor set in :func:`validity_code`. 0 means that no sensor is valid."""
 
-_LEAST_THRESHOLD = 1e-3
-"""Bound of the thresholds whose logit is computed: that of 0 is infinite."""
+_MIN_THRESHOLD = 1e-3
+"""Thresholds are clipped to 0.001..0.999 before their log-odds are computed, which are infinite at 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Water where ``sigmoid(difference / temperature) >= threshold``, with the water logit less the land logit."""
+    """Threshold and temperature. A pixel is water if ``sigmoid(logit_difference / temperature) >= threshold``."""
 
     threshold: float = 0.5
     temperature: float = 1.0
@@ -32,41 +32,43 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """The decision for each set of valid sensors."""
+    """Decision for each set of valid sensors."""
 
     sar: Decision = field(default_factory=Decision)
     optical: Decision = field(default_factory=Decision)
     both: Decision = field(default_factory=Decision)
 
     def of(self, sensors: SensorSet) -> Decision:
-        """Return the decision of one sensor set."""
+        """Return the decision for one sensor set."""
         decision: Decision = getattr(self, sensors)
         return decision
 
-    def with_(self, sensors: SensorSet, decision: Decision) -> "Decisions":
-        """Return a copy in which one sensor set has another decision."""
+    def with_decision(self, sensors: SensorSet, decision: Decision) -> "Decisions":
+        """Return a copy with another decision for one sensor set."""
         return replace(self, **{sensors: decision})
 
     def with_threshold(self, threshold: float) -> "Decisions":
-        """Return a copy with one threshold for all sensor sets; temperatures stay."""
+        """Return a copy with the same threshold for all sensor sets. The temperatures do not change."""
         return Decisions(**{name: replace(self.of(name), threshold=threshold) for name in SENSOR_SETS})
 
     @property
     def sar_logit_offset(self) -> float:
-        """Offset of SAR's calibrated logit difference at which the decision for both equals the decision for SAR."""
-        sar, both = (_least_difference(self.of(name)) for name in ("sar", "both"))
-        return both - sar
+        """Difference between the thresholds for both sensors and for SAR, as an offset of logit differences.
+
+        The decision for both sensors of ``difference + offset`` is the decision for SAR of ``difference``.
+        """
+        return _difference_at_threshold(self.both) - _difference_at_threshold(self.sar)
 
     def to_json(self) -> dict[str, dict[str, float]]:
-        """Return plain values for a checkpoint."""
+        """Return the decisions as plain JSON values."""
         return asdict(self)
 
     @staticmethod
     def from_json(document: Any) -> "Decisions":
-        """Read what :meth:`to_json` wrote.
+        """Return the decisions of a document from :meth:`to_json`.
 
         Raises:
-            CheckpointError: a sensor set or a number is missing.
+            CheckpointError: a sensor set or a number is missing, or a number is out of range.
         """
         try:
             decisions = Decisions(
@@ -82,13 +84,12 @@ class Decisions:
             return decisions
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"decision thresholds {reprlib.repr(document)}: must hold threshold and temperature for "
-                f"{', '.join(SENSOR_SETS)}, the one from 0 to 1 and the other above 0; save the checkpoint again "
-                "with this version"
+                f"decision thresholds {reprlib.repr(document)}: must hold a threshold from 0 to 1 and a temperature "
+                f"above 0 for each of {', '.join(SENSOR_SETS)}; save the checkpoint again with this version"
             ) from error
 
-    def by_code(self, name: Literal["threshold", "temperature"]) -> list[float]:
-        """Return the four numbers by validity code; code 0 (nothing valid) has those of 'both' and is never counted."""
+    def by_validity_code(self, name: Literal["threshold", "temperature"]) -> list[float]:
+        """Return one number for each validity code. Code 0 (no valid sensor) has the unused number of 'both'."""
         values: list[float] = [getattr(self.both, name)] * 4
         for sensors, code in VALIDITY_CODES.items():
             values[code] = getattr(self.of(sensors), name)
@@ -102,28 +103,28 @@ class Decisions:
             sar_valid: (N, 1, H, W) bool.
             optical_valid: (N, 1, H, W) bool.
         """
-        difference = margin(logits)
-        temperature = difference.new_tensor(self.by_code("temperature"))[validity_code(sar_valid, optical_valid)]
-        return (difference / temperature).sigmoid()
+        difference = logit_difference(logits)
+        temperatures = difference.new_tensor(self.by_validity_code("temperature"))
+        return (difference / temperatures[validity_code(sar_valid, optical_valid)]).sigmoid()
 
     def water(self, probability: "Tensor", sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
-        """Return True where the probability (N, H, W) reaches the threshold of what is valid there."""
-        thresholds = probability.new_tensor(self.by_code("threshold"))
+        """Return True where the probability (N, H, W) reaches the threshold for the valid sensors."""
+        thresholds = probability.new_tensor(self.by_validity_code("threshold"))
         return probability >= thresholds[validity_code(sar_valid, optical_valid)]
 
 
-def _least_difference(decision: Decision) -> float:
-    """Return the least logit difference that is water."""
-    threshold = min(max(decision.threshold, _LEAST_THRESHOLD), 1 - _LEAST_THRESHOLD)
+def _difference_at_threshold(decision: Decision) -> float:
+    """Return the logit difference whose calibrated probability is the threshold."""
+    threshold = min(max(decision.threshold, _MIN_THRESHOLD), 1 - _MIN_THRESHOLD)
     return decision.temperature * math.log(threshold / (1 - threshold))
 
 
-def margin(logits: "Tensor") -> "Tensor":
-    """Return the water logit less the land logit, (N, H, W) float32, from logits (N, 2, H, W)."""
+def logit_difference(logits: "Tensor") -> "Tensor":
+    """Return the water logit minus the land logit, (N, H, W) float32, from logits (N, 2, H, W)."""
     logits = logits.float()
     return logits[:, 1] - logits[:, 0]
 
 
 def validity_code(sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
-    """Return 0 (none), 1 (radar), 2 (optical) or 3 (both) for each pixel: (N, H, W) int64 from two (N, 1, H, W)."""
+    """Return 0 (none), 1 (SAR), 2 (optical) or 3 (both) for each pixel: (N, H, W) int64 from two masks (N, 1, H, W)."""
     return (sar_valid.long() + 2 * optical_valid.long())[:, 0]

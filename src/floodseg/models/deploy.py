@@ -1,4 +1,4 @@
-"""A model as it is exported and mapped with: raw bands in, calibrated water probability out."""
+"""Deployed model, which is exported and maps scenes: raw bands in, calibrated water probability out."""
 
 import copy
 
@@ -10,11 +10,11 @@ from floodseg.models.model import FloodModel
 
 
 class DeployedModel(nn.Module):
-    """Calibrated water probability of raw bands, with a fixed list of inputs.
+    """A model with positional inputs that returns calibrated water probability.
 
     Attributes:
         model: a copy of the model, in evaluation mode.
-        sensors: the sensors that the model takes; ``forward`` takes their images in this order, then their validity.
+        sensors: sensors of the model. ``forward`` takes their images in this order, then their validity.
     """
 
     def __init__(self, model: FloodModel) -> None:
@@ -24,19 +24,20 @@ class DeployedModel(nn.Module):
 
     @property
     def has_sensor_weights(self) -> bool:
-        """Whether :meth:`optical_weight` has an answer."""
+        """True if the model has an :meth:`optical_weight`."""
         return self.model.has_sensor_weights
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Return the probability (N, H, W) float32, 0 to 1; it is undefined at pixels without a valid sensor.
+        """Return the probability (N, H, W) float32, 0 to 1. It is undefined at pixels without a valid sensor.
 
         Args:
-            inputs: the image of each sensor, (N, C, H, W) float32 in physical units, then the validity of each,
-                (N, H, W) bool. Values at invalid pixels are ignored.
+            inputs: the image of each sensor, (N, C, H, W) float32 in physical units, then the validity of each sensor,
+                (N, H, W) bool. Values at invalid pixels have no effect.
         """
         images, valid = self._by_sensor(inputs)
         if not torch.compiler.is_compiling():
-            # a multi-sensor model runs one network only if a sensor is missing; an exported graph has no such choice
+            # without the image of a missing sensor, a multi-sensor model runs only one network; an exported graph
+            # always runs all of them
             images = {sensor: image for sensor, image in images.items() if valid[sensor].any()} or images
         logits = self.model(images.get("sar"), images.get("optical"), valid.get("sar"), valid.get("optical"))
         land, water = logits.float().chunk(2, dim=1)
@@ -54,10 +55,10 @@ class DeployedModel(nn.Module):
         return images, {name: mask[:, None] for name, mask in zip(self.sensors, inputs[count:], strict=True)}
 
     def _temperature(self, valid: dict[Sensor, Tensor]) -> Tensor | float:
-        """Return the temperature of the sensors that are valid at each pixel (N, 1, H, W), one number if all are equal.
+        """Return the temperature at each pixel (N, 1, H, W), or one number if all pixels have the same.
 
-        The probability is that of :meth:`floodseg.models.decision.Decisions.probability`, without its table of the
-        sensor sets: to look it up at each pixel is slow in exported graphs.
+        The temperatures are those of :meth:`floodseg.models.decision.Decisions.probability`. The lookup in its table is
+        slow in exported graphs.
         """
         decisions, sensors = self.model.decisions, self.model.spec.bands.sensor_set
         both, sar, optical = (decisions.of(each).temperature for each in SENSOR_SETS)

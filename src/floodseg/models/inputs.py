@@ -1,4 +1,4 @@
-"""Inputs of a model: checks of images and validity, and the replacement of missing sensors by invalid pixels."""
+"""Inputs of a model: checks of images and validity, and empty images for missing sensors."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from floodseg.errors import ConfigError
 
 
 class Inputs(NamedTuple):
-    """Both sensors and their validity; a sensor that is not part of the model has 0 channels and no valid pixel."""
+    """Images and validity of both sensors. A sensor that the model does not take has 0 channels and no valid pixel."""
 
     sar: Tensor
     """(N, C_sar, H, W), floating point."""
     optical: Tensor
     """(N, C_optical, H, W), floating point."""
     sar_valid: Tensor
-    """(N, 1, H, W), bool beside images in physical units, floating point (0 or 1) beside normalised ones."""
+    """(N, 1, H, W), bool before normalisation, floating point (0 or 1) after it."""
     optical_valid: Tensor
     """The same for the optical image."""
 
@@ -25,12 +25,12 @@ class Inputs(NamedTuple):
 def complete_inputs(
     bands: Bands, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None
 ) -> Inputs:
-    """Return both sensors in full with bool validity: invalid pixels replace a sensor that is None.
+    """Return images and bool validity of both sensors. A sensor that is None becomes an image of invalid pixels.
 
-    Arguments are ``bands`` of the model, and those of :meth:`floodseg.models.model.FloodModel.forward`.
+    ``bands`` are those of the model. The other arguments are those of :meth:`floodseg.models.model.FloodModel.forward`.
 
     Raises:
-        ConfigError: there is no image, an image does not fit the model or the other image, or validity has the wrong
+        ConfigError: both images are None, an image does not fit the model or the other image, or validity has the wrong
             shape or type.
     """
     like = sar if sar is not None else optical
@@ -44,7 +44,7 @@ def complete_inputs(
 def _complete(
     sensor: Sensor, bands: Bands, image: Tensor | None, valid: Tensor | None, like: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return image and validity of one sensor on the grid of ``like``."""
+    """Return image and validity of one sensor, with the N, H and W of ``like``."""
     names = bands.names(sensor)
     batch, height, width = like.shape[0], like.shape[-2], like.shape[-1]
     if image is None or (not names and image.shape[1] == 0):
@@ -62,7 +62,7 @@ def _complete(
 
 
 def _check_image(sensor: Sensor, names: tuple[str, ...], image: Tensor, like: Tensor) -> None:
-    """Raise ConfigError if an image has other bands than the model, or another grid than ``like``."""
+    """Raise ConfigError unless an image has the number of bands of the model and the N, H and W of ``like``."""
     if image.ndim != 4:
         raise ConfigError(
             f"{sensor} image of shape {tuple(image.shape)}: must be (N, C, H, W); add the axis N with [None]"
@@ -70,11 +70,11 @@ def _check_image(sensor: Sensor, names: tuple[str, ...], image: Tensor, like: Te
     if image.shape[1] != len(names):
         expected = f"{len(names)} ({', '.join(names)})" if names else "none"
         raise ConfigError(
-            f"{sensor} image with {image.shape[1]} channels given to a model that takes {expected}: "
-            "select those bands in that order, or use a model trained for these"
+            f"{sensor} image with {image.shape[1]} channels: the model takes {expected}; select these bands in this "
+            "order, or use another model"
         )
     if image.shape[0] != like.shape[0] or image.shape[2:] != like.shape[2:]:
         raise ConfigError(
-            f"{sensor} image of shape {tuple(image.shape)} beside one of shape {tuple(like.shape)}: both must have "
-            "the same N, H and W; bring them to one grid first"
+            f"{sensor} image of shape {tuple(image.shape)}, and another image of shape {tuple(like.shape)}: both must "
+            "have the same N, H and W; resample one to the grid of the other"
         )

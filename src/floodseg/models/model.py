@@ -1,4 +1,4 @@
-"""The model that users hold: SAR in dB and optical reflectance in, logits for land and water out."""
+"""Flood model: a network with its normalisation, decisions and provenance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from floodseg.models.decision import Decisions
 from floodseg.models.inputs import Inputs, complete_inputs
 from floodseg.models.normaliser import new_normaliser
 
-LEAST_SIDE = 8
-"""Height and width of the smallest image for a model of both sensors: one cell of its sensor gate, in pixels."""
+MIN_SIDE = 8
+"""Smallest height and width of an image for a model with a sensor gate, in pixels: one cell of the gate."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model is built from; saved with every checkpoint."""
+    """Architecture, encoder and bands of a model; saved with every checkpoint."""
 
     architecture: str
     encoder: str | None
@@ -37,22 +37,25 @@ class Provenance:
 
 
 class TrainingOutputs(NamedTuple):
-    """What a model computes in a training step; None for what it does not have."""
+    """Outputs of a training step; None for outputs that the model does not have."""
 
     logits: Tensor
     """(N, 2, H, W) for land and water, without calibration."""
     gate_log_odds: Tensor | None = None
     """(N, 1, H, W) log-odds of the optical image against SAR in the sensor gate."""
     cloud_log_odds: Tensor | None = None
-    """(N, 1, H, W) log-odds of a cloud or cloud shadow that no mask marks."""
+    """(N, 1, H, W) log-odds of a cloud or cloud shadow at a pixel that the cloud mask leaves valid."""
 
 
 @runtime_checkable
 class GatedNetwork(Protocol):
-    """A network that weights two sensors at each pixel (:mod:`floodseg.models.networks.sensor_weights`)."""
+    """A network with a sensor gate, which weights two sensors at each pixel.
+
+    The gate is described in :mod:`floodseg.models.networks.sensor_weights`.
+    """
 
     def forward_with_gate(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits of ``forward``, and the log-odds of the optical image (N, 1, H, W)."""
+        """Return the logits of ``forward`` and the log-odds of the optical image (N, 1, H, W)."""
         ...
 
     def sensor_weights(self, *inputs: Tensor) -> Tensor:
@@ -61,20 +64,20 @@ class GatedNetwork(Protocol):
 
 
 class FloodModel(nn.Module):
-    """A network with its normalisation, decision thresholds and provenance.
+    """A network with its normalisation, decisions and provenance: dB and reflectance in, logits out.
 
     ::
 
-        sar, optical, validity -> normalise -> network -> context prior (a calibration: evaluation mode only) -> logits
+        sar, optical, validity -> normalise -> network -> context prior (only in evaluation mode) -> logits
 
-    The network is called with normalised images (N, C, H, W), exactly 0 where invalid, and validity (N, 1, H, W) as
-    floating point numbers, 0 or 1; a sensor that is not part of the model has 0 channels.
+    The network takes normalised images (N, C, H, W), exactly 0 where invalid, and validity (N, 1, H, W) as floating
+    point numbers, 0 or 1. A sensor that the model does not take has 0 channels.
 
     Attributes:
         spec: architecture, encoder and bands.
         decisions: threshold and temperature for each sensor set (see :mod:`floodseg.models.decision`).
         provenance: training data, settings and scores of the weights.
-        context_prior: adjusts the log-odds of each pixel to the share of water around it; None leaves them as they are.
+        context_prior: calibration by the share of water around a pixel, or None.
     """
 
     def __init__(
@@ -95,10 +98,10 @@ class FloodModel(nn.Module):
         self.register_load_state_dict_pre_hook(rename_old_keys)  # type: ignore[no-untyped-call]  # PyTorch has no types
 
     def set_context_prior(self, strength: float) -> Self:
-        """Set the strength of the context prior (:mod:`floodseg.models.context_prior`); 0 removes it.
+        """Set the strength of the context prior (:mod:`floodseg.models.context_prior`). 0 removes it.
 
         Raises:
-            ConfigError: a strength below 0 or above 1.
+            ConfigError: the strength is below 0 or above 1.
         """
         if not 0 <= strength <= 1:
             raise ConfigError(f"context prior of strength {strength}: must be from 0 to 1")
@@ -114,7 +117,7 @@ class FloodModel(nn.Module):
     ) -> Tensor:
         """Return logits (N, 2, H, W) for land and water, at the size of the input.
 
-        Values at invalid pixels are ignored, whatever they are; ``None`` is the same as a sensor without valid pixels.
+        Values at invalid pixels have no effect. ``None`` has the effect of an image without valid pixels.
 
         Args:
             sar: (N, C_sar, H, W) backscatter in dB, or None.
@@ -123,8 +126,8 @@ class FloodModel(nn.Module):
             optical_valid: the same for the optical image.
 
         Raises:
-            ConfigError: there is no image, an image has the wrong shape or number of channels or is of a sensor that
-                the model does not take, or validity has another shape or type.
+            ConfigError: both images are None, the model does not take an image, an image has the wrong shape or number
+                of channels, or validity has the wrong shape or type.
         """
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         logits: Tensor = self.network(*inputs)
@@ -136,7 +139,7 @@ class FloodModel(nn.Module):
     def training_outputs(
         self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None
     ) -> TrainingOutputs:
-        """Return the logits without calibration and, for a model with a sensor gate, its log-odds.
+        """Return the logits without calibration and, for a model with a sensor gate, the log-odds of the gate.
 
         Arguments and errors are those of :meth:`forward`.
         """
@@ -151,10 +154,10 @@ class FloodModel(nn.Module):
         """Return the inputs of the network; arguments and errors are those of :meth:`forward`."""
         images = complete_inputs(self.spec.bands, sar, optical, sar_valid, optical_valid)
         height, width = images.sar.shape[-2:]
-        if self.has_sensor_weights and (height < LEAST_SIDE or width < LEAST_SIDE):
+        if self.has_sensor_weights and (height < MIN_SIDE or width < MIN_SIDE):
             raise ConfigError(
-                f"image of {height}x{width} pixels: the sensor gate of a model of both sensors works on cells of "
-                f"{LEAST_SIDE} pixels a side; give it at least one"
+                f"image of {height}x{width} pixels: a model of both sensors needs at least {MIN_SIDE}x{MIN_SIDE} "
+                "pixels, one cell of its sensor gate; use a larger image"
             )
         dtype = self.normalise_sar.table.dtype
         return Inputs(
@@ -166,18 +169,18 @@ class FloodModel(nn.Module):
 
     @property
     def has_sensor_weights(self) -> bool:
-        """Whether the network weights two sensors at each pixel, as :meth:`sensor_weights` returns."""
+        """True if the model takes both sensors and its network has a sensor gate."""
         return self.spec.bands.sensor_set == "both" and isinstance(self.network, GatedNetwork)
 
     def gated_network(self) -> GatedNetwork:
-        """Return the network of a model that has sensor weights.
+        """Return the network of a model with a sensor gate.
 
         Raises:
-            ConfigError: it has none.
+            ConfigError: the model has no sensor gate.
         """
         if not self.has_sensor_weights or not isinstance(self.network, GatedNetwork):
             raise ConfigError(
-                f"this '{self.spec.architecture}' has no sensor weights: take a model of lite or efficient that was "
+                f"this '{self.spec.architecture}' has no sensor weights: use a lite or efficient model that was "
                 "trained for both sensors"
             )
         return self.network
@@ -189,12 +192,12 @@ class FloodModel(nn.Module):
         sar_valid: Tensor | None = None,
         optical_valid: Tensor | None = None,
     ) -> Tensor:
-        """Return the weights of SAR and optical image in the fusion, (N, 2, H, W), 0 to 1.
+        """Return the weights of the SAR and the optical image in the fusion, (N, 2, H, W), 0 to 1.
 
-        They sum to 1 where a sensor is valid; an invalid sensor has exactly 0. Arguments are those of :meth:`forward`.
+        They sum to 1 where a sensor is valid. An invalid sensor has exactly 0. Arguments are those of :meth:`forward`.
 
         Raises:
-            ConfigError: the model takes one sensor, or its network has no sensor gate; or as :meth:`forward`.
+            ConfigError: the model takes one sensor, its network has no sensor gate, or the inputs are wrong.
         """
         network = self.gated_network()
         return network.sensor_weights(*self.normalise(sar, optical, sar_valid, optical_valid))

@@ -1,4 +1,4 @@
-"""Normalisation of one sensor's bands, as a module whose statistics travel with the weights."""
+"""Normalisation of the bands of one sensor, with statistics that are saved with the weights."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,13 @@ DEFAULT_STATISTICS: dict[Sensor, BandStatistics] = {
     "sar": BandStatistics(mean=-15.0, std=6.0, low=-50.0, high=30.0),
     "optical": BandStatistics(mean=0.15, std=0.15, low=-0.2, high=2.0),
 }
-"""Statistics of every band before training: typical land scenes in dB and reflectance, clipped at physical limits."""
+"""Statistics of every band before training: values of typical land scenes in dB and reflectance."""
 
 
 class InputNormaliser(nn.Module):
     """Standardises the bands of one sensor and sets invalid pixels to 0.
 
-    Values are clipped to the range of the training data first, so that images with a wider range (or SAR data stored
-    with a lowest value) look like those of the training set.
+    Values are first clipped to the range of the training data, which is often narrower than that of other images.
     """
 
     table: Tensor
@@ -28,17 +27,16 @@ class InputNormaliser(nn.Module):
     def __init__(self, statistics: Sequence[BandStatistics]) -> None:
         super().__init__()
         columns = [(band.mean, band.std, band.low, band.high) for band in statistics]
-        # one buffer, not four: four empty ones (a sensor without bands) would share their storage, which safetensors
-        # refuses
+        # one buffer, not four: safetensors refuses tensors that share storage, as empty ones do
         self.register_buffer("table", torch.tensor(columns, dtype=torch.float32).view(-1, 4).T.contiguous())
 
     def forward(self, image: Tensor, valid: Tensor) -> Tensor:
         """Map (N, C, H, W) physical values and (N, 1, H, W) bool to standardised values, exactly 0 where invalid."""
         mean, std, low, high = self.table[:, None, :, None, None].unbind()
-        # in place: allocating another tensor of this size costs more than the arithmetic
+        # in place, because the allocation of another image takes longer than the arithmetic
         standardised = image.clamp(low, high).sub_(mean).div_(std)
-        # last, so that NaN or garbage never reaches the network, and zeros stay exact where a compiler reorders
-        # arithmetic: a stem divides them by a small share of valid pixels
+        # the last step, so that invalid pixels are exactly 0, even if a compiler reorders the arithmetic above; the
+        # stem of a network divides them by a small number
         return standardised.masked_fill_(~valid, 0.0)
 
     def statistics(self) -> list[BandStatistics]:
@@ -49,7 +47,7 @@ class InputNormaliser(nn.Module):
 def new_normaliser(
     sensor: Sensor, bands: Sequence[str], statistics: Sequence[BandStatistics] | None
 ) -> InputNormaliser:
-    """Return the normaliser of a new model, with default statistics if none are given.
+    """Return the normaliser of a new model, with default statistics if ``statistics`` is None.
 
     Raises:
         ConfigError: the number of statistics is not the number of bands.
@@ -57,5 +55,5 @@ def new_normaliser(
     if statistics is None:
         statistics = [DEFAULT_STATISTICS[sensor]] * len(bands)
     if len(statistics) != len(bands):
-        raise ConfigError(f"{len(statistics)} {sensor} statistics given for {len(bands)} bands: give one for each band")
+        raise ConfigError(f"{len(statistics)} {sensor} statistics for {len(bands)} bands: give one for each band")
     return InputNormaliser(statistics)

@@ -1,4 +1,4 @@
-"""Registry of architectures, and the factory of models."""
+"""Registry of architectures, and construction of models."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class ArchitectureEntry:
     """A network architecture.
 
     Attributes:
-        build: builds the network; its name is the name of the architecture.
-        default_encoder: timm encoder; None for an architecture without one.
+        build: function that builds the network. Its name is the name of the architecture.
+        default_encoder: timm encoder; None for an architecture without an encoder.
         summary: one line for listings.
-        overlap: pixels that neighbouring windows of a scene share, for a map that does not depend on the size of the
-            windows: at half of it from a window's border, the border has no influence. It is measured by
-            ``benchmarks/scenes/seams.py``; layers that pool over a whole window (attention, CBAM, squeeze and
-            excitation) are not part of it.
+        overlap: overlap in pixels of neighbouring windows of a scene. The border of a window has no effect on pixels at
+            half of this distance, so the map does not depend on the size of the windows. Layers that pool over a
+            complete window (full attention, CBAM, squeeze and excitation) are not part of this measurement by
+            ``benchmarks/scenes/seams.py``.
     """
 
     build: Callable[..., nn.Module]
@@ -50,7 +50,7 @@ ARCHITECTURES: dict[str, ArchitectureEntry] = {entry.build.__name__: entry for e
 
 
 def overlap_of(model: FloodModel) -> int:
-    """Return how many pixels neighbouring windows must share: the largest overlap of a model and its specialists."""
+    """Return the overlap of neighbouring windows in pixels, the largest of a model and its specialists."""
     models = [model, *specialists_of(model).values()]
     return max(ARCHITECTURES[each.spec.architecture].overlap for each in models)
 
@@ -66,21 +66,21 @@ def build_model(
     sar_statistics: Sequence[BandStatistics] | None = None,
     optical_statistics: Sequence[BandStatistics] | None = None,
 ) -> FloodModel:
-    """Build a model with new weights, or with pretrained weights of its encoder.
+    """Build a model with new weights. The encoder can have pretrained weights.
 
     Args:
         name: ``efficient``, ``baseline`` or ``lite``.
         encoder: a timm ``features_only`` encoder; by default that of the architecture (resnet34 for ``efficient``).
-        sar_channels: number of SAR bands (default 2); 0 makes a model without SAR.
-        optical_channels: number of optical bands (default 13); 0 makes a model of SAR alone.
-        pretrained: None or ``none``, ``auto``, ``required``, or a weights file of the encoder.
-        bands: names and units of the bands, instead of the two numbers of channels.
-        sar_statistics: one entry for each SAR band, in dB; typical values by default.
-        optical_statistics: one entry for each optical band, in reflectance; typical values by default.
+        sar_channels: number of SAR bands (default 2); 0 for a model without SAR.
+        optical_channels: number of optical bands (default 13); 0 for a model without optical imagery.
+        pretrained: None or ``none``, ``auto``, ``required``, or a file of encoder weights.
+        bands: names and units of the bands, in place of the two numbers of channels.
+        sar_statistics: one entry for each SAR band, in dB; by default typical values.
+        optical_statistics: one entry for each optical band, in reflectance; by default typical values.
 
     Raises:
-        ConfigError: an unknown architecture or encoder, or no band at all.
-        CheckpointError: pretrained weights that are required and not available, or do not fit.
+        ConfigError: an unknown architecture or encoder, or no band.
+        CheckpointError: required weights are not available, or weights do not fit the encoder.
     """
     entry = ARCHITECTURES.get(name)
     if entry is None:
@@ -93,30 +93,28 @@ def build_model(
         encoder = encoder or entry.default_encoder
         arguments |= {"encoder": encoder, "pretrained": pretrained}
     elif encoder is not None:
-        raise ConfigError(f"encoder '{encoder}' given for '{name}', which has none: leave `encoder` out")
+        raise ConfigError(f"`encoder={encoder}`: model '{name}' has no encoder; leave it out")
     elif pretrained not in (None, "none", "auto"):
-        raise ConfigError(f"pretrained '{pretrained}' given for '{name}', which has no encoder: use none")
+        raise ConfigError(f"`pretrained={pretrained}`: model '{name}' has no encoder; leave it out")
     return FloodModel(entry.build(**arguments), ModelSpec(name, encoder, bands), sar_statistics, optical_statistics)
 
 
 def _resolve_bands(bands: Bands | None, sar_channels: int | None, optical_channels: int | None) -> Bands:
     if bands is None:
         bands = Bands(
-            sar=_names("sar", 2 if sar_channels is None else sar_channels, (SAR_BANDS,)),
-            optical=_names("optical", 13 if optical_channels is None else optical_channels, (L1C_BANDS, L2A_BANDS)),
+            sar=_band_names("sar", 2 if sar_channels is None else sar_channels, SAR_BANDS),
+            optical=_band_names("optical", 13 if optical_channels is None else optical_channels, L1C_BANDS, L2A_BANDS),
         )
     elif sar_channels is not None or optical_channels is not None:
-        raise ConfigError("bands and channel numbers were both given: give one of them")
+        raise ConfigError("`bands` and channel numbers exclude each other: give one of them")
     if not bands.sar and not bands.optical:
-        raise ConfigError("a model needs at least one band: give sar_channels or optical_channels above 0")
+        raise ConfigError("a model needs at least one band: set `sar_channels` or `optical_channels` above 0")
     return bands
 
 
-def _names(sensor: str, count: int, standards: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    """Return the standard names of ``count`` bands, or numbered ones if there is no standard."""
+def _band_names(sensor: str, count: int, *standards: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the standard names of ``count`` bands, or numbered names for another count."""
     if count < 0:
-        raise ConfigError(f"{sensor}_channels {count}: must be 0 or more")
-    for standard in standards:
-        if len(standard) == count:
-            return standard
-    return tuple(f"{sensor}_{index}" for index in range(1, count + 1))
+        raise ConfigError(f"`{sensor}_channels={count}`: must be 0 or more")
+    numbered = tuple(f"{sensor}_{number}" for number in range(1, count + 1))
+    return next((standard for standard in standards if len(standard) == count), numbered)

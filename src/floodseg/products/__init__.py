@@ -1,1 +1,1 @@
-"""Products of a map: rasters, polygons, STAC item, quicklook and summary."""
+"""Products of a flood map: rasters, polygons, STAC item, quicklook and summary."""

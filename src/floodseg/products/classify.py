@@ -1,4 +1,4 @@
-"""Classes of ``flood.tif`` from probability, thresholds and layers."""
+"""Classification of probability into the codes of ``flood.tif``."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +22,18 @@ def classify(
     thresholds: NDArray[np.float32],
     water_before: NDArray[np.bool_] | None = None,
 ) -> ProductStrip:
-    """Classify each pixel by the threshold of its valid sensors, and by the layers.
+    """Classify each pixel by thresholds and layers.
 
-    In this order: no sensor, or outside the area of interest, is nodata; excluded is excluded; a layer of permanent
-    water is permanent water, also where the model misses it (wind, a bridge); water that an earlier image shows too is
-    permanent water; other water is flood; the rest is land.
+    The first rule that applies decides: pixels without a valid sensor or outside the area of interest are nodata;
+    excluded pixels are excluded; pixels of the permanent-water layer are permanent water, even if the model finds no
+    water (wind, a bridge); water that is also in the earlier image is permanent water; other water is flood; all
+    other pixels are land.
 
     Args:
-        strip: H rows of blended probability, which is compared before it is rounded to percent.
-        layers: the same rows of the layers.
-        thresholds: (4,), the probability from which on there is water, by validity code.
-        water_before: (H, W), True where an earlier image shows water; None where there is none.
+        strip: H rows of blended probability; thresholds apply before rounding to percent.
+        layers: layers of the same rows.
+        thresholds: (4,), smallest probability that counts as water, by validity code.
+        water_before: (H, W), True for water in the earlier image; None without an earlier image.
     """
     valid = (strip.validity != 0) & layers.inside
     water = strip.probability >= thresholds[strip.validity]

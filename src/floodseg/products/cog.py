@@ -1,6 +1,6 @@
-"""Product rasters: rows go to a plain file while mapping goes on, and to a cloud-optimized GeoTIFF at the end.
+"""Writer of product rasters: rows go to a raw file during mapping, and to a cloud-optimized GeoTIFF at the end.
 
-GDAL's COG driver makes the overviews and arranges the file, with colours, names, units and tags, in one pass.
+GDAL's COG driver writes data, overviews, colours, names, units and tags in one pass.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ COLOURS = {
     EXCLUDED: (140, 140, 140, 255),
     NODATA: (0, 0, 0, 0),
 }
-"""RGBA of the codes of ``flood.tif``; they differ in lightness as well as in hue."""
+"""RGBA colours of the codes of ``flood.tif``; they differ in lightness and in hue."""
 
 BLOCK_SIZE = 512
 _CACHE_MB = 64
@@ -35,8 +35,8 @@ _NO_COLOUR = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class RasterKind:
-    """What one of the rasters is to those who open it."""
+class RasterFormat:
+    """Format and metadata of one product raster."""
 
     description: str
     overviews: Literal["average", "mode"]
@@ -44,19 +44,19 @@ class RasterKind:
     nodata: int
     unit: str | None = None
     names: Mapping[int, str] = field(default_factory=dict)
-    """Names of the codes, where the numbers are codes; GDAL keeps them beside the file, in ``.aux.xml``."""
+    """Class names by code, for a class raster; GDAL stores them in a ``.aux.xml`` file."""
     colours: Mapping[int, tuple[int, int, int, int]] = field(default_factory=dict)
-    """RGBA of the codes."""
+    """RGBA colours by code, for a class raster."""
 
 
 class RasterFile:
-    """One product raster of uint8 numbers, written by rows, then turned into a cloud-optimized GeoTIFF.
+    """One uint8 product raster, written in rows and converted to a cloud-optimized GeoTIFF at the end.
 
-    The rows lie in a plain file without a header. GDAL takes no part until the end, so that the writes of one raster
-    never mix with the cached reads of others, and a full disk is reported where it happens.
+    Rows go to a raw file without a header. Writes bypass GDAL's block cache, so that they do not mix with cached reads
+    of other files, and a full disk raises an error at once.
     """
 
-    def __init__(self, target: Path, grid: GeoGrid, kind: RasterKind) -> None:
+    def __init__(self, target: Path, grid: GeoGrid, kind: RasterFormat) -> None:
         self.counts = np.zeros(256, dtype=np.int64)
         self._target = target
         self._grid = grid
@@ -64,7 +64,7 @@ class RasterFile:
         self._file = target.with_suffix(".bytes").open("w+b", buffering=0)
 
     def write(self, top: int, values: NDArray[np.uint8], *, again: bool = False) -> None:
-        """Write rows (H, W) from ``top`` on; ``again`` where they replace those written before.
+        """Write rows (H, W) at row ``top``; set ``again`` to replace rows that were written before.
 
         Raises:
             OSError: the disk is full, or cannot be written.
@@ -72,23 +72,23 @@ class RasterFile:
         if again:
             self.counts -= np.bincount(self.read(top, len(values)).ravel(), minlength=256)
         self._file.seek(top * self._grid.width)
-        rest = memoryview(values.tobytes())
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        remaining = memoryview(values.tobytes())
+        while remaining:
+            remaining = remaining[self._file.write(remaining) :]
         self.counts += np.bincount(values.ravel(), minlength=256)
 
     def read(self, top: int, height: int) -> NDArray[np.uint8]:
-        """Return rows (height, W) that were written."""
+        """Return written rows from row ``top``, (height, W)."""
         self._file.seek(top * self._grid.width)
         stored = np.frombuffer(self._file.read(height * self._grid.width), dtype=np.uint8)
         return stored.reshape(height, self._grid.width)
 
     def finish(self, tags: Mapping[str, str], threads: int) -> None:
-        """Make the cloud-optimized GeoTIFF, and make sure that it holds what was written.
+        """Write the cloud-optimized GeoTIFF and verify its values.
 
         Args:
-            tags: of the file; names that begin with TIFFTAG_ become TIFF's own.
-            threads: that compress.
+            tags: tags of the file; names that begin with TIFFTAG_ become TIFF tags.
+            threads: number of threads for compression.
 
         Raises:
             OSError: the disk is full, or cannot be written.
@@ -103,18 +103,18 @@ class RasterFile:
                     PREDICTOR=self._kind.predictor, OVERVIEW_RESAMPLING=self._kind.overviews.upper(),
                     BIGTIFF="IF_SAFER", NUM_THREADS=threads,
                 )  # fmt: skip
-                self._check()
+                self._check_values()
             except RasterioError as error:
                 raise OSError(None, f"{self._target.name}: {error}", str(self._target)) from error
         header.unlink()
         Path(self._file.name).unlink()
 
     def close(self) -> None:
-        """Let go of the file, where the product is not wanted any more."""
+        """Close the raw file without a product."""
         self._file.close()
 
     def _header(self, tags: Mapping[str, str]) -> bytes:
-        """Describe the plain file to GDAL (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
+        """Return a VRT header for the raw file (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
         grid, kind = self._grid, self._kind
         root = Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
         if grid.crs is not None:
@@ -135,8 +135,8 @@ class RasterFile:
             SubElement(band, name).text = str(number)
         return bytes(tostring(root, encoding="utf-8"))
 
-    def _check(self) -> None:
-        """Compare the numbers of the finished file with those written; a full disk is not always reported."""
+    def _check_values(self) -> None:
+        """Compare the histogram of the finished file with that of the written rows; GDAL can miss a full disk."""
         found = np.zeros_like(self.counts)
         with rasterio.open(self._target) as file:
             for top in range(0, file.height, BLOCK_SIZE):
@@ -144,22 +144,22 @@ class RasterFile:
                 values = file.read(1, window=RasterWindow(0, top, file.width, rows))
                 found += np.bincount(values.ravel(), minlength=256)
         if (found != self.counts).any():
-            raise OSError(None, f"{self._target.name} does not hold what was written", str(self._target))
+            raise OSError(None, f"{self._target.name} has other values than were written", str(self._target))
 
     def statistics(self) -> dict[str, str]:
-        """Return GDAL's statistics of the valid pixels, by their names in the band's tags."""
+        """Return the statistics of the valid pixels as GDAL band tags."""
         values = np.flatnonzero(np.arange(256) != self._kind.nodata)
         counts = self.counts[values]
-        number, pixels = int(counts.sum()), int(self.counts.sum())
-        share = {"STATISTICS_VALID_PERCENT": f"{100 * number / pixels:.4g}"}
-        if not number:
+        valid, pixels = int(counts.sum()), int(self.counts.sum())
+        share = {"STATISTICS_VALID_PERCENT": f"{100 * valid / pixels:.4g}"}
+        if not valid:
             return share
-        mean = float((values * counts).sum() / number)
-        spread = float(np.sqrt(((values - mean) ** 2 * counts).sum() / number))
+        mean = float((values * counts).sum() / valid)
+        deviation = float(np.sqrt(((values - mean) ** 2 * counts).sum() / valid))
         present = values[counts > 0]
         return share | {
             "STATISTICS_MINIMUM": str(present.min()), "STATISTICS_MAXIMUM": str(present.max()),
-            "STATISTICS_MEAN": repr(mean), "STATISTICS_STDDEV": repr(spread),
+            "STATISTICS_MEAN": repr(mean), "STATISTICS_STDDEV": repr(deviation),
         }  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def _add_tags(parent: Element, tags: Mapping[str, str]) -> None:
         SubElement(metadata, "MDI", key=key).text = value
 
 
-def _add_names(band: Element, kind: RasterKind) -> None:
+def _add_names(band: Element, kind: RasterFormat) -> None:
     SubElement(band, "ColorInterp").text = "Palette"
     names, table = SubElement(band, "CategoryNames"), SubElement(band, "ColorTable")
     for code in range(256):

@@ -1,7 +1,7 @@
-"""Folder of products: made under a hidden name, moved into place complete.
+"""Product folder: products are written to a hidden staging folder and published in one step.
 
-``summary.json`` is moved last and, where products are replaced, removed first: only a folder that holds it is finished.
-However a run ends, the folder holds the finished products of before, or none that look finished.
+``summary.json`` marks a folder as finished: it is published last and, when products are replaced, removed first. After
+a failed run, the folder has the previous finished products or no ``summary.json``.
 """
 
 import contextlib
@@ -18,94 +18,95 @@ from floodseg.system.files import locked_folder, sync
 
 PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
-RELIABILITY = "reliability.tif"
+SENSOR_WEIGHTS = "sensor_weights.tif"
 CLASS_NAMES_FILE = "flood.tif.aux.xml"
 POLYGONS = "flood.gpkg"
 QUICKLOOK = "quicklook.png"
 ITEM = "item.json"
 SUMMARY = "summary.json"
 PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, SUMMARY)
-OPTIONAL_PRODUCTS = (ITEM, RELIABILITY)
-"""Products that not every scene has: an item needs a date, ``reliability.tif`` is written on request."""
+OPTIONAL_PRODUCTS = (ITEM, SENSOR_WEIGHTS)
+"""Products of some scenes only: ``item.json`` needs a date, ``sensor_weights.tif`` is written on request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProductFolder:
-    """A folder claimed by this process, and the hidden one in which its products grow."""
+    """A product folder that this process has locked, and its staging folder."""
 
     path: Path
     staging: Path
 
     def publish(self) -> None:
-        """Move the products into place, ``summary.json`` last.
+        """Move the products from the staging folder, ``summary.json`` last.
 
         Raises:
-            OSError: a file cannot be moved; then the folder holds no ``summary.json``.
+            OSError: a file cannot be moved; the folder has no ``summary.json`` then.
         """
-        made = {path.name for path in self.staging.iterdir()}
-        assert {SUMMARY} <= made <= {*OPTIONAL_PRODUCTS, *PRODUCTS}, f"not to be published: {sorted(made)}"
-        for name in made:
+        staged = {path.name for path in self.staging.iterdir()}
+        assert {SUMMARY} <= staged <= {*OPTIONAL_PRODUCTS, *PRODUCTS}, f"unexpected files: {sorted(staged)}"
+        for name in staged:
             sync(self.staging / name)
         for name in (SUMMARY, *OPTIONAL_PRODUCTS, *PRODUCTS):
             (self.path / name).unlink(missing_ok=True)
-        for name in (*OPTIONAL_PRODUCTS, *PRODUCTS):  # the summary is the last of them
-            if name in made:
+        for name in (*OPTIONAL_PRODUCTS, *PRODUCTS):  # the summary is the last one
+            if name in staged:
                 (self.staging / name).rename(self.path / name)
         sync(self.path)
 
 
 @contextlib.contextmanager
 def product_folder(
-    path: Path, *, overwrite: bool, least_bytes: int, inputs: Iterable[str] = ()
+    path: Path, *, overwrite: bool, min_bytes: int, inputs: Iterable[str] = ()
 ) -> Iterator[ProductFolder]:
-    """Claim ``path`` for this process and make its staging folder, which is removed at the end.
+    """Lock a product folder and create its staging folder, which is removed at the end.
 
     Args:
-        path: folder of the products; made where it is missing.
-        overwrite: whether finished products may be replaced.
-        least_bytes: space that the products need at the least while they are made.
-        inputs: files that are read; none of them may be replaced by a product.
+        path: folder of the products; created if missing.
+        overwrite: replace finished products.
+        min_bytes: disk space that the products need at least.
+        inputs: input files, which products must not replace.
 
     Raises:
-        RunFolderError: the folder holds finished products, an input, or is in use, cannot be written or is too small.
+        RunFolderError: the folder has finished products or an input file with a product's name, is in use or not
+            writable, or the disk has too little space.
     """
     path = path.absolute()
     for name in inputs:
         if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*OPTIONAL_PRODUCTS, *PRODUCTS):
-            raise RunFolderError(f"{name}: is read, and a product would take its name: give another `out_dir`")
+            raise RunFolderError(f"{name}: is an input with the name of a product; give another `out_dir`")
     with locked_folder(path):
-        check_unfinished(path, overwrite)
+        check_unfinished(path, overwrite=overwrite)
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
-        staging = _made_staging(path)
+        staging = _make_staging(path)
         try:
-            _check_space(path, staging, least_bytes)
+            _check_space(path, staging, min_bytes)
             yield ProductFolder(path, staging)
         finally:
             shutil.rmtree(staging)
 
 
-def check_unfinished(path: Path, overwrite: bool) -> None:
-    """Raise RunFolderError where a folder holds finished products that are not to be replaced."""
+def check_unfinished(path: Path, *, overwrite: bool) -> None:
+    """Raise RunFolderError if a folder has finished products and ``overwrite`` is False."""
     if (path / SUMMARY).exists() and not overwrite:
         raise RunFolderError(f"{path}: holds finished products: add `overwrite`, or give another `out_dir`")
 
 
 def _leftovers(path: Path) -> list[Path]:
-    """Return the staging folders of runs that were killed; no other run is alive while this one holds the claim."""
-    name = re.compile(re.escape(_staging_name(path, "")) + "[0-9a-f]{8}")
-    return [found for parent in (path.parent, path) for found in parent.iterdir() if name.fullmatch(found.name)]
+    """Return the staging folders of killed runs. The caller holds the lock, so no other run is active."""
+    pattern = re.compile(re.escape(_staging_name(path, "")) + "[0-9a-f]{8}")
+    return [entry for parent in (path.parent, path) for entry in parent.iterdir() if pattern.fullmatch(entry.name)]
 
 
 def _staging_name(path: Path, token: str) -> str:
     return f".{path.name}.floodseg-{token}"
 
 
-def _made_staging(path: Path) -> Path:
-    """Make the staging folder beside ``path``, or inside of it where ``path`` is a mounted volume."""
+def _make_staging(path: Path) -> Path:
+    """Create the staging folder beside ``path``, or inside it if files cannot be moved from beside it."""
     name = _staging_name(path, secrets.token_hex(4))
     try:
-        if _can_move(path, path.parent / name):
+        if _try_staging(path, path.parent / name):
             return path.parent / name
         (path / name).mkdir(mode=0o700)
     except OSError as error:
@@ -113,10 +114,10 @@ def _made_staging(path: Path) -> Path:
     return path / name
 
 
-def _can_move(path: Path, staging: Path) -> bool:
-    """Make ``staging`` and tell whether files can be moved from there to ``path``; else remove it again."""
+def _try_staging(path: Path, staging: Path) -> bool:
+    """Create ``staging``. Return False, without the folder, if files cannot be moved from there to ``path``."""
     try:
-        staging.mkdir(mode=0o700)  # nobody else looks at, or puts anything into, what is in the making
+        staging.mkdir(mode=0o700)  # other users must not read or write unfinished products
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return False
@@ -134,12 +135,12 @@ def _can_move(path: Path, staging: Path) -> bool:
     return True
 
 
-def _check_space(path: Path, staging: Path, least_bytes: int) -> None:
+def _check_space(path: Path, staging: Path, min_bytes: int) -> None:
     free = shutil.disk_usage(staging).free
-    if free < least_bytes:
+    if free < min_bytes:
         raise RunFolderError(
-            f"{path}: {free / 1e6:.0f} MB are free, and the products need at least {least_bytes / 1e6:.0f} MB while "
-            "they are made: free some space, or give another `out_dir`"
+            f"{path}: {free / 1e6:.0f} MB are free, and the products need at least {min_bytes / 1e6:.0f} MB; free some "
+            "space or give another `out_dir`"
         )
 
 

@@ -1,4 +1,4 @@
-"""Polygons of flood and permanent water as the layers of ``flood.gpkg``."""
+"""Polygons of flood and permanent water in the layers of ``flood.gpkg``."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
 
-from floodseg.geo.footprints import Footprints
+from floodseg.geo.footprints import PixelAreas
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.outlines import OutlineTracer, PixelPolygons
 from floodseg.products.strips import CLASS_NAMES, FLOOD, PERCENT_NODATA, PERMANENT_WATER
@@ -16,62 +16,62 @@ from floodseg.products.strips import CLASS_NAMES, FLOOD, PERCENT_NODATA, PERMANE
 LAYERS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water"}
 COLUMNS = ("class", "area_m2", "probability")
 
-# what the GeoPackage standard calls an undefined Cartesian system, its identifier -1
+# the "undefined Cartesian" coordinate system of the GeoPackage standard (srs_id -1)
 _UNDEFINED_CRS = (
     'ENGCRS["Undefined Cartesian SRS with unknown unit",EDATUM["Unknown engineering datum"],CS[Cartesian,2],'
     'AXIS["x",unspecified,ORDER[1],LENGTHUNIT["unknown",0]],AXIS["y",unspecified,ORDER[2],LENGTHUNIT["unknown",0]]]'
 )
-# of the standard; software of a few years ago warns of later ones, which add nothing that is used here
+# GeoPackage version; older software warns about later versions, whose additions are not used here
 _VERSION = "1.2"
 _CHUNK_CORNERS = 500_000
 
 
 class PolygonFile:
-    """Traces strips and appends the polygons that are complete to a GeoPackage, in chunks.
+    """Writer of polygons: traces strips and appends complete polygons to a GeoPackage, in chunks.
 
-    Every layer has the columns ``class`` (text), ``area_m2`` (ground area: the footprints of the polygon's pixels on
-    the equal-area projection; null without a coordinate system) and ``probability`` (mean of the pixels' water
-    probability in percent; null where none has one).
+    Every layer has the columns ``class`` (text), ``area_m2`` (ground area of the polygon's pixels on an equal-area
+    projection; null without a coordinate system) and ``probability`` (mean water probability of the pixels in percent;
+    null without valid pixels).
     """
 
-    def __init__(self, path: Path, grid: GeoGrid, footprints: Footprints | None, knows_permanent_water: bool) -> None:
+    def __init__(self, path: Path, grid: GeoGrid, footprints: PixelAreas | None, knows_permanent_water: bool) -> None:
         self.counts = dict.fromkeys([FLOOD, *([PERMANENT_WATER] if knows_permanent_water else [])], 0)
         self._path = path
         self._grid = grid
         self._footprints = footprints
         self._tracer = OutlineTracer(grid.width, sums=3)
-        self._waiting: list[PixelPolygons] = []
-        for code in self.counts:  # a layer without a polygon has its columns, too
+        self._pending: list[PixelPolygons] = []
+        for code in self.counts:  # creates the layers, so that empty ones have their columns
             self._append(code, _no_polygons(), append=False)
 
     def add(
         self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8], areas: NDArray[np.float64] | None
     ) -> None:
-        """Take the next strip: codes and percent (H, W), and its pixels' areas in m2 (H, W)."""
-        known = percent != PERCENT_NODATA
+        """Add the next strip: class codes, percent and pixel areas in m2, (H, W) each."""
+        valid = percent != PERCENT_NODATA
         ground = np.broadcast_to(np.nan, classes.shape) if areas is None else areas
-        self._wait(self._tracer.trace(top, classes, (ground, percent * known, known)))
+        self._queue(self._tracer.trace(top, classes, (ground, percent * valid, valid)))
 
     def finish(self) -> None:
-        """Write what is left, after the last strip, and make sure that the file holds every polygon.
+        """Write the remaining polygons after the last strip, and verify their number.
 
         Raises:
-            OSError: it does not; a full disk is not always reported.
+            OSError: the file has too few polygons; GDAL can miss a full disk.
         """
-        self._wait(self._tracer.finish(self._grid.height))
+        self._queue(self._tracer.finish(self._grid.height))
         self._flush()
         for code, count in self.counts.items():
             if pyogrio.read_info(self._path, layer=LAYERS[code], force_feature_count=True)["features"] != count:
-                raise OSError(None, f"{self._path.name} does not hold what was written", str(self._path))
+                raise OSError(None, f"{self._path.name} has other polygons than were written", str(self._path))
 
-    def _wait(self, polygons: PixelPolygons) -> None:
-        self._waiting.append(polygons)
-        if sum(len(waiting.rows) for waiting in self._waiting) > _CHUNK_CORNERS:
+    def _queue(self, polygons: PixelPolygons) -> None:
+        self._pending.append(polygons)
+        if sum(len(pending.rows) for pending in self._pending) > _CHUNK_CORNERS:
             self._flush()
 
     def _flush(self) -> None:
         for code in self.counts:
-            parts = [(part, part.classes == code) for part in self._waiting]
+            parts = [(part, part.classes == code) for part in self._pending]
             parts = [(part, chosen) for part, chosen in parts if chosen.any()]
             if not parts:
                 continue
@@ -79,7 +79,7 @@ class PolygonFile:
             sums = np.concatenate([part.sums[chosen] for part, chosen in parts])
             self._append(code, (shapes, sums), append=True)
             self.counts[code] += len(shapes)
-        self._waiting.clear()
+        self._pending.clear()
 
     def _append(self, code: int, polygons: tuple[NDArray[np.object_], NDArray[np.float64]], append: bool) -> None:
         shapes, sums = polygons

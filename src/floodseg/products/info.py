@@ -9,39 +9,39 @@ from floodseg.scene.acquisition import Acquisition
 
 
 @dataclass(frozen=True, slots=True)
-class OneOfMany:
-    """What is to be said of a scene that is mapped with many others."""
+class CollectionMember:
+    """Identifiers of a scene in a collection of scenes."""
 
     id: str
-    """Of its STAC item."""
+    """Identifier of the scene's STAC item."""
     collection: str
-    """Identifier of the STAC collection over all scenes."""
+    """Identifier of the STAC collection."""
     collection_href: str
-    """The collection's document, seen from the products."""
+    """Path of the collection document, relative to the products."""
     content: Mapping[str, Any]
-    """What the products were made from, as checksums: an entry of ``summary.json``."""
+    """Checksums of inputs, model and settings, for ``summary.json``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProductInfo:
-    """Where the products come from; it holds no secrets that the names of files carried."""
+    """Model, inputs and settings of the products; secrets in file names are removed."""
 
     model: str
-    """Name of the shipped model, or the path it was loaded from."""
+    """Name of a shipped model, or path of a model file."""
     threshold: float | Mapping[str, float] | None
-    """Water from this probability on; by sensor set where they differ, None for a method without a threshold."""
+    """Smallest probability that counts as water, by sensor set if they differ; None without a threshold."""
     knows_permanent_water: bool
-    """Whether water that is always there was told apart; else flood is all open water."""
+    """True if permanent water is a class of its own; otherwise code 1 is all open water."""
     acquisition: Acquisition | None
-    """When the scene was taken; None where that is not known."""
+    """Acquisition time; None if unknown."""
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Files by flag without dashes."""
+    """Files by setting."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of mapping, plain values by name."""
+    """Settings of mapping, as JSON values."""
     licence: str | None = None
     """Terms of use and attribution of the products."""
-    many: OneOfMany | None = None
-    """Where the scene is one of many."""
+    member: CollectionMember | None = None
+    """Set for a scene of a collection."""
 
     def __post_init__(self) -> None:
         inputs = {name: tuple(redacted(file) for file in files) for name, files in self.inputs.items()}
@@ -54,5 +54,5 @@ class ProductInfo:
 
     @property
     def water_name(self) -> str:
-        """What code 1 means to a reader: flood, or all open water."""
+        """Name of code 1: flood, or open water if permanent water is unknown."""
         return "flood" if self.knows_permanent_water else "open water"

@@ -1,10 +1,9 @@
-"""Outlines of patches on the pixel grid, strip by strip: closed as soon as a patch ends, exact to the pixel.
+"""Polygons of patches, traced along pixel edges strip by strip.
 
-Every side of a pixel beyond which another patch or no patch lies belongs to an outline. Sides are directed so that the
-patch is on the left with rows counted downwards, and collected as straight segments. When a patch ends, its segments
-are linked to rings. Where a patch touches itself at a corner only, two segments end and two begin; turning right there,
-away from the patch, keeps the surroundings apart, so that rings touch in points and polygons are valid (OGC Simple
-Features, 6.1.11.1).
+An outline consists of the pixel edges between a patch and other pixels. Edges are directed so that the patch is on the
+left with rows counted downwards, and are joined to straight segments. When a patch is complete, its segments are linked
+to rings. If a patch touches itself only at a corner, two segments end and two begin there. The ring turns right, away
+from the patch, so that rings touch only in points and polygons are valid (OGC Simple Features, 6.1.11.1).
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csgraph, csr_array
 
-from floodseg.products.patches import Indices, Labels, joined, label_patches, seam_pairs
+from floodseg.products.patches import Indices, Labels, group_nodes, label_patches, seam_pairs
 
 EAST, SOUTH, WEST, NORTH = range(4)
 _COLUMN_STEP = np.array([1, 0, -1, 0])
@@ -23,46 +22,52 @@ _ROW_STEP = np.array([0, 1, 0, -1])
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Straight directed pieces of outlines, (N,) each: from corner (row, column) of the pixel grid on."""
+    """N straight directed segments of outlines; each array is (N,).
+
+    A segment starts at corner (row, column) of the pixel grid and belongs to the outline of ``patch``.
+    """
 
     row: NDArray[np.int32]
     column: NDArray[np.int32]
     length: NDArray[np.int32]
     direction: NDArray[np.int8]
+    """EAST, SOUTH, WEST or NORTH."""
     patch: NDArray[np.int32]
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Segments":
-        """Return the chosen ones."""
-        return Segments(*(getattr(self, name)[chosen] for name in self.__slots__))
+    def select(self, index: NDArray[np.bool_] | Indices) -> "Segments":
+        """Return the segments at a mask or at indices."""
+        return Segments(*(getattr(self, name)[index] for name in self.__slots__))
 
-    def renumbered(self, number: Indices) -> "Segments":
-        """Return them with patch ``i`` called ``number[i]``."""
+    def renumber_patches(self, number: Indices) -> "Segments":
+        """Return the segments with patch ``i`` renamed to ``number[i]``."""
         return Segments(self.row, self.column, self.length, self.direction, number[self.patch].astype(np.int32))
 
     @staticmethod
-    def together(parts: "list[Segments]") -> "Segments":
-        """Return all of them in one."""
+    def concatenate(parts: "list[Segments]") -> "Segments":
+        """Return the segments of all parts."""
         return Segments(*(np.concatenate([getattr(part, name) for part in parts]) for name in Segments.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
 class PixelPolygons:
-    """N polygons on the pixel grid, each a shell and its holes; every ring is closed, without corners on a straight."""
+    """N polygons on the pixel grid, each a shell and its holes; rings are closed and have no collinear corners."""
 
     rows: NDArray[np.int64]
+    """(corners,): row of each corner on the pixel grid."""
     columns: NDArray[np.int64]
+    """(corners,): column of each corner."""
     ring_starts: Indices
-    """(rings + 1,): where each ring begins among the corners."""
+    """(rings + 1,): index of each ring's first corner."""
     polygon_starts: Indices
-    """(N + 1,): where each polygon begins among the rings."""
+    """(N + 1,): index of each polygon's first ring."""
     classes: NDArray[np.uint8]
-    """(N,)."""
+    """(N,): class codes."""
     sums: NDArray[np.float64]
-    """(N, K): sums over the pixels of each polygon."""
+    """(N, K): sums of K values over the pixels of each polygon."""
 
 
 class OutlineTracer:
-    """Takes strips in order and returns the polygons of the patches that ended in each."""
+    """Tracer of strips in order; returns the polygons that are complete after each strip."""
 
     def __init__(self, width: int, sums: int) -> None:
         self._labels: Labels = np.zeros(width, dtype=np.int32)
@@ -71,69 +76,70 @@ class OutlineTracer:
         self._segments: list[Segments] = []
 
     def trace(self, top: int, classes: NDArray[np.uint8], values: Sequence[NDArray[np.generic]]) -> PixelPolygons:
-        """Return the polygons that are complete.
+        """Add a strip and return the polygons that are complete.
 
         Args:
             top: row of the strip's first row.
             classes: (H, W) codes of ``flood.tif``.
-            values: K arrays (H, W) of numbers to be summed up over each patch.
+            values: K arrays (H, W) to sum over each patch.
         """
         labels, count = label_patches(classes)
-        known = len(self._open.classes)
-        before, below = seam_pairs(self._labels, labels[0], self._classes, classes[0])
-        # number 0 is "no patch" among the open and the new alike
-        group = joined(known + count + 1, np.append(before, 0), np.append(below + known, known))
-        patches = self._open.merged_with(_measured(labels, count, classes, values), group)
-        rows = np.concatenate([group[self._labels][None], group[labels + known]]).astype(np.int32)
-        segments = [part.renumbered(group) for part in self._segments]
+        open_count = len(self._open.classes)
+        above, below = seam_pairs(self._labels, labels[0], self._classes, classes[0])
+        # number 0 means "no patch" in both the open and the new patches
+        group = group_nodes(open_count + count + 1, np.append(above, 0), np.append(below + open_count, open_count))
+        patches = self._open.merged_with(_measure_patches(labels, count, classes, values), group)
+        rows = np.concatenate([group[self._labels][None], group[labels + open_count]]).astype(np.int32)
+        segments = [part.renumber_patches(group) for part in self._segments]
         segments += _horizontal(top, rows), _vertical(top, rows[1:])
-        return self._close(segments, rows[-1], classes[-1], patches)
+        return self._release_complete(segments, rows[-1], classes[-1], patches)
 
     def finish(self, height: int) -> PixelPolygons:
-        """Return the polygons that reach the last row of the scene of ``height`` rows."""
+        """Return the polygons that touch the last row of a scene of ``height`` rows."""
         rows = np.stack([self._labels, np.zeros_like(self._labels)])
         segments = [*self._segments, _horizontal(height, rows)]
-        return self._close(segments, rows[1], np.zeros_like(self._classes), self._open)
+        return self._release_complete(segments, rows[1], np.zeros_like(self._classes), self._open)
 
-    def _close(
-        self, segments: list[Segments], last: Labels, classes: NDArray[np.uint8], patches: "_Patches"
+    def _release_complete(
+        self, segments: list[Segments], last_row: Labels, classes: NDArray[np.uint8], patches: "_Patches"
     ) -> PixelPolygons:
-        """Hand out what does not reach the ``last`` row (W,), and number the rest anew from 1."""
+        """Return the polygons that do not touch the last row (W,), and renumber the other patches from 1."""
         still_open = np.zeros(len(patches.classes), dtype=np.bool_)
-        still_open[last] = True
+        still_open[last_row] = True
         still_open[0] = True
         number = np.cumsum(still_open) - 1
-        done = Segments.together([part.where(~still_open[part.patch]) for part in segments])
-        rest = [part.where(still_open[part.patch]).renumbered(number) for part in segments]
-        self._segments = [part for part in rest if len(part.row)]
-        self._labels = number[last].astype(np.int32)
+        complete = Segments.concatenate([part.select(~still_open[part.patch]) for part in segments])
+        remaining = [part.select(still_open[part.patch]).renumber_patches(number) for part in segments]
+        self._segments = [part for part in remaining if len(part.row)]
+        self._labels = number[last_row].astype(np.int32)
         self._classes = classes.copy()
-        self._open = patches.where(still_open)
-        return _polygons(done, patches)
+        self._open = patches.select(still_open)
+        return _polygons(complete, patches)
 
 
 @dataclass(frozen=True, slots=True)
 class _Patches:
-    """What is known of N patches; number 0 stands for no patch."""
+    """Sums (N, K) and classes (N,) of N patches; number 0 means "no patch"."""
 
     sums: NDArray[np.float64]
-    """(N, K)."""
     classes: NDArray[np.uint8]
 
     def merged_with(self, new: "_Patches", group: Indices) -> "_Patches":
+        """Return the patches of both, merged by ``group``, the new number of each patch."""
         sums = np.concatenate([self.sums, new.sums])
         classes = np.zeros(group.max() + 1, dtype=np.uint8)
         classes[group] = np.concatenate([self.classes, new.classes])
         columns = [np.bincount(group, weights=column) for column in sums.T]
         return _Patches(np.stack(columns, axis=1), classes)
 
-    def where(self, chosen: NDArray[np.bool_]) -> "_Patches":
-        return _Patches(self.sums[chosen], self.classes[chosen])
+    def select(self, mask: NDArray[np.bool_]) -> "_Patches":
+        return _Patches(self.sums[mask], self.classes[mask])
 
 
-def _measured(
+def _measure_patches(
     labels: Labels, count: int, classes: NDArray[np.uint8], values: Sequence[NDArray[np.generic]]
 ) -> _Patches:
+    """Return the classes of ``count`` patches and the sums of ``values`` over their pixels."""
     inside = np.flatnonzero(labels)
     numbers = labels.ravel()[inside]
     sums = [np.bincount(numbers, weights=value.ravel()[inside], minlength=count + 1) for value in values]
@@ -143,47 +149,47 @@ def _measured(
 
 
 def _horizontal(top: int, rows: Labels) -> Segments:
-    """Return the segments on the grid lines between each row and the next; ``rows`` (H + 1, W) begin above ``top``."""
+    """Return the horizontal segments between adjacent rows of ``rows`` (H + 1, W), whose first row is above ``top``."""
     above, below = rows[:-1], rows[1:]
-    places = np.flatnonzero(above != below)
+    positions = np.flatnonzero(above != below)
     width = rows.shape[1]
     parts = []
     for side, direction in ((above, EAST), (below, WEST)):
-        first, last, patch = _runs(places, side.ravel()[places], width)
+        first, last, patch = _runs(positions, side.ravel()[positions], width)
         line, begin, end = first // width, first % width, last % width + 1
         column = begin if direction == EAST else end
         parts.append(_segments(line + top, column, end - begin, direction, patch))
-    return Segments.together(parts)
+    return Segments.concatenate(parts)
 
 
 def _vertical(top: int, rows: Labels) -> Segments:
-    """Return the segments on the grid lines between each column and the next, beside the ``rows`` (H, W)."""
+    """Return the vertical segments between adjacent columns of ``rows`` (H, W)."""
     height = len(rows)
     columns = np.pad(rows.T, ((1, 1), (0, 0)))
     left, right = columns[:-1], columns[1:]
-    places = np.flatnonzero(left != right)
+    positions = np.flatnonzero(left != right)
     parts = []
     for side, direction in ((left, NORTH), (right, SOUTH)):
-        first, last, patch = _runs(places, side.ravel()[places], height)
+        first, last, patch = _runs(positions, side.ravel()[positions], height)
         line, begin, end = first // height, first % height, last % height + 1
         row = begin if direction == SOUTH else end
         parts.append(_segments(row + top, line, end - begin, direction, patch))
-    return Segments.together(parts)
+    return Segments.concatenate(parts)
 
 
-def _runs(places: Indices, patches: Labels, length: int) -> tuple[Indices, Indices, Labels]:
-    """Join neighbouring ``places`` on lines of ``length`` pixels that belong to one patch.
+def _runs(positions: Indices, patches: Labels, length: int) -> tuple[Indices, Indices, Labels]:
+    """Join adjacent ``positions`` of one patch on lines of ``length`` pixels to runs.
 
     Returns:
-        first and last place of each run, and its patch.
+        first position, last position and patch of each run.
     """
-    of_patch = patches != 0
-    places, patches = places[of_patch], patches[of_patch]
-    begins = np.ones(len(places), dtype=np.bool_)
-    begins[1:] = (np.diff(places) != 1) | (np.diff(patches) != 0) | (places[1:] % length == 0)
+    in_patch = patches != 0
+    positions, patches = positions[in_patch], patches[in_patch]
+    begins = np.ones(len(positions), dtype=np.bool_)
+    begins[1:] = (np.diff(positions) != 1) | (np.diff(patches) != 0) | (positions[1:] % length == 0)
     first = np.flatnonzero(begins)
-    last = np.append(first[1:], len(places))[: len(first)] - 1
-    return places[first], places[last], patches[first]
+    last = np.append(first[1:], len(positions))[: len(first)] - 1
+    return positions[first], positions[last], patches[first]
 
 
 def _segments(row: Indices, column: Indices, length: Indices, direction: int, patch: Labels) -> Segments:
@@ -193,38 +199,38 @@ def _segments(row: Indices, column: Indices, length: Indices, direction: int, pa
 
 def _polygons(segments: Segments, patches: _Patches) -> PixelPolygons:
     """Link segments to rings and rings to polygons."""
-    following = _following(segments)
-    ring = np.asarray(csgraph.connected_components(_graph(following), connection="strong")[1], dtype=np.int64)
-    order, ring = _ring_by_ring(segments, following, ring)
-    segments = Segments(*(getattr(segments, name)[order] for name in Segments.__slots__))
+    next_segment = _next_segments(segments)
+    ring = np.asarray(csgraph.connected_components(_graph(next_segment), connection="strong")[1], dtype=np.int64)
+    order, ring = _order_by_ring(segments, next_segment, ring)
+    segments = segments.select(order)
     starts = np.flatnonzero(np.append(True, np.diff(ring) != 0)) if len(ring) else ring
-    before = np.arange(len(ring)) - 1
-    before[starts] = np.append(starts[1:], len(ring))[: len(starts)] - 1
-    corner = segments.direction != segments.direction[before]  # not where only a strip ended
-    return _assembled(segments.where(corner), ring[corner], patches)
+    previous = np.arange(len(ring)) - 1
+    previous[starts] = np.append(starts[1:], len(ring))[: len(starts)] - 1
+    corner = segments.direction != segments.direction[previous]  # not at the border of a strip
+    return _build_polygons(segments.select(corner), ring[corner], patches)
 
 
-def _following(segments: Segments) -> Indices:
-    """Return (N,) the segment that begins where each one ends."""
+def _next_segments(segments: Segments) -> Indices:
+    """Return (N,): the index of the next segment of each segment in its ring."""
     direction = segments.direction.astype(np.int64)
     row, column = segments.row.astype(np.int64), segments.column.astype(np.int64)
     end_row = row + _ROW_STEP[direction] * segments.length
     end_column = column + _COLUMN_STEP[direction] * segments.length
-    # at a corner where two of a patch begin, the one to the right of an ending one comes at its place in the order
+    # where two segments of a patch begin, this order pairs each ending segment with the one to its right
     begins = np.lexsort((direction, column, row, segments.patch))
     ends = np.lexsort(((direction + 1) % 4, end_column, end_row, segments.patch))
-    following = np.empty(len(begins), dtype=np.int64)
-    following[ends] = begins
-    return following
+    next_segment = np.empty(len(begins), dtype=np.int64)
+    next_segment[ends] = begins
+    return next_segment
 
 
-def _graph(following: Indices) -> csr_array:
-    nodes = len(following)
-    return csr_array((np.ones(nodes), following, np.arange(nodes + 1)), shape=(nodes, nodes))
+def _graph(next_segment: Indices) -> csr_array:
+    nodes = len(next_segment)
+    return csr_array((np.ones(nodes), next_segment, np.arange(nodes + 1)), shape=(nodes, nodes))
 
 
-def _ring_by_ring(segments: Segments, following: Indices, ring: Indices) -> tuple[Indices, Indices]:
-    """Return the segments in the order of their rings, a patch's shell before its holes, and the ring of each."""
+def _order_by_ring(segments: Segments, next_segment: Indices, ring: Indices) -> tuple[Indices, Indices]:
+    """Return segment indices in ring order, the shell of a patch before its holes, and the ring of each segment."""
     if not len(ring):
         return ring, ring
     head = np.unique(ring, return_index=True)[1]
@@ -232,10 +238,10 @@ def _ring_by_ring(segments: Segments, following: Indices, ring: Indices) -> tupl
     head = head[order]
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    # one path through all rings: the last segment of each leads on to the first of the next
-    preceding = np.empty(len(following), dtype=np.int64)
-    preceding[following] = np.arange(len(following))
-    path = following.copy()
+    # one path through all rings: the last segment of a ring leads to the first of the next ring
+    preceding = np.empty(len(next_segment), dtype=np.int64)
+    preceding[next_segment] = np.arange(len(next_segment))
+    path = next_segment.copy()
     path[preceding[head]] = np.append(head[1:], head[0])
     walk = csgraph.depth_first_order(_graph(path), head[0], return_predecessors=False)
     walk = np.asarray(walk, dtype=np.int64)
@@ -243,19 +249,20 @@ def _ring_by_ring(segments: Segments, following: Indices, ring: Indices) -> tupl
 
 
 def _is_hole(segments: Segments, ring: Indices) -> NDArray[np.bool_]:
-    """Return (rings,) True where the ring runs around what is not of the patch."""
+    """Return (rings,): True for rings around a hole."""
     signs = _COLUMN_STEP[segments.direction] * segments.length
-    # area under the horizontal segments; shells run east along their lower sides
+    # signed area; shells run east along their lower edges
     return np.bincount(ring, weights=signs * segments.row.astype(np.float64)) < 0
 
 
-def _assembled(corners: Segments, ring: Indices, patches: _Patches) -> PixelPolygons:
+def _build_polygons(corners: Segments, ring: Indices, patches: _Patches) -> PixelPolygons:
+    """Return the polygons of segments in ring order; ``ring`` is the ring of each segment."""
     starts = np.flatnonzero(np.append(True, np.diff(ring) != 0)) if len(ring) else ring
     patch = corners.patch[starts]
     polygon_starts = np.flatnonzero(np.append(True, np.diff(patch) != 0)) if len(patch) else starts
     of_polygon = patch[polygon_starts]
     rings = np.arange(len(starts))
-    # each ring ends with its first corner once more
+    # close each ring with its first corner
     sources = np.insert(np.arange(len(ring)), np.append(starts[1:], len(ring))[: len(starts)], starts)
     return PixelPolygons(
         corners.row[sources].astype(np.int64),

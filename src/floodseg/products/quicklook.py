@@ -1,4 +1,4 @@
-"""``quicklook.png``: the map as a picture that a person can read."""
+"""``quicklook.png``: picture of the map with title, legend, scale bar and north arrow."""
 
 import math
 from collections.abc import Mapping
@@ -15,26 +15,26 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from floodseg.geo.footprints import Ground, ground_at_centre
+from floodseg.geo.footprints import GroundPixel, centre_pixel
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.cog import COLOURS
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import CLASS_NAMES, EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 
 LONGEST_SIDE = 1600
-_SHORTEST_SIDE = 24
-_LEAST_LONG_SIDE = 640
-_LEAST_WIDTH = 760
+_MIN_SIDE = 24
+_MIN_LONG_SIDE = 640
+_MIN_WIDTH = 760
 _MARGIN, _HEAD, _FOOT = 24, 92, 84
 _DPI = 100
-_LONGEST_BAR = 200
-_COVER = {FLOOD: 0.8, PERMANENT_WATER: 0.85}
-"""How much of the picture below water hides."""
+_MAX_BAR = 200
+_OPACITY = {FLOOD: 0.8, PERMANENT_WATER: 0.85}
+"""Opacity of water over the background."""
 _STRIPE_COLOURS = np.array([[0.55, 0.55, 0.55], [0.78, 0.78, 0.78]])
 _STRIPE_PERIOD = 10
-_PAPER = 0.94
-_FRAME = (80, 80, 80)
-"""Grey of nodata."""
+_BLANK_GREY = 0.94
+_FRAME_COLOUR = (80, 80, 80)
+"""RGB of the line around the map."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -44,17 +44,17 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class QuicklookText:
-    """The words on the picture."""
+    """Text of the quicklook."""
 
     title: str
     lines: tuple[str, ...]
-    """Below the title; one or two."""
+    """One or two lines below the title."""
     water_name: str
-    """What code 1 means."""
+    """Name of code 1."""
 
 
 def describe(info: ProductInfo, areas_km2: Mapping[str, float | None]) -> QuicklookText:
-    """Return the words of a map: areas in square kilometres by name, None where unknown."""
+    """Return the text of the quicklook; ``areas_km2`` are areas by class in square kilometres, None if unknown."""
     flood, permanent = areas_km2["flood"], areas_km2["permanent_water"]
     name = info.water_name.capitalize()
     title = name if flood is None else f"{name}: {_area(flood)}"
@@ -62,10 +62,10 @@ def describe(info: ProductInfo, areas_km2: Mapping[str, float | None]) -> Quickl
     if info.acquisition is not None:
         utc = info.acquisition.time
         title += f", {utc.day} {utc:%B %Y}"
-        # midnight stands for a day of which no time is known
+        # midnight means that only the day is known
         date = f"{utc:%Y-%m-%d}" + (f" {utc:%H:%M} UTC" if utc.time() != clock.min else "")
-    beside = "" if permanent is None else f"   permanent water: {_area(permanent)}"
-    return QuicklookText(title, (date + beside, f"floodseg, model {Path(info.model).name}"), info.water_name)
+    permanent_text = "" if permanent is None else f"   permanent water: {_area(permanent)}"
+    return QuicklookText(title, (date + permanent_text, f"floodseg, model {Path(info.model).name}"), info.water_name)
 
 
 def _area(km2: float) -> str:
@@ -73,12 +73,12 @@ def _area(km2: float) -> str:
 
 
 def picture_shape(grid: GeoGrid) -> tuple[int, int]:
-    """Return height and width of the map in the picture: pixels square on the ground, at most 1600 a side."""
-    at = ground_at_centre(grid)
-    height, width = grid.height * (at.down if at else 1), grid.width * (at.across if at else 1)
-    longest = min(max(grid.height, grid.width, _LEAST_LONG_SIDE), LONGEST_SIDE)
+    """Return height and width of the map in the picture: square pixels on the ground, at most 1600 per side."""
+    at = centre_pixel(grid)
+    height, width = grid.height * (at.height if at else 1), grid.width * (at.width if at else 1)
+    longest = min(max(grid.height, grid.width, _MIN_LONG_SIDE), LONGEST_SIDE)
     scale = longest / max(height, width)
-    return max(_SHORTEST_SIDE, round(height * scale)), max(_SHORTEST_SIDE, round(width * scale))
+    return max(_MIN_SIDE, round(height * scale)), max(_MIN_SIDE, round(width * scale))
 
 
 def draw(
@@ -87,55 +87,55 @@ def draw(
     """Draw the map over its background, with scale bar, legend and north arrow.
 
     Args:
-        path: PNG to write.
-        grid: of the whole scene, which the arrays show at any smaller size.
-        classes: (h, w) codes of ``flood.tif``.
-        background: (h, w) grey or (h, w, 3) RGB from 0 to 1, NaN where the image has nothing; None for none.
-        text: what to write above.
+        path: PNG file.
+        grid: pixel grid of the scene.
+        classes: (h, w) codes of ``flood.tif``, at any smaller size than the grid.
+        background: (h, w) grey or (h, w, 3) RGB, 0 to 1, NaN where invalid, at any size; None for no background.
+        text: title and lines.
     """
     height, width = picture_shape(grid)
     codes = _resized(classes, height, width)
-    picture = composed(codes, None if background is None else _resized(background, height, width))
-    full_width, full_height = max(width, _LEAST_WIDTH) + 2 * _MARGIN, height + _HEAD + _FOOT
+    picture = compose(codes, None if background is None else _resized(background, height, width))
+    full_width, full_height = max(width, _MIN_WIDTH) + 2 * _MARGIN, height + _HEAD + _FOOT
     figure = Figure((full_width / _DPI, full_height / _DPI), dpi=_DPI, facecolor="white")
-    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
+    canvas: Any = FigureCanvasAgg(figure)  # untyped
     sheet = figure.add_axes((0, 0, 1, 1))
     sheet.axis("off")
     sheet.set(xlim=(0, full_width), ylim=(full_height, 0))
     _draw_head(sheet, text)
-    shown = [code for code in np.unique(codes).tolist() if code != LAND or background is None]
-    _draw_legend(sheet, _HEAD + height, shown, text.water_name)
-    at = ground_at_centre(grid)
+    legend = [code for code in np.unique(codes).tolist() if code != LAND or background is None]
+    _draw_legend(sheet, _HEAD + height, legend, text.water_name)
+    at = centre_pixel(grid)
     if at is not None:
-        metres = at.across * grid.width / width
+        metres = at.width * grid.width / width
         _draw_scale(sheet, full_width, _HEAD + height, metres)
         _draw_north(sheet, full_width, _HEAD + height, at)
     pixels, (drawn_width, drawn_height) = canvas.print_to_buffer()
     page = Image.frombytes("RGBA", (drawn_width, drawn_height), pixels).convert("RGB")
-    # pasted pixel for pixel: matplotlib would resample it, in ten times the memory
+    # pasted, because Matplotlib resamples images and takes ten times the memory
     left = (full_width - width) // 2
-    page.paste(_FRAME, (left - 1, _HEAD - 1, left + width + 1, _HEAD + height + 1))
+    page.paste(_FRAME_COLOUR, (left - 1, _HEAD - 1, left + width + 1, _HEAD + height + 1))
     page.paste(Image.fromarray(picture), (left, _HEAD))
     page.save(path, compress_level=3)
 
 
-def composed(codes: NDArray[np.uint8], background: NDArray[np.floating] | None) -> Picture:
-    """Lay the codes (H, W) over the background (H, W) or (H, W, 3)."""
+def compose(codes: NDArray[np.uint8], background: NDArray[np.floating] | None) -> Picture:
+    """Return RGB (H, W, 3) of the codes (H, W) over the background (H, W) or (H, W, 3)."""
     picture = np.empty((*codes.shape, 3), dtype=np.float32)
     if background is None:
         picture[:] = _colour(LAND)
     else:
         picture[:] = background[..., None] if background.ndim == 2 else background
-        picture[np.isnan(picture).any(-1)] = _PAPER
+        picture[np.isnan(picture).any(-1)] = _BLANK_GREY
         np.clip(picture, 0, 1, out=picture)
-    for code, cover in _COVER.items():
-        here = codes == code
-        picture[here] = cover * _colour(code) + (1 - cover) * picture[here]
+    for code, opacity in _OPACITY.items():
+        mask = codes == code
+        picture[mask] = opacity * _colour(code) + (1 - opacity) * picture[mask]
     rows, columns = np.arange(codes.shape[0])[:, None], np.arange(codes.shape[1])
     stripes = (rows + columns) // (_STRIPE_PERIOD // 2) % 2
     excluded = codes == EXCLUDED
     picture[excluded] = _STRIPE_COLOURS[stripes[excluded]]
-    picture[codes == NODATA] = _PAPER
+    picture[codes == NODATA] = _BLANK_GREY
     return (picture * 255).round().astype(np.uint8)
 
 
@@ -144,7 +144,7 @@ def _colour(code: int) -> NDArray[np.float64]:
 
 
 def _resized(values: NDArray[_Number], height: int, width: int) -> NDArray[_Number]:
-    """Return the nearest pixels at another size."""
+    """Return (H, W, ...) resized to ``height`` and ``width`` by nearest neighbour."""
     rows = ((np.arange(height) + 0.5) * values.shape[0] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * values.shape[1] / width).astype(int)
     return np.asarray(values[rows[:, None], columns])
@@ -156,13 +156,13 @@ def _draw_head(sheet: Axes, text: QuicklookText) -> None:
         sheet.text(_MARGIN, 56 + 20 * number, line, fontsize=10, color="0.25", va="baseline", parse_math=False)
 
 
-def _draw_legend(sheet: Axes, top: float, present: list[int], water_name: str) -> None:
+def _draw_legend(sheet: Axes, top: float, codes: list[int], water_name: str) -> None:
     x, y = float(_MARGIN), top + 22
     for code in (FLOOD, PERMANENT_WATER, EXCLUDED, LAND, NODATA):
-        if code not in present:
+        if code not in codes:
             continue
         hatch = "////" if code == EXCLUDED else None
-        face = [_PAPER] * 3 if code == NODATA else _STRIPE_COLOURS[1] if code == EXCLUDED else _colour(code)
+        face = [_BLANK_GREY] * 3 if code == NODATA else _STRIPE_COLOURS[1] if code == EXCLUDED else _colour(code)
         edge = _STRIPE_COLOURS[0] if code == EXCLUDED else "0.4"
         sheet.add_patch(Rectangle((x, y), 22, 14, facecolor=face, edgecolor=edge, hatch=hatch, linewidth=0.8))
         name = water_name if code == FLOOD else CLASS_NAMES[code]
@@ -171,8 +171,8 @@ def _draw_legend(sheet: Axes, top: float, present: list[int], water_name: str) -
 
 
 def _draw_scale(sheet: Axes, right: float, top: float, metres: float) -> None:
-    """Draw a bar of a round length; ``metres`` are those of a pixel of the picture."""
-    length = round_length(_LONGEST_BAR * metres)
+    """Draw a scale bar of a round length; ``metres`` is the width of a picture pixel on the ground."""
+    length = round_length(_MAX_BAR * metres)
     end, y = right - _MARGIN - 56, top + 36
     begin = end - length / metres
     sheet.plot([begin, begin, end, end], [y - 6, y, y, y - 6], color="0.15", linewidth=1.6, solid_capstyle="butt")
@@ -186,17 +186,14 @@ def round_length(longest: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= longest * (1 + 1e-9))
 
 
-def _draw_north(sheet: Axes, right: float, top: float, at: Ground) -> None:
-    x, y, reach = right - _MARGIN - 18, top + 42, 19
+def _draw_north(sheet: Axes, right: float, top: float, at: GroundPixel) -> None:
+    x, y, length = right - _MARGIN - 18, top + 42, 19
     east, down = at.north
     style = {
-        "arrowstyle": "-|>,head_width=0.3,head_length=0.6",
-        "color": "0.15",
-        "linewidth": 1.4,
-        "shrinkA": 0,
-        "shrinkB": 0,
-    }
-    sheet.annotate("", (x + reach * east, y + reach * down), (x - reach * east, y - reach * down), arrowprops=style)
-    sheet.text(
-        x + (reach + 9) * east, y + (reach + 9) * down, "N", fontsize=10, fontweight="bold", ha="center", va="center"
-    )
+        "arrowstyle": "-|>,head_width=0.3,head_length=0.6", "color": "0.15", "linewidth": 1.4,
+        "shrinkA": 0, "shrinkB": 0,
+    }  # fmt: skip
+    tip, tail = (x + length * east, y + length * down), (x - length * east, y - length * down)
+    sheet.annotate("", tip, tail, arrowprops=style)
+    label = x + (length + 9) * east, y + (length + 9) * down
+    sheet.text(*label, "N", fontsize=10, fontweight="bold", ha="center", va="center")

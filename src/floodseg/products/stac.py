@@ -1,4 +1,4 @@
-"""``item.json``: a STAC item over the products, so that catalogues find and open them.
+"""``item.json``: STAC item of the products.
 
 STAC 1.1 with the extensions projection 2.0 (https://github.com/stac-extensions/projection) and classification 2.0.
 """
@@ -17,34 +17,34 @@ from pystac.extensions.classification import Classification, ClassificationExten
 from pystac.extensions.projection import ProjectionExtension
 from shapely.geometry.polygon import orient
 
-from floodseg.geo.footprints import lonlat, measure
+from floodseg.geo.footprints import measure_pixel_areas, to_lonlat
 from floodseg.geo.grid import GeoGrid
-from floodseg.products import folder as publish
+from floodseg.products import folder
 from floodseg.products.cog import COLOURS
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import CLASS_NAMES, NODATA
 
 _POINTS_PER_SIDE = 16
 _DIGITS = 7
-"""Decimals of a degree: about a centimetre."""
+"""Decimals of coordinates in degrees: about a centimetre."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Where a grid lies, in degrees of longitude and latitude."""
+    """Extent of a grid in degrees of longitude and latitude."""
 
     geometry: dict[str, Any]
-    """GeoJSON Polygon, or MultiPolygon where the antimeridian cuts it (RFC 7946, 3.1.9)."""
+    """GeoJSON Polygon, or MultiPolygon if it crosses the antimeridian (RFC 7946, 3.1.9)."""
     bbox: list[float]
-    """West, south, east, north; west is larger than east across the antimeridian (RFC 7946, 5.2)."""
+    """West, south, east, north; west is larger than east if it crosses the antimeridian (RFC 7946, 5.2)."""
 
 
 def footprint(grid: GeoGrid) -> Footprint | None:
-    """Return the outline of a grid; None where its coordinates have no place on the Earth."""
+    """Return the footprint of a grid; None if its coordinates have no location on the Earth."""
     if grid.crs is None:
         return None
     try:
-        longitudes, latitudes = lonlat(grid).transform(*_border(grid))
+        longitudes, latitudes = to_lonlat(grid).transform(*_border(grid))
     except ProjError:
         return None
     if not np.isfinite(longitudes).all():
@@ -57,32 +57,32 @@ def footprint(grid: GeoGrid) -> Footprint | None:
         pole = float(np.copysign(90, latitudes.mean()))
         ring = np.concatenate([ring, [[longitudes[-1], pole], [longitudes[0], pole]]])
     else:
-        ring[-1] = ring[0]  # which unwrapping moves by a rounding error
-    return _cut(shapely.Polygon(ring), around_pole=bool(turn))
+        ring[-1] = ring[0]  # np.unwrap adds a rounding error
+    return _split_at_antimeridian(shapely.Polygon(ring), around_pole=bool(turn))
 
 
 def outline(grid: GeoGrid) -> dict[str, Any]:
-    """Return ``geometry``, ``bbox`` and the property ``gsd`` (metres) of a grid as an item holds them, or None each."""
-    place = footprint(grid)
-    areas = measure(grid)
+    """Return ``geometry``, ``bbox`` and the property ``gsd`` (metres) of a STAC item; None if unknown."""
+    spatial = footprint(grid)
+    areas = measure_pixel_areas(grid)
     return {
-        "geometry": place.geometry if place else None,
-        "bbox": place.bbox if place else None,
-        "properties": {"gsd": float(f"{areas.mean() ** 0.5:.4g}") if areas else None},
+        "geometry": spatial.geometry if spatial else None,
+        "bbox": spatial.bbox if spatial else None,
+        "properties": {"gsd": float(f"{areas.at_centre() ** 0.5:.4g}") if areas else None},
     }
 
 
 def _border(grid: GeoGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return x and y of points along the four sides."""
-    way = np.arange(_POINTS_PER_SIDE) / _POINTS_PER_SIDE
-    zero, one = np.zeros_like(way), np.ones_like(way)
-    columns = np.concatenate([zero, way, one, 1 - way]) * grid.width
-    rows = np.concatenate([way, one, 1 - way, zero]) * grid.height
+    """Return x and y of points along the four sides of a grid."""
+    step = np.arange(_POINTS_PER_SIDE) / _POINTS_PER_SIDE
+    zero, one = np.zeros_like(step), np.ones_like(step)
+    columns = np.concatenate([zero, step, one, 1 - step]) * grid.width
+    rows = np.concatenate([step, one, 1 - step, zero]) * grid.height
     return grid.coordinates(columns, rows)
 
 
-def _cut(shape: shapely.Polygon, around_pole: bool) -> Footprint:
-    """Bring a polygon whose longitudes may leave -180 to 180 into that range, in several parts where need be."""
+def _split_at_antimeridian(shape: shapely.Polygon, around_pole: bool) -> Footprint:
+    """Wrap a polygon to longitudes from -180 to 180, split into several parts if necessary."""
     west, _, east, _ = shape.bounds
     parts = []
     for turn in range(int((west + 180) // 360), int((east + 180) // 360) + 1):
@@ -90,15 +90,15 @@ def _cut(shape: shapely.Polygon, around_pole: bool) -> Footprint:
         for part in getattr(inside, "geoms", [inside]):
             if part.geom_type == "Polygon" and not part.is_empty:
                 parts.append(orient(shapely.transform(part, lambda at, turn=turn: at - [360 * turn, 0])))
-    whole = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
-    bounds = list(whole.bounds)
+    wrapped = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+    bounds = list(wrapped.bounds)
     if len(parts) > 1 and not around_pole:
         bounds[0], bounds[2] = (west + 180) % 360 - 180, (east + 180) % 360 - 180
-    return Footprint(_rounded(shapely.geometry.mapping(whole)), _rounded(bounds))
+    return Footprint(_rounded(shapely.geometry.mapping(wrapped)), _rounded(bounds))
 
 
 def _rounded(value: Any) -> Any:
-    """Return plain JSON values with few decimals."""
+    """Return JSON values with coordinates rounded to ``_DIGITS`` decimals."""
     if isinstance(value, dict):
         return {key: _rounded(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -107,44 +107,38 @@ def _rounded(value: Any) -> Any:
 
 
 def item(grid: GeoGrid, info: ProductInfo, name: str, statistics: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Return the item's document.
+    """Return the STAC item as a dictionary.
 
     Args:
-        grid: of the rasters.
-        info: where they come from, with a date.
-        name: the item's identifier.
+        grid: pixel grid of the rasters.
+        info: provenance, with an acquisition time.
+        name: identifier of the item.
         statistics: minimum, maximum, mean, stddev and valid_percent of the rasters, by file name.
     """
-    place = outline(grid)
-    assert info.acquisition is not None, "a STAC item has a date"
+    spatial = outline(grid)
+    assert info.acquisition is not None, "a STAC item needs a date"
     utc = info.acquisition.time
-    made = pystac.Item(
-        id=name,
-        geometry=place["geometry"],
-        bbox=place["bbox"],
-        datetime=utc,
-        properties={},
-    )
-    made.common_metadata.title = f"{info.water_name.capitalize()} of {utc:%Y-%m-%d %H:%M} UTC"
-    made.common_metadata.description = f"Mapped by floodseg with the model {Path(info.model).name}"
-    made.common_metadata.gsd = place["properties"]["gsd"]
-    _project(made, grid)
+    stac_item = pystac.Item(name, spatial["geometry"], spatial["bbox"], utc, properties={})
+    stac_item.common_metadata.title = f"{info.water_name.capitalize()} of {utc:%Y-%m-%d %H:%M} UTC"
+    stac_item.common_metadata.description = f"Mapped by floodseg with the model {Path(info.model).name}"
+    stac_item.common_metadata.gsd = spatial["properties"]["gsd"]
+    _add_projection(stac_item, grid)
     for key, asset in _assets(info, statistics).items():
-        made.add_asset(key, asset)
-    classes = ClassificationExtension.ext(made.assets["flood"], add_if_missing=True)
+        stac_item.add_asset(key, asset)
+    classes = ClassificationExtension.ext(stac_item.assets["flood"], add_if_missing=True)
     classes.classes = [_classification(code, info) for code in CLASS_NAMES if code != NODATA]
-    if info.many is not None:
-        made.collection_id = info.many.collection
+    if info.member is not None:
+        stac_item.collection_id = info.member.collection
         for relation in (pystac.RelType.ROOT, pystac.RelType.PARENT, pystac.RelType.COLLECTION):
-            made.add_link(pystac.Link(relation, info.many.collection_href, pystac.MediaType.JSON))
-    document: dict[str, Any] = made.to_dict(include_self_link=False, transform_hrefs=False)
+            stac_item.add_link(pystac.Link(relation, info.member.collection_href, pystac.MediaType.JSON))
+    document: dict[str, Any] = stac_item.to_dict(include_self_link=False, transform_hrefs=False)
     return document
 
 
-def _project(made: pystac.Item, grid: GeoGrid) -> None:
+def _add_projection(stac_item: pystac.Item, grid: GeoGrid) -> None:
     crs = None if grid.crs is None else CRS.from_user_input(grid.crs)
     authority = crs and crs.to_authority(min_confidence=100)
-    projection = ProjectionExtension.ext(made, add_if_missing=True)
+    projection = ProjectionExtension.ext(stac_item, add_if_missing=True)
     projection.apply(
         code=":".join(authority) if authority else None,
         wkt2=crs.to_wkt() if crs is not None and authority is None else None,
@@ -159,18 +153,18 @@ def _assets(info: ProductInfo, statistics: dict[str, dict[str, float]]) -> dict[
         return _asset(file, title, pystac.MediaType.COG, "data", bands=[band | numbers])
 
     water = info.water_name.capitalize()
-    reliability: dict[str, pystac.Asset] = {}
-    if publish.RELIABILITY in statistics:
-        title = "Weight of the optical image beside the radar"
-        reliability["reliability"] = raster(publish.RELIABILITY, title, name="optical_weight", unit="%")
+    sensor_weights: dict[str, pystac.Asset] = {}
+    if folder.SENSOR_WEIGHTS in statistics:
+        title = "Weight of the optical image in the fusion with the radar"
+        sensor_weights["reliability"] = raster(folder.SENSOR_WEIGHTS, title, name="optical_weight", unit="%")
     return {
-        "flood": raster(publish.CLASSES, f"{water}, permanent water and land", name="class"),
-        "water_probability": raster(publish.PROBABILITY, "Probability of water", name="water_probability", unit="%"),
-        **reliability,
-        "polygons": _asset(publish.POLYGONS, f"Polygons of {info.water_name}", pystac.MediaType.GEOPACKAGE, "data"),
-        "class_names": _asset(publish.CLASS_NAMES_FILE, "Names of the classes", pystac.MediaType.XML, "metadata"),
-        "summary": _asset(publish.SUMMARY, "Areas and provenance", pystac.MediaType.JSON, "metadata"),
-        "quicklook": _asset(publish.QUICKLOOK, "Picture", pystac.MediaType.PNG, "overview"),
+        "flood": raster(folder.CLASSES, f"{water}, permanent water and land", name="class"),
+        "water_probability": raster(folder.PROBABILITY, "Probability of water", name="water_probability", unit="%"),
+        **sensor_weights,
+        "polygons": _asset(folder.POLYGONS, f"Polygons of {info.water_name}", pystac.MediaType.GEOPACKAGE, "data"),
+        "class_names": _asset(folder.CLASS_NAMES_FILE, "Names of the classes", pystac.MediaType.XML, "metadata"),
+        "summary": _asset(folder.SUMMARY, "Areas and provenance", pystac.MediaType.JSON, "metadata"),
+        "quicklook": _asset(folder.QUICKLOOK, "Picture", pystac.MediaType.PNG, "overview"),
     }
 
 

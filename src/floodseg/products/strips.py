@@ -1,4 +1,4 @@
-"""Strips of finished rows of a map, top to bottom, each pixel once, and the codes that they hold."""
+"""Strips of full rows of a map, and the codes of the product rasters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,84 +11,84 @@ FLOOD = 1
 PERMANENT_WATER = 2
 EXCLUDED = 3
 NODATA = 255
-"""Codes of ``flood.tif``; ``FLOOD`` is open water where no layer of permanent water was given."""
+"""Codes of ``flood.tif``; without a layer of permanent water, ``FLOOD`` is all open water."""
 
 CLASS_NAMES = {LAND: "land", FLOOD: "flood", PERMANENT_WATER: "permanent water", EXCLUDED: "excluded", NODATA: "nodata"}
 
 PERCENT_NODATA = 255
-"""Nodata of ``water_probability.tif``, whose numbers are percent from 0 to 100."""
+"""Nodata value of ``water_probability.tif``; valid values are percent, 0 to 100."""
 
 _STRIP_PIXELS = 2**20
-_LEAST_ROWS = 16
+_MIN_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class ProbabilityStrip:
-    """Blended water probability of H full rows of a scene of W columns, from row ``top`` on."""
+    """Water probability of H full rows of a scene, starting at row ``top``."""
 
     top: int
     probability: NDArray[np.float32]
-    """(H, W), calibrated, 0 to 1; meaningless where ``validity`` is 0."""
+    """(H, W), calibrated, 0 to 1; undefined where ``validity`` is 0."""
     validity: NDArray[np.uint8]
     """(H, W): 0 no sensor valid, 1 radar, 2 optical, 3 both (``floodseg.models.decision.VALIDITY_CODES``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProductStrip:
-    """H full rows of the products, from row ``top`` on."""
+    """H full rows of the product rasters, starting at row ``top``."""
 
     top: int
     percent: NDArray[np.uint8]
     """(H, W), 0 to 100, 255 nodata."""
     classes: NDArray[np.uint8]
-    """(H, W), the codes above."""
+    """(H, W), codes of ``flood.tif``."""
 
 
 def strip_rows(width: int) -> int:
-    """Return the height of strips of about a million pixels, at least 16 rows, for a scene of ``width`` columns."""
-    return max(_LEAST_ROWS, _STRIP_PIXELS // width)
+    """Return the strip height for a scene of ``width`` columns: about a million pixels, at least 16 rows."""
+    return max(_MIN_ROWS, _STRIP_PIXELS // width)
 
 
 def row_spans(height: int, rows: int) -> Iterator[tuple[int, int]]:
-    """Yield top and number of rows of each strip of ``rows`` rows of a scene of ``height`` rows."""
+    """Yield (top, rows) of each strip of at most ``rows`` rows in a scene of ``height`` rows."""
     for top in range(0, height, rows):
         yield top, min(rows, height - top)
 
 
 class StripCutter:
-    """Recuts strips of any height into strips of one height; only the last one of a scene may be lower.
+    """Cuts strips of any height into strips of equal height; only the last strip of a scene may be lower.
 
-    So the products do not depend on the windows of mapping, and memory is bounded.
+    Products therefore do not depend on the windows of mapping, and memory is bounded.
 
     Args:
-        height: rows of the scene.
-        width: columns of the scene.
-        rows: height of the strips.
+        height: number of rows of the scene.
+        width: number of columns of the scene.
+        rows: height of the output strips.
     """
 
     def __init__(self, height: int, width: int, rows: int) -> None:
         self._height, self._rows = height, rows
-        self._waiting = ProductStrip(0, np.zeros((0, width), np.uint8), np.zeros((0, width), np.uint8))
+        self._pending = ProductStrip(0, np.zeros((0, width), np.uint8), np.zeros((0, width), np.uint8))
 
     @property
     def complete(self) -> bool:
-        """Whether every row of the scene has arrived."""
-        return self._waiting.top == self._height
+        """True if every row of the scene was cut."""
+        return self._pending.top == self._height
 
     def cut(self, strip: ProductStrip) -> Iterator[ProductStrip]:
-        """Take the next strip and yield those that are complete by it."""
-        waiting = self._waiting
-        assert strip.percent.shape == strip.classes.shape, "a strip has as many percent as classes"
-        assert strip.top == waiting.top + len(waiting.classes), f"strip begins at row {strip.top}, out of order"
-        percent = np.concatenate([waiting.percent, strip.percent])
-        classes = np.concatenate([waiting.classes, strip.classes])
-        top, end = waiting.top, waiting.top + len(classes)
+        """Add the next strip and yield the output strips that it completes."""
+        pending = self._pending
+        assert strip.percent.shape == strip.classes.shape, "percent and classes must have one shape"
+        assert strip.top == pending.top + len(pending.classes), f"strip at row {strip.top} is out of order"
+        percent = np.concatenate([pending.percent, strip.percent])
+        classes = np.concatenate([pending.classes, strip.classes])
+        top, end = pending.top, pending.top + len(classes)
         assert end <= self._height, f"strips extend beyond row {self._height}"
-        assert percent.dtype == classes.dtype == np.uint8, "strips hold bytes"
+        assert percent.dtype == classes.dtype == np.uint8, "strips must be uint8"
         start = 0
         while len(classes) - start >= self._rows or (end == self._height and start < len(classes)):
             part = slice(start, start + self._rows)
             cut = ProductStrip(top + start, percent[part], classes[part])
             start += len(cut.classes)
             yield cut
-        self._waiting = ProductStrip(top + start, percent[start:], classes[start:])
+        self._pending = ProductStrip(top + start, percent[start:], classes[start:])

@@ -1,4 +1,4 @@
-"""``summary.json``: areas, assumptions, and the settings that make the same map again."""
+"""``summary.json``: areas, assumptions, settings and provenance."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,19 +13,19 @@ from floodseg.products.info import ProductInfo
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 from floodseg.system import environment
 
-_KEYS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water", LAND: "land", EXCLUDED: "excluded", NODATA: "nodata"}
+_CLASS_KEYS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water", LAND: "land", EXCLUDED: "excluded", NODATA: "nodata"}
 
 NO_GROUND_AREA = (
-    "areas are unknown: the scene has no coordinate system, or one whose pixels have no single place on the Earth"
+    "areas are unknown: the scene has no coordinate system, or its pixels have no unique location on the Earth"
 )
 
 
 class ClassTotals:
-    """Pixels and ground area of every code, added up strip by strip.
+    """Number of pixels and ground area of each code, summed strip by strip.
 
     Attributes:
-        has_areas: whether the pixels have an area on the ground.
-        outside: pixels outside of the area of interest.
+        has_areas: True if the pixels have a ground area.
+        outside: number of pixels outside the area of interest.
     """
 
     def __init__(self, *, has_areas: bool) -> None:
@@ -35,7 +35,7 @@ class ClassTotals:
         self.outside = 0
 
     def add(self, classes: NDArray[np.uint8], areas: NDArray[np.float64] | None) -> None:
-        """Add codes (H, W) and their pixels' ground areas in m2 (H, W)."""
+        """Add class codes (H, W) and the ground areas of their pixels in m2 (H, W)."""
         flat = classes.ravel()
         self.pixels += np.bincount(flat, minlength=256)
         if areas is not None:
@@ -51,19 +51,19 @@ def summary(
     assumptions: Sequence[str],
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the document: plain JSON values.
+    """Return the content of ``summary.json``.
 
-    ``area_km2`` counts each pixel with its footprint on Lambert's equal-area projection centred on the scene; null
-    where the grid has no place on the Earth, and for permanent water where it is not known. ``valid_share`` is the
-    share of the pixels inside the area of interest that are not nodata. ``extra`` holds more entries.
+    ``area_km2`` sums pixel footprints on a Lambert equal-area projection centred on the scene; it is null if the grid
+    has no location on the Earth, and for permanent water if it is unknown. ``valid_share`` is the share of pixels
+    inside the area of interest that are not nodata. ``extra`` adds entries.
     """
-    assert not set(extra) & {"area_km2", "valid_share", "threshold", "model", "inputs"}, "extra entries replace others"
+    assert not set(extra) & {"area_km2", "valid_share", "threshold", "model", "inputs"}, "extra replaces entries"
     acquired = info.acquisition
     all_assumptions = [*assumptions, *([] if totals.has_areas else [NO_GROUND_AREA])]
     return {
         "area_km2": areas_km2(info, totals),
         "valid_share": float((totals.pixels.sum() - totals.pixels[NODATA]) / (totals.pixels.sum() - totals.outside)),
-        "pixels": {name: int(totals.pixels[code]) for code, name in _KEYS.items()},
+        "pixels": {name: int(totals.pixels[code]) for code, name in _CLASS_KEYS.items()},
         "threshold": dict(info.threshold) if isinstance(info.threshold, Mapping) else info.threshold,
         "model": info.model,
         "datetime": acquired.time.isoformat().replace("+00:00", "Z") if acquired else None,
@@ -82,9 +82,10 @@ def summary(
 
 
 def areas_km2(info: ProductInfo, totals: ClassTotals) -> dict[str, float | None]:
-    """Return square kilometres of the classes, None where unknown."""
+    """Return the area of each class in square kilometres, None if unknown."""
     areas = {
-        name: float(totals.square_metres[code]) / 1e6 if totals.has_areas else None for code, name in _KEYS.items()
+        name: float(totals.square_metres[code]) / 1e6 if totals.has_areas else None
+        for code, name in _CLASS_KEYS.items()
     }
     del areas["nodata"]
     if not info.knows_permanent_water:
@@ -93,6 +94,6 @@ def areas_km2(info: ProductInfo, totals: ClassTotals) -> dict[str, float | None]
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, of GDAL and of the packages that the products depend on."""
+    """Return the versions of Python, GDAL and the packages that affect the products."""
     packages = ("floodseg", "openvino", "torch", "numpy", "scipy", "pyproj", "rasterio", "pyogrio", "shapely")
     return {**environment.versions(packages), "gdal": rasterio.__gdal_version__}

@@ -1,10 +1,11 @@
-"""Writer of the products of a scene, from finished rows of the map.
+"""Writer of all products of a scene, from strips of the map.
 
 ::
 
-    strips of one height --> [specks] --> totals, polygons ----------> flood.gpkg, summary.json
-                        |                                  quicklook.png, item.json
-                        +--> plain rasters (specks: read again) --> cloud-optimized rasters
+    strips --> [speck filter] --+--> totals, polygons --> flood.gpkg, summary.json, item.json
+                                +--> raw rasters -------> cloud-optimized rasters, quicklook.png
+
+With ``min_area``, the rasters are read again for the second pass of the speck filter.
 """
 
 import json
@@ -20,16 +21,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError  # what rasterio.shutil.copy lets through, and exports nowhere else
+from rasterio._err import CPLE_BaseError  # raised by rasterio.shutil.copy; rasterio has no public name for it
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
 from floodseg.errors import ConfigError, RunFolderError
-from floodseg.geo.footprints import measure
+from floodseg.geo.footprints import measure_pixel_areas
 from floodseg.geo.grid import GeoGrid
-from floodseg.products import folder as publish
-from floodseg.products import stac
-from floodseg.products.cog import COLOURS, RasterFile, RasterKind
+from floodseg.products import folder, stac
+from floodseg.products.cog import COLOURS, RasterFile, RasterFormat
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import (
     CLASS_NAMES,
@@ -49,26 +49,26 @@ if TYPE_CHECKING:
     from floodseg.products.patches import SpeckFilter
 
 _BYTES_PER_PIXEL = 2
-"""Of the two plain rasters, before the cloud-optimized ones are made of them."""
+"""Size of the two raw rasters, the minimum disk space of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriterSettings:
-    """How products are made."""
+    """Settings of the product writer."""
 
     overwrite: bool = False
     """Replace finished products."""
     min_area: float = 0.0
-    """Square metres on the ground below which a patch of flood, or of permanent water, becomes land. A patch is of
-    pixels of one class that share sides: flood beside permanent water counts alone."""
+    """Smallest ground area in square metres of a patch of flood or of permanent water; smaller patches become land.
+    Pixels of one patch have the same class and share sides."""
     threads: int = 1
-    """Threads that compress the rasters at the end."""
+    """Number of threads that compress the rasters."""
     sensor_weights: bool = False
-    """Also write ``reliability.tif``."""
+    """Also write ``sensor_weights.tif``."""
 
 
 class ProductWriter:
-    """Writes the products of one scene; a context manager.
+    """Writer of the products of one scene; a context manager.
 
     ::
 
@@ -77,19 +77,19 @@ class ProductWriter:
                 writer.write(strip)
             document = writer.finish(background)
 
-    Without :meth:`finish`, or after an exception, the folder stays as it was. Memory does not grow with the scene,
-    except for the longest outlines: a polygon is held until its last row has come.
+    Without :meth:`finish`, or after an exception, the folder is unchanged. Memory does not grow with the scene, except
+    for polygons, which are held until their last row is written.
 
     Args:
         out_dir: folder of the products.
-        grid: of the strips.
-        info: where the map comes from.
-        settings: how products are made.
+        grid: pixel grid of the scene.
+        info: provenance of the map.
+        settings: settings of the writer.
 
     Raises:
-        RunFolderError: on entering, where the folder is finished, in use, cannot be written or is too small; from
-            ``write`` and ``finish``, where the disk is full.
-        ConfigError: ``min_area`` is set, and the grid's pixels have no area.
+        RunFolderError: on entering, if the folder is finished, in use, not writable or the disk has too little space;
+            from ``write`` and ``finish``, if the disk is full.
+        ConfigError: ``min_area`` is set and the grid's pixels have no ground area.
     """
 
     def __init__(
@@ -99,26 +99,26 @@ class ProductWriter:
         self._grid = grid
         self._info = info
         self._settings = settings
-        self._footprints = measure(grid)
+        self._footprints = measure_pixel_areas(grid)
         self._specks: SpeckFilter | None = None
         if settings.min_area > 0:
             if self._footprints is None:
                 raise ConfigError(
-                    f"`min_area={settings.min_area:g}`: the scene's pixels have no area on the ground: leave it out, "
-                    "or give the scene a coordinate system"
+                    f"`min_area={settings.min_area:g}`: the scene's pixels have no area on the ground; leave the "
+                    "setting out, or give the scene a coordinate system"
                 )
             from floodseg.products import patches
 
             self._specks = patches.SpeckFilter(settings.min_area, self._footprints)
 
     def __enter__(self) -> Self:
-        self._began = time.monotonic()
+        self._entered = time.monotonic()
         with ExitStack() as stack:
             self._folder = stack.enter_context(
-                publish.product_folder(
+                folder.product_folder(
                     self._out_dir,
                     overwrite=self._settings.overwrite,
-                    least_bytes=_BYTES_PER_PIXEL * self._grid.height * self._grid.width,
+                    min_bytes=_BYTES_PER_PIXEL * self._grid.height * self._grid.width,
                     inputs=[name for names in self._info.inputs.values() for name in names],
                 )
             )
@@ -128,21 +128,24 @@ class ProductWriter:
         return self
 
     def _open(self, stack: ExitStack) -> None:
-        here, grid, info = self._folder.staging, self._grid, self._info
-        kinds = {
-            publish.PROBABILITY: RasterKind("water probability", "average", "YES", PERCENT_NODATA, unit="%"),
-            publish.CLASSES: RasterKind(
+        grid, info = self._grid, self._info
+        formats = {
+            folder.PROBABILITY: RasterFormat("water probability", "average", "YES", PERCENT_NODATA, unit="%"),
+            folder.CLASSES: RasterFormat(
                 f"{info.water_name} map", "mode", "NO", NODATA, names=class_names(info), colours=COLOURS
             ),
         }
         if self._settings.sensor_weights:
-            kinds[publish.RELIABILITY] = RasterKind(
+            formats[folder.SENSOR_WEIGHTS] = RasterFormat(
                 "weight of the optical image", "average", "YES", PERCENT_NODATA, unit="%"
             )
-        self._rasters = {name: RasterFile(here / name, grid, kind) for name, kind in kinds.items()}
+        self._rasters = {
+            name: RasterFile(self._folder.staging / name, grid, raster_format)
+            for name, raster_format in formats.items()
+        }
         for raster in self._rasters.values():
             stack.callback(raster.close)
-        self._percent, self._classes = self._rasters[publish.PROBABILITY], self._rasters[publish.CLASSES]
+        self._percent, self._classes = self._rasters[folder.PROBABILITY], self._rasters[folder.CLASSES]
         self._totals = ClassTotals(has_areas=self._footprints is not None)
         self._cutter = StripCutter(grid.height, grid.width, strip_rows(grid.width))
 
@@ -150,7 +153,7 @@ class ProductWriter:
     def _polygons(self) -> "PolygonFile":
         from floodseg.products.geopackage import PolygonFile  # slow to import; see pipeline.py
 
-        path = self._folder.staging / publish.POLYGONS
+        path = self._folder.staging / folder.POLYGONS
         return PolygonFile(path, self._grid, self._footprints, self._info.knows_permanent_water)
 
     def __exit__(
@@ -159,23 +162,23 @@ class ProductWriter:
         self._stack.close()
 
     def write(self, strip: ProductStrip) -> None:
-        """Take the next rows of the map."""
+        """Write the next strip of the map."""
         with _disk_errors(self._out_dir):
             for part in self._cutter.cut(strip):
                 classes = part.classes
-                if self._specks is not None:
-                    classes = self._specks.first_pass(part.top, classes)
+                if self._specks is None:
+                    self._add_totals(part.top, classes, part.percent)
                 else:
-                    self._count(part.top, classes, part.percent)
+                    classes = self._specks.first_pass(part.top, classes)
                 self._percent.write(part.top, part.percent)
                 self._classes.write(part.top, classes)
 
     def write_sensor_weights(self, top: int, percent: NDArray[np.uint8]) -> None:
-        """Take rows (H, W) of the optical image's weight from ``top`` on: 0 to 100, 255 nodata."""
+        """Write rows (H, W) of the optical image's weight at row ``top``: percent, 255 nodata."""
         with _disk_errors(self._out_dir):
-            self._rasters[publish.RELIABILITY].write(top, percent)
+            self._rasters[folder.SENSOR_WEIGHTS].write(top, percent)
 
-    def _count(self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8]) -> None:
+    def _add_totals(self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8]) -> None:
         areas = None if self._footprints is None else self._footprints.rows(top, len(classes))
         self._totals.add(classes, areas)
         self._polygons.add(top, classes, percent, areas)
@@ -189,50 +192,52 @@ class ProductWriter:
         extra: Mapping[str, Any] | None = None,
         outside: int = 0,
     ) -> dict[str, Any]:
-        """Make the products and move them into place, after the last row.
+        """Write and publish the products, after the last strip.
 
         Args:
-            background: (h, w) grey or (h, w, 3) RGB from 0 to 1, NaN where there is none: the scene at any smaller
-                size, below the map in the quicklook.
-            seconds: of the run until now, by default those since entering; those of this call are added.
-            assumptions: what was assumed in reading, one sentence each.
-            extra: more entries of summary.json.
-            outside: pixels of the grid outside of the area of interest, not all of them.
+            background: (h, w) grey or (h, w, 3) RGB, 0 to 1, NaN where invalid: image of the scene at any smaller size,
+                for the quicklook.
+            seconds: duration of the run until this call, by default since entering.
+            assumptions: assumptions about the input, one sentence each.
+            extra: additional entries of summary.json.
+            outside: number of pixels outside the area of interest.
 
         Returns:
-            what ``summary.json`` holds.
+            The content of ``summary.json``.
         """
-        assert self._cutter.complete, "not every row was written"
-        entered = time.monotonic()
-        before = entered - self._began if seconds is None else seconds
+        assert self._cutter.complete, "some rows were not written"
+        started = time.monotonic()
+        seconds_before = started - self._entered if seconds is None else seconds
         with _disk_errors(self._out_dir):
-            more = dict(extra or {}) | ({} if self._info.many is None else {"content": dict(self._info.many.content)})
+            entries = dict(extra or {})
+            if self._info.member is not None:
+                entries["content"] = dict(self._info.member.content)
             if self._specks is not None:
                 self._remove_specks(self._specks)
-                more["removed_patches"] = self._specks.removed
+                entries["removed_patches"] = self._specks.removed
             self._polygons.finish()
             for raster in self._rasters.values():
                 raster.finish(self._tags(), self._settings.threads)
             self._totals.outside = outside
-            self._draw(background)
+            self._draw_quicklook(background)
             if self._info.acquisition is not None:
                 self._write_item()
             document = summary(
-                self._grid, self._info, self._totals, seconds=before + time.monotonic() - entered,
-                assumptions=assumptions, extra=more,
+                self._grid, self._info, self._totals, seconds=seconds_before + time.monotonic() - started,
+                assumptions=assumptions, extra=entries,
             )  # fmt: skip
-            self._write_json(publish.SUMMARY, document)
+            self._write_json(folder.SUMMARY, document)
             self._folder.publish()
         return document
 
     def _remove_specks(self, specks: "SpeckFilter") -> None:
-        specks.decide()
+        specks.merge_strips()
         for top, rows in row_spans(self._grid.height, strip_rows(self._grid.width)):
             before = self._classes.read(top, rows)
             classes = specks.second_pass(top, before)
             if (classes != before).any():
                 self._classes.write(top, classes, again=True)
-            self._count(top, classes, self._percent.read(top, rows))
+            self._add_totals(top, classes, self._percent.read(top, rows))
 
     def _tags(self) -> dict[str, str]:
         info = self._info
@@ -250,29 +255,29 @@ class ProductWriter:
         }
         return tags if info.licence is None else tags | {"TIFFTAG_COPYRIGHT": info.licence}
 
-    def _draw(self, background: NDArray[np.floating] | None) -> None:
+    def _draw_quicklook(self, background: NDArray[np.floating] | None) -> None:
         from floodseg.products import quicklook  # slow to import; see pipeline.py
 
         info = self._info
         areas = areas_km2(info, self._totals)
-        with rasterio.open(self._folder.staging / publish.CLASSES) as file:
+        with rasterio.open(self._folder.staging / folder.CLASSES) as file:
             height, width = quicklook.picture_shape(self._grid)
             shape = min(height, file.height), min(width, file.width)
             classes = file.read(1, out_shape=shape, resampling=Resampling.mode)
         text = quicklook.describe(info, areas)
-        quicklook.draw(self._folder.staging / publish.QUICKLOOK, self._grid, classes, background, text)
+        quicklook.draw(self._folder.staging / folder.QUICKLOOK, self._grid, classes, background, text)
 
     def _write_item(self) -> None:
         statistics = {
             name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
             for name, file in self._rasters.items()
         }
-        self._write_json(publish.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics))
+        self._write_json(folder.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics))
 
     def _item_name(self) -> str:
-        """Name the item after the first input, which is the scene's own name more often than the folder is."""
-        if self._info.many is not None:
-            return self._info.many.id
+        """Return the item's name: that of the first input or, for arrays, of the folder."""
+        if self._info.member is not None:
+            return self._info.member.id
         names = [name for files in self._info.inputs.values() for name in files]
         scene = Path(_file_name(names[0])).stem if names else self._out_dir.absolute().name
         return f"{scene}_flood"
@@ -283,7 +288,7 @@ class ProductWriter:
 
 
 def class_names(info: ProductInfo) -> dict[int, str]:
-    """Return the names of the codes as readers of the map see them."""
+    """Return the class names of the codes."""
     return CLASS_NAMES | {FLOOD: info.water_name}
 
 
@@ -295,7 +300,7 @@ def _vector_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def _disk_errors(out_dir: Path) -> Iterator[None]:
-    """Turn errors of writing into one sentence that the products cannot be written."""
+    """Convert errors of writing into RunFolderError."""
     try:
         yield
     except (OSError, RasterioError, CPLE_BaseError, *_vector_errors()) as error:
@@ -306,5 +311,5 @@ def _disk_errors(out_dir: Path) -> Iterator[None]:
 
 
 def _file_name(path: str) -> str:
-    """Return the last part of a path or of an address, without what follows a question mark there."""
+    """Return the last part of a path or of an address without its query."""
     return Path(path.partition("?")[0] if "://" in path or path.startswith("/vsi") else path).name

@@ -1,4 +1,4 @@
-"""Access rules: nothing is read over a network unless the user allows it."""
+"""Access rules: remote files are read only with the user's permission."""
 
 import re
 from pathlib import Path
@@ -13,32 +13,32 @@ _CONTAINER = re.compile(r"^/vsi(?:zip|tar|gzip|7z|rar)/", re.IGNORECASE)
 
 
 def is_remote(path: str) -> bool:
-    """Tell whether GDAL would go to a network for ``path``: an address, or a virtual file system of one."""
+    """Return True if GDAL would read ``path`` over a network: a URL or a network file system such as /vsicurl/."""
     return _REMOTE.search(path) is not None
 
 
-def check_local(path: str, flag: str, allow_remote: bool) -> None:
-    """Refuse a remote file that was not allowed.
+def check_local(path: str, setting: str, allow_remote: bool) -> None:
+    """Refuse a remote file unless ``allow_remote`` is True.
 
     Raises:
-        ConfigError: ``path`` is an address and ``allow_remote`` is False.
+        ConfigError: ``path`` is remote and ``allow_remote`` is False; the message names ``setting``.
     """
     if is_remote(path) and not allow_remote:
         raise ConfigError(
-            f"`{flag}={path}`: is an address on a network, which is read only with `allow_remote`: "
-            "add that flag, or download the file"
+            f"`{setting}={path}`: is an address on a network, which is read only with `allow_remote`: set it, "
+            "or download the file"
         )
 
 
 def gdal_settings(allow_remote: bool) -> dict[str, str]:
-    """Return GDAL options for opening files, under which a local VRT cannot send GDAL to a network or run code."""
-    # The option names the only file that the network handlers may open; no file has this name.
+    """Return GDAL options for opening files. A local VRT can then neither read from a network nor run code."""
+    # The network handlers open only the file that this option names. No file has this name.
     local = {} if allow_remote else {"CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}
     return {"GDAL_VRT_ENABLE_PYTHON": "NO", **local}
 
 
 def file_on_disk(path: str) -> Path | None:
-    """Return the file or folder on this machine that holds ``path`` (the archive of ``/vsizip/...``), if any does."""
+    """Return the local file or folder that contains ``path``, such as the archive of ``/vsizip/...``, or None."""
     if is_remote(path):
         return None
     local = Path(_CONTAINER.sub("", path))

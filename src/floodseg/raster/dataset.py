@@ -1,4 +1,4 @@
-"""Open rasters: extent on Earth, and the bands of each sensor."""
+"""Open rasters, their extent and the bands of each sensor."""
 
 import re
 import warnings
@@ -21,20 +21,20 @@ from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Sensor, canonical_ba
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.access import gdal_settings
-from floodseg.raster.diagnosis import why_unreadable
-from floodseg.raster.drivers import CHIP_DRIVERS, open_checked, open_plain
+from floodseg.raster.diagnosis import diagnose
+from floodseg.raster.drivers import CHIP_DRIVERS, open_local, open_with_drivers
 
 _BY_ORDER: dict[Sensor, dict[int, tuple[str, ...]]] = {
     "sar": {2: SAR_BANDS},
     "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
 }
 
-
-MOST_CHIP_BYTES = 2**30
+MAX_CHIP_BYTES = 2**30
+"""Largest decoded size of a chip, which is read at once."""
 
 
 class CoordinateSystem(Protocol):
-    """A coordinate reference system that can write itself down."""
+    """A coordinate reference system, as rasterio represents it."""
 
     def to_string(self) -> str:
         """Return WKT or an authority code."""
@@ -42,9 +42,9 @@ class CoordinateSystem(Protocol):
 
 
 class Raster(Protocol):
-    """The part of rasterio's ``DatasetReader`` that reading uses; the tuples have one item per band.
+    """The part of rasterio's ``DatasetReader`` that readers use. Tuples have one item per band.
 
-    Other classes that satisfy it must return the same values, bit for bit.
+    Other implementations must return the same values, bit for bit.
     """
 
     @property
@@ -79,12 +79,12 @@ class Raster(Protocol):
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """GDAL scale tags, 1 where there is none."""
+        """GDAL scale tags, 1 by default."""
         ...
 
     @property
     def offsets(self) -> tuple[float, ...]:
-        """GDAL offset tags, 0 where there is none."""
+        """GDAL offset tags, 0 by default."""
         ...
 
     @property
@@ -94,12 +94,12 @@ class Raster(Protocol):
 
     @property
     def crs(self) -> CoordinateSystem | None:
-        """Coordinate system, None where none is stored."""
+        """Coordinate system, None if none is stored."""
         ...
 
     @property
     def transform(self) -> Affine:
-        """From (column, row) to coordinates; the identity where none is stored."""
+        """Maps (column, row) to coordinates; the identity if none is stored."""
         ...
 
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
@@ -109,7 +109,7 @@ class Raster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Size of a raster, and its grid where it has a georeference."""
+    """Size of a raster, and its grid if it is georeferenced."""
 
     path: Path
     height: int
@@ -119,37 +119,37 @@ class Extent:
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[Raster]:
-    """Open a raster for the body of a ``with`` statement; its read errors become a DataError that names the file.
+    """Open a raster in a ``with`` statement. Read errors become a DataError that names the file.
 
-    Nothing is shared between calls, so that processes forked for loading never meet a dataset of their parent.
+    Calls share no dataset, so forked loader processes never use a dataset of their parent.
     """
     try:
-        # Side files are looked for by name; listing the folder at each opening is slow where it holds thousands.
+        # GDAL finds side files by name: listing a folder of thousands of files at each opening is slow.
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_settings(allow_remote=False)):
             with warnings.catch_warnings():
-                # Chips without georeference are allowed: their grid is None.
+                # Chips without a georeference are allowed: their grid is None.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                source = open_checked(str(path), partial(open_plain, drivers=CHIP_DRIVERS))
+                source = open_local(str(path), partial(open_with_drivers, drivers=CHIP_DRIVERS))
             with source:
                 _check_size(path, source)
                 yield source
     except RasterioIOError as error:
-        raise DataError(f"{path}: {why_unreadable(path, error)}") from error
+        raise DataError(f"{path}: {diagnose(path, error)}") from error
 
 
 def _check_size(path: Path, source: Raster) -> None:
-    """Refuse a raster too large for a chip before any of it is read."""
+    """Refuse a raster that is too large for a chip before its pixels are read."""
     size = source.height * source.width * sum(np.dtype(kind).itemsize for kind in source.dtypes)
-    if size > MOST_CHIP_BYTES:
+    if size > MAX_CHIP_BYTES:
         raise DataError(
-            f"{path}: has {source.height}x{source.width} pixels in {source.count} bands, {size / 1e9:.1f} GB decoded, "
-            f"and a chip, which is read whole, has at most {MOST_CHIP_BYTES / 1e9:.1f} GB; copy it again if it is "
-            "damaged, else cut it into chips of 512 pixels"
+            f"{path}: has {source.height}x{source.width} pixels in {source.count} bands ({size / 1e9:.1f} GB "
+            f"decoded), and a chip has at most {MAX_CHIP_BYTES / 1e9:.1f} GB: copy it again if it is damaged, or cut "
+            "it into chips of 512 pixels"
         )
 
 
 def extent_of(source: Raster) -> Extent:
-    """Return size and georeference of an open raster; the grid is None where it has no transform and no CRS."""
+    """Return the size and grid of an open raster. The grid is None if it has neither a transform nor a CRS."""
     crs = source.crs.to_string() if source.crs is not None else None
     return _extent(source.name, crs, source.transform, source.height, source.width)
 
@@ -162,9 +162,9 @@ def _extent(name: str, crs: str | None, transform: Affine, height: int, width: i
 
 
 def check_same_extent(one: Extent, other: Extent, tolerance: float = 0.5) -> None:
-    """Raise DataError unless both rasters have one size and, where both are georeferenced, one place.
+    """Raise DataError unless both rasters have the same size and, if both are georeferenced, the same grid.
 
-    ``tolerance`` is in pixels; stored transforms of one grid often differ in their last digits.
+    ``tolerance`` is in pixels: stored transforms of one grid often differ in their last digits.
     """
     if (one.height, one.width) != (other.height, other.width):
         raise DataError(
@@ -173,7 +173,7 @@ def check_same_extent(one: Extent, other: Extent, tolerance: float = 0.5) -> Non
         )
     if one.grid is None or other.grid is None:
         return
-    if not _same_place(one.grid, other.grid, tolerance):
+    if not _same_grid(one.grid, other.grid, tolerance):
         raise DataError(
             f"{one.path} and {other.path} lie on different grids: the files of one chip must agree in coordinate "
             f"system and to {tolerance} pixels; resample one to the grid of the other"
@@ -181,7 +181,7 @@ def check_same_extent(one: Extent, other: Extent, tolerance: float = 0.5) -> Non
 
 
 @lru_cache(maxsize=4096)
-def _same_place(one: GeoGrid, other: GeoGrid, tolerance: float) -> bool:
+def _same_grid(one: GeoGrid, other: GeoGrid, tolerance: float) -> bool:
     return one.matches(other, tolerance) and _same_crs(one.crs, other.crs)
 
 
@@ -192,13 +192,13 @@ def _same_crs(one: str | None, other: str | None) -> bool:
 
 
 def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
-    """Return the bands of one sensor in an open raster: canonical name -> number of the band in the file (from 1).
+    """Return the bands of one sensor in an open raster: canonical name -> number in the file (from 1).
 
-    Bands are found by description. A file that names none is taken by order where it has exactly 2 bands (SAR: VV,
-    VH), 13 (optical: L1C) or 12 (optical: L2A).
+    Bands are found by their descriptions. If a file names no band, the order counts: 2 bands are VV and VH, 13 bands
+    are those of L1C and 12 bands are those of L2A.
 
     Raises:
-        DataError: another number of unnamed bands, a name that occurs twice, or radar without both polarisations.
+        DataError: another number of unnamed bands, a repeated name, or radar without both polarisations.
     """
     names = _names(tuple(source.descriptions), sensor)
     if not any(names):
@@ -209,34 +209,34 @@ def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
             continue
         if name in found:
             raise DataError(
-                f"{source.name}: bands {found[name]} and {number} are both named {name}; a name must occur once: "
-                "rename one of them"
+                f"{source.name}: bands {found[name]} and {number} are both named {name}; names must be unique: rename "
+                "one of them"
             )
         found[name] = number
     missing = [band for band in SAR_BANDS if band not in found] if sensor == "sar" else []
     if missing:
         raise DataError(
-            f"{source.name}: holds {', '.join(found)} alone; radar needs both VV and VH: add the band {missing[0]}"
+            f"{source.name}: holds only {', '.join(found)}; radar needs both VV and VH: add the band {missing[0]}"
         )
     return found
 
 
-def takes_bands_by_order(source: Raster, sensor: Sensor) -> bool:
-    """Tell whether an open raster names none of its bands, so that ``band_indices`` goes by their order."""
+def has_unnamed_bands(source: Raster, sensor: Sensor) -> bool:
+    """Return True if an open raster names no band, so that ``band_indices`` uses their order."""
     return not any(_names(tuple(source.descriptions), sensor))
 
 
 @lru_cache(maxsize=256)
 def _names(descriptions: tuple[str | None, ...], sensor: Sensor) -> tuple[str | None, ...]:
-    """Return the canonical name of each band, None for one without; descriptions that merely count name no band.
+    """Return the canonical name of each band or None. Descriptions such as "Band 1", "Band 2" count as no names.
 
-    Cached, since the files of a data set have the same descriptions and each crop asks for them.
+    The result is cached: all files of a data set have the same descriptions, and each crop needs them.
     """
-    counting = all(
+    numbered = all(
         re.fullmatch(rf"band[ _]?0?{number}", (description or "").strip().lower())
         for number, description in enumerate(descriptions, start=1)
     )
-    return tuple(None if counting else canonical_band(description, sensor) for description in descriptions)
+    return tuple(None if numbered else canonical_band(description, sensor) for description in descriptions)
 
 
 def _names_by_order(source: Raster, sensor: Sensor) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Diagnosis of a raster that cannot be read, in words."""
+"""Diagnosis of rasters that cannot be read."""
 
 import errno
 import re
@@ -10,12 +10,12 @@ _DIRECTORY = re.compile(r"directory at offset (\d+)")
 _TOO_SHORT = re.compile(r"got \d+ bytes, expected \d+")
 _AGAIN = "copy or download it again"
 
-CLAIM = "its header claims"
-"""Start of messages on headers that no image has."""
+HEADER_CLAIM = "its header claims"
+"""Start of messages on implausible headers."""
 
 
-def why_unreadable(path: Path, error: BaseException) -> str:
-    """Return the fault of a raster that GDAL could not open or read, and the remedy, without the file's name."""
+def diagnose(path: Path, error: BaseException) -> str:
+    """Return why GDAL could not open or read a raster, and the remedy. The caller adds the file's name."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -40,7 +40,7 @@ def why_unreadable(path: Path, error: BaseException) -> str:
 
 def _gdal_fault(start: bytes, size: int, messages: list[str]) -> str:
     text = " ".join(messages)
-    if CLAIM in messages[0]:
+    if HEADER_CLAIM in messages[0]:
         return f"{messages[0]}; {_AGAIN} if it is damaged"
     block = _BLOCK.search(text)
     if block:
@@ -53,12 +53,12 @@ def _gdal_fault(start: bytes, size: int, messages: list[str]) -> str:
     if start in _TIFF_STARTS:
         return f"is a TIFF whose header is cut off or damaged; {_AGAIN}"
     if "not recognized" in text:
-        return f"is not an image (GDAL knows no format that starts like it); {_AGAIN}"
+        return f"is not an image (GDAL does not recognise its format); {_AGAIN}"
     return f"cannot be read as a raster ({messages[0]}); the file must be a complete image that GDAL reads: {_AGAIN}"
 
 
 def _chain(error: BaseException) -> list[str]:
-    """Return the messages of an exception and of its causes, GDAL's own last."""
+    """Return the messages of an exception and of its causes, GDAL's message last."""
     messages: list[str] = []
     cause: BaseException | None = error
     while cause is not None:

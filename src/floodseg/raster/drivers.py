@@ -1,7 +1,7 @@
-"""GDAL drivers that open rasters, and the sources that a VRT may have.
+"""GDAL drivers that open rasters, and checks of headers and of the sources of a VRT.
 
-GDAL has some 140 raster drivers. Most read formats that hold no radar, reflectance or masks, some fetch pixels over a
-network, and each trusts what a damaged or hostile file claims. So only named drivers are used.
+GDAL has some 140 raster drivers. Most formats hold no radar, reflectance or masks, some drivers fetch pixels over a
+network, and all of them trust the header of a damaged or hostile file. Therefore only the drivers named here are used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,33 +17,34 @@ from rasterio.io import DatasetReader
 
 from floodseg.errors import DataError
 from floodseg.raster.access import is_remote
-from floodseg.raster.diagnosis import CLAIM
+from floodseg.raster.diagnosis import HEADER_CLAIM
 
 CHIP_DRIVERS = ("GTiff", "PNG", "VRT")
-"""Chips of the layouts are GeoTIFFs, or VRTs over such, or PNGs (OMBRIA)."""
+"""Drivers of chips: GeoTIFF, VRTs of GeoTIFFs, and PNG (OMBRIA)."""
 
 RASTER_DRIVERS = (
     "GTiff", "VRT", "JP2OpenJPEG", "PNG", "JPEG", "HFA", "ENVI", "EHdr", "AAIGrid", "SRTMHGT", "DTED",
 )  # fmt: skip
-"""Scenes and layers: GeoTIFF and COG, JPEG 2000, pictures, what SNAP and ERDAS write, and grids of elevation models."""
+"""Drivers of scenes and layers: GeoTIFF and COG, JPEG 2000, PNG and JPEG, the formats of SNAP and ERDAS, and elevation
+models."""
 
 PRODUCT_DRIVERS = (*RASTER_DRIVERS, "SAFE", "SENTINEL2")
-"""Also those that read the acquisition time of a delivered product."""
+"""The same, and the drivers of Sentinel products, which read the acquisition time."""
 
-MOST_BANDS = 256
-MOST_BLOCK_BYTES = 2**30
-"""GDAL decodes whole blocks, so one must fit into memory."""
+MAX_BANDS = 256
+MAX_BLOCK_BYTES = 2**30
+"""Largest decoded block: GDAL decodes a block at once, so it must fit into memory."""
 
-_NEST_LIMIT = 8
-"""A VRT of VRTs deeper than this names itself somewhere below."""
+_MAX_VRT_DEPTH = 8
+"""Largest nesting of VRT files: a deeper one refers to itself."""
 
 
-def open_plain(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS) -> Any:
-    """Open a raster with the named drivers only, with a handle of its own.
+def open_with_drivers(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS) -> Any:
+    """Open a raster with the listed drivers only, as a new handle, and check its header.
 
     Raises:
-        RasterioIOError: it cannot be opened, is of another format, or its header claims what no image has: damaged
-            headers make GDAL take memory and time for what is not there.
+        RasterioIOError: it cannot be opened, has another format, or its header claims implausible sizes, for which GDAL
+            would waste memory and time.
     """
     try:
         dataset = DatasetReader(name, driver=list(drivers), sharing=False)
@@ -53,55 +54,55 @@ def open_plain(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS) -> Any
             dataset.close()
             raise
     except UnicodeDecodeError:
-        raise RasterioIOError("its coordinate system or another text in it is not UTF-8") from None
+        raise RasterioIOError("its coordinate system or another text is not UTF-8") from None
     return dataset
 
 
 def _check_header(dataset: Any) -> None:
-    if dataset.count > MOST_BANDS:
-        raise RasterioIOError(f"{CLAIM} {dataset.count} bands, and at most {MOST_BANDS} are read")
-    # rasterio decodes texts when they are asked for
+    if dataset.count > MAX_BANDS:
+        raise RasterioIOError(f"{HEADER_CLAIM} {dataset.count} bands, and at most {MAX_BANDS} are read")
+    # reading the texts now makes rasterio raise on texts that are not UTF-8
     assert len(dataset.descriptions) == len(dataset.units) == dataset.count
     if dataset.driver == "VRT":
-        _text_of(dataset)
+        _vrt_xml(dataset)
     height, width = max(dataset.block_shapes, key=prod, default=(0, 0))
     size = height * width * max(np.dtype(kind).itemsize for kind in dataset.dtypes)
-    # only where it matters: on some damaged JPEG 2000 files GDAL does not return
-    if size * dataset.count > MOST_BLOCK_BYTES and _has_all_bands_in_a_block(dataset):
+    # interleaving is read only if needed: GDAL hangs on some damaged JPEG 2000 files
+    if size * dataset.count > MAX_BLOCK_BYTES and _is_pixel_interleaved(dataset):
         size *= dataset.count
-    if size > MOST_BLOCK_BYTES:
+    if size > MAX_BLOCK_BYTES:
         raise RasterioIOError(
-            f"{CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, and at most "
-            f"{MOST_BLOCK_BYTES / 1e9:.1f} GB are read: write it in tiles (gdal_translate -co TILED=YES)"
+            f"{HEADER_CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, and at most "
+            f"{MAX_BLOCK_BYTES / 1e9:.1f} GB are read: write it in tiles (gdal_translate -co TILED=YES)"
         )
 
 
-def _has_all_bands_in_a_block(dataset: Any) -> bool:
+def _is_pixel_interleaved(dataset: Any) -> bool:
     try:
         return dataset.interleaving is Interleaving.pixel
-    except ValueError:  # a VRT may say anything
+    except ValueError:  # a VRT may hold an unknown value
         return True
 
 
-def _text_of(vrt: Any) -> str:
+def _vrt_xml(vrt: Any) -> str:
     return str(vrt.tags(ns="xml:VRT").get("xml:VRT", ""))
 
 
-def open_checked(name: str, opener: Callable[[str], Any] = open_plain, depth: int = 0) -> Any:
+def open_local(name: str, opener: Callable[[str], Any] = open_with_drivers, depth: int = 0) -> Any:
     """Open a raster, and refuse a VRT with remote sources or sources that are no rasters.
 
     Args:
-        name: the raster.
-        opener: opens a raster without checking its sources.
-        depth: how many VRTs are around it.
+        name: name of the raster.
+        opener: opens a raster without checks of its sources.
+        depth: number of enclosing VRTs.
 
     Raises:
-        DataError: names the raster and its source.
+        DataError: a VRT has such a source; both are named.
     """
     dataset = opener(name)
     try:
         if dataset.driver == "VRT":
-            _check_text(name, _text_of(dataset), opener, depth)
+            _check_sources(name, _vrt_xml(dataset), opener, depth)
     except BaseException:
         dataset.close()
         raise
@@ -109,35 +110,38 @@ def open_checked(name: str, opener: Callable[[str], Any] = open_plain, depth: in
 
 
 def open_layer(name: str, allow_remote: bool) -> Any:
-    """Open the raster of a layer with ``RASTER_DRIVERS`` only.
+    """Open the raster of a layer with ``RASTER_DRIVERS``.
 
     Raises:
-        RasterioError: it cannot be opened, or is of another format.
-        DataError: a VRT takes pixels from a network and ``allow_remote`` is False.
+        RasterioError: it cannot be opened, or has another format.
+        DataError: a VRT has remote sources and ``allow_remote`` is False.
     """
-    return open_plain(name) if allow_remote else open_checked(name)
+    return open_with_drivers(name) if allow_remote else open_local(name)
 
 
-def _check_text(name: str, text: str, opener: Callable[[str], Any], depth: int) -> None:
-    if depth > _NEST_LIMIT:
-        raise DataError(f"{name}: VRT files are nested more than {_NEST_LIMIT} deep; name the rasters themselves")
-    for source in _sources(text, name):
+def _check_sources(name: str, xml: str, opener: Callable[[str], Any], depth: int) -> None:
+    if depth > _MAX_VRT_DEPTH:
+        raise DataError(f"{name}: VRT files are nested more than {_MAX_VRT_DEPTH} deep; use the rasters themselves")
+    for source in _source_names(xml, name):
         if source.startswith("<"):
-            _check_text(name, source, opener, depth + 1)
+            _check_sources(name, source, opener, depth + 1)
         elif is_remote(source):
-            raise DataError(f"{name}: takes its pixels from {source}; remote pixels are read only with `allow_remote`")
+            raise DataError(
+                f"{name}: takes its pixels from {source}; remote pixels are read only with `allow_remote`: set it, or "
+                "download them"
+            )
         else:
-            open_checked(source, opener, depth + 1).close()
+            open_local(source, opener, depth + 1).close()
 
 
-def _sources(text: str, name: str) -> Iterator[str]:
-    """Yield the source rasters of a VRT, relative names resolved."""
+def _source_names(xml: str, name: str) -> Iterator[str]:
+    """Yield the source rasters of a VRT with relative names resolved."""
     folder = PurePosixPath(name).parent
     found = set()
     try:
-        document = ElementTree.fromstring(text or "<VRTDataset/>")
+        document = ElementTree.fromstring(xml or "<VRTDataset/>")
     except ElementTree.ParseError as error:
-        raise DataError(f"{name}: is a VRT that is no XML ({error}); make it again with gdalbuildvrt") from error
+        raise DataError(f"{name}: is a VRT that is not XML ({error}); create it again with gdalbuildvrt") from error
     for element in document.iter():
         if element.tag not in ("SourceFilename", "SourceDataset") or not element.text:
             continue

@@ -1,6 +1,6 @@
-"""From a GeoTIFF to numbers and their validity: SAR in dB, optical in reflectance, labels as class codes.
+"""Reader from rasters to physical numbers and validity: SAR in dB, optical in reflectance, labels as class codes.
 
-A magic number never leaves this module: nodata, NaN and infinities become pixels that are invalid and hold 0.
+Pixels with nodata, NaN or an infinity become invalid and hold 0.
 """
 
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import Raster, band_indices
 from floodseg.raster.scaling import (
-    INTEGER,
-    blank,
-    equals,
+    INTEGER_KINDS,
+    equals_nodata,
     has_scaling,
-    overflowing,
+    ignore_overflow,
     scaled_bands,
+    zero_invalid,
 )
 
 DB_RANGE = (-100.0, 60.0)
-"""Calibrated backscatter in dB lies well inside; anything beyond is another unit or an undeclared nodata value."""
+"""Possible backscatter in dB. Values outside have another unit or are an undeclared nodata value."""
 
 REFLECTANCE_RANGE = (-2.0, 20.0)
-"""Reflectance of clouds and glint may exceed 1, and of shadows fall slightly below 0, but not by this much."""
+"""Possible reflectance. Clouds and glint exceed 1 and shadows fall slightly below 0, but not by this much."""
 
 _TO_REFLECTANCE = 1 / REFLECTANCE_SCALE
 
-_FEW_PIXELS = 100
-"""A window with fewer valid pixels (a swath edge with one bright roof) says nothing about the unit of a file."""
+_MIN_PIXELS = 100
+"""Fewest valid pixels for a check of the unit. Fewer, such as one bright roof at a swath edge, are no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,40 +54,40 @@ def read_sar(
     *,
     check_units: bool = True,
 ) -> Pixels:
-    """Read VV and VH of an open raster as dB, (2, H, W); a pixel is valid where both bands hold numbers.
+    """Read VV and VH of an open raster as dB, (2, H, W). A pixel is valid if both bands hold a number.
 
     Args:
-        source: from ``open_raster`` or a cache of chips.
-        units: what the file stores; linear power becomes 10 log10, and power that is not positive is invalid.
-        window: part to read; by default all.
-        check_units: refuse values that cannot be of that unit.
+        source: raster from ``open_raster`` or the chip cache.
+        units: unit of the file. Linear power is converted by 10 log10; power of 0 or less is invalid.
+        window: part to read; by default the complete raster.
+        check_units: if True, refuse values that cannot have that unit.
 
     Raises:
-        DataError: bands that cannot be found (see ``band_indices``), or values that cannot be of that unit.
+        DataError: bands that cannot be identified (see ``band_indices``), or values that cannot have that unit.
     """
     indices = band_indices(source, "sar")
     numbers = [indices[band] for band in SAR_BANDS]
     stored = read_stored(source, numbers, window)
     values = np.empty(stored.shape, np.float32)
     valid = np.ones(stored.shape[1:], np.bool_)
-    known = negative = 0
-    with overflowing():
+    count = negative = 0
+    with ignore_overflow():
         for converted, band, number in zip(scaled_bands(source, numbers, stored, values), stored, numbers, strict=True):
             usable = np.isfinite(converted)
             if (nodata := source.nodatavals[number - 1]) is not None:
-                usable &= ~equals(band, nodata)
+                usable &= ~equals_nodata(band, nodata)
             if units == "linear":
-                known += int(np.count_nonzero(usable))
+                count += int(np.count_nonzero(usable))
                 negative += int(np.count_nonzero(usable & (converted < 0)))
                 usable &= converted > 0
                 np.log10(converted, out=converted, where=usable)
                 np.multiply(converted, 10, out=converted, where=usable)
             valid &= usable
-    if check_units and known >= _FEW_PIXELS and negative > known / 2:
+    if check_units and count >= _MIN_PIXELS and negative > count / 2:
         raise DataError(
             f"{source.name}: most radar values are negative, so they are not linear power: use `sar_units=db`"
         )
-    blank(values, valid)
+    zero_invalid(values, valid)
     if check_units:
         _check_db(source.name, values, valid, units)
     return Pixels(values, valid)
@@ -103,7 +103,7 @@ def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], 
             f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
             "use `sar_units=linear` for linear power, or declare the nodata value in the file"
         )
-    if units == "db" and np.count_nonzero(valid) >= _FEW_PIXELS and lowest >= 0:
+    if units == "db" and np.count_nonzero(valid) >= _MIN_PIXELS and lowest >= 0:
         raise DataError(
             f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
             "use `sar_units=linear` if they are linear power"
@@ -120,77 +120,77 @@ def read_optical(
 ) -> Pixels:
     """Read optical bands of an open raster as reflectance, (C, H, W) in the order of ``bands``.
 
-    Stored numbers are divided by 10000 after ``offset`` is added; where the file has GDAL scale or offset tags, those
-    are applied instead. A pixel is invalid where all bands of the file are nodata (0 where no value is declared), or
-    where a band that is read holds NaN, an infinity or a declared nodata value other than 0, which no light gives.
+    Reflectance is (stored + offset) / 10000, or the result of the GDAL scale and offset tags if the file has them. A
+    pixel is invalid if all bands of the file are nodata (0 by default), or if a requested band holds NaN, an infinity
+    or a declared nodata value other than 0.
 
     Args:
-        source: from ``open_raster`` or a cache of chips.
+        source: raster from ``open_raster`` or the chip cache.
         bands: canonical names of the bands to read.
-        offset: in stored numbers, -1000 for processing baseline 04.00 and later.
-        window: part to read; by default all.
-        check_units: refuse values that cannot be reflectance.
+        offset: in stored numbers: -1000 for processing baseline 04.00 and later.
+        window: part to read; by default the complete raster.
+        check_units: if True, refuse values that cannot be reflectance.
 
     Raises:
-        DataError: bands that the file lacks, or values that cannot be reflectance.
+        DataError: missing bands, or values that cannot be reflectance.
     """
     indices = band_indices(source, "optical")
     missing = [band for band in bands if band not in indices]
     if missing:
         raise DataError(
             f"{source.name}: has no band {', '.join(missing)} (it has {', '.join(indices)}); every optical chip must "
-            "hold the bands in use: choose bands that all chips have with `optical_bands`"
+            "hold the bands in use: set `optical_bands` to bands that all chips have"
         )
     numbers = [indices[band] for band in bands]
     stored = read_stored(source, numbers, window)
     values = np.empty(stored.shape, np.float32)
-    valid = ~_without_signal(source, indices, numbers, stored, window)
-    surely_finite = stored.dtype.kind in INTEGER and not has_scaling(source, numbers)
-    with overflowing():
+    valid = ~_optical_nodata(source, indices, numbers, stored, window)
+    is_finite = stored.dtype.kind in INTEGER_KINDS and not has_scaling(source, numbers)
+    with ignore_overflow():
         for converted in scaled_bands(source, numbers, stored, values, shift=offset or 0.0, factor=_TO_REFLECTANCE):
-            if not surely_finite:
+            if not is_finite:
                 valid &= np.isfinite(converted)
-    blank(values, valid)
+    zero_invalid(values, valid)
     if check_units:
         _check_reflectance(source, numbers, values, valid, offset or 0.0)
     return Pixels(values, valid)
 
 
-def _without_signal(
+def _optical_nodata(
     source: Raster,
     indices: dict[str, int],
     numbers: list[int],
     stored: NDArray[np.generic],
     window: Window | None,
 ) -> NDArray[np.bool_]:
-    """Return where the file holds no optical data, (H, W)."""
+    """Return the pixels without optical data, (H, W)."""
     empty = np.ones(stored.shape[1:], np.bool_)
-    # The bands in use may all be truly 0 at a pixel that other bands of the file see.
+    # The requested bands may all be truly 0 at a pixel where other bands of the file hold data.
     others = (number for number in indices.values() if number not in numbers)
     bands = chain(zip(numbers, stored, strict=True), ((n, read_stored(source, [n], window)[0]) for n in others))
     for number, band in bands:
         nodata = source.nodatavals[number - 1]
-        empty &= equals(band, 0.0 if nodata is None else nodata)
-        if not empty.any():  # mostly after one band
+        empty &= equals_nodata(band, 0.0 if nodata is None else nodata)
+        if not empty.any():  # usually after the first band
             break
     for number, band in zip(numbers, stored, strict=True):
         nodata = source.nodatavals[number - 1]
         if nodata is not None and nodata != 0:
-            empty |= equals(band, nodata)
+            empty |= equals_nodata(band, nodata)
     return empty
 
 
 def _check_reflectance(
     source: Raster, numbers: list[int], values: NDArray[np.float32], valid: NDArray[np.bool_], offset: float
 ) -> None:
-    if np.count_nonzero(valid) < _FEW_PIXELS:
+    if np.count_nonzero(valid) < _MIN_PIXELS:
         return
     is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
     is_tagged = has_scaling(source, numbers)
     low, high = REFLECTANCE_RANGE
     lowest, highest = float(values.min()), float(values.max())
     if lowest < low or highest > high:
-        rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "it is 0 to 1"
+        rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "0 to 1"
         raise DataError(
             f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
             "tags (scale 0.0001 and offset -0.1 for baseline 04.00), `optical_offset` or the nodata value"
@@ -200,18 +200,18 @@ def _check_reflectance(
     stored_highest = float(values[:, valid].max()) * REFLECTANCE_SCALE - offset
     if stored_highest < high:
         raise DataError(
-            f"{source.name}: optical values reach only {stored_highest:g}; they must be reflectance "
+            f"{source.name}: optical values reach only {stored_highest:g}, but must be reflectance "
             "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
         )
 
 
 def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:
-    """Read a label as class codes 0 (land), 1 (water) and 255 (ignored; stored as -1 or 255), (H, W) uint8.
+    """Read a label as class codes, (H, W) uint8: 0 (land), 1 (water), 255 (ignored; stored as -1 or 255).
 
-    Nodata tags of labels mean nothing and are not looked at.
+    Nodata tags of labels are not used.
 
     Raises:
-        DataError: more than one band, or any other value.
+        DataError: more than one band, or another value.
     """
     if source.count != 1:
         raise DataError(f"{source.name}: a label must have exactly 1 band, this file has {source.count}: keep one")
@@ -222,15 +222,15 @@ def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8
 
 
 def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
-    """Return the class codes of a label as it is stored, (H, W): 0 (land), 1 (water), 255 (ignored, also as -1).
+    """Convert stored label values to class codes, (H, W) uint8, as ``read_label`` does.
 
     Raises:
-        DataError: any other value; ``name`` is that of the file.
+        DataError: another value; the message names the file ``name``.
     """
     ignored = (stored == -1) | (stored == IGNORE)
-    known = ignored | (stored == LAND) | (stored == WATER)
-    if not known.all():
-        value = stored[~known].flat[0]
+    is_code = ignored | (stored == LAND) | (stored == WATER)
+    if not is_code.all():
+        value = stored[~is_code].flat[0]
         raise DataError(
             f"{name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored): "
             "recode the file"
@@ -240,7 +240,7 @@ def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
 
 
 def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = None) -> NDArray[np.generic]:
-    """Return the stored numbers of some bands (counted from 1), (C, H, W), in the type of the file."""
+    """Read the stored numbers of bands (counted from 1), (C, H, W) in the type of the file."""
     part = None
     if window is not None:
         bottom, right = window.top + window.height, window.left + window.width
@@ -250,7 +250,7 @@ def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = 
     stored: NDArray[np.generic] = source.read(list(numbers), window=part)
     if stored.dtype.kind == "c":
         raise DataError(
-            f"{source.name}: holds complex numbers, as single-look radar does; intensities, reflectance and labels are "
-            "real: calibrate and detect the image first"
+            f"{source.name}: holds complex numbers, as single-look complex radar does; backscatter, reflectance and "
+            "labels are real: calibrate and detect the image first"
         )
     return stored

@@ -1,4 +1,4 @@
-"""Conversion of stored numbers to physical ones, band by band."""
+"""Conversion of stored numbers to physical values, band by band."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 
 from floodseg.raster.dataset import Raster
 
-INTEGER = "iu"
-"""Kinds of numpy's integer types."""
+INTEGER_KINDS = "iu"
+"""Kinds of integer types in numpy."""
 
 
 def has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
-    """Tell whether GDAL scale or offset tags of some bands change their numbers."""
+    """Return True if GDAL scale or offset tags change the numbers of these bands."""
     return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
 
 
-def overflowing() -> np.errstate:
-    """Let an integer beyond float32 (or a float64 nodata value such as -1.8e308) become an infinity: invalid."""
+def ignore_overflow() -> np.errstate:
+    """Silence overflow: an integer or float64 nodata value beyond float32 becomes an infinity, which is invalid."""
     return np.errstate(over="ignore", invalid="ignore")
 
 
@@ -29,10 +29,10 @@ def scaled_bands(
     shift: float = 0.0,
     factor: float = 1.0,
 ) -> Iterator[NDArray[np.float32]]:
-    """Apply the GDAL scale and offset tags, or where there are none ``shift`` and ``factor``, and yield each band.
+    """Convert and yield each band: by the GDAL scale and offset tags, or by ``shift`` and ``factor`` without tags.
 
-    The bands are views of ``values`` (C, H, W), which receives the result. They are converted one by one, since one
-    band stays in the cache of the processor from one step to the next.
+    The result is written to ``values`` (C, H, W), and the yielded bands are views of it. One band at a time stays in
+    the processor's cache.
     """
     tagged = has_scaling(source, numbers)
     for target, band, number in zip(values, stored, numbers, strict=True):
@@ -48,18 +48,18 @@ def scaled_bands(
         yield target
 
 
-def equals(band: NDArray[np.generic], value: float) -> NDArray[np.bool_]:
-    """Return where stored numbers equal a nodata value, which may be NaN; the shape is that of ``band``."""
-    if band.dtype.kind in INTEGER:
+def equals_nodata(band: NDArray[np.generic], value: float) -> NDArray[np.bool_]:
+    """Return the pixels of a band that equal a nodata value, which may be NaN, (H, W)."""
+    if band.dtype.kind in INTEGER_KINDS:
         limits = np.iinfo(band.dtype.name)
         if not (float(value).is_integer() and limits.min <= value <= limits.max):
             return np.zeros(band.shape, np.bool_)
-        # in the type of the file: numpy would compare a float with integers as float64, several times as slow
+        # numpy compares a float with integers as float64, which is several times slower
         return np.asarray(band == band.dtype.type(value))
     return np.asarray(np.isnan(band) if np.isnan(value) else band == value)
 
 
-def blank(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+def zero_invalid(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
     """Set invalid pixels to 0, in place."""
     if not valid.all():
         np.copyto(values, np.float32(0), where=~valid)

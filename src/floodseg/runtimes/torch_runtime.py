@@ -64,7 +64,7 @@ class TorchRuntime:
         self.precision: str = "fp32" if precision == "auto" else precision
         _check_precision(self.precision, cuda)
         self._model = DeployedModel(model).to(self._device).to(memory_format=torch.channels_last)
-        no_sensor, sar, optical, both = model.decisions.by_code("threshold")
+        no_sensor, sar, optical, both = model.decisions.by_validity_code("threshold")
         self.thresholds = (no_sensor, sar, optical, both)
         self.bands: Bands = model.spec.bands
         self.overlap = overlap_of(model) if overlap is None else overlap
@@ -103,7 +103,7 @@ class TorchRuntime:
         sar_valid: NDArray[np.bool_],
         optical_valid: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """Return the weight of the optical image, see ``floodseg.inference.sensor_weight_map.WeighingRuntime``."""
+        """Return the weight of the optical image, see ``floodseg.inference.sensor_weight_map.SensorWeightRuntime``."""
         return self._compute(self._model.optical_weight, sar, optical, sar_valid, optical_valid)
 
     def _compute(

@@ -1,1 +1,1 @@
-"""Both sensors on one grid, read by windows."""
+"""Scenes: images of both sensors on one grid, read by windows."""

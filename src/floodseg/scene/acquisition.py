@@ -12,7 +12,7 @@ from rasterio.errors import RasterioError
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.raster.access import check_local, gdal_settings
-from floodseg.raster.drivers import PRODUCT_DRIVERS, open_plain
+from floodseg.raster.drivers import PRODUCT_DRIVERS, open_with_drivers
 
 _TAGS: tuple[tuple[str | None, str], ...] = (
     (None, "TIFFTAG_DATETIME"),
@@ -23,7 +23,7 @@ _TAGS: tuple[tuple[str | None, str], ...] = (
     (None, "DATATAKE_1_DATATAKE_SENSING_START"),
     (None, "PRODUCT_START_TIME"),
 )
-"""Metadata domain and name: the TIFF tag, GDAL's own name for satellite imagery, its Sentinel-1 and -2 drivers'."""
+"""Metadata domain and name of each tag: TIFF, GDAL's imagery domain, and GDAL's Sentinel-1 and Sentinel-2 drivers."""
 
 _TIFF_TIME = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d:\d\d:\d\d)")
 _SENSING_TIME = re.compile(r"(?<!\d)(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(?!\d)")
@@ -34,24 +34,24 @@ _FIRST_YEAR = 1972
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """Time at which a scene was taken."""
+    """Acquisition time of a scene and its source."""
 
     time: datetime
     """In UTC."""
     source: str
-    """The setting, tag or name that it was read from."""
+    """Setting, tag or file name that holds the time."""
 
 
 def acquisition_of(config: SceneConfig) -> Acquisition | None:
-    """Return when the scene was taken; None where no setting, tag or name says so.
+    """Return the acquisition time of a scene, or None if no source holds it.
 
-    The first of these that holds a time is used: ``config.datetime``, the tags of the file whose grid the products have
-    (TIFFTAG_DATETIME as "YYYY:MM:DD HH:MM:SS" or ISO 8601, then acquisition tags), its product's name
-    (``S1A_IW_GRDH_1SDV_20200101T054321_...``) or a day in its own name. A time without a zone is taken as UTC, a day as
-    its midnight.
+    Sources, in this order: ``config.datetime``; the tags of the image that defines the grid (TIFFTAG_DATETIME as
+    "YYYY:MM:DD HH:MM:SS" or ISO 8601, then acquisition tags); its product name
+    (``S1A_IW_GRDH_1SDV_20200101T054321_...``); a day in its file name. A time without a zone is UTC, and a day is its
+    midnight.
 
     Raises:
-        ConfigError: ``config.datetime`` is not ISO 8601, or the file is an address without --allow-remote.
+        ConfigError: ``config.datetime`` is not ISO 8601, or the file is remote and ``allow_remote`` is False.
     """
     if config.datetime is not None:
         try:
@@ -70,21 +70,21 @@ def acquisition_of(config: SceneConfig) -> Acquisition | None:
 
 def _from_tags(path: str, allow_remote: bool) -> Acquisition | None:
     try:
-        with rasterio.Env(**gdal_settings(allow_remote)), open_plain(path, PRODUCT_DRIVERS) as source:
+        with rasterio.Env(**gdal_settings(allow_remote)), open_with_drivers(path, PRODUCT_DRIVERS) as source:
             tags: dict[str | None, Mapping[str, str]] = {domain: source.tags(ns=domain) for domain, _ in _TAGS}
     except (RasterioError, UnicodeDecodeError):
-        # mapping opens the file too, and reports what is wrong with it
+        # mapping opens the same file and reports the error
         return None
     for domain, name in _TAGS:
         text = tags[domain].get(name)
-        time = _parsed(text) if text else None
+        time = _parse_time(text) if text else None
         if time:
             return Acquisition(time, f"tag {name} of {path}")
     return None
 
 
-def _parsed(text: str) -> datetime | None:
-    """Return a time in TIFF's format or ISO 8601; None for what is neither, and for times that cannot be."""
+def _parse_time(text: str) -> datetime | None:
+    """Parse a time in TIFF's format or ISO 8601. Return None for other texts and implausible times."""
     iso = _TIFF_TIME.sub(r"\1-\2-\3T\4", text.strip())
     try:
         time = _utc(datetime.fromisoformat(iso))
@@ -94,17 +94,17 @@ def _parsed(text: str) -> datetime | None:
 
 
 def _from_name(path: str) -> Acquisition | None:
-    own, *folders = reversed(PurePosixPath(path.split("?", maxsplit=1)[0]).parts)
-    for part in (own, *(folder for folder in folders if _PRODUCT.match(folder))):
-        # The first is the start of sensing; later ones are its end and the time of processing.
+    file_name, *folders = reversed(PurePosixPath(path.split("?", maxsplit=1)[0]).parts)
+    for part in (file_name, *(folder for folder in folders if _PRODUCT.match(folder))):
+        # The first time is the start of sensing, later ones are its end and the processing time.
         for time in _SENSING_TIME.findall(part):
-            found = _parsed("{}-{}-{}T{}:{}:{}".format(*time))
+            found = _parse_time("{}-{}-{}T{}:{}:{}".format(*time))
             if found:
                 return Acquisition(found, f"name {part}")
-    for year, _, month, day in _DAY.findall(own):
-        found = _parsed(f"{year}-{month}-{day}")
+    for year, _, month, day in _DAY.findall(file_name):
+        found = _parse_time(f"{year}-{month}-{day}")
         if found:
-            return Acquisition(found, f"day in the name {own}")
+            return Acquisition(found, f"day in the name {file_name}")
     return None
 
 
@@ -113,8 +113,7 @@ def _utc(time: datetime) -> datetime:
 
 
 def _plausible(time: datetime) -> bool:
-    """Tell whether a satellite can have taken an image then; clocks may be a day apart."""
-    # a clock that was set back (a dead battery) must not make true dates impossible: it is now at the least what it was
-    # when this file was installed
+    """Return True for times from the first Landsat to now; the clock may be a day slow."""
+    # The clock may be reset (a dead battery), so the installation time of this file is a lower bound of now.
     now = max(datetime.now(UTC), datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC))
     return time.year >= _FIRST_YEAR and time <= now + timedelta(days=1)

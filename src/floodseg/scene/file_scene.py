@@ -1,4 +1,4 @@
-"""Scene in files: both sensors on one grid, read and warped window by window."""
+"""Scene in files: images of both sensors, read and warped window by window."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ from floodseg.bands import DATES, Bands, Sensor, band_date
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.scene.flag_checks import check_flags
-from floodseg.scene.image import Image, PlacedFile, clip
-from floodseg.scene.open_image import Request, open_image, raster_file
-from floodseg.scene.placement import check_reference, place, resampled
+from floodseg.scene.image import Image, WarpedFile, clip
+from floodseg.scene.open_image import ImageRequest, open_image, open_mask_file
+from floodseg.scene.placement import check_reference, place_on_grid, resampling_note
 from floodseg.scene.safe import CLOUD_CLASSES
 from floodseg.scene.scene import SceneWindow
 from floodseg.scene.session import Session
+from floodseg.scene.setting_checks import check_settings
 from floodseg.scene.unit_checks import check_image
 
 _Numbers = NDArray[np.float32]
@@ -25,36 +25,36 @@ _Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class _PlacedImage:
-    """One sensor at one date on the grid of the scene."""
+class _WarpedImage:
+    """Image of one sensor at one date on the grid of the scene."""
 
-    files: tuple[PlacedFile, ...]
+    files: tuple[WarpedFile, ...]
     channels: tuple[tuple[int, ...], ...]
-    """Of each file: the channels of the scene that its bands become."""
-    scene_classes: PlacedFile | None
+    """For each file, the channels of its bands."""
+    scene_classes: WarpedFile | None
 
     def read(self, window: Window, values: _Numbers) -> _Mask:
-        """Write the bands to their channels of ``values`` (C, H, W) and return where they are valid, (H, W)."""
+        """Write the bands to their channels of ``values`` (C, H, W) and return their validity, (H, W)."""
         shape = (window.height, window.width)
-        missing, dark = np.zeros(shape, np.bool_), np.ones(shape, np.bool_)
+        missing, fill = np.zeros(shape, np.bool_), np.ones(shape, np.bool_)
         for file, channels in zip(self.files, self.channels, strict=True):
             block = file.read(window)
             values[list(channels)] = block.values
             missing |= block.missing
-            dark &= block.dark
-        valid: _Mask = ~(missing | dark)
+            fill &= block.fill
+        valid: _Mask = ~(missing | fill)
         if self.scene_classes is not None:
             valid &= ~np.isin(self.scene_classes.read(window).values[0], list(CLOUD_CLASSES))
         return valid
 
 
 class FileScene:
-    """A scene whose imagery lies in files; satisfies :class:`floodseg.scene.scene.Scene`."""
+    """A scene in files; implements :class:`floodseg.scene.scene.Scene`."""
 
     def __init__(self, session: Session, grid: GeoGrid, bands: Bands) -> None:
         self._session, self._grid, self._bands = session, grid, bands
-        self._images: dict[Sensor, list[_PlacedImage]] = {"sar": [], "optical": []}
-        self._cloud_mask: PlacedFile | None = None
+        self._images: dict[Sensor, list[_WarpedImage]] = {"sar": [], "optical": []}
+        self._cloud_mask: WarpedFile | None = None
         self._inputs: dict[str, tuple[str, ...]] = {}
         self._assumptions: list[str] = []
         self._impossible: set[str] = set()
@@ -62,37 +62,37 @@ class FileScene:
 
     @property
     def grid(self) -> GeoGrid:
-        """The pixel grid of the products."""
+        """Pixel grid of the products."""
         return self._grid
 
     @property
     def bands(self) -> Bands:
-        """The channels of every window."""
+        """Channels of every window."""
         return self._bands
 
     @property
     def inputs(self) -> dict[str, tuple[str, ...]]:
-        """The files behind it, by flag without dashes, with underscores."""
+        """Input files by setting."""
         return dict(self._inputs)
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What was taken for granted, so far as the windows that were read show it."""
+        """Assumptions made in reading, including those about the windows read so far."""
         with self._lock:
-            odd = sorted(self._impossible)
+            names = sorted(self._impossible)
         return (
             *self._assumptions,
-            *(f"{name}: pixels with values that are physically impossible are taken as invalid" for name in odd),
+            *(f"{name}: pixels with values that are physically impossible are taken as invalid" for name in names),
         )
 
     def read(self, window: Window) -> SceneWindow:
-        """Return the imagery inside a window of the grid; beyond the grid all is invalid.
+        """Read a window of the grid. Pixels outside the grid are invalid.
 
         Raises:
-            DataError: a file cannot be read; it and the place are named.
+            DataError: a file cannot be read; the message names the file and the position.
         """
-        sar, sar_valid = self._sensor("sar", self._bands.sar, window)
-        optical, optical_valid = self._sensor("optical", self._bands.optical, window)
+        sar, sar_valid = self._read_sensor("sar", self._bands.sar, window)
+        optical, optical_valid = self._read_sensor("optical", self._bands.optical, window)
         return SceneWindow(sar, optical, sar_valid, optical_valid)
 
     def close(self) -> None:
@@ -100,34 +100,34 @@ class FileScene:
         self._session.close()
 
     def add(self, image: Image, reference_name: str, reference: GeoGrid, channels: dict[str, int]) -> None:
-        """Place an image beside the reference; its bands become the channels named."""
+        """Add an image that lies on or beside the reference grid; ``channels`` maps its bands to channels."""
         files, classes = [], None
         for file in image.files:
-            placed, assumed = place(file.path, file.grid, reference_name, reference)
+            placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
             self._assumptions.extend([assumed] if assumed and file.grid != reference else [])
             files.append(
-                PlacedFile(self._session, replace(file, grid=placed), self._grid, image, self._note_impossible)
+                WarpedFile(self._session, replace(file, grid=placed), self._grid, image, self._report_impossible)
             )
         if image.scene_classes is not None:
-            classes = PlacedFile(self._session, image.scene_classes, self._grid, None)
-        of_files = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
-        self._images[image.sensor].append(_PlacedImage(tuple(files), of_files, classes))
-        self._inputs[image.flag.replace("-", "_")] = image.sources
+            classes = WarpedFile(self._session, image.scene_classes, self._grid, None)
+        file_channels = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
+        self._images[image.sensor].append(_WarpedImage(tuple(files), file_channels, classes))
+        self._inputs[image.setting] = image.sources
         self._assumptions.extend(image.assumptions)
-        how = resampled(image.name, [file.resampling for file in files])
-        self._assumptions.extend([how] if how else [])
+        note = resampling_note(image.name, [file.resampling for file in files])
+        self._assumptions.extend([note] if note else [])
 
     def add_cloud_mask(self, name: str, reference_name: str, reference: GeoGrid) -> None:
-        """Hide the ground from the optical sensor where a raster is not 0."""
-        mask = raster_file(self._session, name, "cloud_mask")
-        placed, assumed = place(name, mask.grid, reference_name, reference)
+        """Make optical pixels invalid where a raster is not 0."""
+        mask = open_mask_file(self._session, name, "cloud_mask")
+        placed, assumed = place_on_grid(name, mask.grid, reference_name, reference)
         self._assumptions.extend([assumed] if assumed else [])
-        self._cloud_mask = PlacedFile(self._session, replace(mask, grid=placed), self._grid, None)
+        self._cloud_mask = WarpedFile(self._session, replace(mask, grid=placed), self._grid, None)
         self._inputs["cloud_mask"] = (name,)
-        how = resampled(name, [self._cloud_mask.resampling])
-        self._assumptions.extend([how] if how else [])
+        note = resampling_note(name, [self._cloud_mask.resampling])
+        self._assumptions.extend([note] if note else [])
 
-    def _sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:
+    def _read_sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:
         values = np.zeros((len(names), window.height, window.width), np.float32)
         valid = np.zeros((window.height, window.width), np.bool_)
         inner, (top, left) = clip(window, self._grid)
@@ -143,16 +143,16 @@ class FileScene:
         valid[place_in_window] = usable
         return values, valid
 
-    def _note_impossible(self, name: str) -> None:
+    def _report_impossible(self, name: str) -> None:
         with self._lock:
             self._impossible.add(name)
 
 
 def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:
-    """Return the grid that the products of a scene would have, from the headers of its files.
+    """Return the grid of a scene's products from the headers of its files.
 
     Raises:
-        ConfigError, DataError: as ``open_scene``, but for what pixels show.
+        ConfigError, DataError: as ``open_scene``, without the checks of pixels.
     """
     session = Session(config.allow_remote)
     try:
@@ -162,34 +162,33 @@ def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:
 
 
 def open_scene(config: SceneConfig, bands: Bands, window: Window | None = None) -> FileScene:
-    """Open the imagery of a scene for a model.
+    """Open the images of a scene for a model.
 
     Args:
-        config: the flags of imagery; those of layers and products are not looked at.
-        bands: the channels that the model takes.
-        window: the part of ``reference_grid`` that is wanted; by default all. Nothing beyond it is mapped, and pixels
-            beyond it are invalid.
+        config: settings of the images; those of layers and products are not used.
+        bands: channels that the model needs.
+        window: part of ``reference_grid`` to map; by default all. Pixels outside it are invalid.
 
     Raises:
-        ConfigError: flags that do nothing or contradict each other, sensors that the model does not take, or an address
+        ConfigError: settings without effect or in conflict, sensors that the model does not take, or a remote file
             without ``allow_remote``.
-        DataError: files that cannot be read or lack bands, that do not overlap, or whose values show another unit,
-            another order or a wrong offset.
+        DataError: files that cannot be read, lack bands or do not overlap, or values that show another unit, another
+            band order or a wrong offset.
     """
-    return _closing(Session(config.allow_remote), lambda session: _open(session, config, bands, window))
+    return _close_on_error(Session(config.allow_remote), lambda session: _open(session, config, bands, window))
 
 
 def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileScene:
-    """Open the radar of before the flood for a one-date model, on the grid of the main scene.
+    """Open the radar image from before the flood for a one-date model, on the grid of the main scene.
 
-    The scene has the model's channels, and no optical imagery.
+    The scene has the model's channels and no optical image.
 
     Raises:
         ConfigError, DataError: as ``open_scene``.
     """
 
-    def opened(session: Session) -> FileScene:
-        request = Request("sar-before", "sar", bands.sar_unit, bands.sar, config.sar_before, config.sar_units)
+    def open_before(session: Session) -> FileScene:
+        request = ImageRequest("sar_before", "sar", bands.sar_unit, bands.sar, config.sar_before, config.sar_units)
         image = open_image(session, request)
         scene = FileScene(session, grid, bands)
         scene.add(image, "the scene", grid, {name: channel for channel, name in enumerate(bands.sar)})
@@ -197,14 +196,14 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
         return scene
 
     if not config.sar_before or not bands.sar:
-        raise ConfigError("`sar_before`: no radar image of before was given, or the model takes no radar: give both")
-    return _closing(Session(config.allow_remote), opened)
+        raise ConfigError("`sar_before`: needs a radar image from before the flood, and a model that takes radar")
+    return _close_on_error(Session(config.allow_remote), open_before)
 
 
-def _closing(session: Session, opened: Callable[[Session], FileScene]) -> FileScene:
-    """Return the scene that ``opened`` makes; where it raises, no file stays open."""
+def _close_on_error(session: Session, opener: Callable[[Session], FileScene]) -> FileScene:
+    """Return ``opener(session)``; close the session if it raises."""
     try:
-        return opened(session)
+        return opener(session)
     except BaseException:
         session.close()
         raise
@@ -222,7 +221,7 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
     scene = FileScene(session, grid, bands)
     for image in images:
         names = bands.sar if image.sensor == "sar" else bands.optical
-        scene.add(image, reference.name, reference.grid, _channels(names, image.flag))
+        scene.add(image, reference.name, reference.grid, _channels(names, image.setting))
     if config.cloud_mask is not None:
         scene.add_cloud_mask(config.cloud_mask, reference.name, reference.grid)
     for image in images:
@@ -230,35 +229,33 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
     return scene
 
 
-def _channels(names: Sequence[str], flag: str) -> dict[str, int]:
-    """Return the bands of one date without it -> their channels among ``names``."""
-    date = DATES[0] if flag.endswith("-before") else DATES[1]
+def _channels(names: Sequence[str], setting: str) -> dict[str, int]:
+    """Map the bands of one date, without the date in their names, to their channels among ``names``."""
+    date = DATES[0] if setting.endswith("_before") else DATES[1]
     return {
         name.removesuffix(f"_{date}"): channel for channel, name in enumerate(names) if band_date(name) in ("", date)
     }
 
 
 def _reference(images: Sequence[Image], config: SceneConfig) -> Image:
-    wanted = config.grid if any(image.flag == config.grid for image in images) else images[0].flag
-    return next(image for image in images if image.flag == wanted)
+    return next((image for image in images if image.setting == config.grid), images[0])
 
 
 def _open_images(session: Session, config: SceneConfig, bands: Bands) -> list[Image]:
-    """Return the images that the flags name, radar first, the later date first."""
-    check_flags(config, bands)
+    """Open the images of the settings: radar first, and the later date first."""
+    check_settings(config, bands)
     images = []
-    given: tuple[tuple[Sensor, tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
+    inputs: tuple[tuple[Sensor, tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
         ("sar", bands.sar, config.sar, config.sar_before),
         ("optical", bands.optical, config.optical, config.optical_before),
     )
-    for sensor, names, after, before in given:
+    for sensor, names, after, before in inputs:
         two_dates = any(band_date(name) for name in names)
-        for flag, references in ((sensor, after), (f"{sensor}-before", before if two_dates else ())):
+        for setting, references in ((sensor, after), (f"{sensor}_before", before if two_dates else ())):
             if references:
                 unit = bands.sar_unit if sensor == "sar" else bands.optical_unit
-                needed = tuple(_channels(names, flag))
+                needed = tuple(_channels(names, setting))
                 offset = config.optical_offset if unit == "reflectance" else None
-                images.append(
-                    open_image(session, Request(flag, sensor, unit, needed, references, config.sar_units, offset))
-                )
+                request = ImageRequest(setting, sensor, unit, needed, references, config.sar_units, offset)
+                images.append(open_image(session, request))
     return images

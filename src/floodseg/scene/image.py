@@ -1,4 +1,4 @@
-"""Image of one sensor at one date: its files, bands, and the conversion of stored numbers to physical ones."""
+"""Image of one sensor at one date: its files, its bands, and the conversion of stored numbers to physical values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce
 from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.scene.session import Session
 
-_PIECE = 16_000_000
-"""Source numbers read at once, at most; a target window that needs more is read in parts."""
+_MAX_READ = 16_000_000
+"""Most source numbers read at once. A target window that needs more is read in parts."""
 
-
-OffsetSource = Literal["flag", "tags", "scale tags", "metadata"] | None
-"""Source of the offset of reflectance: ``scale tags`` hold a scale only; None where there is none, and 0 is assumed."""
+OffsetSource = Literal["setting", "tags", "scale tags", "metadata"] | None
+"""Source of the offset of reflectance: ``scale tags`` define only a scale; None if there is no source (0 is
+assumed)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,66 +27,66 @@ class StoredBand:
 
     name: str
     number: int
-    """Place in the file, from 1."""
+    """Number in the file, from 1."""
     scale: float = 1.0
     offset: float = 0.0
-    """GDAL's tags."""
+    """``scale`` and ``offset`` are the tags of GDAL."""
     shift: float = 0.0
     divisor: float = 1.0
-    missing: float | None = None
-    """Stored number that is no data, whatever the other bands hold."""
-    dark: float | None = None
-    """Stored number that is no data where all bands hold it."""
+    nodata: float | None = None
+    """Stored number that marks a pixel as missing, even if only this band holds it."""
+    fill: float | None = None
+    """Stored number that marks a pixel as empty if all bands hold their fill value."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """One raster and the bands of it that are used."""
+    """One raster and its bands in use."""
 
     path: str
     grid: GeoGrid
-    """CRS None and the identity as transform where the file has no georeference."""
+    """CRS None and the identity as transform if the file has no georeference."""
     bands: tuple[StoredBand, ...]
-    others: tuple[StoredBand, ...] = ()
-    """Bands that are not used, read where all used ones are dark."""
+    unused: tuple[StoredBand, ...] = ()
+    """Other bands, read only if all bands in use hold their fill value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
     """One sensor at one date."""
 
-    flag: str
-    """The flag that named it, without dashes: ``sar``, ``optical-before``, ..."""
+    setting: str
+    """Setting that names the files: ``sar``, ``optical_before``, ..."""
     sensor: Sensor
     unit: Unit
     files: tuple[ImageFile, ...]
     linear: bool = False
-    """The files hold linear power, which becomes dB."""
+    """True if the files hold linear power, which is converted to dB."""
     scene_classes: ImageFile | None = None
-    """The scene classification of an L2A product, which marks clouds."""
+    """Scene classification of an L2A product, which marks clouds."""
     offset_from: OffsetSource = None
     sources: tuple[str, ...] = ()
-    """The names that the user gave."""
+    """File names as the user wrote them."""
     assumptions: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """What to call it in messages: the first name that the user gave."""
+        """Name in messages: the first file name."""
         return self.sources[0]
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Physical values outside of these are impossible; None for dn."""
+        """Lowest and highest possible physical value; None for digital numbers (``dn``)."""
         return {"db": DB_RANGE, "reflectance": REFLECTANCE_RANGE, "dn": None}[self.unit]
 
     @property
     def grid(self) -> GeoGrid:
-        """The grid of the file with the smallest pixels; of several, of the first."""
+        """Grid of the file with the smallest pixels; the first of several."""
         return min((file.grid for file in self.files), key=_pixel_area)
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """The bands in the order of the files."""
+        """Band names in the order of the files."""
         return tuple(band.name for file in self.files for band in file.bands)
 
 
@@ -96,20 +96,20 @@ def read_block(
     window: Window,
     limits: tuple[float, float] | None = None,
     linear: bool = False,
-    note_impossible: Callable[[str], None] | None = None,
+    report_impossible: Callable[[str], None] | None = None,
 ) -> Block:
-    """Read the used bands of a file inside a window that lies within it, as physical values.
+    """Read the bands in use inside a window that lies within the file, as physical values.
 
     Args:
-        session: the open files.
-        file: what to read.
-        window: in the file's own pixels.
-        limits: values outside of these are missing.
-        linear: turn linear power into dB; power that is not positive is missing.
-        note_impossible: called with the file's path where values lay outside of ``limits``.
+        session: open files.
+        file: file to read.
+        window: window in pixels of the file.
+        limits: lowest and highest possible value; pixels outside are missing.
+        linear: if True, convert linear power to dB; power of 0 or less is missing.
+        report_impossible: called with the file's path if values lie outside ``limits``.
     """
     stored = session.read(file.path, [band.number for band in file.bands], window)
-    missing, dark = _without_data(session, file, window, stored)
+    missing, fill = _nodata_masks(session, file, window, stored)
     values = _physical(stored, file.bands)
     if not np.issubdtype(stored.dtype, np.integer):
         missing |= ~np.isfinite(values).all(axis=0)
@@ -122,37 +122,37 @@ def read_block(
         if values.size and (values.min() < low or values.max() > high):
             missing |= ((values < low) | (values > high)).any(axis=0)
             values[:, missing] = 0
-            if note_impossible is not None:
-                note_impossible(file.path)
-    return Block(values, missing, dark & ~missing)
+            if report_impossible is not None:
+                report_impossible(file.path)
+    return Block(values, missing, fill & ~missing)
 
 
-def _without_data(
+def _nodata_masks(
     session: Session, file: ImageFile, window: Window, stored: NDArray[np.generic]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return where stored numbers are declared nodata, and where all bands of the file are dark."""
+    """Return the pixels with declared nodata, and those where all bands hold their fill value, (H, W) each."""
     missing = np.zeros(stored.shape[1:], np.bool_)
-    dark = np.ones(stored.shape[1:], np.bool_)
+    fill = np.ones(stored.shape[1:], np.bool_)
     for pixels, band in zip(stored, file.bands, strict=True):
-        if band.missing is not None:
-            missing |= np.isnan(pixels) if np.isnan(band.missing) else pixels == band.missing
-        dark &= pixels == band.dark if band.dark is not None else False
-    if file.others and dark.any():
-        others = session.read(file.path, [band.number for band in file.others], window)
-        for pixels, band in zip(others, file.others, strict=True):
-            dark &= pixels == band.dark
-    return missing, dark
+        if band.nodata is not None:
+            missing |= np.isnan(pixels) if np.isnan(band.nodata) else pixels == band.nodata
+        fill &= pixels == band.fill if band.fill is not None else False
+    if file.unused and fill.any():
+        unused = session.read(file.path, [band.number for band in file.unused], window)
+        for pixels, band in zip(unused, file.unused, strict=True):
+            fill &= pixels == band.fill
+    return missing, fill
 
 
-class PlacedFile:
-    """A file on a target grid.
+class WarpedFile:
+    """A file that is read on a target grid.
 
     Args:
-        session: the open files.
-        file: its ``grid`` says where it lies.
-        target: the grid that windows are read on.
-        image: the image that the file belongs to, for its unit; None for a mask, whose numbers are used unchanged.
-        note_impossible: see ``read_block``.
+        session: open files.
+        file: file with its own grid.
+        target: grid of the windows.
+        image: image of the file, which defines the unit; None for a mask, whose numbers are used unchanged.
+        report_impossible: see ``read_block``.
     """
 
     def __init__(
@@ -161,90 +161,84 @@ class PlacedFile:
         file: ImageFile,
         target: GeoGrid,
         image: Image | None,
-        note_impossible: Callable[[str], None] | None = None,
+        report_impossible: Callable[[str], None] | None = None,
     ) -> None:
         self.file = file
         self.map = PixelMap(target, file.grid)
-        self._session, self._image, self._note = session, image, note_impossible
+        self._session, self._image, self._report_impossible = session, image, report_impossible
         self._reduction = self.map.reduction if image is not None else (1, 1)
 
     @property
     def resampling(self) -> str | None:
-        """The resampling onto the target grid, in words; None where values are used unchanged."""
+        """Description of the resampling to the target grid; None if values are used unchanged."""
         if self.map.shift is not None:
             return None
         if self._image is None:
             return "nearest pixel"
-        along, across = self._reduction
-        if along * across == 1:
+        rows, columns = self._reduction
+        if rows * columns == 1:
             return "bilinear"
         unit = " of linear power" if self._image.unit == "db" else ""
-        return f"mean{unit} over {along}x{across} pixels, then bilinear"
+        return f"mean{unit} over {rows}x{columns} pixels, then bilinear"
 
     def read(self, window: Window) -> Block:
-        """Return the file inside a window of the target grid, missing where the file does not reach."""
+        """Read a window of the target grid. Pixels outside the file are missing."""
         if self.map.shift is not None:
             down, right = self.map.shift
-            return self._copy(Window(window.top + down, window.left + right, window.height, window.width))
-        along, across = self._reduction
+            return self._read_unchanged(Window(window.top + down, window.left + right, window.height, window.width))
+        row_factor, column_factor = self._reduction
         rows, columns = self.map.interpolation(window, self._reduction)
         row_span, column_span = rows.span(), columns.span()
         if row_span is None or column_span is None:
             return self._empty(window)
-        needed = (row_span[1] - row_span[0]) * along * (column_span[1] - column_span[0]) * across
-        if needed * len(self.file.bands) > _PIECE and max(window.height, window.width) > 1:
-            return self._in_parts(window)
+        needed = (row_span[1] - row_span[0]) * row_factor * (column_span[1] - column_span[0]) * column_factor
+        if needed * len(self.file.bands) > _MAX_READ and max(window.height, window.width) > 1:
+            return self._read_in_parts(window)
         source = Window(
-            row_span[0] * along,
-            column_span[0] * across,
-            min(row_span[1] * along, self.file.grid.height) - row_span[0] * along,
-            min(column_span[1] * across, self.file.grid.width) - column_span[0] * across,
+            row_span[0] * row_factor,
+            column_span[0] * column_factor,
+            min(row_span[1] * row_factor, self.file.grid.height) - row_span[0] * row_factor,
+            min(column_span[1] * column_factor, self.file.grid.width) - column_span[0] * column_factor,
         )
-        block = self._native(source)
+        block = self._read_block(source)
         rows = rows.within(row_span[0], row_span[1] - row_span[0])
         columns = columns.within(column_span[0], column_span[1] - column_span[0])
         if self._image is None:
             return pick_nearest(block, rows, columns)
-        if along * across > 1:
-            block = reduce_block(block, along, across, power=self._image.unit == "db")
+        if row_factor * column_factor > 1:
+            block = reduce_block(block, row_factor, column_factor, power=self._image.unit == "db")
         return interpolate(block, rows, columns)
 
-    def _copy(self, window: Window) -> Block:
-        """Return the file inside a window of its own pixels that may reach beyond it."""
+    def _read_unchanged(self, window: Window) -> Block:
+        """Read a window in pixels of the file. The window may extend beyond the file."""
         part, (top, left) = clip(window, self.file.grid)
         if part is None:
             return self._empty(window)
-        block = self._native(part)
+        block = self._read_block(part)
         if part == window:
             return block
         result = self._empty(window)
-        place = (slice(top, top + part.height), slice(left, left + part.width))
-        result.values[:, *place] = block.values
-        result.missing[place] = block.missing
-        result.dark[place] = block.dark
+        _paste(block, result, top, left)
         return result
 
-    def _in_parts(self, window: Window) -> Block:
+    def _read_in_parts(self, window: Window) -> Block:
         """Read a window in halves along its longer side."""
         result = self._empty(window)
-        down = window.height >= window.width
-        half = (window.height if down else window.width) // 2
-        for start, stop in ((0, half), (half, window.height if down else window.width)):
-            if down:
-                part = Window(window.top + start, window.left, stop - start, window.width)
-                place = (slice(start, stop), slice(None))
-            else:
-                part = Window(window.top, window.left + start, window.height, stop - start)
-                place = (slice(None), slice(start, stop))
-            block = self.read(part)
-            result.values[:, *place] = block.values
-            result.missing[place] = block.missing
-            result.dark[place] = block.dark
+        if window.height >= window.width:
+            half = window.height // 2
+            first = Window(window.top, window.left, half, window.width)
+            second = Window(window.top + half, window.left, window.height - half, window.width)
+        else:
+            half = window.width // 2
+            first = Window(window.top, window.left, window.height, half)
+            second = Window(window.top, window.left + half, window.height, window.width - half)
+        for part in (first, second):
+            _paste(self.read(part), result, part.top - window.top, part.left - window.left)
         return result
 
-    def _native(self, window: Window) -> Block:
+    def _read_block(self, window: Window) -> Block:
         limits, linear = (self._image.limits, self._image.linear) if self._image is not None else (None, False)
-        return read_block(self._session, self.file, window, limits, linear, self._note)
+        return read_block(self._session, self.file, window, limits, linear, self._report_impossible)
 
     def _empty(self, window: Window) -> Block:
         shape = (window.height, window.width)
@@ -253,8 +247,16 @@ class PlacedFile:
         )
 
 
+def _paste(block: Block, target: Block, top: int, left: int) -> None:
+    height, width = block.missing.shape
+    place = (slice(top, top + height), slice(left, left + width))
+    target.values[:, *place] = block.values
+    target.missing[place] = block.missing
+    target.fill[place] = block.fill
+
+
 def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]:
-    """Return the part of a window that lies on a grid (None: nothing), and its first row and column in the window."""
+    """Return the part of a window inside a grid, or None, and the first row and column of that part in the window."""
     top, left = max(window.top, 0), max(window.left, 0)
     bottom = min(window.top + window.height, grid.height)
     right = min(window.left + window.width, grid.width)
@@ -264,7 +266,7 @@ def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]
 
 
 def _physical(stored: NDArray[np.generic], bands: tuple[StoredBand, ...]) -> NDArray[np.float32]:
-    # An integer beyond float32 (or a float64 nodata value such as -1.8e308) may overflow to an infinity: missing.
+    # An integer or float64 nodata value beyond float32 becomes an infinity, which is missing.
     with np.errstate(over="ignore", invalid="ignore"):
         values: NDArray[np.float32] = stored.astype(np.float32)
         for pixels, band in zip(values, bands, strict=True):
@@ -274,7 +276,7 @@ def _physical(stored: NDArray[np.generic], bands: tuple[StoredBand, ...]) -> NDA
                 if number != 0:
                     pixels += np.float32(number)
             if band.divisor != 1:
-                # as chips are read, to the last bit
+                # the same operation as in floodseg.raster.scaling, for equal bits
                 pixels *= np.float32(1 / band.divisor)
     return values
 

@@ -1,6 +1,6 @@
-"""Arrays in memory with the band names and coordinates that labelled ones (xarray) carry.
+"""Images in memory from numpy or labelled (xarray) arrays, with band names and coordinates.
 
-Labelled arrays are known by their attributes, so that xarray is not needed to read what was made with it.
+Labelled arrays are recognised by their attributes, so xarray is not imported.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -17,17 +17,17 @@ from floodseg.geo.grid import Transform
 
 _ROW_DIMS = ("y", "lat", "latitude", "northing", "row")
 _COLUMN_DIMS = ("x", "lon", "longitude", "easting", "column")
-_EVEN = 0.01
-"""Pixels by which the steps between coordinates may differ."""
+_MAX_UNEVENNESS = 0.01
+"""Largest deviation of coordinates from equal spacing, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cube:
-    """An image in memory, (C, H, W). ``pixels`` may be lazy: only slices of it are turned into numbers."""
+class ArrayImage:
+    """An image in memory, (C, H, W). ``pixels`` may be lazy: only slices of it are loaded."""
 
     pixels: Any
     names: tuple[str | None, ...]
-    """Canonical band names, None where a band has none."""
+    """Canonical band names, None for bands without a name."""
     crs: str | None
     transform: Transform | None
     nodata: float | None
@@ -39,53 +39,53 @@ class Cube:
         return count, height, width
 
 
-def cube(flag: str, array: Any, sensor: Sensor | None) -> Cube:
-    """Return an array as (C, H, W) with what it says about itself.
+def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
+    """Return an array as (C, H, W) with its band names, coordinates and nodata value.
 
     Args:
-        flag: what to call it in messages.
+        argument: name of the array in messages.
         array: a numpy array (C, H, W) or (H, W), or a labelled array with dimensions named y and x (or lat and lon) in
             any order.
-        sensor: whose band names its band coordinate or ``long_name`` may hold; None for a mask.
+        sensor: sensor of the band names in the band coordinate or ``long_name``; None for a mask.
 
     Raises:
-        DataError: dimensions that are not these, or numbers that are not real.
+        DataError: other dimensions, or numbers that are not real.
     """
     labelled = hasattr(array, "dims") and hasattr(array, "coords")
     if labelled:
-        array = _in_order(flag, array)
+        array = _transposed(argument, array)
     elif not isinstance(getattr(array, "dtype", None), np.dtype):
-        array = np.asarray(array)  # a list, or a tensor with types of its own
+        array = np.asarray(array)  # a list, or a tensor with its own dtypes
     if len(array.shape) == 2:
         array = array.expand_dims("band") if labelled else array[None]
     if len(array.shape) != 3:
         raise DataError(
-            f"{flag}: the array has shape {tuple(array.shape)}; it must be (bands, rows, columns): reorder its axes"
+            f"{argument}: the array has shape {tuple(array.shape)}; it must be (bands, rows, columns): reorder its axes"
         )
     if 0 in array.shape:
-        raise DataError(f"{flag}: the array of shape {tuple(array.shape)} holds no pixel: give an image")
+        raise DataError(f"{argument}: the array of shape {tuple(array.shape)} holds no pixel: pass an image")
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-        raise DataError(f"{flag}: the array holds {array.dtype}; values must be real numbers: convert it")
+        raise DataError(f"{argument}: the array has the type {array.dtype}; values must be real numbers: convert it")
     if not labelled:
-        return Cube(array, (None,) * array.shape[0], None, None, None)
+        return ArrayImage(array, (None,) * array.shape[0], None, None, None)
     fill = array.attrs.get("_FillValue")
-    return Cube(
+    return ArrayImage(
         array,
         _names(array, sensor),
-        _crs(flag, array),
-        _transform(flag, array),
+        _crs(argument, array),
+        _transform(argument, array),
         None if fill is None else float(fill),
     )
 
 
-def _in_order(flag: str, array: Any) -> Any:
+def _transposed(argument: str, array: Any) -> Any:
     dims: Sequence[Hashable] = array.dims
     rows = [dim for dim in dims if str(dim).lower() in _ROW_DIMS]
     columns = [dim for dim in dims if str(dim).lower() in _COLUMN_DIMS]
     rest = [dim for dim in dims if dim not in rows and dim not in columns]
     if len(rows) != 1 or len(columns) != 1 or len(rest) > 1:
         raise DataError(
-            f"{flag}: the array has the dimensions {', '.join(map(str, dims))}; they must be one of bands, y and x: "
+            f"{argument}: the array has the dimensions {', '.join(map(str, dims))}; they must be bands, y and x: "
             "select one time, and rename the others"
         )
     return array.transpose(*rest, rows[0], columns[0])
@@ -93,62 +93,62 @@ def _in_order(flag: str, array: Any) -> Any:
 
 def _names(array: Any, sensor: Sensor | None) -> tuple[str | None, ...]:
     count: int = array.shape[0]
-    said: Sequence[object] = ()
+    labels: Sequence[object] = ()
     if array.dims[0] in array.coords:
-        said = list(np.atleast_1d(np.asarray(array.coords[array.dims[0]])))
+        labels = list(np.atleast_1d(np.asarray(array.coords[array.dims[0]])))
     long_names = array.attrs.get("long_name")
-    if not any(isinstance(name, str) for name in said) and isinstance(long_names, (tuple, list)):
-        said = long_names
-    if sensor is None or len(said) != count:
+    if not any(isinstance(name, str) for name in labels) and isinstance(long_names, (tuple, list)):
+        labels = long_names
+    if sensor is None or len(labels) != count:
         return (None,) * count
-    return tuple(canonical_band(name, sensor) if isinstance(name, str) else None for name in said)
+    return tuple(canonical_band(name, sensor) if isinstance(name, str) else None for name in labels)
 
 
-def _crs(flag: str, array: Any) -> str | None:
-    reference = _reference(array)
-    for said in (reference.get("crs_wkt"), reference.get("spatial_ref"), array.attrs.get("crs")):
-        if said:
-            return crs_text(flag, said)
+def _crs(argument: str, array: Any) -> str | None:
+    reference = _grid_mapping(array)
+    for crs in (reference.get("crs_wkt"), reference.get("spatial_ref"), array.attrs.get("crs")):
+        if crs:
+            return crs_text(argument, crs)
     return None
 
 
-def crs_text(flag: str, crs: Any) -> str:
-    """Return a coordinate system as text: of an EPSG number, text, or an object of pyproj or rasterio."""
+def crs_text(argument: str, crs: Any) -> str:
+    """Return a coordinate system as text; ``crs`` is an EPSG number, text, or an object of pyproj or rasterio."""
     try:
         return str(CRS.from_user_input(crs).to_string())
     except CRSError as error:
         raise DataError(
-            f"{flag}: its coordinate system {crs!r} is not known ({error}); give an authority code or WKT"
+            f"{argument}: its coordinate system {crs!r} is not known ({error}); use an authority code or WKT"
         ) from error
 
 
-def _reference(array: Any) -> Mapping[str, Any]:
-    """Return the attributes of the coordinate that describes the map grid, in the CF convention and rioxarray's."""
+def _grid_mapping(array: Any) -> Mapping[str, Any]:
+    """Return the attributes of the coordinate that describes the map grid, by the conventions of CF and rioxarray."""
     name = array.attrs.get("grid_mapping") or getattr(array, "encoding", {}).get("grid_mapping") or "spatial_ref"
     found: Mapping[str, Any] = array.coords[name].attrs if name in array.coords else {}
     return found
 
 
-def _transform(flag: str, array: Any) -> Transform | None:
+def _transform(argument: str, array: Any) -> Transform | None:
     _, rows, columns = array.dims
     if rows in array.coords and columns in array.coords:
-        along = _even(flag, str(columns), np.asarray(array.coords[columns], dtype=np.float64))
-        down = _even(flag, str(rows), np.asarray(array.coords[rows], dtype=np.float64))
-        if along is not None and down is not None:
-            return along[0], 0.0, along[1], 0.0, down[0], down[1]
-    said = str(_reference(array).get("GeoTransform", "")).split()
-    if len(said) != 6:
+        horizontal = _axis_step(argument, str(columns), np.asarray(array.coords[columns], dtype=np.float64))
+        vertical = _axis_step(argument, str(rows), np.asarray(array.coords[rows], dtype=np.float64))
+        if horizontal is not None and vertical is not None:
+            return horizontal[0], 0.0, horizontal[1], 0.0, vertical[0], vertical[1]
+    numbers = str(_grid_mapping(array).get("GeoTransform", "")).split()
+    if len(numbers) != 6:
         return None
-    c, a, b, f, d, e = map(float, said)
+    c, a, b, f, d, e = map(float, numbers)
     return a, b, c, d, e, f
 
 
-def _even(flag: str, dim: str, coordinates: Any) -> tuple[float, float] | None:
-    """Return step and outer edge of the first pixel along an axis of pixel centres; None for a lone pixel."""
+def _axis_step(argument: str, dim: str, coordinates: Any) -> tuple[float, float] | None:
+    """Return the step and the outer edge of the first pixel along an axis of pixel centres; None for a single pixel."""
     if len(coordinates) < 2:
         return None
     step = (coordinates[-1] - coordinates[0]) / (len(coordinates) - 1)
     straight = coordinates[0] + step * np.arange(len(coordinates))
-    if step == 0 or not np.abs(coordinates - straight).max() <= _EVEN * abs(step):
-        raise DataError(f"{flag}: the coordinates along {dim} are not evenly spaced: resample the array to a grid")
+    if step == 0 or not np.abs(coordinates - straight).max() <= _MAX_UNEVENNESS * abs(step):
+        raise DataError(f"{argument}: the coordinates along {dim} are not evenly spaced: resample the array to a grid")
     return float(step), float(coordinates[0] - step / 2)

@@ -14,51 +14,52 @@ from floodseg.geo.warp import PixelMap, same_crs
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 _PIXEL_LIMIT = 40_000_000_000
-"""200,000 pixels a side. A header that claims more is damaged, or the scene is to be mapped in parts."""
+"""Largest scene: 200,000 x 200,000 pixels. A header that claims more is damaged, or the scene must be mapped in
+parts."""
 
 
 def check_reference(name: str, grid: GeoGrid) -> None:
-    """Raise DataError where products cannot have this grid: rotated, or of a size that no scene has."""
+    """Raise DataError if products cannot have this grid: it is rotated or too large."""
     _, b, _, d, _, _ = grid.transform
     if b != 0 or d != 0:
         raise DataError(
             f"{name}: its grid is rotated or sheared; the products' grid must run along the axes of its coordinate "
-            "system: gdalwarp it first, or let the other sensor give the grid (`grid`)"
+            "system: gdalwarp it first, or use the grid of the other sensor (`grid`)"
         )
     if grid.height * grid.width > _PIXEL_LIMIT:
         raise DataError(
-            f"{name}: claims {grid.height}x{grid.width} pixels; at most {_PIXEL_LIMIT:,} are mapped at once: give an "
+            f"{name}: claims {grid.height}x{grid.width} pixels; at most {_PIXEL_LIMIT:,} are mapped at once: set an "
             "area with `aoi`, or check the file"
         )
 
 
-def place(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
-    """Return where an image lies beside a reference, and what had to be assumed for it.
+def place_on_grid(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
+    """Return the grid of an image beside a reference, and the assumption made or None.
 
-    An image without a coordinate system, or beside one without, lies on the other's grid where their sizes agree.
+    If the image or the reference has no coordinate system, the image takes the reference grid; their sizes must agree.
 
     Raises:
-        DataError: the sizes do not agree, the images do not overlap, or their systems cannot be related.
+        DataError: the sizes differ, the images do not overlap, or their coordinate systems cannot be related.
     """
     if grid.crs is None or reference.crs is None:
-        return _pinned(name, grid, reference_name, reference)
+        return _place_by_size(name, grid, reference_name, reference)
     try:
-        forth, back = PixelMap(reference, grid), PixelMap(grid, reference)
+        to_image, to_reference = PixelMap(reference, grid), PixelMap(grid, reference)
     except ProjError as error:
         raise DataError(
             f"{name} and {reference_name}: their coordinate systems cannot be related ({error}); both must be map "
             "systems: reproject one to the other"
         ) from error
-    if not (_touches(forth, reference, grid) and _touches(back, grid, reference)):
+    if not (_overlaps(to_image, reference, grid) and _overlaps(to_reference, grid, reference)):
         raise DataError(
             f"{reference_name} covers {describe_extent(reference)} and {name} covers {describe_extent(grid)}: they do "
-            "not overlap; give images of one place"
+            "not overlap; use images of one place"
         )
     return grid, None
 
 
 def describe_extent(grid: GeoGrid) -> str:
-    """Return the extent of a grid in words, in degrees where it has a coordinate system."""
+    """Describe the extent of a grid in degrees, or in its own coordinates if it has no coordinate system."""
     x, y = grid.coordinates(*_border(grid))
     if grid.crs is None:
         return f"x {x.min():g} to {x.max():g}, y {y.min():g} to {y.max():g}"
@@ -72,31 +73,31 @@ def describe_extent(grid: GeoGrid) -> str:
     return f"longitude {lon.min():.3f} to {lon.max():.3f}, latitude {lat.min():.3f} to {lat.max():.3f}"
 
 
-def resampled(name: str, how: Sequence[str | None]) -> str | None:
-    """Return the sentence that says how an image came onto the grid, None where its pixels are taken as they are."""
-    words = sorted({word for word in how if word is not None})
-    return f"{name}: is resampled to the grid of the products ({'; '.join(words)})" if words else None
+def resampling_note(name: str, resamplings: Sequence[str | None]) -> str | None:
+    """Describe the resampling of an image to the grid, or return None if its pixels are used unchanged."""
+    names = sorted({resampling for resampling in resamplings if resampling is not None})
+    return f"{name}: is resampled to the grid of the products ({'; '.join(names)})" if names else None
 
 
-def _pinned(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
+def _place_by_size(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
     sizes = f"{grid.height}x{grid.width} and {reference.height}x{reference.width}"
     without = name if grid.crs is None else reference_name
     if (grid.height, grid.width) != (reference.height, reference.width):
         raise DataError(
             f"{name} and {reference_name}: {without} has no coordinate system and their sizes differ ({sizes} pixels); "
-            "without one, images must have one size: write the coordinate system into the file (gdal_edit -a_srs)"
+            "without one, images must have the same size: write the coordinate system into the file (gdal_edit -a_srs)"
         )
     placed = grid.transform != _IDENTITY and reference.transform != _IDENTITY
     if placed and same_crs(grid.crs, reference.crs) and not grid.matches(reference, 0.5):
         raise DataError(
-            f"{name} and {reference_name}: have no coordinate system, and their geotransforms place them apart: write "
+            f"{name} and {reference_name}: have no coordinate system, and their geotransforms differ: write "
             "the coordinate systems into the files (gdal_edit -a_srs)"
         )
     return reference, f"{name}: is taken to lie on the grid of {reference_name}, as {without} has no coordinate system"
 
 
-def _touches(pixel_map: PixelMap, target: GeoGrid, source: GeoGrid) -> bool:
-    """Tell whether the border of the target, seen on the source, spans a part of it."""
+def _overlaps(pixel_map: PixelMap, target: GeoGrid, source: GeoGrid) -> bool:
+    """Return True if the border of the target, in pixels of the source, spans a part of the source."""
     u, v = pixel_map.points(*_border(target))
     known = np.isfinite(u)
     if not known.any():

@@ -1,6 +1,6 @@
-"""Protocols of a scene and its layers: imagery of both sensors on one pixel grid, read window by window.
+"""Protocols of a scene and its layers: images of both sensors on one pixel grid, read window by window.
 
-Files (:mod:`floodseg.scene.file_scene`) and arrays in memory (:mod:`floodseg.scene.array_scene`) both satisfy them.
+Files (:mod:`floodseg.scene.file_scene`) and arrays (:mod:`floodseg.scene.array_scene`) implement them.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from floodseg.geo.grid import GeoGrid, Window
 
 @dataclass(frozen=True, slots=True)
 class SceneWindow:
-    """Imagery inside a window of H rows and W columns. Invalid pixels hold 0 and mean nothing.
+    """Pixels inside a window of H rows and W columns. Invalid pixels hold 0.
 
-    Pixels of the window that lie beyond the scene are invalid. A sensor that the scene lacks has its model's number of
-    channels and an all-False validity.
+    Pixels outside the scene are invalid. A missing sensor has the model's number of channels, and all its pixels are
+    invalid.
     """
 
     sar: NDArray[np.float32]
@@ -36,29 +36,29 @@ class Scene(Protocol):
 
     @property
     def grid(self) -> GeoGrid:
-        """The pixel grid of the products; of an area of interest, the part of it that encloses the area."""
+        """Pixel grid of the products. With an area of interest, the part that encloses the area."""
         ...
 
     @property
     def bands(self) -> Bands:
-        """The channels of every window: those of the model that the scene was opened for."""
+        """Channels of every window, as the model needs them."""
         ...
 
     @property
     def inputs(self) -> dict[str, tuple[str, ...]]:
-        """The files behind it, by flag without dashes (``sar``, ``optical``, ...); empty for arrays."""
+        """Input files by setting (``sar``, ``optical``, ...); empty for arrays."""
         ...
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What was taken for granted in reading: one sentence each, for the user and for summary.json."""
+        """Assumptions made in reading, one sentence each, for the user and for summary.json."""
         ...
 
     def read(self, window: Window) -> SceneWindow:
-        """Return the imagery inside a window of the grid; the window may reach beyond it on every side.
+        """Read a window of the grid. The window may extend beyond the grid on every side.
 
         Raises:
-            DataError: a file cannot be read, or its values cannot be of the unit they are said to be.
+            DataError: a file cannot be read, or its values cannot have the declared unit.
         """
         ...
 
@@ -69,14 +69,14 @@ class Scene(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LayerWindow:
-    """What is known of the pixels of a window beside the imagery, (H, W) each."""
+    """Layers inside a window, (H, W) each."""
 
     inside: NDArray[np.bool_]
-    """True within the area of interest, everywhere where none is given."""
+    """True within the area of interest; True everywhere without an area."""
     excluded: NDArray[np.bool_]
-    """True where the result is not to be trusted: radar shadow, steep slopes, the user's own mask."""
+    """True where the result is unreliable: radar shadow, steep slopes, the user's mask."""
     permanent: NDArray[np.bool_]
-    """True where water always stands, False everywhere where nothing is given."""
+    """True on permanent water; False everywhere without a layer of permanent water."""
 
 
 class Layers(Protocol):
@@ -84,21 +84,21 @@ class Layers(Protocol):
 
     @property
     def knows_permanent_water(self) -> bool:
-        """Whether a layer of permanent water was given, so that water elsewhere is flood."""
+        """True if the scene has a layer of permanent water. Water elsewhere is then flood."""
         ...
 
     @property
     def inputs(self) -> dict[str, tuple[str, ...]]:
-        """The files behind it, by flag without dashes."""
+        """Input files by setting."""
         ...
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What was taken for granted in reading: one sentence each."""
+        """Assumptions made in reading, one sentence each."""
         ...
 
     def read(self, window: Window) -> LayerWindow:
-        """Return the layers inside a window of the scene's grid; the window lies within the grid."""
+        """Read the layers inside a window that lies within the scene's grid."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Session of open files: a bounded block cache, no network unless allowed, one handle for each thread."""
+"""Session of open files: bounded block cache, access rules, and one handle per file and thread."""
 
 import os
 import threading
@@ -17,14 +17,14 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.access import check_local, gdal_settings
 from floodseg.raster.dataset import Raster
-from floodseg.raster.drivers import open_checked, open_plain
+from floodseg.raster.drivers import open_local, open_with_drivers
 
 BLOCK_CACHE_BYTES = 256 * 2**20
-"""Decoded blocks that GDAL keeps, over all files and threads, so that windows that overlap do not decode them twice."""
+"""Size of GDAL's cache of decoded blocks, over all files and threads. Overlapping windows then decode blocks once."""
 
 
 class OpenRaster(Raster, Protocol):
-    """What opening a scene asks of a raster beyond reading it: a part of rasterio's ``DatasetReader``."""
+    """The part of rasterio's ``DatasetReader`` that opening a scene needs."""
 
     driver: str
     gcps: tuple[list[object], object]
@@ -33,7 +33,7 @@ class OpenRaster(Raster, Protocol):
     files: list[str]
 
     def tags(self, ns: str) -> dict[str, str]:
-        """Return the metadata of a domain."""
+        """Return the tags of a metadata domain."""
         ...
 
     def close(self) -> None:
@@ -42,49 +42,49 @@ class OpenRaster(Raster, Protocol):
 
 
 class Session:
-    """The open files of one scene. Reading is safe from several threads: each has its own handles.
+    """The open files of one scene. Reading is thread-safe: each thread has its own handles.
 
     Args:
-        allow_remote: read addresses, too; otherwise they are refused, also inside VRT files.
+        allow_remote: if False, remote files are refused, also as sources of VRT files.
     """
 
     def __init__(self, allow_remote: bool) -> None:
         self._allow_remote = allow_remote
         self._lock = threading.Lock()
-        self._own = threading.local()
-        self._all: list[OpenRaster] = []
+        self._local = threading.local()
+        self._handles: list[OpenRaster] = []
         self._closed = False
         if "GDAL_CACHEMAX" not in os.environ:
-            # The cache belongs to the process; rasterio.Env would widen it again at each end of a `with`.
+            # The cache belongs to the process. rasterio.Env would reset it at the end of each `with`.
             set_gdal_config("GDAL_CACHEMAX", BLOCK_CACHE_BYTES)
 
-    def check_reference(self, name: str, flag: str) -> None:
-        """Raise ConfigError where a name points beyond this machine and that was not allowed."""
-        check_local(name, flag, self._allow_remote)
+    def check_access(self, name: str, setting: str) -> None:
+        """Raise ConfigError for a remote file without ``allow_remote``."""
+        check_local(name, setting, self._allow_remote)
 
     def open(self, name: str) -> OpenRaster:
-        """Return this thread's handle of a raster, open until the session closes.
+        """Return this thread's handle of a raster. It stays open until the session closes.
 
         Raises:
-            DataError: the file is missing, is no raster, or (without ``allow_remote``) fetches its pixels elsewhere.
+            DataError: the file is missing or no raster, or has remote sources without ``allow_remote``.
         """
-        handles: dict[str, OpenRaster] = self._own.__dict__.setdefault("handles", {})
+        handles: dict[str, OpenRaster] = self._local.__dict__.setdefault("handles", {})
         if name not in handles:
             with self._environment():
-                opened = self._open(name) if self._allow_remote else open_checked(name, self._open)
+                opened = self._open(name) if self._allow_remote else open_local(name, self._open)
             with self._lock:
                 if self._closed:
                     opened.close()
                     raise ValueError(f"{name}: its scene is closed")
-                self._all.append(opened)
+                self._handles.append(opened)
             handles[name] = opened
         return handles[name]
 
     def read(self, name: str, numbers: Sequence[int], window: Window) -> NDArray[np.generic]:
-        """Return stored numbers of bands (from 1) inside a window that lies within the raster, (C, H, W).
+        """Read the stored numbers of bands (from 1) inside a window within the raster, (C, H, W).
 
         Raises:
-            DataError: the block cannot be read; file and place are named.
+            DataError: the window cannot be read; the message names the file and the position.
         """
         handle = self.open(name)
         part = RasterWindow(window.left, window.top, window.width, window.height)
@@ -102,27 +102,22 @@ class Session:
         """Close the handles of all threads."""
         with self._lock:
             self._closed = True
-            opened, self._all = self._all, []
+            opened, self._handles = self._handles, []
         for handle in opened:
             handle.close()
 
     def _environment(self) -> Any:
-        options: dict[str, str] = {}
-        if self._allow_remote:
-            # Listing a remote folder costs a request for each opening.
-            options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
-        else:
-            options["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"
-        # a second line behind the checks of names
-        return rasterio.Env(**options, **gdal_settings(self._allow_remote))
+        # Listing a remote folder costs a request for each opening.
+        listing = "EMPTY_DIR" if self._allow_remote else "TRUE"
+        return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing, **gdal_settings(self._allow_remote))
 
     def _open(self, name: str) -> OpenRaster:
         opened: OpenRaster
         try:
             with warnings.catch_warnings():
-                # A scene may lack a georeference; what follows from that is said by who places it.
+                # A scene may lack a georeference; placement.py handles that case.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                opened = open_plain(name)
+                opened = open_with_drivers(name)
         except RasterioIOError as error:
             raise DataError(
                 f"{name}: cannot be read as a raster ({_cause(error)}); it must be a complete image that GDAL reads: "
@@ -132,7 +127,7 @@ class Session:
 
 
 def _cause(error: RasterioIOError) -> str:
-    """Return what GDAL said: the first of chained errors, of which the last merely points to the others."""
+    """Return GDAL's message: the root cause in a chain of errors."""
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__

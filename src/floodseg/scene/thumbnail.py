@@ -1,4 +1,4 @@
-"""Thumbnail of a scene, made of the windows that mapping reads anyway."""
+"""Thumbnail of a scene, computed from the windows that are read for mapping."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,37 +9,38 @@ from floodseg.scene.scene import Scene, SceneWindow
 from floodseg.scene.view import SceneView
 
 LONG_SIDE = 1500
-"""Pixels of the longer side of the picture, about."""
+"""Approximate length of the longer side of the picture, in pixels."""
 
 _TRUE_COLOUR = ("B04", "B03", "B02")
 _BRIGHTNESS = 3.5
-"""Factor from reflectance to the brightness of a screen at which land looks natural."""
+"""Factor from reflectance to display brightness, for natural colours of land."""
 _STRETCH = (2, 98)
-"""Percentiles of the radar image that become black and white."""
+"""Percentiles of a grey image that are shown black and white."""
 
 
 class ThumbnailScene(SceneView):
-    """View of a scene that keeps block means of the windows that are read through it.
+    """View of a scene that collects block means of the windows that are read.
 
-    A radar scene becomes grey (first channel), another true colour, or grey of its first channel.
+    A scene with radar is shown in grey (first radar channel). Any other scene is shown in true colour, or in grey
+    (first optical channel) if it lacks a visible band.
 
     Args:
         scene: scene to read.
-        overlap: pixels that neighbouring windows share.
+        overlap: overlap of neighbouring windows in pixels.
     """
 
     def __init__(self, scene: Scene, overlap: int) -> None:
         super().__init__(scene)
         self._shape = scene.grid.height, scene.grid.width
         self.step = _step(max(self._shape), overlap)
-        """Pixels of the scene in a pixel of the picture, along rows and columns."""
+        """Rows and columns of the scene per pixel of the picture."""
         self._channels = _channels(scene.bands)
         size = tuple(-(-side // self.step) for side in self._shape)
         self._sar = np.full(size, np.nan, np.float32)
         self._optical = np.full((len(self._channels), *size), np.nan, np.float32)
 
     def read(self, window: Window) -> SceneWindow:
-        """Read the scene and keep block means; threads write different cells, or cells of equal content."""
+        """Read the scene and store block means. Threads write different cells, or equal values."""
         content = self._scene.read(window)
         if content.sar_valid.any():
             self._add_means(self._sar[None], content.sar[:1], content.sar_valid, window)
@@ -50,7 +51,7 @@ class ThumbnailScene(SceneView):
     def _add_means(
         self, cells: NDArray[np.float32], image: NDArray[np.float32], valid: NDArray[np.bool_], window: Window
     ) -> None:
-        """Write the means of the blocks that lie completely in the window, or end with the scene."""
+        """Store the means of blocks that lie completely inside the window, or that the end of the scene cuts."""
         height, width = self._shape
         rows = _blocks(window.top, window.height, height, self.step)
         columns = _blocks(window.left, window.width, width, self.step)
@@ -63,12 +64,12 @@ class ThumbnailScene(SceneView):
         counts = _sums(valid[inside].astype(np.float32), self.step)
         target = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         for means, band in zip(cells, image, strict=True):
-            # invalid pixels hold 0 and so add nothing
+            # invalid pixels hold 0 and add nothing
             with np.errstate(invalid="ignore", divide="ignore"):
                 means[target] = _sums(band[inside], self.step) / counts
 
     def picture(self) -> NDArray[np.float32]:
-        """Return (H, W) or (H, W, 3) brightness from 0 to 1 of the reduced scene, NaN where nothing is valid."""
+        """Return the brightness of the reduced scene from 0 to 1, (H, W) or (H, W, 3); NaN without valid pixels."""
         if np.isfinite(self._sar).any():
             return _stretched(self._sar)
         if len(self._channels) == 3 and self.bands.optical_unit == "reflectance":
@@ -77,9 +78,9 @@ class ThumbnailScene(SceneView):
         return _stretched(self._optical[0]) if self._channels else self._sar
 
 
-def _step(longest: int, overlap: int) -> int:
-    step = max(1, -(-longest // LONG_SIDE))
-    # windows begin at multiples of 32: with too little overlap only blocks that divide these lie completely in one
+def _step(longer_side: int, overlap: int) -> int:
+    step = max(1, -(-longer_side // LONG_SIDE))
+    # Windows start at multiples of 32. With a small overlap, only steps that divide 32 keep blocks in one window.
     return step if step <= overlap else 2 ** (step - 1).bit_length()
 
 
@@ -90,14 +91,14 @@ def _channels(bands: Bands) -> tuple[int, ...]:
 
 
 def _blocks(start: int, length: int, end: int, step: int) -> range:
-    """Return the blocks of ``step`` pixels that lie in ``start`` to ``start + length``; the scene may cut the last."""
+    """Return the blocks of ``step`` pixels in ``start`` to ``start + length``; the scene may end within the last."""
     first = -(-max(start, 0) // step)
     stop = min(start + length, end)
     return range(first, -(-end // step) if stop == end else stop // step)
 
 
 def _sums(values: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-    """Return the sums over blocks of ``step`` x ``step`` pixels; the last ones may be smaller."""
+    """Return the sums over blocks of ``step`` x ``step`` pixels. The last blocks may be smaller."""
     height, width = values.shape
     by_row = np.add.reduceat(values, np.arange(0, height, step), axis=0)
     sums: NDArray[np.float32] = np.add.reduceat(by_row, np.arange(0, width, step), axis=1)

@@ -1,4 +1,4 @@
-"""Views of a scene: the same scene with another ``read``, and a crop."""
+"""Views of a scene: a base class that delegates, and a crop."""
 
 import numpy as np
 
@@ -9,33 +9,33 @@ from floodseg.scene.scene import Scene, SceneWindow
 
 
 class SceneView:
-    """Base of views, which pass everything on to a scene; closing a view closes its scene."""
+    """Base class of views, which delegates to a scene. Closing a view closes its scene."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
     @property
     def grid(self) -> GeoGrid:
-        """The pixel grid."""
+        """Pixel grid."""
         return self._scene.grid
 
     @property
     def bands(self) -> Bands:
-        """The channels of every window."""
+        """Channels of every window."""
         return self._scene.bands
 
     @property
     def inputs(self) -> dict[str, tuple[str, ...]]:
-        """The files of the scene."""
+        """Input files of the scene by setting."""
         return self._scene.inputs
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What was assumed in reading."""
+        """Assumptions made in reading."""
         return self._scene.assumptions
 
     def read(self, window: Window) -> SceneWindow:
-        """Return the imagery inside a window of the grid; the window may extend beyond it on every side."""
+        """Read a window of the grid. The window may extend beyond the grid on every side."""
         return self._scene.read(window)
 
     def close(self) -> None:
@@ -44,11 +44,11 @@ class SceneView:
 
 
 class CroppedScene(SceneView):
-    """The pixels of a scene inside a window; beyond it all is invalid, and nothing is read.
+    """The pixels of a scene inside a window. Pixels outside it are invalid and not read.
 
     Args:
-        scene: closed together with this one.
-        window: lies within the scene.
+        scene: scene to crop; closing the crop closes it.
+        window: window within the scene.
     """
 
     def __init__(self, scene: Scene, window: Window) -> None:
@@ -57,11 +57,11 @@ class CroppedScene(SceneView):
 
     @property
     def grid(self) -> GeoGrid:
-        """The part of the scene's grid."""
+        """Grid of the window."""
         return self._grid
 
     def read(self, window: Window) -> SceneWindow:
-        """Return the imagery inside a window of this grid; the window may extend beyond it on every side."""
+        """Read a window of this grid. The window may extend beyond the grid on every side."""
         shape = (window.height, window.width)
         result = SceneWindow(
             np.zeros((len(self.bands.sar), *shape), np.float32),

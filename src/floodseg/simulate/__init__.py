@@ -1,1 +1,1 @@
-"""Simulated terrain, sensors and clouds, and the scene of the demo."""
+"""Simulation of terrain, sensors and clouds, and the demo scene."""

@@ -1,4 +1,4 @@
-"""Simulated clouds and their shadows, for simulated scenes and for augmentation of real optical imagery."""
+"""Simulated clouds and cloud shadows, for simulated scenes and for augmentation of real optical images."""
 
 import math
 from collections.abc import Sequence
@@ -13,76 +13,76 @@ from floodseg.errors import ConfigError
 from floodseg.simulate.random_fields import Field, padded_size, periodic_field, smooth
 
 OPAQUE = 0.5
-"""Opacity above which a cloud hides the ground, so that any cloud mask would mark the pixel."""
+"""Opacity above which a cloud hides the ground and every cloud mask marks the pixel."""
 
 THIN = 0.1
-"""Opacity above which a pixel is under cloud, and depth of a shadow above which it is in shadow, in a perfect mask."""
+"""Opacity or shadow depth above which a perfect mask marks a pixel."""
 
 DN_PER_REFLECTANCE = 300.0
-"""Digital numbers of layout ombria for a reflectance of 1. Ground there has medians of 26 to 76, and thick real clouds
-have about 190, 190 and 130 in B03, B08 and B11: with this number both have common reflectances of Sentinel-2."""
+"""Digital number of reflectance 1 in layout ombria. Its ground has medians of 26 to 76, its thick clouds about 190, 190
+and 130 in B03, B08 and B11; with this scale both have typical Sentinel-2 reflectances."""
 
 SPECTRAL_SLOPES = (-11 / 3, -8 / 3)
-"""Range of the spectral exponent. Transects of cloud water fall as k^-5/3 (Cahalan & Snider 1989), that is k^-8/3 in
-two dimensions; radiance is smoother below some 200 m (Marshak et al. 1995)."""
+"""Range of the spectral exponent in two dimensions. Spectra of cloud water along transects follow k^-5/3 (Cahalan &
+Snider 1989), which is k^-8/3 in two dimensions; radiance is smoother below about 200 m (Marshak et al. 1995)."""
 
 DEPTH_PER_DEVIATION = (2.0, 5.0)
-"""Range of the logarithmic change of optical depth per standard deviation of the field: optical depth is close to
-lognormal (Barker et al. 1996), and the larger the number, the sharper the edges."""
+"""Range of the change of log optical depth per standard deviation of the field. Optical depth is roughly lognormal
+(Barker et al. 1996). Larger values give sharper edges."""
 
 CLOUD_REFLECTANCE = {
     "B01": 0.66, "B02": 0.65, "B03": 0.63, "B04": 0.64, "B05": 0.65, "B06": 0.66, "B07": 0.66, "B08": 0.65,
     "B8A": 0.65, "B09": 0.34, "B10": 0.022, "B11": 0.40, "B12": 0.28,
 }  # fmt: skip
-"""Top-of-atmosphere reflectance of opaque cloud: nearly white, darker where ice and drops absorb (B11, B12) and where
-water vapour above the cloud does (B09, B10)."""
+"""Top-of-atmosphere reflectance of opaque cloud: nearly white, darker in bands that ice and drops absorb (B11, B12) and
+in bands that water vapour above the cloud absorbs (B09, B10)."""
 
 DIRECT_LIGHT = {
     "B01": 0.42, "B02": 0.50, "B03": 0.60, "B04": 0.67, "B05": 0.69, "B06": 0.72, "B07": 0.74, "B08": 0.75,
     "B8A": 0.76, "B09": 0.76, "B10": 0.0, "B11": 0.84, "B12": 0.86,
 }  # fmt: skip
-"""Share of a band's reflectance that a full shadow takes away: the sky goes on lighting the ground in the blue."""
+"""Share of a band's reflectance that a full shadow removes; diffuse sky light remains, mostly in the blue bands."""
 
 VEIL_SHARE = 0.5
-"""Share of skies with thin clouds only: the ground is visible through the thickest."""
+"""Share of skies with only thin clouds, through which the ground is visible."""
 
 VEIL_PEAK = (0.3, 0.9)
-"""Range of the highest opacity of a sky with thin clouds only."""
+"""Range of the maximum opacity of a sky with only thin clouds."""
 
 _CLEAR_BELOW = 0.02
-"""Opacity below which the sky is clear; the logistic curve itself never gets to 0."""
+"""Opacity below which the sky is clear; the logistic curve never reaches 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """A cloud layer over an image of H rows and W columns, and the shadow that it casts."""
+    """A cloud layer over an image (H, W), and its shadow."""
 
     opacity: NDArray[np.float32]
-    """(H, W), 0 clear to 1 opaque; pixels above 0.5 count as cloud."""
+    """(H, W), 0 clear to 1 opaque."""
     shadow: NDArray[np.float32]
-    """(H, W), 0 in full light to 1 in full shadow, also where the cloud itself hides it."""
+    """(H, W), 0 full light to 1 full shadow, including shadow under the cloud."""
 
 
 def simulate_cloud(
     rng: np.random.Generator, height: int, width: int, cover: float | None = None, edge: float = OPAQUE
 ) -> Cloud:
-    """Draw a cloud layer with thin edges and thick cores, from small clouds to an overcast sky.
+    """Draw a random cloud layer with thin edges and thick cores.
 
-    A Gaussian field with a power-law spectrum is the logarithm of scaled optical depth d, opacity is d / (1 + d), the
-    albedo of a layer that scatters and does not absorb (two streams; Bohren 1987). The shadow is the same layer
-    displaced and softened. Clouds beyond the image cast shadows into it.
+    The logarithm of the scaled optical depth d is a Gaussian field with a power-law spectrum. Opacity is d / (1 + d),
+    the albedo of a layer that scatters and does not absorb (two-stream approximation; Bohren 1987). The shadow is the
+    same layer, shifted and smoothed. Clouds outside the image cast shadows into it.
 
     Args:
-        rng: Source of randomness; equal states give equal clouds.
-        height: Rows.
-        width: Columns.
-        cover: Share of pixels with opacity above ``edge``, from 0 to 1, met to one pixel; None draws it from a U-shaped
-            distribution, as observed cover is mostly near 0 or near 1. With equal states a larger cover holds the
+        rng: random generator; equal states give equal clouds.
+        height: number of rows.
+        width: number of columns.
+        cover: share of pixels with opacity above ``edge``, 0 to 1, exact to one pixel; None draws it from a U-shaped
+            distribution, because observed cover is mostly near 0 or 1. With equal states, a larger cover contains a
             smaller one.
-        edge: Opacity at which a cloud begins to count as cover, above 0 and below 1; the lower, the thinner the clouds.
+        edge: opacity above which a pixel counts as covered, above 0 and below 1; lower values give thinner clouds.
 
     Raises:
-        ConfigError: If ``cover`` is below 0 or above 1.
+        ConfigError: ``cover`` is below 0 or above 1.
     """
     if cover is None:
         cover = float(rng.beta(0.7, 1.0))
@@ -95,14 +95,14 @@ def simulate_cloud(
     field = periodic_field(
         rng, padded_size(height), padded_size(width), rng.uniform(*SPECTRAL_SLOPES), outer_scale=max(height, width)
     )
-    # Light that spreads sideways inside the cloud blurs its finest detail.
+    # Scattering inside the cloud blurs its finest detail.
     field = smooth(field, 0.25)
     contrast = rng.uniform(*DEPTH_PER_DEVIATION)
     shift = _shadow_shift(rng, height, width)
     depth = contrast * (field - np.float32(_level(field[:height, :width], cloudy))) + np.float32(_logit(edge))
     layer = 1 / (1 + np.exp(-depth))
     layer[layer < _CLEAR_BELOW] = 0
-    # The field is periodic, so rolling it brings in what lies beyond the image.
+    # The field is periodic, so np.roll brings in clouds from outside the image.
     shadow = np.roll(layer, shift, axis=(0, 1))[:height, :width]
     for _ in range(2):
         shadow = smooth(shadow, 0.25)
@@ -110,22 +110,22 @@ def simulate_cloud(
 
 
 def simulate_sky(rng: np.random.Generator, height: int, width: int, cover: float | None = None) -> Cloud:
-    """Draw a random cloud layer: clouds with thick cores, or thin ones through which the ground is visible.
+    """Draw a random cloud layer with thick cores, or with only thin clouds.
 
-    Arguments are those of ``simulate_cloud``; ``cover`` is the share of pixels with an opacity above THIN.
+    Takes the arguments of ``simulate_cloud``; ``cover`` is the share of pixels with opacity above THIN.
     """
     peak = float(rng.uniform(*VEIL_PEAK)) if rng.random() < VEIL_SHARE else 1.0
     cloud = simulate_cloud(rng, height, width, cover, edge=THIN / peak)
     return Cloud(opacity=np.float32(peak) * cloud.opacity, shadow=np.float32(peak) * cloud.shadow)
 
 
-def _level(field: Field, above: int) -> float:
-    """Return a value that exactly ``above`` of the field's numbers exceed, ties aside; ``above`` is at least 1."""
-    if above == field.size:
+def _level(field: Field, count: int) -> float:
+    """Return a level that exactly ``count`` values of the field exceed, except for ties; ``count`` is at least 1."""
+    if count == field.size:
         return float(field.min()) - 1e-3
     flat = field.ravel().astype(np.float64)
-    order = np.partition(flat, (flat.size - above - 1, flat.size - above))
-    return float(order[flat.size - above - 1] + order[flat.size - above]) / 2
+    order = np.partition(flat, (flat.size - count - 1, flat.size - count))
+    return float(order[flat.size - count - 1] + order[flat.size - count]) / 2
 
 
 def _logit(share: float) -> float:
@@ -133,32 +133,34 @@ def _logit(share: float) -> float:
 
 
 def _shadow_shift(rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
-    """Draw where the shadow falls, in rows and columns: away from a sun in the south-east or south-west."""
+    """Draw the offset of the shadow in rows and columns, for a sun between south-east and south-west."""
     azimuth = rng.uniform(-0.25 * np.pi, 0.25 * np.pi)
     length = rng.uniform(0.04, 0.16) * min(height, width, 400)
     return -round(length * float(np.cos(azimuth))), round(length * float(np.sin(azimuth)))
 
 
 def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence[str]) -> NDArray[np.float32]:
-    """Return optical imagery as it would look under ``cloud``; the input is left alone.
+    """Return a copy of an optical image with a cloud layer and its shadow.
 
-    Shadow takes away direct light, then opacity blends toward cloud: bright and nearly white, brighter where thick,
-    darker in the short-wave infrared; the cirrus band B10 rises.
+    Shadow removes direct light; then the image is blended with the reflectance of cloud by opacity. Thick cloud is
+    brighter than thin cloud.
 
     Args:
-        optical: (C, H, W) reflectance. Every pixel is treated; invalid ones are the caller's to keep apart.
-        cloud: Layer on the same H rows and W columns.
-        band_names: Canonical names of the C bands.
+        optical: (C, H, W) reflectance; invalid pixels are changed as well.
+        cloud: cloud layer (H, W).
+        band_names: names of the C bands.
 
     Raises:
-        ConfigError: If a band is unknown, or the shapes of imagery, cloud and names differ.
+        ConfigError: a band is unknown, or the shapes of image, cloud and names differ.
     """
     unknown = [name for name in band_names if name not in CLOUD_REFLECTANCE]
     if unknown:
-        raise ConfigError(f"bands {unknown}: simulated cloud knows the Sentinel-2 bands {', '.join(L1C_BANDS)} only")
+        raise ConfigError(
+            f"bands {unknown}: cannot be simulated under cloud; must be Sentinel-2 bands: {', '.join(L1C_BANDS)}"
+        )
     expected = (len(band_names), *cloud.opacity.shape)
     if optical.shape != expected:
-        raise ConfigError(f"optical imagery has shape {optical.shape}: bands and cloud need {expected}")
+        raise ConfigError(f"the optical image has shape {optical.shape}; bands and cloud need {expected}")
     white = np.array([CLOUD_REFLECTANCE[name] for name in band_names], dtype=np.float32)[:, None, None]
     direct = np.array([DIRECT_LIGHT[name] for name in band_names], dtype=np.float32)[:, None, None]
     lit = optical * (1 - direct * cloud.shadow)
@@ -167,10 +169,10 @@ def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence
 
 
 def cloud_mask(cloud: Cloud, quality: CloudMask) -> NDArray[np.bool_]:
-    """Return a cloud mask of some quality, (H, W) bool, True for cloud.
+    """Return a cloud mask (H, W), True for cloud.
 
-    ``perfect`` holds every pixel under cloud or in shadow (above THIN), ``thin-missed`` opaque cloud only, as many
-    masks do, and ``none`` nothing, as for an image without a mask.
+    Quality ``perfect`` marks cloud and shadow above THIN, ``thin-missed`` only opaque cloud (like many real masks), and
+    ``none`` no pixel (like an image without a mask).
     """
     if quality == "none":
         return np.zeros(cloud.opacity.shape, np.bool_)
@@ -180,17 +182,17 @@ def cloud_mask(cloud: Cloud, quality: CloudMask) -> NDArray[np.bool_]:
 
 
 def clouded_channels(bands: Bands) -> list[int]:
-    """Return the optical channels with simulated clouds: of two dates those of the later one.
+    """Return the indices of the optical channels that get simulated clouds: with two dates, those of the later date.
 
-    An image of before the flood is chosen from an archive for its clear sky.
+    Images from before the flood are selected for their clear sky.
     """
     return [index for index, name in enumerate(bands.optical) if band_date(name) != "before"]
 
 
 def cover_image(optical: NDArray[np.float32], cloud: Cloud, bands: Bands) -> NDArray[np.float32]:
-    """Return an optical image (C, H, W), in the unit of ``bands``, as it would look under ``cloud``.
+    """Return an optical image (C, H, W) in the unit of ``bands`` with a cloud layer; see ``apply_cloud``.
 
-    Digital numbers are reflectance times DN_PER_REFLECTANCE, rounded and at most 255; see ``apply_cloud``.
+    Digital numbers are reflectance times DN_PER_REFLECTANCE, rounded and at most 255.
     """
     channels = clouded_channels(bands)
     names = [bands.optical[index].removesuffix("_after") for index in channels]

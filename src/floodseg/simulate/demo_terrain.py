@@ -1,4 +1,4 @@
-"""Terrain of the demonstration scene: a river in flood, a flood plain with fields, hills on both sides."""
+"""Terrain of the demo scene: a river in flood, a flood plain with fields, and hills on both sides."""
 
 from dataclasses import replace
 
@@ -13,23 +13,23 @@ DEMO_EVENT = Event(
     vegetation=(0.7, 0.7), parcels=350, built_up=(0.02, 0.02), flooded_vegetation=(0, 0), smooth_soil=0.02,
     wind=(3.0, 4.0), incidence=(36, 38), turbidity=(0.5, 0.8), cloudy=1, epsg=32632, corner=(735_000, 4_990_000),
 )  # fmt: skip
-"""Dry land and weather of the demonstration, without its river. UTM zone 32 near its eastern edge, northern Italy."""
+"""Land and weather of the demo scene, without the river. Located in northern Italy, at the eastern edge of UTM 32N."""
 
 _CHANNEL = 8.0
-"""Half the width of the river in pixels."""
+"""Half width of the river in pixels."""
 _FALL = 0.012
-"""Metres by which the flood plain rises with each pixel from the river."""
+"""Rise of the flood plain in metres per pixel from the river."""
 _FLOODED_SHARE = 0.40
 """Share of the flood plain under water."""
 _PLANTS_SHARE = 0.04
-"""Share of the flood in which plants stand above the water: hidden from the radar."""
+"""Share of the flood with plants above the water, which hide it from the radar."""
 
 
 def simulate_valley(rng: np.random.Generator, height: int, width: int) -> tuple[Terrain, Field]:
-    """Draw the land of H rows and W columns of 10 m under flood.
+    """Draw a flooded valley of H rows and W columns of 10 m.
 
     Returns:
-        The terrain, and the height of the ground (H, W) in metres without the flood water on it.
+        The terrain, and the height of the ground (H, W) in metres without flood water.
     """
     dry = simulate_terrain(rng, height, width, DEMO_EVENT)
     across = _distance_from_river(rng, height, width)
@@ -52,7 +52,7 @@ def simulate_valley(rng: np.random.Generator, height: int, width: int) -> tuple[
 
 
 def _distance_from_river(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
-    """Return the distance (H, W) in pixels from the middle of a meandering river that crosses the scene."""
+    """Return the distance (H, W) in pixels from the centre line of a meandering river across the scene."""
     columns = np.arange(width)
     course = np.full(width, 0.5 * height)
     for wavelength, amplitude in ((0.9 * width, 0.10 * height), (330.0, 42.0), (150.0, 20.0)):
@@ -62,9 +62,9 @@ def _distance_from_river(rng: np.random.Generator, height: int, width: int) -> N
     return np.asarray(np.abs(offset) / np.hypot(1, np.gradient(course)))
 
 
-def _hills(rng: np.random.Generator, beyond: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return heights (H, W) in metres of hills that begin where ``beyond``, in pixels, is 0."""
-    rise = 1 - np.exp(-np.clip(beyond, 0, None) / 120)
-    height, width = beyond.shape
+def _hills(rng: np.random.Generator, distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return heights (H, W) in metres of hills; ``distance`` is that from the edge of the plain, in pixels."""
+    rise = 1 - np.exp(-np.clip(distance, 0, None) / 120)
+    height, width = distance.shape
     ridges = power_law_field(rng, height, width, -4.6, 220)
     return np.asarray(rise * (80 + 42 * ridges))

@@ -1,4 +1,4 @@
-"""Random fields with power-law spectra, and a small smoothing kernel."""
+"""Random fields with power-law spectra, and a smoothing kernel."""
 
 import math
 
@@ -9,18 +9,18 @@ Field = NDArray[np.float32]
 
 
 def padded_size(size: int) -> int:
-    """Return the smallest length of at least 1.125 ``size`` whose only prime factors are 2, 3 and 5.
+    """Return the smallest length of at least 1.125 ``size`` with no prime factors except 2, 3 and 5.
 
-    A Fourier synthesis is periodic: the margin keeps opposite edges of the part that is used from matching, and such
-    lengths transform fastest.
+    A Fourier synthesis is periodic. The margin prevents matching opposite edges after cropping, and such lengths are
+    fast to transform.
     """
     length = math.ceil(1.125 * size)
     while True:
-        rest = length
+        cofactor = length
         for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
+            while cofactor % factor == 0:
+                cofactor //= factor
+        if cofactor == 1:
             return length
         length += 1
 
@@ -28,25 +28,25 @@ def padded_size(size: int) -> int:
 def periodic_field(
     rng: np.random.Generator, height: int, width: int, slope: float, outer_scale: float = math.inf
 ) -> Field:
-    """Return a periodic Gaussian field (H, W) whose power spectral density falls as wavenumber to ``slope``.
+    """Return a periodic Gaussian field (H, W) with power spectral density proportional to wavenumber ** ``slope``.
 
     Args:
-        rng: Source of randomness.
-        height: Rows.
-        width: Columns.
-        slope: Exponent of the two-dimensional spectrum, below 0; a transect through the field has ``slope + 1``.
-        outer_scale: Wavelength in pixels above which the spectrum is flat (von Karman), so that the structure of the
-            field does not depend on the size of the scene.
+        rng: random generator.
+        height: number of rows.
+        width: number of columns.
+        slope: exponent of the two-dimensional spectrum, below 0; a transect has the exponent ``slope + 1``.
+        outer_scale: wavelength in pixels above which the spectrum is flat (von Karman), so that structures do not grow
+            with the size of the scene.
 
     Returns:
         float32 of mean 0 and standard deviation 1.
     """
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
     squared = (rows**2 + columns**2 + outer_scale**-2).astype(np.float32)
-    # The mean takes no part, and without an outer scale its amplitude would be infinite.
+    # no amplitude at wavenumber 0, the mean
     squared[0, 0] = np.inf
     amplitude = np.exp(np.float32(slope / 4) * np.log(squared))
-    # Of the columns that are their own mirror image the inverse transform keeps only the symmetric half.
+    # the inverse transform uses only the symmetric half of the columns at frequencies 0 and 1/2
     amplitude[:, 0] *= np.float32(np.sqrt(2))
     if width % 2 == 0:
         amplitude[:, -1] *= np.float32(np.sqrt(2))
@@ -58,15 +58,15 @@ def periodic_field(
 def power_law_field(
     rng: np.random.Generator, height: int, width: int, slope: float, outer_scale: float = math.inf
 ) -> Field:
-    """Return an aperiodic field (H, W), the corner of a larger ``periodic_field`` with the same arguments.
+    """Return an aperiodic field (H, W), cropped from a larger ``periodic_field`` with the same arguments.
 
-    Its mean and standard deviation are 0 and 1 over the larger field, so they vary from draw to draw.
+    The larger field has mean 0 and standard deviation 1; those of the crop vary.
     """
     return periodic_field(rng, padded_size(height), padded_size(width), slope, outer_scale)[:height, :width].copy()
 
 
 def smooth(field: Field, weight: float) -> Field:
-    """Return ``field`` (..., H, W) filtered along rows and columns with the kernel (w, 1 - 2w, w), edges repeated."""
+    """Return ``field`` (..., H, W) filtered on both axes with the kernel (w, 1 - 2w, w); edges are repeated."""
     for axis in (-2, -1):
         padding = [(0, 0)] * field.ndim
         padding[axis] = (1, 1)

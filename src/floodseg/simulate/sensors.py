@@ -1,8 +1,8 @@
 """Simulated Sentinel-1 and Sentinel-2 imagery of a simulated terrain.
 
 Radar: mean backscatter by surface, wind, relief and incidence angle, a noise floor, and Wishart speckle. Optical:
-mixtures of class spectra under slopes and an atmosphere. Levels follow the literature named beside them; they are
-made to be plausible and to confuse in the ways real scenes do, not to invert.
+mixtures of class spectra, illumination by slope, and an atmosphere. Levels follow the cited literature. They are
+plausible, with the confusions of real scenes, but not accurate enough to invert.
 """
 
 import numpy as np
@@ -21,15 +21,15 @@ from floodseg.simulate.terrain import (
 )
 
 LOOKS = 4.4
-"""Equivalent number of looks of Sentinel-1 ground-range products, interferometric wide swath (ESA)."""
+"""Equivalent number of looks of Sentinel-1 IW ground-range products (ESA)."""
 SPECKLE_WEIGHT = 0.125
-"""Weight of each neighbour in the kernel that correlates speckle: 20 m resolution on 10 m pixels."""
+"""Weight of each neighbour in the kernel that correlates speckle, for 20 m resolution on 10 m pixels."""
 COHERENCE = 0.45
-"""Magnitude of the correlation of the complex VV and VH signals before noise; intensities correlate with its square."""
+"""Magnitude of the correlation of complex VV and VH signals without noise; that of intensities is its square."""
 NOISE_DB = ((-27.0, -24.5), (-28.0, -25.5))
-"""Ranges of the noise-equivalent sigma nought of VV and VH; the specification is -22 dB, the sensor does better."""
+"""Ranges of the noise-equivalent sigma nought of VV and VH; below the specification of -22 dB, like the real sensor."""
 INCIDENCE_DEGREES_PER_PIXEL = 15.0 / 25_000
-"""A wide swath spans 250 km in range, over which the incidence angle grows by about 15 degrees."""
+"""The incidence angle grows by about 15 degrees over the 250 km of a wide swath."""
 REFERENCE_INCIDENCE = 38.0
 
 SPECTRA = {
@@ -41,12 +41,12 @@ SPECTRA = {
     "asphalt": (0.085, 0.095, 0.105, 0.112, 0.116, 0.120, 0.124, 0.128, 0.132, 0.125, 0.0, 0.150, 0.140),
     "roof": (0.200, 0.235, 0.245, 0.235, 0.230, 0.225, 0.220, 0.215, 0.215, 0.205, 0.0, 0.190, 0.160),
 }
-"""Surface reflectance in the order of L1C_BANDS, after the spectral shapes in Doxaran et al. 2002 (turbid water),
+"""Surface reflectance in the order of L1C_BANDS, with the spectral shapes in Doxaran et al. 2002 (turbid water),
 Baret & Guyot 1991 (plants), Lobell & Asner 2002 (soil, dry and wet) and Herold et al. 2004 (built-up). Roofs reflect
 green more than near infrared, as water does."""
 PATH_RADIANCE = (0.105, 0.072, 0.038, 0.021, 0.017, 0.013, 0.011, 0.009, 0.008, 0.004, 0.0016, 0.002, 0.001)
-"""Reflectance that the atmosphere adds in the order of L1C_BANDS: scattering in the blue (Vermote et al. 1997); in B10
-water vapour hides the ground, and the reflectance under a clear sky is this number."""
+"""Reflectance that the atmosphere adds, in the order of L1C_BANDS: mostly scattering in the blue (Vermote et al. 1997).
+In B10 water vapour hides the ground, so a clear sky has this reflectance."""
 TRANSMITTANCE = (0.78, 0.83, 0.87, 0.91, 0.92, 0.92, 0.94, 0.93, 0.95, 0.42, 0.0, 0.95, 0.92)
 BAND_METRES = (60, 10, 10, 10, 20, 20, 20, 10, 20, 60, 60, 20, 20)
 OPTICAL_NOISE = 0.0015
@@ -54,34 +54,35 @@ OPTICAL_NOISE = 0.0015
 
 
 def speckle(rng: np.random.Generator, coherence: NDArray[np.float32], looks: float = LOOKS) -> NDArray[np.float32]:
-    """Draw multi-look speckle of two polarisations, mean 1, to be multiplied with mean intensities.
+    """Draw multi-look speckle of two polarisations: factors of mean 1 for mean intensities.
 
-    The covariance matrix of L looks is complex Wishart (Lee et al. 1994), drawn by Bartlett's decomposition, which
-    needs no integer number of looks; a kernel then averages neighbours. Each intensity has a coefficient of variation
-    of 1/sqrt(looks), intensities of one pixel correlate with coherence squared, neighbours with about 0.3.
+    The covariance matrix of L looks has a complex Wishart distribution (Lee et al. 1994). It is drawn with Bartlett's
+    decomposition, which allows a fractional number of looks, and smoothed by a kernel. Intensities have a coefficient
+    of variation of 1/sqrt(looks). The two polarisations correlate with coherence squared, neighbouring pixels with
+    about 0.3.
 
     Args:
-        rng: Source of randomness.
-        coherence: (H, W), magnitude of the complex correlation, 0..1.
-        looks: Equivalent number of looks after averaging, above 3.
+        rng: random generator.
+        coherence: (H, W), magnitude of the complex correlation, 0 to 1.
+        looks: equivalent number of looks after smoothing, above 3.
 
     Returns:
         (2, H, W) float32.
     """
-    # Averaging with the kernel divides the variance by this twice, once for each axis.
+    # the kernel multiplies the variance by this once for each axis
     kernel_power = (1 - 2 * SPECKLE_WEIGHT) ** 2 + 2 * SPECKLE_WEIGHT**2
     drawn_looks = looks * kernel_power**2
     shape = coherence.shape
     first = rng.standard_gamma(drawn_looks, shape, dtype=np.float32)
     second = rng.standard_gamma(drawn_looks - 1, shape, dtype=np.float32)
     real, imaginary = rng.standard_normal((2, *shape), dtype=np.float32) * np.float32(np.sqrt(0.5))
-    apart = np.sqrt(1 - coherence**2)
-    crossed = (coherence * np.sqrt(first) + apart * real) ** 2 + apart**2 * (imaginary**2 + second)
-    return smooth(np.stack([first, crossed]), SPECKLE_WEIGHT) / np.float32(drawn_looks)
+    independent = np.sqrt(1 - coherence**2)
+    correlated = (coherence * np.sqrt(first) + independent * real) ** 2 + independent**2 * (imaginary**2 + second)
+    return smooth(np.stack([first, correlated]), SPECKLE_WEIGHT) / np.float32(drawn_looks)
 
 
 def simulate_sar(rng: np.random.Generator, terrain: Terrain, event: Event) -> NDArray[np.float32]:
-    """Simulate sigma nought in dB, bands VV and VH, (2, H, W) float32, of a radar that looks to the right."""
+    """Simulate sigma nought of VV and VH in dB, (2, H, W) float32, for a radar on the left that looks to the right."""
     width = terrain.height.shape[1]
     start = rng.uniform(*event.incidence)
     incidence = (start + INCIDENCE_DEGREES_PER_PIXEL * np.arange(width, dtype=np.float32))[None, :]
@@ -90,7 +91,7 @@ def simulate_sar(rng: np.random.Generator, terrain: Terrain, event: Event) -> ND
     mean_db = np.where(terrain.surface == OPEN_WATER, water, land)
     signal = smooth(np.power(10.0, mean_db / 10, dtype=np.float32), 0.18)
     noise = np.array([10 ** (rng.uniform(*limits) / 10) for limits in NOISE_DB], dtype=np.float32)[:, None, None]
-    # Noise is independent between polarisations, so it takes coherence away where the signal is weak.
+    # noise is independent between polarisations, so it reduces the coherence of weak signals
     coherence = COHERENCE * np.sqrt(np.prod(signal / (signal + noise), axis=0))
     intensity = (signal + noise) * speckle(rng, coherence.astype(np.float32))
     return np.asarray(10 * np.log10(np.maximum(intensity, 1e-5)), dtype=np.float32)
@@ -99,25 +100,25 @@ def simulate_sar(rng: np.random.Generator, terrain: Terrain, event: Event) -> ND
 def _land_backscatter(rng: np.random.Generator, terrain: Terrain) -> NDArray[np.float32]:
     """Return mean VV and VH (2, H, W) in dB at REFERENCE_INCIDENCE on flat ground.
 
-    Levels after the statistics of Ulaby & Dobson 1989; flooded plants are bright by double reflection between water
-    and stems, more so in VV than in VH (Tsyganskaya et al. 2018); towns have a long bright tail.
+    Levels follow the statistics of Ulaby & Dobson 1989. Flooded plants are bright because of double reflection between
+    water and stems, more in VV than in VH (Tsyganskaya et al. 2018). Towns have a long bright tail.
     """
     height, width = terrain.surface.shape
     vigour, moisture = terrain.vigour, terrain.moisture
     texture = 1.0 * power_law_field(rng, height, width, -2.2, 64)
     corners = 5.5 * np.abs(rng.standard_normal((height, width), dtype=np.float32))
     surface = terrain.surface
-    chosen = [surface == FLOODED_VEGETATION, surface == VEGETATION, (surface == SOIL) & terrain.smooth, surface == SOIL]
-    vv = np.select(chosen, [-8.5 + 2 * vigour, -12.5 + 4.5 * vigour, -20.0 + 3 * moisture, -15.0 + 6 * moisture], -8.0)
-    vh = np.select(chosen, [-17.5 + 2 * vigour, -19 + 5 * vigour, -27.0 + 2 * moisture, -22.5 + 4 * moisture], -15.0)
+    cases = [surface == FLOODED_VEGETATION, surface == VEGETATION, (surface == SOIL) & terrain.smooth, surface == SOIL]
+    vv = np.select(cases, [-8.5 + 2 * vigour, -12.5 + 4.5 * vigour, -20.0 + 3 * moisture, -15.0 + 6 * moisture], -8.0)
+    vh = np.select(cases, [-17.5 + 2 * vigour, -19 + 5 * vigour, -27.0 + 2 * moisture, -22.5 + 4 * moisture], -15.0)
     bright = np.where(surface == BUILT_UP, corners, 0)
     return np.asarray(np.stack([vv + bright, vh + bright]) + texture, dtype=np.float32)
 
 
 def _relief_gain(height: Field, incidence: NDArray[np.float32]) -> Field:
-    """Return the change of backscatter by slope and incidence angle in dB, (H, W).
+    """Return the change of backscatter in dB by slope and incidence angle, (H, W).
 
-    A slope that faces the radar puts more ground into a resolution cell (Small 2011), one that faces away less.
+    Slopes that face the radar have more ground per resolution cell (Small 2011), slopes that face away have less.
     """
     tilt = np.degrees(np.arctan(slope_towards(height, direction=0.0)))
     local = np.radians(np.clip(incidence - tilt, 10, 80))
@@ -131,8 +132,8 @@ def _water_backscatter(
 ) -> NDArray[np.float32]:
     """Return mean VV and VH (2, H, W) in dB of open water.
 
-    VV grows with about the 1.6th power of wind speed and falls by half a decibel per degree, in the range of CMOD5.N
-    (Hersbach 2010); VH grows too, but stays close to the noise (Mouche & Chapron 2015). Wind comes in gusts.
+    VV grows with about the 1.6th power of wind speed and falls by 0.5 dB per degree, as in CMOD5.N (Hersbach 2010). VH
+    grows less and stays close to the noise (Mouche & Chapron 2015). Wind speed varies by gusts.
     """
     height, width = terrain.surface.shape
     gusts = np.exp(0.25 * power_law_field(rng, height, width, -3.2, 96))
@@ -161,7 +162,7 @@ def simulate_optical(rng: np.random.Generator, terrain: Terrain) -> NDArray[np.f
     reflectance += path * haze.astype(np.float32)
     for band, metres in enumerate(BAND_METRES):
         reflectance[band] = _coarsen(reflectance[band], metres // 10)
-    # Its variance grows with the signal, so that the dark cirrus band stays quiet.
+    # the variance of noise is proportional to the signal, so the dark cirrus band has little noise
     noise = rng.standard_normal(reflectance.shape, dtype=np.float32)
     noise *= np.sqrt(reflectance)
     reflectance += np.float32(OPTICAL_NOISE / np.sqrt(0.1)) * noise
@@ -169,7 +170,7 @@ def simulate_optical(rng: np.random.Generator, terrain: Terrain) -> NDArray[np.f
 
 
 def _mixture(rng: np.random.Generator, terrain: Terrain) -> NDArray[np.float32]:
-    """Return the share of each of SPECTRA in each pixel, (7, H, W), summing to 1."""
+    """Return the share of each spectrum of SPECTRA in each pixel, (7, H, W); shares sum to 1."""
     surface, vigour, moisture = terrain.surface, terrain.vigour, terrain.moisture
     plants = np.select(
         [surface == VEGETATION, surface == FLOODED_VEGETATION], [0.35 + 0.6 * vigour, 0.2 + 0.35 * vigour]
@@ -187,7 +188,7 @@ def _mixture(rng: np.random.Generator, terrain: Terrain) -> NDArray[np.float32]:
 
 
 def _coarsen(band: Field, factor: int) -> Field:
-    """Average ``band`` (H, W) over blocks of ``factor`` pixels and repeat them, as coarser bands are resampled."""
+    """Return ``band`` (H, W) with each block of ``factor`` x ``factor`` pixels replaced by its mean."""
     if factor == 1:
         return band
     height, width = band.shape

@@ -1,4 +1,4 @@
-"""Simulated terrain under flood: relief, rivers, lakes, flooded plain and land cover."""
+"""Simulated flooded terrain: relief, rivers, lakes, flood plain and land cover."""
 
 from dataclasses import dataclass
 
@@ -8,91 +8,92 @@ from numpy.typing import NDArray
 from floodseg.simulate.random_fields import Field, power_law_field, smooth
 
 OPEN_WATER, FLOODED_VEGETATION, VEGETATION, SOIL, BUILT_UP = range(5)
-"""Surface codes; the first two are water in the label."""
+"""Surface codes; the first two count as water in the label."""
 
 PIXEL_METRES = 10.0
 FEATURE_PIXELS = 256
-"""Wavelength above which relief and rivers stop growing, so that a scene of any size has landforms of one size."""
+"""Wavelength in pixels above which spectra are flat, so that landforms do not grow with the size of the scene."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Properties that the chips of one flood share; pairs are the bounds of a range from which each chip draws."""
+    """Properties of the chips of one flood event; pairs are ranges from which each chip draws a value."""
 
     name: str
     relief: float
     """Standard deviation of the height in metres."""
     roughness: float
-    """Spectral exponent of the height, -3 (rugged) to -4.5 (smooth); natural relief lies between (Turcotte 1997)."""
+    """Spectral exponent of the height, -3 (rugged) to -4.5 (smooth), the range of natural relief (Turcotte 1997)."""
     tilt: float
-    """Fall of the land across a chip of FEATURE_PIXELS in metres; large for a coast."""
+    """Height difference in metres across FEATURE_PIXELS; large for a coast."""
     river_width: tuple[float, float]
-    """Metres; 0 for no river."""
+    """River width in metres; 0 for no river."""
     water_share: tuple[float, float]
     """Share of the land below the flood level."""
     permanent: float
-    """Share of that which is water at all times."""
+    """Share of ``water_share`` that is permanent water."""
     vegetation: tuple[float, float]
-    """Share of the land with plants on it; the rest is bare."""
+    """Share of the land with plants; the rest is bare soil."""
     parcels: float
     """Length of a field in metres; 0 for natural cover."""
     built_up: tuple[float, float]
-    """Share of the land."""
+    """Share of the land that is built up."""
     flooded_vegetation: tuple[float, float]
-    """Share of the flood in which plants stand above the water."""
+    """Share of the flood with plants above the water."""
     smooth_soil: float
-    """Share of the bare soil that is as smooth as water to the radar: sand, salt flats, rolled seedbeds."""
+    """Share of the bare soil that looks as smooth as water to the radar: sand, salt flats, rolled seedbeds."""
     wind: tuple[float, float]
-    """Metres per second over open water."""
+    """Wind speed over open water in metres per second."""
     incidence: tuple[float, float]
     """Incidence angle of the radar in degrees."""
     turbidity: tuple[float, float]
-    """0 clear to 1 water that carries as much sediment as a river in flood can."""
+    """Sediment in the water, 0 clear to 1 as in a river in flood."""
     cloudy: float
     """Probability that a chip has clouds."""
     epsg: int
-    """UTM zone of the georeference."""
+    """EPSG code of the UTM zone."""
     corner: tuple[float, float]
-    """Easting and northing in metres of the first chip's outer corner."""
+    """Easting and northing in metres of the upper left corner of the first chip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terrain:
-    """The ground of one scene, H rows and W columns, each array (H, W)."""
+    """Terrain of one scene; each array is (H, W)."""
 
     height: Field
-    """Metres."""
+    """Height of the ground or water surface in metres."""
     surface: NDArray[np.uint8]
-    """OPEN_WATER, FLOODED_VEGETATION, VEGETATION, SOIL or BUILT_UP."""
+    """Surface code: OPEN_WATER, FLOODED_VEGETATION, VEGETATION, SOIL or BUILT_UP."""
     permanent: NDArray[np.bool_]
-    """True where water stands at all times."""
+    """True for permanent water."""
     vigour: Field
-    """0 sparse or dry to 1 dense green plants; read where plants stand."""
+    """Plant vigour, 0 sparse or dry to 1 dense and green; used for surfaces with plants."""
     moisture: Field
-    """0 dry to 1 soaked topsoil."""
+    """Moisture of the topsoil, 0 dry to 1 saturated."""
     smooth: NDArray[np.bool_]
-    """True where bare soil is smooth to the radar."""
+    """True where bare soil looks smooth to the radar."""
     turbidity: Field
-    """0 clear to 1 full of sediment; read where water is open or among plants."""
+    """Sediment in the water, 0 to 1; used for open water and flooded vegetation."""
 
     @property
     def water(self) -> NDArray[np.bool_]:
-        """True where the label is water, open or among plants."""
+        """Mask (H, W) of open water and flooded vegetation, the water of the label."""
         return self.surface <= FLOODED_VEGETATION
 
 
 def simulate_terrain(rng: np.random.Generator, height: int, width: int, event: Event) -> Terrain:
-    """Draw a landscape of ``event`` and fill it with water up to a level.
+    """Draw a terrain of ``event`` and flood it.
 
-    Relief is a fractal surface into which a meandering river has cut a valley; everything below the flood level is
-    under water. Fields, natural cover and towns take the rest.
+    Relief is a fractal surface with the valley of a meandering river; all ground below the flood level is under water.
+    Fields, natural vegetation and towns cover the remaining land.
     """
     relief, channel = _relief(rng, height, width, event)
     level, permanent_level = _levels(rng, relief, event)
     wet = channel | (relief < level)
     permanent = channel | (relief < permanent_level)
     vigour = _vigour(rng, height, width, event)
-    built = _towns(rng, height, width, rng.uniform(*event.built_up)) & ~wet
+    towns = rng.uniform(*event.built_up)
+    built = _largest_share(power_law_field(rng, height, width, -3.2, 80), towns) & ~wet
     planted = vigour > 1 - rng.uniform(*event.vegetation)
     surface = np.where(planted, VEGETATION, SOIL)
     surface[built] = BUILT_UP
@@ -108,19 +109,19 @@ def simulate_terrain(rng: np.random.Generator, height: int, width: int, event: E
         permanent=permanent,
         vigour=vigour,
         moisture=moisture.astype(np.float32),
-        smooth=_top_share(power_law_field(rng, height, width, -3.0, 40), event.smooth_soil),
+        smooth=_largest_share(power_law_field(rng, height, width, -3.0, 40), event.smooth_soil),
         turbidity=np.clip(turbidity, 0, 1).astype(np.float32),
     )
 
 
 def _relief(rng: np.random.Generator, height: int, width: int, event: Event) -> tuple[Field, NDArray[np.bool_]]:
-    """Return the height in metres and the river's channel, both (H, W)."""
+    """Return the height in metres and the mask of the river channel, both (H, W)."""
     relief = event.relief * power_law_field(rng, height, width, event.roughness, FEATURE_PIXELS)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    towards = rng.uniform(0, 2 * np.pi)
-    across = rows * np.sin(towards) + columns * np.cos(towards)
+    direction = rng.uniform(0, 2 * np.pi)
+    across = rows * np.sin(direction) + columns * np.cos(direction)
     relief += (event.tilt / FEATURE_PIXELS * (across - across.mean())).astype(np.float32)
-    # The zero line of a very smooth field meanders like a river; value over gradient is the distance from it.
+    # The zero line of a very smooth field meanders like a river; value / gradient is the distance from it.
     course = power_law_field(rng, height, width, -5.5, FEATURE_PIXELS)
     course += ((across - across.mean()) / FEATURE_PIXELS).astype(np.float32) + np.float32(rng.normal(0, 0.3))
     down, right = np.gradient(course)
@@ -140,8 +141,8 @@ def _levels(rng: np.random.Generator, relief: Field, event: Event) -> tuple[floa
 
 
 def _vigour(rng: np.random.Generator, height: int, width: int, event: Event) -> Field:
-    """Draw plant vigour (H, W), spread evenly over 0..1: by field where land is farmed, else in patches."""
-    # The logistic curve of slope 1.7 follows the normal distribution function to 0.01.
+    """Draw plant vigour (H, W), uniform in 0 to 1: constant per field with ``event.parcels``, otherwise in patches."""
+    # The logistic curve with slope 1.7 approximates the normal distribution function to 0.01.
     natural = 1 / (1 + np.exp(-1.7 * power_law_field(rng, height, width, -2.6, 96)))
     if event.parcels == 0:
         return np.asarray(natural, dtype=np.float32)
@@ -156,14 +157,10 @@ def _vigour(rng: np.random.Generator, height: int, width: int, event: Event) -> 
     return np.asarray(0.88 * crops[(strip * 613 + parcel) % 4093] + 0.12 * natural, dtype=np.float32)
 
 
-def _towns(rng: np.random.Generator, height: int, width: int, share: float) -> NDArray[np.bool_]:
-    return _top_share(power_law_field(rng, height, width, -3.2, 80), share)
-
-
 def _standing_plants(
     rng: np.random.Generator, flood: NDArray[np.bool_], vigour: Field, event: Event
 ) -> NDArray[np.bool_]:
-    """Draw where plants stand above the flood: in patches, where growth is tall."""
+    """Draw the mask (H, W) of plants above the flood: patches of tall plants."""
     height, width = flood.shape
     tall = vigour + 0.35 * power_law_field(rng, height, width, -3.0, 64)
     share = rng.uniform(*event.flooded_vegetation)
@@ -172,8 +169,8 @@ def _standing_plants(
     return np.asarray(flood & (tall > np.quantile(tall[flood], 1 - share)), dtype=np.bool_)
 
 
-def _top_share(field: Field, share: float) -> NDArray[np.bool_]:
-    """Return a mask of the largest ``share`` of the field's values."""
+def _largest_share(field: Field, share: float) -> NDArray[np.bool_]:
+    """Return a mask of the largest values of a field; ``share`` is their share."""
     return np.asarray(field > np.quantile(field, 1 - share), dtype=np.bool_)
 
 
@@ -182,7 +179,7 @@ def slope_towards(height: Field, direction: float) -> Field:
 
     Args:
         height: (H, W) in metres.
-        direction: Radians, 0 to the right (east), pi / 2 upwards (north).
+        direction: angle in radians, 0 to the right (east), pi / 2 upwards (north).
     """
     down, right = np.gradient(smooth(height, 0.2), PIXEL_METRES)
     return np.asarray(right * np.cos(direction) - down * np.sin(direction), dtype=np.float32)

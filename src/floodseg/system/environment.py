@@ -1,4 +1,4 @@
-"""The machine and the packages of a run, which its numbers depend on."""
+"""Hardware and package versions of a run."""
 
 import math
 import os
@@ -10,25 +10,24 @@ from typing import Any
 
 
 def allowed_cores() -> int:
-    """Return how many cores this process may run on."""
+    """Return the number of cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usable_cores(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return how many threads of this process may compute at once.
+    """Return the number of threads that this process may run at the same time.
 
-    It is the least of the cores that the process may run on, the share of processor time that its control group is
-    granted (containers, batch systems; rounded up), and ``OMP_NUM_THREADS`` where that is set.
+    It is the minimum of the allowed cores, the CPU quota of the control group (containers, batch systems; rounded up)
+    and ``OMP_NUM_THREADS``, if set.
     """
-    budget = allowed_cores()
-    quotas = [quota for folder in _groups(cgroups) if (quota := _quota(folder)) is not None]
-    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    limits = [math.ceil(quota) for quota in quotas] + ([int(given)] if given.isdecimal() else [])
-    return max(1, min([budget, *limits]))
+    quotas = [quota for folder in _control_groups(cgroups) if (quota := _quota(folder)) is not None]
+    omp_threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    limits = [math.ceil(quota) for quota in quotas] + ([int(omp_threads)] if omp_threads.isdecimal() else [])
+    return max(1, min([allowed_cores(), *limits]))
 
 
-def _groups(root: Path) -> list[Path]:
-    """Return the folders of the control groups that may limit processor time: own, and all above it."""
+def _control_groups(root: Path) -> list[Path]:
+    """Return the folders of this process's control group and of its parents, which may limit CPU time."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -44,7 +43,7 @@ def _groups(root: Path) -> list[Path]:
 
 
 def _quota(folder: Path) -> float | None:
-    """Return the cores' worth of time of a control group, by version 2 or 1 of the interface; None is no limit."""
+    """Return the CPU quota of a control group in cores (cgroup version 2 or 1); None for no limit."""
     try:
         if (folder / "cpu.max").is_file():
             quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
@@ -57,8 +56,8 @@ def _quota(folder: Path) -> float | None:
 
 
 def peak_memory_mb() -> float:
-    """Return the largest resident set so far, of this process or of one of its loader processes, in MB."""
-    import resource  # on POSIX systems only; training is measured there
+    """Return the peak resident memory in MB of this process or of one of its child processes, the larger one."""
+    import resource  # POSIX only
 
     own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(own, children) / 1024
@@ -67,8 +66,8 @@ def peak_memory_mb() -> float:
 def versions(
     packages: Sequence[str] = ("floodseg", "torch", "timm", "accelerate", "numpy", "rasterio"),
 ) -> dict[str, str]:
-    """Return the version of Python and of those of the packages that are installed."""
-    from importlib.metadata import PackageNotFoundError, version  # a tenth of the time of floodseg --help
+    """Return the versions of Python and of the installed ones among ``packages``."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
 
     found = {"python": platform.python_version()}
     for name in packages:
@@ -78,8 +77,8 @@ def versions(
 
 
 def hardware(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """Return the processor, the cores that this process may use, and the GPU, if any."""
-    import torch  # mapping without PyTorch imports this module, too
+    """Return the names of the CPU and GPU, the allowed cores and PyTorch's number of threads."""
+    import torch  # imported here because mapping without PyTorch imports this module
 
     lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -92,7 +91,7 @@ def hardware(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
 
 
 def cpu_computes_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether this CPU has bf16 instructions; elsewhere bf16 is emulated, slower than fp32."""
+    """Return True if this CPU has bf16 instructions; without them bf16 is emulated, slower than fp32."""
     if not cpuinfo.is_file():
         return False
     flags = cpuinfo.read_text(encoding="utf-8", errors="replace")

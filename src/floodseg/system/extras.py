@@ -1,4 +1,4 @@
-"""Optional packages: the check that they are installed, and the message that says how to install them."""
+"""Checks that optional packages are installed, with a pip command in the error."""
 
 from importlib.util import find_spec
 
@@ -6,7 +6,7 @@ from floodseg.errors import ConfigError
 
 
 def is_installed(package: str) -> bool:
-    """Return whether a package can be found; it is not imported."""
+    """Return True if a package is installed, without importing it."""
     try:
         return find_spec(package) is not None
     except (ImportError, ValueError):
@@ -17,12 +17,12 @@ def require_package(requirement: str, *packages: str, purpose: str) -> None:
     """Check that packages are installed, without importing them.
 
     Args:
-        requirement: what pip has to install: ``geopandas``.
-        packages: the names under which they are imported.
-        purpose: what needs them, as the subject of a sentence: ``training``.
+        requirement: argument of pip install, for example ``geopandas``.
+        packages: import names.
+        purpose: subject of the message, for example ``training``.
 
     Raises:
-        ConfigError: names the packages that are missing, and the pip line.
+        ConfigError: a package is missing; the message has the pip command.
     """
     missing = [package for package in packages if not is_installed(package)]
     if missing:
@@ -35,6 +35,6 @@ def require_extra(extra: str, *packages: str, purpose: str) -> None:
     """Check that packages of an extra of floodseg are installed; see :func:`require_package`.
 
     Raises:
-        ConfigError: names the packages that are missing, and the pip line.
+        ConfigError: a package is missing; the message has the pip command.
     """
     require_package(f"floodseg[{extra}]", *packages, purpose=purpose)

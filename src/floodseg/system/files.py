@@ -1,4 +1,4 @@
-"""Files written in one step, and folders locked for one process."""
+"""Atomic file writes and folder locks."""
 
 import errno
 import os
@@ -12,18 +12,18 @@ from typing import TextIO
 from floodseg.errors import ConfigError, FolderInUseError, RunFolderError
 
 LOCK = ".lock"
-"""Name of the lock in a folder that a process holds."""
+"""Name of the lock file in a locked folder."""
 
-_held: set[TextIO] = set()
-"""Locks of this process."""
+_open_locks: set[TextIO] = set()
+"""Lock files that this process holds."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; the file written there is renamed to ``path`` when the block succeeds.
+    """Yield a temporary path beside ``path``, and rename the file written there to ``path`` if the block succeeds.
 
-    A reader sees the old file or the new one, never a part; when the block raises, the temporary file is removed.
-    The suffix stays, for writers that choose a format by it.
+    Readers see the old file or the new file, never an incomplete one. If the block raises, the temporary file is
+    removed. The temporary name keeps the suffix, because some writers choose the format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        # report the name that the user knows, not the temporary one
+        # report the name that the user knows instead of the temporary one
         error.filename, error.filename2 = str(path), None
         raise
     finally:
@@ -39,24 +39,22 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def require_writable(path: Path, setting: str, *, folder: bool = False) -> None:
-    """Refuse an output path that cannot be written, before hours of work are spent on it.
-
-    Missing folders are made.
+    """Check that an output path is writable, before a long computation. Creates missing folders.
 
     Args:
         path: output file or folder.
-        setting: the name of the setting, for the message.
-        folder: whether ``path`` itself is a folder.
+        setting: name of the setting, for the message.
+        folder: True if ``path`` is a folder.
 
     Raises:
-        ConfigError: names the setting and the reason.
+        ConfigError: ``path`` is not writable.
     """
     try:
         if not folder and path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        place = path if folder else path.parent
-        place.mkdir(parents=True, exist_ok=True)
-        probe = place / f".{secrets.token_hex(4)}"
+        parent = path if folder else path.parent
+        parent.mkdir(parents=True, exist_ok=True)
+        probe = parent / f".{secrets.token_hex(4)}"
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -67,24 +65,24 @@ def require_writable(path: Path, setting: str, *, folder: bool = False) -> None:
 
 
 def why_not_writable(path: Path, error: OSError) -> str:
-    """Return why an output path cannot be written: a file lies where a folder must be, or the system's reason."""
+    """Return the reason why an output path cannot be written: a file in place of a folder, or the system's message."""
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        file = next((each for each in (path, *path.parents) if each.is_file()), None)
+        file = next((parent for parent in (path, *path.parents) if parent.is_file()), None)
         if file:
             return f"{file} is a file, not a folder"
     return os.strerror(error.errno or errno.EIO)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path`` in one step."""
+    """Write ``text`` as UTF-8 to ``path`` atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk, which also reports errors of a full or remote one."""
+    """Flush a file or folder to disk, so that errors of a full or remote disk are raised."""
     if sys.platform == "win32" and path.is_dir():
-        return  # cannot be opened there
+        return  # Windows cannot open folders
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -94,49 +92,49 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def locked_folder(path: Path, activity: str = "writes its products there") -> Iterator[None]:
-    """Lock a folder for this process; the system releases the lock however the process ends.
+    """Lock a folder for this process. The system releases the lock when the process ends, for whatever reason.
 
-    A missing folder is made, and removed again if it is empty at the end.
+    A missing folder is created, and removed at the end if it is empty.
 
     Args:
         path: folder to lock.
-        activity: what another run that holds the lock does, for the message.
+        activity: activity of the process that holds the lock, for the message.
 
     Raises:
         FolderInUseError: another run holds the lock.
         RunFolderError: the folder cannot be written.
     """
-    handle, made = _lock(path, activity)
-    _held.add(handle)
+    handle, created = _lock(path, activity)
+    _open_locks.add(handle)
     try:
         yield
     finally:
-        _held.discard(handle)
+        _open_locks.discard(handle)
         if sys.platform == "win32":
-            handle.close()  # an open file cannot be removed there
+            handle.close()  # Windows cannot remove an open file
         with suppress(OSError):
             (path / LOCK).unlink()
         handle.close()
-        if made:
+        if created:
             with suppress(OSError):  # not empty
                 path.rmdir()
 
 
 def _lock(path: Path, activity: str) -> tuple[TextIO, bool]:
-    """Return the open lock of a folder, and whether the folder was made."""
-    made = False
+    """Return the open lock file of a folder, and True if the folder was created."""
+    created = False
     while True:
         try:
-            made |= not path.exists()
+            created |= not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             handle = (path / LOCK).open("w")
             if not _try_lock(handle):
                 handle.close()
                 raise FolderInUseError(f"{path}: another run {activity}: wait for it, or give another `out_dir`")
-            # the run before may have removed its lock after this one was opened
+            # another process may have removed the lock file after it was opened here
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle.fileno()), (path / LOCK).stat()):
-                    return handle, made
+                    return handle, created
             handle.close()
         except OSError as error:
             raise RunFolderError(
@@ -146,7 +144,7 @@ def _lock(path: Path, activity: str) -> tuple[TextIO, bool]:
 
 
 def _try_lock(handle: TextIO) -> bool:
-    """Lock an open file and return True, or return False where another process has locked it."""
+    """Lock an open file. Return False if another process has locked it."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -164,12 +162,12 @@ def _try_lock(handle: TextIO) -> bool:
     return True
 
 
-def _close_inherited() -> None:
-    """Close the locks of the parent in a forked child, which may live longer than a killed parent."""
-    for handle in _held:
+def _close_inherited_locks() -> None:
+    """Close the parent's locks in a forked child, which can outlive a killed parent."""
+    for handle in _open_locks:
         handle.close()
-    _held.clear()
+    _open_locks.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_inherited)
+    os.register_at_fork(after_in_child=_close_inherited_locks)

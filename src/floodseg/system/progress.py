@@ -1,4 +1,4 @@
-"""Progress bars: a live bar on a terminal, plain lines in a pipe or a log."""
+"""Progress bars on a terminal, progress lines in a pipe or log file."""
 
 import threading
 import time
@@ -9,17 +9,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 PLAIN_INTERVAL_S = 20.0
-"""Seconds between lines where there is no terminal."""
+"""Seconds between progress lines without a terminal."""
 
 
 class ProgressBar:
-    """A bar with a text beside it; a context manager, for use from any thread.
+    """A thread-safe progress bar with a text; a context manager.
 
     Args:
         total: amount of work.
-        done: work that was done before.
-        stderr: write to standard error, not to standard output.
-        enabled: write anything at all.
+        done: amount done before the start.
+        stderr: write to standard error instead of standard output.
+        enabled: False writes nothing.
     """
 
     def __init__(self, total: float, done: float = 0.0, *, stderr: bool = False, enabled: bool = True) -> None:
@@ -29,7 +29,7 @@ class ProgressBar:
             TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
             console=self.console, disable=not self._live,
         )  # fmt: skip
-        self._total, self._first, self._done = total, done, done
+        self._total, self._initial, self._done = total, done, done
         self._task = self._bar.add_task("", total=total)
         self._bar.update(self._task, completed=done)
         self._start = self._last_line = time.monotonic()
@@ -45,15 +45,15 @@ class ProgressBar:
         self._bar.stop()
 
     def update(self, done: float, text: str) -> None:
-        """Show how much work is done, and a text; without a terminal a line at most every 20 seconds."""
+        """Show the amount of work done and a text. Without a terminal, print a line at most every 20 seconds."""
         with self._lock:
             self._done = done
             self._bar.update(self._task, completed=done, description=text)
             now = time.monotonic()
-            if not self._live and now - self._last_line >= PLAIN_INTERVAL_S and done > self._first:
+            if not self._live and now - self._last_line >= PLAIN_INTERVAL_S and done > self._initial:
                 self._last_line = now
-                left = (now - self._start) / (done - self._first) * (self._total - done)
-                self.line(f"{text} {_clock(left)} left")
+                left = (now - self._start) / (done - self._initial) * (self._total - done)
+                self.line(f"{text} {_format_duration(left)} left")
 
     def line(self, text: str) -> None:
         """Print one line above the bar."""
@@ -61,14 +61,14 @@ class ProgressBar:
 
 
 class TrainingProgress(ProgressBar):
-    """Epoch, step, loss, learning rate, images per second and the time left in the run, on standard output."""
+    """Progress of training on standard output: epoch, step, loss, learning rate, images per second and time left."""
 
     def __init__(self, epochs: int, steps_per_epoch: int, first_epoch: int, enabled: bool = True) -> None:
         super().__init__(epochs * steps_per_epoch, first_epoch * steps_per_epoch, enabled=enabled)
         self._epochs, self._steps = epochs, steps_per_epoch
 
     def step(self, epoch: int, step: int, loss: float, lr: float, rate: float) -> None:
-        """Show the state after step ``step`` (from 1) of epoch ``epoch`` (from 1)."""
+        """Show the progress after a step; ``epoch`` and ``step`` count from 1."""
         self.update(
             (epoch - 1) * self._steps + step,
             f"epoch {epoch}/{self._epochs} step {step}/{self._steps} loss {loss:.4f} lr {lr:.2e} {rate:.1f} images/s",
@@ -76,20 +76,20 @@ class TrainingProgress(ProgressBar):
 
 
 class MapProgress(ProgressBar):
-    """Megapixels done and the time left, on standard error."""
+    """Progress of mapping on standard error: megapixels done and time left."""
 
-    def __init__(self, pixels: int, enabled: bool, verb: str = "mapped") -> None:
+    def __init__(self, pixels: int, *, enabled: bool, verb: str = "mapped") -> None:
         super().__init__(pixels, stderr=True, enabled=enabled)
-        self._verb, self._of = verb, f"of {pixels / 1e6:.1f} megapixels"
+        self._verb, self._total_text = verb, f"of {pixels / 1e6:.1f} megapixels"
 
     def advance(self, pixels: int) -> None:
-        """Count pixels of the scene as done."""
+        """Add ``pixels`` to the pixels done."""
         with self._lock:
             done = self._done + pixels
-            self.update(done, f"{self._verb} {done / 1e6:.1f} {self._of}")
+            self.update(done, f"{self._verb} {done / 1e6:.1f} {self._total_text}")
 
 
-def _clock(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,22 +1,22 @@
-"""Checks of the chips of a run: enough of them, with water, and with the sensors that the settings use."""
+"""Checks of the training and validation chips: number, water pixels, and the sensors that augmentation needs."""
 
 import numpy as np
 
 from floodseg.bands import WATER
 from floodseg.chips.chip import ChipSet
 from floodseg.config.train import AugmentConfig, TrainConfig
-from floodseg.datasets.screening import Usable, open_usable
+from floodseg.datasets.screening import UsableChips, open_usable
 from floodseg.errors import ConfigError, DataError
 from floodseg.simulate.clouds import clouded_channels
 
 
-def open_chips(config: TrainConfig, processes: int = 1) -> tuple[Usable, Usable]:
-    """Open training and validation chips, each of which is read once.
+def open_chips(config: TrainConfig, processes: int = 1) -> tuple[UsableChips, UsableChips]:
+    """Open the training and validation chips, and read each chip once.
 
     Raises:
-        ConfigError: augmentation for a sensor that the chips lack, or an epoch with too few crops for one step of
-            all processes.
-        DataError: a split without water, or of which more than a few chips cannot be used.
+        ConfigError: augmentation is set for a sensor that the chips lack, or an epoch has too few crops for one step
+            of all processes.
+        DataError: a split has no water, or more than a few unusable chips.
     """
     train, valid = open_usable(config.data, "train"), open_usable(config.data, "valid")
     for usable in (train, valid):
@@ -25,44 +25,43 @@ def open_chips(config: TrainConfig, processes: int = 1) -> tuple[Usable, Usable]
     crops = len(train.chips.names) * config.augment.crops_per_chip
     if processes > 1 and crops < processes * config.optim.batch_size:
         raise ConfigError(
-            f"`batch_size={config.optim.batch_size}`: each of {processes} processes takes as many crops a step, and an "
-            f"epoch has {crops}; lower it, raise `crops_per_chip` or start fewer processes"
+            f"`batch_size={config.optim.batch_size}`: each of {processes} processes takes this many crops per step, "
+            f"and an epoch has {crops}; lower it, raise `crops_per_chip` or start fewer processes"
         )
     return train, valid
 
 
-def _require_water(usable: Usable) -> None:
-    """Refuse a split in which nothing can be learned, or nothing be scored."""
+def _require_water(usable: UsableChips) -> None:
+    """Refuse a split without water pixels, which can neither train nor score a model."""
     chips = usable.chips
     if not any(np.any(chips.read_label(index) == WATER) for index in range(len(chips.names))):
         raise DataError(
-            f"split '{usable.split}': its {len(chips.names)} chips hold no pixel labelled water (1); training needs "
-            "some in train and in valid: check the labels, or split otherwise"
+            f"split '{usable.split}': its {len(chips.names)} chips hold no pixel labelled water (1); check the labels, "
+            "or choose splits that both contain water"
         )
 
 
 def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
-    """Refuse augmentation that the sensors at hand, or the unit of their numbers, leave nothing to do."""
-    held = f"the chips hold {'radar' if chips.bands.sar else 'optical images'} alone"
-    if config.augment.drop_sensor > 0 and not (chips.bands.sar and chips.bands.optical):
-        raise ConfigError(f"`drop_sensor={config.augment.drop_sensor}`: {held}, and none can be spared; leave it out")
-    if config.augment.cloud > 0 and not chips.bands.optical:
-        raise ConfigError(f"`cloud={config.augment.cloud}`: {held}, which clouds do not hide; leave it out")
-    if config.augment.cloud > 0 and not clouded_channels(chips.bands):
+    """Refuse augmentation that has no effect on the sensors of the chips or on their units."""
+    augment, bands = config.augment, chips.bands
+    content = f"the chips hold {'radar' if bands.sar else 'optical images'} only"
+    not_db = None if bands.sar_unit == "db" else "the radar images hold digital numbers"
+    not_db = not_db if bands.sar else content
+    jitter, illumination = augment.sar_jitter_db, augment.optical_jitter
+    # a default without effect is not the user's mistake
+    jitter_is_set = jitter not in (0, AugmentConfig.sar_jitter_db)
+    if augment.drop_sensor > 0 and not (bands.sar and bands.optical):
+        raise ConfigError(f"`drop_sensor={augment.drop_sensor}`: needs both sensors, and {content}; leave it out")
+    if augment.cloud > 0 and not bands.optical:
+        raise ConfigError(f"`cloud={augment.cloud}`: needs optical images, and {content}; leave it out")
+    if augment.cloud > 0 and not clouded_channels(bands):
         raise ConfigError(
-            f"`cloud={config.augment.cloud}`: covers the image of after the flood, and the optical bands in use are of "
-            "before alone; leave it out"
+            f"`cloud={augment.cloud}`: needs an optical image from after the flood, and all optical bands in use are "
+            "from before it; leave it out"
         )
-    jitter, illumination = config.augment.sar_jitter_db, config.augment.optical_jitter
-    # a default that finds nothing to do is no mistake of the user's
-    if not chips.bands.sar and jitter not in (0, AugmentConfig.sar_jitter_db):
-        raise ConfigError(f"`sar_jitter_db={jitter}`: {held}, and it is for radar; leave it out")
-    if not chips.bands.optical and illumination not in (0, AugmentConfig.optical_jitter):
-        raise ConfigError(f"`optical_jitter={illumination}`: {held}, and it is for optical images; leave it out")
-    if config.augment.sar_speckle > 0 and (not chips.bands.sar or chips.bands.sar_unit != "db"):
-        why = "the radar images hold digital numbers" if chips.bands.sar else held
-        raise ConfigError(f"`sar_speckle={config.augment.sar_speckle}`: is for radar in dB, and {why}; leave it out")
-    if chips.bands.sar and chips.bands.sar_unit != "db" and jitter not in (0, AugmentConfig.sar_jitter_db):
-        raise ConfigError(
-            f"`sar_jitter_db={jitter}`: is an offset in dB, and the radar images hold digital numbers; leave it out"
-        )
+    if jitter_is_set and not_db:
+        raise ConfigError(f"`sar_jitter_db={jitter}`: needs radar in dB, and {not_db}; leave it out")
+    if not bands.optical and illumination not in (0, AugmentConfig.optical_jitter):
+        raise ConfigError(f"`optical_jitter={illumination}`: needs optical images, and {content}; leave it out")
+    if augment.sar_speckle > 0 and not_db:
+        raise ConfigError(f"`sar_speckle={augment.sar_speckle}`: needs radar in dB, and {not_db}; leave it out")

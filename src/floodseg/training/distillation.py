@@ -1,8 +1,8 @@
-"""Distillation: the calibrated probability of trained models as a soft target beside the labels (Hinton et al. 2015).
+"""Distillation: calibrated probabilities of trained models as soft targets in addition to labels (Hinton et al. 2015).
 
-At each pixel the target comes from the teachers that use the most of the valid sensors and, of these, the fewest that
-are missing: a model of both sensors where both are valid, a radar model where the optical image is withheld or under a
-masked cloud. Several such teachers are averaged.
+The teacher of a pixel is the model with the most valid sensors and, among these, with the fewest missing ones: a model
+of both sensors where both are valid, a radar model where the optical image is withheld or under a masked cloud.
+Teachers of the same rank are averaged.
 """
 
 from collections.abc import Sequence
@@ -24,18 +24,18 @@ from floodseg.training.lineage import NamedModel, check_event, model_record
 
 
 def distil_loss(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """Return the mean Kullback-Leibler divergence of the student's water probability from that of the teachers.
+    """Return the mean Kullback-Leibler divergence of the student's water probability from the teachers' probability.
 
-    ``q log(q / p) + (1 - q) log((1 - q) / (1 - p))``, with q the target and ``p = sigmoid(logit_water - logit_land)``:
-    0 where both agree, and in its gradient the cross entropy with a soft label.
+    ``q log(q / p) + (1 - q) log((1 - q) / (1 - p))``, with target q and ``p = sigmoid(logit_water - logit_land)``. The
+    divergence is 0 if both are equal. Its gradient is that of the cross entropy with a soft label.
 
     Args:
         logits: (N, 2, H, W), any floating dtype; at pixels that do not count they may be NaN.
         target: (N, H, W) float32, 0 to 1.
-        counted: (N, H, W) bool, the pixels that have a target.
+        counted: (N, H, W) bool, pixels with a target.
 
     Returns:
-        Scalar float32; exactly 0, with gradients of exactly 0, where no pixel counts.
+        Scalar float32. Exactly 0, with gradients of exactly 0, if no pixel counts.
     """
     difference = logits[:, WATER].float() - logits[:, 1 - WATER].float()
     difference = torch.where(counted, difference, 0.0)
@@ -49,26 +49,26 @@ class _Teacher:
     name: str
     model: FloodModel
     channels: dict[Sensor, list[int]]
-    """Channels of the chips that it takes, in its order, for each sensor that both have."""
+    """Indices of the chip channels that it takes, for each sensor that both the teacher and the chips have."""
 
 
 class Teachers:
-    """Teachers of one run, which are never trained.
+    """Frozen teachers of a run.
 
     Args:
         models: the teachers.
-        config: the settings of the run.
+        config: settings of the run.
         bands: channels of the chips.
 
     Raises:
-        ConfigError: a teacher takes bands or units that the chips do not have, or may have been trained on the event
-            that is held out.
+        ConfigError: a teacher takes bands or units that the chips lack, or may have been trained on the event that is
+            held out.
     """
 
     def __init__(self, models: Sequence[NamedModel], config: TrainConfig, bands: Bands) -> None:
         self.weight, self.unlabelled = config.distil.distil_weight, config.distil.distil_unlabelled
         self._teachers = [_Teacher(name, model, _channels(name, model.spec.bands, bands)) for name, model in models]
-        # before the changes below
+        # recorded before the context priors are removed
         self._records = [
             model_record(each.name, each.model) | {"sensors": list(each.channels)} for each in self._teachers
         ]
@@ -84,13 +84,13 @@ class Teachers:
             teacher.model.to(device)
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a :func:`~floodseg.training.lineage.model_record` of each, with the sensors that it uses."""
+        """Return a :func:`~floodseg.training.lineage.model_record` of each teacher, with the sensors that it uses."""
         return list(self._records)
 
     def loss(self, logits: Tensor, batch: Sample) -> Tensor:
-        """Return the weighted distillation loss of a batch for the student's ``logits``, (N, 2, H, W).
+        """Return the weighted distillation loss of a batch for the student's ``logits`` (N, 2, H, W).
 
-        Pixels without a label count where the settings say so.
+        Pixels without a label count if ``distil_unlabelled`` is set.
         """
         target, counted = self.targets(batch)
         if not self.unlabelled:
@@ -99,9 +99,9 @@ class Teachers:
 
     @torch.no_grad()
     def targets(self, batch: Sample) -> tuple[Tensor, Tensor]:
-        """Return the mean calibrated probability of the best informed teachers, and the pixels that have one.
+        """Return the mean calibrated probability of the best teachers at each pixel, and the mask of pixels with one.
 
-        Both are (N, H, W): float32 from 0 to 1 (0 where there is none), and bool.
+        Both are (N, H, W): float32 from 0 to 1 (0 without a target), and bool.
         """
         ranks = torch.stack([_rank(teacher, batch) for teacher in self._teachers])
         chosen = (ranks == ranks.amax(dim=0)) & (ranks > 0)
@@ -115,24 +115,24 @@ class Teachers:
 
 
 def _remove_context_prior(teacher: FloodModel) -> None:
-    """Remove the context priors of a teacher whose student has its own: the probability would be moved twice.
+    """Remove the context priors of a teacher if the student has one, so that the prior is not applied twice.
 
-    The temperature was fitted with the prior; the error of that is smaller than that of moving twice.
+    The temperature was fitted with the prior. The resulting error is smaller than that of applying the prior twice.
     """
     for model in (teacher, *specialists_of(teacher).values()):
         model.set_context_prior(0.0)
 
 
-def open_teachers(config: TrainConfig, bands: Bands) -> Teachers | None:
-    """Return the teachers that the settings name, see :class:`Teachers`; None without any."""
+def load_teachers(config: TrainConfig, bands: Bands) -> Teachers | None:
+    """Return the teachers that the settings name, or None without any; errors as in :class:`Teachers`."""
     models = [(name, load_model(name)) for name in config.distil.teacher]
     return Teachers(models, config, bands) if models else None
 
 
 def _rank(teacher: _Teacher, batch: Sample) -> Tensor:
-    """Return how much of a teacher's input is valid at each pixel, (N, H, W) integers; 0 where nothing is.
+    """Return the rank of a teacher at each pixel, (N, H, W) integers; 0 where none of its sensors is valid.
 
-    A valid sensor counts more than any number of missing ones.
+    A valid sensor outweighs any number of missing ones.
     """
     valid = torch.stack([batch[f"{sensor}_valid"][:, 0] for sensor in teacher.channels]).sum(dim=0)
     missing = len(teacher.model.spec.bands.sensors) - valid
@@ -151,18 +151,18 @@ def _probability(teacher: _Teacher, batch: Sample, samples: Tensor) -> Tensor:
     return teacher.model.decisions.probability(logits, masks["sar"], masks["optical"])
 
 
-def _channels(name: str, taken: Bands, held: Bands) -> dict[Sensor, list[int]]:
-    """Return the channels of the chips that a teacher takes, for each sensor that both have."""
-    shared = [sensor for sensor in taken.sensors if sensor in held.sensors]
+def _channels(name: str, teacher: Bands, chips: Bands) -> dict[Sensor, list[int]]:
+    """Return the indices of the chip channels that a teacher takes, for each sensor that both have."""
+    shared = [sensor for sensor in teacher.sensors if sensor in chips.sensors]
     for sensor in shared:
-        if not bands_fit(taken, held, sensor):
+        if not bands_fit(teacher, chips, sensor):
             raise ConfigError(
-                f"`teacher={name}`: takes {sensor} images of {taken.only(sensor)}, and the chips hold "
-                f"{held.only(sensor)}; choose a teacher that was trained on such data"
+                f"`teacher={name}`: takes {sensor} images of {teacher.only(sensor)}, and the chips hold "
+                f"{chips.only(sensor)}; choose a teacher that was trained on such bands"
             )
     if not shared:
         raise ConfigError(
-            f"`teacher={name}`: takes {' and '.join(taken.sensors)} images, and the chips hold none; choose another "
+            f"`teacher={name}`: takes {' and '.join(teacher.sensors)} images, and the chips hold none; choose another "
             "teacher"
         )
-    return {sensor: [held.names(sensor).index(band) for band in taken.names(sensor)] for sensor in shared}
+    return {sensor: [chips.names(sensor).index(band) for band in teacher.names(sensor)] for sensor in shared}

@@ -1,4 +1,4 @@
-"""Lineage of a run: the trained models that it starts from, learns from or contains."""
+"""Lineage of a run: trained models that it starts from, learns from or contains."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.training.run_folder import SPECIALISTS
 
 NamedModel = tuple[str, FloodModel]
-"""A model and the name that the user gave it by."""
+"""The name of a model in the settings, and the model."""
 
 
 def model_record(name: str, model: FloodModel) -> dict[str, Any]:
@@ -27,56 +27,56 @@ def model_record(name: str, model: FloodModel) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def check_event(flag: str, name: str, model: FloodModel, held_out: str | None) -> None:
+def check_event(setting: str, name: str, model: FloodModel, held_out: str | None) -> None:
     """Refuse a model that may have been trained on the event that a run holds out.
 
     Raises:
-        ConfigError: it was not trained without that event.
+        ConfigError: the model was not trained with the same ``hold_out_event``.
     """
     if held_out and model.provenance.training.get("hold_out_event") != held_out:
         raise ConfigError(
-            f"`{flag}={name}`: may have learned from the event {held_out}, which is held out; give a model that was "
-            f"trained with `hold_out_event={held_out}`, too"
+            f"`{setting}={name}`: may have been trained on the event {held_out}, which is held out; choose a model "
+            f"that was trained with `hold_out_event={held_out}`"
         )
 
 
 def check_overwriting(folder: Path, config: TrainConfig) -> None:
-    """Refuse to overwrite a run from which the new one in the same folder is to learn.
+    """Refuse to overwrite a run that contains a model of the new run's settings.
 
-    Specialists in the folder are kept where the new run names them and trains none itself.
+    Specialists in the folder are kept if the new run names them.
 
     Raises:
         ConfigError: names the model that would be lost.
     """
-    kept = None if config.model.trains_specialists else folder / SPECIALISTS
-    for flag, name in _named(config):
-        if _is_within(folder, name) and not (kept and _is_within(kept, name)):
+    kept_folder = None if config.model.trains_specialists else folder / SPECIALISTS
+    for setting, name in _models(config):
+        if _is_within(folder, name) and not (kept_folder and _is_within(kept_folder, name)):
             raise ConfigError(
-                f"`{flag}={name}`: lies in the run folder {folder}, which `overwrite` clears; give another `out_dir`, "
-                "or copy the model elsewhere first"
+                f"`{setting}={name}`: lies in the run folder {folder}, which `overwrite` clears; set another "
+                "`out_dir`, or copy the model elsewhere first"
             )
 
 
 def has_models_within(folder: Path, config: TrainConfig) -> bool:
-    """Return whether a model that the settings name lies in a folder."""
-    return any(_is_within(folder, name) for _, name in _named(config))
+    """Return True if a model of the settings lies in a folder."""
+    return any(_is_within(folder, name) for _, name in _models(config))
 
 
-def _named(config: TrainConfig) -> list[tuple[str, str]]:
-    """Return flag and name of each model that the settings name."""
+def _models(config: TrainConfig) -> list[tuple[str, str]]:
+    """Return setting and name of each model in the settings."""
     specialists = () if config.model.trains_specialists else config.model.specialists
-    start = [("start-from", config.model.start_from)] if config.model.start_from else []
+    start = [("start_from", config.model.start_from)] if config.model.start_from else []
     teachers = [("teacher", name) for name in config.distil.teacher]
     return [*start, *(("specialists", name) for name in specialists), *teachers]
 
 
 def _is_within(folder: Path, name: str) -> bool:
-    path = Path(name)  # the name of a shipped model is no path
+    path = Path(name)  # a shipped model has a name, not a path
     return path.exists() and path.resolve().is_relative_to(folder.resolve())
 
 
 def _checksum(model: FloodModel) -> str:
-    """Return a SHA-256 over all tensors, decisions and context priors of a model and its specialists."""
+    """Return a SHA-256 of all tensors, decisions and context priors of a model and its specialists."""
     models = (model, *specialists_of(model).values())
     settings = [(each.decisions, each.context_prior and each.context_prior.strength) for each in models]
     checksum = hashlib.sha256(repr(settings).encode())

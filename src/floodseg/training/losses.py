@@ -1,21 +1,34 @@
-"""Training loss: a pixel loss plus the Dice loss, both over the counted pixels of the batch.
+"""Training losses: pixel and Dice loss on the labels, and auxiliary losses of the sensor gate and the cloud detector.
 
-A pixel counts where its label is land or water (not 255, nor -1) and where at least one sensor is valid.
+A pixel counts in the loss on the labels if its label is land or water (not 255 or -1) and at least one sensor is valid.
+
+The auxiliary losses use simulated clouds that the optical mask does not mark. Without them a fused network learns
+little about such clouds, because its later layers can ignore them.
 """
 
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from floodseg.bands import LAND, WATER
+from floodseg.chips.loader import Sample
 from floodseg.errors import ConfigError
 
 PixelLoss = Literal["ce", "focal"]
 
 DICE_SMOOTHING = 1.0
-"""Pixels added to both sides of the Dice ratio, so that the loss is 0 without any water in label and prediction."""
+"""Pixels added to both sides of the Dice ratio, so that the loss is 0 if label and prediction hold no water."""
+
+GATE_WEIGHT = 0.2
+"""Weight of :func:`gate_loss` in the total loss. Under a clear sky the loss on the labels sets the sensor weights."""
+_CLEAR_TARGET = 0.5
+"""Target of the optical weight under a clear sky."""
+
+CLOUD_WEIGHT = 0.01
+"""Weight of :func:`cloud_loss` in the total loss. No other loss trains the detector, and Adam makes the same steps at
+any scale. A small weight keeps its share of the clipped gradient norm small."""
 
 
 class FloodLoss(nn.Module):
@@ -28,10 +41,10 @@ class FloodLoss(nn.Module):
         loss: ``"ce"`` for cross entropy, ``"focal"`` for the focal loss of Lin et al. 2017 ("Focal Loss for Dense
             Object Detection", equation 4), both averaged over the counted pixels.
         focal_gamma: focusing parameter of the focal loss, 0 or more; 0 is cross entropy.
-        dice_weight: weight of the Dice loss, 0 or more; 0 leaves it out.
+        dice_weight: weight of the Dice loss, 0 or more; 0 turns it off.
 
     Raises:
-        ConfigError: if an argument is out of its range.
+        ConfigError: an argument is out of range.
     """
 
     def __init__(self, loss: PixelLoss = "ce", focal_gamma: float = 2.0, dice_weight: float = 1.0) -> None:
@@ -50,17 +63,17 @@ class FloodLoss(nn.Module):
 
         Args:
             logits: (N, 2, H, W), land and water, any floating dtype; at pixels that do not count they may be NaN.
-            label: (N, H, W) integers: 0 land, 1 water; 255 (or -1) ignored.
+            label: (N, H, W) integers: 0 land, 1 water; 255 or -1 ignored.
             counted: (N, H, W) bool, False where no sensor is valid; None counts every labelled pixel.
 
         Returns:
-            Scalar float32. Exactly 0, with gradients of exactly 0, where no pixel counts.
+            Scalar float32. Exactly 0, with gradients of exactly 0, if no pixel counts.
         """
         assert logits.shape == (label.shape[0], 2, *label.shape[1:]), (logits.shape, label.shape)
         labelled = (label == LAND) | (label == WATER)
         counted = labelled if counted is None else labelled & counted
         difference = logits[:, WATER].float() - logits[:, LAND].float()
-        # before the nonlinear functions, not after: a NaN behind a mask would still reach the gradient
+        # masked before the nonlinear functions: a NaN that is masked after them still reaches the gradient
         difference = torch.where(counted, difference, 0.0)
         water = counted & (label == WATER)
         loss = _pixel_loss(difference, water, counted, self.gamma)
@@ -70,25 +83,55 @@ class FloodLoss(nn.Module):
 
 
 def _pixel_loss(difference: Tensor, water: Tensor, counted: Tensor, gamma: float) -> Tensor:
-    """Mean of ``-(1 - p)**gamma log p`` over the counted pixels, p the probability of the true class (Lin et al. 2017).
+    """Return the mean of ``-(1 - p)**gamma log p``, with p the probability of the true class (Lin et al. 2017).
 
-    All arguments are (N, H, W): the logit difference in float32, the water label and the counted pixels as bool.
+    Arguments are (N, H, W): the logit difference in float32, the water label and the counted pixels as bool.
     """
     wrong = torch.where(water, -difference, difference)  # p = sigmoid(-wrong)
     loss = softplus(wrong)  # -log p
     if gamma > 0:
-        # (1 - p)**gamma through log(1 - p): the power itself has an infinite slope at p = 1 for gamma below 1
+        # computed from log(1 - p): for gamma below 1 the slope of the power is infinite at p = 1
         loss = loss * torch.exp(-gamma * softplus(-wrong))
     return torch.where(counted, loss, 0.0).sum() / counted.sum().clamp(min=1)
 
 
 def _dice_loss(difference: Tensor, water: Tensor, counted: Tensor) -> Tensor:
-    """``1 - 2 sum(p g) / (sum(p**2) + sum(g**2))`` over all counted pixels of the batch, smoothed.
+    """Return ``1 - 2 sum(p g) / (sum(p**2) + sum(g**2))`` over the counted pixels of the batch, smoothed.
 
-    The form of Milletari et al. 2016 ("V-Net", section 3), p the water probability and g the label. One ratio for the
-    batch, not one per chip: many chips hold no water at all. Arguments as in ``_pixel_loss``.
+    p is the water probability and g the label (Milletari et al. 2016, "V-Net", section 3). There is one ratio for the
+    batch, not one per chip, because many chips hold no water. Arguments as in ``_pixel_loss``.
     """
     probability = torch.where(counted, torch.sigmoid(difference), 0.0)
     overlap = torch.where(water, probability, 0.0).sum()
     total = probability.square().sum() + water.sum()
     return 1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
+
+
+def gate_loss(log_odds: Tensor, batch: Sample) -> Tensor:
+    """Return the mean cross entropy of the optical sensor weight, ``sigmoid(log_odds)``.
+
+    Its target is 0 under an unmasked cloud or its shadow, and 0.5 under a clear sky.
+
+    Args:
+        log_odds: (N, 1, H, W), any floating dtype.
+        batch: includes ``optical_hidden``. Pixels where both sensors are valid count.
+
+    Returns:
+        Scalar float32. Exactly 0, with gradients of exactly 0, if no pixel counts.
+    """
+    return _masked_cross_entropy(log_odds, torch.where(batch["optical_hidden"], 0.0, _CLEAR_TARGET), batch)
+
+
+def cloud_loss(log_odds: Tensor, batch: Sample) -> Tensor:
+    """Return the mean cross entropy of the detection of unmasked clouds and their shadows.
+
+    ``log_odds`` are those of a cloud. Arguments and result are otherwise as in :func:`gate_loss`.
+    """
+    return _masked_cross_entropy(log_odds, batch["optical_hidden"].float(), batch)
+
+
+def _masked_cross_entropy(log_odds: Tensor, target: Tensor, batch: Sample) -> Tensor:
+    """Return the mean cross entropy where both sensors are valid; the target is (N, 1, H, W), 0 to 1."""
+    counted = batch["sar_valid"] & batch["optical_valid"]
+    entropy = binary_cross_entropy_with_logits(log_odds.float(), target, reduction="none")
+    return torch.where(counted, entropy, 0.0).sum() / counted.sum().clamp(min=1)

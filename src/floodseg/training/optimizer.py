@@ -1,4 +1,4 @@
-"""AdamW and its one-cycle learning rate."""
+"""Optimiser (AdamW) and one-cycle learning-rate schedule."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from floodseg.models.model import FloodModel
 
 
 def new_optimizer(model: FloodModel, optim: OptimConfig) -> torch.optim.AdamW:
-    """Return AdamW with weight decay for convolution and linear weights; biases, norms and scalars do not decay."""
+    """Return AdamW with weight decay on convolution and linear weights, not on biases, norms and scalars."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise ConfigError("the model has no parameter to train")
@@ -23,20 +23,19 @@ def new_optimizer(model: FloodModel, optim: OptimConfig) -> torch.optim.AdamW:
 
 
 def new_schedule(optimizer: torch.optim.Optimizer, optim: OptimConfig, steps_per_epoch: int) -> OneCycleLR:
-    """Return a one-cycle learning rate (Smith and Topin 2018) that spans the run exactly."""
+    """Return a one-cycle learning-rate schedule (Smith and Topin 2018) over all steps of the run."""
     return OneCycleLR(optimizer, max_lr=optim.lr, total_steps=optim.epochs * steps_per_epoch)
 
 
 def rescale_schedule(schedule: OneCycleLR, optim: OptimConfig, steps_per_epoch: int, epochs_done: int) -> None:
-    """Continue a schedule after ``epochs_done`` epochs with another number of steps in an epoch.
+    """Continue a schedule after ``epochs_done`` epochs with another number of steps per epoch.
 
-    The learning rate depends on the share of the run that is done. It keeps its value, to within a step, and still ends
-    with the run.
+    The learning rate continues at the same fraction of the run, to within a step, and the schedule ends with the run.
     """
-    moved = OneCycleLR(
+    rescaled = OneCycleLR(
         schedule.optimizer,
         max_lr=optim.lr,
         total_steps=optim.epochs * steps_per_epoch,
         last_epoch=epochs_done * steps_per_epoch - 1,
     )
-    schedule.load_state_dict(moved.state_dict())
+    schedule.load_state_dict(rescaled.state_dict())

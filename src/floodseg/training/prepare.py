@@ -1,74 +1,91 @@
-"""Preparation of a run in its main process (rank 0): settings, folder and data checked, model and teachers built.
+"""Preparation of a run by the main process (rank 0): checks of settings, folder and data; model and teachers.
 
-Everything that a user can correct is found here, before training begins and before an old run is overwritten. The other
-processes receive the result, or end with the main one.
+All errors that a user can correct are raised here, before training begins and before an old run is overwritten. The
+other processes receive the result, or end if the main process fails.
 """
 
 import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from accelerate.utils import set_seed
 
 from floodseg.chips.chip import ChipSet
 from floodseg.chips.statistics import band_statistics
+from floodseg.config.base import Precision
 from floodseg.config.train import TrainConfig
 from floodseg.datasets.layouts import with_root
-from floodseg.datasets.screening import Usable
+from floodseg.datasets.screening import UsableChips
 from floodseg.distributed.processes import Processes
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import ARCHITECTURES, build_model
+from floodseg.system.environment import cpu_computes_bf16
 from floodseg.training.chip_checks import open_chips
-from floodseg.training.distillation import Teachers, open_teachers
-from floodseg.training.fine_tuning import copy_weights, open_start, with_context_prior
+from floodseg.training.distillation import Teachers, load_teachers
+from floodseg.training.fine_tuning import copy_weights, load_start, with_context_prior
 from floodseg.training.lineage import check_overwriting, has_models_within, model_record
-from floodseg.training.precision import resolve_precision
-from floodseg.training.resume import read_run_state
 from floodseg.training.run_folder import RunFolder, RunMode
-from floodseg.training.run_state import RunState
-from floodseg.training.specialists import open_specialists, require_both_sensors, with_specialists
+from floodseg.training.run_state import RunState, read_run_state
+from floodseg.training.specialists import load_specialists, require_both_sensors, with_specialists
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Checked inputs of a run, all on the CPU; picklable."""
+    """Checked inputs of a run, on the CPU and picklable."""
 
     config: TrainConfig
-    train: Usable
-    valid: Usable
+    train: UsableChips
+    valid: UsableChips
     model: FloodModel
     teachers: Teachers | None
     state: RunState
     state_folder: Path | None
-    """The state to resume from; None for a run that begins."""
+    """The state to resume from; None for a new run."""
 
 
 def resolve(config: TrainConfig, device_type: str) -> TrainConfig:
-    """Replace defaults that depend on the machine by their values, so that the written run file repeats this run."""
+    """Return the settings with all defaults that depend on the machine filled in, so that the run can be repeated."""
     model, optim = config.model, config.optim
     encoder = model.encoder or ARCHITECTURES[model.model].default_encoder
-    mixed = resolve_precision(optim.precision, device_type)
     return replace(
         config,
         model=replace(model, encoder=encoder),
         data=with_root(config.data),
-        optim=replace(optim, precision="fp32" if mixed == "no" else mixed),
+        optim=replace(optim, precision=resolve_precision(optim.precision, device_type)),
     )
 
 
-def claim_folder(config: TrainConfig, mode: RunMode, claim: contextlib.ExitStack, device_type: str) -> TrainConfig:
-    """Resolve the settings and claim the run folder, if it is in the right state; return the resolved settings.
+def resolve_precision(precision: Precision, device_type: str) -> Precision:
+    """Return the precision on a device of type ``cuda`` or ``cpu``, in place of ``auto``.
 
-    The folder is locked until ``claim`` closes.
+    ``auto`` is bf16 if the hardware supports it, otherwise fp16 (with loss scaling) on a GPU and fp32 on a CPU.
+
+    Raises:
+        ConfigError: ``fp16`` on a CPU.
+    """
+    if precision == "fp16" and device_type == "cpu":
+        raise ConfigError("`precision=fp16` on a CPU: needs a GPU; use bf16, fp32 or auto")
+    if precision != "auto":
+        return precision
+    if device_type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if cpu_computes_bf16() else "fp32"
+
+
+def resolve_and_lock(config: TrainConfig, mode: RunMode, stack: contextlib.ExitStack, device_type: str) -> TrainConfig:
+    """Resolve the settings, lock and check the run folder, and return the resolved settings.
+
+    The folder is locked until ``stack`` closes.
 
     Raises:
         FloodsegError: settings or a folder that the user has to correct.
     """
     config = with_context_prior(resolve(config, device_type), mode)
     folder = RunFolder(config.out_dir)
-    claim.enter_context(folder.claimed())
+    stack.enter_context(folder.locked())
     folder.check(mode)
     if mode == "overwrite":
         check_overwriting(folder.path, config)
@@ -78,7 +95,7 @@ def claim_folder(config: TrainConfig, mode: RunMode, claim: contextlib.ExitStack
 
 
 def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Prepared:
-    """Check data and models of a run whose folder is claimed, build its model, and clear the run that it overwrites.
+    """Check data and models of a run in a locked folder, build its model, and clear the run that it overwrites.
 
     Raises:
         FloodsegError: settings, data or models that the user has to correct.
@@ -88,31 +105,31 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
         _require_gpus(processes)
     splits = train, valid = open_chips(config, processes.count)
     state_folder = folder.latest_state() if mode == "resume" else None
-    specialists = open_specialists(config)
-    # the weights of a resumed run are in its state
-    start = open_start(config) if state_folder is None else None
+    specialists = load_specialists(config)
+    # a resumed run has its weights in its state
+    start = load_start(config) if state_folder is None else None
     model = build_run_model(config, train.chips, load_pretrained=state_folder is None and start is None)
     model = with_specialists(model, specialists)
     if start is not None:
         copy_weights(model, *start)
-    teachers = open_teachers(config, train.chips.bands)
+    teachers = load_teachers(config, train.chips.bands)
     state = RunState(processes=processes.count)
     state.teachers = teachers.records() if teachers else []
     state.specialists = [model_record(name, each) for name, each in specialists]
-    state.note_encoder(model)
+    state.record_encoder(model)
     if start is not None:
-        state.note_start(*start)
-    state.note_left_out(splits)
+        state.record_start(*start)
+    state.record_left_out(splits)
     if state_folder is not None:
-        read_run_state(state_folder, processes.count).check_continued_by(state, folder.path)
-        load_checkpoint(folder.best)  # the end of the run needs it
+        read_run_state(state_folder, processes.count).check_inputs_unchanged(state, folder.path)
+        load_checkpoint(folder.best)  # needed at the end of the run
     if mode == "overwrite":
         folder.clear(specialists=not has_models_within(folder.path, config))
     return Prepared(config, train, valid, model, teachers, state, state_folder)
 
 
 def prepare_specialists(config: TrainConfig, mode: RunMode) -> None:
-    """Check all that the fused model could be refused for, before its specialists are trained, and begin its folder.
+    """Check the settings of the fused model before its specialists are trained, and write its run configuration.
 
     Raises:
         FloodsegError: settings, data or models that the user has to correct.
@@ -120,17 +137,17 @@ def prepare_specialists(config: TrainConfig, mode: RunMode) -> None:
     folder = RunFolder(config.out_dir)
     train, _ = open_chips(config)
     require_both_sensors(train.chips.bands)
-    open_teachers(config, train.chips.bands)
+    load_teachers(config, train.chips.bands)
     build_run_model(config, train.chips, load_pretrained=mode != "resume")
     if mode == "overwrite":
         folder.clear()
     if not folder.config.exists():
-        # from now on --resume continues this run
+        # with this file the run can be resumed
         folder.write_config(config, [])
 
 
 def build_run_model(config: TrainConfig, chips: ChipSet, *, load_pretrained: bool) -> FloodModel:
-    """Return a new model for the bands of the chips, normalised by the statistics of the training split."""
+    """Return a new model for the bands of the training chips, with normalisation from their statistics."""
     sar_statistics, optical_statistics = band_statistics(chips)
     set_seed(config.optim.seed)
     model = build_model(
@@ -146,8 +163,8 @@ def build_run_model(config: TrainConfig, chips: ChipSet, *, load_pretrained: boo
 
 def _require_gpus(processes: Processes) -> None:
     if processes.device.type != "cuda" or processes.count == 1:
-        where = "a CPU" if processes.device.type != "cuda" else "a single GPU"
+        hardware = "a CPU" if processes.device.type != "cuda" else "a single GPU"
         raise ConfigError(
-            f"`sync_batchnorm`: joins the batch statistics of several GPUs, and this run has {where}; leave it out, or "
-            "start one process for each GPU with accelerate launch"
+            f"`sync_batchnorm`: needs several GPUs, and this run has {hardware}; leave it out, or start one process "
+            "for each GPU with accelerate launch"
         )

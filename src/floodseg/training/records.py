@@ -1,4 +1,4 @@
-"""Records of a run: metrics and console line of every epoch, pictures, metadata of checkpoints, summary."""
+"""Records of a run: metrics of each epoch, pictures, checkpoint metadata and summary."""
 
 import contextlib
 import statistics
@@ -15,19 +15,19 @@ from floodseg.chips.chip import ChipSet
 from floodseg.config.train import TrainConfig
 from floodseg.evaluation.methods import apply_model
 from floodseg.evaluation.metrics.counts import Counts
+from floodseg.evaluation.plots.curves import curves_picture
 from floodseg.evaluation.plots.images import PictureRow
-from floodseg.evaluation.plots.panels import curves_picture, rows_picture
+from floodseg.evaluation.plots.panels import rows_picture
 from floodseg.models.model import FloodModel
 from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.system.environment import hardware, peak_memory_mb, versions
 from floodseg.system.progress import TrainingProgress
-from floodseg.training.precision import Mixed
 from floodseg.training.run_folder import RunFolder
 from floodseg.training.run_state import RunState
 from floodseg.training.validation import Validation
 
 PICTURE_CHIPS = 4
-"""Validation chips shown in each picture."""
+"""Validation chips in each picture."""
 
 
 @dataclass(frozen=True)
@@ -35,41 +35,39 @@ class EpochResult:
     """Measurements of one epoch."""
 
     train_loss: float
-    """Mean over the steps."""
+    """Mean over the optimiser steps."""
     validation: Validation
     lr: float
     """Learning rate after the last step."""
     images_per_s: float
-    """Training crops of all processes together."""
+    """Training crops per second of all processes."""
     seconds: float
-    """Training and validation."""
+    """Duration of training and validation."""
 
 
 class RunRecords:
-    """Writes the records of one run into its folder, in the main process."""
+    """Writer of the records of one run, in the main process."""
 
-    def __init__(
-        self, folder: RunFolder, config: TrainConfig, model: FloodModel, state: RunState, precision: Mixed
-    ) -> None:
+    def __init__(self, folder: RunFolder, config: TrainConfig, model: FloodModel, state: RunState) -> None:
         self.folder, self.config, self.state = folder, config, state
-        self.precision = "fp32" if precision == "no" else precision
         self.parameters = sum(p.numel() for p in model.parameters())
         self.spec = model.spec
         self.specialists = [each.spec.architecture for each in specialists_of(model).values()]
 
     @contextlib.contextmanager
     def open(self, progress: TrainingProgress) -> Iterator[None]:
-        """Write the run configuration and announce the run; the TensorBoard file is open in the block."""
+        """Write the run configuration and report the model; the TensorBoard file is open inside the block."""
         self.progress = progress
         self.folder.write_config(self.config, self.state.warnings)
         encoder = f" with {self.spec.encoder}" if self.spec.encoder else ""
         bands = f"{len(self.spec.bands.sar)} radar and {len(self.spec.bands.optical)} optical bands"
-        shared = f", {self.state.processes} processes" if self.state.processes > 1 else ""
-        beside = f" with specialists ({' and '.join(self.specialists)})" if self.specialists else ""
-        network = f"{self.spec.architecture}{encoder}{beside}"
-        progress.line(f"{network}: {self.parameters:,} parameters, {bands}, {self.precision}{shared}")
+        processes = f", {self.state.processes} processes" if self.state.processes > 1 else ""
+        specialists = f" with specialists ({' and '.join(self.specialists)})" if self.specialists else ""
+        network = f"{self.spec.architecture}{encoder}{specialists}"
+        precision = self.config.optim.precision
+        progress.line(f"{network}: {self.parameters:,} parameters, {bands}, {precision}{processes}")
         if self.state.epoch:
-            # a new run has logged its warnings where they arose
+            # a new run has already logged its warnings
             for warning in self.state.warnings:
                 progress.line(f"warning: {warning}")
         self.board = SummaryWriter(str(self.folder.tensorboard), purge_step=self.state.epoch + 1)
@@ -77,7 +75,7 @@ class RunRecords:
             yield
 
     def epoch(self, result: EpochResult) -> None:
-        """Record the epoch just completed."""
+        """Record an epoch that is complete."""
         validation = result.validation
         counts = validation.counts
         row = {
@@ -86,11 +84,7 @@ class RunRecords:
             "valid_loss": validation.loss,
             "water_iou": validation.water_iou,
             "threshold": validation.threshold,
-            "miou": counts.miou,
-            "f1": counts.f1,
-            "precision": counts.precision,
-            "recall": counts.recall,
-            "accuracy": counts.accuracy,
+            **{name: getattr(counts, name) for name in ("miou", "f1", "precision", "recall", "accuracy")},
             "lr": result.lr,
             "images_per_s": result.images_per_s,
             "seconds": result.seconds,
@@ -108,9 +102,9 @@ class RunRecords:
         )
 
     def picture(self, model: FloodModel, chips: ChipSet) -> None:
-        """Draw validation samples after the epoch just completed."""
+        """Draw validation chips with the maps of the model after the last epoch."""
         rows = []
-        for index in _picture_chips(chips):
+        for index in _representative_chips(chips):
             chip = chips.read(index)
             result = apply_model(model, chip)
             caption = f"water IoU {_percent(result.score.counts.water_iou)}"
@@ -119,7 +113,7 @@ class RunRecords:
         rows_picture(self.folder.picture(self.state.epoch), rows, title)
 
     def training_metadata(self) -> dict[str, Any]:
-        """Return the description of the training that a checkpoint carries, as plain values."""
+        """Return the training metadata of a checkpoint, as plain values."""
         data, optim = self.config.data, self.config.optim
         return {
             "layout": data.layout,
@@ -133,7 +127,7 @@ class RunRecords:
             "processes": self.state.processes,
             "crop_size": self.config.augment.crop_size,
             "seed": optim.seed,
-            "precision": self.precision,
+            "precision": self.config.optim.precision,
             "encoder_weights": self.state.pretrained,
             "teachers": list(self.state.teachers),
             "distil_weight": self.config.distil.distil_weight if self.state.teachers else None,
@@ -153,7 +147,7 @@ class RunRecords:
             "parameters": self.parameters,
             "pretrained": self.state.pretrained,
             "warnings": self.state.warnings,
-            "precision": self.precision,
+            "precision": self.config.optim.precision,
             "processes": self.state.processes,
             "epochs": self.state.epoch,
             "steps": self.state.steps,
@@ -171,16 +165,16 @@ class RunRecords:
         }
         curves_picture(self.folder.curves, self.state.rows)
         self.folder.write_summary(document)
-        early = f", stopped early after epoch {self.state.epoch}" if document["stopped_early"] else ""
+        stopped = f", stopped early after epoch {self.state.epoch}" if document["stopped_early"] else ""
         self.progress.line(
-            f"best validation water IoU {self.state.best_water_iou:.4f} in epoch {self.state.best_epoch}{early}; "
-            f"{document['valid']['water_iou']:.4f} by the thresholds stored for each sensor set; "
+            f"best validation water IoU {self.state.best_water_iou:.4f} in epoch {self.state.best_epoch}{stopped}; "
+            f"{document['valid']['water_iou']:.4f} at the stored thresholds of each sensor set; "
             f"checkpoint {self.folder.best}"
         )
 
 
-def _picture_chips(chips: ChipSet) -> list[int]:
-    """Return the indices of a few chips, the same each time: of different events, with much water and much land."""
+def _representative_chips(chips: ChipSet) -> list[int]:
+    """Return the indices of the chips with the best balance of water and land, the best of each event first."""
     balance = []
     for index in range(len(chips.names)):
         label = chips.read_label(index)
@@ -200,13 +194,6 @@ def _percent(ratio: float | None) -> str:
 
 
 def validation_scores(counts: Counts) -> dict[str, Any]:
-    """Return the validation scores that a checkpoint carries, from the counts by its own thresholds."""
-    return {
-        "valid": {
-            "water_iou": counts.water_iou or 0.0,
-            "miou": counts.miou,
-            "f1": counts.f1,
-            "precision": counts.precision,
-            "recall": counts.recall,
-        }
-    }
+    """Return the validation scores of a checkpoint, from the counts at its thresholds."""
+    ratios = {name: getattr(counts, name) for name in ("miou", "f1", "precision", "recall")}
+    return {"valid": {"water_iou": counts.water_iou or 0.0, **ratios}}

@@ -1,15 +1,15 @@
-"""Run folder: the files of a training run, each complete or absent.
+"""Run folder: the files of a training run, each written in one step.
 
 ::
 
     config.toml           the resolved run configuration; floodseg train config.toml repeats the run
     metrics.csv           one row for each epoch; tensorboard/ holds the same
-    val_epoch_005.png     validation samples every five epochs
+    val_epoch_005.png     validation chips, drawn every five epochs
     best_model.pth        the best checkpoint so far
-    state/epoch_0007/     everything that --resume needs, from the end of an epoch
-    specialists/sar/      run of the radar specialist, which is trained first; specialists/optical/ of the optical one
+    state/epoch_0007/     resume state at the end of an epoch
+    specialists/sar/      run folder of the radar specialist; specialists/optical/ is that of the optical one
     curves.png            drawn at the end from metrics.csv
-    summary.json          written last: only a folder that holds it is a finished run
+    summary.json          written last; a run folder without it is unfinished
 """
 
 import contextlib
@@ -36,34 +36,36 @@ from floodseg.errors import RunFolderError
 from floodseg.system.files import locked_folder, write_text
 
 RunMode = Literal["new", "resume", "overwrite"]
-"""Start of a run: in a folder without one, from the end of its last complete epoch, or in place of the run there."""
+"""Start of a run: in a folder without a run, from its last complete epoch, or in place of an existing run."""
 
 SPECIALISTS = "specialists"
-"""Name of the folder, within that of a run, of the runs that train its specialists."""
+"""Subfolder with the runs that train the specialists."""
 
 _STATE_NAME = re.compile(r"epoch_(\d{4,})")
-_TORCH_WRITES = re.compile(r"unexpected pos|PytorchStreamWriter|inline_container|writ")
-"""Messages of torch where a file does not take all bytes."""
-_FULL = 2**20
+_TORCH_WRITE_ERRORS = re.compile(r"unexpected pos|PytorchStreamWriter|inline_container|writ")
+"""Messages of PyTorch about a failed or incomplete write."""
+_FULL_DISK_BYTES = 2**20
 """Free bytes below which a disk counts as full."""
-_FREE_TO_CHANGE = frozenset({"out_dir", "workers", "cache_gb", "pretrained", "sync_batchnorm"})
-"""Settings that a resumed run may change: they do not change the result, or depend on the number of processes. Encoder
-weights are in the state by then."""
+_CHANGEABLE = frozenset({"out_dir", "workers", "cache_gb", "pretrained", "sync_batchnorm"})
+"""Settings that a resumed run may change. They do not change its result, or they depend on the number of processes. The
+encoder weights are in the resume state."""
 
 
 def run_mode(*, resume: bool, overwrite: bool) -> RunMode:
-    """Return the mode that two flags ask for.
+    """Return the mode for the settings ``resume`` and ``overwrite``.
 
     Raises:
         RunFolderError: both are set.
     """
     if resume and overwrite:
-        raise RunFolderError("`resume` and `overwrite` exclude each other: one continues a run, the other starts again")
+        raise RunFolderError(
+            "`resume` and `overwrite` exclude each other: `resume` continues a run, `overwrite` replaces it"
+        )
     return "resume" if resume else "overwrite" if overwrite else "new"
 
 
 class RunFolder:
-    """Paths, lock and atomic writes of one run folder."""
+    """Paths, lock and atomic writes of a run folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,15 +79,15 @@ class RunFolder:
         self._specialists = path / SPECIALISTS
 
     def specialist(self, sensor: Sensor) -> "RunFolder":
-        """Return the folder of the run of a sensor's specialist."""
+        """Return the run folder of a sensor's specialist."""
         return RunFolder(self._specialists / sensor)
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Lock the folder for this process; the system releases the lock however the process ends.
+    def locked(self) -> Iterator[None]:
+        """Lock the folder for this process; the operating system releases the lock if the process is killed.
 
         Raises:
-            RunFolderError: another process trains in it, or it cannot be written.
+            RunFolderError: another process trains in the folder, or the folder cannot be written.
         """
         with locked_folder(self.path, "is training in this folder"):
             for unfinished in self._states.glob("writing_*"):
@@ -97,77 +99,77 @@ class RunFolder:
                     self._specialists.rmdir()
 
     def check(self, mode: RunMode) -> None:
-        """Refuse a folder that holds a run, unless it is to be resumed or overwritten.
+        """Refuse a folder that does not fit the mode.
 
         Raises:
-            RunFolderError: the folder holds a run and ``mode`` is "new", or none and ``mode`` is "resume".
+            RunFolderError: ``mode`` is "new" and the folder holds a run, or ``mode`` is "resume" and it holds none.
         """
         if mode == "resume" and not self.config.exists():
             raise RunFolderError(
-                f"{self.path}: holds no run to resume ({self.config.name} is missing); leave `resume` out"
+                f"{self.path}: holds no run to resume ({self.config.name} is missing); leave out `resume`"
             )
         if mode == "new" and any(path.exists() for path in (self.config, self.summary, self.best, self._states)):
             run = "a finished run" if self.summary.exists() else "an unfinished run"
-            raise RunFolderError(f"{self.path}: holds {run}; add `resume` or `overwrite`, or give another `out_dir`")
+            raise RunFolderError(f"{self.path}: holds {run}; set `resume` or `overwrite`, or another `out_dir`")
 
     def require_visible(self) -> None:
-        """Refuse a folder that the main process has claimed and this one cannot see.
+        """Refuse a folder that the main process has locked and this process cannot access.
 
         Raises:
-            RunFolderError: it lies on a file system of the main process's host.
+            RunFolderError: the folder is on a local file system of another host.
         """
         if not self.path.is_dir():
             raise RunFolderError(
-                f"{self.path}: does not exist on host {platform.node()}, where another process of this run is; give an "
-                "`out_dir` on a file system that all hosts share"
+                f"{self.path}: does not exist on host {platform.node()}, which runs another process of this training; "
+                "set `out_dir` to a folder on a file system that all hosts share"
             )
 
     def clear(self, *, specialists: bool = True) -> None:
-        """Remove what a run writes, and nothing else; the runs of its specialists only if ``specialists`` is set."""
+        """Remove the files of a run, and with ``specialists`` the runs of its specialists."""
         pictures = self.path.glob("val_epoch_*.png")
-        # the summary first: a partly cleared folder must not look finished
+        # the summary first, so that a partly cleared folder does not look finished
         for file in (self.summary, self.best, self.config, self.metrics, self.curves, *pictures):
             file.unlink(missing_ok=True)
         for folder in (self.tensorboard, self._states, *([self._specialists] if specialists else [])):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def write_config(self, config: TrainConfig, remarks: list[str]) -> None:
-        """Write the resolved run configuration, with ``remarks`` (warnings of the run) as comments above it."""
-        head = "".join(f"# {line}\n" for remark in remarks for line in remark.splitlines())
-        write_text(self.config, head + tomli_w.dumps(flatten(config)))
+    def write_config(self, config: TrainConfig, warnings: list[str]) -> None:
+        """Write the resolved run configuration, with the warnings of the run as comments above it."""
+        comments = "".join(f"# {line}\n" for warning in warnings for line in warning.splitlines())
+        write_text(self.config, comments + tomli_w.dumps(flatten(config)))
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that the run began with.
 
         Raises:
-            RunFolderError: their file is damaged.
+            RunFolderError: the run configuration is damaged.
         """
         try:
-            kept = tomllib.loads(self.config.read_text(encoding="utf-8"))
+            stored = tomllib.loads(self.config.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunFolderError(f"{self.config}: is damaged ({error}); start again with `overwrite`") from error
-        # a setting that an older version did not have keeps the effect of its absence
-        return flatten(TrainConfig()) | {"context_prior": 0.0} | kept
+        # settings that an older version did not have
+        return flatten(TrainConfig()) | {"context_prior": 0.0} | stored
 
     def check_same(self, config: TrainConfig) -> None:
-        """Refuse to resume with other settings than the run began with.
+        """Refuse to resume with changed settings.
 
         Raises:
             RunFolderError: names each setting that differs.
         """
         before, now = (
-            {key: value for key, value in settings.items() if key not in _FREE_TO_CHANGE}
+            {key: value for key, value in settings.items() if key not in _CHANGEABLE}
             for settings in (self.settings(), flatten(config))
         )
         changed = differences(now, before)
         if changed:
             raise RunFolderError(
-                f"{self.path}: `resume` continues with the settings that the run began with, but {'; '.join(changed)}; "
-                f"leave these flags out, or run floodseg train {self.config} `resume`"
+                f"{self.path}: `resume` needs the settings that the run began with, but {'; '.join(changed)}; leave "
+                f"them out, or run floodseg train {self.config} --resume"
             )
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """Write ``metrics.csv`` from all rows."""
+        """Write ``metrics.csv``."""
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
@@ -175,7 +177,7 @@ class RunFolder:
         write_text(self.metrics, text.getvalue())
 
     def write_summary(self, document: dict[str, Any]) -> None:
-        """Write ``summary.json``, which makes the run a finished one."""
+        """Write ``summary.json``, which marks the run as finished."""
         write_text(self.summary, json.dumps(document, indent=2) + "\n")
 
     def picture(self, epoch: int) -> Path:
@@ -184,27 +186,27 @@ class RunFolder:
 
     @contextlib.contextmanager
     def writing_state(self, epoch: int) -> Iterator[Path]:
-        """Yield the temporary folder of the resume state after ``epoch`` epochs; it is removed where the block fails.
+        """Yield a temporary folder for the resume state after ``epoch`` epochs; it is removed if the block fails.
 
         Raises:
-            RunFolderError: the state cannot be written; names the folder and the reason.
+            RunFolderError: the state cannot be written.
         """
         temporary = self._temporary(epoch)
         try:
             temporary.mkdir(parents=True, exist_ok=True)
             yield temporary
         except BaseException as error:
-            reason = _why_not_written(error, temporary)
+            reason = _write_error(error, temporary)
             shutil.rmtree(temporary, ignore_errors=True)
             if reason is None:
                 raise
             raise RunFolderError(
-                f"{temporary}: cannot be written ({reason}); free space or change its permissions, and continue from "
-                "the last complete epoch with `resume`"
+                f"{temporary}: cannot be written ({reason}); free space or change its permissions, then set `resume` "
+                "to continue from the last complete epoch"
             ) from error
 
     def publish_state(self, epoch: int) -> None:
-        """Give a complete resume state its name, and remove older ones."""
+        """Rename the temporary folder to that of a complete resume state, and remove older states."""
         self._temporary(epoch).rename(self._states / f"epoch_{epoch:04d}")
         for older in self._state_epochs():
             if older < epoch:
@@ -214,7 +216,7 @@ class RunFolder:
         return self._states / f"writing_{epoch:04d}"
 
     def latest_state(self) -> Path | None:
-        """Return the newest complete resume state, or None before the end of the first epoch."""
+        """Return the newest resume state; None before the end of the first epoch."""
         epochs = self._state_epochs()
         return self._states / f"epoch_{max(epochs):04d}" if epochs else None
 
@@ -223,17 +225,17 @@ class RunFolder:
         return [int(found.group(1)) for path in names if (found := _STATE_NAME.fullmatch(path.name))]
 
 
-def _why_not_written(error: BaseException, folder: Path) -> str | None:
-    """Return why a state could not be written; None for an error that has nothing to do with writing.
+def _write_error(error: BaseException, folder: Path) -> str | None:
+    """Return the reason why a state cannot be written; None for an error of another kind.
 
-    Torch and safetensors do not raise an OSError where a file cannot be written.
+    PyTorch and safetensors raise other errors than OSError if a file cannot be written.
     """
     if not isinstance(error, OSError | RuntimeError | SafetensorError):
         return None
     if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno else str(error)
     text = str(error)
-    if isinstance(error, RuntimeError) and not _TORCH_WRITES.search(text):
+    if isinstance(error, RuntimeError) and not _TORCH_WRITE_ERRORS.search(text):
         return None
-    full = shutil.disk_usage(folder).free < _FULL or "No space left" in text
-    return os.strerror(errno.ENOSPC) if full else (text.splitlines() or ["it breaks off"])[0]
+    full = shutil.disk_usage(folder).free < _FULL_DISK_BYTES or "No space left" in text
+    return os.strerror(errno.ENOSPC) if full else (text.splitlines() or ["incomplete write"])[0]

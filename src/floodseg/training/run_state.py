@@ -1,19 +1,36 @@
-"""Progress and origin of a run: what is saved with every epoch beside weights, optimiser and random states."""
+"""Resume state of a run: progress and lineage, saved after every epoch with weights, optimiser and random states.
 
+All pickled files of a state are checked before they are used. Accelerate (1.x) reads registered objects without
+``weights_only``, which runs code that such a file contains. It also ignores random states that it cannot read, after
+which a resumed run differs from an uninterrupted one.
+"""
+
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
-from floodseg.datasets.screening import Usable
+from accelerate import Accelerator
+from accelerate.utils import RNG_STATE_NAME, load
+from safetensors import SafetensorError
+from torch import nn
+
+from floodseg.datasets.screening import UsableChips
 from floodseg.errors import RunFolderError
+from floodseg.models.checkpoint.safe_load import LOAD_ERRORS, explain_load_error
 from floodseg.models.model import FloodModel
 from floodseg.training.lineage import model_record
+
+RUN_STATE_FILE = "custom_checkpoint_0.pkl"
+"""Accelerate's name for the first registered object, which is the :class:`RunState`."""
+_READ_ERRORS = (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, UnpicklingError, SafetensorError)
 
 
 @dataclass
 class RunState:
-    """Plain values that early stopping, the records and a resumed run need."""
+    """Progress and lineage of a run, as plain values."""
 
     epoch: int = 0
     """Complete epochs."""
@@ -24,74 +41,72 @@ class RunState:
     rows: list[dict[str, Any]] = field(default_factory=list)
     """One row of metrics for each complete epoch."""
     processes: int = 1
-    """Processes that share the run now, or shared its last epoch."""
+    """Number of processes in the last complete epoch, or of a new run."""
     pretrained: str = "none"
-    """Origin of the encoder's first weights."""
+    """Source of the encoder's initial weights."""
     left_out: dict[str, list[str]] = field(default_factory=dict)
-    """Names of the chips of each split that could not be used."""
+    """Names of the unusable chips of each split."""
     teachers: list[dict[str, Any]] = field(default_factory=list)
-    """Records of the teachers (see :func:`floodseg.training.lineage.model_record`)."""
+    """A :func:`~floodseg.training.lineage.model_record` of each teacher."""
     specialists: list[dict[str, Any]] = field(default_factory=list)
-    """Records of the specialists that became part of the model."""
+    """The same for each specialist of the model."""
     started_from: dict[str, Any] | None = None
-    """Record of the model whose weights training started from."""
+    """The same for the model that training started from."""
     warnings: list[str] = field(default_factory=list)
-    """Warnings of the run; a resumed run repeats them."""
+    """Warnings of the run, which a resumed run repeats."""
 
-    def note_encoder(self, model: FloodModel) -> None:
-        """Record the origin of the weights of a new model's encoder."""
+    def record_encoder(self, model: FloodModel) -> None:
+        """Record the source of a new model's encoder weights."""
         record = getattr(model.network, "pretrained_record", None)
         if record is not None and record.loaded:
             self.pretrained = record.source
         if record is not None and record.warning:
             self.warnings.append(record.warning)
 
-    def note_start(self, name: str, start: FloodModel) -> None:
-        """Record the model whose weights training starts from."""
+    def record_start(self, name: str, start: FloodModel) -> None:
+        """Record the model that training starts from."""
         self.started_from = model_record(name, start)
         self.pretrained = start.provenance.training.get("encoder_weights", self.pretrained)
 
-    def note_left_out(self, splits: Sequence[Usable]) -> None:
-        """Record the chips that cannot be used."""
-        self.left_out = _names_left_out(splits)
+    def record_left_out(self, splits: Sequence[UsableChips]) -> None:
+        """Record the unusable chips."""
+        self.left_out = {each.split: [chip.name for chip in each.left_out] for each in splits}
         self.warnings.extend(each.warning for each in splits if each.warning)
 
-    def note_score(self, water_iou: float) -> bool:
-        """Record the score of the epoch just completed; return True where it is the best so far."""
+    def record_score(self, water_iou: float) -> bool:
+        """Record the score of the last epoch; return True if it is the best so far."""
         if water_iou <= self.best_water_iou:
             return False
         self.best_epoch, self.best_water_iou = self.epoch, water_iou
         return True
 
-    def check_continued_by(self, new: "RunState", folder: Path) -> None:
-        """Refuse to resume with other chips, or with teachers or specialists of other weights.
+    def check_inputs_unchanged(self, now: "RunState", folder: Path) -> None:
+        """Refuse to resume with other chips, or with teachers or specialists that have other weights.
 
         Args:
-            new: the state of a run that would begin now.
+            now: the state that a new run would begin with.
             folder: the run folder.
 
         Raises:
             RunFolderError: names the chips or models that changed.
         """
-        changed = sorted(
-            {name for split in new.left_out
-             for name in set(new.left_out[split]).symmetric_difference(self.left_out.get(split, ()))}
-        )  # fmt: skip
+        changed: list[str] = []
+        for split, names in now.left_out.items():
+            changed += set(names).symmetric_difference(self.left_out.get(split, ()))
         if changed:
             raise RunFolderError(
-                f"{folder}: `resume` continues with the chips that the run began with, but whether "
-                f"{', '.join(changed)} can be used has changed since; put the files back as they were, or start again "
-                "with `overwrite`"
+                f"{folder}: `resume` needs the chips that the run began with, but these became usable or unusable "
+                f"since: {', '.join(sorted(set(changed)))}; restore the files, or start again with `overwrite`"
             )
-        for kind, before, now in (
-            ("teachers", self.teachers, new.teachers), ("specialists", self.specialists, new.specialists)
+        for kind, before, after in (
+            ("teachers", self.teachers, now.teachers), ("specialists", self.specialists, now.specialists)
         ):  # fmt: skip
             checksums = {each["model"]: each["sha256"] for each in before}
-            changed = [each["model"] for each in now if checksums.get(each["model"]) != each["sha256"]]
+            changed = [each["model"] for each in after if checksums.get(each["model"]) != each["sha256"]]
             if changed:
                 raise RunFolderError(
-                    f"{folder}: `resume` continues with the {kind} that the run began with, but {', '.join(changed)} "
-                    "has other weights now; put them back, or start again with `overwrite`"
+                    f"{folder}: `resume` needs the {kind} that the run began with, but {', '.join(changed)} has other "
+                    "weights now; restore them, or start again with `overwrite`"
                 )
 
     def state_dict(self) -> dict[str, Any]:
@@ -99,9 +114,69 @@ class RunState:
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the values of :meth:`state_dict`."""
+        """Set the values from a :meth:`state_dict`."""
         vars(self).update(state)
 
 
-def _names_left_out(splits: Sequence[Usable]) -> dict[str, list[str]]:
-    return {each.split: [chip.name for chip in each.left_out] for each in splits}
+def use_unwrapped_weights(accelerator: Accelerator, model: nn.Module) -> None:
+    """Save and load the weights of ``model`` itself instead of those of its training wrapper."""
+
+    def save(_: list[Any], weights: list[dict[str, Any]], __: str) -> None:
+        weights[:] = [model.state_dict()]
+
+    def load(models: list[Any], _: str) -> None:
+        models[:] = [model]
+
+    accelerator.register_save_state_pre_hook(save)
+    accelerator.register_load_state_pre_hook(load)
+
+
+def read_run_state(folder: Path, processes: int) -> RunState:
+    """Return the run state in a state folder, after a check of all its pickled files.
+
+    ``processes`` is the number of processes that resume.
+
+    Raises:
+        RunFolderError: a file is missing or damaged, or holds more than tensors and plain values.
+    """
+    random_states = [folder / f"{RNG_STATE_NAME}_{rank}.pkl" for rank in range(processes)]
+    contents = {
+        path: _load(path) for path in sorted({*folder.glob("*.pkl"), folder / RUN_STATE_FILE, random_states[0]})
+    }
+    state = RunState()
+    try:
+        state.load_state_dict(contents[folder / RUN_STATE_FILE])
+    except _READ_ERRORS as error:
+        raise _damaged(folder, error) from error
+    if state.processes == processes:
+        # another number of processes needs the random state of the first process only
+        for path in random_states:
+            if path not in contents:
+                raise RunFolderError(f"{folder}: is damaged ({path.name} is missing); start again with `overwrite`")
+    return state
+
+
+def load_state(accelerator: Accelerator, folder: Path) -> None:
+    """Load a state folder into the objects that are registered with Accelerate.
+
+    Raises:
+        RunFolderError: a file is damaged.
+    """
+    try:
+        accelerator.load_state(str(folder))
+    except _READ_ERRORS as error:
+        raise _damaged(folder, error) from error
+
+
+def _load(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return load(path, map_location="cpu")
+    except LOAD_ERRORS as error:
+        raise RunFolderError(f"{path}: {explain_load_error(path, error)}, or start again with `overwrite`") from error
+
+
+def _damaged(folder: Path, error: Exception) -> RunFolderError:
+    reason = (str(error).splitlines() or ["it ends early"])[0]
+    return RunFolderError(f"{folder}: is damaged ({reason}); start again with `overwrite`")

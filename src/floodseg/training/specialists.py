@@ -1,4 +1,4 @@
-"""Specialists: models of one sensor that become part of a model of both sensors."""
+"""Specialists: single-sensor models inside a model of both sensors."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from floodseg.training.run_folder import RunFolder, RunMode
 
 
 def specialist_config(config: TrainConfig, sensor: Sensor) -> TrainConfig:
-    """Return the settings of a sensor's specialist: those of the run, without settings for the other sensor."""
+    """Return the settings of a sensor's specialist: the settings of the run without those of the other sensor."""
     augment, data = config.augment, replace(config.data, sensors=sensor)
     if sensor == "sar":
         data = replace(data, optical_bands=())
@@ -35,7 +35,7 @@ def specialist_config(config: TrainConfig, sensor: Sensor) -> TrainConfig:
 
 
 def specialist_mode(config: TrainConfig, mode: RunMode) -> RunMode | None:
-    """Return the mode of a specialist's run within a run of mode ``mode``; None where it is complete.
+    """Return the mode of a specialist's run inside a run of mode ``mode``; None if it is complete.
 
     Raises:
         RunFolderError: a complete run has other settings than ``config``.
@@ -49,16 +49,16 @@ def specialist_mode(config: TrainConfig, mode: RunMode) -> RunMode | None:
     return None
 
 
-def open_specialists(config: TrainConfig) -> list[NamedModel]:
-    """Return the specialists of radar and of the optical image; none where a run has none.
+def load_specialists(config: TrainConfig) -> list[NamedModel]:
+    """Return the specialists of a run, radar first; an empty list without any.
 
     Raises:
-        ConfigError: a specialist that may have been trained on the event that is held out.
-        CheckpointError: there is no such model, or it cannot be read.
+        ConfigError: a specialist may have been trained on the event that is held out.
+        CheckpointError: a specialist does not exist or cannot be read.
     """
     if config.model.trains_specialists:
         folder = RunFolder(config.out_dir)
-        # these names stay valid where the folder is moved
+        # relative names stay valid if the folder is moved
         return [(f"specialists/{sensor}", load_model(folder.specialist(sensor).path)) for sensor in SENSORS]
     named = [(name, load_model(name)) for name in config.model.specialists]
     for name, model in named:
@@ -70,17 +70,17 @@ def require_both_sensors(bands: Bands) -> None:
     """Refuse specialists for chips of one sensor.
 
     Raises:
-        ConfigError: the chips in use hold one sensor alone.
+        ConfigError: the bands are of one sensor.
     """
     if not (bands.sar and bands.optical):
-        raise ConfigError("`specialists`: are for a model of both sensors, and the chips hold one alone; leave it out")
+        raise ConfigError("`specialists`: needs chips of both sensors, and the chips hold one only; leave it out")
 
 
 def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> FloodModel:
-    """Return a model with specialists; the model itself if there are none.
+    """Return a model with specialists, or the model itself without any.
 
     Raises:
-        ConfigError: the chips hold one sensor alone, or the specialists take other bands.
+        ConfigError: the model takes one sensor, or the specialists take other bands.
     """
     if not specialists:
         return model

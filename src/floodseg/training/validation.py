@@ -1,4 +1,4 @@
-"""Validation of a model in training: histograms of the logit difference, and the thresholds that follow from them."""
+"""Validation of a model: histograms of the logit difference, and thresholds chosen from them."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -13,7 +13,7 @@ from floodseg.bands import Sensor
 from floodseg.chips.loader import move_to
 from floodseg.distributed.processes import Processes
 from floodseg.evaluation.forward import counted_pixels, forward
-from floodseg.evaluation.metrics.calibration import MarginHistogram
+from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.decision import Decision, Decisions
@@ -23,21 +23,21 @@ from floodseg.models.specialists.multi_sensor import MultiSensorModel
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores of one pass over the validation split, at its best threshold."""
+    """Scores on the validation split at its best threshold."""
 
     histograms: SensorHistograms
     loss: float
     threshold: float
     water_iou: float
-    """0 where neither label nor prediction holds water."""
+    """0 if neither label nor prediction holds water."""
     counts: Counts
 
 
 @torch.no_grad()
 def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, processes: Processes) -> Validation:
-    """Score ``model`` on every chip; the loss is the mean over chips with a counted pixel.
+    """Score a model on the validation split; the loss is the mean over chips with a counted pixel.
 
-    ``loader`` gives the chips of this process. The scores are over those of all processes, and the same in each.
+    ``loader`` yields the chips of this process. The scores cover those of all processes.
     """
     model.eval()
     histograms = SensorHistograms()
@@ -57,18 +57,18 @@ def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, proce
     return Validation(histograms, total / max(chips, 1), threshold, water_iou or 0.0, histogram.counts_at(threshold))
 
 
-def decide(histograms: SensorHistograms) -> Decisions:
-    """Choose temperature and threshold for each sensor set; a set without pixels gets those of all pixels."""
+def choose_decisions(histograms: SensorHistograms) -> Decisions:
+    """Return the best temperature and threshold of each sensor set; a set without pixels gets those of all pixels."""
     overall = _decision(histograms.total())
     decisions = Decisions(sar=overall, optical=overall, both=overall)
     for sensors, histogram in histograms.by_sensors.items():
         if histogram.counts_at(0.5).n:
-            decisions = decisions.with_(sensors, _decision(histogram))
+            decisions = decisions.with_decision(sensors, _decision(histogram))
     return decisions
 
 
-def decided_counts(histograms: SensorHistograms, decisions: Decisions) -> Counts:
-    """Return the counts of a split where each pixel is decided by the threshold of the sensors that are valid there."""
+def counts_at_decisions(histograms: SensorHistograms, decisions: Decisions) -> Counts:
+    """Return the counts of a split at the threshold for the valid sensors of each pixel."""
     chosen = ((histogram, decisions.of(sensors)) for sensors, histogram in histograms.by_sensors.items())
     counts = (histogram.counts_at(decision.threshold, decision.temperature) for histogram, decision in chosen)
     return sum(counts, start=Counts())
@@ -76,35 +76,35 @@ def decided_counts(histograms: SensorHistograms, decisions: Decisions) -> Counts
 
 @torch.no_grad()
 def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes) -> Counts:
-    """Choose temperatures and thresholds of a trained model on the validation split, set them, and return the counts.
+    """Choose and set the temperatures and thresholds of a trained model on the validation split; return the counts.
 
-    ``loader`` gives the chips of this process. The result is over those of all processes, and the same in each.
+    ``loader`` yields the chips of this process. The counts cover those of all processes.
 
-    A model of both sensors is run three times: as the split is, and with each sensor withheld, so that the thresholds
-    for one sensor rest on every chip and not only on pixels where the other happens to be missing. With a cloud
-    detector the radar logits that replace fused ones are offset so that the threshold for both sensors means the radar
-    threshold there; that threshold is then chosen once more, and the offset follows it.
+    A model of both sensors runs three times: with both sensors and with each sensor withheld. The thresholds for one
+    sensor then use all chips, not only the pixels where the other sensor is missing. A model with a cloud detector
+    replaces fused logits by radar logits. These are offset so that the threshold for both sensors has the effect of the
+    radar threshold. The threshold for both sensors is then chosen again, and the offset is updated.
     """
     model.eval()
     detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
     if detector is not None:
-        # an earlier calibration must not influence this one
+        # removes the effect of an earlier calibration
         detector.logit_offset.zero_()
-    as_it_is = _histograms(model, loader, processes, withheld=None)
-    decisions = decide(as_it_is)
+    full = _histograms(model, loader, processes, withheld=None)
+    decisions = choose_decisions(full)
     if model.spec.bands.sar and model.spec.bands.optical:
         pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))
         for sensor, other in pairs:
             histograms = _histograms(model, loader, processes, withheld=other)
-            decisions = decisions.with_(sensor, decide(histograms).of(sensor))
+            decisions = decisions.with_decision(sensor, choose_decisions(histograms).of(sensor))
     if detector is not None:
         detector.logit_offset.fill_(decisions.sar_logit_offset)
-        moved = _histograms(model, loader, processes, withheld=None)
-        decisions = decisions.with_("both", decide(moved).both)
+        offset = _histograms(model, loader, processes, withheld=None)
+        decisions = decisions.with_decision("both", choose_decisions(offset).both)
         detector.logit_offset.fill_(decisions.sar_logit_offset)
-        as_it_is = _histograms(model, loader, processes, withheld=None)
+        full = _histograms(model, loader, processes, withheld=None)
     model.decisions = decisions
-    return decided_counts(as_it_is, decisions)
+    return counts_at_decisions(full, decisions)
 
 
 def _histograms(
@@ -120,7 +120,7 @@ def _histograms(
     return reduce(add, processes.gather([histograms], processes.count))
 
 
-def _decision(histogram: MarginHistogram) -> Decision:
+def _decision(histogram: LogitDifferenceHistogram) -> Decision:
     temperature = histogram.fit_temperature()
     threshold, _ = histogram.best_threshold(temperature)
     return Decision(threshold, temperature)

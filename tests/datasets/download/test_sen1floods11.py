@@ -1,4 +1,4 @@
-"""The download of Sen1Floods11 from a bucket on this machine that fails on demand."""
+"""Download of Sen1Floods11 from a local bucket with injected faults."""
 
 import _thread
 import errno
@@ -40,7 +40,7 @@ OTHERS = {
 
 
 def bucket_files(chips: int = 2, size: int = 40_000) -> dict[str, bytes]:
-    """Return files of the hand-labelled part, of several sizes."""
+    """Return files of the hand-labelled part, with several sizes."""
     rng = np.random.default_rng(0)
     names = [f"Sri-Lanka_{number}" for number in range(chips)]
     files = {
@@ -54,7 +54,7 @@ def bucket_files(chips: int = 2, size: int = 40_000) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use no proxy and wait for milliseconds only."""
+    """Use no proxy and short timeouts."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(module, "_TIMEOUTS", {"read_timeout": "500ms"})
     wait = timedelta(milliseconds=10)
@@ -83,7 +83,7 @@ def fetch(bucket: BucketServer, out_dir: Path, **settings: Any) -> str:
 
 
 def refused(bucket: BucketServer, out_dir: Path, **settings: Any) -> str:
-    """Return the one sentence with which a download is refused."""
+    """Return the one-sentence error of a refused download."""
     with pytest.raises(FloodsegError) as caught:
         fetch(bucket, out_dir, **settings)
     assert "\n" not in str(caught.value)
@@ -101,7 +101,7 @@ def run(*arguments: str) -> Any:
     return stop.value.code
 
 
-def test_tree_is_that_of_the_bucket_and_each_file_is_requested_once(bucket: BucketServer, tmp_path: Path) -> None:
+def test_all_files_are_fetched_with_one_request_each(bucket: BucketServer, tmp_path: Path) -> None:
     assert "9 of them, 0.3 MB, were fetched now" in fetch(bucket, tmp_path)
     assert tree(tmp_path) == bucket_files()
     assert set(requests(bucket).values()) == {1}
@@ -159,7 +159,7 @@ def test_broken_transfers_are_continued(
         (Fault(body=b"log in, please"), "with another size or MD5 than it lists"),
     ],
 )
-def test_file_that_cannot_be_fetched_is_one_sentence_and_leaves_nothing(
+def test_a_failed_transfer_is_one_sentence_and_leaves_no_file(
     bucket: BucketServer, tmp_path: Path, fault: Fault, reason: str
 ) -> None:
     bucket.faults[S1] = [fault] * 10
@@ -191,7 +191,7 @@ def test_file_without_checksum_is_checked_by_size(
     [
         (
             "<ListBucketResult></ListBucketResult>",
-            f"lists no file in {SPLITS}; --base-url must serve gs://sen1floods11",
+            f"lists no file in {SPLITS}; `base_url` must serve gs://sen1floods11",
         ),
         ("<html><p>log in", "the list of gs://sen1floods11 cannot be read"),
         ('{"items": []}', "the list of gs://sen1floods11 cannot be read"),
@@ -211,13 +211,13 @@ def test_list_with_a_name_outside_of_the_bucket_is_refused(bucket: BucketServer,
 
 
 @pytest.mark.parametrize("name", ["..\\x.tif", ".x.tif", "x.exe"])
-def test_listed_file_with_another_kind_of_name_is_not_fetched(bucket: BucketServer, tmp_path: Path, name: str) -> None:
+def test_files_with_unexpected_names_are_not_fetched(bucket: BucketServer, tmp_path: Path, name: str) -> None:
     bucket.change_list = lambda page: page.replace("Sri-Lanka_0_S1Hand.tif", name)
     fetch(bucket, tmp_path)
     assert tree(tmp_path) == {file: body for file, body in bucket_files().items() if file != S1}
 
 
-def test_room_is_checked_before_anything_is_fetched(
+def test_free_space_is_checked_before_the_download(
     bucket: BucketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 100_000})
@@ -227,7 +227,7 @@ def test_room_is_checked_before_anything_is_fetched(
     assert not bucket.requests
 
 
-def test_full_disk_is_one_sentence_and_leaves_nothing(
+def test_a_full_disk_is_one_sentence_and_leaves_no_file(
     bucket: BucketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(_: Path) -> None:
@@ -243,7 +243,7 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(
     assert tree(tmp_path) == {}
 
 
-@pytest.mark.usefixtures("takes_interrupts")
+@pytest.mark.usefixtures("default_sigint")
 def test_killed_and_interrupted_downloads_continue_and_a_second_one_is_refused(tmp_path: Path) -> None:
     files = bucket_files(chips=3, size=100_000)
 
@@ -298,13 +298,13 @@ def test_missing_network_is_one_sentence_with_the_remedy_and_exit_code_2(
     assert run("--out-dir", str(folder), "--base-url", f"http://127.0.0.1:{closed_port}") == 2
     assert capsys.readouterr().err == (
         f"floodseg: error: 127.0.0.1:{closed_port}: the list of gs://sen1floods11 cannot be read (HTTP error: error "
-        "sending request: Connection refused); connect to the network, name a mirror that serves the XML API of the "
-        f"bucket with --base-url, or copy {HAND} and {SPLITS} of the bucket to the same places in {folder}\n"
+        "sending request: Connection refused); connect to the network, set --base-url to a mirror that serves the XML "
+        f"API of the bucket, or copy {HAND} and {SPLITS} of the bucket to the same places in {folder}\n"
     )
     assert not folder.exists()
 
 
-def test_missing_package_is_named(
+def test_a_missing_package_is_an_error_with_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "obstore", None)
@@ -312,7 +312,7 @@ def test_missing_package_is_named(
     assert "needs obstore, which is not installed: pip install 'floodseg[train]'" in capsys.readouterr().err
 
 
-def test_proxy_of_the_environment_is_used_and_accounts_are_not(
+def test_the_proxy_is_used_and_credentials_are_not(
     bucket: BucketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("no_proxy")
@@ -330,12 +330,12 @@ def test_proxy_of_the_environment_is_used_and_accounts_are_not(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"base_url": "https://user:secret@host/x"}, r"--base-url https://host: must be .*without user name"),
-        ({"base_url": "https://user:secret@host:port"}, r"--base-url: must be .*without user name"),
-        ({"base_url": "https://host/?token=secret"}, r"--base-url https://host: must be http"),
+        ({"base_url": "https://user:secret@host/x"}, r"`base_url=https://host`: must be .*without user name"),
+        ({"base_url": "https://user:secret@host:port"}, r"`base_url`: must be .*without user name"),
+        ({"base_url": "https://host/?token=secret"}, r"`base_url=https://host`: must be http"),
         ({"base_url": "file:///data"}, "must be http"),
-        ({"transfers": 0}, "--transfers 0: must be from 1 to 64"),
-        ({"sensors": "radar"}, "--sensors radar: must be one of both, sar, optical"),
+        ({"transfers": 0}, "`transfers=0`: must be from 1 to 64"),
+        ({"sensors": "radar"}, "`sensors=radar`: must be one of both, sar, optical"),
     ],
 )
 def test_wrong_settings_are_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
@@ -344,7 +344,7 @@ def test_wrong_settings_are_refused(tmp_path: Path, settings: dict[str, Any], me
     assert "secret" not in str(caught.value)
 
 
-def test_downloaded_tree_is_the_layout_sen1floods11(tmp_path: Path) -> None:
+def test_the_downloaded_tree_opens_as_layout_sen1floods11(tmp_path: Path) -> None:
     source, name = tmp_path / "source", "Ghana_1"
     scenes.write_sar(source / HAND / f"S1Hand/{name}_S1Hand.tif")
     scenes.write_optical(source / HAND / f"S2Hand/{name}_S2Hand.tif")

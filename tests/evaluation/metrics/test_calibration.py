@@ -5,95 +5,95 @@ import pytest
 import torch
 
 from floodseg.errors import FloodsegError
-from floodseg.evaluation.metrics.calibration import N_BINS, MarginHistogram
+from floodseg.evaluation.metrics.calibration import N_BINS, LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import count
 
 
-def histogram_of(margin, label, counted=None):
-    histogram = MarginHistogram()
-    histogram.add(margin, label, torch.ones_like(label, dtype=torch.bool) if counted is None else counted)
+def histogram_of(difference, label, counted=None):
+    histogram = LogitDifferenceHistogram()
+    histogram.add(difference, label, torch.ones_like(label, dtype=torch.bool) if counted is None else counted)
     return histogram
 
 
 def random_pixels(seed, n=20_000, shift=1.0):
     generator = torch.Generator().manual_seed(seed)
     label = (torch.rand(n, generator=generator) < 0.3).to(torch.uint8)
-    margin = torch.randn(n, generator=generator) * 2 + torch.where(label == 1, shift, -2.0)
-    return margin, label
+    difference = torch.randn(n, generator=generator) * 2 + torch.where(label == 1, shift, -2.0)
+    return difference, label
 
 
 def calibrated_pixels(temperature, n=400_000):
-    """Margins whose true temperature is the one given: labels are drawn with probability sigmoid(margin / T)."""
+    """Logit differences with a known temperature T: labels are drawn with probability sigmoid(difference / T)."""
     generator = torch.Generator().manual_seed(11)
     z = torch.randn(n, generator=generator, dtype=torch.float64) * 2 - 0.5
     label = (torch.rand(n, generator=generator, dtype=torch.float64) < torch.sigmoid(z)).to(torch.uint8)
     return (z * temperature).float(), label
 
 
-def best_by_brute_force(margin, label):
-    """The best water IoU over every margin that occurs, taken as the lower end of water."""
-    order = margin.argsort(descending=True)
+def best_by_brute_force(difference, label):
+    """The best water IoU with each logit difference as the lower bound of water."""
+    order = difference.argsort(descending=True)
     hits = (label[order] == 1).cumsum(0).double()
     false = (label[order] == 0).cumsum(0).double()
     last_of_equals = torch.ones_like(hits, dtype=torch.bool)
-    last_of_equals[:-1] = margin[order].diff() != 0
+    last_of_equals[:-1] = difference[order].diff() != 0
     return (hits / (int((label == 1).sum()) + false))[last_of_equals].max().item()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 2.5])
-def test_threshold_is_the_best_and_reproduces_its_counts(seed, temperature):
-    margin, label = random_pixels(seed)
-    margin = (margin * 100).round() / 100  # on bin edges, where the comparison is hardest
-    histogram = histogram_of(margin, label)
+def test_best_threshold_is_optimal_and_reproduces_its_counts(seed, temperature):
+    difference, label = random_pixels(seed)
+    difference = (difference * 100).round() / 100  # on bin edges, where the comparison is hardest
+    histogram = histogram_of(difference, label)
     threshold, iou = histogram.best_threshold(temperature)
-    assert iou == pytest.approx(best_by_brute_force(margin, label), abs=1e-12)
-    probability = torch.sigmoid(margin / temperature)
+    assert iou == pytest.approx(best_by_brute_force(difference, label), abs=1e-12)
+    probability = torch.sigmoid(difference / temperature)
     counts = count(probability >= threshold, label, torch.ones_like(label, dtype=torch.bool))
     assert counts.water_iou == iou
     assert histogram.counts_at(threshold, temperature) == counts
-    softmax = torch.softmax(torch.stack((torch.zeros_like(margin), margin / temperature)), dim=0)[1]
+    softmax = torch.softmax(torch.stack((torch.zeros_like(difference), difference / temperature)), dim=0)[1]
     assert count(softmax >= threshold, label, torch.ones_like(label, dtype=torch.bool)) == counts
 
 
-def test_threshold_on_margins_between_edges_loses_next_to_nothing():
-    margin, label = random_pixels(7)
-    histogram = histogram_of(margin, label)
+def test_best_threshold_between_bin_edges_is_nearly_optimal():
+    difference, label = random_pixels(7)
+    histogram = histogram_of(difference, label)
     threshold, iou = histogram.best_threshold()
-    exact = best_by_brute_force(margin, label)
+    exact = best_by_brute_force(difference, label)
     assert exact - 1e-3 < iou <= exact
     counted = torch.ones_like(label, dtype=torch.bool)
-    assert count(torch.sigmoid(margin) >= threshold, label, counted).water_iou == pytest.approx(iou, abs=1e-12)
+    assert count(torch.sigmoid(difference) >= threshold, label, counted).water_iou == pytest.approx(iou, abs=1e-12)
 
 
-def test_threshold_in_the_middle_of_the_best_plateau():
-    margin = torch.tensor([-3.0, -1.0, 2.0, 4.0])
+def test_best_threshold_is_in_the_middle_of_the_longest_run():
+    difference = torch.tensor([-3.0, -1.0, 2.0, 4.0])
     label = torch.tensor([0, 0, 1, 1], dtype=torch.uint8)
-    threshold, iou = histogram_of(margin, label).best_threshold()
+    threshold, iou = histogram_of(difference, label).best_threshold()
     assert iou == 1.0
     assert math.log(threshold / (1 - threshold)) == pytest.approx(0.5, abs=0.011)
 
 
-def test_margin_on_the_edge_is_water():
+def test_logit_difference_at_the_chosen_edge_is_water():
     edges = (torch.arange(-900, 901).double() / 100).float()
-    for margin in (edges, torch.nextafter(edges, torch.tensor(99.0))):
-        bins = histogram_of(margin, torch.ones_like(margin, dtype=torch.uint8)).water
+    for difference in (edges, torch.nextafter(edges, torch.tensor(99.0))):
+        bins = histogram_of(difference, torch.ones_like(difference, dtype=torch.uint8)).water
         assert bins.nonzero()[0].tolist() == list(range(1100, 2901))
     below = torch.nextafter(edges, torch.tensor(-99.0))
     bins = histogram_of(below, torch.ones_like(below, dtype=torch.uint8)).water
     assert bins.nonzero()[0].tolist() == list(range(1099, 2900))
 
 
-def test_one_class_alone_keeps_the_defaults():
-    margin = torch.tensor([-1.0, 1.0, 2.0])
-    land = histogram_of(margin, torch.zeros(3, dtype=torch.uint8))
+def test_one_class_only_keeps_the_defaults():
+    difference = torch.tensor([-1.0, 1.0, 2.0])
+    land = histogram_of(difference, torch.zeros(3, dtype=torch.uint8))
     assert land.best_threshold() == (0.5, 0.0)
     assert land.fit_temperature() == 1.0
-    water = histogram_of(margin, torch.ones(3, dtype=torch.uint8))
+    water = histogram_of(difference, torch.ones(3, dtype=torch.uint8))
     assert water.best_threshold() == (0.5, 2 / 3)
     assert water.fit_temperature() == 1.0
-    assert MarginHistogram().best_threshold() == (0.5, None)
-    assert MarginHistogram().nll(1.0) is None
+    assert LogitDifferenceHistogram().best_threshold() == (0.5, None)
+    assert LogitDifferenceHistogram().nll(1.0) is None
 
 
 def test_counts_at_the_ends():
@@ -112,44 +112,44 @@ def test_temperature_recovers_a_known_scaling(temperature):
 
 
 def test_nll_agrees_with_binary_cross_entropy():
-    margin, label = random_pixels(4)
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(margin.double() / 1.5, label.double())
-    assert histogram_of(margin, label).nll(1.5) == pytest.approx(expected.item(), abs=1e-4)
+    difference, label = random_pixels(4)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(difference.double() / 1.5, label.double())
+    assert histogram_of(difference, label).nll(1.5) == pytest.approx(expected.item(), abs=1e-4)
 
 
 def test_histograms_add_up():
-    margin, label = random_pixels(5)
-    whole = histogram_of(margin, label)
-    parts = histogram_of(margin[:7000], label[:7000]) + histogram_of(margin[7000:], label[7000:])
-    assert (parts.bins == whole.bins).all()
-    assert (((whole + parts) - parts).bins == whole.bins).all()
-    summed = whole + whole
-    assert summed.best_threshold() == whole.best_threshold()
-    assert summed.counts_at(0.5) == whole.counts_at(0.5) + whole.counts_at(0.5)
-    assert whole.bins.shape == (2, N_BINS)
-    assert whole.bins.sum() == margin.numel()
+    difference, label = random_pixels(5)
+    complete = histogram_of(difference, label)
+    parts = histogram_of(difference[:7000], label[:7000]) + histogram_of(difference[7000:], label[7000:])
+    assert (parts.bins == complete.bins).all()
+    assert (((complete + parts) - parts).bins == complete.bins).all()
+    summed = complete + complete
+    assert summed.best_threshold() == complete.best_threshold()
+    assert summed.counts_at(0.5) == complete.counts_at(0.5) + complete.counts_at(0.5)
+    assert complete.bins.shape == (2, N_BINS)
+    assert complete.bins.sum() == difference.numel()
 
 
-def test_ignored_and_uncounted_pixels_stay_out():
-    margin = torch.tensor([1.0, float("nan"), float("nan"), 50.0, -float("inf")])
+def test_ignored_and_uncounted_pixels_are_not_added():
+    difference = torch.tensor([1.0, float("nan"), float("nan"), 50.0, -float("inf")])
     label = torch.tensor([1, 255, 0, 1, 0], dtype=torch.uint8)
     counted = torch.tensor([True, True, False, True, True])
-    bins = histogram_of(margin, label, counted).bins
+    bins = histogram_of(difference, label, counted).bins
     assert bins.sum(1).tolist() == [1, 2]
     assert (bins[0, 0], bins[1, -1], bins[1, 2100]) == (1, 1, 1)
 
 
-def test_nan_margin_is_refused():
+def test_nan_logit_difference_is_refused():
     with pytest.raises(FloodsegError, match="NaN"):
         histogram_of(torch.tensor([float("nan")]), torch.tensor([1], dtype=torch.uint8))
 
 
 def test_a_chip_is_added_fast():
-    margin, label = random_pixels(6, n=512 * 512)
-    margin, label = margin.view(512, 512), label.view(512, 512)
+    difference, label = random_pixels(6, n=512 * 512)
+    difference, label = difference.view(512, 512), label.view(512, 512)
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        histogram_of(margin, label)
+        histogram_of(difference, label)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.5  # 0.02 on one idle core

@@ -77,7 +77,7 @@ def test_count_of_a_batch_is_the_sum_of_its_chips(pixels):
     assert count(water, label, counted) == parts[0] + parts[1] + parts[2]
 
 
-def test_pixels_left_out_change_nothing(pixels):
+def test_uncounted_pixels_do_not_change_scores(pixels):
     _, water, label, counted = pixels
     left_out = ~counted | (label == 255)
     assert count(water ^ left_out, label, counted) == count(water, label, counted)
@@ -109,7 +109,7 @@ def test_reliability_by_hand_and_merged():
     assert (first.ece, second.ece, ReliabilityBins().ece) == (0.0, 0.5, None)
 
 
-def test_score_takes_ratios_once_and_is_plain_json():
+def test_score_is_computed_from_summed_counts_and_is_plain_json():
     score = score_chips(
         [chip("a", 90, 10, 0, 0), chip("b", 1, 9, 0, 90), chip("c", 0, 0, 0, 50), chip("d", 0, 0, 0, 0)]
     )
@@ -124,7 +124,7 @@ def test_score_takes_ratios_once_and_is_plain_json():
     assert json.loads(json.dumps(score, allow_nan=False)) == score
 
 
-def test_score_of_nothing_counted_is_null():
+def test_score_without_counted_pixels_is_null():
     score = score_chips([chip("a", 0, 0, 0, 0)])
     assert (score["n_chips"], score["n_chips_counted"], score["n_pixels"]) == (1, 0, 0)
     assert all(value is None for name, value in score.items() if not name.startswith("n_"))
@@ -139,7 +139,7 @@ def test_score_per_event():
     assert events["Y"] == score_chips([chips[2], chips[0]])
 
 
-def test_ece_of_a_score_needs_every_counted_chip(pixels):
+def test_ece_needs_a_probability_of_every_counted_chip(pixels):
     probability, water, label, counted = pixels
     bins = []
     for i in range(2):
@@ -151,7 +151,7 @@ def test_ece_of_a_score_needs_every_counted_chip(pixels):
     assert score_chips([*chips, chip("otsu", 1, 0, 0, 0)])["ece"] is None
 
 
-def test_bootstrap_is_seeded_and_agrees_with_a_plain_loop():
+def test_bootstrap_is_seeded_and_agrees_with_a_loop():
     generator = np.random.default_rng(5)
     chips = [chip(f"c{i:02d}", *(int(v) for v in generator.integers(0, 1000, 4))) for i in range(40)]
     low, high = score_chips(chips)["water_iou_ci95"]

@@ -8,6 +8,7 @@ from PIL import Image
 
 from floodseg.chips.chip import Bands, Chip
 from floodseg.evaluation.metrics.counts import ReliabilityBins
+from floodseg.evaluation.plots.curves import curves_picture, reliability_picture
 from floodseg.evaluation.plots.images import (
     ERROR_COLOURS,
     LABEL_COLOURS,
@@ -18,7 +19,7 @@ from floodseg.evaluation.plots.images import (
     probability_image,
     sar_image,
 )
-from floodseg.evaluation.plots.panels import curves_picture, reliability_picture, rows_picture
+from floodseg.evaluation.plots.panels import rows_picture
 
 BOTH = Bands(sar=("VV", "VH"), optical=("B02", "B03", "B04", "B08"))
 RADAR = Bands(sar=("VV", "VH"), optical=())
@@ -57,7 +58,7 @@ def count_near(pixels, colour, tolerance=3):
     return int((np.abs(pixels - np.round(255 * np.array(to_rgb(colour)))).max(axis=-1) <= tolerance).sum())
 
 
-def test_error_classes_are_painted_by_hand():
+def test_error_and_label_colours_by_hand():
     chip = make_row(size=(1, 6)).chip
     label = np.array([[1, 1, 0, 0, 255, 1]], np.uint8)
     water = np.array([[True, False, True, False, True, True]])
@@ -70,15 +71,15 @@ def test_error_classes_are_painted_by_hand():
     assert np.allclose(label_image(row)[0], [to_rgb(LABEL_COLOURS[name]) for name in names])
 
 
-def test_validity_of_a_method_without_probability_is_given_or_that_of_the_chip():
+def test_prediction_mask_defaults_to_chip_validity():
     row = make_row(probability=False)
-    assert (row.predicted == row.chip.sar_valid).all()
-    given = PictureRow(row.chip, row.bands, None, row.water, "", valid=np.zeros_like(row.water))
-    assert np.allclose(error_image(given), to_rgb(ERROR_COLOURS["not counted"]))
+    assert (row.prediction_mask == row.chip.sar_valid).all()
+    masked = PictureRow(row.chip, row.bands, None, row.water, "", valid=np.zeros_like(row.water))
+    assert np.allclose(error_image(masked), to_rgb(ERROR_COLOURS["not counted"]))
 
 
 @pytest.mark.parametrize("paint", [sar_image, optical_image, probability_image])
-def test_invalid_pixels_are_grey_whatever_they_hold(paint):
+def test_invalid_pixels_are_grey(paint):
     row = make_row()
     row.chip.sar[:, :, :8] = np.nan
     row.chip.optical[:, :, :8] = 7.0
@@ -106,7 +107,7 @@ TWO_DATES = Bands(
 )
 
 
-def test_radar_that_became_darker_is_red():
+def test_radar_pixels_that_became_darker_are_red():
     row = make_row(bands=TWO_DATES)
     row.chip.sar[:] = np.random.default_rng(0).uniform(100, 120, (2, *row.water.shape))
     row.chip.sar[0, 20:40, 20:40] = 180
@@ -116,7 +117,7 @@ def test_radar_that_became_darker_is_red():
     assert (image[..., 1:] < 0.1).all()
 
 
-def test_each_date_of_optical_images_is_shown_in_its_own_bands():
+def test_each_optical_date_is_drawn_from_its_bands():
     row = make_row(bands=TWO_DATES)
     row.chip.optical[:] = np.random.default_rng(0).uniform(100, 120, (6, *row.water.shape))
     row.chip.optical[2, 20:40, 20:40] = 180  # B11 before
@@ -128,7 +129,7 @@ def test_each_date_of_optical_images_is_shown_in_its_own_bands():
     assert np.ptp(optical_image(one_date, "after"), axis=-1).max() == 0
 
 
-def test_two_dates_take_one_more_column(tmp_path):
+def test_two_dates_add_a_column(tmp_path):
     widths = {}
     for name, bands in {"one": BOTH, "two": TWO_DATES}.items():
         rows_picture(tmp_path / f"{name}.png", [make_row(bands=bands)], name)
@@ -136,7 +137,7 @@ def test_two_dates_take_one_more_column(tmp_path):
     assert widths["two"] > widths["one"] + 200
 
 
-def test_colours_differ_in_lightness_too():
+def test_colours_differ_in_lightness():
     lightness = sorted(float(np.dot(to_rgb(c), (0.2126, 0.7152, 0.0722))) for c in set(ERROR_COLOURS.values()))
     assert min(np.diff(lightness)) > 0.09
 
@@ -168,7 +169,7 @@ def test_columns_are_left_out_when_no_row_fills_them(tmp_path):
     assert pixels_of(tmp_path / "picture.png").shape[1] == widths["all"]
 
 
-def test_text_that_no_font_draws_or_that_is_too_long(tmp_path):
+def test_undrawable_and_long_text_is_drawn(tmp_path):
     row = make_row("Überflutung_$x_1$_洪水_\n", caption="caption " * 60)
     rows_picture(tmp_path / "a.png", [row, make_row("n" * 300)], "title " * 60)
     margin = pixels_of(tmp_path / "a.png")[:, -6:]
@@ -181,7 +182,7 @@ def test_a_leading_chip_name_is_not_repeated(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_the_old_picture_stays_when_drawing_fails(tmp_path):
+def test_a_failed_drawing_keeps_the_old_picture(tmp_path):
     path = tmp_path / "a.png"
     rows_picture(path, [make_row()], "t")
     before = path.read_bytes()
@@ -208,18 +209,18 @@ def epochs(n, **changes):
     [epochs(30), epochs(1), epochs(2, water_iou=None), epochs(2, train_loss=float("nan")), epochs(1, lr=0.0), []],
     ids=["many", "one", "undefined", "nan", "no rate", "none"],
 )
-def test_curves_picture(tmp_path, rows):
+def test_curves_picture_draws_undefined_values(tmp_path, rows):
     curves_picture(tmp_path / "curves.png", rows)
     assert pixels_of(tmp_path / "curves.png").shape[0] > 500
 
 
-def test_curves_need_their_columns(tmp_path):
+def test_curves_picture_needs_all_columns(tmp_path):
     with pytest.raises(KeyError, match="valid_loss"):
         curves_picture(tmp_path / "curves.png", [{"epoch": 1, "train_loss": 1.0, "water_iou": 0.5, "lr": 1e-3}])
     assert not list(tmp_path.iterdir())
 
 
-def test_reliability_picture(tmp_path):
+def test_reliability_picture_draws_filled_and_empty_bins(tmp_path):
     bins = ReliabilityBins()
     p = torch.linspace(0, 1, 5000)
     bins.add(p, (p > 0.6).to(torch.uint8), torch.ones(5000, dtype=torch.bool))
@@ -229,7 +230,7 @@ def test_reliability_picture(tmp_path):
     assert count_near(pixels_of(tmp_path / "full.png"), "#f2a900") > 200
 
 
-def test_pyplot_is_left_alone(tmp_path):
+def test_pyplot_is_not_imported(tmp_path):
     before = "matplotlib.pyplot" in sys.modules
     rows_picture(tmp_path / "a.png", [make_row()], "t")
     assert ("matplotlib.pyplot" in sys.modules) == before

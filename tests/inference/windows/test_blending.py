@@ -1,4 +1,4 @@
-"""Fixed-point sums of windows."""
+"""Blending of windows by fixed-point sums."""
 
 from itertools import product
 
@@ -10,7 +10,7 @@ from floodseg.geo.tiling import Tiling
 from floodseg.inference.windows.blending import PROBABILITY_STEPS, StripBlender, fixed_point
 
 
-def test_probability_in_fixed_point_is_rounded_and_blank_where_nothing_was_seen() -> None:
+def test_fixed_point_is_rounded_and_zero_where_invalid() -> None:
     probability = np.array([[0, 1, 0.5, np.nan, 0.25 / PROBABILITY_STEPS, 0.75 / PROBABILITY_STEPS]], np.float32)
     steps = fixed_point(probability, np.array([[True, True, True, False, True, True]]))
     assert steps.dtype == np.uint32
@@ -18,12 +18,12 @@ def test_probability_in_fixed_point_is_rounded_and_blank_where_nothing_was_seen(
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.01, 1.01])
-def test_a_probability_that_is_none_is_refused_where_something_was_seen(wrong: float) -> None:
+def test_invalid_probability_of_a_valid_pixel_is_refused(wrong: float) -> None:
     with pytest.raises(CheckpointError, match="not a number from 0 to 1"):
         fixed_point(np.array([[0.5, wrong]], np.float32), np.array([[True, True]]))
 
 
-def test_equal_windows_give_their_value_back_whatever_the_order() -> None:
+def test_equal_windows_keep_their_values_in_any_order() -> None:
     tiling = Tiling.plan(300, 200, 64, 64)
     rng = np.random.default_rng(0)
     scene = rng.random((320, 224), dtype=np.float32)
@@ -41,19 +41,19 @@ def test_equal_windows_give_their_value_back_whatever_the_order() -> None:
             complete += blender.add(row, column, part, np.ones(part.shape, np.uint8))
         assert sorted(complete) == list(range(tiling.rows.count))
         strips = [blender.take(index) for index in range(tiling.rows.count)]
-        assert [strip.top for strip in strips] == [tiling.rows.cut(index) for index in range(tiling.rows.count)]
+        assert [strip.top for strip in strips] == [tiling.rows.fade_start(index) for index in range(tiling.rows.count)]
         np.testing.assert_array_equal(np.concatenate([strip.probability for strip in strips]), expected)
         assert all((strip.validity == 1).all() for strip in strips)
 
 
-def test_the_rounding_of_a_certain_pixel_is_exact() -> None:
+def test_probability_one_is_exact() -> None:
     tiling = Tiling.plan(32, 32, 64, 0)
     blender = StripBlender(tiling)
     assert blender.add(0, 0, np.ones((32, 32), np.float32), np.full((32, 32), 3, np.uint8)) == [0]
     assert (blender.take(0).probability == 1).all()
 
 
-def test_windows_without_anything_valid_leave_nothing() -> None:
+def test_windows_without_valid_pixels_give_zeros() -> None:
     tiling = Tiling.plan(40, 32, 64, 0)
     blender = StripBlender(tiling)
     assert blender.add(0, 0, None, None) == [0]
@@ -63,11 +63,11 @@ def test_windows_without_anything_valid_leave_nothing() -> None:
     assert not strip.validity.any()
 
 
-def test_bytes_are_those_of_the_strips_that_are_open() -> None:
+def test_peak_memory_is_that_of_the_partial_strips() -> None:
     tiling = Tiling.plan(256, 128, 64, 0)
     blender = StripBlender(tiling)
     for row, column in product(range(tiling.rows.count), range(tiling.columns.count)):
         for index in blender.add(row, column, None, None):
             blender.take(index)
-    # rows of windows one after the other: the strip that is filled and the one below
+    # window rows in order: the current strip and the one below
     assert blender.peak_bytes == 2 * 64 * 128 * 5

@@ -1,4 +1,4 @@
-"""Scenes in memory mapped by runtimes that go by a rule: exact results, order, limits, and how it stops."""
+"""Mapping of scenes in memory with simple runtimes: exact results, order of strips, limits and errors."""
 
 import signal
 import subprocess
@@ -23,52 +23,54 @@ from floodseg.inference.windows.map_scene import map_scene, plan_tiling
 from floodseg.products.strips import ProbabilityStrip
 from floodseg.runtimes.base import Runtime
 from floodseg.scene.scene import Scene, SceneWindow
-from map_fakes import RADAR, Collected, LookingRuntime, MemoryScene, PointwiseRuntime, plain_grid, radar_scene
+from map_fakes import RADAR, MemoryScene, PointwiseRuntime, StripCollector, WindowMeanRuntime, radar_scene, utm_grid
 
 SMALL = MapConfig(tile_size=64, threads=3)
 
 
-def mapped(scene: Scene, runtime: Runtime, config: MapConfig = SMALL) -> Collected:
-    collected = Collected(scene.grid)
+def mapped(scene: Scene, runtime: Runtime, config: MapConfig = SMALL) -> StripCollector:
+    collected = StripCollector(scene.grid)
     map_scene(scene, runtime, config, collected)
     return collected
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (33, 5), (150, 257), (64, 64), (321, 193)])
 @pytest.mark.parametrize(("tile", "overlap"), [(64, 0), (64, 128), (128, 64), (1024, 256)])
-def test_a_pointwise_model_gives_its_whole_image_result_exactly(size: tuple[int, int], tile: int, overlap: int) -> None:
+def test_pointwise_model_gives_the_same_result_in_windows_and_in_one_image(
+    size: tuple[int, int], tile: int, overlap: int
+) -> None:
     scene = radar_scene(*size, gaps=True)
-    whole = PointwiseRuntime().result(scene.sar[None], scene.sar_valid[None])[0]
-    steps = np.rint(np.where(scene.sar_valid, whole, 0) * np.float32(PROBABILITY_STEPS))
+    untiled = PointwiseRuntime().result(scene.sar[None], scene.sar_valid[None])[0]
+    steps = np.rint(np.where(scene.sar_valid, untiled, 0) * np.float32(PROBABILITY_STEPS))
     result = mapped(scene, PointwiseRuntime(), replace(SMALL, tile_size=tile, overlap=overlap))
     assert result.next_row == size[0]
     np.testing.assert_array_equal(result.validity, scene.sar_valid)
     np.testing.assert_array_equal(result.probability, steps / np.float32(PROBABILITY_STEPS))
 
 
-def test_neither_threads_nor_who_is_first_change_a_bit() -> None:
+def test_result_does_not_depend_on_the_number_or_timing_of_threads() -> None:
     scene = radar_scene(300, 400)
-    alone = mapped(scene, LookingRuntime(), replace(SMALL, threads=1))
+    single = mapped(scene, WindowMeanRuntime(), replace(SMALL, threads=1))
     rng = np.random.default_rng(0)
     waits = iter(rng.uniform(0, 0.01, 1000).tolist())
-    slow = LookingRuntime(before_call=lambda count: time.sleep(next(waits)))
+    slow = WindowMeanRuntime(before_call=lambda count: time.sleep(next(waits)))
     several = mapped(scene, slow, replace(SMALL, threads=5))
-    np.testing.assert_array_equal(several.probability, alone.probability)
+    np.testing.assert_array_equal(several.probability, single.probability)
     assert len(slow.shapes) == 4 * 6
     assert several.threads == {threading.get_ident()}
 
 
 def test_batches_are_even_and_never_span_rows() -> None:
-    scene, runtime = radar_scene(300, 400), LookingRuntime()
+    scene, runtime = radar_scene(300, 400), WindowMeanRuntime()
     tiling = plan_tiling(scene.grid, runtime, SMALL)
     assert (tiling.rows.count, tiling.columns.count) == (4, 6)
     batched = mapped(scene, runtime, replace(SMALL, batch_size=4))
-    # a row of six as two batches of three, not as four and two
+    # a row of six is two batches of three instead of four and two
     assert runtime.shapes == [(3, *tiling.shape)] * 8
-    np.testing.assert_array_equal(batched.probability, mapped(scene, LookingRuntime()).probability)
+    np.testing.assert_array_equal(batched.probability, mapped(scene, WindowMeanRuntime()).probability)
 
 
-def test_the_runtime_chooses_the_batch_unless_it_is_given() -> None:
+def test_default_batch_size_is_that_of_the_runtime() -> None:
     scene, runtime = radar_scene(100, 400), PointwiseRuntime(batch=3)
     mapped(scene, runtime)
     assert {shape[0] for shape in runtime.shapes} == {3}
@@ -79,8 +81,8 @@ def test_windows_without_a_valid_pixel_skip_the_model() -> None:
     scene.sar_valid[:, 120:] = False
     result = mapped(scene, runtime)
     tiling = plan_tiling(scene.grid, runtime, SMALL)
-    seen = [start for start in tiling.columns.starts if start < 120]
-    assert len(runtime.shapes) == tiling.rows.count * len(seen) < tiling.rows.count * tiling.columns.count
+    valid = [start for start in tiling.columns.starts if start < 120]
+    assert len(runtime.shapes) == tiling.rows.count * len(valid) < tiling.rows.count * tiling.columns.count
     np.testing.assert_array_equal(result.validity, scene.sar_valid)
     assert not result.probability[:, 120:].any()
 
@@ -94,25 +96,25 @@ def test_validity_codes_name_the_sensors() -> None:
     np.testing.assert_array_equal(codes, scene.sar_valid + 2 * scene.optical_valid.astype(np.uint8))
 
 
-def test_calls_at_once_stay_within_what_the_runtime_allows() -> None:
+def test_simultaneous_calls_are_limited_by_the_runtime() -> None:
     runtime = PointwiseRuntime(concurrency=1, before_call=lambda count: time.sleep(0.001))
     mapped(radar_scene(200, 300), runtime, replace(SMALL, threads=4))
     assert runtime.most_at_once == 1
 
 
-def test_windows_are_mapped_at_the_same_time() -> None:
+def test_windows_are_mapped_in_parallel() -> None:
     meeting = threading.Barrier(3)
 
     def meet(count: int) -> None:
         meeting.wait(timeout=20)
 
     runtime = PointwiseRuntime(concurrency=3, before_call=meet)
-    # three windows: the barrier opens only where all of them are mapped at once
+    # three windows: the barrier opens only if all of them are mapped in parallel
     mapped(radar_scene(32, 256), runtime)
     assert runtime.most_at_once == 3
 
 
-def test_stages_are_counted_in_cpu_seconds() -> None:
+def test_stage_times_are_cpu_seconds() -> None:
     def busy(seconds: float) -> None:
         end = time.thread_time() + seconds
         while time.thread_time() < end:
@@ -138,14 +140,14 @@ def test_stages_are_counted_in_cpu_seconds() -> None:
 
 
 class ConstantScene:
-    """A scene of any size that holds one value."""
+    """A scene of one value, without arrays in memory."""
 
     bands = RADAR
     assumptions: tuple[str, ...] = ()
 
     def __init__(self, height: int, width: int) -> None:
         self.inputs: dict[str, tuple[str, ...]] = {}
-        self.grid = plain_grid(height, width)
+        self.grid = utm_grid(height, width)
         self.windows = 0
 
     def read(self, window: Window) -> SceneWindow:
@@ -157,17 +159,17 @@ class ConstantScene:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 class HalfRuntime(PointwiseRuntime):
-    """One half everywhere."""
+    """Probability 0.5 everywhere."""
 
     def result(self, sar: NDArray[np.float32], sar_valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         return np.full(sar_valid.shape, 0.5, np.float32)
 
 
-def test_memory_is_that_of_a_few_strips_of_a_wide_scene(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_a_wide_scene_is_a_few_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     blenders: list[StripBlender] = []
 
     def watched(tiling: Tiling) -> StripBlender:
@@ -182,18 +184,18 @@ def test_memory_is_that_of_a_few_strips_of_a_wide_scene(monkeypatch: pytest.Monk
     def sink(strip: ProbabilityStrip) -> None:
         rows.append(len(strip.probability))
         assert abs(strip.probability - 0.5).max() <= 1 / PROBABILITY_STEPS
-        time.sleep(0.05)  # a slow sink makes the threads wait, not the memory grow
+        time.sleep(0.05)  # threads must wait for a slow sink
 
     map_scene(scene, HalfRuntime(), config, sink)
     assert sum(rows) == 2000
     assert len(rows) == 8
-    # the strip being filled, those begun beside it, and one that waits for the sink
+    # the current strip, the partial strips below it, and one that waits for the sink
     assert blenders[0].peak_bytes <= 4 * max(rows) * 20_000 * 5
 
 
 @pytest.mark.parametrize("place", ["read", "call", "sink", "interrupt"])
 @pytest.mark.parametrize("threads", [1, 4])
-def test_an_error_anywhere_stops_all_threads_and_reaches_the_caller(place: str, threads: int) -> None:
+def test_any_error_stops_all_threads_and_is_raised(place: str, threads: int) -> None:
     scene, runtime = radar_scene(400, 400), PointwiseRuntime(before_call=lambda count: time.sleep(0.002))
     error = KeyboardInterrupt if place == "interrupt" else OSError
     fail = fail_at(7 if place in ("read", "call") else 2, error)
@@ -212,8 +214,8 @@ def test_an_error_anywhere_stops_all_threads_and_reaches_the_caller(place: str, 
     assert threading.active_count() == before
 
 
-@pytest.mark.usefixtures("takes_interrupts")
-def test_ctrl_c_while_the_caller_waits_stops_all_threads() -> None:
+@pytest.mark.usefixtures("default_sigint")
+def test_ctrl_c_stops_all_threads() -> None:
     main, calls = threading.get_ident(), iter(range(1000))
 
     def interrupt(count: int) -> None:
@@ -229,7 +231,7 @@ def test_ctrl_c_while_the_caller_waits_stops_all_threads() -> None:
 
 
 def fail_at(number: int, error: type[BaseException]) -> Callable[[], None]:
-    """Return a function that raises when it is called for the ``number``-th time."""
+    """Return a function that raises at its ``number``-th call."""
     count = iter(range(1, 10_000))
     lock = threading.Lock()
 
@@ -242,22 +244,22 @@ def fail_at(number: int, error: type[BaseException]) -> Callable[[], None]:
     return step
 
 
-def test_numbers_that_are_no_probability_are_refused() -> None:
+def test_nan_probability_is_refused() -> None:
     class Broken(PointwiseRuntime):
         def result(self, sar: NDArray[np.float32], sar_valid: NDArray[np.bool_]) -> NDArray[np.float32]:
             return np.full(sar_valid.shape, np.nan, np.float32)
 
-    with pytest.raises(CheckpointError, match="no numbers"):
+    with pytest.raises(CheckpointError, match="returns NaN for valid pixels"):
         mapped(radar_scene(100, 100), Broken())
 
 
-def test_a_scene_for_another_model_is_refused() -> None:
+def test_scene_with_other_bands_is_refused() -> None:
     runtime = PointwiseRuntime(bands=Bands(sar=("VV",), optical=()))
     with pytest.raises(ConfigError, match="must be the same"):
         mapped(radar_scene(10, 10), runtime)
 
 
-def test_progress_is_silent_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_progress_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     map_scene(radar_scene(50, 50), PointwiseRuntime(), SMALL, lambda strip: None)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
@@ -270,20 +272,20 @@ def test_tta_averages_orientations() -> None:
     np.testing.assert_allclose(result.probability, mapped(scene, PointwiseRuntime()).probability, atol=2e-6)
 
 
-def test_the_overlap_is_the_models_unless_it_is_given() -> None:
-    grid: GeoGrid = plain_grid(1000, 1000)
+def test_default_overlap_is_that_of_the_model() -> None:
+    grid: GeoGrid = utm_grid(1000, 1000)
     by_model = plan_tiling(grid, PointwiseRuntime(overlap=192), MapConfig(tile_size=256))
-    given = plan_tiling(grid, PointwiseRuntime(overlap=192), MapConfig(tile_size=256, overlap=64))
+    by_setting = plan_tiling(grid, PointwiseRuntime(overlap=192), MapConfig(tile_size=256, overlap=64))
     assert by_model.rows.length - (by_model.rows.starts[1] - by_model.rows.starts[0]) >= 192
-    assert given.rows.length < by_model.rows.length
+    assert by_setting.rows.length < by_model.rows.length
 
 
-def test_mapping_imports_no_runtime() -> None:
-    # what other runtimes need to start fast, and without torch installed at all
+def test_mapping_does_not_import_torch() -> None:
+    # other runtimes start fast, and without PyTorch installed
     code = "import sys, floodseg.inference.windows.map_scene; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_memory_scene_is_a_scene() -> None:
+def test_memory_scene_is_a_scene() -> None:
     scene: Scene = radar_scene(5, 5)
     assert isinstance(scene, MemoryScene)

@@ -1,4 +1,4 @@
-"""Checkpoints explain themselves, come back bit for bit, and never run code."""
+"""Checkpoints: exact round trip, description, refused files and safe loading."""
 
 import json
 import pickle
@@ -16,9 +16,9 @@ from floodseg.bands import Bands, BandStatistics
 from floodseg.errors import CheckpointError
 from floodseg.models.checkpoint.checkpoint import (
     describe,
-    fill_state,
     load_checkpoint,
     load_folder,
+    load_state,
     read_description,
     save_checkpoint,
     save_folder,
@@ -33,7 +33,7 @@ LOADERS = {"file": load_checkpoint, "folder": load_folder}
 
 @pytest.fixture(scope="module")
 def model() -> FloodModel:
-    """A trained-looking model: batch statistics, statistics, decisions and provenance unlike the defaults."""
+    """Return a model whose batch statistics, statistics, decisions and provenance differ from the defaults."""
     torch.manual_seed(0)
     built = build_model(
         "lite",
@@ -70,7 +70,7 @@ def test_round_trip_is_exact(model: FloodModel, tmp_path: Path, form: str) -> No
     assert torch.equal(_logits(loaded), _logits(model))
 
 
-def test_encoder_is_kept_and_memory_format_does_not_matter(tmp_path: Path) -> None:
+def test_round_trip_with_encoder_and_channels_last(tmp_path: Path) -> None:
     torch.manual_seed(0)
     built = build_model("efficient", encoder="resnet18", optical_channels=2)
     trained = built.to(memory_format=torch.channels_last)
@@ -81,7 +81,7 @@ def test_encoder_is_kept_and_memory_format_does_not_matter(tmp_path: Path) -> No
         assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in trained.state_dict().items())
 
 
-def test_a_fresh_process_gives_the_same_bits(model: FloodModel, tmp_path: Path) -> None:
+def test_loaded_model_in_another_process_returns_equal_logits(model: FloodModel, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "model.pth", model)
     save_folder(tmp_path / "weights", model)
     torch.save({"images": _images(), "logits": _logits(model)}, tmp_path / "expected.pth")
@@ -94,11 +94,11 @@ def test_a_fresh_process_gives_the_same_bits(model: FloodModel, tmp_path: Path) 
         "    with torch.inference_mode():\n"
         "        assert torch.equal(model(*expected['images']), expected['logits']), name\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
-def test_a_checkpoint_describes_itself(model: FloodModel, tmp_path: Path) -> None:
+def test_description_of_a_checkpoint(model: FloodModel, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "model.pth", model)
     document = torch.load(tmp_path / "model.pth", weights_only=True)
     assert document["description"] == {
@@ -118,7 +118,7 @@ def test_a_checkpoint_describes_itself(model: FloodModel, tmp_path: Path) -> Non
 
 
 class _Trap:
-    """Runs code when an ordinary pickle of it is loaded."""
+    """Object whose pickle creates a file when it is loaded."""
 
     def __init__(self, touched: Path) -> None:
         self.touched = touched
@@ -128,46 +128,46 @@ class _Trap:
 
 
 @pytest.mark.parametrize("new_format", [True, False])
-def test_code_in_a_checkpoint_is_refused_and_never_runs(model: FloodModel, tmp_path: Path, new_format: bool) -> None:
+def test_load_refuses_code_and_does_not_run_it(model: FloodModel, tmp_path: Path, new_format: bool) -> None:
     touched, file = tmp_path / "touched", tmp_path / "evil.pth"
     document = {"description": describe(model), "state": model.state_dict(), "extra": _Trap(touched)}
     torch.save(document, file, _use_new_zipfile_serialization=new_format)
-    with pytest.raises(CheckpointError, match=r"evil\.pth: .*never loaded since it could run code; use a file that"):
+    with pytest.raises(CheckpointError, match=r"evil\.pth: .*never loaded, because it could run code; use a file that"):
         load_checkpoint(file)
     assert not touched.exists()
-    # the trap is a real one
+    # an unsafe load runs the code
     pickle.loads(pickle.dumps(_Trap(touched)))
     assert touched.exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
-def test_a_truncated_file_is_refused(model: FloodModel, tmp_path: Path, share: float) -> None:
+def test_load_refuses_a_truncated_file(model: FloodModel, tmp_path: Path, share: float) -> None:
     save_checkpoint(tmp_path / "model.pth", model)
-    whole = (tmp_path / "model.pth").read_bytes()
-    (tmp_path / "model.pth").write_bytes(whole[: int(share * len(whole))])
-    what = r"is cut off: the end of the file is missing" if share else r"is empty \(0 bytes\)"
-    with pytest.raises(CheckpointError, match=rf"model\.pth: {what}; copy it again"):
+    content = (tmp_path / "model.pth").read_bytes()
+    (tmp_path / "model.pth").write_bytes(content[: int(share * len(content))])
+    problem = r"is cut off: the end of the file is missing" if share else r"is empty \(0 bytes\)"
+    with pytest.raises(CheckpointError, match=rf"model\.pth: {problem}; copy it again"):
         load_checkpoint(tmp_path / "model.pth")
 
 
 @pytest.mark.parametrize("damage", [b"floodseg-m\x88del", b"architec\xffure", b"netw\x86rk"])
-def test_damaged_names_are_refused(model: FloodModel, tmp_path: Path, damage: bytes) -> None:
+def test_load_refuses_damaged_names(model: FloodModel, tmp_path: Path, damage: bytes) -> None:
     save_checkpoint(tmp_path / "model.pth", model)
-    place = (tmp_path / "model.pth").read_bytes()
+    content = (tmp_path / "model.pth").read_bytes()
     intact = {b"floodseg-m\x88del": b"floodseg-model", b"architec\xffure": b"architecture", b"netw\x86rk": b"network"}
-    (tmp_path / "model.pth").write_bytes(place.replace(intact[damage], damage, 1))
+    (tmp_path / "model.pth").write_bytes(content.replace(intact[damage], damage, 1))
     with pytest.raises(CheckpointError, match=r"model\.pth: is damaged"):
         load_checkpoint(tmp_path / "model.pth")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello, I am a text file", b"0", b"h\xa8", b"\x80\x02."])
-def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_load_refuses_files_of_other_kinds(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "notes.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"notes\.pth: "):
         load_checkpoint(tmp_path / "notes.pth")
 
 
-def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+def test_load_refuses_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nosuch\.pth: no such checkpoint; give a run folder"):
         load_checkpoint(tmp_path / "nosuch.pth")
 
@@ -185,12 +185,12 @@ def _document(model: FloodModel, **changes: Any) -> dict[str, Any]:
         ({"architecture": None}, "description is incomplete"),
         ({"bands": {"sar": ["VV"]}}, "description is incomplete"),
         ({"bands": None}, "description is incomplete"),
-        ({"decisions": {"sar": {}}}, "description is incomplete .*threshold and temperature"),
+        ({"decisions": {"sar": {}}}, "description is incomplete .*must hold a threshold from 0 to 1 and a temperature"),
         ({"training": 3}, "description is incomplete"),
-        ({"encoder": "resnet18"}, "description is incomplete .*leave --encoder out"),
+        ({"encoder": "resnet18"}, "description is incomplete .*`encoder=resnet18`: model 'lite' has no encoder"),
     ],
 )
-def test_a_wrong_description_is_refused(
+def test_load_refuses_a_wrong_description(
     model: FloodModel, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     torch.save(_document(model, **changes), tmp_path / "model.pth")
@@ -199,13 +199,13 @@ def test_a_wrong_description_is_refused(
 
 
 @pytest.mark.parametrize("document", [None, 3, [], {}, {"state": {}}, {"description": {}}])
-def test_another_document_is_refused(tmp_path: Path, document: Any) -> None:
+def test_load_refuses_other_documents(tmp_path: Path, document: Any) -> None:
     torch.save(document, tmp_path / "model.pth")
     with pytest.raises(CheckpointError, match=r"model\.pth: is not a floodseg checkpoint"):
         load_checkpoint(tmp_path / "model.pth")
 
 
-def test_tensors_of_another_model_are_refused(model: FloodModel, tmp_path: Path) -> None:
+def test_load_refuses_tensors_of_another_model(model: FloodModel, tmp_path: Path) -> None:
     other = build_model("lite", sar_channels=1, optical_channels=2)
     good = model.state_dict()
     lacking = {name: tensor for name, tensor in good.items() if name != "network.head.bias"}
@@ -217,25 +217,25 @@ def test_tensors_of_another_model_are_refused(model: FloodModel, tmp_path: Path)
     with pytest.raises(
         CheckpointError, match=r"a\.pth: its tensors are not those of 'efficient' with encoder resnet18"
     ):
-        fill_state(efficient, good, Path("a.pth"))
+        load_state(efficient, good, Path("a.pth"))
 
 
-def test_a_damaged_folder_is_refused(model: FloodModel, tmp_path: Path) -> None:
+def test_load_refuses_a_damaged_folder(model: FloodModel, tmp_path: Path) -> None:
     save_folder(tmp_path, model)
     weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:-100])
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-100])
     with pytest.raises(CheckpointError, match=r"model\.safetensors: is cut off or damaged .*; copy the folder again"):
         load_folder(tmp_path)
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors: is missing; copy the folder again"):
         load_folder(tmp_path)
-    weights.write_bytes(whole)
+    weights.write_bytes(content)
     config.write_text(json.dumps(describe(model) | {"format_version": 9}))
     with pytest.raises(CheckpointError, match="has format version 9"):
         load_folder(tmp_path)
-    for content in (b"", b"{", b"\xff\xfe", b"[]"):
-        config.write_bytes(content)
+    for damaged in (b"", b"{", b"\xff\xfe", b"[]"):
+        config.write_bytes(damaged)
         with pytest.raises(CheckpointError):
             load_folder(tmp_path)
     config.unlink()
@@ -243,7 +243,7 @@ def test_a_damaged_folder_is_refused(model: FloodModel, tmp_path: Path) -> None:
         load_folder(tmp_path)
 
 
-def test_an_interrupted_save_leaves_the_old_checkpoint(
+def test_interrupted_save_keeps_the_old_checkpoint(
     model: FloodModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "best_model.pth"
@@ -252,11 +252,11 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(
 
     write = Path.write_bytes
 
-    def half(path: Path, content: bytes) -> None:
+    def interrupted_write(path: Path, content: bytes) -> None:
         write(path, content[:1000])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(Path, "write_bytes", interrupted_write)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(file, build_model("lite"))
     assert list(tmp_path.iterdir()) == [file]
@@ -264,19 +264,19 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(
     assert torch.equal(_logits(load_checkpoint(file)), _logits(model))
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_load_refuses_nan(tmp_path: Path) -> None:
     model = build_model("lite", sar_channels=2, optical_channels=0)
     name, weights = next(iter(model.named_parameters()))
     with torch.no_grad():
         weights.view(-1)[0] = torch.nan
     save_checkpoint(tmp_path / "model.pth", model)
-    with pytest.raises(CheckpointError, match=f"its tensor '{name}' holds values that are no numbers; copy it again"):
+    with pytest.raises(CheckpointError, match=f"its tensor '{name}' holds NaN or infinite values; copy it again"):
         load_checkpoint(tmp_path / "model.pth")
 
 
-def test_a_reference_that_torch_only_asserts_about_is_refused(tmp_path: Path) -> None:
+def test_load_refuses_a_file_that_fails_an_assertion_of_torch(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.pth", "w") as archive:
         archive.writestr("model/data.pkl", b"\x80\x02K\x05Q.")  # a tensor whose storage is the number 5
         archive.writestr("model/version", b"3\n")
-    with pytest.raises(CheckpointError, match=r"model.pth: is damaged or a zip file of something else"):
+    with pytest.raises(CheckpointError, match=r"model.pth: is damaged, or is another kind of zip file"):
         load_checkpoint(tmp_path / "model.pth")

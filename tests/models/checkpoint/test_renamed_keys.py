@@ -1,9 +1,11 @@
-"""Weights that were saved under old names: they load into the renamed layers, wherever they are read."""
+"""Loading of weights with old state-dict keys from checkpoints, folders and runs."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 
@@ -36,7 +38,7 @@ OLD_NAMES = {
 
 
 def old_state(model: FloodModel) -> dict[str, Tensor]:
-    """Return the state of a model of lite as floodseg wrote it before the renaming."""
+    """Return the state of a lite model with the old keys."""
     return {OLD_NAMES.get(name, name): tensor for name, tensor in model.state_dict().items()}
 
 
@@ -47,32 +49,28 @@ def same(one: FloodModel, other: FloodModel) -> bool:
     )
 
 
-def test_the_table_names_every_renamed_layer() -> None:
+def test_table_contains_all_renamed_keys() -> None:
     assert set(OLD_NAMES) == {
         name for name in specialised().state_dict() if name.startswith(("router", "cloud_detector")) or ".gate." in name
     }
 
 
 @pytest.mark.parametrize("make", [fused_lite, specialised])
-def test_an_old_checkpoint_loads(make: object, tmp_path: Path) -> None:
+def test_old_checkpoint_loads(make: object, tmp_path: Path) -> None:
     assert callable(make)
     model = make()
     torch.save({"description": describe(model), "state": old_state(model)}, tmp_path / "old.pth")
     assert same(load_checkpoint(tmp_path / "old.pth"), model)
 
 
-def test_an_old_weights_folder_loads(tmp_path: Path) -> None:
-    import json
-
-    from safetensors.torch import save_file
-
+def test_old_weights_folder_loads(tmp_path: Path) -> None:
     model = specialised()
     save_file({name: tensor.contiguous() for name, tensor in old_state(model).items()}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(describe(model)))
     assert same(load_folder(tmp_path), model)
 
 
-def test_the_state_of_an_old_run_loads() -> None:
+def test_old_state_of_a_run_loads() -> None:
     model = specialised()
     other = specialised()
     with torch.no_grad():
@@ -85,7 +83,7 @@ def test_the_state_of_an_old_run_loads() -> None:
     assert same(averaged.module, model)
 
 
-def test_the_gate_of_efficient_is_renamed_as_well() -> None:
+def test_old_keys_of_efficient_load() -> None:
     model = build_model("efficient", encoder="resnet18")
     old = {
         name.replace(".gate.head.", ".reliability.judge.").replace(".gate.", ".reliability."): tensor

@@ -1,4 +1,4 @@
-"""Every way to name a model, and the models that come with the package."""
+"""Loading of models by name or path, and the shipped models."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from floodseg.errors import CheckpointError
-from floodseg.models.checkpoint import zoo as shipped
+from floodseg.models.checkpoint import zoo
 from floodseg.models.checkpoint.checkpoint import save_checkpoint, save_folder
 from floodseg.models.checkpoint.zoo import load_model, shipped_models
 from floodseg.models.model import FloodModel
@@ -21,12 +21,12 @@ def model() -> FloodModel:
 
 @pytest.fixture
 def weights(model: FloodModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two shipped models and one that lacks its weights."""
+    """Replace the shipped models by a folder of two models and a folder without weights."""
     folder = tmp_path / "weights"
     save_folder(folder / "b-lite", model)
     save_folder(folder / "a-lite", build_model("lite", sar_channels=1, optical_channels=0))
     (folder / "unfinished").mkdir()
-    monkeypatch.setattr(shipped, "WEIGHTS", folder)
+    monkeypatch.setattr(zoo, "WEIGHTS", folder)
     return folder
 
 
@@ -34,7 +34,7 @@ def _same(first: FloodModel, second: FloodModel) -> bool:
     return all(torch.equal(first.state_dict()[name], tensor) for name, tensor in second.state_dict().items())
 
 
-def test_shipped_models_are_listed_in_order(weights: Path, model: FloodModel) -> None:
+def test_shipped_models_are_sorted_by_name(weights: Path, model: FloodModel) -> None:
     listed = shipped_models()
     assert [each.name for each in listed] == ["a-lite", "b-lite"]
     assert listed[1].size_mb == pytest.approx((weights / "b-lite" / "model.safetensors").stat().st_size / 1e6)
@@ -43,7 +43,7 @@ def test_shipped_models_are_listed_in_order(weights: Path, model: FloodModel) ->
 
 
 @pytest.mark.usefixtures("weights")
-def test_every_way_to_name_a_model(model: FloodModel, tmp_path: Path) -> None:
+def test_load_model_by_name_and_path(model: FloodModel, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "run" / "best_model.pth", model)
     save_folder(tmp_path / "folder", model)
     for name in ("b-lite", tmp_path / "run", str(tmp_path / "run" / "best_model.pth"), tmp_path / "folder"):
@@ -53,7 +53,7 @@ def test_every_way_to_name_a_model(model: FloodModel, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("weights")
-def test_unknown_names_say_what_there_is(tmp_path: Path) -> None:
+def test_load_model_refuses_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"model 's9-lite': is neither a shipped model \(a-lite, b-lite\) nor a run"
     ):
@@ -64,13 +64,13 @@ def test_unknown_names_say_what_there_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [each.name for each in shipped_models()])
-def test_a_shipped_model_loads_and_maps(name: str) -> None:
+def test_shipped_models_load_and_return_logits(name: str) -> None:
     loaded = load_model(name)
-    folder = shipped.WEIGHTS / name
+    folder = zoo.WEIGHTS / name
     description = next(each.description for each in shipped_models() if each.name == name)
     assert sum(parameter.numel() for parameter in loaded.parameters()) == description["parameters"]
-    assert list(folder.glob("*.md")), "a shipped model has a card"
-    assert description["scores"], "a shipped model says how good it is"
+    assert list(folder.glob("*.md")), "a shipped model has a model card"
+    assert description["scores"], "a shipped model has scores"
     bands = loaded.spec.bands
     with torch.inference_mode():
         logits = loaded(

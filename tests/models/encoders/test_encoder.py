@@ -1,4 +1,4 @@
-"""Encoders: any timm backbone with features, cut after stride 16, refused with advice where it cannot serve."""
+"""Encoders: features, removed stages, gradients and refused architectures."""
 
 import pytest
 import timm
@@ -14,7 +14,7 @@ NEEDS_PADDING = "hrnet_w18_small"
 @pytest.mark.parametrize(
     "name", [*NAMED_ENCODERS, "tf_efficientnet_lite0", "mobilenetv4_conv_small", "convnext_atto", NEEDS_PADDING]
 )
-def test_features_match_what_the_encoder_declares(name: str) -> None:
+def test_features_have_the_declared_channels_and_strides(name: str) -> None:
     encoder = build_encoder(name, in_channels=6).eval()
     assert encoder.strides == STRIDES_FROM_4.get(name, (2, 4, 8, 16))
     for height, width in [(32, 32), (33, 61)]:
@@ -26,24 +26,26 @@ def test_features_match_what_the_encoder_declares(name: str) -> None:
                 assert found in (size // stride, -(-size // stride))
 
 
-def test_stages_beyond_stride_16_are_not_built() -> None:
-    whole = sum(p.numel() for p in timm.create_model("efficientnet_b0", features_only=True).parameters())
-    assert whole > 3_500_000
+def test_stages_beyond_stride_16_are_removed() -> None:
+    complete = sum(p.numel() for p in timm.create_model("efficientnet_b0", features_only=True).parameters())
+    assert complete > 3_500_000
     assert sum(p.numel() for p in build_encoder("efficientnet_b0", 3).parameters()) < 900_000
     assert not any("layer4" in name for name, _ in build_encoder("resnet18", 3).named_parameters())
     assert build_encoder("resnet18", 3, max_stride=8).strides == (2, 4, 8)
 
 
 @pytest.mark.parametrize("name", ["resnet18", NEEDS_PADDING])
-def test_every_trainable_parameter_learns_from_the_first_step(name: str) -> None:
+def test_all_trainable_parameters_get_a_gradient(name: str) -> None:
     torch.manual_seed(0)
     encoder = build_encoder(name, in_channels=3)
     torch.autograd.backward([feature.square().sum() for feature in encoder(torch.randn(2, 3, 64, 64))])
-    silent = [key for key, p in encoder.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
-    assert silent == []
+    without_gradient = [
+        key for key, p in encoder.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())
+    ]
+    assert without_gradient == []
 
 
-def test_building_leaves_no_gradient_and_training_mode() -> None:
+def test_new_encoder_is_in_training_mode_without_gradients() -> None:
     encoder = build_encoder("resnet18", 3)
     assert encoder.training
     assert all(p.grad is None for p in encoder.parameters())
@@ -51,7 +53,7 @@ def test_building_leaves_no_gradient_and_training_mode() -> None:
     assert torch.equal(encoder.state_dict()["body.bn1.running_mean"], torch.zeros(64))
 
 
-def test_same_seed_gives_the_same_weights() -> None:
+def test_equal_seeds_give_equal_weights() -> None:
     states = []
     for _ in range(2):
         torch.manual_seed(7)
@@ -59,16 +61,16 @@ def test_same_seed_gives_the_same_weights() -> None:
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_unknown_encoder_is_refused_with_close_matches() -> None:
-    with pytest.raises(ConfigError, match=r"`encoder` resnet43: .*did you mean .*resnet34"):
+def test_unknown_encoder_is_refused_with_suggestions() -> None:
+    with pytest.raises(ConfigError, match=r"`encoder=resnet43`: .*did you mean .*resnet34"):
         build_encoder("resnet43", 3)
 
 
-def test_encoder_of_a_fixed_image_size_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"`encoder` swin_tiny_patch4_window7_224: .*any size.*take resnet18"):
+def test_encoder_with_a_fixed_image_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`encoder=swin_tiny_patch4_window7_224`: .*any size.*use resnet18"):
         build_encoder("swin_tiny_patch4_window7_224", 3)
 
 
-def test_encoder_without_a_feature_fine_enough_is_refused() -> None:
+def test_encoder_without_fine_features_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"its strides are \[32, 32, 32\]"):
         build_encoder("vit_small_r26_s32_224", 3)

@@ -1,4 +1,4 @@
-"""Pretrained weights really arrive, stay, and are never silently missing."""
+"""Pretrained weights from files and from a hub: loading, caching, warnings and errors."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from floodseg.errors import CheckpointError, ConfigError
-from floodseg.models.encoders import pretrained as module
+from floodseg.models.encoders import pretrained as pretrained_module
 from floodseg.models.encoders.encoder import build_encoder
 from floodseg.models.encoders.pretrained import PretrainedRecord
 from floodseg.models.networks.efficient import EfficientFloodNet, efficient
@@ -27,7 +27,7 @@ State = dict[str, Tensor]
 
 @pytest.fixture(scope="module")
 def weights() -> State:
-    """All weights of a resnet18, unlike any new initialisation."""
+    """Return random weights of a resnet18 with its classifier."""
     torch.manual_seed(123)
     return {key: torch.rand_like(value.float()) for key, value in timm.create_model("resnet18").state_dict().items()}
 
@@ -39,17 +39,17 @@ def weights_file(weights: State, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty caches, no proxy, nothing listening where the hub should be, and short limits."""
+def isolated_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set an empty cache, an unreachable hub, no proxy and a short timeout."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(pretrained_module, "CONNECT_SECONDS", 0.5)
 
 
 class _HubHandler(SimpleHTTPRequestHandler):
-    """Serves a folder as the hub does: weights have headers by which the client knows them, other pages do not."""
+    """Serves a folder like the hub: only files of weights have the headers that the client checks."""
 
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing."""
@@ -64,7 +64,7 @@ class _HubHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A hub on this machine; yields the folder from which it serves the weights of resnet18."""
+    """Run a local hub; yield the folder of its resnet18 weights."""
     folder = tmp_path / "served" / HUB_PATH
     folder.mkdir(parents=True)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_HubHandler, directory=str(tmp_path / "served"))) as server:
@@ -76,8 +76,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         thread.join()
 
 
-def assert_arrived(network: EfficientFloodNet, weights: State, sensors: int) -> None:
-    """Every tensor of the encoder is the file's; the stem's is there once for each sensor."""
+def assert_loaded(network: EfficientFloodNet, weights: State, sensors: int) -> None:
+    """Assert that the encoder has the weights of the file, with the stem repeated for each sensor."""
     body = network.extractor.encoder.body.state_dict()
     assert body["conv1.weight"].shape == (64, 3 * sensors, 7, 7)
     for sensor in range(sensors):
@@ -89,19 +89,19 @@ def assert_arrived(network: EfficientFloodNet, weights: State, sensors: int) -> 
 
 
 @pytest.mark.parametrize(("sar", "optical", "sensors"), [(2, 0, 1), (0, 13, 1), (2, 13, 2)])
-def test_file_arrives_in_the_model(weights_file: Path, weights: State, sar: int, optical: int, sensors: int) -> None:
+def test_safetensors_file_is_loaded(weights_file: Path, weights: State, sar: int, optical: int, sensors: int) -> None:
     network = efficient(encoder="resnet18", sar_channels=sar, optical_channels=optical, pretrained=weights_file)
-    assert_arrived(network, weights, sensors)
+    assert_loaded(network, weights, sensors)
     assert network.pretrained_record == PretrainedRecord(str(weights_file), loaded=True, source=str(weights_file))
 
 
-def test_pth_file_arrives_too_with_a_wrapper_around_its_names(tmp_path: Path, weights: State) -> None:
+def test_pth_file_with_prefixed_names_is_loaded(tmp_path: Path, weights: State) -> None:
     file = tmp_path / "resnet18.pth"
     torch.save({"epoch": 3, "state_dict": {f"module.{key}": value for key, value in weights.items()}}, file)
-    assert_arrived(efficient(encoder="resnet18", pretrained=str(file)), weights, sensors=2)
+    assert_loaded(efficient(encoder="resnet18", pretrained=str(file)), weights, sensors=2)
 
 
-def test_new_layers_do_not_come_from_the_file(weights_file: Path) -> None:
+def test_new_layers_do_not_depend_on_the_file(weights_file: Path) -> None:
     torch.manual_seed(0)
     scratch = efficient(encoder="resnet18").state_dict()
     torch.manual_seed(0)
@@ -111,23 +111,23 @@ def test_new_layers_do_not_come_from_the_file(weights_file: Path) -> None:
     assert all(torch.equal(scratch[key], loaded[key]) for key in new)
 
 
-def test_names_changed_by_a_feature_wrapper_are_found(tmp_path: Path) -> None:
+def test_names_that_timm_wrappers_change_are_found(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    whole = timm.create_model("convnext_atto").state_dict()
-    save_file(whole, tmp_path / "convnext.safetensors")
+    weights = timm.create_model("convnext_atto").state_dict()
+    save_file(weights, tmp_path / "convnext.safetensors")
     body = build_encoder("convnext_atto", 3, tmp_path / "convnext.safetensors").body.state_dict()
     assert "stem_0.weight" in body
-    assert torch.equal(body["stem_0.weight"], whole["stem.0.weight"])
-    assert torch.equal(body["stages_2.blocks.1.mlp.fc1.weight"], whole["stages.2.blocks.1.mlp.fc1.weight"])
+    assert torch.equal(body["stem_0.weight"], weights["stem.0.weight"])
+    assert torch.equal(body["stages_2.blocks.1.mlp.fc1.weight"], weights["stages.2.blocks.1.mlp.fc1.weight"])
 
 
-def test_file_that_lacks_an_encoder_weight_is_refused_by_name(tmp_path: Path, weights: State) -> None:
+def test_file_with_a_missing_weight_is_refused(tmp_path: Path, weights: State) -> None:
     save_file({k: v for k, v in weights.items() if k != "layer2.0.bn1.bias"}, tmp_path / "part.safetensors")
     with pytest.raises(CheckpointError, match=r"part\.safetensors: lacks 1 of \d+ weights .*layer2\.0\.bn1\.bias"):
         efficient(encoder="resnet18", pretrained=tmp_path / "part.safetensors")
 
 
-def test_file_of_another_shape_is_refused_by_name(tmp_path: Path, weights: State) -> None:
+def test_file_with_a_wrong_shape_is_refused(tmp_path: Path, weights: State) -> None:
     save_file({**weights, "layer1.0.bn1.bias": torch.zeros(63)}, tmp_path / "odd.safetensors")
     with pytest.raises(CheckpointError, match=r"layer1\.0\.bn1\.bias is \(63,\), must be \(64,\)"):
         efficient(encoder="resnet18", pretrained=tmp_path / "odd.safetensors")
@@ -139,13 +139,13 @@ def test_weights_of_another_encoder_are_refused(weights_file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["page.safetensors", "page.pth"])
-def test_file_that_holds_no_weights_is_refused(tmp_path: Path, name: str) -> None:
+def test_file_without_weights_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("<html>log in</html>")
     with pytest.raises(CheckpointError, match=f"{name}: is not a readable file of weights"):
         efficient(encoder="resnet18", pretrained=tmp_path / name)
 
 
-def test_pickled_code_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"conv1.weight": partial(Path.touch, tmp_path / "ran")}, tmp_path / "bad.pth")
     with pytest.raises(CheckpointError, match=r"bad\.pth"):
         efficient(encoder="resnet18", pretrained=tmp_path / "bad.pth")
@@ -154,33 +154,31 @@ def test_pickled_code_is_not_run(tmp_path: Path) -> None:
 
 def test_missing_file_is_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r"`pretrained` nowhere\.pth: must be auto, required, none or an existing file"
+        ConfigError, match=r"`pretrained=nowhere\.pth`: must be auto, required, none or an existing file"
     ):
         efficient(encoder="resnet18", pretrained="nowhere.pth")
 
 
 @pytest.mark.parametrize("pretrained", [None, "none"])
-def test_none_starts_from_scratch_and_says_so(pretrained: str | None) -> None:
+def test_none_is_recorded_as_scratch(pretrained: str | None) -> None:
     record = efficient(encoder="resnet18", pretrained=pretrained).pretrained_record
     assert record == PretrainedRecord("none", loaded=False, source="scratch", warning=None)
 
 
 @pytest.mark.parametrize("pretrained", ["auto", "required"])
-def test_weights_of_the_hub_arrive_and_are_kept_for_the_next_time(
+def test_weights_of_the_hub_are_loaded_and_cached(
     hub: Path, weights: State, pretrained: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_file(weights, hub / "model.safetensors")
     network = efficient(encoder="resnet18", pretrained=pretrained)
-    assert_arrived(network, weights, sensors=2)
+    assert_loaded(network, weights, sensors=2)
     source = "timm/resnet18.a1_in1k/model.safetensors"
     assert network.pretrained_record == PretrainedRecord(pretrained, loaded=True, source=source)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert_arrived(efficient(encoder="resnet18", pretrained=pretrained), weights, sensors=2)
+    assert_loaded(efficient(encoder="resnet18", pretrained=pretrained), weights, sensors=2)
 
 
-def test_weights_in_the_hub_cache_need_no_network(
-    tmp_path: Path, weights: State, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_weights_need_no_network(tmp_path: Path, weights: State, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     repository = tmp_path / "hub" / "models--timm--resnet18.a1_in1k"
     snapshot = repository / "snapshots" / "abc"
@@ -188,7 +186,7 @@ def test_weights_in_the_hub_cache_need_no_network(
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
     save_file(weights, snapshot / "model.safetensors")
-    assert_arrived(efficient(encoder="resnet18", pretrained="required"), weights, sensors=2)
+    assert_loaded(efficient(encoder="resnet18", pretrained="required"), weights, sensors=2)
 
 
 def refused_connection(_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +214,7 @@ def log_in_page(folder: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
         (log_in_page, "does not seem to be served by a Hugging Face Hub endpoint"),
     ],
 )
-def test_auto_goes_on_with_a_warning_and_required_refuses(
+def test_without_the_hub_auto_warns_and_required_fails(
     hub: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, situation: object, reason: str
 ) -> None:
     assert callable(situation)
@@ -226,20 +224,20 @@ def test_auto_goes_on_with_a_warning_and_required_refuses(
     assert record.warning is not None
     assert reason in record.warning
     assert record.warning in caplog.text
-    with pytest.raises(CheckpointError, match=f"`pretrained` required: .*resnet18.*{reason}.*`pretrained` auto"):
+    with pytest.raises(CheckpointError, match=f"`pretrained=required`: .*resnet18.*{reason}.*`pretrained=auto`"):
         efficient(encoder="resnet18", pretrained="required")
 
 
-def test_a_hub_that_never_answers_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresponsive_hub_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        began = time.monotonic()
+        start = time.monotonic()
         record = efficient(encoder="resnet18", pretrained="auto").pretrained_record
     assert "timed out" in (record.warning or "")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - start < 5
 
 
-def test_page_taken_for_weights_is_not_kept(hub: Path, weights: State, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_html_page_is_not_cached(hub: Path, weights: State, monkeypatch: pytest.MonkeyPatch) -> None:
     log_in_page(hub, monkeypatch)
     assert not efficient(encoder="resnet18", pretrained="auto").pretrained_record.loaded
     save_file(weights, hub / "model.safetensors")

@@ -1,4 +1,4 @@
-"""ASPP: branch shapes and reach, image pooling, batches of one and maps of one pixel."""
+"""ASPP: branches, dilation, image pooling, batches of one sample and maps of one pixel."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ def _features(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_has_the_branches_of_the_paper() -> None:
+def test_branches_are_those_of_the_paper() -> None:
     aspp = ASPP(8, 6)
     convolutions = [module for module in aspp.modules() if isinstance(module, nn.Conv2d)]
     layers = [
@@ -23,11 +23,11 @@ def test_has_the_branches_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 40)])
-def test_keeps_height_and_width(size: tuple[int, int]) -> None:
+def test_output_has_the_size_of_the_input(size: tuple[int, int]) -> None:
     assert ASPP(8, 6).eval()(_features(2, 8, *size)).shape == (2, 6, *size)
 
 
-def test_dilated_branch_reaches_its_dilation() -> None:
+def test_dilated_branch_has_nine_sampling_points() -> None:
     branch = conv_bn_relu(1, 4, dilation=6)[0]
     impulse = torch.zeros(1, 1, 19, 19)
     impulse[..., 9, 9] = 1.0
@@ -49,7 +49,7 @@ def test_image_pooling_does_not_depend_on_size() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 1, 1), (1, 8, 4, 4)])
-def test_trains_on_one_pixel_or_one_sample(shape: tuple[int, int, int, int]) -> None:
+def test_training_with_one_pixel_or_one_sample(shape: tuple[int, int, int, int]) -> None:
     aspp = ASPP(8, 6).train()
     out = aspp(_features(*shape))
     assert out.isfinite().all()

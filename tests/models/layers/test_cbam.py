@@ -1,4 +1,4 @@
-"""CBAM: weights between 0 and 1, hand-checked values, channel attention before spatial attention."""
+"""CBAM: range of the weights, values by hand, and the order of channel and spatial attention."""
 
 import pytest
 import torch
@@ -44,17 +44,17 @@ def test_spatial_attention_by_hand() -> None:
     torch.testing.assert_close(attention(x)[:, 0], torch.sigmoid(2 * x.mean(dim=1) + 3 * x.amax(dim=1)))
 
 
-def test_spatial_attention_sees_seven_by_seven_pixels() -> None:
+def test_receptive_field_of_spatial_attention_is_7x7_pixels() -> None:
     attention = SpatialAttention()
     x = torch.zeros(1, 4, 15, 15)
-    touched = x.clone()
-    touched[:, :, 7, 7] = 1.0
-    changed = (attention(touched) != attention(x))[0, 0]
+    impulse = x.clone()
+    impulse[:, :, 7, 7] = 1.0
+    changed = (attention(impulse) != attention(x))[0, 0]
     assert changed[4:11, 4:11].all()
     assert changed.sum() == 49
 
 
-def test_channel_comes_before_spatial() -> None:
+def test_channel_attention_comes_first() -> None:
     block, x = CBAM(16), _features(2, 16, 6, 6)
     weighted = x * block.channel(x)
     torch.testing.assert_close(block(x), weighted * block.spatial(weighted))
@@ -62,7 +62,7 @@ def test_channel_comes_before_spatial() -> None:
     assert not torch.allclose(block(x), spatial_first * block.channel(spatial_first))
 
 
-def test_output_is_damped_input() -> None:
+def test_weights_reduce_the_input() -> None:
     x = _features(2, 16, 6, 6)
     out = CBAM(16)(x)
     assert torch.equal(out.sign(), x.sign())

@@ -1,4 +1,4 @@
-"""The heavy reference: its size is held, any input size works, no sensor leaks, everything learns."""
+"""Baseline network: size, input sizes, validity, gradients and layers."""
 
 from functools import cache
 
@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
 from floodseg.errors import ConfigError
+from floodseg.models.layers.blocks import cell_means
 from floodseg.models.model import FloodModel, ModelSpec
 from floodseg.models.networks.baseline import (
     AttentionGuidedFusion,
@@ -16,14 +17,13 @@ from floodseg.models.networks.baseline import (
     FullSelfAttention,
     UpBlock,
     baseline,
-    valid_share,
 )
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def _inputs(height: int, width: int, *, batch: int = 1, sar: int = 2, optical: int = 13, seed: int = 0) -> Inputs:
-    """Normalised images with every pixel valid."""
+    """Return normalised images and validity, with all pixels valid."""
     generator = torch.Generator().manual_seed(seed)
     valid = torch.ones(batch, 1, height, width)
     return (
@@ -36,7 +36,7 @@ def _inputs(height: int, width: int, *, batch: int = 1, sar: int = 2, optical: i
 
 @cache
 def _meta_network(sar: int, optical: int) -> BaselineFloodNet:
-    """A network without numbers: it only works out shapes."""
+    """Return a network on the meta device, which only computes shapes."""
     return baseline(sar_channels=sar, optical_channels=optical).eval().to("meta")
 
 
@@ -49,16 +49,16 @@ def _meta_inputs(height: int, width: int, *, batch: int = 1, sar: int = 2, optic
 
 @pytest.fixture(scope="module")
 def network() -> BaselineFloodNet:
-    """A network in evaluation mode; tests that train it build their own."""
+    """Return a network in evaluation mode."""
     torch.manual_seed(0)
     return baseline().eval()
 
 
-def test_parameters_are_held(network: BaselineFloodNet) -> None:
+def test_number_of_parameters(network: BaselineFloodNet) -> None:
     assert 41e6 <= sum(parameter.numel() for parameter in network.parameters()) <= 47e6
 
 
-def test_multiply_adds_are_held() -> None:
+def test_number_of_multiply_adds() -> None:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         logits = _meta_network(2, 13)(*_meta_inputs(512, 512))
     assert logits.shape == (1, 2, 512, 512)
@@ -81,16 +81,16 @@ def test_output_is_finite(network: BaselineFloodNet, size: tuple[int, int]) -> N
     assert logits.isfinite().all()
 
 
-def test_one_sensor_keeps_only_its_half() -> None:
-    radar, both = _meta_network(2, 0), _meta_network(2, 13)
-    assert list(radar.adapt) == ["sar"]
+def test_single_sensor_network_has_half_the_features() -> None:
+    sar_only, both = _meta_network(2, 0), _meta_network(2, 13)
+    assert list(sar_only.adapt) == ["sar"]
     assert list(both.adapt) == ["sar", "optical"]
-    weights = [network.get_parameter("reduce.0.0.weight") for network in (radar, both)]
+    weights = [network.get_parameter("reduce.0.0.weight") for network in (sar_only, both)]
     assert [weight.shape for weight in weights] == [(1024, 2048, 1, 1), (1024, 4096, 1, 1)]
 
 
-def test_odd_sizes_are_cropped_not_stretched(network: BaselineFloodNet) -> None:
-    """Pixel (row, column) of the decoded map is pixel (row, column) of the image at any size."""
+def test_odd_sizes_are_cropped(network: BaselineFloodNet) -> None:
+    """Logits at a pixel come from the same pixel of the decoded map."""
     numbered = torch.arange(2.0 * 64 * 64).view(1, 2, 64, 64)
     decoded: list[torch.Size] = []
 
@@ -107,30 +107,30 @@ def test_odd_sizes_are_cropped_not_stretched(network: BaselineFloodNet) -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (47, 61), (64, 96), (65, 33)])
-def test_valid_share_is_exact_at_both_ends(size: tuple[int, int]) -> None:
+def test_cell_means_of_ones_and_zeros_are_exact(size: tuple[int, int]) -> None:
     valid = torch.ones(2, 1, *size)
     expected = torch.ones(2, 1, -(-size[0] // 32), -(-size[1] // 32))
-    assert torch.equal(valid_share(valid), expected)
-    assert torch.equal(valid_share(0 * valid), 0 * expected)
+    assert torch.equal(cell_means(valid, 32), expected)
+    assert torch.equal(cell_means(0 * valid, 32), 0 * expected)
 
 
 def test_features_are_scaled_by_the_valid_share(network: BaselineFloodNet) -> None:
-    """Cells of 32x32, cut off at the edge: a quarter, all, none and the half of the pixels valid."""
+    """Cells of 32x32 or smaller at the border: a quarter, all, none and half of the pixels are valid."""
     sar, optical, full, _ = _inputs(64, 48)
     valid = torch.zeros_like(full)
     valid[..., :16, :16] = 1
     valid[..., :32, 32:] = 1
     valid[..., 48:, 32:] = 1
     with torch.no_grad():
-        whole = network.encode({"sar": sar, "optical": optical}, {"sar": full, "optical": full})
+        unmasked = network.encode({"sar": sar, "optical": optical}, {"sar": full, "optical": full})
         masked = network.encode({"sar": sar, "optical": optical}, {"sar": valid, "optical": full})
     share = torch.tensor([[0.25, 1.0], [0.0, 0.5]])
-    torch.testing.assert_close(masked[:, :2048], whole[:, :2048] * share)
-    assert torch.equal(masked[:, 2048:], whole[:, 2048:])
+    torch.testing.assert_close(masked[:, :2048], unmasked[:, :2048] * share)
+    assert torch.equal(masked[:, 2048:], unmasked[:, 2048:])
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_missing_sensor_contributes_exactly_zeros(network: BaselineFloodNet, train: bool) -> None:
+def test_features_of_a_missing_sensor_are_0(network: BaselineFloodNet, train: bool) -> None:
     sar, optical, valid, _ = _inputs(64, 64, batch=2)
     missing = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1) * valid
     try:
@@ -146,8 +146,8 @@ def test_missing_sensor_contributes_exactly_zeros(network: BaselineFloodNet, tra
 
 
 @pytest.mark.parametrize("sensor", ["sar", "optical"])
-def test_garbage_in_invalid_pixels_changes_no_bit(network: BaselineFloodNet, sensor: str) -> None:
-    """Through the model that users hold: NaN, infinities and huge values where a sensor is partly or wholly invalid."""
+def test_values_at_invalid_pixels_have_no_effect(network: BaselineFloodNet, sensor: str) -> None:
+    """NaN, infinity and a huge value, at some invalid pixels and in a completely invalid image."""
     model = FloodModel(network, ModelSpec("baseline", "resnet50", Bands(SAR_BANDS, L1C_BANDS))).eval()
     sar, optical, valid, _ = _inputs(40, 64, batch=2)
     images = {"sar": sar * 5 - 15, "optical": optical * 0.1 + 0.2}
@@ -168,11 +168,11 @@ def test_garbage_in_invalid_pixels_changes_no_bit(network: BaselineFloodNet, sen
     assert torch.equal(other[1], expected[1])
 
 
-def test_every_parameter_gets_a_gradient() -> None:
+def test_all_parameters_get_a_gradient() -> None:
     torch.manual_seed(0)
     network = baseline().train()
     for module in network.modules():
-        # timm starts the last one of a residual block at 0, so that in the first step nothing before it would learn
+        # timm initialises the last scale of a residual block to 0, which stops gradients in the first step
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
     logits = network(*_inputs(64, 64, batch=2))
@@ -183,8 +183,7 @@ def test_every_parameter_gets_a_gradient() -> None:
         assert parameter.grad.any(), name
 
 
-def test_self_attention_is_exact_attention() -> None:
-    """Against the softmax written out; every output pixel depends on every input pixel."""
+def test_self_attention_equals_explicit_softmax() -> None:
     torch.manual_seed(0)
     attention, x = FullSelfAttention(16), torch.randn(2, 16, 3, 5)
     query, key, value = (p(x).flatten(2) for p in (attention.query, attention.key, attention.value))
@@ -194,8 +193,8 @@ def test_self_attention_is_exact_attention() -> None:
     torch.testing.assert_close(attention(x), x + 0.1 * context)
 
 
-def test_gate_weighs_the_branches_per_pixel() -> None:
-    """With a gate forced open on the left and shut on the right, and no refinement."""
+def test_gate_weights_the_branches_at_each_pixel() -> None:
+    """With a gate of 1 on the left and 0 on the right, and no refinement."""
     fusion = AttentionGuidedFusion().eval()
     first, second = torch.randn(2, 2, 4, 6), torch.randn(2, 2, 4, 6)
     gate = torch.zeros(2, 1, 4, 6)
@@ -212,16 +211,16 @@ def test_up_block_doubles_the_size() -> None:
     assert UpBlock(8, 4).eval()(torch.randn(1, 8, 3, 5)).shape == (1, 4, 6, 10)
 
 
-def test_encoder_is_fixed() -> None:
-    with pytest.raises(ConfigError, match=r"resnet18.*fixed to resnet50"):
+def test_baseline_refuses_another_encoder() -> None:
+    with pytest.raises(ConfigError, match="`encoder=resnet18`: model 'baseline' always has encoder resnet50"):
         baseline(encoder="resnet18")
 
 
 @pytest.mark.parametrize("channels", [(0, 0), (-1, 13), (2, -1)])
-def test_channels_are_checked(channels: tuple[int, int]) -> None:
-    with pytest.raises(ConfigError, match=f"sar_channels {channels[0]} and optical_channels {channels[1]}"):
+def test_baseline_refuses_numbers_of_channels(channels: tuple[int, int]) -> None:
+    with pytest.raises(ConfigError, match=f"`sar_channels={channels[0]}` and `optical_channels={channels[1]}`"):
         baseline(sar_channels=channels[0], optical_channels=channels[1])
 
 
-def test_pretrained_record_is_the_encoders(network: BaselineFloodNet) -> None:
+def test_pretrained_record_is_that_of_the_encoder(network: BaselineFloodNet) -> None:
     assert network.pretrained_record is network.encoder.pretrained_record

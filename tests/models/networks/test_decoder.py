@@ -1,4 +1,4 @@
-"""EfficientDualBranchDecoder: any feature pyramid to logits, two branches that can be told apart."""
+"""Decoder of ``efficient``: sizes, gradients, weights of the branches and mixed precision."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def test_logits_have_the_size_of_the_detail(channels: list[int], strides: list[i
     assert logits.isfinite().all()
 
 
-def test_every_parameter_learns_from_the_first_step() -> None:
+def test_all_parameters_get_a_gradient() -> None:
     torch.manual_seed(0)
     decoder = EfficientDualBranchDecoder([4, 6, 8], [2, 4, 8], detail_channels=3)
     (decoder(pyramid([4, 6, 8], [2, 4, 8], 40, 40), torch.randn(2, 3, 40, 40)) ** 2).sum().backward()
@@ -42,7 +42,7 @@ def decoder() -> EfficientDualBranchDecoder:
 
 
 def changed_logits(decoder: EfficientDualBranchDecoder, branch: torch.nn.Module) -> Tensor:
-    """Which logits change with the parameters of one branch."""
+    """Return True at the logits that change with the parameters of one branch."""
     features, detail = pyramid([4, 8], [2, 16], 64, 64), torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         before = decoder(features, detail)
@@ -51,26 +51,26 @@ def changed_logits(decoder: EfficientDualBranchDecoder, branch: torch.nn.Module)
         return torch.ne(before, decoder(features, detail))
 
 
-def test_weight_zero_leaves_the_transformer_out_exactly(decoder: EfficientDualBranchDecoder) -> None:
+def test_transformer_branch_with_weight_0_has_no_effect(decoder: EfficientDualBranchDecoder) -> None:
     decoder.set_transformer_weight(0.0)
     assert decoder.transformer_weight == 0
     assert not changed_logits(decoder, decoder.transformer).any()
 
 
-def test_weight_one_leaves_the_cnn_branch_out_exactly(decoder: EfficientDualBranchDecoder) -> None:
+def test_cnn_branch_with_weight_0_has_no_effect(decoder: EfficientDualBranchDecoder) -> None:
     decoder.set_transformer_weight(1.0)
     assert decoder.transformer_weight == 1
     assert not changed_logits(decoder, decoder.cnn).any()
 
 
-def test_branches_start_with_equal_weight_in_one_scalar(decoder: EfficientDualBranchDecoder) -> None:
+def test_branches_have_equal_initial_weights(decoder: EfficientDualBranchDecoder) -> None:
     assert decoder.alpha.shape == ()
     assert decoder.transformer_weight == 0.5
     assert changed_logits(decoder, decoder.transformer).any()
     assert changed_logits(decoder, decoder.cnn).any()
 
 
-def test_every_stage_is_a_skip_connection_and_detail_reaches_the_logits(decoder: EfficientDualBranchDecoder) -> None:
+def test_all_features_and_the_detail_map_affect_the_logits(decoder: EfficientDualBranchDecoder) -> None:
     features = [x.requires_grad_() for x in pyramid([4, 8], [2, 16], 64, 64)]
     detail = torch.randn(2, 3, 64, 64, requires_grad=True)
     decoder.set_transformer_weight(0.0)
@@ -88,11 +88,11 @@ def test_up_block_is_a_convolution_of_the_concatenated_maps() -> None:
     torch.testing.assert_close(block(coarse, skip), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_branches_of_different_types_are_joined(decoder: EfficientDualBranchDecoder) -> None:
-    decoder.transformer.register_forward_hook(lambda *given: given[-1].float())  # as autocast leaves it on some GPUs
+def test_decoder_joins_branches_of_different_types(decoder: EfficientDualBranchDecoder) -> None:
+    decoder.transformer.register_forward_hook(lambda *arguments: arguments[-1].float())  # as with autocast on some GPUs
     features, detail = pyramid([4, 8], [2, 16], 64, 64), torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        whole = decoder(features, detail)
+        full_precision = decoder(features, detail)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             mixed = decoder(features, detail).float()
-    assert (mixed - whole).abs().max() < 0.05 * whole.abs().max()
+    assert (mixed - full_precision).abs().max() < 0.05 * full_precision.abs().max()

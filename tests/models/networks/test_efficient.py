@@ -1,4 +1,4 @@
-"""The model efficient: budgets, sizes, sensors, gradients."""
+"""Network ``efficient``: number of parameters and operations, sizes, sensors, gradients and export."""
 
 import pytest
 import torch
@@ -30,12 +30,12 @@ def network() -> EfficientFloodNet:
 @pytest.mark.parametrize(
     ("encoder", "most"), [("resnet34", 12e6), ("resnet18", 8e6), ("efficientnet_b0", 7e6), ("efficientnet_b1", 7e6)]
 )
-def test_parameters_stay_within_the_budget(encoder: str, most: float) -> None:
+def test_number_of_parameters(encoder: str, most: float) -> None:
     assert sum(p.numel() for p in efficient(encoder=encoder).parameters()) <= most
 
 
-def test_default_stays_below_a_quarter_of_the_baseline_in_operations() -> None:
-    # the baseline is held at 70 to 85 GMAC for the same input
+def test_multiply_adds_are_below_a_quarter_of_the_baseline() -> None:
+    # the baseline has 70 to 85 GMAC for the same input
     network = efficient().eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(*inputs(512, 512))
@@ -51,10 +51,10 @@ def test_logits_have_the_size_of_the_input(network: EfficientFloodNet, size: tup
 
 
 @pytest.mark.parametrize("encoder", [*NAMED_ENCODERS, "tf_efficientnet_lite0", "convnext_atto"])
-def test_every_parameter_learns_from_the_first_step(encoder: str) -> None:
+def test_all_parameters_get_a_gradient(encoder: str) -> None:
     torch.manual_seed(0)
     network = efficient(encoder=encoder, optical_channels=4)
-    # 2x2 tokens: a lone one has nothing to attend to
+    # 2x2 tokens, because attention over one token has no gradient
     logits = network(*inputs(64, 64, optical=4, batch=2))
     torch.autograd.backward(torch.nn.functional.cross_entropy(logits, torch.ones(2, 64, 64).long()))
     for name, parameter in network.named_parameters():
@@ -64,14 +64,14 @@ def test_every_parameter_learns_from_the_first_step(encoder: str) -> None:
 
 
 @pytest.mark.parametrize(("sar", "optical"), [(2, 0), (0, 13), (1, 20), (20, 1)])
-def test_any_number_of_bands_of_either_sensor(sar: int, optical: int) -> None:
+def test_networks_of_one_sensor_and_of_any_number_of_bands(sar: int, optical: int) -> None:
     network = efficient(encoder="resnet18", sar_channels=sar, optical_channels=optical)
     network(*inputs(32, 32, sar, optical, batch=2)).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
 @pytest.mark.parametrize("missing", [0, 1])
-def test_missing_sensor_leaves_no_trace(network: EfficientFloodNet, missing: int) -> None:
+def test_missing_sensor_has_no_effect(network: EfficientFloodNet, missing: int) -> None:
     first, second = list(inputs(48, 48)), list(inputs(48, 48))
     for images in (first, second):
         images[2 + missing] = torch.zeros(1, 1, 48, 48)
@@ -81,7 +81,7 @@ def test_missing_sensor_leaves_no_trace(network: EfficientFloodNet, missing: int
 
 
 @pytest.mark.parametrize("sensor", [0, 1])
-def test_valid_pixels_of_each_sensor_matter(network: EfficientFloodNet, sensor: int) -> None:
+def test_valid_pixels_of_each_sensor_have_an_effect(network: EfficientFloodNet, sensor: int) -> None:
     changed = list(inputs(48, 48))
     changed[sensor] = changed[sensor] + 0.5
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_valid_pixels_of_each_sensor_matter(network: EfficientFloodNet, sensor: 
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_nothing_valid_gives_finite_logits_and_gradients(training: bool) -> None:
+def test_logits_and_gradients_without_valid_pixels_are_finite(training: bool) -> None:
     network = efficient(encoder="resnet18").train(training)
     logits = network(*(torch.zeros_like(x) for x in inputs(40, 40, batch=2)))
     logits.sum().backward()
@@ -97,16 +97,16 @@ def test_nothing_valid_gives_finite_logits_and_gradients(training: bool) -> None
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
-def test_bf16_autocast_is_finite_and_close(network: EfficientFloodNet) -> None:
+def test_bf16_autocast_is_close_to_fp32(network: EfficientFloodNet) -> None:
     images = inputs(64, 64)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         half = network(*images).float()
     with torch.no_grad():
-        whole = network(*images)
-    assert (half - whole).abs().max() < 0.1 * whole.abs().max()
+        full = network(*images)
+    assert (half - full).abs().max() < 0.1 * full.abs().max()
 
 
-def test_one_exported_graph_serves_every_size(network: EfficientFloodNet) -> None:
+def test_exported_graph_takes_images_of_any_size(network: EfficientFloodNet) -> None:
     height, width = torch.export.Dim("height", min=33, max=4096), torch.export.Dim("width", min=33, max=4096)
     program = torch.export.export(network, inputs(48, 64), dynamic_shapes=({2: height, 3: width},) * 4, strict=False)
     exported = program.module()

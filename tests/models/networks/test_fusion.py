@@ -1,4 +1,4 @@
-"""Masked fusion: weights over the valid sensors only; one encoder for all of them."""
+"""Fusion at the stem of ``efficient``: sensor gate, fusion weights, adapters and encoder."""
 
 import pytest
 import torch
@@ -9,14 +9,14 @@ from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights
 
 
 def validity(*pixels: tuple[float, float]) -> torch.Tensor:
-    """(1, 2, 1, W): the validity of both sensors at each pixel."""
+    """Return the validity of both sensors at W pixels, (1, 2, 1, W)."""
     return torch.tensor(pixels, dtype=torch.float32).T[None, :, None, :]
 
 
-def adapted(pixels: int) -> list[torch.Tensor]:
-    """Adapted images of both sensors, (1, 4, 8, 8 W): of each of W places, a block of 8x8 pixels."""
+def random_images(blocks_wide: int) -> list[torch.Tensor]:
+    """Return adapted images of both sensors, (1, 4, 8, 8 W): W blocks of 8x8 pixels."""
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(1, 4, 8, 8 * pixels, generator=generator) for _ in range(2)]
+    return [torch.randn(1, 4, 8, 8 * blocks_wide, generator=generator) for _ in range(2)]
 
 
 def gate_of(log_odds: float) -> SensorGate:
@@ -29,12 +29,13 @@ def gate_of(log_odds: float) -> SensorGate:
 
 
 def blocks(valid: torch.Tensor) -> torch.Tensor:
+    """Enlarge each pixel to a block of 8x8 pixels."""
     return valid.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
 
 
-def test_weights_are_shared_among_the_valid_sensors_only() -> None:
+def test_only_valid_sensors_have_weights() -> None:
     valid = blocks(validity((1, 1), (1, 0), (0, 1), (0, 0)))
-    found = fusion_weights(gate_of(3.0)(*adapted(4)), valid)
+    found = fusion_weights(gate_of(3.0)(*random_images(4)), valid)
     both, first, second, none = found.split(8, dim=3)
     torch.testing.assert_close(both[:, 1].mean(), torch.tensor(3.0).sigmoid(), rtol=0.02, atol=0)
     torch.testing.assert_close(both.sum(dim=1), torch.ones(1, 8, 8))
@@ -44,28 +45,28 @@ def test_weights_are_shared_among_the_valid_sensors_only() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("gap", [40.0, 300.0])
-def test_lone_sensor_has_exactly_weight_one_however_small_its_share(dtype: torch.dtype, gap: float) -> None:
+def test_the_only_valid_sensor_has_weight_1_for_any_share(dtype: torch.dtype, gap: float) -> None:
     share = validity((1, 0), (0, 1)).to(dtype)
     for log_odds, valid_share in ((gap, share), (-gap, share), (gap, share / 9), (-gap, share / 9)):
         found = fusion_weights(torch.full((1, 1, 1, 1), log_odds, dtype=dtype), valid_share)[0, :, 0]
         assert torch.equal(found, torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=dtype))
 
 
-def test_weights_are_proportional_to_the_valid_share_of_a_pixel() -> None:
+def test_weights_are_proportional_to_the_valid_share() -> None:
     found = fusion_weights(torch.zeros(1, 1, 1, 1), validity((1, 0.5)))
     torch.testing.assert_close(found.flatten(), torch.tensor([2 / 3, 1 / 3]))
 
 
-def test_gradient_is_finite_where_nothing_is_valid() -> None:
+def test_gradient_is_finite_at_pixels_without_a_valid_sensor() -> None:
     gate = gate_of(0.0)
-    fusion_weights(gate(*adapted(2)), blocks(validity((0, 0), (1, 1))))[:, 0].sum().backward()
+    fusion_weights(gate(*random_images(2)), blocks(validity((0, 0), (1, 1))))[:, 0].sum().backward()
     for parameter in gate.parameters():
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
         assert parameter.grad.any()
 
 
-def test_single_sensor_has_nothing_to_learn() -> None:
+def test_weight_of_a_single_sensor_is_its_validity() -> None:
     extractor = EfficientFeatureExtractor("resnet18", 2, 0)
     assert extractor.gate is None
     valid = torch.ones(1, 1, 32, 32)
@@ -74,7 +75,7 @@ def test_single_sensor_has_nothing_to_learn() -> None:
     assert torch.equal(weights, valid)
 
 
-def test_the_gate_depends_on_the_pixel_and_its_surroundings() -> None:
+def test_gate_depends_on_the_pixel_and_its_surroundings() -> None:
     torch.manual_seed(0)
     gate = SensorGate(channels=4, cell=4)
     images = [torch.randn(1, 4, 48, 48) for _ in range(2)]
@@ -89,7 +90,7 @@ def test_the_gate_depends_on_the_pixel_and_its_surroundings() -> None:
     assert differs[20, 20] < 0.2 * differs.max()
 
 
-def test_adapter_works_on_each_pixel_alone() -> None:
+def test_adapter_is_pixelwise() -> None:
     adapter = SensorAdapter(5, detail_channels=4)
     x = torch.randn(1, 5, 6, 7)
     changed = x.clone()
@@ -99,7 +100,7 @@ def test_adapter_works_on_each_pixel_alone() -> None:
     assert adapter(x).shape == (1, 3 + 4, 6, 7)
 
 
-def test_stem_merges_the_weighted_sum_of_the_sensors_own_stem_features() -> None:
+def test_stem_output_is_the_weighted_sum_of_the_stem_features_of_each_sensor() -> None:
     torch.manual_seed(0)
     extractor = EfficientFeatureExtractor("resnet18", 2, 4).eval()
     sar, optical, valid = torch.randn(1, 2, 32, 32), torch.randn(1, 4, 32, 32), torch.ones(1, 1, 32, 32)
@@ -108,7 +109,6 @@ def test_stem_merges_the_weighted_sum_of_the_sensors_own_stem_features() -> None
     stem.register_forward_hook(lambda _module, _inputs, output: merged.append(output))
     extractor(sar, optical, valid, valid)
     weight = stem.get_parameter("weight")
-    # the weights of the pixels before the convolution, which is linear
     images = [
         adapter(x)[:, :3] * share
         for adapter, x, share in zip(
@@ -124,6 +124,6 @@ def test_stem_merges_the_weighted_sum_of_the_sensors_own_stem_features() -> None
 
 
 @pytest.mark.parametrize(("sar", "optical"), [(0, 0), (-1, 3)])
-def test_model_without_any_band_is_refused(sar: int, optical: int) -> None:
-    with pytest.raises(ConfigError, match=f"sar_channels={sar} and optical_channels={optical}"):
+def test_extractor_refuses_numbers_of_channels(sar: int, optical: int) -> None:
+    with pytest.raises(ConfigError, match=f"`sar_channels={sar}` and `optical_channels={optical}`"):
         EfficientFeatureExtractor("resnet18", sar, optical)

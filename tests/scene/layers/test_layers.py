@@ -1,3 +1,5 @@
+"""Tests of layers: polygons, exclusions and permanent water."""
+
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,8 +26,8 @@ Array = np.ndarray[Any, Any]
 Writer = Callable[..., Path]
 
 GRID = GeoGrid("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), 90, 120)
-WHOLE = Window(0, 0, 90, 120)
-PLACE = {"crs": GRID.crs, "transform": Affine(*GRID.transform)}
+COMPLETE = Window(0, 0, 90, 120)
+GEOREFERENCE = {"crs": GRID.crs, "transform": Affine(*GRID.transform)}
 
 
 def centres(grid: GeoGrid = GRID) -> tuple[Array, Array]:
@@ -42,7 +44,7 @@ def write_polygons(path: Path, shapes: Sequence[Any], crs: str | None = GRID.crs
 
 
 def star(seed: int, x: float = 500_600, y: float = 4_999_550, points: int = 40, size: float = 500) -> Any:
-    """A ragged polygon with a hole."""
+    """Return a ragged polygon with a hole."""
     rng = np.random.default_rng(seed)
     angles = np.linspace(0, 2 * np.pi, points, endpoint=False)
     radius = size * rng.uniform(0.9, 1.0, points) * (0.7 + 0.3 * np.sin(7 * angles + seed))
@@ -50,7 +52,7 @@ def star(seed: int, x: float = 500_600, y: float = 4_999_550, points: int = 40, 
     return shapely.Polygon(shell, [shapely.Point(x, y).buffer(0.2 * size).exterior.coords])
 
 
-def read(config: SceneConfig, window: Window = WHOLE, grid: GeoGrid = GRID) -> LayerWindow:
+def read(config: SceneConfig, window: Window = COMPLETE, grid: GeoGrid = GRID) -> LayerWindow:
     layers = open_layers(config, grid)
     try:
         return layers.read(window)
@@ -58,7 +60,7 @@ def read(config: SceneConfig, window: Window = WHOLE, grid: GeoGrid = GRID) -> L
         layers.close()
 
 
-def test_nothing_given_marks_nothing() -> None:
+def test_without_layers_nothing_is_masked() -> None:
     layers = open_layers(SceneConfig(), GRID)
     found = layers.read(Window(80, 100, 10, 20))
     assert found.inside.shape == (10, 20)
@@ -70,7 +72,7 @@ def test_nothing_given_marks_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["a.gpkg", "a.geojson", "a.shp"])
 @pytest.mark.parametrize("points", [40, 5000])
-def test_pixels_inside_polygons_are_those_whose_centre_is(tmp_path: Path, name: str, points: int) -> None:
+def test_pixel_is_inside_if_its_centre_is(tmp_path: Path, name: str, points: int) -> None:
     shapes = [star(0, points=points), star(1, x=501_000, y=4_999_300, size=300)]
     crs = "EPSG:4326" if name.endswith("json") else GRID.crs
     written = [
@@ -87,7 +89,7 @@ def test_pixels_inside_polygons_are_those_whose_centre_is(tmp_path: Path, name: 
 TO_DEGREES = Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True)
 
 
-def test_polygon_of_many_vertices_is_cut_up_without_a_trace(tmp_path: Path) -> None:
+def test_splitting_a_large_polygon_does_not_change_the_mask(tmp_path: Path) -> None:
     grid = GeoGrid(GRID.crs, GRID.transform, 600, 1100)
     coast = star(5, x=505_500, y=4_997_000, points=12_000, size=4000)
     layers = open_layers(SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [coast])), grid)
@@ -97,17 +99,17 @@ def test_polygon_of_many_vertices_is_cut_up_without_a_trace(tmp_path: Path) -> N
     np.testing.assert_array_equal(found, shapely.contains_xy(coast, *centres(grid)))
 
 
-def test_turned_grid_holds_the_same_polygons(tmp_path: Path) -> None:
-    turned = GeoGrid("EPSG:32633", (6.0, 8.0, 500_000.0, 8.0, -6.0, 4_999_500.0), 90, 120)
+def test_polygons_on_a_rotated_grid(tmp_path: Path) -> None:
+    rotated = GeoGrid("EPSG:32633", (6.0, 8.0, 500_000.0, 8.0, -6.0, 4_999_500.0), 90, 120)
     config = SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [star(0, y=4_999_600)]))
-    x, y = centres(turned)
-    np.testing.assert_array_equal(read(config, grid=turned).inside, shapely.contains_xy(star(0, y=4_999_600), x, y))
+    x, y = centres(rotated)
+    np.testing.assert_array_equal(read(config, grid=rotated).inside, shapely.contains_xy(star(0, y=4_999_600), x, y))
 
 
-def test_windows_of_polygons_equal_the_whole_from_several_threads(tmp_path: Path) -> None:
+def test_windows_of_polygons_equal_the_complete_mask_in_threads(tmp_path: Path) -> None:
     config = SceneConfig(exclude=write_polygons(tmp_path / "a.gpkg", [star(seed, points=2000) for seed in range(5)]))
     layers = open_layers(config, GRID)
-    expected = layers.read(WHOLE).excluded
+    expected = layers.read(COMPLETE).excluded
     windows = [Window(top, left, 17, 23) for top in range(0, 73, 9) for left in range(0, 97, 13)]
     with ThreadPoolExecutor(4) as pool:
         for window, found in zip(windows, pool.map(layers.read, windows), strict=True):
@@ -116,17 +118,17 @@ def test_windows_of_polygons_equal_the_whole_from_several_threads(tmp_path: Path
     layers.close()
 
 
-def test_edges_on_pixel_centres_fall_alike_in_every_window(tmp_path: Path) -> None:
+def test_edges_through_pixel_centres_give_equal_windows(tmp_path: Path) -> None:
     box = shapely.box(500_105, 4_999_205, 500_905, 4_999_805)
     layers = open_layers(SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [box])), GRID)
-    expected = layers.read(WHOLE).inside
+    expected = layers.read(COMPLETE).inside
     assert expected.sum() == 80 * 60
     parts = [[layers.read(Window(top, left, 10, 10)).inside for left in range(0, 120, 10)] for top in range(0, 90, 10)]
     np.testing.assert_array_equal(np.block(parts), expected)
 
 
-def test_straight_edges_of_degrees_are_curved_on_the_grid(tmp_path: Path) -> None:
-    # 300 km along a parallel at 60 degrees leave the straight line of UTM by some 3 km.
+def test_edges_in_degrees_are_curved_on_a_utm_grid(tmp_path: Path) -> None:
+    # 300 km along a parallel at 60 degrees deviate from a straight line in UTM by about 3 km.
     grid = GeoGrid("EPSG:32633", (1000.0, 0.0, 350_000.0, 0.0, -1000.0, 6_700_000.0), 100, 300)
     box = shapely.box(10, 59.8, 20, 60.2)
     inside = read(
@@ -136,7 +138,7 @@ def test_straight_edges_of_degrees_are_curved_on_the_grid(tmp_path: Path) -> Non
     np.testing.assert_array_equal(inside.inside, shapely.contains_xy(box, longitude, latitude))
 
 
-def test_polygons_on_both_sides_of_the_date_line(tmp_path: Path) -> None:
+def test_polygons_across_the_date_line(tmp_path: Path) -> None:
     grid = GeoGrid("EPSG:32760", (100.0, 0.0, 800_000.0, 0.0, -100.0, 8_010_000.0), 100, 300)
     shapes = [shapely.box(179.9, -18.1, 180, -18.02), shapely.box(-180, -18.1, -179.92, -18.05)]
     inside = read(
@@ -150,7 +152,7 @@ def test_polygons_on_both_sides_of_the_date_line(tmp_path: Path) -> None:
     assert expected[:, 200:].any()
 
 
-def test_crossed_polygon_and_world_wide_polygon_are_taken(tmp_path: Path) -> None:
+def test_self_crossing_and_global_polygons_are_read(tmp_path: Path) -> None:
     crossed = shapely.Polygon([(500_100, 4_999_900), (500_900, 4_999_100), (500_900, 4_999_900), (500_100, 4_999_100)])
     inside = read(SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [crossed]))).inside
     assert inside.mean() == pytest.approx(800 * 800 / 2 / (900 * 1200), rel=0.03)
@@ -158,7 +160,7 @@ def test_crossed_polygon_and_world_wide_polygon_are_taken(tmp_path: Path) -> Non
     assert read(SceneConfig(aoi=world)).inside.all()
 
 
-def test_area_window_encloses_the_area_and_reads_alike(tmp_path: Path) -> None:
+def test_area_window_encloses_the_area(tmp_path: Path) -> None:
     area = star(3, size=200)
     config = SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [area]))
     window = aoi_window(config, GRID)
@@ -175,23 +177,23 @@ def test_area_window_encloses_the_area_and_reads_alike(tmp_path: Path) -> None:
     assert aoi_window(SceneConfig(), GRID) is None
 
 
-def test_area_that_reaches_beyond_the_scene_is_clipped(tmp_path: Path) -> None:
+def test_area_beyond_the_scene_is_clipped(tmp_path: Path) -> None:
     config = SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [shapely.box(400_000, 4_999_500, 500_304, 6e6)]))
     assert aoi_window(config, GRID) == Window(0, 0, 50, 30)
 
 
 @pytest.mark.parametrize("box", [(510_000, 4_999_000, 511_000, 5_000_000), (500_101, 4_999_101, 500_104, 4_999_104)])
-def test_area_without_a_pixel_is_refused_with_both_extents(tmp_path: Path, box: tuple[float, ...]) -> None:
+def test_area_without_pixels_is_refused_with_both_extents(tmp_path: Path, box: tuple[float, ...]) -> None:
     config = SceneConfig(aoi=write_polygons(tmp_path / "a.gpkg", [shapely.box(*box)]))
     for call in (aoi_window, open_layers):
-        with pytest.raises(DataError, match=r"`aoi` .*a\.gpkg: holds no pixel of the scene") as refusal:
+        with pytest.raises(DataError, match=r"`aoi=.*a\.gpkg`: holds no pixel of the scene") as refusal:
             call(config, GRID)
         text = str(refusal.value)
         assert f"x {box[0]} to {box[2]}, y {box[1]} to {box[3]}" in text
         assert "x 500000 to 501200, y 4999100 to 5000000" in text
 
 
-def test_layers_of_a_geopackage_must_be_one(tmp_path: Path) -> None:
+def test_geopackage_with_two_layers_is_refused(tmp_path: Path) -> None:
     for name in ("rivers", "lakes"):
         path = write_polygons(tmp_path / "a.gpkg", [star(0)], layer=name)
     with pytest.raises(DataError, match=r"has 2 layers \((rivers, lakes|lakes, rivers)\)"):
@@ -207,25 +209,25 @@ def test_vector_files_without_polygons_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is empty"):
         open_layers(SceneConfig(exclude=str(tmp_path / "empty.gpkg")), GRID)
     (tmp_path / "text.gpkg").write_text("no polygons")
-    with pytest.raises(DataError, match=r"text\.gpkg: cannot be read as polygons"):
+    with pytest.raises(DataError, match=r"text\.gpkg`: cannot be read as polygons"):
         open_layers(SceneConfig(permanent_water=str(tmp_path / "text.gpkg")), GRID)
-    with pytest.raises(DataError, match=r"absent\.gpkg: cannot be read"):
+    with pytest.raises(DataError, match=r"absent\.gpkg`: cannot be read"):
         open_layers(SceneConfig(aoi=str(tmp_path / "absent.gpkg")), GRID)
 
 
 def test_vector_file_without_coordinate_system_is_refused(tmp_path: Path) -> None:
     path = write_polygons(tmp_path / "a.shp", [star(0)], crs=None)
-    with pytest.raises(DataError, match=r"a\.shp: has no coordinate system"):
+    with pytest.raises(DataError, match=r"a\.shp`: has no coordinate system"):
         open_layers(SceneConfig(aoi=path), GRID)
 
 
-def test_features_that_are_no_polygons_are_said(tmp_path: Path) -> None:
+def test_skipped_features_are_reported(tmp_path: Path) -> None:
     shapes = [star(0), shapely.LineString([(500_100, 4_999_500), (500_500, 4_999_600)])]
     layers = open_layers(SceneConfig(exclude=write_polygons(tmp_path / "a.gpkg", shapes)), GRID)
-    assert layers.assumptions == (f"--exclude {tmp_path / 'a.gpkg'}: features that are no polygons are left out",)
+    assert layers.assumptions == (f"`exclude={tmp_path / 'a.gpkg'}`: features that are no polygons are left out",)
 
 
-def test_layers_beside_the_scene_mark_nothing_and_say_so(tmp_path: Path, write_raster: Writer) -> None:
+def test_layers_outside_the_scene_are_empty_and_reported(tmp_path: Path, write_raster: Writer) -> None:
     far = {"crs": GRID.crs, "transform": Affine(10, 0, 700_000, 0, -10, 5_000_000)}
     config = SceneConfig(
         exclude=write_polygons(tmp_path / "a.gpkg", [star(0, x=700_000)]),
@@ -233,37 +235,38 @@ def test_layers_beside_the_scene_mark_nothing_and_say_so(tmp_path: Path, write_r
         permanent_water=str(write_raster(tmp_path / "w.tif", np.ones((50, 50), np.uint8), **far)),
     )
     layers = open_layers(config, GRID)
-    found = layers.read(WHOLE)
+    found = layers.read(COMPLETE)
     assert not found.excluded.any()
     assert not found.permanent.any()
     assert [note.split(": ")[1].split(";")[0] for note in layers.assumptions] == [
-        "no polygon meets the scene", "covers nothing of the scene with data", "covers nothing of the scene with data",
+        "no polygon overlaps the scene", "covers nothing of the scene with data", "covers nothing of the scene with "
+        "data",
     ]  # fmt: skip
     layers.close()
 
 
-def test_scene_without_coordinate_system_takes_no_layers(tmp_path: Path) -> None:
+def test_layers_need_a_scene_with_a_coordinate_system(tmp_path: Path) -> None:
     bare = GeoGrid(None, GRID.transform, 90, 120)
     with pytest.raises(DataError, match="scene without a coordinate system"):
         open_layers(SceneConfig(dem=str(tmp_path / "dem.tif")), bare)
 
 
-def test_exclusion_raster_excludes_what_is_not_zero(tmp_path: Path, write_raster: Writer) -> None:
+def test_exclusion_raster_excludes_nonzero_pixels(tmp_path: Path, write_raster: Writer) -> None:
     codes = np.random.default_rng(0).choice([0, 1, 7, 9], (90, 120)).astype(np.uint8)
-    path = str(write_raster(tmp_path / "shadow.tif", codes, nodata=9, **PLACE))
+    path = str(write_raster(tmp_path / "shadow.tif", codes, nodata=9, **GEOREFERENCE))
     layers = open_layers(SceneConfig(exclude=path), GRID)
-    np.testing.assert_array_equal(layers.read(WHOLE).excluded, (codes == 1) | (codes == 7))
+    np.testing.assert_array_equal(layers.read(COMPLETE).excluded, (codes == 1) | (codes == 7))
     assert layers.inputs == {"exclude": (path,)}
     assert "of the scene with data; elsewhere nothing is excluded" in layers.assumptions[0]
     layers.close()
 
 
-def test_exclusions_of_mask_and_slope_add_up(tmp_path: Path, write_raster: Writer) -> None:
+def test_mask_and_slope_exclusions_are_combined(tmp_path: Path, write_raster: Writer) -> None:
     x, _ = centres()
     heights = np.where(x < 500_600, 0, (x - 500_600) * 0.5).astype(np.float32)
     config = SceneConfig(
         exclude=write_polygons(tmp_path / "a.gpkg", [shapely.box(500_000, 4_999_000, 500_100, 5_001_000)]),
-        dem=str(write_raster(tmp_path / "dem.tif", heights, **PLACE)),
+        dem=str(write_raster(tmp_path / "dem.tif", heights, **GEOREFERENCE)),
     )
     excluded = read(config).excluded
     assert excluded[1:-1, :10].all()
@@ -271,29 +274,31 @@ def test_exclusions_of_mask_and_slope_add_up(tmp_path: Path, write_raster: Write
     assert excluded[1:-1, 62:-1].all()
 
 
-def test_mask_of_permanent_water(tmp_path: Path, write_raster: Writer) -> None:
+def test_permanent_water_mask(tmp_path: Path, write_raster: Writer) -> None:
     water = np.random.default_rng(0).integers(0, 2, (90, 120)).astype(np.uint8)
-    layers = open_layers(SceneConfig(permanent_water=str(write_raster(tmp_path / "w.tif", water, **PLACE))), GRID)
-    np.testing.assert_array_equal(layers.read(WHOLE).permanent, water == 1)
+    layers = open_layers(
+        SceneConfig(permanent_water=str(write_raster(tmp_path / "w.tif", water, **GEOREFERENCE))), GRID
+    )
+    np.testing.assert_array_equal(layers.read(COMPLETE).permanent, water == 1)
     assert layers.knows_permanent_water
     assert layers.assumptions == ()
     layers.close()
 
 
-def test_permanent_water_of_other_values_needs_a_threshold(tmp_path: Path, write_raster: Writer) -> None:
+def test_permanent_water_percentages_need_a_threshold(tmp_path: Path, write_raster: Writer) -> None:
     occurrence = np.linspace(0, 100, 90 * 120).reshape(90, 120).astype(np.uint8)
-    path = str(write_raster(tmp_path / "w.tif", occurrence, nodata=255, **PLACE))
+    path = str(write_raster(tmp_path / "w.tif", occurrence, nodata=255, **GEOREFERENCE))
     with pytest.raises(DataError, match=r"holds values from 0 to 100, .* `permanent_water_threshold`"):
         open_layers(SceneConfig(permanent_water=path), GRID)
     found = read(SceneConfig(permanent_water=path, permanent_water_threshold=50)).permanent
     np.testing.assert_array_equal(found, occurrence >= 50)
 
 
-def test_value_that_the_sample_missed_is_refused_when_read(tmp_path: Path, write_raster: Writer) -> None:
+def test_invalid_value_outside_the_sample_is_refused_at_reading(tmp_path: Path, write_raster: Writer) -> None:
     grid = GeoGrid(GRID.crs, GRID.transform, 1, 3000)
     mask = np.zeros((1, 3000), np.uint8)
-    mask[0, 0] = 7  # evenly spaced samples of every third pixel look at its middle
-    path = str(write_raster(tmp_path / "w.tif", mask, **PLACE))
+    mask[0, 0] = 7  # the sample holds the middle of every three pixels
+    path = str(write_raster(tmp_path / "w.tif", mask, **GEOREFERENCE))
     layers = open_layers(SceneConfig(permanent_water=path), grid)
     with pytest.raises(DataError, match="holds values from 0 to 7"):
         layers.read(Window(0, 0, 1, 10))
@@ -301,47 +306,47 @@ def test_value_that_the_sample_missed_is_refused_when_read(tmp_path: Path, write
 
 
 @pytest.mark.parametrize("declared", [255, None])
-def test_jrc_occurrence_without_data_is_not_water(tmp_path: Path, write_raster: Writer, declared: int | None) -> None:
+def test_jrc_nodata_is_not_water(tmp_path: Path, write_raster: Writer, declared: int | None) -> None:
     occurrence = np.random.default_rng(0).choice([0, 30, 80, 100, 255], (90, 120)).astype(np.uint8)
-    path = str(write_raster(tmp_path / "w.tif", occurrence, nodata=declared, **PLACE))
+    path = str(write_raster(tmp_path / "w.tif", occurrence, nodata=declared, **GEOREFERENCE))
     layers = open_layers(SceneConfig(permanent_water=path, permanent_water_threshold=50), GRID)
-    np.testing.assert_array_equal(layers.read(WHOLE).permanent, (occurrence == 80) | (occurrence == 100))
+    np.testing.assert_array_equal(layers.read(COMPLETE).permanent, (occurrence == 80) | (occurrence == 100))
     assert ("covers" in layers.assumptions[0]) == (declared == 255)
     assert ("255 is no data, as in JRC occurrence" in layers.assumptions[0]) == (declared is None)
     layers.close()
 
 
-def test_bytes_0_and_255_are_not_guessed(tmp_path: Path, write_raster: Writer) -> None:
+def test_ambiguous_bytes_0_and_255_are_refused(tmp_path: Path, write_raster: Writer) -> None:
     mask = np.random.default_rng(0).choice([0, 255], (90, 120)).astype(np.uint8)
-    path = str(write_raster(tmp_path / "w.tif", mask, **PLACE))
+    path = str(write_raster(tmp_path / "w.tif", mask, **GEOREFERENCE))
     with pytest.raises(DataError, match="holds only 0 and 255"):
         open_layers(SceneConfig(permanent_water=path, permanent_water_threshold=50), GRID)
     found = read(SceneConfig(permanent_water=path, permanent_water_threshold=200)).permanent
     np.testing.assert_array_equal(found, mask == 255)
 
 
-def test_scale_tags_and_nan_of_permanent_water(tmp_path: Path, write_raster: Writer) -> None:
+def test_permanent_water_with_scale_tags_and_nan(tmp_path: Path, write_raster: Writer) -> None:
     stored = np.random.default_rng(0).integers(0, 200, (90, 120)).astype(np.int16)
-    path = str(write_raster(tmp_path / "s.tif", stored, scales=(0.5,), offsets=(10,), **PLACE))
+    path = str(write_raster(tmp_path / "s.tif", stored, scales=(0.5,), offsets=(10,), **GEOREFERENCE))
     found = read(SceneConfig(permanent_water=path, permanent_water_threshold=60)).permanent
     np.testing.assert_array_equal(found, stored >= 100)
     gaps = np.where(stored > 150, np.nan, stored).astype(np.float32)
-    path = str(write_raster(tmp_path / "n.tif", gaps, **PLACE))
+    path = str(write_raster(tmp_path / "n.tif", gaps, **GEOREFERENCE))
     found = read(SceneConfig(permanent_water=path, permanent_water_threshold=100)).permanent
     np.testing.assert_array_equal(found, (stored >= 100) & (stored <= 150))
 
 
-def test_raster_on_another_grid_is_taken_at_the_nearest_pixel(tmp_path: Path, write_raster: Writer) -> None:
-    there = GeoGrid("EPSG:4326", (0.00027, 0.0, 14.999, 0.0, -0.00027, 45.155), 40, 40)
+def test_raster_on_another_grid_is_read_at_the_nearest_pixel(tmp_path: Path, write_raster: Writer) -> None:
+    source_grid = GeoGrid("EPSG:4326", (0.00027, 0.0, 14.999, 0.0, -0.00027, 45.155), 40, 40)
     codes = np.random.default_rng(0).integers(0, 2, (40, 40)).astype(np.uint8)
-    path = str(write_raster(tmp_path / "w.tif", codes, crs=there.crs, transform=Affine(*there.transform)))
+    path = str(write_raster(tmp_path / "w.tif", codes, crs=source_grid.crs, transform=Affine(*source_grid.transform)))
     layers = open_layers(SceneConfig(permanent_water=path), GRID)
     longitude, latitude = TO_DEGREES.transform(*centres())
     columns, rows = (longitude - 14.999) / 0.00027, (45.155 - latitude) / 0.00027
     covered = (columns >= 0) & (columns < 40) & (rows >= 0) & (rows < 40)
     expected = np.zeros((90, 120), np.bool_)
     expected[covered] = codes[rows[covered].astype(int), columns[covered].astype(int)] == 1
-    found = layers.read(WHOLE).permanent
+    found = layers.read(COMPLETE).permanent
     # GDAL may be off by an eighth of a pixel of the raster.
     assert (found != expected).mean() < 0.01
     assert 0.2 < covered.mean() < 0.9
@@ -354,7 +359,7 @@ def test_raster_on_another_grid_is_taken_at_the_nearest_pixel(tmp_path: Path, wr
     layers.close()
 
 
-def test_polygons_of_permanent_water_take_no_threshold(tmp_path: Path) -> None:
+def test_permanent_water_polygons_refuse_a_threshold(tmp_path: Path) -> None:
     path = write_polygons(tmp_path / "lakes.geojson", [star(0)])
     x, y = centres()
     np.testing.assert_array_equal(read(SceneConfig(permanent_water=path)).permanent, shapely.contains_xy(star(0), x, y))
@@ -362,14 +367,14 @@ def test_polygons_of_permanent_water_take_no_threshold(tmp_path: Path) -> None:
         open_layers(SceneConfig(permanent_water=path, permanent_water_threshold=50), GRID)
 
 
-def test_unfit_rasters_are_refused(tmp_path: Path, write_raster: Writer) -> None:
-    two = str(write_raster(tmp_path / "two.tif", np.zeros((2, 9, 9), np.uint8), **PLACE))
-    with pytest.raises(DataError, match=r"`exclude` .*two\.tif: has 2 bands and must have 1"):
+def test_unsuitable_rasters_are_refused(tmp_path: Path, write_raster: Writer) -> None:
+    two = str(write_raster(tmp_path / "two.tif", np.zeros((2, 9, 9), np.uint8), **GEOREFERENCE))
+    with pytest.raises(DataError, match=r"`exclude=.*two\.tif`: has 2 bands and must have 1"):
         open_layers(SceneConfig(exclude=two), GRID)
-    bare = str(write_raster(tmp_path / "bare.tif", np.zeros((9, 9), np.uint8), transform=PLACE["transform"]))
-    with pytest.raises(DataError, match=r"bare\.tif: has no coordinate system"):
+    bare = str(write_raster(tmp_path / "bare.tif", np.zeros((9, 9), np.uint8), transform=GEOREFERENCE["transform"]))
+    with pytest.raises(DataError, match=r"bare\.tif`: has no coordinate system"):
         open_layers(SceneConfig(permanent_water=bare), GRID)
-    waves = str(write_raster(tmp_path / "c.tif", np.zeros((9, 9), np.complex64), **PLACE))
+    waves = str(write_raster(tmp_path / "c.tif", np.zeros((9, 9), np.complex64), **GEOREFERENCE))
     with pytest.raises(DataError, match="complex"):
         open_layers(SceneConfig(exclude=waves), GRID)
     fine = {"crs": GRID.crs, "transform": Affine(0.1, 0, 500_000, 0, -0.1, 5_000_000)}
@@ -378,31 +383,33 @@ def test_unfit_rasters_are_refused(tmp_path: Path, write_raster: Writer) -> None
         open_layers(SceneConfig(exclude=fine_path), GRID)
 
 
-def test_truncated_raster_is_a_data_error_that_names_it(tmp_path: Path, write_raster: Writer) -> None:
+def test_truncated_raster_is_a_data_error_with_its_name(tmp_path: Path, write_raster: Writer) -> None:
     path = write_raster(
-        tmp_path / "w.tif", np.random.default_rng(0).integers(0, 2, (90, 120)).astype(np.uint8), **PLACE
+        tmp_path / "w.tif", np.random.default_rng(0).integers(0, 2, (90, 120)).astype(np.uint8), **GEOREFERENCE
     )
     path.write_bytes(path.read_bytes()[:-4000])
-    with pytest.raises(DataError, match=r"`permanent_water` .*w\.tif: cannot be read"):
+    with pytest.raises(DataError, match=r"`permanent_water=.*w\.tif`: cannot be read"):
         read(SceneConfig(permanent_water=str(path)))
 
 
-@pytest.mark.parametrize("flag", ["aoi", "exclude", "dem", "permanent_water"])
-def test_addresses_need_leave(flag: str) -> None:
+@pytest.mark.parametrize("setting", ["aoi", "exclude", "dem", "permanent_water"])
+def test_remote_files_need_allow_remote(setting: str) -> None:
     address = "https://127.0.0.1:9/x.tif"
-    with pytest.raises(ConfigError, match=rf"--{flag.replace('_', '-')} {address}: .* `allow_remote`"):
-        open_layers(SceneConfig(**{flag: address}), GRID)
+    with pytest.raises(ConfigError, match=rf"`{setting}={address}`: .* `allow_remote`"):
+        open_layers(SceneConfig(**{setting: address}), GRID)
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_local_vrt_goes_to_no_network_without_leave(tmp_path: Path, write_raster: Writer, allowed: bool) -> None:
+def test_local_vrt_reads_remote_sources_only_with_allow_remote(
+    tmp_path: Path, write_raster: Writer, allowed: bool
+) -> None:
     mask = np.random.default_rng(0).integers(0, 2, (90, 120)).astype(np.uint8)
-    write_raster(tmp_path / "served" / "w.tif", mask, **PLACE)
-    asked: list[str] = []
+    write_raster(tmp_path / "served" / "w.tif", mask, **GEOREFERENCE)
+    requests: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, *arguments: object) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path / "served")))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -420,7 +427,7 @@ def test_local_vrt_goes_to_no_network_without_leave(tmp_path: Path, write_raster
         else:
             with pytest.raises(DataError, match=r"False\.vrt: takes its pixels from .* only with `allow_remote`"):
                 read(config)
-        assert bool(asked) == allowed
+        assert bool(requests) == allowed
     finally:
         server.shutdown()
         server.server_close()

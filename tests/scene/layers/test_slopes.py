@@ -1,3 +1,5 @@
+"""Tests of slopes and of the mask of steep ground."""
+
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
 from floodseg.errors import DataError
-from floodseg.geo.footprints import GroundSteps
+from floodseg.geo.footprints import InterpolatedSteps
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.scene.layers.slopes import SteepMask, slope_degrees, steep_mask
 
@@ -24,18 +26,18 @@ UTM = GeoGrid("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), 90,
 NORTH = GeoGrid("EPSG:4326", (1e-4, 0.0, 15.0, 0.0, -1e-4, 60.0), 90, 120)
 MERCATOR = GeoGrid("EPSG:3857", (20.0, 0.0, 1_700_000.0, 0.0, -20.0, 8_400_000.0), 90, 120)
 FEET = GeoGrid("EPSG:2263", (33.0, 0.0, 980_000.0, 0.0, -33.0, 200_000.0), 90, 120)
-TURNED = GeoGrid("EPSG:32633", (6.0, 8.0, 500_000.0, 8.0, -6.0, 5_000_000.0), 90, 120)
+ROTATED = GeoGrid("EPSG:32633", (6.0, 8.0, 500_000.0, 8.0, -6.0, 5_000_000.0), 90, 120)
 
 
 def points_of(grid: GeoGrid) -> tuple[Array, Array]:
-    """Coordinates of the pixel centres, (H, W) each."""
+    """Return the coordinates of the pixel centres, (H, W) each."""
     columns, rows = np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5)
     a, b, c, d, e, f = grid.transform
     return a * columns + b * rows + c, d * columns + e * rows + f
 
 
-def ground_of(grid: GeoGrid) -> tuple[Array, Array]:
-    """Metres east and north of the middle of the grid, by geodesics from there: independent of the code."""
+def metres_from_centre(grid: GeoGrid) -> tuple[Array, Array]:
+    """Return metres east and north of the centre of the grid, by geodesics, independent of the code under test."""
     longitude, latitude = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(*points_of(grid))
     middle = longitude[grid.height // 2, grid.width // 2], latitude[grid.height // 2, grid.width // 2]
     shape = longitude.shape
@@ -55,34 +57,34 @@ def open_steep(
     return steep_mask(str(path), scene, max_slope, allow_remote=False)
 
 
-def whole(grid: GeoGrid) -> Window:
+def complete(grid: GeoGrid) -> Window:
     return Window(0, 0, grid.height, grid.width)
 
 
-@pytest.mark.parametrize("grid", [UTM, NORTH, MERCATOR, FEET, TURNED], ids=lambda grid: f"{grid.crs} {grid.transform}")
-def test_plane_has_the_slope_it_was_made_with(tmp_path: Path, write_raster: Writer, grid: GeoGrid) -> None:
-    east, north = ground_of(grid)
+@pytest.mark.parametrize("grid", [UTM, NORTH, MERCATOR, FEET, ROTATED], ids=lambda grid: f"{grid.crs} {grid.transform}")
+def test_slope_of_a_plane(tmp_path: Path, write_raster: Writer, grid: GeoGrid) -> None:
+    east, north = metres_from_centre(grid)
     steep = open_steep(tmp_path, write_raster, 500 + 0.2 * east - 0.1 * north, grid, grid)
-    slope = steep.degrees(whole(grid))[1:-1, 1:-1]
+    slope = steep.slope(complete(grid))[1:-1, 1:-1]
     assert slope == pytest.approx(math.degrees(math.atan(math.hypot(0.2, 0.1))), abs=0.01)
     steep.close()
 
 
 @pytest.mark.parametrize("grid", [UTM, NORTH], ids=["UTM", "60 degrees north"])
-def test_cone_is_as_steep_on_every_side(tmp_path: Path, write_raster: Writer, grid: GeoGrid) -> None:
-    east, north = ground_of(grid)
+def test_slope_of_a_cone(tmp_path: Path, write_raster: Writer, grid: GeoGrid) -> None:
+    east, north = metres_from_centre(grid)
     radius = np.hypot(east, north)
     steep = open_steep(tmp_path, write_raster, 1000 - 0.3 * radius, grid, grid, max_slope=16)
-    slope = steep.degrees(whole(grid))
+    slope = steep.slope(complete(grid))
     flanks = radius > 120
     flanks[[0, -1]] = flanks[:, [0, -1]] = False
     # Horn's mean over three rows flattens a curved flank by about (pixel / radius)^2 / 6.
     assert slope[flanks] == pytest.approx(math.degrees(math.atan(0.3)), abs=0.05)
-    assert steep.read(whole(grid))[flanks].all()
+    assert steep.read(complete(grid))[flanks].all()
     steep.close()
 
 
-def test_horn_method_by_hand() -> None:
+def test_horn_method_matches_a_manual_result() -> None:
     heights = np.array([[1, 2, 4], [3, 0, 9], [2, 7, 5]], np.float32)
     steps = np.array([10, 0, 0, -10], float).reshape(4, 1, 1)
     per_column = ((4 + 2 * 9 + 5) - (1 + 2 * 3 + 2)) / 80
@@ -93,29 +95,29 @@ def test_horn_method_by_hand() -> None:
 
 
 @pytest.mark.parametrize("place", [(0, 0), (1, 1), (2, 1)])
-def test_slope_beside_missing_heights_is_not_known(place: tuple[int, int]) -> None:
+def test_slope_beside_missing_heights_is_nan(place: tuple[int, int]) -> None:
     heights = np.zeros((3, 3), np.float32)
     heights[place] = np.nan
     assert np.isnan(slope_degrees(heights, np.array([1, 0, 0, -1], float).reshape(4, 1, 1)))[0, 0]
 
 
-def test_feet_and_degrees_become_metres() -> None:
-    feet = GroundSteps(FEET).at(np.array([45.0]), np.array([60.0]))[:, 0, 0]
+def test_feet_and_degrees_are_converted_to_metres() -> None:
+    feet = InterpolatedSteps(FEET).at(np.array([45.0]), np.array([60.0]))[:, 0, 0]
     # New York Long Island: a map foot is within 0.02 % of a foot on the ground.
     assert math.hypot(feet[0], feet[1]) == pytest.approx(33 * 0.3048006, rel=3e-4)
-    degrees = GroundSteps(NORTH).at(np.array([0.0]), np.array([0.0]))[:, 0, 0]
+    degrees = InterpolatedSteps(NORTH).at(np.array([0.0]), np.array([0.0]))[:, 0, 0]
     # Lengths of a degree at 60 degrees north on WGS 84: 55,800 m and 111,412 m.
     assert degrees == pytest.approx([5.5800, 0, 0, -11.1412], abs=1e-4)
 
 
-def test_windows_equal_the_whole_from_several_threads(tmp_path: Path, write_raster: Writer) -> None:
+def test_windows_equal_the_complete_slope_in_threads(tmp_path: Path, write_raster: Writer) -> None:
     coarse = GeoGrid("EPSG:4326", (1 / 3600, 0.0, 14.99, 0.0, -1 / 3600, 45.16), 70, 110)
     rng = np.random.default_rng(0)
     steep = open_steep(tmp_path, write_raster, rng.normal(0, 20, (70, 110)), coarse, UTM)
-    expected = steep.degrees(whole(UTM))
+    expected = steep.slope(complete(UTM))
     windows = [Window(top, left, 30, 40) for top in (0, 30, 60) for left in (0, 40, 80)] + [Window(17, 29, 1, 1)]
     with ThreadPoolExecutor(4) as pool:
-        for window, slope in zip(windows, pool.map(steep.degrees, windows), strict=True):
+        for window, slope in zip(windows, pool.map(steep.slope, windows), strict=True):
             rows, columns = (
                 slice(window.top, window.top + window.height),
                 slice(window.left, window.left + window.width),
@@ -125,7 +127,7 @@ def test_windows_equal_the_whole_from_several_threads(tmp_path: Path, write_rast
     steep.close()
 
 
-def test_coarse_model_makes_no_staircase(tmp_path: Path, write_raster: Writer) -> None:
+def test_slope_of_a_coarse_model_is_smooth(tmp_path: Path, write_raster: Writer) -> None:
     coarse = GeoGrid("EPSG:32633", (30.0, 0.0, 499_915.0, 0.0, -30.0, 5_000_085.0), 40, 50)
     x, y = points_of(coarse)
     heights = 40 * np.sin(x / 150) * np.cos(y / 150)
@@ -133,7 +135,7 @@ def test_coarse_model_makes_no_staircase(tmp_path: Path, write_raster: Writer) -
     x, y = points_of(UTM)
     east, north = 40 / 150 * np.cos(x / 150) * np.cos(y / 150), 40 / 150 * np.sin(x / 150) * np.sin(y / 150)
     truth = np.degrees(np.arctan(np.hypot(east, north)))
-    error = np.abs(steep.degrees(whole(UTM)) - truth).mean()
+    error = np.abs(steep.slope(complete(UTM)) - truth).mean()
     with rasterio.open(tmp_path / "dem.tif") as source, WarpedVRT(
         source, crs=UTM.crs, transform=Affine(10, 0, 499_990, 0, -10, 5_000_010), height=92, width=122,
         resampling=Resampling.bilinear,
@@ -142,18 +144,18 @@ def test_coarse_model_makes_no_staircase(tmp_path: Path, write_raster: Writer) -
         staircase = slope_degrees(fine.read(1), steps)
     assert steep.step == 3
     assert error < 0.35
-    # Of neighbouring pixels the slope changes smoothly, as the truth does; over interpolated heights it jumps.
-    roughness = [np.abs(np.diff(slope, 2, axis=1)).mean() for slope in (truth, steep.degrees(whole(UTM)), staircase)]
+    # The slope is as smooth as the truth; slopes of interpolated heights are not.
+    roughness = [np.abs(np.diff(slope, 2, axis=1)).mean() for slope in (truth, steep.slope(complete(UTM)), staircase)]
     assert roughness[1] < 2 * roughness[0] < roughness[2]
     steep.close()
 
 
-def test_finer_model_is_averaged_to_the_scene(tmp_path: Path, write_raster: Writer) -> None:
+def test_finer_model_is_averaged(tmp_path: Path, write_raster: Writer) -> None:
     fine = GeoGrid("EPSG:32633", (2.0, 0.0, 499_900.0, 0.0, -2.0, 5_000_100.0), 550, 700)
     furrows = np.where(np.arange(700) % 5 < 2, 3.0, 0.0) + np.zeros((550, 1))
     steep = open_steep(tmp_path, write_raster, furrows, fine, UTM)
     assert steep.step == 1
-    assert steep.degrees(whole(UTM)).max() < 0.1
+    assert steep.slope(complete(UTM)).max() < 0.1
     steep.close()
 
 
@@ -165,21 +167,21 @@ def test_nothing_is_excluded_without_heights(
     heights = (x - x.min()) * 0.5
     heights[:, 60:] = missing
     steep = open_steep(tmp_path, write_raster, heights, UTM, UTM, nodata=nodata)
-    excluded = steep.read(whole(UTM))
+    excluded = steep.read(complete(UTM))
     assert excluded[1:-1, 1:59].all()
     assert not excluded[:, 59:].any()
     if nodata is not None:
         assert steep.assumptions[0].endswith(
-            "covers 50.0 % of the scene with data; elsewhere no slope is known and nothing is excluded for it"
+            "covers 50.0 % of the scene with data; elsewhere no slope is known and nothing is excluded"
         )
     steep.close()
 
 
-def test_model_in_feet_is_refused(tmp_path: Path, write_raster: Writer) -> None:
+def test_elevation_in_feet_is_refused(tmp_path: Path, write_raster: Writer) -> None:
     path = write_raster(
         tmp_path / "dem.tif", np.zeros((90, 120), np.float32), crs=UTM.crs, transform=Affine(*UTM.transform)
     )
     with rasterio.open(path, "r+") as target:
         target.units = ("ft",)
-    with pytest.raises(DataError, match=r"dem\.tif: is in 'ft', and heights must be in metres"):
+    with pytest.raises(DataError, match=r"dem\.tif`: is in 'ft', and heights must be in metres"):
         steep_mask(str(path), UTM, 15, allow_remote=False)

@@ -1,4 +1,4 @@
-"""Vector files are known by their first bytes, so that GDAL never meets one that would send it elsewhere."""
+"""Tests of the check of vector files by their first bytes."""
 
 import threading
 import zipfile
@@ -22,13 +22,13 @@ def table() -> geopandas.GeoDataFrame:
 
 
 @pytest.mark.parametrize("driver", SUFFIXES)
-def test_polygons_of_known_kinds_are_read(tmp_path: Path, table: geopandas.GeoDataFrame, driver: str) -> None:
+def test_supported_formats_are_read(tmp_path: Path, table: geopandas.GeoDataFrame, driver: str) -> None:
     file = tmp_path / f"area.{SUFFIXES[driver]}"
     table.to_file(file, driver=driver)
     assert open_polygons(str(file), "aoi").bounds == pytest.approx((14, 45, 15, 46))
 
 
-def test_zipped_shapefiles_and_folders_of_them_are_read(tmp_path: Path, table: geopandas.GeoDataFrame) -> None:
+def test_shapefile_folders_and_zips_are_read(tmp_path: Path, table: geopandas.GeoDataFrame) -> None:
     folder = tmp_path / "area"
     folder.mkdir()
     table.to_file(folder / "area.shp")
@@ -40,8 +40,8 @@ def test_zipped_shapefiles_and_folders_of_them_are_read(tmp_path: Path, table: g
 
 
 @pytest.fixture
-def asked() -> Iterator[tuple[str, list[str]]]:
-    """The address of a server, and the paths that it was asked for."""
+def server() -> Iterator[tuple[str, list[str]]]:
+    """Yield the address of a server and the list of requested paths."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -54,16 +54,16 @@ def asked() -> Iterator[tuple[str, list[str]]]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    with HTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.02,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", paths
-        server.shutdown()
+        yield f"http://127.0.0.1:{http.server_port}", paths
+        http.shutdown()
         thread.join()
 
 
-def test_a_local_file_sends_no_one_to_the_network(tmp_path: Path, asked: tuple[str, list[str]]) -> None:
-    address, paths = asked
+def test_local_files_cause_no_network_access(tmp_path: Path, server: tuple[str, list[str]]) -> None:
+    address, paths = server
     vrt = (
         f'<OGRVRTDataSource><OGRVRTLayer name="a"><SrcDataSource>/vsicurl/{address}/a.gpkg</SrcDataSource>'
         "</OGRVRTLayer></OGRVRTDataSource>"
@@ -75,10 +75,10 @@ def test_a_local_file_sends_no_one_to_the_network(tmp_path: Path, asked: tuple[s
         ("a.gml", f"<gml x='{address}'/>"),
     ):
         (tmp_path / name).write_text(text)
-        with pytest.raises(DataError, match="it begins like none of the kinds"):
+        with pytest.raises(DataError, match="its first bytes match no supported format"):
             open_polygons(str(tmp_path / name), "aoi")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.vrt", vrt)
-    with pytest.raises(DataError, match="begins like none"):
+    with pytest.raises(DataError, match="first bytes match no supported format"):
         open_polygons(str(tmp_path / "a.zip"), "aoi")
     assert not paths

@@ -1,1 +1,1 @@
-"""Tables that the commands print."""
+"""Reports that the commands print."""

@@ -1,4 +1,4 @@
-"""Benchmarks on the terminal and in files."""
+"""Terminal reports and JSON files of the benchmarks."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from floodseg.benchmarking.configuration import Task
+from floodseg.benchmarking.rows import Task
 from floodseg.benchmarking.run import benchmark, regressions
 from floodseg.benchmarking.scene import benchmark_scene
 from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig
@@ -17,7 +17,7 @@ from floodseg.system.files import require_writable, write_text
 
 
 def report_benchmark(task: Task, config: BenchmarkConfig, json_file: Path | None, compare: Path | None) -> None:
-    """Measure, print a table, write the file, and name what has become worse.
+    """Run a benchmark of models, print a table and write the JSON file.
 
     Raises:
         FloodsegError: a ratio is clearly worse than in ``compare``.
@@ -32,17 +32,19 @@ def report_benchmark(task: Task, config: BenchmarkConfig, json_file: Path | None
     _write(json_file, document)
     worse = [] if before is None else regressions(document, before)
     if worse:
-        raise FloodsegError(f"{compare}: held better ratios: {'; '.join(worse)}; find what slowed these down")
+        raise FloodsegError(f"{compare}: has better ratios: {'; '.join(worse)}; find the cause of the slowdown")
 
 
 def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
-    """Map the scenes, print a table, write the file."""
+    """Run the benchmark of scenes, print a table and write the JSON file."""
     if json_file is not None:
         require_writable(json_file, "json")
     console = Console(highlight=False)
     with console.status("") as status:
         document = benchmark_scene(config, status.update)
-    table = Table("size", "Mpx/s", "seconds", "to ideal", "reading", "mapping", "writing", "peak MB", box=SIMPLE_HEAD)
+    table = Table(
+        "size", "Mpx/s", "seconds", "ratio to ideal", "reading", "mapping", "writing", "peak MB", box=SIMPLE_HEAD
+    )
     for row in document["rows"]:
         cpu = row["cpu_seconds"]
         total = sum(cpu.values())
@@ -58,8 +60,8 @@ def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
 def _print_rows(console: Console, task: Task, document: dict[str, Any]) -> None:
     measures = ("images/s", "peak MB") if task == "train" else ("ms", "ms, 90 %", "peak MB")
     table = Table(
-        "model", "runtime", "precision", "parameters", "GMAC", *measures, "times faster", "memory", "first call",
-        box=SIMPLE_HEAD, title=f"{task}, ratios to the baseline in the same runtime and precision",
+        "model", "runtime", "precision", "parameters", "GMAC", *measures, "speed ratio", "memory ratio", "first call",
+        box=SIMPLE_HEAD, title=f"{task}; ratios to the baseline in the same runtime and precision",
     )  # fmt: skip
     keys = {
         "train": ("train_images_per_s", "train_peak_mb"), "infer": ("infer_ms_median", "infer_ms_p90", "infer_peak_mb"),
@@ -81,10 +83,10 @@ def _read(path: Path) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
-            f"--compare {path}: cannot be read as a result ({error}); give a file that --json wrote"
+            f"`compare={path}`: cannot be read ({error}); use a file that floodseg benchmark --json wrote"
         ) from error
     if not isinstance(document, dict) or "ratios" not in document:
-        raise DataError(f"--compare {path}: holds no ratios; give a file that floodseg benchmark --json wrote")
+        raise DataError(f"`compare={path}`: has no ratios; use a file that floodseg benchmark --json wrote")
     return document
 
 

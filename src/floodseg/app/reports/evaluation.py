@@ -1,8 +1,7 @@
-"""Tables on the terminal."""
+"""Terminal reports of evaluations."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -10,9 +9,6 @@ from rich.table import Table
 
 from floodseg.evaluation.evaluate import Document, Evaluation
 from floodseg.evaluation.map_scores import MapEvaluation
-from floodseg.models.checkpoint.zoo import shipped_models
-from floodseg.runtimes.select import exported_files
-from floodseg.system.extras import is_installed
 
 _COLUMNS = (
     ("water IoU", "water_iou"),
@@ -27,7 +23,7 @@ _COLUMNS = (
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Print the scores of a method with the classical baselines below it, then the scores of each event."""
+    """Print the scores of a model and the classical baselines, on all chips and on each event."""
     console = Console(highlight=False)
     document = evaluation.document
     console.print(
@@ -39,34 +35,34 @@ def print_evaluation(evaluation: Evaluation) -> None:
     overall = Table("", *(title for title, _ in _COLUMNS), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, scores in ((Path(document["model"]).name, document), *evaluation.references.items()):
         interval = scores["water_iou_ci95"]
-        shown = f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "-"
+        interval_text = f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "-"
         values = (_number(scores[key]) for _, key in _COLUMNS if key != "water_iou_ci95")
-        overall.add_row(name, next(values), shown, *values)
+        overall.add_row(name, next(values), interval_text, *values)
     console.print(overall)
-    references = list(evaluation.references)
-    columns = ("event", "chips", "water IoU", "precision", "recall", *(f"{name} IoU" for name in references))
+    baselines = evaluation.references
+    columns = ("event", "chips", "water IoU", "precision", "recall", *(f"{name} IoU" for name in baselines))
     per_event = Table(*columns, box=SIMPLE_HEAD)
     for event, scores in document["events"].items():
-        floors = (_number(_event(evaluation.references[name], event)) for name in references)
+        baseline_scores = (_number(scored["events"][event]["water_iou"]) for scored in baselines.values())
         values = (_number(scores[key]) for key in ("water_iou", "precision", "recall"))
-        per_event.add_row(event, str(scores["n_chips_counted"]), *values, *floors)
+        per_event.add_row(event, str(scores["n_chips_counted"]), *values, *baseline_scores)
     console.print(per_event)
     if document["calibration"]:
-        console.print(_decisions(document), soft_wrap=True)
+        console.print(_calibration_text(document), soft_wrap=True)
     if "clouds" in document:
-        console.print(_clouds(document["clouds"]))
+        console.print(_cloud_table(document["clouds"]))
 
 
 def print_map_evaluation(evaluation: MapEvaluation) -> None:
-    """Print the scores of a map, for both meanings of water where it holds permanent water."""
+    """Print the scores of a map. A map with permanent water is scored with and without it."""
     console = Console(highlight=False)
-    chosen = evaluation.scores[evaluation.water]
+    main_scores = evaluation.scores[evaluation.water]
     console.print(
-        f"{evaluation.map} against {evaluation.reference} ({evaluation.reference_kind}): {chosen.n:,} pixels counted "
-        f"of {evaluation.map_pixels:,} that the map decides",
+        f"{evaluation.map} against {evaluation.reference} ({evaluation.reference_kind}): {main_scores.n:,} of "
+        f"{evaluation.map_pixels:,} mapped pixels counted",
         soft_wrap=True,
     )
-    columns = (*(each for each in _COLUMNS if hasattr(chosen, each[1])), ("accuracy", "accuracy"))
+    columns = (*(column for column in _COLUMNS if hasattr(main_scores, column[1])), ("accuracy", "accuracy"))
     table = Table("", *(title for title, _ in columns), box=SIMPLE_HEAD)
     for water, counts in evaluation.scores.items():
         if water == evaluation.water or evaluation.permanent_water_pixels:
@@ -74,104 +70,47 @@ def print_map_evaluation(evaluation: MapEvaluation) -> None:
     console.print(table)
     if evaluation.permanent_water_pixels:
         console.print(
-            f"{evaluation.permanent_water_pixels:,} pixels of permanent water count as water in 'all water', and are "
-            "left out in 'flood'",
+            f"{evaluation.permanent_water_pixels:,} pixels of permanent water are water in 'all water' and are not "
+            "counted in 'flood'",
             soft_wrap=True,
         )
 
 
-def _decisions(document: Document) -> str:
-    """Return the calibration errors and the precision of other thresholds, one sentence each."""
-    calibration, choices = document["calibration"], document["thresholds"]["choices"]
+def _calibration_text(document: Document) -> str:
+    """Return the calibration errors and the scores at other thresholds, one sentence each."""
+    calibration, thresholds = document["calibration"], document["thresholds"]["choices"]
     lines = [
         f"calibration error {_number(calibration['ece_uncalibrated'])} without a temperature, "
-        f"{_number(calibration['ece'])} with the stored one, {_number(calibration['ece_cross_validated'])} with "
-        "temperatures of the other events"
+        f"{_number(calibration['ece'])} with the stored temperature, "
+        f"{_number(calibration['ece_cross_validated'])} with temperatures fitted on the other events"
     ]
-    for name in ("precision_oriented", "recall_oriented"):
-        chosen = choices[name]
-        what = name.replace("_", "-")
+    for key in ("precision_oriented", "recall_oriented"):
+        scores, name = thresholds[key], key.replace("_", "-")
         lines.append(
-            f"{what}: no threshold reaches 0.9"
-            if chosen is None
-            else f"{what}: --threshold {chosen['threshold']:.2f} gives precision {chosen['precision']:.3f}, recall "
-            f"{chosen['recall']:.3f}, water IoU {chosen['water_iou']:.3f}"
+            f"{name}: no threshold reaches 0.9"
+            if scores is None
+            else f"{name}: --threshold {scores['threshold']:.2f} gives precision {scores['precision']:.3f}, recall "
+            f"{scores['recall']:.3f}, water IoU {scores['water_iou']:.3f}"
         )
     return "\n".join(lines)
 
 
-def _clouds(clouds: Sequence[Document]) -> Table:
-    """Return water IoU by cloud cover, and the gain of fusion over the better of its sensors."""
-    shown = {"both": "both IoU", "sar": "radar alone", "optical": "optical alone"}
-    sensors = [name for name in shown if name in clouds[0]]
+def _cloud_table(clouds: Sequence[Document]) -> Table:
+    """Return a table of water IoU by cloud cover, with the gain of fusion over the better single sensor."""
+    headings = {"both": "both IoU", "sar": "radar IoU", "optical": "optical IoU"}
+    sensors = [name for name in headings if name in clouds[0]]
     title = f"simulated clouds, mask: {clouds[0]['mask_quality']}"
-    gain = ("both less the better", "95 % interval", "better") if "both" in sensors else ()
-    table = Table("cover", "masked", *(shown[name] for name in sensors), *gain, box=SIMPLE_HEAD, title=title)
+    gain = ("gain over better sensor", "95 % interval", "better sensor") if "both" in sensors else ()
+    table = Table("cover", "masked", *(headings[name] for name in sensors), *gain, box=SIMPLE_HEAD, title=title)
     for row in clouds:
         cells = [_number(row[name]["water_iou"]) for name in sensors]
-        compared = row.get("fused_minus_better")
-        if compared:
-            low, high = compared["ci95"]
-            cells += [f"{compared['difference']:+.3f}", f"{low:+.3f} to {high:+.3f}", compared["better"]]
+        fused = row.get("fused_minus_better")
+        if fused:
+            low, high = fused["ci95"]
+            cells += [f"{fused['difference']:+.3f}", f"{low:+.3f} to {high:+.3f}", fused["better"]]
         table.add_row(f"{row['cover']:g}", _number(row["masked_share"]), *cells)
     return table
 
 
-def _event(document: Document, event: str) -> Any:
-    return document["events"][event]["water_iou"]
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def print_models() -> None:
-    """Print the architectures, with their parameters for 2 radar and 13 optical bands, and the shipped weights."""
-    console = Console(highlight=False)
-    if is_installed("torch") and is_installed("timm"):
-        console.print(_architectures())
-    else:
-        console.print("Architectures need PyTorch: pip install 'floodseg[train]'", markup=False)
-    console.print("Shipped weights")
-    for shipped in shipped_models():
-        description = shipped.description
-        lines = (
-            f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters",
-            f"file: {shipped.size_mb:.1f} MB",
-            *(
-                f"exported: {file.runtime} {file.precision}, {file.size_mb:.1f} MB"
-                for file in exported_files(shipped.folder)
-            ),
-            "bands: " + " ".join((*description["bands"]["sar"], *description["bands"]["optical"])),
-            *(f"water IoU on {split}: {values['water_iou']:.3f}" for split, values in description["scores"].items()),
-            f"licence of the weights: {description['training']['licence']}",
-            f"training data: {description['training']['data']}",
-        )
-        console.print(f"  [bold]{shipped.name}[/bold]", *lines, sep="\n    ", soft_wrap=True)
-
-
-def _architectures() -> Table:
-    from floodseg.models.registry import ARCHITECTURES, build_model
-
-    table = Table("architecture", "encoder", "parameters", "what it is", title="Architectures")
-    for name, entry in ARCHITECTURES.items():
-        parameters = sum(p.numel() for p in build_model(name).parameters())
-        table.add_row(name, entry.default_encoder or "-", f"{parameters / 1e6:.2f} M", entry.summary)
-    return table
-
-
-def print_export(path: Path, gate: dict[str, Any]) -> None:
-    """Print the path and size of an exported model, and the figures of its parity check."""
-    if "water_iou" in gate:
-        by_sensors = ", ".join(
-            f"{sensors} {gate['water_iou'][sensors]:.4f} ({before:.4f} in PyTorch)"
-            for sensors, before in gate["water_iou_in_torch"].items()
-        )
-        measured = f"water IoU on {gate['split']}: {by_sensors}"
-    else:
-        measured = (
-            f"probability differs from PyTorch by {gate['largest']:.2g} at most, and by no more than 0.01 on "
-            f"{gate['share_within_0.01']:.3%} of {gate['pixels']:,} pixels"
-        )
-    size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")) if file.is_file()) / 1e6
-    Console(highlight=False).print(f"{path}  {size:.1f} MB, {measured}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Report of a run over many scenes on the terminal."""
+"""Terminal report of a run over many scenes."""
 
 from rich.console import Console
 
@@ -8,7 +8,7 @@ from floodseg.errors import ScenesFailedError
 
 
 def print_many(report: ManyReport) -> None:
-    """Print counts, throughput, what failed and why, and where the overview is.
+    """Print the number of scenes, throughput, overview files, and failed scenes with their reasons.
 
     Raises:
         ScenesFailedError: some scenes failed.
@@ -19,10 +19,10 @@ def print_many(report: ManyReport) -> None:
     for sentence in report.left_out:
         console.print(as_flags(sentence), soft_wrap=True)
     for name, meaning in (
-        ("collection.json", "STAC collection over all finished scenes"),
-        ("index.parquet", "a row for each: outline, date, areas, files"),
-        ("flood.vrt", "all scenes as one raster of classes"),
-        ("water_probability.vrt", "all scenes as one raster of percent"),
+        ("collection.json", "STAC collection of all finished scenes"),
+        ("index.parquet", "table of the scenes with outline, date, areas and files"),
+        ("flood.vrt", "mosaic of the classes"),
+        ("water_probability.vrt", "mosaic of the water probabilities in percent"),
     ):
         if (report.out_dir / name).exists():
             console.print(f"  {report.out_dir / name}  {meaning}", soft_wrap=True)
@@ -32,6 +32,6 @@ def print_many(report: ManyReport) -> None:
         errors.print(as_flags(f"failed {scene}: {reason}"), soft_wrap=True, markup=False)
     total = report.mapped + report.kept + len(report.failed)
     raise ScenesFailedError(
-        f"{len(report.failed)} of {total} scenes could not be mapped, for the reasons above and in "
-        f"{report.out_dir / 'report.json'}: correct them, and run the same command again"
+        f"{len(report.failed)} of {total} scenes could not be mapped; the reasons are above and in "
+        f"{report.out_dir / 'report.json'}: correct the scenes, and run the same command again"
     )

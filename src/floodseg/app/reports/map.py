@@ -1,4 +1,4 @@
-"""Report of a map on the terminal."""
+"""Terminal report of a map."""
 
 from rich.console import Console
 
@@ -6,29 +6,28 @@ from floodseg.app.flags import as_flags
 from floodseg.inference.flood_map import FloodMap
 
 _FILES = {
-    "quicklook.png": "a picture: the flood over the image, with scale, legend and date",
+    "quicklook.png": "picture of the flood over the image, with scale, legend and date",
     "flood.tif": "classes: 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata",
     "water_probability.tif": "water probability in percent",
-    "reliability.tif": "weight of the optical image in percent, 0 to 100: how far it is believed beside the radar",
-    "flood.gpkg": "polygons with their areas, for any GIS",
-    "item.json": "STAC item over these files",
-    "summary.json": "areas, settings, and what was assumed, for programs",
+    "sensor_weights.tif": "weight of the optical image in the fusion with the radar, in percent",
+    "flood.gpkg": "polygons with areas",
+    "item.json": "STAC item of these files",
+    "summary.json": "areas, settings and assumptions, machine-readable",
 }
 
 
 def print_map(flood_map: FloodMap) -> None:
-    """Print areas, what was assumed, and the products."""
+    """Print areas, assumptions and products of a map."""
     console = Console(highlight=False, markup=False)
     summary, areas = flood_map.summary, flood_map.areas
     runtime = summary["runtime"]
-    known = areas["permanent_water"] is not None
-    for name, label in (("flood", "flood" if known else "open water"), ("permanent_water", "permanent water"),
-                        ("land", "land")):  # fmt: skip
+    flood_label = "flood" if areas["permanent_water"] is not None else "open water"
+    for name, label in (("flood", flood_label), ("permanent_water", "permanent water"), ("land", "land")):
         if areas[name] is not None:
             console.print(f"{label:>16}  {areas[name]:,.2f} km²")
-    whole = "area of interest" if "aoi" in summary["inputs"] else "scene"
+    extent = "area of interest" if "aoi" in summary["inputs"] else "scene"
     console.print(
-        f"{'mapped':>16}  {summary['valid_share']:.1%} of the {whole}, in {summary['seconds']:.1f} s, by "
+        f"{'mapped':>16}  {summary['valid_share']:.1%} of the {extent}, in {summary['seconds']:.1f} s, by "
         f"{runtime['name']} {runtime['precision']} on {runtime['device']}",
         soft_wrap=True,
     )

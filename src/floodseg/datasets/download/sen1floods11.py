@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 BUCKET = "sen1floods11"
 _IMAGERY: dict[SensorSet, tuple[str, ...]] = {"both": ("S1Hand", "S2Hand"), "sar": ("S1Hand",), "optical": ("S2Hand",)}
-# obstore by itself ends a request after 30 s, too soon on a slow network; 7 retries take at most about 13 s
+# obstore's default timeout of 30 s is too short for a slow network; 7 retries take at most about 13 s
 _TIMEOUTS: "ClientConfig" = {"connect_timeout": "10s", "read_timeout": "30s", "timeout": "1h"}
 _RETRIES: "RetryConfig" = {"max_retries": 7}
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.(tif|csv)")
@@ -47,7 +47,7 @@ _log = getLogger("floodseg")
 
 
 class RemoteFile(NamedTuple):
-    """File in the list of the bucket: path, bytes and hexadecimal MD5 (None if it was composed on the server)."""
+    """File in the bucket's list: path, bytes and hexadecimal MD5 (None if it was composed on the server)."""
 
     name: str
     size: int
@@ -57,13 +57,13 @@ class RemoteFile(NamedTuple):
 def download_sen1floods11(config: DownloadConfig, *, show_progress: bool = False) -> str:
     """Fetch the files of the bucket that are missing below ``config.out_dir``, and return a summary of one sentence.
 
-    Existing files are compared by size and MD5 and not fetched again. Do not call it inside a running event loop.
+    Existing files with the right size and MD5 are not fetched again. Do not call it inside a running event loop.
 
     Raises:
         ConfigError: obstore is not installed.
-        DataError: the server cannot be reached, fails or sends other content than it lists; its list lacks files;
-            existing files differ from those of the server (and ``overwrite`` is False); the disk has no room; another
-            process downloads into the folder.
+        DataError: the server cannot be reached, fails, lists no files or sends content that differs; existing files
+            differ from those of the server (and ``overwrite`` is False); the disk is full; another process downloads
+            into the folder.
         OSError: a file cannot be written.
     """
     return asyncio.run(_download(_open_bucket(config.base_url), config, show_progress))
@@ -109,13 +109,13 @@ def _open_bucket(base_url: str) -> "GCSStore":
 
 
 def _no_account() -> "GCSCredential":
-    """Keep obstore from reading the user's own account, which a public bucket does not need."""
+    """Return no credentials, so that obstore does not look for the user's account."""
     return {"token": "", "expires_at": None}
 
 
 @contextmanager
 def _server_errors(message: str) -> Iterator[None]:
-    """Raise DataError where the server fails or refuses; ``{}`` in the message becomes the reason."""
+    """Raise DataError if the server fails or refuses; ``{}`` in the message becomes the reason."""
     from obstore.exceptions import BaseError
 
     try:
@@ -135,8 +135,8 @@ async def _list_files(store: "GCSStore", config: DownloadConfig) -> dict[str, li
     listed = {}
     for folder in (SPLITS.as_posix(), *chips):
         with _server_errors(
-            f"{host}: the list of gs://{BUCKET} cannot be read ({{}}); connect to the network, name a mirror that "
-            f"serves the XML API of the bucket with `base_url`, or copy {CHIPS} and {SPLITS} of the bucket to the same "
+            f"{host}: the list of gs://{BUCKET} cannot be read ({{}}); connect to the network, set `base_url` to "
+            f"a mirror that serves the XML API of the bucket, or copy {CHIPS} and {SPLITS} of the bucket to the same "
             f"places in {config.out_dir}"
         ):
             objects = (await store.list_with_delimiter_async(folder))["objects"]
@@ -152,12 +152,12 @@ async def _list_files(store: "GCSStore", config: DownloadConfig) -> dict[str, li
 
 
 def _missing_files(files: Sequence[RemoteFile], config: DownloadConfig) -> list[RemoteFile]:
-    """Return the files that do not exist or differ; raises DataError for the latter without ``overwrite``."""
+    """Return the files that are missing or differ; raises DataError if files differ, without ``overwrite``."""
     missing = [file for file in files if not _is_complete(config.out_dir / file.name, file)]
     different = [path for file in missing if os.path.lexists(path := config.out_dir / file.name)]
     if different and not config.overwrite:
         raise DataError(
-            f"{different[0]}: differs from the file of the server (as {len(different)} files do); give `overwrite` to "
+            f"{different[0]}: differs from the file of the server (as {len(different)} files do); use `overwrite` to "
             "replace such files, or choose another `out_dir`"
         )
     return missing
@@ -180,7 +180,7 @@ async def _fetch_all(
     task = progress.add_task(BUCKET, total=sum(file.size for file in files))
     waiting = iter(files)
 
-    async def work() -> None:
+    async def fetch_waiting() -> None:
         for file in waiting:
             await _fetch(store, file, config.out_dir)
             tenth = progress.tasks[0].percentage // 10
@@ -189,14 +189,14 @@ async def _fetch_all(
                 _log.info("%s: %.0f %% fetched", config.out_dir, progress.tasks[0].percentage)
 
     with progress:
-        await asyncio.gather(*(work() for _ in range(config.transfers)))
+        await asyncio.gather(*(fetch_waiting() for _ in range(config.transfers)))
 
 
 async def _fetch(store: "GCSStore", file: RemoteFile, out_dir: Path) -> None:
     digest = _new_md5()
-    again = "run the same command again to continue"
+    remedy = "run the same command again to continue"
     with replacing(out_dir / file.name) as temporary:
-        with temporary.open("wb") as stream, _server_errors(f"{out_dir}: {file.name} was not fetched ({{}}); {again}"):
+        with temporary.open("wb") as stream, _server_errors(f"{out_dir}: {file.name} was not fetched ({{}}); {remedy}"):
             result = await store.get_async(file.name)
             if result.meta["size"] == file.size:
                 async for chunk in result.stream():
@@ -204,7 +204,7 @@ async def _fetch(store: "GCSStore", file: RemoteFile, out_dir: Path) -> None:
                     digest.update(chunk)
         if result.meta["size"] != file.size or file.md5 not in (None, digest.hexdigest()):
             raise DataError(
-                f"{out_dir}: the server sent {file.name} with another size or MD5 than it lists; {again}, or name "
-                "another server with `base_url`"
+                f"{out_dir}: the server sent {file.name} with another size or MD5 than it lists; {remedy}, or set "
+                "`base_url` to another server"
             )
         await asyncio.to_thread(sync, temporary)

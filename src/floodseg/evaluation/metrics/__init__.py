@@ -1,1 +1,1 @@
-"""Counts per pixel and the ratios, calibration and intervals made of them."""
+"""Pixel counts, and ratios, calibration and confidence intervals computed from them."""

@@ -1,7 +1,7 @@
-"""Threshold and temperature of a model, chosen on histograms of its logit margin over the validation split.
+"""Threshold and temperature of a model, chosen on histograms of its logit difference.
 
-The margin is ``logit_water - logit_land``; the water probability at temperature T is ``sigmoid(margin / T)``.
-Histograms add up over batches and processes, so that no map of logits is kept.
+The difference d is ``logit_water - logit_land``. The water probability at temperature T is ``sigmoid(d / T)``.
+Histograms are summed over batches and processes, so that no map of logits is stored.
 """
 
 import math
@@ -13,58 +13,58 @@ from floodseg.bands import IGNORE, WATER
 from floodseg.errors import FloodsegError
 from floodseg.evaluation.metrics.counts import RELIABILITY_BINS, Counts, Pixels, ReliabilityBins, as_array
 
-MARGIN_LIMIT = 20
+LIMIT = 20
 BINS_PER_UNIT = 100
-N_BINS = 2 * MARGIN_LIMIT * BINS_PER_UNIT
+N_BINS = 2 * LIMIT * BINS_PER_UNIT
 TEMPERATURE_RANGE = (0.05, 20.0)
 
 _TAIL = 1e-4
-"""Closer to 0 or 1 than this, float32 probabilities do not tell neighbouring bins apart: no threshold is put there."""
+"""Least distance of a threshold from 0 and 1; closer to them float32 does not resolve neighbouring bins."""
 
 _INNER_EDGES = ((np.arange(1, N_BINS, dtype=np.float64) - N_BINS // 2) / BINS_PER_UNIT).astype(np.float32)
-"""(N_BINS - 1,): edges between bins, in float32 as margins and probabilities are."""
+"""(N_BINS - 1,): edges between bins, in float32 like logit differences and probabilities."""
 
 _EDGES: NDArray[np.float64] = _INNER_EDGES.astype(np.float64)
-_CENTRES: NDArray[np.float64] = (np.arange(N_BINS) + 0.5) / BINS_PER_UNIT - MARGIN_LIMIT
+_CENTRES: NDArray[np.float64] = (np.arange(N_BINS) + 0.5) / BINS_PER_UNIT - LIMIT
 
 
-class MarginHistogram:
-    """Histograms of the logit margin over water and over land pixels: 4000 bins of 0.01 from -20 to 20.
+class LogitDifferenceHistogram:
+    """Histograms of the logit difference of water pixels and of land pixels: 4000 bins of 0.01 from -20 to 20.
 
-    A bin holds its lower edge; margins beyond the ends are counted in the end bins.
+    A bin includes its lower edge. The end bins include all values beyond them.
     """
 
     def __init__(self, bins: NDArray[np.int64] | None = None) -> None:
         self.bins: NDArray[np.int64] = np.zeros((2, N_BINS), np.int64) if bins is None else bins
-        """(2, 4000) pixels of land and of water."""
+        """(2, 4000) numbers of land and water pixels."""
 
-    def add(self, margin: Pixels, label: Pixels, counted: Pixels) -> None:
+    def add(self, difference: Pixels, label: Pixels, counted: Pixels) -> None:
         """Add pixels.
 
         Args:
-            margin: (H, W) or (N, H, W) float, water logit less land logit.
+            difference: (H, W) or (N, H, W) float, water logit less land logit.
             label: the same shape, uint8, 0 land, 1 water, 255 ignored.
             counted: the same shape, bool; False leaves a pixel out.
 
         Raises:
-            FloodsegError: a counted margin is NaN.
+            FloodsegError: the logit difference of a counted pixel is NaN.
         """
-        margin, label, counted = as_array(margin), as_array(label), as_array(counted)
+        difference, label, counted = as_array(difference), as_array(label), as_array(counted)
         keep = counted & (label != IGNORE)
-        values = margin[keep].astype(np.float32)
+        values = difference[keep].astype(np.float32)
         if np.isnan(values).any():
             raise FloodsegError(
-                "the model gives logits that are not numbers (NaN) at valid pixels, which cannot be scored: "
-                "train it again with a lower `lr` or with `precision=fp32`"
+                "the model returns NaN at valid pixels, which cannot be scored; train it again with a lower `lr` or "
+                "with `precision=fp32`"
             )
         index = np.searchsorted(_INNER_EDGES, values, side="right")
         self.bins += np.bincount(index + N_BINS * (label[keep] == WATER), minlength=2 * N_BINS).reshape(2, N_BINS)
 
-    def __add__(self, other: "MarginHistogram") -> "MarginHistogram":
-        return MarginHistogram(self.bins + other.bins)
+    def __add__(self, other: "LogitDifferenceHistogram") -> "LogitDifferenceHistogram":
+        return LogitDifferenceHistogram(self.bins + other.bins)
 
-    def __sub__(self, other: "MarginHistogram") -> "MarginHistogram":
-        return MarginHistogram(self.bins - other.bins)
+    def __sub__(self, other: "LogitDifferenceHistogram") -> "LogitDifferenceHistogram":
+        return LogitDifferenceHistogram(self.bins - other.bins)
 
     @property
     def land(self) -> NDArray[np.int64]:
@@ -82,31 +82,28 @@ class MarginHistogram:
         return not self.land.any() or not self.water.any()
 
     def counts_at(self, threshold: float, temperature: float = 1.0) -> Counts:
-        """Return the counts when water is ``sigmoid(margin / temperature) >= threshold``, at the nearest bin edge."""
+        """Return the counts if water is ``sigmoid(difference / temperature) >= threshold``, at the nearest bin edge."""
         if not 0 < threshold < 1:
             first_water = 0 if threshold <= 0 else N_BINS
         else:
             edge = temperature * (math.log(threshold) - math.log1p(-threshold))
-            first_water = min(max(round((edge + MARGIN_LIMIT) * BINS_PER_UNIT), 0), N_BINS)
+            first_water = min(max(round((edge + LIMIT) * BINS_PER_UNIT), 0), N_BINS)
         tp, fp = int(self.water[first_water:].sum()), int(self.land[first_water:].sum())
         return Counts(tp=tp, fp=fp, fn=int(self.water.sum()) - tp, tn=int(self.land.sum()) - fp)
 
     def best_threshold(self, temperature: float = 1.0) -> tuple[float, float | None]:
-        """Choose the probability threshold with the best water IoU.
+        """Return the probability threshold with the best water IoU, and this IoU.
 
-        Every bin edge whose probability lies between 0.0001 and 0.9999 is tried. Where several do equally well, the
-        middle of their longest run is taken, and of equally long runs the one nearest to 0.5.
-
-        Returns:
-            The threshold and its water IoU. A margin exactly at the chosen edge is water. Without any water pixel or
-            without any land pixel nothing can be chosen: the threshold is 0.5, with the IoU that it has.
+        The candidates are all bin edges with a probability between 0.0001 and 0.9999. Among equally good edges the
+        middle of their longest run is chosen, and among equally long runs the one nearest to 0.5. A logit difference at
+        the chosen edge is water. Without water pixels or without land pixels the threshold is 0.5.
         """
         if self._one_sided():
             return 0.5, self.counts_at(0.5, temperature).water_iou
-        reach = np.abs(_EDGES) <= temperature * (math.log1p(-_TAIL) - math.log(_TAIL))
-        edges = _EDGES[reach]
-        tp = self.water[::-1].cumsum()[::-1][1:][reach]
-        fp = self.land[::-1].cumsum()[::-1][1:][reach]
+        candidates = np.abs(_EDGES) <= temperature * (math.log1p(-_TAIL) - math.log(_TAIL))
+        edges = _EDGES[candidates]
+        tp = self.water[::-1].cumsum()[::-1][1:][candidates]
+        fp = self.land[::-1].cumsum()[::-1][1:][candidates]
         iou = tp / (int(self.water.sum()) + fp)
         edge = float(edges[_middle_of_best(iou, edges)])
         return _probability_of(edge, temperature), float(iou.max())
@@ -121,12 +118,12 @@ class MarginHistogram:
         return float(loss / total)
 
     def reliability(self, temperature: float) -> ReliabilityBins:
-        """Return predicted against observed water at ``temperature``; a bin's margins count as its middle."""
+        """Return predicted and observed water at ``temperature``, with logit differences at their bin centres."""
         probability = 1 / (1 + np.exp(-_CENTRES / temperature))
         index = np.minimum((probability * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
         pixels = self.land + self.water
         bins = ReliabilityBins()
-        # whole numbers below 2**53 are exact as weights
+        # integers below 2**53 are exact as weights
         for name, weights in (("pixels", pixels), ("water", self.water)):
             setattr(bins, name, np.bincount(index, weights, RELIABILITY_BINS).astype(np.int64))
         bins.probability = np.bincount(index, pixels * probability, RELIABILITY_BINS).astype(np.float64)
@@ -135,16 +132,16 @@ class MarginHistogram:
     def fit_temperature(self) -> float:
         """Return the temperature from 0.05 to 20 with the lowest negative log likelihood.
 
-        Temperature scaling is that of Guo et al. 2017, section 4.2. The likelihood has one minimum in log T, found by
-        golden-section search. Margins beyond 20 count as 20. Without any water pixel or without any land pixel it
-        would run to an end of the range: the temperature is 1.
+        Temperature scaling follows Guo et al. 2017, section 4.2. The negative log likelihood has one minimum in log T,
+        found by golden-section search. Logit differences beyond 20 count as 20. Without water pixels or without land
+        pixels there is no minimum inside the range, and the temperature is 1.
         """
         if self._one_sided():
             return 1.0
-        shrink = (math.sqrt(5) - 1) / 2
+        golden_ratio = (math.sqrt(5) - 1) / 2
         low, high = (math.log(end) for end in TEMPERATURE_RANGE)
         while high - low > 1e-4:
-            left, right = high - shrink * (high - low), low + shrink * (high - low)
+            left, right = high - golden_ratio * (high - low), low + golden_ratio * (high - low)
             if self._loss(left) < self._loss(right):
                 high = right
             else:
@@ -158,7 +155,7 @@ class MarginHistogram:
 
 
 def _middle_of_best(score: NDArray[np.float64], edges: NDArray[np.float64]) -> int:
-    """Return the middle index of the longest run of best scores; of equal runs, of the one nearest to edge 0."""
+    """Return the middle index of the longest run of best scores; among equal runs of the one nearest to edge 0."""
     best = np.flatnonzero(score == score.max())
     runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
     longest = max(len(run) for run in runs)
@@ -167,9 +164,10 @@ def _middle_of_best(score: NDArray[np.float64], edges: NDArray[np.float64]) -> i
 
 
 def _probability_of(edge: float, temperature: float) -> float:
-    """Return sigmoid(edge / temperature), two float32 steps lower.
+    """Return ``sigmoid(edge / temperature)``, lowered by two float32 steps.
 
-    Implementations of the logistic function differ in the last digit; a margin at the edge must be water in all.
+    Implementations of the logistic function differ in the last digit. A logit difference at the edge must be water in
+    all of them.
     """
     scaled = np.float32(edge) / np.float32(temperature)
     probability = np.float32(1) / (np.float32(1) + np.exp(-scaled))

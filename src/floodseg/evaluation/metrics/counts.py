@@ -1,7 +1,7 @@
-"""Counts of pixels, and the ratios taken of them once, at the end.
+"""Counts of pixels and their ratios.
 
-Counts add up over batches, processes, events and chips; a mean of batch ratios is never formed. A ratio whose
-denominator is 0 is None (null in JSON), never 0 or 1.
+Counts are summed over batches, processes, events and chips before ratios are computed. A ratio with denominator 0 is
+None (null in JSON), not 0 or 1.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,22 +15,21 @@ from numpy.typing import NDArray
 
 from floodseg.bands import IGNORE, WATER
 
-if TYPE_CHECKING:  # scores are computed without PyTorch; training passes its tensors
+if TYPE_CHECKING:  # scores need no PyTorch; training passes tensors
     from torch import Tensor
 
 RELIABILITY_BINS = 15
 BOOTSTRAP_DRAWS = 1000
 
 Score = dict[str, int | float | list[float] | None]
-"""The fields of one scored set of chips, ready for JSON."""
-
+"""The fields of one scored set of chips, as JSON values."""
 
 Pixels: TypeAlias = "NDArray[Any] | Tensor"
 """One number for each pixel: an array, or a tensor on any device."""
 
 
 def as_array(pixels: Pixels) -> NDArray[Any]:
-    """Return pixels as an array; a tensor is copied from its device, half precision as float32."""
+    """Return pixels as an array; a tensor is copied to the CPU, half precision as float32."""
     if isinstance(pixels, np.ndarray):
         return pixels
     tensor = pixels.detach()
@@ -45,7 +44,7 @@ def _ratio(numerator: int, denominator: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Counted pixels of the class water: hits, false alarms, misses and correct land."""
+    """True and false positives, false and true negatives of the class water, in pixels."""
 
     tp: int = 0
     fp: int = 0
@@ -72,7 +71,7 @@ class Counts:
 
     @property
     def miou(self) -> float | None:
-        """Mean of the IoU of water and land; None where either is undefined."""
+        """Mean of the IoU of water and land; None if either is undefined."""
         water, land = self.water_iou, self.land_iou
         return None if water is None or land is None else (water + land) / 2
 
@@ -93,7 +92,7 @@ class Counts:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the counted pixels that are right."""
+        """Share of the counted pixels that are correct."""
         return _ratio(self.tp + self.tn, self.n)
 
 
@@ -103,7 +102,7 @@ def count(water: Pixels, label: Pixels, counted: Pixels) -> Counts:
     Args:
         water: prediction, (H, W) or (N, H, W) bool, True for water.
         label: the same shape, uint8, 0 land, 1 water, 255 ignored.
-        counted: the same shape, bool; False leaves a pixel out (no requested sensor is valid there).
+        counted: the same shape, bool; False where no requested sensor is valid.
     """
     water, label, counted = as_array(water), as_array(label), as_array(counted)
     keep = counted & (label != IGNORE)
@@ -114,10 +113,10 @@ def count(water: Pixels, label: Pixels, counted: Pixels) -> Counts:
 
 
 class ReliabilityBins:
-    """Predicted against observed water in 15 equal-width bins of the predicted probability.
+    """Predicted and observed water in 15 equal-width bins of the predicted probability.
 
-    Bin k holds probabilities from k/15 to below (k+1)/15; the last one holds 1 as well.
-    Expected calibration error: Naeini et al. 2015, Guo et al. 2017 (eq. 3), here of the water probability.
+    Bin k holds probabilities from k/15 to below (k+1)/15; the last bin also holds 1. The expected calibration error
+    (Naeini et al. 2015; Guo et al. 2017, eq. 3) is that of the water probability.
     """
 
     def __init__(self) -> None:
@@ -129,7 +128,7 @@ class ReliabilityBins:
         """(15,) sum of the predicted probabilities."""
 
     def add(self, probability: Pixels, label: Pixels, counted: Pixels) -> None:
-        """Add pixels: water probability 0..1, label (0, 1, 255 ignored) and bool mask, all of one shape."""
+        """Add pixels: water probability 0..1, label (0, 1, 255 ignored) and bool mask, all of the same shape."""
         probability, label, counted = as_array(probability), as_array(label), as_array(counted)
         keep = counted & (label != IGNORE)
         p = probability[keep].astype(np.float64)
@@ -153,7 +152,7 @@ class ReliabilityBins:
 
 @dataclass(frozen=True, slots=True)
 class ChipScore:
-    """What one chip adds to a score; ``reliability`` is None for methods that give no probability."""
+    """Counts of one chip; ``reliability`` is None for methods without a probability."""
 
     name: str
     event: str
@@ -166,49 +165,49 @@ def _total(counts: Iterable[Counts]) -> Counts:
 
 
 def _per_chip_mean(chips: Sequence[ChipScore]) -> float | None:
-    """Mean water IoU of the chips that hold water in label or prediction."""
+    """Return the mean water IoU of the chips with water in label or prediction."""
     values = [iou for chip in chips if (iou := chip.counts.water_iou) is not None]
     return float(np.mean(values)) if values else None
 
 
 def resamples(chips: int, seed: int) -> NDArray[np.int64]:
-    """Return the draws of a bootstrap over chips: how often each is drawn, (draws, chips)."""
-    times: NDArray[np.int64] = np.random.default_rng(seed).multinomial(
+    """Return the number of times that each bootstrap draw holds each chip, (draws, chips)."""
+    draws: NDArray[np.int64] = np.random.default_rng(seed).multinomial(
         chips, np.full(chips, 1 / chips), size=BOOTSTRAP_DRAWS
     )
-    return times
+    return draws
 
 
 def _bootstrap_ci95(chips: Sequence[ChipScore], seed: int) -> list[float] | None:
-    """Percentile bootstrap over the counted chips of the global water IoU (Efron and Tibshirani 1993, chapter 13).
+    """Return the percentile bootstrap interval of the global water IoU (Efron and Tibshirani 1993, chapter 13).
 
-    Draws without any water in label or prediction have no IoU and are left out. Chips are sorted by name first, so
-    that the interval does not depend on the order in which processes hand them in.
+    Chips with counted pixels are resampled. Draws without water in label and prediction have no IoU and are left out.
+    Chips are sorted by name, so that the interval does not depend on the number of processes.
     """
-    chosen = sorted((chip for chip in chips if chip.counts.n), key=lambda chip: chip.name)
-    if not chosen:
+    counted = sorted((chip for chip in chips if chip.counts.n), key=lambda chip: chip.name)
+    if not counted:
         return None
-    hits = np.array([chip.counts.tp for chip in chosen], np.int64)
-    unions = np.array([chip.counts.tp + chip.counts.fp + chip.counts.fn for chip in chosen], np.int64)
-    times = resamples(len(chosen), seed)
-    hit, union = times @ hits, times @ unions
+    intersections = np.array([chip.counts.tp for chip in counted], np.int64)
+    unions = np.array([chip.counts.tp + chip.counts.fp + chip.counts.fn for chip in counted], np.int64)
+    draws = resamples(len(counted), seed)
+    intersection, union = draws @ intersections, draws @ unions
     if not union.any():
         return None
-    low, high = np.percentile(hit[union > 0] / union[union > 0], [2.5, 97.5])
+    low, high = np.percentile(intersection[union > 0] / union[union > 0], [2.5, 97.5])
     return [float(low), float(high)]
 
 
 def _ece(chips: Sequence[ChipScore]) -> float | None:
-    """Calibration error over all chips; None unless every counted chip comes with probabilities."""
+    """Return the calibration error over all chips; None unless all counted chips have probabilities."""
     counted = [chip.reliability for chip in chips if chip.counts.n]
-    known = [bins for bins in counted if bins is not None]
-    if not known or len(known) < len(counted):
+    bins = [each for each in counted if each is not None]
+    if not bins or len(bins) < len(counted):
         return None
-    return reduce(add, known).ece
+    return reduce(add, bins).ece
 
 
 def score_chips(chips: Sequence[ChipScore], seed: int = 0) -> Score:
-    """Score chips together: counts are summed, ratios taken once.
+    """Score a set of chips: counts are summed, then ratios computed.
 
     Returns n_chips, n_chips_counted (those with at least one counted pixel), n_pixels, water_iou, land_iou, miou, f1,
     precision, recall, accuracy, water_iou_per_chip_mean, water_iou_ci95 ([low, high], 1000 draws) and ece.
@@ -232,7 +231,7 @@ def score_chips(chips: Sequence[ChipScore], seed: int = 0) -> Score:
 
 
 def score_events(chips: Sequence[ChipScore], seed: int = 0) -> dict[str, Score]:
-    """Score each event alone, keyed by event in alphabetical order: the value of the field ``events``."""
+    """Score each event separately, in alphabetical order: the value of the field ``events``."""
     return {
         event: score_chips([chip for chip in chips if chip.event == event], seed)
         for event in sorted({chip.event for chip in chips})

@@ -1,6 +1,6 @@
-"""A chip as images: radar, optical, label, probability and errors, each (H, W, 3).
+"""Images of a chip: radar, optical, label, probability and errors, each (H, W, 3).
 
-Colours are told apart by readers with any colour vision: they differ in lightness as well as in hue.
+Colours differ in lightness as well as in hue, so that readers with any colour vision can distinguish them.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ LABEL_COLOURS = {"land": SAND, "water": BLUE, "unlabelled": GREY}
 ERROR_COLOURS = {"hit": BLUE, "missed water": RED, "false water": AMBER, "correct land": SAND, "not counted": GREY}
 
 PROBABILITY_COLOURS = "YlGnBu"
-# dB range shown from black to full colour; fixed, so that chips compare
+# dB range from black to full colour; fixed, so that chips can be compared
 _DB_RANGES = {"VV": (-23.0, -3.0), "VH": (-28.0, -10.0)}
 _RATIO_RANGE = (0.0, 12.0)
 TRUE_COLOUR, WATER_COLOUR = ("B04", "B03", "B02"), ("B11", "B08", "B03")
@@ -30,22 +30,22 @@ Pixels = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PictureRow:
-    """One chip and what was made of it."""
+    """One chip and its map."""
 
     chip: Chip
     bands: Bands
     probability: NDArray[np.float32] | None
-    """(H, W) water probability 0..1, NaN where nothing is valid; None for methods that give none."""
+    """(H, W) water probability 0..1, NaN where no sensor is valid; None for methods without one."""
     water: NDArray[np.bool_]
     """(H, W) True for predicted water."""
     caption: str
-    """Stands beside the chip's name; where it begins with that name, the name is not repeated."""
+    """Text beside the chip's name; the name is not repeated if the text begins with it."""
     valid: NDArray[np.bool_] | None = None
-    """(H, W) where the prediction holds; by default where the probability is a number, or any sensor is valid."""
+    """(H, W) mask of the prediction; by default where the probability is finite, or any sensor is valid."""
 
     @property
-    def predicted(self) -> NDArray[np.bool_]:
-        """(H, W) where the prediction holds."""
+    def prediction_mask(self) -> NDArray[np.bool_]:
+        """(H, W) mask of the prediction."""
         if self.valid is not None:
             return self.valid
         if self.probability is not None:
@@ -64,7 +64,7 @@ def _percentile_stretch(band: NDArray[np.floating], valid: NDArray[np.bool_], le
 
 
 def _striped(image: Pixels, valid: NDArray[np.bool_]) -> Pixels:
-    """Paint grey stripes over invalid pixels, which no image or colour scale holds."""
+    """Return an image with grey stripes at invalid pixels, distinct from all images and colour scales."""
     rows, columns = np.indices(valid.shape)
     period = max(4, valid.shape[0] // 24)
     stripes = np.where((rows + columns) % period < period / 2, 0.62, 0.78)
@@ -74,9 +74,9 @@ def _striped(image: Pixels, valid: NDArray[np.bool_]) -> Pixels:
 def sar_image(row: PictureRow) -> Pixels:
     """Return the radar channels in colour.
 
-    VV, VH and VV - VH in red, green and blue where the chip has both in dB; the date before in red and the date after
-    in green and blue where it has both dates, each stretched by itself, so that what became darker is red; else its
-    first band in grey.
+    With VV and VH in dB these are VV, VH and VV - VH in red, green and blue. With two dates the image from before the
+    flood is red and that from after it is green and blue, each stretched separately; pixels that became darker are red.
+    Otherwise the first band is shown in grey.
     """
     names, sar, valid = row.bands.sar, row.chip.sar, row.chip.sar_valid
     if not valid.any():
@@ -96,15 +96,15 @@ def sar_image(row: PictureRow) -> Pixels:
 
 
 def has_both_dates(names: Sequence[str]) -> bool:
-    """Tell whether a sensor's channels show the same bands before and after."""
+    """Return True if a sensor has the same bands from before and after the flood."""
     before, after = ([name.removesuffix(f"_{date}") for name in names if band_date(name) == date] for date in DATES)
     return bool(before) and before == after
 
 
 def colour_bands(names: Sequence[str], date: str = "") -> tuple[str, str, str] | None:
-    """Return the optical channels of ``date`` shown in red, green and blue, or None where there are no such three.
+    """Return the optical channels of ``date`` for red, green and blue; None if the chip lacks them.
 
-    True colour where the chip has it, else short-wave infrared, near infrared and green, in which water is dark blue.
+    They are true colour, or else short-wave infrared, near infrared and green, in which water is dark blue.
     """
     suffix = f"_{date}" if date else ""
     for bands in (TRUE_COLOUR, WATER_COLOUR):
@@ -135,7 +135,7 @@ def label_image(row: PictureRow) -> Pixels:
 
 
 def probability_image(row: PictureRow) -> Pixels:
-    """Return the water probability on the colour scale; striped where there is none."""
+    """Return the water probability on the colour scale; striped where it is missing."""
     probability = np.full(row.water.shape, np.nan) if row.probability is None else row.probability
     valid = np.isfinite(probability)
     colours = colormaps[PROBABILITY_COLOURS](np.where(valid, probability, 0))[..., :3]
@@ -150,5 +150,5 @@ def error_image(row: PictureRow) -> Pixels:
     image[label_water & ~row.water] = to_rgb(ERROR_COLOURS["missed water"])
     image[~label_water & row.water] = to_rgb(ERROR_COLOURS["false water"])
     image[~label_water & ~row.water] = to_rgb(ERROR_COLOURS["correct land"])
-    image[(row.chip.label == IGNORE) | ~row.predicted] = to_rgb(ERROR_COLOURS["not counted"])
+    image[(row.chip.label == IGNORE) | ~row.prediction_mask] = to_rgb(ERROR_COLOURS["not counted"])
     return image

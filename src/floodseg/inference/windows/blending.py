@@ -1,4 +1,4 @@
-"""Blending of windows into strips by fixed-point sums, which do not depend on the order of the windows."""
+"""Blending of windows into strips by fixed-point sums, independent of the order of windows."""
 
 import threading
 from dataclasses import dataclass
@@ -7,121 +7,123 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError
-from floodseg.geo.tiling import FULL_WEIGHT, Tiling
+from floodseg.geo.tiling import TOTAL_WEIGHT, Tiling
 from floodseg.products.strips import ProbabilityStrip
 
 PROBABILITY_STEPS = 2**20 - 1
-"""Steps from 0 to 1 of a probability in fixed point: times the weights of both axes it still fits 32 bits."""
+"""Fixed-point value of probability 1; multiplied by the blending weights of both axes, it fits 32 bits."""
 
-_FULL = np.float32(PROBABILITY_STEPS * FULL_WEIGHT**2)
-assert int(_FULL) == PROBABILITY_STEPS * FULL_WEIGHT**2 < 2**32, "exact in float32, and no sum overflows"
+_FULL_SCALE = np.float32(PROBABILITY_STEPS * TOTAL_WEIGHT**2)
+assert int(_FULL_SCALE) == PROBABILITY_STEPS * TOTAL_WEIGHT**2 < 2**32, "must be exact in float32 and fit uint32"
 
-_BYTES_PER_PIXEL = 5  # four of the sum, one of the code
+_BYTES_PER_PIXEL = 5  # 4 for the sum, 1 for the validity code
 
 
 @dataclass
-class _OpenStrip:
-    """A strip to which windows are still being added."""
+class _PartialStrip:
+    """A strip that misses some windows."""
 
     total: NDArray[np.uint32]
-    """(H, W): probability times weights, summed."""
+    """(H, W): sum of fixed-point probability times blending weight."""
     validity: NDArray[np.uint8]
-    """(H, W), codes of what is valid."""
-    awaited: int
-    """Windows still to come."""
+    """(H, W), validity codes."""
+    missing_windows: int
+    """Number of windows not yet added."""
 
 
 class StripBlender:
-    """Sums windows, from any thread and in any order, into strips of full rows.
+    """Thread-safe sum of windows, in any order, into strips of full rows.
 
-    Strip r holds the pixel rows ``tiling.rows.owned(r)``; windows of the rows r - 1 and r contribute to it. Memory is
-    that of the strips which have some windows but not all; a strip's pages are used as they are written to.
+    Strip r holds the pixel rows ``tiling.rows.core(r)``; window rows r - 1 and r contribute to it. Only strips with
+    some but not all of their windows take memory.
     """
 
     def __init__(self, tiling: Tiling) -> None:
         self.tiling = tiling
-        self._open: dict[int, _OpenStrip] = {}
+        self._open: dict[int, _PartialStrip] = {}
         self._lock = threading.Lock()
         self.peak_bytes = 0
-        """Most bytes that strips have held at the same time."""
+        """Peak memory of the partial strips."""
 
     def add(
         self, row: int, column: int, probability: NDArray[np.float32] | None, validity: NDArray[np.uint8] | None
     ) -> list[int]:
-        """Add a window and return the strips which are complete by it.
+        """Add a window and return the indices of the strips that it completes.
 
         Args:
-            row: the window's row among the windows.
-            column: its column.
-            probability: (H, W) of the window, 0 to 1 where a sensor is valid; None where none is.
-            validity: (H, W), 0 to 3 as in ``ProbabilityStrip``; None where no sensor is valid.
+            row: row index of the window.
+            column: column index of the window.
+            probability: (H, W), 0 to 1 where a sensor is valid; None for a window without valid pixels.
+            validity: (H, W), validity codes as in ``ProbabilityStrip``; None for a window without valid pixels.
 
         Raises:
-            CheckpointError: the model's probability is not a number from 0 to 1.
+            CheckpointError: a probability is NaN or outside 0 to 1.
         """
         window = self.tiling.window(row, column)
-        rows, columns = self.tiling.rows.used(row), self.tiling.columns.used(column)
+        rows, columns = self.tiling.rows.support(row), self.tiling.columns.support(column)
         weighted = None
         if probability is not None and validity is not None:
-            used = (_within(rows, window.top), _within(columns, window.left))
+            used = (_slice_from(rows, window.top), _slice_from(columns, window.left))
             weighted = fixed_point(probability[used], validity[used] > 0)
             weighted *= self.tiling.rows.weights(row)[:, None]
             weighted *= self.tiling.columns.weights(column)
-        finished = []
+        complete = []
         with self._lock:
             for index in (row, row + 1):
                 if index == self.tiling.rows.count:
                     continue
                 strip = self._strip(index)
-                own = self.tiling.rows.owned(index)
-                part = range(max(rows.start, own.start), min(rows.stop, own.stop))
+                strip_rows = self.tiling.rows.core(index)
+                part = range(max(rows.start, strip_rows.start), min(rows.stop, strip_rows.stop))
                 if weighted is not None:
-                    strip.total[_within(part, own.start), _slice(columns)] += weighted[_within(part, rows.start)]
+                    target = _slice_from(part, strip_rows.start), _slice(columns)
+                    strip.total[target] += weighted[_slice_from(part, rows.start)]
                 if validity is not None and index == row:
-                    mine = self.tiling.columns.owned(column)
-                    strip.validity[:, _slice(mine)] = validity[_within(own, window.top), _within(mine, window.left)]
-                strip.awaited -= 1
-                if strip.awaited == 0:
-                    finished.append(index)
-        return finished
+                    core = self.tiling.columns.core(column)
+                    source = _slice_from(strip_rows, window.top), _slice_from(core, window.left)
+                    strip.validity[:, _slice(core)] = validity[source]
+                strip.missing_windows -= 1
+                if strip.missing_windows == 0:
+                    complete.append(index)
+        return complete
 
     def take(self, index: int) -> ProbabilityStrip:
         """Remove and return a complete strip."""
         with self._lock:
             strip = self._open.pop(index)
-        assert strip.awaited == 0, "the windows of a strip come before it is taken"
-        probability = np.divide(strip.total, _FULL, dtype=np.float32, casting="unsafe")
-        return ProbabilityStrip(self.tiling.rows.owned(index).start, probability, strip.validity)
+        assert strip.missing_windows == 0, "only complete strips can be taken"
+        probability = np.divide(strip.total, _FULL_SCALE, dtype=np.float32, casting="unsafe")
+        return ProbabilityStrip(self.tiling.rows.core(index).start, probability, strip.validity)
 
-    def _strip(self, index: int) -> _OpenStrip:
-        """Return an open strip, or a new one; the lock is held."""
+    def _strip(self, index: int) -> _PartialStrip:
+        """Return a partial strip, or a new one. The caller holds the lock."""
         if index not in self._open:
-            shape = len(self.tiling.rows.owned(index)), self.tiling.columns.size
-            awaited = self.tiling.columns.count * (2 if index > 0 else 1)
-            self._open[index] = _OpenStrip(np.zeros(shape, np.uint32), np.zeros(shape, np.uint8), awaited)
-            held = sum(strip.total.size for strip in self._open.values())
-            self.peak_bytes = max(self.peak_bytes, held * _BYTES_PER_PIXEL)
+            shape = len(self.tiling.rows.core(index)), self.tiling.columns.size
+            missing_windows = self.tiling.columns.count * (2 if index > 0 else 1)
+            self._open[index] = _PartialStrip(np.zeros(shape, np.uint32), np.zeros(shape, np.uint8), missing_windows)
+            pixels = sum(strip.total.size for strip in self._open.values())
+            self.peak_bytes = max(self.peak_bytes, pixels * _BYTES_PER_PIXEL)
         return self._open[index]
 
 
 def fixed_point(probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Return probability in ``PROBABILITY_STEPS``, rounded, and 0 where nothing is valid.
+    """Return probability times ``PROBABILITY_STEPS``, rounded; 0 where no sensor is valid.
 
     Raises:
-        CheckpointError: a probability of a valid pixel is not a number from 0 to 1.
+        CheckpointError: the probability of a valid pixel is NaN or outside 0 to 1.
     """
     probability = np.where(valid, probability, np.float32(0))
     if not (probability.min() >= 0 and probability.max() <= 1):
         raise CheckpointError(
-            "the model gave a probability that is not a number from 0 to 1: its weights must be finite; train it "
-            "again, or take another checkpoint"
+            "the model returned a probability that is not a number from 0 to 1, so its weights are damaged; train it "
+            "again or use another checkpoint"
         )
     probability *= np.float32(PROBABILITY_STEPS)
     return np.rint(probability, out=probability).astype(np.uint32)
 
 
-def _within(pixels: range, origin: int) -> slice:
-    """Return the slice of some pixels in an array that begins at pixel ``origin``."""
+def _slice_from(pixels: range, origin: int) -> slice:
+    """Return the slice of ``pixels`` in an array that starts at pixel ``origin``."""
     return slice(pixels.start - origin, pixels.stop - origin)
 
 

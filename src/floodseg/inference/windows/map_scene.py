@@ -1,13 +1,13 @@
-"""Windows of a scene through a model: several threads read and map them, finished rows leave in order.
+"""Mapping of a scene window by window: threads read and map windows, complete strips are delivered in order.
 
 ::
 
     windows, in order ── thread: read, map, blend ──┐
-                      ── thread: read, map, blend ──┼── strips of full rows ── the caller's thread: sink (writes)
+                      ── thread: read, map, blend ──┼── strips of full rows ── calling thread: sink (writes)
                       ── ...                        ┘
 
-Memory is bounded by the windows being mapped and by a few strips, each as high as a tile and as wide as the scene:
-threads wait while the sink is behind.
+Memory holds the windows being mapped and a few strips, each as high as a tile and as wide as the scene. Threads wait
+for a slow sink.
 """
 
 import time
@@ -21,7 +21,7 @@ from floodseg.geo.tiling import Tiling
 from floodseg.inference.windows.blending import StripBlender
 from floodseg.inference.windows.model_calls import ModelCalls
 from floodseg.inference.windows.stage_times import StageTimes
-from floodseg.inference.windows.workers import Workers
+from floodseg.inference.windows.threads import MappingThreads
 from floodseg.products.strips import ProbabilityStrip
 from floodseg.runtimes.base import Runtime
 from floodseg.scene.scene import Scene
@@ -29,12 +29,12 @@ from floodseg.system.progress import MapProgress
 
 
 def plan_tiling(grid: GeoGrid, runtime: Runtime, config: MapConfig) -> Tiling:
-    """Return the windows in which a scene is mapped: they follow from its size, the model and the settings alone."""
+    """Return the windows of a scene. They depend only on its size, the model and the settings."""
     return Tiling.plan(grid.height, grid.width, config.tile_size, overlap_of(runtime, config))
 
 
 def overlap_of(runtime: Runtime, config: MapConfig) -> int:
-    """Return the pixels that neighbouring windows share."""
+    """Return the number of pixels that neighbouring windows share."""
     return runtime.overlap if config.overlap is None else config.overlap
 
 
@@ -46,50 +46,49 @@ def map_scene(
     *,
     progress: bool = False,
 ) -> StageTimes:
-    """Map a scene and pass its probability to ``sink``, top to bottom, each pixel once.
+    """Map a scene and pass its probability to ``sink`` in strips, from top to bottom.
 
-    The result depends on the scene, the runtime and the settings, not on the number of threads or their order: windows
-    are blended in fixed point.
+    The result does not depend on the number or timing of threads, because windows are blended in fixed point.
 
     Args:
-        scene: what is mapped; its channels must be those of the runtime.
+        scene: input with the bands of the runtime.
         runtime: the model.
-        config: tile size, overlap, batch size, threads and test-time augmentation; thresholds are not applied here.
-        sink: called in this thread, once for each row of windows, while other threads go on mapping.
-        progress: show a bar with the time left on standard error.
+        config: tile size, overlap, batch size, threads and test-time augmentation; thresholds are not used.
+        sink: called in the calling thread, once per row of windows, while other threads continue.
+        progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: channels that are not the runtime's, or a device whose memory holds no window.
-        CheckpointError: the model returns numbers that are no probability.
+        ConfigError: the scene has other bands than the runtime, or one window does not fit the device's memory.
+        CheckpointError: the model returns NaN or a value outside 0 to 1.
 
-    What the scene, the runtime or the sink raises, a KeyboardInterrupt included, is raised here after all threads have
-    ended; each finishes its current call.
+    Exceptions of the scene, the runtime or the sink, KeyboardInterrupt included, are raised again after all threads
+    have finished their current call and ended.
     """
     if not all(bands_fit(runtime.bands, scene.bands, sensor, exact=True) for sensor in SENSORS):
         raise ConfigError(
-            f"a scene opened for {scene.bands} is mapped by a model for {runtime.bands}: they must be the same; open "
-            "the scene for the model"
+            f"the scene has the bands {scene.bands} and the model needs {runtime.bands}: they must be the same; open "
+            "the scene with the bands of the model"
         )
     start, times = time.perf_counter(), StageTimes()
     tiling = plan_tiling(scene.grid, runtime, config)
     batch_size = _even_batches(tiling.columns.count, config.batch_size or runtime.batch_size(*tiling.shape))
     calls, blender = ModelCalls(runtime, batch_size, tta=config.tta), StripBlender(tiling)
     with (
-        MapProgress(scene.grid.height * scene.grid.width, progress) as bar,
-        Workers(scene, calls, blender, threads=config.thread_count, progress=bar, times=times) as workers,
+        MapProgress(scene.grid.height * scene.grid.width, enabled=progress) as bar,
+        MappingThreads(scene, calls, blender, threads=config.thread_count, progress=bar, times=times) as threads,
     ):
         for index in range(tiling.rows.count):
-            workers.wait_for(index)
+            threads.wait_for(index)
             with times.stage("blending"):
                 strip = blender.take(index)
             with times.stage("writing"):
                 sink(strip)
-            workers.delivered(index)
+            threads.mark_delivered(index)
     times.wall = time.perf_counter() - start
     return times
 
 
-def _even_batches(windows: int, most: int) -> int:
-    """Return the size of equal batches of at most ``most`` that hold a row of windows: batches never span rows."""
-    batches = -(-windows // most)
+def _even_batches(windows: int, max_size: int) -> int:
+    """Return the size of equal batches, at most ``max_size``, for a row of windows; a batch never spans rows."""
+    batches = -(-windows // max_size)
     return -(-windows // batches)

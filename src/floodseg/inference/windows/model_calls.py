@@ -1,4 +1,4 @@
-"""Calls of a runtime: batches of one shape, flips and rotations, and batches halved where memory runs out."""
+"""Runtime calls in batches of one shape, with test-time augmentation and smaller batches after memory errors."""
 
 import logging
 import threading
@@ -17,15 +17,16 @@ _logger = logging.getLogger(__name__)
 Value = TypeVar("Value", bound=np.generic)
 
 Inputs = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
-"""Radar and optical image (N, C, H, W), their validity (N, H, W)."""
+"""Radar and optical image (N, C, H, W) and their validity (N, H, W), in the order sar, optical, sar_valid,
+optical_valid."""
 
 
 class ModelCalls:
-    """Calls a runtime from several threads, at most ``runtime.concurrency`` at a time.
+    """Thread-safe calls of a runtime, at most ``runtime.concurrency`` at a time.
 
-    Every call holds exactly ``batch_size`` windows, filled up with empty ones, so that the result of a window does not
-    depend on the number of others. With ``tta`` each is mapped in its eight orientations and the calibrated
-    probabilities are averaged: they, unlike logits, mean the same in every runtime.
+    Every call has exactly ``batch_size`` windows, padded with invalid ones, so that a window's result does not depend
+    on the number of windows. With ``tta``, each window is mapped in eight orientations and the calibrated probabilities
+    are averaged.
     """
 
     def __init__(self, runtime: Runtime, batch_size: int, *, tta: bool) -> None:
@@ -35,11 +36,11 @@ class ModelCalls:
         self._lock = threading.Lock()
 
     def __call__(self, windows: Sequence[SceneWindow]) -> list[NDArray[np.float32]]:
-        """Return the probability (H, W) of each of some windows of one shape.
+        """Return the probability (H, W) of each window; all windows have one shape.
 
         Raises:
-            ConfigError: the device's memory does not hold a single window.
-            CheckpointError: the model returns numbers that are no probability.
+            ConfigError: one window does not fit the device's memory.
+            CheckpointError: the model returns NaN for a valid pixel.
         """
         results: list[NDArray[np.float32]] = []
         while len(results) < len(windows):
@@ -47,49 +48,54 @@ class ModelCalls:
             part = windows[len(results) : len(results) + size]
             try:
                 with self._free:
-                    results.extend(self._orientations(_stack(part, size))[: len(part)])
+                    results.extend(self._probability(_stack(part, size))[: len(part)])
             except OutOfDeviceMemoryError as error:
                 self._halve(size, part[0], error)
-        if any(_is_broken(result, window) for result, window in zip(results, windows, strict=True)):
+        if any(_has_nan(result, window) for result, window in zip(results, windows, strict=True)):
             raise CheckpointError(
-                "the model gives values that are no numbers for valid input, so its weights are damaged; copy them "
-                "again, or train the model again"
+                "the model returns NaN for valid pixels, so its weights are damaged; copy the weight file again or "
+                "train the model again"
             )
         return results
 
-    def _orientations(self, inputs: Inputs) -> NDArray[np.float32]:
+    def _probability(self, inputs: Inputs) -> NDArray[np.float32]:
         if not self._tta:
             return self._runtime.probability(*inputs)
         total = np.zeros(inputs[2].shape, np.float32)
-        for turn in range(4):
-            for flipped in (False, True):
-                total += _back(self._runtime.probability(*_each(inputs, turn, flipped)), turn, flipped)
+        for turns in range(4):
+            for flip in (False, True):
+                sar, optical, sar_valid, optical_valid = inputs
+                oriented = self._runtime.probability(
+                    _orient(sar, turns, flip=flip), _orient(optical, turns, flip=flip),
+                    _orient(sar_valid, turns, flip=flip), _orient(optical_valid, turns, flip=flip),
+                )  # fmt: skip
+                total += _undo_orientation(oriented, turns, flip=flip)
         return total / np.float32(8)
 
     def _halve(self, size: int, window: SceneWindow, error: OutOfDeviceMemoryError) -> None:
-        """Halve the batch, once for all threads whose call failed at this size."""
+        """Halve the batch size, once for all threads whose call failed at this size."""
         if size == 1:
             height, width = window.sar_valid.shape
             raise ConfigError(
-                f"`tile_size`: a single window, {height}x{width} pixels with the overlap, must fit the memory of "
-                f"{self._runtime.device}, and does not; give a smaller `tile_size`, or `device=cpu`"
+                f"`tile_size`: one window of {height}x{width} pixels (overlap included) does not fit the memory of "
+                f"{self._runtime.device}; set a smaller `tile_size`, or `device=cpu`"
             ) from error
         with self._lock:
             if self.batch_size == size:
                 self.batch_size = size // 2
                 _logger.warning(
-                    "%s ran out of memory with %d windows at once: going on with %d",
+                    "%s ran out of memory with %d windows per call; continuing with %d",
                     self._runtime.device, size, self.batch_size,
                 )  # fmt: skip
 
 
-def _is_broken(probability: NDArray[np.float32], window: SceneWindow) -> bool:
-    """Tell whether any valid pixel has NaN; most windows are decided by their sum, which is cheap."""
+def _has_nan(probability: NDArray[np.float32], window: SceneWindow) -> bool:
+    """Return True if any valid pixel is NaN; the sum is a cheap first check."""
     return bool(np.isnan(probability.sum()) and np.isnan(probability[window.sar_valid | window.optical_valid]).any())
 
 
 def _stack(windows: Sequence[SceneWindow], size: int) -> Inputs:
-    """Return windows as a batch of ``size``, filled up with invalid pixels."""
+    """Return windows as a batch of ``size``, padded with invalid pixels."""
     return (
         _batch([window.sar for window in windows], size),
         _batch([window.optical for window in windows], size),
@@ -107,21 +113,13 @@ def _batch(arrays: Sequence[NDArray[Value]], size: int) -> NDArray[Value]:
     return batch
 
 
-def _each(inputs: Inputs, turn: int, flipped: bool) -> Inputs:
-    sar, optical, sar_valid, optical_valid = inputs
-    return (
-        _rotated(sar, turn, flipped), _rotated(optical, turn, flipped),
-        _rotated(sar_valid, turn, flipped), _rotated(optical_valid, turn, flipped),
-    )  # fmt: skip
+def _orient(array: NDArray[Value], turns: int, *, flip: bool) -> NDArray[Value]:
+    """Rotate (..., H, W) by quarter turns, then flip the columns."""
+    rotated: NDArray[Value] = np.rot90(array, turns, axes=(-2, -1))
+    return np.flip(rotated, axis=-1) if flip else rotated
 
 
-def _rotated(array: NDArray[Value], turn: int, flipped: bool) -> NDArray[Value]:
-    """Rotate (..., H, W) by quarter turns, then mirror it."""
-    rotated: NDArray[Value] = np.rot90(array, turn, axes=(-2, -1))
-    return np.flip(rotated, axis=-1) if flipped else rotated
-
-
-def _back(probability: NDArray[np.float32], turn: int, flipped: bool) -> NDArray[np.float32]:
-    """Undo ``_rotated``."""
-    mirrored = np.flip(probability, axis=-1) if flipped else probability
-    return np.rot90(mirrored, -turn, axes=(-2, -1))
+def _undo_orientation(probability: NDArray[np.float32], turns: int, *, flip: bool) -> NDArray[np.float32]:
+    """Invert ``_orient``."""
+    flipped = np.flip(probability, axis=-1) if flip else probability
+    return np.rot90(flipped, -turns, axes=(-2, -1))

@@ -1,4 +1,4 @@
-"""CPU seconds of the stages of mapping, summed over threads."""
+"""CPU seconds of each stage of mapping, summed over threads."""
 
 import threading
 import time
@@ -10,12 +10,12 @@ Stage = Literal["reading", "mapping", "blending", "writing"]
 
 
 class StageTimes:
-    """CPU seconds by stage, without what libraries compute in threads of their own.
+    """CPU seconds by stage; work in the threads of libraries is not counted.
 
     Attributes:
-        cpu: ``reading`` windows of the scene, warping included; ``mapping`` by the model (on a GPU the CPU's part);
-            ``blending`` windows; ``writing`` in the sink.
-        wall: seconds from the start to the end of mapping.
+        cpu: ``reading`` of windows, warping included; ``mapping`` by the model (on a GPU, only the CPU time);
+            ``blending`` of windows; ``writing`` in the sink.
+        wall: elapsed seconds of mapping.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class StageTimes:
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:
-        """Count what the calling thread computes in the block as part of a stage."""
+        """Add the CPU time of the calling thread in the block to a stage."""
         start = time.thread_time()
         try:
             yield

@@ -1,1 +1,1 @@
-"""Checkpoints, their description, and the list of shipped weights."""
+"""Checkpoints, their descriptions and the list of shipped models."""

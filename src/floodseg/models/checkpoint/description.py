@@ -1,4 +1,4 @@
-"""Description of a model in a weights folder, read without the weights and without PyTorch."""
+"""Model descriptions in weights folders, which are read without the weights and without PyTorch."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,11 @@ RUN_CHECKPOINT = "best_model.pth"
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return ``config.json`` of a weights folder without loading the weights."""
+    """Return the content of ``config.json`` in a weights folder.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
     file = folder / CONFIG_FILE
     try:
         description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -27,10 +31,10 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def find_path(path: str | Path) -> Path:
-    """Return the checkpoint file or weights folder of a path: the path itself, or the checkpoint in a run folder.
+    """Return the checkpoint of a run folder, or the path itself if it is a weights folder or a file.
 
     Raises:
-        CheckpointError: a folder that holds neither.
+        CheckpointError: the path is another folder.
     """
     path = Path(path)
     if (path / RUN_CHECKPOINT).is_file():

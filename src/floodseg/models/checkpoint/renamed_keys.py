@@ -1,4 +1,4 @@
-"""State-dict keys that were renamed: weights that were saved under the old names still load."""
+"""Renamed state-dict keys, so that weights with the old names still load."""
 
 import re
 from typing import Any
@@ -13,11 +13,11 @@ _RENAMED = (
     (re.compile(r"^judge\.judge\."), "cloud_detector.head."),
     (re.compile(r"^judge\."), "cloud_detector."),
 )
-"""Old names (0.1 and before) and what replaces them, in this order."""
+"""Patterns of old names (0.1 and earlier) and their replacements, which are applied in this order."""
 
 
 def rename_old_keys(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Rename the old keys of a model in ``state``, in place; a hook for ``register_load_state_dict_pre_hook``."""
+    """Rename the old keys in ``state`` in place. A hook for ``register_load_state_dict_pre_hook``."""
     for key in [key for key in state if key.startswith(prefix)]:
         name = key.removeprefix(prefix)
         for pattern, replacement in _RENAMED:

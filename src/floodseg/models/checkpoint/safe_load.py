@@ -1,4 +1,4 @@
-"""Safe loading of files that torch.save wrote: tensors and plain values only, with an error for any other file."""
+"""Safe loading of files that torch.save wrote: tensors and plain values only."""
 
 import pickle
 import re
@@ -13,61 +13,60 @@ import torch
 
 from floodseg.errors import CheckpointError
 
-UNREADABLE = (
+LOAD_ERRORS = (
     RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, struct.error,
     zipfile.BadZipFile, pickle.UnpicklingError, AssertionError, ArithmeticError, MemoryError, zlib.error,
 )  # fmt: skip
-"""Errors of torch.load for a file that it cannot read; which one depends on where reading fails."""
+"""Errors of torch.load for an unreadable file. The type depends on the position of the damage."""
 
-WITHOUT_DESCRIPTION = (
-    "is a safetensors file, which does not describe its model; give the folder that also has config.json"
-)
-_FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)")
-_AGAIN = "copy it again"
+NO_DESCRIPTION = "is a safetensors file, which does not describe its model; give the folder that also has config.json"
+_REFUSED_CLASS = re.compile(r"GLOBAL ([\w.]+)")
+_COPY_AGAIN = "copy it again"
+_CUT_OFF = f"is cut off: the end of the file is missing; {_COPY_AGAIN}"
 
 
-def load_plain(path: Path) -> Any:
-    """Return the content of a file of tensors and plain values on the CPU; no code in it is run.
+def safe_load(path: Path) -> Any:
+    """Load a file of tensors and plain values on the CPU. Code in the file is never run.
 
     Raises:
-        CheckpointError: it is another kind of file; the message says which.
+        CheckpointError: the file is missing, damaged or of another kind.
     """
     try:
         with warnings.catch_warnings():
-            # warnings of torch about such files; the error says more
+            # torch warns about unreadable files before it raises
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise CheckpointError(f"{path}: {why_not_plain(path, error)}") from error
+    except LOAD_ERRORS as error:
+        raise CheckpointError(f"{path}: {explain_load_error(path, error)}") from error
 
 
-def why_not_plain(path: Path, error: BaseException) -> str:
-    """Return why torch could not read a file, and the remedy, without the file's name."""
+def explain_load_error(path: Path, error: BaseException) -> str:
+    """Return the reason why torch cannot load a file and the remedy, without the name of the file."""
     try:
         with path.open("rb") as stream:
             start = stream.read(10)
     except FileNotFoundError:
         return "is missing; put it back"
     except OSError as failure:
-        return f"cannot be read ({failure.strerror}); change its permissions, or {_AGAIN}"
+        return f"cannot be read ({failure.strerror}); change its permissions, or {_COPY_AGAIN}"
     if not start:
-        return f"is empty (0 bytes); {_AGAIN}"
-    forbidden = _FORBIDDEN.search(str(error))
-    if forbidden:
+        return f"is empty (0 bytes); {_COPY_AGAIN}"
+    refused = _REFUSED_CLASS.search(str(error))
+    if refused:
         return (
-            f"holds '{forbidden[1]}', something other than tensors and plain values, which is never loaded since it "
-            "could run code; use a file that floodseg wrote"
+            f"holds '{refused[1]}', which is neither a tensor nor a plain value and is never loaded, because it could "
+            "run code; use a file that floodseg wrote"
         )
     if start[8:9] == b"{":
-        return WITHOUT_DESCRIPTION
+        return NO_DESCRIPTION
     if start.startswith(b"PK"):
         if not zipfile.is_zipfile(path):
-            return f"is cut off: the end of the file is missing; {_AGAIN}"
-        return f"is damaged or a zip file of something else ({_first_line(error)}); {_AGAIN}"
+            return _CUT_OFF
+        return f"is damaged, or is another kind of zip file ({_first_sentence(error)}); {_COPY_AGAIN}"
     if "unexpected EOF" in str(error):
-        return f"is cut off: the end of the file is missing; {_AGAIN}"
+        return _CUT_OFF
     return "is not a file of weights; use one that floodseg wrote"
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or ["it ends early"])[0].split(". ")[0]
+def _first_sentence(error: BaseException) -> str:
+    return (str(error).splitlines() or ["unexpected end"])[0].split(". ")[0]

@@ -1,4 +1,4 @@
-"""Shipped models, and models by name or path."""
+"""Shipped models, and loading of models by name or path."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from floodseg.models.checkpoint.description import WEIGHTS_FILE, find_path, read
 from floodseg.models.checkpoint.formats import is_exported
 from floodseg.system.extras import require_extra
 
-if TYPE_CHECKING:  # PyTorch is loaded where weights are, and not to map with an exported model
+if TYPE_CHECKING:  # mapping with an exported model needs no PyTorch
     from floodseg.models.model import FloodModel
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -26,12 +26,12 @@ class ShippedModel:
 
     @property
     def name(self) -> str:
-        """The name by which commands and functions take it."""
+        """The name that commands and functions accept."""
         return self.folder.name
 
 
 def shipped_models() -> list[ShippedModel]:
-    """Return the shipped models in alphabetical order."""
+    """Return the shipped models, sorted by name."""
     folders = sorted(path.parent for path in WEIGHTS.glob(f"*/{WEIGHTS_FILE}"))
     return [
         ShippedModel(folder, (folder / WEIGHTS_FILE).stat().st_size / 1e6, read_description(folder))
@@ -40,13 +40,13 @@ def shipped_models() -> list[ShippedModel]:
 
 
 def load_model(model: str | Path) -> "FloodModel":
-    """Load a model; it comes in evaluation mode on the CPU.
+    """Load a model on the CPU, in evaluation mode.
 
     Args:
         model: the name of a shipped model (``s1-lite``), a run folder, a weights folder, or a checkpoint file.
 
     Raises:
-        CheckpointError: there is no such model, or it cannot be read.
+        CheckpointError: the model does not exist or cannot be read.
         ConfigError: PyTorch is not installed.
     """
     path = find_model(model)
@@ -57,10 +57,13 @@ def load_model(model: str | Path) -> "FloodModel":
 
 
 def find_model(model: str | Path) -> Path:
-    """Return the checkpoint file or the weights folder of a model that is named as for :func:`load_model`.
+    """Return the checkpoint file or the weights folder of a model.
+
+    Args:
+        model: the argument of :func:`load_model`.
 
     Raises:
-        CheckpointError: there is no such model.
+        CheckpointError: the model does not exist.
     """
     names = [shipped.name for shipped in shipped_models()]
     if str(model) in names:
@@ -68,8 +71,8 @@ def find_model(model: str | Path) -> Path:
     path = Path(model)
     if is_exported(path) and path.is_file():
         raise CheckpointError(
-            f"{path}: is an exported model, which can map scenes only; give the run folder or checkpoint "
-            "that it was made from"
+            f"{path}: is an exported model, which can only map scenes; give the run folder or checkpoint "
+            "that was exported"
         )
     if path.exists():
         return find_path(path)

@@ -1,4 +1,4 @@
-"""Encoders: timm backbones without the stages beyond a stride, with or without pretrained weights."""
+"""Encoders: timm backbones that end at a maximum stride, with new or pretrained weights."""
 
 import difflib
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from floodseg.errors import ConfigError
 from floodseg.models.encoders.pretrained import Pretrained, PretrainedRecord, load_encoder_weights
 
 NAMED_ENCODERS: tuple[str, ...] = ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1")
-"""Encoders that are tested and documented; other timm encoders with ``features_only`` support work too."""
+"""Tested and documented encoders. Other timm encoders with ``features_only`` support work too."""
 
 _UNSUPPORTED = (RuntimeError, AssertionError, ValueError, TypeError, AttributeError, LookupError)
-"""Errors of timm, by family, for an encoder without features or an image size that an encoder does not take."""
+"""Errors of timm for an encoder without features or an unsupported image size. The type depends on the family."""
 
 
 class Encoder(nn.Module):
@@ -25,8 +25,8 @@ class Encoder(nn.Module):
     Attributes:
         channels: channels of the features, finest first.
         strides: strides of the features in pixels, finest first.
-        pretrained_record: the origin of the weights.
-        multiple: the input is padded to a multiple of this size.
+        pretrained_record: origin of the weights.
+        multiple: height and width of the input are padded to a multiple of this number.
     """
 
     def __init__(
@@ -44,21 +44,17 @@ class Encoder(nn.Module):
         self.multiple = multiple
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return features (N, channels[i], ~H / strides[i], ~W / strides[i]) of (N, in_channels, H, W)."""
-        return _run(self.body, x, self.multiple, self.strides)
-
-
-def _run(body: nn.Module, x: Tensor, multiple: int, strides: Sequence[int]) -> list[Tensor]:
-    if multiple == 1:
-        features: list[Tensor] = body(x)
-        return features
-    height, width = x.shape[2:]
-    padded = F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-    # features of the padding alone are removed
-    return [
-        feature[:, :, : -(-height // stride), : -(-width // stride)]
-        for feature, stride in zip(body(padded), strides, strict=True)
-    ]
+        """Map (N, in_channels, H, W) to features (N, channels[i], ~H / strides[i], ~W / strides[i])."""
+        if self.multiple == 1:
+            features: list[Tensor] = self.body(x)
+            return features
+        height, width = x.shape[2:]
+        padded = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        # crops the features that lie completely in the padding
+        return [
+            feature[:, :, : -(-height // stride), : -(-width // stride)]
+            for feature, stride in zip(self.body(padded), self.strides, strict=True)
+        ]
 
 
 def build_encoder(name: str, in_channels: int, pretrained: Pretrained = None, max_stride: int = 16) -> Encoder:
@@ -66,22 +62,20 @@ def build_encoder(name: str, in_channels: int, pretrained: Pretrained = None, ma
 
     Args:
         name: a timm architecture with ``features_only`` support, with or without a tag of its weights.
-        in_channels: input channels; a multiple of 3 if weights are loaded.
+        in_channels: number of input channels, a multiple of 3 for pretrained weights.
         pretrained: ``auto``, ``required``, ``none`` (or None), or a file of weights.
         max_stride: stride of the coarsest feature.
 
     Raises:
         ConfigError: the encoder is unknown, or does not work on images of any size.
-        CheckpointError: weights that are required are not available, or weights do not fit.
+        CheckpointError: required weights are not available, or weights do not fit the encoder.
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name.lower(), [*NAMED_ENCODERS, *timm.list_models()], n=3)
         hint = (
-            f"did you mean {' or '.join(dict.fromkeys(close))}?"
-            if close
-            else f"take one of {', '.join(NAMED_ENCODERS)}"
+            f"did you mean {' or '.join(dict.fromkeys(close))}?" if close else f"use one of {', '.join(NAMED_ENCODERS)}"
         )
-        raise ConfigError(f"`encoder={name}`: must be an encoder that timm knows; {hint}")
+        raise ConfigError(f"`encoder={name}`: must be an encoder of timm; {hint}")
     indices, channels, strides = _stages(name, max_stride)
     body = _create(name, in_chans=in_channels, out_indices=indices)
     multiple = _size_multiple(name, body, in_channels, channels, strides)
@@ -99,9 +93,9 @@ def _create(name: str, **arguments: Any) -> nn.Module:
 
 def _unusable(name: str, reason: str) -> ConfigError:
     return ConfigError(
-        f"`encoder={name}`: must be a timm encoder that gives features at several strides of an image of any size "
+        f"`encoder={name}`: must be a timm encoder that returns features at several strides for images of any size "
         f"({reason.splitlines()[0] if reason else 'it fails'}); "
-        f"take {', '.join(NAMED_ENCODERS)} or another convolutional one"
+        f"use {', '.join(NAMED_ENCODERS)} or another convolutional encoder"
     )
 
 
@@ -109,8 +103,8 @@ def _stages(name: str, max_stride: int) -> tuple[list[int], list[int], list[int]
     """Return index, channels and stride of the last feature of each stride from 2 to ``max_stride``."""
     with torch.device("meta"):
         info: Any = _create(name).feature_info
-    found = zip(info.out_indices, info.channels(), info.reduction(), strict=True)
-    by_stride = {stride: (index, width) for index, width, stride in found if 2 <= stride <= max_stride}
+    features = zip(info.out_indices, info.channels(), info.reduction(), strict=True)
+    by_stride = {stride: (index, channels) for index, channels, stride in features if 2 <= stride <= max_stride}
     if not by_stride:
         raise _unusable(name, f"its strides are {info.reduction()}, and none is from 2 to {max_stride}")
     strides = sorted(by_stride)
@@ -121,7 +115,7 @@ def _stages(name: str, max_stride: int) -> tuple[list[int], list[int], list[int]
 def _size_multiple(
     name: str, body: nn.Module, in_channels: int, channels: Sequence[int], strides: Sequence[int]
 ) -> int:
-    """Return 1 if the encoder takes images of any size, else the multiple to which its input must be padded."""
+    """Return 1 if the encoder takes images of any size, or 32 if height and width must be multiples of 32."""
     body.eval()
     reason = ""
     for multiple, size in ((1, (33, 47)), (32, (32, 64))):
@@ -137,7 +131,7 @@ def _size_multiple(
 
 
 def _drop_unused_stages(body: nn.Module, in_channels: int) -> None:
-    """Delete trailing stages that no feature depends on, and freeze other unused parameters.
+    """Delete the last stages that no feature depends on, and freeze other unused parameters.
 
     Some timm families keep and run such stages.
     """
@@ -148,7 +142,7 @@ def _drop_unused_stages(body: nn.Module, in_channels: int) -> None:
         while len(stages) > 1 and all(parameter.grad is None for parameter in stages[-1].parameters()):
             del stages[-1]
     for parameter in body.parameters():
-        # training in several processes waits for the gradient of every parameter that is not frozen
+        # training in several processes waits for the gradients of all parameters that are not frozen
         parameter.requires_grad_(parameter.grad is not None)
     body.zero_grad(set_to_none=True)
     body.train()

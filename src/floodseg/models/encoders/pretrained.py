@@ -1,7 +1,6 @@
-"""Pretrained weights of encoders: from a file or the Hugging Face Hub, or none.
+"""Pretrained weights of encoders, from a file or the Hugging Face Hub.
 
-Pretrained weights are not overwritten, because each new layer initialises itself alone, and the encoder is loaded when
-it is built.
+The weights are loaded when the encoder is built. Later initialisation only concerns new layers.
 """
 
 import importlib
@@ -27,25 +26,28 @@ Pretrained = str | Path | None
 """``auto``, ``required``, ``none`` (the same as None), or a file of encoder weights (.safetensors, .pth)."""
 
 HUB_FILE = "model.safetensors"
-"""File of the weights of a timm encoder on the hub, unless timm names another."""
+"""Default name of a file of weights on the hub."""
 
 IMAGE_CHANNELS = 3
-"""Channels of the images that pretrained encoders were made for."""
+"""Input channels of pretrained encoders: red, green and blue."""
 
 CONNECT_SECONDS = 10.0
-"""Limit for the hub's first answer; without one, ``auto`` starts from scratch."""
+"""Timeout in seconds for the first response of the hub."""
 
 
 class _UnavailableError(Exception):
-    """Weights that are not available; the message is the reason."""
+    """Weights are not available. The message is the reason."""
 
 
 @dataclass(frozen=True)
 class PretrainedRecord:
     """Origin of an encoder's weights.
 
-    ``requested`` is auto, required, none or the file; ``source`` is where the weights come from (``scratch`` if none
-    were loaded); ``warning`` is set if ``auto`` started from scratch.
+    Attributes:
+        requested: ``auto``, ``required``, ``none`` or the file.
+        loaded: True if pretrained weights were loaded.
+        source: file or hub address of the weights; ``scratch`` for new weights.
+        warning: warning of ``auto`` if the weights were not available.
     """
 
     requested: str
@@ -55,14 +57,14 @@ class PretrainedRecord:
 
 
 def load_encoder_weights(body: nn.Module, name: str, pretrained: Pretrained) -> PretrainedRecord:
-    """Load pretrained weights into ``body``, a timm features-only encoder of any multiple of three input channels.
+    """Load pretrained weights into ``body``, a timm ``features_only`` encoder with 3, 6, ... input channels.
 
-    The weight of the first convolution is copied unscaled to every three input channels. Weights that the encoder does
-    not have (classifier, stages cut off) are ignored.
+    The weight of the first convolution is copied to each group of three input channels without scaling. Weights of
+    layers that the encoder does not have (classifier, removed stages) are ignored.
 
     Raises:
-        ConfigError: ``pretrained`` is neither one of the words nor a file.
-        CheckpointError: the weights are required and not available, or they do not fit the encoder.
+        ConfigError: ``pretrained`` is neither ``auto``, ``required``, ``none`` nor an existing file.
+        CheckpointError: required weights are not available, or weights do not fit the encoder.
     """
     _activate_residual_branches(body)
     if pretrained is None or pretrained == "none":
@@ -74,22 +76,22 @@ def load_encoder_weights(body: nn.Module, name: str, pretrained: Pretrained) -> 
                 f"`pretrained={file}`: must be auto, required, none or an existing file of encoder weights; "
                 "check the path"
             )
-        _fill(body, name, _read(file), str(file))
+        _copy_weights(body, name, _read_weights(file), str(file))
         return PretrainedRecord(str(file), loaded=True, source=str(file))
     try:
         file, source = _download(name)
-        state = _read(file)
+        state = _read_weights(file)
     except (_UnavailableError, CheckpointError) as error:
         return _from_scratch(name, str(pretrained), error)
-    _fill(body, name, state, source)
+    _copy_weights(body, name, state, source)
     return PretrainedRecord(str(pretrained), loaded=True, source=source)
 
 
 @torch.no_grad()
 def _activate_residual_branches(body: nn.Module) -> None:
-    """Set to 1 the scales that timm initialises to 0, the last of each residual branch.
+    """Set to 1 the last scale of each residual branch, which timm initialises to 0.
 
-    At 0 they leave the layers of the branch without a gradient in the first step.
+    A scale of 0 leaves the layers of the branch without a gradient in the first step.
     """
     for layer in body.modules():
         if isinstance(layer, nn.BatchNorm2d) and not layer.weight.any():
@@ -100,24 +102,24 @@ def _from_scratch(name: str, requested: str, reason: Exception) -> PretrainedRec
     """Return the record of an encoder without pretrained weights, or raise CheckpointError if they are required."""
     if requested == "required":
         raise CheckpointError(
-            f"`pretrained` required: the weights of encoder '{name}' cannot be had ({reason}); "
-            "connect to the network, give a file of weights, or use `pretrained` auto"
+            f"`pretrained=required`: the weights of encoder '{name}' are not available ({reason}); "
+            "connect to the network, give a file of weights, or set `pretrained=auto`"
         ) from reason
-    warning = f"encoder '{name}' starts from scratch: its pretrained weights cannot be had ({reason})"
+    warning = f"encoder '{name}' starts from scratch: its pretrained weights are not available ({reason})"
     _logger.warning(warning)
     return PretrainedRecord(requested, loaded=False, source="scratch", warning=warning)
 
 
 def _download(name: str) -> tuple[Path, str]:
-    """Return the file of timm's weights of an encoder, from the cache or the hub, and the name of their source.
+    """Return timm's file of weights of an encoder, from the cache or the hub, and its hub address.
 
     Raises:
-        _UnavailableError: the hub does not have them or cannot be reached.
+        _UnavailableError: the hub does not have the file or does not respond.
     """
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
-        where = f": download {config.url} and give that file" if config and config.url else ""
-        raise _UnavailableError(f"the Hugging Face Hub has none{where}")
+        remedy = f": download {config.url} and give that file" if config and config.url else ""
+        raise _UnavailableError(f"the Hugging Face Hub has none{remedy}")
     repository, _, revision = config.hf_hub_id.partition("@")
     filename = config.hf_hub_filename or HUB_FILE
     source = f"{config.hf_hub_id}/{filename}"
@@ -127,72 +129,76 @@ def _download(name: str) -> tuple[Path, str]:
     endpoint = os.environ.get("HF_ENDPOINT")
     url = hf_hub_url(repository, filename, revision=revision or None, endpoint=endpoint)
     try:
-        # asked once first: the download itself would try an unreachable hub for half a minute
+        # one request first, because the download itself retries an unreachable hub for half a minute
         get_hf_file_metadata(url, token=False, timeout=CONNECT_SECONDS, endpoint=endpoint)
         file = hf_hub_download(repository, filename, revision=revision or None, endpoint=endpoint, token=False)
-    except Exception as error:  # errors of the hub's transport have no base class in common
+    except Exception as error:  # errors of the hub's transport have no common base class
         raise _UnavailableError((str(error).splitlines() or [type(error).__name__])[0]) from error
     return Path(file), source
 
 
-def _read(file: Path) -> Mapping[str, Tensor]:
+def _read_weights(file: Path) -> Mapping[str, Tensor]:
     try:
         state = load_state_dict(str(file), weights_only=True)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         raise CheckpointError(
             f"{file}: is not a readable file of weights ({str(error).splitlines()[0]}); "
-            "it must be a .safetensors or .pth file of tensors by name, so save the state dict again"
+            "save the state dict as a .safetensors or .pth file"
         ) from error
     return {key: value for key, value in state.items() if isinstance(value, Tensor)}
 
 
-def _flat(key: str) -> str:
-    """Return a weight's name in a form that timm's feature wrappers, which rename ``a.0`` to ``a_0``, do not change."""
+def _comparable(key: str) -> str:
+    """Return a weight's name in a form for comparison: timm's feature wrappers rename ``a.0`` to ``a_0``."""
     return key.removeprefix("model.").removeprefix("body.").replace(".", "_")
 
 
 @torch.no_grad()
-def _fill(body: nn.Module, name: str, state: Mapping[str, Tensor], source: str) -> None:
-    """Copy the weights of an encoder from ``state`` into ``body``, or raise CheckpointError if one is missing."""
-    available = {_flat(key): value for key, value in _to_current_names(name, state).items()}
-    own = {key: value for key, value in body.state_dict().items() if not key.endswith("num_batches_tracked")}
-    missing = [key for key in own if _flat(key) not in available]
+def _copy_weights(body: nn.Module, name: str, state: Mapping[str, Tensor], source: str) -> None:
+    """Copy the weights of an encoder from ``state`` into ``body``.
+
+    Raises:
+        CheckpointError: a weight is missing or has another shape.
+    """
+    available = {_comparable(key): value for key, value in _to_current_names(name, state).items()}
+    needed = {key: value for key, value in body.state_dict().items() if not key.endswith("num_batches_tracked")}
+    missing = [key for key in needed if _comparable(key) not in available]
     if missing:
         raise CheckpointError(
-            f"{source}: lacks {len(missing)} of {len(own)} weights of encoder '{name}' ({_some(missing)}); "
-            "the file must come from this very encoder"
+            f"{source}: lacks {len(missing)} of {len(needed)} weights of encoder '{name}' ({_first_three(missing)}); "
+            "use a file of this encoder"
         )
-    fitted = {key: _fit(available[_flat(key)], value) for key, value in own.items()}
+    fitted = {key: _repeat_image_channels(available[_comparable(key)], value) for key, value in needed.items()}
     wrong = [
-        f"{key} is {tuple(available[_flat(key)].shape)}, must be {tuple(own[key].shape)}"
+        f"{key} is {tuple(available[_comparable(key)].shape)}, must be {tuple(needed[key].shape)}"
         for key, value in fitted.items()
-        if value.shape != own[key].shape
+        if value.shape != needed[key].shape
     ]
     if wrong:
         raise CheckpointError(
-            f"{source}: weights of another shape than encoder '{name}' has ({_some(wrong)}); "
-            "the file must come from this very encoder"
+            f"{source}: has weights of other shapes than encoder '{name}' ({_first_three(wrong)}); "
+            "use a file of this encoder"
         )
     body.load_state_dict(fitted, strict=False)
 
 
-def _fit(value: Tensor, target: Tensor) -> Tensor:
-    """Repeat the input channels of an image stem, (C, 3, kh, kw) -> (C, 3 * n, kh, kw); return other weights as is."""
+def _repeat_image_channels(value: Tensor, target: Tensor) -> Tensor:
+    """Repeat the input channels of an image stem, (C, 3, kh, kw) -> (C, 3 * n, kh, kw). Return other weights as is."""
     if value.ndim == 4 and value.shape[1] == IMAGE_CHANNELS and target.shape[1] % IMAGE_CHANNELS == 0:
         return value.repeat(1, target.shape[1] // IMAGE_CHANNELS, 1, 1)
     return value
 
 
-def _some(items: list[str], most: int = 3) -> str:
-    return ", ".join(items[:most]) + (", ..." if len(items) > most else "")
+def _first_three(items: list[str]) -> str:
+    return ", ".join(items[:3]) + (", ..." if len(items) > 3 else "")
 
 
 def _to_current_names(name: str, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Apply timm's conversion of older weight files, if the encoder's family has one."""
+    """Convert the names in an older file of weights, if the encoder's family in timm has a conversion."""
     convert = getattr(importlib.import_module(model_entrypoint(name).__module__), "checkpoint_filter_fn", None)
     if convert is None:
         return state
-    with torch.device("meta"):  # only its shapes are needed
+    with torch.device("meta"):  # the conversion only needs shapes
         reference = timm.create_model(name, pretrained=False)
     converted: Mapping[str, Tensor] = convert(dict(state), reference)
     return converted

@@ -11,8 +11,8 @@ from floodseg.models.layers.blocks import conv_bn_relu
 class ImagePooling(nn.Module):
     """The image-level feature: the mean over all pixels through a 1x1 convolution, expanded to every pixel.
 
-    Without the batch normalisation of the paper: on one value per channel and sample its statistics would be those of
-    the batch size alone, and a batch of one could not be trained on.
+    It has no batch normalisation, unlike in the paper. With one value per channel and sample, a batch of one sample
+    has no variance and cannot be normalised.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:

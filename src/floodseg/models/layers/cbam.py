@@ -9,7 +9,7 @@ class ChannelAttention(nn.Module):
 
     Args:
         channels: number of channels C.
-        reduction: the shared perceptron has C / ``reduction`` hidden units, at least one.
+        reduction: the MLP has C / ``reduction`` hidden units, at least one.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
@@ -23,8 +23,8 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to weights (N, C, 1, 1) between 0 and 1."""
-        mean, peak = x.mean(dim=(2, 3), keepdim=True), x.amax(dim=(2, 3), keepdim=True)
-        return torch.sigmoid(self.mlp(mean) + self.mlp(peak))
+        mean, maximum = x.mean(dim=(2, 3), keepdim=True), x.amax(dim=(2, 3), keepdim=True)
+        return torch.sigmoid(self.mlp(mean) + self.mlp(maximum))
 
 
 class SpatialAttention(nn.Module):
@@ -36,12 +36,12 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to weights (N, 1, H, W) between 0 and 1."""
-        described = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
-        return torch.sigmoid(self.conv(described))
+        pooled = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
+        return torch.sigmoid(self.conv(pooled))
 
 
 class CBAM(nn.Module):
-    """Channel attention, then spatial attention of its result (Woo 2018, equation 1)."""
+    """Channel attention, then spatial attention (Woo 2018, equation 1)."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class CBAM(nn.Module):
         self.spatial = SpatialAttention()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape, every value scaled down by both attentions."""
+        """Map (N, C, H, W) to the same shape: every value is multiplied by both weights."""
         x = x * self.channel(x)
         weighted: Tensor = x * self.spatial(x)
         return weighted

@@ -1,1 +1,1 @@
-"""Networks: efficient, lite and the baseline."""
+"""The networks ``efficient``, ``lite`` and ``baseline``."""

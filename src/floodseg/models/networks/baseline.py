@@ -1,28 +1,27 @@
-"""``baseline``: the heavy reference that lighter models are compared with; its size is fixed.
+"""``baseline``: the heavy reference for comparisons with lighter models. Its size is fixed.
 
 ::
 
-    sar, optical -> 1x1 adaptation to 3 channels each -> ResNet-50 (shared) -> x valid share -> concatenate   stride 32
+    sar, optical -> 1x1 convolution to 3 channels each -> ResNet-50 (shared) -> x valid share -> concatenate  stride 32
         -> 1x1 convolutions to 1024, 512 -> CBAM -> ASPP -> CBAM                                              stride 32
         -> CNN branch:         up 256, up 128, up 64, up 32 -> logits -> bilinear x2                          stride 1
         -> transformer branch: up 256, up 256, self-attention, up 128, up 64, up 32 -> logits                 stride 1
         -> gate per pixel between both logits -> refinement -> crop to input size
 
-Details: the reductions 4096 -> 1024 -> 512 are 1x1 convolutions; every ASPP branch has 512 channels; transposed
-convolutions are 2x2 without overlap; the logits of the CNN branch, whose four up-blocks end at stride 2, are
-interpolated to stride 1. Sizes that 32 does not divide are rounded up, as by the encoder, and cropped at the end, so
-that a feature covers the same pixels at any input size.
+Every ASPP branch has 512 channels. Transposed convolutions are 2x2 with stride 2. The four up-blocks of the CNN branch
+end at stride 2, and their logits are interpolated to stride 1. The encoder rounds sizes up to a multiple of 32, and the
+logits are cropped to the size of the input.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pad, scaled_dot_product_attention
+from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from floodseg.errors import ConfigError
 from floodseg.models.encoders.encoder import Encoder, build_encoder
 from floodseg.models.encoders.pretrained import Pretrained, PretrainedRecord
 from floodseg.models.layers.aspp import ASPP
-from floodseg.models.layers.blocks import conv_bn_relu
+from floodseg.models.layers.blocks import cell_means, conv_bn_relu
 from floodseg.models.layers.cbam import CBAM
 
 STRIDE = 32
@@ -41,7 +40,7 @@ class UpBlock(nn.Sequential):
 
 
 class FullSelfAttention(nn.Module):
-    """Every pixel attends to every pixel, added to the input (Wang et al. 2018; Zhang et al. 2019, equations 1 to 3).
+    """Self-attention over all pixels, added to the input (Wang et al. 2018; Zhang et al. 2019, equations 1 to 3).
 
     Args:
         channels: number of channels C.
@@ -53,18 +52,18 @@ class FullSelfAttention(nn.Module):
         self.query = nn.Conv2d(channels, channels // reduction, 1, bias=False)
         self.key = nn.Conv2d(channels, channels // reduction, 1, bias=False)
         self.value = nn.Conv2d(channels, channels, 1, bias=False)
-        # Zhang et al. start this scale at 0, which would leave the projections without a gradient in the first step
+        # not 0 as by Zhang et al., which leaves the projections without a gradient in the first step
         self.scale = nn.Parameter(torch.tensor(0.1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape; cost and memory grow with the square of H times W."""
+        """Map (N, C, H, W) to the same shape. Cost and memory grow with the square of H * W."""
         query, key, value = (project(x).flatten(2).transpose(1, 2) for project in (self.query, self.key, self.value))
         context = scaled_dot_product_attention(query, key, value)  # (N, HW, C)
         return x + self.scale * context.transpose(1, 2).reshape(x.shape)
 
 
 class AttentionGuidedFusion(nn.Module):
-    """Mean of the logits of two branches, weighted by a gate predicted at each pixel from both, then a refinement.
+    """Weighted mean of the logits of two branches, and a refinement. A gate predicts the weight at each pixel.
 
     Args:
         hidden: channels between the two convolutions of the gate, and of the refinement.
@@ -76,10 +75,10 @@ class AttentionGuidedFusion(nn.Module):
         self.refine = nn.Sequential(conv_bn_relu(CLASSES, hidden), nn.Conv2d(hidden, CLASSES, 3, padding=1))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Map two logits (N, 2, H, W) to one; the gate (N, 1, H, W) is the weight of the first."""
+        """Map the logits of two branches to fused logits, each (N, 2, H, W). The gate is the weight of ``first``."""
         gate = self.gate(torch.cat([first, second], dim=1))
-        mixed = gate * first + (1 - gate) * second
-        refined: Tensor = mixed + self.refine(mixed)
+        fused = gate * first + (1 - gate) * second
+        refined: Tensor = fused + self.refine(fused)
         return refined
 
 
@@ -88,19 +87,18 @@ class BaselineFloodNet(nn.Module):
 
     CBAM is Woo et al. 2018, ASPP Chen et al. 2017, self-attention Wang et al. 2018 and Zhang et al. 2019.
 
-    The sensors pass the shared encoder as one batch: the same computation as one run each, except that the running
-    statistics of batch normalisation are those of both sensors together.
+    Both sensors pass the shared encoder in one batch, so that its batch normalisation has the statistics of both.
 
     Args:
-        encoder: a ResNet-50 for 3 channels with features down to stride 32; both sensors share it.
-        sar_channels: number of SAR bands; 0 leaves the sensor out.
-        optical_channels: number of optical bands; 0 leaves the sensor out.
+        encoder: a ResNet-50 for 3 channels with features down to stride 32.
+        sar_channels: number of SAR bands; 0 for a model without SAR.
+        optical_channels: number of optical bands; 0 for a model without optical imagery.
     """
 
     def __init__(self, encoder: Encoder, sar_channels: int, optical_channels: int) -> None:
         super().__init__()
         sensors = {"sar": sar_channels, "optical": optical_channels}
-        # no bias, so that invalid pixels, which are 0, reach the encoder as 0
+        # no bias, so that invalid pixels stay 0
         self.adapt = nn.ModuleDict({name: nn.Conv2d(n, 3, 1, bias=False) for name, n in sensors.items() if n > 0})
         self.encoder = encoder
         self.reduce = nn.Sequential(
@@ -124,17 +122,17 @@ class BaselineFloodNet(nn.Module):
 
     @property
     def pretrained_record(self) -> PretrainedRecord:
-        """The origin of the encoder's weights."""
+        """Origin of the encoder's weights."""
         return self.encoder.pretrained_record
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return logits (N, 2, H, W), land and water; H and W are 32 or more.
+        """Return logits (N, 2, H, W) for land and water; H and W are 32 or more.
 
         Args:
-            sar: (N, C_sar, H, W) normalised, exactly 0 at invalid pixels; C_sar is 0 if the model has no SAR bands.
-            optical: (N, C_optical, H, W), the same.
+            sar: (N, C_sar, H, W) normalised, exactly 0 at invalid pixels; C_sar is 0 for a model without SAR.
+            optical: (N, C_optical, H, W), the same for the optical image.
             sar_valid: (N, 1, H, W) float, 1 where the SAR image is valid, else 0.
-            optical_valid: (N, 1, H, W), the same.
+            optical_valid: (N, 1, H, W), the same for the optical image.
         """
         height, width = sar_valid.shape[2:]
         features = self.encode({"sar": sar, "optical": optical}, {"sar": sar_valid, "optical": optical_valid})
@@ -145,31 +143,17 @@ class BaselineFloodNet(nn.Module):
         return logits[..., :height, :width]
 
     def encode(self, images: dict[str, Tensor], valid: dict[str, Tensor]) -> Tensor:
-        """Return the features of the sensors side by side: (N, 2048 per sensor, ceil(H / 32), ceil(W / 32)).
+        """Return the concatenated features of the sensors: (N, 2048 per sensor, ceil(H / 32), ceil(W / 32)).
 
-        The features of a sensor are scaled by the share of its valid pixels in each cell of 32x32: exactly 0 where the
-        sensor is missing. Arguments by sensor name, shapes as in ``forward``.
+        They are multiplied by the sensor's share of valid pixels in each cell of 32x32, which is 0 for a missing
+        sensor. ``images`` and ``valid`` are by sensor; the shapes are those of ``forward``.
         """
         stacked = torch.cat([adapt(images[name]) for name, adapt in self.adapt.items()])
-        share = valid_share(torch.cat([valid[name] for name in self.adapt]))
+        share = cell_means(torch.cat([valid[name] for name in self.adapt]), STRIDE)
         features: Tensor = self.encoder(stacked)[-1]  # (sensors * N, 2048, h, w)
         features = features * share.to(features.dtype)
         batch = valid["sar"].shape[0]
         return torch.cat([features[i * batch : (i + 1) * batch] for i in range(len(self.adapt))], dim=1)
-
-
-def valid_share(valid: Tensor) -> Tensor:
-    """Return the share of valid pixels in each cell of 32x32; cells at the lower and right border are smaller.
-
-    Maps (N, 1, H, W) of 0 and 1 to (N, 1, ceil(H / 32), ceil(W / 32)): exactly 0 and 1 where none and all are valid.
-    """
-    # constant padding, which can be exported for any size, unlike ceil_mode or a remainder of H
-    means = avg_pool2d(pad(valid, (0, STRIDE - 1, 0, STRIDE - 1)), STRIDE)
-    rows, columns = (
-        (valid.shape[axis] - STRIDE * torch.arange(means.shape[axis], device=valid.device)).clamp(max=STRIDE)
-        for axis in (2, 3)
-    )  # pixels of each cell that the image has
-    return means / ((rows[:, None] * columns).to(valid.dtype) / STRIDE**2)
 
 
 def baseline(
@@ -179,23 +163,23 @@ def baseline(
     optical_channels: int = 13,
     pretrained: Pretrained = None,
 ) -> BaselineFloodNet:
-    """Build the heavy reference: 41 to 47 M parameters, 70 to 85 GMAC at 512x512 with 2 and 13 bands.
+    """Build ``baseline``: 41 to 47 M parameters, 70 to 85 GMAC at 512x512 with 2 SAR and 13 optical bands.
 
     Args:
-        encoder: ``resnet50``; the reference is fixed.
-        sar_channels: number of SAR bands; 0 leaves the sensor out.
-        optical_channels: number of optical bands; 0 leaves the sensor out.
-        pretrained: None or ``none``, ``auto``, ``required``, or a weights file of the encoder.
+        encoder: must be ``resnet50``.
+        sar_channels: number of SAR bands; 0 for a model without SAR.
+        optical_channels: number of optical bands; 0 for a model without optical imagery.
+        pretrained: None or ``none``, ``auto``, ``required``, or a file of encoder weights.
 
     Raises:
-        ConfigError: another encoder, or no band at all.
-        CheckpointError: pretrained weights that are required and cannot be had, or do not fit.
+        ConfigError: another encoder, or no band.
+        CheckpointError: required weights are not available, or weights do not fit the encoder.
     """
     if encoder != "resnet50":
-        raise ConfigError(f"encoder '{encoder}' given for 'baseline', which is fixed to resnet50: leave `encoder` out")
+        raise ConfigError(f"`encoder={encoder}`: model 'baseline' always has encoder resnet50; leave it out")
     if min(sar_channels, optical_channels) < 0 or max(sar_channels, optical_channels) == 0:
         raise ConfigError(
-            f"sar_channels {sar_channels} and optical_channels {optical_channels} given for 'baseline': "
+            f"`sar_channels={sar_channels}` and `optical_channels={optical_channels}`: "
             "neither may be negative, and at least one must be above 0"
         )
     network = build_encoder(encoder, in_channels=3, pretrained=pretrained, max_stride=STRIDE)

@@ -1,26 +1,20 @@
-"""From features to logits: a CNN branch for edges, a transformer branch for context, and their fusion."""
+"""Decoder of ``efficient``: a CNN branch for edges, a transformer branch for context, and their fusion."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from floodseg.models.layers.attention import EfficientSelfAttention
-from floodseg.models.layers.blocks import conv_bn_relu, init_new_layers
-
-
-def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Interpolate (N, C, h, w) bilinearly to ``size``, which need not be a multiple."""
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+from floodseg.models.layers.blocks import conv_bn_relu, init_new_layers, upsample
 
 
 class UpBlock(nn.Module):
-    """One step of the CNN branch: join the coarse map with the encoder's finer one (Ronneberger 2015, "U-Net").
+    """One step of the CNN branch: joins a coarse map with a finer feature of the encoder (Ronneberger 2015, "U-Net").
 
-    Both are reduced by a 1x1 convolution and added, which is a 1x1 convolution of their concatenation; the coarse one
-    is reduced before it is upsampled, which commutes with the interpolation and is four times as cheap.
+    Each passes a 1x1 convolution, and both are added, which equals a 1x1 convolution of their concatenation. The coarse
+    map is reduced before it is upsampled, which gives the same result at a quarter of the cost.
     """
 
     def __init__(self, coarse_channels: int, skip_channels: int, out_channels: int) -> None:
@@ -39,7 +33,7 @@ class UpBlock(nn.Module):
 
 
 class CNNBranch(nn.Module):
-    """Up-blocks from the coarsest feature to the finest, with a skip connection from every stage of the encoder."""
+    """Up-blocks from the coarsest to the finest feature, with a skip connection from every stage of the encoder."""
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int]) -> None:
         super().__init__()
@@ -48,7 +42,7 @@ class CNNBranch(nn.Module):
         self.blocks = nn.ModuleList(UpBlock(coarse, skip, out) for skip, (coarse, out) in finer)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Return a map of the finest feature's size and the first width."""
+        """Return a map with the size of the finest feature and the first of the widths as channels."""
         x: Tensor = self.stem(features[-1])
         for block, skip in zip(self.blocks, reversed(features[:-1]), strict=True):
             x = block(x, skip)
@@ -56,7 +50,7 @@ class CNNBranch(nn.Module):
 
 
 class TransformerBranch(nn.Module):
-    """One transformer layer (attention, then a feed-forward layer, each with a residual) on the coarsest feature."""
+    """One transformer layer on the coarsest feature: attention and a feed-forward layer, each with a residual."""
 
     def __init__(self, in_channels: int, out_channels: int, channels: int = 128) -> None:
         super().__init__()
@@ -79,11 +73,11 @@ class TransformerBranch(nn.Module):
 
 
 class EfficientDualBranchDecoder(nn.Module):
-    """A streamlined CNN branch and a lightweight transformer branch, joined by one learned weight and refined.
+    """A CNN branch and a transformer branch, joined by one learned weight, and a refinement.
 
-    The branches meet at the finest feature's resolution as ``(1 - w) * cnn + w * transformer`` with
-    ``w = sigmoid(alpha)``; a final layer at full resolution adds the pixelwise detail map, where the finest water edges
-    are. Channels grow with the stride, since the cost is that of the finest maps.
+    The branches are joined at the resolution of the finest feature: ``(1 - w) * cnn + w * transformer`` with
+    ``w = sigmoid(alpha)``. At full resolution, the pixelwise detail map is added, which has the finest water edges.
+    Fine maps, which take most of the time, have few channels.
 
     Args:
         channels: channels of the features, finest first.
@@ -91,7 +85,7 @@ class EfficientDualBranchDecoder(nn.Module):
         detail_channels: channels of the full-resolution detail map.
         classes: number of logits.
         width: channels of maps at stride 2.
-        max_width: most channels of the CNN branch, reached at stride 16.
+        max_width: largest number of channels of the CNN branch, reached at stride 16.
     """
 
     def __init__(
@@ -108,7 +102,7 @@ class EfficientDualBranchDecoder(nn.Module):
         self.cnn = CNNBranch(channels, widths)
         self.transformer = TransformerBranch(channels[-1], widths[0])
         self.alpha = nn.Parameter(torch.zeros(()))
-        # at full resolution as narrow as the detail, which is the output of a linear layer and needs no other
+        # only for the fused map: the detail map is already the output of a linear layer
         self.reduce = nn.Conv2d(widths[0], detail_channels, kernel_size=1, bias=False)
         self.refine = conv_bn_relu(detail_channels, detail_channels)
         self.classify = nn.Conv2d(detail_channels, classes, kernel_size=1)
@@ -117,7 +111,7 @@ class EfficientDualBranchDecoder(nn.Module):
     def forward(self, features: Sequence[Tensor], detail: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) from features, finest first, and detail (N, detail_channels, H, W)."""
         edges = self.cnn(features)
-        # mixed precision need not leave both branches in one type, and does not on every device
+        # in mixed precision the branches can have different types
         context = upsample(self.transformer(features[-1]), edges.shape[2:]).to(edges.dtype)
         fused = torch.lerp(edges, context, self.transformer_weight.to(edges.dtype))
         logits: Tensor = self.classify(self.refine(upsample(self.reduce(fused), detail.shape[2:]).add_(detail)))
@@ -125,10 +119,10 @@ class EfficientDualBranchDecoder(nn.Module):
 
     @property
     def transformer_weight(self) -> Tensor:
-        """Weight of the transformer branch, a scalar from 0 to 1; the CNN branch has the rest."""
+        """Weight of the transformer branch, a scalar from 0 to 1. The weight of the CNN branch is the rest."""
         return self.alpha.sigmoid()
 
     @torch.no_grad()
     def set_transformer_weight(self, weight: float) -> None:
-        """Set the weight of the transformer branch, 0 to 1 inclusive; 0 and 1 leave one branch out exactly."""
+        """Set the weight of the transformer branch, 0 to 1. With 0 or 1, one branch has no effect."""
         self.alpha.copy_(torch.tensor(weight).logit())

@@ -1,4 +1,4 @@
-"""``efficient``: one light encoder for both sensors, fused at its stem, and a dual-branch decoder."""
+"""``efficient``: one light encoder for both sensors, which are fused at its stem, and a dual-branch decoder."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ from floodseg.models.networks.fusion import EfficientFeatureExtractor
 
 
 class EfficientFloodNet(nn.Module):
-    """Water segmentation from radar, optical imagery or both, on normalised bands.
+    """Water segmentation from normalised SAR, optical imagery or both.
 
     ::
 
@@ -18,7 +18,7 @@ class EfficientFloodNet(nn.Module):
                        └──────────────────── detail at full resolution ──────────────────────────────────┘
 
     Attributes:
-        pretrained_record: the origin of the encoder's weights.
+        pretrained_record: origin of the encoder's weights.
     """
 
     def __init__(self, encoder: str, sar_channels: int, optical_channels: int, pretrained: Pretrained = None) -> None:
@@ -30,13 +30,13 @@ class EfficientFloodNet(nn.Module):
         self.pretrained_record: PretrainedRecord = self.extractor.encoder.pretrained_record
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return logits for land and water, (N, 2, H, W).
+        """Return logits (N, 2, H, W) for land and water.
 
         Args:
-            sar: (N, sar_channels, H, W), normalised, 0 where invalid.
-            optical: (N, optical_channels, H, W), normalised, 0 where invalid.
-            sar_valid: (N, 1, H, W), 1 where the SAR pixel is valid, else 0.
-            optical_valid: (N, 1, H, W), 1 where the optical pixel is valid, else 0.
+            sar: (N, sar_channels, H, W) normalised, 0 where invalid.
+            optical: (N, optical_channels, H, W) normalised, 0 where invalid.
+            sar_valid: (N, 1, H, W) float, 1 where the SAR image is valid, else 0.
+            optical_valid: (N, 1, H, W), the same for the optical image.
         """
         features, detail, _ = self.extractor(sar, optical, sar_valid, optical_valid)
         logits: Tensor = self.decoder(features, detail)
@@ -45,13 +45,13 @@ class EfficientFloodNet(nn.Module):
     def forward_with_gate(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return logits as ``forward`` does, and the log-odds of the optical image, (N, 1, H, W), of two sensors."""
+        """Return the logits of ``forward`` and the gate's log-odds of the optical image, (N, 1, H, W)."""
         features, detail, log_odds = self.extractor(sar, optical, sar_valid, optical_valid)
         assert log_odds is not None, "FloodModel calls this for models of both sensors only"
         return self.decoder(features, detail), log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weights of SAR and optical image, (N, 2, H, W); arguments as in ``forward``."""
+        """Return the fusion weights of SAR and optical image, (N, 2, H, W). Arguments are those of ``forward``."""
         return self.extractor.sensor_weights(sar, optical, sar_valid, optical_valid)
 
 
@@ -71,7 +71,7 @@ def efficient(
         pretrained: ``auto``, ``required``, ``none`` (or None), or a file of encoder weights.
 
     Raises:
-        ConfigError: an unknown or unusable encoder, or no band at all.
-        CheckpointError: weights that are required but cannot be had, or do not fit the encoder.
+        ConfigError: an unknown or unusable encoder, or no band.
+        CheckpointError: required weights are not available, or weights do not fit the encoder.
     """
     return EfficientFloodNet(encoder, sar_channels, optical_channels, pretrained)

@@ -1,4 +1,4 @@
-"""Fusion of two sensors to one set of features: adaptation, masked weights and one shared encoder."""
+"""Feature extractor of ``efficient``, which fuses both sensors at the stem of one encoder."""
 
 from functools import reduce
 
@@ -12,16 +12,16 @@ from floodseg.models.layers.blocks import init_new_layers
 from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights
 
 STEM_CHANNELS = 3
-"""Channels of each sensor at the encoder's input: those of the images that its pretrained stem was made for."""
+"""Channels of each sensor at the encoder's input, the number that pretrained stems take."""
 
 _CELL = 8
-"""Pixels a side of the cells of the sensor gate."""
+"""Side of a cell of the sensor gate in pixels."""
 
 
 class SensorAdapter(nn.Module):
-    """Pixelwise 1x1 adaptation of a sensor's bands to ``STEM_CHANNELS`` for the encoder and some detail channels.
+    """1x1 convolutions from the bands of a sensor to ``STEM_CHANNELS`` for the encoder and the detail channels.
 
-    It has no batch statistics, so that invalid pixels (which hold zeros) have no influence on others.
+    Without batch normalisation, invalid pixels (zeros) have no effect on other pixels.
     """
 
     def __init__(self, bands: int, detail_channels: int, hidden_channels: int = 16) -> None:
@@ -38,16 +38,16 @@ class SensorAdapter(nn.Module):
 
 
 class EfficientFeatureExtractor(nn.Module):
-    """One light encoder for both sensors, which are fused at its stem.
+    """One encoder for both sensors, which are fused at its stem.
 
-    Each sensor is adapted to three channels and multiplied by its masked fusion weight; the encoder's first convolution
-    runs over all of them side by side. As that convolution is linear, this is the masked, weighted sum of the sensors'
-    own stem features, at the cost of one encoder. Pretrained stem weights are copied to each sensor's channels.
+    Each sensor is adapted to three channels and multiplied by its fusion weight, which is 0 at invalid pixels. The
+    first convolution of the encoder takes the concatenated channels. It is linear, so its output is the weighted sum of
+    the stem features of each sensor. Pretrained stem weights are copied to the channels of each sensor.
 
     Attributes:
-        channels: channels of the features, from the finest to the coarsest.
-        strides: strides of the features in pixels.
-        detail_channels: channels of the fused full-resolution map.
+        channels: channels of the features, finest first.
+        strides: strides of the features in pixels, finest first.
+        detail_channels: channels of the fused detail map at full resolution.
     """
 
     def __init__(
@@ -61,15 +61,14 @@ class EfficientFeatureExtractor(nn.Module):
         super().__init__()
         if min(sar_channels, optical_channels) < 0 or sar_channels + optical_channels == 0:
             raise ConfigError(
-                f"sar_channels={sar_channels} and optical_channels={optical_channels}: "
-                "neither may be negative and at least one must be above 0; give the number of bands of each sensor"
+                f"`sar_channels={sar_channels}` and `optical_channels={optical_channels}`: "
+                "neither may be negative, and at least one must be above 0"
             )
         self.detail_channels = detail_channels
         bands = {"sar": sar_channels, "optical": optical_channels}
         self.adapters = nn.ModuleDict({s: SensorAdapter(n, detail_channels) for s, n in bands.items() if n > 0})
-        # the weight of a single sensor is its validity: there is nothing to learn
-        fused = len(self.adapters) > 1
-        self.gate = SensorGate(STEM_CHANNELS + detail_channels, _CELL) if fused else None
+        # the weight of a single sensor is its validity
+        self.gate = SensorGate(STEM_CHANNELS + detail_channels, _CELL) if len(self.adapters) > 1 else None
         self.encoder = build_encoder(encoder, STEM_CHANNELS * len(self.adapters), pretrained)
         self.channels, self.strides = self.encoder.channels, self.encoder.strides
 
@@ -78,8 +77,8 @@ class EfficientFeatureExtractor(nn.Module):
     ) -> tuple[list[Tensor], Tensor, Tensor | None]:
         """Return the encoder's features, finest first, the fused detail map, and the gate's log-odds.
 
-        The detail map is (N, detail_channels, H, W); log-odds of the optical image are (N, 1, H, W), None for a single
-        sensor. Images are (N, bands, H, W), normalised, 0 where invalid; validity is (N, 1, H, W), 0 or 1.
+        The detail map is (N, detail_channels, H, W). The log-odds of the optical image are (N, 1, H, W), or None for a
+        single sensor. Images are (N, bands, H, W), normalised, 0 where invalid. Validity is (N, 1, H, W), 0 or 1.
         """
         adapted, weights, log_odds = self._adapt(sar, optical, sar_valid, optical_valid)
         weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.chunk(len(adapted), dim=1), strict=True)]
@@ -88,12 +87,13 @@ class EfficientFeatureExtractor(nn.Module):
         return self.encoder(stem), detail, log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weight of each sensor at each pixel, (N, S, H, W); arguments as in ``forward``."""
+        """Return the fusion weights of the S sensors, (N, S, H, W). Arguments are those of ``forward``."""
         return self._adapt(sar, optical, sar_valid, optical_valid)[1]
 
     def _adapt(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """Return the adapted image of each sensor, the fusion weights (N, S, H, W) and the gate's log-odds."""
         images = {"sar": sar, "optical": optical}
         adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
         if self.gate is None:

@@ -1,20 +1,20 @@
-"""``lite``: a small U-shaped network for the CPU, below one million parameters."""
+"""``lite``: a small U-Net for the CPU with fewer than one million parameters."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from floodseg.models.layers.attention import EfficientSelfAttention
-from floodseg.models.layers.blocks import conv_bn_relu
+from floodseg.models.layers.blocks import conv_bn_relu, upsample
 from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights, optical_odds
 
-_LEAST_TOTAL = 1e-5
-"""Less than the least weighted share of a pixel: a ninth of it is valid in a sensor at the bound of the odds."""
+_MIN_WEIGHT = 1e-5
+"""Bound of the sum of weights, which only avoids 0 / 0: the smallest share, 1/9 at the bound of the odds, is larger."""
 _CELL = 4
-"""Pixels of stride 2 a side of the cells of the sensor gate."""
+"""Side of a cell of the sensor gate in pixels at stride 2."""
 
 WIDTHS = (16, 32, 96, 112, 144)
-"""Channels at strides 2, 4, 8, 16 and 32: few at fine strides, which take most of the time."""
+"""Channels at strides 2, 4, 8, 16 and 32. Fine strides, which take most of the time, have few."""
 
 
 class Stage(nn.Sequential):
@@ -25,10 +25,10 @@ class Stage(nn.Sequential):
 
 
 class Join(nn.Module):
-    """Brings a coarse map to the resolution of a finer one and joins both.
+    """Upsamples a coarse map to the resolution of a finer one and joins both.
 
-    Each passes a 1x1 convolution and they are added, which is a 1x1 convolution of their concatenation; the coarse part
-    is computed before it is enlarged.
+    Each passes a 1x1 convolution, and both are added, which equals a 1x1 convolution of their concatenation. The coarse
+    map passes it before it is upsampled.
     """
 
     def __init__(self, coarse: int, fine: int) -> None:
@@ -39,8 +39,7 @@ class Join(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Return a map of the shape of ``fine``."""
-        enlarged = F.interpolate(self.reduce(coarse), size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        return F.relu(self.norm(enlarged.add_(self.lateral(fine))), inplace=True)
+        return F.relu(self.norm(upsample(self.reduce(coarse), fine.shape[-2:]).add_(self.lateral(fine))), inplace=True)
 
 
 class RefinedJoin(nn.ModuleList):
@@ -57,13 +56,15 @@ class RefinedJoin(nn.ModuleList):
 
 
 class MaskedStem(nn.Module):
-    """Brings all sensors to stride 2 as a weighted mean over valid pixels: partial convolutions (Liu et al. 2018).
+    """Fuses the sensors at stride 2 by partial convolutions over valid pixels (Liu et al. 2018).
 
-    Each sensor's 3x3 convolution has no bias, so that invalid pixels (zeros) add nothing, and is divided by the share
-    of valid pixels in its window. The weight of a sensor is proportional to that share and to its odds by the sensor
-    gate (:mod:`floodseg.models.networks.sensor_weights`): a missing sensor has none. With shares a and b, odds e of the
-    optical image and the sums F and G over valid pixels that the convolutions return, the mean
-    (a F / a + b e G / b) / (a + b e) is (F + e G) / (a + b e).
+    The feature of a sensor is a 3x3 convolution, divided by the share of valid pixels in its window. The convolution
+    has no bias, so invalid pixels (zeros) add nothing. The result is a weighted mean over the sensors. The weight of a
+    sensor is its share of valid pixels times its odds from the sensor gate
+    (:mod:`floodseg.models.networks.sensor_weights`), and 0 for a missing sensor.
+
+    With convolutions F (SAR) and G (optical), shares a and b of valid pixels and odds e of the optical image, the mean
+    (a F / a + b e G / b) / (a + b e) equals (F + e G) / (a + b e).
     """
 
     def __init__(self, sar_channels: int, optical_channels: int, width: int) -> None:
@@ -78,8 +79,8 @@ class MaskedStem(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return features, the largest share of valid pixels of any sensor, and the gate's log-odds.
 
-        Features are (N, width, H/2, W/2); shares and log-odds of the optical image (N, 1, H/2, W/2). Log-odds are None
-        for a single sensor.
+        Features are (N, width, H/2, W/2). Shares and log-odds of the optical image are (N, 1, H/2, W/2). Log-odds are
+        None for a single sensor.
         """
         mean, shares, log_odds = self.mean(sar, optical, sar_valid, optical_valid)
         normed: Tensor = self.norm(mean)
@@ -88,10 +89,10 @@ class MaskedStem(nn.Module):
     def mean(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return the weighted mean of the sensors' features, each sensor's share of valid pixels, and log-odds.
+        """Return the weighted mean of the features, the share of valid pixels of each sensor, and the log-odds.
 
-        The mean (N, width, H/2, W/2) is 0 where no pixel is valid; shares are (N, S, H/2, W/2); log-odds are those of
-        ``forward``.
+        The mean (N, width, H/2, W/2) is 0 where no pixel is valid. Shares are (N, S, H/2, W/2) for S sensors. The
+        log-odds are those of ``forward``.
         """
         features, shares, log_odds = self._sensor_features(sar, optical, sar_valid, optical_valid)
         total, weight = features[0], shares
@@ -99,63 +100,57 @@ class MaskedStem(nn.Module):
             odds = optical_odds(log_odds)
             total = torch.addcmul(total, features[1], odds)
             weight = torch.addcmul(shares[:, :1], shares[:, 1:], odds)
-        # the bound only avoids 0 / 0
-        return total * weight.clamp(min=_LEAST_TOTAL).reciprocal().to(total.dtype), shares, log_odds
+        return total * weight.clamp(min=_MIN_WEIGHT).reciprocal().to(total.dtype), shares, log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the weights of SAR and optical image (N, 2, H, W); arguments as in ``forward``.
+        """Return the weights of SAR and optical image (N, 2, H, W). Arguments are those of ``forward``.
 
-        The log-odds of stride 2 are interpolated to the size of the input and applied to the validity of each pixel.
+        They follow from the log-odds, interpolated to the size of the input, and the validity of each pixel.
         """
         _, _, log_odds = self._sensor_features(sar, optical, sar_valid, optical_valid)
         assert log_odds is not None, "FloodModel calls this for models of both sensors only"
-        return fusion_weights(_enlarged(log_odds, sar), torch.cat((sar_valid, optical_valid), dim=1))
+        return fusion_weights(upsample(log_odds, sar.shape[-2:]), torch.cat((sar_valid, optical_valid), dim=1))
 
     def _sensor_features(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Return the features of each sensor, the shares of valid pixels (N, S, H/2, W/2), and log-odds of the gate."""
+        """Return the features of each sensor, the shares of valid pixels (N, S, H/2, W/2) and the gate's log-odds."""
         sensors = ((self.sar, sar, sar_valid), (self.optical, optical, optical_valid))
-        present = [(stem(image), _share(valid)) for stem, image, valid in sensors if stem is not None]
+        present = [(stem(image), _valid_share(valid)) for stem, image, valid in sensors if stem is not None]
         features, shares = [each for each, _ in present], torch.cat([share for _, share in present], dim=1)
         return features, shares, None if self.gate is None else self.gate(*features)
-
-
-def _enlarged(log_odds: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(log_odds, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:
     return nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
 
 
-def _share(valid: Tensor) -> Tensor:
-    """Return the share of valid pixels in the window of the stem's convolution (N, 1, H/2, W/2)."""
+def _valid_share(valid: Tensor) -> Tensor:
+    """Return the share of valid pixels in the window of the stem's convolution, (N, 1, H/2, W/2)."""
     return F.avg_pool2d(valid, 3, stride=2, padding=1)
 
 
 def _valid_at_stride_32(share: Tensor) -> Tensor:
-    """Return (N, 1, H/32, W/32), above 0 where any pixel is valid, from the valid share (N, 1, H/2, W/2)."""
+    """Return (N, 1, H/32, W/32), above 0 where any pixel is valid, from the share of valid pixels (N, 1, H/2, W/2)."""
     for _ in WIDTHS[1:]:
-        # the window and stride of the convolutions, so that sizes agree
+        # the window and stride of the convolutions, so that the sizes are equal
         share = F.max_pool2d(share, 3, stride=2, padding=1)
     return share
 
 
 class SubpixelHead(nn.Conv2d):
-    """Logits at twice the resolution: four sets of them for each pixel, rearranged to 2x2 pixels (Shi et al. 2016).
+    """Logits at twice the resolution: a convolution predicts the logits of 2x2 pixels at once (Shi et al. 2016).
 
-    Its initial weights are a 1x1 convolution with bilinear interpolation, so that maps are smooth before edges are
-    learned.
+    The initial weights are those of a 1x1 convolution and bilinear interpolation, so that untrained maps are smooth.
     """
 
     def __init__(self, channels: int, classes: int = 2) -> None:
         super().__init__(channels, 4 * classes, 3, padding=1)
-        mixed = torch.randn(classes, channels) * channels**-0.5
-        near = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
-        bilinear = torch.einsum("cd,ax,by->cabdxy", mixed, near, near)
+        pixelwise = torch.randn(classes, channels) * channels**-0.5
+        bilinear = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
+        weight = torch.einsum("cd,ax,by->cabdxy", pixelwise, bilinear, bilinear)
         with torch.no_grad():
-            self.weight.copy_(bilinear.reshape(self.weight.shape))
+            self.weight.copy_(weight.reshape(self.weight.shape))
             assert self.bias is not None
             self.bias.zero_()
 
@@ -165,11 +160,10 @@ class SubpixelHead(nn.Conv2d):
 
 
 class LiteFloodNet(nn.Module):
-    """One masked stem for both sensors, a narrow U-Net with context, and logits for four pixels at once.
+    """One masked stem for both sensors, a narrow U-Net with self-attention, and a subpixel head.
 
-    U-Net: Ronneberger et al. 2015. Context at stride 32: self-attention over valid tokens (Wang et al. 2018). Only the
-    normalisation of the input works at full resolution, where a layer costs more than all layers of stride 8 and
-    coarser together.
+    U-Net: Ronneberger et al. 2015. Self-attention over valid tokens at stride 32: Wang et al. 2018. No layer works at
+    full resolution, where one would cost more than all layers of stride 8 and coarser together.
     """
 
     def __init__(self, sar_channels: int, optical_channels: int) -> None:
@@ -184,21 +178,21 @@ class LiteFloodNet(nn.Module):
         self.head = SubpixelHead(w2)
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return logits (N, 2, H, W) from standardised images (0 where invalid) and validity (N, 1, H, W) float."""
+        """Return logits (N, 2, H, W) from normalised images (0 where invalid) and validity (N, 1, H, W) float."""
         return self._forward(sar, optical, sar_valid, optical_valid)[0]
 
     def forward_with_gate(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return logits as ``forward`` does, and the log-odds of the optical image, (N, 1, H, W), of two sensors."""
+        """Return the logits of ``forward`` and the gate's log-odds of the optical image, (N, 1, H, W)."""
         logits, log_odds = self._forward(sar, optical, sar_valid, optical_valid)
         assert log_odds is not None, "FloodModel calls this for models of both sensors only"
-        return logits, _enlarged(log_odds, sar)
+        return logits, upsample(log_odds, sar.shape[-2:])
 
     def _forward(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Return logits, and the log-odds of the gate at stride 2."""
+        """Return logits and the log-odds of the gate at stride 2."""
         at2, share, log_odds = self.stem(sar, optical, sar_valid, optical_valid)
         at4 = self.encode4(at2)
         at8 = self.encode8(at4)
@@ -206,16 +200,15 @@ class LiteFloodNet(nn.Module):
         at32 = self.context(self.encode32(at16), _valid_at_stride_32(share))
         up2 = self.join2(self.join4(self.join8(self.join16(at32, at16), at8), at4), at2)
         logits: Tensor = self.head(up2)
-        # an odd side has one pixel too many; negative padding, because the exporter cannot prove that H rows can be
-        # sliced from 2 * ceil(H / 2)
-        fitted = F.pad(logits, (0, sar.shape[-1] - logits.shape[-1], 0, sar.shape[-2] - logits.shape[-2]))
-        return fitted, log_odds
+        # crops the extra pixel of an odd side, by negative padding, because the exporter refuses a slice
+        cropped = F.pad(logits, (0, sar.shape[-1] - logits.shape[-1], 0, sar.shape[-2] - logits.shape[-2]))
+        return cropped, log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weights of SAR and optical image, (N, 2, H, W); arguments as in ``forward``."""
+        """Return the fusion weights of SAR and optical image, (N, 2, H, W). Arguments are those of ``forward``."""
         return self.stem.sensor_weights(sar, optical, sar_valid, optical_valid)
 
 
 def lite(*, sar_channels: int = 2, optical_channels: int = 13) -> LiteFloodNet:
-    """Build ``lite`` for these numbers of bands; 0 leaves a sensor out."""
+    """Build ``lite`` for these numbers of bands; 0 for a model without the sensor."""
     return LiteFloodNet(sar_channels, optical_channels)

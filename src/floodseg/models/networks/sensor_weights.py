@@ -1,32 +1,34 @@
 """Sensor gate: fusion weights of SAR and optical image at each pixel, predicted from their features.
 
-A cloud mask may miss clouds. A fixed weight would mix the pixels under them in like all valid pixels; a weight that is
-predicted from the images can leave such pixels to the other sensor.
+Cloud masks miss some clouds. The gate can give the optical image a low weight at such pixels, although they are valid.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_INITIAL_STD = 0.01
-"""Standard deviation of the initial weights: fusion begins nearly even, and every layer has a gradient."""
+from floodseg.models.layers.blocks import upsample
 
-LARGEST_LOG_ODDS = 7.0
-"""Bound of the log-odds: odds of 1097 to 1 leave almost no weight to a sensor, and a ninth of 1 to 1097 is still a
-normal number in half precision."""
+_INITIAL_STD = 0.01
+"""Standard deviation of the initial weights. Both sensors begin with nearly the same weight, and every layer has a
+gradient."""
+
+MAX_LOG_ODDS = 7.0
+"""Bound of the log-odds. Odds of 1097 leave almost no weight to the other sensor, and 1 / (9 * 1097), the smallest
+weighted share of ``lite``, is a normal number in half precision."""
 
 
 class SensorGate(nn.Module):
     """Predicts the log-odds of the optical image against SAR at each pixel.
 
-    A term of the pixel itself is added to a term of its surroundings, which is computed on cells of ``cell`` pixels and
-    their neighbours: a thin cloud shows in the texture of an area rather than in a single pixel. The features of an
-    invalid pixel are a constant, so that its content has no influence.
+    The log-odds are the sum of two terms. The first depends only on the pixel. The second is computed on cells of
+    ``cell`` pixels and their neighbours, because a thin cloud changes the texture of an area more than a single pixel.
+    The features of invalid pixels are constant, so their content has no effect.
 
     Args:
         channels: channels of the features of each sensor.
         cell: height and width of a cell in pixels of the features.
-        hidden: channels of the surroundings' layer.
+        hidden: channels of the hidden layer on cells.
     """
 
     def __init__(self, channels: int, cell: int, hidden: int = 8) -> None:
@@ -43,26 +45,26 @@ class SensorGate(nn.Module):
     def forward(self, sar: Tensor, optical: Tensor) -> Tensor:
         """Map the features of both sensors, each (N, channels, H, W), to log-odds (N, 1, H, W)."""
         cells = torch.cat([F.avg_pool2d(each, self.cell) for each in (sar, optical)], dim=1)
-        around = self.head(F.relu(self.around(cells)))
-        enlarged = F.interpolate(around, size=sar.shape[-2:], mode="bilinear", align_corners=False)
+        surroundings = self.head(F.relu(self.around(cells)))
+        upsampled = upsample(surroundings, sar.shape[-2:])
         at_pixel: Tensor = self.radar(sar) + self.optical(optical)
-        return at_pixel + enlarged
+        return at_pixel + upsampled
 
 
 def optical_odds(log_odds: Tensor) -> Tensor:
-    """Return the odds of the optical image against SAR, finite and above 0 for any log-odds."""
-    return log_odds.clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS).exp()
+    """Return the odds of the optical image against SAR from bounded log-odds: finite and above 0."""
+    return log_odds.clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS).exp()
 
 
 def fusion_weights(log_odds: Tensor, share: Tensor) -> Tensor:
     """Return the weights of SAR and optical image (N, 2, H, W) from the log-odds of the gate and the valid share.
 
-    They sum to 1 where any sensor is valid; a single valid sensor has exactly 1, an invalid one exactly 0, and both are
-    0 where none is valid.
+    They sum to 1 where any sensor is valid, and are 0 where none is. An invalid sensor has exactly 0, and a sensor that
+    is the only valid one exactly 1.
 
     Args:
-        log_odds: (N, 1, H, W), or any shape that broadcasts to it, log-odds of the optical image.
-        share: (N, 2, H, W), 0 to 1, valid share of each pixel in each sensor; weights are proportional to it.
+        log_odds: log-odds of the optical image, a shape that broadcasts to (N, 1, H, W).
+        share: (N, 2, H, W) valid share of SAR and optical image at each pixel, 0 to 1. Weights are proportional to it.
     """
     sar, optical = share.chunk(2, dim=1)
     weighted = torch.cat((sar, optical * optical_odds(log_odds).to(share.dtype)), dim=1)

@@ -1,1 +1,1 @@
-"""Multi-sensor model: single-sensor models beside a fused one, the router between them, and the cloud detector."""
+"""Multi-sensor model: a fused network, a specialist for each sensor, a router and a cloud detector."""

@@ -1,4 +1,4 @@
-"""A model of both sensors that contains a single-sensor model of each, a router and a cloud detector."""
+"""Multi-sensor model with a fused network, a specialist for each sensor, a router and a cloud detector."""
 
 import copy
 
@@ -12,22 +12,20 @@ from floodseg.models.specialists.router import Router
 
 
 class MultiSensorModel(FloodModel):
-    """A fused model with specialists: copies of a model of SAR alone and of a model of the optical image alone.
+    """A fused network and specialists, which are copies of single-sensor models and are not trained further.
 
     ::
 
         fused network (with its sensor gate) ─┐
-        specialist of SAR ────────────────────┼─ router ─┐
-        specialist of the optical image ──────┘          ├─ blend by cloud probability -> logits
-        specialist of SAR ───────────────────────────────┤
+        SAR specialist ───────────────────────┼─ router ─┐
+        optical specialist ───────────────────┘          ├─ blend by cloud probability -> logits
+        SAR specialist ──────────────────────────────────┤
         cloud detector ──────────────────────────────────┘
 
-    The specialists are not trained further.
-
     Args:
-        fused: a plain model of both sensors with a sensor gate; its network becomes part of this model.
-        sar: a model of the SAR bands of ``fused`` alone.
-        optical: a model of the optical bands of ``fused`` alone.
+        fused: a plain model of both sensors with a sensor gate. Its network becomes part of this model.
+        sar: a model that takes only the SAR bands of ``fused``.
+        optical: a model that takes only the optical bands of ``fused``.
 
     Raises:
         ConfigError: ``fused`` has no sensor gate or has specialists, or a specialist takes other bands or units.
@@ -36,8 +34,8 @@ class MultiSensorModel(FloodModel):
     def __init__(self, fused: FloodModel, sar: FloodModel, optical: FloodModel) -> None:
         if not fused.has_sensor_weights or isinstance(fused, MultiSensorModel):
             raise ConfigError(
-                f"specialists given for this '{fused.spec.architecture}': needs a model of lite or efficient for both "
-                "sensors that has none; build one so"
+                f"this '{fused.spec.architecture}' cannot have specialists: use a lite or efficient model for both "
+                "sensors that has none"
             )
         for sensor, model in zip(SENSORS, (sar, optical), strict=True):
             _check_specialist(sensor, model, fused)
@@ -47,7 +45,7 @@ class MultiSensorModel(FloodModel):
         self.context_prior = fused.context_prior
         sar, optical = copy.deepcopy(sar), copy.deepcopy(optical)
         for empty in (sar.normalise_optical, optical.normalise_sar):
-            # two empty ones would share their storage, which safetensors refuses
+            # not saved, because safetensors refuses tensors that share storage, as empty ones do
             empty.register_buffer("table", empty.table, persistent=False)
         self.specialists = nn.ModuleDict({"sar": sar, "optical": optical})
         self.specialists.requires_grad_(False)
@@ -58,11 +56,11 @@ class MultiSensorModel(FloodModel):
     def specialist(self, sensor: Sensor) -> FloodModel:
         """Return the single-sensor model of a sensor."""
         specialist = self.specialists[sensor]
-        assert isinstance(specialist, FloodModel), "the constructor takes no other"
+        assert isinstance(specialist, FloodModel)
         return specialist
 
     def train(self, mode: bool = True) -> "MultiSensorModel":
-        """Set training mode; specialists stay in evaluation mode, as their norms must not follow other data."""
+        """Set training mode. The specialists stay in evaluation mode, so that their batch statistics do not change."""
         super().train(mode)
         self.specialists.eval()
         return self
@@ -74,9 +72,9 @@ class MultiSensorModel(FloodModel):
         sar_valid: Tensor | None = None,
         optical_valid: Tensor | None = None,
     ) -> Tensor:
-        """Return logits (N, 2, H, W) for land and water; arguments are those of :meth:`FloodModel.forward`.
+        """Return logits (N, 2, H, W) for land and water. Arguments are those of :meth:`FloodModel.forward`.
 
-        If an image is None, only the specialist of the other sensor runs. In training mode the logits are those of
+        If an image is None, only the specialist of the other sensor runs. In training mode, the logits are those of
         :meth:`training_outputs`.
         """
         if self.training:
@@ -88,7 +86,7 @@ class MultiSensorModel(FloodModel):
             return self._by_optical(optical, optical_valid) * inputs.optical_valid
         fused, gate_log_odds = self.gated_network().forward_with_gate(*inputs)
         if self.context_prior is not None:
-            # where a sensor is missing, the router gives no weight to the fused network
+            # the router uses the fused network only where both sensors are valid
             fused = self.context_prior(fused, inputs.sar_valid * inputs.optical_valid)
         by_sar, by_optical = self._by_sar(sar, sar_valid), self._by_optical(optical, optical_valid)
         selected = self.router((fused, by_sar, by_optical), gate_log_odds, inputs.sar_valid, inputs.optical_valid)
@@ -97,9 +95,9 @@ class MultiSensorModel(FloodModel):
     def training_outputs(
         self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None
     ) -> TrainingOutputs:
-        """Return logits without calibration and without the blend under clouds, and log-odds of gate and clouds.
+        """Return logits without context prior and blend, and the log-odds of the sensor gate and the cloud detector.
 
-        Arguments and errors are those of :meth:`forward`; both images are needed.
+        Arguments and errors are those of :meth:`forward`. Both images are required.
         """
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         fused, gate_log_odds = self.gated_network().forward_with_gate(*inputs)
@@ -114,17 +112,17 @@ class MultiSensorModel(FloodModel):
         sar_valid: Tensor | None = None,
         optical_valid: Tensor | None = None,
     ) -> Tensor:
-        """Return the sensor weights, see :meth:`FloodModel.sensor_weights`; under clouds they fall back to SAR."""
+        """Return the weights of :meth:`FloodModel.sensor_weights`, which fall back to SAR under clouds."""
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         weights = self.gated_network().sensor_weights(*inputs)
         return fall_back_to_sar(weights, self.cloud_detector.cloud_probability(*inputs))
 
     def _by_sar(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
-        """Return the logits of the specialist of SAR, (N, 2, H, W), divided by its temperature."""
+        """Return the logits (N, 2, H, W) of the SAR specialist, divided by its temperature."""
         return self._calibrated("sar", image, None, valid, None)
 
     def _by_optical(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
-        """Return the logits of the specialist of the optical image, (N, 2, H, W), divided by its temperature."""
+        """Return the logits (N, 2, H, W) of the optical specialist, divided by its temperature."""
         return self._calibrated("optical", None, image, None, valid)
 
     def _calibrated(self, sensor: Sensor, *images: Tensor | None) -> Tensor:
@@ -134,15 +132,15 @@ class MultiSensorModel(FloodModel):
 
 
 def specialists_of(model: FloodModel) -> dict[Sensor, FloodModel]:
-    """Return the single-sensor models inside a model, by sensor; none for a plain model."""
+    """Return the specialists of a model by sensor. A plain model has none."""
     return {sensor: model.specialist(sensor) for sensor in SENSORS} if isinstance(model, MultiSensorModel) else {}
 
 
 def _check_specialist(sensor: Sensor, specialist: FloodModel, fused: FloodModel) -> None:
-    """Raise ConfigError unless a specialist takes the bands that a fused model has of its sensor, and no others."""
+    """Raise ConfigError unless a specialist takes exactly the bands that the fused model takes from its sensor."""
     bands, expected = specialist.spec.bands, fused.spec.bands.only(sensor)
     if not all(bands_fit(bands, expected, each, exact=True) for each in SENSORS):
         raise ConfigError(
-            f"specialist of {sensor}: takes {bands}, and the fused model has {expected} of it; train it on the same "
-            f"data with `sensors={sensor}`"
+            f"specialist of {sensor}: takes {bands}, and the fused model has {expected}; train the specialist on the "
+            f"same data with `sensors={sensor}`"
         )

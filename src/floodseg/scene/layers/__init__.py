@@ -1,1 +1,1 @@
-"""Layers of a map: area of interest, exclusion, permanent water, slope and cloud masks."""
+"""Layers of a scene: area of interest, exclusions, steep ground and permanent water."""

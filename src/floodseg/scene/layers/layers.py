@@ -1,4 +1,4 @@
-"""Layers over a scene, from files: area of interest, exclusions, steep ground and permanent water."""
+"""Layers of a scene from files: area of interest, exclusions, steep ground and permanent water."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class Mask(Protocol):
-    """Pixels of a scene that are marked. Reading is safe from several threads at once."""
+    """A boolean layer over a scene. Reading is safe from several threads at once."""
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What was taken for granted: one sentence each."""
+        """Assumptions made in reading, one sentence each."""
         ...
 
     def read(self, window: Window) -> NDArray[np.bool_]:
-        """Return where a window of the scene's grid is marked, (H, W)."""
+        """Read the mask inside a window of the scene's grid, (H, W)."""
         ...
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ class Mask(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MaskLayers:
-    """The layers of a scene (``floodseg.scene.scene.Layers``), each made of masks."""
+    """Layers made of masks; implements :class:`floodseg.scene.scene.Layers`."""
 
     area: Mask | None
     exclusions: Sequence[Mask]
@@ -51,19 +51,19 @@ class MaskLayers:
 
     @property
     def knows_permanent_water(self) -> bool:
-        """Whether a layer of permanent water was given."""
+        """True if the scene has a layer of permanent water."""
         return self.permanent_water is not None
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What was taken for granted in reading, one sentence each."""
+        """Assumptions made in reading, one sentence each."""
         return tuple(note for mask in self._masks() for note in mask.assumptions)
 
     def read(self, window: Window) -> LayerWindow:
-        """Return the layers inside a window that lies within the scene's grid.
+        """Read the layers inside a window that lies within the scene's grid.
 
         Raises:
-            DataError: a file cannot be read, or holds values that it must not hold.
+            DataError: a file cannot be read, or holds invalid values.
         """
         shape = window.height, window.width
         excluded = np.zeros(shape, np.bool_)
@@ -85,74 +85,75 @@ class MaskLayers:
 
 
 def open_layers(config: SceneConfig, grid: GeoGrid) -> Layers:
-    """Open what ``config`` lays over a scene.
+    """Open the layers of a scene.
 
     Args:
-        config: its aoi, exclude, dem, max_slope, permanent_water, permanent_water_threshold and allow_remote.
-        grid: the scene's, or the part of it that is mapped.
+        config: settings; aoi, exclude, dem, max_slope, permanent_water, permanent_water_threshold and allow_remote are
+            used.
+        grid: grid of the scene, or of its part that is mapped.
 
     Raises:
-        ConfigError: an address without --allow-remote, or a threshold for polygons.
-        DataError: a file cannot be read or laid over the grid, the area of interest misses it, or values are not those
-            of a mask.
+        ConfigError: a remote file without ``allow_remote``, or a threshold for polygons.
+        DataError: a file cannot be read or placed on the grid, the area of interest misses the grid, or a mask holds
+            invalid values.
     """
     _check_placeable(config, grid)
-    # Files are opened for good when the first window is read, so a refusal here leaves none open.
-    area = _area(config, grid) if config.aoi else None
-    exclusions: list[Mask] = [_exclude(config, config.exclude, grid)] if config.exclude else []
+    # Masks open their files at the first read, so an error here leaves no file open.
+    area = _area_mask(config, grid) if config.aoi else None
+    exclusions: list[Mask] = [_exclusion(config, config.exclude, grid)] if config.exclude else []
     if config.dem:
         exclusions.append(steep_mask(config.dem, grid, config.max_slope, config.allow_remote))
-    water = _permanent(config, config.permanent_water, grid) if config.permanent_water else None
-    return MaskLayers(area, exclusions, water, {name: (path,) for name, path in _given(config).items()})
+    water = _permanent_water(config, config.permanent_water, grid) if config.permanent_water else None
+    return MaskLayers(area, exclusions, water, {name: (path,) for name, path in _layer_files(config).items()})
 
 
 def aoi_window(config: SceneConfig, grid: GeoGrid) -> Window | None:
-    """Return the part of ``grid`` within the extent of the area of interest; None where none is given.
+    """Return the window of ``grid`` that encloses the area of interest; None without an area.
 
     Raises:
-        ConfigError: the file is an address and --allow-remote is not given.
-        DataError: it cannot be read or laid over the grid, or no pixel centre of the grid is near the area.
+        ConfigError: a remote file without ``allow_remote``.
+        DataError: the file cannot be read or placed on the grid, or the area encloses no pixel centre of the grid.
     """
     if not config.aoi:
         return None
     _check_placeable(config, grid)
-    window = _area(config, grid).enclosing()
-    assert window is not None, "_area refuses an area without pixels"
+    window = _area_mask(config, grid).enclosing_window()
+    assert window is not None, "_area_mask refuses an area without pixels"
     return window
 
 
-def _given(config: SceneConfig) -> dict[str, str]:
-    """Return the files of the layers by the names of their settings."""
+def _layer_files(config: SceneConfig) -> dict[str, str]:
+    """Return setting -> file of the layers."""
     names = ("aoi", "exclude", "dem", "permanent_water")
     return {name: getattr(config, name) for name in names if getattr(config, name)}
 
 
 def _check_placeable(config: SceneConfig, grid: GeoGrid) -> None:
-    given = _given(config)
-    if grid.crs is None and given:
-        name, path = next(iter(given.items()))
+    files = _layer_files(config)
+    if grid.crs is None and files:
+        name, path = next(iter(files.items()))
         raise DataError(
-            f"`{name}={path}`: cannot be laid over a scene without a coordinate system; assign one "
+            f"`{name}={path}`: cannot be placed on a scene without a coordinate system; assign one "
             "to the scene (gdal_edit.py -a_srs), or leave it out"
         )
 
 
-def _polygons(path: str, flag: str, config: SceneConfig) -> "VectorLayer":
-    # pyogrio and shapely are imported for polygons only
+def _polygons(path: str, setting: str, config: SceneConfig) -> "VectorLayer":
+    # pyogrio and shapely are imported only for polygons
     from floodseg.scene.layers.polygon_masks import open_polygons
 
-    return open_polygons(path, flag, config.allow_remote)
+    return open_polygons(path, setting, config.allow_remote)
 
 
-def _area(config: SceneConfig, grid: GeoGrid) -> "PolygonMask":
+def _area_mask(config: SceneConfig, grid: GeoGrid) -> "PolygonMask":
     assert config.aoi is not None
     layer = _polygons(config.aoi, "aoi", config)
     area = layer.mask(grid)
-    if area.enclosing() is None:
+    if area.enclosing_window() is None:
         scene = layer.extent_of(grid)
         raise DataError(
             f"`aoi={config.aoi}`: holds no pixel of the scene: its polygons span {_extent(layer.bounds)} and the scene "
-            f"{_extent(scene) if scene else 'nothing'} in {layer.crs.name}; give an area that meets the scene, or "
+            f"{_extent(scene) if scene else 'nothing'} in {layer.crs.name}; use an area that overlaps the scene, or "
             "correct its coordinate system"
         )
     return area
@@ -163,28 +164,28 @@ def _extent(bounds: tuple[float, float, float, float]) -> str:
     return f"x {left:.10g} to {right:.10g}, y {bottom:.10g} to {top:.10g}"
 
 
-def _exclude(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
+def _exclusion(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
     if _is_raster(path, "exclude", config.allow_remote):
         return exclusion_mask(WarpedBand(path, "exclude", grid, allow_remote=config.allow_remote))
     return _polygons(path, "exclude", config).mask(grid)
 
 
-def _permanent(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
+def _permanent_water(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
     threshold = config.permanent_water_threshold
     if _is_raster(path, "permanent_water", config.allow_remote):
         band = WarpedBand(path, "permanent_water", grid, allow_remote=config.allow_remote)
         return permanent_water_mask(band, threshold)
     if threshold is not None:
         raise ConfigError(
-            f"`permanent_water_threshold={threshold:g}`: `permanent_water={path}` holds polygons, which have no values "
-            "to compare; leave it out"
+            f"`permanent_water_threshold={threshold:g}`: `permanent_water={path}` holds polygons, which have no "
+            "values; leave it out"
         )
     return _polygons(path, "permanent_water", config).mask(grid)
 
 
-def _is_raster(path: str, flag: str, allow_remote: bool) -> bool:
-    """Tell rasters from polygons by what opens them; a file that neither opens is left to the reader of polygons."""
-    check_local(path, flag, allow_remote)
+def _is_raster(path: str, setting: str, allow_remote: bool) -> bool:
+    """Return True if GDAL opens a file as a raster. Other files are handled, or refused, as polygons."""
+    check_local(path, setting, allow_remote)
     try:
         with rasterio.Env(**gdal_settings(allow_remote)), open_layer(path, allow_remote):
             return True

@@ -1,7 +1,7 @@
-"""Check of vector files by their first bytes, before GDAL opens them.
+"""Check of the format of vector files by their first bytes, before GDAL opens them.
 
-pyogrio opens a file with whatever driver takes it, among them such as fetch what the file names over a network
-(OGR VRT, WFS, GML with a remote schema) and keep that from no one.
+pyogrio cannot restrict the drivers of GDAL. Some of them fetch data that a file names over a network (OGR VRT, WFS, GML
+with a remote schema).
 """
 
 import zipfile
@@ -12,7 +12,7 @@ from floodseg.raster.access import is_remote
 from floodseg.scene.safe import UNREADABLE_ZIP
 
 VECTOR_DRIVERS = ("GPKG", "GeoJSON", "GeoJSONSeq", "ESRI Shapefile", "FlatGeobuf", "KML", "LIBKML")
-"""Kinds of polygons that people draw and keep."""
+"""Drivers of the supported formats."""
 
 _HEAD = 4096
 _SHAPEFILE_PARTS = (".shp", ".shx", ".dbf")
@@ -20,23 +20,23 @@ _ZIPPED = frozenset((".shp", ".shx", ".dbf", ".prj", ".cpg", ".sbn", ".sbx", ".q
                      ".json", ".gpkg", ".fgb", ".kml"))  # fmt: skip
 
 
-def check_vector_file(path: str, flag: str) -> None:
-    """Refuse a file on this machine that is no GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML.
+def check_vector_file(path: str, setting: str) -> None:
+    """Refuse a local file that is no GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML.
 
     Raises:
-        DataError: names the flag and the file.
+        DataError: the file has another format; the message names ``setting``.
     """
     local = path.removeprefix("/vsizip/") if path.startswith("/vsizip/") else path
-    place = next((each for each in (Path(local), *Path(local).parents) if each.is_file()), None)
-    if is_remote(path) or (place is None and not Path(path).exists()):
-        return  # GDAL says what is wrong with a name
-    if place is None:
-        known = any(file.suffix.lower() in _SHAPEFILE_PARTS for file in Path(path).iterdir())
+    file = next((each for each in (Path(local), *Path(local).parents) if each.is_file()), None)
+    if is_remote(path) or (file is None and not Path(path).exists()):
+        return  # GDAL reports an invalid name
+    if file is None:
+        known = any(part.suffix.lower() in _SHAPEFILE_PARTS for part in Path(path).iterdir())
     else:
-        known = _is_known(place)
+        known = _is_known(file)
     if not known:
         raise DataError(
-            f"`{flag}={path}`: cannot be read as polygons (it begins like none of the kinds that are read); give a "
+            f"`{setting}={path}`: cannot be read as polygons (its first bytes match no supported format); use a "
             "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
         )
 
@@ -46,7 +46,7 @@ def _is_known(file: Path) -> bool:
         with file.open("rb") as stream:
             head = stream.read(_HEAD)
     except OSError:
-        return True  # as above
+        return True  # GDAL reports the error
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\x1e")
     if head.startswith(b"SQLite format 3\0"):
         return file.suffix.lower() == ".gpkg" or head[68:72] in (b"GPKG", b"GP10", b"GP11")

@@ -1,4 +1,4 @@
-"""Band of any raster on the grid of a scene, read window by window from several threads at once."""
+"""Single-band raster that is warped to the grid of a scene and read window by window."""
 
 import threading
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.access import check_local, gdal_settings
 from floodseg.raster.drivers import open_layer
 
-FINEST = 32.0
-"""A pixel of the scene spans at most this many pixels of a layer along each side: each window of the scene reads the
-square of that in pixels of the layer."""
+MAX_FINENESS = 32.0
+"""Most pixels of a layer per pixel of the scene along each side. A window reads the square of this number."""
 
-_SAMPLE = 1024
+_SAMPLE_SIDE = 1024
+"""Most rows and columns of a sample."""
 
 
 class WarpedBand:
-    """The only band of a raster, warped to ``grid``. Each thread has a GDAL handle of its own."""
+    """The only band of a raster, warped to ``grid``. Each thread has its own GDAL handle."""
 
     def __init__(
         self,
         path: str,
-        flag: str,
+        setting: str,
         grid: GeoGrid,
         *,
         resampling: Resampling = Resampling.nearest,
@@ -44,19 +44,20 @@ class WarpedBand:
         """Open ``path`` and check that it can be placed on the grid.
 
         Args:
-            path: raster as GDAL names it, with a coordinate system.
-            flag: the flag that gave it, without dashes, for messages.
-            grid: target, with a coordinate system.
-            resampling: nearest for codes.
-            tolerance: error of position that GDAL may make to save time, in pixels of the raster.
-            allow_remote: whether ``path`` may be an address.
+            path: GDAL path of a raster with a coordinate system.
+            setting: setting that names the file, for messages.
+            grid: target grid with a coordinate system.
+            resampling: resampling method; use nearest for codes.
+            tolerance: largest error of position that GDAL may make to save time, in pixels of the raster.
+            allow_remote: if True, ``path`` may be remote.
 
         Raises:
-            ConfigError: an address without ``allow_remote``.
-            DataError: it cannot be read, is complex, has several bands or no georeference, or far finer pixels.
+            ConfigError: a remote file without ``allow_remote``.
+            DataError: the file cannot be read, is complex, has several bands or no georeference, or its pixels are much
+                finer than the scene's.
         """
-        check_local(path, flag, allow_remote)
-        self.path, self.flag, self.grid = path, flag, grid
+        check_local(path, setting, allow_remote)
+        self.path, self.setting, self.grid = path, setting, grid
         self._settings, self._allow_remote = gdal_settings(allow_remote), allow_remote
         self._options = {"resampling": resampling, "tolerance": tolerance}
         self._local, self._lock = threading.local(), threading.Lock()
@@ -67,32 +68,35 @@ class WarpedBand:
             self.declares_nodata = source.nodata is not None
             self.unit = (source.units[0] or "").strip()
             self._scale, self._offset = source.scales[0], source.offsets[0]
-            self.pitch = pixel_pitch(source, grid)
-        if 1 / min(self.pitch) > FINEST:
+            self.pixel_span = pixel_span(source, grid)
+        if 1 / min(self.pixel_span) > MAX_FINENESS:
             raise DataError(
-                f"`{flag}={path}`: its pixels are {1 / min(self.pitch):.0f} times finer than the scene's, and at most "
-                f"{FINEST:.0f} times is read; resample it to the scene's resolution first"
+                f"`{setting}={path}`: its pixels are {1 / min(self.pixel_span):.0f} times finer than the scene's, and "
+                f"at most {MAX_FINENESS:.0f} times is allowed; resample it to the scene's resolution first"
             )
 
     def _check(self, source: Any) -> None:
         if source.count != 1:
-            raise DataError(f"`{self.flag}={self.path}`: has {source.count} bands and must have 1: keep the one meant")
+            raise DataError(f"`{self.setting}={self.path}`: has {source.count} bands and must have 1: extract one band")
         if source.crs is None or source.transform.is_identity:
             raise DataError(
-                f"`{self.flag}={self.path}`: has no coordinate system or no position, so it cannot be laid over the "
+                f"`{self.setting}={self.path}`: has no coordinate system or no position, so it cannot be placed on the "
                 "scene; assign them (gdal_edit.py -a_srs, -a_ullr)"
             )
         if not GeoGrid(None, tuple(source.transform)[:6], source.height, source.width).has_distinct_pixels:
             raise DataError(
-                f"`{self.flag}={self.path}`: its geotransform gives pixels without area or place: correct the file"
+                f"`{self.setting}={self.path}`: its geotransform defines pixels without area or with equal "
+                "coordinates: correct the file"
             )
         if np.issubdtype(np.dtype(source.dtypes[0]), np.complexfloating):
-            raise DataError(f"`{self.flag}={self.path}`: holds complex numbers; a layer holds real ones: convert it")
+            raise DataError(
+                f"`{self.setting}={self.path}`: holds complex numbers, and a layer must hold real ones: convert it"
+            )
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return the values inside a window of the grid, and where the raster holds data: (H, W) each.
+        """Read values and validity inside a window of the grid, (H, W) each.
 
-        Values have GDAL's scale and offset applied; where there are no data they mean nothing.
+        The scale and offset tags of GDAL are applied. Values without data are undefined.
 
         Raises:
             DataError: the file cannot be read.
@@ -101,15 +105,15 @@ class WarpedBand:
             return self._read(self._handle(), RasterWindow(window.left, window.top, window.width, window.height))
 
     def sample(self) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return what ``read`` does, at pixels evenly spaced over the whole grid, 1024 a side at most."""
+        """Read values and validity at evenly spaced pixels of the grid, at most 1024 per side."""
         grid = self.grid
-        rows, columns = min(grid.height, _SAMPLE), min(grid.width, _SAMPLE)
+        rows, columns = min(grid.height, _SAMPLE_SIDE), min(grid.width, _SAMPLE_SIDE)
         coarse = grid.resized(grid.width / columns, grid.height / rows, rows, columns)
         with self._reading(), self._open() as source, _warped(source, coarse) as handle:
             return self._read(handle, None)
 
     def close(self) -> None:
-        """Close the handles of all threads; none may be reading."""
+        """Close the handles of all threads. No thread may be reading."""
         with self._lock:
             while self._handles:
                 self._handles.pop().close()
@@ -143,30 +147,30 @@ class WarpedBand:
                 yield
         except (RasterioError, CPLE_BaseError) as error:
             raise DataError(
-                f"`{self.flag}={self.path}`: cannot be read as a raster ({error}); it must be a complete image that "
+                f"`{self.setting}={self.path}`: cannot be read as a raster ({error}); it must be a complete image that "
                 "GDAL reads: copy or download it again"
             ) from error
 
 
 def _warped(source: Any, grid: GeoGrid, **options: Any) -> Any:
-    """Return ``source`` on ``grid``, with a second band that tells where it has data."""
-    place = {"transform": grid.affine, "height": grid.height, "width": grid.width}
-    return WarpedVRT(source, crs=CRS.from_user_input(grid.crs), add_alpha=True, **place, **options)
+    """Return ``source`` on ``grid``, with a second band for its validity."""
+    target = {"transform": grid.affine, "height": grid.height, "width": grid.width}
+    return WarpedVRT(source, crs=CRS.from_user_input(grid.crs), add_alpha=True, **target, **options)
 
 
-def pixel_pitch(source: Any, grid: GeoGrid) -> tuple[float, float]:
-    """Return how many pixels of ``grid`` one pixel of ``source`` spans along its columns and rows, in mid-grid.
+def pixel_span(source: Any, grid: GeoGrid) -> tuple[float, float]:
+    """Return the pixels of ``grid`` per pixel of ``source`` along columns and rows, at the centre of the grid.
 
-    (1, 1) where the coordinates of the grid mean nothing to the raster: it does not cover the scene then.
+    The result is (1, 1) if the coordinates cannot be transformed: the raster then does not cover the scene.
     """
     column, row = grid.width / 2, grid.height / 2
     x, y = grid.coordinates(np.array([column, column + 1, column]), np.array([row, row, row + 1]))
     try:
-        moved = transform_points(CRS.from_user_input(grid.crs), source.crs, x, y)
+        points = transform_points(CRS.from_user_input(grid.crs), source.crs, x, y)
     except (RasterioError, CPLE_BaseError):
         return 1.0, 1.0
-    theirs = GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)
-    columns, rows = theirs.pixels(*moved)
+    source_grid = GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)
+    columns, rows = source_grid.pixels(*points)
     steps = np.array([[columns[1] - columns[0], columns[2] - columns[0]], [rows[1] - rows[0], rows[2] - rows[0]]])
     if not np.isfinite(steps).all() or np.linalg.det(steps) == 0:
         return 1.0, 1.0

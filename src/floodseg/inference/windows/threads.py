@@ -17,19 +17,18 @@ from floodseg.system.progress import MapProgress
 
 @dataclass
 class _Batch:
-    """Windows of one row that the model maps together, in the thread that reads the last of them."""
+    """Windows of one row for one model call; the thread that reads the last window maps them."""
 
     row: int
     columns: range
-    read: dict[int, SceneWindow] = field(default_factory=dict)
-    """By column."""
+    windows: dict[int, SceneWindow] = field(default_factory=dict)
+    """The windows read so far, by column."""
 
 
-class Workers:
-    """Threads that take windows in order and add them to the blender; a context manager that ends all of them.
+class MappingThreads:
+    """Threads that read and map windows in order and add them to the blender; a context manager that joins them.
 
-    They wait where undelivered strips would otherwise pile up, and where as many batches are begun as there are threads
-    to finish them.
+    Threads wait if too many strips are undelivered, or if enough batches for all threads have been started.
     """
 
     def __init__(
@@ -47,10 +46,10 @@ class Workers:
         rows, columns = self._tiling.rows.count, self._tiling.columns.count
         self._rows_ahead = max(1, -(-2 * threads * calls.batch_size // columns))
         mapping = min(threads, calls.concurrency)
-        self._most_batches = mapping + -(-(threads - mapping) // calls.batch_size)
-        self._windows = _in_batches(rows, columns, calls.batch_size)
+        self._max_batches = mapping + -(-(threads - mapping) // calls.batch_size)
+        self._windows = _windows_by_batch(rows, columns, calls.batch_size)
         self._next = next(self._windows, None)
-        self._batches = 0
+        self._open_batches = 0
         self._first_undelivered = 0
         self._complete: set[int] = set()
         self._error: BaseException | None = None
@@ -58,7 +57,7 @@ class Workers:
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._work, name=f"floodseg-map-{index}") for index in range(threads)]
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "MappingThreads":
         try:
             for thread in self._threads:
                 thread.start()
@@ -73,14 +72,14 @@ class Workers:
         self._end()
 
     def wait_for(self, strip: int) -> None:
-        """Return when a strip is complete; raise the error of a thread."""
+        """Wait until a strip is complete. Raise the error of a thread."""
         with self._changed:
             self._changed.wait_for(lambda: strip in self._complete or self._error is not None)
             if self._error is not None:
                 raise self._error
 
-    def delivered(self, strip: int) -> None:
-        """Report that the caller is done with a strip, and with all before it."""
+    def mark_delivered(self, strip: int) -> None:
+        """Mark a strip and all strips above it as delivered."""
         with self._changed:
             self._first_undelivered = strip + 1
             self._changed.notify_all()
@@ -95,70 +94,70 @@ class Workers:
 
     def _work(self) -> None:
         try:
-            while (taken := self._take()) is not None:
-                batch, column = taken
+            while (item := self._next_window()) is not None:
+                batch, column = item
                 with self._times.stage("reading"):
                     window = self._scene.read(self._tiling.window(batch.row, column))
-                if self._last_of(batch, column, window):
+                if self._add_to_batch(batch, column, window):
                     self._map(batch)
-        # the caller raises it, and the other threads stop
+        # raised again by wait_for in the calling thread
         except BaseException as error:
             with self._changed:
                 self._error = self._error or error
                 self._stopped = True
                 self._changed.notify_all()
 
-    def _take(self) -> tuple[_Batch, int] | None:
-        """Return the next window when it may begin, None when there is none or all must stop."""
+    def _next_window(self) -> tuple[_Batch, int] | None:
+        """Wait until the next window may start and return it; None at the end or after an error."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._next is None or self._may_begin(*self._next))
+            self._changed.wait_for(lambda: self._stopped or self._next is None or self._may_start(*self._next))
             if self._stopped or self._next is None:
                 return None
             batch, column = self._next
             self._next = next(self._windows, None)
-            self._batches += column == batch.columns.start
+            self._open_batches += column == batch.columns.start
             self._changed.notify_all()
             return batch, column
 
-    def _may_begin(self, batch: _Batch, column: int) -> bool:
+    def _may_start(self, batch: _Batch, column: int) -> bool:
         if batch.row > self._first_undelivered + self._rows_ahead:
             return False
-        return column > batch.columns.start or self._batches < self._most_batches
+        return column > batch.columns.start or self._open_batches < self._max_batches
 
-    def _last_of(self, batch: _Batch, column: int, window: SceneWindow) -> bool:
-        """Add a window to its batch, and tell whether the batch is complete."""
+    def _add_to_batch(self, batch: _Batch, column: int, window: SceneWindow) -> bool:
+        """Add a window to its batch. Return True if the batch is complete."""
         with self._changed:
-            batch.read[column] = window
-            return len(batch.read) == len(batch.columns)
+            batch.windows[column] = window
+            return len(batch.windows) == len(batch.columns)
 
     def _map(self, batch: _Batch) -> None:
-        """Map a batch and blend it; windows without any valid pixel skip the model."""
+        """Map a batch and blend it; windows without valid pixels skip the model."""
         with self._times.stage("blending"):
-            validity = {column: validity_code(batch.read[column]) for column in batch.columns}
+            validity = {column: validity_code(batch.windows[column]) for column in batch.columns}
         valid = [column for column in batch.columns if validity[column].any()]
         with self._times.stage("mapping"):
-            mapped = dict(zip(valid, self._calls([batch.read[column] for column in valid]), strict=True))
-        batch.read.clear()
+            mapped = dict(zip(valid, self._calls([batch.windows[column] for column in valid]), strict=True))
+        batch.windows.clear()
         for column in batch.columns:
             with self._times.stage("blending"):
                 complete = self._blender.add(batch.row, column, mapped.get(column), validity[column])
             with self._changed:
                 self._complete.update(complete)
                 self._changed.notify_all()
-            rows, columns = self._tiling.rows.owned(batch.row), self._tiling.columns.owned(column)
+            rows, columns = self._tiling.rows.core(batch.row), self._tiling.columns.core(column)
             self._progress.advance(len(rows) * len(columns))
         with self._changed:
-            self._batches -= 1
+            self._open_batches -= 1
             self._changed.notify_all()
 
 
 def validity_code(window: SceneWindow) -> NDArray[np.uint8]:
-    """Return 0 (no sensor valid), 1 (radar), 2 (optical) or 3 (both) at each pixel, (H, W)."""
+    """Return the validity code of each pixel, (H, W): 0 no sensor valid, 1 radar, 2 optical, 3 both."""
     return window.sar_valid.astype(np.uint8) + 2 * window.optical_valid.astype(np.uint8)
 
 
-def _in_batches(rows: int, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:
-    """Yield the windows in order, each with its batch; a batch never spans rows."""
+def _windows_by_batch(rows: int, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:
+    """Yield the windows in order as (batch, column); a batch never spans rows."""
     for row in range(rows):
         for first in range(0, columns, batch_size):
             batch = _Batch(row, range(first, min(first + batch_size, columns)))

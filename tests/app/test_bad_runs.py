@@ -1,4 +1,4 @@
-"""Run folders, checkpoints and disks that cannot be used: exit code 2 and one sentence, and nothing lost."""
+"""Tests of unusable run folders, checkpoints and disks: exit code 2, one sentence, and no data lost."""
 
 import errno
 import json
@@ -39,25 +39,25 @@ def run(*arguments: object) -> Any:
 
 
 def contents(folder: Path) -> dict[Path, bytes | None]:
-    """Return every path below a folder with its content; None for what is no file."""
+    """Return every path below a folder with its content; None for folders."""
     return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
-    """Return a function that runs what must be refused: exit code 2, one line on stderr, which it returns."""
+    """Return a function that runs a command, checks exit code 2 and one line on stderr, and returns this line."""
 
     def refuse(*arguments: object, unchanged: bool = True) -> str:
         before = contents(tmp_path)
         capsys.readouterr()
         assert run(*arguments) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("floodseg: error: ")
-        assert said.count("\n") == 1
-        assert "Traceback" not in said
+        printed = capsys.readouterr().err
+        assert printed.startswith("floodseg: error: ")
+        assert printed.count("\n") == 1
+        assert "Traceback" not in printed
         if unchanged:
             assert contents(tmp_path) == before
-        return said.removeprefix("floodseg: error: ").rstrip()
+        return printed.removeprefix("floodseg: error: ").rstrip()
 
     return refuse
 
@@ -72,7 +72,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def half(tmp_path: Path, finished: Path) -> Path:
-    """A copy of it that lacks its summary, as after an interruption."""
+    """Copy of the finished run without its summary, as after an interruption."""
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     (folder / "summary.json").unlink()
@@ -111,7 +111,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (cut_off, "is cut off: the end of the file is missing; copy it again"),
     "state dict": (
         lambda file: torch.save(_lite().state_dict(), file),
-        "is not a floodseg checkpoint (it holds 113 tensors by name alone, without a description of the model); only",
+        "is not a floodseg checkpoint (it holds 113 named tensors, without a description of the model); use a",
     ),
     "another package": (
         lambda file: torch.save({"epoch": 3, "state_dict": {}, "optimizer": {}}, file),
@@ -119,7 +119,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "module": (
         lambda file: torch.save(torch.nn.Linear(2, 2), file),
-        "holds 'torch.nn.modules.linear.Linear', something other than tensors and plain values, which is never loaded",
+        "holds 'torch.nn.modules.linear.Linear', which is neither a tensor nor a plain value and is never loaded",
     ),
     "other architecture": (
         lambda file: torch.save(_document(architecture="efficient", encoder="resnet18"), file),
@@ -137,9 +137,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
-def test_a_checkpoint_that_cannot_be_used_says_what_it_is(
-    tmp_path: Path, refused: Callable[..., str], kind: str
-) -> None:
+def test_unusable_checkpoints_are_refused(tmp_path: Path, refused: Callable[..., str], kind: str) -> None:
     write, message = CHECKPOINTS[kind]
     file = tmp_path / "model.pth"
     write(file)
@@ -147,18 +145,18 @@ def test_a_checkpoint_that_cannot_be_used_says_what_it_is(
 
 
 @pytest.mark.parametrize("protocol", [0, 2, "torch", "torch before 1.6"])
-def test_code_in_a_checkpoint_never_runs(tmp_path: Path, refused: Callable[..., str], protocol: int | str) -> None:
+def test_checkpoint_code_is_not_executed(tmp_path: Path, refused: Callable[..., str], protocol: int | str) -> None:
     file, touched = tmp_path / "model.pth", tmp_path / "touched"
     if isinstance(protocol, int):
         file.write_bytes(pickle.dumps(_Trap(touched), protocol))
     else:
         torch.save(_document() | {"x": _Trap(touched)}, file, _use_new_zipfile_serialization=protocol == "torch")
-    said = refused("evaluate", file, *SCORE)
-    assert "'posix.system', something other than tensors and plain values, which is never loaded since it" in said
+    printed = refused("evaluate", file, *SCORE)
+    assert "'posix.system', which is neither a tensor nor a plain value and is never loaded, because it" in printed
     assert not touched.exists()
 
 
-def test_safetensors_that_are_cut_off_or_alone_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_damaged_or_bare_safetensors_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     save_folder(tmp_path, _lite())
     weights = tmp_path / "model.safetensors"
     assert refused("evaluate", weights, *SCORE).startswith(
@@ -170,12 +168,12 @@ def test_safetensors_that_are_cut_off_or_alone_are_refused(tmp_path: Path, refus
     assert refused("evaluate", tmp_path, *SCORE).startswith(f"{weights}: is empty (0 bytes)")
 
 
-def test_a_folder_or_a_name_without_a_model_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_paths_without_a_model_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert refused("evaluate", tmp_path, *SCORE).startswith(f"{tmp_path}: holds neither best_model.pth nor model.safe")
     for name in ("nosuch", "loop"):
-        said = refused("evaluate", tmp_path / name, *SCORE)
-        assert said.startswith(f"model '{tmp_path / name}': is neither a shipped model (")
+        printed = refused("evaluate", tmp_path / name, *SCORE)
+        assert printed.startswith(f"model '{tmp_path / name}': is neither a shipped model (")
 
 
 # ---- resuming
@@ -188,14 +186,14 @@ STATE_FILES = (
 
 
 @pytest.mark.parametrize("name", STATE_FILES)
-def test_code_in_a_state_never_runs(tmp_path: Path, half: Path, refused: Callable[..., str], name: str) -> None:
+def test_resume_state_code_is_not_executed(tmp_path: Path, half: Path, refused: Callable[..., str], name: str) -> None:
     [state] = (half / "state").iterdir()
     touched = tmp_path / "touched"
     torch.save({"x": _Trap(touched)}, state / name)
-    said = refused("train", *TINY, "--out-dir", half, "--resume")
+    printed = refused("train", *TINY, "--out-dir", half, "--resume")
     assert not touched.exists()
-    assert str(state) in said
-    assert said.endswith("start again with --overwrite")
+    assert str(state) in printed
+    assert printed.endswith("start again with --overwrite")
 
 
 @pytest.mark.parametrize(
@@ -211,33 +209,33 @@ def test_code_in_a_state_never_runs(tmp_path: Path, half: Path, refused: Callabl
         ("model.safetensors", None),
     ],
 )
-def test_a_damaged_state_is_refused(half: Path, refused: Callable[..., str], name: str, left: float | None) -> None:
-    """Random states too: a run that goes on without them would be another one."""
+def test_damaged_resume_states_are_refused(
+    half: Path, refused: Callable[..., str], name: str, left: float | None
+) -> None:
+    """The random states are needed, too: without them the resumed run would differ from an uninterrupted one."""
     [state] = (half / "state").iterdir()
     file = state / name
     if left is None:
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
-    said = refused("train", *TINY, "--out-dir", half, "--resume")
-    assert said.startswith(str(state))
-    assert said.endswith("start again with --overwrite")
+    printed = refused("train", *TINY, "--out-dir", half, "--resume")
+    assert printed.startswith(str(state))
+    assert printed.endswith("start again with --overwrite")
 
 
-def test_the_state_of_another_architecture_is_refused(half: Path, refused: Callable[..., str]) -> None:
+def test_resume_state_of_another_architecture_is_refused(half: Path, refused: Callable[..., str]) -> None:
     [state] = (half / "state").iterdir()
     other = build_model("lite", sar_channels=3, optical_channels=0)
     save_folder(state, other)
     (state / "config.json").unlink()
-    said = refused("train", *TINY, "--out-dir", half, "--resume")
-    assert said.startswith(f"{state}: ")
-    assert said.endswith("start again with --overwrite")
+    printed = refused("train", *TINY, "--out-dir", half, "--resume")
+    assert printed.startswith(f"{state}: ")
+    assert printed.endswith("start again with --overwrite")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04"])
-def test_a_lost_best_model_is_found_before_training_goes_on(
-    half: Path, refused: Callable[..., str], content: bytes | None
-) -> None:
+def test_resume_refuses_a_missing_best_model(half: Path, refused: Callable[..., str], content: bytes | None) -> None:
     best = half / "best_model.pth"
     if content is None:
         best.unlink()
@@ -249,21 +247,23 @@ def test_a_lost_best_model_is_found_before_training_goes_on(
 # ---- run folders and output paths
 
 
-def test_a_finished_run_is_refused(tmp_path: Path, finished: Path, refused: Callable[..., str]) -> None:
+def test_finished_run_is_refused(tmp_path: Path, finished: Path, refused: Callable[..., str]) -> None:
     shutil.copytree(finished, tmp_path / "run")
-    said = refused("train", *TINY, "--out-dir", tmp_path / "run")
-    expected = "holds a finished run; add --resume or --overwrite, or give another --out-dir"
-    assert said == f"{tmp_path / 'run'}: {expected}"
+    printed = refused("train", *TINY, "--out-dir", tmp_path / "run")
+    expected = "holds a finished run; set --resume or --overwrite, or another --out-dir"
+    assert printed == f"{tmp_path / 'run'}: {expected}"
 
 
 @pytest.mark.parametrize("place", ["file", "file/run", "loop", "loop/run", "/proc/run", "/sys/run", "x" * 300])
-def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path, refused: Callable[..., str], place: str) -> None:
+def test_run_folders_that_cannot_be_created_are_refused(
+    tmp_path: Path, refused: Callable[..., str], place: str
+) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     folder = tmp_path / place
-    said = refused("train", *TINY, "--out-dir", folder)
-    assert said.startswith(f"{folder}: ")
-    assert said.endswith("give another --out-dir, or change its permissions")
+    printed = refused("train", *TINY, "--out-dir", folder)
+    assert printed.startswith(f"{folder}: ")
+    assert printed.endswith("give another --out-dir, or change its permissions")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path, refused: Ca
         ("--out-dir", "file/pictures", "cannot be written ({root}/file is a file, not a folder)"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_refused_before_anything_is_scored(
+def test_unwritable_outputs_are_refused_before_scoring(
     tmp_path: Path,
     refused: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -286,17 +286,17 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_scored(
 ) -> None:
     (tmp_path / "file").write_text("mine")
     monkeypatch.setattr("floodseg.evaluation.evaluate.evaluate", None)
-    said = refused("evaluate", "otsu", *SCORE, flag, tmp_path / place)
-    assert said.startswith(f"{flag} {tmp_path / place}: {message.format(root=tmp_path)}")
+    printed = refused("evaluate", "otsu", *SCORE, flag, tmp_path / place)
+    assert printed.startswith(f"{flag} {tmp_path / place}: {message.format(root=tmp_path)}")
 
 
-def test_a_json_path_in_a_missing_folder_is_made(tmp_path: Path) -> None:
+def test_missing_folder_of_the_json_file_is_created(tmp_path: Path) -> None:
     file = tmp_path / "new/folder/scores.json"
     assert run("evaluate", "otsu", *SCORE, "--json", file) == 0
     assert json.loads(file.read_text())["model"] == "otsu"
 
 
-def test_two_runs_in_one_folder(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_second_run_in_a_folder_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     folder = tmp_path / "run"
     flags = [flag if flag != "2" else "100000" for flag in TINY]
     command = [sys.executable, "-m", "floodseg", "train", *flags, "--patience", "0", "--out-dir", str(folder)]
@@ -306,9 +306,10 @@ def test_two_runs_in_one_folder(tmp_path: Path, refused: Callable[..., str]) -> 
                 assert first.poll() is None
                 time.sleep(0.1)
             for word in ((), ("--overwrite",), ("--resume",)):
-                said = refused("train", *TINY, "--out-dir", folder, *word, unchanged=False)
+                printed = refused("train", *TINY, "--out-dir", folder, *word, unchanged=False)
                 assert (
-                    said == f"{folder}: another run is training in this folder: wait for it, or give another --out-dir"
+                    printed
+                    == f"{folder}: another run is training in this folder: wait for it, or give another --out-dir"
                 )
             assert (folder / "config.toml").exists()
             assert first.poll() is None
@@ -320,7 +321,7 @@ def test_two_runs_in_one_folder(tmp_path: Path, refused: Callable[..., str]) -> 
 
 
 def _fails_at(patch: pytest.MonkeyPatch, name: str, code: int) -> str:
-    """Let the rename to ``name`` fail as on a disk that is full or read-only; return what the system says."""
+    """Make the rename to ``name`` fail with an error code, and return the message of the system."""
     replace = os.replace
 
     def fail(source: Path, target: Path) -> None:
@@ -343,10 +344,10 @@ def _state_fails_at(patch: pytest.MonkeyPatch, epoch: int, error: Exception) -> 
     patch.setattr(Accelerator, "save_state", fail)
 
 
-def test_a_disk_that_fails_at_every_file_costs_no_more_than_the_epoch(
+def test_run_resumes_exactly_after_a_write_error_at_each_file(
     tmp_path: Path, finished: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One run, stopped at each thing that it writes, ends with the very weights of one that nothing stopped."""
+    """A run that was interrupted at each file it writes has the same final weights as an uninterrupted run."""
     folder = tmp_path / "run"
     monkeypatch.setattr("floodseg.training.train.PICTURE_EVERY", 2)
     resume: tuple[str, ...] = ()
@@ -361,8 +362,8 @@ def test_a_disk_that_fails_at_every_file_costs_no_more_than_the_epoch(
     ):
         with pytest.MonkeyPatch.context() as patch:
             reason = _fails_at(patch, name, code)
-            said = refused("train", *TINY, "--out-dir", folder, *resume, unchanged=False)
-        assert said == f"{folder / name}: {reason}; free space, change permissions or choose another path"
+            printed = refused("train", *TINY, "--out-dir", folder, *resume, unchanged=False)
+        assert printed == f"{folder / name}: {reason}; free space, change permissions or choose another path"
         assert not left()
         resume = ("--resume",) if (folder / "config.toml").exists() else ()
     for epoch, error in (
@@ -371,9 +372,9 @@ def test_a_disk_that_fails_at_every_file_costs_no_more_than_the_epoch(
     ):
         with pytest.MonkeyPatch.context() as patch:
             _state_fails_at(patch, epoch, error)
-            said = refused("train", *TINY, "--out-dir", folder, "--resume", unchanged=False)
-        assert said.startswith(f"{folder / f'state/writing_{epoch:04d}'}: cannot be written (")
-        assert said.endswith(
+            printed = refused("train", *TINY, "--out-dir", folder, "--resume", unchanged=False)
+        assert printed.startswith(f"{folder / f'state/writing_{epoch:04d}'}: cannot be written (")
+        assert printed.endswith(
             "free space or change its permissions, and continue from the last complete epoch with --resume"
         )
         assert not left()
@@ -401,19 +402,19 @@ def test_scores_on_a_full_disk(
     name = "scores.json" if flag == "--json" else "worst_chips.png"
     place = tmp_path / ("scores.json" if flag == "--json" else "pictures")
     _fails_at(monkeypatch, name, errno.ENOSPC)
-    said = refused("evaluate", "otsu", *SCORE, flag, place, unchanged=False)
-    assert said.startswith(f"{place if flag == '--json' else place / name}: No space left on device; free space")
+    printed = refused("evaluate", "otsu", *SCORE, flag, place, unchanged=False)
+    assert printed.startswith(f"{place if flag == '--json' else place / name}: No space left on device; free space")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_limit_on_the_size_of_files(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_file_size_limit_is_an_error(tmp_path: Path, refused: Callable[..., str]) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
     try:
-        said = refused("train", *TINY, "--out-dir", tmp_path / "run", unchanged=False)
+        printed = refused("train", *TINY, "--out-dir", tmp_path / "run", unchanged=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert said.startswith(f"{tmp_path / 'run/best_model.pth'}: File too large; free space")
+    assert printed.startswith(f"{tmp_path / 'run/best_model.pth'}: File too large; free space")
     assert not [path for path in (tmp_path / "run").iterdir() if "best_model" in path.name]
 
 
@@ -432,7 +433,7 @@ def run(name, *arguments):
         except SystemExit as stop:
             code = stop.code
     files = [str(path.relative_to(root)) for path in sorted((root / name).rglob("*")) if path.is_file()]
-    print(json.dumps({"name": name, "code": code, "said": stderr.getvalue(), "files": files}))
+    print(json.dumps({"name": name, "code": code, "printed": stderr.getvalue(), "files": files}))
 
 for megabytes in (2, 8, 20):
     disk = root / f"disk{megabytes}"
@@ -449,7 +450,7 @@ run("chips", "evaluate", "otsu", *score, "--json", root / "scores.json")
 
 @pytest.fixture(scope="module")
 def mounted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Folder, and what came of runs on small and on read-only file systems, which a user namespace may mount."""
+    """Folder and results of runs on small and read-only file systems, mounted in a user namespace."""
     root = tmp_path_factory.mktemp("mounts")
     trial = f"mount -t tmpfs none '{root}' && umount '{root}'"
     if shutil.which("unshare") is None:
@@ -469,15 +470,15 @@ def mounted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
 
 
 @pytest.mark.parametrize(("megabytes", "full_at"), [(2, "best_model.pth"), (8, "state/writing_0001"), (20, "")])
-def test_a_disk_that_is_really_full(mounted: tuple[Path, dict[str, Any]], megabytes: int, full_at: str) -> None:
-    """The weights take 4 MB and a state 15 MB: full at the first checkpoint, in the first state, or after that."""
+def test_full_file_systems(mounted: tuple[Path, dict[str, Any]], megabytes: int, full_at: str) -> None:
+    """Weights take 4 MB and a resume state 15 MB: the disks fill up at the checkpoint, at the state, or later."""
     root, results = mounted
     result = results[f"disk{megabytes}"]
     folder = root / f"disk{megabytes}/run"
     assert result["code"] == 2
-    assert result["said"].startswith(f"floodseg: error: {folder / full_at}")
-    assert "No space left on device" in result["said"]
-    assert result["said"].count("\n") == 1
+    assert result["printed"].startswith(f"floodseg: error: {folder / full_at}")
+    assert "No space left on device" in result["printed"]
+    assert result["printed"].count("\n") == 1
     left = [name.partition("/run/")[2] for name in result["files"]]
     assert not [name for name in left if name.startswith(".") and name != ".lock"]
     assert not [name for name in left if "writing_" in name]
@@ -488,20 +489,20 @@ def test_a_disk_that_is_really_full(mounted: tuple[Path, dict[str, Any]], megaby
 def test_a_read_only_run_folder_is_refused(mounted: tuple[Path, dict[str, Any]]) -> None:
     root, results = mounted
     assert results["locked"]["code"] == 2
-    said = "cannot be written (Read-only file system): give another --out-dir, or change its permissions"
-    assert results["locked"]["said"] == f"floodseg: error: {root / 'locked'}: {said}\n"
+    printed = "cannot be written (Read-only file system): give another --out-dir, or change its permissions"
+    assert results["locked"]["printed"] == f"floodseg: error: {root / 'locked'}: {printed}\n"
 
 
-def test_data_are_read_from_a_read_only_folder(mounted: tuple[Path, dict[str, Any]]) -> None:
+def test_chips_in_a_read_only_folder_are_read(mounted: tuple[Path, dict[str, Any]]) -> None:
     root, results = mounted
     assert results["chips"]["code"] == 0
     assert json.loads((root / "scores.json").read_text())["n_chips_counted"] == 2
 
 
-# ---- a chip that is bad from the start, or lost on the way
+# ---- chips that are bad from the start, or removed during training
 
 
-def test_resume_goes_on_exactly_without_a_bad_chip(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_resume_is_exact_without_a_bad_chip(tmp_path: Path, refused: Callable[..., str]) -> None:
     root = tmp_path / "chips"
     for seed, name in enumerate(("a_0", "a_1", "a_2", "b_0", "b_1")):
         scenes.write_sar(root / f"S1Hand/{name}_S1Hand.tif", scenes.sar_values(seed=seed))
@@ -529,10 +530,10 @@ def test_resume_goes_on_exactly_without_a_bad_chip(tmp_path: Path, refused: Call
         patch.setattr(RunRecords, "epoch", stop)
         assert run("train", *flags, "--out-dir", tmp_path / "run") == 130
     bad.write_bytes(whole)
-    said = refused("train", *flags, "--out-dir", tmp_path / "run", "--resume")
-    assert said == (
-        f"{tmp_path / 'run'}: --resume continues with the chips that the run began with, but whether a_1 can be used "
-        "has changed since; put the files back as they were, or start again with --overwrite"
+    printed = refused("train", *flags, "--out-dir", tmp_path / "run", "--resume")
+    assert printed == (
+        f"{tmp_path / 'run'}: --resume needs the chips that the run began with, but these became usable or unusable "
+        "since: a_1; restore the files, or start again with --overwrite"
     )
     bad.write_bytes(whole[:1000])
     assert run("train", *flags, "--out-dir", tmp_path / "run", "--resume") == 0
@@ -541,7 +542,7 @@ def test_resume_goes_on_exactly_without_a_bad_chip(tmp_path: Path, refused: Call
     assert all(torch.equal(state[name], expected[name]) for name in state)
 
 
-def test_a_file_lost_while_processes_load_is_one_sentence(
+def test_file_removed_during_training_is_an_error(
     tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "chips"
@@ -561,6 +562,6 @@ def test_a_file_lost_while_processes_load_is_one_sentence(
 
     monkeypatch.setattr(RunRecords, "open", lose)
     flags = ("--data", root, "--layout", "folders", *TINY[6:16], *TINY[18:], "--workers", "1", "--cache-gb", "0")
-    said = refused("train", *flags, "--out-dir", tmp_path / "run", unchanged=False)
-    assert said.startswith(f"{root}/S1Hand/")
-    assert said.endswith("_S1Hand.tif: no such file; restore it, or take it out of the data set")
+    printed = refused("train", *flags, "--out-dir", tmp_path / "run", unchanged=False)
+    assert printed.startswith(f"{root}/S1Hand/")
+    assert printed.endswith("_S1Hand.tif: no such file; restore it, or take it out of the data set")

@@ -1,4 +1,4 @@
-"""Checksums of what products are made from: when a scene counts as finished, and when it does not."""
+"""Tests of the checksums by which finished scenes are recognised."""
 
 import json
 import os
@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
-from floodseg.cluster import content
-from floodseg.cluster.content import ModelIdentity, content_of, files_behind, finished_content, known_content
-from floodseg.cluster.model_files import identify, open_model
+from floodseg.cluster import fingerprint
+from floodseg.cluster.fingerprint import (
+    ModelIdentity,
+    cached_fingerprint,
+    finished_entry,
+    local_files,
+    scene_fingerprint,
+)
+from floodseg.cluster.model_files import identify_model, open_model
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.products.folder import PRODUCTS
 from floodseg.runtimes.base import Runtime
@@ -28,10 +34,10 @@ def config(tmp_path: Path) -> PredictConfig:
 
 
 def key(config: PredictConfig, model: ModelIdentity = MODEL) -> str:
-    return content_of(config, model).key
+    return scene_fingerprint(config, model).key
 
 
-def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path):
+def test_key_changes_only_with_inputs_that_change_the_products(config, tmp_path):
     first = key(config)
     assert key(replace(config, mapping=MapConfig(threads=5))) == first
     assert key(replace(config, mapping=MapConfig(threshold=0.4))) != first
@@ -43,42 +49,42 @@ def test_the_key_follows_what_decides_about_the_products_alone(config, tmp_path)
     for path in ("s1.tif", "aoi.shp", "aoi.dbf"):
         (tmp_path / path).rename(elsewhere / path)
     moved = SceneConfig(sar=elsewhere / "s1.tif", aoi=elsewhere / "aoi.shp")
-    assert key(replace(config, scene=moved)) == first, "folders do not count"
+    assert key(replace(config, scene=moved)) == first, "folder names are not part of the key"
     (elsewhere / "aoi.dbf").write_bytes(b"other")
-    assert key(replace(config, scene=moved)) != first, "sidecars do"
+    assert key(replace(config, scene=moved)) != first, "sidecar files are part of the key"
 
 
-def test_files_are_read_once_while_they_stay_as_they_are(config, tmp_path, monkeypatch):
-    assert known_content(config, MODEL) is None
+def test_unchanged_files_are_read_once(config, tmp_path, monkeypatch):
+    assert cached_fingerprint(config, MODEL) is None
     first = key(config)
     read: list[str] = []
-    checksum = content.file_checksum
-    monkeypatch.setattr(content, "file_checksum", lambda path: read.append(path.name) or checksum(path))
-    known = known_content(config, MODEL)
+    checksum = fingerprint.file_checksum
+    monkeypatch.setattr(fingerprint, "file_checksum", lambda path: read.append(path.name) or checksum(path))
+    known = cached_fingerprint(config, MODEL)
     assert known is not None
     assert known.key == first
     assert read == []
     os.utime(tmp_path / "s1.tif", (1, 1))
-    assert known_content(config, MODEL) is None
+    assert cached_fingerprint(config, MODEL) is None
     assert key(config) == first
-    assert read == ["s1.tif"], "its time says nothing of what it holds, and the others did not change"
+    assert read == ["s1.tif"], "only the file with a new modification time is read"
     damaged: tuple[Any, ...] = ([], {str(tmp_path / "s1.tif"): 3}, {str(tmp_path / "s1.tif"): [["s1.tif"]]})
     for note in ("{", *map(json.dumps, damaged)):
         (tmp_path / "out/.inputs.json").write_text(note)
-        assert known_content(config, MODEL) is None
+        assert cached_fingerprint(config, MODEL) is None
         assert key(config) == first
 
 
-def test_a_file_that_was_missing_counts_once_it_is_there(config, tmp_path):
+def test_restored_file_restores_the_key(config, tmp_path):
     first = key(config)
     (tmp_path / "s1.tif").rename(tmp_path / "away.tif")
     assert key(config) != first
     (tmp_path / "away.tif").rename(tmp_path / "s1.tif")
-    assert known_content(config, MODEL) is None
+    assert cached_fingerprint(config, MODEL) is None
     assert key(config) == first
 
 
-def test_sources_of_a_vrt_count(tmp_path):
+def test_local_files_of_a_vrt_include_its_sources(tmp_path):
     write_sar(tmp_path / "a.tif")
     name = '<SourceFilename relativeToVRT="1">{}</SourceFilename>'
     source = f"<ComplexSource>{name}<SourceBand>1</SourceBand></ComplexSource>"
@@ -86,66 +92,74 @@ def test_sources_of_a_vrt_count(tmp_path):
     text = f'<VRTDataset rasterXSize="40" rasterYSize="48">{band}</VRTDataset>'
     (tmp_path / "b.vrt").write_text(text.format("a.tif"))
     (tmp_path / "c.vrt").write_text(text.format("b.vrt"))
-    assert [path.name for path in files_behind(str(tmp_path / "c.vrt"), False)] == ["a.tif", "b.vrt", "c.vrt"]
+    assert [path.name for path in local_files(str(tmp_path / "c.vrt"), allow_remote=False)] == [
+        "a.tif",
+        "b.vrt",
+        "c.vrt",
+    ]
 
 
-def test_products_of_folders_and_archives_count_as_a_whole(tmp_path):
+def test_local_files_of_folders_and_archives(tmp_path):
     product = tmp_path / "S2.SAFE"
     (product / "GRANULE").mkdir(parents=True)
     (product / "MTD_MSIL1C.xml").touch()
     (product / "GRANULE/b.jp2").touch()
     (tmp_path / "p.zip").touch()
     everything = sorted([product / "MTD_MSIL1C.xml", product / "GRANULE/b.jp2"])
-    assert files_behind(str(product), False) == files_behind(str(product / "MTD_MSIL1C.xml"), False) == everything
-    assert files_behind(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", False) == [tmp_path / "p.zip"]
-    assert files_behind(str(tmp_path / "missing.tif"), False) == []
-    assert files_behind("/dev/zero", False) == [], "it has no end"
+    assert (
+        local_files(str(product), allow_remote=False)
+        == local_files(str(product / "MTD_MSIL1C.xml"), allow_remote=False)
+        == everything
+    )
+    assert local_files(f"/vsizip/{tmp_path}/p.zip/S2.SAFE", allow_remote=False) == [tmp_path / "p.zip"]
+    assert local_files(str(tmp_path / "missing.tif"), allow_remote=False) == []
+    assert local_files("/dev/zero", allow_remote=False) == [], "a device cannot be read to its end"
     os.mkfifo(tmp_path / "pipe")
-    assert files_behind(str(tmp_path / "pipe"), False) == []
+    assert local_files(str(tmp_path / "pipe"), allow_remote=False) == []
 
 
-def test_an_address_counts_by_its_name_without_its_secrets(tmp_path):
+def test_url_is_stored_without_its_query(tmp_path):
     scene = SceneConfig(sar="https://example.org/a.tif?sig=secret", allow_remote=True)
-    found = content_of(PredictConfig(tmp_path / "out", scene), MODEL)
+    found = scene_fingerprint(PredictConfig(tmp_path / "out", scene), MODEL)
     assert found.inputs == {"sar": ["https://example.org/a.tif"]}
     assert "secret" not in json.dumps(found.entry())
 
 
-def test_only_whole_products_are_finished(tmp_path):
+def test_only_complete_products_are_finished(tmp_path):
     def write(document: Any) -> None:
         for name in PRODUCTS:
             (tmp_path / name).write_text(json.dumps(document))
 
-    assert finished_content(tmp_path) is None
+    assert finished_entry(tmp_path) is None
     write({"content": {"key": "k"}})
-    assert finished_content(tmp_path) == {"key": "k"}
+    assert finished_entry(tmp_path) == {"key": "k"}
     write({})
-    assert finished_content(tmp_path) == {}, "made by floodseg predict"
+    assert finished_entry(tmp_path) == {}, "made by floodseg predict"
     (tmp_path / "flood.tif").unlink()
-    assert finished_content(tmp_path) is None
+    assert finished_entry(tmp_path) is None
 
 
-def test_a_model_is_its_files_in_the_form_that_maps(tmp_path):
+def test_model_identity_depends_on_the_files_of_its_runtime(tmp_path):
     torch, openvino = MapConfig(runtime="torch"), MapConfig(runtime="openvino", precision="int8")
     for name in ("model.safetensors", "config.json", "openvino-int8.xml", "openvino-int8.bin"):
         (tmp_path / name).write_bytes(b"1")
     model = str(tmp_path)
-    first, exported = identify(model, torch), identify(model, openvino)
-    assert identify(model, torch) == first != exported
-    assert identify(f"{model}/openvino-int8.xml", MapConfig()) == exported
+    first, exported = identify_model(model, torch), identify_model(model, openvino)
+    assert identify_model(model, torch) == first != exported
+    assert identify_model(f"{model}/openvino-int8.xml", MapConfig()) == exported
     (tmp_path / "openvino-int8.bin").write_bytes(b"2")
-    assert identify(model, torch) == first
-    assert identify(model, openvino) != exported
+    assert identify_model(model, torch) == first
+    assert identify_model(model, openvino) != exported
     (tmp_path / "model.safetensors").write_bytes(b"2")
-    assert identify(model, torch) != first
-    assert identify("otsu", MapConfig()) != identify("ndwi", MapConfig())
+    assert identify_model(model, torch) != first
+    assert identify_model("otsu", MapConfig()) != identify_model("ndwi", MapConfig())
 
 
-def test_what_auto_means_is_found_once_for_all_workers():
+def test_open_model_resolves_auto():
     method, mapping = open_model("s1-lite", MapConfig(threads=1))
     assert isinstance(method, Runtime)
     assert (mapping.device, mapping.runtime, mapping.precision) == ("cpu", method.name, method.precision)
     assert open_model("s1-lite", mapping)[1] == mapping
     on_gpu = MapConfig(device="cuda", precision="fp16")
-    assert open_model("s1-lite", on_gpu)[1] == on_gpu, "a GPU of the workers, that this machine may not have"
+    assert open_model("s1-lite", on_gpu)[1] == on_gpu, "the GPU of the workers is kept, even if this machine has none"
     assert open_model("otsu", MapConfig())[1] == MapConfig()

@@ -10,8 +10,8 @@ from floodseg.classical import otsu
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
+from floodseg.evaluation.baselines import BASELINES
 from floodseg.evaluation.metrics.counts import Counts, count
-from floodseg.evaluation.references import REFERENCES
 
 RADAR = Bands(sar=("VV", "VH"), optical=())
 OPTICAL = Bands(sar=(), optical=("B02", "B03", "B08"))
@@ -41,64 +41,62 @@ def two_modes(rng, shape=(64, 64)):
     return vh.astype(np.float32)
 
 
-def test_a_spike_at_the_floor_is_dark():
+def test_otsu_maps_a_spike_at_the_floor_as_water():
     vh = np.full((10, 10), -27.89, np.float32)
     vh[:, 5:] = np.linspace(-16, -10, 50).reshape(10, 5)
-    water, _, _ = REFERENCES["otsu"].predict(make_chip(np.stack((vh, vh))), RADAR)
+    water, _ = BASELINES["otsu"].predict(make_chip(np.stack((vh, vh))), RADAR)
     assert water[:, :5].all()
     assert not water[:, 5:].any()
 
 
-def test_otsu_uses_valid_pixels_alone():
+def test_otsu_uses_valid_pixels_only():
     vh = two_modes(np.random.default_rng(0))
     valid = np.ones_like(vh, bool)
     valid[:8] = False
     spoilt = vh.copy()
     spoilt[:8] = np.nan
     assert otsu(spoilt, valid) == otsu(vh, valid)
-    water, probability, counted = REFERENCES["otsu"].predict(make_chip(np.stack((spoilt, spoilt)), valid=valid), RADAR)
-    assert probability is None
+    water, counted = BASELINES["otsu"].predict(make_chip(np.stack((spoilt, spoilt)), valid=valid), RADAR)
     assert not water[:8].any()
     assert water[8:, :32].all()
     assert not water[8:, 32:].any()
     assert (counted == valid).all()
 
 
-def test_otsu_reads_vh_wherever_it_stands():
+def test_otsu_finds_vh_at_any_position():
     vh = two_modes(np.random.default_rng(1))
     flat = np.full_like(vh, -9)
-    first, _, _ = REFERENCES["otsu"].predict(make_chip(np.stack((vh, flat))), Bands(("VH", "VV"), ()))
-    second, _, _ = REFERENCES["otsu"].predict(make_chip(np.stack((flat, vh))), RADAR)
+    first, _ = BASELINES["otsu"].predict(make_chip(np.stack((vh, flat))), Bands(("VH", "VV"), ()))
+    second, _ = BASELINES["otsu"].predict(make_chip(np.stack((flat, vh))), RADAR)
     assert first.any()
     assert (first == second).all()
 
 
 @pytest.mark.parametrize("valid", [np.ones((4, 4), bool), np.zeros((4, 4), bool)])
-def test_without_contrast_there_is_no_water(valid):
+def test_otsu_maps_no_water_without_contrast(valid):
     vh = np.full((4, 4), -20, np.float32)
     assert otsu(vh, valid) is None
-    water, _, counted = REFERENCES["otsu"].predict(make_chip(np.stack((vh, vh)), valid=valid), RADAR)
+    water, counted = BASELINES["otsu"].predict(make_chip(np.stack((vh, vh)), valid=valid), RADAR)
     assert not water.any()
     assert (counted == valid).all()
 
 
-def test_ndwi_is_green_above_infrared():
+def test_ndwi_water_is_green_above_infrared():
     green = np.array([[0.10, 0.10, 0.10, -0.01, 0.0]])
     infrared = np.array([[0.05, 0.10, 0.30, -0.03, 0.0]])
     valid = np.ones((1, 5), bool)
     chip = make_chip(optical=np.stack((np.zeros_like(green), green, infrared)), valid=valid)
-    water, probability, counted = REFERENCES["ndwi"].predict(chip, OPTICAL)
+    water, counted = BASELINES["ndwi"].predict(chip, OPTICAL)
     assert water.tolist() == [[True, False, False, True, False]]
-    assert probability is None
     assert counted.all()
     with np.errstate(invalid="ignore"):
         ndwi = (green - infrared) / (green + infrared)
     assert ((ndwi > 0) == water)[green + infrared > 0].all()
 
 
-def test_ndwi_leaves_invalid_pixels_dry():
+def test_ndwi_maps_no_water_at_invalid_pixels():
     optical = np.stack((np.zeros((1, 2)), np.ones((1, 2)), np.zeros((1, 2))))
-    water, _, counted = REFERENCES["ndwi"].predict(make_chip(optical=optical, valid=np.array([[True, False]])), OPTICAL)
+    water, counted = BASELINES["ndwi"].predict(make_chip(optical=optical, valid=np.array([[True, False]])), OPTICAL)
     assert water.tolist() == counted.tolist() == [[True, False]]
 
 
@@ -113,14 +111,14 @@ def test_ndwi_leaves_invalid_pixels_dry():
         ("ndwi", Bands((), ("B03", "B08"), optical_unit="dn"), "B03, B08 in reflectance.*hold B03, B08 in dn"),
     ],
 )
-def test_missing_band_or_unit_is_named(method, bands, message):
+def test_a_missing_band_or_unit_is_refused(method, bands, message):
     image = np.zeros((2, 2, 2))
     with pytest.raises(ConfigError, match=f"model {method}: .*{message}"):
-        REFERENCES[method].predict(make_chip(image, image), bands)
+        BASELINES[method].predict(make_chip(image, image), bands)
 
 
-def test_references_describe_themselves():
-    assert {name: (r.name, r.sensors, r.threshold) for name, r in REFERENCES.items()} == {
+def test_baselines_have_names_sensors_and_thresholds():
+    assert {name: (r.name, r.sensors, r.threshold) for name, r in BASELINES.items()} == {
         "otsu": ("otsu", "sar", None),
         "ndwi": ("ndwi", "optical", 0.0),
     }
@@ -134,7 +132,7 @@ def test_otsu_on_the_validation_chips_of_one_flood():
     for index, event in enumerate(chips.events):
         if event == "Mekong":
             chip = chips.read(index)
-            water, _, valid = REFERENCES["otsu"].predict(chip, chips.bands)
+            water, valid = BASELINES["otsu"].predict(chip, chips.bands)
             total += count(torch.from_numpy(water), torch.from_numpy(chip.label), torch.from_numpy(valid))
     assert total.water_iou == pytest.approx(0.4503, abs=1e-3)
     assert total.recall == pytest.approx(0.9427, abs=1e-3)

@@ -1,4 +1,4 @@
-"""What is measured: one architecture with its encoder, in one runtime and precision."""
+"""Rows of a benchmark table: architecture, encoder, runtime and precision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ Runtime = Literal["torch", "onnx", "openvino"]
 Precision = Literal["fp32", "bf16", "fp16"]
 RowPrecision = Literal["fp32", "bf16", "fp16", "int8"]
 Peer = Literal["smp-unet", "smp-deeplabv3plus"]
-"""Networks of segmentation_models_pytorch with its resnet34, all bands as the channels of one image."""
+"""Networks of segmentation_models_pytorch that are compared with ours. All bands are channels of one input image."""
 
-REFERENCE = "baseline"
-"""What every ratio is taken to."""
+BASELINE = "baseline"
+"""Model that all ratios refer to."""
 
 PEER_ENCODER = "resnet34"
-"""The default encoder of ``efficient``, for a comparison of what is built around it."""
+"""Encoder of the peers, the same as the default of ``efficient``, so that only the decoders differ."""
 
 _EXPORT_PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 
 SAR_CHANNELS, OPTICAL_CHANNELS = 2, 13
-"""Both sensors, all bands of level 1C."""
+"""Input channels: VV and VH, and all bands of level 1C."""
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
+class Row:
     """One row of the table."""
 
     model: Architecture | Peer
@@ -36,38 +36,37 @@ class Configuration:
     runtime: Runtime
     precision: RowPrecision
     compiled: bool = False
-    """By torch.compile."""
+    """Compiled by torch.compile."""
 
     @property
     def label(self) -> str:
-        """A short name, unique among the rows of a run."""
+        """Short name, unique among the rows of a run."""
         parts = (self.model, self.encoder, self.runtime, self.precision, "compiled" if self.compiled else None)
         return "/".join(part for part in parts if part)
 
 
-def configurations(
+def benchmark_rows(
     models: Sequence[Architecture | Peer],
     encoders: Sequence[str],
     precisions: Sequence[Precision],
     *,
     compiled: bool = False,
     runtimes: Sequence[Runtime] = ("torch",),
-) -> list[Configuration]:
-    """Return the rows of a run; torch in fp32 is always among the precisions.
+) -> list[Row]:
+    """Return the rows of a run. PyTorch in fp32 is always included.
 
     Args:
-        models: architectures and peers; must hold the reference, without which there are no ratios.
+        models: architectures and peers. They must include the baseline, which the ratios refer to.
         encoders: encoders of ``efficient``.
-        precisions: number formats of torch.
-        compiled: whether each row is also measured as torch.compile makes it.
-        runtimes: beside torch, which is always there, formats of ``floodseg export``: in fp32 and int8, and OpenVINO
-            in bf16 where ``precisions`` has it.
+        precisions: number formats of PyTorch.
+        compiled: also measure each PyTorch row with torch.compile.
+        runtimes: further runtimes, in fp32 and int8; OpenVINO also in bf16 if ``precisions`` includes it.
 
     Raises:
-        ConfigError: the reference is missing, or a package that a peer or a runtime needs.
+        ConfigError: the baseline is missing, or a package that a peer or a runtime needs is not installed.
     """
-    if REFERENCE not in models:
-        raise ConfigError(f"`models={' '.join(models)}`: must hold {REFERENCE}, which the ratios refer to; add it")
+    if BASELINE not in models:
+        raise ConfigError(f"`models={' '.join(models)}`: must include {BASELINE}, which the ratios refer to; add it")
     peers = [model for model in models if model in get_args(Peer)]
     if peers:
         require_extra("benchmark", "segmentation_models_pytorch", purpose=f"`models={peers[0]}`")
@@ -75,20 +74,20 @@ def configurations(
     if exported:
         require_extra("export", *_EXPORT_PACKAGES, purpose=f"`runtimes={exported[0]}`")
     formats: list[RowPrecision] = list(dict.fromkeys(["fp32", *precisions]))
-    ways: list[tuple[Runtime, RowPrecision, bool]] = [
-        ("torch", precision, by_compiler)
-        for by_compiler in ((False, True) if compiled else (False,))
+    variants: list[tuple[Runtime, RowPrecision, bool]] = [
+        ("torch", precision, is_compiled)
+        for is_compiled in ((False, True) if compiled else (False,))
         for precision in formats
     ]
-    ways += [
+    variants += [
         (runtime, precision, False)
         for runtime in exported
         for precision in get_args(RowPrecision)
         if precision in ("fp32", "int8") or (precision == "bf16" and precision in formats and runtime == "openvino")
     ]
     return [
-        Configuration(model, encoder, runtime, precision, by_compiler)
-        for runtime, precision, by_compiler in ways
+        Row(model, encoder, runtime, precision, is_compiled)
+        for runtime, precision, is_compiled in variants
         for model in dict.fromkeys(models)
         for encoder in _encoders(model, encoders)
     ]

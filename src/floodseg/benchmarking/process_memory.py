@@ -1,4 +1,4 @@
-"""Peak memory of this process while something runs."""
+"""Current and peak memory of this process."""
 
 import resource
 import threading
@@ -6,13 +6,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_EVERY_S = 1.0
-"""Seconds between samples: each walks through all pages, tens of milliseconds at some gigabytes."""
+_SAMPLE_INTERVAL_S = 1.0
+"""Seconds between samples. A sample takes tens of milliseconds in a process of several gigabytes."""
 _ROLLUP = Path("/proc/self/smaps_rollup")
 
 
 def pss_mb() -> float:
-    """Return the proportional set size of this process: its own pages, and its share of those it has with others."""
+    """Return the proportional set size (PSS) of this process: its own pages and its share of shared pages."""
     for line in _ROLLUP.read_text(encoding="ascii").splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
@@ -20,17 +20,17 @@ def pss_mb() -> float:
 
 
 def peak_resident_mb() -> float:
-    """Return the largest resident set of this process so far, which the system keeps; never below its PSS."""
+    """Return the peak resident set size of this process, as recorded by the kernel. It is never below the PSS."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class PeakMemory:
-    """Samples the proportional set size once a second, for the body of a ``with`` statement."""
+    """Context manager that samples the proportional set size once a second."""
 
     def __init__(self) -> None:
         self.mb = 0.0
-        """The largest sample."""
-        self._over = threading.Event()
+        """Largest sample in MB of 2**20 bytes."""
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> Self:
@@ -40,10 +40,10 @@ class PeakMemory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
         self.mb = max(self.mb, pss_mb())
 
     def _sample(self) -> None:
-        while not self._over.wait(_EVERY_S):
+        while not self._stopped.wait(_SAMPLE_INTERVAL_S):
             self.mb = max(self.mb, pss_mb())

@@ -1,4 +1,4 @@
-"""The thing that is timed, built inside a process of its own: a training step, or one call of a model."""
+"""Timed training steps and timed inference in PyTorch."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from floodseg.benchmarking.configuration import OPTICAL_CHANNELS, SAR_CHANNELS, Configuration, Peer, RowPrecision
+from floodseg.benchmarking.rows import OPTICAL_CHANNELS, SAR_CHANNELS, Peer, Row, RowPrecision
 from floodseg.chips.loader import Sample, to_sample
 from floodseg.config.train import DataConfig, OptimConfig
 from floodseg.datasets.synthetic import SyntheticChips
@@ -19,88 +19,89 @@ from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
 from floodseg.training.losses import FloodLoss
 
-_FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What is counted, not timed."""
+class ModelSize:
+    """Size of a model."""
 
     params: int
+    """Number of parameters."""
     macs: int
-    """Multiply-accumulates of one 512x512 image."""
+    """Multiply-accumulate operations for one image of 512 x 512 pixels."""
     size_mb: float
-    """Of the weights in fp32, as they are stored."""
+    """Size of the stored fp32 weights in MB."""
 
 
-def new_model(configuration: Configuration) -> FloodModel:
-    """Build the model of a row, untrained: speed does not depend on what the weights are."""
+def new_model(row: Row) -> FloodModel:
+    """Build the model of a row with random weights, since speed does not depend on them."""
     torch.manual_seed(0)
-    return _build(configuration).to(_device()).to(memory_format=torch.channels_last)
+    return _build(row).to(_device()).to(memory_format=torch.channels_last)
 
 
-def _build(configuration: Configuration) -> FloodModel:
-    if configuration.model in get_args(Peer):
-        from floodseg.benchmarking.peers import build_peer  # of an extra
+def _build(row: Row) -> FloodModel:
+    if row.model in get_args(Peer):
+        from floodseg.benchmarking.peers import build_peer  # needs the extra "benchmark"
 
-        return build_peer(cast(Peer, configuration.model))
+        return build_peer(cast(Peer, row.model))
     return build_model(
-        configuration.model,
-        encoder=configuration.encoder,
+        row.model,
+        encoder=row.encoder,
         sar_channels=SAR_CHANNELS,
         optical_channels=OPTICAL_CHANNELS,
         pretrained="none",
     )
 
 
-def _callable(model: FloodModel, configuration: Configuration) -> nn.Module:
-    """Return the model as it is called: itself, or what torch.compile makes of it at the first call."""
-    return cast(nn.Module, torch.compile(model)) if configuration.compiled else model
+def _callable(model: FloodModel, row: Row) -> nn.Module:
+    """Return the model, wrapped by torch.compile for a compiled row."""
+    return cast(nn.Module, torch.compile(model)) if row.compiled else model
 
 
-def facts(configuration: Configuration) -> Facts:
-    """Count parameters, multiply-accumulates and bytes of a model."""
+def measure_model_size(row: Row) -> ModelSize:
+    """Return the number of parameters, multiply-accumulate operations and bytes of a model."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    model = new_model(configuration).eval()
+    model = new_model(row).eval()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        forward(model, real_batch(1, 512))
+        forward(model, simulated_batch(1, 512))
     size = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-    return Facts(parameters, counter.get_total_flops() // 2, size / 1e6)
+    return ModelSize(parameters, counter.get_total_flops() // 2, size / 1e6)
 
 
-def real_batch(count: int, size: int) -> Sample:
-    """Return chips of simulated scenes, whose values are spread like real ones; the same at each call."""
+def simulated_batch(count: int, size: int) -> Sample:
+    """Return a batch of simulated chips, whose values are distributed like real ones. Every call returns the same."""
     config = DataConfig(layout="synthetic", synthetic_chips=max(count, 2), synthetic_size=size)
     chips = SyntheticChips("train", config)
     batch: Sample = default_collate([to_sample(chips.read(index), index) for index in range(count)])
     return {name: tensor.to(_device()) for name, tensor in batch.items()}
 
 
-def inference(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:
-    """Return a function that maps one batch and returns the seconds that took."""
-    model = _callable(new_model(configuration).eval(), configuration)
-    batch = real_batch(batch_size, size)
+def inference(row: Row, batch_size: int, size: int) -> Callable[[], float]:
+    """Return a function that runs the model on one batch, and returns the duration in seconds."""
+    model = _callable(new_model(row).eval(), row)
+    batch = simulated_batch(batch_size, size)
 
     def call() -> float:
-        with torch.inference_mode(), _mixed(configuration.precision):
+        with torch.inference_mode(), _autocast(row.precision):
             return _timed(lambda: forward(model, batch))
 
     return call
 
 
-def training(configuration: Configuration, batch_size: int, size: int) -> Callable[[], float]:
-    """Return a function that does one optimiser step, as training does it, and returns the seconds that took."""
-    model = _callable(new_model(configuration).train(), configuration)
-    batch = real_batch(batch_size, size)
+def training(row: Row, batch_size: int, size: int) -> Callable[[], float]:
+    """Return a function that runs one training step, and returns the duration in seconds."""
+    model = _callable(new_model(row).train(), row)
+    batch = simulated_batch(batch_size, size)
     settings = OptimConfig()
     loss = FloodLoss(settings.loss, settings.focal_gamma, settings.dice_weight)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    scaler = torch.amp.GradScaler(_device().type, enabled=configuration.precision == "fp16")
+    scaler = torch.amp.GradScaler(_device().type, enabled=row.precision == "fp16")
 
     def step() -> None:
-        with _mixed(configuration.precision):
+        with _autocast(row.precision):
             logits = forward(model, batch)
         value: Tensor = loss(logits.float(), batch["label"], counted_pixels(batch))
         torch.autograd.backward(scaler.scale(value))
@@ -124,10 +125,10 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _mixed(precision: RowPrecision) -> AbstractContextManager[object]:
+def _autocast(precision: RowPrecision) -> AbstractContextManager[object]:
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(_device().type, _FORMATS[precision])
+    return torch.autocast(_device().type, _DTYPES[precision])
 
 
 def _device() -> torch.device:

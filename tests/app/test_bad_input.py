@@ -1,6 +1,6 @@
-"""What is wrong with data, folders and files of the user's: exit code 2 and one sentence, and nothing lost.
+"""Tests of wrong data, folders and files: exit code 2, one sentence, and no file changed.
 
-Each case goes through the command line. What one damaged chip among many does is below "one bad chip".
+All tests use the command line. Tests of one damaged chip among many are below "one bad chip".
 """
 
 import json
@@ -56,8 +56,8 @@ def list_split(root: Path, content: str | bytes) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _said_anew() -> None:
-    """Let each test hear what is said once in a process."""
+def _reset_note_once() -> None:
+    """Reset the messages that are logged once per process, so that each test gets them."""
     from floodseg.messages import note_once
 
     note_once.cache_clear()
@@ -71,33 +71,33 @@ def run(*arguments: object) -> Any:
 
 
 def contents(*folders: Path) -> dict[Path, bytes | None]:
-    """Return every path below the folders with its content; None for what is no file."""
+    """Return every path below the folders with its content; None for folders."""
     paths = (path for folder in folders for path in sorted(folder.rglob("*")))
     return {path: path.read_bytes() if path.is_file() else None for path in paths}
 
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
-    """Return a function that runs what must be refused, and returns the one sentence on stderr.
+    """Return a function that runs a command, checks that it is refused, and returns its error message.
 
-    Exit code 2, one line, and no file made, changed or removed.
+    The checks are exit code 2, one line on stderr, and no file created, changed or removed.
     """
 
     def refuse(*arguments: object) -> str:
         before = contents(tmp_path)
         capsys.readouterr()
         assert run(*arguments) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("floodseg: error: ")
-        assert said.count("\n") == 1
-        assert "Traceback" not in said
+        printed = capsys.readouterr().err
+        assert printed.startswith("floodseg: error: ")
+        assert printed.count("\n") == 1
+        assert "Traceback" not in printed
         assert contents(tmp_path) == before
-        return said.removeprefix("floodseg: error: ").rstrip()
+        return printed.removeprefix("floodseg: error: ").rstrip()
 
     return refuse
 
 
-# ---- one bad chip: left out with a counted warning, refused where all are alike
+# ---- one bad chip: excluded with a warning; refused if all chips are bad
 
 
 def keep(share: float) -> Damage:
@@ -146,12 +146,12 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "image without its directory": (keep(0.5), "S1Hand.tif: is cut off: its directory lies at byte"),
     "image cut off in its data": (cut_in_its_data, "S1Hand.tif: is cut off at band 1, block column 0, row 0; copy or"),
     "empty image": (keep(0), "S1Hand.tif: is empty (0 bytes); copy or download it again"),
-    "text": (lambda image, _: image.write_text("<html>log in</html>"), "S1Hand.tif: is not an image (GDAL knows no"),
+    "text": (lambda image, _: image.write_text("<html>log in</html>"), "S1Hand.tif: is not an image (GDAL does not"),
     "folder": (replaced_by_folder, "S1Hand.tif: is a folder, not an image; rename it"),
     "link to itself": (replaced_by_loop, "S1Hand.tif: is a link that leads back to itself; replace it by the file"),
     "linear power": (as_power, "S1Hand.tif: no radar value is below 0"),
     "three bands": (three_bands, "S1Hand.tif: has 3 bands without names; unnamed sar bands are taken by order only"),
-    "complex numbers": (complex_numbers, "S1Hand.tif: holds complex numbers, as single-look radar does"),
+    "complex numbers": (complex_numbers, "S1Hand.tif: holds complex numbers, as single-look complex radar does"),
     "label of 7": (label_of_seven, "LabelHand.tif: holds the label value 7; labels are 0 (land), 1 (water), -1 or 255"),
     "empty label": (lambda _, label: label.write_bytes(b""), "LabelHand.tif: is empty (0 bytes)"),
     "other size": (
@@ -190,24 +190,24 @@ def test_a_fault_of_the_set_is_refused(chips: Path, refused: Callable[..., str],
     assert message in refused("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all")
 
 
-def test_power_claimed_where_db_is_stored_is_refused(chips: Path, refused: Callable[..., str]) -> None:
-    said = refused("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all", "--sar-units", "linear")
-    assert said.startswith(
+def test_linear_units_for_db_values_are_refused(chips: Path, refused: Callable[..., str]) -> None:
+    printed = refused("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all", "--sar-units", "linear")
+    assert printed.startswith(
         "split 'all': 2 of the first 2 chips cannot be used, and at most 1 of 4 may be left out; a_0"
     )
-    assert said.endswith("most radar values are negative, so they are not linear power: use --sar-units db")
+    assert printed.endswith("most radar values are negative, so they are not linear power: use --sar-units db")
 
 
-def test_the_only_chip_is_refused_in_its_own_words(chips: Path, refused: Callable[..., str]) -> None:
+def test_error_of_the_only_chip_is_reported(chips: Path, refused: Callable[..., str]) -> None:
     for name in NAMES[1:]:
         (chips / f"S1Hand/{name}_S1Hand.tif").unlink()
     image = chips / "S1Hand/a_0_S1Hand.tif"
     image.write_bytes(b"")
-    said = refused("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all")
-    assert said == f"{image}: is empty (0 bytes); copy or download it again"
+    printed = refused("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all")
+    assert printed == f"{image}: is empty (0 bytes); copy or download it again"
 
 
-def test_a_bad_first_file_does_not_decide_the_bands(chips: Path, tmp_path: Path) -> None:
+def test_bands_are_not_read_from_a_bad_first_file(chips: Path, tmp_path: Path) -> None:
     for name in NAMES:
         scenes.write_optical(chips / f"S2Hand/{name}_S2Hand.tif", scenes.optical_values(*SIZE))
     (chips / "S2Hand/a_0_S2Hand.tif").write_bytes(b"no image")
@@ -216,7 +216,7 @@ def test_a_bad_first_file_does_not_decide_the_bands(chips: Path, tmp_path: Path)
     assert json.loads(file.read_text())["n_chips_counted"] == 3
 
 
-def test_a_cut_off_image_of_two_dates_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_truncated_image_of_two_dates_is_excluded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from PIL import Image
 
     from floodseg.config.train import DataConfig
@@ -235,7 +235,7 @@ def test_a_cut_off_image_of_two_dates_is_left_out(tmp_path: Path, caplog: pytest
     assert expected in caplog.text
 
 
-def test_one_in_twenty_may_be_left_out(chips: Path) -> None:
+def test_one_chip_in_twenty_may_be_excluded(chips: Path) -> None:
     from floodseg.config.train import DataConfig
     from floodseg.datasets.screening import open_usable
     from floodseg.errors import DataError
@@ -252,7 +252,7 @@ def test_one_in_twenty_may_be_left_out(chips: Path) -> None:
         open_usable(config, "all")
 
 
-def test_parts_of_a_sound_chip_are_not_taken_for_another_unit(chips: Path) -> None:
+def test_crops_of_a_valid_chip_do_not_change_its_unit(chips: Path) -> None:
     """A crop over a bright town has no value below 0 dB, which says nothing of the chip's unit."""
     from floodseg.config.train import DataConfig
     from floodseg.datasets.layouts import open_layout
@@ -276,23 +276,26 @@ def test_parts_of_a_sound_chip_are_not_taken_for_another_unit(chips: Path) -> No
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--data", "{root}/nowhere", *LAYOUT), "--data {root}/nowhere: {root}/nowhere is not a folder; it must hold"),
+        (("--data", "{root}/nowhere", *LAYOUT), "--data {root}/nowhere: {root}/nowhere is not a folder; correct"),
         (("--data", "{root}/nowhere"), "--data {root}/nowhere: {root}/nowhere is not a folder"),
         (("--data", "{root}/chips"), "{root}/chips/v1.1/splits/flood_handlabeled: holds no flood_*_data.csv"),
         (("--data", "{root}/chips", "--layout", "ombria"), "{root}/chips: holds neither OmbriaS1/train nor"),
         (("--data", "{root}/chips", *LAYOUT, "--mask-dir", "S2Hand"), "S2Hand: none of its 0 labels belongs to an"),
         (("--data", "{root}/chips", *LAYOUT, "--mask-dir", "none"), "none: none of its 0 labels belongs to an image"),
         (("--data", "{root}/chips", *LAYOUT, "--sar-dir", "none"), "holds no radar and no optical image"),
-        (("--data", "{root}/chips", *LAYOUT, "--split", "test"), "--split test: layout folders has train, valid, all"),
+        (
+            ("--data", "{root}/chips", *LAYOUT, "--split", "test"),
+            "--split test: layout folders has the splits train, valid, all",
+        ),
         (
             ("--data", "{root}/tree", "--split", "bolivia"),
             "--split bolivia: sen1floods11 in {root}/tree has the splits",
         ),
-        (("--data", "{root}/tree", "--sensors", "both"), "--sensors both: 'otsu' takes sar images alone"),
+        (("--data", "{root}/tree", "--sensors", "both"), "--sensors both: 'otsu' takes sar images only"),
         (("--data", "{root}/chips/S1Hand/a_0_S1Hand.tif", *LAYOUT), "a_0_S1Hand.tif is not a folder"),
     ],
 )
-def test_a_place_that_holds_no_such_set_is_refused(
+def test_folders_without_the_data_set_are_refused(
     tree: Path, tmp_path: Path, refused: Callable[..., str], flags: tuple[str, ...], message: str
 ) -> None:
     split = () if "--split" in flags else ("--split", "train")
@@ -300,27 +303,28 @@ def test_a_place_that_holds_no_such_set_is_refused(
     assert message.format(root=tmp_path) in refused("evaluate", "otsu", *given, *split)
 
 
-def test_a_data_root_that_leads_nowhere_is_refused(
+def test_missing_data_root_is_refused(
     tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOODSEG_DATA", str(tmp_path / "gone"))
     place = tmp_path / "gone"
-    expected = f"FLOODSEG_DATA={place}: {place}/sen1floods11 is not a folder; it must hold the chips: correct the path"
+    expected = f"FLOODSEG_DATA={place}: {place}/sen1floods11 is not a folder; correct the path"
     assert refused("evaluate", "otsu") == expected
 
 
-def test_a_label_folder_of_another_set_is_refused(tmp_path: Path, chips: Path, refused: Callable[..., str]) -> None:
+def test_label_folder_of_another_data_set_is_refused(tmp_path: Path, chips: Path, refused: Callable[..., str]) -> None:
     other = tmp_path / "other"
     scenes.write_label(other / "Spain_1_LabelHand.tif", scenes.label_values(*SIZE))
     flags = ("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all", "--mask-dir", other)
-    said = refused(*flags)
-    assert said.startswith(f"{other}: none of its 1 labels belongs to an image; a chip's files share the stem")
+    printed = refused(*flags)
+    wanted = "none of its 1 labels belongs to an image; the files of a chip have equal names"
+    assert printed.startswith(f"{other}: {wanted}")
     (other / "Spain_1_LabelHand.tif").unlink()
     for name in NAMES:
         scenes.write_label(other / f"{name}_LabelHand.tif", scenes.label_values(*SIZE), origin=(0.0, 0.0))
-    said = refused(*flags)
-    assert f"a_0_S1Hand.tif and {other}/a_0_LabelHand.tif lie on different grids" in said
-    assert said.startswith("split 'all': 2 of the first 2 chips cannot be used")
+    printed = refused(*flags)
+    assert f"a_0_S1Hand.tif and {other}/a_0_LabelHand.tif lie on different grids" in printed
+    assert printed.startswith("split 'all': 2 of the first 2 chips cannot be used")
 
 
 @pytest.mark.parametrize(
@@ -333,21 +337,21 @@ def test_a_label_folder_of_another_set_is_refused(tmp_path: Path, chips: Path, r
         ("a_0_S1Hand.tif,x\n../a_1_S1Hand.tif,x\n", "line 2 starts with '../a_1_S1Hand.tif'; a split lists file name"),
         ("S1Hand\\a_0_S1Hand.tif,x\n", "line 1 starts with 'S1Hand\\a_0_S1Hand.tif'"),
         ("_S1Hand.tif,x\n", "line 1 starts with '_S1Hand.tif'"),
-        ("a_0_S1Hand.tif,x\n\na_0_S1Hand.tif,x\n", "lines 1 and 3 both list a_0; a chip counts once"),
+        ("a_0_S1Hand.tif,x\n\na_0_S1Hand.tif,x\n", "lines 1 and 3 both list a_0; remove one"),
         (b"\xff\xfea\x00", "cannot be read as a list of chips ('utf-8' codec can't decode"),
-        ("c_9_S1Hand.tif,x\n", "c_9_LabelHand.tif: is missing; every chip that the split train lists needs its label"),
+        ("c_9_S1Hand.tif,x\n", "c_9_LabelHand.tif: is missing; every chip of the split train needs a label"),
     ],
 )
-def test_a_split_that_cannot_be_followed_is_refused(
+def test_wrong_split_files_are_refused(
     tree: Path, refused: Callable[..., str], content: str | bytes, message: str
 ) -> None:
     file = list_split(tree, content)
-    said = refused("evaluate", "otsu", "--data", tree, "--split", "train")
-    assert message in said
-    assert str(file) in said or "is missing" in said
+    printed = refused("evaluate", "otsu", "--data", tree, "--split", "train")
+    assert message in printed
+    assert str(file) in printed or "is missing" in printed
 
 
-def test_a_folder_in_the_place_of_a_list_is_refused(tree: Path, refused: Callable[..., str]) -> None:
+def test_folder_instead_of_a_split_file_is_refused(tree: Path, refused: Callable[..., str]) -> None:
     file = list_split(tree, "")
     file.unlink()
     file.mkdir()
@@ -355,12 +359,12 @@ def test_a_folder_in_the_place_of_a_list_is_refused(tree: Path, refused: Callabl
     assert refused("evaluate", "otsu", "--data", tree, "--split", "train") == expected
 
 
-def test_a_split_whose_chips_have_no_image_is_refused(tree: Path, refused: Callable[..., str]) -> None:
+def test_split_without_images_is_refused(tree: Path, refused: Callable[..., str]) -> None:
     hand = tree / "v1.1/data/flood_events/HandLabeled"
     for name in NAMES[:2]:
         (hand / f"S1Hand/{name}_S1Hand.tif").unlink()
     list_split(tree, "a_0_S1Hand.tif,x\na_1_S1Hand.tif,x\n")
-    expected = f"{hand}: holds no image of any of the 2 chips that the split train lists; a split needs some: download"
+    expected = f"{hand}: holds no image of the 2 chips of the split train; download"
     assert refused("evaluate", "otsu", "--data", tree, "--split", "train").startswith(expected)
 
 
@@ -372,7 +376,7 @@ def test_a_split_whose_chips_have_no_image_is_refused(tree: Path, refused: Calla
         "a_0_S1Hand.tif\nb_1_S1Hand.tif",
     ],
 )
-def test_lists_of_any_editor_are_read(tree: Path, tmp_path: Path, content: str) -> None:
+def test_split_files_of_various_editors_are_read(tree: Path, tmp_path: Path, content: str) -> None:
     list_split(tree, content)
     file = tmp_path / "scores.json"
     assert run("evaluate", "otsu", "--data", tree, "--split", "train", "--json", file) == 0
@@ -382,7 +386,7 @@ def test_lists_of_any_editor_are_read(tree: Path, tmp_path: Path, content: str) 
 # ---- odd, but allowed
 
 
-def test_chips_of_one_pixel_and_without_a_valid_pixel_are_chips(tmp_path: Path) -> None:
+def test_chips_of_one_pixel_and_without_valid_pixels_are_accepted(tmp_path: Path) -> None:
     root = tmp_path / "one"
     for name, label in (("a_0", 1), ("a_1", 0), ("b_0", 1), ("b_1", 0)):
         scenes.write_sar(root / f"S1Hand/{name}_S1Hand.tif", np.full((2, 1, 1), -20 - 5 * label, np.float32))
@@ -399,14 +403,14 @@ def test_chips_of_one_pixel_and_without_a_valid_pixel_are_chips(tmp_path: Path) 
     assert (document["n_chips"], document["n_chips_counted"], document["n_pixels"]) == (6, 4, 4)
 
 
-def test_a_cache_that_is_a_file_costs_a_warning(
+def test_cache_path_that_is_a_file_is_a_warning(
     chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cache").write_text("mine")
     monkeypatch.setenv("FLOODSEG_CACHE", str(tmp_path / "cache"))
     with caplog.at_level(logging.WARNING, "floodseg"):
         assert run("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all") == 0
-    assert f"{tmp_path / 'cache/rasters'}: decoded chips cannot be kept there (Not a directory)" in caplog.text
+    assert f"{tmp_path / 'cache/rasters'}: decoded chips cannot be cached (Not a directory)" in caplog.text
     assert (tmp_path / "cache").read_text() == "mine"
 
 
@@ -422,20 +426,23 @@ TINY = (
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--optical-jitter", "0.2"), "--optical-jitter 0.2: the chips hold radar alone, and it is for optical images"),
-        (("--cloud", "0.5"), "--cloud 0.5: the chips hold radar alone, which clouds do not hide; leave it out"),
-        (("--model", "efficient", "--encoder", "resnet34x"), "--encoder resnet34x: must be an encoder that"),
+        (
+            ("--optical-jitter", "0.2"),
+            "--optical-jitter 0.2: needs optical images, and the chips hold radar only; leave it out",
+        ),
+        (("--cloud", "0.5"), "--cloud 0.5: needs optical images, and the chips hold radar only; leave it out"),
+        (("--model", "efficient", "--encoder", "resnet34x"), "--encoder resnet34x: must be an encoder of timm"),
         (("--model", "efficient", "--pretrained", "nowhere.pth"), "--pretrained nowhere.pth: must be auto, required"),
-        (("--encoder", "resnet18"), "encoder 'resnet18' given for 'lite', which has none: leave --encoder out"),
+        (("--encoder", "resnet18"), "--encoder resnet18: model 'lite' has no encoder; leave it out"),
         (("--seed", "4294967296"), "--seed 4294967296: must be below 4294967296"),
         (("--model", "unet"), 'Choose from: "efficient", "baseline", "lite"'),
         (("--layout", "tiles"), 'Choose from: "sen1floods11", "ombria", "folders", "synthetic"'),
     ],
 )
-def test_settings_that_cannot_be_followed_are_refused(
+def test_unusable_settings_are_refused(
     chips: Path, tmp_path: Path, refused: Callable[..., str], flags: tuple[str, ...], message: str
 ) -> None:
-    # a flag given twice counts once, the last
+    # each flag is passed once, with its last value
     given = ["train", "--data", chips, "--out-dir", tmp_path / "run"]
     base = dict(zip((*LAYOUT, *TINY)[::2], (*LAYOUT, *TINY)[1::2], strict=True))
     for flag, value in {**base, **dict(zip(flags[::2], flags[1::2], strict=True))}.items():
@@ -444,14 +451,12 @@ def test_settings_that_cannot_be_followed_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_jitter_of_a_sensor_that_is_not_in_use_is_refused(
-    chips: Path, tmp_path: Path, refused: Callable[..., str]
-) -> None:
+def test_jitter_of_an_unused_sensor_is_refused(chips: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     for name in NAMES:
         scenes.write_optical(chips / f"S2Hand/{name}_S2Hand.tif", scenes.optical_values(*SIZE))
     flags = ("--sensors", "optical", "--sar-jitter-db", "1", "--out-dir", tmp_path / "run")
-    said = refused("train", "--data", chips, *LAYOUT, *TINY, *flags)
-    assert said == "--sar-jitter-db 1.0: the chips hold optical images alone, and it is for radar; leave it out"
+    printed = refused("train", "--data", chips, *LAYOUT, *TINY, *flags)
+    assert printed == "--sar-jitter-db 1.0: needs radar in dB, and the chips hold optical images only; leave it out"
 
 
 @pytest.mark.parametrize(
@@ -461,6 +466,6 @@ def test_jitter_of_a_sensor_that_is_not_in_use_is_refused(
 def test_what_is_no_word_in_a_run_file_is_refused(tmp_path: Path, refused: Callable[..., str], content: str) -> None:
     file = tmp_path / "run.toml"
     file.write_text(content)
-    said = refused("train", file)
-    assert said.startswith(f"{file}: {content.partition(' ')[0]} = ")
-    assert said.endswith("is not a word or a path; write it in quotation marks")
+    printed = refused("train", file)
+    assert printed.startswith(f"{file}: {content.partition(' ')[0]} = ")
+    assert printed.endswith("must be a non-empty string; write it in quotation marks")

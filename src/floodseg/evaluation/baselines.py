@@ -1,0 +1,66 @@
+"""Classical baselines (:mod:`floodseg.classical`) on chips."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.bands import Bands, Sensor, bands_fit
+from floodseg.chips.chip import Chip
+from floodseg.classical import ndwi_water, otsu
+from floodseg.errors import ConfigError
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Classical baseline, which maps a chip from its physical values and gives no probability."""
+
+    name: str
+    """Its name in place of a model."""
+    bands: Bands
+    """The bands of one sensor that it needs, and their unit."""
+    threshold: float | None
+    """Its threshold; None if each chip has its own."""
+    water: Callable[..., BoolArray]
+    """Maps the bands and the validity, each (H, W), to water (H, W), False at invalid pixels."""
+
+    @property
+    def sensors(self) -> Sensor:
+        """The sensor that it needs."""
+        return self.bands.sensors[0]
+
+    def predict(self, chip: Chip, bands: Bands) -> tuple[BoolArray, BoolArray]:
+        """Return water and validity of a chip, both (H, W).
+
+        Raises:
+            ConfigError: the chips lack a band, or hold it in another unit.
+        """
+        if not bands_fit(self.bands, bands, self.sensors):
+            raise ConfigError(
+                f"model {self.name}: needs {self.bands}, and these chips hold {bands}; score {self.name} on data with "
+                "these bands in this unit"
+            )
+        image, valid = (chip.sar, chip.sar_valid) if self.sensors == "sar" else (chip.optical, chip.optical_valid)
+        names = bands.names(self.sensors)
+        return self.water(*(image[names.index(band)] for band in self.bands.names(self.sensors)), valid), valid
+
+
+def _otsu_water(vh: NDArray[Any], valid: BoolArray) -> BoolArray:
+    """Return water where VH is below the chip's Otsu threshold; a chip without contrast has no water."""
+    threshold = otsu(vh, valid)
+    return np.zeros_like(valid) if threshold is None else (vh < threshold) & valid
+
+
+def _ndwi_water(green: NDArray[Any], infrared: NDArray[Any], valid: BoolArray) -> BoolArray:
+    """Return water where NDWI is above 0."""
+    return ndwi_water(green, infrared) & valid
+
+
+BASELINES = {
+    "otsu": Baseline("otsu", Bands(("VH",), ()), None, _otsu_water),
+    "ndwi": Baseline("ndwi", Bands((), ("B03", "B08")), 0.0, _ndwi_water),
+}
