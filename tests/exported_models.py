@@ -111,13 +111,13 @@ def write_int8(graph: Path, out: Path) -> None:
     """Write :func:`fused_lite` in int8; call it in a subprocess, since the quantiser leaves threads behind."""
     from floodseg.deployment.convert import metadata_of
     from floodseg.deployment.formats import write_openvino
-    from floodseg.deployment.quantise import quantised
+    from floodseg.deployment.quantise import quantise
     from floodseg.deployment.samples import Batch
     from floodseg.models.deploy import DeployedModel
 
     model = fused_lite()
     batches = [Batch(*images(1, 64, 64, seed)) for seed in range(4)]
-    write_openvino(quantised(graph, DeployedModel(model), batches, "openvino"), metadata_of(model, "int8", 1), out)
+    write_openvino(quantise(graph, DeployedModel(model), batches, "openvino"), metadata_of(model, "int8", 1), out)
 
 
 @contextmanager

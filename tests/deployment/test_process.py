@@ -1,4 +1,4 @@
-"""A call in a new process: results, exceptions, and what ends it."""
+"""Function call in a new process: results, exceptions and killed processes."""
 
 import json
 import os
@@ -12,18 +12,18 @@ from floodseg.deployment.process import call_in_process
 from floodseg.errors import ConfigError, FloodsegError
 
 
-def test_the_result_and_exceptions_come_back() -> None:
+def test_call_returns_result_and_raises_exception() -> None:
     assert call_in_process(os.getpid) != os.getpid()
     with pytest.raises(json.JSONDecodeError):
         call_in_process(json.loads, "{")
 
 
-def test_a_process_that_is_killed_is_reported_in_one_sentence() -> None:
-    with pytest.raises(FloodsegError, match="the conversion was killed, perhaps for lack of memory; nothing is writ"):
+def test_killed_process_is_reported() -> None:
+    with pytest.raises(FloodsegError, match="the conversion was killed, perhaps because memory ran out, so nothing is"):
         call_in_process(os._exit, 9)
 
 
-def test_a_script_without_main_guard_gets_the_remedy(tmp_path: Path) -> None:
+def test_script_without_main_guard_gets_an_explanation(tmp_path: Path) -> None:
     call = "from floodseg.deployment.process import call_in_process\n{}print(call_in_process(len, 'abc'))\n"
     guard = "if __name__ == '__main__':\n    "
     for name, code in (("without.py", call.format("")), ("with.py", call.format(guard))):

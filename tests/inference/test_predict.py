@@ -267,6 +267,6 @@ def test_earlier_image_is_mapped_with_the_threshold_of_the_scene(files, tmp_path
 def test_finished_products_are_refused_before_the_scene_is_read(files, tmp_path, monkeypatch):
     out = tmp_path / "out"
     floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE, out_dir=out)
-    monkeypatch.setattr("floodseg.runtimes.classical.vh_histogram", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr("floodseg.runtimes.classical.sar_histogram", lambda *_, **__: pytest.fail("was read"))
     with pytest.raises(RunFolderError, match="holds finished products"):
         floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE, out_dir=out)

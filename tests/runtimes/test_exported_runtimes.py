@@ -1,4 +1,4 @@
-"""ONNX Runtime and OpenVINO behind the contract of mapping."""
+"""ONNX Runtime and OpenVINO as runtimes: batches, padding, threads, damaged files."""
 
 import threading
 from dataclasses import replace
@@ -29,7 +29,7 @@ def runtime(exported: Exported, request: pytest.FixtureRequest) -> OnnxRuntime |
     return OpenVinoRuntime(exported.openvino, threads=2)
 
 
-def test_a_runtime_reports_what_mapping_needs(runtime: Runtime, exported: Exported) -> None:
+def test_runtime_properties_come_from_the_metadata(runtime: Runtime, exported: Exported) -> None:
     assert runtime.name in ("onnx", "openvino")
     assert (runtime.device, runtime.precision, runtime.overlap) == ("cpu", "fp32", 256)
     assert runtime.bands == exported.model.spec.bands
@@ -38,34 +38,34 @@ def test_a_runtime_reports_what_mapping_needs(runtime: Runtime, exported: Export
     assert 1 <= runtime.concurrency <= 2
 
 
-def test_a_window_does_not_depend_on_its_batch(runtime: Runtime) -> None:
-    given = images(3, 64, 96)
-    together = runtime.probability(*given)
+def test_window_result_does_not_depend_on_batch(runtime: Runtime) -> None:
+    inputs = images(3, 64, 96)
+    batched = runtime.probability(*inputs)
     for index in range(3):
-        alone = runtime.probability(*(array[index : index + 1] for array in given))
-        np.testing.assert_array_equal(alone[0], together[index])
+        single = runtime.probability(*(array[index : index + 1] for array in inputs))
+        np.testing.assert_array_equal(single[0], batched[index])
 
 
-def test_windows_below_the_least_size_are_filled_up(runtime: Runtime, exported: Exported) -> None:
-    given = images(1, 32, 40)
-    result = runtime.probability(*given)
+def test_small_windows_are_padded_to_minimum_size(runtime: Runtime, exported: Exported) -> None:
+    inputs = images(1, 32, 40)
+    result = runtime.probability(*inputs)
     assert result.shape == (1, 32, 40)
-    padded = [np.pad(array, [(0, 0)] * (array.ndim - 2) + [(0, 32), (0, 24)]) for array in given]
-    seen = given[2] | given[3]
-    wanted = expected(exported.model, tuple(padded))[:, :32, :40]
-    np.testing.assert_allclose(result[seen], wanted[seen], atol=1e-4)
+    padded = [np.pad(array, [(0, 0)] * (array.ndim - 2) + [(0, 32), (0, 24)]) for array in inputs]
+    valid = inputs[2] | inputs[3]
+    reference = expected(exported.model, tuple(padded))[:, :32, :40]
+    np.testing.assert_allclose(result[valid], reference[valid], atol=1e-4)
 
 
-def test_arrays_of_any_order_in_memory_are_taken(runtime: Runtime) -> None:
-    given = images(1, 64, 96)
-    turned = [np.rot90(np.rot90(array, 1, (-2, -1)).copy(), -1, (-2, -1)) for array in given]
-    assert not turned[0].flags.c_contiguous
-    np.testing.assert_array_equal(runtime.probability(*turned), runtime.probability(*given))
+def test_non_contiguous_arrays_are_accepted(runtime: Runtime) -> None:
+    inputs = images(1, 64, 96)
+    rotated = [np.rot90(np.rot90(array, 1, (-2, -1)).copy(), -1, (-2, -1)) for array in inputs]
+    assert not rotated[0].flags.c_contiguous
+    np.testing.assert_array_equal(runtime.probability(*rotated), runtime.probability(*inputs))
 
 
-def test_calls_from_several_threads_do_not_mix(runtime: Runtime) -> None:
+def test_concurrent_calls_return_their_own_results(runtime: Runtime) -> None:
     batches = [images(1, 64, 64, seed) for seed in range(4)]
-    alone = [runtime.probability(*given) for given in batches]
+    single = [runtime.probability(*inputs) for inputs in batches]
     results: dict[int, list[np.ndarray]] = {index: [] for index in range(4)}
 
     def call(index: int) -> None:
@@ -77,13 +77,13 @@ def test_calls_from_several_threads_do_not_mix(runtime: Runtime) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    for index, wanted in enumerate(alone):
+    for index, reference in enumerate(single):
         assert len(results[index]) == 5
         for result in results[index]:
-            np.testing.assert_array_equal(result, wanted)
+            np.testing.assert_array_equal(result, reference)
 
 
-def test_a_map_does_not_depend_on_threads(runtime: Runtime) -> None:
+def test_map_does_not_depend_on_number_of_threads(runtime: Runtime) -> None:
     sar, optical, sar_valid, optical_valid = images(1, 200, 230)
     scene = MemoryScene(sar[0], sar_valid[0], optical[0], optical_valid[0], bands=runtime.bands)
     maps = []
@@ -94,46 +94,46 @@ def test_a_map_does_not_depend_on_threads(runtime: Runtime) -> None:
     np.testing.assert_array_equal(maps[0], maps[1])
 
 
-def test_openvino_compiles_once_for_the_windows_of_a_scene(exported: Exported, monkeypatch) -> None:
+def test_openvino_compiles_once_per_window_shape(exported: Exported, monkeypatch) -> None:
     runtime = OpenVinoRuntime(exported.openvino, threads=1)
     compiled = []
     real = openvino.Core.compile_model
 
-    def watched(self, model, *rest):
+    def recording_compile(self, model, *rest):
         compiled.append([port.get_partial_shape().is_static for port in model.inputs])
         return real(self, model, *rest)
 
-    monkeypatch.setattr(openvino.Core, "compile_model", watched)
+    monkeypatch.setattr(openvino.Core, "compile_model", recording_compile)
     for seed in range(3):
         runtime.probability(*images(1, 64, 64, seed))
     assert compiled == [[True] * 4]
 
 
-def test_streams_are_as_many_as_windows_at_once(exported: Exported, monkeypatch) -> None:
+def test_concurrency_is_threads_limited_by_cores(exported: Exported, monkeypatch) -> None:
     monkeypatch.setattr("floodseg.runtimes.exported_model.usable_cores", lambda: 3)
     assert OnnxRuntime(exported.onnx).concurrency == 3
     assert OpenVinoRuntime(exported.openvino, threads=2).concurrency == 2
     assert OpenVinoRuntime(exported.openvino, threads=8).concurrency == 3
 
 
-def test_bf16_is_computed_or_refused(exported: Exported, tmp_path: Path, monkeypatch) -> None:
+def test_bf16_model_runs_or_is_refused(exported: Exported, tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "m.xml"
     metadata = replace(OnnxRuntime(exported.onnx).metadata, precision="bf16")
     write_openvino(read_graph(exported.onnx, "openvino"), metadata, path)
     monkeypatch.setattr(openvino_runtime, "has_bf16", lambda core: False)
-    with pytest.raises(ConfigError, match=r"m\.xml: is a bf16 model, and this processor does not compute in bf16"):
+    with pytest.raises(ConfigError, match=r"m\.xml: is a bf16 model, and this processor cannot compute in bf16"):
         OpenVinoRuntime(path)
     monkeypatch.undo()
     if not openvino_runtime.has_bf16():
         pytest.skip("this processor has no bf16")
-    given = images(1, 64, 64)
-    seen = given[2] | given[3]
-    difference = np.abs(OpenVinoRuntime(path).probability(*given) - expected(exported.model, given))[seen]
+    inputs = images(1, 64, 64)
+    valid = inputs[2] | inputs[3]
+    difference = np.abs(OpenVinoRuntime(path).probability(*inputs) - expected(exported.model, inputs))[valid]
     assert 1e-5 < np.quantile(difference, 0.9) < 0.05
 
 
-def test_files_that_are_no_exports_are_refused_in_one_sentence(exported: Exported, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"absent\.onnx: no such file; give one that floodseg export wrote"):
+def test_missing_and_foreign_files_are_refused(exported: Exported, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"absent\.onnx: no such file; use a file written by floodseg export"):
         OnnxRuntime(tmp_path / "absent.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(exported.onnx.read_bytes()[:1000])
@@ -145,39 +145,39 @@ def test_files_that_are_no_exports_are_refused_in_one_sentence(exported: Exporte
     assert "\n" not in str(e.value)
     lonely = tmp_path / "lonely.xml"
     lonely.write_bytes(exported.openvino.read_bytes())
-    with pytest.raises(CheckpointError, match=r"lonely\.bin: no such file; give the \.xml that floodseg export wrote"):
+    with pytest.raises(CheckpointError, match=r"lonely\.bin: no such file; use the \.xml written by floodseg export"):
         OpenVinoRuntime(lonely)
     lonely.with_suffix(".bin").write_bytes(exported.openvino.with_suffix(".bin").read_bytes())
-    OpenVinoRuntime(lonely)  # under another name, but whole
+    OpenVinoRuntime(lonely)  # complete, under another name
     lonely.write_text("<net>")
     append_checksum(lonely)
     with pytest.raises(CheckpointError, match=r"lonely\.xml: cannot be read as an OpenVINO model; export it again"):
         OpenVinoRuntime(lonely)
     other = tmp_path / "other.xml"
     openvino.save_model(openvino.Core().read_model(exported.onnx), other)
-    with pytest.raises(CheckpointError, match=r"other\.xml: is cut off, or is not a file that floodseg export wrote;"):
+    with pytest.raises(CheckpointError, match=r"other\.xml: is truncated, or was not written by floodseg export;"):
         OpenVinoRuntime(other)
     append_checksum(other)
-    with pytest.raises(CheckpointError, match=r"other\.xml: does not say what its channels are; only files written by"):
+    with pytest.raises(CheckpointError, match=r"other\.xml: has no floodseg metadata; use a file written by"):
         OpenVinoRuntime(other)
 
 
 @pytest.mark.parametrize(
     ("format", "suffixes"), [("onnx", [".onnx"]), ("openvino", [".xml", ".bin"])], ids=["onnx", "openvino"]
 )
-def test_damaged_files_never_reach_a_native_reader(
+def test_damaged_files_are_refused_before_native_libraries_read_them(
     exported: Exported, format: str, suffixes: list[str], tmp_path: Path, monkeypatch
 ) -> None:
-    def reached(*_: object, **__: object) -> None:
-        pytest.fail("the reader was asked")
+    def unexpected(*_: object, **__: object) -> None:
+        pytest.fail("the library read the file")
 
-    monkeypatch.setattr("onnxruntime.InferenceSession", reached)
-    monkeypatch.setattr("openvino.Core.read_model", reached)
-    sound = {suffix: getattr(exported, format).with_suffix(suffix).read_bytes() for suffix in suffixes}
+    monkeypatch.setattr("onnxruntime.InferenceSession", unexpected)
+    monkeypatch.setattr("openvino.Core.read_model", unexpected)
+    intact = {suffix: getattr(exported, format).with_suffix(suffix).read_bytes() for suffix in suffixes}
     for damaged in suffixes:
-        for suffix, content in sound.items():
-            other = bytearray(content)
-            other[len(content) // 2] ^= suffix == damaged
-            (tmp_path / f"m{suffix}").write_bytes(other)
-        with pytest.raises(CheckpointError, match=r"was changed or damaged.* after floodseg export wrote it; copy it"):
+        for suffix, content in intact.items():
+            data = bytearray(content)
+            data[len(content) // 2] ^= suffix == damaged
+            (tmp_path / f"m{suffix}").write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"was changed or damaged after the export; copy it again"):
             open_exported(tmp_path / f"m{suffixes[0]}")

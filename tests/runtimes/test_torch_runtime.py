@@ -1,4 +1,4 @@
-"""PyTorch behind the runtime contract: the model's own numbers, to the bit where bits can be had."""
+"""PyTorch as a runtime: results equal to the model, independent of batches, tiles and threads."""
 
 import threading
 
@@ -41,7 +41,7 @@ def arrays(count: int, optical: int = 0, size: int = 64) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("optical", [0, 13])
-def test_the_probability_is_the_models_calibrated_by_what_is_valid(optical: int) -> None:
+def test_probability_is_calibrated_by_valid_sensors(optical: int) -> None:
     model = lite(optical=optical)
     runtime: Runtime = TorchRuntime(model, "cpu")
     sar, optics, sar_valid, optical_valid = arrays(2, optical)
@@ -51,11 +51,11 @@ def test_the_probability_is_the_models_calibrated_by_what_is_valid(optical: int)
         expected = DECISIONS.probability(model(*tensors), tensors[2], tensors[3])
     result = runtime.probability(sar, optics, sar_valid, optical_valid)
     assert (result.dtype, result.shape) == (np.float32, (2, 64, 64))
-    seen = sar_valid | optical_valid
-    np.testing.assert_allclose(result[seen], expected.numpy()[seen], atol=1e-5)
+    valid = sar_valid | optical_valid
+    np.testing.assert_allclose(result[valid], expected.numpy()[valid], atol=1e-5)
 
 
-def test_the_model_stays_as_it_is() -> None:
+def test_runtime_does_not_change_the_model() -> None:
     model = lite().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     TorchRuntime(model, "cpu").probability(*arrays(1))
@@ -65,7 +65,7 @@ def test_the_model_stays_as_it_is() -> None:
         assert value.stride() == before[name].stride()
 
 
-def test_what_mapping_needs_to_know_is_told() -> None:
+def test_runtime_properties() -> None:
     runtime = TorchRuntime(lite(optical=13), "cpu")
     assert (runtime.name, runtime.device, runtime.precision) == ("torch", "cpu", "fp32")
     assert runtime.thresholds == (0.55, 0.7, 0.35, 0.55)
@@ -77,21 +77,21 @@ def test_what_mapping_needs_to_know_is_told() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["lite", "efficient"])
-def test_a_windows_result_does_not_depend_on_the_rest_of_its_batch(architecture: str) -> None:
+def test_window_result_does_not_depend_on_batch(architecture: str) -> None:
     torch.manual_seed(0)
     encoder = None if architecture == "lite" else "resnet18"
     runtime = TorchRuntime(build_model(architecture, encoder=encoder, optical_channels=0), "cpu")
     inputs = arrays(4)
-    together = runtime.probability(*inputs)
+    batched = runtime.probability(*inputs)
     shuffled = runtime.probability(*(array[[2, 0, 3, 1]] for array in inputs))
-    np.testing.assert_array_equal(shuffled, together[[2, 0, 3, 1]])
+    np.testing.assert_array_equal(shuffled, batched[[2, 0, 3, 1]])
     padded = [array.copy() for array in inputs]
     for array in padded:
         array[1:] = 0
-    np.testing.assert_array_equal(runtime.probability(*padded)[0], together[0])
+    np.testing.assert_array_equal(runtime.probability(*padded)[0], batched[0])
 
 
-def test_threads_and_order_leave_a_map_the_same_to_the_bit() -> None:
+def test_map_does_not_depend_on_threads_or_batch_size() -> None:
     runtime, scene = TorchRuntime(lite(), "cpu", overlap=64), radar_scene(150, 230, gaps=True)
     results = []
     for threads, batch_size in ((1, None), (3, None), (2, 1)):
@@ -103,7 +103,7 @@ def test_threads_and_order_leave_a_map_the_same_to_the_bit() -> None:
 
 
 class PixelNetwork(nn.Module):
-    """Two 1x1 convolutions: a pointwise model."""
+    """Pointwise network of two 1x1 convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,30 +115,30 @@ class PixelNetwork(nn.Module):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 150), (200, 333)])
-def test_a_pointwise_network_gives_its_whole_image_result_in_tiles(size: tuple[int, int]) -> None:
+def test_pointwise_network_gives_the_same_map_tiled_and_untiled(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     model = FloodModel(PixelNetwork(), ModelSpec("pixel", None, Bands(("VV", "VH"), ())))
     runtime, scene = TorchRuntime(model, "cpu", overlap=64), radar_scene(*size)
-    tiled, whole = StripCollector(scene.grid), StripCollector(scene.grid)
+    tiled, untiled = StripCollector(scene.grid), StripCollector(scene.grid)
     map_scene(scene, runtime, MapConfig(tile_size=64, threads=2), tiled)
-    map_scene(scene, runtime, MapConfig(tile_size=1024, threads=1), whole)
-    np.testing.assert_array_equal(tiled.probability, whole.probability)
+    map_scene(scene, runtime, MapConfig(tile_size=1024, threads=1), untiled)
+    np.testing.assert_array_equal(tiled.probability, untiled.probability)
     window = scene.read(Window(0, 0, *size))
     direct = runtime.probability(
         window.sar[None], window.optical[None], window.sar_valid[None], ~window.sar_valid[None]
     )
-    np.testing.assert_allclose(whole.probability, direct[0], atol=0.51 / PROBABILITY_STEPS)
+    np.testing.assert_allclose(untiled.probability, direct[0], atol=0.51 / PROBABILITY_STEPS)
 
 
-def test_a_call_computes_on_one_thread_and_gives_the_setting_back() -> None:
+def test_one_thread_limits_calls_and_restores_the_setting() -> None:
     torch.set_num_threads(3)
-    seen: list[int] = []
+    counts: list[int] = []
     barrier = threading.Barrier(2)
 
     def call(wait: bool) -> None:
         with one_thread():
             barrier.wait(timeout=20)
-            seen.append(torch.get_num_threads())
+            counts.append(torch.get_num_threads())
         if wait:
             barrier.wait(timeout=20)
 
@@ -148,7 +148,7 @@ def test_a_call_computes_on_one_thread_and_gives_the_setting_back() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert seen == [1, 1]
+        assert counts == [1, 1]
         assert torch.get_num_threads() == 3
         fresh: list[int] = []
         later = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
@@ -162,19 +162,19 @@ def test_a_call_computes_on_one_thread_and_gives_the_setting_back() -> None:
         torch.set_num_threads(1)
 
 
-def test_memory_that_runs_out_on_a_gpu_is_told_to_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_out_of_memory_raises_out_of_device_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = TorchRuntime(lite(), "cpu")
 
-    def refuse(*tensors: Tensor) -> Tensor:
+    def fail(*tensors: Tensor) -> Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(runtime._model, "forward", refuse)
+    monkeypatch.setattr(runtime._model, "forward", fail)
     with pytest.raises(OutOfDeviceMemoryError, match="CUDA out of memory"):
         runtime.probability(*arrays(1))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_refused() -> None:
+@pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch finds a GPU")
+def test_missing_gpu_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"`device=cuda`: .*`device=cpu`"):
         TorchRuntime(lite(), "cuda")
     assert TorchRuntime(lite(), "auto").device == "cpu"
@@ -182,7 +182,7 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use")
 @pytest.mark.parametrize(("optical", "count"), [(0, 1), (13, 3)])
-def test_a_gpu_gives_what_the_cpu_gives(optical: int, count: int) -> None:
+def test_gpu_matches_cpu(optical: int, count: int) -> None:
     model = lite(optical=optical)
     on_gpu = TorchRuntime(model, "cuda")
     assert on_gpu.concurrency == 1

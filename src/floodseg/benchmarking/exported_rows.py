@@ -91,7 +91,7 @@ def _file(row: Row, folder: Path) -> Path:
 def _load_openvino(row: Row, path: Path, images: Images, threads: int) -> Callable[[], Any]:
     import openvino
 
-    from floodseg.runtimes.openvino_runtime import HINTS
+    from floodseg.runtimes.openvino_runtime import PRECISION_HINTS
 
     core = openvino.Core()
     model = core.read_model(path)
@@ -101,7 +101,7 @@ def _load_openvino(row: Row, path: Path, images: Images, threads: int) -> Callab
         model,
         "CPU",
         {
-            "INFERENCE_PRECISION_HINT": HINTS[cast(ExportPrecision, row.precision)],
+            "INFERENCE_PRECISION_HINT": PRECISION_HINTS[cast(ExportPrecision, row.precision)],
             # one stream over all threads: the latency of one batch is measured
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
@@ -124,14 +124,14 @@ def _load_onnx(_: Row, path: Path, images: Images, threads: int) -> Callable[[],
 
 
 def _quantised(row: Row, graph: Path, deployed: "DeployedModel", size: int) -> Any:
-    from floodseg.deployment.quantise import quantised
+    from floodseg.deployment.quantise import quantise
     from floodseg.deployment.samples import Batch
 
     images = _simulated_inputs(_CALIBRATION_IMAGES, size)
     batches = [
         Batch(**{name: array[[index]] for name, array in images.items()}) for index in range(_CALIBRATION_IMAGES)
     ]
-    return quantised(graph, deployed, batches, cast(ExportFormat, row.runtime))
+    return quantise(graph, deployed, batches, cast(ExportFormat, row.runtime))
 
 
 def _simulated_inputs(count: int, size: int) -> dict[str, Any]:

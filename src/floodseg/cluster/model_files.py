@@ -11,12 +11,12 @@ from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
 from floodseg.models.checkpoint.formats import is_exported
 from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, shipped_models
 from floodseg.runtimes.base import Runtime
-from floodseg.runtimes.classical import PLAIN_METHODS, PlainMethod
+from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
 from floodseg.runtimes.select import exported_files
 from floodseg.system.environment import versions
 
 
-def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | PlainMethod, MapConfig]:
+def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, MapConfig]:
     """Open a model on this machine, and return it with the settings that make every worker open it in the same way.
 
     The value ``auto`` of runtime, precision and device is resolved once, here, because hosts with other processors or
@@ -45,14 +45,14 @@ def identify_model(model: str, mapping: MapConfig) -> ModelIdentity:
         CheckpointError: the model does not exist.
     """
     version = versions()["floodseg"]
-    if model in PLAIN_METHODS:
+    if model in CLASSICAL_METHODS:
         return ModelIdentity(json_checksum(["method", model]), version)
     return ModelIdentity(json_checksum([[path.name, file_checksum(path)] for path in _files(model, mapping)]), version)
 
 
 def absolute_model_name(model: str) -> str:
     """Return the name under which workers with other working directories find a model: its own, or an absolute path."""
-    names = (*PLAIN_METHODS, *(shipped.name for shipped in shipped_models()))
+    names = (*CLASSICAL_METHODS, *(shipped.name for shipped in shipped_models()))
     return model if model in names else str(Path(model).absolute())
 
 

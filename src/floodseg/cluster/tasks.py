@@ -19,7 +19,7 @@ from floodseg.config.predict import MapConfig, PredictConfig
 from floodseg.errors import ConfigError, FloodsegError, FolderInUseError, RunFolderError
 from floodseg.products.info import CollectionMember
 from floodseg.runtimes.base import Runtime
-from floodseg.runtimes.classical import PlainMethod
+from floodseg.runtimes.classical import ClassicalMethod
 from floodseg.system.environment import versions
 
 _BUSY_PAUSE_S = 5.0
@@ -139,7 +139,7 @@ def _collect_warnings() -> Iterator[BufferingHandler]:
 
 
 @lru_cache(maxsize=1)
-def _open_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+def _open_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, str]:
     """Open the model of a run. Each worker does so once.
 
     Raises:

@@ -1,7 +1,6 @@
-"""Real chips on which quantisation is calibrated and water IoU is measured."""
+"""Labelled chips that calibrate an int8 model and measure its water IoU."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,22 +10,24 @@ from floodseg.bands import SENSOR_SETS, SensorSet
 from floodseg.chips.chip import Chip
 from floodseg.config.train import DataConfig
 from floodseg.datasets.screening import open_usable
-from floodseg.deployment.parity import reference
+from floodseg.deployment.parity import torch_probability
 from floodseg.deployment.samples import Batch
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import for_method
 from floodseg.evaluation.methods import model_method
 from floodseg.evaluation.metrics.counts import Counts, count
-from floodseg.models.decision import VALIDITY_CODES
 from floodseg.models.model import FloodModel
 from floodseg.runtimes.base import Runtime
 
-SOME = 24
-"""Chips for calibration, spread evenly over the split."""
+SAMPLE_CHIPS = 24
+"""Approximate number of chips for calibration and comparison, spread evenly over the split."""
 
 
 class CalibrationChips:
-    """Chips of one split with the bands of a model: with both sensors and, for a model of both, with each alone."""
+    """Chips of one split with the bands of a model.
+
+    A model of both sensors is calibrated and scored on each of the sensor sets ``both``, ``sar`` and ``optical``.
+    """
 
     def __init__(self, model: FloodModel, config: DataConfig, split: str) -> None:
         """Open the split.
@@ -37,53 +38,46 @@ class CalibrationChips:
         """
         self._model = model
         self._chips = open_usable(for_method(model_method(model, "the model"), config, split), split).chips
-        stored, taken = self._chips.bands, model.spec.bands
-        for sensor in taken.sensors:
-            if sensor not in stored.sensors:
+        bands = model.spec.bands
+        for sensor in bands.sensors:
+            if sensor not in self._chips.bands.sensors:
                 raise ConfigError(
-                    f"`data`: holds no {sensor} images, and the model takes them: an export is calibrated and "
-                    "compared on every sensor of the model; give data that hold both"
+                    f"`data`: holds no {sensor} images, and the model takes them; use data with every sensor of the "
+                    "model, because the export is checked on each"
                 )
-        self._sets = SENSOR_SETS if taken.sensor_set == "both" else (taken.sensor_set,)
+        self._sensor_sets = SENSOR_SETS if bands.sensor_set == "both" else (bands.sensor_set,)
 
-    def some(self) -> list[Batch]:
-        """Return about :data:`SOME` batches of one chip; for a model of both sensors with both and each in turn."""
-        step = max(1, len(self._chips.names) // SOME)
+    def sample_batches(self) -> list[Batch]:
+        """Return about :data:`SAMPLE_CHIPS` batches of one chip, which cycle through the sensor sets."""
+        step = max(1, len(self._chips.names) // SAMPLE_CHIPS)
         indices = range(0, len(self._chips.names), step)
-        return [_batch(self._chips.read(i), self._sets[n % len(self._sets)]) for n, i in enumerate(indices)]
+        sets = self._sensor_sets
+        return [_batch(self._chips.read(i), sets[number % len(sets)]) for number, i in enumerate(indices)]
 
-    def scores(self, subject: FloodModel | Runtime) -> dict[SensorSet, float]:
-        """Return the water IoU over the split for each sensor set, at the thresholds of the model."""
-        counts = dict.fromkeys(self._sets, Counts())
+    def water_iou(self, subject: FloodModel | Runtime) -> dict[SensorSet, float]:
+        """Return the water IoU over the split by sensor set, at the model's thresholds."""
+        counts = dict.fromkeys(self._sensor_sets, Counts())
         probability: Callable[[Batch], NDArray[np.float32]] = (
-            (lambda batch: reference(subject, batch))
+            (lambda batch: torch_probability(subject, batch))
             if isinstance(subject, FloodModel)
             else (lambda batch: subject.probability(batch.sar, batch.optical, batch.sar_valid, batch.optical_valid))
         )
-        for chip in self._read():
-            for sensors in self._sets:
+        for index in range(len(self._chips.names)):
+            chip = self._chips.read(index)
+            for sensors in self._sensor_sets:
                 batch = _batch(chip, sensors)
                 counts[sensors] += self._count(chip, batch, probability(batch))
-        return {sensors: each.water_iou or 0.0 for sensors, each in counts.items()}
-
-    def _read(self) -> Iterator[Chip]:
-        return (self._chips.read(index) for index in range(len(self._chips.names)))
+        return {sensors: total.water_iou or 0.0 for sensors, total in counts.items()}
 
     def _count(self, chip: Chip, batch: Batch, probability: NDArray[np.float32]) -> Counts:
-        code = batch.sar_valid[0].astype(np.intp) + 2 * batch.optical_valid[0]
-        decisions = self._model.decisions
-        thresholds = np.ones(4, np.float32)
-        for sensors, number in VALIDITY_CODES.items():
-            thresholds[number] = decisions.of(sensors).threshold
-        water = probability[0] >= thresholds[code]
-        return count(torch.from_numpy(water), torch.from_numpy(chip.label), torch.from_numpy(code > 0))
+        """Return the counts of one chip; ``probability`` is (1, H, W)."""
+        sar_valid, optical_valid = (torch.from_numpy(mask)[:, None] for mask in (batch.sar_valid, batch.optical_valid))
+        water = self._model.decisions.water(torch.from_numpy(probability), sar_valid, optical_valid)
+        return count(water[0], torch.from_numpy(chip.label), (sar_valid | optical_valid)[0, 0])
 
 
 def _batch(chip: Chip, sensors: SensorSet) -> Batch:
-    """Return a chip as a batch of one, in which only ``sensors`` are valid."""
-    masked = replace(
-        chip,
-        sar_valid=chip.sar_valid & (sensors != "optical"),
-        optical_valid=chip.optical_valid & (sensors != "sar"),
-    )
-    return Batch(masked.sar[None], masked.optical[None], masked.sar_valid[None], masked.optical_valid[None])
+    """Return a chip as a batch of one, with only ``sensors`` valid."""
+    sar_valid = chip.sar_valid & (sensors != "optical")
+    optical_valid = chip.optical_valid & (sensors != "sar")
+    return Batch(chip.sar[None], chip.optical[None], sar_valid[None], optical_valid[None])

@@ -1,4 +1,4 @@
-"""``floodseg.export``: a model as a file that other runtimes run, published only if its results are the model's."""
+"""``floodseg.export``: a model as an ONNX or OpenVINO file that has passed its parity check."""
 
 import os
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any
 
 from floodseg.config.base import Layout
 from floodseg.config.train import DataConfig
-from floodseg.deployment.job import Job
+from floodseg.deployment.export_job import ExportJob
 from floodseg.deployment.process import call_in_process
 from floodseg.deployment.staging import publish, staging_folder
 from floodseg.errors import ConfigError
@@ -20,7 +20,7 @@ from floodseg.system.environment import usable_cores
 from floodseg.system.extras import require_extra
 from floodseg.system.files import require_writable
 
-_NEEDS: dict[ExportFormat, tuple[str, ...]] = {
+_PACKAGES: dict[ExportFormat, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("onnx", "onnxscript", "openvino"),
 }
@@ -38,48 +38,51 @@ def export(
     config: DataConfig | None = None,
     show_progress: bool = False,
 ) -> dict[str, Any]:
-    """Write a model as an ONNX file, or as an OpenVINO ``.xml`` with its ``.bin``; ``docs/export.md`` has the contract.
+    """Write a model as an ONNX file, or as an OpenVINO ``.xml`` with its ``.bin``; see ``docs/export.md``.
 
-    The file is compared with the model before it is published under its name: fp32 on simulated images of odd sizes
-    with garbage at invalid pixels (within 1e-3 everywhere), bf16 on the same (within 1e-2 on 99.9 % of the pixels),
-    both also on ``data`` if it is set; int8 by its water IoU on ``data`` (at most 0.003 below). The conversion runs in
-    a second Python process, which imports the calling script again: in a script, call this function under
-    ``if __name__ == "__main__":``.
+    The file is published only if it passes its parity check against the model in PyTorch. An fp32 file must match the
+    probability within 1e-3 everywhere, a bf16 file within 1e-2 on 99.9 % of the pixels. Both are compared on simulated
+    images of odd sizes with garbage at invalid pixels, and on ``data`` if it is set. The water IoU of an int8 file on
+    ``data`` may drop by at most 0.003.
+
+    The conversion runs in a second Python process, which imports the calling script again. In a script, call this
+    function under ``if __name__ == "__main__":``.
 
     Args:
         model: a shipped model's name, a run folder, a checkpoint, or a loaded model.
         format: ``onnx`` or ``openvino``.
-        out: the file, with suffix ``.onnx`` or ``.xml``; an existing one is replaced.
-        precision: ``fp32``; ``bf16`` (OpenVINO only); ``int8``, which is calibrated on ``data``.
-        data: folder of real chips; overrides ``config``.
-        layout: its layout; overrides ``config``.
+        out: path of the file, with suffix ``.onnx`` or ``.xml``; an existing file is replaced.
+        precision: ``fp32``, ``bf16`` (OpenVINO only) or ``int8`` (calibrated on ``data``).
+        data: folder of labelled chips; overrides ``config``.
+        layout: layout of ``data``; overrides ``config``.
         split: the split of the chips.
-        config: further settings of how the data are read.
+        config: further settings for reading the data.
         show_progress: print the steps on standard error.
 
     Returns:
-        The figures of the parity check, which are stored in the file's metadata too.
+        The figures of the parity check, which are also stored in the file's metadata.
 
     Raises:
-        ConfigError: the settings are wrong, or the file fails its parity check; nothing is written then.
+        ConfigError: a setting is wrong, or the file fails its parity check; nothing is written.
         FloodsegError: the model or the data cannot be read, or the conversion was killed.
     """
     path = Path(out)
-    chips = _chips(precision, data, layout, config)
-    _check(format, precision, path)
+    chips = _chip_settings(precision, data, layout, config)
+    _check_settings(format, precision, path)
     loaded = model if isinstance(model, FloodModel) else load_model(model)
     with staging_folder(path) as folder:
         save_folder(folder, loaded)
-        job = Job(folder, format, precision, folder / path.name, chips, split)
+        job = ExportJob(folder, format, precision, folder / path.name, chips, split)
         figures = call_in_process(_convert, job, show_progress)
         publish(job.out, path)
     return figures
 
 
-def _convert(job: Job, show_progress: bool) -> dict[str, Any]:
-    """Convert in a process of its own: quantisers leave threads behind, and native code that fails ends its process.
+def _convert(job: ExportJob, show_progress: bool) -> dict[str, Any]:
+    """Convert the model, in a process of its own.
 
-    Converters print and log a lot; only the steps reach the terminal.
+    Quantisers leave threads running, and a crash of native code ends its process. Converters print and log a lot; their
+    output is discarded, and only the steps reach the terminal.
     """
     import torch
 
@@ -87,17 +90,17 @@ def _convert(job: Job, show_progress: bool) -> dict[str, Any]:
 
     torch.set_num_threads(usable_cores())
     terminal = os.fdopen(os.dup(2), "w")
-    with Path(os.devnull).open("w") as nothing:
-        os.dup2(nothing.fileno(), 1)
-        os.dup2(nothing.fileno(), 2)
-    note = partial(print, file=terminal if show_progress else None, flush=True)
-    return Conversion(job, note).run()
+    with Path(os.devnull).open("w") as devnull:
+        os.dup2(devnull.fileno(), 1)
+        os.dup2(devnull.fileno(), 2)
+    report = partial(print, file=terminal if show_progress else None, flush=True)
+    return Conversion(job, report).run()
 
 
-def _chips(
+def _chip_settings(
     precision: ExportPrecision, data: str | Path | None, layout: Layout | None, config: DataConfig | None
 ) -> DataConfig | None:
-    """Return how the chips are read, None where none are used."""
+    """Return the settings for reading the chips, or None if no chips are used."""
     settings = config or DataConfig()
     settings = replace(settings, data=Path(data) if data else settings.data, layout=layout or settings.layout)
     if settings == DataConfig() and precision != "int8":
@@ -105,21 +108,17 @@ def _chips(
     return settings
 
 
-def _check(format: ExportFormat, precision: ExportPrecision, path: Path) -> None:
+def _check_settings(format: ExportFormat, precision: ExportPrecision, path: Path) -> None:
     if format not in SUFFIXES:
         raise ConfigError(f"`format={format}`: must be one of {', '.join(SUFFIXES)}")
     if precision not in ("fp32", "bf16", "int8"):
         raise ConfigError(f"`precision={precision}`: must be one of fp32, bf16, int8")
     if format == "onnx" and precision == "bf16":
         raise ConfigError(
-            "`precision=bf16`: ONNX Runtime computes no bf16 on a CPU; give `format=openvino`, or `precision=int8`"
+            "`precision=bf16`: ONNX Runtime cannot compute in bf16 on a CPU; use `format=openvino` or `precision=int8`"
         )
     if path.suffix != SUFFIXES[format]:
         raise ConfigError(f"`out={path}`: must end in {SUFFIXES[format]} for `format={format}`")
-    require_installed(*_NEEDS[format], *(("nncf",) if precision == "int8" and format == "openvino" else ()))
+    quantiser = ("nncf",) if precision == "int8" and format == "openvino" else ()
+    require_extra("export", *_PACKAGES[format], *quantiser, purpose="exporting")
     require_writable(path, "out")
-
-
-def require_installed(*packages: str) -> None:
-    """Raise ConfigError, with the pip line, where a package of the extra ``export`` is missing."""
-    require_extra("export", *packages, purpose="exporting")

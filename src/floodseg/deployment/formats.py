@@ -1,4 +1,4 @@
-"""Files of both formats from one ONNX graph, with metadata and checksum inside."""
+"""Writers of ONNX and OpenVINO files, with metadata and a checksum inside."""
 
 import errno
 import re
@@ -11,11 +11,12 @@ from floodseg.models.checkpoint.formats import ExportFormat
 from floodseg.runtimes.checksum import append_checksum
 from floodseg.runtimes.metadata import KEY, ExportMetadata
 
-_NOT_COMPUTED = ("Const", "Parameter", "Result")
+_PASSIVE_LAYERS = ("Const", "Parameter", "Result")
+"""Types of OpenVINO layers that compute nothing."""
 
 
 def read_graph(graph: Path, format: ExportFormat) -> Any:
-    """Return an ONNX graph as ``onnx.ModelProto`` or ``openvino.Model``, by the format that it is to be written in."""
+    """Read an ONNX graph as ``onnx.ModelProto`` or ``openvino.Model``, depending on the output format."""
     if format == "onnx":
         import onnx
 
@@ -26,7 +27,7 @@ def read_graph(graph: Path, format: ExportFormat) -> Any:
 
 
 def write_onnx(model: Any, metadata: ExportMetadata, path: Path) -> None:
-    """Write an ``onnx.ModelProto`` as one file, weights inside."""
+    """Write an ``onnx.ModelProto`` as one file that includes the weights."""
     import onnx
 
     del model.metadata_props[:]
@@ -36,13 +37,15 @@ def write_onnx(model: Any, metadata: ExportMetadata, path: Path) -> None:
 
 
 def write_openvino(model: Any, metadata: ExportMetadata, path: Path, fp32_nodes: Sequence[str] = ()) -> None:
-    """Write an ``openvino.Model`` as ``path`` (``.xml``) and its weights beside it, those of bf16 models in 16 bits.
+    """Write an ``openvino.Model`` as ``path`` (``.xml``) and its weights as the ``.bin`` beside it.
+
+    The weights of a bf16 model are stored in 16 bits.
 
     Args:
         model: the model.
-        metadata: its description.
+        metadata: metadata to store in the ``.xml``.
         path: the ``.xml``.
-        fp32_nodes: names of nodes of the ONNX graph that compute in fp32 where the rest computes in bf16.
+        fp32_nodes: names of the ONNX nodes that compute in fp32 in a bf16 model.
 
     Raises:
         OSError: the files cannot be written completely.
@@ -55,25 +58,25 @@ def write_openvino(model: Any, metadata: ExportMetadata, path: Path, fp32_nodes:
         openvino.save_model(model, path, compress_to_fp16=metadata.precision == "bf16")
     except RuntimeError as error:
         failure = error
-    # a disk that fills up in the middle of a file is not always an error to OpenVINO
-    tree = _complete_tree(path)
+    # OpenVINO does not always raise if the disk fills up
+    tree = _parse_if_complete(path)
     if tree is None:
-        raise OSError(errno.EIO, "the disk is full, or fails", str(path)) from failure
+        raise OSError(errno.EIO, "the disk is full or has failed", str(path)) from failure
     if failure:
         raise failure
     if fp32_nodes:
-        _mark_precise(tree, fp32_nodes)
+        _mark_fp32(tree, fp32_nodes)
         tree.write(path, encoding="utf-8", xml_declaration=True)
     append_checksum(path)
 
 
 def node_pattern(name: str) -> str:
-    """Return a pattern for the operations that OpenVINO makes of a node: their names begin with its name."""
+    """Return a pattern for the names of the operations that OpenVINO creates from a node: they begin with its name."""
     return f"{re.escape(name)}(/.*)?$"
 
 
-def _complete_tree(path: Path) -> Any:
-    """Return the tree of an OpenVINO model; None where a part of it, or of the weights that it names, is missing."""
+def _parse_if_complete(path: Path) -> Any:
+    """Return the element tree of an OpenVINO model, or None if the ``.xml`` or the ``.bin`` is incomplete."""
     try:
         tree = ElementTree.parse(path)
         size = path.with_suffix(".bin").stat().st_size
@@ -83,13 +86,13 @@ def _complete_tree(path: Path) -> Any:
     return tree if max(ends, default=0) <= size else None
 
 
-def _mark_precise(tree: Any, nodes: Sequence[str]) -> None:
-    """Mark operations with the attribute by which OpenVINO keeps its own fragile ones out of lower precision."""
+def _mark_fp32(tree: Any, nodes: Sequence[str]) -> None:
+    """Add the attribute ``precise`` to the operations of ``nodes``; OpenVINO computes such operations in fp32."""
     pattern = re.compile("|".join(map(node_pattern, nodes)))
     for layer in tree.iterfind("layers/layer"):
-        if layer.get("type") in _NOT_COMPUTED or not pattern.match(layer.get("name", "")):
+        if layer.get("type") in _PASSIVE_LAYERS or not pattern.match(layer.get("name", "")):
             continue
-        notes = layer.find("rt_info")
-        if notes is None:
-            notes = ElementTree.SubElement(layer, "rt_info")
-        ElementTree.SubElement(notes, "attribute", name="precise", version="0")
+        attributes = layer.find("rt_info")
+        if attributes is None:
+            attributes = ElementTree.SubElement(layer, "rt_info")
+        ElementTree.SubElement(attributes, "attribute", name="precise", version="0")

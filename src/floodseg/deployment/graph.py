@@ -1,4 +1,4 @@
-"""ONNX graph of a model, for any batch, height and width."""
+"""Tracing of a model to an ONNX graph with dynamic batch size, height and width."""
 
 import ast
 import warnings
@@ -20,45 +20,52 @@ from floodseg.models.deploy import DeployedModel
 from floodseg.runtimes.metadata import MINIMUM_SIDE
 
 OPSET = 18
-"""The lowest that the exporter writes without converting afterwards."""
+"""The lowest opset that the exporter writes without a version conversion."""
 
-_SCOPES = "pkg.torch.onnx.name_scopes"
+_SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 _STRIDE = 32
-"""The coarsest stride of any model: what cannot be exported for any size is exported for multiples of this."""
-_EXAMPLE = (2, 160, 224)
-"""Batch, height and width of the example, different from each other and from all constants of the network."""
-_MOST_IMAGES, _LARGEST_SIDE = 1024, 16384
+"""The coarsest stride of all models. A model that cannot be traced for every size is traced for its multiples."""
+_EXAMPLE_SHAPE = (2, 160, 224)
+"""Batch, height and width of the example inputs. They differ from each other and from all constants of the network."""
+_MAXIMUM_BATCH, _MAXIMUM_SIDE = 1024, 16384
 
 
 def write_graph(model: DeployedModel, bands: Bands, path: Path) -> int:
-    """Write the graph of ``model`` to ``path``, and return what H and W must be multiples of.
+    """Write the graph of ``model`` to ``path``.
 
-    Inputs are ``sar`` (N, C, H, W) float32, ``sar_valid`` (N, H, W) bool, and the same for ``optical``; those of a
-    missing sensor are left out. The output is ``probability`` (N, H, W) float32. Paddings of ``model`` may be changed.
+    The inputs are ``sar`` and ``optical`` (N, C, H, W) float32, and ``sar_valid`` and ``optical_valid`` (N, H, W) bool,
+    for the sensors of the model only. The output is ``probability`` (N, H, W) float32. The padding layers of ``model``
+    may be replaced in place.
+
+    Returns:
+        The number of which H and W must be multiples.
+
+    Raises:
+        ConfigError: the network cannot be traced.
     """
     multiples = (_STRIDE,) if _fix_padding(model) else (1, _STRIDE)
-    refusal: Exception | None = None
+    failure: Exception | None = None
     for multiple in multiples:
         try:
-            graph = _traced(model, bands, multiple)
+            graph = _trace(model, bands, multiple)
         except (UserError, OnnxExporterError) as error:
-            # the tracer can prove for multiples of the stride what it cannot prove for all sizes
-            refusal = error
+            # the tracer may succeed for multiples of the stride if it fails for every size
+            failure = error
             continue
         _name_by_module(graph)
         onnx.save(graph, path)
         return multiple
-    reason = str(refusal).strip().splitlines()[0]
-    raise ConfigError(f"the network cannot be traced for images of any size ({reason}): map with `runtime=torch`")
+    reason = str(failure).strip().splitlines()[0]
+    raise ConfigError(f"the network cannot be exported with dynamic image size ({reason}); map with `runtime=torch`")
 
 
-def _traced(model: DeployedModel, bands: Bands, multiple: int) -> onnx.ModelProto:
-    """Return the graph for heights and widths that are multiples of a number."""
-    names, example = _example(model, bands)
-    shapes = _free_shapes(example, multiple)
+def _trace(model: DeployedModel, bands: Bands, multiple: int) -> onnx.ModelProto:
+    """Return the graph for heights and widths that are multiples of ``multiple``."""
+    names, example = _example_inputs(model, bands)
+    shapes = _dynamic_shapes(example, multiple)
     attention = torch.ops.aten.scaled_dot_product_attention.default
     with warnings.catch_warnings():
-        # the exporter's notes on itself are not for users
+        # the exporter warns about its own internals
         warnings.simplefilter("ignore")
         program = torch.export.export(model, example, dynamic_shapes=(shapes,), strict=False)
         exported = torch.onnx.export(
@@ -69,11 +76,11 @@ def _traced(model: DeployedModel, bands: Bands, multiple: int) -> onnx.ModelProt
     return exported.model_proto
 
 
-def _free_shapes(example: tuple[Tensor, ...], multiple: int) -> tuple[dict[int, Any], ...]:
-    """Return which axes of the inputs are free: batch, height and width, the latter two multiples of a number."""
-    batch = torch.export.Dim("batch", min=1, max=_MOST_IMAGES)
+def _dynamic_shapes(example: tuple[Tensor, ...], multiple: int) -> tuple[dict[int, Any], ...]:
+    """Return the dynamic axes of the inputs: batch, and height and width as multiples of ``multiple``."""
+    batch = torch.export.Dim("batch", min=1, max=_MAXIMUM_BATCH)
     height, width = (
-        multiple * torch.export.Dim(name, min=MINIMUM_SIDE // multiple, max=_LARGEST_SIDE // multiple)
+        multiple * torch.export.Dim(name, min=MINIMUM_SIDE // multiple, max=_MAXIMUM_SIDE // multiple)
         for name in ("height", "width")
     )
     return tuple(
@@ -82,13 +89,13 @@ def _free_shapes(example: tuple[Tensor, ...], multiple: int) -> tuple[dict[int, 
 
 
 def _name_by_module(graph: onnx.ModelProto) -> None:
-    """Name each node after its module, and drop the exporter's other notes, which hold paths of this machine.
+    """Name each node after its module, and remove the exporter's other metadata, which holds local paths.
 
-    A node of the query of ``context`` is called ``model.network.context.query/Conv_93``, in every runtime.
+    For example, the query convolution of module ``context`` becomes ``model.network.context.query/Conv_93``.
     """
     for index, node in enumerate(graph.graph.node):
-        scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
-        # from the outermost module to the operation itself
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES_KEY), "[]")
+        # scopes run from the outermost module to the operation itself
         modules = ast.literal_eval(scopes)[:-1]
         node.name = f"{modules[-1] if modules else ''}/{node.op_type}_{index}"
         del node.metadata_props[:]
@@ -97,19 +104,19 @@ def _name_by_module(graph: onnx.ModelProto) -> None:
 
 
 def first_convolutions(graph: Path, count: int) -> list[str]:
-    """Return the nodes before convolution ``count + 1`` of each network, normalisation included."""
+    """Return the names of normalisation nodes, and of each network's nodes before convolution ``count + 1``."""
     names, convolutions = [], Counter[str]()
     for node in onnx.load(graph).graph.node:
-        owner, network, _ = node.name.partition("network")
-        convolutions[owner] += bool(network) and node.op_type == "Conv"
-        if "normalise_" in owner or (network and convolutions[owner] <= count):
+        model_path, in_network, _ = node.name.partition("network")
+        convolutions[model_path] += bool(in_network) and node.op_type == "Conv"
+        if "normalise_" in model_path or (in_network and convolutions[model_path] <= count):
             names.append(node.name)
     return names
 
 
-def _example(model: DeployedModel, bands: Bands) -> tuple[list[str], tuple[Tensor, ...]]:
-    """Return names and values of the inputs, in the order of the model's arguments."""
-    batch, height, width = _EXAMPLE
+def _example_inputs(model: DeployedModel, bands: Bands) -> tuple[list[str], tuple[Tensor, ...]]:
+    """Return the names and example values of the inputs, in the order of the model's arguments."""
+    batch, height, width = _EXAMPLE_SHAPE
     channels: Mapping[Sensor, int] = {"sar": len(bands.sar), "optical": len(bands.optical)}
     images: dict[str, Tensor] = {name: torch.zeros(batch, channels[name], height, width) for name in model.sensors}
     valid = {f"{name}_valid": torch.ones(batch, height, width, dtype=torch.bool) for name in model.sensors}
@@ -118,26 +125,29 @@ def _example(model: DeployedModel, bands: Bands) -> tuple[list[str], tuple[Tenso
 
 
 def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0) -> Any:
-    """Attention in operations of every runtime (Vaswani 2017, equation 1).
+    """Attention in basic operations that every runtime supports (Vaswani et al. 2017, equation 1).
 
-    The exporter's own takes four axes only. Arguments are values of the graph: (N, tokens, channels), and for the mask
-    (tokens, tokens) bool.
+    It replaces the exporter's translation, which supports only inputs of four axes. Query, key and value are graph
+    values (N, tokens, channels); the mask is (tokens, tokens) bool.
     """
     from onnxscript import opset18 as op
 
     scale = op.Constant(value_float=query.shape[-1] ** -0.5)
     scores = op.MatMul(op.Mul(query, scale), op.Transpose(key, perm=[0, 2, 1]))
     if attn_mask is not None:
-        # not infinite, so that arithmetic on it is defined in every number format
+        # a finite number, because arithmetic on infinity is undefined in some precisions
         scores = op.Where(attn_mask, scores, op.Constant(value_float=-1e9))
     return op.MatMul(op.Softmax(scores, axis=-1), value)
 
 
 def _fix_padding(network: nn.Module) -> bool:
-    """Give convolutions that pad by the size of the image (as TensorFlow does) a fixed padding, in place.
+    """Replace TensorFlow's "same" padding of convolutions by a fixed padding, in place.
 
-    A size that depends on a remainder cannot be exported. The fixed padding is that of sizes that are multiples of the
-    stride. Return whether there are any.
+    "Same" padding depends on the remainder of the image size, which cannot be traced. The fixed padding is correct for
+    sizes that are multiples of the stride.
+
+    Returns:
+        True if the network has such convolutions.
     """
     found = [
         (parent, name, layer)
@@ -146,12 +156,12 @@ def _fix_padding(network: nn.Module) -> bool:
         if isinstance(layer, Conv2dSame)
     ]
     for parent, name, layer in found:
-        setattr(parent, name, nn.Sequential(nn.ZeroPad2d(_same_padding(layer)), _without_padding(layer)))
+        setattr(parent, name, nn.Sequential(nn.ZeroPad2d(_fixed_padding(layer)), _unpadded(layer)))
     return bool(found)
 
 
-def _same_padding(layer: nn.Conv2d) -> tuple[int, int, int, int]:
-    """Return left, right, top and bottom padding of a size that the stride divides: more of it after than before."""
+def _fixed_padding(layer: nn.Conv2d) -> tuple[int, int, int, int]:
+    """Return the left, right, top and bottom padding for a size that is a multiple of the stride."""
     rows, columns = (
         max(0, dilation * (kernel - 1) + 1 - stride)
         for kernel, stride, dilation in zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
@@ -159,10 +169,10 @@ def _same_padding(layer: nn.Conv2d) -> tuple[int, int, int, int]:
     return columns // 2, columns - columns // 2, rows // 2, rows - rows // 2
 
 
-def _without_padding(layer: nn.Conv2d) -> nn.Conv2d:
-    plain = nn.Conv2d(
+def _unpadded(layer: nn.Conv2d) -> nn.Conv2d:
+    unpadded = nn.Conv2d(
         layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, 0, layer.dilation, layer.groups,  # type: ignore[arg-type]
         bias=layer.bias is not None,
     )  # fmt: skip
-    plain.load_state_dict(layer.state_dict())
-    return plain.eval()
+    unpadded.load_state_dict(layer.state_dict())
+    return unpadded.eval()

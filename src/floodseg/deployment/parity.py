@@ -1,4 +1,4 @@
-"""Parity checks: how close the results of an exported model must be to those of PyTorch."""
+"""Parity checks between an exported model and the model in PyTorch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,26 +16,25 @@ from floodseg.models.model import FloodModel
 from floodseg.runtimes.base import Runtime
 
 FP32_LARGEST = 1e-3
-"""Largest difference of probability that an fp32 file may have anywhere."""
+"""Largest allowed difference of probability of an fp32 file, at every pixel."""
 BF16_WITHIN = 1e-2
-"""Difference of probability that a bf16 file may have ..."""
+"""Allowed difference of probability of a bf16 file, on at least ``BF16_SHARE`` of the pixels."""
 BF16_SHARE = 0.999
-"""... on at least this share of the pixels."""
 INT8_DROP = 0.003
-"""Largest drop of water IoU of an int8 file."""
+"""Largest allowed drop of water IoU of an int8 file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Difference of probability between an exported model and PyTorch, over the pixels with a valid sensor."""
+    """Difference of probability between an exported model and PyTorch, over pixels with a valid sensor."""
 
     pixels: int
     largest: float
     share_within: float
-    """Share of the pixels at which it is at most :data:`BF16_WITHIN`."""
+    """Share of the pixels with a difference of at most :data:`BF16_WITHIN`."""
 
     def passes(self, precision: ExportPrecision) -> bool:
-        """Return whether a file of ``precision`` may be published."""
+        """Return True if a file of ``precision`` may be published."""
         return self.largest <= FP32_LARGEST if precision == "fp32" else self.share_within >= BF16_SHARE
 
     def require(self, precision: ExportPrecision) -> None:
@@ -44,22 +43,22 @@ class Difference:
             return
         if precision == "fp32":
             raise ConfigError(
-                f"`precision=fp32`: the exported model must give the probability of PyTorch within {FP32_LARGEST} "
-                f"everywhere, and differs by {self.largest:.2g}; nothing is written: map with `runtime=torch`"
+                f"`precision=fp32`: the exported probability differs from PyTorch by {self.largest:.2g}, and must "
+                f"match within {FP32_LARGEST} everywhere, so nothing is written; map with `runtime=torch`"
             )
         raise ConfigError(
-            f"`precision=bf16`: the exported model must give the probability of PyTorch within {BF16_WITHIN} on "
-            f"{BF16_SHARE:.1%} of the pixels, and does on {self.share_within:.2%}; nothing is written: "
+            f"`precision=bf16`: the exported probability matches PyTorch within {BF16_WITHIN} on "
+            f"{self.share_within:.2%} of the pixels, and must do so on {BF16_SHARE:.1%}, so nothing is written; "
             "export it as fp32"
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as they are stored in the file."""
+        """Return the figures that are stored in the file's metadata."""
         return {"pixels": self.pixels, "largest": self.largest, "share_within_0.01": self.share_within}
 
 
-def reference(model: FloodModel, batch: Batch) -> NDArray[np.float32]:
-    """Return the probability (N, H, W) of PyTorch in fp32."""
+def torch_probability(model: FloodModel, batch: Batch) -> NDArray[np.float32]:
+    """Return the probability (N, H, W) that the model computes in PyTorch in fp32."""
     bands = model.spec.bands
     sar_valid, optical_valid = (torch.from_numpy(mask[:, None]) for mask in (batch.sar_valid, batch.optical_valid))
     with torch.inference_mode():
@@ -74,24 +73,24 @@ def reference(model: FloodModel, batch: Batch) -> NDArray[np.float32]:
 
 
 def compare(model: FloodModel, runtime: Runtime, batches: Iterable[Batch]) -> Difference:
-    """Measure how much ``runtime`` differs from ``model``; NaN counts as the largest difference, 1."""
+    """Return the difference between ``runtime`` and ``model``; NaN counts as 1, the largest possible difference."""
     pixels, within, largest = 0, 0, 0.0
     for batch in batches:
         valid = batch.sar_valid | batch.optical_valid
         probability = runtime.probability(batch.sar, batch.optical, batch.sar_valid, batch.optical_valid)
-        distance = np.nan_to_num(np.abs(probability - reference(model, batch))[valid], nan=1.0)
-        pixels += distance.size
-        within += int((distance <= BF16_WITHIN).sum())
-        largest = max(largest, float(distance.max(initial=0)))
+        differences = np.nan_to_num(np.abs(probability - torch_probability(model, batch))[valid], nan=1.0)
+        pixels += differences.size
+        within += int((differences <= BF16_WITHIN).sum())
+        largest = max(largest, float(differences.max(initial=0)))
     return Difference(pixels, largest, within / max(1, pixels))
 
 
-def require_water_iou(before: Mapping[SensorSet, float], after: Mapping[SensorSet, float], split: str) -> None:
-    """Raise ConfigError where the water IoU of an int8 file is too far below that of PyTorch for any sensor set."""
-    drops = {sensors: before[sensors] - after[sensors] for sensors in before}
+def require_water_iou(torch_iou: Mapping[SensorSet, float], int8_iou: Mapping[SensorSet, float], split: str) -> None:
+    """Raise ConfigError if the water IoU of any sensor set drops by more than :data:`INT8_DROP`."""
+    drops = {sensors: torch_iou[sensors] - int8_iou[sensors] for sensors in torch_iou}
     worst = max(drops, key=lambda sensors: drops[sensors])
     if drops[worst] > INT8_DROP:
         raise ConfigError(
-            f"`precision=int8`: water IoU on split '{split}' ({worst}) may fall by {INT8_DROP}, and falls by "
-            f"{drops[worst]:.4f}; nothing is written: export it as bf16 or fp32"
+            f"`precision=int8`: water IoU on split '{split}' ({worst}) drops by {drops[worst]:.4f}, and may drop by at "
+            f"most {INT8_DROP}, so nothing is written; export it as bf16 or fp32"
         )

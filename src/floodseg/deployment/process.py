@@ -1,4 +1,4 @@
-"""A function call in a new Python process, which imports no more than the function needs."""
+"""Function call in a new Python process."""
 
 import multiprocessing
 import os
@@ -18,38 +18,39 @@ def call_in_process(function: Callable[..., Result], *arguments: object) -> Resu
     """Call a function in a new process and return its result, or raise its exception.
 
     Raises:
-        ConfigError: the process cannot start, since the calling script has no main guard.
+        ConfigError: the process cannot start, because the calling script has no main guard.
         FloodsegError: the process was killed.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(1, context, initializer=_exit_with_parent) as pool:
         try:
             process = pool.submit(os.getpid).result()
         except BrokenProcessPool as error:
             raise ConfigError(
-                "export starts a second Python process, which imports the calling script again, and that failed: call "
-                "export under if __name__ == '__main__':"
+                "export starts a second Python process, which cannot import the calling script; call export under "
+                "if __name__ == '__main__':"
             ) from error
         try:
             return pool.submit(function, *arguments).result()
         except BrokenProcessPool as error:
             raise FloodsegError(
-                "the conversion was killed, perhaps for lack of memory; nothing is written: free some and try again"
+                "the conversion was killed, perhaps because memory ran out, so nothing is written; free some memory "
+                "and try again"
             ) from error
         except BaseException:
-            # closing the pool would wait until the function returns
+            # without this, leaving the pool would wait until the function returns
             os.kill(process, signal.SIGTERM)
             raise
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent ends, however that happens; Ctrl-C is left to the parent."""
+def _exit_with_parent() -> None:
+    """Exit when the parent process ends for any reason. Ctrl-C is ignored here, because the parent handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in a new process"
 
-    def wait() -> None:
+    def exit_after_parent() -> None:
         parent.join()
         os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=exit_after_parent, daemon=True).start()

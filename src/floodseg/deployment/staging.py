@@ -1,4 +1,4 @@
-"""Staging folder of an export: hidden beside the file, which is moved out of it when it is finished."""
+"""Hidden staging folder of an export, and publication of the finished file."""
 
 import glob
 import shutil
@@ -13,40 +13,40 @@ from floodseg.system.files import LOCK, locked_folder, sync
 
 @contextmanager
 def staging_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder beside ``path``, removed afterwards; folders that killed runs left are removed first.
+    """Yield a temporary folder beside ``path``. Folders of earlier runs that were killed are removed first.
 
     Raises:
-        OSError: a file could not be written; the error names ``path``.
+        OSError: a file cannot be written. The error names ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    start = f".{path.stem}.floodseg-"
-    for leftover in path.parent.glob(glob.escape(start) + "*"):
-        # a folder without a lock belongs to a run that is just starting
+    prefix = f".{path.stem}.floodseg-"
+    for leftover in path.parent.glob(glob.escape(prefix) + "*"):
+        # a folder without a lock file belongs to a run that has just started
         if (leftover / LOCK).exists():
             with suppress(RunFolderError), locked_folder(leftover):
                 shutil.rmtree(leftover, ignore_errors=True)
     try:
-        # beside the target, since a rename must stay on one file system
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=start) as folder, locked_folder(Path(folder)):
+        # beside the target, because a rename works only within one file system
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder, locked_folder(Path(folder)):
             yield Path(folder)
     except OSError as error:
-        # the name that the user typed
+        # name the path that the user knows, not the one in the staging folder
         error.filename, error.filename2 = str(path), None
         raise
 
 
-def publish(made: Path, path: Path) -> None:
-    """Move a finished file, and the weights beside it, to ``path``.
+def publish(finished: Path, path: Path) -> None:
+    """Move a finished file, and the ``.bin`` of an OpenVINO model, to ``path``.
 
     Raises:
-        OSError: a file cannot be moved; ``path`` then is the older file, or does not exist.
+        OSError: a file cannot be moved. ``path`` is then the older file, or does not exist.
     """
-    weights = made.with_suffix(".bin")
-    sync(made)
-    if made.suffix == ".xml":
+    weights = finished.with_suffix(".bin")
+    sync(finished)
+    if finished.suffix == ".xml":
         sync(weights)
-        # the .xml is moved last, and an older one removed first: it must never lie beside weights of another model
+        # an older .xml is removed first and the new one moved last: an .xml never lies beside the .bin of another model
         path.unlink(missing_ok=True)
         weights.replace(path.with_suffix(".bin"))
-    made.replace(path)
+    finished.replace(path)
     sync(path.parent)

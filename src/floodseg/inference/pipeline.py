@@ -35,7 +35,7 @@ from floodseg.products.info import CollectionMember, ProductInfo
 from floodseg.products.strips import NODATA, ProbabilityStrip, ProductStrip
 from floodseg.products.writer import ProductWriter, WriterSettings
 from floodseg.runtimes.base import Runtime
-from floodseg.runtimes.classical import PlainMethod, PlainRuntime
+from floodseg.runtimes.classical import ClassicalMethod, ClassicalRuntime
 from floodseg.scene.acquisition import acquisition_of
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
 from floodseg.scene.layers.layers import aoi_window, open_layers
@@ -57,7 +57,7 @@ class _Run:
     """Arguments of one run."""
 
     config: PredictConfig
-    method: Runtime | PlainMethod
+    method: Runtime | ClassicalMethod
     model: str
     member: CollectionMember | None
     overwrite: bool
@@ -66,7 +66,7 @@ class _Run:
 
 def predict_files(
     config: PredictConfig,
-    runtime: Runtime | PlainMethod,
+    runtime: Runtime | ClassicalMethod,
     model: str,
     *,
     member: CollectionMember | None = None,
@@ -106,7 +106,7 @@ def predict_files(
 def predict_arrays(
     scene: Scene,
     config: PredictConfig,
-    runtime: Runtime | PlainMethod,
+    runtime: Runtime | ClassicalMethod,
     model: str,
     *,
     overwrite: bool = False,
@@ -133,7 +133,7 @@ def _map_and_write(run: _Run, imagery: Scene, earlier_scene: Scene | None, start
             require_sensor_weights(run.method, run.model)
         runtime = run.method
         if not isinstance(runtime, Runtime):  # a baseline computes its threshold from the scene
-            runtime = runtime.fitted(imagery, layers, mapping, run.show_progress)
+            runtime = runtime.fit(imagery, layers, mapping, show_progress=run.show_progress)
         scene = ThumbnailScene(imagery, overlap_of(runtime, mapping))
         thresholds = np.array(runtime.thresholds if mapping.threshold is None else (mapping.threshold,) * 4, np.float32)
         scenes = [imagery] if earlier_scene is None else [imagery, earlier_scene]
@@ -155,7 +155,7 @@ def _map_and_write(run: _Run, imagery: Scene, earlier_scene: Scene | None, start
             mean = map_sensor_weights(imagery, with_weights, mapping, layers, writer.write_sensor_weights)
             extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ())]
-        assumptions += [*_note_no_date(info), *(runtime.assumptions if isinstance(runtime, PlainRuntime) else ())]
+        assumptions += [*_note_no_date(info), *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ())]
         return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
 
 
@@ -190,7 +190,7 @@ def _product_info(
     return ProductInfo(
         model=run.model,
         threshold=runtime.threshold
-        if isinstance(runtime, PlainRuntime)
+        if isinstance(runtime, ClassicalRuntime)
         else _thresholds_in_use(thresholds, runtime.bands),
         knows_permanent_water=layers.knows_permanent_water or len(scenes) > 1,
         acquisition=acquisition_of(run.config.scene),

@@ -19,7 +19,7 @@ from floodseg.inference.flood_map import FloodMap
 from floodseg.inference.pipeline import predict_arrays, predict_files
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.runtimes.base import Runtime
-from floodseg.runtimes.classical import PLAIN_METHODS, PlainMethod
+from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
 from floodseg.runtimes.select import open_runtime
 from floodseg.scene.array_scene import ArrayScene
 
@@ -132,16 +132,18 @@ def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def open_model_or_baseline(model: "str | Path | FloodModel", mapping: MapConfig) -> tuple[Runtime | PlainMethod, str]:
+def open_model_or_baseline(
+    model: "str | Path | FloodModel", mapping: MapConfig
+) -> tuple[Runtime | ClassicalMethod, str]:
     """Return a model or a classical baseline, ready to run with ``mapping``, and its name in the products.
 
     Raises:
         CheckpointError: the model does not exist or cannot be read.
         ConfigError: the model cannot run with these settings.
     """
-    if isinstance(model, str) and model in PLAIN_METHODS:
+    if isinstance(model, str) and model in CLASSICAL_METHODS:
         _check_baseline_settings(model, mapping)
-        return PLAIN_METHODS[model], model
+        return CLASSICAL_METHODS[model], model
     name = str(model) if isinstance(model, str | Path) else model.spec.architecture
     return open_runtime(model, mapping), name
 
@@ -165,7 +167,7 @@ def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
         if not files or names:
             continue
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
-        able += [baseline for baseline, method in PLAIN_METHODS.items() if getattr(method.bands, sensor)]
+        able += [baseline for baseline, method in CLASSICAL_METHODS.items() if getattr(method.bands, sensor)]
         raise ConfigError(
             f"`{sensor}={' '.join(files)}`: model '{name}' takes no {sensor} image; leave the image out, or set "
             f"`model` to {' or '.join(able)}, or to a model of your own"

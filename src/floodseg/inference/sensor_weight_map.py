@@ -13,7 +13,7 @@ from floodseg.geo.grid import Window
 from floodseg.inference.windows.map_scene import map_scene
 from floodseg.products.strips import PERCENT_NODATA, ProbabilityStrip
 from floodseg.runtimes.base import Runtime
-from floodseg.runtimes.classical import PlainMethod
+from floodseg.runtimes.classical import ClassicalMethod
 from floodseg.scene.scene import Layers, Scene
 
 
@@ -48,7 +48,7 @@ class _OpticalWeightRuntime:
         self.probability = runtime.optical_weight
 
 
-def require_sensor_weights(runtime: Runtime | PlainMethod, model: str) -> SensorWeightRuntime:
+def require_sensor_weights(runtime: Runtime | ClassicalMethod, model: str) -> SensorWeightRuntime:
     """Return ``runtime`` if it has sensor weights.
 
     Raises:

@@ -1,1 +1,1 @@
-"""PyTorch, ONNX Runtime, OpenVINO and the classical methods behind one call."""
+"""PyTorch, ONNX Runtime, OpenVINO and classical baselines behind one protocol."""

@@ -1,6 +1,6 @@
-"""What mapping asks of whatever runs a model: bands in physical units in, calibrated probability out.
+"""Runtime protocol: bands in physical units in, calibrated water probability out.
 
-PyTorch satisfies it (:mod:`floodseg.runtimes.torch_runtime`); mapping knows no runtime, and imports none.
+The mapping code depends only on this protocol. It imports no runtime library.
 """
 
 from typing import Protocol, runtime_checkable
@@ -12,50 +12,50 @@ from floodseg.bands import Bands
 
 
 class OutOfDeviceMemoryError(Exception):
-    """A call did not fit the memory of the device; a smaller batch may. For mapping, never for users."""
+    """A batch does not fit the memory of the device. The mapping code catches it and retries with a smaller batch."""
 
 
 @runtime_checkable
 class Runtime(Protocol):
-    """A model that is ready to run. Calls are safe from ``concurrency`` threads at once."""
+    """A loaded model. ``probability`` may be called from ``concurrency`` threads at the same time."""
 
     @property
     def name(self) -> str:
-        """What runs the model: ``torch``."""
+        """Name of the library that runs the model, such as ``torch``."""
         ...
 
     @property
     def device(self) -> str:
-        """Where, in words: ``cpu``, or the name of the GPU."""
+        """``cpu``, or the name of the GPU."""
         ...
 
     @property
     def precision(self) -> str:
-        """The number format of the arithmetic: ``fp32``."""
+        """Number format of the arithmetic, such as ``fp32``."""
         ...
 
     @property
     def bands(self) -> Bands:
-        """The channels that it takes, in order, and their units."""
+        """Input bands, in order, and their units."""
         ...
 
     @property
     def thresholds(self) -> tuple[float, float, float, float]:
-        """Water from this probability on, by validity code: nothing valid (never decided), radar, optical, both."""
+        """Lowest probability of water, by validity code: no valid sensor (unused), SAR, optical, both."""
         ...
 
     @property
     def overlap(self) -> int:
-        """Pixels that neighbouring windows must share for a result that does not depend on their size."""
+        """Overlap of neighbouring windows, in pixels. With it the result does not depend on the window size."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """Calls that may run at the same time; more would only wait for each other."""
+        """Maximum number of calls that run at the same time; further calls wait."""
         ...
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return how many windows of H x W pixels one call should hold: what keeps the device busy and fits it."""
+        """Return the number of windows of H x W pixels per call that keeps the device busy and fits its memory."""
         ...
 
     def probability(
@@ -65,15 +65,15 @@ class Runtime(Protocol):
         sar_valid: NDArray[np.bool_],
         optical_valid: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """Return the calibrated water probability (N, H, W), 0 to 1; at pixels without valid sensor it means nothing.
+        """Return the calibrated water probability (N, H, W), 0 to 1; it is undefined at pixels without a valid sensor.
+
+        H and W are multiples of 32. The result of a window does not depend on the other windows of the batch.
 
         Args:
-            sar: (N, C_sar, H, W) in the unit of ``bands`` (dB); C_sar is 0 for a model without radar.
-            optical: (N, C_optical, H, W), reflectance or dn, the same.
-            sar_valid: (N, H, W), True where the radar holds numbers; elsewhere its values are ignored.
-            optical_valid: (N, H, W), the same.
-
-        H and W are multiples of 32. A window's result does not depend on the other windows of the batch.
+            sar: (N, C_sar, H, W) in the unit of ``bands`` (dB); C_sar is 0 for a model without SAR.
+            optical: (N, C_optical, H, W), reflectance or dn; C_optical is 0 for a model without optical bands.
+            sar_valid: (N, H, W), True at valid SAR pixels; other SAR values are ignored.
+            optical_valid: (N, H, W), True at valid optical pixels; other optical values are ignored.
 
         Raises:
             OutOfDeviceMemoryError: the batch does not fit the device.

@@ -1,4 +1,4 @@
-"""The reference methods ``otsu`` and ``ndwi`` behind the runtime contract, so that they map scenes as models do."""
+"""Classical baselines ``otsu`` and ``ndwi`` as runtimes, so that they map scenes like models."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,24 +19,24 @@ from floodseg.system.environment import allowed_cores
 from floodseg.system.progress import MapProgress
 
 _BINS_PER_DB = 64
-"""Fine enough that the place of an edge within a bin does not show, and few enough to hold for any scene."""
+"""Resolution of the histogram: a finer one does not change the threshold visibly."""
 
 _EDGES = np.linspace(*DB_RANGE, round(DB_RANGE[1] - DB_RANGE[0]) * _BINS_PER_DB + 1)
 
-_NO_PROBABILITY = "{} gives no probability: water_probability.tif holds 100 where it finds water, else 0"
+_NO_PROBABILITY = "{} gives no probability: water_probability.tif holds 100 for water and 0 for land"
 
 
 @dataclass(frozen=True, slots=True)
-class PlainRuntime:
-    """A method that decides each pixel by itself: probability 1 where it finds water, else 0."""
+class ClassicalRuntime:
+    """A classical baseline with its threshold; it classifies each pixel on its own, as probability 1 or 0."""
 
     bands: Bands
     water: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.bool_]]
-    """Radar and optical image (N, C, H, W) -> (N, H, W)."""
+    """Function of the SAR and the optical image (N, C, H, W) that returns True for water, (N, H, W)."""
     threshold: float | None
-    """In the method's own unit; None where it found none, and so no water."""
+    """Threshold in the method's own unit; None if the scene has none, and then no water."""
     assumptions: tuple[str, ...]
-    """What the threshold is and where it comes from, one sentence each."""
+    """Sentences on the threshold and its origin, for the product metadata."""
     name: str = "numpy"
     device: str = "cpu"
     precision: str = "fp32"
@@ -45,11 +45,11 @@ class PlainRuntime:
 
     @property
     def concurrency(self) -> int:
-        """As many calls as there are cores."""
+        """Number of cores that the process may use."""
         return allowed_cores()
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return one window: more at once would save nothing."""
+        """Return 1, because larger batches save nothing."""
         return 1
 
     def probability(
@@ -59,49 +59,50 @@ class PlainRuntime:
         sar_valid: NDArray[np.bool_],
         optical_valid: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """Return 1 for water and 0 for land, see ``Runtime.probability``."""
+        """Return 1 for water and 0 for land; see ``Runtime.probability``."""
         return self.water(sar, optical).astype(np.float32)
 
 
-class PlainMethod(Protocol):
-    """A reference method before it has seen the scene."""
+class ClassicalMethod(Protocol):
+    """A classical baseline whose threshold is not known before it reads a scene."""
 
     @property
     def bands(self) -> Bands:
-        """The channels that it takes."""
+        """Input bands."""
         ...
 
-    def fitted(self, scene: Scene, layers: Layers, mapping: MapConfig, progress: bool) -> PlainRuntime:
-        """Return the method with its threshold for a scene.
+    def fit(self, scene: Scene, layers: Layers, mapping: MapConfig, *, show_progress: bool) -> ClassicalRuntime:
+        """Return the baseline with its threshold for a scene.
 
-        What the scene or the layers raise in reading is raised here.
+        Raises:
+            DataError: the scene or the layers cannot be read.
         """
         ...
 
 
 class Otsu:
-    """Water where VH is below the one threshold that Otsu's method finds in the whole scene.
+    """Water where VH is below the threshold that Otsu's method computes from all valid pixels of the scene.
 
-    Pixels outside of the area of interest and excluded ones do not count. VV is taken for what it says about the file:
-    swapped bands are refused, and a pixel is valid where both are, as in the radar models.
+    Pixels that are excluded or outside the area of interest do not count. VV is read too, as in the SAR models: swapped
+    bands are refused, and a pixel is valid only if both bands are.
     """
 
     bands = Bands(sar=SAR_BANDS, optical=())
 
-    def fitted(self, scene: Scene, layers: Layers, mapping: MapConfig, progress: bool) -> PlainRuntime:
-        """Read the scene once for its histogram; see :class:`PlainMethod`."""
+    def fit(self, scene: Scene, layers: Layers, mapping: MapConfig, *, show_progress: bool) -> ClassicalRuntime:
+        """Read the scene once for its histogram; see :class:`ClassicalMethod`."""
         vh = self.bands.sar.index("VH")
-        pixels = vh_histogram(scene, layers, mapping, progress, vh)
-        threshold = otsu_of_histogram(pixels, _EDGES)
-        found = (
+        histogram = sar_histogram(scene, layers, mapping, vh, show_progress=show_progress)
+        threshold = otsu_of_histogram(histogram, _EDGES)
+        rule = (
             "otsu: VH has no contrast in this scene, so there is no threshold and no water"
             if threshold is None
-            else f"otsu: water is where VH is below {threshold:.2f} dB, which parts the {pixels.sum():,} valid pixels "
-            "of this scene into dark and bright ones; it does so in a scene without water, too"
+            else f"otsu: water is where VH is below {threshold:.2f} dB, computed from the {histogram.sum():,} valid "
+            "pixels of this scene; Otsu's method returns such a threshold for a scene without water, too"
         )
-        level = -np.inf if threshold is None else threshold
-        return PlainRuntime(
-            self.bands, lambda sar, _: sar[:, vh] < level, threshold, (found, _NO_PROBABILITY.format("otsu"))
+        limit = -np.inf if threshold is None else threshold
+        return ClassicalRuntime(
+            self.bands, lambda sar, _: sar[:, vh] < limit, threshold, (rule, _NO_PROBABILITY.format("otsu"))
         )
 
 
@@ -110,10 +111,10 @@ class Ndwi:
 
     bands = Bands(sar=(), optical=("B03", "B08"))
 
-    def fitted(self, scene: Scene, layers: Layers, mapping: MapConfig, progress: bool) -> PlainRuntime:
-        """Return the method as it is; see :class:`PlainMethod`."""
+    def fit(self, scene: Scene, layers: Layers, mapping: MapConfig, *, show_progress: bool) -> ClassicalRuntime:
+        """Return the baseline with its fixed threshold; the scene is not read."""
         rule = "ndwi: water is where NDWI = (B03 - B08) / (B03 + B08) is above 0"
-        return PlainRuntime(
+        return ClassicalRuntime(
             self.bands,
             lambda _, optical: ndwi_water(optical[:, 0], optical[:, 1]),
             0.0,
@@ -121,39 +122,41 @@ class Ndwi:
         )
 
 
-PLAIN_METHODS: dict[str, PlainMethod] = {"otsu": Otsu(), "ndwi": Ndwi()}
-"""By the name under which they are given as MODEL."""
+CLASSICAL_METHODS: dict[str, ClassicalMethod] = {"otsu": Otsu(), "ndwi": Ndwi()}
+"""Classical baselines by the name that ``model`` accepts."""
 
 
-def vh_histogram(scene: Scene, layers: Layers, mapping: MapConfig, progress: bool, channel: int) -> NDArray[Any]:
-    """Return how many pixels of a radar channel lie in each of many equal bins over all possible dB.
+def sar_histogram(
+    scene: Scene, layers: Layers, mapping: MapConfig, channel: int, *, show_progress: bool
+) -> NDArray[Any]:
+    """Return the histogram of a SAR channel of a scene, in equal bins over ``DB_RANGE``.
 
-    Windows of the tile size are read by ``mapping.threads`` threads; nothing but the counts is kept.
+    ``mapping.threads`` threads read windows of the tile size. Only the counts stay in memory.
     """
-    total: NDArray[np.int64] = np.zeros(len(_EDGES) - 1, np.int64)
+    histogram: NDArray[np.int64] = np.zeros(len(_EDGES) - 1, np.int64)
     lock = threading.Lock()
     grid = scene.grid
 
-    def count(window: Window) -> None:
-        around = layers.read(window)
-        wanted = around.inside & ~around.excluded
-        if wanted.any():
-            content = scene.read(window)
-            values = content.sar[channel][content.sar_valid & wanted]
+    def add(window: Window) -> None:
+        masks = layers.read(window)
+        counted = masks.inside & ~masks.excluded
+        if counted.any():
+            image = scene.read(window)
+            values = image.sar[channel][image.sar_valid & counted]
             bins = ((values - np.float32(DB_RANGE[0])) * _BINS_PER_DB).astype(np.int64)
-            counts = np.bincount(bins.clip(0, len(total) - 1), minlength=len(total))
+            counts = np.bincount(bins.clip(0, len(histogram) - 1), minlength=len(histogram))
             with lock:
-                total[:] += counts
+                histogram[:] += counts
         bar.advance(window.height * window.width)
 
     with (
-        MapProgress(grid.height * grid.width, enabled=progress, verb="measured") as bar,
+        MapProgress(grid.height * grid.width, enabled=show_progress, verb="measured") as bar,
         ThreadPoolExecutor(mapping.threads, "floodseg-histogram") as pool,
     ):
-        # an error, or Ctrl-C, cancels the windows that have not begun
-        for _ in pool.map(count, _windows(grid, mapping.tile_size)):
+        # consuming the results raises errors, and cancels the windows that have not started
+        for _ in pool.map(add, _windows(grid, mapping.tile_size)):
             pass
-    return total
+    return histogram
 
 
 def _windows(grid: GeoGrid, side: int) -> Iterator[Window]:

@@ -1,4 +1,4 @@
-"""Common base of the runtimes of exported models: metadata from the file, and windows that fit the graph."""
+"""Base class of the runtimes for exported models: metadata of the file and padding of windows."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from floodseg.runtimes.metadata import MINIMUM_SIDE, ExportMetadata
 from floodseg.system.environment import usable_cores
 
 Feeds = dict[str, NDArray[Any]]
-"""Values of the graph's inputs by name."""
+"""Input arrays of the graph by name."""
 
 
 class ExportedModel:
-    """Metadata of an exported file as the runtime contract names them, and one window per call on one core each."""
+    """Properties of ``floodseg.runtimes.base.Runtime`` from the metadata of an exported file.
+
+    Each call processes one window on one core.
+    """
 
     device = "cpu"
 
@@ -28,7 +31,7 @@ class ExportedModel:
         self.concurrency = usable_cores() if threads is None else min(threads, usable_cores())
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return one: several windows at once on one core each keep each core's caches to itself."""
+        """Return 1, because one window per core makes the best use of the caches."""
         return 1
 
     def feeds(
@@ -38,7 +41,7 @@ class ExportedModel:
         sar_valid: NDArray[np.bool_],
         optical_valid: NDArray[np.bool_],
     ) -> Feeds:
-        """Return the graph's inputs, of the arguments of ``Runtime.probability`` padded with invalid pixels."""
+        """Return the arguments of ``Runtime.probability`` as graph inputs, padded with invalid pixels."""
         height, width = sar_valid.shape[-2:]
         bottom, right = self._padding(height), self._padding(width)
         inputs: Feeds = {}
@@ -54,6 +57,6 @@ class ExportedModel:
         }
 
     def _padding(self, size: int) -> int:
-        """Return by how many pixels a side must grow: to the least that the graph takes, and to its multiple."""
+        """Return the pixels to add to a side, to reach the minimum and a multiple of the graph."""
         multiple = self.metadata.multiple
         return max(MINIMUM_SIDE, -(-size // multiple) * multiple) - size

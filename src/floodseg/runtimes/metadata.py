@@ -1,4 +1,4 @@
-"""Metadata of an exported file: all that mapping needs beside the graph. Imports no runtime."""
+"""Metadata of an exported file, which mapping needs beside the graph. Imports no runtime library."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -10,42 +10,42 @@ from floodseg.errors import CheckpointError
 from floodseg.models.checkpoint.formats import ExportPrecision
 
 KEY = "floodseg"
-"""Name of the entry: of ``metadata_props`` in ONNX, of ``rt_info`` in OpenVINO."""
+"""Name of the entry in ``metadata_props`` (ONNX) or ``rt_info`` (OpenVINO)."""
 FORMAT = "floodseg-exported"
 FORMAT_VERSION = 1
 MINIMUM_SIDE = 64
-"""Least height and width in pixels: a smaller map is one cell at the coarsest stride, a constant to exporters."""
+"""Minimum height and width in pixels. Exporters treat the axes of a smaller image as constants."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportMetadata:
-    """Description of an exported model, stored in its file as JSON."""
+    """Metadata of an exported model, stored in its file as JSON."""
 
     description: dict[str, Any]
-    """Description of the checkpoint: architecture, bands, decisions, training, scores."""
+    """Description of the checkpoint: architecture, bands, thresholds and temperatures, training, scores."""
     precision: ExportPrecision
     thresholds: tuple[float, float, float, float]
-    """Water from this probability on, by validity code: nothing valid, radar, optical, both."""
+    """Lowest probability of water, by validity code: no valid sensor (unused), SAR, optical, both."""
     overlap: int
-    """Pixels that neighbouring windows of a scene must share."""
+    """Overlap of neighbouring windows of a scene, in pixels."""
     multiple: int = 1
-    """Divisor of height and width."""
+    """Number of which height and width must be multiples."""
     gate: dict[str, Any] = field(default_factory=dict)
-    """Figures of the parity check: differences from the model in PyTorch, measured before the file was published."""
+    """Figures of the parity check against the model in PyTorch."""
 
     @property
     def bands(self) -> Bands:
-        """The channels of the inputs, in order, and their units."""
+        """Input bands, in order, and their units."""
         stored = self.description["bands"]
         return Bands(tuple(stored["sar"]), tuple(stored["optical"]), stored["sar_unit"], stored["optical_unit"])
 
     def to_text(self) -> str:
-        """Return the entry of the file."""
+        """Return the metadata as JSON."""
         return json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)})
 
     @staticmethod
     def from_text(text: str | None, path: Path) -> "ExportMetadata":
-        """Read what :meth:`to_text` wrote.
+        """Parse the JSON from :meth:`to_text`.
 
         Raises:
             CheckpointError: the file was not written by floodseg, or has another format version.
@@ -54,11 +54,10 @@ class ExportMetadata:
             document = json.loads(text or "null")
             version = document.pop("format_version") if document.pop("format") == FORMAT else None
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise CheckpointError(
-                f"{path}: does not say what its channels are; only files written by floodseg export can be used"
-            ) from error
+            raise CheckpointError(f"{path}: has no floodseg metadata; use a file written by floodseg export") from error
         if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"{path}: has format version {version}, this floodseg reads {FORMAT_VERSION}; export the model again"
+                f"{path}: has format version {version}, and this floodseg reads {FORMAT_VERSION}; export the model "
+                "again"
             )
         return ExportMetadata(**{**document, "thresholds": tuple(document["thresholds"])})

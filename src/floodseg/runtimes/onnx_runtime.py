@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the runtime contract, on a CPU. Imports neither PyTorch nor anything that does."""
+"""ONNX Runtime on a CPU. Does not import PyTorch."""
 
 from pathlib import Path
 
@@ -15,26 +15,26 @@ from floodseg.runtimes.metadata import KEY, ExportMetadata
 class OnnxRuntime(ExportedModel):
     """An exported ``.onnx`` file (``floodseg.runtimes.base.Runtime``).
 
-    One session serves all threads; each call computes on the thread that makes it.
+    All threads share one session. Each call computes on the calling thread.
     """
 
     name = "onnx"
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Open ``path``; ``threads`` is the most windows mapped at once, by default the usable cores.
+        """Open ``path`` for up to ``threads`` windows at the same time; the default is the number of usable cores.
 
         Raises:
-            CheckpointError: the file is damaged, or not one that ``floodseg export`` wrote.
+            CheckpointError: the file is damaged, or was not written by ``floodseg export``.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         if not path.is_file():
-            raise CheckpointError(f"{path}: no such file; give one that floodseg export wrote")
+            raise CheckpointError(f"{path}: no such file; use a file written by floodseg export")
         verify_checksum(path)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors share no other base
+        except Exception as error:  # ONNX Runtime's errors have no other common base class
             raise CheckpointError(
                 f"{path}: cannot be read as an ONNX model ({_first_line(error)}); export it again"
             ) from error

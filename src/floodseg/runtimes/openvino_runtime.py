@@ -1,4 +1,4 @@
-"""OpenVINO behind the runtime contract, on a CPU. Imports neither PyTorch nor anything that does."""
+"""OpenVINO on a CPU. Does not import PyTorch."""
 
 import threading
 from pathlib import Path
@@ -15,30 +15,30 @@ from floodseg.runtimes.checksum import verify_checksum
 from floodseg.runtimes.exported_model import ExportedModel
 from floodseg.runtimes.metadata import KEY, ExportMetadata
 
-HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-"""Number format of all operations that are not quantised, by the precision of the file."""
+PRECISION_HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Number format of the operations that are not quantised, by the precision of the file."""
 
 
 class OpenVinoRuntime(ExportedModel):
     """An exported ``.xml`` file with its ``.bin`` (``floodseg.runtimes.base.Runtime``).
 
-    The graph is compiled at the first window, for the one shape that all windows of a scene have, with as many streams
-    of one thread as windows are mapped at once.
+    The graph is compiled at the first call for a window shape, which all windows of a scene share. It runs in
+    ``concurrency`` streams of one thread each.
     """
 
     name = "openvino"
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Open ``path``; ``threads`` is the most windows mapped at once, by default the usable cores.
+        """Open ``path`` for up to ``threads`` windows at the same time; the default is the number of usable cores.
 
         Raises:
-            CheckpointError: a file is missing or damaged, or not one that ``floodseg export`` wrote.
-            ConfigError: a bf16 model, and a processor without it.
+            CheckpointError: a file is missing or damaged, or was not written by ``floodseg export``.
+            ConfigError: the model is bf16, and the processor cannot compute in bf16.
         """
         for file in (path, path.with_suffix(".bin")):
             if not file.is_file():
                 raise CheckpointError(
-                    f"{file}: no such file; give the .xml that floodseg export wrote, its .bin beside it"
+                    f"{file}: no such file; use the .xml written by floodseg export, with its .bin beside it"
                 )
         verify_checksum(path)
         self._core = openvino.Core()
@@ -46,10 +46,10 @@ class OpenVinoRuntime(ExportedModel):
             self._model = self._core.read_model(path)
         except RuntimeError as error:
             raise CheckpointError(f"{path}: cannot be read as an OpenVINO model; export it again") from error
-        super().__init__(path, ExportMetadata.from_text(_entry(self._model), path), threads)
+        super().__init__(path, ExportMetadata.from_text(_metadata_text(self._model), path), threads)
         if self.precision == "bf16" and not has_bf16(self._core):
             raise ConfigError(
-                f"{path}: is a bf16 model, and this processor does not compute in bf16; export it as fp32 or int8"
+                f"{path}: is a bf16 model, and this processor cannot compute in bf16; export it as fp32 or int8"
             )
         self._lock = threading.Lock()
         self._requests: dict[tuple[int, int], SimpleQueue[Any]] = {}
@@ -65,67 +65,67 @@ class OpenVinoRuntime(ExportedModel):
         height, width = sar_valid.shape[-2:]
         feeds = self.feeds(sar, optical, sar_valid, optical_valid)
         shape = next(iter(feeds.values())).shape[-2:]
-        free = self._compiled((shape[0], shape[1]))
-        request = free.get()
+        free_requests = self._compiled((shape[0], shape[1]))
+        request = free_requests.get()
         try:
             parts = []
             for index in range(len(sar_valid)):
                 request.infer({name: value[index : index + 1] for name, value in feeds.items()}, share_inputs=True)
-                # a copy: the request's own memory is written to again by the next call
+                # a copy, because the next call reuses the memory of the request
                 parts.append(request.get_output_tensor().data.copy())
         finally:
-            free.put(request)
+            free_requests.put(request)
         stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
         result: NDArray[np.float32] = stacked[:, :height, :width]
         return result
 
     def _compiled(self, shape: tuple[int, int]) -> "SimpleQueue[Any]":
-        """Return the free requests for windows of ``shape``, compiling the graph for it the first time."""
+        """Return the queue of free requests for windows of ``shape``; compile the graph on first use."""
         with self._lock:
             if shape not in self._requests:
                 model = self._model.clone()
-                model.reshape({port: _fixed(port, shape) for port in model.inputs})
+                model.reshape({port: _static_shape(port, shape) for port in model.inputs})
                 compiled = self._core.compile_model(
                     model,
                     "CPU",
                     {
-                        "INFERENCE_PRECISION_HINT": HINTS[self.metadata.precision],
+                        "INFERENCE_PRECISION_HINT": PRECISION_HINTS[self.metadata.precision],
                         "NUM_STREAMS": self.concurrency,
                         "INFERENCE_NUM_THREADS": self.concurrency,
-                        # pinned streams could share one core where the process may use few
+                        # pinned streams may share one core if the process is limited to a few
                         "ENABLE_CPU_PINNING": False,
                     },
                 )
-                free: SimpleQueue[Any] = SimpleQueue()
+                free_requests: SimpleQueue[Any] = SimpleQueue()
                 for _ in range(self.concurrency):
-                    free.put(compiled.create_infer_request())
-                # One thread makes the first call: two at once deadlock, one waiting for Python's lock, the other for
-                # pybind11's setup at its first array
-                request = free.get()
-                request.infer({port.get_any_name(): _nothing(port, shape) for port in model.inputs}, share_inputs=True)
+                    free_requests.put(compiled.create_infer_request())
+                # The first call runs here, in one thread. Two first calls at the same time can deadlock: one waits for
+                # Python's lock, the other for pybind11's array setup.
+                request = free_requests.get()
+                request.infer({port.get_any_name(): _zeros(port, shape) for port in model.inputs}, share_inputs=True)
                 request.get_output_tensor().data.copy()
-                free.put(request)
-                self._requests[shape] = free
+                free_requests.put(request)
+                self._requests[shape] = free_requests
             return self._requests[shape]
 
 
-def _fixed(port: Any, shape: tuple[int, int]) -> list[int]:
-    """Return (1, C, H, W) of an image, (1, H, W) of validity."""
+def _static_shape(port: Any, shape: tuple[int, int]) -> list[int]:
+    """Return (1, C, H, W) for an image input, (1, H, W) for a validity input."""
     dimensions = port.get_partial_shape()
     channels = [dimensions[1].get_length()] if len(dimensions) == 4 else []
     return [1, *channels, *shape]
 
 
-def _nothing(port: Any, shape: tuple[int, int]) -> NDArray[np.generic]:
-    """Return zeros for an input: dB or reflectance of an image, valid nowhere."""
-    sizes = _fixed(port, shape)
+def _zeros(port: Any, shape: tuple[int, int]) -> NDArray[np.generic]:
+    """Return an input of zeros: an image of 0, or a validity of False."""
+    sizes = _static_shape(port, shape)
     return np.zeros(sizes, np.float32 if len(sizes) == 4 else np.bool_)
 
 
-def _entry(model: Any) -> str | None:
+def _metadata_text(model: Any) -> str | None:
     return str(model.get_rt_info(KEY).value) if model.has_rt_info(KEY) else None
 
 
 def has_bf16(core: Any = None) -> bool:
-    """Whether the processor computes in bf16."""
+    """Return True if the processor can compute in bf16."""
     return "BF16" in (core or openvino.Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")

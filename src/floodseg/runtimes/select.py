@@ -1,4 +1,4 @@
-"""Choice of the runtime that maps with a model: the fastest one available, or the one requested."""
+"""Selection of the runtime for a model: the fastest one available, or the requested one."""
 
 import os
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from floodseg.runtimes.base import Runtime
 from floodseg.system.environment import cpu_computes_bf16
 from floodseg.system.extras import is_installed, require_extra, require_package
 
-if TYPE_CHECKING:  # PyTorch takes a second to import, which mapping with an exported model does without
+if TYPE_CHECKING:  # importing PyTorch takes a second, and exported models do not need it
     from floodseg.models.model import FloodModel
 
-_PACKAGES: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
-_INSTALL: dict[ExportFormat, str] = {"onnx": "floodseg[onnx]", "openvino": "openvino"}
-_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""One of these exists where PyTorch may find a GPU; to ask PyTorch itself takes seconds."""
+_PACKAGE: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
+_PIP_NAME: dict[ExportFormat, str] = {"onnx": "floodseg[onnx]", "openvino": "openvino"}
+_GPU_DEVICE_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Device files, one of which exists if PyTorch can use a GPU. This check avoids a slow import of PyTorch."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
-    """An exported file of a model."""
+    """An exported file in the folder of its model."""
 
     runtime: ExportFormat
     precision: ExportPrecision
@@ -32,29 +32,29 @@ class ExportedFile:
 
     @property
     def size_mb(self) -> float:
-        """Size of its files in megabytes."""
+        """Size in megabytes, with the ``.bin`` of an OpenVINO model."""
         files = self.path, self.path.with_suffix(".bin")
         return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
     @property
     def installed(self) -> bool:
-        """Whether its runtime can be imported."""
-        return is_installed(_PACKAGES[self.runtime])
+        """True if its runtime is installed."""
+        return is_installed(_PACKAGE[self.runtime])
 
     @property
     def runs_here(self) -> bool:
-        """Whether its runtime is installed and the processor computes in its number format."""
+        """True if its runtime is installed and the processor supports its precision."""
         return self.installed and (self.precision != "bf16" or cpu_computes_bf16())
 
 
 _FASTEST_FIRST: tuple[tuple[ExportFormat, ExportPrecision], ...] = (
     ("openvino", "int8"), ("openvino", "bf16"), ("openvino", "fp32"), ("onnx", "int8"), ("onnx", "fp32"),
 )  # fmt: skip
-"""The order is the same on processors with and without bf16 and int8 instructions; PyTorch comes last."""
+"""The order does not depend on the processor. PyTorch comes last."""
 
 
 def exported_file_name(runtime: ExportFormat, precision: ExportPrecision) -> str:
-    """Return the name of an exported file in the folder of its model: ``openvino-int8.xml``."""
+    """Return the file name of an exported model, such as ``openvino-int8.xml``."""
     return f"{runtime}-{precision}{SUFFIXES[runtime]}"
 
 
@@ -65,21 +65,21 @@ def exported_files(folder: Path) -> list[ExportedFile]:
 
 
 def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
-    """Return the runtime of a model, by ``--runtime``, ``--device`` and ``--precision``.
+    """Open a model in the runtime that ``mapping`` requests, or in the fastest one available.
 
     Args:
         model: a shipped model's name, a run folder, a checkpoint, an exported file, or a loaded model.
-        mapping: the settings.
+        mapping: settings with runtime, device, precision and threads.
 
     Raises:
-        ConfigError: this model or this machine does not have the runtime, device or precision.
+        ConfigError: the model or the machine lacks the runtime, device or precision.
         CheckpointError: the model does not exist, or cannot be read.
     """
     if isinstance(model, str | Path) and is_exported(Path(model)):
-        return _open_file(Path(model), mapping)
-    files = _files(model) if isinstance(model, str | Path) else []
-    if mapping.runtime == "torch" or _on_gpu(mapping):
-        return _torch(model, mapping)
+        return _open_model_file(Path(model), mapping)
+    files = _exported_files_of(model) if isinstance(model, str | Path) else []
+    if mapping.runtime == "torch" or _uses_gpu(mapping):
+        return _open_torch(model, mapping)
     requested = [
         file
         for file in files
@@ -89,35 +89,35 @@ def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtim
         if file.runs_here:
             return open_exported(file.path, mapping.threads)
     if mapping.runtime == "auto" and mapping.precision != "int8":
-        return _torch(model, mapping)
-    raise _unavailable(model, files, requested, mapping)
+        return _open_torch(model, mapping)
+    raise _unavailable_error(model, files, requested, mapping)
 
 
-def _open_file(path: Path, mapping: MapConfig) -> Runtime:
-    """Open an exported file that is itself the model argument."""
+def _open_model_file(path: Path, mapping: MapConfig) -> Runtime:
+    """Open an exported file that the user passes as the model."""
     runtime: ExportFormat = "onnx" if path.suffix == SUFFIXES["onnx"] else "openvino"
     if mapping.runtime not in ("auto", runtime):
-        raise ConfigError(f"`runtime={mapping.runtime}`: must be {runtime} or auto for {path}: leave it out")
+        raise ConfigError(f"`runtime={mapping.runtime}`: must be {runtime} or auto for {path}; leave `runtime` out")
     if mapping.device == "cuda":
         raise ConfigError(
-            f"`device=cuda`: {path} runs on the CPU; leave it out, or give the checkpoint to map on a GPU"
+            f"`device=cuda`: {path} runs on the CPU; leave `device` out, or use the checkpoint to map on a GPU"
         )
-    require_package(_INSTALL[runtime], _PACKAGES[runtime], purpose=f"{path}")
+    require_package(_PIP_NAME[runtime], _PACKAGE[runtime], purpose=f"{path}")
     opened = open_exported(path, mapping.threads)
     if mapping.precision not in ("auto", opened.precision):
-        raise ConfigError(f"`precision={mapping.precision}`: {path} is {opened.precision}: leave it out")
+        raise ConfigError(f"`precision={mapping.precision}`: {path} is {opened.precision}; leave `precision` out")
     return opened
 
 
 def open_exported(path: Path, threads: int | None = None) -> Runtime:
-    """Open an exported file, ``.onnx`` or ``.xml``, whose runtime is installed, without importing PyTorch.
+    """Open an exported file, ``.onnx`` or ``.xml``, without importing PyTorch. Its runtime must be installed.
 
     Args:
         path: the file.
-        threads: most windows that are mapped at once, each on one core; by default the usable cores.
+        threads: maximum number of windows mapped at the same time, each on one core; by default the usable cores.
 
     Raises:
-        CheckpointError: the file cannot be read, or is not one that ``floodseg export`` wrote.
+        CheckpointError: the file cannot be read, or was not written by ``floodseg export``.
     """
     if path.suffix == SUFFIXES["onnx"]:
         from floodseg.runtimes.onnx_runtime import OnnxRuntime
@@ -128,46 +128,47 @@ def open_exported(path: Path, threads: int | None = None) -> Runtime:
     return OpenVinoRuntime(path, threads)
 
 
-def _torch(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
+def _open_torch(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
     if isinstance(model, str | Path):
-        find_model(model)  # a model that does not exist is reported before a package that is missing
+        find_model(model)  # report a missing model before a missing package
     require_extra("train", "torch", "timm", "safetensors", purpose="mapping with PyTorch (a checkpoint, or a GPU)")
     from floodseg.runtimes.torch_runtime import TorchRuntime
 
     if mapping.precision == "int8":
         raise ConfigError(
-            "`precision=int8`: PyTorch maps in fp32, bf16 or fp16 here; make an int8 file with floodseg export"
+            "`precision=int8`: PyTorch computes in fp32, bf16 or fp16; create an int8 file with floodseg export"
         )
     loaded = load_model(model) if isinstance(model, str | Path) else model
     return TorchRuntime(loaded, mapping.device, precision=mapping.precision, threads=mapping.threads)
 
 
-def _files(model: str | Path) -> list[ExportedFile]:
-    """Return the exported files in the folder of a named model's weights."""
+def _exported_files_of(model: str | Path) -> list[ExportedFile]:
+    """Return the exported files in the folder of a shipped model or a run."""
     shipped = str(model) in (each.name for each in shipped_models())
     return exported_files(WEIGHTS / str(model) if shipped else Path(model))
 
 
-def _on_gpu(mapping: MapConfig) -> bool:
-    """Whether PyTorch maps on a GPU: that was requested, or nothing was requested and a GPU is available."""
+def _uses_gpu(mapping: MapConfig) -> bool:
+    """Return True if a GPU is requested, or if nothing is requested and PyTorch can use a GPU."""
     if mapping.device == "cuda" and mapping.runtime != "auto":
         raise ConfigError(
-            f"`device=cuda`: `runtime={mapping.runtime}` maps on the CPU here; leave it out, or give `runtime=torch`"
+            f"`device=cuda`: `runtime={mapping.runtime}` runs on the CPU only; leave `device` out, or use "
+            "`runtime=torch`"
         )
     if mapping.device != "auto" or mapping.runtime != "auto" or mapping.precision == "int8":
         return mapping.device == "cuda"
-    if not is_installed("torch") or not any(os.path.exists(device) for device in _GPU_DEVICES):  # noqa: PTH110 (a device, not a file)
+    if not is_installed("torch") or not any(os.path.exists(device) for device in _GPU_DEVICE_FILES):  # noqa: PTH110 (a device, not a file)
         return False
     import torch
 
     return torch.cuda.is_available()
 
 
-def _unavailable(
+def _unavailable_error(
     model: "str | Path | FloodModel", files: list[ExportedFile], requested: list[ExportedFile], mapping: MapConfig
 ) -> ConfigError | CheckpointError:
-    """Return why no exported file can be used."""
-    flags = " ".join(
+    """Return the error that says why no exported file can be used."""
+    settings = " ".join(
         f"`{name}={value}`"
         for name, value in (("runtime", mapping.runtime), ("precision", mapping.precision))
         if value != "auto"
@@ -175,13 +176,14 @@ def _unavailable(
     if requested:
         missing = next((file for file in requested if not file.installed), None)
         if missing:
-            require_package(_INSTALL[missing.runtime], _PACKAGES[missing.runtime], purpose=flags)
-        return ConfigError(f"{flags}: this processor does not compute in bf16; leave it out")
+            require_package(_PIP_NAME[missing.runtime], _PACKAGE[missing.runtime], purpose=settings)
+        return ConfigError(f"{settings}: this processor cannot compute in bf16; leave `precision` out")
     if isinstance(model, str | Path) and not files:
-        load_model(model)  # a model that does not exist is reported first
+        load_model(model)  # report a missing model first
     name = model if isinstance(model, str | Path) else model.spec.architecture
-    has = "only " + ", ".join(f"{file.runtime} {file.precision}" for file in files) if files else "no exported file"
+    names = ", ".join(f"{file.runtime} {file.precision}" for file in files)
+    available = f"only {names}" if files else "no exported file"
     return ConfigError(
-        f"{flags}: model '{name}' has {has}: make one with floodseg export and give that file as `model`, or leave it "
-        "out"
+        f"{settings}: model '{name}' has {available}; create the file with floodseg export and use it as `model`, or "
+        "leave the setting out"
     )

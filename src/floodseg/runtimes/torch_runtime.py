@@ -1,4 +1,4 @@
-"""PyTorch behind the runtime contract, on a CPU or on one GPU."""
+"""PyTorch on a CPU or on one GPU."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from floodseg.bands import Bands
 from floodseg.errors import ConfigError
-from floodseg.models.decision import VALIDITY_CODES
 from floodseg.models.deploy import DeployedModel
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import overlap_of
@@ -20,19 +19,19 @@ from floodseg.runtimes.base import OutOfDeviceMemoryError
 from floodseg.system.environment import cpu_computes_bf16, usable_cores
 
 _GPU_BYTES_PER_PIXEL = 1024
-"""A first guess of what a pixel takes on a GPU while a model runs; a wrong one is mended by halving the batch."""
+"""Estimate of the GPU memory per pixel while a model runs. If it is too low, the caller halves the batch."""
 _GPU_BATCH_PIXELS = 8 * 1024 * 1024
-"""Beyond this a GPU is busy anyway, and a batch of both sensors would take over 500 MB of the computer's memory."""
+"""Upper limit of a batch: it keeps a GPU busy, and a batch of both sensors takes 500 MB of host memory."""
 
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class TorchRuntime:
-    """A copy of a model as it is deployed (``floodseg.runtimes.base.Runtime``).
+    """A copy of a model in PyTorch (``floodseg.runtimes.base.Runtime``).
 
-    On a CPU each call computes on the calling thread alone: several windows at once use the cores better than several
-    threads in one window, that wait for each other at every layer. On a GPU one call runs at a time.
+    On a CPU each call computes on the calling thread only. One window per core uses the cores better than several
+    threads in one window, which wait for each other at every layer. On a GPU one call runs at a time.
     """
 
     name = "torch"
@@ -46,37 +45,36 @@ class TorchRuntime:
         precision: Precision = "auto",
         threads: int | None = None,
     ) -> None:
-        """Copy ``model``, which stays as it is, to the device.
+        """Copy ``model`` to the device; ``model`` itself is not changed.
 
         Args:
-            model: what is to run.
-            device: ``auto`` takes a GPU where there is one.
-            overlap: what windows must share, by default what is known of the architecture.
+            model: the model.
+            device: ``auto`` uses a GPU if one is available.
+            overlap: overlap of windows in pixels; by default that of the architecture.
             precision: number format of convolutions and matrix products; ``auto`` is fp32.
-            threads: bounds how many windows a CPU maps at once, by default the cores there are.
+            threads: maximum number of windows that a CPU maps at the same time; by default the usable cores.
 
         Raises:
-            ConfigError: ``cuda`` where PyTorch sees no GPU, or a number format that the device does not compute in.
+            ConfigError: PyTorch finds no GPU for ``cuda``, or the device cannot compute in ``precision``.
         """
         if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("`device=cuda`: must be a GPU that PyTorch can use, and it finds none; use `device=cpu`")
+            raise ConfigError("`device=cuda`: PyTorch finds no GPU that it can use; use `device=cpu`")
         cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
         self._device = torch.device("cuda" if cuda else "cpu")
         self.precision: str = "fp32" if precision == "auto" else precision
         _check_precision(self.precision, cuda)
         self._model = DeployedModel(model).to(self._device).to(memory_format=torch.channels_last)
-        decisions = model.decisions
-        by_code = {code: decisions.of(sensors).threshold for sensors, code in VALIDITY_CODES.items()}
-        self.thresholds = (by_code[3], by_code[1], by_code[2], by_code[3])
+        no_sensor, sar, optical, both = model.decisions.by_validity_code("threshold")
+        self.thresholds = (no_sensor, sar, optical, both)
         self.bands: Bands = model.spec.bands
         self.overlap = overlap_of(model) if overlap is None else overlap
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
         cores = usable_cores()
         self.concurrency = 1 if cuda else cores if threads is None else min(threads, cores)
-        self._turn: AbstractContextManager[object] = threading.Lock() if cuda else nullcontext()
+        self._gpu_lock: AbstractContextManager[object] = threading.Lock() if cuda else nullcontext()
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return one window on a CPU, whose caches more would only fill; on a GPU what its free memory should hold."""
+        """Return 1 on a CPU, where larger batches only fill the caches; on a GPU a batch that fits its free memory."""
         if self._device.type == "cpu":
             return 1
         free, _ = torch.cuda.mem_get_info(self._device)
@@ -95,7 +93,7 @@ class TorchRuntime:
 
     @property
     def has_sensor_weights(self) -> bool:
-        """Whether :meth:`optical_weight` has an answer."""
+        """True if the model has sensor weights, which :meth:`optical_weight` returns."""
         return self._model.has_sensor_weights
 
     def optical_weight(
@@ -116,14 +114,14 @@ class TorchRuntime:
         sar_valid: NDArray[np.bool_],
         optical_valid: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """Return what a function of the deployed model's arguments gives on the device."""
+        """Call a function of the deployed model on the device and return its result (N, H, W)."""
         on_cpu = self._device.type == "cpu"
         images, masks = {"sar": sar, "optical": optical}, {"sar": sar_valid, "optical": optical_valid}
-        with self._turn, one_thread() if on_cpu else nullcontext(), torch.inference_mode(), self._autocast():
+        with self._gpu_lock, one_thread() if on_cpu else nullcontext(), torch.inference_mode(), self._autocast():
             try:
-                # channels first as they come: the weights' format decides that of the layers, without one more copy
-                given = [self._send(kind[sensor]) for kind in (images, masks) for sensor in self._model.sensors]
-                computed = function(*given).float().cpu()
+                # inputs stay channels first: the weights set the memory format of the layers, so no copy is needed
+                inputs = [self._to_device(kind[sensor]) for kind in (images, masks) for sensor in self._model.sensors]
+                computed = function(*inputs).float().cpu()
             except torch.cuda.OutOfMemoryError as error:
                 torch.cuda.empty_cache()
                 raise OutOfDeviceMemoryError(str(error)) from error
@@ -135,36 +133,36 @@ class TorchRuntime:
             return nullcontext()
         return torch.autocast(self._device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
-    def _send(self, array: NDArray[np.generic]) -> Tensor:
+    def _to_device(self, array: NDArray[np.generic]) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor if self._device.type == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)
 
 
 def _check_precision(precision: str, cuda: bool) -> None:
-    """Refuse a number format that the device lacks or emulates."""
+    """Raise ConfigError for a number format that the device lacks or emulates."""
     if precision == "fp16" and not cuda:
-        raise ConfigError("`precision=fp16`: needs a GPU, and the model runs on the CPU; give bf16 or fp32")
+        raise ConfigError("`precision=fp16`: needs a GPU, and the model runs on the CPU; use bf16 or fp32")
     if precision == "bf16" and not (torch.cuda.is_bf16_supported() if cuda else cpu_computes_bf16()):
-        raise ConfigError("`precision=bf16`: this device does not compute in bf16; give fp32")
+        raise ConfigError("`precision=bf16`: this device cannot compute in bf16; use fp32")
 
 
 _one_thread_lock = threading.Lock()
 _one_thread_calls = 0
-_threads_before = 0
+_initial_threads = 0
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let PyTorch compute on the calling thread alone, and give the setting back.
+    """Limit PyTorch to the calling thread, and restore the number of threads afterwards.
 
-    PyTorch keeps one number per thread and a common one, from which new threads start: so whoever is the last to leave
-    gives back what the first found.
+    PyTorch has a number of threads for each thread, and a global one that new threads start with. Overlapping calls
+    change both, so the last call to end restores the number that the first call found.
     """
-    global _one_thread_calls, _threads_before
+    global _one_thread_calls, _initial_threads
     with _one_thread_lock:
         own = torch.get_num_threads()
         if _one_thread_calls == 0:
-            _threads_before = own
+            _initial_threads = own
         _one_thread_calls += 1
         torch.set_num_threads(1)
     try:
@@ -172,4 +170,4 @@ def one_thread() -> Iterator[None]:
     finally:
         with _one_thread_lock:
             _one_thread_calls -= 1
-            torch.set_num_threads(own if _one_thread_calls else _threads_before)
+            torch.set_num_threads(own if _one_thread_calls else _initial_threads)
