@@ -72,8 +72,16 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(model, OnnxRuntime(onnx).metadata.gate, onnx, openvino)
 
 
+SLOW_FIXTURES = {"exported", "shared"}
+"""An export and a run of two processes: to make them takes more than 5 s, so tests that use them are slow."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that fork commands first, before GDAL starts threads, which do not survive a fork."""
+    """Mark tests with slow fixtures, and run tests that fork commands first, before GDAL starts threads."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name != "test_endings.py")
 
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from scenes import write_optical, write_sar
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SLOW = {"export.md-1": pytest.mark.slow}
-"""Blocks that take more than 5 s."""
+SLOW_PAGES = ("export.md",)
+"""Pages whose code takes more than 5 s, as it exports a model."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -36,10 +37,13 @@ def write_files_of_export_page(folder: Path, exported: Exported) -> None:
     write_optical(folder / "S2.tif")
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [pytest.param(*block, id=block[0], marks=SLOW.get(block[0], ())) for block in blocks("python")],
-)
+def code_blocks() -> Iterator[object]:
+    """Yield the Python blocks of all pages as test parameters."""
+    for name, code in blocks("python"):
+        yield pytest.param(name, code, id=name, marks=pytest.mark.slow if name.startswith(SLOW_PAGES) else ())
+
+
+@pytest.mark.parametrize(("name", "code"), code_blocks())
 def test_python_blocks_run(
     name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

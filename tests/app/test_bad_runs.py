@@ -375,7 +375,7 @@ def test_run_resumes_exactly_after_a_write_error_at_each_file(
             printed = refused("train", *TINY, "--out-dir", folder, "--resume", unchanged=False)
         assert printed.startswith(f"{folder / f'state/writing_{epoch:04d}'}: cannot be written (")
         assert printed.endswith(
-            "free space or change its permissions, and continue from the last complete epoch with --resume"
+            "free space or change its permissions, then set --resume to continue from the last complete epoch"
         )
         assert not left()
     assert [path.name for path in (folder / "state").iterdir()] == ["epoch_0001"]

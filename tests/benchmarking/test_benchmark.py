@@ -66,6 +66,7 @@ def test_training_refuses_other_runtimes():
         benchmark("train", BenchmarkConfig(runtimes=("torch", "onnx")))
 
 
+@pytest.mark.slow
 def test_exported_rows_are_timed():
     pytest.importorskip("nncf", reason="needs the extra export")
     pytest.importorskip("onnxruntime", reason="needs the extra export")
@@ -128,11 +129,13 @@ def _fails():
     raise FloodsegError("no such thing")
 
 
+@pytest.mark.slow
 def test_error_of_a_process_is_reported():
     with pytest.raises(FloodsegError, match="a benchmark process failed: no such thing"):
         in_fresh_process(_fails)
 
 
+@pytest.mark.slow
 def test_lite_trains_on_less_memory_and_faster_than_the_baseline():
     config = BenchmarkConfig(
         models=("baseline", "lite"), rounds=2, size=64, batch_size=1, memory_batch_size=1, threads=1

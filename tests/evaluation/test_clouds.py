@@ -128,7 +128,7 @@ def test_scores_under_clouds_are_drawn(rule_model: MakeModel, tmp_path: Any) -> 
     ("settings", "message"),
     [
         ({"cloud": (0.5, 1.5)}, "`cloud=1.5`: must be shares from 0"),
-        ({"cloud": (0.5, 0.5)}, "`cloud=0.5,0.5`: must be different shares"),
+        ({"cloud": (0.5, 0.5)}, "`cloud=0.5,0.5`: must be shares that all differ"),
         ({"cloud_mask_quality": "none"}, "`cloud_mask_quality=none`: .*`cloud`"),
         ({"cloud_seed": 1}, "`cloud_seed=1`: .*`cloud`"),
         ({"threshold": 1.0}, "`threshold=1.0`: must be above 0 and below 1"),

@@ -224,7 +224,7 @@ def test_the_command_prints_and_writes_the_scores(
     # water IoU, mIoU, F1, precision, recall, accuracy
     assert ["all", "water", "0.545", "0.460", "0.706", "0.667", "0.750", "0.643"] in rows
     assert ["flood", "0.429", "0.429", "0.600", "0.600", "0.600", "0.600"] in rows
-    assert "4 pixels of permanent water count as water in 'all water', and are left out in 'flood'" in shown
+    assert "4 pixels of permanent water are water in 'all water' and are not counted in 'flood'" in shown
     scored = floodseg.evaluate(flood, reference=tmp_path / "label.tif")
     assert json.loads((tmp_path / "scores.json").read_text()) == scored.document
     # without permanent water both meanings are one

@@ -185,7 +185,7 @@ RADAR = sar_values(20, 20)
         ({"sar": RADAR[:1]}, "the array has 1 bands without names"),
         ({"sar": RADAR * np.nan}, "the arrays: no pixel is valid"),
         ({"sar": "{sar}", "optical_offset": 0.0}, "`optical_offset=0.0`: no optical image is given"),
-        ({"sar": "{sar}", "max_slope": 20.0}, "`max_slope=20.0`: must be given with `dem`"),
+        ({"sar": "{sar}", "max_slope": 20.0}, "`max_slope=20.0`: has no effect without `dem`"),
     ],
 )
 def test_invalid_arguments_are_refused(files, tmp_path, arguments, expected):
