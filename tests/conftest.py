@@ -72,8 +72,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(model, OnnxRuntime(onnx).metadata.gate, onnx, openvino)
 
 
-SLOW_FIXTURES = {"exported", "shared"}
-"""An export and a run of two processes: to make them takes more than 5 s, so tests that use them are slow."""
+SLOW_FIXTURES = {"exported", "mounted", "shared"}
+"""An export, runs on small file systems and a run of two processes take more than 5 s: tests that use them are slow."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pytest
 import rasterio
 
 from core_alone import run_with_core_alone
-from floodseg.app import cli
+from floodseg.app import cli, demo
 from floodseg.products.folder import ITEM, PRODUCTS
+from floodseg.simulate.demo_scene import make_demo_scene
 from scenes import sar_values, write_optical, write_raster, write_sar
 
 
@@ -74,6 +76,16 @@ def test_predict_writes_products_and_refuses_to_overwrite(tmp_path, sar, capsys)
     assert json.loads((out / "summary.json").read_text())["settings"]["min_area"] == 0
 
 
+def test_demo_maps_its_scene(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "make_demo_scene", partial(make_demo_scene, height=240, width=300))
+    assert run("demo", "--out-dir", tmp_path / "demo") == 0
+    assert names_in(tmp_path / "demo/flood") == sorted([*PRODUCTS, ITEM])
+    assert str(tmp_path / "demo/flood/quicklook.png") in capsys.readouterr().out.replace("\n", "")
+    assert run("demo", "--out-dir", tmp_path / "demo") == 2
+    assert "holds finished products: add --overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_demo_writes_all_products_without_extras(tmp_path, capsys):
     done = run_with_core_alone("demo", "--out-dir", tmp_path / "demo")
     assert (done.returncode, done.stderr) == (0, "")

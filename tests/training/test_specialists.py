@@ -109,7 +109,7 @@ def test_trained_specialists_can_be_set(tmp_path: Path, make_tiniest, trained: T
     assert not (tmp_path / "swapped").exists()
 
 
-@pytest.mark.parametrize("stop", [1, 2, 5])
+@pytest.mark.parametrize("stop", [1, 2, pytest.param(5, marks=pytest.mark.slow)])
 def test_an_interrupted_run_with_specialists_resumes(
     tmp_path: Path, trained: TrainConfig, monkeypatch, stop: int
 ) -> None:
@@ -208,6 +208,7 @@ def test_overwrite_keeps_specialists_that_the_settings_name(tmp_path: Path, trai
     assert all((Path(name) / "best_model.pth").is_file() for name in names)
 
 
+@pytest.mark.slow
 def test_loader_processes_end_with_each_network(tmp_path: Path, make_tiniest) -> None:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     train(make_tiniest(tmp_path / "run", specialists=("train",), workers=1), show_progress=False)

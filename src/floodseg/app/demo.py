@@ -17,7 +17,7 @@ def run_demo(out_dir: Path, *, overwrite: bool = False, show_progress: bool = Fa
     Raises:
         RunFolderError: the folder holds finished products, and ``overwrite`` is not set.
     """
-    check_unfinished(out_dir / "flood", overwrite=overwrite)  # before a scene is made in vain
+    check_unfinished(out_dir / "flood", overwrite=overwrite)  # before the simulation, which takes seconds
     scene = make_demo_scene(out_dir / "scene")
     config = PredictConfig(out_dir=out_dir / "flood", scene=scene.config("sar"))
     return predict(config, DEFAULT_MODEL, overwrite=overwrite, show_progress=show_progress)
