@@ -3,8 +3,8 @@
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,10 +37,12 @@ def write_files_of_export_page(folder: Path, exported: Exported) -> None:
     write_optical(folder / "S2.tif")
 
 
-def code_blocks() -> Iterator[object]:
-    """Yield the Python blocks of all pages as test parameters."""
-    for name, code in blocks("python"):
-        yield pytest.param(name, code, id=name, marks=pytest.mark.slow if name.startswith(SLOW_PAGES) else ())
+def code_blocks() -> list[Any]:
+    """Return the Python blocks of all pages as test parameters."""
+    return [
+        pytest.param(name, code, id=name, marks=[pytest.mark.slow] if name.startswith(SLOW_PAGES) else [])
+        for name, code in blocks("python")
+    ]
 
 
 @pytest.mark.parametrize(("name", "code"), code_blocks())
