@@ -259,3 +259,5 @@ def test_arguments_without_effect_on_a_map_are_refused(tmp_path: Path) -> None:
     flood = write_map(tmp_path / "flood.tif")
     with pytest.raises(ConfigError, match=r"^`data`: has no effect on a map with a reference"):
         floodseg.evaluate(flood, reference=tmp_path / "label.tif", data=tmp_path)  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match=r"^`name`: has no effect on a map with a reference"):
+        floodseg.evaluate(flood, reference=tmp_path / "label.tif", name="mine")  # type: ignore[call-overload]

@@ -117,7 +117,7 @@ def evaluate(
         if not isinstance(model, str | Path):
             raise ConfigError("`reference`: needs a map; set the path of flood.tif in place of a model")
         settings = {"split": split != "valid", "data": data, "layout": layout, "sensors": sensors, "config": config,
-                    "scoring": scoring, "out_dir": out_dir}  # fmt: skip
+                    "scoring": scoring, "name": name, "out_dir": out_dir}  # fmt: skip
         without_effect = [key for key, is_set in settings.items() if is_set]
         if without_effect:
             raise ConfigError(f"`{without_effect[0]}`: has no effect on a map with a reference; leave it out")
