@@ -30,7 +30,13 @@ def threads_cluster(**settings: Any) -> Any:
     # port 0 is any free port, since tests run in parallel
     http = {"dashboard_address": "127.0.0.1:0"}
     return distributed.LocalCluster(
-        processes=False, threads_per_worker=1, memory_limit=0, dashboard_address=None, scheduler_kwargs=http, **settings
+        processes=False,
+        threads_per_worker=1,
+        memory_limit=0,
+        dashboard_address=None,
+        scheduler_kwargs=http,
+        silence_logs=False,  # or the cluster changes the level of the handlers of all later tests
+        **settings,
     )
 
 
