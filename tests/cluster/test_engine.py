@@ -150,7 +150,7 @@ def test_run_ends_without_workers(idle_scheduler, monkeypatch):
     [
         (
             {"cluster": "local:5"},
-            r"`cluster=local:5`: leaves 0\.8 GB of memory for each worker, and a worker needs 1: ",
+            r"`cluster=local:5`: leaves 0\.8 GB of memory for each worker, but a worker needs 1: ",
         ),
         ({"cluster": "local:2", "memory_gb": 3.0}, r"`memory_gb=3`: 2 workers would use more than the 4\.0 GB of"),
     ],

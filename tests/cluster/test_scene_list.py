@@ -93,7 +93,7 @@ def test_wrong_tables_are_refused(tmp_path, text, message):
     [
         ("list.csv", "sar\n", "holds no scene"),
         ("list.csv", "", "holds no scene"),
-        ("list.csv", "sar,optical\na.tif\n", "line 2: has 1 cells, and the first line names 2 columns"),
+        ("list.csv", "sar,optical\na.tif\n", "line 2: has 1 cells, but the first line names 2 columns"),
         ("list.csv", "sar,sar\na,b\n", "has two columns 'sar'"),
         ("list.txt", "a.tif", "a list of scenes must be .csv, .parquet"),
         ("list.json", "[]", "must be a STAC object, not a JSON list"),

@@ -110,7 +110,7 @@ def test_a_block_has_twenty_numbers() -> None:
     ]  # fmt: skip
     numbers = list(range(1, 100))
     assert validation_blocks(numbers, 0.2, 3, "x") == validation_blocks(numbers[::-1], 0.2, 3, "x")
-    with pytest.raises(DataError, match=r"^x: all 5 sets are in the block 0001-0020; .*add sets"):
+    with pytest.raises(DataError, match=r"^x: all 5 chips are in one block of 20 numbers .0001-0020.; .*add chips"):
         validation_blocks(range(1, 6), 0.2, 0, "x")
 
 

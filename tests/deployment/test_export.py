@@ -178,15 +178,15 @@ def test_parity_limits_match_the_documentation() -> None:
     assert not Difference(10, 1.01e-3, 1.0).passes("fp32")
     assert Difference(10, 0.5, 0.999).passes("bf16")
     with pytest.raises(
-        ConfigError, match=r"within 0\.01 on 99\.80% of the pixels, and must do so on 99\.9%, so nothing is written;"
+        ConfigError, match=r"within 0\.01 on 99\.80% of the pixels, but 99\.9% are required, so nothing is written;"
     ):
         Difference(10, 0.5, 0.998).require("bf16")
-    with pytest.raises(ConfigError, match=r"by 0\.002, and must match within 0\.001 everywhere, so nothing is writ"):
+    with pytest.raises(ConfigError, match=r"by 0\.002, but may differ by at most 0\.001, so nothing is writ"):
         Difference(10, 2e-3, 1.0).require("fp32")
     assert parity.INT8_DROP == 0.003
     require_water_iou({"both": 0.5, "sar": 0.5}, {"both": 0.4971, "sar": 0.6}, "valid")
     with pytest.raises(
-        ConfigError, match=r"water IoU on split 'valid' \(both\) drops by 0\.1000, and may drop by at most 0\.003,"
+        ConfigError, match=r"water IoU on split 'valid' \(both\) drops by 0\.1000, but may drop by at most 0\.003,"
     ):
         require_water_iou({"sar": 0.5, "both": 0.5}, {"sar": 0.5, "both": 0.4}, "valid")
 
@@ -300,7 +300,7 @@ def test_openvino_int8_model_keeps_normalisation_in_float(exported: Exported, tm
 
 def test_calibration_refuses_data_that_lack_a_sensor(tmp_path, exported: Exported) -> None:
     radar = DataConfig(layout="synthetic", synthetic_chips=4, synthetic_size=64, sensors="sar")
-    with pytest.raises(ConfigError, match="`data`: holds no optical images, and the model takes them"):
+    with pytest.raises(ConfigError, match="`data`: holds no optical images, but the model takes them"):
         CalibrationChips(exported.model, radar, "valid")
 
 
@@ -311,7 +311,7 @@ def test_metadata_round_trip_and_refuse_other_text(tmp_path) -> None:
         with pytest.raises(FloodsegError, match=r"use a file written by floodseg export|export the model again"):
             ExportMetadata.from_text(text, tmp_path)
     newer = metadata.to_text().replace('"format_version": 1', '"format_version": 2')
-    with pytest.raises(FloodsegError, match="has format version 2, and this floodseg reads 1; export the model again"):
+    with pytest.raises(FloodsegError, match="has format version 2, but this floodseg reads 1; export the model again"):
         ExportMetadata.from_text(newer, tmp_path)
 
 

@@ -105,11 +105,11 @@ def test_settings_that_do_not_fit_several_processes_are_refused(shared):
     kind, message = results[0]["too few crops"]
     assert kind == "ConfigError"
     assert message.startswith(
-        "`batch_size=2`: each of 2 processes takes this many crops per step, and an epoch has 2; "
+        "`batch_size=2`: each of 2 processes takes this many crops per step, but an epoch has only 2; "
     )
     kind, message = results[0]["synchronised"]
     assert kind == "ConfigError"
-    assert message.startswith("`sync_batchnorm`: needs several GPUs, and this run has a CPU; ")
+    assert message.startswith("`sync_batchnorm`: needs several GPUs, but this run has a CPU; ")
     assert results[1]["synchronised"][0] == "OtherProcessError"
     assert not (folder / "small").exists()
 
@@ -331,7 +331,7 @@ def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, name, va
     Processes()  # a single process, which Accelerate remembers
     monkeypatch.setenv(name, value)
     assert launcher.started_processes() == 4
-    with pytest.raises(ConfigError, match="started 4 processes, which do not find each other; start them with"):
+    with pytest.raises(ConfigError, match="started 4 processes, which cannot connect to each other; start them with"):
         Processes()
 
 
@@ -347,7 +347,7 @@ def test_a_launcher_that_starts_one_process_of_several_causes_a_warning(monkeypa
 def test_synchronised_batch_statistics_need_several_gpus(tmp_path, make_config):
     hardware = "a single GPU" if torch.cuda.is_available() else "a CPU"
     with pytest.raises(
-        ConfigError, match=f"`sync_batchnorm`: needs several GPUs, and this run has {hardware}; leave it out"
+        ConfigError, match=f"`sync_batchnorm`: needs several GPUs, but this run has {hardware}; leave it out"
     ):
         train(make_config(tmp_path / "run", sync_batchnorm=True), show_progress=False)
     assert not (tmp_path / "run").exists()

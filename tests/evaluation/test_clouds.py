@@ -110,9 +110,9 @@ def test_an_optical_method_has_one_curve(rule_model: MakeModel, model: str) -> N
 
 
 def test_clouds_over_radar_are_refused(rule_model: MakeModel) -> None:
-    with pytest.raises(ConfigError, match=r"`cloud=0,0\.5,1`: needs optical images, and 'otsu' takes radar only"):
+    with pytest.raises(ConfigError, match=r"`cloud=0,0\.5,1`: needs optical images, but 'otsu' takes radar only"):
         clouds("otsu")
-    with pytest.raises(ConfigError, match=r"`cloud=0,0\.5,1`: needs an optical image .* and none is in use; leave"):
+    with pytest.raises(ConfigError, match=r"`cloud=0,0\.5,1`: needs an optical image .* but none is in use; leave"):
         clouds(rule_model(BOTH), sensors="sar")
 
 
@@ -149,5 +149,5 @@ def test_a_set_threshold_is_used_for_all_sensors(rule_model: MakeModel) -> None:
     assert strict["ece"] == plain["ece"]
     model.decisions = model.decisions.with_threshold(0.99)
     assert evaluate(model, split="valid", config=CHIPS).document["water_iou"] == strict["water_iou"]
-    with pytest.raises(ConfigError, match=r"`threshold=0.3`: .*, and 'otsu' returns none; leave it out"):
+    with pytest.raises(ConfigError, match=r"`threshold=0.3`: .*, but 'otsu' returns none; leave it out"):
         evaluate("otsu", split="valid", config=CHIPS, scoring=ScoreConfig(threshold=0.3))

@@ -262,7 +262,7 @@ def test_sensors_that_the_data_lack_are_refused(radar_tree, model):
         with pytest.raises(DataError, match=rf"`sensors={sensors}`: .* holds no optical image"):
             evaluate(model(BOTH), sensors=sensors, **options)
     for method in (model(OPTICAL), "ndwi"):
-        with pytest.raises(ConfigError, match="takes optical images, and the data set holds none"):
+        with pytest.raises(ConfigError, match="takes optical images, but the data set holds none"):
             evaluate(method, **options)
     with pytest.raises(DataError, match=r"`split=valid`: .* has the splits test"):
         evaluate(model(BOTH), **{**options, "split": "valid"})

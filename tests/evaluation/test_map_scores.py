@@ -189,11 +189,11 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tif").write_text("no raster")
     for path, reference, message in (
         (tmp_path / "percent.tif", label, r"percent\.tif: holds the value 37, .* give flood\.tif of floodseg predict"),
-        (tmp_path / "two.tif", label, r"two\.tif: has 2 bands, and a map has one; "),
+        (tmp_path / "two.tif", label, r"two\.tif: has 2 bands, but a map has one; "),
         (tmp_path / "placeless.tif", label, r"placeless\.tif: has no coordinate system .*rio edit-info"),
         (tmp_path / "text.tif", label, r"text\.tif: cannot be read as a raster"),
         (tmp_path / "absent.tif", label, r"absent\.tif: cannot be read as a raster"),
-        (good, tmp_path / "two.tif", r"two\.tif: has 2 bands, and a label has one"),
+        (good, tmp_path / "two.tif", r"two\.tif: has 2 bands, but a label has one"),
         (good, tmp_path / "far.tif", r"far\.tif: labels no pixel .* in the map .*flood\.tif; .* same place"),
         (good, tmp_path / "ignored.tif", r"ignored\.tif: labels no pixel"),
         (good, tmp_path / "codes.tif", r"codes\.tif: holds the label value 7; labels are 0"),
@@ -276,3 +276,5 @@ def test_arguments_without_effect_on_a_map_are_refused(tmp_path: Path) -> None:
     flood = write_map(tmp_path / "flood.tif")
     with pytest.raises(ConfigError, match=r"^`data`: has no effect on a map with a reference"):
         floodseg.evaluate(flood, reference=tmp_path / "label.tif", data=tmp_path)  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match=r"^`name`: has no effect on a map with a reference"):
+        floodseg.evaluate(flood, reference=tmp_path / "label.tif", name="mine")  # type: ignore[call-overload]

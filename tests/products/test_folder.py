@@ -153,7 +153,7 @@ def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 def test_too_little_disk_space_is_refused(tmp_path: Path) -> None:
     with (
-        pytest.raises(RunFolderError, match="MB are free, and the products need at least 1000000000 MB"),
+        pytest.raises(RunFolderError, match="MB are free, but the products need at least 1000000000 MB"),
         product_folder(tmp_path / "out", overwrite=False, min_bytes=10**15),
     ):
         pass

@@ -121,7 +121,7 @@ def test_bf16_model_runs_or_is_refused(exported: Exported, tmp_path: Path, monke
     metadata = replace(OnnxRuntime(exported.onnx).metadata, precision="bf16")
     write_openvino(read_graph(exported.onnx, "openvino"), metadata, path)
     monkeypatch.setattr(openvino_runtime, "has_bf16", lambda core: False)
-    with pytest.raises(ConfigError, match=r"m\.xml: is a bf16 model, and this processor cannot compute in bf16"):
+    with pytest.raises(ConfigError, match=r"m\.xml: is a bf16 model, but this processor cannot compute in bf16"):
         OpenVinoRuntime(path)
     monkeypatch.undo()
     if not openvino_runtime.has_bf16():

@@ -82,7 +82,7 @@ def test_header_with_too_many_bands_is_refused(tmp_path: Path) -> None:
         tmp_path / "a.tif", "w", driver="GTiff", count=300, height=2, width=2, dtype="uint8", SPARSE_OK="YES", **PLACE
     ):
         pass
-    with pytest.raises(RasterioIOError, match="its header claims 300 bands, and at most 256 are read"):
+    with pytest.raises(RasterioIOError, match="its header claims 300 bands, but at most 256 are read"):
         open_with_drivers(tmp_path / "a.tif")
     with pytest.raises(DataError, match=r"a.tif: .*its header claims 300 bands"), open_raster(tmp_path / "a.tif"):
         pass

@@ -120,10 +120,10 @@ def test_unlabelled_pixels_count_only_if_set(rule_model: MakeModel) -> None:
 
 def test_teachers_with_other_bands_units_or_events_are_refused(rule_model: MakeModel) -> None:
     for kind, chips, message in (
-        (OPTICAL, RADAR, "`teacher=teacher-0`: takes optical images, and the chips hold none; choose another teacher"),
+        (OPTICAL, RADAR, "`teacher=teacher-0`: takes optical images, but the chips hold none; choose another teacher"),
         (Bands(("VV", "VH"), ("B03", "B8A")), Bands(("VV", "VH"), ("B03", "B08")),
-         "takes optical images of B03, B8A in reflectance, and the chips hold B03, B08 in reflectance"),
-        (RADAR, replace(RADAR, sar_unit="dn"), "takes sar images of VV, VH in db, and the chips hold VV, VH in dn"),
+         "takes optical images of B03, B8A in reflectance, but the chips hold B03, B08 in reflectance"),
+        (RADAR, replace(RADAR, sar_unit="dn"), "takes sar images of VV, VH in db, but the chips hold VV, VH in dn"),
     ):  # fmt: skip
         # its network is never called
         teacher = FloodModel(torch.nn.Identity(), ModelSpec("rule", None, kind))

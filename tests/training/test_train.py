@@ -307,14 +307,14 @@ def test_refused_settings_leave_the_folder_unchanged(tmp_path, make_config, both
     [
         (
             {"sensors": "sar", "drop_sensor": 0.5},
-            "`drop_sensor=0.5`: needs both sensors, and the chips hold radar only; leave it out",
+            "`drop_sensor=0.5`: needs both sensors, but the chips hold radar only; leave it out",
         ),
         (
             {"sensors": "optical", "drop_sensor": 0.5},
-            "`drop_sensor=0.5`: needs both sensors, and the chips hold optical images only",
+            "`drop_sensor=0.5`: needs both sensors, but the chips hold optical images only",
         ),
-        ({"sensors": "sar", "cloud": 0.5}, "`cloud=0.5`: needs optical images, and the chips hold radar only"),
-        ({"sensors": "optical", "sar_speckle": 0.5}, "`sar_speckle=0.5`: needs radar in dB, and the chips hold"),
+        ({"sensors": "sar", "cloud": 0.5}, "`cloud=0.5`: needs optical images, but the chips hold radar only"),
+        ({"sensors": "optical", "sar_speckle": 0.5}, "`sar_speckle=0.5`: needs radar in dB, but the chips hold"),
     ],
 )
 def test_augmentation_without_its_sensor_is_refused(tmp_path, make_config, changes, message):

@@ -71,9 +71,9 @@ def test_a_two_date_model_maps_with_both_sensors_and_with_each(
     [
         (
             {"cloud": 0.3, "optical_bands": ("B03_before", "B08_before")},
-            "`cloud=0.3`: needs an optical image from after the flood, and all optical bands in use are from before it",
+            "`cloud=0.3`: needs an optical image from after the flood, but all optical bands in use are from before it",
         ),
-        ({"sar_jitter_db": 0.5}, "`sar_jitter_db=0.5`: needs radar in dB, and the radar images hold digital numbers"),
+        ({"sar_jitter_db": 0.5}, "`sar_jitter_db=0.5`: needs radar in dB, but the radar images hold digital numbers"),
     ],
 )
 def test_augmentation_without_effect_is_refused(
@@ -86,8 +86,8 @@ def test_augmentation_without_effect_is_refused(
 def test_a_model_with_other_bands_or_units_is_refused(tree: Path, rule_model: Callable[..., Any]) -> None:
     options = {"data": tree, "layout": "ombria", "split": "valid"}
     with pytest.raises(
-        ConfigError, match=r"'rule' takes sar images of VV, VH in db, and the data set holds VV_before, "
+        ConfigError, match=r"'rule' takes sar images of VV, VH in db, but the data set holds VV_before, "
     ):
         evaluate(rule_model(Bands(("VV", "VH"), ())), **options)
-    with pytest.raises(ConfigError, match=r"takes optical images of B03, B08 in reflectance, and .* in dn; choose"):
+    with pytest.raises(ConfigError, match=r"takes optical images of B03, B08 in reflectance, but .* in dn; choose"):
         evaluate(rule_model(Bands((), ("B03", "B08"))), **options)

@@ -6,7 +6,7 @@ Heavy packages are imported inside the commands, so that ``floodseg --help`` is 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
@@ -23,11 +23,19 @@ from floodseg.config.train import DataConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 
+
+def _shown_default(value: Any) -> str | None:
+    """Return a default as a user would type it; None if there is none."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or None
+    return None if value is None else str(value)
+
+
 app = App(
     name="floodseg",
     help="Flood maps from Sentinel-1 radar and Sentinel-2 optical imagery with light segmentation models.",
     # several values follow one flag (--optical-bands B03 B08); there are no flags --empty-optical-bands
-    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=(), show_default=_shown_default),
     # run_and_exit() reports errors and interruptions
     exit_on_error=False,
     print_error=False,
@@ -45,7 +53,8 @@ def train(
 ) -> None:
     """Train a model.
 
-    floodseg train [RUN.toml] [flags]. The keys of the run file are the names of the flags. Flags override the run file.
+    Usage with a run file: floodseg train [RUN.toml] [flags]. The run file is a TOML file whose keys are the names of
+    the flags. Flags override it.
 
     Parameters
     ----------
@@ -86,9 +95,10 @@ def evaluate(
         map: flood.tif, or any raster with the codes 0 land, 1 flood, 2 permanent water, 3 excluded and 255 nodata.
         Excluded and nodata pixels are not counted.
     reference
-        Reference of a map: a label raster (0 land, 1 water, -1 or 255 ignored; on another grid the nearest pixel is
-        used), or polygons of the flood (everything outside is land). Permanent water of the map counts as water against
-        a raster and is not counted against polygons. If the map has permanent water, both scores are printed.
+        Reference of a map. Either a label raster with the codes 0 land, 1 water, -1 or 255 ignored; if its grid differs
+        from that of the map, the nearest pixel is used. Or polygons of the flood; everything outside is land. With a
+        label raster, permanent water of the map counts as water. With polygons, it is ignored. If the map has permanent
+        water, both scores are printed.
     split
         Split of the data set: train, valid, test, bolivia, ..., depending on the layout.
     json_file
@@ -176,7 +186,8 @@ def predict_many(
 ) -> None:
     """Map many scenes on this machine or a Dask cluster.
 
-    Each scene has its own products. A STAC collection, an index and mosaics cover all scenes.
+    Each scene has its own products. A STAC collection, an index and mosaics cover all scenes. Settings in the list of
+    scenes take precedence over the flags.
 
     Parameters
     ----------
@@ -220,7 +231,7 @@ def export(
     precision
         fp32, bf16 (openvino only) or int8. int8 is calibrated and scored on the chips of --data.
     split
-        Split of --data for int8.
+        Split of --data that calibrates and scores an int8 model.
     """
     import floodseg
     from floodseg.app.reports.models import print_export
@@ -256,7 +267,9 @@ def models() -> None:
     print_models()
 
 
-benchmark = App(name="benchmark", help="Measure speed and memory of models on this machine, which should be idle.")
+benchmark = App(
+    name="benchmark", help="Measure speed and memory of models on this machine, which should be idle otherwise."
+)
 app.command(benchmark)
 
 
@@ -280,7 +293,7 @@ def benchmark_train(
     json_file
         Write the result to this JSON file.
     compare
-        JSON file of an older result. If a ratio is clearly worse now, it is printed, and the exit code is 2.
+        JSON file of an older result. Ratios that are worse by more than 15 % are printed, and the exit code is 2.
     """
     _require_benchmark()
     from floodseg.app.reports.benchmark import report_benchmark
@@ -302,7 +315,7 @@ def benchmark_infer(
     json_file
         Write the result to this JSON file.
     compare
-        JSON file of an older result. If a ratio is clearly worse now, it is printed, and the exit code is 2.
+        JSON file of an older result. Ratios that are worse by more than 15 % are printed, and the exit code is 2.
     """
     _require_benchmark()
     from floodseg.app.reports.benchmark import report_benchmark
@@ -335,7 +348,7 @@ app.command(cache)
 
 @cache.command
 def clear() -> None:
-    """Remove all decoded chips from the cache. Running trainings are not disturbed; they decode the chips again."""
+    """Remove all decoded chips from the cache. It is safe while models train; they decode the chips again."""
     from floodseg.chips.cache import cache_folder, clear_cache
 
     count, size = clear_cache()

@@ -1,4 +1,4 @@
-"""``floodseg benchmark train`` and ``infer``: rows, ratios to the baseline, and regressions from an older result."""
+"""``floodseg benchmark train`` and ``infer``: measurements, ratios, and comparison with an older result."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
     size = config.size or (256 if task == "train" else 512)
     with tempfile.TemporaryDirectory() as folder:
         workload = Workload(task, batch_size, size, config.threads, Path(folder))
-        _export_rows(rows, workload, note)
+        _prepare_exported_rows(rows, workload, note)
         timings = time_in_turn(rows, workload, config.rounds, note)
         sizes: dict[tuple[str, str | None], ModelSize] = {}
         documents = []
@@ -74,8 +74,8 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
     }
 
 
-def _export_rows(rows: Sequence[Row], workload: Workload, note: Callable[[str], None]) -> None:
-    """Write images and models of the exported rows. A new process for each network frees its memory."""
+def _prepare_exported_rows(rows: Sequence[Row], workload: Workload, note: Callable[[str], None]) -> None:
+    """Write the input images, and the exported models of the rows. A new process for each network frees its memory."""
     groups = group_by_network(rows)
     if groups:
         in_fresh_process(write_images, workload.folder, workload.batch_size, workload.size)

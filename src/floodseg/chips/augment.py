@@ -15,7 +15,7 @@ from floodseg.simulate.clouds import cloud_mask, cover_image, simulate_sky
 _MASK_QUALITIES: tuple[CloudMask, ...] = get_args(CloudMask)
 
 SPECKLE_LOOKS = (8.0, 128.0)
-"""Smallest and largest number of looks of added speckle: from stronger than in GRD products to hardly visible."""
+"""Smallest and largest number of looks of added speckle. 8 is stronger than in GRD products, 128 hardly visible."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -23,7 +23,8 @@ _Number = TypeVar("_Number", bound=np.generic)
 def choose_crop(label: NDArray[np.uint8], size: int, tries: int, rng: np.random.Generator) -> Window:
     """Draw a square window of ``size`` pixels with many labelled pixels.
 
-    Return the first of at most ``tries`` windows with at least half of its pixels labelled, else the one with the most.
+    Return the first of at most ``tries`` windows with labels on at least half of its pixels. If there is none, return
+    the window with the most labelled pixels.
 
     Args:
         label: (H, W), codes 0, 1 and 255.
@@ -50,7 +51,7 @@ def augment_crop(
     """Return an augmented copy of a crop, ``crop_size`` pixels square.
 
     The steps, in this order: padding of a smaller crop at the bottom and right with invalid and ignored pixels, one of
-    the eight flips and rotations, speckle, jitter of both sensors, a cloud, a swath edge, the loss of a sensor.
+    the eight flips and rotations, speckle, jitter of both sensors, a cloud, a swath edge, dropping of a sensor.
     Invalid pixels of the result are 0. The result has no georeference.
 
     Args:
@@ -58,7 +59,7 @@ def augment_crop(
         bands: bands and units of the crop; speckle and SAR jitter apply only to SAR in dB.
         config: standard deviations and probabilities of the steps.
         rng: source of all random numbers.
-        epoch: from 0; sensors are lost more often from epoch to epoch, until ``drop_sensor_ramp``.
+        epoch: from 0; the probability of dropping a sensor rises until epoch ``drop_sensor_ramp``.
 
     Returns:
         The augmented crop, and the mask (H, W) of valid optical pixels under a simulated cloud or its shadow (None
@@ -192,7 +193,7 @@ def _cut_swath(crop: Chip, bands: Bands, rng: np.random.Generator) -> None:
 
 
 def _drop_sensor(crop: Chip, rng: np.random.Generator) -> None:
-    """Make all pixels of one sensor invalid, unless the other has no valid pixel; both are equally likely."""
+    """Make all pixels of a random sensor invalid, if both sensors have valid pixels. Both are equally likely."""
     drops_sar = rng.random() < 0.5
     if crop.sar_valid.any() and crop.optical_valid.any():
         (crop.sar_valid if drops_sar else crop.optical_valid)[:] = False

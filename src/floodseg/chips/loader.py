@@ -45,7 +45,7 @@ _DOCKER_OPTION = "docker run --shm-size 2g"
 
 @dataclass(frozen=True, slots=True)
 class SampleKey:
-    """Epoch and number of a sample; with the seed, they determine it."""
+    """Epoch and index of a sample. Together with the seed they determine its content."""
 
     epoch: int
     index: int
@@ -151,7 +151,7 @@ def make_loader(
 
     Args:
         chips: source of the batches; must be picklable.
-        augment: settings of training; None yields complete chips one by one, in the order of the set.
+        augment: settings of crops and augmentation; None yields complete chips one by one, in the order of the set.
         batch_size: crops per batch; must be 1 for complete chips, which differ in size.
         seed: seed of order, crops and augmentation.
         workers: number of loading processes, which are kept for all epochs; 0 loads in this process.
@@ -164,7 +164,7 @@ def make_loader(
     """
     if workers:
         _require_shared_memory(workers)
-        # create the folder for sockets here: killed workers would leave their own folders behind
+        # create the temporary folder for sockets in this process, which removes it; killed workers leave theirs behind
         util.get_temp_dir()
     if augment is None and batch_size != 1:
         raise ValueError(
@@ -180,7 +180,7 @@ def make_loader(
         pin_memory=device_type == "cuda",
         drop_last=drop_last,
         worker_init_fn=_hide_lost_connections,
-        # torch draws the seeds of workers from it; from the global generator, they would change the training
+        # torch draws the seeds of workers from this generator; drawing from the global one would change the training
         generator=torch.Generator().manual_seed(seed),
     )
 
@@ -206,7 +206,7 @@ def _require_shared_memory(workers: int) -> None:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn errors of loading processes into one-sentence errors (context manager).
+    """Replace errors of loading processes by errors of one sentence (context manager).
 
     Raises:
         DataError: a worker raised it; the traceback that torch puts into the message is removed.

@@ -1,4 +1,4 @@
-"""Execution of the scenes of a run on a Dask cluster: workers on this machine or of a scheduler."""
+"""Mapping of scenes on a Dask cluster: on workers on this machine, or on the workers of a scheduler."""
 
 import logging
 import secrets
@@ -81,7 +81,7 @@ def _outcome(result: Any, config: ManyConfig) -> Outcome:
 
 @contextmanager
 def dask_client(config: ManyConfig) -> Iterator[Any]:
-    """Yield a Dask client with at least one worker. It raises the errors of :func:`map_scenes`."""
+    """Yield a Dask client with at least one worker. Errors are those of :func:`map_scenes`."""
     distributed = import_extra("distributed")
     # floodseg reports lost workers and schedulers itself
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -142,7 +142,7 @@ def _local_memory(config: ManyConfig, total: int) -> int:
         )
     if share < MIN_WORKER_MEMORY_GB * 1e9:
         raise ConfigError(
-            f"`cluster={config.cluster}`: leaves {share / 1e9:.1f} GB of memory for each worker, and a worker needs "
+            f"`cluster={config.cluster}`: leaves {share / 1e9:.1f} GB of memory for each worker, but a worker needs "
             f"{MIN_WORKER_MEMORY_GB:g}: use fewer workers"
         )
     return share

@@ -121,7 +121,9 @@ def _item_row(
     row: dict[str, Any] = {"id": name, "datetime": when}
     for setting, names in files.items():
         if setting in LAYERS and len(names) > 1:
-            raise ConfigError(f"{location}: {len(names)} assets are named {setting}: must be one")
+            raise ConfigError(
+                f"{location}: {len(names)} assets are named {setting}, but only one may be: rename the others"
+            )
         row[setting] = names if setting in IMAGES else names[0]
     return row, unread
 

@@ -40,7 +40,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
     for line, row in rows:
         if len(row) != len(header):
             raise DataError(
-                f"{path}, line {line}: has {len(row)} cells, and the first line names {len(header)} columns: put names "
+                f"{path}, line {line}: has {len(row)} cells, but the first line names {len(header)} columns: put names "
                 "with commas in quotation marks"
             )
     return [dict(zip(header, row, strict=True)) for _, row in rows]

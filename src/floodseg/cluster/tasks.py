@@ -79,7 +79,7 @@ def map_scene(scene: NamedScene, run: Run) -> Outcome:
             return Outcome(pixels, tuple(warnings))
         except Exception as error:
             failure = _failure(error)
-    raise failure  # outside of the handler, without the original error as context: it may not be picklable
+    raise failure  # outside of the except block, so that the original error, perhaps not picklable, is not attached
 
 
 def _failure(error: Exception) -> SceneFailedError:

@@ -22,7 +22,8 @@ class ManyConfig(Settings):
     """Settings of a run over many scenes. Settings in the list of scenes take precedence over the flags."""
 
     out_dir: Path = Path("floods")
-    """Folder of the overview. The products of each scene go to scenes/ID in it."""
+    """Folder of the STAC collection, the index and the mosaics. The products of each scene go to its subfolder
+    scenes/ID."""
     cluster: str = "local:1"
     """Workers that map the scenes. local:N starts N workers on this machine; tcp://HOST:PORT uses the workers of a
     Dask scheduler."""

@@ -14,11 +14,11 @@ class DownloadConfig(Settings):
     """Sensors to download, their server and the destination folder."""
 
     out_dir: Path
-    """Destination folder for the official folder tree. Pass it to --data of other commands."""
+    """Folder to download to. It gets the official folder structure; pass it to --data of other commands."""
     sensors: SensorSet = "both"
     """Images to download. Labels, permanent water and split lists are always downloaded."""
     base_url: str = "https://storage.googleapis.com"
-    """Server of the bucket, or a mirror with the same XML API: http(s)://HOST[:PORT][/PATH]."""
+    """Server of the storage bucket of Sen1Floods11, or a mirror with the same XML API: http(s)://HOST[:PORT][/PATH]."""
     transfers: WholeNumber = 8
     """Number of simultaneous downloads."""
     overwrite: bool = False

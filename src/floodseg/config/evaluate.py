@@ -29,8 +29,8 @@ class ScoreConfig(Settings):
     """Smallest probability that counts as water, for all sensors. By default the model's own threshold, which was
     chosen on its validation split."""
     cloud: Annotated[tuple[float, ...], Parameter(converter=_parse_covers)] = ()
-    """Cloud covers, such as 0,0.25,1. The scores are repeated for each of them, with simulated clouds over this share
-    of each optical image."""
+    """Shares of cloud cover, such as 0,0.25,1. For each share, the model is scored again with simulated clouds over
+    that share of every optical image."""
     cloud_mask_quality: CloudMask = "perfect"
     """Simulated cloud mask: it marks clouds and shadows (perfect), opaque clouds only (thin-missed), or nothing
     (none)."""

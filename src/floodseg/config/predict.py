@@ -121,8 +121,9 @@ class MapConfig(Settings):
     """Side in pixels of the area that each window adds to the map, a multiple of 64. The model input is larger by half
     of --overlap on each side."""
     overlap: WholeNumber | None = None
-    """Pixels that neighbouring windows share, a multiple of 64. The middle 32 are blended; pixels closer to the border
-    of a window are discarded. By default it is large enough that the map does not depend on --tile-size."""
+    """Width in pixels of the strip that neighbouring windows share, a multiple of 64. In the middle 32 pixels of the
+    strip, both windows are blended; pixels closer to the border of a window are discarded. The default is wide enough
+    that the map does not depend on --tile-size."""
     batch_size: WholeNumber | None = None
     """Windows per model call. By default 1 on a CPU, and as many as fit on a GPU."""
     threads: WholeNumber | None = None
@@ -134,8 +135,8 @@ class MapConfig(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device that runs the model. auto uses a GPU if PyTorch can use one, else the CPU."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
-    """Number format. auto uses the format of the exported file, or fp32 in PyTorch. fp16 needs a GPU, int8 an exported
-    file."""
+    """Number format of the computation. auto uses the format of the exported file, or fp32 in PyTorch. fp16 needs a
+    GPU, int8 an exported file."""
     tta: bool = False
     """Test-time augmentation: average the predictions of the eight flips and rotations of each window. It takes eight
     times as long."""

@@ -59,10 +59,10 @@ class DataConfig(Settings):
     """Folder of the labels (0 land, 1 water, -1 or 255 ignored), relative to --data (layout folders)."""
     val_split: float = 0.2
     """Share of the training chips to use for validation (layouts ombria and folders). Chips of one event stay together;
-    in layout ombria, blocks of 20 neighbouring numbers."""
+    in layout ombria, chips of one block of 20 numbers."""
     split_seed: WholeNumber = 0
     """Seed of the validation split (layouts ombria and folders) or of the simulated chips (layout synthetic). It is
-    separate from --seed, so that runs with different seeds use the same chips."""
+    separate from --seed of floodseg train, so that runs with different seeds use the same chips."""
     hold_out_event: str | None = None
     """Event, such as Ghana, to exclude from training, validation and calibration (layout sen1floods11). Its chips form
     the split 'held-out'."""
@@ -120,12 +120,12 @@ class ModelConfig(Settings):
     bands. Training starts from its weights and normalisation; --pretrained is not used."""
     specialists: tuple[str, ...] = ()
     """Two single-sensor models to include in a model of both sensors: shipped models, run folders or checkpoints, radar
-    first. Each maps the pixels where only its sensor is valid. 'train' trains both first, with the same settings, in
-    --out-dir."""
+    first. Each maps the pixels where only its sensor is valid. With the value 'train', both are trained first, with the
+    same settings, in subfolders of --out-dir."""
     context_prior: float | None = None
     """Strength from 0 to 1 of the context prior: in prediction and evaluation, the share of water around a pixel shifts
-    its log-odds. At 1 the shift is the log-odds of that share minus the log-odds of 12 %, limited to 4. By default the
-    value of the --start-from model or of the resumed run, else 0."""
+    its log-odds. At 1 the shift is the log-odds of that share minus those of a typical share (12 %), limited to -4 to
+    4. By default the value of the --start-from model or of the resumed run, else 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -183,11 +183,11 @@ class AugmentConfig(Settings):
     optical_jitter: float = 0.1
     """Standard deviation of a random brightness factor, the same for all optical bands of a date."""
     drop_sensor: float = 0.0
-    """Probability that one of the two sensors is removed from a sample. Either sensor is equally likely."""
+    """Probability that one of the two sensors is removed from a sample. Both sensors are equally likely."""
     drop_sensor_ramp: WholeNumber = 0
     """Number of epochs in which the probability rises linearly from 0 to --drop-sensor. 0 applies it from the start."""
     cloud: float = 0.0
-    """Probability that a simulated cloud covers part of the optical image (of two dates, the later one)."""
+    """Probability that a simulated cloud covers part of the optical image. With two dates, it covers the later one."""
     cloud_mask_quality: Literal["perfect", "thin-missed", "none", "mixed"] = "thin-missed"
     """Simulated cloud mask: it marks clouds and shadows (perfect), opaque clouds only (thin-missed), or nothing (none).
     'mixed' uses each of the three for a third of the clouds."""
@@ -279,11 +279,11 @@ class DistilConfig(Settings):
 
     teacher: tuple[str, ...] = ()
     """Trained models (shipped models, run folders or checkpoints) whose calibrated probabilities are soft targets. At
-    each pixel the target is the mean of the teachers that use the most of the valid sensors."""
+    each pixel the target is the mean of the teachers that use the largest number of sensors valid there."""
     distil_weight: float = 1.0
-    """Weight of the divergence from the teachers, which is added to the loss."""
+    """Weight of the Kullback-Leibler divergence from the teachers in the loss."""
     distil_unlabelled: bool = False
-    """Apply this divergence to unlabelled pixels as well."""
+    """Let the model learn from the teachers at unlabelled pixels, too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -26,7 +26,7 @@ class ChipPaths:
     """One image per date; empty if the chip lacks the sensor."""
     optical: tuple[Path, ...]
     labels: tuple[Path, ...]
-    """The label, followed by copies of it if there are any."""
+    """The label file, then further copies of it if the data set has several."""
 
 
 @dataclass(slots=True)
@@ -38,8 +38,8 @@ class FileChips(ABC):
     cache: ChipCache | None = field(default=None, kw_only=True)
     """None decodes files at each read."""
     checked: bool = field(default=False, kw_only=True)
-    """True if every chip has been read completely without an error. Windows are then not checked for their unit: a very
-    bright or dark part of a valid chip may fail that check."""
+    """True if every chip has been read completely without an error. The unit of windows is then not checked again: a
+    very bright or dark part of a valid chip could fail the check."""
     _last_label: tuple[int, NDArray[np.uint8], Extent] | None = field(default=None, init=False, repr=False)
     """Index, label and extent of the last label: the loader reads a label to choose a crop, then the crop."""
 

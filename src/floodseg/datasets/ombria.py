@@ -90,7 +90,7 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> TwoDateChips:
     numbers = images.complete
     if not numbers:
         raise DataError(
-            f"{place}: holds no image with a mask; BEFORE, AFTER and MASK share their numbers: copy the release again"
+            f"{place}: holds no image with a mask; images and their mask have the same number: copy the release again"
         )
     _warn_of_unmasked(place, images)
     bands = _bands(config, images, place)
@@ -127,8 +127,8 @@ def validation_blocks(numbers: Sequence[int], share: float, seed: int, place: st
     sizes = Counter(block_of(number) for number in sorted(numbers))
     if len(sizes) < 2:
         raise DataError(
-            f"{place}: all {len(numbers)} sets are in the block {next(iter(sizes))}; training and validation need a "
-            f"block of {BLOCK} numbers each: add sets of other numbers"
+            f"{place}: all {len(numbers)} chips are in one block of {BLOCK} numbers ({next(iter(sizes))}); training "
+            "and validation need at least one block each: add chips with other numbers"
         )
     blocks = sorted(sizes)
     shuffled = [blocks[position] for position in np.random.default_rng(seed).permutation(len(blocks))]

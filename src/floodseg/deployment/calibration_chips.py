@@ -42,8 +42,8 @@ class CalibrationChips:
         for sensor in bands.sensors:
             if sensor not in self._chips.bands.sensors:
                 raise ConfigError(
-                    f"`data`: holds no {sensor} images, and the model takes them; use data with every sensor of the "
-                    "model, because the export is checked on each"
+                    f"`data`: holds no {sensor} images, but the model takes them; use data with every sensor of the "
+                    "model, because the exported model is checked on each of them"
                 )
         self._sensor_sets = SENSOR_SETS if bands.sensor_set == "both" else (bands.sensor_set,)
 

@@ -22,7 +22,7 @@ from floodseg.runtimes.metadata import ExportMetadata
 from floodseg.runtimes.select import open_exported
 
 FP32_CONVOLUTIONS = 8
-"""Number of first convolutions that compute in fp32 if bf16 in all layers fails the parity check.
+"""Number of convolutions, from the first on, that compute in fp32 if the parity check fails with bf16 in all layers.
 
 Rounding errors of the first layers propagate through all later ones.
 """
@@ -52,7 +52,7 @@ class Conversion:
         self.metadata = metadata_of(self.model, job.precision, multiple)
 
     def run(self) -> dict[str, Any]:
-        """Write the file and return the figures of its parity check.
+        """Write the file and return the results of its parity check.
 
         Raises:
             ConfigError: the file fails its parity check.
@@ -113,7 +113,7 @@ class Conversion:
 
 
 def metadata_of(model: FloodModel, precision: ExportPrecision, multiple: int) -> ExportMetadata:
-    """Return the metadata of an exported model, without the figures of a parity check."""
+    """Return the metadata of an exported model, without the results of a parity check."""
     no_sensor, sar, optical, both = model.decisions.by_validity_code("threshold")
     return ExportMetadata(
         description=describe(model),

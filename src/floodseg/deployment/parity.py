@@ -43,12 +43,12 @@ class Difference:
             return
         if precision == "fp32":
             raise ConfigError(
-                f"`precision=fp32`: the exported probability differs from PyTorch by {self.largest:.2g}, and must "
-                f"match within {FP32_LARGEST} everywhere, so nothing is written; map with `runtime=torch`"
+                f"`precision=fp32`: the exported probability differs from PyTorch by {self.largest:.2g}, but may "
+                f"differ by at most {FP32_LARGEST}, so nothing is written; map with `runtime=torch`"
             )
         raise ConfigError(
             f"`precision=bf16`: the exported probability matches PyTorch within {BF16_WITHIN} on "
-            f"{self.share_within:.2%} of the pixels, and must do so on {BF16_SHARE:.1%}, so nothing is written; "
+            f"{self.share_within:.2%} of the pixels, but {BF16_SHARE:.1%} are required, so nothing is written; "
             "export it as fp32"
         )
 
@@ -91,6 +91,6 @@ def require_water_iou(torch_iou: Mapping[SensorSet, float], int8_iou: Mapping[Se
     worst = max(drops, key=lambda sensors: drops[sensors])
     if drops[worst] > INT8_DROP:
         raise ConfigError(
-            f"`precision=int8`: water IoU on split '{split}' ({worst}) drops by {drops[worst]:.4f}, and may drop by at "
+            f"`precision=int8`: water IoU on split '{split}' ({worst}) drops by {drops[worst]:.4f}, but may drop by at "
             f"most {INT8_DROP}, so nothing is written; export it as bf16 or fp32"
         )

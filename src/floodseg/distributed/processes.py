@@ -51,8 +51,8 @@ class Processes:
         self.device: torch.device = state.device
         if self.count != started_processes():
             raise ConfigError(
-                f"the launcher started {started_processes()} processes, which do not find each other; start them with "
-                "accelerate launch or torchrun"
+                f"the launcher started {started_processes()} processes, which cannot connect to each other; start them "
+                "with accelerate launch or torchrun"
             )
         if self.count == 1 and cpu_is_forced() and "MASTER_PORT" in os.environ:
             note_once(

@@ -46,7 +46,7 @@ class Evaluation:
     methods without a probability), and clouds if they were requested (see
     :func:`floodseg.evaluation.clouds.cloud_scores`)."""
     references: dict[str, Document]
-    """The same for each classical baseline that the bands allow."""
+    """``document`` of each classical baseline that can use the bands, by name."""
     chips: list[ChipScore]
     """The score of each chip by the method."""
 
@@ -89,7 +89,7 @@ def evaluate(
 
     The thresholds are those stored in the model, which were chosen on its validation split, unless ``scoring`` sets
     another. A shipped model runs in OpenVINO if it is selected by name, all other models in PyTorch. Several processes
-    (``torchrun``) share the chips; each returns the same scores as a single process.
+    (``torchrun``) share the chips; each process returns the scores of all chips, as a single process does.
 
     Args:
         model: a shipped model's name, a run folder, a checkpoint, a loaded model, or ``otsu`` or ``ndwi``; with
@@ -110,14 +110,14 @@ def evaluate(
         ConfigError: the model or the data set lacks a sensor or band, clouds are set for radar, or an argument has no
             effect on a map.
         CheckpointError: the model does not exist or cannot be read.
-        DataError: a split cannot be opened, or has more than a few unusable chips; or map and reference cannot be
+        DataError: a split cannot be opened, or has too many unusable chips, or map and reference cannot be
             compared.
     """
     if reference is not None:
         if not isinstance(model, str | Path):
             raise ConfigError("`reference`: needs a map; set the path of flood.tif in place of a model")
         settings = {"split": split != "valid", "data": data, "layout": layout, "sensors": sensors, "config": config,
-                    "scoring": scoring, "out_dir": out_dir}  # fmt: skip
+                    "scoring": scoring, "name": name, "out_dir": out_dir}  # fmt: skip
         without_effect = [key for key, is_set in settings.items() if is_set]
         if without_effect:
             raise ConfigError(f"`{without_effect[0]}`: has no effect on a map with a reference; leave it out")
@@ -162,7 +162,7 @@ def _evaluate_chips(
     """Score a method and the classical baselines on the chips of a split; the processes share the chips."""
     chips = usable.chips
     methods = [method, *_baselines_for(method, chips.bands)]
-    # of the chips that this process scores
+    # results of the chips that this process scores
     own_scores: list[list[ChipScore]] = []
     own_histograms = {event: SensorHistograms() for event in sorted(set(chips.events))}
     show = title is not None and processes.main
@@ -193,7 +193,7 @@ def _method(model: "FloodModel | str | Path", name: str | None, threshold: float
     if str(model) in BASELINES:
         if threshold is not None:
             raise ConfigError(
-                f"`threshold={threshold}`: needs a water probability, and '{model}' returns none; leave it out"
+                f"`threshold={threshold}`: needs a water probability, but '{model}' returns none; leave it out"
             )
         return baseline_method(BASELINES[str(model)])
     folder = {shipped.name: shipped.folder for shipped in shipped_models()}.get(str(model))
@@ -221,7 +221,7 @@ def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
         )
     available = open_layout(replace(config, optical_bands=()), split).bands
     if method.sensors != "both" and not (available.sar if method.sensors == "sar" else available.optical):
-        raise ConfigError(f"'{method.name}' takes {method.sensors} images, and the data set holds none; choose another")
+        raise ConfigError(f"'{method.name}' takes {method.sensors} images, but the data set holds none; choose another")
     restricted = replace(config, sensors=sensors if method.sensors == "both" else method.sensors)
     if method.bands is None:
         return restricted
@@ -245,7 +245,7 @@ def _check_bands(name: str, needed: Bands, available: Bands, sensors: SensorSet 
         # optical bands are selected by name when the chips are opened, SAR bands are read in order
         if not bands_fit(needed, available, sensor, exact=sensor == "sar"):
             raise ConfigError(
-                f"'{name}' takes {sensor} images of {needed.only(sensor)}, and the data set holds "
+                f"'{name}' takes {sensor} images of {needed.only(sensor)}, but the data set holds "
                 f"{available.only(sensor)}; choose a model that was trained on such bands"
             )
 
@@ -258,7 +258,7 @@ def _baselines_for(method: Method, bands: Bands) -> list[Method]:
 
 
 def _document(method: Method, usable: UsableChips, scores: Sequence[ChipScore]) -> Document:
-    """Return the scores of a method, with None for the studies of a probability."""
+    """Return the scores of a method. ``calibration`` and ``thresholds`` are None; the caller may set them."""
     sensors = usable.chips.bands.sensor_set if method.sensors == "both" else method.sensors
     return {
         "model": method.name,

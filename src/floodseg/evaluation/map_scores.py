@@ -36,7 +36,8 @@ ReadLabel = Callable[[Window], NDArray[np.uint8]]
 """Reader of the label of a window of the map, (H, W): 0 land, 1 water, 255 ignored."""
 
 WaterClasses = Literal["all water", "flood"]
-"""Classes of the map that are water: flood and permanent water, or flood only; then permanent water is not counted."""
+"""Classes of the map that count as water. With "all water": flood and permanent water. With "flood": flood only, and
+pixels of permanent water are not scored."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,14 @@ class MapEvaluation:
     reference: str
     reference_kind: Literal["raster", "polygons"]
     scores: dict[WaterClasses, Counts]
-    """Counts for both definitions of water."""
+    """Counts for both choices of water classes."""
     map_pixels: int
     """Pixels of the map that are land, flood or permanent water."""
     permanent_water_pixels: int
 
     @property
     def water(self) -> WaterClasses:
-        """The definition of water in the reference.
+        """The water classes that the reference marks.
 
         Labels mark all water. Polygons of rapid mapping mark the flood, and permanent water is in other layers.
         """
@@ -62,7 +63,7 @@ class MapEvaluation:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The scores as JSON values; the scores at the top level use the definition of water in the field ``water``."""
+        """The scores as JSON values. Those at the top level use the water classes named in the field ``water``."""
         return {
             "map": self.map,
             "reference": self.reference,
@@ -141,7 +142,7 @@ def _open_band(path: str, kind: str) -> Iterator[Any]:
     try:
         with rasterio.Env(**gdal_settings(allow_remote=False)), open_layer(path, allow_remote=False) as source:
             if source.count != 1:
-                raise DataError(f"{path}: has {source.count} bands, and a {kind} has one; give a file with one band")
+                raise DataError(f"{path}: has {source.count} bands, but a {kind} has one; give a file with one band")
             yield source
     except RasterioError as error:
         raise DataError(
@@ -168,7 +169,7 @@ def _classes(source: Any, window: Window, path: str) -> NDArray[np.uint8]:
     unknown = ~np.isin(classes, _CODES)
     if unknown.any():
         raise DataError(
-            f"{path}: holds the value {classes[unknown].flat[0]}, and the codes of a map are 0 (land), 1 (flood), 2 "
+            f"{path}: holds the value {classes[unknown].flat[0]}, but the codes of a map are 0 (land), 1 (flood), 2 "
             "(permanent water), 3 (excluded) and 255 (nodata); give flood.tif of floodseg predict"
         )
     return classes

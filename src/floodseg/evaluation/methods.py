@@ -45,7 +45,7 @@ class Method:
     sensors: SensorSet
     """The sensors that it takes."""
     threshold: Callable[[SensorSet], float | None]
-    """The threshold for the sensors in use; None if each chip has its own."""
+    """The threshold for the sensors in use; None if it is computed for each chip."""
     decisions: Decisions | None = None
     """Its thresholds and temperatures; None for a method without a probability."""
     bands: Bands | None = None
@@ -55,7 +55,8 @@ class Method:
 def model_method(model: "FloodModel", name: str, threshold: float | None = None) -> Method:
     """Return a PyTorch model as a method, with its own thresholds or one threshold for all sensors."""
     decisions = _decisions(model.decisions, threshold)
-    return _model_method(name, lambda chip, _: apply_model(model, chip, decisions), decisions, model.spec.bands)
+    bands = model.spec.bands
+    return _method_with_decisions(name, lambda chip, _: apply_model(model, chip, decisions), decisions, bands)
 
 
 def shipped_method(folder: Path, name: str, threshold: float | None = None) -> Method:
@@ -73,18 +74,21 @@ def shipped_method(folder: Path, name: str, threshold: float | None = None) -> M
     def apply(chip: Chip, _: Bands) -> ChipResult:
         probability = graph.probability(chip)
         double = probability.astype(np.float64)
-        with np.errstate(divide="ignore"):  # infinite at probabilities 0 and 1, and counted in the end bins
+        # probabilities 0 and 1 have infinite logits, which count in the first and last bin
+        with np.errstate(divide="ignore"):
             differences = (np.log(double) - np.log1p(-double)) * temperatures[validity_codes(chip)]
         return _scored(chip, probability, differences.astype(np.float32), decisions)
 
-    return _model_method(name, apply, decisions, graph.bands)
+    return _method_with_decisions(name, apply, decisions, graph.bands)
 
 
 def _decisions(stored: Decisions, threshold: float | None) -> Decisions:
     return stored if threshold is None else stored.with_threshold(threshold)
 
 
-def _model_method(name: str, apply: Callable[[Chip, Bands], ChipResult], decisions: Decisions, bands: Bands) -> Method:
+def _method_with_decisions(
+    name: str, apply: Callable[[Chip, Bands], ChipResult], decisions: Decisions, bands: Bands
+) -> Method:
     return Method(name, apply, bands.sensor_set, lambda sensors: decisions.of(sensors).threshold, decisions, bands)
 
 

@@ -1,7 +1,7 @@
-"""Warper between grids. Every window holds the same bits as the complete image.
+"""Warper between grids. A window equals the same part of the complete warped image, bit for bit.
 
 Coordinates are computed on a lattice that is fixed to the target grid, not to the window, and a pixel depends only on
-its neighbours. GDAL's warper does not guarantee this, since its approximation depends on its chunks.
+its neighbours. GDAL's warper does not guarantee this: it approximates coordinates within chunks of the window.
 """
 
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 
 _LATTICE = 32
-"""Target pixels between projected points. Coordinates are interpolated linearly between them (error below 1e-4 pixels
-at 10 m)."""
+"""Spacing in target pixels of the projected points. Between them, coordinates are interpolated linearly (error below
+1e-4 pixels at 10 m)."""
 
 _ALIGNED = 0.05
-"""Largest difference in pixels between aligned grids: stored transforms differ in their last digits."""
+"""Largest offset in pixels of grids that count as aligned: stored transforms differ in their last digits."""
 
 
 _T = TypeVar("_T", bound=np.generic)
@@ -44,12 +44,15 @@ class Block:
 class AxisInterpolation:
     """Interpolation along one axis: the two source pixels around each target pixel, and the weight of the second.
 
-    (H, 1) for rows and (1, W) for columns where the grids are parallel, else (H, W).
+    The arrays are (H, 1) for rows and (1, W) for columns if the grids are parallel, else (H, W).
     """
 
     low: NDArray[np.intp]
+    """The first source pixel."""
     high: NDArray[np.intp]
+    """The second source pixel."""
     fraction: NDArray[np.float32]
+    """Weight of the second source pixel, 0 to 1."""
     inside: NDArray[np.bool_]
     """True if the target pixel's centre lies within the source along this axis."""
 
@@ -75,8 +78,8 @@ class PixelMap:
 
     Attributes:
         parallel: True if rows and columns of the two grids are parallel.
-        shift: (rows, columns) from target to source for aligned grids, None otherwise.
-        reduction: (rows, columns) of the source per target pixel, 1 or more.
+        shift: (rows, columns) to add to a target pixel to get its source pixel, for aligned grids; None otherwise.
+        reduction: number of source (rows, columns) per target pixel, 1 or more.
     """
 
     def __init__(self, target: GeoGrid, source: GeoGrid) -> None:
@@ -175,10 +178,10 @@ def same_crs(one: str | None, other: str | None) -> bool:
 def interpolate(block: Block, rows: AxisInterpolation, columns: AxisInterpolation) -> Block:
     """Interpolate a block bilinearly to the target pixels, (C, H, W).
 
-    A target pixel gets the state (data, fill or missing) of the source pixel that contains its centre, so data never
-    spread into nodata. Neighbours without data have no weight.
+    A target pixel is data, fill or missing like the source pixel that contains its centre, so data never spread into
+    nodata. Source pixels without data have weight 0.
     """
-    missing, fill = _states(block, rows, columns)
+    missing, fill = _nodata_masks(block, rows, columns)
     usable = ~(block.missing | block.fill)
     values = np.empty((len(block.values), *missing.shape), np.float32)
     width = block.missing.shape[1]
@@ -189,10 +192,10 @@ def interpolate(block: Block, rows: AxisInterpolation, columns: AxisInterpolatio
         right = upper_right + (lower_right - upper_right) * rows.fraction
         np.add(left, (right - left) * columns.fraction, out=target)
     if not usable.all():
-        touched = np.zeros(missing.shape, np.bool_)
+        beside_nodata = np.zeros(missing.shape, np.bool_)
         for corner in corners:
-            touched |= ~_pick(usable, corner)
-        _average_usable(block, usable, rows, columns, touched & ~missing & ~fill, values)
+            beside_nodata |= ~_pick(usable, corner)
+        _average_usable(block, usable, rows, columns, beside_nodata & ~missing & ~fill, values)
         nearest_row, nearest_column = np.broadcast_arrays(rows.nearest(), columns.nearest())
         values[:, fill] = block.values[:, nearest_row[fill], nearest_column[fill]]
     values[:, missing] = 0
@@ -201,7 +204,7 @@ def interpolate(block: Block, rows: AxisInterpolation, columns: AxisInterpolatio
 
 def pick_nearest(block: Block, rows: AxisInterpolation, columns: AxisInterpolation) -> Block:
     """Return a block at the target pixels, each from the source pixel that contains its centre."""
-    missing, fill = _states(block, rows, columns)
+    missing, fill = _nodata_masks(block, rows, columns)
     indices = _indices(rows.nearest(), columns.nearest(), block.missing.shape[1])
     values = np.stack([_pick(band, indices) for band in block.values])
     values[:, missing] = 0
@@ -233,9 +236,10 @@ def reduce_block(block: Block, rows: int, columns: int, *, power: bool) -> Block
     return Block(means.astype(np.float32), empty_missing, empty & ~empty_missing)
 
 
-def _states(
+def _nodata_masks(
     block: Block, rows: AxisInterpolation, columns: AxisInterpolation
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the masks ``missing`` and ``fill`` at the target pixels, (H, W) each."""
     indices = _indices(rows.nearest(), columns.nearest(), block.missing.shape[1])
     missing = _pick(block.missing, indices) | ~(rows.inside & columns.inside)
     return missing, _pick(block.fill, indices) & ~missing

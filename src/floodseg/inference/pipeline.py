@@ -45,7 +45,8 @@ from floodseg.scene.view import CroppedScene
 
 _LOG = getLogger("floodseg")
 
-_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
+_VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
+"""Validity code of a pixel where all sensors of the set are valid; see ``floodseg.models.decision``."""
 
 _LATE_IMPORTS = ("floodseg.products.geopackage", "floodseg.products.quicklook")
 """Modules that are needed only after the first windows. Their imports (pyogrio, SciPy, Matplotlib) take about 0.8 s of
@@ -155,7 +156,7 @@ def _map_and_write(run: _Run, imagery: Scene, earlier_scene: Scene | None, start
             mean = map_sensor_weights(imagery, with_weights, mapping, layers, writer.write_sensor_weights)
             extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ())]
-        assumptions += [*_note_no_date(info), *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ())]
+        assumptions += [*_no_date_notes(info), *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ())]
         return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
 
 
@@ -186,7 +187,7 @@ def _check_georeference(config: SceneConfig, grid: GeoGrid) -> None:
 def _product_info(
     run: _Run, runtime: Runtime, thresholds: NDArray[np.float32], scenes: Sequence[Scene], layers: Layers
 ) -> ProductInfo:
-    """Return the provenance of the products; ``scenes`` are the scene and, if it is mapped, the earlier image."""
+    """Return the provenance of the products; ``scenes``: the scene, and the earlier radar image if it is mapped."""
     return ProductInfo(
         model=run.model,
         threshold=runtime.threshold
@@ -209,7 +210,7 @@ def _settings(config: PredictConfig) -> dict[str, Any]:
 
 def _thresholds_in_use(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
     """Return the threshold, or one threshold per sensor set if they differ."""
-    by_set: dict[str, float] = {name: round(float(thresholds[_CODES[name]]), 6) for name in SENSOR_SETS}
+    by_set: dict[str, float] = {name: round(float(thresholds[_VALIDITY_CODES[name]]), 6) for name in SENSOR_SETS}
     if not bands.optical:
         return by_set["sar"]
     if not bands.sar:
@@ -253,8 +254,8 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
     )
 
 
-def _note_no_date(info: ProductInfo) -> list[str]:
-    """Return and log a note if the scene has no date."""
+def _no_date_notes(info: ProductInfo) -> list[str]:
+    """Log a note if the scene has no date, and return it as the only item of a list."""
     if info.acquisition is not None:
         return []
     names = " ".join(name for sensor in ("sar", "optical") for name in info.inputs.get(sensor, ())) or "the arrays"

@@ -182,7 +182,7 @@ def _refuse_array_settings(settings: dict[str, Any]) -> None:
     """Raise ConfigError if a setting of arrays is set for files."""
     for name, value in settings.items():
         if value is not None:
-            raise ConfigError(f"`{name}`: applies to arrays only, and the images are files; leave the setting out")
+            raise ConfigError(f"`{name}`: applies to arrays only, but the images are files; leave the setting out")
 
 
 def _array_scene(

@@ -144,7 +144,7 @@ class RasterFile:
                 values = file.read(1, window=RasterWindow(0, top, file.width, rows))
                 found += np.bincount(values.ravel(), minlength=256)
         if (found != self.counts).any():
-            raise OSError(None, f"{self._target.name} has other values than were written", str(self._target))
+            raise OSError(None, f"{self._target.name} does not hold the values that were written", str(self._target))
 
     def statistics(self) -> dict[str, str]:
         """Return the statistics of the valid pixels as GDAL band tags."""

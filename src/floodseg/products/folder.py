@@ -142,7 +142,7 @@ def _check_space(path: Path, staging: Path, min_bytes: int) -> None:
     free = shutil.disk_usage(staging).free
     if free < min_bytes:
         raise RunFolderError(
-            f"{path}: {free / 1e6:.0f} MB are free, and the products need at least {min_bytes / 1e6:.0f} MB; free some "
+            f"{path}: {free / 1e6:.0f} MB are free, but the products need at least {min_bytes / 1e6:.0f} MB; free some "
             "space or give another `out_dir`"
         )
 

@@ -62,7 +62,7 @@ class PolygonFile:
         self._flush()
         for code, count in self.counts.items():
             if pyogrio.read_info(self._path, layer=LAYERS[code], force_feature_count=True)["features"] != count:
-                raise OSError(None, f"{self._path.name} has other polygons than were written", str(self._path))
+                raise OSError(None, f"{self._path.name} does not hold the polygons that were written", str(self._path))
 
     def _queue(self, polygons: PixelPolygons) -> None:
         self._pending.append(polygons)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from floodseg.products.patches import SpeckFilter
 
 _BYTES_PER_PIXEL = 2
-"""Size of the two raw rasters, the minimum disk space of a run."""
+"""Bytes per pixel of the two raw rasters, which are the least disk space that a run needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class ProductWriter:
         settings: settings of the writer.
 
     Raises:
-        RunFolderError: on entering, if the folder is finished, in use, not writable or the disk has too little space;
-            from ``write`` and ``finish``, if the disk is full.
+        RunFolderError: on entering, if the folder holds finished products, is in use or not writable, or the disk has
+            too little space; from ``write`` and ``finish``, if the disk is full.
         ConfigError: ``min_area`` is set and the grid's pixels have no ground area.
     """
 
@@ -99,17 +99,17 @@ class ProductWriter:
         self._grid = grid
         self._info = info
         self._settings = settings
-        self._footprints = measure_pixel_areas(grid)
+        self._pixel_areas = measure_pixel_areas(grid)
         self._specks: SpeckFilter | None = None
         if settings.min_area > 0:
-            if self._footprints is None:
+            if self._pixel_areas is None:
                 raise ConfigError(
                     f"`min_area={settings.min_area:g}`: the scene's pixels have no area on the ground; leave the "
                     "setting out, or give the scene a coordinate system"
                 )
             from floodseg.products import patches
 
-            self._specks = patches.SpeckFilter(settings.min_area, self._footprints)
+            self._specks = patches.SpeckFilter(settings.min_area, self._pixel_areas)
 
     def __enter__(self) -> Self:
         self._entered = time.monotonic()
@@ -145,8 +145,8 @@ class ProductWriter:
         }
         for raster in self._rasters.values():
             stack.callback(raster.close)
-        self._percent, self._classes = self._rasters[folder.PROBABILITY], self._rasters[folder.CLASSES]
-        self._totals = ClassTotals(has_areas=self._footprints is not None)
+        self._percent_raster, self._class_raster = self._rasters[folder.PROBABILITY], self._rasters[folder.CLASSES]
+        self._totals = ClassTotals(has_areas=self._pixel_areas is not None)
         self._cutter = StripCutter(grid.height, grid.width, strip_rows(grid.width))
 
     @cached_property
@@ -154,7 +154,7 @@ class ProductWriter:
         from floodseg.products.geopackage import PolygonFile  # slow to import; see pipeline.py
 
         path = self._folder.staging / folder.POLYGONS
-        return PolygonFile(path, self._grid, self._footprints, self._info.knows_permanent_water)
+        return PolygonFile(path, self._grid, self._pixel_areas, self._info.knows_permanent_water)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -167,19 +167,19 @@ class ProductWriter:
             for part in self._cutter.cut(strip):
                 classes = part.classes
                 if self._specks is None:
-                    self._add_totals(part.top, classes, part.percent)
+                    self._add_totals_and_polygons(part.top, classes, part.percent)
                 else:
                     classes = self._specks.first_pass(part.top, classes)
-                self._percent.write(part.top, part.percent)
-                self._classes.write(part.top, classes)
+                self._percent_raster.write(part.top, part.percent)
+                self._class_raster.write(part.top, classes)
 
     def write_sensor_weights(self, top: int, percent: NDArray[np.uint8]) -> None:
         """Write rows (H, W) of the optical image's weight at row ``top``: percent, 255 nodata."""
         with _disk_errors(self._out_dir):
             self._rasters[folder.SENSOR_WEIGHTS].write(top, percent)
 
-    def _add_totals(self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8]) -> None:
-        areas = None if self._footprints is None else self._footprints.rows(top, len(classes))
+    def _add_totals_and_polygons(self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8]) -> None:
+        areas = None if self._pixel_areas is None else self._pixel_areas.rows(top, len(classes))
         self._totals.add(classes, areas)
         self._polygons.add(top, classes, percent, areas)
 
@@ -231,13 +231,14 @@ class ProductWriter:
         return document
 
     def _remove_specks(self, specks: "SpeckFilter") -> None:
+        """Read the classes again, change small patches to land, and add the totals and polygons."""
         specks.merge_strips()
         for top, rows in row_spans(self._grid.height, strip_rows(self._grid.width)):
-            before = self._classes.read(top, rows)
+            before = self._class_raster.read(top, rows)
             classes = specks.second_pass(top, before)
             if (classes != before).any():
-                self._classes.write(top, classes, again=True)
-            self._add_totals(top, classes, self._percent.read(top, rows))
+                self._class_raster.write(top, classes, again=True)
+            self._add_totals_and_polygons(top, classes, self._percent_raster.read(top, rows))
 
     def _tags(self) -> dict[str, str]:
         info = self._info
@@ -288,7 +289,7 @@ class ProductWriter:
 
 
 def class_names(info: ProductInfo) -> dict[int, str]:
-    """Return the class names of the codes."""
+    """Return the name of each class code."""
     return CLASS_NAMES | {FLOOD: info.water_name}
 
 
@@ -300,7 +301,7 @@ def _vector_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def _disk_errors(out_dir: Path) -> Iterator[None]:
-    """Convert errors of writing into RunFolderError."""
+    """Raise RunFolderError for an error while writing."""
     try:
         yield
     except (OSError, RasterioError, CPLE_BaseError, *_vector_errors()) as error:

@@ -24,7 +24,7 @@ from floodseg.raster.access import gdal_settings
 from floodseg.raster.diagnosis import diagnose
 from floodseg.raster.drivers import CHIP_DRIVERS, open_local, open_with_drivers
 
-_BY_ORDER: dict[Sensor, dict[int, tuple[str, ...]]] = {
+_NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
     "sar": {2: SAR_BANDS},
     "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
 }
@@ -121,7 +121,7 @@ class Extent:
 def open_raster(path: Path) -> Iterator[Raster]:
     """Open a raster in a ``with`` statement. Read errors become a DataError that names the file.
 
-    Calls share no dataset, so forked loader processes never use a dataset of their parent.
+    Each call opens its own dataset, so forked loader processes never use a dataset of their parent.
     """
     try:
         # GDAL finds side files by name: listing a folder of thousands of files at each opening is slow.
@@ -138,12 +138,12 @@ def open_raster(path: Path) -> Iterator[Raster]:
 
 
 def _check_size(path: Path, source: Raster) -> None:
-    """Refuse a raster that is too large for a chip before its pixels are read."""
+    """Raise DataError, before pixels are read, if a raster is too large for a chip."""
     size = source.height * source.width * sum(np.dtype(kind).itemsize for kind in source.dtypes)
     if size > MAX_CHIP_BYTES:
         raise DataError(
             f"{path}: has {source.height}x{source.width} pixels in {source.count} bands ({size / 1e9:.1f} GB "
-            f"decoded), and a chip has at most {MAX_CHIP_BYTES / 1e9:.1f} GB: copy it again if it is damaged, or cut "
+            f"decoded), but a chip has at most {MAX_CHIP_BYTES / 1e9:.1f} GB: copy it again if it is damaged, or cut "
             "it into chips of 512 pixels"
         )
 
@@ -198,7 +198,7 @@ def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
     are those of L1C and 12 bands are those of L2A.
 
     Raises:
-        DataError: another number of unnamed bands, a repeated name, or radar without both polarisations.
+        DataError: unnamed bands in another number, a repeated name, or radar without both polarisations.
     """
     names = _names(tuple(source.descriptions), sensor)
     if not any(names):
@@ -240,7 +240,7 @@ def _names(descriptions: tuple[str | None, ...], sensor: Sensor) -> tuple[str | 
 
 
 def _names_by_order(source: Raster, sensor: Sensor) -> tuple[str, ...]:
-    orders = _BY_ORDER[sensor]
+    orders = _NAMES_BY_COUNT[sensor]
     if source.count not in orders:
         counts = " or ".join(str(count) for count in orders)
         example = "VV and VH" if sensor == "sar" else "B02, B03, ..."

@@ -60,7 +60,7 @@ def open_with_drivers(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS)
 
 def _check_header(dataset: Any) -> None:
     if dataset.count > MAX_BANDS:
-        raise RasterioIOError(f"{HEADER_CLAIM} {dataset.count} bands, and at most {MAX_BANDS} are read")
+        raise RasterioIOError(f"{HEADER_CLAIM} {dataset.count} bands, but at most {MAX_BANDS} are read")
     # reading the texts now makes rasterio raise on texts that are not UTF-8
     assert len(dataset.descriptions) == len(dataset.units) == dataset.count
     if dataset.driver == "VRT":
@@ -72,7 +72,7 @@ def _check_header(dataset: Any) -> None:
         size *= dataset.count
     if size > MAX_BLOCK_BYTES:
         raise RasterioIOError(
-            f"{HEADER_CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, and at most "
+            f"{HEADER_CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, but at most "
             f"{MAX_BLOCK_BYTES / 1e9:.1f} GB are read: write it in tiles (gdal_translate -co TILED=YES)"
         )
 

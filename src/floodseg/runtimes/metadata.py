@@ -57,7 +57,7 @@ class ExportMetadata:
             raise CheckpointError(f"{path}: has no floodseg metadata; use a file written by floodseg export") from error
         if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"{path}: has format version {version}, and this floodseg reads {FORMAT_VERSION}; export the model "
+                f"{path}: has format version {version}, but this floodseg reads {FORMAT_VERSION}; export the model "
                 "again"
             )
         return ExportMetadata(**{**document, "thresholds": tuple(document["thresholds"])})

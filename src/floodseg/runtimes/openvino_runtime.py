@@ -49,7 +49,7 @@ class OpenVinoRuntime(ExportedModel):
         super().__init__(path, ExportMetadata.from_text(_metadata_text(self._model), path), threads)
         if self.precision == "bf16" and not has_bf16(self._core):
             raise ConfigError(
-                f"{path}: is a bf16 model, and this processor cannot compute in bf16; export it as fp32 or int8"
+                f"{path}: is a bf16 model, but this processor cannot compute in bf16; export it as fp32 or int8"
             )
         self._lock = threading.Lock()
         self._requests: dict[tuple[int, int], SimpleQueue[Any]] = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # importing PyTorch takes a second, and exported models do no
 _PACKAGE: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 _PIP_NAME: dict[ExportFormat, str] = {"onnx": "floodseg[onnx]", "openvino": "openvino"}
 _GPU_DEVICE_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Device files, one of which exists if PyTorch can use a GPU. This check avoids a slow import of PyTorch."""
+"""Device files. If none exists, PyTorch cannot use a GPU, and its slow import is avoided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtim
         CheckpointError: the model does not exist, or cannot be read.
     """
     if isinstance(model, str | Path) and is_exported(Path(model)):
-        return _open_model_file(Path(model), mapping)
+        return _open_requested_file(Path(model), mapping)
     files = _exported_files_of(model) if isinstance(model, str | Path) else []
     if mapping.runtime == "torch" or _uses_gpu(mapping):
         return _open_torch(model, mapping)
@@ -93,7 +93,7 @@ def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtim
     raise _unavailable_error(model, files, requested, mapping)
 
 
-def _open_model_file(path: Path, mapping: MapConfig) -> Runtime:
+def _open_requested_file(path: Path, mapping: MapConfig) -> Runtime:
     """Open an exported file that the user passes as the model."""
     runtime: ExportFormat = "onnx" if path.suffix == SUFFIXES["onnx"] else "openvino"
     if mapping.runtime not in ("auto", runtime):
@@ -167,7 +167,7 @@ def _uses_gpu(mapping: MapConfig) -> bool:
 def _unavailable_error(
     model: "str | Path | FloodModel", files: list[ExportedFile], requested: list[ExportedFile], mapping: MapConfig
 ) -> ConfigError | CheckpointError:
-    """Return the error that says why no exported file can be used."""
+    """Return an error with the reason why no exported file can be used."""
     settings = " ".join(
         f"`{name}={value}`"
         for name, value in (("runtime", mapping.runtime), ("precision", mapping.precision))

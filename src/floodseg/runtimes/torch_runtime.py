@@ -141,7 +141,7 @@ class TorchRuntime:
 def _check_precision(precision: str, cuda: bool) -> None:
     """Raise ConfigError for a number format that the device lacks or emulates."""
     if precision == "fp16" and not cuda:
-        raise ConfigError("`precision=fp16`: needs a GPU, and the model runs on the CPU; use bf16 or fp32")
+        raise ConfigError("`precision=fp16`: needs a GPU, but the model runs on the CPU; use bf16 or fp32")
     if precision == "bf16" and not (torch.cuda.is_bf16_supported() if cuda else cpu_computes_bf16()):
         raise ConfigError("`precision=bf16`: this device cannot compute in bf16; use fp32")
 

@@ -147,9 +147,11 @@ class ArrayScene:
             known = (a, b, c, d, e, f)
         text = known_crs if crs is None else crs_text("crs", crs)
         if text is not None and known is None:
-            raise DataError(f"crs {text}: has no use without a transform: set both")
+            raise DataError(f"crs {text}: has no effect without a transform: set both")
         if known is not None and (known[1] != 0 or known[3] != 0 or known[0] == 0 or known[4] == 0):
-            raise DataError(f"transform {known}: the grid must run along the axes: resample the arrays")
+            raise DataError(
+                f"transform {known}: is rotated, sheared or without area: resample the arrays to a grid along the axes"
+            )
         grid = GeoGrid(text, known or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), first.shape[1], first.shape[2])
         if not grid.has_distinct_pixels:
             raise DataError(f"transform {known}: defines pixels without area or with equal coordinates: correct it")

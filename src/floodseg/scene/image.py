@@ -14,11 +14,11 @@ from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.scene.session import Session
 
 _MAX_READ = 16_000_000
-"""Most source numbers read at once. A target window that needs more is read in parts."""
+"""Largest number of source values to read at once. A target window that needs more is read in parts."""
 
 OffsetSource = Literal["setting", "tags", "scale tags", "metadata"] | None
-"""Source of the offset of reflectance: ``scale tags`` define only a scale; None if there is no source (0 is
-assumed)."""
+"""Source of the offset of reflectance. With ``scale tags``, GDAL's tags define a scale but no offset. With None,
+nothing defines it, and 0 is assumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,13 @@ class StoredBand:
 
     name: str
     number: int
-    """Number in the file, from 1."""
+    """Band number in the file, from 1."""
     scale: float = 1.0
     offset: float = 0.0
-    """``scale`` and ``offset`` are the tags of GDAL."""
+    """``scale`` and ``offset`` are GDAL's tags."""
     shift: float = 0.0
     divisor: float = 1.0
+    """``shift`` and ``divisor`` are the offset and quantification value of Sentinel-2 reflectance."""
     nodata: float | None = None
     """Stored number that marks a pixel as missing, even if only this band holds it."""
     fill: float | None = None
@@ -256,7 +257,7 @@ def _paste(block: Block, target: Block, top: int, left: int) -> None:
 
 
 def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]:
-    """Return the part of a window inside a grid, or None, and the first row and column of that part in the window."""
+    """Return the part of a window inside a grid (or None), and the row and column of the window at which it begins."""
     top, left = max(window.top, 0), max(window.left, 0)
     bottom = min(window.top + window.height, grid.height)
     right = min(window.left + window.width, grid.width)

@@ -26,12 +26,13 @@ class ImageRequest:
     bands: tuple[str, ...]
     """Bands that the model needs, without dates."""
     references: tuple[str, ...]
+    """File names as the user wrote them."""
     sar_units: Literal["db", "linear"] = "db"
     optical_offset: float | None = None
 
 
 def open_image(session: Session, request: ImageRequest) -> Image:
-    """Find the bands of an image and their encoding, without reading pixels.
+    """Find the bands of an image and how their values are stored, without reading pixels.
 
     Raises:
         ConfigError: a remote file without ``allow_remote``, or a setting that contradicts the file.
@@ -63,7 +64,7 @@ def open_mask_file(session: Session, name: str, setting: str) -> ImageFile:
     session.check_access(name, setting)
     handle = session.open(name)
     if handle.count != 1:
-        raise DataError(f"`{setting}={name}`: has {handle.count} bands, and a mask must have 1: extract that band")
+        raise DataError(f"`{setting}={name}`: has {handle.count} bands, but a mask must have 1: extract that band")
     return ImageFile(name, _grid(name, handle), (StoredBand(setting, 1, nodata=handle.nodatavals[0]),))
 
 
@@ -223,10 +224,10 @@ def _stored(handle: OpenRaster, name: str, number: int, request: ImageRequest) -
     tagged = request.unit != "dn" and has_scaling(handle, [number])
     scale, offset = (handle.scales[number - 1], handle.offsets[number - 1]) if tagged else (1.0, 0.0)
     if request.sensor == "sar" and request.unit == "db":
-        # Backscatter is never exactly 0 dB in both polarisations. Software without a nodata value fills with 0.
+        # Backscatter is never exactly 0 dB in both polarisations. Without a declared nodata value, they are empty.
         fill = 0.0 if nodata is None and not tagged else None
         return StoredBand(name, number, scale, offset, nodata=nodata, fill=fill)
-    # A true 0 in one band is possible. Any other nodata value is no reflectance.
+    # One band can measure 0, so a pixel is empty only if all bands are 0. Any other nodata value is no measurement.
     fill = 0.0 if nodata is None or nodata == 0 else None
     missing = None if nodata == 0 else nodata
     if request.unit == "dn":

@@ -28,7 +28,7 @@ def check_reference(name: str, grid: GeoGrid) -> None:
         )
     if grid.height * grid.width > _PIXEL_LIMIT:
         raise DataError(
-            f"{name}: claims {grid.height}x{grid.width} pixels; at most {_PIXEL_LIMIT:,} are mapped at once: set an "
+            f"{name}: has {grid.height}x{grid.width} pixels; at most {_PIXEL_LIMIT:,} are mapped at once: set an "
             "area with `aoi`, or check the file"
         )
 
@@ -84,9 +84,8 @@ def _place_by_size(name: str, grid: GeoGrid, reference_name: str, reference: Geo
     without = name if grid.crs is None else reference_name
     if (grid.height, grid.width) != (reference.height, reference.width):
         raise DataError(
-            f"{name} and {reference_name}: {without} has no coordinate system and their sizes differ ({sizes} pixels); "
-            "without one, images must have the same size: write the coordinate system into the file "
-            "(rio edit-info --crs EPSG:32633 FILE)"
+            f"{name} and {reference_name}: {without} has no coordinate system, so both must have the same size, but "
+            f"they have {sizes} pixels: write the coordinate system into the file (rio edit-info --crs EPSG:32633 FILE)"
         )
     placed = grid.transform != _IDENTITY and reference.transform != _IDENTITY
     if placed and same_crs(grid.crs, reference.crs) and not grid.matches(reference, 0.5):

@@ -173,8 +173,8 @@ def _check_offset(name: str, samples: Samples, values: NDArray[np.float32], offs
     if offset_from is not None and negative > _MAX_IMPOSSIBLE_SHARE:
         fix = "set `optical_offset=0`" if offset_from == "setting" else "correct the GDAL scale and offset tags"
         raise DataError(
-            f"{name}: {negative:.0%} of the reflectance is below {_MIN_WITH_OFFSET:g} once the offset is added, so "
-            f"the offset was removed already or never existed: {fix}"
+            f"{name}: {negative:.0%} of the reflectance values are below {_MIN_WITH_OFFSET:g} once the offset is "
+            f"added, so it was removed already or never existed: {fix}"
         )
 
 

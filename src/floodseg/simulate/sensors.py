@@ -2,7 +2,7 @@
 
 Radar: mean backscatter by surface, wind, relief and incidence angle, a noise floor, and Wishart speckle. Optical:
 mixtures of class spectra, illumination by slope, and an atmosphere. Levels follow the cited literature. They are
-plausible, with the confusions of real scenes, but not accurate enough to invert.
+plausible, with the ambiguities of real scenes, but too coarse to retrieve physical quantities.
 """
 
 import numpy as np
@@ -31,6 +31,7 @@ NOISE_DB = ((-27.0, -24.5), (-28.0, -25.5))
 INCIDENCE_DEGREES_PER_PIXEL = 15.0 / 25_000
 """The incidence angle grows by about 15 degrees over the 250 km of a wide swath."""
 REFERENCE_INCIDENCE = 38.0
+"""Incidence angle in degrees for which the backscatter levels are defined."""
 
 SPECTRA = {
     "clear water": (0.030, 0.034, 0.036, 0.020, 0.012, 0.009, 0.008, 0.007, 0.006, 0.005, 0.0, 0.003, 0.002),
@@ -48,7 +49,9 @@ PATH_RADIANCE = (0.105, 0.072, 0.038, 0.021, 0.017, 0.013, 0.011, 0.009, 0.008, 
 """Reflectance that the atmosphere adds, in the order of L1C_BANDS: mostly scattering in the blue (Vermote et al. 1997).
 In B10 water vapour hides the ground, so a clear sky has this reflectance."""
 TRANSMITTANCE = (0.78, 0.83, 0.87, 0.91, 0.92, 0.92, 0.94, 0.93, 0.95, 0.42, 0.0, 0.95, 0.92)
+"""Transmittance of the atmosphere, in the order of L1C_BANDS."""
 BAND_METRES = (60, 10, 10, 10, 20, 20, 20, 10, 20, 60, 60, 20, 20)
+"""Pixel size of Sentinel-2, in the order of L1C_BANDS."""
 OPTICAL_NOISE = 0.0015
 """Standard deviation of the noise at a reflectance of 0.1."""
 

@@ -26,7 +26,7 @@ def open_chips(config: TrainConfig, processes: int = 1) -> tuple[UsableChips, Us
     if processes > 1 and crops < processes * config.optim.batch_size:
         raise ConfigError(
             f"`batch_size={config.optim.batch_size}`: each of {processes} processes takes this many crops per step, "
-            f"and an epoch has {crops}; lower it, raise `crops_per_chip` or start fewer processes"
+            f"but an epoch has only {crops}; lower it, raise `crops_per_chip` or start fewer processes"
         )
     return train, valid
 
@@ -51,17 +51,17 @@ def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
     # a default without effect is not the user's mistake
     jitter_is_set = jitter not in (0, AugmentConfig.sar_jitter_db)
     if augment.drop_sensor > 0 and not (bands.sar and bands.optical):
-        raise ConfigError(f"`drop_sensor={augment.drop_sensor}`: needs both sensors, and {content}; leave it out")
+        raise ConfigError(f"`drop_sensor={augment.drop_sensor}`: needs both sensors, but {content}; leave it out")
     if augment.cloud > 0 and not bands.optical:
-        raise ConfigError(f"`cloud={augment.cloud}`: needs optical images, and {content}; leave it out")
+        raise ConfigError(f"`cloud={augment.cloud}`: needs optical images, but {content}; leave it out")
     if augment.cloud > 0 and not clouded_channels(bands):
         raise ConfigError(
-            f"`cloud={augment.cloud}`: needs an optical image from after the flood, and all optical bands in use are "
+            f"`cloud={augment.cloud}`: needs an optical image from after the flood, but all optical bands in use are "
             "from before it; leave it out"
         )
     if jitter_is_set and not_db:
-        raise ConfigError(f"`sar_jitter_db={jitter}`: needs radar in dB, and {not_db}; leave it out")
+        raise ConfigError(f"`sar_jitter_db={jitter}`: needs radar in dB, but {not_db}; leave it out")
     if not bands.optical and illumination not in (0, AugmentConfig.optical_jitter):
-        raise ConfigError(f"`optical_jitter={illumination}`: needs optical images, and {content}; leave it out")
+        raise ConfigError(f"`optical_jitter={illumination}`: needs optical images, but {content}; leave it out")
     if augment.sar_speckle > 0 and not_db:
-        raise ConfigError(f"`sar_speckle={augment.sar_speckle}`: needs radar in dB, and {not_db}; leave it out")
+        raise ConfigError(f"`sar_speckle={augment.sar_speckle}`: needs radar in dB, but {not_db}; leave it out")

@@ -157,12 +157,12 @@ def _channels(name: str, teacher: Bands, chips: Bands) -> dict[Sensor, list[int]
     for sensor in shared:
         if not bands_fit(teacher, chips, sensor):
             raise ConfigError(
-                f"`teacher={name}`: takes {sensor} images of {teacher.only(sensor)}, and the chips hold "
+                f"`teacher={name}`: takes {sensor} images of {teacher.only(sensor)}, but the chips hold "
                 f"{chips.only(sensor)}; choose a teacher that was trained on such bands"
             )
     if not shared:
         raise ConfigError(
-            f"`teacher={name}`: takes {' and '.join(teacher.sensors)} images, and the chips hold none; choose another "
+            f"`teacher={name}`: takes {' and '.join(teacher.sensors)} images, but the chips hold none; choose another "
             "teacher"
         )
     return {sensor: [chips.names(sensor).index(band) for band in teacher.names(sensor)] for sensor in shared}

@@ -68,7 +68,7 @@ def copy_weights(model: FloodModel, name: str, start: FloodModel) -> None:
     same_network = (start.spec.architecture, start.spec.encoder) == (model.spec.architecture, model.spec.encoder)
     if not same_network or not all(bands_fit(start.spec.bands, model.spec.bands, each, exact=True) for each in SENSORS):
         raise ConfigError(
-            f"`start_from={name}`: is {_description(start.spec)}, and this run trains {_description(model.spec)}; set "
+            f"`start_from={name}`: is {_description(start.spec)}, but this run trains {_description(model.spec)}; set "
             "the same `model`, `encoder`, `sensors` and `optical_bands`, and use chips in the same units"
         )
     model.load_state_dict(start.state_dict())

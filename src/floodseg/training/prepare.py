@@ -165,6 +165,6 @@ def _require_gpus(processes: Processes) -> None:
     if processes.device.type != "cuda" or processes.count == 1:
         hardware = "a CPU" if processes.device.type != "cuda" else "a single GPU"
         raise ConfigError(
-            f"`sync_batchnorm`: needs several GPUs, and this run has {hardware}; leave it out, or start one process "
+            f"`sync_batchnorm`: needs several GPUs, but this run has {hardware}; leave it out, or start one process "
             "for each GPU with accelerate launch"
         )

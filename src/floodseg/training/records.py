@@ -56,7 +56,7 @@ class RunRecords:
 
     @contextlib.contextmanager
     def open(self, progress: TrainingProgress) -> Iterator[None]:
-        """Write the run configuration and report the model; the TensorBoard file is open inside the block."""
+        """Write the run configuration, log the model, and keep the TensorBoard file open (context manager)."""
         self.progress = progress
         self.folder.write_config(self.config, self.state.warnings)
         encoder = f" with {self.spec.encoder}" if self.spec.encoder else ""
@@ -174,7 +174,10 @@ class RunRecords:
 
 
 def _representative_chips(chips: ChipSet) -> list[int]:
-    """Return the indices of the chips with the best balance of water and land, the best of each event first."""
+    """Return the indices of the chips to draw. Chips rank by how evenly they are divided into water and land.
+
+    The best chip of each event comes first, then all other chips.
+    """
     balance = []
     for index in range(len(chips.names)):
         label = chips.read_label(index)

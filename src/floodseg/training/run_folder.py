@@ -1,4 +1,4 @@
-"""Run folder: the files of a training run, each written in one step.
+"""Run folder: the files of a training run, each replaced atomically.
 
 ::
 
@@ -36,7 +36,7 @@ from floodseg.errors import RunFolderError
 from floodseg.system.files import locked_folder, write_text
 
 RunMode = Literal["new", "resume", "overwrite"]
-"""Start of a run: in a folder without a run, from its last complete epoch, or in place of an existing run."""
+"""Start of a run: "new" in a folder without one, "resume" after the last complete epoch, "overwrite" a run."""
 
 SPECIALISTS = "specialists"
 """Subfolder with the runs that train the specialists."""
@@ -47,8 +47,8 @@ _TORCH_WRITE_ERRORS = re.compile(r"unexpected pos|PytorchStreamWriter|inline_con
 _FULL_DISK_BYTES = 2**20
 """Free bytes below which a disk counts as full."""
 _CHANGEABLE = frozenset({"out_dir", "workers", "cache_gb", "pretrained", "sync_batchnorm"})
-"""Settings that a resumed run may change. They do not change its result, or they depend on the number of processes. The
-encoder weights are in the resume state."""
+"""Settings that a resumed run may change: they do not affect its result, or depend on the number of processes.
+``pretrained`` has no effect then, since the encoder weights are in the resume state."""
 
 
 def run_mode(*, resume: bool, overwrite: bool) -> RunMode:
@@ -59,7 +59,7 @@ def run_mode(*, resume: bool, overwrite: bool) -> RunMode:
     """
     if resume and overwrite:
         raise RunFolderError(
-            "`resume` and `overwrite` exclude each other: `resume` continues a run, `overwrite` replaces it"
+            "`resume` and `overwrite` exclude each other; set `resume` to continue a run, or `overwrite` to replace it"
         )
     return "resume" if resume else "overwrite" if overwrite else "new"
 
@@ -99,7 +99,7 @@ class RunFolder:
                     self._specialists.rmdir()
 
     def check(self, mode: RunMode) -> None:
-        """Refuse a folder that does not fit the mode.
+        """Raise an error unless the folder fits the mode.
 
         Raises:
             RunFolderError: ``mode`` is "new" and the folder holds a run, or ``mode`` is "resume" and it holds none.
@@ -113,7 +113,7 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: holds {run}; set `resume` or `overwrite`, or another `out_dir`")
 
     def require_visible(self) -> None:
-        """Refuse a folder that the main process has locked and this process cannot access.
+        """Refuse a folder that this process cannot see, although the main process has locked it.
 
         Raises:
             RunFolderError: the folder is on a local file system of another host.
@@ -148,7 +148,7 @@ class RunFolder:
             stored = tomllib.loads(self.config.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunFolderError(f"{self.config}: is damaged ({error}); start again with `overwrite`") from error
-        # settings that an older version did not have
+        # the first two supply settings that the version of the run did not have
         return flatten(TrainConfig()) | {"context_prior": 0.0} | stored
 
     def check_same(self, config: TrainConfig) -> None:
@@ -165,7 +165,7 @@ class RunFolder:
         if changed:
             raise RunFolderError(
                 f"{self.path}: `resume` needs the settings that the run began with, but {'; '.join(changed)}; leave "
-                f"them out, or run floodseg train {self.config} --resume"
+                f"these out, or run floodseg train {self.config} --resume"
             )
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:

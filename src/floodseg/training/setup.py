@@ -51,7 +51,7 @@ class Run:
     """All validation chips."""
     loss: FloodLoss
     trains_gate: bool
-    """True if simulated clouds that no mask marks train the sensor gate."""
+    """True if the sensor gate is trained with simulated clouds that the cloud mask does not mark."""
     teachers: Teachers | None
     state: RunState
     records: RunRecords
@@ -100,7 +100,7 @@ def set_up(config: TrainConfig, mode: RunMode, processes: Processes) -> Run:
     ``config`` holds the resolved settings (see :func:`~floodseg.training.prepare.resolve_and_lock`).
 
     Raises:
-        FloodsegError: settings, data, models or a state that the user has to correct.
+        FloodsegError: settings, data, a model or the resume state cannot be used.
     """
     accelerator = new_accelerator(processes, config.optim.precision)
     prepared = processes.from_main(lambda: prepare_run(config, mode, processes))
@@ -127,7 +127,7 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
     loaders = new_loaders(prepared, processes)
     model, prepared_optimizer, loader = accelerator.prepare(TrainingModel(flood_model), optimizer, loaders[0])
     schedule = new_schedule(optimizer, optim, len(loader))
-    # Accelerate names the files of the state in this order
+    # the order determines the names of the files in the resume state
     accelerator.register_for_checkpointing(state, schedule)
     if ema is not None:
         accelerator.register_for_checkpointing(ema.to(device))
@@ -166,7 +166,7 @@ def new_loaders(prepared: Prepared, processes: Processes) -> "tuple[DataLoader[S
         seed=optim.seed,
         workers=optim.workers,
         device_type=device_type,
-        # a short last batch has other batch statistics; a split smaller than one batch is still used
+        # drop a short last batch, whose batch statistics differ, unless it is the only one
         drop_last=len(chips.names) * config.augment.crops_per_chip >= optim.batch_size,
     )
     valid = ChipShare(prepared.valid.chips, processes)
@@ -207,7 +207,7 @@ def new_accelerator(processes: Processes, precision: Precision) -> Accelerator:
 def _require_data_parallelism(kind: DistributedType) -> None:
     if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise ConfigError(
-            f"the launcher's configuration asks for {kind.value}, and training supports data parallelism only; use "
+            f"the launcher's configuration asks for {kind.value}, but training supports data parallelism only; use "
             "accelerate launch --multi_gpu, or select it with accelerate config"
         )
 

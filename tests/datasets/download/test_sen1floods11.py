@@ -223,7 +223,7 @@ def test_free_space_is_checked_before_the_download(
     usage = type("Usage", (), {"free": 100_000})
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
     message = refused(bucket, tmp_path)
-    assert message.startswith(f"{tmp_path}: has 0.1 MB free, and 0.3 MB are needed; free space")
+    assert message.startswith(f"{tmp_path}: has 0.1 MB free, but 0.3 MB are needed; free space")
     assert not bucket.requests
 
 

@@ -179,7 +179,7 @@ def _document(model: FloodModel, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2}, "has format version 2, this floodseg reads 1; install the floodseg that wrote it"),
+        ({"format_version": 2}, "has format version 2, but this floodseg reads 1; install the version that wrote it"),
         ({"format": "other"}, "does not describe a floodseg model"),
         ({"architecture": "zebra"}, "description is incomplete .*must be one of efficient, baseline, lite"),
         ({"architecture": None}, "description is incomplete"),

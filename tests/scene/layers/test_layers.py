@@ -224,7 +224,7 @@ def test_vector_file_without_coordinate_system_is_refused(tmp_path: Path) -> Non
 def test_skipped_features_are_reported(tmp_path: Path) -> None:
     shapes = [star(0), shapely.LineString([(500_100, 4_999_500), (500_500, 4_999_600)])]
     layers = open_layers(SceneConfig(exclude=write_polygons(tmp_path / "a.gpkg", shapes)), GRID)
-    assert layers.assumptions == (f"`exclude={tmp_path / 'a.gpkg'}`: features that are no polygons are left out",)
+    assert layers.assumptions == (f"`exclude={tmp_path / 'a.gpkg'}`: features that are not polygons are left out",)
 
 
 def test_layers_outside_the_scene_are_empty_and_reported(tmp_path: Path, write_raster: Writer) -> None:
@@ -369,7 +369,7 @@ def test_permanent_water_polygons_refuse_a_threshold(tmp_path: Path) -> None:
 
 def test_unsuitable_rasters_are_refused(tmp_path: Path, write_raster: Writer) -> None:
     two = str(write_raster(tmp_path / "two.tif", np.zeros((2, 9, 9), np.uint8), **GEOREFERENCE))
-    with pytest.raises(DataError, match=r"`exclude=.*two\.tif`: has 2 bands and must have 1"):
+    with pytest.raises(DataError, match=r"`exclude=.*two\.tif`: has 2 bands but must have 1"):
         open_layers(SceneConfig(exclude=two), GRID)
     bare = str(write_raster(tmp_path / "bare.tif", np.zeros((9, 9), np.uint8), transform=GEOREFERENCE["transform"]))
     with pytest.raises(DataError, match=r"bare\.tif`: has no coordinate system"):

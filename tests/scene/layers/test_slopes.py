@@ -183,5 +183,5 @@ def test_elevation_in_feet_is_refused(tmp_path: Path, write_raster: Writer) -> N
     )
     with rasterio.open(path, "r+") as target:
         target.units = ("ft",)
-    with pytest.raises(DataError, match=r"dem\.tif`: is in 'ft', and heights must be in metres"):
+    with pytest.raises(DataError, match=r"dem\.tif`: is in 'ft', but heights must be in metres"):
         steep_mask(str(path), UTM, 15, allow_remote=False)

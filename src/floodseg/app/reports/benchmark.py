@@ -32,7 +32,10 @@ def report_benchmark(task: Task, config: BenchmarkConfig, json_file: Path | None
     _write(json_file, document)
     worse = [] if before is None else regressions(document, before)
     if worse:
-        raise FloodsegError(f"{compare}: has better ratios: {'; '.join(worse)}; find the cause of the slowdown")
+        raise FloodsegError(
+            f"these ratios are worse than in {compare}: {'; '.join(worse)}; find the cause, or measure again on an "
+            "idle machine"
+        )
 
 
 def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:

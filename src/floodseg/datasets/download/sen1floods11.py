@@ -80,7 +80,7 @@ async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bo
         size = sum(file.size for file in missing)
         if size > (free := shutil.disk_usage(config.out_dir).free):
             raise DataError(
-                f"{config.out_dir}: has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed; free space, "
+                f"{config.out_dir}: has {free / 1e6:.1f} MB free, but {size / 1e6:.1f} MB are needed; free space, "
                 "choose another `out_dir`, or fetch one sensor with `sensors`"
             )
         _log.info("%s: %d files, %.1f MB, to fetch", config.out_dir, len(missing), size / 1e6)

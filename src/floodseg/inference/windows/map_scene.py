@@ -89,6 +89,6 @@ def map_scene(
 
 
 def _even_batches(windows: int, max_size: int) -> int:
-    """Return the size of equal batches, at most ``max_size``, for a row of windows; a batch never spans rows."""
+    """Return the batch size, at most ``max_size``, that divides a row of windows most evenly; no batch spans rows."""
     batches = -(-windows // max_size)
     return -(-windows // batches)

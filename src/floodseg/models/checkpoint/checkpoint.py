@@ -142,11 +142,11 @@ def _build_with_state(description: Any, state: Any, source: Path) -> FloodModel:
 def _build(description: Any, source: Path) -> FloodModel:
     """Build the described model, and its specialists from their own descriptions."""
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise CheckpointError(f"{source}: does not describe a floodseg model; use one that floodseg wrote")
+        raise CheckpointError(f"{source}: does not describe a floodseg model; use a checkpoint that floodseg wrote")
     if description.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
-            f"{source}: has format version {description.get('format_version')}, this floodseg reads {FORMAT_VERSION}; "
-            "install the floodseg that wrote it"
+            f"{source}: has format version {description.get('format_version')}, but this floodseg reads "
+            f"{FORMAT_VERSION}; install the version that wrote it"
         )
     try:
         bands = description["bands"]
@@ -162,14 +162,16 @@ def _build(description: Any, source: Path) -> FloodModel:
         specialists = _specialist_descriptions(description)
     except (LookupError, TypeError, ValueError, RuntimeError, ConfigError, CheckpointError) as error:
         raise CheckpointError(
-            f"{source}: its description is incomplete ({error}); use one that floodseg wrote"
+            f"{source}: its description is incomplete ({error}); use a checkpoint that floodseg wrote"
         ) from error
     if specialists:
         sar, optical = (_build(each, source) for each in specialists)
         try:
             model = MultiSensorModel(model, sar, optical)
         except ConfigError as error:
-            raise CheckpointError(f"{source}: its specialists do not fit the fused model ({error})") from error
+            raise CheckpointError(
+                f"{source}: its specialists do not fit the fused model ({error}); use a checkpoint that floodseg wrote"
+            ) from error
     return model
 
 

@@ -9,7 +9,7 @@ from floodseg.models.layers.blocks import conv_bn_relu, upsample
 from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights, optical_odds
 
 _MIN_WEIGHT = 1e-5
-"""Bound of the sum of weights, which only avoids 0 / 0: the smallest share, 1/9 at the bound of the odds, is larger."""
+"""Lower bound of the sum of weights. It avoids 0 / 0 where no pixel is valid; all other sums are larger."""
 _CELL = 4
 """Side of a cell of the sensor gate in pixels at stride 2."""
 
@@ -25,10 +25,10 @@ class Stage(nn.Sequential):
 
 
 class Join(nn.Module):
-    """Upsamples a coarse map to the resolution of a finer one and joins both.
+    """Upsamples a coarse feature map to the resolution of a finer one and adds both.
 
-    Each passes a 1x1 convolution, and both are added, which equals a 1x1 convolution of their concatenation. The coarse
-    map passes it before it is upsampled.
+    Each map has its own 1x1 convolution, and the results are added. This equals one 1x1 convolution of the concatenated
+    maps. The coarse map is convolved before it is upsampled, which is faster.
     """
 
     def __init__(self, coarse: int, fine: int) -> None:
@@ -163,7 +163,7 @@ class LiteFloodNet(nn.Module):
     """One masked stem for both sensors, a narrow U-Net with self-attention, and a subpixel head.
 
     U-Net: Ronneberger et al. 2015. Self-attention over valid tokens at stride 32: Wang et al. 2018. No layer works at
-    full resolution, where one would cost more than all layers of stride 8 and coarser together.
+    full resolution: it would cost more than all layers of stride 8 and coarser together.
     """
 
     def __init__(self, sar_channels: int, optical_channels: int) -> None:

@@ -12,7 +12,7 @@ from floodseg.models.specialists.router import Router
 
 
 class MultiSensorModel(FloodModel):
-    """A fused network and specialists, which are copies of single-sensor models and are not trained further.
+    """A fused network and specialists. The specialists are copies of single-sensor models and are not trained further.
 
     ::
 
@@ -45,7 +45,7 @@ class MultiSensorModel(FloodModel):
         self.context_prior = fused.context_prior
         sar, optical = copy.deepcopy(sar), copy.deepcopy(optical)
         for empty in (sar.normalise_optical, optical.normalise_sar):
-            # not saved, because safetensors refuses tensors that share storage, as empty ones do
+            # not saved: empty tensors share their storage, and safetensors refuses to save such tensors
             empty.register_buffer("table", empty.table, persistent=False)
         self.specialists = nn.ModuleDict({"sar": sar, "optical": optical})
         self.specialists.requires_grad_(False)
@@ -141,6 +141,6 @@ def _check_specialist(sensor: Sensor, specialist: FloodModel, fused: FloodModel)
     bands, expected = specialist.spec.bands, fused.spec.bands.only(sensor)
     if not all(bands_fit(bands, expected, each, exact=True) for each in SENSORS):
         raise ConfigError(
-            f"specialist of {sensor}: takes {bands}, and the fused model has {expected}; train the specialist on the "
+            f"specialist of {sensor}: takes {bands}, but the fused model has {expected}; train the specialist on the "
             f"same data with `sensors={sensor}`"
         )

@@ -26,7 +26,7 @@ _MAX_VERTICES = 4096
 """Polygons with more vertices are split: rasterizing reads all vertices of a polygon for each row of a window."""
 
 _MIN_BOX = 512
-"""Side in pixels at which splitting stops, since windows are larger."""
+"""Boxes of this side in pixels are not split further: windows are larger."""
 
 _RASTERIZE_LOCK = threading.Lock()
 """Lock around ``rasterize``, which changes Python's warning filters for all threads."""
@@ -38,7 +38,8 @@ _UNREADABLE = (
 
 _MAX_EDGE_SHARE = 1e-3
 """Longest edge of a reprojected polygon, as a share of the scene's extent. Longer edges are split, since a straight
-line in one coordinate system is curved in another: by about length squared over 8 earth radii, a millimetre here."""
+line in one coordinate system is curved in another. An edge of length L deviates by about L**2 / (8 * earth radius),
+which is 0.2 mm for the 100 m edges in a scene of 100 km."""
 
 Polygons = NDArray[np.object_]
 Box = tuple[float, float, float, float]
@@ -122,16 +123,19 @@ class VectorLayer:
         if CRS.from_user_input(grid.crs) != self.crs and boxes:
             longest = _MAX_EDGE_SHARE * max(max(box[2] - box[0], box[3] - box[1]) for box in boxes)
             shapes = shapely.segmentize(shapes, longest)
-        # without a known extent the coordinate systems may have no transformation
+        # if the extent is unknown, there may be no transformation between the coordinate systems
         pieces = _in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
-        notes = {"features that are no polygons are left out": others, "no polygon overlaps the scene": not len(pieces)}
+        notes = {
+            "features that are not polygons are left out": others,
+            "no polygon overlaps the scene": not len(pieces),
+        }
         return PolygonMask(
             pieces, tuple(f"`{self.setting}={self.path}`: {note}" for note, applies in notes.items() if applies)
         )
 
     def _read(self, box: Box) -> tuple[Polygons, int]:
         """Return the polygons inside a box of the layer's coordinates, and the number of other features."""
-        with _reading(self.path, self.setting):
+        with _read_errors(self.path, self.setting):
             _, _, encoded, _ = pyogrio.raw.read(self.path, layer=self.name, columns=[], bbox=box, force_2d=True)
             features = shapely.from_wkb(encoded)
             features = features[~shapely.is_missing(features)]
@@ -154,11 +158,11 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
     """
     check_local(path, setting, allow_remote)
     check_vector_file(path, setting)
-    with _reading(path, setting):
+    with _read_errors(path, setting):
         layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(layers) > 1:
             raise DataError(
-                f"`{setting}={path}`: has {len(layers)} layers ({', '.join(name for name, _ in layers)}), and must "
+                f"`{setting}={path}`: has {len(layers)} layers ({', '.join(name for name, _ in layers)}), but must "
                 "have 1; save the layer to a file of its own"
             )
         if not layers:
@@ -181,13 +185,14 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
     bounds = info["total_bounds"]
     if bounds is None or not np.isfinite(bounds).all():
         raise DataError(f"`{setting}={path}`: its polygons have no extent; correct them")
-    with _reading(path, setting):
+    with _read_errors(path, setting):
         crs = CRS.from_user_input(info["crs"])
     return VectorLayer(path, setting, name, crs, tuple(bounds))
 
 
 @contextmanager
-def _reading(path: str, setting: str) -> Iterator[None]:
+def _read_errors(path: str, setting: str) -> Iterator[None]:
+    """Raise DataError if the file is damaged or not a vector file."""
     try:
         yield
     except _UNREADABLE as error:
@@ -246,6 +251,7 @@ def _quarters(left: int, top: int, right: int, bottom: int) -> Iterable[tuple[in
 
 
 def _clipped(polygons: Polygons, box: Box) -> Polygons:
+    """Return the parts of polygons inside a box."""
     outline = shapely.box(*box)
     shapely.prepare(outline)
     polygons = polygons[shapely.intersects(outline, polygons)]

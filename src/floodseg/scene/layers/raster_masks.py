@@ -72,7 +72,7 @@ def _mask_rule(band: WarpedBand) -> Rule:
         if not (one | (values == 0) | ~valid).all():
             present = values[valid]
             raise DataError(
-                f"`{band.setting}={band.path}`: holds values from {present.min():g} to {present.max():g}, and a mask "
+                f"`{band.setting}={band.path}`: holds values from {present.min():g} to {present.max():g}, but a mask "
                 "holds only 0 and 1; set the smallest value of permanent water with `permanent_water_threshold` (50 "
                 "for percent of occurrence)"
             )
@@ -89,7 +89,7 @@ def _has_undeclared_nodata(band: WarpedBand, threshold: float, values: NDArray[A
         return False
     if not numbers.any():
         raise DataError(
-            f"`{band.setting}={band.path}`: holds only 0 and 255 here, and with "
+            f"`{band.setting}={band.path}`: holds only 0 and 255 here; with "
             f"`permanent_water_threshold={threshold:g}` 255 may be no data or water; declare the nodata value "
             "(rio edit-info --nodata 255 FILE), or set a threshold above 100 if 255 is water"
         )

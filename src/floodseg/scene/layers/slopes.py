@@ -72,7 +72,7 @@ def steep_mask(path: str, grid: GeoGrid, max_slope: float, allow_remote: bool) -
     """
     on_scene_grid = WarpedBand(path, "dem", grid, allow_remote=allow_remote)
     if on_scene_grid.unit.lower() not in _METRE_NAMES:
-        raise DataError(f"`dem={path}`: is in '{on_scene_grid.unit}', and heights must be in metres; convert it")
+        raise DataError(f"`dem={path}`: is in '{on_scene_grid.unit}', but heights must be in metres; convert it")
     span = max(on_scene_grid.pixel_span)
     # Round up, but ignore an excess of a tenth of a pixel.
     step = max(1, math.ceil(span - 0.1))

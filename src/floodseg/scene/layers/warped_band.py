@@ -71,13 +71,13 @@ class WarpedBand:
             self.pixel_span = pixel_span(source, grid)
         if 1 / min(self.pixel_span) > MAX_FINENESS:
             raise DataError(
-                f"`{setting}={path}`: its pixels are {1 / min(self.pixel_span):.0f} times finer than the scene's, and "
+                f"`{setting}={path}`: its pixels are {1 / min(self.pixel_span):.0f} times finer than the scene's, but "
                 f"at most {MAX_FINENESS:.0f} times is allowed; resample it to the scene's resolution first"
             )
 
     def _check(self, source: Any) -> None:
         if source.count != 1:
-            raise DataError(f"`{self.setting}={self.path}`: has {source.count} bands and must have 1: extract one band")
+            raise DataError(f"`{self.setting}={self.path}`: has {source.count} bands but must have 1: extract one band")
         if source.crs is None or source.transform.is_identity:
             raise DataError(
                 f"`{self.setting}={self.path}`: has no coordinate system or no position, so it cannot be placed on the "
@@ -90,7 +90,7 @@ class WarpedBand:
             )
         if np.issubdtype(np.dtype(source.dtypes[0]), np.complexfloating):
             raise DataError(
-                f"`{self.setting}={self.path}`: holds complex numbers, and a layer must hold real ones: convert it"
+                f"`{self.setting}={self.path}`: holds complex numbers, but a layer must hold real ones: convert it"
             )
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
