@@ -282,7 +282,7 @@ def test_crops_of_a_valid_chip_do_not_change_its_unit(chips: Path) -> None:
         (("--data", "{root}/chips", "--layout", "ombria"), "{root}/chips: holds neither OmbriaS1/train nor"),
         (("--data", "{root}/chips", *LAYOUT, "--mask-dir", "S2Hand"), "S2Hand: none of its 0 labels belongs to an"),
         (("--data", "{root}/chips", *LAYOUT, "--mask-dir", "none"), "none: none of its 0 labels belongs to an image"),
-        (("--data", "{root}/chips", *LAYOUT, "--sar-dir", "none"), "holds no radar and no optical image"),
+        (("--data", "{root}/chips", *LAYOUT, "--sar-dir", "none"), "image; check --data, --sar-dir and --opt-dir"),
         (
             ("--data", "{root}/chips", *LAYOUT, "--split", "test"),
             "--split test: layout folders has the splits train, valid, all",

@@ -83,7 +83,7 @@ def test_train_calls_the_function_once(
         (["evaluate", "nosuch"], "model 'nosuch': is neither a shipped model"),
         (["evaluate", "otsu", "--epochs", "2"], "--epochs"),
         (["evaluat", "otsu"], 'Did you mean "evaluate"?'),
-        (["models", "lite"], "lite"),
+        (["models", "lite"], "unexpected argument lite; leave it out"),
     ],
 )
 def test_wrong_arguments_print_one_sentence_and_exit_with_2(

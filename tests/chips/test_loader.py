@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from floodseg.chips import loader as loader_module
 from floodseg.chips.loader import ChipDataset, EpochSampler, Sample, SampleKey, make_loader, move_to, plain_errors
 from floodseg.config.train import AugmentConfig, DataConfig
 from floodseg.datasets.files import FileChips
@@ -155,3 +157,15 @@ def test_move_to_returns_everything_on_the_device(chips: FileChips) -> None:
     moved = move_to(batch, torch.device("meta"))
     assert moved.keys() == batch.keys()
     assert {tensor.device.type for tensor in moved.values()} == {"meta"}
+
+
+def test_a_lost_connection_prints_no_traceback_in_a_worker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
+    loader_module._hide_lost_connections(0)
+    sys.excepthook(ConnectionResetError, ConnectionResetError("reset by peer"), None)
+    sys.excepthook(EOFError, EOFError(), None)
+    assert not capsys.readouterr().err
+    sys.excepthook(ValueError, ValueError("other"), None)
+    assert "ValueError: other" in capsys.readouterr().err

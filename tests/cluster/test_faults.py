@@ -84,7 +84,8 @@ def test_ctrl_c_ends_a_run_and_its_workers(start, scenes, tmp_path):
     run = start(scenes, "--out-dir", out_dir, "--cluster", "local:1")
     wait_until(lambda: staging(out_dir), run)
     workers = workers_of(run)
-    run.send_signal(signal.SIGINT)
+    for process in (*workers, run):  # a terminal sends it to all
+        process.send_signal(signal.SIGINT)
     began = time.monotonic()
     _, errors = ended(run, 130)
     assert time.monotonic() - began < 60

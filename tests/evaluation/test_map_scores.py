@@ -190,7 +190,7 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     for path, reference, message in (
         (tmp_path / "percent.tif", label, r"percent\.tif: holds the value 37, .* give flood\.tif of floodseg predict"),
         (tmp_path / "two.tif", label, r"two\.tif: has 2 bands, but a map has one; "),
-        (tmp_path / "placeless.tif", label, r"placeless\.tif: has no coordinate system .*gdal_edit"),
+        (tmp_path / "placeless.tif", label, r"placeless\.tif: has no coordinate system .*rio edit-info"),
         (tmp_path / "text.tif", label, r"text\.tif: cannot be read as a raster"),
         (tmp_path / "absent.tif", label, r"absent\.tif: cannot be read as a raster"),
         (good, tmp_path / "two.tif", r"two\.tif: has 2 bands, but a label has one"),
@@ -203,6 +203,23 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=message):
             evaluate_map(path, reference)
+
+
+def test_map_or_label_of_0_and_255_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flood = write_map(tmp_path / "flood.tif")
+    write_label(tmp_path / "mask.tif", np.where(LABEL == 1, 255, 0).astype(np.int16))
+    evaluate_map(flood, tmp_path / "mask.tif")
+    (warning,) = caplog.messages
+    assert "mask.tif: marks no pixel as water (code 1)" in warning
+    assert "recode it to 1" in warning
+    caplog.clear()
+    write_label(tmp_path / "label.tif", LABEL)
+    evaluate_map(write_map(tmp_path / "map255.tif", np.where(MAP == 1, 255, 0)), tmp_path / "label.tif")
+    (warning,) = caplog.messages
+    assert "map255.tif: marks no pixel as water (code 1)" in warning
+    caplog.clear()
+    evaluate_map(flood, tmp_path / "label.tif")
+    assert not caplog.messages
 
 
 def run(*arguments: object) -> Any:

@@ -53,6 +53,14 @@ def test_leftovers_of_an_unfinished_run_are_replaced(tmp_path: Path) -> None:
     assert names_in(tmp_path) == [".out2.floodseg-0123abcd", "out"]
 
 
+def test_products_of_earlier_versions_are_removed_with_the_others(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    publish(out, "old", names=(*PRODUCTS, "item.json", "sensor_weights.tif"))
+    (out / "reliability.tif").write_text("old")
+    publish(out, "new", overwrite=True)
+    assert names_in(out) == sorted(PRODUCTS)
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 def test_failed_run_leaves_no_files(tmp_path: Path, failure: type[BaseException]) -> None:
     def failing_run() -> None:

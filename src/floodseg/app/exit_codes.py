@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnusedCliTokensError
 
 from floodseg.app.flags import as_flags
 from floodseg.app.signals import Terminated, resend_lost_signal, terminate_on_signals
@@ -43,6 +43,8 @@ def run_and_exit(command: Callable[[], Any]) -> None:
                 _configure_logging()
                 command()
         except CycloptsError as error:
+            if isinstance(error, UnusedCliTokensError):
+                raise ConfigError(f"unexpected argument {' '.join(error.unused_tokens or ())}; leave it out") from error
             raise ConfigError(f"{' '.join(str(error).split())} See --help for the flags.") from error
     except FloodsegError as error:
         # wrong flags raise the same error in all processes, before these are connected

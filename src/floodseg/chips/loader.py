@@ -1,11 +1,13 @@
 """Loader of training and evaluation batches: reproducible sampling, crops, any number of worker processes."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import util
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import torch
@@ -177,9 +179,20 @@ def make_loader(
         persistent_workers=workers > 0,
         pin_memory=device_type == "cuda",
         drop_last=drop_last,
+        worker_init_fn=_hide_lost_connections,
         # torch draws the seeds of workers from this generator; drawing from the global one would change the training
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _hide_lost_connections(_: int) -> None:
+    """Print no traceback in this loading process when the main process ends while it takes a batch over."""
+    sys.excepthook = _print_unless_lost_connection
+
+
+def _print_unless_lost_connection(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _require_shared_memory(workers: int) -> None:

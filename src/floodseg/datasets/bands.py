@@ -28,7 +28,8 @@ def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path
     first_sar, first_optical = _first_readable(sar, "sar"), _first_readable(optical, "optical")
     require_sensors(config, {"sar": first_sar is not None, "optical": first_optical is not None}, folder)
     if first_sar is None and first_optical is None:
-        raise DataError(f"{folder}: holds no radar and no optical image; check `data`")
+        settings = "`data`, `sar_dir` and `opt_dir`" if config.layout == "folders" else "`data`"
+        raise DataError(f"{folder}: holds no radar and no optical image; check {settings}")
     sar_bands = SAR_BANDS if first_sar and config.sensors != "optical" else ()
     optical_bands = _optical_bands(config, first_optical) if first_optical and config.sensors != "sar" else ()
     if first_sar and sar_bands:

@@ -1,5 +1,6 @@
 """Scores of a map against a reference: a label raster, or polygons of a rapid-mapping product."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WA
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.drivers import open_layer
 from floodseg.raster.read import class_codes
+
+_LOG = logging.getLogger(__name__)
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
 """Suffixes of rasters: maps and label rasters."""
@@ -104,6 +107,8 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
         read_label = stack.enter_context(open_reference(reference, grid))
         scores: dict[WaterClasses, Counts] = {"all water": Counts(), "flood": Counts()}
         map_pixels = permanent_pixels = 0
+        ignored = {path: False, reference: False}
+        water = dict(ignored)
         for window in _strips(grid):
             classes = _classes(source, window, path)
             label = read_label(window)
@@ -113,11 +118,21 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
             scores["flood"] += count(classes == FLOOD, label, counted & ~permanent_water)
             map_pixels += int(np.count_nonzero(counted))
             permanent_pixels += int(np.count_nonzero(permanent_water))
+            for name, codes in ((path, classes), (reference, label)):
+                ignored[name] |= bool((codes == NODATA).any())
+                water[name] |= bool(((codes == FLOOD) | (codes == PERMANENT_WATER)).any())
     if not scores["all water"].n:
         raise DataError(
             f"{reference}: labels no pixel that is land or water in the map {path}; give a reference of the same "
             "place, and check the coordinate systems of both"
         )
+    for name in (path, reference):
+        if ignored[name] and not water[name]:
+            _LOG.warning(
+                "%s: marks no pixel as water (code 1), and pixels with the code 255 are not counted; if 255 means "
+                "water in this file, recode it to 1",
+                name,
+            )
     return MapEvaluation(path, reference, "polygons" if polygons else "raster", scores, map_pixels, permanent_pixels)
 
 
@@ -138,7 +153,8 @@ def _open_band(path: str, kind: str) -> Iterator[Any]:
 def _grid(source: Any, path: str) -> GeoGrid:
     if source.crs is None or source.transform.is_identity:
         raise DataError(
-            f"{path}: has no coordinate system or no geotransform; assign both with gdal_edit.py -a_srs and -a_ullr"
+            f"{path}: has no coordinate system or no geotransform; assign both, such as those of a file with the same "
+            "pixels: rio edit-info --crs like --transform like --like OTHER.tif FILE.tif"
         )
     return GeoGrid(source.crs.to_string(), tuple(source.transform)[:6], source.height, source.width)
 

@@ -164,7 +164,7 @@ def _transformer(one: str | None, other: str | None) -> Transformer:
         names = " and ".join(CRS.from_user_input(each).name for each in (one, other))
         raise DataError(
             f"the coordinate systems '{names}' of the files cannot be transformed into each other; assign map "
-            "coordinate systems to the files (gdal_edit.py -a_srs)"
+            "coordinate systems to the files (rio edit-info --crs EPSG:32633 FILE)"
         ) from error
 
 

@@ -177,7 +177,7 @@ def _check_georeference(config: SceneConfig, grid: GeoGrid) -> None:
     if not config.allow_no_crs:
         raise DataError(
             f"{names}: has no coordinate system, so the map would have no location and no areas; assign one "
-            "(gdal_edit.py -a_srs EPSG:32633), or set `allow_no_crs`"
+            "(rio edit-info --crs EPSG:32633 FILE), or set `allow_no_crs`"
         )
     _LOG.warning(
         "%s: has no coordinate system, so the products have no location on the Earth and no areas", redacted(names)

@@ -27,6 +27,8 @@ SUMMARY = "summary.json"
 PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, SUMMARY)
 OPTIONAL_PRODUCTS = (ITEM, SENSOR_WEIGHTS)
 """Products of some scenes only: ``item.json`` needs a date, ``sensor_weights.tif`` is written on request."""
+_FORMER_PRODUCTS = ("reliability.tif",)
+"""Products of earlier versions, which are removed with the products that they belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class ProductFolder:
         assert {SUMMARY} <= staged <= {*OPTIONAL_PRODUCTS, *PRODUCTS}, f"unexpected files: {sorted(staged)}"
         for name in staged:
             sync(self.staging / name)
-        for name in (SUMMARY, *OPTIONAL_PRODUCTS, *PRODUCTS):
+        for name in (SUMMARY, *OPTIONAL_PRODUCTS, *PRODUCTS, *_FORMER_PRODUCTS):
             (self.path / name).unlink(missing_ok=True)
         for name in (*OPTIONAL_PRODUCTS, *PRODUCTS):  # the summary is the last one
             if name in staged:
@@ -71,8 +73,9 @@ def product_folder(
             writable, or the disk has too little space.
     """
     path = path.absolute()
+    replaced = (*OPTIONAL_PRODUCTS, *PRODUCTS, *_FORMER_PRODUCTS)
     for name in inputs:
-        if Path(name).parent.resolve() == path.resolve() and Path(name).name in (*OPTIONAL_PRODUCTS, *PRODUCTS):
+        if Path(name).parent.resolve() == path.resolve() and Path(name).name in replaced:
             raise RunFolderError(f"{name}: is an input with the name of a product; give another `out_dir`")
     with locked_folder(path):
         check_unfinished(path, overwrite=overwrite)

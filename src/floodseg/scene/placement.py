@@ -85,13 +85,13 @@ def _place_by_size(name: str, grid: GeoGrid, reference_name: str, reference: Geo
     if (grid.height, grid.width) != (reference.height, reference.width):
         raise DataError(
             f"{name} and {reference_name}: {without} has no coordinate system, so both must have the same size, but "
-            f"they have {sizes} pixels: write the coordinate system into the file (gdal_edit -a_srs)"
+            f"they have {sizes} pixels: write the coordinate system into the file (rio edit-info --crs EPSG:32633 FILE)"
         )
     placed = grid.transform != _IDENTITY and reference.transform != _IDENTITY
     if placed and same_crs(grid.crs, reference.crs) and not grid.matches(reference, 0.5):
         raise DataError(
             f"{name} and {reference_name}: have no coordinate system, and their geotransforms differ: write "
-            "the coordinate systems into the files (gdal_edit -a_srs)"
+            "the coordinate systems into the files (rio edit-info --crs EPSG:32633 FILE)"
         )
     return reference, f"{name}: is taken to lie on the grid of {reference_name}, as {without} has no coordinate system"
 

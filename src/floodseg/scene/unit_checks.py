@@ -86,7 +86,7 @@ def check_radar(name: str, samples: Samples, *, linear: bool) -> None:
     if not linear and float(((values < low) | (values > high)).mean()) > _MAX_IMPOSSIBLE_SHARE:
         raise DataError(
             f"{name}: radar values from {values.min():g} to {values.max():g} are not dB, which lies within {low:g} to "
-            f"{high:g}: declare the nodata value in the file (gdal_edit -a_nodata {values.min():g})"
+            f"{high:g}: declare the nodata value in the file (rio edit-info --nodata {values.min():g} FILE)"
         )
     _check_order(name, samples, linear)
 

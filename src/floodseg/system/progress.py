@@ -26,7 +26,7 @@ class ProgressBar:
         self.console = Console(stderr=stderr, quiet=not enabled, highlight=False)
         self._live = enabled and self.console.is_terminal
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn(),
             console=self.console, disable=not self._live,
         )  # fmt: skip
         self._total, self._initial, self._done = total, done, done

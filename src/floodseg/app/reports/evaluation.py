@@ -24,7 +24,7 @@ _COLUMNS = (
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Print the scores of a model and the classical baselines, on all chips and on each event."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     document = evaluation.document
     console.print(
         f"{document['model']} on split {document['split']}, sensors {document['sensors']}: "
@@ -55,7 +55,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def print_map_evaluation(evaluation: MapEvaluation) -> None:
     """Print the scores of a map. A map with permanent water is scored with and without it."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     main_scores = evaluation.scores[evaluation.water]
     console.print(
         f"{evaluation.map} against {evaluation.reference} ({evaluation.reference_kind}): {main_scores.n:,} of "

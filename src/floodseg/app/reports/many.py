@@ -13,7 +13,7 @@ def print_many(report: ManyReport) -> None:
     Raises:
         ScenesFailedError: some scenes failed.
     """
-    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    console, errors = Console(highlight=False, markup=False), Console(stderr=True, highlight=False, markup=False)
     speed = f", {report.megapixels / report.seconds:.2f} megapixels/s" if report.mapped else ""
     console.print(f"{report.mapped} scenes mapped, {report.kept} finished before, in {report.seconds:.0f} s{speed}")
     for sentence in report.left_out:
@@ -29,7 +29,7 @@ def print_many(report: ManyReport) -> None:
     if not report.failed:
         return
     for scene, reason in report.failed.items():
-        errors.print(as_flags(f"failed {scene}: {reason}"), soft_wrap=True, markup=False)
+        errors.print(as_flags(f"failed {scene}: {reason}"), soft_wrap=True)
     total = report.mapped + report.kept + len(report.failed)
     raise ScenesFailedError(
         f"{len(report.failed)} of {total} scenes could not be mapped; the reasons are above and in "

@@ -60,4 +60,4 @@ def print_export(path: Path, parity: dict[str, Any]) -> None:
             f"{parity['share_within_0.01']:.3%} of {parity['pixels']:,} pixels"
         )
     size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")) if file.is_file()) / 1e6
-    Console(highlight=False).print(f"{path}  {size:.1f} MB, {measured}", soft_wrap=True)
+    Console(highlight=False, markup=False).print(f"{path}  {size:.1f} MB, {measured}", soft_wrap=True)

@@ -134,7 +134,7 @@ def _check_placeable(config: SceneConfig, grid: GeoGrid) -> None:
         name, path = next(iter(files.items()))
         raise DataError(
             f"`{name}={path}`: cannot be placed on a scene without a coordinate system; assign one "
-            "to the scene (gdal_edit.py -a_srs), or leave it out"
+            "to the scene (rio edit-info --crs EPSG:32633 FILE), or leave it out"
         )
 
 

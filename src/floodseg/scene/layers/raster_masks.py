@@ -91,7 +91,7 @@ def _has_undeclared_nodata(band: WarpedBand, threshold: float, values: NDArray[A
         raise DataError(
             f"`{band.setting}={band.path}`: holds only 0 and 255 here; with "
             f"`permanent_water_threshold={threshold:g}` 255 may be no data or water; declare the nodata value "
-            "(gdal_edit.py -a_nodata 255), or set a threshold above 100 if 255 is water"
+            "(rio edit-info --nodata 255 FILE), or set a threshold above 100 if 255 is water"
         )
     return True
 

@@ -81,7 +81,7 @@ class WarpedBand:
         if source.crs is None or source.transform.is_identity:
             raise DataError(
                 f"`{self.setting}={self.path}`: has no coordinate system or no position, so it cannot be placed on the "
-                "scene; assign them (gdal_edit.py -a_srs, -a_ullr)"
+                "scene; assign them (rio edit-info --crs EPSG:32633 --transform '[10, 0, LEFT, 0, -10, TOP]' FILE)"
             )
         if not GeoGrid(None, tuple(source.transform)[:6], source.height, source.width).has_distinct_pixels:
             raise DataError(
