@@ -99,7 +99,7 @@ def dask_client(config: ManyConfig) -> Iterator[Any]:
         distributed.LocalCluster(
             n_workers=config.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # the default is port 8787 on all interfaces
-            memory_limit=_local_memory(config, int(distributed.system.MEMORY_LIMIT)), silence_logs=False,
+            memory_limit=_local_memory(config, int(distributed.system.MEMORY_LIMIT)), silence_logs=logging.CRITICAL,
             preload=["floodseg.cluster.worker_setup"],
         ) as cluster,
         closing_client(distributed.Client(cluster, timeout=_LOCAL_START_S)) as client,
