@@ -131,7 +131,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "newer": (
         lambda file: torch.save(_document(format_version=9), file),
-        "has format version 9, this floodseg reads 1",
+        "has format version 9, but this floodseg reads 1",
     ),
 }
 
