@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from floodseg.chips import loader as loader_module
-from floodseg.chips.loader import ChipDataset, EpochSampler, Sample, SampleKey, make_loader, move_to, plain_errors
+from floodseg.chips.loader import ChipDataset, EpochSampler, Sample, SampleKey, make_loader, move_to, one_line_errors
 from floodseg.config.train import AugmentConfig, DataConfig
 from floodseg.datasets.files import FileChips
 from floodseg.datasets.layouts import open_layout
@@ -118,7 +118,7 @@ def test_a_new_epoch_can_start_before_the_last_one_ends(chips: FileChips) -> Non
 
 def test_a_damaged_chip_raises_an_error_with_its_name(chips: FileChips) -> None:
     os.truncate(chips.chips[3].sar[0], 700)
-    with pytest.raises(DataError, match=r"^\S*B_1_S1Hand\.tif: is cut off at band 1, .*again$"), plain_errors():
+    with pytest.raises(DataError, match=r"^\S*B_1_S1Hand\.tif: is cut off at band 1, .*again$"), one_line_errors():
         batches(make_loader(chips, augment=CONFIG, batch_size=2, workers=1), 0)
 
 

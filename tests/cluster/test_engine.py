@@ -14,7 +14,7 @@ from floodseg.cluster import engine, tasks
 from floodseg.cluster.engine import dask_client, map_scenes
 from floodseg.cluster.fingerprint import ModelIdentity
 from floodseg.cluster.scene_list import NamedScene
-from floodseg.cluster.tasks import Outcome, Run, SceneFailedError
+from floodseg.cluster.tasks import BatchRun, Outcome, SceneFailedError
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig, SceneConfig
 from floodseg.errors import ClusterError, ConfigError, DataError, FolderInUseError
@@ -22,7 +22,7 @@ from many_runs import free_address
 
 from .conftest import threads_cluster
 
-RUN = Run(Path("out"), "s1-lite", ModelIdentity("model", "1.0"), MapConfig(), overwrite=False)
+RUN = BatchRun(Path("out"), "s1-lite", ModelIdentity("model", "1.0"), MapConfig(), overwrite=False)
 TRIES: list[str] = []
 
 
@@ -30,7 +30,7 @@ def scenes(*names: str) -> list[NamedScene]:
     return [NamedScene(name, SceneConfig(sar="s1.tif")) for name in names]
 
 
-def flaky_scene(scene: NamedScene, run: Run) -> Outcome:
+def flaky_scene(scene: NamedScene, run: BatchRun) -> Outcome:
     """Replacement of ``map_scene``: scene "bad" always fails, scene "shaky" fails once."""
     assert run == RUN
     TRIES.append(scene.id)

@@ -213,7 +213,7 @@ def test_full_shared_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def consume(batches: Any) -> None:
-    with chips.plain_errors():
+    with chips.one_line_errors():
         for _ in batches:
             pass
 
@@ -226,7 +226,7 @@ def test_full_shared_memory_is_reported_before_loading(monkeypatch: pytest.Monke
 
 
 def test_other_runtime_errors_are_unchanged() -> None:
-    with pytest.raises(RuntimeError, match="another"), chips.plain_errors():
+    with pytest.raises(RuntimeError, match="another"), chips.one_line_errors():
         raise RuntimeError("another")
 
 

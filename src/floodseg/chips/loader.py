@@ -205,7 +205,7 @@ def _require_shared_memory(workers: int) -> None:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """Replace errors of loading processes by errors of one sentence (context manager).
 
     Raises:

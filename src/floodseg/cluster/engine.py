@@ -10,7 +10,7 @@ from typing import Any
 
 from floodseg.cluster.extra import import_extra
 from floodseg.cluster.scene_list import NamedScene
-from floodseg.cluster.tasks import Outcome, Run, SceneFailedError, map_scene
+from floodseg.cluster.tasks import BatchRun, Outcome, SceneFailedError, map_scene
 from floodseg.config.cluster import MIN_WORKER_MEMORY_GB, ManyConfig
 from floodseg.errors import ClusterError, ConfigError
 
@@ -25,7 +25,7 @@ _WORKERS_LOST = (
 )
 
 
-def map_scenes(scenes: Sequence[NamedScene], run: Run, config: ManyConfig) -> Iterator[tuple[NamedScene, Outcome]]:
+def map_scenes(scenes: Sequence[NamedScene], run: BatchRun, config: ManyConfig) -> Iterator[tuple[NamedScene, Outcome]]:
     """Map scenes on a cluster, one task per scene, and yield each scene with its outcome when it ends.
 
     A failed scene is tried again ``config.retries`` times. A scene whose worker is lost is mapped by another worker.

@@ -15,7 +15,7 @@ from floodseg.cluster.model_files import absolute_model_name, identify_model, op
 from floodseg.cluster.overview import write_overview
 from floodseg.cluster.progress import ManyProgress
 from floodseg.cluster.scene_list import NamedScene, read_scenes
-from floodseg.cluster.tasks import Outcome, Run
+from floodseg.cluster.tasks import BatchRun, Outcome
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError, RunFolderError
@@ -86,7 +86,9 @@ def predict_many(
         except ConfigError as error:
             raise ConfigError(f"{scenes}, scene '{scene.id}': {error}") from error
     del method
-    run = Run(config.out_dir.absolute(), absolute_model_name(model), identify_model(model, mapping), mapping, overwrite)
+    run = BatchRun(
+        config.out_dir.absolute(), absolute_model_name(model), identify_model(model, mapping), mapping, overwrite
+    )
     require_writable(run.out_dir, "out_dir", folder=True)
     with locked_folder(run.out_dir):
         waiting = _unfinished(listed, run)
@@ -110,7 +112,7 @@ def _worker_mapping(config: ManyConfig) -> MapConfig:
     return replace(mapping, threads=1 if config.workers is None else max(1, mapping.thread_count // config.workers))
 
 
-def _unfinished(listed: Sequence[NamedScene], run: Run) -> list[NamedScene]:
+def _unfinished(listed: Sequence[NamedScene], run: BatchRun) -> list[NamedScene]:
     """Return the scenes that are not known to be finished. Input files are not read.
 
     Raises:
@@ -137,7 +139,7 @@ def _unfinished(listed: Sequence[NamedScene], run: Run) -> list[NamedScene]:
 
 
 def _map(
-    scenes: Sequence[NamedScene], run: Run, config: ManyConfig, *, kept: int, show_progress: bool
+    scenes: Sequence[NamedScene], run: BatchRun, config: ManyConfig, *, kept: int, show_progress: bool
 ) -> dict[str, Outcome]:
     """Map scenes on the cluster, if there are any, and return their outcomes by id."""
     outcomes: dict[str, Outcome] = {}

@@ -30,7 +30,7 @@ _MAX_WARNINGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class BatchRun:
     """Settings that all scenes of a run share, as they are sent to the workers."""
 
     out_dir: Path
@@ -66,7 +66,7 @@ class SceneFailedError(Exception):
         self.reason, self.trace = reason, trace
 
 
-def map_scene(scene: NamedScene, run: Run) -> Outcome:
+def map_scene(scene: NamedScene, run: BatchRun) -> Outcome:
     """Map a scene and write its products, unless they are finished already.
 
     Raises:
@@ -93,7 +93,7 @@ def _failure(error: Exception) -> SceneFailedError:
     return SceneFailedError(sentence, "".join(traceback.format_exception(error)))
 
 
-def _map_when_free(scene: NamedScene, run: Run) -> int:
+def _map_when_free(scene: NamedScene, run: BatchRun) -> int:
     """Map a scene when no other process uses its folder. A worker that lost its connection may still be mapping it."""
     deadline = time.monotonic() + _BUSY_LIMIT_S
     while True:
@@ -105,7 +105,7 @@ def _map_when_free(scene: NamedScene, run: Run) -> int:
             time.sleep(_BUSY_PAUSE_S)
 
 
-def _map_unless_finished(scene: NamedScene, run: Run) -> int:
+def _map_unless_finished(scene: NamedScene, run: BatchRun) -> int:
     """Map a scene and return its number of pixels; 0 if its products are finished already."""
     from floodseg.inference.pipeline import predict_files
 

@@ -13,7 +13,7 @@ from floodseg.datasets.screening import open_usable
 from floodseg.deployment.parity import torch_probability
 from floodseg.deployment.samples import Batch
 from floodseg.errors import ConfigError
-from floodseg.evaluation.evaluate import for_method
+from floodseg.evaluation.evaluate import restrict_to_method
 from floodseg.evaluation.methods import model_method
 from floodseg.evaluation.metrics.counts import Counts, count
 from floodseg.models.model import FloodModel
@@ -37,7 +37,7 @@ class CalibrationChips:
             DataError: the split cannot be opened.
         """
         self._model = model
-        self._chips = open_usable(for_method(model_method(model, "the model"), config, split), split).chips
+        self._chips = open_usable(restrict_to_method(model_method(model, "the model"), config, split), split).chips
         bands = model.spec.bands
         for sensor in bands.sensors:
             if sensor not in self._chips.bands.sensors:

@@ -150,7 +150,7 @@ def evaluate(
 
 def _checked_split(method: Method, config: DataConfig, split: str, scoring: ScoreConfig) -> UsableChips:
     """Return the usable chips of a split for a method, after reading each chip once."""
-    usable = open_usable(for_method(method, config, split), split)
+    usable = open_usable(restrict_to_method(method, config, split), split)
     if scoring.cloud:
         check_clouds(method, usable.chips.bands, scoring)
     return usable
@@ -206,7 +206,7 @@ def _method(model: "FloodModel | str | Path", name: str | None, threshold: float
     return model_method(load_model(model), name or str(model), threshold)
 
 
-def for_method(method: Method, config: DataConfig, split: str) -> DataConfig:
+def restrict_to_method(method: Method, config: DataConfig, split: str) -> DataConfig:
     """Return the settings with sensors and bands restricted to those of the method, in its order.
 
     Raises:

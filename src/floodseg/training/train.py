@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from floodseg.bands import SENSORS
-from floodseg.chips.loader import Sample, plain_errors
+from floodseg.chips.loader import Sample, one_line_errors
 from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import Processes
 from floodseg.evaluation.forward import counted_pixels, model_inputs
@@ -66,7 +66,7 @@ def train(
     """
     mode = run_mode(resume=resume, overwrite=overwrite)
     processes = Processes()
-    with processes.reporting_lost_processes(), plain_errors(), warnings.catch_warnings():
+    with processes.reporting_lost_processes(), one_line_errors(), warnings.catch_warnings():
         # Accelerate sets TF32 by a call that newer PyTorch deprecates
         warnings.filterwarnings("ignore", message=".*TF32.*")
         return _train(config, mode, processes, show_progress=show_progress and processes.main)
