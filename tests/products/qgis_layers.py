@@ -49,7 +49,7 @@ QgsApplication.setPrefixPath("/usr", True)
 application = QgsApplication([], False)
 application.initQgis()
 folder = Path(sys.argv[1])
-shown = {path.name: raster(path) for path in sorted(folder.glob("*.tif")) + sorted(folder.glob("*.vrt"))}
+shown = {path.name: raster(path) for path in sorted(folder.glob("*.tif"))}
 shown |= {path.name: polygons(path) for path in sorted(folder.glob("*.gpkg"))}
 print(json.dumps(shown))
 application.exitQgis()

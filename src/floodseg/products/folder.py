@@ -94,7 +94,7 @@ def product_folder(
 def check_unfinished(path: Path, *, overwrite: bool) -> None:
     """Raise RunFolderError if a folder has finished products and ``overwrite`` is False."""
     if (path / SUMMARY).exists() and not overwrite:
-        raise RunFolderError(f"{path}: holds finished products: add `overwrite`, or give another `out_dir`")
+        raise RunFolderError(f"{path}: holds finished products; add `overwrite`, or give another `out_dir`")
 
 
 def _leftovers(path: Path) -> list[Path]:
@@ -151,5 +151,5 @@ def _check_space(path: Path, staging: Path, min_bytes: int) -> None:
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(
-        f"{path}: cannot be written ({error.strerror}): give another `out_dir`, or change its permissions"
+        f"{path}: cannot be written ({error.strerror}); give another `out_dir`, or change its permissions"
     )
