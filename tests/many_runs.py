@@ -20,7 +20,9 @@ TIMES = ("seconds", "cpu_seconds", "mapping_seconds")
 """Durations in ``summary.json``."""
 _LAST_CHANGE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 """Time of the last change of a GeoPackage layer."""
-OVERVIEW = ("collection.json", "index.parquet", "flood.vrt", "water_probability.vrt")
+OVERVIEW = (
+    "collection.json", "index.parquet", "flood.vrt", "water_probability.vrt", "flood.qml", "water_probability.qml",
+)  # fmt: skip
 
 
 def write_list(folder: Path, count: int, size: int) -> Path:

@@ -72,7 +72,8 @@ def test_finished_scenes_are_not_mapped_again(run, connections, tmp_path):
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert (report["scenes"], report["mapped"], report["kept"], report["failed"]) == (2, 0, 2, {})
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "collection.json", "flood.vrt", "index.parquet", "report.json", "scenes", "water_probability.vrt",
+        "collection.json", "flood.qml", "flood.vrt", "index.parquet", "report.json", "scenes",
+        "water_probability.qml", "water_probability.vrt",
     ]  # fmt: skip
 
 

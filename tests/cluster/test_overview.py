@@ -51,6 +51,8 @@ def test_mosaic_has_the_latest_scene_on_top_except_its_nodata(out_dir):
         expected[:, 40:] = 1
         np.testing.assert_array_equal(mosaic.read(1), expected)
         assert mosaic.colormap(1)[1] == (31, 120, 180, 255)
+    assert 'label="permanent water"' in (out_dir / "flood.qml").read_text()
+    assert 'maximumValue="100"' in (out_dir / "water_probability.qml").read_text()
     with rasterio.open(out_dir / "water_probability.vrt") as mosaic, \
             rasterio.open(out_dir / "scenes/b-late/water_probability.tif") as late:  # fmt: skip
         np.testing.assert_array_equal(mosaic.read(1)[:, 40:], late.read(1)[:, 10:])
@@ -116,8 +118,10 @@ def test_index_has_outline_date_and_areas(out_dir):
 
 def test_scene_without_crs_is_reported_and_not_in_the_mosaics(out_dir, caplog):
     scene(out_dir, "a", -22, 3, crs=None)  # type: ignore[arg-type]
+    (out_dir / "flood.qml").touch()
     assert write_overview(out_dir) == ["scene a has no coordinate reference system and is not in the mosaics"]
     assert not (out_dir / "flood.vrt").exists()
+    assert not (out_dir / "flood.qml").exists()
     assert geopandas.read_parquet(out_dir / "index.parquet").geometry.isna().all()
     scene(out_dir, "b", -22, 4)
     write_overview(out_dir)

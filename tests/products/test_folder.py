@@ -33,7 +33,7 @@ def test_publish_leaves_only_the_products(tmp_path: Path) -> None:
 def test_finished_products_are_replaced_only_with_overwrite(tmp_path: Path) -> None:
     out = tmp_path / "out"
     publish(out, "old")
-    with pytest.raises(RunFolderError, match="holds finished products: add `overwrite`"):
+    with pytest.raises(RunFolderError, match="holds finished products; add `overwrite`"):
         publish(out, "new")
     assert (out / "flood.tif").read_text() == "old"
     (out / "notes.txt").write_text("mine")

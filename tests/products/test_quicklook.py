@@ -30,7 +30,7 @@ def test_shape_of_the_picture(tmp_path: Path, shape: tuple[int, int], expected: 
     classes[0, 0], classes[-1, -1] = 3, 1
     draw(tmp_path / "q.png", grid, classes, np.full((5, 5), np.nan), TEXT)
     with Image.open(tmp_path / "q.png") as picture:
-        assert picture.height == expected[0] + 92 + 84
+        assert picture.height == expected[0] + 92 + 12 + 84
         assert picture.width == max(expected[1], 760) + 48
 
 

@@ -72,8 +72,10 @@ def test_pystac_reads_the_extensions() -> None:
     assert band["statistics"]["valid_percent"] == 90
     assert {asset.href for asset in found.assets.values()} == {
         "./flood.tif", "./flood.tif.aux.xml", "./water_probability.tif", "./flood.gpkg", "./quicklook.png",
-        "./summary.json",
+        "./summary.json", "./flood.qml", "./water_probability.qml",
     }  # fmt: skip
+    style = found.assets["flood_style"]
+    assert (style.href, style.media_type, style.roles) == ("./flood.qml", "application/xml", ["style"])
     assert found.datetime == dt.datetime(2024, 11, 1, 6, 30, tzinfo=dt.UTC)
 
 

@@ -129,7 +129,8 @@ def test_code_1_is_open_water_without_permanent_water(tmp_path: Path) -> None:
                      info(knows_permanent_water=False))  # fmt: skip
     assert "<Category>open water</Category>" in (tmp_path / "out/flood.tif.aux.xml").read_text()
     assert document["area_km2"]["permanent_water"] is None
-    assert geopandas.list_layers(tmp_path / "out/flood.gpkg")["name"].tolist() == ["flood"]
+    assert geopandas.list_layers(tmp_path / "out/flood.gpkg")["name"].tolist() == ["flood", "layer_styles"]
+    assert 'value="1" label="open water"' in (tmp_path / "out/flood.qml").read_text()
 
 
 GRIDS = {
@@ -176,7 +177,7 @@ def test_polygons_have_area_and_mean_probability(tmp_path: Path) -> None:
     pixel = 100 / 0.9996**2
     assert rows[0] == ("flood", pytest.approx(8 * pixel, rel=1e-6), 85)
     assert rows[1] == ("flood", pytest.approx(4 * pixel, rel=1e-6), None)
-    assert layers == [("flood", 32633), ("permanent_water", 32633)]
+    assert layers == [("flood", 32633), ("layer_styles", 0), ("permanent_water", 32633)]
     assert document["area_km2"]["flood"] == pytest.approx(12 * pixel / 1e6, rel=1e-6)
     assert document["area_km2"]["land"] == pytest.approx(388 * pixel / 1e6, rel=1e-6)
 

@@ -24,7 +24,8 @@ from floodseg.geo.grid import GeoGrid
 from floodseg.products import folder as products
 from floodseg.products.cog import COLOURS
 from floodseg.products.strips import CLASS_NAMES, NODATA, PERCENT_NODATA
-from floodseg.system.files import replacing
+from floodseg.products.styles import raster_styles
+from floodseg.system.files import replacing, write_text
 
 MOSAICS = {products.CLASSES: "flood.vrt", products.PROBABILITY: "water_probability.vrt"}
 """File name of the mosaic for each raster of a scene."""
@@ -52,7 +53,7 @@ class _Tile:
 
 
 def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
-    """Write the mosaics of scenes, which are ordered from bottom to top.
+    """Write the mosaics of scenes, which are ordered from bottom to top, and their styles.
 
     Returns:
         One sentence for each scene that is not in the mosaics.
@@ -75,6 +76,7 @@ def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
     for raster, name in MOSAICS.items():
         if not placed:
             (out_dir / name).unlink(missing_ok=True)
+            (out_dir / products.STYLES[raster]).unlink(missing_ok=True)
             continue
         if len(systems) == 1:
             tiles = [_source_tile(scene, raster) for scene in placed]
@@ -84,6 +86,7 @@ def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
             crs = CRS.from_user_input(_DEGREES)
         with replacing(out_dir / name) as temporary:
             temporary.write_bytes(_vrt_xml(tiles, crs, raster))
+        write_text(out_dir / products.STYLES[raster], raster_styles(CLASS_NAMES)[raster])
     return left_out
 
 

@@ -20,11 +20,13 @@ PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
 SENSOR_WEIGHTS = "sensor_weights.tif"
 CLASS_NAMES_FILE = "flood.tif.aux.xml"
+STYLES = {CLASSES: "flood.qml", PROBABILITY: "water_probability.qml"}
+"""File name of the style of each raster."""
 POLYGONS = "flood.gpkg"
 QUICKLOOK = "quicklook.png"
 ITEM = "item.json"
 SUMMARY = "summary.json"
-PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, POLYGONS, QUICKLOOK, SUMMARY)
+PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, *STYLES.values(), POLYGONS, QUICKLOOK, SUMMARY)
 OPTIONAL_PRODUCTS = (ITEM, SENSOR_WEIGHTS)
 """Products of some scenes only: ``item.json`` needs a date, ``sensor_weights.tif`` is written on request."""
 _FORMER_PRODUCTS = ("reliability.tif",)
@@ -92,7 +94,7 @@ def product_folder(
 def check_unfinished(path: Path, *, overwrite: bool) -> None:
     """Raise RunFolderError if a folder has finished products and ``overwrite`` is False."""
     if (path / SUMMARY).exists() and not overwrite:
-        raise RunFolderError(f"{path}: holds finished products: add `overwrite`, or give another `out_dir`")
+        raise RunFolderError(f"{path}: holds finished products; add `overwrite`, or give another `out_dir`")
 
 
 def _leftovers(path: Path) -> list[Path]:
@@ -149,5 +151,5 @@ def _check_space(path: Path, staging: Path, min_bytes: int) -> None:
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(
-        f"{path}: cannot be written ({error.strerror}): give another `out_dir`, or change its permissions"
+        f"{path}: cannot be written ({error.strerror}); give another `out_dir`, or change its permissions"
     )

@@ -1,4 +1,4 @@
-"""Polygons of flood and permanent water in the layers of ``flood.gpkg``."""
+"""Polygons of flood and permanent water in the layers of ``flood.gpkg``, and their styles."""
 
 from pathlib import Path
 
@@ -12,9 +12,13 @@ from floodseg.geo.footprints import PixelAreas
 from floodseg.geo.grid import GeoGrid
 from floodseg.products.outlines import OutlineTracer, PixelPolygons
 from floodseg.products.strips import CLASS_NAMES, FLOOD, PERCENT_NODATA, PERMANENT_WATER
+from floodseg.products.styles import polygon_style
 
 LAYERS = {FLOOD: "flood", PERMANENT_WATER: "permanent_water"}
 COLUMNS = ("class", "area_m2", "probability")
+_STYLES = "layer_styles"
+"""Table in which QGIS looks for the styles of layers."""
+_GEOMETRY = "geom"
 
 # the "undefined Cartesian" coordinate system of the GeoPackage standard (srs_id -1)
 _UNDEFINED_CRS = (
@@ -31,7 +35,8 @@ class PolygonFile:
 
     Every layer has the columns ``class`` (text), ``area_m2`` (ground area of the polygon's pixels on an equal-area
     projection; null without a coordinate system) and ``probability`` (mean water probability of the pixels in percent;
-    null without valid pixels).
+    null without valid pixels). The table ``layer_styles`` has one row for each layer, and follows the layers: software
+    that opens the first layer gets ``flood``.
     """
 
     def __init__(self, path: Path, grid: GeoGrid, footprints: PixelAreas | None, knows_permanent_water: bool) -> None:
@@ -43,6 +48,7 @@ class PolygonFile:
         self._pending: list[PixelPolygons] = []
         for code in self.counts:  # creates the layers, so that empty ones have their columns
             self._append(code, _no_polygons(), append=False)
+        self._write_styles()
 
     def add(
         self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8], areas: NDArray[np.float64] | None
@@ -88,8 +94,24 @@ class PolygonFile:
         pyogrio.raw.write(
             self._path, shapes, [names, sums[:, 0], mean], COLUMNS, layer=LAYERS[code], driver="GPKG",
             geometry_type="Polygon", crs=self._grid.crs or _UNDEFINED_CRS, append=append, nan_as_null=True,
+            layer_options={"GEOMETRY_NAME": _GEOMETRY},
             dataset_options=None if self._path.exists() else {"VERSION": _VERSION},
         )  # fmt: skip
+
+    def _write_styles(self) -> None:
+        """Write the styles of the layers without a time, so that equal maps have equal styles."""
+        rows = [
+            {
+                "f_table_catalog": "", "f_table_schema": "", "f_table_name": LAYERS[code],
+                "f_geometry_column": _GEOMETRY, "styleName": LAYERS[code], "styleQML": polygon_style(code),
+                "styleSLD": "", "useAsDefault": True, "description": f"colour of {CLASS_NAMES[code]}", "owner": "",
+                "ui": "", "update_time": None,
+            }
+            for code in self.counts
+        ]  # fmt: skip
+        types = {"useAsDefault": "bool", "update_time": "datetime64[ms]"}
+        columns = [np.array([row[name] for row in rows], dtype=types.get(name, "object")) for name in rows[0]]
+        pyogrio.raw.write(self._path, None, columns, list(rows[0]), layer=_STYLES, driver="GPKG", geometry_type=None)
 
 
 def _no_polygons() -> tuple[NDArray[np.object_], NDArray[np.float64]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from floodseg.messages import redacted
+from floodseg.products.strips import CLASS_NAMES, FLOOD
 from floodseg.scene.acquisition import Acquisition
 
 
@@ -56,3 +57,8 @@ class ProductInfo:
     def water_name(self) -> str:
         """Name of code 1: flood, or open water if permanent water is unknown."""
         return "flood" if self.knows_permanent_water else "open water"
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """Name of each class code."""
+        return CLASS_NAMES | {FLOOD: self.water_name}

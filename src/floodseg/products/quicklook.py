@@ -1,4 +1,4 @@
-"""``quicklook.png``: picture of the map with title, legend, scale bar and north arrow."""
+"""``quicklook.png``: picture of the map with title, degrees at its frame, legend, scale bar and north arrow."""
 
 import math
 from collections.abc import Mapping
@@ -20,12 +20,14 @@ from floodseg.geo.grid import GeoGrid
 from floodseg.products.cog import COLOURS
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import CLASS_NAMES, EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
+from floodseg.products.ticks import frame_ticks
 
 LONGEST_SIDE = 1600
 _MIN_SIDE = 24
 _MIN_LONG_SIDE = 640
 _MIN_WIDTH = 760
-_MARGIN, _HEAD, _FOOT = 24, 92, 84
+_MARGIN, _HEAD, _DEGREES, _FOOT = 24, 92, 12, 84
+"""Pixels beside the map, above it, and below it: degrees at the frame, then legend, scale bar and north arrow."""
 _DPI = 100
 _MAX_BAR = 200
 _OPACITY = {FLOOD: 0.8, PERMANENT_WATER: 0.85}
@@ -34,7 +36,9 @@ _STRIPE_COLOURS = np.array([[0.55, 0.55, 0.55], [0.78, 0.78, 0.78]])
 _STRIPE_PERIOD = 10
 _BLANK_GREY = 0.94
 _FRAME_COLOUR = (80, 80, 80)
-"""RGB of the line around the map."""
+"""RGB of the line around the map and of the ticks at it."""
+_TICK = 5
+"""Length of a tick in pixels."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -96,24 +100,25 @@ def draw(
     height, width = picture_shape(grid)
     codes = _resized(classes, height, width)
     picture = compose(codes, None if background is None else _resized(background, height, width))
-    full_width, full_height = max(width, _MIN_WIDTH) + 2 * _MARGIN, height + _HEAD + _FOOT
+    full_width, full_height = max(width, _MIN_WIDTH) + 2 * _MARGIN, height + _HEAD + _DEGREES + _FOOT
     figure = Figure((full_width / _DPI, full_height / _DPI), dpi=_DPI, facecolor="white")
     canvas: Any = FigureCanvasAgg(figure)  # untyped
     sheet = figure.add_axes((0, 0, 1, 1))
     sheet.axis("off")
     sheet.set(xlim=(0, full_width), ylim=(full_height, 0))
     _draw_head(sheet, text)
+    left, foot = (full_width - width) // 2, _HEAD + height + _DEGREES
+    _draw_ticks(sheet, grid, (left, _HEAD, left + width, _HEAD + height))
     legend = [code for code in np.unique(codes).tolist() if code != LAND or background is None]
-    _draw_legend(sheet, _HEAD + height, legend, text.water_name)
+    _draw_legend(sheet, foot, legend, text.water_name)
     at = centre_pixel(grid)
     if at is not None:
         metres = at.width * grid.width / width
-        _draw_scale(sheet, full_width, _HEAD + height, metres)
-        _draw_north(sheet, full_width, _HEAD + height, at)
+        _draw_scale(sheet, full_width, foot, metres)
+        _draw_north(sheet, full_width, foot, at)
     pixels, (drawn_width, drawn_height) = canvas.print_to_buffer()
     page = Image.frombytes("RGBA", (drawn_width, drawn_height), pixels).convert("RGB")
     # pasted, because Matplotlib resamples images and takes ten times the memory
-    left = (full_width - width) // 2
     page.paste(_FRAME_COLOUR, (left - 1, _HEAD - 1, left + width + 1, _HEAD + height + 1))
     page.paste(Image.fromarray(picture), (left, _HEAD))
     page.save(path, compress_level=3)
@@ -154,6 +159,28 @@ def _draw_head(sheet: Axes, text: QuicklookText) -> None:
     sheet.text(_MARGIN, 34, text.title, fontsize=15, fontweight="bold", va="baseline", parse_math=False)
     for number, line in enumerate(text.lines):
         sheet.text(_MARGIN, 56 + 20 * number, line, fontsize=10, color="0.25", va="baseline", parse_math=False)
+
+
+def _draw_ticks(sheet: Axes, grid: GeoGrid, frame: tuple[int, int, int, int]) -> None:
+    """Draw ticks and degrees at the sides of the map; ``frame`` is its left, top, right and bottom."""
+    left, top, right, bottom = frame
+    style: dict[str, Any] = {"fontsize": 8, "color": "0.25"}
+    x, y = [], []  # all ticks are one line with gaps
+    for tick in frame_ticks(grid, bottom - top, right - left):
+        across, down = left + tick.position, top + tick.position
+        if tick.side in ("top", "bottom"):
+            edge, outward = (top, -_TICK) if tick.side == "top" else (bottom, _TICK)
+            x += [across, across, np.nan]
+            y += [edge, edge + outward, np.nan]
+        else:
+            edge, outward = (left, -_TICK) if tick.side == "left" else (right, _TICK)
+            x += [edge, edge + outward, np.nan]
+            y += [down, down, np.nan]
+        if tick.label and tick.side == "bottom":
+            sheet.text(across, bottom + _TICK + 2, tick.label, ha="center", va="top", **style)
+        elif tick.label:
+            sheet.text(left - _TICK - 2, down, tick.label, ha="right", va="center", rotation=90, **style)
+    sheet.plot(x, y, color=np.array(_FRAME_COLOUR) / 255, linewidth=0.8)
 
 
 def _draw_legend(sheet: Axes, top: float, codes: list[int], water_name: str) -> None:

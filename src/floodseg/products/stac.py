@@ -152,6 +152,9 @@ def _assets(info: ProductInfo, statistics: dict[str, dict[str, float]]) -> dict[
         numbers = {"data_type": "uint8", "nodata": 255, "statistics": statistics[file]}
         return _asset(file, title, pystac.MediaType.COG, "data", bands=[band | numbers])
 
+    def style(file: str, title: str) -> pystac.Asset:
+        return _asset(folder.STYLES[file], title, pystac.MediaType.XML, "style")
+
     water = info.water_name.capitalize()
     sensor_weights: dict[str, pystac.Asset] = {}
     if folder.SENSOR_WEIGHTS in statistics:
@@ -163,6 +166,8 @@ def _assets(info: ProductInfo, statistics: dict[str, dict[str, float]]) -> dict[
         **sensor_weights,
         "polygons": _asset(folder.POLYGONS, f"Polygons of {info.water_name}", pystac.MediaType.GEOPACKAGE, "data"),
         "class_names": _asset(folder.CLASS_NAMES_FILE, "Names of the classes", pystac.MediaType.XML, "metadata"),
+        "flood_style": style(folder.CLASSES, "Names and colours of the classes in QGIS"),
+        "water_probability_style": style(folder.PROBABILITY, "Colours of the probability in QGIS"),
         "summary": _asset(folder.SUMMARY, "Areas and provenance", pystac.MediaType.JSON, "metadata"),
         "quicklook": _asset(folder.QUICKLOOK, "Picture", pystac.MediaType.PNG, "overview"),
     }
@@ -173,6 +178,6 @@ def _asset(file: str, title: str, media_type: str, role: str, **fields: Any) -> 
 
 
 def _classification(code: int, info: ProductInfo) -> Classification:
-    name = info.water_name if CLASS_NAMES[code] == "flood" else CLASS_NAMES[code]
+    name = info.class_names[code]
     colour = "".join(f"{part:02X}" for part in COLOURS[code][:3])
     return Classification.create(value=code, name=name.replace(" ", "_"), title=name, color_hint=colour)

@@ -3,7 +3,7 @@
 ::
 
     strips --> [speck filter] --+--> totals, polygons --> flood.gpkg, summary.json, item.json
-                                +--> raw rasters -------> cloud-optimized rasters, quicklook.png
+                                +--> raw rasters -------> cloud-optimized rasters with styles, quicklook.png
 
 With ``min_area``, the rasters are read again for the second pass of the speck filter.
 """
@@ -31,16 +31,8 @@ from floodseg.geo.grid import GeoGrid
 from floodseg.products import folder, stac
 from floodseg.products.cog import COLOURS, RasterFile, RasterFormat
 from floodseg.products.info import ProductInfo
-from floodseg.products.strips import (
-    CLASS_NAMES,
-    FLOOD,
-    NODATA,
-    PERCENT_NODATA,
-    ProductStrip,
-    StripCutter,
-    row_spans,
-    strip_rows,
-)
+from floodseg.products.strips import NODATA, PERCENT_NODATA, ProductStrip, StripCutter, row_spans, strip_rows
+from floodseg.products.styles import raster_styles
 from floodseg.products.summary import ClassTotals, areas_km2, summary, versions
 from floodseg.system.files import write_text
 
@@ -132,7 +124,7 @@ class ProductWriter:
         formats = {
             folder.PROBABILITY: RasterFormat("water probability", "average", "YES", PERCENT_NODATA, unit="%"),
             folder.CLASSES: RasterFormat(
-                f"{info.water_name} map", "mode", "NO", NODATA, names=class_names(info), colours=COLOURS
+                f"{info.water_name} map", "mode", "NO", NODATA, names=info.class_names, colours=COLOURS
             ),
         }
         if self._settings.sensor_weights:
@@ -218,6 +210,8 @@ class ProductWriter:
             self._polygons.finish()
             for raster in self._rasters.values():
                 raster.finish(self._tags(), self._settings.threads)
+            for name, style in raster_styles(self._info.class_names).items():
+                write_text(self._folder.staging / folder.STYLES[name], style)
             self._totals.outside = outside
             self._draw_quicklook(background)
             if self._info.acquisition is not None:
@@ -288,11 +282,6 @@ class ProductWriter:
         write_text(self._folder.staging / name, text + "\n")
 
 
-def class_names(info: ProductInfo) -> dict[int, str]:
-    """Return the name of each class code."""
-    return CLASS_NAMES | {FLOOD: info.water_name}
-
-
 def _vector_errors() -> tuple[type[Exception], ...]:
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
@@ -307,7 +296,7 @@ def _disk_errors(out_dir: Path) -> Iterator[None]:
     except (OSError, RasterioError, CPLE_BaseError, *_vector_errors()) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RunFolderError(
-            f"{out_dir}: the products cannot be written ({reason}): free some space, or give another `out_dir`"
+            f"{out_dir}: the products cannot be written ({reason}); free some space, or give another `out_dir`"
         ) from error
 
 

@@ -8,7 +8,9 @@ from floodseg.inference.flood_map import FloodMap
 _FILES = {
     "quicklook.png": "picture of the flood over the image, with scale, legend and date",
     "flood.tif": "classes: 0 land, 1 flood, 2 permanent water, 3 excluded, 255 nodata",
+    "flood.qml": "names and colours of the classes in QGIS",
     "water_probability.tif": "water probability in percent",
+    "water_probability.qml": "its colours in QGIS",
     "sensor_weights.tif": "weight of the optical image in the fusion with the radar, in percent",
     "flood.gpkg": "polygons with areas",
     "item.json": "STAC item of these files",
