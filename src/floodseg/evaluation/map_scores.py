@@ -21,7 +21,7 @@ from floodseg.geo.warp import PixelMap
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.drivers import open_layer
-from floodseg.raster.read import class_codes
+from floodseg.raster.labels import class_codes
 
 _LOG = logging.getLogger(__name__)
 
