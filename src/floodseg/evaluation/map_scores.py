@@ -21,7 +21,7 @@ from floodseg.geo.warp import PixelMap
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.drivers import open_layer
-from floodseg.raster.labels import class_codes
+from floodseg.raster.labels import AMBIGUOUS, class_codes, is_ambiguous, recoding
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,8 +95,8 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
             polygons.
 
     Raises:
-        DataError: a file cannot be read, has other codes, several bands or no coordinate system, or the files do not
-            overlap.
+        DataError: a file cannot be read, has other codes, several bands or no coordinate system, the label raster
+            stores 255 without any 1, or the files do not overlap.
     """
     path, reference = str(path), str(reference)
     polygons = Path(reference).suffix.lower() not in RASTER_SUFFIXES
@@ -121,19 +121,27 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
             for name, codes in ((path, classes), (reference, label)):
                 ignored[name] |= bool((codes == NODATA).any())
                 water[name] |= bool(((codes == FLOOD) | (codes == PERMANENT_WATER)).any())
+    if ignored[reference] and not water[reference] and not polygons:
+        _check_coding(reference)
     if not scores["all water"].n:
         raise DataError(
             f"{reference}: labels no pixel that is land or water in the map {path}; give a reference of the same "
             "place, and check the coordinate systems of both"
         )
-    for name in (path, reference):
-        if ignored[name] and not water[name]:
-            _LOG.warning(
-                "%s: marks no pixel as water (code 1), and pixels with the code 255 are not counted; if 255 means "
-                "water in this file, recode it to 1",
-                name,
-            )
+    if ignored[path] and not water[path]:
+        _LOG.warning(
+            "%s: marks no pixel as water (code 1), and pixels with the code 255 are not counted; if 255 means "
+            "water in this file, recode it to 1",
+            path,
+        )
     return MapEvaluation(path, reference, "polygons" if polygons else "raster", scores, map_pixels, permanent_pixels)
+
+
+def _check_coding(reference: str) -> None:
+    """Refuse a label raster that stores 255, but no water."""
+    with _open_band(reference, "label") as source:
+        if is_ambiguous(source):
+            raise DataError(f"{reference}: holds no water (1), but 255, {AMBIGUOUS}")
 
 
 @contextmanager
@@ -142,7 +150,8 @@ def _open_band(path: str, kind: str) -> Iterator[Any]:
     try:
         with rasterio.Env(**gdal_settings(allow_remote=False)), open_layer(path, allow_remote=False) as source:
             if source.count != 1:
-                raise DataError(f"{path}: has {source.count} bands, but a {kind} has one; give a file with one band")
+                remedy = recoding(source) if kind == "label" else "give a file with one band"
+                raise DataError(f"{path}: has {source.count} bands, but a {kind} has one; {remedy}")
             yield source
     except RasterioError as error:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Labels as class codes: 0 land, 1 water, 255 ignored."""
+"""Labels as class codes: 0 land, 1 water, 255 ignored; and commands that recode other labels."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,24 @@ from floodseg.raster.dataset import Raster
 from floodseg.raster.read import read_stored
 
 
+def _command(expression: str, dtype: str) -> str:
+    # nodata tags of labels mean nothing, so pixels must not be masked
+    return f'rio calc "{expression}" --dtype {dtype} --not-masked --format GTiff FILE OUT.tif'
+
+
+_KEEP = _command("(read 1 1)", "uint8")
+_255_TO_WATER = _command("(== (read 1 1) 255)", "uint8")
+_255_TO_IGNORED = _command("(where (== (read 1 1) 255) -1 (read 1 1 'int16'))", "int16")
+
+AMBIGUOUS = (
+    f"which is read as ignored; if 255 is water, use what this writes for each label: {_255_TO_WATER}; if 255 is "
+    f"ignored and there is no water, use what this writes: {_255_TO_IGNORED}"
+)
+"""End of a message on labels without water that store 255, which is water for many tools."""
+
+_ROWS = 1024
+
+
 def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:
     """Read a label as class codes, (H, W) uint8: 0 (land), 1 (water), 255 (ignored; stored as -1 or 255).
 
@@ -19,7 +37,9 @@ def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8
         DataError: more than one band, or another value.
     """
     if source.count != 1:
-        raise DataError(f"{source.name}: a label must have exactly 1 band, this file has {source.count}: keep one")
+        raise DataError(
+            f"{source.name}: a label must have exactly 1 band, this file has {source.count}; {recoding(source)}"
+        )
     stored = read_stored(source, [1], window)[0]
     if stored.dtype.kind == "i" and stored.min() >= -1 and stored.max() <= WATER:
         return np.asarray(stored, np.uint8)  # -1 becomes 255
@@ -37,8 +57,35 @@ def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     if not is_code.all():
         value = stored[~is_code].flat[0]
         raise DataError(
-            f"{name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored): "
+            f"{name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored); "
             "recode the file"
         )
     label: NDArray[np.uint8] = np.where(ignored, IGNORE, stored).astype(np.uint8)
     return label
+
+
+def is_ambiguous(source: Raster) -> bool:
+    """Return True if a label of one band stores 255, but not 1: its 255 may be water."""
+    found = False
+    for top in range(0, source.height, _ROWS):
+        stored = read_stored(source, [1], Window(top, 0, min(_ROWS, source.height - top), source.width))
+        if (stored == WATER).any():
+            return False
+        found |= bool((stored == IGNORE).any())
+    return found
+
+
+def recoding(source: Raster) -> str:
+    """Return how a label of several bands, or in another format, becomes a GeoTIFF of class codes.
+
+    Equal bands, as in a picture in grey, are written as one. A further band must be an opaque alpha.
+    """
+    stored = read_stored(source, range(1, source.count + 1))
+    grey = stored[:3] if source.count > 2 else stored[:1]
+    alpha = stored[len(grey) :]
+    codes = (grey[0] == LAND) | (grey[0] == WATER) | (grey[0] == IGNORE)
+    if (grey != grey[0]).any() or (alpha != IGNORE).any() or not codes.all():
+        return "write each label as a GeoTIFF of one band: 0 (land), 1 (water), 255 (ignored)"
+    if (grey[0] == IGNORE).any() and not (grey[0] == WATER).any():
+        return f"if 255 is water, use what this writes for each label: {_255_TO_WATER}"
+    return f"use what this writes for each label: {_KEEP}"
