@@ -97,8 +97,9 @@ def _conversion(path: Path) -> str | None:
 
 def _converted(kind: str, variable: str) -> str:
     return (
-        f"is {kind}, which is not read; convert each band to GeoTIFF and pass the new files (gdalinfo lists the names "
-        f"of the bands; this is for vv): {_translate(variable)}"
+        f"is {kind}, which is not read; convert each band to GeoTIFF and pass the new files, for a band vv: "
+        f"{_translate(variable)} (gdalinfo lists the bands; where it shows no coordinate system and origin, add "
+        "-a_srs EPSG:CODE -a_ullr LEFT TOP RIGHT BOTTOM)"
     )
 
 
