@@ -1,6 +1,5 @@
 """Tests of the names by which files of one chip are found, and of the remedies for files that cannot be used."""
 
-import logging
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -153,7 +152,9 @@ def test_png_labels_are_converted(tmp_path: Path, form: str) -> None:
         stored = np.stack(colours[form], axis=-1) if form in colours else label
         write_png(tmp_path / f"LabelHand/tile_{number}.png", stored)
     message = error_of(config)
-    assert "LabelHand: none of its 0 labels belongs to an image, since it holds no GeoTIFF (.tif), but 4 .png" in message
+    assert (
+        "LabelHand: none of its 0 labels belongs to an image, since it holds no GeoTIFF (.tif), but 4 .png" in message
+    )
     [command] = commands_in(message)
     for number in range(4):
         target = tmp_path / f"LabelHand/tile_{number}.tif"
@@ -167,7 +168,11 @@ def test_folders_without_geotiff_are_named_with_their_content(tmp_path: Path, ca
     config = DataConfig(data=tmp_path, layout="folders", cache_gb=0)
     assert open_layout(config, "all").bands.optical == ()
     assert "S2Hand holds no GeoTIFF (.tif), but 1 .png file: only radar is used" in caplog.text
-    with pytest.raises(DataError, match=r"S2Hand \(holds no GeoTIFF \(.tif\), but 1 .png file\) holds no optical image"):
+    with pytest.raises(
+        DataError, match=r"S2Hand \(holds no GeoTIFF \(.tif\), but 1 .png file\) holds no optical image"
+    ):
         open_layout(DataConfig(data=tmp_path, layout="folders", sensors="both"), "all")
     config = DataConfig(data=tmp_path, layout="folders", mask_dir=Path("masks"))
-    assert "masks: none of its 0 labels belongs to an image, since it is absent or empty; set `mask_d" in error_of(config)
+    assert "masks: none of its 0 labels belongs to an image, since it is absent or empty; set `mask_d" in error_of(
+        config
+    )

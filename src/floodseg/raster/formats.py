@@ -59,9 +59,10 @@ def _way_into(kind: str, names: Iterable[str]) -> str | None:
         names: GDAL's names of its files.
     """
     names = sorted(names)
-    stores = [PurePosixPath(name).parent for name in names if PurePosixPath(name).name in _ZARR_FILES]
+    # not by PurePosixPath, which makes one slash of the two in /vsizip//data
+    stores = [name.rpartition("/")[0] for name in names if PurePosixPath(name).name in _ZARR_FILES]
     if stores:
-        return _converted("Zarr", f'ZARR:"{min(stores, key=lambda store: len(store.parts))}":/vv')
+        return _converted("Zarr", f'ZARR:"{min(stores, key=len)}":/vv')
     rasters = [name for name in names if PurePosixPath(name).suffix.lower() in _RASTER_SUFFIXES]
     if not rasters:
         return None

@@ -20,8 +20,8 @@ _255_TO_WATER = _command("(== (read 1 1) 255)", "uint8")
 _255_TO_IGNORED = _command("(where (== (read 1 1) 255) -1 (read 1 1 'int16'))", "int16")
 
 AMBIGUOUS = (
-    f"which is read as ignored; if 255 is water, use what this writes for each label: {_255_TO_WATER}; if 255 is "
-    f"ignored and there is no water, use what this writes: {_255_TO_IGNORED}"
+    f"which is read as ignored; if 255 is water, use what this writes for each label: {_255_TO_WATER} (0 in "
+    f"place of 255 where 0 is water); if 255 is ignored and there is no water, use what this writes: {_255_TO_IGNORED}"
 )
 """End of a message on labels without water that store 255, which is water for many tools."""
 
