@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
@@ -39,15 +40,21 @@ def way_to_read(name: str) -> str | None:
     variable = _VARIABLE.search(name)
     if variable:
         return f"is a variable of a file that is not read; convert it and pass the new file: {_translate(variable[1])}"
-    path = Path(name)
-    suffix, data = path.suffix.lower(), path.with_suffix(".data")
+    try:
+        return _way_to_read(Path(name))
+    except (OSError, ValueError):  # no access, or a name too long or with a null byte: the caller has GDAL's error
+        return None
+
+
+def _way_to_read(path: Path) -> str | None:
+    suffix = path.suffix.lower()
     if path.is_dir():
         return _way_into("is a folder", _names_in(path))
-    if suffix == ".dim" and data.is_dir():
+    if suffix == ".dim" and (data := path.with_suffix(".data")).is_dir():
         return _way_into("is a BEAM-DIMAP product", _names_in(data))
     if path.is_file():
         return _way_into("is an archive", _names_in_zip(path)) if suffix == ".zip" else _conversion(path)
-    matches = sorted(str(match) for match in path.parent.glob(path.name))
+    matches = sorted(str(each) for each in path.parent.iterdir() if fnmatch(each.name, path.name))
     return f"is a pattern; pass the files themselves: {_listed(matches)}" if matches else None
 
 
@@ -59,13 +66,11 @@ def _way_into(kind: str, names: Iterable[str]) -> str | None:
         names: GDAL's names of its files.
     """
     names = sorted(names)
-    # not by PurePosixPath, which makes one slash of the two in /vsizip//data
-    stores = [name.rpartition("/")[0] for name in names if PurePosixPath(name).name in _ZARR_FILES]
-    if stores:
-        return _converted("Zarr", f'ZARR:"{min(stores, key=len)}":/vv')
     rasters = [name for name in names if PurePosixPath(name).suffix.lower() in _RASTER_SUFFIXES]
     if not rasters:
-        return None
+        # not by PurePosixPath, which makes one slash of the two in /vsizip//data
+        stores = [name.rpartition("/")[0] for name in names if PurePosixPath(name).name in _ZARR_FILES]
+        return _converted("Zarr", f'ZARR:"{min(stores, key=len)}":/vv') if stores else None
     pairs = _radar_pairs(rasters)
     files = pairs[0] if pairs else _optical_files(rasters) or rasters
     several = f" (of {len(pairs)} such pairs)" if len(pairs) > 1 else ""
@@ -85,11 +90,8 @@ def _names_in_zip(path: Path) -> list[str]:
 
 
 def _conversion(path: Path) -> str | None:
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(len(_HDF5_START))
-    except OSError:
-        return None
+    with path.open("rb") as stream:
+        start = stream.read(len(_HDF5_START))
     if start.startswith(_NETCDF_STARTS) or (start == _HDF5_START and path.suffix.lower() in (".nc", ".nc4")):
         return _converted("NetCDF", f'NETCDF:"{path}":vv')
     # GDAL's driver of NetCDF keeps the coordinate system of HDF5 files; that of HDF5 does not
