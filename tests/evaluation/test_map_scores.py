@@ -239,6 +239,17 @@ def test_label_of_three_equal_bands_is_written_as_one(tmp_path: Path) -> None:
     assert evaluate_map(flood, tmp_path / "one.tif").scores == by_hand(MAP, (LABEL == 1).astype(np.int16))
 
 
+def test_png_label_needs_a_place(tmp_path: Path) -> None:
+    from PIL import Image
+
+    flood, mask = write_map(tmp_path / "flood.tif"), tmp_path / "mask.png"
+    Image.fromarray(np.where(LABEL == 1, 1, 0).astype(np.uint8)).save(mask)
+    with pytest.raises(DataError, match=r"mask\.png: has no coordinate system .* rio edit-info --crs like"):
+        evaluate_map(flood, mask)
+    follow("rio edit-info --crs like --transform like --like OTHER FILE", OTHER=flood, FILE=mask)
+    assert evaluate_map(flood, mask).scores == by_hand(MAP, (LABEL == 1).astype(np.int16))
+
+
 def test_map_of_0_and_255_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_label(tmp_path / "label.tif", LABEL)
     evaluate_map(write_map(tmp_path / "map255.tif", np.where(MAP == 1, 255, 0)), tmp_path / "label.tif")

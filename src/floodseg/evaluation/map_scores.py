@@ -1,6 +1,7 @@
 """Scores of a map against a reference: a label raster, or polygons of a rapid-mapping product."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import IGNORE
@@ -25,7 +26,7 @@ from floodseg.raster.labels import AMBIGUOUS, class_codes, is_ambiguous, recodin
 
 _LOG = logging.getLogger(__name__)
 
-RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
+RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png")
 """Suffixes of rasters: maps and label rasters."""
 
 _CODES = (LAND, FLOOD, PERMANENT_WATER, EXCLUDED, NODATA)
@@ -148,11 +149,15 @@ def _check_coding(reference: str) -> None:
 def _open_band(path: str, kind: str) -> Iterator[Any]:
     """Open a local raster of one band; a read error becomes a DataError."""
     try:
-        with rasterio.Env(**gdal_settings(allow_remote=False)), open_layer(path, allow_remote=False) as source:
-            if source.count != 1:
-                remedy = recoding(source) if kind == "label" else "give a file with one band"
-                raise DataError(f"{path}: has {source.count} bands, but a {kind} has one; {remedy}")
-            yield source
+        with rasterio.Env(**gdal_settings(allow_remote=False)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # _grid reports it
+                source = open_layer(path, allow_remote=False)
+            with source:
+                if source.count != 1:
+                    remedy = recoding(source) if kind == "label" else "give a file with one band"
+                    raise DataError(f"{path}: has {source.count} bands, but a {kind} has one; {remedy}")
+                yield source
     except RasterioError as error:
         raise DataError(
             f"{path}: cannot be read as a raster ({error}); give a complete raster that GDAL can read"
