@@ -74,7 +74,7 @@ def _check_header(dataset: Any) -> None:
     if size > MAX_BLOCK_BYTES:
         raise RasterioIOError(
             f"{HEADER_CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, but at most "
-            f"{MAX_BLOCK_BYTES / 1e9:.1f} GB are read: write it in tiles (gdal_translate -co TILED=YES)"
+            f"{MAX_BLOCK_BYTES / 1e9:.1f} GB are read; write it in tiles (gdal_translate -co TILED=YES)"
         )
 
 
@@ -134,8 +134,8 @@ def _check_sources(name: str, xml: str, opener: Callable[[str], Any], depth: int
             _check_sources(name, source, opener, depth + 1)
         elif is_remote(source):
             raise DataError(
-                f"{name}: takes its pixels from {source}; remote pixels are read only with `allow_remote`: set it, or "
-                "download them"
+                f"{name}: takes its pixels from {source}, which is read only with `allow_remote`; set it, or download "
+                "them"
             )
         else:
             open_local(source, opener, depth + 1).close()
