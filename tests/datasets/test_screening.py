@@ -17,7 +17,7 @@ from scenes import label_values, sar_values, water_disc, write_raster, write_sar
 
 SIZE = (40, 36)
 WATER = int(water_disc(*SIZE).sum())
-AMBIGUOUS = r"none of its \d labels holds water \(1\), but .*\.tif holds 255, which is read as ignored; if 255 is water"
+AMBIGUOUS = r"no label in .*LabelHand holds water \(1\), but ._.*\.tif holds 255, which is read as ignored; if 255 is w"
 
 
 @pytest.fixture
@@ -73,6 +73,14 @@ def test_single_chips_without_water_are_accepted(masks: DataConfig) -> None:
     assert masks.data is not None
     write_raster(masks.data / "LabelHand/a_1_Label.tif", label_values(*SIZE)[None])
     assert len(open_usable(masks, "all").chips.names) == 4
+
+
+def test_splits_without_water_are_accepted_beside_others_with_water(masks: DataConfig) -> None:
+    assert masks.data is not None
+    for name in ("a_0", "a_1"):
+        write_raster(masks.data / f"LabelHand/{name}_Label.tif", label_values(*SIZE)[None])
+    counts = [int((open_usable(masks, split).chips.read_label(0) == 1).sum()) for split in ("train", "valid")]
+    assert sorted(counts) == [0, WATER]
 
 
 def test_dry_labels_that_leave_no_doubt_are_accepted(tmp_path: Path) -> None:

@@ -5,18 +5,20 @@ setting is wrong.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from logging import WARNING
+from pathlib import Path
 
-from floodseg.bands import WATER
+from floodseg.bands import IGNORE, WATER
 from floodseg.chips.chip import ChipSet
 from floodseg.config.train import DataConfig
-from floodseg.datasets.files import ChipPaths, FileChips
+from floodseg.datasets.files import ChipPaths, FileChips, list_folder
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.messages import note_once
 from floodseg.raster.dataset import open_raster
-from floodseg.raster.labels import AMBIGUOUS, is_ambiguous
+from floodseg.raster.labels import AMBIGUOUS, stored_codes
 
 LARGEST_SHARE = 0.05
 """Largest share of a split that may be left out. One chip may always be left out, all chips never."""
@@ -58,8 +60,8 @@ def open_usable(config: DataConfig, split: str) -> UsableChips:
     break the data contract.
 
     Raises:
-        DataError: the split cannot be opened (see ``open_layout``), too many chips are unusable, or no chip has water
-            and labels store 255, which may be water.
+        DataError: the split cannot be opened (see ``open_layout``), too many chips are unusable, or no label of
+            the set has water and some store 255, which may be water.
     """
     chips = open_layout(config, split)
     if not isinstance(chips, FileChips):
@@ -91,14 +93,19 @@ def _screen(chips: FileChips, split: str) -> UsableChips:
 
 
 def _check_coding(split: str, chips: Sequence[ChipPaths]) -> None:
-    """Refuse chips without water whose labels store 255 (land and ignored pixels may also be stored as 0 and -1)."""
-    for paths in chips:
-        with open_raster(paths.labels[0]) as source:
-            if is_ambiguous(source):
-                raise DataError(
-                    f"split '{split}': none of its {len(chips)} labels holds water (1), but {source.name} holds 255, "
-                    f"{AMBIGUOUS}"
-                )
+    """Refuse chips without water that store 255, if no other label of their folder is water, either."""
+    doubtful = next((each.labels[0] for each in chips if IGNORE in _codes(each.labels[0])), None)
+    if doubtful is None or any(WATER in _codes(path) for path in list_folder(doubtful.parent)):
+        return
+    raise DataError(
+        f"split '{split}': no label in {doubtful.parent} holds water (1), but {doubtful.name} holds 255, {AMBIGUOUS}"
+    )
+
+
+def _codes(label: Path) -> set[int]:
+    with suppress(DataError), open_raster(label) as source:
+        return stored_codes(source)
+    return set()
 
 
 def _too_many_left_out(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import IGNORE
+from floodseg.bands import IGNORE, WATER
 from floodseg.errors import DataError
 from floodseg.evaluation.metrics.counts import Counts, count
 from floodseg.geo.grid import GeoGrid, Window
@@ -22,7 +22,7 @@ from floodseg.geo.warp import PixelMap
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.drivers import open_layer
-from floodseg.raster.labels import AMBIGUOUS, class_codes, is_ambiguous, recoding
+from floodseg.raster.labels import AMBIGUOUS, class_codes, recoding, stored_codes
 
 _LOG = logging.getLogger(__name__)
 
@@ -141,7 +141,8 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
 def _check_coding(reference: str) -> None:
     """Refuse a label raster that stores 255, but no water."""
     with _open_band(reference, "label") as source:
-        if is_ambiguous(source):
+        codes = stored_codes(source)
+        if IGNORE in codes and WATER not in codes:
             raise DataError(f"{reference}: holds no water (1), but 255, {AMBIGUOUS}")
 
 

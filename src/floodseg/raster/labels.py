@@ -64,15 +64,13 @@ def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     return label
 
 
-def is_ambiguous(source: Raster) -> bool:
-    """Return True if a label of one band stores 255, but not 1: its 255 may be water."""
-    found = False
+def stored_codes(source: Raster) -> set[int]:
+    """Return which of the numbers 1 and 255 the first band of a label stores."""
+    codes: set[int] = set()
     for top in range(0, source.height, _ROWS):
         stored = read_stored(source, [1], Window(top, 0, min(_ROWS, source.height - top), source.width))
-        if (stored == WATER).any():
-            return False
-        found |= bool((stored == IGNORE).any())
-    return found
+        codes |= {code for code in (WATER, IGNORE) if (stored == code).any()}
+    return codes
 
 
 def recoding(source: Raster) -> str:
