@@ -232,7 +232,9 @@ def test_label_with_water_outside_the_map_may_hold_255_alone_inside(tmp_path: Pa
 def test_label_of_three_equal_bands_is_written_as_one(tmp_path: Path) -> None:
     flood = write_map(tmp_path / "flood.tif")
     write_raster(tmp_path / "rgb.tif", np.stack([np.where(LABEL == 1, 255, 0)] * 3).astype(np.uint8))
-    with pytest.raises(DataError, match=r"rgb\.tif: has 3 bands, but a label has one; if 255 is water, use") as caught:
+    with pytest.raises(
+        DataError, match=r"rgb\.tif: has 3 bands, but a label has one; if 255 is water, write"
+    ) as caught:
         evaluate_map(flood, tmp_path / "rgb.tif")
     [command] = commands_in(str(caught.value))
     follow(command, FILE=tmp_path / "rgb.tif", OUT=tmp_path / "one.tif")
