@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import rasterio
 
+from file_commands import commands_in, follow
 from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.messages import note_once
-from remedies import commands_in, follow
 from scenes import write_label, write_raster
 
 Writer = Callable[..., Path]

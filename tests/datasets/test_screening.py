@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from file_commands import commands_in, follow
 from floodseg.config.train import AugmentConfig, DataConfig, TrainConfig
 from floodseg.datasets.screening import open_usable
 from floodseg.errors import DataError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.training.chip_checks import open_chips
-from remedies import commands_in, follow
 from scenes import label_values, sar_values, water_disc, write_raster, write_sar
 
 SIZE = (40, 36)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 import floodseg
+from file_commands import commands_in, follow
 from floodseg.app import cli
 from floodseg.errors import ConfigError, DataError
 from floodseg.evaluation.map_scores import evaluate_map
 from floodseg.evaluation.metrics.counts import Counts
-from remedies import commands_in, follow
 from scenes import CRS, ORIGIN, PIXEL, write_label, write_raster
 
 MAP = np.array(

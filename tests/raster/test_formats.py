@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from file_commands import commands_in, follow
 from floodseg.bands import Bands
 from floodseg.cluster.scene_list import read_scenes
 from floodseg.config.predict import SceneConfig, SharedScene
@@ -20,7 +21,6 @@ from floodseg.raster.dataset import open_raster
 from floodseg.raster.formats import way_to_read
 from floodseg.scene.file_scene import open_scene
 from floodseg.scene.layers.layers import open_layers
-from remedies import commands_in, follow
 from scenes import CRS, ORIGIN, optical_values, sar_values, write_label, write_optical, write_raster, write_sar
 
 RADAR = Bands(("VV", "VH"), ())

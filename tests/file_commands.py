@@ -1,4 +1,4 @@
-"""Commands that messages advise, found in the message and run as they stand."""
+"""Commands on files that messages advise, found in the message and run with files in place of FILE and OUT.tif."""
 
 import re
 import shlex
