@@ -41,6 +41,38 @@ def test_settings_of_a_row_take_precedence_over_flags(tmp_path):
     assert (second.config.max_slope, second.config.sar_units, second.config.allow_no_crs) == (10.0, "linear", True)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'id;sar;datetime\na;"VV.tif;VH.tif";2024-01-05\n',
+        '\ufeffid;sar;datetime\r\na;"VV.tif;VH.tif";2024-01-05\r\n',
+        'ID, SAR, Datetime\na, "VV.tif;VH.tif", 2024-01-05\n',
+        "id,sar,datetime\r\na,VV.tif;VH.tif,2024-01-05\r\n",
+        '"id";"SAR"; Datetime \na; "VV.tif;VH.tif"; 2024-01-05\n',
+    ],
+)
+def test_lists_of_spreadsheets_are_read(tmp_path, text):
+    [scene] = read(tmp_path / "list.csv", text)
+    assert (scene.id, scene.config.datetime) == ("a", "2024-01-05")
+    assert scene.config.sar == (f"{tmp_path}/VV.tif", f"{tmp_path}/VH.tif")
+
+
+def test_files_of_a_cell_are_quoted_in_a_list_with_semicolons(tmp_path):
+    text = "id;sar\na;VV.tif;VH.tif\n"
+    with pytest.raises(
+        DataError, match=r"line 2: has 3 cells, but .* 2 columns; put cells that hold a semicolon in quot"
+    ):
+        read(tmp_path / "list.csv", text)
+    [scene] = read(tmp_path / "list.csv", text.replace("VV.tif;VH.tif", '"VV.tif;VH.tif"'))
+    assert scene.config.sar == (f"{tmp_path}/VV.tif", f"{tmp_path}/VH.tif")
+    with pytest.raises(
+        DataError, match=r"line 2: has 2 cells, but .* 1 columns; put cells that hold a comma in quotation"
+    ):
+        read(tmp_path / "list.csv", "sar\na,b.tif\n")
+    with pytest.raises(DataError, match="has two columns 'sar'; rename one"):
+        read(tmp_path / "list.csv", "sar;SAR\na.tif;b.tif\n")
+
+
 def test_default_id_is_the_stem_of_the_first_file(tmp_path):
     scenes = read(tmp_path / "list.csv", "sar,optical\nx/S1_a.tif,\n,/vsizip/p.zip/S2_b.SAFE\n")
     assert [scene.id for scene in scenes] == ["S1_a", "S2_b"]
@@ -65,21 +97,21 @@ def test_read_geoparquet(tmp_path):
     [
         (
             "sar,opticl\na.tif,b.tif\n",
-            r"scene 1: unknown column 'opticl' \(did you mean optical\?\): must be one of id,",
+            r"scene 1: unknown column 'opticl' \(did you mean optical\?\); use one of id,",
         ),
         (
             "sar,allow_remote\na.tif,true\n",
-            "a list must not set 'allow_remote': add `allow_remote` to the command",
+            "a list must not set 'allow_remote'; add `allow_remote` to the command",
         ),
-        ("sar\nx/a.tif\ny/a.tif\n", "2 scenes have the id 'a': give each scene an id of its own"),
+        ("sar\nx/a.tif\ny/a.tif\n", "2 scenes have the id 'a'; give each scene an id of its own"),
         ("id,sar\n../a,a.tif\n", r"scene 1: id '\.\./a' must begin with a letter or digit"),
         ("id,sar\n.a,a.tif\n", r"id '\.a' must begin with a letter"),
-        ("id,sar\na,\n", "scene 1: has no image: fill in sar, optical or both"),
-        ("sar,max_slope\na.tif,steep\n", "scene 1: max_slope 'steep' must be a number"),
+        ("id,sar\na,\n", "scene 1: has no image; fill in sar, optical or both"),
+        ("sar,max_slope\na.tif,steep\n", "scene 1: max_slope 'steep' is no number; write it as 12.5"),
         ("sar,grid\na.tif,north\n", "scene 1: `grid=north`: must be one of sar, optical"),
-        ("sar,allow_no_crs\na.tif,perhaps\n", "allow_no_crs 'perhaps' must be true or false"),
-        ("sar\nhttps://example.org/a.tif\n", "a.tif is on the network: add `allow_remote`, or download it"),
-        ("sar\na\0.tif\n", "must not have control characters"),
+        ("sar,allow_no_crs\na.tif,perhaps\n", "allow_no_crs 'perhaps' is neither true nor false; use one of them"),
+        ("sar\nhttps://example.org/a.tif\n", "a.tif is on the network; add `allow_remote`, or download it"),
+        ("sar\na\0.tif\n", "holds control characters; rename the file"),
         ("sar\n/vsicurl/https://example.org/a.tif\n", "a.tif is on the network"),
     ],
 )

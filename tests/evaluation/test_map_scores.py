@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 import floodseg
+from file_commands import commands_in, follow
 from floodseg.app import cli
 from floodseg.errors import ConfigError, DataError
 from floodseg.evaluation.map_scores import evaluate_map
@@ -205,20 +206,60 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
             evaluate_map(path, reference)
 
 
-def test_map_or_label_of_0_and_255_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_label_of_0_and_255_is_refused_and_recoded(tmp_path: Path) -> None:
+    flood, mask = write_map(tmp_path / "flood.tif"), tmp_path / "mask.tif"
+    write_raster(mask, np.where(LABEL == 1, 255, 0).astype(np.uint8)[None], nodata=255)
+    with pytest.raises(
+        DataError, match=r"mask\.tif: holds no water \(1\), but 255, which is read as ignored"
+    ) as caught:
+        evaluate_map(flood, mask)
+    as_water, as_ignored = commands_in(str(caught.value))
+    follow(as_water, FILE=mask, OUT=tmp_path / "water.tif")
+    assert evaluate_map(flood, tmp_path / "water.tif").scores == by_hand(MAP, (LABEL == 1).astype(np.int16))
+    follow(as_ignored, FILE=mask, OUT=tmp_path / "ignored.tif")
+    expected = by_hand(MAP, -(LABEL == 1).astype(np.int16))
+    assert evaluate_map(flood, tmp_path / "ignored.tif").scores == expected
+    assert expected["all water"].n > 0
+
+
+def test_label_with_water_outside_the_map_may_hold_255_alone_inside(tmp_path: Path) -> None:
+    label = np.zeros((4, 8), np.int16)
+    label[0, :2], label[3, 7] = 255, 1
+    write_label(tmp_path / "label.tif", label)
+    assert evaluate_map(write_map(tmp_path / "flood.tif"), tmp_path / "label.tif").scores == by_hand(MAP, label[:, :5])
+
+
+def test_label_of_three_equal_bands_is_written_as_one(tmp_path: Path) -> None:
     flood = write_map(tmp_path / "flood.tif")
-    write_label(tmp_path / "mask.tif", np.where(LABEL == 1, 255, 0).astype(np.int16))
-    evaluate_map(flood, tmp_path / "mask.tif")
-    (warning,) = caplog.messages
-    assert "mask.tif: marks no pixel as water (code 1)" in warning
-    assert "recode it to 1" in warning
-    caplog.clear()
+    write_raster(tmp_path / "rgb.tif", np.stack([np.where(LABEL == 1, 255, 0)] * 3).astype(np.uint8))
+    with pytest.raises(
+        DataError, match=r"rgb\.tif: has 3 bands, but a label has one; if 255 is water, write"
+    ) as caught:
+        evaluate_map(flood, tmp_path / "rgb.tif")
+    [command] = commands_in(str(caught.value))
+    follow(command, FILE=tmp_path / "rgb.tif", OUT=tmp_path / "one.tif")
+    assert evaluate_map(flood, tmp_path / "one.tif").scores == by_hand(MAP, (LABEL == 1).astype(np.int16))
+
+
+def test_png_label_needs_a_place(tmp_path: Path) -> None:
+    from PIL import Image
+
+    flood, mask = write_map(tmp_path / "flood.tif"), tmp_path / "mask.png"
+    Image.fromarray(np.where(LABEL == 1, 1, 0).astype(np.uint8)).save(mask)
+    with pytest.raises(DataError, match=r"mask\.png: has no coordinate system .* rio edit-info --crs like"):
+        evaluate_map(flood, mask)
+    follow("rio edit-info --crs like --transform like --like OTHER FILE", OTHER=flood, FILE=mask)
+    assert evaluate_map(flood, mask).scores == by_hand(MAP, (LABEL == 1).astype(np.int16))
+
+
+def test_map_of_0_and_255_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_label(tmp_path / "label.tif", LABEL)
     evaluate_map(write_map(tmp_path / "map255.tif", np.where(MAP == 1, 255, 0)), tmp_path / "label.tif")
     (warning,) = caplog.messages
     assert "map255.tif: marks no pixel as water (code 1)" in warning
+    assert "recode it to 1" in warning
     caplog.clear()
-    evaluate_map(flood, tmp_path / "label.tif")
+    evaluate_map(write_map(tmp_path / "flood.tif"), tmp_path / "label.tif")
     assert not caplog.messages
 
 

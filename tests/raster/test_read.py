@@ -11,7 +11,8 @@ from floodseg.bands import L1C_BANDS
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import open_raster
-from floodseg.raster.read import Pixels, read_label, read_optical, read_sar
+from floodseg.raster.labels import read_label
+from floodseg.raster.read import Pixels, read_optical, read_sar
 
 Array = np.ndarray[Any, Any]
 BANDS = ("B03", "B8A")

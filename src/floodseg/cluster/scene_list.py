@@ -46,17 +46,17 @@ def read_scenes(path: Path, shared: SharedScene, bands: Bands) -> list[NamedScen
         DataError: the list cannot be read, or is empty.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such list of scenes: use a CSV, GeoParquet or STAC JSON file")
+        raise DataError(f"{path}: no such list of scenes; use a CSV, GeoParquet or STAC JSON file")
     is_stac = path.suffix.lower() in (".json", ".geojson")
     rows = read_stac(path, bands, allow_remote=shared.allow_remote) if is_stac else read_table(path)
     if not rows:
-        raise DataError(f"{path}: holds no scene: add a row or an item for each scene")
+        raise DataError(f"{path}: holds no scene; add a row or an item for each scene")
     common = {entry.name: getattr(shared, entry.name) for entry in fields(shared)}
     common |= {name: _absolute(common[name], Path.cwd()) for name in LAYERS if common[name] is not None}
     scenes = [_scene(path, number, row, common) for number, row in enumerate(rows, start=1)]
     name, count = Counter(scene.id for scene in scenes).most_common(1)[0]
     if count > 1:
-        raise ConfigError(f"{path}: {count} scenes have the id '{name}': give each scene an id of its own")
+        raise ConfigError(f"{path}: {count} scenes have the id '{name}'; give each scene an id of its own")
     return scenes
 
 
@@ -84,39 +84,39 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
 def _check_files(location: str, config: SceneConfig) -> None:
     """Raise ConfigError for a scene without images, or with file names that are not allowed."""
     if not (config.sar or config.optical):
-        raise ConfigError(f"{location}: has no image: fill in sar, optical or both")
+        raise ConfigError(f"{location}: has no image; fill in sar, optical or both")
     files = [file for name in IMAGES for file in getattr(config, name)]
     files += [file for name in LAYERS if (file := getattr(config, name)) is not None]
     for file in files:
         if any(letter < " " for letter in file):
-            raise ConfigError(f"{location}: file name {file!r} must not have control characters")
+            raise ConfigError(f"{location}: file name {file!r} holds control characters; rename the file")
         if is_remote(file) and not config.allow_remote:
-            raise ConfigError(f"{location}: {file} is on the network: add `allow_remote`, or download it")
+            raise ConfigError(f"{location}: {file} is on the network; add `allow_remote`, or download it")
 
 
 def _value(location: str, name: str, value: Any) -> Any:
     """Return a value of the list converted to the type of its setting."""
     kinds: dict[str, Any] = get_type_hints(SceneConfig)
     if name == _COMMAND_LINE_ONLY:
-        raise ConfigError(f"{location}: a list must not set '{name}': add `allow_remote` to the command")
+        raise ConfigError(f"{location}: a list must not set '{name}'; add `allow_remote` to the command")
     if name not in kinds:
         columns = ["id", *(key for key in kinds if key != _COMMAND_LINE_ONLY)]
         close = get_close_matches(name, columns, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise ConfigError(f"{location}: unknown column '{name}'{hint}: must be one of {', '.join(columns)}")
+        raise ConfigError(f"{location}: unknown column '{name}'{hint}; use one of {', '.join(columns)}")
     kind = kinds[name]
     if kind == Files:
         files = value.split(";") if isinstance(value, str) else list(value)
         return tuple(str(file).strip() for file in files)
     if kind is bool:
         if str(value).strip().lower() not in _BOOLEANS:
-            raise ConfigError(f"{location}: {name} '{value}' must be true or false")
+            raise ConfigError(f"{location}: {name} '{value}' is neither true nor false; use one of them")
         return _BOOLEANS[str(value).strip().lower()]
     if kind is float or float in get_args(kind):
         try:
             return float(value)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{location}: {name} '{value}' must be a number") from error
+            raise ConfigError(f"{location}: {name} '{value}' is no number; write it as 12.5") from error
     return value.isoformat() if hasattr(value, "isoformat") else str(value).strip()
 
 

@@ -10,20 +10,20 @@ import numpy as np
 from floodseg.chips.cache import open_cache
 from floodseg.config.train import DataConfig
 from floodseg.datasets.bands import choose_bands
-from floodseg.datasets.files import ChipPaths, event_of, list_folder
+from floodseg.datasets.files import ChipPaths, event_of
+from floodseg.datasets.pairing import content, match_by_name
 from floodseg.datasets.single_date import SingleDateChips, one_date
 from floodseg.errors import DataError
 from floodseg.messages import note_once
 
 FOLDER_SPLITS = ("train", "valid", "all")
-_EXTENSIONS = (".tif", ".tiff")
 
 
 def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDateChips:
     """Open one split of the chips in three folders.
 
-    A chip is a label and at least one image with the same chip name, which is the file's stem without its last
-    ``_part``. The event of a chip is its name up to the first ``_``.
+    A chip is a label and at least one image with the same chip name: the file's stem, or the stem without its last
+    ``_part`` (see ``match_by_name``). The event of a chip is its name up to the first ``_``.
 
     Args:
         config: the folders, and share and seed of the split.
@@ -36,44 +36,27 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDat
     if split not in FOLDER_SPLITS:
         raise DataError(f"`split={split}`: layout folders has the splits {', '.join(FOLDER_SPLITS)}; choose one")
     base = root or Path()
-    mask_dir = base / config.mask_dir
-    sar = _by_chip_name(base / config.sar_dir)
-    optical = _by_chip_name(base / config.opt_dir)
-    label = _by_chip_name(mask_dir)
+    sar_dir, opt_dir, mask_dir = (base / folder for folder in (config.sar_dir, config.opt_dir, config.mask_dir))
+    sar, optical, label = match_by_name(sar_dir, opt_dir, mask_dir)
     if config.sensors is None:
         if sar and not optical:
-            note_once(WARNING, f"{base / config.opt_dir} is absent or empty: only radar is used")
+            note_once(WARNING, f"{opt_dir} {content(opt_dir)}: only radar is used")
         if optical and not sar:
-            note_once(WARNING, f"{base / config.sar_dir} is absent or empty: only optical imagery is used")
-    bands = choose_bands(config, sar.values(), optical.values(), f"{base / config.sar_dir}, {base / config.opt_dir}")
+            note_once(WARNING, f"{sar_dir} {content(sar_dir)}: only optical imagery is used")
+    images = ", ".join(
+        str(folder) if files else f"{folder} ({content(folder)})"
+        for folder, files in ((sar_dir, sar), (opt_dir, optical))
+    )
+    bands = choose_bands(config, sar.values(), optical.values(), images)
     # the split must not depend on the sensors in use, or a training chip could become a validation chip
     with_image = set(sar) | set(optical)
     names = sorted(with_image & set(label))
-    if not names:
-        raise DataError(
-            f"{mask_dir}: none of its {len(label)} labels belongs to an image; the files of a chip have equal names up "
-            "to the last _ (Spain_1_S1Hand.tif, Spain_1_LabelHand.tif): check `mask_dir` and the names"
-        )
     _warn_of_left_out(mask_dir, with_image - set(label), set(label) - with_image)
     chips = tuple(
         ChipPaths(name, event_of(name), one_date(sar.get(name)), one_date(optical.get(name)), (label[name],))
         for name in _names_of_split(names, config, split)
     )
     return SingleDateChips(chips, bands, config.sar_units, config.optical_offset, cache=open_cache(config))
-
-
-def _by_chip_name(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in list_folder(folder):
-        if path.suffix.lower() not in _EXTENSIONS or path.name.startswith("."):
-            continue
-        name = path.stem.rpartition("_")[0] or path.stem
-        if name in found:
-            raise DataError(
-                f"{found[name]} and {path}: both belong to chip {name}; a folder has one file per chip: remove one"
-            )
-        found[name] = path
-    return found
 
 
 def _warn_of_left_out(folder: Path, unlabelled: set[str], without_image: set[str]) -> None:
@@ -102,7 +85,7 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
         DataError: fewer than two chips, which cannot be split.
     """
     if len(names) < 2:
-        raise DataError(f"{', '.join(names)}: a split needs at least 2 chips: add chips or use `split=all`")
+        raise DataError(f"{', '.join(names)}: a split needs at least 2 chips; add chips or use `split=all`")
     rng = np.random.default_rng(seed)
     sizes = Counter(event_of(name) for name in sorted(names))
     if len(sizes) == 1:

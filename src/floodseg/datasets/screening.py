@@ -5,15 +5,20 @@ setting is wrong.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from logging import WARNING
+from pathlib import Path
 
+from floodseg.bands import IGNORE, WATER
 from floodseg.chips.chip import ChipSet
 from floodseg.config.train import DataConfig
-from floodseg.datasets.files import ChipPaths, FileChips
+from floodseg.datasets.files import ChipPaths, FileChips, list_folder
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.messages import note_once
+from floodseg.raster.dataset import open_raster
+from floodseg.raster.labels import AMBIGUOUS, stored_codes
 
 LARGEST_SHARE = 0.05
 """Largest share of a split that may be left out. One chip may always be left out, all chips never."""
@@ -31,7 +36,7 @@ class LeftOutChip:
 
 @dataclass(frozen=True, slots=True)
 class UsableChips:
-    """UsableChips chips of a split, in its order, and the chips that are left out."""
+    """Usable chips of a split, in its order, and the chips that are left out."""
 
     split: str
     chips: ChipSet
@@ -55,7 +60,8 @@ def open_usable(config: DataConfig, split: str) -> UsableChips:
     break the data contract.
 
     Raises:
-        DataError: the split cannot be opened (see ``open_layout``), or too many chips are unusable.
+        DataError: the split cannot be opened (see ``open_layout``), too many chips are unusable, or no label of
+            the set has water and some store 255, which may be water.
     """
     chips = open_layout(config, split)
     if not isinstance(chips, FileChips):
@@ -71,16 +77,35 @@ def _screen(chips: FileChips, split: str) -> UsableChips:
     allowed = min(max(1, int(LARGEST_SHARE * total)), total - 1)
     usable: list[ChipPaths] = []
     left_out: list[LeftOutChip] = []
+    has_water = False
     for index, paths in enumerate(chips.chips):
         try:
-            chips.read(index)
+            has_water |= bool((chips.read(index).label == WATER).any())
         except DataError as error:
             left_out.append(LeftOutChip(paths.name, paths.event, str(error)))
             if len(left_out) > allowed:
                 raise _too_many_left_out(split, left_out, index + 1, total, allowed) from error
         else:
             usable.append(paths)
+    if not has_water:
+        _check_coding(split, usable)
     return UsableChips(split, replace(chips, chips=tuple(usable), checked=True), tuple(left_out))
+
+
+def _check_coding(split: str, chips: Sequence[ChipPaths]) -> None:
+    """Refuse chips without water that store 255, if no other label of their folder is water, either."""
+    doubtful = next((each.labels[0] for each in chips if IGNORE in _codes(each.labels[0])), None)
+    if doubtful is None or any(WATER in _codes(path) for path in list_folder(doubtful.parent)):
+        return
+    raise DataError(
+        f"split '{split}': no label in {doubtful.parent} holds water (1), but {doubtful.name} holds 255, {AMBIGUOUS}"
+    )
+
+
+def _codes(label: Path) -> set[int]:
+    with suppress(DataError), open_raster(label) as source:
+        return stored_codes(source)
+    return set()
 
 
 def _too_many_left_out(

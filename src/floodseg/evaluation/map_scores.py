@@ -1,6 +1,7 @@
 """Scores of a map against a reference: a label raster, or polygons of a rapid-mapping product."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import IGNORE
+from floodseg.bands import IGNORE, WATER
 from floodseg.errors import DataError
 from floodseg.evaluation.metrics.counts import Counts, count
 from floodseg.geo.grid import GeoGrid, Window
@@ -21,11 +22,11 @@ from floodseg.geo.warp import PixelMap
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.drivers import open_layer
-from floodseg.raster.read import class_codes
+from floodseg.raster.labels import AMBIGUOUS, class_codes, recoding, stored_codes
 
 _LOG = logging.getLogger(__name__)
 
-RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
+RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png")
 """Suffixes of rasters: maps and label rasters."""
 
 _CODES = (LAND, FLOOD, PERMANENT_WATER, EXCLUDED, NODATA)
@@ -95,8 +96,8 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
             polygons.
 
     Raises:
-        DataError: a file cannot be read, has other codes, several bands or no coordinate system, or the files do not
-            overlap.
+        DataError: a file cannot be read, has other codes, several bands or no coordinate system, the label raster
+            stores 255 without any 1, or the files do not overlap.
     """
     path, reference = str(path), str(reference)
     polygons = Path(reference).suffix.lower() not in RASTER_SUFFIXES
@@ -121,29 +122,43 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
             for name, codes in ((path, classes), (reference, label)):
                 ignored[name] |= bool((codes == NODATA).any())
                 water[name] |= bool(((codes == FLOOD) | (codes == PERMANENT_WATER)).any())
+    if ignored[reference] and not water[reference] and not polygons:
+        _check_coding(reference)
     if not scores["all water"].n:
         raise DataError(
             f"{reference}: labels no pixel that is land or water in the map {path}; give a reference of the same "
             "place, and check the coordinate systems of both"
         )
-    for name in (path, reference):
-        if ignored[name] and not water[name]:
-            _LOG.warning(
-                "%s: marks no pixel as water (code 1), and pixels with the code 255 are not counted; if 255 means "
-                "water in this file, recode it to 1",
-                name,
-            )
+    if ignored[path] and not water[path]:
+        _LOG.warning(
+            "%s: marks no pixel as water (code 1), and pixels with the code 255 are not counted; if 255 means "
+            "water in this file, recode it to 1",
+            path,
+        )
     return MapEvaluation(path, reference, "polygons" if polygons else "raster", scores, map_pixels, permanent_pixels)
+
+
+def _check_coding(reference: str) -> None:
+    """Refuse a label raster that stores 255, but no water."""
+    with _open_band(reference, "label") as source:
+        codes = stored_codes(source)
+        if IGNORE in codes and WATER not in codes:
+            raise DataError(f"{reference}: holds no water (1), but 255, {AMBIGUOUS}")
 
 
 @contextmanager
 def _open_band(path: str, kind: str) -> Iterator[Any]:
     """Open a local raster of one band; a read error becomes a DataError."""
     try:
-        with rasterio.Env(**gdal_settings(allow_remote=False)), open_layer(path, allow_remote=False) as source:
-            if source.count != 1:
-                raise DataError(f"{path}: has {source.count} bands, but a {kind} has one; give a file with one band")
-            yield source
+        with rasterio.Env(**gdal_settings(allow_remote=False)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # _grid reports it
+                source = open_layer(path, allow_remote=False)
+            with source:
+                if source.count != 1:
+                    remedy = recoding(source) if kind == "label" else "give a file with one band"
+                    raise DataError(f"{path}: has {source.count} bands, but a {kind} has one; {remedy}")
+                yield source
     except RasterioError as error:
         raise DataError(
             f"{path}: cannot be read as a raster ({error}); give a complete raster that GDAL can read"

@@ -4,6 +4,8 @@ import errno
 import re
 from pathlib import Path
 
+from floodseg.raster.formats import way_to_read
+
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BLOCK = re.compile(r"band (\d+): IReadBlock failed at X offset (\d+), Y offset (\d+)")
 _DIRECTORY = re.compile(r"directory at offset (\d+)")
@@ -28,6 +30,9 @@ def diagnose(path: Path, error: BaseException) -> str:
         return f"cannot be reached ({failure.strerror}); change its permissions or the path"
     if path.is_dir():
         return "is a folder, not an image; rename it, or put the image in its place"
+    way = way_to_read(str(path))
+    if way is not None:
+        return way
     if not status.st_size:
         return f"is empty (0 bytes); {_AGAIN}"
     try:
@@ -54,7 +59,7 @@ def _gdal_fault(start: bytes, size: int, messages: list[str]) -> str:
         return f"is a TIFF whose header is cut off or damaged; {_AGAIN}"
     if "not recognized" in text:
         return f"is not an image (GDAL does not recognise its format); {_AGAIN}"
-    return f"cannot be read as a raster ({messages[0]}); the file must be a complete image that GDAL reads: {_AGAIN}"
+    return f"cannot be read as a raster ({messages[0]}); {_AGAIN}, or convert it to GeoTIFF"
 
 
 def _chain(error: BaseException) -> list[str]:

@@ -18,6 +18,7 @@ from rasterio.io import DatasetReader
 from floodseg.errors import DataError
 from floodseg.raster.access import is_remote
 from floodseg.raster.diagnosis import HEADER_CLAIM
+from floodseg.raster.formats import way_to_read
 
 CHIP_DRIVERS = ("GTiff", "PNG", "VRT")
 """Drivers of chips: GeoTIFF, VRTs of GeoTIFFs, and PNG (OMBRIA)."""
@@ -73,7 +74,7 @@ def _check_header(dataset: Any) -> None:
     if size > MAX_BLOCK_BYTES:
         raise RasterioIOError(
             f"{HEADER_CLAIM} blocks of {height}x{width} pixels, {size / 1e9:.1f} GB each, but at most "
-            f"{MAX_BLOCK_BYTES / 1e9:.1f} GB are read: write it in tiles (gdal_translate -co TILED=YES)"
+            f"{MAX_BLOCK_BYTES / 1e9:.1f} GB are read; write it in tiles (gdal_translate -co TILED=YES)"
         )
 
 
@@ -114,9 +115,15 @@ def open_layer(name: str, allow_remote: bool) -> Any:
 
     Raises:
         RasterioError: it cannot be opened, or has another format.
-        DataError: a VRT has remote sources and ``allow_remote`` is False.
+        DataError: a VRT has remote sources and ``allow_remote`` is False, or the format is known, but not read.
     """
-    return open_with_drivers(name) if allow_remote else open_local(name)
+    try:
+        return open_with_drivers(name) if allow_remote else open_local(name)
+    except RasterioIOError as error:
+        way = way_to_read(name)
+        if way is None:
+            raise
+        raise DataError(f"{name}: {way}") from error
 
 
 def _check_sources(name: str, xml: str, opener: Callable[[str], Any], depth: int) -> None:
@@ -127,8 +134,8 @@ def _check_sources(name: str, xml: str, opener: Callable[[str], Any], depth: int
             _check_sources(name, source, opener, depth + 1)
         elif is_remote(source):
             raise DataError(
-                f"{name}: takes its pixels from {source}; remote pixels are read only with `allow_remote`: set it, or "
-                "download them"
+                f"{name}: takes its pixels from {source}, which is read only with `allow_remote`; set it, or download "
+                "them"
             )
         else:
             open_local(source, opener, depth + 1).close()

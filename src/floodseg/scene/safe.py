@@ -6,15 +6,14 @@ later.
 
 import math
 import re
-import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from floodseg.bands import L1C_BANDS, canonical_band
 from floodseg.errors import DataError
+from floodseg.raster.formats import UNREADABLE_ZIP, way_to_read
 
 CLOUD_CLASSES = {
     0: "no data", 1: "saturated or defective", 3: "cloud shadow", 8: "cloud, medium probability",
@@ -29,11 +28,6 @@ _SENTINEL_1 = re.compile(
 _SENTINEL_1_PARTS = ("annotation", "measurement")
 _QUANTIFICATION = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
 """Tags of L1C, of L2A, and of L2A from 2017."""
-UNREADABLE_ZIP = (
-    zipfile.BadZipFile, ValueError, LookupError, NotImplementedError, RuntimeError, OSError, EOFError, struct.error,
-    zlib.error,
-)  # fmt: skip
-"""Exceptions of zipfile for damaged or unreadable archives."""
 _MAX_METADATA_BYTES = 2**26
 _RESOLUTION = re.compile(r"_(\d+)m$")
 
@@ -94,10 +88,11 @@ def open_safe(reference: str) -> SafeProduct | None:
         raise _raw_radar(reference)
     found = [file for file in listing.files if _METADATA.fullmatch(PurePosixPath(file).name)]
     if not found:
-        raise DataError(
-            f"{reference}: holds no Sentinel-2 product (MTD_MSIL1C.xml or MTD_MSIL2A.xml); a folder or zip must be a "
-            "complete .SAFE product: name the rasters themselves, or /vsizip/FILE.zip/NAME for rasters in a zip"
+        way = way_to_read(str(listing.archive or reference)) or (
+            "holds no Sentinel-2 product (MTD_MSIL1C.xml or MTD_MSIL2A.xml) and no raster; pass a complete .SAFE "
+            "product, or rasters"
         )
+        raise DataError(f"{reference}: {way}")
     if len(found) > 1:
         raise DataError(f"{reference}: holds {len(found)} Sentinel-2 products; name the .SAFE folder of one")
     return _product(reference, listing, found[0])
@@ -106,7 +101,7 @@ def open_safe(reference: str) -> SafeProduct | None:
 def _raw_radar(reference: str) -> DataError:
     return DataError(
         f"{reference}: is a raw Sentinel-1 product, uncalibrated amplitudes in radar geometry; radar must be "
-        "calibrated to gamma0 or sigma0, terrain corrected onto a map grid and converted to dB: process it with SNAP "
+        "calibrated to gamma0 or sigma0, terrain corrected onto a map grid and converted to dB; process it with SNAP "
         "or order it as RTC, and use the result"
     )
 
@@ -153,12 +148,12 @@ def _list_zip(path: Path, inside: str) -> _ProductFiles:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if not name.endswith("/"))
     except UNREADABLE_ZIP as error:
-        raise DataError(f"{path}: is not a complete zip file ({error}): copy or download it again") from error
+        raise DataError(f"{path}: is not a complete zip file ({error}); copy or download it again") from error
     outside = next((name for name in names if ".." in PurePosixPath(name).parts or name.startswith("/")), None)
     if outside is not None:
         raise DataError(
             f"{path}: holds the name '{outside}', which leads out of the archive; it is no valid "
-            "product: download it from another source"
+            "product; download it from another source"
         )
     files = tuple(name for name in names if root in ("", ".") or name.startswith(root + "/"))
     return _ProductFiles(f"/vsizip/{path}", files, path)
@@ -168,15 +163,11 @@ def _product(reference: str, listing: _ProductFiles, metadata: str) -> SafeProdu
     try:
         root = ElementTree.fromstring(listing.read_bytes(metadata))
     except (ElementTree.ParseError, *UNREADABLE_ZIP) as error:
-        raise DataError(
-            f"{reference}: {metadata} cannot be read ({error}); the product must be complete: download it again"
-        ) from error
+        raise DataError(f"{reference}: {metadata} cannot be read ({error}); download the product again") from error
     level = PurePosixPath(metadata).name.removeprefix("MTD_MSI").removesuffix(".xml")
     quantification = [text for tag in _QUANTIFICATION for text in _texts(root, tag)]
     if not quantification:
-        raise DataError(
-            f"{reference}: {metadata} has no quantification value; the product must be complete: download it again"
-        )
+        raise DataError(f"{reference}: {metadata} has no quantification value; download the product again")
     offsets = dict.fromkeys(L1C_BANDS, 0.0)
     try:
         divisor = _number(quantification[0])
@@ -184,13 +175,13 @@ def _product(reference: str, listing: _ProductFiles, metadata: str) -> SafeProdu
             offsets[L1C_BANDS[int(element.get("band_id", ""))]] = _number(element.text or "")
     except (ValueError, IndexError) as error:
         raise DataError(
-            f"{reference}: {metadata} has an offset or a quantification value that is not a number; the product must "
-            "be complete: download it again"
+            f"{reference}: {metadata} has an offset or a quantification value that is not a number; download the "
+            "product again"
         ) from error
     if divisor <= 0:
         raise DataError(
-            f"{reference}: {metadata} has the quantification value {divisor:g}, which must be above 0; the product "
-            "must be complete: download it again"
+            f"{reference}: {metadata} has the quantification value {divisor:g}, which must be above 0; download the "
+            "product again"
         )
     base = str(PurePosixPath(metadata).parent)
     bands, classes = _rasters(reference, listing, "" if base == "." else base + "/")
@@ -211,8 +202,8 @@ def _rasters(reference: str, listing: _ProductFiles, base: str) -> tuple[dict[st
     tiles = sorted({match[1] for match, _ in found})
     if len(tiles) != 1:
         raise DataError(
-            f"{reference}: holds {len(tiles)} tiles with images (GRANULE/*/IMG_DATA); a product must have one tile: "
-            "download it again, or name the band files of one tile"
+            f"{reference}: holds {len(tiles)} tiles with images (GRANULE/*/IMG_DATA); a product has one tile; "
+            "download it again, or pass the band files of one tile"
         )
     best: dict[str, tuple[int, str]] = {}
     classes: tuple[int, str] | None = None

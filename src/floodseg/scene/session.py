@@ -18,6 +18,7 @@ from floodseg.geo.grid import Window
 from floodseg.raster.access import check_local, gdal_settings
 from floodseg.raster.dataset import Raster
 from floodseg.raster.drivers import open_local, open_with_drivers
+from floodseg.raster.formats import way_to_read
 
 BLOCK_CACHE_BYTES = 256 * 2**20
 """Size of GDAL's cache of decoded blocks, over all files and threads. Overlapping windows then decode blocks once."""
@@ -119,10 +120,10 @@ class Session:
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 opened = open_with_drivers(name)
         except RasterioIOError as error:
-            raise DataError(
-                f"{name}: cannot be read as a raster ({_cause(error)}); it must be a complete image that GDAL reads: "
-                "check the name, or copy the file again"
-            ) from error
+            way = way_to_read(name) or (
+                f"cannot be read as a raster ({_cause(error)}); check the name, or copy or download the file again"
+            )
+            raise DataError(f"{name}: {way}") from error
         return opened
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from floodseg.errors import DataError
 from floodseg.raster.access import is_remote
-from floodseg.scene.safe import UNREADABLE_ZIP
+from floodseg.raster.formats import UNREADABLE_ZIP
 
 VECTOR_DRIVERS = ("GPKG", "GeoJSON", "GeoJSONSeq", "ESRI Shapefile", "FlatGeobuf", "KML", "LIBKML")
 """Drivers of the supported formats."""

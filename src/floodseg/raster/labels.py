@@ -1,0 +1,91 @@
+"""Labels as class codes: 0 land, 1 water, 255 ignored; and commands that recode other labels."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.bands import IGNORE, LAND, WATER
+from floodseg.errors import DataError
+from floodseg.geo.grid import Window
+from floodseg.raster.dataset import Raster
+from floodseg.raster.read import read_stored
+
+
+def _command(expression: str, dtype: str) -> str:
+    # nodata tags of labels mean nothing, so pixels must not be masked
+    return f'rio calc "{expression}" --dtype {dtype} --not-masked --format GTiff FILE OUT.tif'
+
+
+_KEEP = _command("(read 1 1)", "uint8")
+_255_TO_WATER = _command("(== (read 1 1) 255)", "uint8")
+_255_TO_IGNORED = _command("(where (== (read 1 1) 255) -1 (read 1 1 'int16'))", "int16")
+
+_ANEW = "write each label anew into another folder and use that"
+
+AMBIGUOUS = (
+    f"which is read as ignored; if 255 is water, {_ANEW}: {_255_TO_WATER} (0 in place of 255 where 0 is water); if 255 "
+    f"is ignored and there is no water, {_ANEW}: {_255_TO_IGNORED}"
+)
+"""End of a message on labels without water that store 255, which is water for many tools."""
+
+_ROWS = 1024
+
+
+def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:
+    """Read a label as class codes, (H, W) uint8: 0 (land), 1 (water), 255 (ignored; stored as -1 or 255).
+
+    Nodata tags of labels are not used.
+
+    Raises:
+        DataError: more than one band, or another value.
+    """
+    if source.count != 1:
+        raise DataError(
+            f"{source.name}: a label must have exactly 1 band, this file has {source.count}; {recoding(source)}"
+        )
+    stored = read_stored(source, [1], window)[0]
+    if stored.dtype.kind == "i" and stored.min() >= -1 and stored.max() <= WATER:
+        return np.asarray(stored, np.uint8)  # -1 becomes 255
+    return class_codes(stored, source.name)
+
+
+def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
+    """Convert stored label values to class codes, (H, W) uint8, as ``read_label`` does.
+
+    Raises:
+        DataError: another value; the message names the file ``name``.
+    """
+    ignored = (stored == -1) | (stored == IGNORE)
+    is_code = ignored | (stored == LAND) | (stored == WATER)
+    if not is_code.all():
+        value = stored[~is_code].flat[0]
+        raise DataError(
+            f"{name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored); "
+            "recode the file"
+        )
+    label: NDArray[np.uint8] = np.where(ignored, IGNORE, stored).astype(np.uint8)
+    return label
+
+
+def stored_codes(source: Raster) -> set[int]:
+    """Return which of the numbers 1 and 255 the first band of a label stores."""
+    codes: set[int] = set()
+    for top in range(0, source.height, _ROWS):
+        stored = read_stored(source, [1], Window(top, 0, min(_ROWS, source.height - top), source.width))
+        codes |= {code for code in (WATER, IGNORE) if (stored == code).any()}
+    return codes
+
+
+def recoding(source: Raster) -> str:
+    """Return how a label of several bands, or in another format, becomes a GeoTIFF of class codes.
+
+    Equal bands, as in a picture in grey, are written as one. A further band must be an opaque alpha.
+    """
+    stored = read_stored(source, range(1, source.count + 1))
+    grey = stored[:3] if source.count > 2 else stored[:1]
+    alpha = stored[len(grey) :]
+    codes = (grey[0] == LAND) | (grey[0] == WATER) | (grey[0] == IGNORE)
+    if (grey != grey[0]).any() or (alpha != IGNORE).any() or not codes.all():
+        return f"{_ANEW}: GeoTIFF of one band with 0 (land), 1 (water), 255 (ignored)"
+    if (grey[0] == IGNORE).any() and not (grey[0] == WATER).any():
+        return f"if 255 is water, {_ANEW}: {_255_TO_WATER}"
+    return f"{_ANEW}: {_KEEP}"
