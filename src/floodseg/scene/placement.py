@@ -59,7 +59,7 @@ def check_reference(name: str, grid: GeoGrid) -> None:
     if b != 0 or d != 0:
         raise DataError(
             f"{name}: its grid is rotated or sheared, but the products' grid must run along the axes of its coordinate "
-            "system; warp it (gdalwarp IN OUT), or use the grid of the other sensor (`grid`)"
+            "system; warp it (gdalwarp IN OUT)"
         )
     if grid.height * grid.width > _PIXEL_LIMIT:
         raise DataError(
