@@ -3,17 +3,17 @@
 import math
 from collections.abc import Sequence
 
+Interval = tuple[float, float]
+"""(west, east) in degrees, with east not below west."""
+
 _DIGITS = 6
 """Decimals of degrees to which spans are compared."""
 
 
-def narrowest_turns(intervals: Sequence[tuple[float, float]]) -> list[int]:
+def narrowest_turns(intervals: Sequence[Interval]) -> list[int]:
     """Return the number of turns of 360 degrees to add to each interval so that all of them span the least.
 
     Among equal spans, one that does not reach below -180 degrees is preferred.
-
-    Args:
-        intervals: (west, east) in degrees, with east not below west.
     """
 
     def turns(start: float) -> list[int]:
@@ -25,3 +25,19 @@ def narrowest_turns(intervals: Sequence[tuple[float, float]]) -> list[int]:
         return round(east - west, _DIGITS), west < -180
 
     return min(turns(-180), turns(0), key=rank)
+
+
+def split_at_180(west: float, east: float) -> list[Interval]:
+    """Return an interval as parts between -180 and 180 degrees, two if it crosses the 180th meridian."""
+    turns = range(math.floor((west + 180) / 360), math.ceil((east + 180) / 360))
+    return [(max(west - 360 * turn, -180.0), min(east - 360 * turn, 180.0)) for turn in turns]
+
+
+def same_longitudes(interval: Interval, within: Interval) -> list[tuple[float, float, int]]:
+    """Return the intervals of the same longitudes that meet ``within``, and the turns from each to ``interval``.
+
+    They differ from ``interval`` by at most one turn of 360 degrees.
+    """
+    west, east = interval
+    moved = [(west - 360 * turn, east - 360 * turn, turn) for turn in (-1, 0, 1)]
+    return [(left, right, turn) for left, right, turn in moved if left <= within[1] and right >= within[0]]

@@ -99,6 +99,19 @@ def test_polygons_cover_the_same_pixels(tmp_path: Path, form: str, scene: str) -
     assert aoi_window(SceneConfig(aoi=path), grid) == aoi_window(SceneConfig(aoi=away), grid_away)
 
 
+def test_polygons_across_the_edge_of_a_projection_are_cut(tmp_path: Path) -> None:
+    """Web mercator ends at the 180th meridian: what lies beyond it is at the other end of the coordinates."""
+    edge = 20_037_508.342789244
+    path = write_polygons(tmp_path / "a.gpkg", [STAR], "EPSG:4326")
+    away = write_polygons(tmp_path / "away.gpkg", [moved(STAR, AWAY)], "EPSG:4326")
+    for left, columns in ((edge - 3000, 100), (-edge, 60)):
+        grid = GeoGrid("EPSG:3857", (30.0, 0.0, left, 0.0, -30.0, -1_917_280.0), H, columns)
+        shift = AWAY / 180 * edge + (2 * edge if left < 0 else 0)
+        expected = read(replace(grid, transform=(30.0, 0.0, left + shift, 0.0, -30.0, -1_917_280.0)), exclude=away)
+        assert 0.05 < expected.mean() < 0.5
+        np.testing.assert_array_equal(read(grid, exclude=path), expected)
+
+
 def write_mask(path: Path, west: float, step: float, columns: int, centre: float = 180.0) -> str:
     """Write a raster that is 1 where a pixel's centre lies in ``STAR``, whose middle is moved to ``centre``."""
     rows = round(0.08 / step)

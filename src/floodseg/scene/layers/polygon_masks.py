@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.longitudes import same_longitudes, split_at_180
 from floodseg.raster.access import check_local
 from floodseg.scene.layers.vector_files import VECTOR_DRIVERS, check_vector_file
 
@@ -120,9 +121,9 @@ class VectorLayer:
         shapes, others = np.array([], dtype=object), 0
         if extent is not None:
             west, south, east, north = _with_margin(extent, self.crs)
-            for turn in self._turns(west, east):
-                found, skipped = self._read((west + 360 * turn, south, east + 360 * turn, north))
-                shapes, others = np.concatenate([shapes, _moved_east(found, -360 * turn)]), others + skipped
+            for left, right, turn in self._ranges(west, east, CRS.from_user_input(grid.crs)):
+                found, skipped = self._read((left, south, right, north))
+                shapes, others = np.concatenate([shapes, _moved_east(found, 360 * turn)]), others + skipped
             if CRS.from_user_input(grid.crs) != self.crs:
                 shapes = shapely.segmentize(shapes, _MAX_EDGE_SHARE * max(east - west, north - south))
         # if the extent is unknown, there may be no transformation between the coordinate systems
@@ -135,12 +136,15 @@ class VectorLayer:
             pieces, tuple(f"`{self.setting}={self.path}`: {note}" for note, applies in notes.items() if applies)
         )
 
-    def _turns(self, west: float, east: float) -> list[int]:
-        """Return the multiples of 360 degrees by which the layer's longitudes may differ from ``west`` to ``east``."""
+    def _ranges(self, west: float, east: float, target: CRS) -> list[tuple[float, float, int]]:
+        """Return ranges of the layer's x, each with the turns of 360 degrees by which its polygons are moved east.
+
+        A projection may place the two sides of the 180th meridian far apart, so polygons are cut there for it.
+        """
         if not self.crs.is_geographic:
-            return [0]
-        lowest, _, highest, _ = self.bounds
-        return [turn for turn in (-1, 0, 1) if lowest - east <= 360 * turn <= highest - west]
+            return [(west, east, 0)]
+        parts = [(west, east)] if target.is_geographic else split_at_180(west, east)
+        return [found for part in parts for found in same_longitudes(part, (self.bounds[0], self.bounds[2]))]
 
     def _read(self, box: Box) -> tuple[Polygons, int]:
         """Return the polygons inside a box of the layer's coordinates, and the number of other features."""
