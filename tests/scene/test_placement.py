@@ -7,9 +7,11 @@ import subprocess
 import warnings
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
@@ -24,7 +26,7 @@ from floodseg.inference.pipeline import predict_files
 from floodseg.raster.dataset import extent_of, open_raster
 from floodseg.scene.file_scene import open_scene
 from map_fakes import PointwiseRuntime
-from scenes import CRS, sar_values, write_optical, write_raster, write_sar
+from scenes import CRS, optical_values, sar_values, write_optical, write_raster, write_sar
 
 RADAR = Bands(("VV", "VH"), ())
 TRANSFORM = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
@@ -136,3 +138,34 @@ def test_rotated_grid_is_refused_with_a_remedy_that_works(tmp_path: Path, turn: 
     areas = predict(follow(str(refusal.value), str(tmp_path / "a.tif")), tmp_path / "out")["area_km2"]
     assert isinstance(areas, dict)
     assert areas["flood"] == pytest.approx(48 * 40 * 100 / 1e6 / 0.9996**2, rel=0.01)
+
+
+def test_remedy_for_an_image_of_another_size_lets_it_be_warped(tmp_path: Path) -> None:
+    write_sar(tmp_path / "s1.tif")
+    write_optical(tmp_path / "s2.tif", optical_values(40, 40), crs=None)
+    bands = Bands(("VV", "VH"), ("B03", "B08"))
+    config = SceneConfig(sar=(str(tmp_path / "s1.tif"),), optical=(str(tmp_path / "s2.tif"),))
+    with pytest.raises(
+        DataError, match=r"s2\.tif has no coordinate system, so both must have the same size"
+    ) as refusal:
+        open_scene(config, bands)
+    follow(str(refusal.value), str(tmp_path / "s2.tif"))
+    valid = open_scene(config, bands).read(Window(0, 0, 48, 40)).optical_valid
+    assert valid[:40].all()
+    assert not valid[40:].any()
+
+
+def test_remedy_for_layers_over_a_scene_without_a_place(tmp_path: Path) -> None:
+    path = write_without_geotransform(tmp_path / "a.tif", None)
+    box = shapely.box(500_000, 4_999_520, 500_400, 4_999_760)
+    geopandas.GeoDataFrame(geometry=[box], crs=CRS).to_file(tmp_path / "aoi.gpkg")
+
+    def predict_area(sar: str) -> dict[str, object]:
+        scene = SceneConfig(sar=(sar,), aoi=str(tmp_path / "aoi.gpkg"))
+        return predict_files(PredictConfig(tmp_path / "out", scene, MapConfig(threads=1)), PointwiseRuntime(), "fake")
+
+    with pytest.raises(DataError, match="cannot be placed on a scene without a coordinate system") as refusal:
+        predict_area(path)
+    pixels = predict_area(follow(str(refusal.value), path))["pixels"]
+    assert isinstance(pixels, dict)
+    assert sum(pixels.values()) == 24 * 40
