@@ -41,6 +41,10 @@ class MemoryScene:
     def grid(self) -> GeoGrid:
         return utm_grid(*self.sar_valid.shape)
 
+    @property
+    def product_grid(self) -> GeoGrid:
+        return self.grid
+
     def read(self, window: Window) -> SceneWindow:
         self.before_read(window)
         sar_valid, optical_valid = _cut(self.sar_valid, window), _cut(self.optical_valid, window)

@@ -1,6 +1,8 @@
 """Tests of collection, index and mosaics of finished scenes."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ import numpy as np
 import pystac
 import pytest
 import rasterio
+from pyarrow import parquet
 
 from floodseg.cluster.finished import finished_scenes
 from floodseg.cluster.overview import write_overview
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
+from floodseg.errors import DataError
+from floodseg.geo.grid import GeoGrid
 from floodseg.inference.pipeline import predict_files
 from floodseg.products.info import CollectionMember
 from map_fakes import PointwiseRuntime
@@ -80,6 +85,108 @@ def test_mosaic_of_several_crs_is_in_degrees(out_dir):
     moved = out_dir.rename(out_dir.with_name("moved"))
     with rasterio.open(moved / "flood.vrt") as mosaic:
         np.testing.assert_array_equal(mosaic.read(1), values)
+
+
+def flipped_scene(out_dir: Path, name: str, day: int, *, rows: bool, columns: bool, **place: Any) -> None:
+    """Map a scene that is stored in another order, with water in its north west and a gap in its north east."""
+    db = np.full((2, H, W), -10, np.float32)
+    db[:, :15, :20], db[:, :15, 50:] = -22, np.nan
+    file = out_dir.parent / f"{name}.tif"
+    write_sar(file, db, **place)
+    with rasterio.open(file) as source:
+        profile, values = source.profile, source.read()
+    stored = GeoGrid(None, tuple(profile["transform"])[:6], H, W).reversed(rows=rows, columns=columns)
+    with rasterio.open(file, "w", **{**profile, "transform": stored.affine}) as target:
+        target.write(stored.flip(values))
+    settings = SceneConfig(sar=file, datetime=f"2024-01-{day:02}")
+    config = PredictConfig(out_dir / "scenes" / name, settings, MapConfig(threads=1))
+    predict_files(
+        config, PointwiseRuntime(), "fake", member=CollectionMember(name, "floodseg", "c.json", {"key": name})
+    )
+
+
+@pytest.mark.parametrize(
+    ("crs", "rows", "columns"),
+    [("EPSG:32633", True, False), ("EPSG:32633", False, True), ("EPSG:32634", True, True)],
+)
+def test_mosaics_of_flipped_scenes_equal_those_of_north_up_scenes(tmp_path, crs, rows, columns):
+    """The scenes beside them are north up, in the same coordinate system or in another one."""
+    found = {}
+    for name, flips in {"flipped": (rows, columns), "upright": (False, False)}.items():
+        out = tmp_path / name / "out"
+        origin = (500_600.0, 5_000_000.0) if crs == "EPSG:32633" else (36_000.0, 5_000_000.0)
+        scene(out, "a", -22, 1, crs=crs, origin=origin)
+        flipped_scene(out, "b", 2, rows=flips[0], columns=flips[1])
+        assert write_overview(out) == []
+        for mosaic in ("flood.vrt", "water_probability.vrt"):
+            with rasterio.open(out / mosaic) as source:
+                found[name, mosaic] = source.read(1), source.transform, source.crs
+    for mosaic in ("flood.vrt", "water_probability.vrt"):
+        values, transform, system = found["flipped", mosaic]
+        np.testing.assert_array_equal(values, found["upright", mosaic][0])
+        assert (transform, system) == found["upright", mosaic][1:]
+    classes = found["flipped", "flood.vrt"][0]
+    assert {0, 1, 255} == set(np.unique(classes))
+    if crs == "EPSG:32633":
+        assert (tmp_path / "flipped/out/warped").exists()
+        assert not (tmp_path / "upright/out/warped").exists()
+        assert (classes[:15, :20] == 1).all()
+        assert (classes[:15, 50:60] == 255).all()
+        assert (classes[:, 60:] == 1).all()
+
+
+def test_warped_files_that_are_not_used_are_removed(out_dir):
+    scene(out_dir, "a", -22, 1)
+    scene(out_dir, "b", -10, 2, crs="EPSG:32634", origin=(36_000.0, 5_000_000.0))
+    write_overview(out_dir)
+    assert len(list((out_dir / "warped").iterdir())) == 4
+    shutil.rmtree(out_dir / "scenes/b")
+    write_overview(out_dir)
+    assert not (out_dir / "warped").exists()
+
+
+@pytest.mark.parametrize(
+    ("places", "width"),
+    [
+        ({"EPSG:4326": (179.99, -17.0), "EPSG:4326 ": (-179.995, -17.0)}, 210),
+        ({"EPSG:4326": (179.998, -17.0), "EPSG:4326 ": (-180.008, -17.0)}, 120),
+        ({"EPSG:32760": (819_200.0, 8_119_000.0), "EPSG:32701": (181_500.0, 8_119_000.0)}, None),
+    ],
+)
+def test_mosaic_across_the_180th_meridian_spans_the_scenes(out_dir, places, width):
+    for day, (crs, origin) in enumerate(places.items(), start=1):
+        scene(out_dir, f"s{day}", -22 if day == 1 else -10, day, crs=crs.strip(), origin=origin,
+              pixel=1e-4 if width else 10.0)  # fmt: skip
+    assert write_overview(out_dir) == []
+    with rasterio.open(out_dir / "flood.vrt") as mosaic:
+        classes, (west, _, east, _) = mosaic.read(1), mosaic.bounds
+    assert width in (None, mosaic.width)
+    assert 179.98 < west < 180 < east < 180.03
+    assert (classes == 1).mean() > 0.15
+    assert (classes == 0).mean() > 0.15
+    document = json.loads((out_dir / "collection.json").read_text())
+    [[first, _, last, _]] = document["extent"]["spatial"]["bbox"]
+    assert (first, last) == pytest.approx((west, east - 360), abs=2e-4)
+    metadata = json.loads(parquet.read_schema(out_dir / "index.parquet").metadata[b"geo"])
+    assert metadata["columns"]["geometry"]["bbox"][::2] == [first, last]
+
+
+def test_unreadable_mosaic_is_an_error_with_a_remedy_that_works(out_dir):
+    scene(out_dir, "a", -22, 1)
+    scene(out_dir, "b", -10, 2, origin=(500_600.0, 5_000_000.0))
+    raster = out_dir / "scenes/b/flood.tif"
+    raster.write_bytes(raster.read_bytes()[:300])
+    with pytest.raises(
+        DataError, match=r"flood\.vrt: cannot be read at the place of the scene 'b'.*scenes/b"
+    ) as refusal:
+        write_overview(out_dir)
+    assert not (out_dir / "flood.vrt").exists()
+    [folder] = re.findall(r"remove the folder (\S+),", str(refusal.value))
+    shutil.rmtree(out_dir / folder)
+    scene(out_dir, "b", -10, 2, origin=(500_600.0, 5_000_000.0))
+    assert write_overview(out_dir) == []
+    with rasterio.open(out_dir / "flood.vrt") as mosaic:
+        assert mosaic.read(1).mean() == 0.5
 
 
 def test_collection_and_items_link_each_other(out_dir):

@@ -114,3 +114,30 @@ def test_pick_nearest_uses_the_pixel_that_contains_the_centre() -> None:
     found = pick_nearest(block_of(classes), *PixelMap(UTM, source).interpolation(Window(0, 0, 90, 80), (1, 1)))
     assert found.missing[:, 60:].all()
     assert np.array_equal(found.values[0, :, :60], classes[0].repeat(3, axis=0).repeat(3, axis=1))
+
+
+@pytest.mark.parametrize("left", [-180.0, 0.0])
+@pytest.mark.parametrize("crs", ["EPSG:32701", "EPSG:4326"])
+def test_source_around_the_earth_has_no_seam(crs: str, left: float) -> None:
+    """The seam of the source, at 180 degrees or at 0, lies in the middle of the target."""
+    world = GeoGrid("EPSG:4326", (0.01, 0.0, left, 0.0, -0.01, -15.0), 300, 36_000)
+    east = 177.0 if left < 0 else -3.0
+    if crs == "EPSG:4326":
+        target = GeoGrid(crs, (0.001, 0.0, east + 2.9, 0.0, -0.001, -16.0), 300, 200)
+    else:
+        zone = "EPSG:32701" if left < 0 else "EPSG:32731"
+        target = GeoGrid(zone, (100.0, 0.0, 170_000.0, 0.0, -100.0, 8_220_000.0), 300, 200)
+    pixel_map = PixelMap(target, world)
+    assert pixel_map.reduction == (1, 1)
+    columns, rows = np.meshgrid(np.arange(200) + 0.5, np.arange(300) + 0.5)
+    x, y = target.coordinates(columns, rows)
+    if crs != "EPSG:4326":
+        x, y = Transformer.from_crs(target.crs, "EPSG:4326", always_xy=True).transform(x, y)
+    expected = np.floor((x - left) % 360 / 0.01).astype(int)
+    found_rows, found = pixel_map.interpolation(Window(0, 0, 300, 200), (1, 1))
+    nearest = np.broadcast_to(found.nearest(), (300, 200))
+    assert found.inside.all()
+    assert found_rows.inside.all()
+    assert (nearest == expected).mean() > 0.999
+    assert np.unique(nearest).max() == 35_999
+    assert np.unique(nearest).min() == 0

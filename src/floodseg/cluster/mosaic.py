@@ -1,26 +1,30 @@
 """Mosaics of the scenes as VRT files, which GDAL and QGIS open as one raster. Pixels are not copied.
 
 If all scenes have the same coordinate reference system (CRS), the mosaic has it too. Otherwise the mosaic is in degrees
-(EPSG:4326), and a second VRT for each scene warps it on reading. Where scenes overlap, the latest one is on top, and
-earlier ones fill its nodata pixels.
+(EPSG:4326), and a second VRT for each scene warps it on reading; so does one for a scene whose rows run from south to
+north, or whose columns run from east to west. Where scenes overlap, the latest one is on top, and earlier ones fill its
+nodata pixels. Longitudes of a mosaic exceed 180 where it then spans less of the Earth.
 """
 
 import math
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, parse, tostring
 
 import rasterio
 import rasterio.shutil
 from pyproj import CRS
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
-from rasterio.transform import Affine
+from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterWindow
 
 from floodseg.cluster.finished import SCENES, FinishedScene
-from floodseg.geo.grid import GeoGrid
+from floodseg.errors import DataError
+from floodseg.geo.grid import GeoGrid, Transform
+from floodseg.geo.longitudes import narrowest_turns
 from floodseg.products import folder as products
 from floodseg.products.cog import COLOURS
 from floodseg.products.strips import CLASS_NAMES, NODATA, PERCENT_NODATA
@@ -33,15 +37,18 @@ MOSAICS = {products.CLASSES: "flood.vrt", products.PROBABILITY: "water_probabili
 _WARPED = "warped"
 _DEGREES = "EPSG:4326"
 _METRES_PER_DEGREE = 111_319.49
+_CHECKED_SIDE = 256
+"""Most rows and columns of a scene that are read to check a mosaic."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
     """Raster in the CRS of the mosaic, north up."""
 
+    scene: str
     file: str
     """Path relative to the mosaic."""
-    transform: tuple[float, ...]
+    transform: Transform
     height: int
     width: int
 
@@ -52,65 +59,116 @@ class _Tile:
         return left, top + e * self.height, left + a * self.width, top
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Size and first corner of a mosaic."""
+
+    left: float
+    top: float
+    pixel_width: float
+    pixel_height: float
+    """Positive."""
+    height: int
+    width: int
+
+    def rectangle(self, tile: _Tile) -> tuple[float, float, float, float]:
+        """Return the position of a tile in pixels: column, row, columns, rows."""
+        left, bottom, right, top = tile.bounds
+        position = (left - self.left) / self.pixel_width, (self.top - top) / self.pixel_height
+        return *position, (right - left) / self.pixel_width, (top - bottom) / self.pixel_height
+
+
 def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
-    """Write the mosaics of scenes, which are ordered from bottom to top, and their styles.
+    """Write the mosaics of scenes, which are ordered from bottom to top, and their styles; read each mosaic once.
 
     Returns:
         One sentence for each scene that is not in the mosaics.
+
+    Raises:
+        DataError: a mosaic cannot be read.
     """
     placed = [scene for scene in scenes if scene.item["geometry"] and scene.item["properties"].get("gsd")]
-    left_out = [
-        f"scene {scene.id} has no coordinate reference system and is not in the mosaics"
-        for scene in scenes if scene not in placed
-    ]  # fmt: skip
     systems = {scene.grid.crs for scene in placed}
-    if len(systems) < 2:
-        shutil.rmtree(out_dir / _WARPED, ignore_errors=True)
-    else:
-        crossing = [scene for scene in placed if scene.item["bbox"][0] > scene.item["bbox"][2]]
-        left_out += [
-            f"scene {scene.id} crosses the 180th meridian and is not in the mosaics, which are in degrees"
-            for scene in crossing
-        ]
-        placed = [scene for scene in placed if scene not in crossing]
+    crs = systems.pop() if len(systems) == 1 else _DEGREES
+    assert crs is not None, "a scene with an outline has a coordinate system"
+    used = set()
     for raster, name in MOSAICS.items():
         if not placed:
             (out_dir / name).unlink(missing_ok=True)
             (out_dir / products.STYLES[raster]).unlink(missing_ok=True)
             continue
-        if len(systems) == 1:
-            tiles = [_source_tile(scene, raster) for scene in placed]
-            crs = CRS.from_user_input(placed[0].grid.crs)
-        else:
-            tiles = [_warped_tile(out_dir, scene, raster) for scene in placed]
-            crs = CRS.from_user_input(_DEGREES)
+        tiles = [_tile(out_dir, scene, raster, crs) for scene in placed]
+        used |= {out_dir / tile.file for tile in tiles}
+        if CRS.from_user_input(crs).is_geographic:
+            tiles = _side_by_side(tiles)
         with replacing(out_dir / name) as temporary:
             temporary.write_bytes(_vrt_xml(tiles, crs, raster))
+            _check_readable(temporary, out_dir / name, tiles)
         write_text(out_dir / products.STYLES[raster], raster_styles(CLASS_NAMES)[raster])
-    return left_out
+    _remove_unused(out_dir / _WARPED, used)
+    return [
+        f"scene {scene.id} has no coordinate reference system and is not in the mosaics"
+        for scene in scenes if scene not in placed
+    ]  # fmt: skip
 
 
-def _source_tile(scene: FinishedScene, raster: str) -> _Tile:
+def _tile(out_dir: Path, scene: FinishedScene, raster: str, crs: str) -> _Tile:
+    """Return the tile of a scene in the CRS of the mosaic, and write the VRT that warps the scene if it needs one."""
     grid = scene.grid
-    return _Tile(f"{SCENES}/{scene.id}/{raster}", grid.transform, grid.height, grid.width)
-
-
-def _warped_tile(out_dir: Path, scene: FinishedScene, raster: str) -> _Tile:
-    """Write the VRT that warps a scene to degrees, and return its tile."""
+    if grid.crs == crs and not any(grid.flips):
+        return _Tile(scene.id, f"{SCENES}/{scene.id}/{raster}", grid.transform, grid.height, grid.width)
+    grid = grid.upright if grid.crs == crs else _geographic_grid(scene)
     name = f"{scene.id}.{Path(raster).stem}.vrt"
-    grid = _geographic_grid(scene)
     (out_dir / _WARPED).mkdir(exist_ok=True)
     with (
         rasterio.open(out_dir / SCENES / scene.id / raster) as source,
         WarpedVRT(
-            source, crs=_DEGREES, transform=Affine(*grid.transform), height=grid.height,
-            width=grid.width, resampling=Resampling.nearest, nodata=source.nodata,
+            source, crs=crs, transform=grid.affine, height=grid.height, width=grid.width,
+            resampling=Resampling.nearest, nodata=source.nodata,
         ) as view,
         replacing(out_dir / _WARPED / name) as temporary,
     ):  # fmt: skip
         rasterio.shutil.copy(view, temporary, driver="VRT")
         _make_relative(temporary, f"../{SCENES}/{scene.id}/{raster}")
-    return _Tile(f"{_WARPED}/{name}", grid.transform, grid.height, grid.width)
+    return _Tile(scene.id, f"{_WARPED}/{name}", grid.transform, grid.height, grid.width)
+
+
+def _side_by_side(tiles: Sequence[_Tile]) -> list[_Tile]:
+    """Move tiles by 360 degrees so that the mosaic spans the least."""
+    turns = narrowest_turns([(tile.bounds[0], tile.bounds[2]) for tile in tiles])
+    moved = []
+    for tile, turn in zip(tiles, turns, strict=True):
+        a, b, left, d, e, top = tile.transform
+        moved.append(replace(tile, transform=(a, b, left + 360 * turn, d, e, top)))
+    return moved
+
+
+def _check_readable(path: Path, name: Path, tiles: Sequence[_Tile]) -> None:
+    """Read the mosaic ``path``, which gets the name ``name``, once at the place of each tile."""
+    layout, shown = _layout(tiles), tiles[0].scene
+    try:
+        with rasterio.open(path) as mosaic:
+            for tile in tiles:
+                shown = tile.scene
+                column, row, columns, rows = layout.rectangle(tile)
+                shape = tuple(min(_CHECKED_SIDE, max(1, round(side))) for side in (rows, columns))
+                mosaic.read(1, window=RasterWindow(column, row, columns, rows), out_shape=shape)
+    except (RasterioError, CPLE_BaseError) as error:
+        raise DataError(
+            f"{name}: cannot be read at the place of the scene '{shown}' ({error}); remove the folder "
+            f"{SCENES}/{shown}, and start again"
+        ) from error
+
+
+def _remove_unused(folder: Path, used: set[Path]) -> None:
+    """Remove the warped VRTs of mosaics that were written before."""
+    if not folder.exists():
+        return
+    for path in folder.iterdir():
+        if path not in used:
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _make_relative(path: Path, source: str) -> None:
@@ -125,22 +183,30 @@ def _make_relative(path: Path, source: str) -> None:
 def _geographic_grid(scene: FinishedScene) -> GeoGrid:
     """Return a grid in degrees over a scene. Its pixels have the same height in metres as those of the scene."""
     west, south, east, north = scene.item["bbox"]
+    if west > east:  # across the 180th meridian
+        east += 360
     step = scene.item["properties"]["gsd"] / _METRES_PER_DEGREE
     height, width = (max(1, math.ceil(extent / step)) for extent in (north - south, east - west))
     return GeoGrid(_DEGREES, (step, 0.0, west, 0.0, -step, north), height, width)
 
 
-def _vrt_xml(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
-    """Return the mosaic of a raster as VRT (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
+def _layout(tiles: Sequence[_Tile]) -> _Layout:
+    """Return the extent of all tiles, in the smallest of their pixels."""
     lefts, bottoms, rights, tops = zip(*(tile.bounds for tile in tiles), strict=True)
-    left, bottom, right, top = min(lefts), min(bottoms), max(rights), max(tops)
     pixel_width = min(tile.transform[0] for tile in tiles)
     pixel_height = min(-tile.transform[4] for tile in tiles)
-    width, height = round((right - left) / pixel_width), round((top - bottom) / pixel_height)
-    root = Element("VRTDataset", rasterXSize=str(max(width, 1)), rasterYSize=str(max(height, 1)))
-    SubElement(root, "SRS").text = crs.to_wkt()
+    width = round((max(rights) - min(lefts)) / pixel_width)
+    height = round((max(tops) - min(bottoms)) / pixel_height)
+    return _Layout(min(lefts), max(tops), pixel_width, pixel_height, max(height, 1), max(width, 1))
+
+
+def _vrt_xml(tiles: Sequence[_Tile], crs: str, raster: str) -> bytes:
+    """Return the mosaic of a raster as VRT (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
+    layout = _layout(tiles)
+    root = Element("VRTDataset", rasterXSize=str(layout.width), rasterYSize=str(layout.height))
+    SubElement(root, "SRS").text = CRS.from_user_input(crs).to_wkt()
     SubElement(root, "GeoTransform").text = ", ".join(
-        repr(float(number)) for number in (left, pixel_width, 0, top, 0, -pixel_height)
+        repr(float(number)) for number in (layout.left, layout.pixel_width, 0, layout.top, 0, -layout.pixel_height)
     )  # fmt: skip
     is_classes = raster == products.CLASSES
     nodata = NODATA if is_classes else PERCENT_NODATA
@@ -149,13 +215,8 @@ def _vrt_xml(tiles: Sequence[_Tile], crs: CRS, raster: str) -> bytes:
     if is_classes:
         _add_class_table(band)
     for tile in tiles:
-        rectangle = {
-            "xOff": (tile.bounds[0] - left) / pixel_width,
-            "yOff": (top - tile.bounds[3]) / pixel_height,
-            "xSize": tile.width * tile.transform[0] / pixel_width,
-            "ySize": tile.height * -tile.transform[4] / pixel_height,
-        }
-        _add_source(band, tile, rectangle, nodata)
+        names = ("xOff", "yOff", "xSize", "ySize")
+        _add_source(band, tile, dict(zip(names, layout.rectangle(tile), strict=True)), nodata)
     return bytes(tostring(root, encoding="utf-8"))
 
 

@@ -15,6 +15,7 @@ from pyproj import CRS
 from floodseg.cluster.extra import import_extra
 from floodseg.cluster.finished import COLLECTION, COLLECTION_ID, SCENES, FinishedScene, finished_scenes
 from floodseg.cluster.mosaic import MOSAICS, write_mosaics
+from floodseg.geo.longitudes import narrowest_turns
 from floodseg.products import folder as products
 from floodseg.system.files import replacing, write_text
 
@@ -33,7 +34,7 @@ def write_overview(out_dir: Path) -> list[str]:
         One sentence for each scene that is missing in the mosaics or the collection.
 
     Raises:
-        DataError: the summary or item of a scene cannot be read.
+        DataError: the summary or item of a scene, or a mosaic, cannot be read.
         OSError: a file cannot be written.
     """
     scenes = finished_scenes(out_dir)
@@ -88,14 +89,18 @@ def collection(scenes: Sequence[FinishedScene], mosaics: Sequence[str]) -> dict[
 
 
 def _bbox(scenes: Sequence[FinishedScene]) -> list[float]:
-    """Return west, south, east, north of all scenes. If one crosses the 180th meridian, all longitudes are included."""
+    """Return west, south, east, north of all scenes. Across the 180th meridian, west is larger than east."""
     boxes = [scene.item["bbox"] for scene in scenes if scene.item.get("bbox")]
     if not boxes:
         return [-180.0, -90.0, 180.0, 90.0]
     wests, souths, easts, norths = zip(*boxes, strict=True)
-    if any(west > east for west, east in zip(wests, easts, strict=True)):
-        return [-180.0, min(souths), 180.0, max(norths)]
-    return [min(wests), min(souths), max(easts), max(norths)]
+    spans = [(west, east + 360 * (west > east)) for west, east in zip(wests, easts, strict=True)]
+    turns = narrowest_turns(spans)
+    west = min(west + 360 * turn for turn, (west, _) in zip(turns, spans, strict=True))
+    east = max(east + 360 * turn for turn, (_, east) in zip(turns, spans, strict=True))
+    if east - west >= 360:
+        west, east = -180.0, 180.0
+    return [west - 360 * (west > 180), min(souths), east - 360 * (east > 180), max(norths)]
 
 
 def _write_index(path: Path, scenes: Sequence[FinishedScene]) -> None:

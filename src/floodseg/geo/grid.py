@@ -1,11 +1,13 @@
 """Pixel grids, windows and their affine arithmetic."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+
+_T = TypeVar("_T", bound=np.generic)
 
 Transform = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f) with ``x = a * column + b * row + c`` and ``y = d * column + e * row + f``."""
@@ -15,6 +17,9 @@ _MIN_AREA_SHARE = 1e-9
 
 _MIN_SIDE_SHARE = 1e-12
 """Smallest ratio of a pixel's side to its coordinates; below it rounding errors are large against the pixel."""
+
+_MAX_SHEAR = 0.01
+"""Largest shift in pixels over a complete grid that is a rounding error and no rotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,54 @@ class GeoGrid:
             <= tolerance * pixel
             for corner in corners
         )
+
+    @property
+    def counts_pixels(self) -> bool:
+        """True if the coordinates are numbers of pixels, as in a raster without a geotransform."""
+        a, b, c, d, e, f = self.transform
+        return (a, b, d, e) == (1, 0, 0, 1) and c == f and c in (0, -0.5)
+
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """True if rows run from south to north, and if columns run from east to west. False on a rotated grid."""
+        a, b, _, d, e, _ = self.transform
+        straight = b == d == 0 and not self.counts_pixels
+        return straight and e > 0, straight and a < 0
+
+    @property
+    def upright(self) -> "GeoGrid":
+        """The grid of the same pixels with rows from north to south and columns from west to east."""
+        rows, columns = self.flips
+        return self.reversed(rows=rows, columns=columns)
+
+    @property
+    def straight(self) -> "GeoGrid":
+        """The grid with rotation terms of 0 where they are rounding errors: below 0.01 pixels over the grid."""
+        a, b, c, d, e, f = self.transform
+        if abs(b) * self.height > _MAX_SHEAR * abs(a) or abs(d) * self.width > _MAX_SHEAR * abs(e):
+            return self
+        return replace(self, transform=(a, 0.0, c, 0.0, e, f))
+
+    def reversed(self, *, rows: bool, columns: bool) -> "GeoGrid":
+        """Return the grid of the same pixels with rows, columns or both in reverse order."""
+        moved = self.affine
+        if rows:
+            moved = moved @ Affine(1, 0, 0, 0, -1, self.height)
+        if columns:
+            moved = moved @ Affine(-1, 0, self.width, 0, 1, 0)
+        return replace(self, transform=_as_tuple(moved))
+
+    def flip(self, values: NDArray[_T]) -> NDArray[_T]:
+        """Convert pixels (..., H, W) between the order of this grid and that of ``upright``, in either direction."""
+        rows, columns = (slice(None, None, -1 if flipped else None) for flipped in self.flips)
+        return np.ascontiguousarray(values[..., rows, columns]) if any(self.flips) else values
+
+    def flip_window(self, window: Window) -> Window:
+        """Convert a window between this grid and ``upright``, in either direction."""
+        rows, columns = self.flips
+        top = self.height - window.top - window.height if rows else window.top
+        left = self.width - window.left - window.width if columns else window.left
+        return Window(top, left, window.height, window.width)
 
     @property
     def has_distinct_pixels(self) -> bool:

@@ -87,31 +87,53 @@ class PixelMap:
         self._target = target
         self._to_source: Any = ~source.affine  # Affine's type hints omit arrays
         self._transformer: Transformer | None = None
-        self._middle_longitude: float | None = None
+        self._middles: tuple[float, float] | None = None
         if not same_crs(target.crs, source.crs):
             self._transformer = _transformer(target.crs, source.crs)
         if source.crs is not None and CRS.from_user_input(source.crs).is_geographic:
-            a, b, c, *_ = source.transform
-            self._middle_longitude = a * source.width / 2 + b * source.height / 2 + c
+            self._middles = self._middle_longitudes()
         straight = target.transform[1] == target.transform[3] == source.transform[1] == source.transform[3] == 0
         self.parallel = straight and self._transformer is None
         self.shift = self._pixel_shift(target)
         self.reduction = self._reduction(target)
 
-    def points(self, columns: NDArray[np.float64], rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    def points(
+        self, columns: NDArray[np.float64], rows: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the source (column, row) of points on the target; NaN where projection fails.
 
         Columns and rows are counted from the outer corner of the first pixel.
         """
+        return self._wrapped(*self._continuous_points(columns, rows))
+
+    def _continuous_points(self, columns: NDArray[np.float64], rows: NDArray[np.float64]) -> tuple[Any, Any]:
+        """Return ``points`` without a seam in the target, where longitudes may exceed the source by 360 degrees."""
         x, y = self._target.coordinates(columns, rows)
         if self._transformer is not None:
             x, y = self._transformer.transform(x, y)
-        if self._middle_longitude is not None:
-            # Longitudes are defined up to 360 degrees: take the value that is closest to the source.
-            x = x - 360.0 * np.round((x - self._middle_longitude) / 360.0)
+        if self._middles is not None:
+            x = _near(x, self._middles[0])
         u, v = self._to_source @ (np.asarray(x), np.asarray(y))
         bad = ~(np.isfinite(u) & np.isfinite(v))
         return np.where(bad, np.nan, u), np.where(bad, np.nan, v)
+
+    def _wrapped(
+        self, u: NDArray[np.float64], v: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Move source positions by multiples of 360 degrees to those that are closest to the middle of the source."""
+        if self._middles is None:
+            return u, v
+        x, _ = self._source.coordinates(u, v)
+        distance = _near(x, self._middles[1]) - x
+        return u + distance * self._to_source.a, v + distance * self._to_source.d
+
+    def _middle_longitudes(self) -> tuple[float, float]:
+        """Return the longitudes of the middles of target and source."""
+        source, _ = self._source.coordinates(self._source.width / 2, self._source.height / 2)
+        x, y = self._target.coordinates(self._target.width / 2, self._target.height / 2)
+        if self._transformer is not None:
+            x, y = self._transformer.transform(x, y)
+        return float(x if np.isfinite(x) else source), float(source)
 
     def interpolation(self, window: Window, reduction: tuple[int, int]) -> tuple[AxisInterpolation, AxisInterpolation]:
         """Return the interpolation (rows, columns) of a target window from a source reduced by ``reduction``."""
@@ -130,13 +152,16 @@ class PixelMap:
             return u[None, :], v[:, None]
         column_nodes, column_index, column_fraction = _lattice(window.left, window.width)
         row_nodes, row_index, row_fraction = _lattice(window.top, window.height)
+        nodes = self._continuous_points(*np.meshgrid(column_nodes, row_nodes))
         u, v = (
             _interpolate_axis(
-                _interpolate_axis(nodes, row_index, row_fraction[:, None], 0), column_index, column_fraction[None, :], 1
+                _interpolate_axis(values, row_index, row_fraction[:, None], 0),
+                column_index, column_fraction[None, :], 1,
             )
-            for nodes in self.points(*np.meshgrid(column_nodes, row_nodes))
-        )
-        return u, v
+            for values in nodes
+        )  # fmt: skip
+        # positions are interpolated before they are wrapped: a source around the Earth has a seam between two nodes
+        return (u, v) if np.array_equal(self._wrapped(*nodes), nodes, equal_nan=True) else self._wrapped(u, v)
 
     def _pixel_shift(self, target: GeoGrid) -> tuple[int, int] | None:
         """Return (rows, columns) from target to source if the grids are aligned, None otherwise."""
@@ -151,10 +176,15 @@ class PixelMap:
     def _reduction(self, target: GeoGrid) -> tuple[int, int]:
         """Return the source rows and columns per pixel at the centre of the target, 1 or more."""
         column, row = target.width / 2, target.height / 2
-        u, v = self.points(np.array([column, column + 1, column]), np.array([row, row, row + 1]))
+        u, v = self._continuous_points(np.array([column, column + 1, column]), np.array([row, row, row + 1]))
         spans = [max(abs(axis[1] - axis[0]), abs(axis[2] - axis[0])) for axis in (v, u)]
         rows, columns = (max(1, round(span)) if np.isfinite(span) else 1 for span in spans)
         return rows, columns
+
+
+def _near(longitude: Any, middle: float) -> Any:
+    """Return longitudes moved by multiples of 360 degrees to at most 180 degrees from ``middle``."""
+    return longitude - 360.0 * np.round((longitude - middle) / 360.0)
 
 
 def _transformer(one: str | None, other: str | None) -> Transformer:
@@ -164,7 +194,7 @@ def _transformer(one: str | None, other: str | None) -> Transformer:
         names = " and ".join(CRS.from_user_input(each).name for each in (one, other))
         raise DataError(
             f"the coordinate systems '{names}' of the files cannot be transformed into each other; assign map "
-            "coordinate systems to the files (rio edit-info --crs EPSG:32633 FILE)"
+            "coordinate systems to the files (rio edit-info --crs EPSG:CODE FILE)"
         ) from error
 
 

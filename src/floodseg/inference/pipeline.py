@@ -39,6 +39,7 @@ from floodseg.runtimes.classical import ClassicalMethod, ClassicalRuntime
 from floodseg.scene.acquisition import acquisition_of
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
 from floodseg.scene.layers.layers import aoi_window, open_layers
+from floodseg.scene.placement import missing_crs_remedy
 from floodseg.scene.scene import Layers, Scene
 from floodseg.scene.thumbnail import ThumbnailScene
 from floodseg.scene.view import CroppedScene
@@ -99,7 +100,7 @@ def predict_files(
         _check_georeference(files, scene.grid)
         earlier_scene = None
         if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
-            earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.grid)))
+            earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.product_grid)))
         run = _Run(config, runtime, model, member, overwrite, show_progress)
         return _map_and_write(run, scene, earlier_scene, start_time)
 
@@ -141,7 +142,7 @@ def _map_and_write(run: _Run, imagery: Scene, earlier_scene: Scene | None, start
         info = _product_info(run, runtime, thresholds, scenes, layers)
         Thread(target=lambda: [import_module(name) for name in _LATE_IMPORTS], name="imports").start()
         settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count, mapping.write_sensor_weights)
-        writer = stack.enter_context(ProductWriter(config.out_dir, scene.grid, info, settings))
+        writer = stack.enter_context(ProductWriter(config.out_dir, scene.product_grid, info, settings))
         earlier = None
         if earlier_scene is not None:
             earlier = stack.enter_context(closing(EarlierWater(earlier_scene)))
@@ -177,7 +178,7 @@ def _check_georeference(config: SceneConfig, grid: GeoGrid) -> None:
     if not config.allow_no_crs:
         raise DataError(
             f"{names}: has no coordinate system, so the map would have no location and no areas; assign one "
-            "(rio edit-info --crs EPSG:32633 FILE), or set `allow_no_crs`"
+            f"({missing_crs_remedy(grid)}), or set `allow_no_crs`"
         )
     _LOG.warning(
         "%s: has no coordinate system, so the products have no location on the Earth and no areas", redacted(names)

@@ -17,7 +17,7 @@ from pyproj import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.geo.grid import GeoGrid
+from floodseg.geo.grid import GeoGrid, Window
 from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
 
 COLOURS = {
@@ -54,6 +54,8 @@ class RasterFile:
 
     Rows go to a raw file without a header. Writes bypass GDAL's block cache, so that they do not mix with cached reads
     of other files, and a full disk raises an error at once.
+
+    Rows are written and read in the order of the upright grid, and stored in the order of ``grid``.
     """
 
     def __init__(self, target: Path, grid: GeoGrid, kind: RasterFormat) -> None:
@@ -71,17 +73,21 @@ class RasterFile:
         """
         if again:
             self.counts -= np.bincount(self.read(top, len(values)).ravel(), minlength=256)
-        self._file.seek(top * self._grid.width)
-        remaining = memoryview(values.tobytes())
+        self._seek(top, len(values))
+        remaining = memoryview(self._grid.flip(values).tobytes())
         while remaining:
             remaining = remaining[self._file.write(remaining) :]
         self.counts += np.bincount(values.ravel(), minlength=256)
 
     def read(self, top: int, height: int) -> NDArray[np.uint8]:
         """Return written rows from row ``top``, (height, W)."""
-        self._file.seek(top * self._grid.width)
+        self._seek(top, height)
         stored = np.frombuffer(self._file.read(height * self._grid.width), dtype=np.uint8)
-        return stored.reshape(height, self._grid.width)
+        return self._grid.flip(stored.reshape(height, self._grid.width))
+
+    def _seek(self, top: int, height: int) -> None:
+        """Go to the first stored byte of ``height`` rows from row ``top`` of the upright grid on."""
+        self._file.seek(self._grid.flip_window(Window(top, 0, height, self._grid.width)).top * self._grid.width)
 
     def finish(self, tags: Mapping[str, str], threads: int) -> None:
         """Write the cloud-optimized GeoTIFF and verify its values.

@@ -74,7 +74,7 @@ class ProductWriter:
 
     Args:
         out_dir: folder of the products.
-        grid: pixel grid of the scene.
+        grid: pixel grid of the rasters. Strips have the order of the upright grid, from north to south.
         info: provenance of the map.
         settings: settings of the writer.
 
@@ -88,10 +88,10 @@ class ProductWriter:
         self, out_dir: Path, grid: GeoGrid, info: ProductInfo, settings: WriterSettings = WriterSettings()
     ) -> None:
         self._out_dir = out_dir
-        self._grid = grid
+        self._product_grid, self._grid = grid, grid.upright
         self._info = info
         self._settings = settings
-        self._pixel_areas = measure_pixel_areas(grid)
+        self._pixel_areas = measure_pixel_areas(self._grid)
         self._specks: SpeckFilter | None = None
         if settings.min_area > 0:
             if self._pixel_areas is None:
@@ -132,7 +132,7 @@ class ProductWriter:
                 "weight of the optical image", "average", "YES", PERCENT_NODATA, unit="%"
             )
         self._rasters = {
-            name: RasterFile(self._folder.staging / name, grid, raster_format)
+            name: RasterFile(self._folder.staging / name, self._product_grid, raster_format)
             for name, raster_format in formats.items()
         }
         for raster in self._rasters.values():
@@ -217,7 +217,7 @@ class ProductWriter:
             if self._info.acquisition is not None:
                 self._write_item()
             document = summary(
-                self._grid, self._info, self._totals, seconds=seconds_before + time.monotonic() - started,
+                self._product_grid, self._info, self._totals, seconds=seconds_before + time.monotonic() - started,
                 assumptions=assumptions, extra=entries,
             )  # fmt: skip
             self._write_json(folder.SUMMARY, document)
@@ -258,7 +258,7 @@ class ProductWriter:
         with rasterio.open(self._folder.staging / folder.CLASSES) as file:
             height, width = quicklook.picture_shape(self._grid)
             shape = min(height, file.height), min(width, file.width)
-            classes = file.read(1, out_shape=shape, resampling=Resampling.mode)
+            classes = self._product_grid.flip(file.read(1, out_shape=shape, resampling=Resampling.mode))
         text = quicklook.describe(info, areas)
         quicklook.draw(self._folder.staging / folder.QUICKLOOK, self._grid, classes, background, text)
 
@@ -267,7 +267,7 @@ class ProductWriter:
             name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
             for name, file in self._rasters.items()
         }
-        self._write_json(folder.ITEM, stac.item(self._grid, self._info, self._item_name(), statistics))
+        self._write_json(folder.ITEM, stac.item(self._product_grid, self._info, self._item_name(), statistics))
 
     def _item_name(self) -> str:
         """Return the item's name: that of the first input or, for arrays, of the folder."""

@@ -109,7 +109,7 @@ class Raster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Size of a raster, and its grid if it is georeferenced."""
+    """Size of a raster, and its grid if it has a geotransform."""
 
     path: Path
     height: int
@@ -149,16 +149,15 @@ def _check_size(path: Path, source: Raster) -> None:
 
 
 def extent_of(source: Raster) -> Extent:
-    """Return the size and grid of an open raster. The grid is None if it has neither a transform nor a CRS."""
+    """Return the size and grid of an open raster. The grid is None if it has no geotransform."""
     crs = source.crs.to_string() if source.crs is not None else None
     return _extent(source.name, crs, source.transform, source.height, source.width)
 
 
 @lru_cache(maxsize=4096)
 def _extent(name: str, crs: str | None, transform: Affine, height: int, width: int) -> Extent:
-    georeferenced = crs is not None or not transform.is_identity
-    grid = GeoGrid(crs, tuple(transform)[:6], height, width) if georeferenced else None
-    return Extent(Path(name), height, width, grid)
+    grid = GeoGrid(crs, tuple(transform)[:6], height, width)
+    return Extent(Path(name), height, width, None if grid.counts_pixels else grid)
 
 
 def check_same_extent(one: Extent, other: Extent, tolerance: float = 0.5) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import Bands, Sensor, Unit, band_date
 from floodseg.errors import DataError
-from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.grid import GeoGrid, Transform, Window
 from floodseg.geo.warp import same_crs
 from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.scene.image import clip
@@ -19,6 +19,8 @@ from floodseg.scene.unit_checks import check_physical_reflectance, check_radar, 
 
 _Numbers = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
+
+_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 class ArrayScene:
@@ -66,14 +68,21 @@ class ArrayScene:
         if not self._images:
             raise DataError("no array was given; a scene needs sar, optical or both")
         self._clouds = None if cloud_mask is None else array_image("cloud_mask", cloud_mask, None)
-        self._grid = self._common_grid(crs, transform)
+        self._product_grid = self._common_grid(crs, transform)
+        self._grid = self._product_grid.upright
+        self._place_arrays(replace_all=transform is not None)
         for sensor in self._images:
             self._check_values(sensor)
 
     @property
     def grid(self) -> GeoGrid:
-        """Pixel grid. The transform is the identity by default."""
+        """Pixel grid of the windows. The transform is the identity by default."""
         return self._grid
+
+    @property
+    def product_grid(self) -> GeoGrid:
+        """Pixel grid of the products, in the order of the first array."""
+        return self._product_grid
 
     @property
     def bands(self) -> Bands:
@@ -126,18 +135,22 @@ class ArrayScene:
         self._images[sensor] = image
 
     def _common_grid(self, crs: Any, transform: Sequence[float] | None) -> GeoGrid:
+        """Return the grid of the first array as it is stored."""
         arrays = [*self._images.items(), *([("cloud_mask", self._clouds)] if self._clouds is not None else [])]
         first_name, first = arrays[0]
         for name, other in arrays[1:]:
             if other.shape[1:] != first.shape[1:]:
                 raise DataError(
                     f"{first_name} has {first.shape[1]}x{first.shape[2]} pixels and {name} {other.shape[1]}x"
-                    f"{other.shape[2]}; arrays must lie on one grid: resample one to the other, or use files"
+                    f"{other.shape[2]}, but arrays must lie on one grid; resample one to the other, or use files"
                 )
-            one, two = _grid(first), _grid(other)
-            if one is not None and two is not None and not (same_crs(one.crs, two.crs) and one.matches(two, 0.5)):
+            if first.transform is None or other.transform is None:
+                continue
+            # a transform that is set holds for the pixels as they are stored
+            one, two = (_grid(each) if transform is not None else _grid(each).upright for each in (first, other))
+            if not (same_crs(one.crs, two.crs) and one.matches(two, 0.5)):
                 raise DataError(
-                    f"{first_name} and {name}: their coordinates differ; arrays must lie on one grid: "
+                    f"{first_name} and {name}: their coordinates differ, but arrays must lie on one grid; "
                     "resample one to the other, or use files"
                 )
         known_crs = next((each.crs for _, each in arrays if each.crs is not None), None)
@@ -146,16 +159,20 @@ class ArrayScene:
             a, b, c, d, e, f = (float(number) for number in tuple(transform)[:6])
             known = (a, b, c, d, e, f)
         text = known_crs if crs is None else crs_text("crs", crs)
-        if text is not None and known is None:
-            raise DataError(f"crs {text}: has no effect without a transform: set both")
-        if known is not None and (known[1] != 0 or known[3] != 0 or known[0] == 0 or known[4] == 0):
-            raise DataError(
-                f"transform {known}: is rotated, sheared or without area: resample the arrays to a grid along the axes"
-            )
-        grid = GeoGrid(text, known or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), first.shape[1], first.shape[2])
-        if not grid.has_distinct_pixels:
-            raise DataError(f"transform {known}: defines pixels without area or with equal coordinates: correct it")
+        grid = GeoGrid(text, known or _IDENTITY, first.shape[1], first.shape[2]).straight
+        _check_grid(grid, known)
         return grid
+
+    def _place_arrays(self, *, replace_all: bool) -> None:
+        """Set the transform of all arrays, or of those without one, to that of the products."""
+
+        def placed(image: ArrayImage) -> ArrayImage:
+            if image.transform is not None and not replace_all:
+                return image
+            return replace(image, transform=self._product_grid.transform)
+
+        self._images = {sensor: placed(image) for sensor, image in self._images.items()}
+        self._clouds = None if self._clouds is None else placed(self._clouds)
 
     def _read_sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:
         values = np.zeros((len(names), window.height, window.width), np.float32)
@@ -214,16 +231,34 @@ class ArrayScene:
             self._assumptions.extend(check_physical_reflectance("optical", samples))
 
 
-def _grid(image: ArrayImage) -> GeoGrid | None:
-    if image.transform is None:
-        return None
-    return GeoGrid(image.crs, image.transform, image.shape[1], image.shape[2])
+def _grid(image: ArrayImage) -> GeoGrid:
+    """Return the grid of an array as it is stored; the transform is the identity by default."""
+    return GeoGrid(image.crs, image.transform or _IDENTITY, image.shape[1], image.shape[2]).straight
+
+
+def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:
+    """Raise DataError if products cannot have a grid; ``transform`` is that of the arrays, None if they have none."""
+    a, b, _, d, e, _ = grid.transform
+    if grid.crs is not None and grid.counts_pixels:
+        raise DataError(
+            f"crs {grid.crs}: has no effect without a transform that gives the pixels a place and a size; set "
+            "`transform`, (10, 0, LEFT, 0, -10, TOP) for pixels of 10 m"
+        )
+    if transform is not None and (b != 0 or d != 0 or a == 0 or e == 0):
+        raise DataError(
+            f"transform {transform}: is rotated, sheared or without area; resample the arrays to a grid along the axes"
+        )
+    if not grid.has_distinct_pixels:
+        raise DataError(f"transform {transform}: defines pixels without area or with equal coordinates; correct it")
 
 
 def _slice(image: ArrayImage, window: Window) -> NDArray[np.generic]:
-    rows = slice(window.top, window.top + window.height)
-    columns = slice(window.left, window.left + window.width)
-    return np.asarray(image.pixels[:, rows, columns])
+    """Return the bands of an array inside a window of its upright grid, (C, H, W)."""
+    grid = _grid(image)
+    stored = grid.flip_window(window)
+    rows = slice(stored.top, stored.top + stored.height)
+    columns = slice(stored.left, stored.left + stored.width)
+    return grid.flip(np.asarray(image.pixels[:, rows, columns]))
 
 
 def _is_cloudy(clouds: ArrayImage, window: Window) -> _Mask:

@@ -51,8 +51,9 @@ class _WarpedImage:
 class FileScene:
     """A scene in files; implements :class:`floodseg.scene.scene.Scene`."""
 
-    def __init__(self, session: Session, grid: GeoGrid, bands: Bands) -> None:
-        self._session, self._grid, self._bands = session, grid, bands
+    def __init__(self, session: Session, product_grid: GeoGrid, bands: Bands) -> None:
+        self._session, self._product_grid, self._bands = session, product_grid, bands
+        self._grid = product_grid.upright
         self._images: dict[Sensor, list[_WarpedImage]] = {"sar": [], "optical": []}
         self._cloud_mask: WarpedFile | None = None
         self._inputs: dict[str, tuple[str, ...]] = {}
@@ -62,8 +63,13 @@ class FileScene:
 
     @property
     def grid(self) -> GeoGrid:
-        """Pixel grid of the products."""
+        """Pixel grid of the windows."""
         return self._grid
+
+    @property
+    def product_grid(self) -> GeoGrid:
+        """Pixel grid of the products: that of the reference file, in the order of its pixels."""
+        return self._product_grid
 
     @property
     def bands(self) -> Bands:
@@ -149,14 +155,14 @@ class FileScene:
 
 
 def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:
-    """Return the grid of a scene's products from the headers of its files.
+    """Return the upright grid of a scene from the headers of its files.
 
     Raises:
         ConfigError, DataError: as ``open_scene``, without the checks of pixels.
     """
     session = Session(config.allow_remote)
     try:
-        return _reference(_open_images(session, config, bands), config).grid
+        return _reference(_open_images(session, config, bands), config).grid.upright
     finally:
         session.close()
 
@@ -181,7 +187,7 @@ def open_scene(config: SceneConfig, bands: Bands, window: Window | None = None) 
 def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileScene:
     """Open the radar image from before the flood for a one-date model, on the grid of the main scene.
 
-    The scene has the model's channels and no optical image.
+    The scene has the model's channels and no optical image. ``grid`` is the product grid of the main scene.
 
     Raises:
         ConfigError, DataError: as ``open_scene``.
@@ -216,7 +222,7 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
     if window is not None:
         if clip(window, grid)[0] != window:
             raise ValueError(f"{window} reaches beyond the {grid.height}x{grid.width} pixels of {reference.name}")
-        grid = grid.crop(window)
+        grid = grid.crop(grid.flip_window(window))
     check_reference(reference.name, grid)
     scene = FileScene(session, grid, bands)
     for image in images:

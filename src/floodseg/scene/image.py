@@ -46,7 +46,8 @@ class ImageFile:
 
     path: str
     grid: GeoGrid
-    """CRS None and the identity as transform if the file has no georeference."""
+    """Grid in the order in which the file stores its pixels. CRS None and the identity as transform if the file has no
+    georeference."""
     bands: tuple[StoredBand, ...]
     unused: tuple[StoredBand, ...] = ()
     """Other bands, read only if all bands in use hold their fill value."""
@@ -104,12 +105,12 @@ def read_block(
     Args:
         session: open files.
         file: file to read.
-        window: window in pixels of the file.
+        window: window of the file's upright grid.
         limits: lowest and highest possible value; pixels outside are missing.
         linear: if True, convert linear power to dB; power of 0 or less is missing.
         report_impossible: called with the file's path if values lie outside ``limits``.
     """
-    stored = session.read(file.path, [band.number for band in file.bands], window)
+    stored = _read_stored(session, file, file.bands, window)
     missing, fill = _nodata_masks(session, file, window, stored)
     values = _physical(stored, file.bands)
     if not np.issubdtype(stored.dtype, np.integer):
@@ -128,6 +129,13 @@ def read_block(
     return Block(values, missing, fill & ~missing)
 
 
+def _read_stored(
+    session: Session, file: ImageFile, bands: tuple[StoredBand, ...], window: Window
+) -> NDArray[np.generic]:
+    """Read stored numbers inside a window of the file's upright grid, (C, H, W) from north to south."""
+    return file.grid.flip(session.read(file.path, [band.number for band in bands], file.grid.flip_window(window)))
+
+
 def _nodata_masks(
     session: Session, file: ImageFile, window: Window, stored: NDArray[np.generic]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -139,7 +147,7 @@ def _nodata_masks(
             missing |= np.isnan(pixels) if np.isnan(band.nodata) else pixels == band.nodata
         fill &= pixels == band.fill if band.fill is not None else False
     if file.unused and fill.any():
-        unused = session.read(file.path, [band.number for band in file.unused], window)
+        unused = _read_stored(session, file, file.unused, window)
         for pixels, band in zip(unused, file.unused, strict=True):
             fill &= pixels == band.fill
     return missing, fill
@@ -165,7 +173,7 @@ class WarpedFile:
         report_impossible: Callable[[str], None] | None = None,
     ) -> None:
         self.file = file
-        self.map = PixelMap(target, file.grid)
+        self.map = PixelMap(target, file.grid.upright)
         self._session, self._image, self._report_impossible = session, image, report_impossible
         self._reduction = self.map.reduction if image is not None else (1, 1)
 
@@ -211,7 +219,7 @@ class WarpedFile:
         return interpolate(block, rows, columns)
 
     def _read_unchanged(self, window: Window) -> Block:
-        """Read a window in pixels of the file. The window may extend beyond the file."""
+        """Read a window of the file's upright grid. The window may extend beyond the file."""
         part, (top, left) = clip(window, self.file.grid)
         if part is None:
             return self._empty(window)

@@ -7,10 +7,10 @@ from typing import Literal
 
 from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
 from floodseg.errors import ConfigError, DataError
-from floodseg.geo.grid import GeoGrid
 from floodseg.raster.dataset import band_indices, has_unnamed_bands
 from floodseg.raster.scaling import has_scaling
 from floodseg.scene.image import Image, ImageFile, OffsetSource, StoredBand
+from floodseg.scene.placement import file_grid
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
 
@@ -65,7 +65,7 @@ def open_mask_file(session: Session, name: str, setting: str) -> ImageFile:
     handle = session.open(name)
     if handle.count != 1:
         raise DataError(f"`{setting}={name}`: has {handle.count} bands, but a mask must have 1: extract that band")
-    return ImageFile(name, _grid(name, handle), (StoredBand(setting, 1, nodata=handle.nodatavals[0]),))
+    return ImageFile(name, file_grid(name, handle), (StoredBand(setting, 1, nodata=handle.nodatavals[0]),))
 
 
 def _open_product(session: Session, request: ImageRequest, product: SafeProduct) -> Image:
@@ -77,7 +77,7 @@ def _open_product(session: Session, request: ImageRequest, product: SafeProduct)
         path = product.bands[band]
         shift = product.offsets[band] if offset is None else offset
         stored = StoredBand(band, 1, shift=shift, divisor=product.quantification, fill=0.0)
-        files.append(ImageFile(path, _grid(path, session.open(path)), (stored,)))
+        files.append(ImageFile(path, file_grid(path, session.open(path)), (stored,)))
     shifts = sorted({product.offsets[band] for band in request.bands} if offset is None else {offset})
     source = "its metadata" if offset is None else "`optical_offset`"
     assumptions = [
@@ -120,7 +120,7 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
             _stored(handle, band, number, request) for band, number in numbers.items() if number not in used_numbers
         )
         unused = tuple(band for band in rest if band.fill is not None)
-        files.append(ImageFile(name, _grid(name, handle), used, unused))
+        files.append(ImageFile(name, file_grid(name, handle), used, unused))
         sources.add(_offset_source(handle, used, request))
         assumptions.extend(_file_assumptions(name, handle, used, request))
     _check_bands(request, tuple(found))
@@ -263,22 +263,3 @@ def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand],
     if all(band.fill is not None for band in used) and handle.nodatavals[used[0].number - 1] is None:
         assumptions.append(f"{name}: declares no nodata value; pixels that are 0 in all its bands are taken as invalid")
     return assumptions
-
-
-def _grid(name: str, handle: OpenRaster) -> GeoGrid:
-    """Return the grid of a raster; without a georeference the CRS is None and the transform the identity."""
-    if handle.crs is None and handle.transform.is_identity and (handle.gcps[0] or handle.rpcs is not None):
-        raise DataError(
-            f"{name}: is in sensor geometry, with ground control points or a camera model; a scene must lie on a map "
-            "grid: correct it for terrain (or gdalwarp -t_srs) first"
-        )
-    crs = handle.crs.to_string() if handle.crs is not None else None
-    a, b, c, d, e, f = (float(number) for number in tuple(handle.transform)[:6])
-    transform = (a, b, c, d, e, f)
-    grid = GeoGrid(crs, transform, handle.height, handle.width)
-    if not grid.has_distinct_pixels:
-        raise DataError(
-            f"{name}: its geotransform {transform} defines pixels without area or with equal coordinates: correct the "
-            "file"
-        )
-    return grid

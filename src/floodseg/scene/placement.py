@@ -1,4 +1,4 @@
-"""Placement of images on the grid of a scene."""
+"""Grids of files, and placement of images on the grid of a scene."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,47 @@ from pyproj.exceptions import ProjError
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.geo.warp import PixelMap, same_crs
-
-_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+from floodseg.scene.session import OpenRaster
 
 _PIXEL_LIMIT = 40_000_000_000
 """Largest scene: 200,000 x 200,000 pixels. A header that claims more is damaged, or the scene must be mapped in
 parts."""
+
+_ASSIGN_CORNERS = "gdal_translate -a_ullr ULX ULY LRX LRY IN OUT"
+_ASSIGN_CRS = "rio edit-info --crs EPSG:CODE FILE"
+
+
+def file_grid(name: str, handle: OpenRaster) -> GeoGrid:
+    """Return the grid of a raster; without a georeference the CRS is None and the transform the identity.
+
+    Raises:
+        DataError: the raster is in sensor geometry, has a coordinate system but no geotransform, or has pixels without
+            area.
+    """
+    crs = handle.crs.to_string() if handle.crs is not None else None
+    a, b, c, d, e, f = (float(number) for number in tuple(handle.transform)[:6])
+    grid = GeoGrid(crs, (a, b, c, d, e, f), handle.height, handle.width).straight
+    if grid.counts_pixels and (handle.gcps[0] or handle.rpcs is not None):
+        raise DataError(
+            f"{name}: is in sensor geometry, with ground control points or a camera model, but a scene must lie on a "
+            "map grid; correct it for terrain, or warp it (gdalwarp -t_srs EPSG:CODE IN OUT)"
+        )
+    if grid.counts_pixels and crs is not None:
+        raise DataError(
+            f"{name}: has a coordinate system but no geotransform, so its pixels have no place and no size; assign the "
+            f"x and y of its upper left and lower right corner ({_ASSIGN_CORNERS})"
+        )
+    if not grid.has_distinct_pixels:
+        raise DataError(
+            f"{name}: its geotransform {grid.transform} defines pixels without area or with equal coordinates; correct "
+            "the file"
+        )
+    return grid
+
+
+def missing_crs_remedy(grid: GeoGrid) -> str:
+    """Return a command that gives a file without a coordinate system its place; ``grid`` is the grid of the file."""
+    return _ASSIGN_CORNERS.replace("-a_ullr", "-a_srs EPSG:CODE -a_ullr") if grid.counts_pixels else _ASSIGN_CRS
 
 
 def check_reference(name: str, grid: GeoGrid) -> None:
@@ -23,13 +58,13 @@ def check_reference(name: str, grid: GeoGrid) -> None:
     _, b, _, d, _, _ = grid.transform
     if b != 0 or d != 0:
         raise DataError(
-            f"{name}: its grid is rotated or sheared; the products' grid must run along the axes of its coordinate "
-            "system: gdalwarp it first, or use the grid of the other sensor (`grid`)"
+            f"{name}: its grid is rotated or sheared, but the products' grid must run along the axes of its coordinate "
+            "system; warp it (gdalwarp IN OUT)"
         )
     if grid.height * grid.width > _PIXEL_LIMIT:
         raise DataError(
-            f"{name}: has {grid.height}x{grid.width} pixels; at most {_PIXEL_LIMIT:,} are mapped at once: set an "
-            "area with `aoi`, or check the file"
+            f"{name}: has {grid.height}x{grid.width} pixels, but at most {_PIXEL_LIMIT:,} are mapped at once; set "
+            "an area with `aoi`, or check the file"
         )
 
 
@@ -47,8 +82,8 @@ def place_on_grid(name: str, grid: GeoGrid, reference_name: str, reference: GeoG
         to_image, to_reference = PixelMap(reference, grid), PixelMap(grid, reference)
     except ProjError as error:
         raise DataError(
-            f"{name} and {reference_name}: their coordinate systems cannot be related ({error}); both must be map "
-            "systems: reproject one to the other"
+            f"{name} and {reference_name}: their coordinate systems cannot be related ({error}); reproject one to the "
+            "other"
         ) from error
     if not (_overlaps(to_image, reference, grid) and _overlaps(to_reference, grid, reference)):
         raise DataError(
@@ -80,19 +115,22 @@ def resampling_note(name: str, resamplings: Sequence[str | None]) -> str | None:
 
 
 def _place_by_size(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
-    sizes = f"{grid.height}x{grid.width} and {reference.height}x{reference.width}"
-    without = name if grid.crs is None else reference_name
+    without, bare = (name, grid) if grid.crs is None else (reference_name, reference)
     if (grid.height, grid.width) != (reference.height, reference.width):
         raise DataError(
             f"{name} and {reference_name}: {without} has no coordinate system, so both must have the same size, but "
-            f"they have {sizes} pixels: write the coordinate system into the file (rio edit-info --crs EPSG:32633 FILE)"
+            f"they have {grid.height}x{grid.width} and {reference.height}x{reference.width} pixels; assign the "
+            f"coordinate system ({missing_crs_remedy(bare)})"
         )
-    placed = grid.transform != _IDENTITY and reference.transform != _IDENTITY
-    if placed and same_crs(grid.crs, reference.crs) and not grid.matches(reference, 0.5):
+    placed = not (grid.counts_pixels or reference.counts_pixels)
+    if placed and same_crs(grid.crs, reference.crs) and not grid.upright.matches(reference.upright, 0.5):
         raise DataError(
-            f"{name} and {reference_name}: have no coordinate system, and their geotransforms differ: write "
-            "the coordinate systems into the files (rio edit-info --crs EPSG:32633 FILE)"
+            f"{name} and {reference_name}: have no coordinate system, and their geotransforms differ; assign the "
+            f"coordinate systems ({_ASSIGN_CRS})"
         )
+    if placed and grid.flips != reference.flips:
+        rows, columns = (one != other for one, other in zip(grid.flips, reference.flips, strict=True))
+        reference = reference.reversed(rows=rows, columns=columns)
     return reference, f"{name}: is taken to lie on the grid of {reference_name}, as {without} has no coordinate system"
 
 

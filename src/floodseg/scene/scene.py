@@ -36,7 +36,15 @@ class Scene(Protocol):
 
     @property
     def grid(self) -> GeoGrid:
-        """Pixel grid of the products. With an area of interest, the part that encloses the area."""
+        """Pixel grid of the windows, with rows from north to south and columns from west to east.
+
+        With an area of interest, it is the part that encloses the area.
+        """
+        ...
+
+    @property
+    def product_grid(self) -> GeoGrid:
+        """Pixel grid of the products: the same pixels in the order in which the input stores them."""
         ...
 
     @property

@@ -16,8 +16,13 @@ class SceneView:
 
     @property
     def grid(self) -> GeoGrid:
-        """Pixel grid."""
+        """Pixel grid of the windows."""
         return self._scene.grid
+
+    @property
+    def product_grid(self) -> GeoGrid:
+        """Pixel grid of the products."""
+        return self._scene.product_grid
 
     @property
     def bands(self) -> Bands:
@@ -54,11 +59,17 @@ class CroppedScene(SceneView):
     def __init__(self, scene: Scene, window: Window) -> None:
         super().__init__(scene)
         self._window, self._grid = window, scene.grid.crop(window)
+        self._product_grid = scene.product_grid.crop(scene.product_grid.flip_window(window))
 
     @property
     def grid(self) -> GeoGrid:
         """Grid of the window."""
         return self._grid
+
+    @property
+    def product_grid(self) -> GeoGrid:
+        """Grid of the products inside the window."""
+        return self._product_grid
 
     def read(self, window: Window) -> SceneWindow:
         """Read a window of this grid. The window may extend beyond the grid on every side."""

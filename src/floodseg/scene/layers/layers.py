@@ -17,6 +17,7 @@ from floodseg.raster.drivers import open_layer
 from floodseg.scene.layers.raster_masks import exclusion_mask, permanent_water_mask
 from floodseg.scene.layers.slopes import steep_mask
 from floodseg.scene.layers.warped_band import WarpedBand
+from floodseg.scene.placement import missing_crs_remedy
 from floodseg.scene.scene import Layers, LayerWindow
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _check_placeable(config: SceneConfig, grid: GeoGrid) -> None:
         name, path = next(iter(files.items()))
         raise DataError(
             f"`{name}={path}`: cannot be placed on a scene without a coordinate system; assign one "
-            "to the scene (rio edit-info --crs EPSG:32633 FILE), or leave it out"
+            f"to the scene ({missing_crs_remedy(grid)}), or leave it out"
         )
 
 

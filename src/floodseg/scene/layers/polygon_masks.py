@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.longitudes import same_longitudes, split_at_180
 from floodseg.raster.access import check_local
 from floodseg.scene.layers.vector_files import VECTOR_DRIVERS, check_vector_file
 
@@ -98,15 +99,17 @@ class VectorLayer:
     def extent_of(self, grid: GeoGrid) -> Box | None:
         """Return the extent of ``grid`` in the layer's coordinates, or None if it cannot be transformed.
 
-        Across the date line, west is larger than east.
+        Across the 180th meridian, longitudes exceed 180 or fall below -180.
         """
         x, y = grid.coordinates(np.array([0, 1, 0, 1]) * grid.width, np.array([0, 0, 1, 1]) * grid.height)
         try:
             transformer = Transformer.from_crs(grid.crs, self.crs, always_xy=True)
-            extent = transformer.transform_bounds(x.min(), y.min(), x.max(), y.max(), densify_pts=41)
+            west, south, east, north = transformer.transform_bounds(x.min(), y.min(), x.max(), y.max(), densify_pts=41)
         except ProjError:
             return None
-        return extent if np.isfinite(extent).all() else None
+        if self.crs.is_geographic and west > east:
+            east += 360
+        return (west, south, east, north) if np.isfinite([west, south, east, north]).all() else None
 
     def mask(self, grid: GeoGrid) -> PolygonMask:
         """Read the polygons that intersect ``grid``.
@@ -115,14 +118,14 @@ class VectorLayer:
             DataError: the layer cannot be read.
         """
         extent = self.extent_of(grid)
-        boxes = _search_boxes(extent, self.crs) if extent else []
         shapes, others = np.array([], dtype=object), 0
-        for box in boxes:
-            found, skipped = self._read(box)
-            shapes, others = np.concatenate([shapes, found]), others + skipped
-        if CRS.from_user_input(grid.crs) != self.crs and boxes:
-            longest = _MAX_EDGE_SHARE * max(max(box[2] - box[0], box[3] - box[1]) for box in boxes)
-            shapes = shapely.segmentize(shapes, longest)
+        if extent is not None:
+            west, south, east, north = _with_margin(extent, self.crs)
+            for left, right, turn in self._ranges(west, east, CRS.from_user_input(grid.crs)):
+                found, skipped = self._read((left, south, right, north))
+                shapes, others = np.concatenate([shapes, _moved_east(found, 360 * turn)]), others + skipped
+            if CRS.from_user_input(grid.crs) != self.crs:
+                shapes = shapely.segmentize(shapes, _MAX_EDGE_SHARE * max(east - west, north - south))
         # if the extent is unknown, there may be no transformation between the coordinate systems
         pieces = _in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
         notes = {
@@ -132,6 +135,16 @@ class VectorLayer:
         return PolygonMask(
             pieces, tuple(f"`{self.setting}={self.path}`: {note}" for note, applies in notes.items() if applies)
         )
+
+    def _ranges(self, west: float, east: float, target: CRS) -> list[tuple[float, float, int]]:
+        """Return ranges of the layer's x, each with the turns of 360 degrees by which its polygons are moved east.
+
+        A projection may place the two sides of the 180th meridian far apart, so polygons are cut there for it.
+        """
+        if not self.crs.is_geographic:
+            return [(west, east, 0)]
+        parts = [(west, east)] if target.is_geographic else split_at_180(west, east)
+        return [found for part in parts for found in same_longitudes(part, (self.bounds[0], self.bounds[2]))]
 
     def _read(self, box: Box) -> tuple[Polygons, int]:
         """Return the polygons inside a box of the layer's coordinates, and the number of other features."""
@@ -202,24 +215,33 @@ def _read_errors(path: str, setting: str) -> Iterator[None]:
         ) from error
 
 
-def _search_boxes(extent: Box, crs: CRS) -> list[Box]:
-    """Return ``extent`` with a margin, in two parts if it crosses the date line."""
+def _with_margin(extent: Box, crs: CRS) -> Box:
+    """Return ``extent`` with a margin; a box of longitudes spans at most 360 degrees."""
     west, south, east, north = extent
-    crosses_date_line = crs.is_geographic and west > east
-    width = east - west + (360 if crosses_date_line else 0)
-    x_margin, y_margin = 0.02 * width, 0.02 * (north - south)
-    west, south, east, north = west - x_margin, south - y_margin, east + x_margin, north + y_margin
-    return (
-        [(west, south, 180, north), (-180, south, east, north)] if crosses_date_line else [(west, south, east, north)]
-    )
+    x_margin, y_margin = 0.02 * (east - west), 0.02 * (north - south)
+    if crs.is_geographic:
+        x_margin = max(0.0, min(x_margin, (360 - (east - west)) / 2))
+    return west - x_margin, south - y_margin, east + x_margin, north + y_margin
+
+
+def _moved_east(shapes: Polygons, degrees: float) -> Polygons:
+    if not degrees:
+        return shapes
+    return np.asarray(shapely.transform(shapes, lambda points: points + np.array([degrees, 0])), dtype=object)
 
 
 def _in_pixels(shapes: Polygons, crs: CRS, grid: GeoGrid) -> Polygons:
     """Return polygons in pixels of ``grid``, clipped to it and split."""
     transformer = Transformer.from_crs(crs, grid.crs, always_xy=True)
+    target = CRS.from_user_input(grid.crs)
+    wraps = target.is_geographic and target != crs
+    middle = grid.coordinates(grid.width / 2, grid.height / 2)[0]
 
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(grid.pixels(*transformer.transform(*points.T)))
+        x, y = transformer.transform(*points.T)
+        if wraps:  # the transformer returns longitudes from -180 to 180
+            x = x - 360 * np.round((x - middle) / 360)
+        return np.column_stack(grid.pixels(x, y))
 
     moved = shapely.transform(shapes, move)
     moved = moved[np.isfinite(shapely.area(moved))]
