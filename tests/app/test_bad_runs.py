@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -245,6 +246,20 @@ def test_resume_refuses_a_missing_best_model(half: Path, refused: Callable[..., 
 
 
 # ---- run folders and output paths
+
+
+def test_command_in_the_error_about_other_settings_resumes_a_moved_run(half: Path, refused: Callable[..., str]) -> None:
+    """The run began with an --epochs that the user has not typed again."""
+    moved = half.with_name("moved run")
+    half.rename(moved)
+    epochs = TINY.index("--epochs")
+    printed = refused("train", *TINY[:epochs], *TINY[epochs + 2 :], "--out-dir", moved, "--resume")
+    problem, _, remedy = printed.partition("; set them to the earlier values, or run ")
+    assert problem == f"{moved}: these settings differ from those that the run began with: --epochs (2 before, 50 now)"
+    program, *arguments = shlex.split(remedy)
+    assert program == "floodseg"
+    assert run(*arguments) == 0
+    assert (moved / "summary.json").is_file()
 
 
 def test_finished_run_is_refused(tmp_path: Path, finished: Path, refused: Callable[..., str]) -> None:

@@ -288,4 +288,6 @@ def test_differences_lists_changed_settings() -> None:
     before = flatten(TrainConfig())
     after = flatten(replace(TrainConfig(), optim=OptimConfig(batch_size=8), model=ModelConfig(encoder="resnet18")))
     assert differences(before, before) == []
-    assert differences(after, before) == ["`batch_size`: 4 before, 8 now", "`encoder`: None before, 'resnet18' now"]
+    assert differences(after, before) == [
+        "`batch_size` (4 before, 8 now)", "`encoder` (None before, 'resnet18' now)",
+    ]  # fmt: skip

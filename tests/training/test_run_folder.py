@@ -151,10 +151,10 @@ def test_resume_names_changed_settings(config, folder):
     changed = replace(config, optim=replace(config.optim, lr=1e-3, epochs=8))
     with pytest.raises(RunFolderError) as error:
         folder.check_same(changed)
-    assert "`lr`: 0.003 before, 0.001 now" in str(error.value)
-    assert "`epochs`: 7 before, 8 now" in str(error.value)
+    assert "`lr` (0.003 before, 0.001 now)" in str(error.value)
+    assert "`epochs` (7 before, 8 now)" in str(error.value)
     assert "seed" not in str(error.value)
-    with pytest.raises(RunFolderError, match=r"`sensors`: 'both' before, None now"):
+    with pytest.raises(RunFolderError, match=r"`sensors` \('both' before, None now\)"):
         folder.check_same(replace(config, data=replace(config.data, sensors=None)))
 
 
@@ -163,7 +163,7 @@ def test_a_setting_missing_in_an_old_run_has_its_default(config, folder):
     lines = folder.config.read_text().splitlines()
     folder.config.write_text("\n".join(line for line in lines if not line.startswith("context_prior")))
     folder.check_same(config)
-    with pytest.raises(RunFolderError, match=r"`context_prior`: 0\.0 before, 0\.4 now"):
+    with pytest.raises(RunFolderError, match=r"`context_prior` \(0\.0 before, 0\.4 now\)"):
         folder.check_same(replace(config, model=replace(config.model, context_prior=0.4)))
 
 

@@ -131,9 +131,9 @@ def test_an_interrupted_run_with_specialists_resumes(
             train(config, show_progress=False)
     with pytest.raises(RunFolderError, match="holds an unfinished run; set `resume` or `overwrite`"):
         train(config, show_progress=False)
-    with pytest.raises(RunFolderError, match=r"`specialists`: \['train'\] before, \[\] now"):
+    with pytest.raises(RunFolderError, match=r"`specialists` \(\['train'\] before, \[\] now\)"):
         train(replace(config, model=replace(config.model, specialists=())), resume=True, show_progress=False)
-    with pytest.raises(RunFolderError, match=r"`lr`: 0\.003 before, 0\.1 now"):
+    with pytest.raises(RunFolderError, match=r"`lr` \(0\.003 before, 0\.1 now\)"):
         train(replace(config, optim=replace(config.optim, lr=0.1)), resume=True, show_progress=False)
     train(config, resume=True, show_progress=False)
     one, other = load_path(config.out_dir), load_path(trained.out_dir)

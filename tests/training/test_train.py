@@ -509,7 +509,7 @@ def test_stored_scores_of_a_mixed_precision_run_are_in_full_precision(make_confi
 def test_resume_refuses_changed_settings_and_missing_runs(tmp_path, make_config, uninterrupted):
     config = make_config(uninterrupted, **RESUMED)
     changed = replace(config, optim=replace(config.optim, lr=1e-4))
-    with pytest.raises(RunFolderError, match=r"but `lr`: 0.003 before, 0.0001 now; leave"):
+    with pytest.raises(RunFolderError, match=r"began with: `lr` \(0.003 before, 0.0001 now\); set them"):
         train(changed, resume=True, show_progress=False)
     with pytest.raises(RunFolderError, match="holds no run to resume"):
         train(replace(config, out_dir=tmp_path / "none"), resume=True, show_progress=False)

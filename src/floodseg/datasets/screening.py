@@ -31,7 +31,7 @@ class LeftOutChip:
 
 @dataclass(frozen=True, slots=True)
 class UsableChips:
-    """UsableChips chips of a split, in its order, and the chips that are left out."""
+    """Usable chips of a split, in its order, and the chips that are left out."""
 
     split: str
     chips: ChipSet

@@ -85,7 +85,7 @@ class Decisions:
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"decision thresholds {reprlib.repr(document)}: must hold a threshold from 0 to 1 and a temperature "
-                f"above 0 for each of {', '.join(SENSOR_SETS)}; save the checkpoint again with this version"
+                f"above 0 for each of {', '.join(SENSOR_SETS)}; use a checkpoint that floodseg wrote"
             ) from error
 
     def by_validity_code(self, name: Literal["threshold", "temperature"]) -> list[float]:

@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -163,9 +164,11 @@ class RunFolder:
         )
         changed = differences(now, before)
         if changed:
+            # the folder may have been moved since the configuration was written
+            resume = shlex.join(["floodseg", "train", f"{self.config}", "--out-dir", f"{self.path}", "--resume"])
             raise RunFolderError(
-                f"{self.path}: `resume` needs the settings that the run began with, but {'; '.join(changed)}; leave "
-                f"these out, or run floodseg train {self.config} --resume"
+                f"{self.path}: these settings differ from those that the run began with: {', '.join(changed)}; set "
+                f"them to the earlier values, or run {resume}"
             )
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:

@@ -185,7 +185,11 @@ def _document(model: FloodModel, **changes: Any) -> dict[str, Any]:
         ({"architecture": None}, "description is incomplete"),
         ({"bands": {"sar": ["VV"]}}, "description is incomplete"),
         ({"bands": None}, "description is incomplete"),
-        ({"decisions": {"sar": {}}}, "description is incomplete .*must hold a threshold from 0 to 1 and a temperature"),
+        (
+            {"decisions": {"sar": {}}},
+            r"description is incomplete \(decision thresholds {'sar': {}}: must hold a threshold from 0 to 1 and a "
+            r"temperature above 0 for each of both, sar, optical\); use a checkpoint that floodseg wrote$",
+        ),
         ({"training": 3}, "description is incomplete"),
         ({"encoder": "resnet18"}, "description is incomplete .*`encoder=resnet18`: model 'lite' has no encoder"),
     ],

@@ -161,8 +161,9 @@ def _build(description: Any, source: Path) -> FloodModel:
         model.set_context_prior(float(description.get("context_prior", 0.0)))
         specialists = _specialist_descriptions(description)
     except (LookupError, TypeError, ValueError, RuntimeError, ConfigError, CheckpointError) as error:
+        problem = str(error).partition("; ")[0]  # without the remedy of an error of floodseg
         raise CheckpointError(
-            f"{source}: its description is incomplete ({error}); use a checkpoint that floodseg wrote"
+            f"{source}: its description is incomplete ({problem}); use a checkpoint that floodseg wrote"
         ) from error
     if specialists:
         sar, optical = (_build(each, source) for each in specialists)
