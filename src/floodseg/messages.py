@@ -6,6 +6,9 @@ from logging import getLogger
 
 HIDDEN = "***"
 
+SENSOR_NAMES = {"sar": "radar", "optical": "optical", "both": "radar and optical"}
+"""Names of the sensors and of the set of both in messages."""
+
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
 _END = r"[^\s'\"<>]*?(?=[).,:;]*(?:[\s'\"<>]|$))"
 _QUERY = re.compile(r"((?:[a-z][a-z0-9+.-]*://|/vsi[a-z0-9_]+/)[^\s?'\"<>]*\?)" + _END, re.I)

@@ -41,6 +41,8 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
         raise ConfigError(
             f"`runtimes={' '.join(config.runtimes)}`: only torch can train; leave it out, or run benchmark infer"
         )
+    if task == "infer" and config.memory_batch_size != BenchmarkConfig.memory_batch_size:
+        raise ConfigError(f"`memory_batch_size={config.memory_batch_size}`: has no effect on inference; leave it out")
     rows = benchmark_rows(
         config.models, config.encoders, config.precisions, compiled=config.compiled, runtimes=config.runtimes
     )

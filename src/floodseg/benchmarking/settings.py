@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from floodseg.bands import SensorSet
 from floodseg.benchmarking.rows import Peer, Precision, Runtime
@@ -46,6 +49,13 @@ class BenchmarkConfig:
 
 
 @dataclass(frozen=True)
+class InferenceBenchmarkConfig(BenchmarkConfig):
+    """Settings of ``floodseg benchmark infer``. Its help omits the setting that has an effect only in training."""
+
+    memory_batch_size: Annotated[WholeNumber, Parameter(show=False)] = BenchmarkConfig.memory_batch_size
+
+
+@dataclass(frozen=True)
 class SceneBenchmarkConfig:
     """Settings of ``floodseg benchmark scene``."""
 
@@ -56,9 +66,9 @@ class SceneBenchmarkConfig:
     model: Architecture = "lite"
     """Architecture. Its weights are random, since speed does not depend on them."""
     tile_size: WholeNumber = MapConfig.tile_size
-    """Side in pixels of the area that each window adds to the map, as in floodseg predict."""
+    """Side of a tile in pixels, as in floodseg predict."""
     threads: WholeNumber = field(default_factory=allowed_cores)
-    """Windows that are read and mapped at the same time, as in floodseg predict."""
+    """Number of windows that are processed at the same time, as in floodseg predict."""
     folder: Path | None = None
     """Folder for scenes and products, which are removed afterwards. By default the system's temporary folder."""
 
@@ -67,4 +77,4 @@ class SceneBenchmarkConfig:
             require(size >= 64, "sizes", size, "at least 64 pixels")
         require(self.threads >= 1, "threads", self.threads, "at least 1")
         if not self.sizes:
-            raise ConfigError("`sizes`: needs at least one size in pixels")
+            raise ConfigError("`sizes`: must hold at least one size in pixels")

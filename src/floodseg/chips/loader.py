@@ -199,8 +199,8 @@ def _require_shared_memory(workers: int) -> None:
     """Raise ConfigError if the shared memory, through which workers send batches, is full."""
     if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free < _MIN_SHARED_BYTES:
         raise ConfigError(
-            f"`workers={workers}`: loading processes need shared memory, and {_SHARED_MEMORY} is full; set "
-            f"`workers=0`, free space there, or enlarge it ({_DOCKER_OPTION})"
+            f"`workers={workers}`: worker processes need shared memory, and {_SHARED_MEMORY} is full; set `workers=0`, "
+            f"free space there, or enlarge it ({_DOCKER_OPTION})"
         )
 
 
@@ -218,8 +218,8 @@ def one_line_errors() -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         raise ProcessError(
-            "a process that loads chips was killed or could not send a batch, perhaps for lack of memory or shared "
-            f"memory ({_SHARED_MEMORY}); reduce `workers` (0 needs no shared memory), or enlarge shared memory "
+            "a worker process was killed or could not send a batch, perhaps because memory or shared memory "
+            f"({_SHARED_MEMORY}) ran out; reduce `workers` (0 needs no shared memory), or enlarge shared memory "
             f"({_DOCKER_OPTION})"
         ) from error
     except DataError as error:

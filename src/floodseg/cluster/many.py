@@ -132,8 +132,8 @@ def _unfinished(listed: Sequence[NamedScene], run: BatchRun) -> list[NamedScene]
     if others and not run.overwrite:
         names = ", ".join(others[:_MAX_LISTED]) + (", ..." if len(others) > _MAX_LISTED else "")
         raise RunFolderError(
-            f"{run.out_dir}: {len(others)} of the scenes ({names}) were finished with another model or other settings: "
-            "add `overwrite`, or set another `out_dir`"
+            f"{run.out_dir}: {len(others)} of the scenes ({names}) were finished with another model or other settings; "
+            "set `overwrite`, or set another `out_dir`"
         )
     return waiting
 

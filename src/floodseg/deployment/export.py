@@ -103,7 +103,7 @@ def _chip_settings(
     """Return the settings for reading the chips, or None if no chips are used."""
     settings = config or DataConfig()
     settings = replace(settings, data=Path(data) if data else settings.data, layout=layout or settings.layout)
-    if settings == DataConfig() and precision != "int8":
+    if settings == type(settings)() and precision != "int8":
         return None
     return settings
 

@@ -148,8 +148,8 @@ class Processes:
             if self.count == 1 or not _is_communication_error(error):
                 raise
             raise (ProcessError if self.main else OtherProcessError)(
-                f"another of the {self.count} processes ended early, possibly for lack of memory; read its message or "
-                "the launcher's report, then start all processes again, with `resume` if they were training"
+                f"another of the {self.count} processes ended early, perhaps because memory ran out; read its message "
+                "or the launcher's report, then start all processes again, with `resume` if they were training"
             ) from error
 
 

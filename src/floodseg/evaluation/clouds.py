@@ -49,7 +49,9 @@ def check_clouds(method: Method, bands: Bands, config: ScoreConfig) -> None:
     """
     covers = ",".join(f"{cover:g}" for cover in config.cloud)
     if method.sensors == "sar":
-        raise ConfigError(f"`cloud={covers}`: needs optical images, but '{method.name}' takes radar only; leave it out")
+        raise ConfigError(
+            f"`cloud={covers}`: needs optical images, but '{method.name}' takes only radar images; leave it out"
+        )
     if not clouded_channels(bands):
         reason = "all optical bands in use are from before it" if bands.optical else "none is in use"
         raise ConfigError(f"`cloud={covers}`: needs an optical image from after the flood, but {reason}; leave it out")

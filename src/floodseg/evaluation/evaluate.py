@@ -24,6 +24,7 @@ from floodseg.evaluation.methods import Method, baseline_method, model_method, s
 from floodseg.evaluation.metrics.counts import ChipScore, Counts, score_chips, score_events
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.evaluation.studies import calibration_study, threshold_study
+from floodseg.messages import SENSOR_NAMES
 from floodseg.models.checkpoint.zoo import load_model, shipped_models
 from floodseg.runtimes.select import exported_file_name
 
@@ -103,7 +104,8 @@ def evaluate(
         config: further settings of the data set.
         scoring: threshold and simulated clouds.
         name: name of the model in the scores; by default its name, path or architecture.
-        out_dir: folder for the reliability diagram, the worst chips and the curve over cloud cover.
+        out_dir: folder for the reliability diagram, pictures of the worst chips and a plot of the scores against cloud
+            cover.
         show_progress: show a progress bar in the main process.
 
     Raises:
@@ -115,7 +117,7 @@ def evaluate(
     """
     if reference is not None:
         if not isinstance(model, str | Path):
-            raise ConfigError("`reference`: needs a map; set the path of flood.tif in place of a model")
+            raise ConfigError("`reference`: needs a map; set `model` to the path of flood.tif")
         settings = {"split": split != "valid", "data": data, "layout": layout, "sensors": sensors, "config": config,
                     "scoring": scoring, "name": name, "out_dir": out_dir}  # fmt: skip
         without_effect = [key for key, is_set in settings.items() if is_set]
@@ -216,12 +218,15 @@ def restrict_to_method(method: Method, config: DataConfig, split: str) -> DataCo
     sensors = config.sensors
     if sensors is not None and method.sensors not in ("both", sensors):
         raise ConfigError(
-            f"`sensors={sensors}`: '{method.name}' takes {method.sensors} images only; leave it out or choose a "
-            f"model for {'both sensors' if sensors == 'both' else sensors}"
+            f"`sensors={sensors}`: '{method.name}' takes only {SENSOR_NAMES[method.sensors]} images; leave it out or "
+            f"choose a model for {SENSOR_NAMES[sensors]} images"
         )
     available = open_layout(replace(config, optical_bands=()), split).bands
     if method.sensors != "both" and not (available.sar if method.sensors == "sar" else available.optical):
-        raise ConfigError(f"'{method.name}' takes {method.sensors} images, but the data set holds none; choose another")
+        raise ConfigError(
+            f"'{method.name}' takes {SENSOR_NAMES[method.sensors]} images, but the data set holds none; choose another "
+            "model or data set"
+        )
     restricted = replace(config, sensors=sensors if method.sensors == "both" else method.sensors)
     if method.bands is None:
         return restricted
@@ -245,8 +250,8 @@ def _check_bands(name: str, needed: Bands, available: Bands, sensors: SensorSet 
         # optical bands are selected by name when the chips are opened, SAR bands are read in order
         if not bands_fit(needed, available, sensor, exact=sensor == "sar"):
             raise ConfigError(
-                f"'{name}' takes {sensor} images of {needed.only(sensor)}, but the data set holds "
-                f"{available.only(sensor)}; choose a model that was trained on such bands"
+                f"'{name}' takes {SENSOR_NAMES[sensor]} images of {needed.only(sensor)}, but the data set holds "
+                f"{available.only(sensor)}; choose a model that takes the bands of the data set"
             )
 
 

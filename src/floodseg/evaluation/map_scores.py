@@ -153,8 +153,8 @@ def _open_band(path: str, kind: str) -> Iterator[Any]:
 def _grid(source: Any, path: str) -> GeoGrid:
     if source.crs is None or source.transform.is_identity:
         raise DataError(
-            f"{path}: has no coordinate system or no geotransform; assign both, such as those of a file with the same "
-            "pixels: rio edit-info --crs like --transform like --like OTHER.tif FILE.tif"
+            f"{path}: has no coordinate reference system or no geotransform; assign both, for example from a file with "
+            "the same grid (rio edit-info --crs like --transform like --like OTHER.tif FILE.tif)"
         )
     return GeoGrid(source.crs.to_string(), tuple(source.transform)[:6], source.height, source.width)
 

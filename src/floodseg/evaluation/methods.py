@@ -144,7 +144,8 @@ def _scored(
     valid = codes > 0
     if np.isnan(probability[valid]).any():
         raise CheckpointError(
-            f"the model returns NaN for chip {chip.name}, because its weights are damaged; copy or train it again"
+            f"the model returns NaN for chip {chip.name}, so its weights are damaged; copy the checkpoint again, or "
+            "train the model again"
         )
     water = (probability >= np.array(decisions.by_validity_code("threshold"), np.float32)[codes]) & valid
     reliability = ReliabilityBins()

@@ -17,6 +17,7 @@ from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
 from floodseg.inference.pipeline import predict_arrays, predict_files
+from floodseg.messages import SENSOR_NAMES
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
@@ -152,7 +153,7 @@ def _check_baseline_settings(name: str, mapping: MapConfig) -> None:
     """Raise ConfigError for settings that have no effect on a classical baseline."""
     for setting, used, reason in (
         (f"threshold={mapping.threshold}", mapping.threshold is not None, "computes its own threshold"),
-        ("tta", mapping.tta, "classifies each pixel by itself, so flips have no effect"),
+        ("tta", mapping.tta, "classifies each pixel independently, so flips have no effect"),
         ("device=cuda", mapping.device == "cuda", "runs on the CPU"),
         (f"runtime={mapping.runtime}", mapping.runtime != "auto", "needs no runtime"),
         (f"precision={mapping.precision}", mapping.precision != "auto", "has a fixed number format"),
@@ -169,8 +170,8 @@ def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
         able += [baseline for baseline, method in CLASSICAL_METHODS.items() if getattr(method.bands, sensor)]
         raise ConfigError(
-            f"`{sensor}={' '.join(files)}`: model '{name}' takes no {sensor} image; leave the image out, or set "
-            f"`model` to {' or '.join(able)}, or to a model of your own"
+            f"`{sensor}={' '.join(files)}`: model '{name}' takes no {SENSOR_NAMES[sensor]} image; leave the image out, "
+            f"or set `model` to {' or '.join(able)}, or to a model of your own"
         )
 
 
@@ -182,7 +183,7 @@ def _refuse_array_settings(settings: dict[str, Any]) -> None:
     """Raise ConfigError if a setting of arrays is set for files."""
     for name, value in settings.items():
         if value is not None:
-            raise ConfigError(f"`{name}`: applies to arrays only, but the images are files; leave the setting out")
+            raise ConfigError(f"`{name}`: applies only to arrays, but the images are files; leave the setting out")
 
 
 def _array_scene(

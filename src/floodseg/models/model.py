@@ -180,7 +180,7 @@ class FloodModel(nn.Module):
         """
         if not self.has_sensor_weights or not isinstance(self.network, GatedNetwork):
             raise ConfigError(
-                f"this '{self.spec.architecture}' has no sensor weights: use a lite or efficient model that was "
+                f"this '{self.spec.architecture}' model has no sensor weights; use a lite or efficient model that was "
                 "trained for both sensors"
             )
         return self.network

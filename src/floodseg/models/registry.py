@@ -106,9 +106,9 @@ def _resolve_bands(bands: Bands | None, sar_channels: int | None, optical_channe
             optical=_band_names("optical", 13 if optical_channels is None else optical_channels, L1C_BANDS, L2A_BANDS),
         )
     elif sar_channels is not None or optical_channels is not None:
-        raise ConfigError("`bands` and channel numbers exclude each other: give one of them")
+        raise ConfigError("`bands` and channel numbers are mutually exclusive; pass one of them")
     if not bands.sar and not bands.optical:
-        raise ConfigError("a model needs at least one band: set `sar_channels` or `optical_channels` above 0")
+        raise ConfigError("a model needs at least one band; set `sar_channels` or `optical_channels` above 0")
     return bands
 
 

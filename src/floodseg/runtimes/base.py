@@ -12,7 +12,10 @@ from floodseg.bands import Bands
 
 
 class OutOfDeviceMemoryError(Exception):
-    """A batch does not fit the memory of the device. The mapping code catches it and retries with a smaller batch."""
+    """A batch does not fit in the memory of the device.
+
+    The mapping code catches it and retries with a smaller batch.
+    """
 
 
 @runtime_checkable
@@ -55,7 +58,7 @@ class Runtime(Protocol):
         ...
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return the number of windows of H x W pixels per call that keeps the device busy and fits its memory."""
+        """Return the number of windows of H x W pixels per call that keeps the device busy and fits in its memory."""
         ...
 
     def probability(
@@ -76,6 +79,6 @@ class Runtime(Protocol):
             optical_valid: (N, H, W), True at valid optical pixels; other optical values are ignored.
 
         Raises:
-            OutOfDeviceMemoryError: the batch does not fit the device.
+            OutOfDeviceMemoryError: the batch does not fit in the memory of the device.
         """
         ...

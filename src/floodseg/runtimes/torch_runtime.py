@@ -74,7 +74,7 @@ class TorchRuntime:
         self._gpu_lock: AbstractContextManager[object] = threading.Lock() if cuda else nullcontext()
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return 1 on a CPU, where larger batches only fill the caches; on a GPU a batch that fits its free memory."""
+        """Return 1 on a CPU, where larger batches only fill the caches; on a GPU as many as fit in its free memory."""
         if self._device.type == "cpu":
             return 1
         free, _ = torch.cuda.mem_get_info(self._device)

@@ -44,7 +44,7 @@ def _require_water(usable: UsableChips) -> None:
 def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
     """Refuse augmentation that has no effect on the sensors of the chips or on their units."""
     augment, bands = config.augment, chips.bands
-    content = f"the chips hold {'radar' if bands.sar else 'optical images'} only"
+    content = f"the chips hold only {'radar' if bands.sar else 'optical'} images"
     not_db = None if bands.sar_unit == "db" else "the radar images hold digital numbers"
     not_db = not_db if bands.sar else content
     jitter, illumination = augment.sar_jitter_db, augment.optical_jitter

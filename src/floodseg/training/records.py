@@ -165,10 +165,10 @@ class RunRecords:
         }
         curves_picture(self.folder.curves, self.state.rows)
         self.folder.write_summary(document)
-        stopped = f", stopped early after epoch {self.state.epoch}" if document["stopped_early"] else ""
+        stopped = f" (stopped early after epoch {self.state.epoch})" if document["stopped_early"] else ""
         self.progress.line(
-            f"best validation water IoU {self.state.best_water_iou:.4f} in epoch {self.state.best_epoch}{stopped}; "
-            f"{document['valid']['water_iou']:.4f} at the stored thresholds of each sensor set; "
+            f"best epoch {self.state.best_epoch}{stopped}: validation water IoU {self.state.best_water_iou:.4f} at one "
+            f"threshold for all pixels, {document['valid']['water_iou']:.4f} at one threshold per sensor set; "
             f"checkpoint {self.folder.best}"
         )
 

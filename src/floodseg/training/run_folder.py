@@ -60,7 +60,8 @@ def run_mode(*, resume: bool, overwrite: bool) -> RunMode:
     """
     if resume and overwrite:
         raise RunFolderError(
-            "`resume` and `overwrite` exclude each other; set `resume` to continue a run, or `overwrite` to replace it"
+            "`resume` and `overwrite` are mutually exclusive; set `resume` to continue a run, or `overwrite` to "
+            "replace it"
         )
     return "resume" if resume else "overwrite" if overwrite else "new"
 

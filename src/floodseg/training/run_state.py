@@ -95,7 +95,7 @@ class RunState:
             changed += set(names).symmetric_difference(self.left_out.get(split, ()))
         if changed:
             raise RunFolderError(
-                f"{folder}: `resume` needs the chips that the run began with, but these became usable or unusable "
+                f"{folder}: `resume` needs the chips that the run began with, but these have become usable or unusable "
                 f"since: {', '.join(sorted(set(changed)))}; restore the files, or start again with `overwrite`"
             )
         for kind, before, after in (
@@ -105,8 +105,8 @@ class RunState:
             changed = [each["model"] for each in after if checksums.get(each["model"]) != each["sha256"]]
             if changed:
                 raise RunFolderError(
-                    f"{folder}: `resume` needs the {kind} that the run began with, but {', '.join(changed)} has other "
-                    "weights now; restore them, or start again with `overwrite`"
+                    f"{folder}: `resume` needs the {kind} that the run began with, but the weights of "
+                    f"{', '.join(changed)} have changed; restore them, or start again with `overwrite`"
                 )
 
     def state_dict(self) -> dict[str, Any]:

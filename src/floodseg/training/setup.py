@@ -181,8 +181,9 @@ def _adapt_to_processes(run: Run) -> None:
     state.processes = now
     steps = len(run.loader)
     state.warnings.append(
-        f"from epoch {state.epoch + 1} on {now} {'process' if now == 1 else 'processes'} instead of {before}: "
-        f"{steps} steps per epoch of {now * optim.batch_size} crops instead of {before * optim.batch_size}"
+        f"since epoch {state.epoch + 1} the run uses {now} {'process' if now == 1 else 'processes'} instead of "
+        f"{before}: each epoch has {steps} steps, each of {now * optim.batch_size} crops instead of "
+        f"{before * optim.batch_size}"
     )
     rescale_schedule(run.schedule, optim, steps, state.epoch)
     if not run.processes.main:
@@ -207,8 +208,8 @@ def new_accelerator(processes: Processes, precision: Precision) -> Accelerator:
 def _require_data_parallelism(kind: DistributedType) -> None:
     if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise ConfigError(
-            f"the launcher's configuration asks for {kind.value}, but training supports data parallelism only; use "
-            "accelerate launch --multi_gpu, or select it with accelerate config"
+            f"the launcher's configuration asks for {kind.value}, but training supports only data parallelism; use "
+            "accelerate launch --multi_gpu, or select data parallelism with accelerate config"
         )
 
 

@@ -73,7 +73,7 @@ def require_both_sensors(bands: Bands) -> None:
         ConfigError: the bands are of one sensor.
     """
     if not (bands.sar and bands.optical):
-        raise ConfigError("`specialists`: needs chips of both sensors, but the chips hold one only; leave it out")
+        raise ConfigError("`specialists`: needs chips of both sensors, but the chips hold only one; leave it out")
 
 
 def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> FloodModel:

@@ -46,7 +46,7 @@ def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
     with console.status("") as status:
         document = benchmark_scene(config, status.update)
     table = Table(
-        "size", "Mpx/s", "seconds", "ratio to ideal", "reading", "mapping", "writing", "peak MB", box=SIMPLE_HEAD
+        "size", "Mpx/s", "seconds", "time / ideal time", "reading", "mapping", "writing", "peak MB", box=SIMPLE_HEAD
     )
     for row in document["rows"]:
         cpu = row["cpu_seconds"]
@@ -61,7 +61,7 @@ def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
 
 
 def _print_rows(console: Console, task: Task, document: dict[str, Any]) -> None:
-    measures = ("images/s", "peak MB") if task == "train" else ("ms", "ms, 90 %", "peak MB")
+    measures = ("images/s", "peak MB") if task == "train" else ("ms", "ms, 90th percentile", "peak MB")
     table = Table(
         "model", "runtime", "precision", "parameters", "GMAC", *measures, "speed ratio", "memory ratio", "first call",
         box=SIMPLE_HEAD, title=f"{task}; ratios to the baseline in the same runtime and precision",

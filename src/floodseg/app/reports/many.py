@@ -14,8 +14,10 @@ def print_many(report: ManyReport) -> None:
         ScenesFailedError: some scenes failed.
     """
     console, errors = Console(highlight=False, markup=False), Console(stderr=True, highlight=False, markup=False)
-    speed = f", {report.megapixels / report.seconds:.2f} megapixels/s" if report.mapped else ""
-    console.print(f"{report.mapped} scenes mapped, {report.kept} finished before, in {report.seconds:.0f} s{speed}")
+    speed = f" ({report.megapixels / report.seconds:.2f} megapixels/s)" if report.mapped else ""
+    console.print(
+        f"{report.mapped} scenes mapped in {report.seconds:.0f} s{speed}; {report.kept} were already finished"
+    )
     for sentence in report.left_out:
         console.print(as_flags(sentence), soft_wrap=True)
     for name, meaning in (

@@ -39,8 +39,8 @@ class ModelCalls:
         """Return the probability (H, W) of each window; all windows have one shape.
 
         Raises:
-            ConfigError: one window does not fit the device's memory.
-            CheckpointError: the model returns NaN for a valid pixel.
+            ConfigError: one window does not fit in the device's memory. CheckpointError: the model returns NaN for a
+            valid pixel.
         """
         results: list[NDArray[np.float32]] = []
         while len(results) < len(windows):
@@ -77,7 +77,7 @@ class ModelCalls:
         if size == 1:
             height, width = window.sar_valid.shape
             raise ConfigError(
-                f"`tile_size`: one window of {height}x{width} pixels (overlap included) does not fit the memory of "
+                f"`tile_size`: one window of {height}x{width} pixels (overlap included) does not fit in the memory of "
                 f"{self._runtime.device}; set a smaller `tile_size`, or `device=cpu`"
             ) from error
         with self._lock:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from floodseg.bands import SENSORS, Sensor, bands_fit
 from floodseg.errors import ConfigError
+from floodseg.messages import SENSOR_NAMES
 from floodseg.models.model import FloodModel, TrainingOutputs
 from floodseg.models.specialists.cloud_detector import CloudDetector, fall_back_to_sar
 from floodseg.models.specialists.router import Router
@@ -34,8 +35,8 @@ class MultiSensorModel(FloodModel):
     def __init__(self, fused: FloodModel, sar: FloodModel, optical: FloodModel) -> None:
         if not fused.has_sensor_weights or isinstance(fused, MultiSensorModel):
             raise ConfigError(
-                f"this '{fused.spec.architecture}' cannot have specialists: use a lite or efficient model for both "
-                "sensors that has none"
+                f"this '{fused.spec.architecture}' model cannot have specialists; use a lite or efficient model for "
+                "both sensors that has none"
             )
         for sensor, model in zip(SENSORS, (sar, optical), strict=True):
             _check_specialist(sensor, model, fused)
@@ -141,6 +142,6 @@ def _check_specialist(sensor: Sensor, specialist: FloodModel, fused: FloodModel)
     bands, expected = specialist.spec.bands, fused.spec.bands.only(sensor)
     if not all(bands_fit(bands, expected, each, exact=True) for each in SENSORS):
         raise ConfigError(
-            f"specialist of {sensor}: takes {bands}, but the fused model has {expected}; train the specialist on the "
-            f"same data with `sensors={sensor}`"
+            f"{SENSOR_NAMES[sensor]} specialist: takes {bands}, but the fused model has {expected}; train the "
+            f"specialist on the same data with `sensors={sensor}`"
         )
