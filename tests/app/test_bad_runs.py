@@ -364,7 +364,7 @@ def test_run_resumes_exactly_after_a_write_error_at_each_file(
 ) -> None:
     """A run that was interrupted at each file it writes has the same final weights as an uninterrupted run."""
     folder = tmp_path / "run"
-    monkeypatch.setattr("floodseg.training.train.PICTURE_EVERY", 2)
+    monkeypatch.setattr("floodseg.training.train.PICTURE_EPOCHS", 2)
     resume: tuple[str, ...] = ()
 
     def left() -> list[Path]:

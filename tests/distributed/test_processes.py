@@ -78,7 +78,7 @@ def test_processes_share_gather_and_sum(shared):
         assert each["gathered"] == ["0 by 0", "1 by 1", "2 by 0", "3 by 1", "4 by 0"]
         assert each["sum"] == [2**61 + 1, 2], "integers stay exact beyond the 53 bits of a float"
         assert each["copied"] == [[5.0, 5.0], 0]
-        assert each["from_main"] == "main's"
+        assert each["run_on_main"] == "main's"
     assert [each["calls"] for each in results] == [1, 0]
 
 
@@ -302,10 +302,10 @@ def test_a_wrong_flag_is_reported_once(tmp_path):
 
 def test_a_single_process_shares_with_itself():
     single = Processes()
-    assert (single.count, single.rank, single.main) == (1, 0, True)
+    assert (single.world_size, single.rank, single.is_main) == (1, 0, True)
     assert list(single.share(3)) == [0, 1, 2]
     assert single.gather(["a", "b"], 2) == ["a", "b"]
-    assert single.from_main(lambda: "result") == "result"
+    assert single.run_on_main(lambda: "result") == "result"
     single.wait()
     with pytest.raises(RuntimeError, match="gloo"), single.reporting_lost_processes():
         raise RuntimeError("gloo")

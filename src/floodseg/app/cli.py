@@ -122,7 +122,7 @@ def evaluate(
         if out_dir is not None:
             require_writable(out_dir, "out_dir", folder=True)
 
-    processes.from_main(require_outputs)
+    processes.run_on_main(require_outputs)
     if reference is not None:
         scored = floodseg.evaluate(model, reference=reference)
         print_map_evaluation(scored)
@@ -132,7 +132,7 @@ def evaluate(
             model, split=split, config=config, scoring=scoring, out_dir=out_dir, show_progress=True
         )
         disconnect_processes()
-        if not processes.main:
+        if not processes.is_main:
             return
         print_evaluation(evaluation)
         document = {**evaluation.document, "references": evaluation.references}

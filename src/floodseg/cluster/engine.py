@@ -10,7 +10,7 @@ from typing import Any
 
 from floodseg.cluster.extra import import_extra
 from floodseg.cluster.scene_list import NamedScene
-from floodseg.cluster.tasks import BatchRun, Outcome, SceneFailedError, map_scene
+from floodseg.cluster.tasks import BatchRun, Outcome, SceneFailedError, map_scene_task
 from floodseg.config.cluster import MIN_WORKER_MEMORY_GB, ManyConfig
 from floodseg.errors import ClusterError, ConfigError
 
@@ -38,7 +38,7 @@ def map_scenes(scenes: Sequence[NamedScene], run: BatchRun, config: ManyConfig) 
         # unique keys, since a scheduler may serve several runs
         prefix = f"floodseg-{secrets.token_hex(8)}-"
         by_key = {prefix + scene.id: scene for scene in scenes}
-        futures = client.map(map_scene, scenes, run=run, key=list(by_key), retries=config.retries, pure=False)
+        futures = client.map(map_scene_task, scenes, run=run, key=list(by_key), retries=config.retries, pure=False)
         completed = import_extra("distributed").as_completed(
             futures, loop=client.loop, with_results=True, raise_errors=False
         )

@@ -66,7 +66,7 @@ class SceneFailedError(Exception):
         self.reason, self.trace = reason, trace
 
 
-def map_scene(scene: NamedScene, run: BatchRun) -> Outcome:
+def map_scene_task(scene: NamedScene, run: BatchRun) -> Outcome:
     """Map a scene and write its products, unless they are finished already.
 
     Raises:
@@ -143,7 +143,8 @@ def _open_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tupl
     """Open the model of a run. Each worker does so once.
 
     Raises:
-        ConfigError: this worker has another version of floodseg than the run, or another model of the same name.
+        ConfigError: the version of floodseg on this worker differs from that of the run, or its model of this name
+            does.
         CheckpointError: this worker does not find the model.
     """
     from floodseg.inference.predict import open_model_or_baseline

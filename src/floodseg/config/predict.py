@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from floodseg.config.base import Settings, WholeNumber, require
 from floodseg.errors import ConfigError
-from floodseg.system.environment import usable_cores
+from floodseg.system.environment import thread_limit
 
 Files = tuple[str, ...]
 """GDAL names of one image: paths, ``/vsizip/...`` or URLs. Several names are its single-band files."""
@@ -173,7 +173,7 @@ class MapConfig(Settings):
     @property
     def thread_count(self) -> int:
         """Number of threads: ``threads``, else one per core that this process may use."""
-        return self.threads or usable_cores()
+        return self.threads or thread_limit()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from floodseg.bands import SensorSet
 from floodseg.config.base import Architecture, Layout, Precision, Settings, WholeNumber, require
 from floodseg.errors import ConfigError
-from floodseg.system.environment import allowed_cores
+from floodseg.system.environment import affinity_cores
 
 _PHYSICAL_FILES: tuple[Layout, ...] = ("sen1floods11", "folders")
 _LAYOUTS_BY_SETTING: dict[str, tuple[Layout, ...]] = {
@@ -274,7 +274,7 @@ class OptimConfig(Settings):
     fp32."""
     seed: WholeNumber = 0
     """Seed of initial weights, sample order and augmentation."""
-    workers: WholeNumber = field(default_factory=lambda: min(2, allowed_cores()))
+    workers: WholeNumber = field(default_factory=lambda: min(2, affinity_cores()))
     """Number of processes that load chips. It does not change the batches."""
 
     def __post_init__(self) -> None:

@@ -68,7 +68,7 @@ def cloud_scores(
         takes them. A method of both also has ``fused_minus_sar``, ``fused_minus_optical`` and ``fused_minus_better``.
     """
     own_rows: list[list[CloudedScores]] = []
-    show = title is not None and processes.main
+    show = title is not None and processes.is_main
     for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
         own_rows.append(_score_covers(method, chips.read(index), chips.bands, config))
     rows = processes.gather(own_rows, len(chips.names))

@@ -47,9 +47,9 @@ class Evaluation:
     methods without a probability), and clouds if they were requested (see
     :func:`floodseg.evaluation.clouds.cloud_scores`)."""
     references: dict[str, Document]
-    """``document`` of each classical baseline that can use the bands, by name."""
+    """Scores of each classical baseline that can use the bands, by name, with the fields of ``document``."""
     chips: list[ChipScore]
-    """The score of each chip by the method."""
+    """Score of the method on each chip."""
 
 
 @overload
@@ -96,7 +96,7 @@ def evaluate(
         model: a shipped model's name, a run folder, a checkpoint, a loaded model, or ``otsu`` or ``ndwi``; with
             ``reference`` a map, ``flood.tif``.
         reference: label raster or polygons that the map is scored against (see
-            :func:`floodseg.evaluation.map_scores.evaluate_map`); allows no other argument.
+            :func:`floodseg.evaluation.map_scores.evaluate_map`); all other arguments must then be left out.
         split: the split to score.
         data: folder of the data set; overrides ``config``.
         layout: its layout; overrides ``config``.
@@ -109,9 +109,8 @@ def evaluate(
         show_progress: show a progress bar in the main process.
 
     Raises:
-        ConfigError: the model or the data set lacks a sensor or band, clouds are set for radar, or an argument has no
-            effect on a map.
-        CheckpointError: the model does not exist or cannot be read.
+        ConfigError: the model or the data set lacks a sensor or band, simulated clouds are set but no optical image is
+        scored, or an argument has no effect on a map. CheckpointError: the model does not exist or cannot be read.
         DataError: a split cannot be opened, or has too many unusable chips, or map and reference cannot be
             compared.
     """
@@ -136,14 +135,14 @@ def evaluate(
     title = f"scoring {split}" if show_progress else None
     with processes.reporting_lost_processes():
         open_method = cache(partial(_method, model, name, scoring.threshold))
-        usable = processes.from_main(lambda: _checked_split(open_method(), config, split, scoring))
+        usable = processes.run_on_main(lambda: _checked_split(open_method(), config, split, scoring))
         method, chips = open_method(), usable.chips
         evaluation = _evaluate_chips(method, usable, processes, title)
         if scoring.cloud:
             evaluation.document["clouds"] = cloud_scores(
                 method, chips, scoring, processes, title and f"{title} under clouds"
             )
-        if out_dir is not None and processes.main:
+        if out_dir is not None and processes.is_main:
             from floodseg.evaluation.pictures import draw_pictures
 
             draw_pictures(method, evaluation, chips, Path(out_dir))
@@ -167,7 +166,7 @@ def _evaluate_chips(
     # results of the chips that this process scores
     own_scores: list[list[ChipScore]] = []
     own_histograms = {event: SensorHistograms() for event in sorted(set(chips.events))}
-    show = title is not None and processes.main
+    show = title is not None and processes.is_main
     for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
         chip = chips.read(index)
         results = [each.apply(chip, chips.bands) for each in methods]
@@ -181,7 +180,7 @@ def _evaluate_chips(
     documents = {each.name: _document(each, usable, scores[each.name]) for each in methods}
     document = documents.pop(method.name)
     if method.decisions is not None:
-        parts = processes.gather([own_histograms], processes.count)
+        parts = processes.gather_one(own_histograms)
         by_event = {event: reduce(add, (part[event] for part in parts)) for event in own_histograms}
         document["calibration"] = calibration_study(by_event, method.decisions)
         document["thresholds"] = threshold_study(reduce(add, by_event.values(), SensorHistograms()), method.decisions)
@@ -243,7 +242,7 @@ def restrict_to_method(method: Method, config: DataConfig, split: str) -> DataCo
 
 
 def _check_bands(name: str, needed: Bands, available: Bands, sensors: SensorSet | None) -> None:
-    """Raise ConfigError if a data set has other bands or units than a model takes."""
+    """Raise ConfigError if the bands or units of a data set differ from those of a model."""
     for sensor in needed.sensors:
         if sensor not in available.sensors or sensors not in (None, "both", sensor):
             continue

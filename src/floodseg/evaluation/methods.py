@@ -33,7 +33,7 @@ class ChipResult:
     """(H, W), True where a sensor of the method is valid."""
     score: ChipScore
     logit_differences: NDArray[np.float32] | None = None
-    """(H, W) water logit less land logit; None for methods without logits."""
+    """(H, W) water logit minus land logit; None for methods without logits."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def validity_codes(chip: Chip) -> NDArray[np.intp]:
 def _scored(
     chip: Chip, probability: NDArray[np.float32], differences: NDArray[np.float32], decisions: Decisions
 ) -> ChipResult:
-    """Score a probability map; ``differences`` are water logit less land logit; both (H, W)."""
+    """Score a probability map; ``differences`` are water logit minus land logit; both (H, W)."""
     codes = validity_codes(chip)
     valid = codes > 0
     if np.isnan(probability[valid]).any():
@@ -160,7 +160,7 @@ def _scored(
 
 
 def _apply_baseline(baseline: Baseline, chip: Chip, bands: Bands) -> ChipResult:
-    """Map one chip by a classical baseline and score the map."""
+    """Map one chip with a classical baseline and score the map."""
     water, valid = baseline.predict(chip, bands)
     counts = count(water, chip.label, valid)
     return ChipResult(None, water, valid, ChipScore(chip.name, chip.event, counts))

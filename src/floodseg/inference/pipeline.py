@@ -49,8 +49,8 @@ _VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
 """Validity code of a pixel where all sensors of the set are valid; see ``floodseg.models.decision``."""
 
 _LATE_IMPORTS = ("floodseg.products.geopackage", "floodseg.products.quicklook")
-"""Modules that are needed only after the first windows. Their imports (pyogrio, SciPy, Matplotlib) take about 0.8 s of
-CPU time, in a thread during the mapping of the first windows."""
+"""Modules that are needed only after the first windows. They are imported in a thread while the first windows are
+mapped, because the imports (pyogrio, SciPy, Matplotlib) take about 0.8 s of CPU time."""
 
 
 @dataclass(frozen=True, slots=True)

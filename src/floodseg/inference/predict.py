@@ -77,7 +77,8 @@ def predict_scene(
         optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance, 0 to 1.
         model: a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a classical baseline:
             ``otsu`` (radar) or ``ndwi`` (optical).
-        out_dir: folder of the products; None writes temporary products that are removed with the returned map.
+        out_dir: folder of the products; None writes temporary products, which are removed when the returned FloodMap is
+            garbage-collected.
         overwrite: replace finished products.
         show_progress: show a progress bar.
         optical_bands: band names of an optical array.

@@ -1,4 +1,4 @@
-"""Decisions: temperatures and thresholds that turn logits into calibrated probability and water.
+"""Decisions: a temperature and a threshold, which turn logits into calibrated probabilities and water masks.
 
 The confidence of a model of both sensors depends on the sensors that are valid at a pixel. Each set of valid sensors
 has its own threshold and temperature.
@@ -24,7 +24,10 @@ _MIN_THRESHOLD = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Threshold and temperature. A pixel is water if ``sigmoid(logit_difference / temperature) >= threshold``."""
+    """Threshold and temperature of a model for one sensor set.
+
+    A pixel is water if ``sigmoid(logit_difference / temperature) >= threshold``.
+    """
 
     threshold: float = 0.5
     temperature: float = 1.0
@@ -32,7 +35,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """Decision for each set of valid sensors."""
+    """Threshold and temperature (:class:`Decision`) of a model for each set of valid sensors."""
 
     sar: Decision = field(default_factory=Decision)
     optical: Decision = field(default_factory=Decision)
@@ -53,9 +56,10 @@ class Decisions:
 
     @property
     def sar_logit_offset(self) -> float:
-        """Difference between the thresholds for both sensors and for SAR, as an offset of logit differences.
+        """Offset to add to the logit difference of a radar model, before a decision for both sensors.
 
-        The decision for both sensors of ``difference + offset`` is the decision for SAR of ``difference``.
+        ``difference + offset`` reaches the threshold for both sensors exactly if ``difference`` reaches the threshold
+        for radar.
         """
         return _difference_at_threshold(self.both) - _difference_at_threshold(self.sar)
 
@@ -89,7 +93,10 @@ class Decisions:
             ) from error
 
     def by_validity_code(self, name: Literal["threshold", "temperature"]) -> list[float]:
-        """Return one number for each validity code. Code 0 (no valid sensor) has the unused number of 'both'."""
+        """Return one number for each validity code.
+
+        Code 0 (no valid sensor) has the value of 'both', which is never used.
+        """
         values: list[float] = [getattr(self.both, name)] * 4
         for sensors, code in VALIDITY_CODES.items():
             values[code] = getattr(self.of(sensors), name)

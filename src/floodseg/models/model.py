@@ -15,7 +15,7 @@ from floodseg.models.decision import Decisions
 from floodseg.models.inputs import Inputs, complete_inputs
 from floodseg.models.normaliser import new_normaliser
 
-MIN_SIDE = 8
+GATE_MIN_SIDE = 8
 """Smallest height and width of an image for a model with a sensor gate, in pixels: one cell of the gate."""
 
 
@@ -154,10 +154,10 @@ class FloodModel(nn.Module):
         """Return the inputs of the network; arguments and errors are those of :meth:`forward`."""
         images = complete_inputs(self.spec.bands, sar, optical, sar_valid, optical_valid)
         height, width = images.sar.shape[-2:]
-        if self.has_sensor_weights and (height < MIN_SIDE or width < MIN_SIDE):
+        if self.has_sensor_weights and (height < GATE_MIN_SIDE or width < GATE_MIN_SIDE):
             raise ConfigError(
-                f"image of {height}x{width} pixels: a model of both sensors needs at least {MIN_SIDE}x{MIN_SIDE} "
-                "pixels, one cell of its sensor gate; use a larger image"
+                f"image of {height}x{width} pixels: a model of both sensors needs at least "
+                f"{GATE_MIN_SIDE}x{GATE_MIN_SIDE} pixels, one cell of its sensor gate; use a larger image"
             )
         dtype = self.normalise_sar.table.dtype
         return Inputs(

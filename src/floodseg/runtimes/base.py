@@ -44,7 +44,7 @@ class Runtime(Protocol):
 
     @property
     def thresholds(self) -> tuple[float, float, float, float]:
-        """Lowest probability of water, by validity code: no valid sensor (unused), SAR, optical, both."""
+        """Smallest probability that counts as water, by validity code: no valid sensor (unused), SAR, optical, both."""
         ...
 
     @property
@@ -74,7 +74,8 @@ class Runtime(Protocol):
 
         Args:
             sar: (N, C_sar, H, W) in the unit of ``bands`` (dB); C_sar is 0 for a model without SAR.
-            optical: (N, C_optical, H, W), reflectance or dn; C_optical is 0 for a model without optical bands.
+            optical: (N, C_optical, H, W), reflectance or digital numbers (dn); C_optical is 0 for a model without
+                optical bands.
             sar_valid: (N, H, W), True at valid SAR pixels; other SAR values are ignored.
             optical_valid: (N, H, W), True at valid optical pixels; other optical values are ignored.
 

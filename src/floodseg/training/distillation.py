@@ -116,7 +116,7 @@ class Teachers:
 
 
 def _remove_context_prior(teacher: FloodModel) -> None:
-    """Remove the context priors of a teacher if the student has one, so that the prior is not applied twice.
+    """Remove the context priors of a teacher, because the student applies its own.
 
     The temperature was fitted with the prior. The resulting error is smaller than that of applying the prior twice.
     """

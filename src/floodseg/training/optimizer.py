@@ -11,7 +11,10 @@ from floodseg.models.model import FloodModel
 
 
 def new_optimizer(model: FloodModel, optim: OptimConfig) -> torch.optim.AdamW:
-    """Return AdamW with weight decay on convolution and linear weights, not on biases, norms and scalars."""
+    """Return AdamW.
+
+    Weight decay is on convolution and linear weights, not on biases, normalisation parameters and scalars.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise ConfigError("the model has no parameter to train")

@@ -74,7 +74,7 @@ class RunRecords:
         with contextlib.closing(self.board):
             yield
 
-    def epoch(self, result: EpochResult) -> None:
+    def add_epoch(self, result: EpochResult) -> None:
         """Record an epoch that is complete."""
         validation = result.validation
         counts = validation.counts
@@ -101,7 +101,7 @@ class RunRecords:
             + ("  (best)" if self.state.epoch == self.state.best_epoch else "")
         )
 
-    def picture(self, model: FloodModel, chips: ChipSet) -> None:
+    def draw_picture(self, model: FloodModel, chips: ChipSet) -> None:
         """Draw validation chips with the maps of the model after the last epoch."""
         rows = []
         for index in _representative_chips(chips):
@@ -110,7 +110,7 @@ class RunRecords:
             caption = f"water IoU {_percent(result.score.counts.water_iou)}"
             rows.append(PictureRow(chip, chips.bands, result.probability, result.water, caption))
         title = f"{self.spec.architecture}, validation after epoch {self.state.epoch}"
-        rows_picture(self.folder.picture(self.state.epoch), rows, title)
+        rows_picture(self.folder.picture_path(self.state.epoch), rows, title)
 
     def training_metadata(self) -> dict[str, Any]:
         """Return the training metadata of a checkpoint, as plain values."""
@@ -174,9 +174,10 @@ class RunRecords:
 
 
 def _representative_chips(chips: ChipSet) -> list[int]:
-    """Return the indices of the chips to draw. Chips rank by how evenly they are divided into water and land.
+    """Return the indices of the chips to draw.
 
-    The best chip of each event comes first, then all other chips.
+    Chips are ranked by how balanced water and land are. The highest-ranked chip of each event comes first, then all
+    other chips.
     """
     balance = []
     for index in range(len(chips.names)):

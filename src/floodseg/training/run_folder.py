@@ -37,7 +37,8 @@ from floodseg.errors import RunFolderError
 from floodseg.system.files import locked_folder, write_text
 
 RunMode = Literal["new", "resume", "overwrite"]
-"""Start of a run: "new" in a folder without one, "resume" after the last complete epoch, "overwrite" a run."""
+"""Start of a run: "new" starts in a folder without a run, "resume" continues after the last complete epoch, "overwrite"
+replaces a run."""
 
 SPECIALISTS = "specialists"
 """Subfolder with the runs that train the specialists."""
@@ -150,10 +151,10 @@ class RunFolder:
             stored = tomllib.loads(self.config.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunFolderError(f"{self.config}: is damaged ({error}); start again with `overwrite`") from error
-        # the first two supply settings that the version of the run did not have
+        # older runs lack newer settings, which then have their defaults
         return flatten(TrainConfig()) | {"context_prior": 0.0} | stored
 
-    def check_same(self, config: TrainConfig) -> None:
+    def check_settings(self, config: TrainConfig) -> None:
         """Refuse to resume with changed settings.
 
         Raises:
@@ -184,7 +185,7 @@ class RunFolder:
         """Write ``summary.json``, which marks the run as finished."""
         write_text(self.summary, json.dumps(document, indent=2) + "\n")
 
-    def picture(self, epoch: int) -> Path:
+    def picture_path(self, epoch: int) -> Path:
         """Return the path of the validation picture of an epoch (from 1)."""
         return self.path / f"val_epoch_{epoch:03d}.png"
 
@@ -232,7 +233,7 @@ class RunFolder:
 def _write_error(error: BaseException, folder: Path) -> str | None:
     """Return the reason why a state cannot be written; None for an error of another kind.
 
-    PyTorch and safetensors raise other errors than OSError if a file cannot be written.
+    PyTorch and safetensors raise errors other than OSError if a file cannot be written.
     """
     if not isinstance(error, OSError | RuntimeError | SafetensorError):
         return None

@@ -43,7 +43,7 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.(tif|csv)")
 """Temporary names of :func:`replacing`."""
 _MD5_TAG = re.compile(r'"?([0-9a-f]{32})"?')
 _new_md5 = partial(hashlib.md5, usedforsecurity=False)
-_log = getLogger("floodseg")
+_LOG = getLogger("floodseg")
 
 
 class RemoteFile(NamedTuple):
@@ -83,7 +83,7 @@ async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bo
                 f"{config.out_dir}: has {free / 1e6:.1f} MB free, but {size / 1e6:.1f} MB are needed; free space, "
                 "choose another `out_dir`, or fetch one sensor with `sensors`"
             )
-        _log.info("%s: %d files, %.1f MB, to fetch", config.out_dir, len(missing), size / 1e6)
+        _LOG.info("%s: %d files, %.1f MB, to fetch", config.out_dir, len(missing), size / 1e6)
         await _fetch_all(store, missing, config, show_progress)
     if unchecked := sum(file.md5 is None for file in files):
         note_once(WARNING, f"{config.base_url}: {unchecked} files are listed without MD5; only their size was checked")
@@ -186,7 +186,7 @@ async def _fetch_all(
             tenth = progress.tasks[0].percentage // 10
             progress.advance(task, file.size)
             if progress.disable and progress.tasks[0].percentage // 10 > tenth:
-                _log.info("%s: %.0f %% fetched", config.out_dir, progress.tasks[0].percentage)
+                _LOG.info("%s: %.0f %% fetched", config.out_dir, progress.tasks[0].percentage)
 
     with progress:
         await asyncio.gather(*(fetch_waiting() for _ in range(config.transfers)))

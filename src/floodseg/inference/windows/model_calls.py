@@ -12,7 +12,7 @@ from floodseg.errors import CheckpointError, ConfigError
 from floodseg.runtimes.base import OutOfDeviceMemoryError, Runtime
 from floodseg.scene.scene import SceneWindow
 
-_logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 Value = TypeVar("Value", bound=np.generic)
 
@@ -83,7 +83,7 @@ class ModelCalls:
         with self._lock:
             if self.batch_size == size:
                 self.batch_size = size // 2
-                _logger.warning(
+                _LOG.warning(
                     "%s ran out of memory with %d windows per call; continuing with %d",
                     self._runtime.device, size, self.batch_size,
                 )  # fmt: skip

@@ -82,27 +82,27 @@ class MultiSensorModel(FloodModel):
             return self.training_outputs(sar, optical, sar_valid, optical_valid).logits
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         if optical is None:
-            return self._by_sar(sar, sar_valid) * inputs.sar_valid
+            return self._sar_logits(sar, sar_valid) * inputs.sar_valid
         if sar is None:
-            return self._by_optical(optical, optical_valid) * inputs.optical_valid
+            return self._optical_logits(optical, optical_valid) * inputs.optical_valid
         fused, gate_log_odds = self.gated_network().forward_with_gate(*inputs)
         if self.context_prior is not None:
             # the router uses the fused network only where both sensors are valid
             fused = self.context_prior(fused, inputs.sar_valid * inputs.optical_valid)
-        by_sar, by_optical = self._by_sar(sar, sar_valid), self._by_optical(optical, optical_valid)
+        by_sar, by_optical = self._sar_logits(sar, sar_valid), self._optical_logits(optical, optical_valid)
         selected = self.router((fused, by_sar, by_optical), gate_log_odds, inputs.sar_valid, inputs.optical_valid)
         return self.cloud_detector.blend(selected, by_sar, self.cloud_detector.cloud_probability(*inputs))
 
     def training_outputs(
         self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None
     ) -> TrainingOutputs:
-        """Return logits without context prior and blend, and the log-odds of the sensor gate and the cloud detector.
+        """Return the logits before context prior and blending, and the log-odds of sensor gate and cloud detector.
 
         Arguments and errors are those of :meth:`forward`. Both images are required.
         """
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         fused, gate_log_odds = self.gated_network().forward_with_gate(*inputs)
-        outputs = fused, self._by_sar(sar, sar_valid), self._by_optical(optical, optical_valid)
+        outputs = fused, self._sar_logits(sar, sar_valid), self._optical_logits(optical, optical_valid)
         selected: Tensor = self.router(outputs, gate_log_odds, inputs.sar_valid, inputs.optical_valid)
         return TrainingOutputs(selected, gate_log_odds, self.cloud_detector(*inputs))
 
@@ -113,16 +113,19 @@ class MultiSensorModel(FloodModel):
         sar_valid: Tensor | None = None,
         optical_valid: Tensor | None = None,
     ) -> Tensor:
-        """Return the weights of :meth:`FloodModel.sensor_weights`, which fall back to SAR under clouds."""
+        """Return the sensor weights, moved to radar by the probability of cloud.
+
+        See :meth:`FloodModel.sensor_weights`.
+        """
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         weights = self.gated_network().sensor_weights(*inputs)
         return fall_back_to_sar(weights, self.cloud_detector.cloud_probability(*inputs))
 
-    def _by_sar(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
+    def _sar_logits(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
         """Return the logits (N, 2, H, W) of the SAR specialist, divided by its temperature."""
         return self._calibrated("sar", image, None, valid, None)
 
-    def _by_optical(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
+    def _optical_logits(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
         """Return the logits (N, 2, H, W) of the optical specialist, divided by its temperature."""
         return self._calibrated("optical", None, image, None, valid)
 
