@@ -29,7 +29,7 @@ class Exported:
 
     model: FloodModel
     parity: dict[str, float]
-    """Figures of the parity check."""
+    """Results of the parity check."""
     onnx: Path
     openvino: Path
 

@@ -53,6 +53,11 @@ def printable(text: str, *, lines: bool = False) -> str:
     return "".join(char if char.isprintable() or (lines and char == "\n") else ascii(char)[1:-1] for char in text)
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share as a percentage, such as "98.5 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def shortened(text: str) -> str:
     """Return ``text`` cut to at most 2000 characters by leaving out its middle (values read from files can be huge)."""
     if len(text) <= _MAX_LENGTH:

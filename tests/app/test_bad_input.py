@@ -291,7 +291,7 @@ def test_crops_of_a_valid_chip_do_not_change_its_unit(chips: Path) -> None:
             ("--data", "{root}/tree", "--split", "bolivia"),
             "--split bolivia: sen1floods11 in {root}/tree has the splits",
         ),
-        (("--data", "{root}/tree", "--sensors", "both"), "--sensors both: 'otsu' takes sar images only"),
+        (("--data", "{root}/tree", "--sensors", "both"), "--sensors both: 'otsu' takes only radar images"),
         (("--data", "{root}/chips/S1Hand/a_0_S1Hand.tif", *LAYOUT), "a_0_S1Hand.tif is not a folder"),
     ],
 )
@@ -428,9 +428,9 @@ TINY = (
     [
         (
             ("--optical-jitter", "0.2"),
-            "--optical-jitter 0.2: needs optical images, but the chips hold radar only; leave it out",
+            "--optical-jitter 0.2: needs optical images, but the chips hold only radar images; leave it out",
         ),
-        (("--cloud", "0.5"), "--cloud 0.5: needs optical images, but the chips hold radar only; leave it out"),
+        (("--cloud", "0.5"), "--cloud 0.5: needs optical images, but the chips hold only radar images; leave it out"),
         (("--model", "efficient", "--encoder", "resnet34x"), "--encoder resnet34x: must be an encoder of timm"),
         (("--model", "efficient", "--pretrained", "nowhere.pth"), "--pretrained nowhere.pth: must be auto, required"),
         (("--encoder", "resnet18"), "--encoder resnet18: model 'lite' has no encoder; leave it out"),
@@ -456,7 +456,7 @@ def test_jitter_of_an_unused_sensor_is_refused(chips: Path, tmp_path: Path, refu
         scenes.write_optical(chips / f"S2Hand/{name}_S2Hand.tif", scenes.optical_values(*SIZE))
     flags = ("--sensors", "optical", "--sar-jitter-db", "1", "--out-dir", tmp_path / "run")
     printed = refused("train", "--data", chips, *LAYOUT, *TINY, *flags)
-    assert printed == "--sar-jitter-db 1.0: needs radar in dB, but the chips hold optical images only; leave it out"
+    assert printed == "--sar-jitter-db 1.0: needs radar in dB, but the chips hold only optical images; leave it out"
 
 
 @pytest.mark.parametrize(

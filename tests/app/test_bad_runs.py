@@ -109,7 +109,7 @@ def cut_off(file: Path) -> None:
 CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda file: file.write_bytes(b""), "is empty (0 bytes); copy it again"),
     "text": (lambda file: file.write_text("not found"), "is not a file of weights; use one that floodseg wrote"),
-    "cut off": (cut_off, "is cut off: the end of the file is missing; copy it again"),
+    "cut off": (cut_off, "is truncated; copy it again"),
     "state dict": (
         lambda file: torch.save(_lite().state_dict(), file),
         "is not a floodseg checkpoint (it holds 113 named tensors, without a description of the model); use a",
@@ -164,7 +164,7 @@ def test_damaged_or_bare_safetensors_are_refused(tmp_path: Path, refused: Callab
         f"{weights}: is a safetensors file, which does not describe its"
     )
     weights.write_bytes(weights.read_bytes()[:-100])
-    assert refused("evaluate", tmp_path, *SCORE).startswith(f"{weights}: is cut off or damaged (")
+    assert refused("evaluate", tmp_path, *SCORE).startswith(f"{weights}: is truncated or damaged (")
     weights.write_bytes(b"")
     assert refused("evaluate", tmp_path, *SCORE).startswith(f"{weights}: is empty (0 bytes)")
 
@@ -324,7 +324,7 @@ def test_second_run_in_a_folder_is_refused(tmp_path: Path, refused: Callable[...
                 printed = refused("train", *TINY, "--out-dir", folder, *word, unchanged=False)
                 assert (
                     printed
-                    == f"{folder}: another run is training in this folder: wait for it, or give another --out-dir"
+                    == f"{folder}: another run is training in this folder; wait for it, or set another --out-dir"
                 )
             assert (folder / "config.toml").exists()
             assert first.poll() is None
@@ -542,13 +542,13 @@ def test_resume_is_exact_without_a_bad_chip(tmp_path: Path, refused: Callable[..
                 raise KeyboardInterrupt
             real(self, *arguments)
 
-        patch.setattr(RunRecords, "epoch", stop)
+        patch.setattr(RunRecords, "add_epoch", stop)
         assert run("train", *flags, "--out-dir", tmp_path / "run") == 130
     bad.write_bytes(whole)
     printed = refused("train", *flags, "--out-dir", tmp_path / "run", "--resume")
     assert printed == (
-        f"{tmp_path / 'run'}: --resume needs the chips that the run began with, but these became usable or unusable "
-        "since: a_1; restore the files, or start again with --overwrite"
+        f"{tmp_path / 'run'}: --resume needs the chips that the run began with, but these have become usable or "
+        "unusable since: a_1; restore the files, or start again with --overwrite"
     )
     bad.write_bytes(whole[:1000])
     assert run("train", *flags, "--out-dir", tmp_path / "run", "--resume") == 0

@@ -75,7 +75,7 @@ def unpicklable(cause: Any) -> DataError:
     [
         (DataError("a.tif: is broken"), "a.tif: is broken"),
         (unpicklable(CPLE_OpenFailedError(1, 2, "no")), "a.tif: is broken"),
-        (MemoryError(), "memory ran out: give the workers more memory, or set a smaller `tile_size`"),
+        (MemoryError(), "memory ran out; give the workers more memory, or set a smaller `tile_size`"),
         (OSError(28, "No space left on device", "/out/a"), "/out/a: No space left on device"),
         (ZeroDivisionError("by\n zero"), "internal error of floodseg (ZeroDivisionError: by zero)"),
     ],
@@ -98,7 +98,7 @@ def test_tasks_that_dask_gives_up_are_failed_scenes(tries, monkeypatch):
 
     monkeypatch.setattr(engine, "_results", checked)
     killed, missing = (outcome.reason for _, outcome in map_scenes(scenes("a", "b"), RUN, ManyConfig()))
-    assert killed.startswith("every worker that mapped it was lost, perhaps because memory ran out: give the workers ")
+    assert killed.startswith("every worker that mapped it was lost, perhaps because memory ran out; give the workers ")
     assert missing == "the task failed on the cluster (ModuleNotFoundError: No module named 'floodseg')"
 
 
@@ -108,7 +108,7 @@ def test_lost_scheduler_ends_the_run(tries, monkeypatch):
 
     monkeypatch.setattr(engine, "_results", checked)
     with pytest.raises(
-        ClusterError, match=r"^`cluster=local:1`: the connection to the scheduler was lost: start it again, and run the"
+        ClusterError, match=r"^`cluster=local:1`: the connection to the scheduler was lost; start it again, and run the"
     ):
         list(map_scenes(scenes("good"), RUN, ManyConfig()))
 

@@ -138,7 +138,7 @@ def test_sets_without_a_mask_are_left_out_with_a_warning(tree: Path, caplog: pyt
     with caplog.at_level(logging.WARNING, "floodseg"):
         names = [*open_layout(config(tree), "train").names, *open_layout(config(tree), "valid").names]
     assert "0001" not in names
-    assert "1 sets without a mask are left out: 0001" in caplog.text
+    assert "1 image sets without a mask are left out: 0001" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_parity_limits_match_the_documentation() -> None:
     assert not Difference(10, 1.01e-3, 1.0).passes("fp32")
     assert Difference(10, 0.5, 0.999).passes("bf16")
     with pytest.raises(
-        ConfigError, match=r"within 0\.01 on 99\.80% of the pixels, but 99\.9% are required, so nothing is written;"
+        ConfigError, match=r"within 0\.01 on 99\.80 % of the pixels, but 99\.9 % are required, so nothing is written;"
     ):
         Difference(10, 0.5, 0.998).raise_unless_passes("bf16")
     with pytest.raises(ConfigError, match=r"by 0\.002, but may differ by at most 0\.001, so nothing is writ"):
@@ -262,7 +262,7 @@ def test_bf16_keeps_first_convolutions_in_fp32_if_the_check_fails(conversion, mo
     assert text.count('name="precise"') > 10
     assert text.index('name="precise"') < text.index("network.join4.1")
     measured = iter([Difference(9, 0.3, 0.9)] * 2)
-    with pytest.raises(ConfigError, match=r"on 90\.00% of the pixels, .* so nothing is written; export it as fp32"):
+    with pytest.raises(ConfigError, match=r"on 90\.00 % of the pixels, .* so nothing is written; export it as fp32"):
         converter.run()
 
 

@@ -207,7 +207,7 @@ def test_one_process_resumes_a_run_of_two(resumed, capsys):
     assert len(read_rows(run)) == INTERRUPTED_AFTER
     before = read_rows(run)
     train(config_in(run), resume=True)
-    warning = "from epoch 3 on 1 process instead of 2: 5 steps per epoch of 2 crops instead of 4"
+    warning = "since epoch 3 the run uses 1 process instead of 2: each epoch has 5 steps, each of 2 crops instead of 4"
     assert capsys.readouterr().out.count(f"warning: {warning}") == 1
     summary = read_summary(run)
     assert summary["warnings"] == [warning]
@@ -222,7 +222,9 @@ def test_one_process_resumes_a_run_of_two(resumed, capsys):
 def test_two_processes_resume_a_run_of_one(resumed):
     folder, _, output = resumed
     run = folder / "to_two"
-    warning = "from epoch 3 on 2 processes instead of 1: 2 steps per epoch of 4 crops instead of 2"
+    warning = (
+        "since epoch 3 the run uses 2 processes instead of 1: each epoch has 2 steps, each of 4 crops instead of 2"
+    )
     assert output.count(f"warning: {warning}") == 1
     summary = read_summary(run)
     assert summary["warnings"] == [warning]
@@ -341,7 +343,7 @@ def test_a_launcher_that_starts_one_process_of_several_causes_a_warning(monkeypa
     Processes()
     Processes()
     [record] = caplog.records
-    assert "the launcher started one process only" in record.getMessage()
+    assert "the launcher started only one process" in record.getMessage()
 
 
 def test_synchronised_batch_statistics_need_several_gpus(tmp_path, make_config):

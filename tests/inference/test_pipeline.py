@@ -163,7 +163,7 @@ def test_water_of_the_earlier_image_is_permanent_with_assumptions_in_the_summary
     assert summary["pixels"]["permanent_water"] == 4 * 49
     assumptions = "\n".join(summary["assumptions"])
     assert "before.tif: its bands have no names and are taken by order: VV, VH" in assumptions
-    assert "before.tif: covers 90.0% of the scene; water outside it counts as flood" in assumptions
+    assert "before.tif: covers 90.0 % of the scene; water outside it counts as flood" in assumptions
     assert summary["inputs"]["sar_before"] == [str(tmp_path / "before.tif")]
 
 

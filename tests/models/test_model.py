@@ -176,19 +176,19 @@ def test_forward_refuses_wrong_images() -> None:
     sar_model = build_model("lite", sar_channels=2, optical_channels=0)
     both = build_model("lite")
     images = scene(32, 32)
-    with pytest.raises(ConfigError, match="without an image: give sar, optical or both"):
+    with pytest.raises(ConfigError, match="without an image; pass sar, optical or both"):
         both()
     with pytest.raises(
-        ConfigError, match=r"sar image with 1 channels: the model takes 2 \(VV, VH\); select these bands"
+        ConfigError, match=r"radar image with 1 channels: the model takes 2 \(VV, VH\); select these bands"
     ):
         both(images["sar"][:, :1])
     with pytest.raises(ConfigError, match=r"optical image with 4 channels: the model takes 13 \(B01, B02"):
         both(optical=images["optical"][:, :4])
     with pytest.raises(ConfigError, match="optical image with 13 channels: the model takes none"):
         sar_model(images["sar"], images["optical"])
-    with pytest.raises(ConfigError, match="sar image with 0 channels"):
+    with pytest.raises(ConfigError, match="radar image with 0 channels"):
         both(images["sar"][:, :0], images["optical"])
-    with pytest.raises(ConfigError, match=r"sar image of shape \(2, 32, 32\): must be \(N, C, H, W\)"):
+    with pytest.raises(ConfigError, match=r"radar image of shape \(2, 32, 32\): must be \(N, C, H, W\)"):
         both(images["sar"][0])
 
 
@@ -248,14 +248,14 @@ def test_values_are_clipped_to_the_training_range(model: FloodModel) -> None:
 
 
 def test_build_model_refuses_a_wrong_number_of_statistics() -> None:
-    with pytest.raises(ConfigError, match="1 optical statistics for 13 bands: give one for each band"):
+    with pytest.raises(ConfigError, match="1 optical statistics for 13 bands; pass one for each band"):
         build_model("lite", optical_statistics=[BandStatistics(0.1, 0.1, 0.0, 1.0)])
 
 
 def test_sensor_weights_depend_on_validity(model: FloodModel) -> None:
     images = scene(40, 48)
     if not model.has_sensor_weights:
-        with pytest.raises(ConfigError, match="'baseline' has no sensor weights: use a lite or efficient model"):
+        with pytest.raises(ConfigError, match="'baseline' model has no sensor weights; use a lite or efficient model"):
             model.sensor_weights(**images)
         return
     with torch.inference_mode():

@@ -117,7 +117,7 @@ def test_run_mode_follows_from_resume_and_overwrite():
     assert run_mode(resume=False, overwrite=False) == "new"
     assert run_mode(resume=True, overwrite=False) == "resume"
     assert run_mode(resume=False, overwrite=True) == "overwrite"
-    with pytest.raises(RunFolderError, match="`resume` and `overwrite` exclude each other"):
+    with pytest.raises(RunFolderError, match="`resume` and `overwrite` are mutually exclusive"):
         run_mode(resume=True, overwrite=True)
 
 

@@ -102,7 +102,7 @@ def test_trained_specialists_can_be_set(tmp_path: Path, make_tiniest, trained: T
     assert not (tmp_path / "run" / "specialists").exists()
     one, other = load_path(tmp_path / "run"), load_path(trained.out_dir)
     assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items()), "the same run"
-    with pytest.raises(ConfigError, match=r"specialist of sar: takes .* in reflectance, but the fused model has VV"):
+    with pytest.raises(ConfigError, match=r"radar specialist: takes .* in reflectance, but the fused model has VV"):
         train(make_tiniest(tmp_path / "swapped", specialists=names[::-1]), show_progress=False)
     with pytest.raises(ConfigError, match="`specialists`: needs chips of both sensors, but the chips hold one"):
         train(make_tiniest(tmp_path / "one", specialists=names, sensors="sar"), show_progress=False)

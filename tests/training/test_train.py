@@ -307,13 +307,13 @@ def test_refused_settings_leave_the_folder_unchanged(tmp_path, make_config, both
     [
         (
             {"sensors": "sar", "drop_sensor": 0.5},
-            "`drop_sensor=0.5`: needs both sensors, but the chips hold radar only; leave it out",
+            "`drop_sensor=0.5`: needs both sensors, but the chips hold only radar images; leave it out",
         ),
         (
             {"sensors": "optical", "drop_sensor": 0.5},
-            "`drop_sensor=0.5`: needs both sensors, but the chips hold optical images only",
+            "`drop_sensor=0.5`: needs both sensors, but the chips hold only optical images",
         ),
-        ({"sensors": "sar", "cloud": 0.5}, "`cloud=0.5`: needs optical images, but the chips hold radar only"),
+        ({"sensors": "sar", "cloud": 0.5}, "`cloud=0.5`: needs optical images, but the chips hold only radar images"),
         ({"sensors": "optical", "sar_speckle": 0.5}, "`sar_speckle=0.5`: needs radar in dB, but the chips hold"),
     ],
 )
@@ -513,7 +513,7 @@ def test_resume_refuses_changed_settings_and_missing_runs(tmp_path, make_config,
         train(changed, resume=True, show_progress=False)
     with pytest.raises(RunFolderError, match="holds no run to resume"):
         train(replace(config, out_dir=tmp_path / "none"), resume=True, show_progress=False)
-    with pytest.raises(RunFolderError, match="`resume` and `overwrite` exclude each other"):
+    with pytest.raises(RunFolderError, match="`resume` and `overwrite` are mutually exclusive"):
         train(config, resume=True, overwrite=True, show_progress=False)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 import floodseg
 from floodseg.config.base import WholeNumber
@@ -11,6 +11,8 @@ from floodseg.errors import ConfigError
 
 app = App(
     help="Train the flood segmentation model 'efficient', by default on simulated chips.",
+    # the help shows the flags as users of the script type them: --sar_dir
+    default_parameter=Parameter(name_transform=str),
     # run_and_exit() reports errors and interruptions
     exit_on_error=False,
     print_error=False,

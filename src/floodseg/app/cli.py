@@ -171,9 +171,9 @@ def predict(
         Replace finished products in --out-dir when the new ones are complete.
     """
     from floodseg.app.reports.map import print_map
-    from floodseg.inference.predict import predict as run_prediction
+    from floodseg.inference.predict import predict_config
 
-    print_map(run_prediction(config, model, overwrite=overwrite, show_progress=True))
+    print_map(predict_config(config, model, overwrite=overwrite, show_progress=True))
 
 
 @app.command(name="predict-many")

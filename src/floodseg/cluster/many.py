@@ -136,7 +136,7 @@ def _unfinished(listed: Sequence[NamedScene], run: BatchRun) -> list[NamedScene]
         names = ", ".join(others[:_MAX_LISTED]) + (", ..." if len(others) > _MAX_LISTED else "")
         raise RunFolderError(
             f"{run.out_dir}: {len(others)} of the scenes ({names}) were finished with another model or other settings; "
-            "set `overwrite`, or set another `out_dir`"
+            "set `overwrite` or another `out_dir`"
         )
     return waiting
 

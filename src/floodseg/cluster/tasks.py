@@ -117,7 +117,7 @@ def _map_unless_finished(scene: NamedScene, run: BatchRun) -> int:
     if finished is not None and not run.overwrite:
         raise RunFolderError(
             f"{config.out_dir}: holds products that were made from other files, with another model or with other "
-            "settings; set `overwrite`, or set another `out_dir`"
+            "settings; set `overwrite` or another `out_dir`"
         )
     runtime, name = _open_model(run.model, run.identity, run.mapping)
     member = CollectionMember(scene.id, COLLECTION_ID, f"../../{COLLECTION}", fingerprint.entry())

@@ -275,7 +275,7 @@ class OptimConfig(Settings):
     seed: WholeNumber = 0
     """Seed of initial weights, sample order and augmentation."""
     workers: WholeNumber = field(default_factory=lambda: min(2, affinity_cores()))
-    """Number of processes that load chips. It does not change the batches."""
+    """Number of worker processes that load chips. It does not change the batches."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

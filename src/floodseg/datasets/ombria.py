@@ -180,7 +180,7 @@ def _warn_of_unmasked(place: str, images: _Images) -> None:
     if unmasked:
         shown = ", ".join(f"{number:04d}" for number in unmasked[:10])
         more = ", ..." if len(unmasked) > 10 else ""
-        note_once(WARNING, f"{place}: {len(unmasked)} sets without a mask are left out: {shown}{more}")
+        note_once(WARNING, f"{place}: {len(unmasked)} image sets without a mask are left out: {shown}{more}")
 
 
 def _bands(config: DataConfig, images: _Images, place: str) -> Bands:

@@ -13,6 +13,7 @@ from floodseg.deployment.quantise import quantise
 from floodseg.deployment.samples import simulated_batches
 from floodseg.deployment.writers import read_graph, write_onnx, write_openvino
 from floodseg.errors import ConfigError
+from floodseg.messages import percent
 from floodseg.models.checkpoint.checkpoint import describe, load_folder
 from floodseg.models.checkpoint.formats import ExportPrecision
 from floodseg.models.deploy import DeployedModel
@@ -100,7 +101,8 @@ class Conversion:
                 "export it as fp32"
             ) from error
         self.report(
-            f"largest difference {difference.largest:.2g}, over 0.01 on {1 - difference.share_within:.3%} of the pixels"
+            f"largest difference {difference.largest:.2g}, over 0.01 on {percent(1 - difference.share_within, 3)} of "
+            "the pixels"
         )
         return difference
 

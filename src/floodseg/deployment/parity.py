@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from floodseg.bands import SensorSet
 from floodseg.deployment.samples import Batch
 from floodseg.errors import ConfigError
+from floodseg.messages import percent
 from floodseg.models.checkpoint.formats import ExportPrecision
 from floodseg.models.model import FloodModel
 from floodseg.runtimes.base import Runtime
@@ -48,8 +49,8 @@ class Difference:
             )
         raise ConfigError(
             f"`precision=bf16`: the exported probability matches PyTorch within {BF16_MAX_DIFFERENCE} on "
-            f"{self.share_within:.2%} of the pixels, but {BF16_MIN_SHARE:.1%} are required, so nothing is written; "
-            "export it as fp32"
+            f"{percent(self.share_within, 2)} of the pixels, but {percent(BF16_MIN_SHARE, 1)} are required, so nothing "
+            "is written; export it as fp32"
         )
 
     def to_json(self) -> dict[str, Any]:

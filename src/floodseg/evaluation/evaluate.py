@@ -110,7 +110,8 @@ def evaluate(
 
     Raises:
         ConfigError: the model or the data set lacks a sensor or band, simulated clouds are set but no optical image is
-        scored, or an argument has no effect on a map. CheckpointError: the model does not exist or cannot be read.
+            scored, or an argument has no effect on a map.
+        CheckpointError: the model does not exist or cannot be read.
         DataError: a split cannot be opened, or has too many unusable chips, or map and reference cannot be
             compared.
     """
@@ -246,7 +247,7 @@ def _check_bands(name: str, needed: Bands, available: Bands, sensors: SensorSet 
     for sensor in needed.sensors:
         if sensor not in available.sensors or sensors not in (None, "both", sensor):
             continue
-        # optical bands are selected by name when the chips are opened, SAR bands are read in order
+        # optical bands are selected by name when the chips are opened, radar bands are read in order
         if not bands_fit(needed, available, sensor, exact=sensor == "sar"):
             raise ConfigError(
                 f"'{name}' takes {SENSOR_NAMES[sensor]} images of {needed.only(sensor)}, but the data set holds "

@@ -38,7 +38,7 @@ _RENAMED = {"write_reliability": "write_sensor_weights"}
 """Current names of renamed settings."""
 
 
-def predict(
+def predict_config(
     config: PredictConfig,
     model: "str | Path | FloodModel" = DEFAULT_MODEL,
     *,
@@ -95,12 +95,13 @@ def predict_scene(
         if not (_is_array(sar) or _is_array(optical)):
             _refuse_array_settings(array_settings)
             config = build_config({**settings, "sar": sar, "optical": optical}, folder)
-            return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
+            return predict_config(config, model, overwrite=overwrite, show_progress=show_progress).summary
         config = build_config(settings, folder)
         runtime, name = open_model_or_baseline(model, config.mapping)
         scene = _array_scene(sar, optical, runtime.bands, config.scene, array_settings)
-        layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
-        return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
+        layers = SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS})
+        layers_config = replace(config, scene=layers)
+        return predict_arrays(scene, layers_config, runtime, name, overwrite=overwrite, show_progress=show_progress)
 
     if out_dir is not None:
         return FloodMap(Path(out_dir), write_products(Path(out_dir)))

@@ -133,5 +133,5 @@ def logit_difference(logits: "Tensor") -> "Tensor":
 
 
 def validity_code(sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
-    """Return 0 (none), 1 (SAR), 2 (optical) or 3 (both) for each pixel: (N, H, W) int64 from two masks (N, 1, H, W)."""
+    """Return 0 (none), 1 (radar), 2 (optical) or 3 (both) per pixel: (N, H, W) int64 from two masks (N, 1, H, W)."""
     return (sar_valid.long() + 2 * optical_valid.long())[:, 0]

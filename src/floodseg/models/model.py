@@ -42,7 +42,7 @@ class TrainingOutputs(NamedTuple):
     logits: Tensor
     """(N, 2, H, W) for land and water, without calibration."""
     gate_log_odds: Tensor | None = None
-    """(N, 1, H, W) log-odds of the optical image against SAR in the sensor gate."""
+    """(N, 1, H, W) log-odds of the optical image against radar in the sensor gate."""
     cloud_log_odds: Tensor | None = None
     """(N, 1, H, W) log-odds of a cloud or cloud shadow at a pixel that the cloud mask leaves valid."""
 
@@ -59,7 +59,7 @@ class GatedNetwork(Protocol):
         ...
 
     def sensor_weights(self, *inputs: Tensor) -> Tensor:
-        """Return the fusion weights of SAR and optical image (N, 2, H, W)."""
+        """Return the fusion weights of radar and optical image (N, 2, H, W)."""
         ...
 
 
@@ -122,7 +122,7 @@ class FloodModel(nn.Module):
         Args:
             sar: (N, C_sar, H, W) backscatter in dB, or None.
             optical: (N, C_optical, H, W) reflectance, or None.
-            sar_valid: (N, 1, H, W) bool, True where the SAR image is valid; by default where all bands are finite.
+            sar_valid: (N, 1, H, W) bool, True where the radar image is valid; by default where all bands are finite.
             optical_valid: the same for the optical image.
 
         Raises:
@@ -192,7 +192,7 @@ class FloodModel(nn.Module):
         sar_valid: Tensor | None = None,
         optical_valid: Tensor | None = None,
     ) -> Tensor:
-        """Return the weights of the SAR and the optical image in the fusion, (N, 2, H, W), 0 to 1.
+        """Return the weights of the radar and the optical image in the fusion, (N, 2, H, W), 0 to 1.
 
         They sum to 1 where a sensor is valid. An invalid sensor has exactly 0. Arguments are those of :meth:`forward`.
 

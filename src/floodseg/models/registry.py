@@ -71,11 +71,11 @@ def build_model(
     Args:
         name: ``efficient``, ``baseline`` or ``lite``.
         encoder: a timm ``features_only`` encoder; by default that of the architecture (resnet34 for ``efficient``).
-        sar_channels: number of SAR bands (default 2); 0 for a model without SAR.
+        sar_channels: number of radar bands (default 2); 0 for a model without radar.
         optical_channels: number of optical bands (default 13); 0 for a model without optical imagery.
         pretrained: None or ``none``, ``auto``, ``required``, or a file of encoder weights.
         bands: names and units of the bands, in place of the two numbers of channels.
-        sar_statistics: one entry for each SAR band, in dB; by default typical values.
+        sar_statistics: one entry for each radar band, in dB; by default typical values.
         optical_statistics: one entry for each optical band, in reflectance; by default typical values.
 
     Raises:

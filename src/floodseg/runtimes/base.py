@@ -44,7 +44,7 @@ class Runtime(Protocol):
 
     @property
     def thresholds(self) -> tuple[float, float, float, float]:
-        """Smallest probability that counts as water, by validity code: no valid sensor (unused), SAR, optical, both."""
+        """Smallest probability that counts as water, by validity code: no sensor (unused), radar, optical, both."""
         ...
 
     @property
@@ -73,10 +73,10 @@ class Runtime(Protocol):
         H and W are multiples of 32. The result of a window does not depend on the other windows of the batch.
 
         Args:
-            sar: (N, C_sar, H, W) in the unit of ``bands`` (dB); C_sar is 0 for a model without SAR.
+            sar: (N, C_sar, H, W) in the unit of ``bands`` (dB); C_sar is 0 for a model without radar.
             optical: (N, C_optical, H, W), reflectance or digital numbers (dn); C_optical is 0 for a model without
                 optical bands.
-            sar_valid: (N, H, W), True at valid SAR pixels; other SAR values are ignored.
+            sar_valid: (N, H, W), True at valid radar pixels; other radar values are ignored.
             optical_valid: (N, H, W), True at valid optical pixels; other optical values are ignored.
 
         Raises:

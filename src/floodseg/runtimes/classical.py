@@ -32,7 +32,7 @@ class ClassicalRuntime:
 
     bands: Bands
     water: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.bool_]]
-    """Function of the SAR and the optical image (N, C, H, W) that returns True for water, (N, H, W)."""
+    """Function of the radar and the optical image (N, C, H, W) that returns True for water, (N, H, W)."""
     threshold: float | None
     """Threshold in the method's own unit; None if the scene has no threshold; no pixel is water then."""
     assumptions: tuple[str, ...]
@@ -83,8 +83,8 @@ class ClassicalMethod(Protocol):
 class Otsu:
     """Water where VH is below the threshold that Otsu's method computes from all valid pixels of the scene.
 
-    Pixels that are excluded or outside the area of interest do not count. VV is read too, as in the SAR models: swapped
-    bands are refused, and a pixel is valid only if both bands are.
+    Pixels that are excluded or outside the area of interest do not count. VV is read too, as in the radar models:
+    swapped bands are refused, and a pixel is valid only if both bands are.
     """
 
     bands = Bands(sar=SAR_BANDS, optical=())
@@ -129,7 +129,7 @@ CLASSICAL_METHODS: dict[str, ClassicalMethod] = {"otsu": Otsu(), "ndwi": Ndwi()}
 def sar_histogram(
     scene: Scene, layers: Layers, mapping: MapConfig, channel: int, *, show_progress: bool
 ) -> NDArray[Any]:
-    """Return the histogram of a SAR channel of a scene, in equal bins over ``DB_RANGE``.
+    """Return the histogram of a radar channel of a scene, in equal bins over ``DB_RANGE``.
 
     ``mapping.threads`` threads read windows of the tile size. Only the counts stay in memory.
     """

@@ -25,7 +25,7 @@ class ExportMetadata:
     """Description of the checkpoint: architecture, bands, thresholds and temperatures, training, scores."""
     precision: ExportPrecision
     thresholds: tuple[float, float, float, float]
-    """Smallest probability that counts as water, by validity code: no valid sensor (unused), SAR, optical, both."""
+    """Smallest probability that counts as water, by validity code: no sensor (unused), radar, optical, both."""
     overlap: int
     """Overlap of neighbouring windows of a scene, in pixels."""
     multiple: int = 1

@@ -160,7 +160,10 @@ def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence
         )
     expected = (len(band_names), *cloud.opacity.shape)
     if optical.shape != expected:
-        raise ConfigError(f"the optical image has shape {optical.shape}; bands and cloud need {expected}")
+        raise ConfigError(
+            f"the optical image has the shape {optical.shape}, but must have the shape {expected} of its bands and the "
+            "cloud"
+        )
     white = np.array([CLOUD_REFLECTANCE[name] for name in band_names], dtype=np.float32)[:, None, None]
     direct = np.array([DIRECT_LIGHT[name] for name in band_names], dtype=np.float32)[:, None, None]
     lit = optical * (1 - direct * cloud.shadow)

@@ -17,7 +17,7 @@ def new_optimizer(model: FloodModel, optim: OptimConfig) -> torch.optim.AdamW:
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
-        raise ConfigError("the model has no parameter to train")
+        raise ConfigError("the model has no parameter to train; start from a model whose parameters can be trained")
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": optim.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

@@ -18,6 +18,7 @@ from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.plots.curves import curves_picture
 from floodseg.evaluation.plots.images import PictureRow
 from floodseg.evaluation.plots.panels import rows_picture
+from floodseg.messages import percent
 from floodseg.models.model import FloodModel
 from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.system.environment import hardware, peak_memory_mb, versions
@@ -194,7 +195,7 @@ def _representative_chips(chips: ChipSet) -> list[int]:
 
 
 def _percent(ratio: float | None) -> str:
-    return "undefined (no water)" if ratio is None else f"{100 * ratio:.0f} %"
+    return "undefined (no water)" if ratio is None else percent(ratio)
 
 
 def validation_scores(counts: Counts) -> dict[str, Any]:

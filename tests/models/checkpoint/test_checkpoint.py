@@ -145,7 +145,7 @@ def test_load_refuses_a_truncated_file(model: FloodModel, tmp_path: Path, share:
     save_checkpoint(tmp_path / "model.pth", model)
     content = (tmp_path / "model.pth").read_bytes()
     (tmp_path / "model.pth").write_bytes(content[: int(share * len(content))])
-    problem = r"is cut off: the end of the file is missing" if share else r"is empty \(0 bytes\)"
+    problem = r"is truncated" if share else r"is empty \(0 bytes\)"
     with pytest.raises(CheckpointError, match=rf"model\.pth: {problem}; copy it again"):
         load_checkpoint(tmp_path / "model.pth")
 
@@ -229,7 +229,7 @@ def test_load_refuses_a_damaged_folder(model: FloodModel, tmp_path: Path) -> Non
     weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
     content = weights.read_bytes()
     weights.write_bytes(content[:-100])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: is cut off or damaged .*; copy the folder again"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: is truncated or damaged .*; copy the folder again"):
         load_folder(tmp_path)
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors: is missing; copy the folder again"):

@@ -13,6 +13,7 @@ from floodseg.benchmarking.run import benchmark, regressions
 from floodseg.benchmarking.scene import benchmark_scene
 from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig
 from floodseg.errors import DataError, FloodsegError
+from floodseg.messages import percent
 from floodseg.system.files import require_writable, write_text
 
 
@@ -51,7 +52,7 @@ def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
     for row in document["rows"]:
         cpu = row["cpu_seconds"]
         total = sum(cpu.values())
-        shares = (f"{cpu[name] / total:.0%}" for name in ("reading", "mapping", "writing"))
+        shares = (percent(cpu[name] / total) for name in ("reading", "mapping", "writing"))
         table.add_row(
             str(row["size"]), f"{row['megapixels_per_s']:.2f}", f"{row['wall_seconds']:.1f}",
             f"{row['wall_to_ideal']:.2f}", *shares, f"{row['peak_pss_mb']:.0f}",

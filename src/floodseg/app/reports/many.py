@@ -35,6 +35,6 @@ def print_many(report: ManyReport) -> None:
         errors.print(as_flags(f"failed {scene}: {reason}"), soft_wrap=True)
     total = report.mapped + report.already_finished + len(report.failed)
     raise ScenesFailedError(
-        f"{len(report.failed)} of {total} scenes could not be mapped; the reasons are above and in "
-        f"{report.out_dir / 'report.json'}: correct the scenes, and run the same command again"
+        f"{len(report.failed)} of {total} scenes could not be mapped, for the reasons above and in "
+        f"{report.out_dir / 'report.json'}; correct the scenes, and run the same command again"
     )

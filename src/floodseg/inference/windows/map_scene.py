@@ -59,7 +59,8 @@ def map_scene(
 
     Raises:
         ConfigError: the bands of the scene differ from those of the runtime, or one window does not fit in the device's
-        memory. CheckpointError: the model returns NaN or a value outside 0 to 1.
+            memory.
+        CheckpointError: the model returns NaN or a value outside 0 to 1.
 
     Exceptions of the scene, the runtime or the sink, KeyboardInterrupt included, are raised again after all threads
     have finished their current call and ended.

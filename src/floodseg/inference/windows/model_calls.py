@@ -39,8 +39,8 @@ class ModelCalls:
         """Return the probability (H, W) of each window; all windows have one shape.
 
         Raises:
-            ConfigError: one window does not fit in the device's memory. CheckpointError: the model returns NaN for a
-            valid pixel.
+            ConfigError: one window does not fit in the device's memory.
+            CheckpointError: the model returns NaN for a valid pixel.
         """
         results: list[NDArray[np.float32]] = []
         while len(results) < len(windows):

@@ -18,14 +18,14 @@ class MultiSensorModel(FloodModel):
     ::
 
         fused network (with its sensor gate) ─┐
-        SAR specialist ───────────────────────┼─ router ─┐
+        radar specialist ─────────────────────┼─ router ─┐
         optical specialist ───────────────────┘          ├─ blend by cloud probability -> logits
-        SAR specialist ──────────────────────────────────┤
+        radar specialist ────────────────────────────────┤
         cloud detector ──────────────────────────────────┘
 
     Args:
         fused: a plain model of both sensors with a sensor gate. Its network becomes part of this model.
-        sar: a model that takes only the SAR bands of ``fused``.
+        sar: a model that takes only the radar bands of ``fused``.
         optical: a model that takes only the optical bands of ``fused``.
 
     Raises:
@@ -122,7 +122,7 @@ class MultiSensorModel(FloodModel):
         return fall_back_to_sar(weights, self.cloud_detector.cloud_probability(*inputs))
 
     def _sar_logits(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
-        """Return the logits (N, 2, H, W) of the SAR specialist, divided by its temperature."""
+        """Return the logits (N, 2, H, W) of the radar specialist, divided by its temperature."""
         return self._calibrated("sar", image, None, valid, None)
 
     def _optical_logits(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
