@@ -64,6 +64,8 @@ def test_missing_package_of_a_runtime_is_an_error(monkeypatch):
 def test_training_refuses_other_runtimes():
     with pytest.raises(ConfigError, match="`runtimes=torch onnx`: only torch can train"):
         benchmark("train", BenchmarkConfig(runtimes=("torch", "onnx")))
+    with pytest.raises(ConfigError, match=r"^`memory_batch_size=4`: has no effect on inference; leave it out$"):
+        benchmark("infer", BenchmarkConfig(memory_batch_size=4))
 
 
 @pytest.mark.slow

@@ -198,7 +198,7 @@ def test_multi_sensor_model_refuses_specialists_that_do_not_fit() -> None:
     for refused in (specialised(), sar, model(SAR_BANDS, OPTICAL, "baseline")):
         with pytest.raises(
             ConfigError,
-            match="'.*' model cannot have specialists; use .* model for both sensors that has none",
+            match=r"'.*' model cannot have specialists; use .* model for both sensors that has none",
         ):
             MultiSensorModel(refused, sar, optical)
 
