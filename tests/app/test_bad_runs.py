@@ -535,7 +535,7 @@ def test_resume_is_exact_without_a_bad_chip(tmp_path: Path, refused: Callable[..
     from floodseg.training.records import RunRecords
 
     with pytest.MonkeyPatch.context() as patch:
-        real = RunRecords.epoch
+        real = RunRecords.add_epoch
 
         def stop(self: Any, *arguments: Any) -> None:
             if self.state.epoch == 2:

@@ -42,7 +42,7 @@ def flaky_scene(scene: NamedScene, run: BatchRun) -> Outcome:
 @pytest.fixture
 def tries(monkeypatch: pytest.MonkeyPatch, connections: list[str]) -> list[str]:
     """Names of the scenes in the order in which the worker tried them."""
-    monkeypatch.setattr(engine, "map_scene", flaky_scene)
+    monkeypatch.setattr(engine, "map_scene_task", flaky_scene)
     TRIES.clear()
     return TRIES
 

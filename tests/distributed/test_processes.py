@@ -316,7 +316,7 @@ def test_a_single_process_shares_with_itself():
 def test_chip_share_reads_every_second_chip(monkeypatch):
     chips = SyntheticChips("train", DataConfig(layout="synthetic", synthetic_chips=5, synthetic_size=32))
     second = Processes()
-    monkeypatch.setattr(second, "count", 2)
+    monkeypatch.setattr(second, "world_size", 2)
     monkeypatch.setattr(second, "rank", 1)
     share = ChipShare(chips, second)
     assert share.names == (chips.names[1], chips.names[3])

@@ -355,7 +355,7 @@ def test_training_stops_after_patience(monkeypatch, tmp_path, make_config, patie
         return replace(real_validate(*arguments), water_iou=scores[len(calls) - 1])
 
     monkeypatch.setattr(train_module, "validate", validate)
-    monkeypatch.setattr(RunRecords, "picture", lambda *_: None)
+    monkeypatch.setattr(RunRecords, "draw_picture", lambda *_: None)
     config = make_config(
         tmp_path, epochs=5, patience=patience, sensors="sar", synthetic_chips=2, synthetic_size=32, crop_size=32
     )
@@ -406,14 +406,14 @@ def test_missing_encoder_weights_are_reported_once_per_run(monkeypatch, tmp_path
 
 def interrupt_at_record(patch, epoch):
     """Interrupt before the metrics of an epoch (from 1) are recorded, after its best model is written."""
-    real = RunRecords.epoch
+    real = RunRecords.add_epoch
 
     def record(self, *arguments):
         if self.state.epoch == epoch:
             raise KeyboardInterrupt
         real(self, *arguments)
 
-    patch.setattr(RunRecords, "epoch", record)
+    patch.setattr(RunRecords, "add_epoch", record)
 
 
 def interrupt_at_step(patch, step):
@@ -556,7 +556,7 @@ def test_a_folder_in_use_is_refused(monkeypatch, tmp_path, make_config):
             train(config, overwrite=True, show_progress=False)
         refused.append(config.out_dir)
 
-    monkeypatch.setattr(RunRecords, "epoch", second_run)
+    monkeypatch.setattr(RunRecords, "add_epoch", second_run)
     monkeypatch.setattr(RunRecords, "finish", lambda *_: None)
     train(config, show_progress=False)
     assert refused == [tmp_path]

@@ -18,8 +18,9 @@ from floodseg.benchmarking.settings import BenchmarkConfig, InferenceBenchmarkCo
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.download import DownloadConfig
 from floodseg.config.evaluate import ScoreConfig
+from floodseg.config.export import ExportDataConfig
 from floodseg.config.predict import PredictConfig
-from floodseg.config.train import DataConfig, ExportDataConfig, TrainConfig
+from floodseg.config.train import DataConfig, TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 

@@ -102,16 +102,6 @@ class DataConfig(Settings):
         require(self.synthetic_size >= 32, "synthetic_size", self.synthetic_size, "at least 32 pixels")
 
 
-@dataclass(frozen=True)
-class ExportDataConfig(DataConfig):
-    """Data set of an export, which fp32 and bf16 do not need."""
-
-    data: Path | None = None
-    """Folder of the data set on which an int8 model is calibrated and scored. By default the subfolder named after the
-    layout in the folder that the environment variable FLOODSEG_DATA names. The parity check of an fp32 or bf16 model
-    uses simulated images, and also this data set if it is set."""
-
-
 TRAIN_SPECIALISTS = "train"
 """Value of ``specialists`` that trains both of them first."""
 
