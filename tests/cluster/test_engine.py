@@ -31,7 +31,7 @@ def scenes(*names: str) -> list[NamedScene]:
 
 
 def flaky_scene(scene: NamedScene, run: BatchRun) -> Outcome:
-    """Replacement of ``map_scene``: scene "bad" always fails, scene "shaky" fails once."""
+    """Replacement of ``map_scene_task``: scene "bad" always fails, scene "shaky" fails once."""
     assert run == RUN
     TRIES.append(scene.id)
     if scene.id == "bad" or (scene.id == "shaky" and TRIES.count("shaky") == 1):
@@ -172,8 +172,8 @@ def test_task_waits_for_a_scene_folder_in_use(monkeypatch):
         return result
 
     monkeypatch.setattr(tasks, "_map_unless_finished", answer)
-    assert tasks.map_scene(scenes("a")[0], RUN) == Outcome(9)
+    assert tasks.map_scene_task(scenes("a")[0], RUN) == Outcome(9)
     monkeypatch.setattr(tasks, "_BUSY_LIMIT_S", 0.0)
     answers[:] = [FolderInUseError("another run")] * 3
     with pytest.raises(SceneFailedError, match="another run"):
-        tasks.map_scene(scenes("a")[0], RUN)
+        tasks.map_scene_task(scenes("a")[0], RUN)

@@ -307,6 +307,7 @@ def test_a_single_process_shares_with_itself():
     assert (single.world_size, single.rank, single.is_main) == (1, 0, True)
     assert list(single.share(3)) == [0, 1, 2]
     assert single.gather(["a", "b"], 2) == ["a", "b"]
+    assert single.gather_one("a") == ["a"]
     assert single.run_on_main(lambda: "result") == "result"
     single.wait()
     with pytest.raises(RuntimeError, match="gloo"), single.reporting_lost_processes():

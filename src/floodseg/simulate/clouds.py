@@ -156,7 +156,7 @@ def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence
     unknown = [name for name in band_names if name not in CLOUD_REFLECTANCE]
     if unknown:
         raise ConfigError(
-            f"bands {unknown}: cannot be simulated under cloud; must be Sentinel-2 bands: {', '.join(L1C_BANDS)}"
+            f"bands {unknown}: cannot be simulated under cloud; choose from the Sentinel-2 bands {', '.join(L1C_BANDS)}"
         )
     expected = (len(band_names), *cloud.opacity.shape)
     if optical.shape != expected:

@@ -282,5 +282,5 @@ def test_load_refuses_a_file_that_fails_an_assertion_of_torch(tmp_path: Path) ->
     with zipfile.ZipFile(tmp_path / "model.pth", "w") as archive:
         archive.writestr("model/data.pkl", b"\x80\x02K\x05Q.")  # a tensor whose storage is the number 5
         archive.writestr("model/version", b"3\n")
-    with pytest.raises(CheckpointError, match=r"model.pth: is damaged, or is another kind of zip file"):
+    with pytest.raises(CheckpointError, match=r"model.pth: is damaged, or is a zip file of a different kind"):
         load_checkpoint(tmp_path / "model.pth")

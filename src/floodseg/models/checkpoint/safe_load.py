@@ -62,7 +62,7 @@ def explain_load_error(path: Path, error: BaseException) -> str:
     if start.startswith(b"PK"):
         if not zipfile.is_zipfile(path):
             return _TRUNCATED
-        return f"is damaged, or is another kind of zip file ({_first_sentence(error)}); {_COPY_AGAIN}"
+        return f"is damaged, or is a zip file of a different kind ({_first_sentence(error)}); {_COPY_AGAIN}"
     if "unexpected EOF" in str(error):
         return _TRUNCATED
     return "is not a file of weights; use one that floodseg wrote"

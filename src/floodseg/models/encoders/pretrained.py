@@ -176,8 +176,8 @@ def _copy_weights(body: nn.Module, name: str, state: Mapping[str, Tensor], sourc
     ]
     if wrong:
         raise CheckpointError(
-            f"{source}: has weights of other shapes than encoder '{name}' ({_first_three(wrong)}); "
-            "use a file of this encoder"
+            f"{source}: has weights whose shapes differ from those of encoder '{name}' ({_first_three(wrong)}); use a "
+            "file of this encoder"
         )
     body.load_state_dict(fitted, strict=False)
 
