@@ -167,7 +167,7 @@ def test_invalid_files_are_errors_with_their_paths(tree: Path, name: str, conten
 
 
 def test_invalid_bands_and_missing_files_are_refused(tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="B04_after is not in layout ombria; its optical bands are B03_before"):
+    with pytest.raises(ConfigError, match="layout ombria has no B04_after; choose from its optical bands B03_before"):
         open_layout(config(tree, optical_bands=("B04_after",)), "test")
     with pytest.raises(ConfigError, match="a band is named twice"):
         open_layout(config(tree, optical_bands=("B03_after", "B03_after")), "test")

@@ -193,8 +193,8 @@ def _optical_channels(names: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [band for band in names if band not in OPTICAL_CHANNELS]
     if unknown:
         raise ConfigError(
-            f"`optical_bands={' '.join(names)}`: {', '.join(unknown)} is not in layout ombria; its optical bands are "
-            f"{', '.join(OPTICAL_CHANNELS)}"
+            f"`optical_bands={' '.join(names)}`: layout ombria has no {' and no '.join(unknown)}; choose from its "
+            f"optical bands {', '.join(OPTICAL_CHANNELS)}"
         )
     require_distinct(names, names)
     return names or OPTICAL_CHANNELS
