@@ -116,7 +116,7 @@ def test_lost_scheduler_ends_the_run(tries, monkeypatch):
 def test_missing_scheduler_is_an_error():
     config = ManyConfig(cluster=free_address(), wait_s=0.2)
     message = (
-        rf"^`cluster={config.cluster}`: has not answered for 0\.2 seconds: start the scheduler, or correct the add"
+        rf"^`cluster={config.cluster}`: has not answered for 0\.2 seconds; start the scheduler, or correct the add"
     )
     with pytest.raises(ClusterError, match=message), dask_client(config):
         pass
@@ -129,7 +129,7 @@ def idle_scheduler() -> Iterator[Any]:
         yield cluster
 
 
-NO_WORKER = r"^`cluster=tcp://.*`: has had no worker for 0\.2 seconds: start a worker, and run the same command to con"
+NO_WORKER = r"^`cluster=tcp://.*`: has had no worker for 0\.2 seconds; start a worker, and run the same command to con"
 
 
 def test_scheduler_without_workers_is_an_error(idle_scheduler):
@@ -150,7 +150,7 @@ def test_run_ends_without_workers(idle_scheduler, monkeypatch):
     [
         (
             {"cluster": "local:5"},
-            r"`cluster=local:5`: leaves 0\.8 GB of memory for each worker, but a worker needs 1: ",
+            r"`cluster=local:5`: leaves 0\.8 GB of memory for each worker, but a worker needs 1 GB; ",
         ),
         ({"cluster": "local:2", "memory_gb": 3.0}, r"`memory_gb=3`: 2 workers would use more than the 4\.0 GB of"),
     ],

@@ -142,6 +142,6 @@ def test_run_is_continued_after_the_scheduler_was_lost(start, scenes, reference,
 def test_run_waits_for_a_missing_scheduler(start, scenes, tmp_path, address):
     _, errors = ended(start(scenes, "--out-dir", tmp_path / "out", "--cluster", address, "--wait-s", "2"), 2)
     assert errors.splitlines()[-1] == (
-        f"floodseg: error: --cluster {address}: has not answered for 2 seconds: start the scheduler, or correct the "
+        f"floodseg: error: --cluster {address}: has not answered for 2 seconds; start the scheduler, or correct the "
         "address, and run the same command to continue"
     )

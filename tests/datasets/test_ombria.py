@@ -110,7 +110,7 @@ def test_a_block_has_twenty_numbers() -> None:
     ]  # fmt: skip
     numbers = list(range(1, 100))
     assert validation_blocks(numbers, 0.2, 3, "x") == validation_blocks(numbers[::-1], 0.2, 3, "x")
-    with pytest.raises(DataError, match=r"^x: all 5 chips are in one block of 20 numbers .0001-0020.; .*add chips"):
+    with pytest.raises(DataError, match=r"^x: all 5 chips are in one block of 20 numbers .0001-0020., .*; add chips"):
         validation_blocks(range(1, 6), 0.2, 0, "x")
 
 
@@ -174,7 +174,7 @@ def test_invalid_bands_and_missing_files_are_refused(tree: Path, tmp_path: Path)
     with pytest.raises(ConfigError, match="no optical image is in use"):
         open_layout(config(tree, optical_bands=("B03_after",), sensors="sar"), "test")
     (tmp_path / "OmbriaS2" / "test" / "AFTER" / "S2_after_0005.png").unlink()
-    with pytest.raises(DataError, match=r"S2_before_0005\.png: has no image of the same number in .*AFTER; a sensor"):
+    with pytest.raises(DataError, match=r"S2_before_0005\.png: has no image of the same number in .*AFTER, but a"):
         open_layout(config(tree), "test")
     with pytest.raises(DataError, match="holds neither OmbriaS1/train nor OmbriaS2/train"):
         open_layout(config(tree / "OmbriaS1"), "train")

@@ -228,7 +228,7 @@ def test_baselines_map_files_and_arrays_equally(files):
         (
             ("optical",),
             {"model": "ndwi", "tta": True},
-            "`tta`: 'ndwi' classifies each pixel by itself.*leave the setting out",
+            "`tta`: 'ndwi' classifies each pixel independently.*leave the setting out",
         ),
         (("sar",), {"model": "otsu", "device": "cuda"}, "`device=cuda`: 'otsu' runs on the CPU; leave the setting out"),
         (

@@ -202,7 +202,7 @@ def test_forward_refuses_images_of_different_sizes(shape: tuple[int, ...]) -> No
 
 @pytest.mark.parametrize("valid", [torch.ones(1, 32, 32, dtype=torch.bool), torch.ones(1, 1, 32, 32)])
 def test_forward_refuses_validity_of_wrong_shape_or_type(valid: torch.Tensor) -> None:
-    with pytest.raises(ConfigError, match=r"sar validity of shape .* must be bool \(N, 1, H, W\)"):
+    with pytest.raises(ConfigError, match=r"radar validity of shape .* must be bool \(N, 1, H, W\)"):
         build_model("lite")(scene(32, 32)["sar"], sar_valid=valid)
 
 
@@ -276,5 +276,5 @@ def test_sensor_weights_depend_on_validity(model: FloodModel) -> None:
 def test_single_sensor_models_have_no_sensor_weights() -> None:
     sar_model = build_model("lite", optical_channels=0)
     assert not sar_model.has_sensor_weights
-    with pytest.raises(ConfigError, match="this 'lite' has no sensor weights"):
+    with pytest.raises(ConfigError, match="this 'lite' model has no sensor weights"):
         sar_model.sensor_weights(torch.zeros(1, 2, 32, 32))

@@ -289,7 +289,7 @@ def test_command_reports_progress_and_result(
         "complete; 7 of them, 0.2 MB, were downloaded in this run\n"
     )
     lines = [record.getMessage() for record in caplog.records if record.name == "floodseg"]
-    assert lines[0] == f"{tmp_path}: 7 files, 0.2 MB, to fetch"
+    assert lines[0] == f"{tmp_path}: 7 files, 0.2 MB, to download"
     assert lines[-1] == f"{tmp_path}: 100 % downloaded"
 
 
