@@ -10,8 +10,8 @@
     │   └── FolderInUseError   an output folder that another process uses
     ├── ClusterError           a cluster that does not respond or has no workers
     ├── ScenesFailedError      some scenes of a list could not be mapped; exit code 3
-    ├── ProcessError           a training process or a worker process ended early └── OtherProcessError      the main
-    process failed; it reports the error, this process prints nothing
+    ├── ProcessError           a training process or a worker process ended early
+    └── OtherProcessError      the main process failed; it reports the error, this process prints nothing
 
 Every message names the file or setting, the rule and the remedy.
 """

@@ -6,6 +6,7 @@ _RENAMED = {
     "--write-reliability": "--write-sensor-weights",
     "--no-write-reliability": "--no-write-sensor-weights",
 }
+"""Present name by former name; the help shows only the present one."""
 _REMOVED = {
     "predict-many": {
         "--split-rows": "each scene is mapped by one worker, and several scenes are mapped at the same time",

@@ -34,7 +34,7 @@ def verify_checksum(path: Path) -> None:
 
     Raises:
         CheckpointError: the file is truncated or changed, does not belong to its ``.bin``, has no checksum, or cannot
-        be read.
+            be read.
     """
     before, after = _DELIMITERS[path.suffix]
     try:

@@ -83,7 +83,8 @@ class RunState:
     def check_inputs_unchanged(self, new: "RunState", folder: Path) -> None:
         """Refuse to resume with other chips, or with teachers or specialists that have other weights.
 
-        Args:            new: the state that a new run would begin with.
+        Args:
+            new: the state that a new run would begin with.
             folder: the run folder.
 
         Raises:
