@@ -334,7 +334,7 @@ def test_label_folder_of_another_data_set_is_refused(tmp_path: Path, chips: Path
         ("\n \n,\n", "lists no chip; restore the official file"),
         ("image,label\n", "line 1 starts with 'image', but a split lists file names without folders"),
         ("/data/a_0_S1Hand.tif,x\n", "line 1 starts with '/data/a_0_S1Hand.tif', but a split lists file names"),
-        ("a_0_S1Hand.tif,x\n../a_1_S1Hand.tif,x\n", "line 2 starts with '../a_1_S1Hand.tif'; a split lists file name"),
+        ("a_0_S1Hand.tif,x\n../a_1_S1Hand.tif,x\n", "line 2 starts with '../a_1_S1Hand.tif', but a split lists file"),
         ("S1Hand\\a_0_S1Hand.tif,x\n", "line 1 starts with 'S1Hand\\a_0_S1Hand.tif'"),
         ("_S1Hand.tif,x\n", "line 1 starts with '_S1Hand.tif'"),
         ("a_0_S1Hand.tif,x\n\na_0_S1Hand.tif,x\n", "lines 1 and 3 both list a_0; remove one"),

@@ -278,7 +278,7 @@ def test_run_folders_that_cannot_be_created_are_refused(
     folder = tmp_path / place
     printed = refused("train", *TINY, "--out-dir", folder)
     assert printed.startswith(f"{folder}: ")
-    assert printed.endswith("give another --out-dir, or change its permissions")
+    assert printed.endswith("set another --out-dir, or change its permissions")
 
 
 @pytest.mark.parametrize(
@@ -504,7 +504,7 @@ def test_full_file_systems(mounted: tuple[Path, dict[str, Any]], megabytes: int,
 def test_a_read_only_run_folder_is_refused(mounted: tuple[Path, dict[str, Any]]) -> None:
     root, results = mounted
     assert results["locked"]["code"] == 2
-    printed = "cannot be written (Read-only file system): give another --out-dir, or change its permissions"
+    printed = "cannot be written (Read-only file system); set another --out-dir, or change its permissions"
     assert results["locked"]["printed"] == f"floodseg: error: {root / 'locked'}: {printed}\n"
 
 

@@ -76,9 +76,9 @@ except floodseg.errors.ConfigError as error:
         ("benchmark scene", "floodseg benchmark needs torch and timm, .*'floodseg[benchmark]'"),
         ("evaluate {weights} --layout synthetic", "loading model '{weights}' in PyTorch needs torch, .*"
          "'floodseg[train]'"),
-        ("predict --sar {tmp}/s1.tif --model {weights} --out-dir {tmp}/out", "mapping with PyTorch .*"
+        ("predict --sar {tmp}/s1.tif --model {weights} --out-dir {tmp}/out", "mapping with a checkpoint or on a GPU .*"
          "'floodseg[train]'"),
-        ("predict --sar {tmp}/s1.tif --device cuda --out-dir {tmp}/out", "mapping with PyTorch .*'floodseg[train]'"),
+        ("predict --sar {tmp}/s1.tif --device cuda --out-dir {tmp}/out", "mapping with a checkpoint or on a GPU .*'floodseg[train]'"),
         ("predict --sar {tmp}/s1.tif --runtime onnx --out-dir {tmp}/out", "--runtime onnx needs onnxruntime, .*"
          "'floodseg[onnx]'"),
         ("predict-many {tmp}/scenes.csv --cluster local:1 --out-dir {tmp}/out", "floodseg predict-many needs .*"

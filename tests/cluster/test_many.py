@@ -160,7 +160,7 @@ def test_worker_with_another_version_fails(run, monkeypatch):
 def test_local_worker_process_maps(start, scenes, tmp_path):
     process = start(scenes, "--out-dir", tmp_path / "out", "--model", "otsu")
     output, errors = process.communicate(timeout=120)
-    assert (process.returncode, output.split(",")[0]) == (0, "2 scenes mapped"), errors
+    assert (process.returncode, output.split(" in ")[0]) == (0, "2 scenes mapped"), errors
     assert (tmp_path / "out/scenes/scene-0/flood.tif").exists()
 
 

@@ -127,7 +127,7 @@ def test_export_refuses_invalid_settings_before_conversion(settings, message, tm
 
 def test_export_reports_missing_packages_with_pip_command(tmp_path, monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name in ("onnxscript", "nncf") else name)
-    with pytest.raises(ConfigError, match=r"exporting needs onnxscript and nncf, .*: pip install 'floodseg\[export\]'"):
+    with pytest.raises(ConfigError, match=r"exporting needs onnxscript and nncf, .*; pip install 'floodseg\[export\]'"):
         floodseg.export("s1-lite", format="openvino", precision="int8", out=tmp_path / "m.xml")
 
 

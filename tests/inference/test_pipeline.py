@@ -303,6 +303,6 @@ def test_input_in_the_product_folder_is_kept_and_refused_if_a_product_has_its_na
 @pytest.mark.parametrize("make", [lambda path: path.write_text(""), lambda path: path.symlink_to(path.parent / "no/x")])
 def test_out_dir_that_cannot_be_created_is_refused(tmp_path, sar, make):
     make(tmp_path / "out")
-    expected = r"out: cannot be written \((File exists|.*is a file, not a folder)\): give another"
+    expected = r"out: cannot be written \((File exists|.*is a file, not a folder)\); set another"
     with pytest.raises(FloodsegError, match=expected):
         predict(tmp_path, sar=sar)

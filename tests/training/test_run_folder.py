@@ -219,7 +219,7 @@ def test_a_folder_that_is_missing_on_another_host_is_refused(folder, tmp_path):
 def test_a_folder_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with (
-        pytest.raises(RunFolderError, match=r"file/run: cannot be written .*give another `out_dir`"),
+        pytest.raises(RunFolderError, match=r"file/run: cannot be written .*set another `out_dir`"),
         RunFolder(tmp_path / "file" / "run").locked(),
     ):
         pass

@@ -229,9 +229,7 @@ def test_resume_refuses_other_specialists(tmp_path: Path, make_config, trained: 
     with torch.no_grad():
         other.network.head.bias.add_(1)
     save_checkpoint(folder / "specialists/sar/best_model.pth", other)
-    with pytest.raises(
-        RunFolderError, match=r"needs the specialists .*, but the weights of specialists/sar have"
-    ):
+    with pytest.raises(RunFolderError, match=r"needs the specialists .*, but the weights of specialists/sar have"):
         train(config, resume=True, show_progress=False)
 
 
