@@ -78,7 +78,8 @@ except floodseg.errors.ConfigError as error:
          "'floodseg[train]'"),
         ("predict --sar {tmp}/s1.tif --model {weights} --out-dir {tmp}/out", "mapping with a checkpoint or on a GPU .*"
          "'floodseg[train]'"),
-        ("predict --sar {tmp}/s1.tif --device cuda --out-dir {tmp}/out", "mapping with a checkpoint or on a GPU .*'floodseg[train]'"),
+        ("predict --sar {tmp}/s1.tif --device cuda --out-dir {tmp}/out", "mapping with a checkpoint or on a GPU .*"
+         "'floodseg[train]'"),
         ("predict --sar {tmp}/s1.tif --runtime onnx --out-dir {tmp}/out", "--runtime onnx needs onnxruntime, .*"
          "'floodseg[onnx]'"),
         ("predict-many {tmp}/scenes.csv --cluster local:1 --out-dir {tmp}/out", "floodseg predict-many needs .*"
