@@ -154,7 +154,7 @@ def test_worker_with_another_version_fails(run, monkeypatch):
     monkeypatch.setattr(tasks, "versions", lambda: {"floodseg": "9.9"})
     code, _, errors = run("--retries", "0")
     assert code == 3
-    assert "has floodseg 9.9, but the run was started with 0.1.0: install the same version" in errors
+    assert "has floodseg 9.9, but the run was started with 0.1.0; install the same version" in errors
 
 
 def test_local_worker_process_maps(start, scenes, tmp_path):
