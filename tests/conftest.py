@@ -60,7 +60,7 @@ def default_sigint() -> Iterator[None]:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Model of both sensors, exported to ONNX, and the same graph as an OpenVINO model."""
     import floodseg
-    from floodseg.deployment.formats import read_graph, write_openvino
+    from floodseg.deployment.writers import read_graph, write_openvino
     from floodseg.runtimes.onnx_runtime import OnnxRuntime
 
     model = fused_lite()

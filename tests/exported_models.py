@@ -29,7 +29,7 @@ class Exported:
 
     model: FloodModel
     parity: dict[str, float]
-    """Figures of the parity check."""
+    """Results of the parity check."""
     onnx: Path
     openvino: Path
 
@@ -110,9 +110,9 @@ def expected(model: FloodModel, inputs: Images) -> NDArray[np.float32]:
 def write_int8(graph: Path, out: Path) -> None:
     """Write :func:`fused_lite` in int8; call it in a subprocess, since the quantiser leaves threads behind."""
     from floodseg.deployment.convert import metadata_of
-    from floodseg.deployment.formats import write_openvino
     from floodseg.deployment.quantise import quantise
     from floodseg.deployment.samples import Batch
+    from floodseg.deployment.writers import write_openvino
     from floodseg.models.deploy import DeployedModel
 
     model = fused_lite()

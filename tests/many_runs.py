@@ -40,11 +40,11 @@ def write_list(folder: Path, count: int, size: int) -> Path:
 
 def map_one_by_one(listed: Any, run: Any, config: Any) -> Iterator[tuple[Any, Any]]:
     """Replacement of ``floodseg.cluster.engine.map_scenes`` that maps in this process, without retries."""
-    from floodseg.cluster.tasks import Outcome, SceneFailedError, map_scene
+    from floodseg.cluster.tasks import Outcome, SceneFailedError, map_scene_task
 
     for scene in listed:
         try:
-            outcome = map_scene(scene, run)
+            outcome = map_scene_task(scene, run)
         except SceneFailedError as error:
             if error.trace:
                 raise

@@ -87,7 +87,7 @@ class PointwiseRuntime:
     concurrency: int = 8
     batch: int = 1
     max_windows: int = 1000
-    """Number of windows that fit the device's memory."""
+    """Number of windows that fit in the device's memory."""
     before_call: Callable[[int], None] = lambda count: None
     """Hook, called at the start of every call with the number of windows."""
     shapes: list[tuple[int, ...]] = field(default_factory=list)

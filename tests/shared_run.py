@@ -116,8 +116,8 @@ def basics(processes):
         "gathered": processes.gather([f"{index} by {rank}" for index in processes.share(5)], 5),
         "sum": processes.sum(torch.tensor([2**60 + rank, 1])).tolist(),
         "copied": [tensors[0].tolist(), int(tensors[1])],
-        "from_main": processes.from_main(lambda: calls.append(rank) or "main's"),
-        "failure": error_of(lambda: processes.from_main(damaged)),
+        "run_on_main": processes.run_on_main(lambda: calls.append(rank) or "main's"),
+        "failure": error_of(lambda: processes.run_on_main(damaged)),
         "calls": len(calls),
     }
 

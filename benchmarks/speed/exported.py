@@ -78,7 +78,7 @@ def random_model(architecture: str, encoder: str | None) -> FloodModel:
 
 
 def export_once(model: FloodModel, format: ExportFormat, precision: ExportPrecision) -> dict[str, Any]:
-    """Export a model; return the figures of the parity check, or the error."""
+    """Export a model; return the results of the parity check, or the error."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[format]}"

@@ -31,7 +31,7 @@ from floodseg.models.model import FloodModel
 from floodseg.models.networks import decoder, efficient, fusion
 from floodseg.models.registry import build_model
 from floodseg.models.specialists.multi_sensor import MultiSensorModel
-from floodseg.system.environment import usable_cores
+from floodseg.system.environment import thread_limit
 from floodseg.training.losses import FloodLoss
 
 app = App(help="Times of variants of lite and efficient.", default_parameter=Parameter(consume_multiple=True))
@@ -59,7 +59,7 @@ class RunTwice(nn.Module):
 def steps(
     *,
     rounds: int = 9,
-    threads: int = usable_cores(),
+    threads: int = thread_limit(),
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Time the variants.

@@ -58,7 +58,7 @@ _EXTRAS = {
     "export": ("export", "torch", "onnx"),
     "train": ("train", "torch", "timm", "accelerate", "tensorboard"),
 }
-"""Extra that a public function needs, and the packages of it that must be installed before the import."""
+"""Extra that a public function needs, followed by the packages of this extra that are checked before the import."""
 
 
 def __getattr__(name: str) -> Any:

@@ -33,7 +33,7 @@ def otsu(vh_db: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
 def otsu_of_histogram(pixels: NDArray[Any], edges: NDArray[np.float64]) -> float | None:
     """Return the bin edge with the largest variance between the two classes (Otsu 1979, eq. 18).
 
-    Stored SAR values are quantised, so empty bins can make several edges equally good. The middle one is returned. It
+    Stored radar values are quantised, so empty bins can make several edges equally good. The middle one is returned. It
     lies above the lowest value. Pixels below the edge are the dark class.
 
     Args:

@@ -10,7 +10,7 @@
     │   └── FolderInUseError   an output folder that another process uses
     ├── ClusterError           a cluster that does not respond or has no workers
     ├── ScenesFailedError      some scenes of a list could not be mapped; exit code 3
-    ├── ProcessError           a worker process ended early
+    ├── ProcessError           a training process or a worker process ended early
     └── OtherProcessError      the main process failed; it reports the error, this process prints nothing
 
 Every message names the file or setting, the rule and the remedy.
@@ -62,7 +62,7 @@ class ScenesFailedError(FloodsegError):
 
 
 class ProcessError(FloodsegError):
-    """A training process or a data-loading process ended early."""
+    """A training process or a worker process ended early."""
 
 
 class OtherProcessError(FloodsegError):

@@ -6,6 +6,9 @@ from logging import getLogger
 
 HIDDEN = "***"
 
+SENSOR_NAMES = {"sar": "radar", "optical": "optical", "both": "radar and optical"}
+"""Names of the sensors and of the set of both in messages."""
+
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
 _END = r"[^\s'\"<>]*?(?=[).,:;]*(?:[\s'\"<>]|$))"
 _QUERY = re.compile(r"((?:[a-z][a-z0-9+.-]*://|/vsi[a-z0-9_]+/)[^\s?'\"<>]*\?)" + _END, re.I)
@@ -48,6 +51,11 @@ def printable(text: str, *, lines: bool = False) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or (lines and char == "\n") else ascii(char)[1:-1] for char in text)
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share as a percentage, such as "98.5 %"."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def shortened(text: str) -> str:

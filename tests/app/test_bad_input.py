@@ -291,7 +291,7 @@ def test_crops_of_a_valid_chip_do_not_change_its_unit(chips: Path) -> None:
             ("--data", "{root}/tree", "--split", "bolivia"),
             "--split bolivia: sen1floods11 in {root}/tree has the splits",
         ),
-        (("--data", "{root}/tree", "--sensors", "both"), "--sensors both: 'otsu' takes sar images only"),
+        (("--data", "{root}/tree", "--sensors", "both"), "--sensors both: 'otsu' takes only radar images"),
         (("--data", "{root}/chips/S1Hand/a_0_S1Hand.tif", *LAYOUT), "a_0_S1Hand.tif is not a folder"),
     ],
 )
@@ -332,14 +332,14 @@ def test_label_folder_of_another_data_set_is_refused(tmp_path: Path, chips: Path
     [
         ("", "lists no chip; restore the official file"),
         ("\n \n,\n", "lists no chip; restore the official file"),
-        ("image,label\n", "line 1 starts with 'image'; a split lists file names without folders"),
-        ("/data/a_0_S1Hand.tif,x\n", "line 1 starts with '/data/a_0_S1Hand.tif'; a split lists file names without fo"),
-        ("a_0_S1Hand.tif,x\n../a_1_S1Hand.tif,x\n", "line 2 starts with '../a_1_S1Hand.tif'; a split lists file name"),
+        ("image,label\n", "line 1 starts with 'image', but a split lists file names without folders"),
+        ("/data/a_0_S1Hand.tif,x\n", "line 1 starts with '/data/a_0_S1Hand.tif', but a split lists file names"),
+        ("a_0_S1Hand.tif,x\n../a_1_S1Hand.tif,x\n", "line 2 starts with '../a_1_S1Hand.tif', but a split lists file"),
         ("S1Hand\\a_0_S1Hand.tif,x\n", "line 1 starts with 'S1Hand\\a_0_S1Hand.tif'"),
         ("_S1Hand.tif,x\n", "line 1 starts with '_S1Hand.tif'"),
         ("a_0_S1Hand.tif,x\n\na_0_S1Hand.tif,x\n", "lines 1 and 3 both list a_0; remove one"),
         (b"\xff\xfea\x00", "cannot be read as a list of chips ('utf-8' codec can't decode"),
-        ("c_9_S1Hand.tif,x\n", "c_9_LabelHand.tif: is missing; every chip of the split train needs a label"),
+        ("c_9_S1Hand.tif,x\n", "c_9_LabelHand.tif: is missing, but every chip of the split train needs a label"),
     ],
 )
 def test_wrong_split_files_are_refused(
@@ -428,9 +428,9 @@ TINY = (
     [
         (
             ("--optical-jitter", "0.2"),
-            "--optical-jitter 0.2: needs optical images, but the chips hold radar only; leave it out",
+            "--optical-jitter 0.2: needs optical images, but the chips hold only radar images; leave it out",
         ),
-        (("--cloud", "0.5"), "--cloud 0.5: needs optical images, but the chips hold radar only; leave it out"),
+        (("--cloud", "0.5"), "--cloud 0.5: needs optical images, but the chips hold only radar images; leave it out"),
         (("--model", "efficient", "--encoder", "resnet34x"), "--encoder resnet34x: must be an encoder of timm"),
         (("--model", "efficient", "--pretrained", "nowhere.pth"), "--pretrained nowhere.pth: must be auto, required"),
         (("--encoder", "resnet18"), "--encoder resnet18: model 'lite' has no encoder; leave it out"),
@@ -456,7 +456,7 @@ def test_jitter_of_an_unused_sensor_is_refused(chips: Path, tmp_path: Path, refu
         scenes.write_optical(chips / f"S2Hand/{name}_S2Hand.tif", scenes.optical_values(*SIZE))
     flags = ("--sensors", "optical", "--sar-jitter-db", "1", "--out-dir", tmp_path / "run")
     printed = refused("train", "--data", chips, *LAYOUT, *TINY, *flags)
-    assert printed == "--sar-jitter-db 1.0: needs radar in dB, but the chips hold optical images only; leave it out"
+    assert printed == "--sar-jitter-db 1.0: needs radar in dB, but the chips hold only optical images; leave it out"
 
 
 @pytest.mark.parametrize(

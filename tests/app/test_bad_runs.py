@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def cut_off(file: Path) -> None:
 CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda file: file.write_bytes(b""), "is empty (0 bytes); copy it again"),
     "text": (lambda file: file.write_text("not found"), "is not a file of weights; use one that floodseg wrote"),
-    "cut off": (cut_off, "is cut off: the end of the file is missing; copy it again"),
+    "cut off": (cut_off, "is truncated; copy it again"),
     "state dict": (
         lambda file: torch.save(_lite().state_dict(), file),
         "is not a floodseg checkpoint (it holds 113 named tensors, without a description of the model); use a",
@@ -163,7 +164,7 @@ def test_damaged_or_bare_safetensors_are_refused(tmp_path: Path, refused: Callab
         f"{weights}: is a safetensors file, which does not describe its"
     )
     weights.write_bytes(weights.read_bytes()[:-100])
-    assert refused("evaluate", tmp_path, *SCORE).startswith(f"{weights}: is cut off or damaged (")
+    assert refused("evaluate", tmp_path, *SCORE).startswith(f"{weights}: is truncated or damaged (")
     weights.write_bytes(b"")
     assert refused("evaluate", tmp_path, *SCORE).startswith(f"{weights}: is empty (0 bytes)")
 
@@ -247,6 +248,20 @@ def test_resume_refuses_a_missing_best_model(half: Path, refused: Callable[..., 
 # ---- run folders and output paths
 
 
+def test_command_in_the_error_about_other_settings_resumes_a_moved_run(half: Path, refused: Callable[..., str]) -> None:
+    """The run began with an --epochs that the user has not typed again."""
+    moved = half.with_name("moved run")
+    half.rename(moved)
+    epochs = TINY.index("--epochs")
+    printed = refused("train", *TINY[:epochs], *TINY[epochs + 2 :], "--out-dir", moved, "--resume")
+    problem, _, remedy = printed.partition("; set them to the earlier values, or run ")
+    assert problem == f"{moved}: these settings differ from those that the run began with: --epochs (2 before, 50 now)"
+    program, *arguments = shlex.split(remedy)
+    assert program == "floodseg"
+    assert run(*arguments) == 0
+    assert (moved / "summary.json").is_file()
+
+
 def test_finished_run_is_refused(tmp_path: Path, finished: Path, refused: Callable[..., str]) -> None:
     shutil.copytree(finished, tmp_path / "run")
     printed = refused("train", *TINY, "--out-dir", tmp_path / "run")
@@ -263,7 +278,7 @@ def test_run_folders_that_cannot_be_created_are_refused(
     folder = tmp_path / place
     printed = refused("train", *TINY, "--out-dir", folder)
     assert printed.startswith(f"{folder}: ")
-    assert printed.endswith("give another --out-dir, or change its permissions")
+    assert printed.endswith("set another --out-dir, or change its permissions")
 
 
 @pytest.mark.parametrize(
@@ -309,7 +324,7 @@ def test_second_run_in_a_folder_is_refused(tmp_path: Path, refused: Callable[...
                 printed = refused("train", *TINY, "--out-dir", folder, *word, unchanged=False)
                 assert (
                     printed
-                    == f"{folder}: another run is training in this folder: wait for it, or give another --out-dir"
+                    == f"{folder}: another run is training in this folder; wait for it, or set another --out-dir"
                 )
             assert (folder / "config.toml").exists()
             assert first.poll() is None
@@ -349,7 +364,7 @@ def test_run_resumes_exactly_after_a_write_error_at_each_file(
 ) -> None:
     """A run that was interrupted at each file it writes has the same final weights as an uninterrupted run."""
     folder = tmp_path / "run"
-    monkeypatch.setattr("floodseg.training.train.PICTURE_EVERY", 2)
+    monkeypatch.setattr("floodseg.training.train.PICTURE_EPOCHS", 2)
     resume: tuple[str, ...] = ()
 
     def left() -> list[Path]:
@@ -489,7 +504,7 @@ def test_full_file_systems(mounted: tuple[Path, dict[str, Any]], megabytes: int,
 def test_a_read_only_run_folder_is_refused(mounted: tuple[Path, dict[str, Any]]) -> None:
     root, results = mounted
     assert results["locked"]["code"] == 2
-    printed = "cannot be written (Read-only file system): give another --out-dir, or change its permissions"
+    printed = "cannot be written (Read-only file system); set another --out-dir, or change its permissions"
     assert results["locked"]["printed"] == f"floodseg: error: {root / 'locked'}: {printed}\n"
 
 
@@ -520,20 +535,20 @@ def test_resume_is_exact_without_a_bad_chip(tmp_path: Path, refused: Callable[..
     from floodseg.training.records import RunRecords
 
     with pytest.MonkeyPatch.context() as patch:
-        real = RunRecords.epoch
+        real = RunRecords.add_epoch
 
         def stop(self: Any, *arguments: Any) -> None:
             if self.state.epoch == 2:
                 raise KeyboardInterrupt
             real(self, *arguments)
 
-        patch.setattr(RunRecords, "epoch", stop)
+        patch.setattr(RunRecords, "add_epoch", stop)
         assert run("train", *flags, "--out-dir", tmp_path / "run") == 130
     bad.write_bytes(whole)
     printed = refused("train", *flags, "--out-dir", tmp_path / "run", "--resume")
     assert printed == (
-        f"{tmp_path / 'run'}: --resume needs the chips that the run began with, but these became usable or unusable "
-        "since: a_1; restore the files, or start again with --overwrite"
+        f"{tmp_path / 'run'}: --resume needs the chips that the run began with, but these have become usable or "
+        "unusable since: a_1; restore the files, or start again with --overwrite"
     )
     bad.write_bytes(whole[:1000])
     assert run("train", *flags, "--out-dir", tmp_path / "run", "--resume") == 0

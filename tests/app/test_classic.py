@@ -97,7 +97,7 @@ def test_folder_split_and_resume_flags(script: ModuleType, monkeypatch: pytest.M
         ("--epochs 2.5", "--epochs"),
         ("--epochs 0", "--epochs 0: must be at least 1"),
         ("--use_external_dataset --val_split 2", "--val-split 2.0: must be above 0 and below 1"),
-        ("--sar_dir chips", "--sar_dir, --opt_dir, --mask_dir and --val_split have no effect on simulated chips: "),
+        ("--sar_dir chips", "--sar_dir, --opt_dir, --mask_dir and --val_split have no effect on simulated chips; "),
     ],
 )
 def test_wrong_flags_are_one_sentence_and_exit_code_2(

@@ -183,7 +183,38 @@ def test_help_is_printed(capsys: pytest.CaptureFixture[str], command: list[str])
     shown = capsys.readouterr().out
     assert "Usage: floodseg" in shown
     if command == ["train"]:
-        assert all(flag in shown for flag in ("--batch-size", "--optical-bands", "--out-dir", "--resume", "[RUN.toml]"))
+        assert all(
+            flag in shown for flag in ("--batch-size", "--optical-bands", "--out-dir", "--resume", "RUN.toml [OPTIONS]")
+        )
+
+
+def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    """Return the help of a command as words, without the frames of its tables."""
+    assert run(*command, "--help") == 0
+    return " ".join(word for word in capsys.readouterr().out.split() if word.strip("│─╭╮╰╯"))
+
+
+def test_help_of_export_says_which_precisions_need_data(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = _help(capsys, "export")
+    assert "Folder of the data set on which an int8 model is calibrated and scored." in shown
+    assert (
+        "The parity check of an fp32 or bf16 model uses simulated images, and also this data set if it is set." in shown
+    )
+    assert "Folder of the data set. By default the subfolder" in _help(capsys, "train")
+
+
+def test_setting_of_training_is_neither_shown_nor_accepted_in_inference(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--memory-batch-size" in _help(capsys, "benchmark", "train")
+    assert "--memory-batch-size" not in _help(capsys, "benchmark", "infer")
+    assert run("benchmark", "infer", "--memory-batch-size", "4") == 2
+    expected = "floodseg: error: --memory-batch-size 4: has no effect on inference; leave it out\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_help_shows_the_present_name_of_a_renamed_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = _help(capsys, "predict")
+    assert "--write-sensor-weights" in shown
+    assert "reliability" not in shown
 
 
 def _scores(water_iou: float | None) -> dict[str, Any]:

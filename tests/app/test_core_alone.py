@@ -62,23 +62,24 @@ except floodseg.errors.ConfigError as error:
     print(error)
 """
     done = python_with_core_alone(code)
-    assert done.stdout == "FloodMap.polygons needs geopandas, which is not installed: pip install 'geopandas'\n"
+    assert done.stdout == "FloodMap.polygons needs geopandas, which is not installed; pip install 'geopandas'\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("train --layout synthetic", "floodseg.train needs torch, timm, accelerate and tensorboard, which are not "
-         "installed: pip install 'floodseg[train]'"),
+         "installed; pip install 'floodseg[train]'"),
         ("export s1-lite --format onnx --out {tmp}/m.onnx", "floodseg.export needs torch and onnx, which are not "
-         "installed: pip install 'floodseg[export]'"),
+         "installed; pip install 'floodseg[export]'"),
         ("benchmark infer", "floodseg benchmark needs torch and timm, .*'floodseg[benchmark]'"),
         ("benchmark scene", "floodseg benchmark needs torch and timm, .*'floodseg[benchmark]'"),
         ("evaluate {weights} --layout synthetic", "loading model '{weights}' in PyTorch needs torch, .*"
          "'floodseg[train]'"),
-        ("predict --sar {tmp}/s1.tif --model {weights} --out-dir {tmp}/out", "mapping with PyTorch .*"
+        ("predict --sar {tmp}/s1.tif --model {weights} --out-dir {tmp}/out", "mapping with a checkpoint or on a GPU .*"
          "'floodseg[train]'"),
-        ("predict --sar {tmp}/s1.tif --device cuda --out-dir {tmp}/out", "mapping with PyTorch .*'floodseg[train]'"),
+        ("predict --sar {tmp}/s1.tif --device cuda --out-dir {tmp}/out", "mapping with a checkpoint or on a GPU .*"
+         "'floodseg[train]'"),
         ("predict --sar {tmp}/s1.tif --runtime onnx --out-dir {tmp}/out", "--runtime onnx needs onnxruntime, .*"
          "'floodseg[onnx]'"),
         ("predict-many {tmp}/scenes.csv --cluster local:1 --out-dir {tmp}/out", "floodseg predict-many needs .*"

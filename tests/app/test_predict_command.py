@@ -65,7 +65,7 @@ def test_predict_writes_products_and_refuses_to_overwrite(tmp_path, sar, capsys)
     printed = " ".join(capsys.readouterr().out.split())
     summary = json.loads((out / "summary.json").read_text())
     assert f"open water {summary['area_km2']['flood']:,.2f} km²" in printed
-    assert "mapped 100.0% of the scene" in printed
+    assert "mapped 100.0 % of the scene" in printed
     assert f"{out / 'flood.tif'} classes" in printed
     assert names_in(out) == sorted([*PRODUCTS, ITEM])
     modified = (out / "summary.json").stat().st_mtime_ns

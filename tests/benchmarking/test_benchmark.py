@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from floodseg.benchmarking.rounds import Timing, in_fresh_process
+from floodseg.benchmarking.rounds import Timing, call_in_new_process
 from floodseg.benchmarking.rows import Row, benchmark_rows
 from floodseg.benchmarking.run import benchmark, regressions
 from floodseg.benchmarking.settings import BenchmarkConfig
@@ -64,6 +64,8 @@ def test_missing_package_of_a_runtime_is_an_error(monkeypatch):
 def test_training_refuses_other_runtimes():
     with pytest.raises(ConfigError, match="`runtimes=torch onnx`: only torch can train"):
         benchmark("train", BenchmarkConfig(runtimes=("torch", "onnx")))
+    with pytest.raises(ConfigError, match=r"^`memory_batch_size=4`: has no effect on inference; leave it out$"):
+        benchmark("infer", BenchmarkConfig(memory_batch_size=4))
 
 
 @pytest.mark.slow
@@ -96,11 +98,11 @@ def test_missing_package_of_a_peer_is_an_error(monkeypatch):
 @pytest.mark.parametrize("name", ["smp-unet", "smp-deeplabv3plus"])
 def test_peers_take_all_bands_at_any_size(name):
     pytest.importorskip("segmentation_models_pytorch", reason="needs the extra benchmark")
-    from floodseg.benchmarking.peers import build_peer
+    from floodseg.benchmarking.smp_networks import build_smp_model
 
     (row,) = benchmark_rows(("baseline", name), (), ())[1:]
     assert row.label == f"{name}/resnet34/torch/fp32"
-    model = build_peer(name).eval()
+    model = build_smp_model(name).eval()
     assert model.network.network.encoder.conv1.in_channels == 15
     with torch.no_grad():
         logits = model(torch.randn(1, 2, 45, 64), torch.full((1, 13, 45, 64), torch.nan))
@@ -132,7 +134,7 @@ def _fails():
 @pytest.mark.slow
 def test_error_of_a_process_is_reported():
     with pytest.raises(FloodsegError, match="a benchmark process failed: no such thing"):
-        in_fresh_process(_fails)
+        call_in_new_process(_fails)
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def test_large_scene_has_only_the_requested_sensors(tmp_path, sensors):
 
 
 def test_benchmark_scene_has_a_row_for_each_size(monkeypatch, tmp_path):
-    monkeypatch.setattr(scene_benchmark, "in_fresh_process", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(scene_benchmark, "call_in_new_process", lambda function, *arguments: function(*arguments))
     config = SceneBenchmarkConfig(sizes=(96, 160), sensors="both", tile_size=64, threads=1, folder=tmp_path)
     notes: list[str] = []
     document = benchmark_scene(config, notes.append)

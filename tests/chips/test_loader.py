@@ -68,7 +68,7 @@ def test_training_sample_has_the_shapes_and_types_of_the_contract(chips: FileChi
         "optical_valid": ((1, 32, 32), torch.bool),
         "label": ((32, 32), torch.uint8),
         "index": ((), torch.int64),
-        "optical_hidden": ((1, 32, 32), torch.bool),
+        "optical_clouded": ((1, 32, 32), torch.bool),
     }
     assert sample["index"] == 2
 

@@ -31,7 +31,7 @@ def scenes(*names: str) -> list[NamedScene]:
 
 
 def flaky_scene(scene: NamedScene, run: BatchRun) -> Outcome:
-    """Replacement of ``map_scene``: scene "bad" always fails, scene "shaky" fails once."""
+    """Replacement of ``map_scene_task``: scene "bad" always fails, scene "shaky" fails once."""
     assert run == RUN
     TRIES.append(scene.id)
     if scene.id == "bad" or (scene.id == "shaky" and TRIES.count("shaky") == 1):
@@ -42,7 +42,7 @@ def flaky_scene(scene: NamedScene, run: BatchRun) -> Outcome:
 @pytest.fixture
 def tries(monkeypatch: pytest.MonkeyPatch, connections: list[str]) -> list[str]:
     """Names of the scenes in the order in which the worker tried them."""
-    monkeypatch.setattr(engine, "map_scene", flaky_scene)
+    monkeypatch.setattr(engine, "map_scene_task", flaky_scene)
     TRIES.clear()
     return TRIES
 
@@ -75,7 +75,7 @@ def unpicklable(cause: Any) -> DataError:
     [
         (DataError("a.tif: is broken"), "a.tif: is broken"),
         (unpicklable(CPLE_OpenFailedError(1, 2, "no")), "a.tif: is broken"),
-        (MemoryError(), "memory ran out: give the workers more memory, or set a smaller `tile_size`"),
+        (MemoryError(), "memory ran out; give the workers more memory, or set a smaller `tile_size`"),
         (OSError(28, "No space left on device", "/out/a"), "/out/a: No space left on device"),
         (ZeroDivisionError("by\n zero"), "internal error of floodseg (ZeroDivisionError: by zero)"),
     ],
@@ -98,7 +98,7 @@ def test_tasks_that_dask_gives_up_are_failed_scenes(tries, monkeypatch):
 
     monkeypatch.setattr(engine, "_results", checked)
     killed, missing = (outcome.reason for _, outcome in map_scenes(scenes("a", "b"), RUN, ManyConfig()))
-    assert killed.startswith("every worker that mapped it was lost, perhaps because memory ran out: give the workers ")
+    assert killed.startswith("every worker that mapped it was lost, perhaps because memory ran out; give the workers ")
     assert missing == "the task failed on the cluster (ModuleNotFoundError: No module named 'floodseg')"
 
 
@@ -108,7 +108,7 @@ def test_lost_scheduler_ends_the_run(tries, monkeypatch):
 
     monkeypatch.setattr(engine, "_results", checked)
     with pytest.raises(
-        ClusterError, match=r"^`cluster=local:1`: the connection to the scheduler was lost: start it again, and run the"
+        ClusterError, match=r"^`cluster=local:1`: the connection to the scheduler was lost; start it again, and run the"
     ):
         list(map_scenes(scenes("good"), RUN, ManyConfig()))
 
@@ -116,7 +116,7 @@ def test_lost_scheduler_ends_the_run(tries, monkeypatch):
 def test_missing_scheduler_is_an_error():
     config = ManyConfig(cluster=free_address(), wait_s=0.2)
     message = (
-        rf"^`cluster={config.cluster}`: has not answered for 0\.2 seconds: start the scheduler, or correct the add"
+        rf"^`cluster={config.cluster}`: has not answered for 0\.2 seconds; start the scheduler, or correct the add"
     )
     with pytest.raises(ClusterError, match=message), dask_client(config):
         pass
@@ -129,7 +129,7 @@ def idle_scheduler() -> Iterator[Any]:
         yield cluster
 
 
-NO_WORKER = r"^`cluster=tcp://.*`: has had no worker for 0\.2 seconds: start a worker, and run the same command to con"
+NO_WORKER = r"^`cluster=tcp://.*`: has had no worker for 0\.2 seconds; start a worker, and run the same command to con"
 
 
 def test_scheduler_without_workers_is_an_error(idle_scheduler):
@@ -150,7 +150,7 @@ def test_run_ends_without_workers(idle_scheduler, monkeypatch):
     [
         (
             {"cluster": "local:5"},
-            r"`cluster=local:5`: leaves 0\.8 GB of memory for each worker, but a worker needs 1: ",
+            r"`cluster=local:5`: leaves 0\.8 GB of memory for each worker, but a worker needs 1 GB; ",
         ),
         ({"cluster": "local:2", "memory_gb": 3.0}, r"`memory_gb=3`: 2 workers would use more than the 4\.0 GB of"),
     ],
@@ -172,8 +172,8 @@ def test_task_waits_for_a_scene_folder_in_use(monkeypatch):
         return result
 
     monkeypatch.setattr(tasks, "_map_unless_finished", answer)
-    assert tasks.map_scene(scenes("a")[0], RUN) == Outcome(9)
+    assert tasks.map_scene_task(scenes("a")[0], RUN) == Outcome(9)
     monkeypatch.setattr(tasks, "_BUSY_LIMIT_S", 0.0)
     answers[:] = [FolderInUseError("another run")] * 3
     with pytest.raises(SceneFailedError, match="another run"):
-        tasks.map_scene(scenes("a")[0], RUN)
+        tasks.map_scene_task(scenes("a")[0], RUN)

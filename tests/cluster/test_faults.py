@@ -1,6 +1,7 @@
 """Tests of lost workers, schedulers and runs: the final products are the same, byte for byte."""
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -46,7 +47,7 @@ def reference(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of an undisturbed run with one worker."""
     out_dir = tmp_path_factory.mktemp("reference") / "out"
     output, _ = ended(many_runs.start(scenes, "--out-dir", out_dir, "--cluster", "local:1"))
-    assert output.startswith("4 scenes mapped, 0 finished before, in ")
+    assert re.match(r"4 scenes mapped in \d+ s \(\d+\.\d\d megapixels/s\); 0 were already finished\n", output)
     return out_dir
 
 
@@ -75,7 +76,9 @@ def test_killed_run_is_continued(start, scenes, reference, tmp_path):
     done = len(finished(out_dir))
     assert 0 < done < SCENES
     output, _ = ended(start(scenes, "--out-dir", out_dir, "--cluster", "local:1"))
-    assert f"{SCENES - done} scenes mapped, {done} finished before, in " in output
+    assert re.search(
+        rf"{SCENES - done} scenes mapped in \d+ s \(\d+\.\d\d megapixels/s\); {done} were already finished\n", output
+    )
     assert_same(out_dir, reference)
 
 
@@ -101,7 +104,7 @@ def test_second_run_in_the_same_folder_is_refused(start, scenes, reference, tmp_
     wait_until(lambda: (out_dir / ".lock").exists(), first)
     _, errors = ended(start(scenes, "--out-dir", out_dir, "--cluster", "local:1"), 2)
     assert errors == (
-        f"floodseg: error: {out_dir}: another run writes its products there: wait for it, or give another --out-dir\n"
+        f"floodseg: error: {out_dir}: another run writes its products there; wait for it, or set another --out-dir\n"
     )
     ended(first)
     assert_same(out_dir, reference)
@@ -122,7 +125,7 @@ def test_run_is_continued_after_the_scheduler_was_lost(start, scenes, reference,
         kill_group(dask[0])
         _, errors = ended(run, 2)
         assert errors.splitlines()[-1] == (
-            f"floodseg: error: --cluster {address}: the connection to the scheduler was lost: start it again, and run "
+            f"floodseg: error: --cluster {address}: the connection to the scheduler was lost; start it again, and run "
             "the same command to continue"
         )
         dask += [start_scheduler(address), start_worker(address)]
@@ -139,6 +142,6 @@ def test_run_is_continued_after_the_scheduler_was_lost(start, scenes, reference,
 def test_run_waits_for_a_missing_scheduler(start, scenes, tmp_path, address):
     _, errors = ended(start(scenes, "--out-dir", tmp_path / "out", "--cluster", address, "--wait-s", "2"), 2)
     assert errors.splitlines()[-1] == (
-        f"floodseg: error: --cluster {address}: has not answered for 2 seconds: start the scheduler, or correct the "
+        f"floodseg: error: --cluster {address}: has not answered for 2 seconds; start the scheduler, or correct the "
         "address, and run the same command to continue"
     )

@@ -1,6 +1,7 @@
 """Tests of ``floodseg predict-many``, with scenes mapped one by one in this process."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,13 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, scenes: Path, connec
 def test_finished_scenes_are_not_mapped_again(run, connections, tmp_path):
     code, output, _ = run()
     assert code == 0
-    assert output.startswith("2 scenes mapped, 0 finished before, in ")
+    assert re.match(r"2 scenes mapped in \d+ s \(\d+\.\d\d megapixels/s\); 0 were already finished\n", output)
     assert f"{tmp_path / 'out/collection.json'}  STAC collection of all finished scenes" in output
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/scenes").glob("*/*")}
     assert connections == ["local:1"]
     code, output, _ = run()
     assert (code, connections) == (0, ["local:1"]), "no cluster is started for finished scenes"
-    assert output.startswith("0 scenes mapped, 2 finished before, in ")
+    assert re.match(r"0 scenes mapped in \d+ s; 2 were already finished\n", output)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out/scenes").glob("*/*")} == first
     summary = json.loads((tmp_path / "out/scenes/scene-0/summary.json").read_text())
     assert [name.split()[0] for name in summary["content"]["inputs"]["sar"]] == ["s0.tif"]
@@ -90,18 +91,18 @@ def test_failed_scenes_are_reported_and_mapped_by_the_next_run(run, scenes, tmp_
     (scenes.parent / "s0.tif").write_bytes(whole[:3000])
     code, output, errors = run("--retries", "1")
     assert code == 3
-    assert output.startswith("1 scenes mapped, 0 finished before")
+    assert re.match(r"1 scenes mapped in \d+ s \(\d+\.\d\d megapixels/s\); 0 were already finished\n", output)
     reason, sentence = errors.splitlines()
     assert reason.startswith(f"failed scene-0: {scenes.parent}/s0.tif: ")
     assert sentence == (
-        f"floodseg: error: 1 of 2 scenes could not be mapped; the reasons are above and in {tmp_path}/out/report.json: "
+        f"floodseg: error: 1 of 2 scenes could not be mapped, for the reasons above and in {tmp_path}/out/report.json; "
         "correct the scenes, and run the same command again"
     )
     assert json.loads((tmp_path / "out/report.json").read_text())["failed"].keys() == {"scene-0"}
     (scenes.parent / "s0.tif").write_bytes(whole)
     code, output, _ = run()
     assert code == 0
-    assert output.startswith("1 scenes mapped, 1 finished before, in ")
+    assert re.match(r"1 scenes mapped in \d+ s \(\d+\.\d\d megapixels/s\); 1 were already finished\n", output)
 
 
 def test_other_settings_need_overwrite(run, tmp_path):
@@ -110,7 +111,7 @@ def test_other_settings_need_overwrite(run, tmp_path):
     assert code == 2
     assert errors == (
         f"floodseg: error: {tmp_path}/out: 2 of the scenes (scene-0, scene-1) were finished with another model or "
-        "other settings: add --overwrite, or set another --out-dir\n"
+        "other settings; set --overwrite or another --out-dir\n"
     )
     assert run("--min-area", "300", "--overwrite")[0] == 0
     assert json.loads((tmp_path / "out/scenes/scene-1/summary.json").read_text())["settings"]["min_area"] == 300
@@ -120,13 +121,13 @@ def test_only_changed_inputs_need_overwrite(run, scenes, tmp_path):
     run()
     (scenes.parent / "s0.tif").touch()
     code, output, _ = run()
-    assert (code, output.split(",")[0]) == (0, "0 scenes mapped")
+    assert (code, output.split(" in ")[0]) == (0, "0 scenes mapped")
     shutil.copy(scenes.parent / "s1.tif", scenes.parent / "s0.tif")
     code, _, errors = run("--retries", "0")
     assert code == 3
     assert errors.startswith(
-        f"failed scene-0: {tmp_path}/out/scenes/scene-0: holds products of other files, another model or other "
-        "settings: add --overwrite, or set another --out-dir\n"
+        f"failed scene-0: {tmp_path}/out/scenes/scene-0: holds products that were made from other files, with "
+        "another model or with other settings; set --overwrite or another --out-dir\n"
     )
     assert run("--overwrite")[0] == 0
 
@@ -146,7 +147,7 @@ def test_folder_in_use_is_refused(run, tmp_path):
     with locked_folder(tmp_path / "out"):
         code, _, errors = run()
     assert code == 2
-    assert "another run writes its products there: wait for it, or give another --out-dir" in errors
+    assert "another run writes its products there; wait for it, or set another --out-dir" in errors
 
 
 def test_worker_with_another_version_fails(run, monkeypatch):
@@ -154,13 +155,13 @@ def test_worker_with_another_version_fails(run, monkeypatch):
     monkeypatch.setattr(tasks, "versions", lambda: {"floodseg": "9.9"})
     code, _, errors = run("--retries", "0")
     assert code == 3
-    assert "has floodseg 9.9, but the run was started with 0.1.0: install the same version" in errors
+    assert "has floodseg 9.9, but the run was started with 0.1.0; install the same version" in errors
 
 
 def test_local_worker_process_maps(start, scenes, tmp_path):
     process = start(scenes, "--out-dir", tmp_path / "out", "--model", "otsu")
     output, errors = process.communicate(timeout=120)
-    assert (process.returncode, output.split(",")[0]) == (0, "2 scenes mapped"), errors
+    assert (process.returncode, output.split(" in ")[0]) == (0, "2 scenes mapped"), errors
     assert (tmp_path / "out/scenes/scene-0/flood.tif").exists()
 
 

@@ -202,7 +202,11 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
         (AugmentConfig, {"drop_sensor": 1.1}, "`drop_sensor=1.1`: must be from 0 to 1"),
         (AugmentConfig, {"cloud": -0.1}, "`cloud=-0.1`: must be from 0 to 1"),
         (AugmentConfig, {"swath_edge": 1.1}, "`swath_edge=1.1`: must be from 0 to 1"),
-        (AugmentConfig, {"drop_sensor_ramp": 3}, "`drop_sensor_ramp=3`: has no effect without `drop_sensor`; add"),
+        (
+            AugmentConfig,
+            {"drop_sensor_ramp": 3},
+            "`drop_sensor_ramp=3`: has no effect without `drop_sensor`; leave it out, or set",
+        ),
         (AugmentConfig, {"cloud_mask_quality": "none"}, "`cloud_mask_quality=none`: has no effect without `cloud`"),
         (OptimConfig, {"epochs": 0}, "`epochs=0`: must be at least 1"),
         (OptimConfig, {"batch_size": 0}, "`batch_size=0`: must be at least 1"),
@@ -261,7 +265,9 @@ def test_integers_are_checked_in_python(value: Any) -> None:
 
 def test_focal_gamma_needs_the_focal_loss() -> None:
     assert OptimConfig(loss="focal", focal_gamma=1.0).focal_gamma == 1.0
-    with pytest.raises(ConfigError, match=r"^`focal_gamma=1.0`: has no effect with `loss=ce`; add `loss=focal`$"):
+    with pytest.raises(
+        ConfigError, match=r"^`focal_gamma=1.0`: has no effect with `loss=ce`; leave it out, or set `loss=focal`$"
+    ):
         OptimConfig(focal_gamma=1.0)
 
 
@@ -288,4 +294,6 @@ def test_differences_lists_changed_settings() -> None:
     before = flatten(TrainConfig())
     after = flatten(replace(TrainConfig(), optim=OptimConfig(batch_size=8), model=ModelConfig(encoder="resnet18")))
     assert differences(before, before) == []
-    assert differences(after, before) == ["`batch_size`: 4 before, 8 now", "`encoder`: None before, 'resnet18' now"]
+    assert differences(after, before) == [
+        "`batch_size` (4 before, 8 now)", "`encoder` (None before, 'resnet18' now)",
+    ]  # fmt: skip

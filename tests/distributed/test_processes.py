@@ -78,7 +78,7 @@ def test_processes_share_gather_and_sum(shared):
         assert each["gathered"] == ["0 by 0", "1 by 1", "2 by 0", "3 by 1", "4 by 0"]
         assert each["sum"] == [2**61 + 1, 2], "integers stay exact beyond the 53 bits of a float"
         assert each["copied"] == [[5.0, 5.0], 0]
-        assert each["from_main"] == "main's"
+        assert each["run_on_main"] == "main's"
     assert [each["calls"] for each in results] == [1, 0]
 
 
@@ -207,7 +207,7 @@ def test_one_process_resumes_a_run_of_two(resumed, capsys):
     assert len(read_rows(run)) == INTERRUPTED_AFTER
     before = read_rows(run)
     train(config_in(run), resume=True)
-    warning = "from epoch 3 on 1 process instead of 2: 5 steps per epoch of 2 crops instead of 4"
+    warning = "since epoch 3 the run uses 1 process instead of 2: each epoch has 5 steps, each of 2 crops instead of 4"
     assert capsys.readouterr().out.count(f"warning: {warning}") == 1
     summary = read_summary(run)
     assert summary["warnings"] == [warning]
@@ -222,7 +222,9 @@ def test_one_process_resumes_a_run_of_two(resumed, capsys):
 def test_two_processes_resume_a_run_of_one(resumed):
     folder, _, output = resumed
     run = folder / "to_two"
-    warning = "from epoch 3 on 2 processes instead of 1: 2 steps per epoch of 4 crops instead of 2"
+    warning = (
+        "since epoch 3 the run uses 2 processes instead of 1: each epoch has 2 steps, each of 4 crops instead of 2"
+    )
     assert output.count(f"warning: {warning}") == 1
     summary = read_summary(run)
     assert summary["warnings"] == [warning]
@@ -302,10 +304,11 @@ def test_a_wrong_flag_is_reported_once(tmp_path):
 
 def test_a_single_process_shares_with_itself():
     single = Processes()
-    assert (single.count, single.rank, single.main) == (1, 0, True)
+    assert (single.world_size, single.rank, single.is_main) == (1, 0, True)
     assert list(single.share(3)) == [0, 1, 2]
     assert single.gather(["a", "b"], 2) == ["a", "b"]
-    assert single.from_main(lambda: "result") == "result"
+    assert single.gather_one("a") == ["a"]
+    assert single.run_on_main(lambda: "result") == "result"
     single.wait()
     with pytest.raises(RuntimeError, match="gloo"), single.reporting_lost_processes():
         raise RuntimeError("gloo")
@@ -314,7 +317,7 @@ def test_a_single_process_shares_with_itself():
 def test_chip_share_reads_every_second_chip(monkeypatch):
     chips = SyntheticChips("train", DataConfig(layout="synthetic", synthetic_chips=5, synthetic_size=32))
     second = Processes()
-    monkeypatch.setattr(second, "count", 2)
+    monkeypatch.setattr(second, "world_size", 2)
     monkeypatch.setattr(second, "rank", 1)
     share = ChipShare(chips, second)
     assert share.names == (chips.names[1], chips.names[3])
@@ -341,7 +344,7 @@ def test_a_launcher_that_starts_one_process_of_several_causes_a_warning(monkeypa
     Processes()
     Processes()
     [record] = caplog.records
-    assert "the launcher started one process only" in record.getMessage()
+    assert "the launcher started only one process" in record.getMessage()
 
 
 def test_synchronised_batch_statistics_need_several_gpus(tmp_path, make_config):

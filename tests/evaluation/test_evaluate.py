@@ -242,11 +242,15 @@ def test_a_model_of_both_sensors_runs_on_radar_only(chips, radar_tree, model):
 @pytest.mark.parametrize(
     ("method", "sensors", "message"),
     [
-        (RADAR, "both", r"`sensors=both`: 'rule' takes sar images only; .* choose a model for both sensors"),
-        (RADAR, "optical", r"`sensors=optical`: 'rule' takes sar images only"),
-        (OPTICAL, "sar", r"`sensors=sar`: 'rule' takes optical images only"),
-        ("ndwi", "sar", r"`sensors=sar`: 'ndwi' takes optical images only"),
-        ("otsu", "both", r"`sensors=both`: 'otsu' takes sar images only"),
+        (
+            RADAR,
+            "both",
+            r"`sensors=both`: 'rule' takes only radar images; .* choose a model for radar and optical images",
+        ),
+        (RADAR, "optical", r"`sensors=optical`: 'rule' takes only radar images"),
+        (OPTICAL, "sar", r"`sensors=sar`: 'rule' takes only optical images"),
+        ("ndwi", "sar", r"`sensors=sar`: 'ndwi' takes only optical images"),
+        ("otsu", "both", r"`sensors=both`: 'otsu' takes only radar images"),
     ],
 )
 def test_sensors_that_a_method_does_not_take_are_refused(chips, model, method, sensors, message):

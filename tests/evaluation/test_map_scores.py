@@ -191,7 +191,7 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     for path, reference, message in (
         (tmp_path / "percent.tif", label, r"percent\.tif: holds the value 37, .* give flood\.tif of floodseg predict"),
         (tmp_path / "two.tif", label, r"two\.tif: has 2 bands, but a map has one; "),
-        (tmp_path / "placeless.tif", label, r"placeless\.tif: has no coordinate system .*rio edit-info"),
+        (tmp_path / "placeless.tif", label, r"placeless\.tif: has no coordinate reference system .*rio edit-info"),
         (tmp_path / "text.tif", label, r"text\.tif: cannot be read as a raster"),
         (tmp_path / "absent.tif", label, r"absent\.tif: cannot be read as a raster"),
         (good, tmp_path / "two.tif", r"two\.tif: has 2 bands, but a label has one"),

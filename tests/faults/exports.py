@@ -45,8 +45,8 @@ def _exported(folder: Path) -> tuple[Path, Path]:
 
 
 def _write(folder: Path) -> None:
-    from floodseg.deployment.formats import read_graph, write_onnx, write_openvino
     from floodseg.deployment.graph import write_graph
+    from floodseg.deployment.writers import read_graph, write_onnx, write_openvino
     from floodseg.models.checkpoint.checkpoint import describe
     from floodseg.models.deploy import DeployedModel
     from floodseg.models.registry import build_model

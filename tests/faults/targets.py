@@ -205,7 +205,7 @@ def _read_run_file(folder: Path) -> None:
         run = RunFolder(folder / "run")
         resolved = with_context_prior(resolve(config, "cpu"), "new")
         run.write_config(resolved, ["a note"])
-        run.check_same(resolved)
+        run.check_settings(resolved)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("floodseg.training.train.train", train)

@@ -163,7 +163,7 @@ def test_water_of_the_earlier_image_is_permanent_with_assumptions_in_the_summary
     assert summary["pixels"]["permanent_water"] == 4 * 49
     assumptions = "\n".join(summary["assumptions"])
     assert "before.tif: its bands have no names and are taken by order: VV, VH" in assumptions
-    assert "before.tif: covers 90.0% of the scene; water outside it counts as flood" in assumptions
+    assert "before.tif: covers 90.0 % of the scene; water outside it counts as flood" in assumptions
     assert summary["inputs"]["sar_before"] == [str(tmp_path / "before.tif")]
 
 
@@ -303,6 +303,6 @@ def test_input_in_the_product_folder_is_kept_and_refused_if_a_product_has_its_na
 @pytest.mark.parametrize("make", [lambda path: path.write_text(""), lambda path: path.symlink_to(path.parent / "no/x")])
 def test_out_dir_that_cannot_be_created_is_refused(tmp_path, sar, make):
     make(tmp_path / "out")
-    expected = r"out: cannot be written \((File exists|.*is a file, not a folder)\): give another"
+    expected = r"out: cannot be written \((File exists|.*is a file, not a folder)\); set another"
     with pytest.raises(FloodsegError, match=expected):
         predict(tmp_path, sar=sar)

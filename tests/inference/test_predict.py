@@ -175,7 +175,7 @@ RADAR = sar_values(20, 20)
         ({"sar": "{sar}", "tilesize": 64}, r"setting 'tilesize' \(did you mean tile_size\?\)"),
         ({"sar": "{sar}", "write_reliability": True}, r"'write_reliability' \(did you mean write_sensor_weights\?\)"),
         ({"sar": "{sar}", "tile_size": 64.0}, "`tile_size=64.0`: must be a whole number"),
-        ({"sar": "{sar}", "crs": 4326}, "`crs`: applies to arrays only"),
+        ({"sar": "{sar}", "crs": 4326}, "`crs`: applies only to arrays"),
         ({"sar": "{sar}", "optical": "{optical}"}, "model 's1-lite' takes no optical image; leave the image out, or"),
         ({"sar": "{sar}", "model": "otsu2"}, "model 'otsu2': is neither a shipped model"),
         ({"sar": RADAR, "optical": "{optical}"}, "`optical`: is a file and the other image an array"),
@@ -228,13 +228,13 @@ def test_baselines_map_files_and_arrays_equally(files):
         (
             ("optical",),
             {"model": "ndwi", "tta": True},
-            "`tta`: 'ndwi' classifies each pixel by itself.*leave the setting out",
+            "`tta`: 'ndwi' classifies each pixel independently.*leave the setting out",
         ),
         (("sar",), {"model": "otsu", "device": "cuda"}, "`device=cuda`: 'otsu' runs on the CPU; leave the setting out"),
         (
             ("sar",),
             {"model": "ndwi"},
-            "model 'ndwi' takes no sar image; leave the image out, or set `model` to s1-efficient or s1-lite or otsu",
+            "model 'ndwi' takes no radar image; leave the image out, or set `model` to s1-efficient or s1-lite or otsu",
         ),
         (
             ("sar", "optical"),

@@ -100,7 +100,8 @@ def _without(*keys: str) -> Any:
 def test_from_json_refuses_incomplete_documents(document: Any) -> None:
     with pytest.raises(
         CheckpointError,
-        match="must hold a threshold from 0 to 1 and a temperature above 0 for each of both, sar, optical",
+        match="must hold a threshold from 0 to 1 and a temperature above 0 for each of both, sar, optical; "
+        "use a checkpoint that floodseg wrote",
     ):
         Decisions.from_json(document)
 

@@ -176,19 +176,19 @@ def test_forward_refuses_wrong_images() -> None:
     sar_model = build_model("lite", sar_channels=2, optical_channels=0)
     both = build_model("lite")
     images = scene(32, 32)
-    with pytest.raises(ConfigError, match="without an image: give sar, optical or both"):
+    with pytest.raises(ConfigError, match="without an image; pass sar, optical or both"):
         both()
     with pytest.raises(
-        ConfigError, match=r"sar image with 1 channels: the model takes 2 \(VV, VH\); select these bands"
+        ConfigError, match=r"radar image with 1 channels: the model takes 2 \(VV, VH\); select these bands"
     ):
         both(images["sar"][:, :1])
     with pytest.raises(ConfigError, match=r"optical image with 4 channels: the model takes 13 \(B01, B02"):
         both(optical=images["optical"][:, :4])
     with pytest.raises(ConfigError, match="optical image with 13 channels: the model takes none"):
         sar_model(images["sar"], images["optical"])
-    with pytest.raises(ConfigError, match="sar image with 0 channels"):
+    with pytest.raises(ConfigError, match="radar image with 0 channels"):
         both(images["sar"][:, :0], images["optical"])
-    with pytest.raises(ConfigError, match=r"sar image of shape \(2, 32, 32\): must be \(N, C, H, W\)"):
+    with pytest.raises(ConfigError, match=r"radar image of shape \(2, 32, 32\): must be \(N, C, H, W\)"):
         both(images["sar"][0])
 
 
@@ -202,7 +202,7 @@ def test_forward_refuses_images_of_different_sizes(shape: tuple[int, ...]) -> No
 
 @pytest.mark.parametrize("valid", [torch.ones(1, 32, 32, dtype=torch.bool), torch.ones(1, 1, 32, 32)])
 def test_forward_refuses_validity_of_wrong_shape_or_type(valid: torch.Tensor) -> None:
-    with pytest.raises(ConfigError, match=r"sar validity of shape .* must be bool \(N, 1, H, W\)"):
+    with pytest.raises(ConfigError, match=r"radar validity of shape .* must be bool \(N, 1, H, W\)"):
         build_model("lite")(scene(32, 32)["sar"], sar_valid=valid)
 
 
@@ -248,14 +248,14 @@ def test_values_are_clipped_to_the_training_range(model: FloodModel) -> None:
 
 
 def test_build_model_refuses_a_wrong_number_of_statistics() -> None:
-    with pytest.raises(ConfigError, match="1 optical statistics for 13 bands: give one for each band"):
+    with pytest.raises(ConfigError, match="1 optical statistics for 13 bands; pass one for each band"):
         build_model("lite", optical_statistics=[BandStatistics(0.1, 0.1, 0.0, 1.0)])
 
 
 def test_sensor_weights_depend_on_validity(model: FloodModel) -> None:
     images = scene(40, 48)
     if not model.has_sensor_weights:
-        with pytest.raises(ConfigError, match="'baseline' has no sensor weights: use a lite or efficient model"):
+        with pytest.raises(ConfigError, match="'baseline' model has no sensor weights; use a lite or efficient model"):
             model.sensor_weights(**images)
         return
     with torch.inference_mode():
@@ -276,5 +276,5 @@ def test_sensor_weights_depend_on_validity(model: FloodModel) -> None:
 def test_single_sensor_models_have_no_sensor_weights() -> None:
     sar_model = build_model("lite", optical_channels=0)
     assert not sar_model.has_sensor_weights
-    with pytest.raises(ConfigError, match="this 'lite' has no sensor weights"):
+    with pytest.raises(ConfigError, match="this 'lite' model has no sensor weights"):
         sar_model.sensor_weights(torch.zeros(1, 2, 32, 32))

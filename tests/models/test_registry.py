@@ -73,8 +73,8 @@ def test_lite_has_fewer_than_a_million_parameters(sar: int, optical: int) -> Non
         ("lite", {"sar_channels": 0, "optical_channels": 0}, "at least one band"),
         ("lite", {"bands": Bands((), ())}, "at least one band"),
         ("lite", {"sar_channels": -1}, "`sar_channels=-1`: must be 0 or more"),
-        ("lite", {"bands": Bands(("VV",), ()), "sar_channels": 1}, "exclude each other: give one of them"),
-        ("lite", {"sar_statistics": []}, "0 sar statistics for 2 bands"),
+        ("lite", {"bands": Bands(("VV",), ()), "sar_channels": 1}, "are mutually exclusive; pass one of them"),
+        ("lite", {"sar_statistics": []}, "0 radar statistics for 2 bands"),
         ("efficient", {"encoder": "resnet18", "pretrained": "nosuch.pth"}, "`pretrained=nosuch.pth`: must be auto"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from exported_models import Exported, expected, images
 from floodseg.config.predict import MapConfig
-from floodseg.deployment.formats import read_graph, write_openvino
+from floodseg.deployment.writers import read_graph, write_openvino
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.inference.windows.map_scene import map_scene
 from floodseg.runtimes import openvino_runtime
@@ -110,7 +110,7 @@ def test_openvino_compiles_once_per_window_shape(exported: Exported, monkeypatch
 
 
 def test_concurrency_is_threads_limited_by_cores(exported: Exported, monkeypatch) -> None:
-    monkeypatch.setattr("floodseg.runtimes.exported_model.usable_cores", lambda: 3)
+    monkeypatch.setattr("floodseg.runtimes.exported_model.thread_limit", lambda: 3)
     assert OnnxRuntime(exported.onnx).concurrency == 3
     assert OpenVinoRuntime(exported.openvino, threads=2).concurrency == 2
     assert OpenVinoRuntime(exported.openvino, threads=8).concurrency == 3

@@ -101,7 +101,7 @@ def test_missing_package_is_reported_with_pip_command(exported: Exported, monkey
     uninstall(monkeypatch, "onnxruntime", "openvino")
     with pytest.raises(ConfigError, match=r"`runtime=onnx` needs onnxruntime, .*: pip install 'floodseg\[onnx\]'"):
         selected("fused", runtime="onnx")
-    with pytest.raises(ConfigError, match=r"fused\.xml needs openvino, which is not installed: pip install 'openvino'"):
+    with pytest.raises(ConfigError, match=r"fused\.xml needs openvino, which is not installed; pip install 'openvino'"):
         selected(exported.openvino)
 
 

@@ -206,7 +206,7 @@ def test_full_shared_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
     # the longest time that torch waits for the worker in the end
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)
     began = time.monotonic()
-    with pytest.raises(ProcessError, match="could not send a batch, perhaps for lack of memory or shared memory"):
+    with pytest.raises(ProcessError, match="could not send a batch, perhaps because memory or shared memory"):
         consume(loader(1))
     gc.collect()
     assert time.monotonic() - began < 30
@@ -220,7 +220,7 @@ def consume(batches: Any) -> None:
 
 def test_full_shared_memory_is_reported_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chips.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(ConfigError, match=r"`workers=2`: loading processes need shared memory, and /dev/shm is"):
+    with pytest.raises(ConfigError, match=r"`workers=2`: worker processes need shared memory, and /dev/shm is"):
         loader(2)
     loader(0)
 

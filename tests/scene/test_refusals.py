@@ -243,6 +243,8 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, object]], Bands, str]] = {
     "unused offset": (lambda folder: {"sar": folder / "s1.tif", "optical_offset": 0.0}, BOTH,
                       "`optical_offset=0.0`: no"),
     "unused mask": (lambda folder: {"sar": folder / "s1.tif", "cloud_mask": "m.tif"}, BOTH, "`cloud_mask=m.tif`: no"),
+    "unused mask of a sar folder": (lambda folder: {"sar": folder / "s1.tif", "cloud_mask": "/data/sar/m.tif"}, BOTH,
+                                    "`cloud_mask=/data/sar/m.tif`: no optical image is given"),
     "unused units": (lambda folder: {"optical": folder / "s2.tif", "sar_units": "linear"}, BOTH,
                    "`sar_units=linear`: no radar image"),
     "mask of bands": (lambda folder: {"optical": folder / "s2.tif", "cloud_mask": str(folder / "s1.tif")}, BOTH,

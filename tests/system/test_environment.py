@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from floodseg.system import environment
-from floodseg.system.environment import usable_cores
+from floodseg.system.environment import thread_limit
 
 
 @pytest.fixture(autouse=True)
@@ -16,13 +16,13 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_default_is_the_number_of_cores_in_the_affinity(tmp_path: Path) -> None:
-    assert usable_cores(tmp_path) == 8
+    assert thread_limit(tmp_path) == 8
 
 
 @pytest.mark.parametrize(("value", "cores"), [("3", 3), ("16", 8), ("2,4", 2), ("0", 1), ("", 8), ("many", 8)])
 def test_omp_num_threads_limits_cores(value: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", value)
-    assert usable_cores(tmp_path) == cores
+    assert thread_limit(tmp_path) == cores
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_omp_num_threads_limits_cores(value: str, cores: int, tmp_path: Path, mo
 )
 def test_control_group_v2_limits_cores(content: str, cores: int, tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text(content + "\n")
-    assert usable_cores(tmp_path) == cores
+    assert thread_limit(tmp_path) == cores
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("-1", 8), ("400000", 4)])
@@ -39,7 +39,7 @@ def test_control_group_v1_limits_cores(quota: str, cores: int, tmp_path: Path) -
     folder.mkdir()
     (folder / "cpu.cfs_quota_us").write_text(quota)
     (folder / "cpu.cfs_period_us").write_text("100000")
-    assert usable_cores(tmp_path) == cores
+    assert thread_limit(tmp_path) == cores
 
 
 def test_parent_control_groups_limit_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,4 +53,4 @@ def test_parent_control_groups_limit_cores(tmp_path: Path, monkeypatch: pytest.M
         return "0::/batch/job\n" if path == Path("/proc/self/cgroup") else real(path, *arguments, **named)
 
     monkeypatch.setattr(environment.Path, "read_text", read_text)
-    assert usable_cores(tmp_path) == 3
+    assert thread_limit(tmp_path) == 3

@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> FloodModel:
 BATCH = {
     "sar_valid": torch.tensor([[[[True, True, False, True]]]]),
     "optical_valid": torch.tensor([[[[True, True, True, True]]]]),
-    "optical_hidden": torch.tensor([[[[True, False, True, False]]]]),
+    "optical_clouded": torch.tensor([[[[True, False, True, False]]]]),
 }
 
 
@@ -79,9 +79,9 @@ def test_gate_loss_is_used_only_with_unmasked_clouds(
     hidden: list[float] = []
 
     def watched(log_odds: torch.Tensor, batch: Any) -> torch.Tensor:
-        assert log_odds.shape == batch["optical_hidden"].shape
+        assert log_odds.shape == batch["optical_clouded"].shape
         assert log_odds.requires_grad
-        hidden.append(float(batch["optical_hidden"].float().mean()))
+        hidden.append(float(batch["optical_clouded"].float().mean()))
         return gate_loss(log_odds, batch)
 
     monkeypatch.setattr(train_module, "gate_loss", watched)

@@ -123,7 +123,7 @@ def test_teachers_with_other_bands_units_or_events_are_refused(rule_model: MakeM
         (OPTICAL, RADAR, "`teacher=teacher-0`: takes optical images, but the chips hold none; choose another teacher"),
         (Bands(("VV", "VH"), ("B03", "B8A")), Bands(("VV", "VH"), ("B03", "B08")),
          "takes optical images of B03, B8A in reflectance, but the chips hold B03, B08 in reflectance"),
-        (RADAR, replace(RADAR, sar_unit="dn"), "takes sar images of VV, VH in db, but the chips hold VV, VH in dn"),
+        (RADAR, replace(RADAR, sar_unit="dn"), "takes radar images of VV, VH in db, but the chips hold VV, VH in dn"),
     ):  # fmt: skip
         # its network is never called
         teacher = FloodModel(torch.nn.Identity(), ModelSpec("rule", None, kind))
@@ -142,7 +142,10 @@ def test_teachers_with_other_bands_units_or_events_are_refused(rule_model: MakeM
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"distil_weight": 2.0}, "`distil_weight=2.0`: has no effect without `teacher`; add `teacher=MODEL`"),
+        (
+            {"distil_weight": 2.0},
+            "`distil_weight=2.0`: has no effect without `teacher`; leave it out, or set `teacher`",
+        ),
         ({"distil_unlabelled": True}, "`distil_unlabelled=True`: has no effect without `teacher`"),
         ({"teacher": ("a",), "distil_weight": 0}, "`distil_weight=0`: must be above 0"),
         ({"teacher": ("a", "a")}, "`teacher=a a`: must be different models"),
@@ -207,7 +210,7 @@ def test_a_resumed_distillation_equals_an_uninterrupted_one_and_records_its_teac
         with pytest.raises(KeyboardInterrupt):
             train(broken, show_progress=False)
     before, teacher.decisions = teacher.decisions, Decisions(sar=Decision(0.5, 9.0))
-    with pytest.raises(RunFolderError, match=r"`resume` needs the teachers .*, but rule has other weights now"):
+    with pytest.raises(RunFolderError, match=r"`resume` needs the teachers .*, but the weights of rule have changed"):
         train(broken, resume=True, show_progress=False)
     teacher.decisions = before
     train(broken, resume=True, show_progress=False)

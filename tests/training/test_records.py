@@ -90,7 +90,7 @@ def test_pictures_show_chips_of_different_events_first(monkeypatch, run_records,
     drawn = []
     monkeypatch.setattr(records, "rows_picture", lambda path, rows, title: drawn.append((path, rows, title)))
     run_records.state.epoch = 10
-    run_records.picture(rule_model(RADAR), FewChips())
+    run_records.draw_picture(rule_model(RADAR), FewChips())
     [(path, rows, title)] = drawn
     assert path.name == "val_epoch_010.png"
     assert "epoch 10" in title

@@ -71,7 +71,7 @@ def fill(folder):
     folder.best.write_bytes(b"weights")
     folder.write_metrics([{"epoch": 1}])
     folder.curves.write_bytes(b"png")
-    folder.picture(5).write_bytes(b"png")
+    folder.picture_path(5).write_bytes(b"png")
     folder.tensorboard.mkdir()
     (folder.tensorboard / "events").write_bytes(b"scalars")
     with folder.writing_state(1) as state:
@@ -117,7 +117,7 @@ def test_run_mode_follows_from_resume_and_overwrite():
     assert run_mode(resume=False, overwrite=False) == "new"
     assert run_mode(resume=True, overwrite=False) == "resume"
     assert run_mode(resume=False, overwrite=True) == "overwrite"
-    with pytest.raises(RunFolderError, match="`resume` and `overwrite` exclude each other"):
+    with pytest.raises(RunFolderError, match="`resume` and `overwrite` are mutually exclusive"):
         run_mode(resume=True, overwrite=True)
 
 
@@ -147,24 +147,24 @@ def test_clear_removes_the_files_of_a_run_and_leaves_others(folder):
 
 
 def test_resume_names_changed_settings(config, folder):
-    folder.check_same(config)
+    folder.check_settings(config)
     changed = replace(config, optim=replace(config.optim, lr=1e-3, epochs=8))
     with pytest.raises(RunFolderError) as error:
-        folder.check_same(changed)
-    assert "`lr`: 0.003 before, 0.001 now" in str(error.value)
-    assert "`epochs`: 7 before, 8 now" in str(error.value)
+        folder.check_settings(changed)
+    assert "`lr` (0.003 before, 0.001 now)" in str(error.value)
+    assert "`epochs` (7 before, 8 now)" in str(error.value)
     assert "seed" not in str(error.value)
-    with pytest.raises(RunFolderError, match=r"`sensors`: 'both' before, None now"):
-        folder.check_same(replace(config, data=replace(config.data, sensors=None)))
+    with pytest.raises(RunFolderError, match=r"`sensors` \('both' before, None now\)"):
+        folder.check_settings(replace(config, data=replace(config.data, sensors=None)))
 
 
 def test_a_setting_missing_in_an_old_run_has_its_default(config, folder):
     folder.write_config(config, [])
     lines = folder.config.read_text().splitlines()
     folder.config.write_text("\n".join(line for line in lines if not line.startswith("context_prior")))
-    folder.check_same(config)
-    with pytest.raises(RunFolderError, match=r"`context_prior`: 0\.0 before, 0\.4 now"):
-        folder.check_same(replace(config, model=replace(config.model, context_prior=0.4)))
+    folder.check_settings(config)
+    with pytest.raises(RunFolderError, match=r"`context_prior` \(0\.0 before, 0\.4 now\)"):
+        folder.check_settings(replace(config, model=replace(config.model, context_prior=0.4)))
 
 
 def test_a_resumed_run_may_change_folder_and_loader_processes(config, folder):
@@ -174,7 +174,7 @@ def test_a_resumed_run_may_change_folder_and_loader_processes(config, folder):
         data=replace(config.data, cache_gb=1.0),
         optim=replace(config.optim, workers=7, sync_batchnorm=True),
     )
-    folder.check_same(elsewhere)
+    folder.check_settings(elsewhere)
 
 
 def test_a_locked_folder_refuses_a_second_run(folder):
@@ -219,7 +219,7 @@ def test_a_folder_that_is_missing_on_another_host_is_refused(folder, tmp_path):
 def test_a_folder_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with (
-        pytest.raises(RunFolderError, match=r"file/run: cannot be written .*give another `out_dir`"),
+        pytest.raises(RunFolderError, match=r"file/run: cannot be written .*set another `out_dir`"),
         RunFolder(tmp_path / "file" / "run").locked(),
     ):
         pass
@@ -266,4 +266,4 @@ def test_metrics_and_summary_are_written(folder):
     assert read == [{"epoch": "1", "miou": "", "lr": "0.001"}, {"epoch": "2", "miou": "0.5", "lr": "2e-08"}]
     folder.write_summary({"epochs": 2})
     assert json.loads(folder.summary.read_text(encoding="utf-8")) == {"epochs": 2}
-    assert folder.picture(5).name == "val_epoch_005.png"
+    assert folder.picture_path(5).name == "val_epoch_005.png"

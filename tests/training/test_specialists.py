@@ -102,9 +102,9 @@ def test_trained_specialists_can_be_set(tmp_path: Path, make_tiniest, trained: T
     assert not (tmp_path / "run" / "specialists").exists()
     one, other = load_path(tmp_path / "run"), load_path(trained.out_dir)
     assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items()), "the same run"
-    with pytest.raises(ConfigError, match=r"specialist of sar: takes .* in reflectance, but the fused model has VV"):
+    with pytest.raises(ConfigError, match=r"radar specialist: takes .* in reflectance, but the fused model has VV"):
         train(make_tiniest(tmp_path / "swapped", specialists=names[::-1]), show_progress=False)
-    with pytest.raises(ConfigError, match="`specialists`: needs chips of both sensors, but the chips hold one"):
+    with pytest.raises(ConfigError, match="`specialists`: needs chips of both sensors, but the chips hold only one"):
         train(make_tiniest(tmp_path / "one", specialists=names, sensors="sar"), show_progress=False)
     assert not (tmp_path / "swapped").exists()
 
@@ -131,9 +131,9 @@ def test_an_interrupted_run_with_specialists_resumes(
             train(config, show_progress=False)
     with pytest.raises(RunFolderError, match="holds an unfinished run; set `resume` or `overwrite`"):
         train(config, show_progress=False)
-    with pytest.raises(RunFolderError, match=r"`specialists`: \['train'\] before, \[\] now"):
+    with pytest.raises(RunFolderError, match=r"`specialists` \(\['train'\] before, \[\] now\)"):
         train(replace(config, model=replace(config.model, specialists=())), resume=True, show_progress=False)
-    with pytest.raises(RunFolderError, match=r"`lr`: 0\.003 before, 0\.1 now"):
+    with pytest.raises(RunFolderError, match=r"`lr` \(0\.003 before, 0\.1 now\)"):
         train(replace(config, optim=replace(config.optim, lr=0.1)), resume=True, show_progress=False)
     train(config, resume=True, show_progress=False)
     one, other = load_path(config.out_dir), load_path(trained.out_dir)
@@ -181,7 +181,7 @@ def test_errors_of_the_fused_model_are_raised_before_specialists_train(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     with pytest.raises(ConfigError, match="encoder"):
         train(replace(config, out_dir=tmp_path / "new"), show_progress=False)
-    with pytest.raises(ConfigError, match="`specialists`: needs chips of both sensors, but the chips hold one"):
+    with pytest.raises(ConfigError, match="`specialists`: needs chips of both sensors, but the chips hold only one"):
         train(make_config(tmp_path / "new", specialists=("train",), sensors="optical"), show_progress=False)
     assert not (tmp_path / "new").exists()
 
@@ -229,7 +229,7 @@ def test_resume_refuses_other_specialists(tmp_path: Path, make_config, trained: 
     with torch.no_grad():
         other.network.head.bias.add_(1)
     save_checkpoint(folder / "specialists/sar/best_model.pth", other)
-    with pytest.raises(RunFolderError, match=r"needs the specialists that the run began with, but .*sar has"):
+    with pytest.raises(RunFolderError, match=r"needs the specialists .*, but the weights of specialists/sar have"):
         train(config, resume=True, show_progress=False)
 
 

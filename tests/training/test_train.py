@@ -307,13 +307,13 @@ def test_refused_settings_leave_the_folder_unchanged(tmp_path, make_config, both
     [
         (
             {"sensors": "sar", "drop_sensor": 0.5},
-            "`drop_sensor=0.5`: needs both sensors, but the chips hold radar only; leave it out",
+            "`drop_sensor=0.5`: needs both sensors, but the chips hold only radar images; leave it out",
         ),
         (
             {"sensors": "optical", "drop_sensor": 0.5},
-            "`drop_sensor=0.5`: needs both sensors, but the chips hold optical images only",
+            "`drop_sensor=0.5`: needs both sensors, but the chips hold only optical images",
         ),
-        ({"sensors": "sar", "cloud": 0.5}, "`cloud=0.5`: needs optical images, but the chips hold radar only"),
+        ({"sensors": "sar", "cloud": 0.5}, "`cloud=0.5`: needs optical images, but the chips hold only radar images"),
         ({"sensors": "optical", "sar_speckle": 0.5}, "`sar_speckle=0.5`: needs radar in dB, but the chips hold"),
     ],
 )
@@ -355,7 +355,7 @@ def test_training_stops_after_patience(monkeypatch, tmp_path, make_config, patie
         return replace(real_validate(*arguments), water_iou=scores[len(calls) - 1])
 
     monkeypatch.setattr(train_module, "validate", validate)
-    monkeypatch.setattr(RunRecords, "picture", lambda *_: None)
+    monkeypatch.setattr(RunRecords, "draw_picture", lambda *_: None)
     config = make_config(
         tmp_path, epochs=5, patience=patience, sensors="sar", synthetic_chips=2, synthetic_size=32, crop_size=32
     )
@@ -406,14 +406,14 @@ def test_missing_encoder_weights_are_reported_once_per_run(monkeypatch, tmp_path
 
 def interrupt_at_record(patch, epoch):
     """Interrupt before the metrics of an epoch (from 1) are recorded, after its best model is written."""
-    real = RunRecords.epoch
+    real = RunRecords.add_epoch
 
     def record(self, *arguments):
         if self.state.epoch == epoch:
             raise KeyboardInterrupt
         real(self, *arguments)
 
-    patch.setattr(RunRecords, "epoch", record)
+    patch.setattr(RunRecords, "add_epoch", record)
 
 
 def interrupt_at_step(patch, step):
@@ -509,11 +509,11 @@ def test_stored_scores_of_a_mixed_precision_run_are_in_full_precision(make_confi
 def test_resume_refuses_changed_settings_and_missing_runs(tmp_path, make_config, uninterrupted):
     config = make_config(uninterrupted, **RESUMED)
     changed = replace(config, optim=replace(config.optim, lr=1e-4))
-    with pytest.raises(RunFolderError, match=r"but `lr`: 0.003 before, 0.0001 now; leave"):
+    with pytest.raises(RunFolderError, match=r"began with: `lr` \(0.003 before, 0.0001 now\); set them"):
         train(changed, resume=True, show_progress=False)
     with pytest.raises(RunFolderError, match="holds no run to resume"):
         train(replace(config, out_dir=tmp_path / "none"), resume=True, show_progress=False)
-    with pytest.raises(RunFolderError, match="`resume` and `overwrite` exclude each other"):
+    with pytest.raises(RunFolderError, match="`resume` and `overwrite` are mutually exclusive"):
         train(config, resume=True, overwrite=True, show_progress=False)
 
 
@@ -556,7 +556,7 @@ def test_a_folder_in_use_is_refused(monkeypatch, tmp_path, make_config):
             train(config, overwrite=True, show_progress=False)
         refused.append(config.out_dir)
 
-    monkeypatch.setattr(RunRecords, "epoch", second_run)
+    monkeypatch.setattr(RunRecords, "add_epoch", second_run)
     monkeypatch.setattr(RunRecords, "finish", lambda *_: None)
     train(config, show_progress=False)
     assert refused == [tmp_path]

@@ -62,7 +62,7 @@ def test_a_two_date_model_maps_with_both_sensors_and_with_each(
         assert scores.document["water_iou"] > 0.5
         assert scores.references == {}
     for name in ("otsu", "ndwi"):
-        with pytest.raises(ConfigError, match=f"model {name}: needs .*; score {name} on data with these bands"):
+        with pytest.raises(ConfigError, match=f"model {name}: needs .*; score {name} on data with the bands and unit"):
             evaluate(name, config=config.data, split="valid")
 
 
@@ -86,7 +86,7 @@ def test_augmentation_without_effect_is_refused(
 def test_a_model_with_other_bands_or_units_is_refused(tree: Path, rule_model: Callable[..., Any]) -> None:
     options = {"data": tree, "layout": "ombria", "split": "valid"}
     with pytest.raises(
-        ConfigError, match=r"'rule' takes sar images of VV, VH in db, but the data set holds VV_before, "
+        ConfigError, match=r"'rule' takes radar images of VV, VH in db, but the data set holds VV_before, "
     ):
         evaluate(rule_model(Bands(("VV", "VH"), ())), **options)
     with pytest.raises(ConfigError, match=r"takes optical images of B03, B08 in reflectance, but .* in dn; choose"):

@@ -3,14 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 import floodseg
 from floodseg.config.base import WholeNumber
 from floodseg.errors import ConfigError
 
 app = App(
-    help="Train the efficient flood segmentation model, by default on simulated chips.",
+    help="Train the flood segmentation model 'efficient', by default on simulated chips.",
+    # the help shows the flags as users of the script type them: --sar_dir
+    default_parameter=Parameter(name_transform=str),
     # run_and_exit() reports errors and interruptions
     exit_on_error=False,
     print_error=False,
@@ -60,7 +62,7 @@ def train_efficient(
     lr
         Peak learning rate of the one-cycle schedule.
     patience
-        Stop training after this number of epochs without a better water IoU on validation. 0 turns it off.
+        Stop training after this number of epochs without a better water IoU on the validation split. 0 turns it off.
     out_dir
         Folder of the run.
     sar_dir
@@ -74,13 +76,13 @@ def train_efficient(
     resume
         Continue the run in --out_dir.
     overwrite
-        Replace the run in --out_dir by a new one.
+        Replace the run in --out_dir with a new one.
     """
     folders = replace(_CLASSIC_FOLDERS, sar_dir=sar_dir, opt_dir=opt_dir, mask_dir=mask_dir, val_split=val_split)
     if not use_external_dataset and folders != _CLASSIC_FOLDERS:
         raise ConfigError(
-            "--sar_dir, --opt_dir, --mask_dir and --val_split have no effect on simulated chips: "
-            "add --use_external_dataset, or leave them out"
+            "--sar_dir, --opt_dir, --mask_dir and --val_split have no effect on simulated chips; add "
+            "--use_external_dataset, or leave them out"
         )
     config = floodseg.TrainConfig(
         out_dir=out_dir,

@@ -12,12 +12,13 @@ from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
 from floodseg.app.exit_codes import run_and_exit
-from floodseg.app.removed_flags import refuse_removed_flags
+from floodseg.app.old_flags import replace_old_flags
 from floodseg.app.run_file import read_run_file
-from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig
+from floodseg.benchmarking.settings import BenchmarkConfig, InferenceBenchmarkConfig, SceneBenchmarkConfig
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.download import DownloadConfig
 from floodseg.config.evaluate import ScoreConfig
+from floodseg.config.export import ExportDataConfig
 from floodseg.config.predict import PredictConfig
 from floodseg.config.train import DataConfig, TrainConfig
 from floodseg.errors import ConfigError
@@ -33,7 +34,7 @@ def _shown_default(value: Any) -> str | None:
 
 app = App(
     name="floodseg",
-    help="Flood maps from Sentinel-1 radar and Sentinel-2 optical imagery with light segmentation models.",
+    help="Flood maps from Sentinel-1 radar and Sentinel-2 optical imagery with lightweight segmentation models.",
     # several values follow one flag (--optical-bands B03 B08); there are no flags --empty-optical-bands
     default_parameter=Parameter(consume_multiple=True, negative_iterable=(), show_default=_shown_default),
     # run_and_exit() reports errors and interruptions
@@ -53,15 +54,15 @@ def train(
 ) -> None:
     """Train a model.
 
-    Usage with a run file: floodseg train [RUN.toml] [flags]. The run file is a TOML file whose keys are the names of
-    the flags. Flags override it.
+    With a run file: floodseg train RUN.toml [OPTIONS]. A run file is a TOML file whose keys are the names of the
+    options. Options on the command line take precedence.
 
     Parameters
     ----------
     resume
         Continue the run in --out-dir after its last complete epoch.
     overwrite
-        Replace the run in --out-dir by a new one.
+        Replace the run in --out-dir with a new one.
     """
     import floodseg
     from floodseg.distributed.launcher import disconnect_processes
@@ -91,21 +92,21 @@ def evaluate(
     Parameters
     ----------
     model
-        Shipped model, run folder, checkpoint, or classical baseline: otsu (radar) or ndwi (optical). With --reference a
-        map: flood.tif, or any raster with the codes 0 land, 1 flood, 2 permanent water, 3 excluded and 255 nodata.
-        Excluded and nodata pixels are not counted.
+        Shipped model, run folder, checkpoint, or classical baseline: otsu (radar) or ndwi (optical). With --reference,
+        the map to score: flood.tif or another raster with the codes 0 land, 1 flood, 2 permanent water, 3 excluded and
+        255 nodata. Excluded and nodata pixels are not counted.
     reference
-        Reference of a map. Either a label raster with the codes 0 land, 1 water, -1 or 255 ignored; if its grid differs
-        from that of the map, the nearest pixel is used. Or polygons of the flood; everything outside is land. With a
-        label raster, permanent water of the map counts as water. With polygons, it is ignored. If the map has permanent
-        water, both scores are printed.
+        Reference for a map: a label raster (0 land, 1 water, -1 or 255 ignored) or polygons of the flood (everything
+        outside is land). A label raster on another grid is resampled by nearest neighbour. Permanent water of the map
+        counts as water against a label raster and is not scored against polygons. If the map has permanent water, the
+        scores of the other choice are printed too.
     split
         Split of the data set: train, valid, test, bolivia, ..., depending on the layout.
     json_file
         Write the scores to this JSON file.
     out_dir
-        Write the reliability diagram, pictures of the worst chips and the plot of scores over cloud cover to this
-        folder.
+        Write the reliability diagram, pictures of the worst chips and a plot of the scores against cloud cover (with
+        --cloud) to this folder.
     """
     import floodseg
     from floodseg.app.reports.evaluation import print_evaluation, print_map_evaluation
@@ -122,7 +123,7 @@ def evaluate(
         if out_dir is not None:
             require_writable(out_dir, "out_dir", folder=True)
 
-    processes.from_main(require_outputs)
+    processes.run_on_main(require_outputs)
     if reference is not None:
         scored = floodseg.evaluate(model, reference=reference)
         print_map_evaluation(scored)
@@ -132,7 +133,7 @@ def evaluate(
             model, split=split, config=config, scoring=scoring, out_dir=out_dir, show_progress=True
         )
         disconnect_processes()
-        if not processes.main:
+        if not processes.is_main:
             return
         print_evaluation(evaluation)
         document = {**evaluation.document, "references": evaluation.references}
@@ -161,7 +162,7 @@ def predict(
     model: str = "s1-lite",
     overwrite: bool = False,
 ) -> None:
-    """Map the flood in a scene: GeoTIFFs, polygons, areas, a STAC item and a picture.
+    """Map the flood in a scene and write GeoTIFFs, polygons, areas, a STAC item and a picture.
 
     Parameters
     ----------
@@ -171,9 +172,9 @@ def predict(
         Replace finished products in --out-dir when the new ones are complete.
     """
     from floodseg.app.reports.map import print_map
-    from floodseg.inference.predict import predict as run_prediction
+    from floodseg.inference.predict import predict_config
 
-    print_map(run_prediction(config, model, overwrite=overwrite, show_progress=True))
+    print_map(predict_config(config, model, overwrite=overwrite, show_progress=True))
 
 
 @app.command(name="predict-many")
@@ -197,7 +198,7 @@ def predict_many(
     model
         Shipped model, classical baseline (otsu or ndwi), or a run folder or checkpoint that all workers can read.
     overwrite
-        Replace products of other files, another model or other settings.
+        Replace products that were made from other files, with another model or with other settings.
     """
     from floodseg.system.extras import require_extra
 
@@ -215,10 +216,10 @@ def export(
     format: ExportFormat,
     out: Path,
     precision: ExportPrecision = "fp32",
-    config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
+    config: Annotated[ExportDataConfig, _FLAT] = ExportDataConfig(),  # noqa: B008 (frozen: cannot be changed)
     split: str = "valid",
 ) -> None:
-    """Export a model for ONNX Runtime or OpenVINO, and check that its results agree with PyTorch.
+    """Export a model for ONNX Runtime or OpenVINO, and check that the exported model agrees with the one in PyTorch.
 
     Parameters
     ----------
@@ -231,7 +232,7 @@ def export(
     precision
         fp32, bf16 (openvino only) or int8. int8 is calibrated and scored on the chips of --data.
     split
-        Split of --data that calibrates and scores an int8 model.
+        Split of the data set on which an int8 model is calibrated and scored.
     """
     import floodseg
     from floodseg.app.reports.models import print_export
@@ -268,7 +269,7 @@ def models() -> None:
 
 
 benchmark = App(
-    name="benchmark", help="Measure speed and memory of models on this machine, which should be idle otherwise."
+    name="benchmark", help="Measure speed and memory of models on this machine, which should be otherwise idle."
 )
 app.command(benchmark)
 
@@ -286,14 +287,14 @@ def benchmark_train(
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     compare: Path | None = None,
 ) -> None:
-    """Measure duration and peak memory of training steps, as ratios to the baseline.
+    """Measure duration and peak memory of training steps, relative to the architecture 'baseline'.
 
     Parameters
     ----------
     json_file
         Write the result to this JSON file.
     compare
-        JSON file of an older result. Ratios that are worse by more than 15 % are printed, and the exit code is 2.
+        JSON file of an older result. If a ratio is worse by more than 15 %, it is printed and the exit code is 2.
     """
     _require_benchmark()
     from floodseg.app.reports.benchmark import report_benchmark
@@ -304,18 +305,18 @@ def benchmark_train(
 @benchmark.command(name="infer")
 def benchmark_infer(
     *,
-    config: Annotated[BenchmarkConfig, _FLAT] = BenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
+    config: Annotated[InferenceBenchmarkConfig, _FLAT] = InferenceBenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     compare: Path | None = None,
 ) -> None:
-    """Measure duration and peak memory of inference on one batch, as ratios to the baseline.
+    """Measure duration and peak memory of inference on one batch, relative to the architecture 'baseline'.
 
     Parameters
     ----------
     json_file
         Write the result to this JSON file.
     compare
-        JSON file of an older result. Ratios that are worse by more than 15 % are printed, and the exit code is 2.
+        JSON file of an older result. If a ratio is worse by more than 15 %, it is printed and the exit code is 2.
     """
     _require_benchmark()
     from floodseg.app.reports.benchmark import report_benchmark
@@ -348,7 +349,10 @@ app.command(cache)
 
 @cache.command
 def clear() -> None:
-    """Remove all decoded chips from the cache. It is safe while models train; they decode the chips again."""
+    """Remove all decoded chips from the cache.
+
+    This is safe while models are being trained: they decode their chips again.
+    """
     from floodseg.chips.cache import cache_folder, clear_cache
 
     count, size = clear_cache()
@@ -395,7 +399,7 @@ def main(arguments: list[str] | None = None) -> None:
         arguments = sys.argv[1:]
     # the list of commands has no Markdown; importing its packages would take a quarter of the time of floodseg --help
     app.help_format = "plaintext" if len(arguments) < 2 else "markdown"
-    run_and_exit(lambda: app(_take_run_file(refuse_removed_flags(arguments))))
+    run_and_exit(lambda: app(_take_run_file(replace_old_flags(arguments))))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from floodseg.config.predict import PredictConfig
 from floodseg.inference.flood_map import FloodMap
-from floodseg.inference.predict import DEFAULT_MODEL, predict
+from floodseg.inference.predict import DEFAULT_MODEL, predict_config
 from floodseg.products.folder import check_unfinished
 from floodseg.simulate.demo_scene import make_demo_scene
 
@@ -20,4 +20,4 @@ def run_demo(out_dir: Path, *, overwrite: bool = False, show_progress: bool = Fa
     check_unfinished(out_dir / "flood", overwrite=overwrite)  # before the simulation, which takes seconds
     scene = make_demo_scene(out_dir / "scene")
     config = PredictConfig(out_dir=out_dir / "flood", scene=scene.config("sar"))
-    return predict(config, DEFAULT_MODEL, overwrite=overwrite, show_progress=show_progress)
+    return predict_config(config, DEFAULT_MODEL, overwrite=overwrite, show_progress=show_progress)

@@ -77,7 +77,7 @@ def _configure_logging() -> None:
 def _print_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
     """Print an exception that Python could not raise, unless it is meaningless to the user.
 
-    Meaningless are texts in raster files that are not UTF-8, and the end of loader processes, which PyTorch reports
+    Meaningless are texts in raster files that are not UTF-8, and the end of worker processes, which PyTorch reports
     again after the error that ended them.
     """
     if resend_lost_signal(unraisable.exc_value) or isinstance(unraisable.exc_value, UnicodeDecodeError):

@@ -51,7 +51,7 @@ def terminate_on_signals() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # C libraries replace the exception of a callback; PyTorch raises another error when its loader processes end
+        # C libraries replace the exception of a callback; PyTorch raises another error when its worker processes end
         if _received and not isinstance(error, Terminated):
             raise Terminated(_received[0]) from error
         raise

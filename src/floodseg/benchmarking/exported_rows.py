@@ -54,8 +54,8 @@ def export_rows(rows: Sequence[Row], folder: Path, size: int) -> None:
     The weights are random, so there is no accuracy to check. int8 is calibrated on images of the benchmark.
     """
     from floodseg.benchmarking.torch_rows import new_model
-    from floodseg.deployment.formats import read_graph, write_onnx, write_openvino
     from floodseg.deployment.graph import write_graph
+    from floodseg.deployment.writers import read_graph, write_onnx, write_openvino
     from floodseg.models.checkpoint.checkpoint import describe
     from floodseg.models.deploy import DeployedModel
 
@@ -77,9 +77,9 @@ def inference(row: Row, folder: Path, threads: int) -> Callable[[], float]:
         call = load(row, _file(row, folder), dict(images), threads)
 
     def timed() -> float:
-        began = time.perf_counter()
+        start = time.perf_counter()
         call()
-        return time.perf_counter() - began
+        return time.perf_counter() - start
 
     return timed
 

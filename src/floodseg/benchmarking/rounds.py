@@ -72,7 +72,7 @@ def time_in_turn(
     return {row: Timing(calls, first[row]) for row, calls in timings.items()}
 
 
-def in_fresh_process(work: Callable[..., Any], *arguments: Any) -> Any:
+def call_in_new_process(work: Callable[..., Any], *arguments: Any) -> Any:
     """Return ``work(*arguments)``, computed in a new process."""
     with _Worker(_once, work, arguments) as worker:
         return worker.receive()

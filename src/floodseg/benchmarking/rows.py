@@ -9,17 +9,17 @@ from floodseg.errors import ConfigError
 from floodseg.system.extras import require_extra
 
 Task = Literal["train", "infer"]
-Runtime = Literal["torch", "onnx", "openvino"]
-Precision = Literal["fp32", "bf16", "fp16"]
+RuntimeName = Literal["torch", "onnx", "openvino"]
+BenchmarkPrecision = Literal["fp32", "bf16", "fp16"]
 RowPrecision = Literal["fp32", "bf16", "fp16", "int8"]
-Peer = Literal["smp-unet", "smp-deeplabv3plus"]
+SmpName = Literal["smp-unet", "smp-deeplabv3plus"]
 """Networks of segmentation_models_pytorch that are compared with ours. All bands are channels of one input image."""
 
 BASELINE = "baseline"
 """Model that all ratios refer to."""
 
-PEER_ENCODER = "resnet34"
-"""Encoder of the peers, the same as the default of ``efficient``, so that only the decoders differ."""
+SMP_ENCODER = "resnet34"
+"""Encoder of these networks, the same as the default of ``efficient``, so that only the decoders differ."""
 
 _EXPORT_PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 
@@ -31,9 +31,9 @@ SAR_CHANNELS, OPTICAL_CHANNELS = 2, 13
 class Row:
     """One row of the table."""
 
-    model: Architecture | Peer
+    model: Architecture | SmpName
     encoder: str | None
-    runtime: Runtime
+    runtime: RuntimeName
     precision: RowPrecision
     compiled: bool = False
     """Compiled by torch.compile."""
@@ -46,35 +46,36 @@ class Row:
 
 
 def benchmark_rows(
-    models: Sequence[Architecture | Peer],
+    models: Sequence[Architecture | SmpName],
     encoders: Sequence[str],
-    precisions: Sequence[Precision],
+    precisions: Sequence[BenchmarkPrecision],
     *,
     compiled: bool = False,
-    runtimes: Sequence[Runtime] = ("torch",),
+    runtimes: Sequence[RuntimeName] = ("torch",),
 ) -> list[Row]:
     """Return the rows of a run. PyTorch in fp32 is always included.
 
     Args:
-        models: architectures and peers. They must include the baseline, which the ratios refer to.
+        models: architectures, and networks of segmentation_models_pytorch. They must include the baseline, which the
+            ratios refer to.
         encoders: encoders of ``efficient``.
         precisions: number formats of PyTorch.
         compiled: also measure each PyTorch row with torch.compile.
         runtimes: further runtimes, in fp32 and int8; OpenVINO also in bf16 if ``precisions`` includes it.
 
     Raises:
-        ConfigError: the baseline is missing, or a package that a peer or a runtime needs is not installed.
+        ConfigError: the baseline is missing, or a package that a network or a runtime needs is not installed.
     """
     if BASELINE not in models:
         raise ConfigError(f"`models={' '.join(models)}`: must include {BASELINE}, which the ratios refer to; add it")
-    peers = [model for model in models if model in get_args(Peer)]
-    if peers:
-        require_extra("benchmark", "segmentation_models_pytorch", purpose=f"`models={peers[0]}`")
+    smp_names = [model for model in models if model in get_args(SmpName)]
+    if smp_names:
+        require_extra("benchmark", "segmentation_models_pytorch", purpose=f"`models={smp_names[0]}`")
     exported = [runtime for runtime in dict.fromkeys(runtimes) if runtime != "torch"]
     if exported:
         require_extra("export", *_EXPORT_PACKAGES, purpose=f"`runtimes={exported[0]}`")
     formats: list[RowPrecision] = list(dict.fromkeys(["fp32", *precisions]))
-    variants: list[tuple[Runtime, RowPrecision, bool]] = [
+    variants: list[tuple[RuntimeName, RowPrecision, bool]] = [
         ("torch", precision, is_compiled)
         for is_compiled in ((False, True) if compiled else (False,))
         for precision in formats
@@ -93,7 +94,7 @@ def benchmark_rows(
     ]
 
 
-def _encoders(model: Architecture | Peer, encoders: Sequence[str]) -> list[str | None]:
+def _encoders(model: Architecture | SmpName, encoders: Sequence[str]) -> list[str | None]:
     if model == "efficient":
         return list(dict.fromkeys(encoders))
-    return [PEER_ENCODER if model in get_args(Peer) else None]
+    return [SMP_ENCODER if model in get_args(SmpName) else None]

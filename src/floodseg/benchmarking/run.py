@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from floodseg.benchmarking.exported_rows import export_rows, file_mb, group_by_network, write_images
-from floodseg.benchmarking.rounds import Timing, Workload, in_fresh_process, time_in_turn
+from floodseg.benchmarking.rounds import Timing, Workload, call_in_new_process, time_in_turn
 from floodseg.benchmarking.row_memory import peak_memory_mb
 from floodseg.benchmarking.rows import BASELINE, Row, Task, benchmark_rows
 from floodseg.benchmarking.settings import BenchmarkConfig
@@ -32,7 +32,7 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
     Returns:
         ``hardware``, ``versions``, ``date``, ``settings``, ``rows`` and ``ratios``. Each entry of ``ratios`` compares a
         row with the baseline in the same runtime and precision, and with the baseline in PyTorch and fp32. A speed
-        above 1 is faster, a memory below 1 is smaller. Values that were not measured are None.
+        ratio above 1 is faster, a memory ratio below 1 is smaller. Values that were not measured are None.
 
     Raises:
         FloodsegError: a setting cannot be used, or a model could not be built.
@@ -41,6 +41,8 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
         raise ConfigError(
             f"`runtimes={' '.join(config.runtimes)}`: only torch can train; leave it out, or run benchmark infer"
         )
+    if task == "infer" and config.memory_batch_size != BenchmarkConfig.memory_batch_size:
+        raise ConfigError(f"`memory_batch_size={config.memory_batch_size}`: has no effect on inference; leave it out")
     rows = benchmark_rows(
         config.models, config.encoders, config.precisions, compiled=config.compiled, runtimes=config.runtimes
     )
@@ -55,7 +57,7 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
         for row in rows:
             note(f"measuring the memory of {row.label}")
             network = row.model, row.encoder
-            sizes[network] = sizes.get(network) or in_fresh_process(measure_model_size, row)
+            sizes[network] = sizes.get(network) or call_in_new_process(measure_model_size, row)
             documents.append(_row_document(row, timings[row], sizes[network], workload, config.memory_batch_size))
     return {
         "hardware": hardware(),
@@ -75,19 +77,22 @@ def benchmark(task: Task, config: BenchmarkConfig, note: Callable[[str], None] =
 
 
 def _prepare_exported_rows(rows: Sequence[Row], workload: Workload, note: Callable[[str], None]) -> None:
-    """Write the input images, and the exported models of the rows. A new process for each network frees its memory."""
+    """Write the input images, and the exported models of the rows.
+
+    Each network is exported in its own process, whose memory is then freed.
+    """
     groups = group_by_network(rows)
     if groups:
-        in_fresh_process(write_images, workload.folder, workload.batch_size, workload.size)
+        call_in_new_process(write_images, workload.folder, workload.batch_size, workload.size)
     for group in groups:
         note(f"exporting {group[0].label}")
-        in_fresh_process(export_rows, group, workload.folder, workload.size)
+        call_in_new_process(export_rows, group, workload.folder, workload.size)
 
 
 def _row_document(row: Row, timing: Timing, size: ModelSize, workload: Workload, memory_batch_size: int) -> Document:
     training = workload.task == "train"
     measured = replace(workload, batch_size=memory_batch_size) if training else workload
-    peak_mb = in_fresh_process(peak_memory_mb, row, measured)
+    peak_mb = call_in_new_process(peak_memory_mb, row, measured)
     size_mb = size.size_mb if row.runtime == "torch" else file_mb(row, workload.folder)
     return {
         "model": row.model,

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from floodseg.bands import Bands, SensorSet
 from floodseg.benchmarking.large_scene import write_large_scene
-from floodseg.benchmarking.rounds import in_fresh_process
+from floodseg.benchmarking.rounds import call_in_new_process
 from floodseg.benchmarking.settings import SceneBenchmarkConfig
 from floodseg.config.base import Architecture
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
-from floodseg.system.environment import allowed_cores, hardware, versions
+from floodseg.system.environment import affinity_cores, hardware, versions
 
 Document = dict[str, Any]
 
@@ -79,13 +79,13 @@ def _row(config: SceneBenchmarkConfig, size: int, folder: Path, note: Callable[[
         mapping=MapConfig(tile_size=config.tile_size, threads=config.threads, device="cpu"),
     )
     note(f"mapping {size}x{size} pixels")
-    run = in_fresh_process(measure_mapping, predict, config.model, config.sensors)
+    run = call_in_new_process(measure_mapping, predict, config.model, config.sensors)
     shutil.rmtree(predict.out_dir)
     note(f"reading and writing {size}x{size} pixels without the model")
-    io_seconds = in_fresh_process(io_cpu_seconds, predict, config.sensors)
+    io_seconds = call_in_new_process(io_cpu_seconds, predict, config.sensors)
     note("running the model without input and output")
-    model_seconds = in_fresh_process(model_cpu_seconds, predict, config.model, config.sensors)
-    ideal = (io_seconds + model_seconds) / min(config.threads, allowed_cores())
+    model_seconds = call_in_new_process(model_cpu_seconds, predict, config.model, config.sensors)
+    ideal = (io_seconds + model_seconds) / min(config.threads, affinity_cores())
     return {
         "size": size,
         "megapixels": size * size / 1e6,
@@ -104,9 +104,9 @@ def measure_mapping(config: PredictConfig, model: Architecture, sensors: SensorS
     runtime = _runtime(model, sensors)
     before = pss_mb()
     with PeakMemory() as memory:
-        began = time.perf_counter()
+        start = time.perf_counter()
         summary = predict_files(config, runtime, model)
-        wall = time.perf_counter() - began
+        wall = time.perf_counter() - start
     return {
         "wall_seconds": wall,
         "cpu_seconds": summary["cpu_seconds"],
@@ -122,9 +122,9 @@ def io_cpu_seconds(config: PredictConfig, sensors: SensorSet) -> float:
     from floodseg.inference.pipeline import predict_files
 
     single = replace(config, out_dir=config.out_dir.with_name("alone"), mapping=replace(config.mapping, threads=1))
-    began = time.process_time()
+    start = time.process_time()
     predict_files(single, _ThresholdRuntime(_bands(sensors), _runtime("lite", sensors).overlap), "threshold")
-    seconds = time.process_time() - began
+    seconds = time.process_time() - start
     shutil.rmtree(single.out_dir)
     return seconds
 
@@ -145,10 +145,10 @@ def model_cpu_seconds(config: PredictConfig, model: Architecture, sensors: Senso
     scene.close()
     batch = (content.sar[None], content.optical[None], content.sar_valid[None], content.optical_valid[None])
     runtime.probability(*batch)
-    began = time.process_time()
+    start = time.process_time()
     for _ in range(_CALLS):
         runtime.probability(*batch)
-    per_window = (time.process_time() - began) / _CALLS
+    per_window = (time.process_time() - start) / _CALLS
     return per_window * tiling.rows.count * tiling.columns.count
 
 

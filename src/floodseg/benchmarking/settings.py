@@ -2,27 +2,30 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from floodseg.bands import SensorSet
-from floodseg.benchmarking.rows import Peer, Precision, Runtime
+from floodseg.benchmarking.rows import BenchmarkPrecision, RuntimeName, SmpName
 from floodseg.config.base import Architecture, WholeNumber, require
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError
-from floodseg.system.environment import allowed_cores
+from floodseg.system.environment import affinity_cores
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
     """Settings of ``floodseg benchmark train`` and ``infer``."""
 
-    models: tuple[Architecture | Peer, ...] = ("baseline", "efficient", "lite")
+    models: tuple[Architecture | SmpName, ...] = ("baseline", "efficient", "lite")
     """Models to measure: architectures, and networks of segmentation_models_pytorch (smp-...). They must include
     baseline, which the ratios refer to."""
     encoders: tuple[str, ...] = ("resnet34",)
     """Encoders of 'efficient'."""
-    precisions: tuple[Precision, ...] = ("fp32",)
+    precisions: tuple[BenchmarkPrecision, ...] = ("fp32",)
     """Number formats in PyTorch. fp32 is always measured."""
-    runtimes: tuple[Runtime, ...] = ("torch",)
+    runtimes: tuple[RuntimeName, ...] = ("torch",)
     """Runtimes. PyTorch is always measured. onnx and openvino (inference only) are measured in fp32 and int8; openvino
     also in bf16 if --precisions includes it."""
     compiled: bool = False
@@ -35,7 +38,7 @@ class BenchmarkConfig:
     """Images per training step for the measurement of peak memory."""
     size: WholeNumber | None = None
     """Height and width of the images in pixels. By default 256 in training and 512 in inference."""
-    threads: WholeNumber = field(default_factory=allowed_cores)
+    threads: WholeNumber = field(default_factory=affinity_cores)
     """Threads of each model."""
 
     def __post_init__(self) -> None:
@@ -43,6 +46,13 @@ class BenchmarkConfig:
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "at least 1")
         require(self.size is None or self.size >= 32, "size", self.size, "at least 32 pixels")
+
+
+@dataclass(frozen=True)
+class InferenceBenchmarkConfig(BenchmarkConfig):
+    """Settings of ``floodseg benchmark infer``. Its help omits the setting that has an effect only in training."""
+
+    memory_batch_size: Annotated[WholeNumber, Parameter(show=False)] = BenchmarkConfig.memory_batch_size
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,9 @@ class SceneBenchmarkConfig:
     model: Architecture = "lite"
     """Architecture. Its weights are random, since speed does not depend on them."""
     tile_size: WholeNumber = MapConfig.tile_size
-    """Side in pixels of the area that each window adds to the map, as in floodseg predict."""
-    threads: WholeNumber = field(default_factory=allowed_cores)
-    """Windows that are read and mapped at the same time, as in floodseg predict."""
+    """Side of a tile in pixels, as in floodseg predict."""
+    threads: WholeNumber = field(default_factory=affinity_cores)
+    """Number of windows that are processed at the same time, as in floodseg predict."""
     folder: Path | None = None
     """Folder for scenes and products, which are removed afterwards. By default the system's temporary folder."""
 
@@ -67,4 +77,4 @@ class SceneBenchmarkConfig:
             require(size >= 64, "sizes", size, "at least 64 pixels")
         require(self.threads >= 1, "threads", self.threads, "at least 1")
         if not self.sizes:
-            raise ConfigError("`sizes`: needs at least one size in pixels")
+            raise ConfigError("`sizes`: must hold at least one size in pixels")

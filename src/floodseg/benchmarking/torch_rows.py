@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from floodseg.benchmarking.rows import OPTICAL_CHANNELS, SAR_CHANNELS, Peer, Row, RowPrecision
+from floodseg.benchmarking.rows import OPTICAL_CHANNELS, SAR_CHANNELS, Row, RowPrecision, SmpName
 from floodseg.chips.loader import Sample, to_sample
 from floodseg.config.train import DataConfig, OptimConfig
 from floodseg.datasets.synthetic import SyntheticChips
@@ -41,10 +41,10 @@ def new_model(row: Row) -> FloodModel:
 
 
 def _build(row: Row) -> FloodModel:
-    if row.model in get_args(Peer):
-        from floodseg.benchmarking.peers import build_peer  # needs the extra "benchmark"
+    if row.model in get_args(SmpName):
+        from floodseg.benchmarking.smp_networks import build_smp_model  # needs the extra "benchmark"
 
-        return build_peer(cast(Peer, row.model))
+        return build_smp_model(cast(SmpName, row.model))
     return build_model(
         row.model,
         encoder=row.encoder,
@@ -118,11 +118,11 @@ def _timed(work: Callable[[], object]) -> float:
     on_gpu = _device().type == "cuda"
     if on_gpu:
         torch.cuda.synchronize()
-    began = time.perf_counter()
+    start = time.perf_counter()
     work()
     if on_gpu:
         torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def _autocast(precision: RowPrecision) -> AbstractContextManager[object]:

@@ -56,7 +56,7 @@ def augment_crop(
 
     Args:
         crop: at most ``crop_size`` pixels high and wide.
-        bands: bands and units of the crop; speckle and SAR jitter apply only to SAR in dB.
+        bands: bands and units of the crop; speckle and radar jitter apply only to radar in dB.
         config: standard deviations and probabilities of the steps.
         rng: source of all random numbers.
         epoch: from 0; the probability of dropping a sensor rises until epoch ``drop_sensor_ramp``.

@@ -1,4 +1,4 @@
-"""Cache of decoded chips: a file is decoded once, later reads memory-map the decoded numbers.
+"""Cache of decoded chips: a file is decoded once; later reads memory-map the result.
 
 An entry is ``KEY.npy``: the numbers as the source stores them, (bands, H, W), followed by a CRC-32. KEY is a hash of
 path, size and modification time of the source. An entry gets its name when it is complete and never changes, so several
@@ -196,7 +196,7 @@ def cache_folder() -> Path:
 
 
 def clear_cache() -> tuple[int, int]:
-    """Remove all decoded chips, also during a run; return the number of files and of bytes.
+    """Remove all decoded chips, even during a run; return the number of files and of bytes.
 
     Raises:
         OSError: a file cannot be removed.
@@ -208,7 +208,7 @@ def clear_cache() -> tuple[int, int]:
 
 
 def _cached_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    """Return the files of a cache with their status, including temporary files but no foreign ones."""
+    """Return the files of a cache with their status, including temporary files but no other files."""
     found = []
     for file in folder.glob("*"):
         if file.suffix in _SUFFIXES:

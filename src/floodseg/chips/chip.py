@@ -26,7 +26,7 @@ class Chip:
     optical: NDArray[np.float32]
     """(C_optical, H, W), reflectance (or dn)."""
     sar_valid: NDArray[np.bool_]
-    """(H, W): True where all SAR bands are valid."""
+    """(H, W): True where all radar bands are valid."""
     optical_valid: NDArray[np.bool_]
     """(H, W): True where all optical bands are valid."""
     label: NDArray[np.uint8]

@@ -25,13 +25,13 @@ Sample = dict[str, torch.Tensor]
 """One sample, or a batch of them with a leading dimension N:
 
 ========================  ==============  ========================================================
-``sar``                   (C, H, W)       float32, dB (or dn), 0 where invalid
+``sar``                   (C, H, W)       float32, dB (or digital numbers, dn), 0 where invalid
 ``optical``               (C, H, W)       float32, reflectance (or dn), 0 where invalid
 ``sar_valid``             (1, H, W)       bool
 ``optical_valid``         (1, H, W)       bool
 ``label``                 (H, W)          uint8: 0 land, 1 water, 255 ignored
 ``index``                 ()              int64, position of the chip in ``ChipSet.names``
-``optical_hidden``        (1, H, W)       bool: valid pixels under a simulated cloud or its shadow; only in training
+``optical_clouded``       (1, H, W)       bool: valid pixels under a simulated cloud or its shadow; only in training
                                           batches of sets with optical images
 ========================  ==============  ========================================================
 
@@ -49,7 +49,7 @@ class SampleKey:
 
     epoch: int
     index: int
-    """From 0; below the number of chips times the crops per chip."""
+    """From 0 to the number of samples in an epoch minus 1."""
 
 
 class EpochSampler(Sampler[SampleKey]):
@@ -108,7 +108,7 @@ class ChipDataset(Dataset[Sample]):
         sample = to_sample(crop, index)
         if self.bands.optical:
             clouded = np.zeros_like(crop.optical_valid) if clouded is None else clouded
-            sample["optical_hidden"] = torch.from_numpy(clouded)[None]
+            sample["optical_clouded"] = torch.from_numpy(clouded)[None]
         return sample
 
     def _crop(self, index: int, config: AugmentConfig, rng: np.random.Generator) -> Chip:
@@ -154,7 +154,7 @@ def make_loader(
         augment: settings of crops and augmentation; None yields complete chips one by one, in the order of the set.
         batch_size: crops per batch; must be 1 for complete chips, which differ in size.
         seed: seed of order, crops and augmentation.
-        workers: number of loading processes, which are kept for all epochs; 0 loads in this process.
+        workers: number of worker processes, which are kept for all epochs; 0 loads in this process.
         device_type: ``cuda`` pins memory.
         drop_last: drop an incomplete last batch.
 
@@ -186,7 +186,7 @@ def make_loader(
 
 
 def _hide_lost_connections(_: int) -> None:
-    """Print no traceback in this loading process when the main process ends while it takes a batch over."""
+    """Print no traceback in this worker process if the main process ends while it receives a batch."""
     sys.excepthook = _print_unless_lost_connection
 
 
@@ -199,14 +199,14 @@ def _require_shared_memory(workers: int) -> None:
     """Raise ConfigError if the shared memory, through which workers send batches, is full."""
     if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free < _MIN_SHARED_BYTES:
         raise ConfigError(
-            f"`workers={workers}`: loading processes need shared memory, and {_SHARED_MEMORY} is full; set "
-            f"`workers=0`, free space there, or enlarge it ({_DOCKER_OPTION})"
+            f"`workers={workers}`: worker processes need shared memory, and {_SHARED_MEMORY} is full; set `workers=0`, "
+            f"free space there, or enlarge it ({_DOCKER_OPTION})"
         )
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Replace errors of loading processes by errors of one sentence (context manager).
+    """Replace errors of worker processes with one-sentence errors (context manager).
 
     Raises:
         DataError: a worker raised it; the traceback that torch puts into the message is removed.
@@ -218,8 +218,8 @@ def one_line_errors() -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         raise ProcessError(
-            "a process that loads chips was killed or could not send a batch, perhaps for lack of memory or shared "
-            f"memory ({_SHARED_MEMORY}); reduce `workers` (0 needs no shared memory), or enlarge shared memory "
+            "a worker process was killed or could not send a batch, perhaps because memory or shared memory "
+            f"({_SHARED_MEMORY}) ran out; reduce `workers` (0 needs no shared memory), or enlarge shared memory "
             f"({_DOCKER_OPTION})"
         ) from error
     except DataError as error:

@@ -26,7 +26,7 @@ def draw_source_size(config: AugmentConfig, rng: np.random.Generator) -> int:
 def resample(chip: Chip, height: int, width: int, bands: Bands) -> Chip:
     """Return a chip resampled to another height and width, without georeference.
 
-    Images are averaged over valid pixels; SAR in dB is averaged as power. Label and validity take the nearest pixel.
+    Images are averaged over valid pixels; radar in dB is averaged as power. Label and validity take the nearest pixel.
     """
     in_db = bool(bands.sar) and bands.sar_unit == "db"
     sar, sar_valid = _resample_sensor(chip.sar, chip.sar_valid, height, width, in_power=in_db)

@@ -17,7 +17,7 @@ PERCENTILES = (0.1, 99.9)
 
 
 def band_statistics(chips: ChipSet) -> tuple[list[BandStatistics], list[BandStatistics]]:
-    """Return the statistics of the SAR bands and of the optical bands, in the order of ``chips.bands``.
+    """Return the statistics of the radar bands and of the optical bands, in the order of ``chips.bands``.
 
     Mean, standard deviation and the 0.1 and 99.9 percentiles are over the valid pixels of all chips, in every n-th
     row and column.

@@ -10,7 +10,7 @@ from typing import Any
 
 from floodseg.cluster.extra import import_extra
 from floodseg.cluster.scene_list import NamedScene
-from floodseg.cluster.tasks import BatchRun, Outcome, SceneFailedError, map_scene
+from floodseg.cluster.tasks import BatchRun, Outcome, SceneFailedError, map_scene_task
 from floodseg.config.cluster import MIN_WORKER_MEMORY_GB, ManyConfig
 from floodseg.errors import ClusterError, ConfigError
 
@@ -20,7 +20,7 @@ _POLL_S = 0.1
 _LOCAL_START_S = 120
 _CLOSE_S = 5.0
 _WORKERS_LOST = (
-    "every worker that mapped it was lost, perhaps because memory ran out: give the workers more memory, or set a "
+    "every worker that mapped it was lost, perhaps because memory ran out; give the workers more memory, or set a "
     "smaller `tile_size`"
 )
 
@@ -38,7 +38,7 @@ def map_scenes(scenes: Sequence[NamedScene], run: BatchRun, config: ManyConfig) 
         # unique keys, since a scheduler may serve several runs
         prefix = f"floodseg-{secrets.token_hex(8)}-"
         by_key = {prefix + scene.id: scene for scene in scenes}
-        futures = client.map(map_scene, scenes, run=run, key=list(by_key), retries=config.retries, pure=False)
+        futures = client.map(map_scene_task, scenes, run=run, key=list(by_key), retries=config.retries, pure=False)
         completed = import_extra("distributed").as_completed(
             futures, loop=client.loop, with_results=True, raise_errors=False
         )
@@ -66,7 +66,7 @@ def _outcome(result: Any, config: ManyConfig) -> Outcome:
         return result
     if isinstance(result, CancelledError):
         raise ClusterError(
-            f"`cluster={config.cluster}`: the connection to the scheduler was lost: start it again, and run the same "
+            f"`cluster={config.cluster}`: the connection to the scheduler was lost; start it again, and run the same "
             "command to continue"
         )
     error = result[1]
@@ -126,7 +126,7 @@ def _wait_for_worker(client: Any, config: ManyConfig) -> None:
 
 def _unavailable(config: ManyConfig, problem: str, remedy: str) -> ClusterError:
     return ClusterError(
-        f"`cluster={config.cluster}`: {problem} for {config.wait_s:g} seconds: {remedy}, and run the same command to "
+        f"`cluster={config.cluster}`: {problem} for {config.wait_s:g} seconds; {remedy}, and run the same command to "
         "continue"
     )
 
@@ -138,11 +138,11 @@ def _local_memory(config: ManyConfig, total: int) -> int:
     if share * config.workers > total:
         raise ConfigError(
             f"`memory_gb={config.memory_gb:g}`: {config.workers} workers would use more than the {total / 1e9:.1f} GB "
-            "of this machine: use fewer workers, or less memory for each"
+            "of this machine; use fewer workers, or less memory for each"
         )
     if share < MIN_WORKER_MEMORY_GB * 1e9:
         raise ConfigError(
             f"`cluster={config.cluster}`: leaves {share / 1e9:.1f} GB of memory for each worker, but a worker needs "
-            f"{MIN_WORKER_MEMORY_GB:g}: use fewer workers"
+            f"{MIN_WORKER_MEMORY_GB:g} GB; use fewer workers"
         )
     return share

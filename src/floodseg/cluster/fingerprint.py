@@ -52,7 +52,7 @@ class Fingerprint:
         return json_checksum([self.settings, self.inputs])
 
     def entry(self) -> dict[str, Any]:
-        """Return the entry ``content`` of ``summary.json``."""
+        """Return the entry ``content`` of ``summary.json``. The key ``recipe`` is the name in existing products."""
         return {"key": self.key, "recipe": self.settings, "model": self.model, "inputs": self.inputs}
 
 

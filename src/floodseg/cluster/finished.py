@@ -65,7 +65,7 @@ def _read(folder: Path) -> FinishedScene:
         dated = summary["datetime"] is not None
         item = json.loads((folder / ITEM).read_text(encoding="utf-8")) if dated else outline(_grid(summary))
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: its JSON files cannot be read ({error}): remove it, and start again") from error
+        raise DataError(f"{folder}: its JSON files cannot be read ({error}); remove it, and start again") from error
     return FinishedScene(folder.name, item, summary)
 
 

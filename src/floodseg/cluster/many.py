@@ -36,7 +36,7 @@ class ManyReport:
     out_dir: Path
     mapped: int
     """Number of scenes that were mapped."""
-    kept: int
+    already_finished: int
     """Number of scenes that were finished before the run."""
     failed: dict[str, str]
     """Reason of the failure by scene."""
@@ -45,12 +45,13 @@ class ManyReport:
     megapixels: float
     """Megapixels of the scenes that were mapped."""
     left_out: tuple[str, ...]
-    """One sentence for each scene that is missing in the mosaics or the collection."""
+    """One sentence for each scene that is missing from the mosaics or the collection."""
 
     def document(self) -> dict[str, Any]:
         """Return the content of ``report.json``."""
         return {
-            "scenes": self.mapped + self.kept + len(self.failed), "mapped": self.mapped, "kept": self.kept,
+            "scenes": self.mapped + self.already_finished + len(self.failed), "mapped": self.mapped,
+            "kept": self.already_finished,  # the name in reports of earlier versions
             "failed": self.failed, "seconds": round(self.seconds, 3), "megapixels": self.megapixels,
             "megapixels_per_s": self.megapixels / self.seconds, "left_out": list(self.left_out),
         }  # fmt: skip
@@ -69,14 +70,16 @@ def predict_many(
         scenes: file of the list; see :func:`floodseg.cluster.scene_list.read_scenes`.
         config: settings of the run.
         model: shipped model, classical baseline, or a run folder or checkpoint that all workers can read.
-        overwrite: replace products of other files, another model or other settings.
+        overwrite: replace products that were made from other files, with another model or with other settings.
         show_progress: show a progress bar on standard error.
 
     Raises:
         FloodsegError: the list, a setting, the model, the folder or the cluster cannot be used.
     """
-    began = time.monotonic()
-    import_extra("distributed"), import_extra("pyarrow")  # a missing package must not be noticed after the mapping
+    start = time.monotonic()
+    # report a missing package before the mapping, not after it
+    import_extra("distributed")
+    import_extra("pyarrow")
     method, mapping = open_model(model, _worker_mapping(config))
     listed = read_scenes(scenes, config.shared, method.bands)
     for scene in listed:
@@ -92,12 +95,12 @@ def predict_many(
     require_writable(run.out_dir, "out_dir", folder=True)
     with locked_folder(run.out_dir):
         waiting = _unfinished(listed, run)
-        outcomes = _map(waiting, run, config, kept=len(listed) - len(waiting), show_progress=show_progress)
+        outcomes = _map(waiting, run, config, already_finished=len(listed) - len(waiting), show_progress=show_progress)
         left_out = write_overview(run.out_dir)
         failed = {scene.id: outcomes[scene.id].reason for scene in waiting if outcomes[scene.id].reason}
         mapped = sum(outcome.pixels > 0 for outcome in outcomes.values())
         report = ManyReport(
-            config.out_dir, mapped, len(listed) - mapped - len(failed), failed, time.monotonic() - began,
+            config.out_dir, mapped, len(listed) - mapped - len(failed), failed, time.monotonic() - start,
             sum(outcome.pixels for outcome in outcomes.values()) / 1e6, tuple(left_out),
         )  # fmt: skip
         write_text(run.out_dir / REPORT, json.dumps(report.document(), indent=2, ensure_ascii=False) + "\n")
@@ -132,19 +135,19 @@ def _unfinished(listed: Sequence[NamedScene], run: BatchRun) -> list[NamedScene]
     if others and not run.overwrite:
         names = ", ".join(others[:_MAX_LISTED]) + (", ..." if len(others) > _MAX_LISTED else "")
         raise RunFolderError(
-            f"{run.out_dir}: {len(others)} of the scenes ({names}) were finished with another model or other settings: "
-            "add `overwrite`, or set another `out_dir`"
+            f"{run.out_dir}: {len(others)} of the scenes ({names}) were finished with another model or other settings; "
+            "set `overwrite` or another `out_dir`"
         )
     return waiting
 
 
 def _map(
-    scenes: Sequence[NamedScene], run: BatchRun, config: ManyConfig, *, kept: int, show_progress: bool
+    scenes: Sequence[NamedScene], run: BatchRun, config: ManyConfig, *, already_finished: int, show_progress: bool
 ) -> dict[str, Outcome]:
     """Map scenes on the cluster, if there are any, and return their outcomes by id."""
     outcomes: dict[str, Outcome] = {}
     if scenes:
-        with ManyProgress(len(scenes) + kept, kept, enabled=show_progress) as progress:
+        with ManyProgress(len(scenes) + already_finished, already_finished, enabled=show_progress) as progress:
             for scene, outcome in map_scenes(scenes, run, config):
                 for sentence in outcome.warnings:
                     _LOG.warning("%s: %s", scene.id, sentence)

@@ -11,14 +11,14 @@ class ManyProgress(ProgressBar):
 
     Args:
         scenes: number of all scenes.
-        kept: number of scenes that were finished before the run.
+        already_finished: number of scenes that were finished before the run.
         enabled: show the bar.
     """
 
-    def __init__(self, scenes: int, kept: int, *, enabled: bool) -> None:
-        super().__init__(scenes, kept, stderr=True, enabled=enabled)
-        self._scenes, self._ended, self._failed, self._pixels = scenes, kept, 0, 0
-        self._began = time.monotonic()
+    def __init__(self, scenes: int, already_finished: int, *, enabled: bool) -> None:
+        super().__init__(scenes, already_finished, stderr=True, enabled=enabled)
+        self._scenes, self._ended, self._failed, self._pixels = scenes, already_finished, 0, 0
+        self._start = time.monotonic()
 
     def advance(self, outcome: Outcome) -> None:
         """Count a scene that ended."""
@@ -26,5 +26,5 @@ class ManyProgress(ProgressBar):
         self._failed += bool(outcome.reason)
         self._pixels += outcome.pixels
         failed = f", {self._failed} failed" if self._failed else ""
-        speed = self._pixels / 1e6 / max(time.monotonic() - self._began, 1e-3)
+        speed = self._pixels / 1e6 / max(time.monotonic() - self._start, 1e-3)
         self.update(self._ended, f"mapped {self._ended}/{self._scenes} scenes{failed}, {speed:.1f} megapixels/s")

@@ -66,7 +66,7 @@ class SceneFailedError(Exception):
         self.reason, self.trace = reason, trace
 
 
-def map_scene(scene: NamedScene, run: BatchRun) -> Outcome:
+def map_scene_task(scene: NamedScene, run: BatchRun) -> Outcome:
     """Map a scene and write its products, unless they are finished already.
 
     Raises:
@@ -86,7 +86,7 @@ def _failure(error: Exception) -> SceneFailedError:
     if isinstance(error, FloodsegError):
         return SceneFailedError(str(error))
     if isinstance(error, MemoryError):
-        return SceneFailedError("memory ran out: give the workers more memory, or set a smaller `tile_size`")
+        return SceneFailedError("memory ran out; give the workers more memory, or set a smaller `tile_size`")
     if isinstance(error, OSError):
         return SceneFailedError(f"{error.filename or 'a file'}: {error.strerror or error}")
     sentence = f"internal error of floodseg ({type(error).__name__}: {' '.join(str(error).split())})"
@@ -116,8 +116,8 @@ def _map_unless_finished(scene: NamedScene, run: BatchRun) -> int:
         return 0
     if finished is not None and not run.overwrite:
         raise RunFolderError(
-            f"{config.out_dir}: holds products of other files, another model or other settings: add `overwrite`, or "
-            "set another `out_dir`"
+            f"{config.out_dir}: holds products that were made from other files, with another model or with other "
+            "settings; set `overwrite` or another `out_dir`"
         )
     runtime, name = _open_model(run.model, run.identity, run.mapping)
     member = CollectionMember(scene.id, COLLECTION_ID, f"../../{COLLECTION}", fingerprint.entry())
@@ -143,7 +143,8 @@ def _open_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tupl
     """Open the model of a run. Each worker does so once.
 
     Raises:
-        ConfigError: this worker has another version of floodseg than the run, or another model of the same name.
+        ConfigError: the version of floodseg on this worker differs from that of the run, or its model of this name
+            does.
         CheckpointError: this worker does not find the model.
     """
     from floodseg.inference.predict import open_model_or_baseline
@@ -151,12 +152,12 @@ def _open_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tupl
     own = versions()["floodseg"]
     if own != identity.version:
         raise ConfigError(
-            f"worker on {socket.gethostname()}: has floodseg {own}, but the run was started with {identity.version}: "
+            f"worker on {socket.gethostname()}: has floodseg {own}, but the run was started with {identity.version}; "
             "install the same version"
         )
     if identify_model(model, mapping) != identity:
         raise ConfigError(
             f"worker on {socket.gethostname()}: its model '{model}' differs from that of the process that started the "
-            "run: put the model in a folder that all hosts share"
+            "run; put the model in a folder that all hosts share"
         )
     return open_model_or_baseline(model, mapping)

@@ -75,9 +75,9 @@ def flatten(config: Any) -> dict[str, Any]:
 
 
 def differences(current: Mapping[str, Any], previous: Mapping[str, Any]) -> list[str]:
-    """Return one line for each key whose value differs between two flat configurations."""
+    """Return key and values of each entry that differs between two flat configurations, as text."""
     return [
-        f"`{key}`: {previous.get(key)!r} before, {current.get(key)!r} now"
+        f"`{key}` ({previous.get(key)!r} before, {current.get(key)!r} now)"
         for key in sorted(current.keys() | previous.keys())
         if current.get(key) != previous.get(key)
     ]

@@ -14,7 +14,8 @@ class DownloadConfig(Settings):
     """Sensors to download, their server and the destination folder."""
 
     out_dir: Path
-    """Folder to download to. It gets the official folder structure; pass it to --data of other commands."""
+    """Folder to download to. The official folder structure is created in it. Other commands take this folder as
+    --data."""
     sensors: SensorSet = "both"
     """Images to download. Labels, permanent water and split lists are always downloaded."""
     base_url: str = "https://storage.googleapis.com"
@@ -22,7 +23,7 @@ class DownloadConfig(Settings):
     transfers: WholeNumber = 8
     """Number of simultaneous downloads."""
     overwrite: bool = False
-    """Replace local files that differ from the server's. Without it such a file stops the download."""
+    """Replace local files that differ from the server's. Without this flag, the download stops at such a file."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

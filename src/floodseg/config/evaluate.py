@@ -50,4 +50,4 @@ class ScoreConfig(Settings):
         for name in ("cloud_mask_quality", "cloud_seed"):
             value = getattr(self, name)
             if not self.cloud and value != getattr(ScoreConfig, name):
-                raise ConfigError(f"`{name}={value}`: has no effect without `cloud`; leave it out, or add `cloud=0.5`")
+                raise ConfigError(f"`{name}={value}`: has no effect without `cloud`; leave it out, or set `cloud`")

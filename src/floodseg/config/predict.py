@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from floodseg.config.base import Settings, WholeNumber, require
 from floodseg.errors import ConfigError
-from floodseg.system.environment import usable_cores
+from floodseg.system.environment import thread_limit
 
 Files = tuple[str, ...]
 """GDAL names of one image: paths, ``/vsizip/...`` or URLs. Several names are its single-band files."""
@@ -55,13 +55,15 @@ class SharedScene(Settings):
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
-    for older ones. By default it is read from GDAL's tags or the product's metadata, else 0 if the values allow it."""
+    for older ones. By default it is read from GDAL's tags or the product's metadata. If neither declares an offset it
+    is 0, and an image whose values show a missing offset is refused."""
     cloud_mask: str | None = None
     """Cloud mask: a raster on any grid. The optical image is ignored at pixels where it is not zero."""
     aoi: str | None = None
     """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, ...). Nothing outside is read, mapped or counted."""
     exclude: str | None = None
-    """Areas to mark as excluded in the map, such as radar shadow: polygons, or a raster with non-zero pixels there."""
+    """Areas to mark as excluded in the map, such as radar shadow: polygons, or a raster that is not 0 in these
+    areas."""
     dem: str | None = None
     """Elevation raster in metres. Slopes above --max-slope are marked as excluded in the map."""
     max_slope: float = 15.0
@@ -86,14 +88,14 @@ class SharedScene(Settings):
             object.__setattr__(self, name, files[0] if files else None)
         require(0 < self.max_slope < 90, "max_slope", self.max_slope, "above 0 and below 90 degrees")
         if self.dem is None and self.max_slope != SceneConfig.max_slope:
-            raise ConfigError(f"`max_slope={self.max_slope}`: has no effect without `dem`; leave it out, or add `dem`")
+            raise ConfigError(f"`max_slope={self.max_slope}`: has no effect without `dem`; leave it out, or set `dem`")
         threshold, offset = self.permanent_water_threshold, self.optical_offset
         if threshold is not None:
             require(math.isfinite(threshold), "permanent_water_threshold", threshold, "a number")
             if self.permanent_water is None:
                 raise ConfigError(
                     f"`permanent_water_threshold={threshold}`: has no effect without `permanent_water`; leave it out, "
-                    "or add `permanent_water`"
+                    "or set `permanent_water`"
                 )
         require(offset is None or math.isfinite(offset), "optical_offset", offset, "a number")
 
@@ -118,8 +120,8 @@ class MapConfig(Settings):
     """Windows, runtime and thresholds of mapping."""
 
     tile_size: WholeNumber = 640
-    """Side in pixels of the area that each window adds to the map, a multiple of 64. The model input is larger by half
-    of --overlap on each side."""
+    """Side of a tile in pixels, a multiple of 64. The scene is mapped tile by tile. The input of the model, a window,
+    is the tile with a border of half of --overlap on each side."""
     overlap: WholeNumber | None = None
     """Width in pixels of the strip that neighbouring windows share, a multiple of 64. In the middle 32 pixels of the
     strip, both windows are blended; pixels closer to the border of a window are discarded. The default is wide enough
@@ -127,8 +129,8 @@ class MapConfig(Settings):
     batch_size: WholeNumber | None = None
     """Windows per model call. By default 1 on a CPU, and as many as fit on a GPU."""
     threads: WholeNumber | None = None
-    """Windows that are read and mapped at the same time, in one thread each. By default one per core; predict-many with
-    local:N divides the cores by N, and with a scheduler uses one thread."""
+    """Number of windows that are processed at the same time, one per thread. By default the number of cores. In
+    predict-many: the cores divided by N with --cluster local:N, and 1 with a scheduler."""
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
     """Inference runtime. auto uses the fastest installed runtime that the model has a file for. Models without exported
     files run in PyTorch."""
@@ -138,17 +140,17 @@ class MapConfig(Settings):
     """Number format of the computation. auto uses the format of the exported file, or fp32 in PyTorch. fp16 needs a
     GPU, int8 an exported file."""
     tta: bool = False
-    """Test-time augmentation: average the predictions of the eight flips and rotations of each window. It takes eight
-    times as long."""
+    """Test-time augmentation: average the predictions of the eight combinations of flips and 90-degree rotations of
+    each window. It takes eight times as long."""
     threshold: float | None = None
     """Smallest probability that counts as water, for all sensors. By default the model's own threshold, which was
     chosen on its validation split."""
     min_area: float = 0.0
     """Smallest area in square metres of a connected patch of flood or of permanent water. Smaller patches become
     land."""
-    write_sensor_weights: Annotated[bool, Parameter(name=("--write-sensor-weights", "--write-reliability"))] = False
-    """Also write sensor_weights.tif: the weight of the optical image at each pixel, for models that fuse two sensors by
-    weights. The scene is read a second time."""
+    write_sensor_weights: bool = False
+    """Also write sensor_weights.tif: the weight of the optical image at each pixel, for models with a sensor gate. The
+    scene is read a second time."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,7 +173,7 @@ class MapConfig(Settings):
     @property
     def thread_count(self) -> int:
         """Number of threads: ``threads``, else one per core that this process may use."""
-        return self.threads or usable_cores()
+        return self.threads or thread_limit()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from floodseg.bands import SensorSet
 from floodseg.config.base import Architecture, Layout, Precision, Settings, WholeNumber, require
 from floodseg.errors import ConfigError
-from floodseg.system.environment import allowed_cores
+from floodseg.system.environment import affinity_cores
 
 _PHYSICAL_FILES: tuple[Layout, ...] = ("sen1floods11", "folders")
 _LAYOUTS_BY_SETTING: dict[str, tuple[Layout, ...]] = {
@@ -45,7 +45,8 @@ class DataConfig(Settings):
     """Data set, bands and units of the chips."""
 
     data: Path | None = None
-    """Folder of the data set. By default the subfolder of FLOODSEG_DATA that is named after the layout."""
+    """Folder of the data set. By default the subfolder named after the layout in the folder that the environment
+    variable FLOODSEG_DATA names."""
     layout: Layout = "sen1floods11"
     """Folder structure of the data set. 'synthetic' simulates chips and needs no folder."""
     sensors: SensorSet | None = None
@@ -58,8 +59,8 @@ class DataConfig(Settings):
     mask_dir: Path = Path("LabelHand")
     """Folder of the labels (0 land, 1 water, -1 or 255 ignored), relative to --data (layout folders)."""
     val_split: float = 0.2
-    """Share of the training chips to use for validation (layouts ombria and folders). Chips of one event stay together;
-    in layout ombria, chips of one block of 20 numbers."""
+    """Share of the training chips to use for validation (layouts ombria and folders). All chips of an event are in the
+    same split. In layout ombria, all chips of a block of 20 consecutive numbers are."""
     split_seed: WholeNumber = 0
     """Seed of the validation split (layouts ombria and folders) or of the simulated chips (layout synthetic). It is
     separate from --seed of floodseg train, so that runs with different seeds use the same chips."""
@@ -71,10 +72,12 @@ class DataConfig(Settings):
     optical_bands: tuple[str, ...] = ()
     """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria). By default all bands."""
     optical_offset: float | None = None
-    """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later."""
+    """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later. By
+    default the GDAL scale and offset tags of the file apply, or 0 without tags."""
     cache_gb: float = 20.0
-    """Largest size in GB of the cache of decoded chips, in the folder FLOODSEG_CACHE or ~/.cache/floodseg. The least
-    recently used chips are removed first. 0 turns the cache off."""
+    """Largest size in GB of the cache of decoded chips. The cache is in ~/.cache/floodseg, or in the folder that the
+    environment variable FLOODSEG_CACHE names. The least recently used chips are removed first. 0 turns the cache
+    off."""
     synthetic_chips: WholeNumber = 64
     """Number of simulated training chips (layout synthetic). Validation and test have half as many each."""
     synthetic_size: WholeNumber = 256
@@ -108,24 +111,27 @@ class ModelConfig(Settings):
     """Architecture and initial weights."""
 
     model: Architecture = "efficient"
-    """Architecture."""
+    """Architecture: efficient (pretrained encoder), lite (smallest) or baseline (large reference). See floodseg
+    models."""
     encoder: str | None = None
     """Encoder of 'efficient': resnet18, resnet34 (default), resnet50, efficientnet_b0, efficientnet_b1, or any timm
     encoder with features_only support."""
     pretrained: str = "auto"
-    """Initial encoder weights: auto (ImageNet if available, else random with a warning), required (ImageNet), none, or
-    a file."""
+    """Initial encoder weights: auto (ImageNet if available, else random weights and a warning), required (ImageNet, or
+    an error), none (random), or a file."""
     start_from: str | None = None
     """Trained model to fine-tune: a shipped model, run folder or checkpoint of the same architecture, encoder and
     bands. Training starts from its weights and normalisation; --pretrained is not used."""
     specialists: tuple[str, ...] = ()
     """Two single-sensor models to include in a model of both sensors: shipped models, run folders or checkpoints, radar
-    first. Each maps the pixels where only its sensor is valid. With the value 'train', both are trained first, with the
-    same settings, in subfolders of --out-dir."""
+    first. Each maps the pixels where only its sensor is valid. Where both sensors are valid, the three networks are
+    averaged with learned weights. With the value 'train', both are trained first, with the same settings, in subfolders
+    of --out-dir."""
     context_prior: float | None = None
-    """Strength from 0 to 1 of the context prior: in prediction and evaluation, the share of water around a pixel shifts
-    its log-odds. At 1 the shift is the log-odds of that share minus those of a typical share (12 %), limited to -4 to
-    4. By default the value of the --start-from model or of the resumed run, else 0."""
+    """Strength of the context prior, from 0 (off) to 1. In prediction and evaluation, this strength times the
+    difference between the log-odds of the water share around a pixel and those of a typical share (12 %) is added to
+    the log-odds of the pixel. The difference is limited to -4 to 4. By default the value of the --start-from model or
+    of the resumed run, else 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,27 +171,28 @@ class AugmentConfig(Settings):
     crops_per_chip: WholeNumber = 1
     """Crops per chip and epoch."""
     crop_tries: WholeNumber = 4
-    """Random positions to try for a crop. The first one with labels on half of its pixels is used, else the one with
-    the most labels."""
+    """Random positions to try for a crop. The first one with labels on at least half of its pixels is used, else the
+    one with the most labels."""
     zoom: float = 1.0
-    """Largest factor by which a crop is resampled to coarser or finer pixels (log-uniform), so that the model learns
-    from water bodies of other sizes. 1 turns it off. If the resampled chip is smaller than the crop, the remaining
-    pixels are invalid and ignored."""
+    """Largest factor by which a crop is resampled to coarser or finer pixels, so that the model learns from water
+    bodies of other sizes. The factor is drawn log-uniformly between 1/zoom and zoom. 1 turns it off. If the resampled
+    chip is smaller than the crop, the remaining pixels are invalid and ignored."""
     flips: bool = True
-    """Apply one of the eight flips and rotations at random."""
+    """Apply one of the eight combinations of flips and 90-degree rotations at random."""
     sar_jitter_db: float = 0.3
     """Standard deviation in dB of a random offset of the radar values. Each polarisation gets a second offset with half
     of this standard deviation. The default is about the radiometric accuracy of Sentinel-1. Not applied to layout
-    ombria, whose values are not dB."""
+    ombria, whose values are not in dB."""
     sar_speckle: float = 0.0
     """Probability of simulated speckle of 8 to 128 looks (gamma distributed), for radar products with less multilooking
-    than the training data. Not applied to layout ombria, whose values are not dB."""
+    than the training data. Not applied to layout ombria, whose values are not in dB."""
     optical_jitter: float = 0.1
     """Standard deviation of a random brightness factor, the same for all optical bands of a date."""
     drop_sensor: float = 0.0
     """Probability that one of the two sensors is removed from a sample. Both sensors are equally likely."""
     drop_sensor_ramp: WholeNumber = 0
-    """Number of epochs in which the probability rises linearly from 0 to --drop-sensor. 0 applies it from the start."""
+    """Number of epochs in which the probability rises linearly from 0 to --drop-sensor. With 0, the full probability
+    applies from the start."""
     cloud: float = 0.0
     """Probability that a simulated cloud covers part of the optical image. With two dates, it covers the later one."""
     cloud_mask_quality: Literal["perfect", "thin-missed", "none", "mixed"] = "thin-missed"
@@ -208,14 +215,15 @@ class AugmentConfig(Settings):
         require(self.drop_sensor_ramp >= 0, "drop_sensor_ramp", self.drop_sensor_ramp, "0 or more")
         if self.drop_sensor == 0 and self.drop_sensor_ramp:
             raise ConfigError(
-                f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect without `drop_sensor`; add "
-                "`drop_sensor=0.5`"
+                f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect without `drop_sensor`; leave it out, or "
+                "set `drop_sensor`"
             )
         require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
         require(0 <= self.swath_edge <= 1, "swath_edge", self.swath_edge, "from 0 to 1")
         if self.cloud == 0 and self.cloud_mask_quality != AugmentConfig.cloud_mask_quality:
             raise ConfigError(
-                f"`cloud_mask_quality={self.cloud_mask_quality}`: has no effect without `cloud`; add `cloud=0.5`"
+                f"`cloud_mask_quality={self.cloud_mask_quality}`: has no effect without `cloud`; leave it out, or set "
+                "`cloud`"
             )
 
     @property
@@ -226,7 +234,7 @@ class AugmentConfig(Settings):
 
 @dataclass(frozen=True)
 class OptimConfig(Settings):
-    """Loss, optimiser and schedule."""
+    """Loss, optimiser, schedule, precision, seed and worker processes."""
 
     epochs: WholeNumber = 50
     """Passes over the training split. The learning rate schedule has the same length."""
@@ -250,18 +258,21 @@ class OptimConfig(Settings):
     sync_batchnorm: bool = False
     """Synchronise batch normalisation statistics between GPUs."""
     patience: WholeNumber = 10
-    """Stop training after this number of epochs without a better water IoU on validation. 0 turns it off."""
+    """Stop training after this number of epochs without a better water IoU on the validation split. 0 turns it off."""
     precision: Precision = "auto"
-    """Mixed precision. auto uses bf16 if the hardware supports it, fp16 with loss scaling on older GPUs, else fp32."""
+    """Number format of training. auto uses bf16 if the hardware supports it, fp16 with loss scaling on older GPUs, else
+    fp32."""
     seed: WholeNumber = 0
     """Seed of initial weights, sample order and augmentation."""
-    workers: WholeNumber = field(default_factory=lambda: min(2, allowed_cores()))
-    """Number of processes that load chips. It does not change the batches."""
+    workers: WholeNumber = field(default_factory=lambda: min(2, affinity_cores()))
+    """Number of worker processes that load chips. It does not change the batches."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.loss == "ce" and self.focal_gamma != OptimConfig.focal_gamma:
-            raise ConfigError(f"`focal_gamma={self.focal_gamma}`: has no effect with `loss=ce`; add `loss=focal`")
+            raise ConfigError(
+                f"`focal_gamma={self.focal_gamma}`: has no effect with `loss=ce`; leave it out, or set `loss=focal`"
+            )
         for name in ("epochs", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("lr", "clip_norm"):
@@ -279,7 +290,8 @@ class DistilConfig(Settings):
 
     teacher: tuple[str, ...] = ()
     """Trained models (shipped models, run folders or checkpoints) whose calibrated probabilities are soft targets. At
-    each pixel the target is the mean of the teachers that use the largest number of sensors valid there."""
+    each pixel the target is the mean over the teachers with the most valid sensors at that pixel and, among these, the
+    fewest missing ones."""
     distil_weight: float = 1.0
     """Weight of the Kullback-Leibler divergence from the teachers in the loss."""
     distil_unlabelled: bool = False
@@ -293,7 +305,7 @@ class DistilConfig(Settings):
         for name in ("distil_weight", "distil_unlabelled"):
             value = getattr(self, name)
             if not self.teacher and value != getattr(DistilConfig, name):
-                raise ConfigError(f"`{name}={value}`: has no effect without `teacher`; add `teacher=MODEL`")
+                raise ConfigError(f"`{name}={value}`: has no effect without `teacher`; leave it out, or set `teacher`")
 
 
 _FLAT = Parameter(name="*")

@@ -89,9 +89,7 @@ def open_ombria(config: DataConfig, root: Path, split: str) -> TwoDateChips:
     place, images, event = _images(root, split)
     numbers = images.complete
     if not numbers:
-        raise DataError(
-            f"{place}: holds no image with a mask; images and their mask have the same number: copy the release again"
-        )
+        raise DataError(f"{place}: holds no image with a mask of the same number; copy the release again")
     _warn_of_unmasked(place, images)
     bands = _bands(config, images, place)
     # the blocks must not depend on the sensors in use, or a training chip could become a validation chip
@@ -127,8 +125,8 @@ def validation_blocks(numbers: Sequence[int], share: float, seed: int, place: st
     sizes = Counter(block_of(number) for number in sorted(numbers))
     if len(sizes) < 2:
         raise DataError(
-            f"{place}: all {len(numbers)} chips are in one block of {BLOCK} numbers ({next(iter(sizes))}); training "
-            "and validation need at least one block each: add chips with other numbers"
+            f"{place}: all {len(numbers)} chips are in one block of {BLOCK} numbers ({next(iter(sizes))}), but "
+            "training and validation need at least one block each; add chips with other numbers"
         )
     blocks = sorted(sizes)
     shuffled = [blocks[position] for position in np.random.default_rng(seed).permutation(len(blocks))]
@@ -169,7 +167,7 @@ def _pairs(before: Mapping[int, Path], after: Mapping[int, Path], folder: Path) 
         number = min(unpaired)
         present, lacking = (before, "AFTER") if number in before else (after, "BEFORE")
         raise DataError(
-            f"{present[number]}: has no image of the same number in {folder / lacking}; a sensor needs both dates: "
+            f"{present[number]}: has no image of the same number in {folder / lacking}, but a sensor needs both dates; "
             "copy the missing file or remove this one"
         )
     return {number: (before[number], after[number]) for number in sorted(before)}
@@ -180,7 +178,7 @@ def _warn_of_unmasked(place: str, images: _Images) -> None:
     if unmasked:
         shown = ", ".join(f"{number:04d}" for number in unmasked[:10])
         more = ", ..." if len(unmasked) > 10 else ""
-        note_once(WARNING, f"{place}: {len(unmasked)} sets without a mask are left out: {shown}{more}")
+        note_once(WARNING, f"{place}: {len(unmasked)} image sets without a mask are left out: {shown}{more}")
 
 
 def _bands(config: DataConfig, images: _Images, place: str) -> Bands:
@@ -195,8 +193,8 @@ def _optical_channels(names: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [band for band in names if band not in OPTICAL_CHANNELS]
     if unknown:
         raise ConfigError(
-            f"`optical_bands={' '.join(names)}`: {', '.join(unknown)} is not in layout ombria; its optical bands are "
-            f"{', '.join(OPTICAL_CHANNELS)}"
+            f"`optical_bands={' '.join(names)}`: layout ombria has no {' and no '.join(unknown)}; choose from its "
+            f"optical bands {', '.join(OPTICAL_CHANNELS)}"
         )
     require_distinct(names, names)
     return names or OPTICAL_CHANNELS

@@ -57,8 +57,8 @@ def open_sen1floods11(config: DataConfig, root: Path, split: str) -> SingleDateC
     for name in names:
         if name + _LABEL_SUFFIX not in label:
             raise DataError(
-                f"{folder / 'LabelHand' / (name + _LABEL_SUFFIX)}: is missing; every chip of the split {split} "
-                "needs a label: download the file"
+                f"{folder / 'LabelHand' / (name + _LABEL_SUFFIX)}: is missing, but every chip of the split {split} "
+                "needs a label; download the file"
             )
     chips = tuple(
         ChipPaths(
@@ -126,8 +126,8 @@ def _read_list(path: Path) -> list[str]:
         name = first.removesuffix(_RADAR_SUFFIX)
         if name == first or not name or "/" in name or "\\" in name:
             raise DataError(
-                f"{path}: line {number} starts with '{first}'; a split lists file names without folders, "
-                f"NAME{_RADAR_SUFFIX},NAME{_LABEL_SUFFIX}: restore the official file"
+                f"{path}: line {number} starts with '{first}', but a split lists file names without folders, "
+                f"NAME{_RADAR_SUFFIX},NAME{_LABEL_SUFFIX}; restore the official file"
             )
         if name in lines:
             raise DataError(f"{path}: lines {lines[name]} and {number} both list {name}; remove one of them")

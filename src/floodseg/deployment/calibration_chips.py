@@ -16,6 +16,7 @@ from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import restrict_to_method
 from floodseg.evaluation.methods import model_method
 from floodseg.evaluation.metrics.counts import Counts, count
+from floodseg.messages import SENSOR_NAMES
 from floodseg.models.model import FloodModel
 from floodseg.runtimes.base import Runtime
 
@@ -42,8 +43,8 @@ class CalibrationChips:
         for sensor in bands.sensors:
             if sensor not in self._chips.bands.sensors:
                 raise ConfigError(
-                    f"`data`: holds no {sensor} images, but the model takes them; use data with every sensor of the "
-                    "model, because the exported model is checked on each of them"
+                    f"`data`: holds no {SENSOR_NAMES[sensor]} images, but the model takes them; use data with every "
+                    "sensor of the model, because the exported model is checked on each of them"
                 )
         self._sensor_sets = SENSOR_SETS if bands.sensor_set == "both" else (bands.sensor_set,)
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from floodseg.deployment.calibration_chips import CalibrationChips
 from floodseg.deployment.export_job import ExportJob
-from floodseg.deployment.formats import read_graph, write_onnx, write_openvino
-from floodseg.deployment.graph import first_convolutions, write_graph
+from floodseg.deployment.graph import nodes_before_convolution, write_graph
 from floodseg.deployment.parity import Difference, compare, require_water_iou
 from floodseg.deployment.quantise import quantise
 from floodseg.deployment.samples import simulated_batches
+from floodseg.deployment.writers import read_graph, write_onnx, write_openvino
 from floodseg.errors import ConfigError
+from floodseg.messages import percent
 from floodseg.models.checkpoint.checkpoint import describe, load_folder
 from floodseg.models.checkpoint.formats import ExportPrecision
 from floodseg.models.deploy import DeployedModel
@@ -66,10 +67,10 @@ class Conversion:
         if precision == "bf16" and not difference.passes(precision):
             fp32_convolutions = FP32_CONVOLUTIONS
             difference = self._write_and_compare(model, fp32_convolutions)
-        difference.require(precision)
-        figures = difference.to_json() | ({"convolutions_in_fp32": fp32_convolutions} if fp32_convolutions else {})
-        self._write(model, replace(self.metadata, gate=figures), fp32_convolutions)
-        return figures
+        difference.raise_unless_passes(precision)
+        results = difference.to_json() | ({"convolutions_in_fp32": fp32_convolutions} if fp32_convolutions else {})
+        self._write(model, replace(self.metadata, gate=results), fp32_convolutions)
+        return results
 
     def _convert_int8(self) -> dict[str, Any]:
         assert self.chips is not None, "int8 needs data"
@@ -81,9 +82,9 @@ class Conversion:
         changes = (f"{name} {torch_iou[name]:.4f} -> {int8_iou[name]:.4f}" for name in torch_iou)
         self.report(f"water IoU {', '.join(changes)}")
         require_water_iou(torch_iou, int8_iou, self.job.split)
-        figures = {"split": self.job.split, "water_iou": int8_iou, "water_iou_in_torch": torch_iou}
-        self._write(model, replace(self.metadata, gate=figures))
-        return figures
+        results = {"split": self.job.split, "water_iou": int8_iou, "water_iou_in_torch": torch_iou}
+        self._write(model, replace(self.metadata, gate=results))
+        return results
 
     def _write_and_compare(self, model: Any, fp32_convolutions: int) -> Difference:
         """Write the file and measure its difference from the model in PyTorch."""
@@ -100,7 +101,8 @@ class Conversion:
                 "export it as fp32"
             ) from error
         self.report(
-            f"largest difference {difference.largest:.2g}, over 0.01 on {1 - difference.share_within:.3%} of the pixels"
+            f"largest difference {difference.largest:.2g}, over 0.01 on {percent(1 - difference.share_within, 3)} of "
+            "the pixels"
         )
         return difference
 
@@ -108,7 +110,7 @@ class Conversion:
         if self.job.format == "onnx":
             write_onnx(model, metadata, self.job.out)
         else:
-            fp32_nodes = first_convolutions(self.graph, fp32_convolutions) if fp32_convolutions else ()
+            fp32_nodes = nodes_before_convolution(self.graph, fp32_convolutions) if fp32_convolutions else ()
             write_openvino(model, metadata, self.job.out, fp32_nodes)
 
 

@@ -9,14 +9,14 @@ from typing import Any
 from floodseg.config.base import Layout
 from floodseg.config.train import DataConfig
 from floodseg.deployment.export_job import ExportJob
-from floodseg.deployment.process import call_in_process
+from floodseg.deployment.process import call_in_new_process
 from floodseg.deployment.staging import publish, staging_folder
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.checkpoint import save_folder
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
-from floodseg.system.environment import usable_cores
+from floodseg.system.environment import thread_limit
 from floodseg.system.extras import require_extra
 from floodseg.system.files import require_writable
 
@@ -60,7 +60,7 @@ def export(
         show_progress: print the steps on standard error.
 
     Returns:
-        The figures of the parity check, which are also stored in the file's metadata.
+        The results of the parity check, which are also stored in the file's metadata.
 
     Raises:
         ConfigError: a setting is wrong, or the file fails its parity check; nothing is written.
@@ -73,9 +73,9 @@ def export(
     with staging_folder(path) as folder:
         save_folder(folder, loaded)
         job = ExportJob(folder, format, precision, folder / path.name, chips, split)
-        figures = call_in_process(_convert, job, show_progress)
+        results = call_in_new_process(_convert, job, show_progress)
         publish(job.out, path)
-    return figures
+    return results
 
 
 def _convert(job: ExportJob, show_progress: bool) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _convert(job: ExportJob, show_progress: bool) -> dict[str, Any]:
 
     from floodseg.deployment.convert import Conversion
 
-    torch.set_num_threads(usable_cores())
+    torch.set_num_threads(thread_limit())
     terminal = os.fdopen(os.dup(2), "w")
     with Path(os.devnull).open("w") as devnull:
         os.dup2(devnull.fileno(), 1)
@@ -103,7 +103,7 @@ def _chip_settings(
     """Return the settings for reading the chips, or None if no chips are used."""
     settings = config or DataConfig()
     settings = replace(settings, data=Path(data) if data else settings.data, layout=layout or settings.layout)
-    if settings == DataConfig() and precision != "int8":
+    if settings == type(settings)() and precision != "int8":
         return None
     return settings
 

@@ -17,7 +17,7 @@ from torch.onnx import OnnxExporterError
 from floodseg.bands import Bands, Sensor
 from floodseg.errors import ConfigError
 from floodseg.models.deploy import DeployedModel
-from floodseg.runtimes.metadata import MINIMUM_SIDE
+from floodseg.runtimes.metadata import EXPORT_MIN_SIDE
 
 OPSET = 18
 """The lowest opset that the exporter writes without a version conversion."""
@@ -38,7 +38,7 @@ def write_graph(model: DeployedModel, bands: Bands, path: Path) -> int:
     may be replaced in place.
 
     Returns:
-        The number of which H and W must be multiples.
+        The number that H and W must be multiples of.
 
     Raises:
         ConfigError: the network cannot be traced.
@@ -80,7 +80,7 @@ def _dynamic_shapes(example: tuple[Tensor, ...], multiple: int) -> tuple[dict[in
     """Return the dynamic axes of the inputs: batch, and height and width as multiples of ``multiple``."""
     batch = torch.export.Dim("batch", min=1, max=_MAXIMUM_BATCH)
     height, width = (
-        multiple * torch.export.Dim(name, min=MINIMUM_SIDE // multiple, max=_MAXIMUM_SIDE // multiple)
+        multiple * torch.export.Dim(name, min=EXPORT_MIN_SIDE // multiple, max=_MAXIMUM_SIDE // multiple)
         for name in ("height", "width")
     )
     return tuple(
@@ -103,7 +103,7 @@ def _name_by_module(graph: onnx.ModelProto) -> None:
     del graph.metadata_props[:]
 
 
-def first_convolutions(graph: Path, count: int) -> list[str]:
+def nodes_before_convolution(graph: Path, count: int) -> list[str]:
     """Return the names of normalisation nodes, and of each network's nodes before convolution ``count + 1``."""
     names, convolutions = [], Counter[str]()
     for node in onnx.load(graph).graph.node:
@@ -141,7 +141,7 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_
 
 
 def _fix_padding(network: nn.Module) -> bool:
-    """Replace TensorFlow's "same" padding of convolutions by a fixed padding, in place.
+    """Replace TensorFlow's "same" padding of convolutions with a fixed padding, in place.
 
     "Same" padding depends on the remainder of the image size, which cannot be traced. The fixed padding is correct for
     sizes that are multiples of the stride.

@@ -14,7 +14,7 @@ from floodseg.errors import ConfigError, FloodsegError
 Result = TypeVar("Result")
 
 
-def call_in_process(function: Callable[..., Result], *arguments: object) -> Result:
+def call_in_new_process(function: Callable[..., Result], *arguments: object) -> Result:
     """Call a function in a new process and return its result, or raise its exception.
 
     Raises:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from floodseg.deployment.formats import node_pattern
 from floodseg.deployment.samples import Batch
+from floodseg.deployment.writers import node_pattern
 from floodseg.models.checkpoint.formats import ExportFormat
 from floodseg.models.layers.attention import EfficientSelfAttention
 from floodseg.models.networks.baseline import FullSelfAttention

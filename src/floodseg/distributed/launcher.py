@@ -1,4 +1,7 @@
-"""Processes that a launcher (``torchrun``, ``accelerate launch``, MPI) started, without PyTorch for a single one."""
+"""Processes that a launcher (``torchrun``, ``accelerate launch``, MPI) started.
+
+A single process does not import PyTorch.
+"""
 
 import os
 import sys
@@ -16,7 +19,7 @@ T = TypeVar("T")
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """Environment variables with the number of processes, as read by Accelerate."""
 _LOCAL_RANKS = ("LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
-"""Environment variables with the number of this process on its host, as read by Accelerate."""
+"""Environment variables with the index of this process on its host, as read by Accelerate."""
 
 
 def started_processes() -> int:
@@ -43,22 +46,26 @@ def cpu_is_forced() -> bool:
 class SingleProcess:
     """A single process, with the interface of :class:`floodseg.distributed.processes.Processes`."""
 
-    main = True
-    count = 1
+    is_main = True
+    world_size = 1
 
-    def share(self, count: int) -> range:
-        """Return the indices of all ``count`` items."""
-        return range(count)
+    def share(self, item_count: int) -> range:
+        """Return the indices of all ``item_count`` items."""
+        return range(item_count)
 
-    def gather(self, results: Sequence[T], count: int) -> list[T]:
-        """Return the results for all ``count`` items."""
+    def gather_one(self, result: T) -> list[T]:
+        """Return the result of this process."""
+        return [result]
+
+    def gather(self, results: Sequence[T], item_count: int) -> list[T]:
+        """Return the results for all ``item_count`` items."""
         return list(results)
 
     def reporting_lost_processes(self) -> AbstractContextManager[None]:
         """Return a context without effect."""
         return nullcontext()
 
-    def from_main(self, compute: Callable[[], T]) -> T:
+    def run_on_main(self, compute: Callable[[], T]) -> T:
         """Return the result of ``compute``."""
         return compute()
 

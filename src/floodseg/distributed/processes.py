@@ -31,11 +31,11 @@ TIMEOUT = timedelta(hours=1)
 
 
 class Processes:
-    """Processes of this run, connected by the first instance.
+    """Processes of this run. The first instance of this class connects them.
 
     Attributes:
-        count: number of processes.
-        rank: number of this process, from 0.
+        world_size: number of processes.
+        rank: index of this process, from 0.
         device: device of this process.
 
     Raises:
@@ -46,30 +46,30 @@ class Processes:
         # without a GPU and without cpu=True, Accelerate connects no processes
         self.on_cpu = cpu_is_forced() or not torch.accelerator.is_available()
         self._state = state = PartialState(cpu=self.on_cpu, timeout=TIMEOUT)
-        self.count: int = state.num_processes
+        self.world_size: int = state.num_processes
         self.rank: int = state.process_index
         self.device: torch.device = state.device
-        if self.count != started_processes():
+        if self.world_size != started_processes():
             raise ConfigError(
                 f"the launcher started {started_processes()} processes, which cannot connect to each other; start them "
                 "with accelerate launch or torchrun"
             )
-        if self.count == 1 and cpu_is_forced() and "MASTER_PORT" in os.environ:
+        if self.world_size == 1 and cpu_is_forced() and "MASTER_PORT" in os.environ:
             note_once(
                 logging.WARNING,
-                "the launcher started one process only: accelerate launch --cpu needs MPI to start several; "
-                "on CPUs use torchrun --nproc-per-node N",
+                "the launcher started only one process, because accelerate launch --cpu needs MPI to start several; on "
+                "CPUs use torchrun --nproc-per-node N",
             )
-        if not self.main:
+        if not self.is_main:
             # the main process logs the same messages
             logging.getLogger("floodseg").setLevel(logging.ERROR)
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
         """True in the main process, which prepares, writes and reports."""
         return self.rank == 0
 
-    def from_main(self, compute: Callable[[], T]) -> T:
+    def run_on_main(self, compute: Callable[[], T]) -> T:
         """Call ``compute`` in the main process, and return its result in every process.
 
         The result must be picklable.
@@ -78,12 +78,12 @@ class Processes:
             Exception: the error of ``compute``, in the main process.
             OtherProcessError: ``compute`` failed, in the other processes.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return compute()
         outcome: list[Any] = [None, None]
         """Result and error message, one of which is None."""
         error: Exception | None = None
-        if self.main:
+        if self.is_main:
             try:
                 outcome[0] = compute()
             except Exception as raised:
@@ -102,32 +102,36 @@ class Processes:
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over all processes, on the same device."""
-        if self.count == 1:
+        if self.world_size == 1:
             return tensor
-        # some backends exchange tensors on the device of the process only
+        # some backends exchange tensors only on the device of the process
         total = tensor.to(self.device, copy=True)
         distributed.all_reduce(total)
         return total.to(tensor.device)
 
-    def share(self, count: int) -> range:
-        """Return the indices of the items that this process handles: every ``self.count``-th of ``count`` items."""
-        return range(self.rank, count, self.count)
+    def share(self, item_count: int) -> range:
+        """Return the indices of the items that this process handles, every ``world_size``-th of ``item_count``."""
+        return range(self.rank, item_count, self.world_size)
 
-    def gather(self, results: Sequence[T], count: int) -> list[T]:
-        """Return the results of all ``count`` items in order, in every process.
+    def gather_one(self, result: T) -> list[T]:
+        """Return one result of each process, by rank, in every process."""
+        return self.gather([result], self.world_size)
+
+    def gather(self, results: Sequence[T], item_count: int) -> list[T]:
+        """Return the results of all ``item_count`` items in order, in every process.
 
         ``results`` are those of the items in the :meth:`share` of this process.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return list(results)
-        parts: list[Sequence[T]] = [results] * self.count
+        parts: list[Sequence[T]] = [results] * self.world_size
         distributed.all_gather_object(parts, results)
-        return [parts[index % self.count][index // self.count] for index in range(count)]
+        return [parts[index % self.world_size][index // self.world_size] for index in range(item_count)]
 
     @torch.no_grad()
     def copy_from_main(self, tensors: Iterable[Tensor]) -> None:
         """Copy the values of tensors from the main process to the others, in place; shapes must be equal."""
-        if self.count == 1:
+        if self.world_size == 1:
             return
         for tensor in tensors:
             values = tensor.to(self.device, copy=True).contiguous()
@@ -136,7 +140,7 @@ class Processes:
 
     @contextlib.contextmanager
     def reporting_lost_processes(self) -> Iterator[None]:
-        """Replace errors of communication by an error that another process ended.
+        """Replace communication errors with one that says that another process ended.
 
         Raises:
             ProcessError: in the main process.
@@ -145,16 +149,16 @@ class Processes:
         try:
             yield
         except RuntimeError as error:
-            if self.count == 1 or not _is_communication_error(error):
+            if self.world_size == 1 or not _is_communication_error(error):
                 raise
-            raise (ProcessError if self.main else OtherProcessError)(
-                f"another of the {self.count} processes ended early, possibly for lack of memory; read its message or "
-                "the launcher's report, then start all processes again, with `resume` if they were training"
+            raise (ProcessError if self.is_main else OtherProcessError)(
+                f"another of the {self.world_size} processes ended early, perhaps because memory ran out; read its "
+                "message or the launcher's report, then start all processes again, with `resume` if they were training"
             ) from error
 
 
 def _is_communication_error(error: RuntimeError) -> bool:
-    # Gloo raises plain RuntimeErrors, which differ from others in their text only
+    # Gloo raises plain RuntimeErrors, which differ from others only in their text
     return isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
 
 

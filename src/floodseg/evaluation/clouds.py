@@ -49,7 +49,9 @@ def check_clouds(method: Method, bands: Bands, config: ScoreConfig) -> None:
     """
     covers = ",".join(f"{cover:g}" for cover in config.cloud)
     if method.sensors == "sar":
-        raise ConfigError(f"`cloud={covers}`: needs optical images, but '{method.name}' takes radar only; leave it out")
+        raise ConfigError(
+            f"`cloud={covers}`: needs optical images, but '{method.name}' takes only radar images; leave it out"
+        )
     if not clouded_channels(bands):
         reason = "all optical bands in use are from before it" if bands.optical else "none is in use"
         raise ConfigError(f"`cloud={covers}`: needs an optical image from after the flood, but {reason}; leave it out")
@@ -66,7 +68,7 @@ def cloud_scores(
         takes them. A method of both also has ``fused_minus_sar``, ``fused_minus_optical`` and ``fused_minus_better``.
     """
     own_rows: list[list[CloudedScores]] = []
-    show = title is not None and processes.main
+    show = title is not None and processes.is_main
     for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
         own_rows.append(_score_covers(method, chips.read(index), chips.bands, config))
     rows = processes.gather(own_rows, len(chips.names))

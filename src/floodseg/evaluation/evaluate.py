@@ -24,6 +24,7 @@ from floodseg.evaluation.methods import Method, baseline_method, model_method, s
 from floodseg.evaluation.metrics.counts import ChipScore, Counts, score_chips, score_events
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.evaluation.studies import calibration_study, threshold_study
+from floodseg.messages import SENSOR_NAMES
 from floodseg.models.checkpoint.zoo import load_model, shipped_models
 from floodseg.runtimes.select import exported_file_name
 
@@ -46,9 +47,9 @@ class Evaluation:
     methods without a probability), and clouds if they were requested (see
     :func:`floodseg.evaluation.clouds.cloud_scores`)."""
     references: dict[str, Document]
-    """``document`` of each classical baseline that can use the bands, by name."""
+    """Scores of each classical baseline that can use the bands, by name, with the fields of ``document``."""
     chips: list[ChipScore]
-    """The score of each chip by the method."""
+    """Score of the method on each chip."""
 
 
 @overload
@@ -95,7 +96,7 @@ def evaluate(
         model: a shipped model's name, a run folder, a checkpoint, a loaded model, or ``otsu`` or ``ndwi``; with
             ``reference`` a map, ``flood.tif``.
         reference: label raster or polygons that the map is scored against (see
-            :func:`floodseg.evaluation.map_scores.evaluate_map`); allows no other argument.
+            :func:`floodseg.evaluation.map_scores.evaluate_map`); all other arguments must then be left out.
         split: the split to score.
         data: folder of the data set; overrides ``config``.
         layout: its layout; overrides ``config``.
@@ -103,19 +104,20 @@ def evaluate(
         config: further settings of the data set.
         scoring: threshold and simulated clouds.
         name: name of the model in the scores; by default its name, path or architecture.
-        out_dir: folder for the reliability diagram, the worst chips and the curve over cloud cover.
+        out_dir: folder for the reliability diagram, pictures of the worst chips and a plot of the scores against cloud
+            cover.
         show_progress: show a progress bar in the main process.
 
     Raises:
-        ConfigError: the model or the data set lacks a sensor or band, clouds are set for radar, or an argument has no
-            effect on a map.
+        ConfigError: the model or the data set lacks a sensor or band, simulated clouds are set but no optical image is
+            scored, or an argument has no effect on a map.
         CheckpointError: the model does not exist or cannot be read.
         DataError: a split cannot be opened, or has too many unusable chips, or map and reference cannot be
             compared.
     """
     if reference is not None:
         if not isinstance(model, str | Path):
-            raise ConfigError("`reference`: needs a map; set the path of flood.tif in place of a model")
+            raise ConfigError("`reference`: needs a map; set `model` to the path of flood.tif")
         settings = {"split": split != "valid", "data": data, "layout": layout, "sensors": sensors, "config": config,
                     "scoring": scoring, "name": name, "out_dir": out_dir}  # fmt: skip
         without_effect = [key for key, is_set in settings.items() if is_set]
@@ -134,14 +136,14 @@ def evaluate(
     title = f"scoring {split}" if show_progress else None
     with processes.reporting_lost_processes():
         open_method = cache(partial(_method, model, name, scoring.threshold))
-        usable = processes.from_main(lambda: _checked_split(open_method(), config, split, scoring))
+        usable = processes.run_on_main(lambda: _checked_split(open_method(), config, split, scoring))
         method, chips = open_method(), usable.chips
         evaluation = _evaluate_chips(method, usable, processes, title)
         if scoring.cloud:
             evaluation.document["clouds"] = cloud_scores(
                 method, chips, scoring, processes, title and f"{title} under clouds"
             )
-        if out_dir is not None and processes.main:
+        if out_dir is not None and processes.is_main:
             from floodseg.evaluation.pictures import draw_pictures
 
             draw_pictures(method, evaluation, chips, Path(out_dir))
@@ -165,7 +167,7 @@ def _evaluate_chips(
     # results of the chips that this process scores
     own_scores: list[list[ChipScore]] = []
     own_histograms = {event: SensorHistograms() for event in sorted(set(chips.events))}
-    show = title is not None and processes.main
+    show = title is not None and processes.is_main
     for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
         chip = chips.read(index)
         results = [each.apply(chip, chips.bands) for each in methods]
@@ -179,7 +181,7 @@ def _evaluate_chips(
     documents = {each.name: _document(each, usable, scores[each.name]) for each in methods}
     document = documents.pop(method.name)
     if method.decisions is not None:
-        parts = processes.gather([own_histograms], processes.count)
+        parts = processes.gather_one(own_histograms)
         by_event = {event: reduce(add, (part[event] for part in parts)) for event in own_histograms}
         document["calibration"] = calibration_study(by_event, method.decisions)
         document["thresholds"] = threshold_study(reduce(add, by_event.values(), SensorHistograms()), method.decisions)
@@ -216,12 +218,15 @@ def restrict_to_method(method: Method, config: DataConfig, split: str) -> DataCo
     sensors = config.sensors
     if sensors is not None and method.sensors not in ("both", sensors):
         raise ConfigError(
-            f"`sensors={sensors}`: '{method.name}' takes {method.sensors} images only; leave it out or choose a "
-            f"model for {'both sensors' if sensors == 'both' else sensors}"
+            f"`sensors={sensors}`: '{method.name}' takes only {SENSOR_NAMES[method.sensors]} images; leave it out or "
+            f"choose a model for {SENSOR_NAMES[sensors]} images"
         )
     available = open_layout(replace(config, optical_bands=()), split).bands
     if method.sensors != "both" and not (available.sar if method.sensors == "sar" else available.optical):
-        raise ConfigError(f"'{method.name}' takes {method.sensors} images, but the data set holds none; choose another")
+        raise ConfigError(
+            f"'{method.name}' takes {SENSOR_NAMES[method.sensors]} images, but the data set holds none; choose another "
+            "model or data set"
+        )
     restricted = replace(config, sensors=sensors if method.sensors == "both" else method.sensors)
     if method.bands is None:
         return restricted
@@ -238,15 +243,15 @@ def restrict_to_method(method: Method, config: DataConfig, split: str) -> DataCo
 
 
 def _check_bands(name: str, needed: Bands, available: Bands, sensors: SensorSet | None) -> None:
-    """Raise ConfigError if a data set has other bands or units than a model takes."""
+    """Raise ConfigError if the bands or units of a data set differ from those of a model."""
     for sensor in needed.sensors:
         if sensor not in available.sensors or sensors not in (None, "both", sensor):
             continue
-        # optical bands are selected by name when the chips are opened, SAR bands are read in order
+        # optical bands are selected by name when the chips are opened, radar bands are read in order
         if not bands_fit(needed, available, sensor, exact=sensor == "sar"):
             raise ConfigError(
-                f"'{name}' takes {sensor} images of {needed.only(sensor)}, but the data set holds "
-                f"{available.only(sensor)}; choose a model that was trained on such bands"
+                f"'{name}' takes {SENSOR_NAMES[sensor]} images of {needed.only(sensor)}, but the data set holds "
+                f"{available.only(sensor)}; choose a model that takes the bands of the data set"
             )
 
 

@@ -14,7 +14,7 @@ def forward(model: nn.Module, batch: Sample) -> Tensor:
 
 
 def model_inputs(batch: Sample) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
-    """Return the arguments of a model call: SAR, optical and their validity; None for a sensor without channels."""
+    """Return the arguments of a model call: radar, optical and their validity; None for a sensor without channels."""
     sar, optical = batch["sar"], batch["optical"]
     return (
         sar.contiguous(memory_format=torch.channels_last) if sar.shape[1] else None,

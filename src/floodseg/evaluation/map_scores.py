@@ -55,10 +55,11 @@ class MapEvaluation:
     permanent_water_pixels: int
 
     @property
-    def water(self) -> WaterClasses:
+    def water_classes(self) -> WaterClasses:
         """The water classes that the reference marks.
 
-        Labels mark all water. Polygons of rapid mapping mark the flood, and permanent water is in other layers.
+        Labels mark all water. Polygons of rapid mapping mark the flood, and leave permanent water to other layers of
+        the product.
         """
         return "all water" if self.reference_kind == "raster" else "flood"
 
@@ -71,8 +72,8 @@ class MapEvaluation:
             "reference_kind": self.reference_kind,
             "map_pixels": self.map_pixels,
             "permanent_water_pixels": self.permanent_water_pixels,
-            "water": self.water,
-            **counts_and_ratios(self.scores[self.water]),
+            "water": self.water_classes,
+            **counts_and_ratios(self.scores[self.water_classes]),
             "scores": {name: counts_and_ratios(counts) for name, counts in self.scores.items()},
         }
 
@@ -109,7 +110,7 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
         scores: dict[WaterClasses, Counts] = {"all water": Counts(), "flood": Counts()}
         map_pixels = permanent_pixels = 0
         ignored = {path: False, reference: False}
-        water = dict(ignored)
+        water = {path: False, reference: False}
         for window in _strips(grid):
             classes = _classes(source, window, path)
             label = read_label(window)
@@ -168,8 +169,8 @@ def _open_band(path: str, kind: str) -> Iterator[Any]:
 def _grid(source: Any, path: str) -> GeoGrid:
     if source.crs is None or source.transform.is_identity:
         raise DataError(
-            f"{path}: has no coordinate system or no geotransform; assign both, such as those of a file with the same "
-            "pixels: rio edit-info --crs like --transform like --like OTHER.tif FILE.tif"
+            f"{path}: has no coordinate reference system or no geotransform; assign both, for example from a file with "
+            "the same grid (rio edit-info --crs like --transform like --like OTHER.tif FILE.tif)"
         )
     return GeoGrid(source.crs.to_string(), tuple(source.transform)[:6], source.height, source.width)
 

@@ -33,7 +33,7 @@ class ChipResult:
     """(H, W), True where a sensor of the method is valid."""
     score: ChipScore
     logit_differences: NDArray[np.float32] | None = None
-    """(H, W) water logit less land logit; None for methods without logits."""
+    """(H, W) water logit minus land logit; None for methods without logits."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,13 @@ def validity_codes(chip: Chip) -> NDArray[np.intp]:
 def _scored(
     chip: Chip, probability: NDArray[np.float32], differences: NDArray[np.float32], decisions: Decisions
 ) -> ChipResult:
-    """Score a probability map; ``differences`` are water logit less land logit; both (H, W)."""
+    """Score a probability map; ``differences`` are water logit minus land logit; both (H, W)."""
     codes = validity_codes(chip)
     valid = codes > 0
     if np.isnan(probability[valid]).any():
         raise CheckpointError(
-            f"the model returns NaN for chip {chip.name}, because its weights are damaged; copy or train it again"
+            f"the model returns NaN for chip {chip.name}, so its weights are damaged; copy the checkpoint again, or "
+            "train the model again"
         )
     water = (probability >= np.array(decisions.by_validity_code("threshold"), np.float32)[codes]) & valid
     reliability = ReliabilityBins()
@@ -159,7 +160,7 @@ def _scored(
 
 
 def _apply_baseline(baseline: Baseline, chip: Chip, bands: Bands) -> ChipResult:
-    """Map one chip by a classical baseline and score the map."""
+    """Map one chip with a classical baseline and score the map."""
     water, valid = baseline.predict(chip, bands)
     counts = count(water, chip.label, valid)
     return ChipResult(None, water, valid, ChipScore(chip.name, chip.event, counts))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from floodseg.config.predict import MapConfig
 from floodseg.errors import DataError
 from floodseg.inference.windows.map_scene import map_scene
+from floodseg.messages import percent
 from floodseg.products.strips import ProbabilityStrip
 from floodseg.runtimes.base import Runtime
 from floodseg.scene.scene import Scene
@@ -85,7 +86,7 @@ class EarlierWater(BitMaskFile):
         ]
         share = self._valid / (self._scene.grid.height * self._scene.grid.width)
         if share < 1:
-            notes.append(f"{self._names}: covers {share:.1%} of the scene; water outside it counts as flood")
+            notes.append(f"{self._names}: covers {percent(share, 1)} of the scene; water outside it counts as flood")
         return notes
 
     @property

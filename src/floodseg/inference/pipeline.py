@@ -50,8 +50,8 @@ _VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
 """Validity code of a pixel where all sensors of the set are valid; see ``floodseg.models.decision``."""
 
 _LATE_IMPORTS = ("floodseg.products.geopackage", "floodseg.products.quicklook")
-"""Modules that are needed only after the first windows. Their imports (pyogrio, SciPy, Matplotlib) take about 0.8 s of
-CPU time, in a thread during the mapping of the first windows."""
+"""Modules that are needed only after the first windows. They are imported in a thread while the first windows are
+mapped, because the imports (pyogrio, SciPy, Matplotlib) take about 0.8 s of CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class _Run:
     """Arguments of one run."""
 
     config: PredictConfig
-    method: Runtime | ClassicalMethod
+    runtime_or_baseline: Runtime | ClassicalMethod
     model: str
     member: CollectionMember | None
     overwrite: bool
@@ -126,37 +126,38 @@ def predict_arrays(
     return _map_and_write(_Run(config, runtime, model, None, overwrite, show_progress), scene, None, start_time)
 
 
-def _map_and_write(run: _Run, imagery: Scene, earlier_scene: Scene | None, start_time: float) -> dict[str, Any]:
+def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_time: float) -> dict[str, Any]:
     """Map an open scene, and the earlier radar image if any, and write the products."""
     config, mapping = run.config, run.config.mapping
     with ExitStack() as stack:
-        layers = stack.enter_context(closing(open_layers(config.scene, imagery.grid)))
+        layers = stack.enter_context(closing(open_layers(config.scene, scene.grid)))
         if mapping.write_sensor_weights:
-            require_sensor_weights(run.method, run.model)
-        runtime = run.method
+            require_sensor_weights(run.runtime_or_baseline, run.model)
+        runtime = run.runtime_or_baseline
         if not isinstance(runtime, Runtime):  # a baseline computes its threshold from the scene
-            runtime = runtime.fit(imagery, layers, mapping, show_progress=run.show_progress)
-        scene = ThumbnailScene(imagery, overlap_of(runtime, mapping))
+            runtime = runtime.fit(scene, layers, mapping, show_progress=run.show_progress)
+        recorded_scene = ThumbnailScene(scene, overlap_of(runtime, mapping))
         thresholds = np.array(runtime.thresholds if mapping.threshold is None else (mapping.threshold,) * 4, np.float32)
-        scenes = [imagery] if earlier_scene is None else [imagery, earlier_scene]
+        scenes = [scene] if earlier_scene is None else [scene, earlier_scene]
         info = _product_info(run, runtime, thresholds, scenes, layers)
         Thread(target=lambda: [import_module(name) for name in _LATE_IMPORTS], name="imports").start()
         settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count, mapping.write_sensor_weights)
         writer = stack.enter_context(ProductWriter(config.out_dir, scene.product_grid, info, settings))
-        earlier = None
+        earlier_water = None
         if earlier_scene is not None:
-            earlier = stack.enter_context(closing(EarlierWater(earlier_scene)))
-            earlier.map(runtime, mapping, thresholds, progress=run.show_progress)
-        sink = _Classifier(layers, thresholds, writer.write, earlier)
-        times = map_scene(scene, runtime, mapping, sink, progress=run.show_progress)
+            earlier_water = stack.enter_context(closing(EarlierWater(earlier_scene)))
+            earlier_water.map(runtime, mapping, thresholds, progress=run.show_progress)
+        sink = _Classifier(layers, thresholds, writer.write, earlier_water)
+        times = map_scene(recorded_scene, runtime, mapping, sink, progress=run.show_progress)
         _check_valid(sink.valid, info)
         seconds = time.monotonic() - start_time
-        extra, background = _runtime_and_times(runtime, times), scene.picture()
+        extra, background = _runtime_and_times(runtime, times), recorded_scene.picture()
         if mapping.write_sensor_weights:
             with_weights = require_sensor_weights(runtime, run.model)
-            mean = map_sensor_weights(imagery, with_weights, mapping, layers, writer.write_sensor_weights)
+            mean = map_sensor_weights(scene, with_weights, mapping, layers, writer.write_sensor_weights)
+            # the name of format 1
             extra["reliability"] = {"mean_optical_weight": mean}
-        assumptions = [*scene.assumptions, *layers.assumptions, *(earlier.assumptions if earlier else ())]
+        assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
         assumptions += [*_no_date_notes(info), *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ())]
         return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
 
@@ -226,7 +227,7 @@ class _Classifier:
     layers: Layers
     thresholds: NDArray[np.float32]
     write: Callable[[ProductStrip], None]
-    earlier: EarlierWater | None
+    earlier_water: EarlierWater | None
     outside: int = 0
     """Number of pixels outside the area of interest."""
     valid: int = 0
@@ -235,7 +236,7 @@ class _Classifier:
     def __call__(self, strip: ProbabilityStrip) -> None:
         rows, width = strip.probability.shape
         layers = self.layers.read(Window(strip.top, 0, rows, width))
-        water_before = None if self.earlier is None else self.earlier.read(strip.top, rows)
+        water_before = None if self.earlier_water is None else self.earlier_water.read(strip.top, rows)
         product = classify(strip, layers, self.thresholds, water_before)
         self.outside += int((~layers.inside).sum())
         self.valid += int((product.classes != NODATA).sum())

@@ -17,6 +17,7 @@ from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
 from floodseg.inference.pipeline import predict_arrays, predict_files
+from floodseg.messages import SENSOR_NAMES
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
@@ -37,7 +38,7 @@ _RENAMED = {"write_reliability": "write_sensor_weights"}
 """Current names of renamed settings."""
 
 
-def predict(
+def predict_config(
     config: PredictConfig,
     model: "str | Path | FloodModel" = DEFAULT_MODEL,
     *,
@@ -76,7 +77,8 @@ def predict_scene(
         optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance, 0 to 1.
         model: a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a classical baseline:
             ``otsu`` (radar) or ``ndwi`` (optical).
-        out_dir: folder of the products; None writes temporary products that are removed with the returned map.
+        out_dir: folder of the products; None writes temporary products, which are removed when the returned FloodMap is
+            garbage-collected.
         overwrite: replace finished products.
         show_progress: show a progress bar.
         optical_bands: band names of an optical array.
@@ -93,12 +95,13 @@ def predict_scene(
         if not (_is_array(sar) or _is_array(optical)):
             _refuse_array_settings(array_settings)
             config = build_config({**settings, "sar": sar, "optical": optical}, folder)
-            return predict(config, model, overwrite=overwrite, show_progress=show_progress).summary
+            return predict_config(config, model, overwrite=overwrite, show_progress=show_progress).summary
         config = build_config(settings, folder)
         runtime, name = open_model_or_baseline(model, config.mapping)
         scene = _array_scene(sar, optical, runtime.bands, config.scene, array_settings)
-        layers = replace(config, scene=SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS}))
-        return predict_arrays(scene, layers, runtime, name, overwrite=overwrite, show_progress=show_progress)
+        layers = SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS})
+        layers_config = replace(config, scene=layers)
+        return predict_arrays(scene, layers_config, runtime, name, overwrite=overwrite, show_progress=show_progress)
 
     if out_dir is not None:
         return FloodMap(Path(out_dir), write_products(Path(out_dir)))
@@ -152,7 +155,7 @@ def _check_baseline_settings(name: str, mapping: MapConfig) -> None:
     """Raise ConfigError for settings that have no effect on a classical baseline."""
     for setting, used, reason in (
         (f"threshold={mapping.threshold}", mapping.threshold is not None, "computes its own threshold"),
-        ("tta", mapping.tta, "classifies each pixel by itself, so flips have no effect"),
+        ("tta", mapping.tta, "classifies each pixel independently, so flips have no effect"),
         ("device=cuda", mapping.device == "cuda", "runs on the CPU"),
         (f"runtime={mapping.runtime}", mapping.runtime != "auto", "needs no runtime"),
         (f"precision={mapping.precision}", mapping.precision != "auto", "has a fixed number format"),
@@ -169,8 +172,8 @@ def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
         able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
         able += [baseline for baseline, method in CLASSICAL_METHODS.items() if getattr(method.bands, sensor)]
         raise ConfigError(
-            f"`{sensor}={' '.join(files)}`: model '{name}' takes no {sensor} image; leave the image out, or set "
-            f"`model` to {' or '.join(able)}, or to a model of your own"
+            f"`{sensor}={' '.join(files)}`: model '{name}' takes no {SENSOR_NAMES[sensor]} image; leave the image out, "
+            f"or set `model` to {' or '.join(able)}, or to a model of your own"
         )
 
 
@@ -182,7 +185,7 @@ def _refuse_array_settings(settings: dict[str, Any]) -> None:
     """Raise ConfigError if a setting of arrays is set for files."""
     for name, value in settings.items():
         if value is not None:
-            raise ConfigError(f"`{name}`: applies to arrays only, but the images are files; leave the setting out")
+            raise ConfigError(f"`{name}`: applies only to arrays, but the images are files; leave the setting out")
 
 
 def _array_scene(

@@ -1,1 +1,1 @@
-"""Segmentation models: SAR in dB and optical reflectance in, logits for land and water out."""
+"""Segmentation models: radar in dB and optical reflectance in, logits for land and water out."""

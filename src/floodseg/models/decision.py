@@ -1,4 +1,4 @@
-"""Decisions: temperatures and thresholds that turn logits into calibrated probability and water.
+"""Decisions: a temperature and a threshold, which turn logits into calibrated probabilities and water masks.
 
 The confidence of a model of both sensors depends on the sensors that are valid at a pixel. Each set of valid sensors
 has its own threshold and temperature.
@@ -24,7 +24,10 @@ _MIN_THRESHOLD = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Threshold and temperature. A pixel is water if ``sigmoid(logit_difference / temperature) >= threshold``."""
+    """Threshold and temperature of a model for one sensor set.
+
+    A pixel is water if ``sigmoid(logit_difference / temperature) >= threshold``.
+    """
 
     threshold: float = 0.5
     temperature: float = 1.0
@@ -32,7 +35,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """Decision for each set of valid sensors."""
+    """Threshold and temperature (:class:`Decision`) of a model for each set of valid sensors."""
 
     sar: Decision = field(default_factory=Decision)
     optical: Decision = field(default_factory=Decision)
@@ -53,9 +56,10 @@ class Decisions:
 
     @property
     def sar_logit_offset(self) -> float:
-        """Difference between the thresholds for both sensors and for SAR, as an offset of logit differences.
+        """Offset to add to the logit difference of a radar model, before a decision for both sensors.
 
-        The decision for both sensors of ``difference + offset`` is the decision for SAR of ``difference``.
+        ``difference + offset`` reaches the threshold for both sensors exactly if ``difference`` reaches the threshold
+        for radar.
         """
         return _difference_at_threshold(self.both) - _difference_at_threshold(self.sar)
 
@@ -85,11 +89,14 @@ class Decisions:
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"decision thresholds {reprlib.repr(document)}: must hold a threshold from 0 to 1 and a temperature "
-                f"above 0 for each of {', '.join(SENSOR_SETS)}; save the checkpoint again with this version"
+                f"above 0 for each of {', '.join(SENSOR_SETS)}; use a checkpoint that floodseg wrote"
             ) from error
 
     def by_validity_code(self, name: Literal["threshold", "temperature"]) -> list[float]:
-        """Return one number for each validity code. Code 0 (no valid sensor) has the unused number of 'both'."""
+        """Return one number for each validity code.
+
+        Code 0 (no valid sensor) has the value of 'both', which is never used.
+        """
         values: list[float] = [getattr(self.both, name)] * 4
         for sensors, code in VALIDITY_CODES.items():
             values[code] = getattr(self.of(sensors), name)
@@ -126,5 +133,5 @@ def logit_difference(logits: "Tensor") -> "Tensor":
 
 
 def validity_code(sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
-    """Return 0 (none), 1 (SAR), 2 (optical) or 3 (both) for each pixel: (N, H, W) int64 from two masks (N, 1, H, W)."""
+    """Return 0 (none), 1 (radar), 2 (optical) or 3 (both) per pixel: (N, H, W) int64 from two masks (N, 1, H, W)."""
     return (sar_valid.long() + 2 * optical_valid.long())[:, 0]

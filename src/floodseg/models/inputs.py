@@ -7,6 +7,7 @@ from torch import Tensor
 
 from floodseg.bands import Bands, Sensor
 from floodseg.errors import ConfigError
+from floodseg.messages import SENSOR_NAMES
 
 
 class Inputs(NamedTuple):
@@ -35,7 +36,7 @@ def complete_inputs(
     """
     like = sar if sar is not None else optical
     if like is None:
-        raise ConfigError("the model was called without an image: give sar, optical or both")
+        raise ConfigError("the model was called without an image; pass sar, optical or both")
     sar, sar_valid = _complete("sar", bands, sar, sar_valid, like)
     optical, optical_valid = _complete("optical", bands, optical, optical_valid, like)
     return Inputs(sar, optical, sar_valid, optical_valid)
@@ -55,8 +56,8 @@ def _complete(
         valid = torch.isfinite(image).all(dim=1, keepdim=True)
     if valid.dtype != torch.bool or valid.shape != (batch, 1, height, width):
         raise ConfigError(
-            f"{sensor} validity of shape {tuple(valid.shape)} and type {valid.dtype} for an image of shape "
-            f"{tuple(image.shape)}: must be bool (N, 1, H, W)"
+            f"{SENSOR_NAMES[sensor]} validity of shape {tuple(valid.shape)} and type {valid.dtype} for an image of "
+            f"shape {tuple(image.shape)}: must be bool (N, 1, H, W)"
         )
     return image, valid
 
@@ -65,16 +66,17 @@ def _check_image(sensor: Sensor, names: tuple[str, ...], image: Tensor, like: Te
     """Raise ConfigError unless an image has the number of bands of the model and the N, H and W of ``like``."""
     if image.ndim != 4:
         raise ConfigError(
-            f"{sensor} image of shape {tuple(image.shape)}: must be (N, C, H, W); add the axis N with [None]"
+            f"{SENSOR_NAMES[sensor]} image of shape {tuple(image.shape)}: must be (N, C, H, W); add the axis N with "
+            "[None]"
         )
     if image.shape[1] != len(names):
         expected = f"{len(names)} ({', '.join(names)})" if names else "none"
         raise ConfigError(
-            f"{sensor} image with {image.shape[1]} channels: the model takes {expected}; select these bands in this "
-            "order, or use another model"
+            f"{SENSOR_NAMES[sensor]} image with {image.shape[1]} channels: the model takes {expected}; select these "
+            "bands in this order, or use another model"
         )
     if image.shape[0] != like.shape[0] or image.shape[2:] != like.shape[2:]:
         raise ConfigError(
-            f"{sensor} image of shape {tuple(image.shape)}, and another image of shape {tuple(like.shape)}: both must "
-            "have the same N, H and W; resample one to the grid of the other"
+            f"{SENSOR_NAMES[sensor]} image of shape {tuple(image.shape)}, and another image of shape "
+            f"{tuple(like.shape)}: both must have the same N, H and W; resample one to the grid of the other"
         )

@@ -15,7 +15,7 @@ from floodseg.models.decision import Decisions
 from floodseg.models.inputs import Inputs, complete_inputs
 from floodseg.models.normaliser import new_normaliser
 
-MIN_SIDE = 8
+GATE_MIN_SIDE = 8
 """Smallest height and width of an image for a model with a sensor gate, in pixels: one cell of the gate."""
 
 
@@ -42,7 +42,7 @@ class TrainingOutputs(NamedTuple):
     logits: Tensor
     """(N, 2, H, W) for land and water, without calibration."""
     gate_log_odds: Tensor | None = None
-    """(N, 1, H, W) log-odds of the optical image against SAR in the sensor gate."""
+    """(N, 1, H, W) log-odds of the optical image against radar in the sensor gate."""
     cloud_log_odds: Tensor | None = None
     """(N, 1, H, W) log-odds of a cloud or cloud shadow at a pixel that the cloud mask leaves valid."""
 
@@ -59,7 +59,7 @@ class GatedNetwork(Protocol):
         ...
 
     def sensor_weights(self, *inputs: Tensor) -> Tensor:
-        """Return the fusion weights of SAR and optical image (N, 2, H, W)."""
+        """Return the fusion weights of radar and optical image (N, 2, H, W)."""
         ...
 
 
@@ -122,7 +122,7 @@ class FloodModel(nn.Module):
         Args:
             sar: (N, C_sar, H, W) backscatter in dB, or None.
             optical: (N, C_optical, H, W) reflectance, or None.
-            sar_valid: (N, 1, H, W) bool, True where the SAR image is valid; by default where all bands are finite.
+            sar_valid: (N, 1, H, W) bool, True where the radar image is valid; by default where all bands are finite.
             optical_valid: the same for the optical image.
 
         Raises:
@@ -154,10 +154,10 @@ class FloodModel(nn.Module):
         """Return the inputs of the network; arguments and errors are those of :meth:`forward`."""
         images = complete_inputs(self.spec.bands, sar, optical, sar_valid, optical_valid)
         height, width = images.sar.shape[-2:]
-        if self.has_sensor_weights and (height < MIN_SIDE or width < MIN_SIDE):
+        if self.has_sensor_weights and (height < GATE_MIN_SIDE or width < GATE_MIN_SIDE):
             raise ConfigError(
-                f"image of {height}x{width} pixels: a model of both sensors needs at least {MIN_SIDE}x{MIN_SIDE} "
-                "pixels, one cell of its sensor gate; use a larger image"
+                f"image of {height}x{width} pixels: a model of both sensors needs at least "
+                f"{GATE_MIN_SIDE}x{GATE_MIN_SIDE} pixels, one cell of its sensor gate; use a larger image"
             )
         dtype = self.normalise_sar.table.dtype
         return Inputs(
@@ -180,7 +180,7 @@ class FloodModel(nn.Module):
         """
         if not self.has_sensor_weights or not isinstance(self.network, GatedNetwork):
             raise ConfigError(
-                f"this '{self.spec.architecture}' has no sensor weights: use a lite or efficient model that was "
+                f"this '{self.spec.architecture}' model has no sensor weights; use a lite or efficient model that was "
                 "trained for both sensors"
             )
         return self.network
@@ -192,7 +192,7 @@ class FloodModel(nn.Module):
         sar_valid: Tensor | None = None,
         optical_valid: Tensor | None = None,
     ) -> Tensor:
-        """Return the weights of the SAR and the optical image in the fusion, (N, 2, H, W), 0 to 1.
+        """Return the weights of the radar and the optical image in the fusion, (N, 2, H, W), 0 to 1.
 
         They sum to 1 where a sensor is valid. An invalid sensor has exactly 0. Arguments are those of :meth:`forward`.
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from floodseg.bands import BandStatistics, Sensor
 from floodseg.errors import ConfigError
+from floodseg.messages import SENSOR_NAMES
 
 DEFAULT_STATISTICS: dict[Sensor, BandStatistics] = {
     "sar": BandStatistics(mean=-15.0, std=6.0, low=-50.0, high=30.0),
@@ -55,5 +56,7 @@ def new_normaliser(
     if statistics is None:
         statistics = [DEFAULT_STATISTICS[sensor]] * len(bands)
     if len(statistics) != len(bands):
-        raise ConfigError(f"{len(statistics)} {sensor} statistics for {len(bands)} bands: give one for each band")
+        raise ConfigError(
+            f"{len(statistics)} {SENSOR_NAMES[sensor]} statistics for {len(bands)} bands; pass one for each band"
+        )
     return InputNormaliser(statistics)

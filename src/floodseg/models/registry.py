@@ -71,11 +71,11 @@ def build_model(
     Args:
         name: ``efficient``, ``baseline`` or ``lite``.
         encoder: a timm ``features_only`` encoder; by default that of the architecture (resnet34 for ``efficient``).
-        sar_channels: number of SAR bands (default 2); 0 for a model without SAR.
+        sar_channels: number of radar bands (default 2); 0 for a model without radar.
         optical_channels: number of optical bands (default 13); 0 for a model without optical imagery.
         pretrained: None or ``none``, ``auto``, ``required``, or a file of encoder weights.
         bands: names and units of the bands, in place of the two numbers of channels.
-        sar_statistics: one entry for each SAR band, in dB; by default typical values.
+        sar_statistics: one entry for each radar band, in dB; by default typical values.
         optical_statistics: one entry for each optical band, in reflectance; by default typical values.
 
     Raises:
@@ -106,9 +106,9 @@ def _resolve_bands(bands: Bands | None, sar_channels: int | None, optical_channe
             optical=_band_names("optical", 13 if optical_channels is None else optical_channels, L1C_BANDS, L2A_BANDS),
         )
     elif sar_channels is not None or optical_channels is not None:
-        raise ConfigError("`bands` and channel numbers exclude each other: give one of them")
+        raise ConfigError("`bands` and channel numbers are mutually exclusive; pass one of them")
     if not bands.sar and not bands.optical:
-        raise ConfigError("a model needs at least one band: set `sar_channels` or `optical_channels` above 0")
+        raise ConfigError("a model needs at least one band; set `sar_channels` or `optical_channels` above 0")
     return bands
 
 

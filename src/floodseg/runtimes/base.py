@@ -12,7 +12,10 @@ from floodseg.bands import Bands
 
 
 class OutOfDeviceMemoryError(Exception):
-    """A batch does not fit the memory of the device. The mapping code catches it and retries with a smaller batch."""
+    """A batch does not fit in the memory of the device.
+
+    The mapping code catches it and retries with a smaller batch.
+    """
 
 
 @runtime_checkable
@@ -41,7 +44,7 @@ class Runtime(Protocol):
 
     @property
     def thresholds(self) -> tuple[float, float, float, float]:
-        """Lowest probability of water, by validity code: no valid sensor (unused), SAR, optical, both."""
+        """Smallest probability that counts as water, by validity code: no sensor (unused), radar, optical, both."""
         ...
 
     @property
@@ -55,7 +58,7 @@ class Runtime(Protocol):
         ...
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return the number of windows of H x W pixels per call that keeps the device busy and fits its memory."""
+        """Return the number of windows of H x W pixels per call that keeps the device busy and fits in its memory."""
         ...
 
     def probability(
@@ -70,12 +73,13 @@ class Runtime(Protocol):
         H and W are multiples of 32. The result of a window does not depend on the other windows of the batch.
 
         Args:
-            sar: (N, C_sar, H, W) in the unit of ``bands`` (dB); C_sar is 0 for a model without SAR.
-            optical: (N, C_optical, H, W), reflectance or dn; C_optical is 0 for a model without optical bands.
-            sar_valid: (N, H, W), True at valid SAR pixels; other SAR values are ignored.
+            sar: (N, C_sar, H, W) in the unit of ``bands`` (dB); C_sar is 0 for a model without radar.
+            optical: (N, C_optical, H, W), reflectance or digital numbers (dn); C_optical is 0 for a model without
+                optical bands.
+            sar_valid: (N, H, W), True at valid radar pixels; other radar values are ignored.
             optical_valid: (N, H, W), True at valid optical pixels; other optical values are ignored.
 
         Raises:
-            OutOfDeviceMemoryError: the batch does not fit the device.
+            OutOfDeviceMemoryError: the batch does not fit in the memory of the device.
         """
         ...

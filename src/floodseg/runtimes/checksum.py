@@ -33,7 +33,8 @@ def verify_checksum(path: Path) -> None:
     """Verify an exported file and the ``.bin`` of an OpenVINO model.
 
     Raises:
-        CheckpointError: the file is truncated, changed, beside another ``.bin``, without a checksum, or not readable.
+        CheckpointError: the file is truncated or changed, does not belong to its ``.bin``, has no checksum, or cannot
+            be read.
     """
     before, after = _DELIMITERS[path.suffix]
     try:

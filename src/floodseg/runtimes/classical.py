@@ -15,7 +15,7 @@ from floodseg.config.predict import MapConfig
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.read import DB_RANGE
 from floodseg.scene.scene import Layers, Scene
-from floodseg.system.environment import allowed_cores
+from floodseg.system.environment import affinity_cores
 from floodseg.system.progress import MapProgress
 
 _BINS_PER_DB = 64
@@ -28,13 +28,13 @@ _NO_PROBABILITY = "{} gives no probability: water_probability.tif holds 100 for 
 
 @dataclass(frozen=True, slots=True)
 class ClassicalRuntime:
-    """A classical baseline with its threshold; it classifies each pixel on its own, as probability 1 or 0."""
+    """A classical baseline with its threshold; it classifies each pixel independently, as probability 1 or 0."""
 
     bands: Bands
     water: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.bool_]]
-    """Function of the SAR and the optical image (N, C, H, W) that returns True for water, (N, H, W)."""
+    """Function of the radar and the optical image (N, C, H, W) that returns True for water, (N, H, W)."""
     threshold: float | None
-    """Threshold in the method's own unit; None if the scene has none, and then no water."""
+    """Threshold in the method's own unit; None if the scene has no threshold; no pixel is water then."""
     assumptions: tuple[str, ...]
     """Sentences on the threshold and its origin, for the product metadata."""
     name: str = "numpy"
@@ -46,7 +46,7 @@ class ClassicalRuntime:
     @property
     def concurrency(self) -> int:
         """Number of cores that the process may use."""
-        return allowed_cores()
+        return affinity_cores()
 
     def batch_size(self, height: int, width: int) -> int:
         """Return 1, because larger batches save nothing."""
@@ -83,8 +83,8 @@ class ClassicalMethod(Protocol):
 class Otsu:
     """Water where VH is below the threshold that Otsu's method computes from all valid pixels of the scene.
 
-    Pixels that are excluded or outside the area of interest do not count. VV is read too, as in the SAR models: swapped
-    bands are refused, and a pixel is valid only if both bands are.
+    Pixels that are excluded or outside the area of interest do not count. VV is read too, as in the radar models:
+    swapped bands are refused, and a pixel is valid only if both bands are.
     """
 
     bands = Bands(sar=SAR_BANDS, optical=())
@@ -129,7 +129,7 @@ CLASSICAL_METHODS: dict[str, ClassicalMethod] = {"otsu": Otsu(), "ndwi": Ndwi()}
 def sar_histogram(
     scene: Scene, layers: Layers, mapping: MapConfig, channel: int, *, show_progress: bool
 ) -> NDArray[Any]:
-    """Return the histogram of a SAR channel of a scene, in equal bins over ``DB_RANGE``.
+    """Return the histogram of a radar channel of a scene, in equal bins over ``DB_RANGE``.
 
     ``mapping.threads`` threads read windows of the tile size. Only the counts stay in memory.
     """

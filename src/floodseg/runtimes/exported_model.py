@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import Bands
-from floodseg.runtimes.metadata import MINIMUM_SIDE, ExportMetadata
-from floodseg.system.environment import usable_cores
+from floodseg.runtimes.metadata import EXPORT_MIN_SIDE, ExportMetadata
+from floodseg.system.environment import thread_limit
 
 Feeds = dict[str, NDArray[Any]]
 """Input arrays of the graph by name."""
@@ -28,7 +28,7 @@ class ExportedModel:
         self.bands: Bands = metadata.bands
         self.thresholds = metadata.thresholds
         self.overlap = metadata.overlap
-        self.concurrency = usable_cores() if threads is None else min(threads, usable_cores())
+        self.concurrency = thread_limit() if threads is None else min(threads, thread_limit())
 
     def batch_size(self, height: int, width: int) -> int:
         """Return 1, because one window per core makes the best use of the caches."""
@@ -57,6 +57,6 @@ class ExportedModel:
         }
 
     def _padding(self, size: int) -> int:
-        """Return the pixels to add to a side, to reach the minimum and a multiple of the graph."""
+        """Return the pixels to add to a side, so that it fits the minimum and the multiple of the graph."""
         multiple = self.metadata.multiple
-        return max(MINIMUM_SIDE, -(-size // multiple) * multiple) - size
+        return max(EXPORT_MIN_SIDE, -(-size // multiple) * multiple) - size

@@ -1,4 +1,4 @@
-"""Metadata of an exported file, which mapping needs beside the graph. Imports no runtime library."""
+"""Metadata of an exported file, which mapping needs in addition to the graph. Imports no runtime library."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -13,7 +13,7 @@ KEY = "floodseg"
 """Name of the entry in ``metadata_props`` (ONNX) or ``rt_info`` (OpenVINO)."""
 FORMAT = "floodseg-exported"
 FORMAT_VERSION = 1
-MINIMUM_SIDE = 64
+EXPORT_MIN_SIDE = 64
 """Minimum height and width in pixels. Exporters treat the axes of a smaller image as constants."""
 
 
@@ -25,13 +25,13 @@ class ExportMetadata:
     """Description of the checkpoint: architecture, bands, thresholds and temperatures, training, scores."""
     precision: ExportPrecision
     thresholds: tuple[float, float, float, float]
-    """Lowest probability of water, by validity code: no valid sensor (unused), SAR, optical, both."""
+    """Smallest probability that counts as water, by validity code: no sensor (unused), radar, optical, both."""
     overlap: int
     """Overlap of neighbouring windows of a scene, in pixels."""
     multiple: int = 1
-    """Number of which height and width must be multiples."""
+    """Height and width must be multiples of this number."""
     gate: dict[str, Any] = field(default_factory=dict)
-    """Figures of the parity check against the model in PyTorch."""
+    """Results of the parity check against the model in PyTorch. The name is that of format 1."""
 
     @property
     def bands(self) -> Bands:

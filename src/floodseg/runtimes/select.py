@@ -131,7 +131,7 @@ def open_exported(path: Path, threads: int | None = None) -> Runtime:
 def _open_torch(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
     if isinstance(model, str | Path):
         find_model(model)  # report a missing model before a missing package
-    require_extra("train", "torch", "timm", "safetensors", purpose="mapping with PyTorch (a checkpoint, or a GPU)")
+    require_extra("train", "torch", "timm", "safetensors", purpose="mapping with a checkpoint or on a GPU")
     from floodseg.runtimes.torch_runtime import TorchRuntime
 
     if mapping.precision == "int8":
@@ -152,7 +152,7 @@ def _uses_gpu(mapping: MapConfig) -> bool:
     """Return True if a GPU is requested, or if nothing is requested and PyTorch can use a GPU."""
     if mapping.device == "cuda" and mapping.runtime != "auto":
         raise ConfigError(
-            f"`device=cuda`: `runtime={mapping.runtime}` runs on the CPU only; leave `device` out, or use "
+            f"`device=cuda`: `runtime={mapping.runtime}` runs only on the CPU; leave `device` out, or use "
             "`runtime=torch`"
         )
     if mapping.device != "auto" or mapping.runtime != "auto" or mapping.precision == "int8":

@@ -11,20 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from floodseg.bands import Bands
+from floodseg.config.base import Precision
 from floodseg.errors import ConfigError
 from floodseg.models.deploy import DeployedModel
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import overlap_of
 from floodseg.runtimes.base import OutOfDeviceMemoryError
-from floodseg.system.environment import cpu_computes_bf16, usable_cores
+from floodseg.system.environment import cpu_computes_bf16, thread_limit
 
 _GPU_BYTES_PER_PIXEL = 1024
 """Estimate of the GPU memory per pixel while a model runs. If it is too low, the caller halves the batch."""
 _GPU_BATCH_PIXELS = 8 * 1024 * 1024
 """Upper limit of a batch: it keeps a GPU busy, and a batch of both sensors takes 500 MB of host memory."""
-
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class TorchRuntime:
@@ -69,12 +67,12 @@ class TorchRuntime:
         self.bands: Bands = model.spec.bands
         self.overlap = overlap_of(model) if overlap is None else overlap
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
-        cores = usable_cores()
+        cores = thread_limit()
         self.concurrency = 1 if cuda else cores if threads is None else min(threads, cores)
         self._gpu_lock: AbstractContextManager[object] = threading.Lock() if cuda else nullcontext()
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return 1 on a CPU, where larger batches only fill the caches; on a GPU a batch that fits its free memory."""
+        """Return 1 on a CPU, where larger batches only fill the caches; on a GPU as many as fit in its free memory."""
         if self._device.type == "cpu":
             return 1
         free, _ = torch.cuda.mem_get_info(self._device)
@@ -155,8 +153,8 @@ _initial_threads = 0
 def one_thread() -> Iterator[None]:
     """Limit PyTorch to the calling thread, and restore the number of threads afterwards.
 
-    PyTorch has a number of threads for each thread, and a global one that new threads start with. Overlapping calls
-    change both, so the last call to end restores the number that the first call found.
+    PyTorch keeps a thread count for each calling thread, and a global count with which new threads start. Overlapping
+    calls change both, so the last call to end restores the number that the first call found.
     """
     global _one_thread_calls, _initial_threads
     with _one_thread_lock:

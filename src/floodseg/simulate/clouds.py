@@ -156,11 +156,14 @@ def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence
     unknown = [name for name in band_names if name not in CLOUD_REFLECTANCE]
     if unknown:
         raise ConfigError(
-            f"bands {unknown}: cannot be simulated under cloud; must be Sentinel-2 bands: {', '.join(L1C_BANDS)}"
+            f"bands {unknown}: cannot be simulated under cloud; choose from the Sentinel-2 bands {', '.join(L1C_BANDS)}"
         )
     expected = (len(band_names), *cloud.opacity.shape)
     if optical.shape != expected:
-        raise ConfigError(f"the optical image has shape {optical.shape}; bands and cloud need {expected}")
+        raise ConfigError(
+            f"the optical image has the shape {optical.shape}, but must have the shape {expected} of its bands and the "
+            "cloud"
+        )
     white = np.array([CLOUD_REFLECTANCE[name] for name in band_names], dtype=np.float32)[:, None, None]
     direct = np.array([DIRECT_LIGHT[name] for name in band_names], dtype=np.float32)[:, None, None]
     lit = optical * (1 - direct * cloud.shadow)

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 
-def allowed_cores() -> int:
-    """Return the number of cores this process may run on."""
+def affinity_cores() -> int:
+    """Return the number of cores that the operating system lets this process run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def usable_cores(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+def thread_limit(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the number of threads that this process may run at the same time.
 
-    It is the minimum of the allowed cores, the CPU quota of the control group (containers, batch systems; rounded up)
-    and ``OMP_NUM_THREADS``, if set.
+    It is the minimum of :func:`affinity_cores`, the CPU quota of the control group (containers, batch systems; rounded
+    up) and ``OMP_NUM_THREADS``, if set.
     """
     quotas = [quota for folder in _control_groups(cgroups) if (quota := _quota(folder)) is not None]
     omp_threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     limits = [math.ceil(quota) for quota in quotas] + ([int(omp_threads)] if omp_threads.isdecimal() else [])
-    return max(1, min([allowed_cores(), *limits]))
+    return max(1, min([affinity_cores(), *limits]))
 
 
 def _control_groups(root: Path) -> list[Path]:
@@ -84,7 +84,7 @@ def hardware(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.machine(),
-        "cores": allowed_cores(),
+        "cores": affinity_cores(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

@@ -28,7 +28,7 @@ def require_package(requirement: str, *packages: str, purpose: str) -> None:
     if missing:
         names = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
         verb = "are" if len(missing) > 1 else "is"
-        raise ConfigError(f"{purpose} needs {names}, which {verb} not installed: pip install '{requirement}'")
+        raise ConfigError(f"{purpose} needs {names}, which {verb} not installed; pip install '{requirement}'")
 
 
 def require_extra(extra: str, *packages: str, purpose: str) -> None:

@@ -130,7 +130,7 @@ def _lock(path: Path, activity: str) -> tuple[TextIO, bool]:
             handle = (path / LOCK).open("w")
             if not _try_lock(handle):
                 handle.close()
-                raise FolderInUseError(f"{path}: another run {activity}: wait for it, or give another `out_dir`")
+                raise FolderInUseError(f"{path}: another run {activity}; wait for it, or set another `out_dir`")
             # another process may have removed the lock file after it was opened here
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle.fileno()), (path / LOCK).stat()):
@@ -138,7 +138,7 @@ def _lock(path: Path, activity: str) -> tuple[TextIO, bool]:
             handle.close()
         except OSError as error:
             raise RunFolderError(
-                f"{path}: cannot be written ({why_not_writable(path, error)}): give another `out_dir`, or change its "
+                f"{path}: cannot be written ({why_not_writable(path, error)}); set another `out_dir`, or change its "
                 "permissions"
             ) from error
 

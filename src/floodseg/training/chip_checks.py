@@ -44,10 +44,10 @@ def _require_water(usable: UsableChips) -> None:
 def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
     """Refuse augmentation that has no effect on the sensors of the chips or on their units."""
     augment, bands = config.augment, chips.bands
-    content = f"the chips hold {'radar' if bands.sar else 'optical images'} only"
+    content = f"the chips hold only {'radar' if bands.sar else 'optical'} images"
     not_db = None if bands.sar_unit == "db" else "the radar images hold digital numbers"
     not_db = not_db if bands.sar else content
-    jitter, illumination = augment.sar_jitter_db, augment.optical_jitter
+    jitter, optical_jitter = augment.sar_jitter_db, augment.optical_jitter
     # a default without effect is not the user's mistake
     jitter_is_set = jitter not in (0, AugmentConfig.sar_jitter_db)
     if augment.drop_sensor > 0 and not (bands.sar and bands.optical):
@@ -61,7 +61,7 @@ def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
         )
     if jitter_is_set and not_db:
         raise ConfigError(f"`sar_jitter_db={jitter}`: needs radar in dB, but {not_db}; leave it out")
-    if not bands.optical and illumination not in (0, AugmentConfig.optical_jitter):
-        raise ConfigError(f"`optical_jitter={illumination}`: needs optical images, but {content}; leave it out")
+    if not bands.optical and optical_jitter not in (0, AugmentConfig.optical_jitter):
+        raise ConfigError(f"`optical_jitter={optical_jitter}`: needs optical images, but {content}; leave it out")
     if augment.sar_speckle > 0 and not_db:
         raise ConfigError(f"`sar_speckle={augment.sar_speckle}`: needs radar in dB, but {not_db}; leave it out")

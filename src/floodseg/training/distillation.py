@@ -17,6 +17,7 @@ from floodseg.bands import IGNORE, SENSORS, WATER, Bands, Sensor, bands_fit
 from floodseg.chips.loader import Sample
 from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError
+from floodseg.messages import SENSOR_NAMES
 from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
 from floodseg.models.specialists.multi_sensor import specialists_of
@@ -115,7 +116,7 @@ class Teachers:
 
 
 def _remove_context_prior(teacher: FloodModel) -> None:
-    """Remove the context priors of a teacher if the student has one, so that the prior is not applied twice.
+    """Remove the context priors of a teacher, because the student applies its own.
 
     The temperature was fitted with the prior. The resulting error is smaller than that of applying the prior twice.
     """
@@ -157,12 +158,12 @@ def _channels(name: str, teacher: Bands, chips: Bands) -> dict[Sensor, list[int]
     for sensor in shared:
         if not bands_fit(teacher, chips, sensor):
             raise ConfigError(
-                f"`teacher={name}`: takes {sensor} images of {teacher.only(sensor)}, but the chips hold "
-                f"{chips.only(sensor)}; choose a teacher that was trained on such bands"
+                f"`teacher={name}`: takes {SENSOR_NAMES[sensor]} images of {teacher.only(sensor)}, but the chips hold "
+                f"{chips.only(sensor)}; choose a teacher that takes the bands of the chips"
             )
     if not shared:
         raise ConfigError(
-            f"`teacher={name}`: takes {' and '.join(teacher.sensors)} images, but the chips hold none; choose another "
-            "teacher"
+            f"`teacher={name}`: takes {SENSOR_NAMES[teacher.sensor_set]} images, but the chips hold none; choose "
+            "another teacher"
         )
     return {sensor: [chips.names(sensor).index(band) for band in teacher.names(sensor)] for sensor in shared}

@@ -53,8 +53,8 @@ def load_start(config: TrainConfig) -> NamedModel | None:
     check_event("start_from", name, model, config.data.hold_out_event)
     if specialists_of(model):
         raise ConfigError(
-            f"`start_from={name}`: has specialists, which cannot be fine-tuned; start from a model without them, and "
-            "set the result as `specialists`"
+            f"`start_from={name}`: has specialists, which cannot be fine-tuned; start from its single-sensor models, "
+            "and set the two results as `specialists`"
         )
     return name, model
 

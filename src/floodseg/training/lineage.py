@@ -41,7 +41,7 @@ def check_event(setting: str, name: str, model: FloodModel, held_out: str | None
 
 
 def check_overwriting(folder: Path, config: TrainConfig) -> None:
-    """Refuse to overwrite a run that contains a model of the new run's settings.
+    """Refuse to overwrite a run that contains a model that the new run's settings name.
 
     Specialists in the folder are kept if the new run names them.
 
@@ -58,12 +58,12 @@ def check_overwriting(folder: Path, config: TrainConfig) -> None:
 
 
 def has_models_within(folder: Path, config: TrainConfig) -> bool:
-    """Return True if a model of the settings lies in a folder."""
+    """Return True if a model that the settings name lies in a folder."""
     return any(_is_within(folder, name) for _, name in _models(config))
 
 
 def _models(config: TrainConfig) -> list[tuple[str, str]]:
-    """Return setting and name of each model in the settings."""
+    """Return setting and name of each model that the settings name."""
     specialists = () if config.model.trains_specialists else config.model.specialists
     start = [("start_from", config.model.start_from)] if config.model.start_from else []
     teachers = [("teacher", name) for name in config.distil.teacher]

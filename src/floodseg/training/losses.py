@@ -2,8 +2,8 @@
 
 A pixel counts in the loss on the labels if its label is land or water (not 255 or -1) and at least one sensor is valid.
 
-The auxiliary losses use simulated clouds that the optical mask does not mark. Without them a fused network learns
-little about such clouds, because its later layers can ignore them.
+The auxiliary losses use simulated clouds that the optical mask does not mark. Without these losses a fused network
+learns little about such clouds, because its later layers can ignore the gate.
 """
 
 from typing import Literal, get_args
@@ -19,14 +19,16 @@ from floodseg.errors import ConfigError
 PixelLoss = Literal["ce", "focal"]
 
 DICE_SMOOTHING = 1.0
-"""Pixels added to both sides of the Dice ratio, so that the loss is 0 if label and prediction hold no water."""
+"""Pixels added to the numerator and the denominator of the Dice ratio, so that the loss is 0 if label and prediction
+hold no water."""
 
-GATE_WEIGHT = 0.2
-"""Weight of :func:`gate_loss` in the total loss. Under a clear sky the loss on the labels sets the sensor weights."""
+GATE_LOSS_WEIGHT = 0.2
+"""Weight of :func:`gate_loss` in the total loss. It is small, so that under a clear sky the loss on the labels
+dominates."""
 _CLEAR_TARGET = 0.5
 """Target of the optical weight under a clear sky."""
 
-CLOUD_WEIGHT = 0.01
+CLOUD_LOSS_WEIGHT = 0.01
 """Weight of :func:`cloud_loss` in the total loss. No other loss trains the detector, and Adam makes the same steps at
 any scale. A small weight keeps its share of the clipped gradient norm small."""
 
@@ -114,12 +116,12 @@ def gate_loss(log_odds: Tensor, batch: Sample) -> Tensor:
 
     Args:
         log_odds: (N, 1, H, W), any floating dtype.
-        batch: includes ``optical_hidden``. Pixels where both sensors are valid count.
+        batch: includes ``optical_clouded``. Pixels where both sensors are valid count.
 
     Returns:
         Scalar float32. Exactly 0, with gradients of exactly 0, if no pixel counts.
     """
-    return _masked_cross_entropy(log_odds, torch.where(batch["optical_hidden"], 0.0, _CLEAR_TARGET), batch)
+    return _masked_cross_entropy(log_odds, torch.where(batch["optical_clouded"], 0.0, _CLEAR_TARGET), batch)
 
 
 def cloud_loss(log_odds: Tensor, batch: Sample) -> Tensor:
@@ -127,7 +129,7 @@ def cloud_loss(log_odds: Tensor, batch: Sample) -> Tensor:
 
     ``log_odds`` are those of a cloud. Arguments and result are otherwise as in :func:`gate_loss`.
     """
-    return _masked_cross_entropy(log_odds, batch["optical_hidden"].float(), batch)
+    return _masked_cross_entropy(log_odds, batch["optical_clouded"].float(), batch)
 
 
 def _masked_cross_entropy(log_odds: Tensor, target: Tensor, batch: Sample) -> Tensor:

@@ -11,10 +11,13 @@ from floodseg.models.model import FloodModel
 
 
 def new_optimizer(model: FloodModel, optim: OptimConfig) -> torch.optim.AdamW:
-    """Return AdamW with weight decay on convolution and linear weights, not on biases, norms and scalars."""
+    """Return AdamW.
+
+    Weight decay is on convolution and linear weights, not on biases, normalisation parameters and scalars.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
-        raise ConfigError("the model has no parameter to train")
+        raise ConfigError("the model has no parameter to train; start from a model whose parameters can be trained")
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": optim.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

@@ -59,7 +59,7 @@ def resolve(config: TrainConfig, device_type: str) -> TrainConfig:
 
 
 def resolve_precision(precision: Precision, device_type: str) -> Precision:
-    """Return the precision on a device of type ``cuda`` or ``cpu``, in place of ``auto``.
+    """Resolve ``auto`` to the precision for a type of device (``cuda`` or ``cpu``).
 
     ``auto`` is bf16 if the hardware supports it, otherwise fp16 (with loss scaling) on a GPU and fp32 on a CPU.
 
@@ -90,12 +90,12 @@ def resolve_and_lock(config: TrainConfig, mode: RunMode, stack: contextlib.ExitS
     if mode == "overwrite":
         check_overwriting(folder.path, config)
     if mode == "resume":
-        folder.check_same(config)
+        folder.check_settings(config)
     return config
 
 
 def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Prepared:
-    """Check data and models of a run in a locked folder, build its model, and clear the run that it overwrites.
+    """Check the data and models of a run, build the model, and clear the overwritten run. The folder must be locked.
 
     Raises:
         FloodsegError: settings, data or models that the user has to correct.
@@ -103,7 +103,7 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
     folder = RunFolder(config.out_dir)
     if config.optim.sync_batchnorm:
         _require_gpus(processes)
-    splits = train, valid = open_chips(config, processes.count)
+    splits = train, valid = open_chips(config, processes.world_size)
     state_folder = folder.latest_state() if mode == "resume" else None
     specialists = load_specialists(config)
     # a resumed run has its weights in its state
@@ -113,7 +113,7 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
     if start is not None:
         copy_weights(model, *start)
     teachers = load_teachers(config, train.chips.bands)
-    state = RunState(processes=processes.count)
+    state = RunState(processes=processes.world_size)
     state.teachers = teachers.records() if teachers else []
     state.specialists = [model_record(name, each) for name, each in specialists]
     state.record_encoder(model)
@@ -121,8 +121,9 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
         state.record_start(*start)
     state.record_left_out(splits)
     if state_folder is not None:
-        read_run_state(state_folder, processes.count).check_inputs_unchanged(state, folder.path)
-        load_checkpoint(folder.best)  # needed at the end of the run
+        read_run_state(state_folder, processes.world_size).check_inputs_unchanged(state, folder.path)
+        # raises now if the best checkpoint, which the end of the run needs, cannot be read
+        load_checkpoint(folder.best)
     if mode == "overwrite":
         folder.clear(specialists=not has_models_within(folder.path, config))
     return Prepared(config, train, valid, model, teachers, state, state_folder)
@@ -162,7 +163,7 @@ def build_run_model(config: TrainConfig, chips: ChipSet, *, load_pretrained: boo
 
 
 def _require_gpus(processes: Processes) -> None:
-    if processes.device.type != "cuda" or processes.count == 1:
+    if processes.device.type != "cuda" or processes.world_size == 1:
         hardware = "a CPU" if processes.device.type != "cuda" else "a single GPU"
         raise ConfigError(
             f"`sync_batchnorm`: needs several GPUs, but this run has {hardware}; leave it out, or start one process "

@@ -18,6 +18,7 @@ from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.plots.curves import curves_picture
 from floodseg.evaluation.plots.images import PictureRow
 from floodseg.evaluation.plots.panels import rows_picture
+from floodseg.messages import percent
 from floodseg.models.model import FloodModel
 from floodseg.models.specialists.multi_sensor import specialists_of
 from floodseg.system.environment import hardware, peak_memory_mb, versions
@@ -74,7 +75,7 @@ class RunRecords:
         with contextlib.closing(self.board):
             yield
 
-    def epoch(self, result: EpochResult) -> None:
+    def add_epoch(self, result: EpochResult) -> None:
         """Record an epoch that is complete."""
         validation = result.validation
         counts = validation.counts
@@ -101,7 +102,7 @@ class RunRecords:
             + ("  (best)" if self.state.epoch == self.state.best_epoch else "")
         )
 
-    def picture(self, model: FloodModel, chips: ChipSet) -> None:
+    def draw_picture(self, model: FloodModel, chips: ChipSet) -> None:
         """Draw validation chips with the maps of the model after the last epoch."""
         rows = []
         for index in _representative_chips(chips):
@@ -110,7 +111,7 @@ class RunRecords:
             caption = f"water IoU {_percent(result.score.counts.water_iou)}"
             rows.append(PictureRow(chip, chips.bands, result.probability, result.water, caption))
         title = f"{self.spec.architecture}, validation after epoch {self.state.epoch}"
-        rows_picture(self.folder.picture(self.state.epoch), rows, title)
+        rows_picture(self.folder.picture_path(self.state.epoch), rows, title)
 
     def training_metadata(self) -> dict[str, Any]:
         """Return the training metadata of a checkpoint, as plain values."""
@@ -165,18 +166,19 @@ class RunRecords:
         }
         curves_picture(self.folder.curves, self.state.rows)
         self.folder.write_summary(document)
-        stopped = f", stopped early after epoch {self.state.epoch}" if document["stopped_early"] else ""
+        stopped = f" (stopped early after epoch {self.state.epoch})" if document["stopped_early"] else ""
         self.progress.line(
-            f"best validation water IoU {self.state.best_water_iou:.4f} in epoch {self.state.best_epoch}{stopped}; "
-            f"{document['valid']['water_iou']:.4f} at the stored thresholds of each sensor set; "
+            f"best epoch {self.state.best_epoch}{stopped}: validation water IoU {self.state.best_water_iou:.4f} at one "
+            f"threshold for all pixels, {document['valid']['water_iou']:.4f} at one threshold per sensor set; "
             f"checkpoint {self.folder.best}"
         )
 
 
 def _representative_chips(chips: ChipSet) -> list[int]:
-    """Return the indices of the chips to draw. Chips rank by how evenly they are divided into water and land.
+    """Return the indices of the chips to draw.
 
-    The best chip of each event comes first, then all other chips.
+    Chips are ranked by how balanced water and land are. The highest-ranked chip of each event comes first, then all
+    other chips.
     """
     balance = []
     for index in range(len(chips.names)):
@@ -193,7 +195,7 @@ def _representative_chips(chips: ChipSet) -> list[int]:
 
 
 def _percent(ratio: float | None) -> str:
-    return "undefined (no water)" if ratio is None else f"{100 * ratio:.0f} %"
+    return "undefined (no water)" if ratio is None else percent(ratio)
 
 
 def validation_scores(counts: Counts) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ from floodseg.errors import RunFolderError
 from floodseg.system.files import locked_folder, write_text
 
 RunMode = Literal["new", "resume", "overwrite"]
-"""Start of a run: "new" in a folder without one, "resume" after the last complete epoch, "overwrite" a run."""
+"""Start of a run: "new" starts in a folder without a run, "resume" continues after the last complete epoch, "overwrite"
+replaces a run."""
 
 SPECIALISTS = "specialists"
 """Subfolder with the runs that train the specialists."""
@@ -59,7 +61,8 @@ def run_mode(*, resume: bool, overwrite: bool) -> RunMode:
     """
     if resume and overwrite:
         raise RunFolderError(
-            "`resume` and `overwrite` exclude each other; set `resume` to continue a run, or `overwrite` to replace it"
+            "`resume` and `overwrite` are mutually exclusive; set `resume` to continue a run, or `overwrite` to "
+            "replace it"
         )
     return "resume" if resume else "overwrite" if overwrite else "new"
 
@@ -148,10 +151,10 @@ class RunFolder:
             stored = tomllib.loads(self.config.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunFolderError(f"{self.config}: is damaged ({error}); start again with `overwrite`") from error
-        # the first two supply settings that the version of the run did not have
+        # older runs lack newer settings, which then have their defaults
         return flatten(TrainConfig()) | {"context_prior": 0.0} | stored
 
-    def check_same(self, config: TrainConfig) -> None:
+    def check_settings(self, config: TrainConfig) -> None:
         """Refuse to resume with changed settings.
 
         Raises:
@@ -163,9 +166,11 @@ class RunFolder:
         )
         changed = differences(now, before)
         if changed:
+            # the folder may have been moved since the configuration was written
+            resume = shlex.join(["floodseg", "train", f"{self.config}", "--out-dir", f"{self.path}", "--resume"])
             raise RunFolderError(
-                f"{self.path}: `resume` needs the settings that the run began with, but {'; '.join(changed)}; leave "
-                f"these out, or run floodseg train {self.config} --resume"
+                f"{self.path}: these settings differ from those that the run began with: {', '.join(changed)}; set "
+                f"them to the earlier values, or run {resume}"
             )
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
@@ -180,7 +185,7 @@ class RunFolder:
         """Write ``summary.json``, which marks the run as finished."""
         write_text(self.summary, json.dumps(document, indent=2) + "\n")
 
-    def picture(self, epoch: int) -> Path:
+    def picture_path(self, epoch: int) -> Path:
         """Return the path of the validation picture of an epoch (from 1)."""
         return self.path / f"val_epoch_{epoch:03d}.png"
 
@@ -228,7 +233,7 @@ class RunFolder:
 def _write_error(error: BaseException, folder: Path) -> str | None:
     """Return the reason why a state cannot be written; None for an error of another kind.
 
-    PyTorch and safetensors raise other errors than OSError if a file cannot be written.
+    PyTorch and safetensors raise errors other than OSError if a file cannot be written.
     """
     if not isinstance(error, OSError | RuntimeError | SafetensorError):
         return None

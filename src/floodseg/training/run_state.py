@@ -43,7 +43,7 @@ class RunState:
     processes: int = 1
     """Number of processes in the last complete epoch, or of a new run."""
     pretrained: str = "none"
-    """Source of the encoder's initial weights."""
+    """Source of the encoder's initial weights; ``encoder_weights`` in checkpoints."""
     left_out: dict[str, list[str]] = field(default_factory=dict)
     """Names of the unusable chips of each split."""
     teachers: list[dict[str, Any]] = field(default_factory=list)
@@ -80,33 +80,33 @@ class RunState:
         self.best_epoch, self.best_water_iou = self.epoch, water_iou
         return True
 
-    def check_inputs_unchanged(self, now: "RunState", folder: Path) -> None:
+    def check_inputs_unchanged(self, new: "RunState", folder: Path) -> None:
         """Refuse to resume with other chips, or with teachers or specialists that have other weights.
 
         Args:
-            now: the state that a new run would begin with.
+            new: the state that a new run would begin with.
             folder: the run folder.
 
         Raises:
             RunFolderError: names the chips or models that changed.
         """
         changed: list[str] = []
-        for split, names in now.left_out.items():
+        for split, names in new.left_out.items():
             changed += set(names).symmetric_difference(self.left_out.get(split, ()))
         if changed:
             raise RunFolderError(
-                f"{folder}: `resume` needs the chips that the run began with, but these became usable or unusable "
+                f"{folder}: `resume` needs the chips that the run began with, but these have become usable or unusable "
                 f"since: {', '.join(sorted(set(changed)))}; restore the files, or start again with `overwrite`"
             )
         for kind, before, after in (
-            ("teachers", self.teachers, now.teachers), ("specialists", self.specialists, now.specialists)
+            ("teachers", self.teachers, new.teachers), ("specialists", self.specialists, new.specialists)
         ):  # fmt: skip
             checksums = {each["model"]: each["sha256"] for each in before}
             changed = [each["model"] for each in after if checksums.get(each["model"]) != each["sha256"]]
             if changed:
                 raise RunFolderError(
-                    f"{folder}: `resume` needs the {kind} that the run began with, but {', '.join(changed)} has other "
-                    "weights now; restore them, or start again with `overwrite`"
+                    f"{folder}: `resume` needs the {kind} that the run began with, but the weights of "
+                    f"{', '.join(changed)} have changed; restore them, or start again with `overwrite`"
                 )
 
     def state_dict(self) -> dict[str, Any]:

@@ -30,14 +30,14 @@ from floodseg.training.run_state import RunState, load_state, use_unwrapped_weig
 
 
 @dataclass
-class Run:
-    """State of a run in one process."""
+class TrainingRun:
+    """State of a training run in one process."""
 
     config: TrainConfig
     folder: RunFolder
     processes: Processes
     accelerator: Accelerator
-    model: nn.Module
+    wrapped_model: nn.Module
     """The :class:`TrainingModel`, wrapped by Accelerate."""
     ema: ModelEmaV3 | None
     """Exponential moving average of the weights, if the settings ask for it."""
@@ -57,15 +57,15 @@ class Run:
     records: RunRecords
 
     @property
-    def flood_model(self) -> FloodModel:
+    def model(self) -> FloodModel:
         """The trained model."""
-        model: FloodModel = self.accelerator.unwrap_model(self.model).model
+        model: FloodModel = self.accelerator.unwrap_model(self.wrapped_model).model
         return model
 
     @property
     def evaluated_model(self) -> FloodModel:
         """The model that is scored and saved: the one with averaged weights if there is one, else the trained model."""
-        averaged: FloodModel = self.flood_model if self.ema is None else self.ema.module
+        averaged: FloodModel = self.model if self.ema is None else self.ema.module
         return averaged
 
     @property
@@ -94,8 +94,8 @@ class TrainingModel(nn.Module):
         return self.model.training_outputs(sar, optical, sar_valid, optical_valid)
 
 
-def set_up(config: TrainConfig, mode: RunMode, processes: Processes) -> Run:
-    """Return a new run, or with mode "resume" a run at the end of its last complete epoch.
+def set_up(config: TrainConfig, mode: RunMode, processes: Processes) -> TrainingRun:
+    """Return a new run or, with mode "resume", the run as it was after its last complete epoch.
 
     ``config`` holds the resolved settings (see :func:`~floodseg.training.prepare.resolve_and_lock`).
 
@@ -103,10 +103,10 @@ def set_up(config: TrainConfig, mode: RunMode, processes: Processes) -> Run:
         FloodsegError: settings, data, a model or the resume state cannot be used.
     """
     accelerator = new_accelerator(processes, config.optim.precision)
-    prepared = processes.from_main(lambda: prepare_run(config, mode, processes))
+    prepared = processes.run_on_main(lambda: prepare_run(config, mode, processes))
     folder = RunFolder(config.out_dir)
     folder.require_visible()
-    if not processes.main:
+    if not processes.is_main:
         seed_process(config.optim.seed, 0, processes.rank)
     run = _assemble(prepared, accelerator, processes)
     if prepared.state_folder is not None:
@@ -115,32 +115,32 @@ def set_up(config: TrainConfig, mode: RunMode, processes: Processes) -> Run:
     return run
 
 
-def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes) -> Run:
+def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes) -> TrainingRun:
     """Return a new run, with the parts of its resume state registered with Accelerate."""
     config, state = prepared.config, prepared.state
     optim, device = config.optim, processes.device
-    flood_model = prepared.model.to(memory_format=torch.channels_last)
+    model = prepared.model.to(memory_format=torch.channels_last)
     if optim.sync_batchnorm:
-        flood_model = with_synchronised_batchnorm(flood_model)
-    ema = ModelEmaV3(flood_model, decay=optim.ema, use_warmup=True) if optim.ema > 0 else None
-    optimizer = new_optimizer(flood_model, optim)
+        model = with_synchronised_batchnorm(model)
+    ema = ModelEmaV3(model, decay=optim.ema, use_warmup=True) if optim.ema > 0 else None
+    optimizer = new_optimizer(model, optim)
     loaders = new_loaders(prepared, processes)
-    model, prepared_optimizer, loader = accelerator.prepare(TrainingModel(flood_model), optimizer, loaders[0])
+    wrapped_model, prepared_optimizer, loader = accelerator.prepare(TrainingModel(model), optimizer, loaders[0])
     schedule = new_schedule(optimizer, optim, len(loader))
     # the order determines the names of the files in the resume state
     accelerator.register_for_checkpointing(state, schedule)
     if ema is not None:
         accelerator.register_for_checkpointing(ema.to(device))
-    use_unwrapped_weights(accelerator, flood_model)
+    use_unwrapped_weights(accelerator, model)
     if prepared.teachers is not None:
         prepared.teachers.to(device)
     folder = RunFolder(config.out_dir)
-    return Run(
+    return TrainingRun(
         config=config,
         folder=folder,
         processes=processes,
         accelerator=accelerator,
-        model=model,
+        wrapped_model=wrapped_model,
         ema=ema,
         optimizer=prepared_optimizer,
         schedule=schedule,
@@ -148,10 +148,10 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
         valid_loader=loaders[1],
         valid_chips=prepared.valid.chips,
         loss=FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight),
-        trains_gate=flood_model.has_sensor_weights and config.augment.leaves_cloud_unmasked,
+        trains_gate=model.has_sensor_weights and config.augment.leaves_cloud_unmasked,
         teachers=prepared.teachers,
         state=state,
-        records=RunRecords(folder, config, flood_model, state),
+        records=RunRecords(folder, config, model, state),
     )
 
 
@@ -173,19 +173,20 @@ def new_loaders(prepared: Prepared, processes: Processes) -> "tuple[DataLoader[S
     return train, make_loader(valid, augment=None, workers=optim.workers, device_type=device_type)
 
 
-def _adapt_to_processes(run: Run) -> None:
-    """Adapt a resumed run to another number of processes than it had before."""
-    state, optim, before, now = run.state, run.config.optim, run.state.processes, run.processes.count
+def _adapt_to_processes(run: TrainingRun) -> None:
+    """Adapt a resumed run to a different number of processes."""
+    state, optim, before, now = run.state, run.config.optim, run.state.processes, run.processes.world_size
     if before == now or run.is_over:
         return
     state.processes = now
     steps = len(run.loader)
     state.warnings.append(
-        f"from epoch {state.epoch + 1} on {now} {'process' if now == 1 else 'processes'} instead of {before}: "
-        f"{steps} steps per epoch of {now * optim.batch_size} crops instead of {before * optim.batch_size}"
+        f"since epoch {state.epoch + 1} the run uses {now} {'process' if now == 1 else 'processes'} instead of "
+        f"{before}: each epoch has {steps} steps, each of {now * optim.batch_size} crops instead of "
+        f"{before * optim.batch_size}"
     )
     rescale_schedule(run.schedule, optim, steps, state.epoch)
-    if not run.processes.main:
+    if not run.processes.is_main:
         seed_process(optim.seed, state.epoch, run.processes.rank)
 
 
@@ -193,22 +194,22 @@ def new_accelerator(processes: Processes, precision: Precision) -> Accelerator:
     """Return a new Accelerator for the processes of this run.
 
     Raises:
-        ConfigError: the launcher is configured for another kind of parallelism than data parallelism.
+        ConfigError: the launcher is configured for a kind of parallelism other than data parallelism.
     """
     # Accelerate keeps its settings in a singleton, which a second run in one process must not inherit
     AcceleratorState._reset_state()
     loading = DataLoaderConfiguration(non_blocking=True)
     mixed = "no" if precision == "fp32" else precision
     accelerator = Accelerator(cpu=processes.on_cpu, mixed_precision=mixed, dataloader_config=loading)
-    processes.from_main(lambda: _require_data_parallelism(accelerator.distributed_type))
+    processes.run_on_main(lambda: _require_data_parallelism(accelerator.distributed_type))
     return accelerator
 
 
 def _require_data_parallelism(kind: DistributedType) -> None:
     if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise ConfigError(
-            f"the launcher's configuration asks for {kind.value}, but training supports data parallelism only; use "
-            "accelerate launch --multi_gpu, or select it with accelerate config"
+            f"the launcher's configuration asks for {kind.value}, but training supports only data parallelism; use "
+            "accelerate launch --multi_gpu, or select data parallelism with accelerate config"
         )
 
 

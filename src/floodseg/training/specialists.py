@@ -35,22 +35,22 @@ def specialist_config(config: TrainConfig, sensor: Sensor) -> TrainConfig:
 
 
 def specialist_mode(config: TrainConfig, mode: RunMode) -> RunMode | None:
-    """Return the mode of a specialist's run inside a run of mode ``mode``; None if it is complete.
+    """Return the mode in which the specialist of a run with ``mode`` is trained; None if it is already trained.
 
     Raises:
-        RunFolderError: a complete run has other settings than ``config``.
+        RunFolderError: the settings of a complete run differ from ``config``.
     """
     folder = RunFolder(config.out_dir)
     if mode != "resume" or not folder.config.exists():
         return "new"
     if not folder.summary.exists():
         return "resume"
-    folder.check_same(config)
+    folder.check_settings(config)
     return None
 
 
 def load_specialists(config: TrainConfig) -> list[NamedModel]:
-    """Return the specialists of a run, radar first; an empty list without any.
+    """Return the specialists of a run, radar first; an empty list if it has none.
 
     Raises:
         ConfigError: a specialist may have been trained on the event that is held out.
@@ -73,7 +73,7 @@ def require_both_sensors(bands: Bands) -> None:
         ConfigError: the bands are of one sensor.
     """
     if not (bands.sar and bands.optical):
-        raise ConfigError("`specialists`: needs chips of both sensors, but the chips hold one only; leave it out")
+        raise ConfigError("`specialists`: needs chips of both sensors, but the chips hold only one; leave it out")
 
 
 def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> FloodModel:

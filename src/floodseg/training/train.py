@@ -23,19 +23,19 @@ from floodseg.evaluation.forward import counted_pixels, model_inputs
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from floodseg.models.model import Provenance, TrainingOutputs
 from floodseg.system.progress import TrainingProgress
-from floodseg.training.losses import CLOUD_WEIGHT, GATE_WEIGHT, cloud_loss, gate_loss
+from floodseg.training.losses import CLOUD_LOSS_WEIGHT, GATE_LOSS_WEIGHT, cloud_loss, gate_loss
 from floodseg.training.prepare import prepare_specialists, resolve_and_lock
 from floodseg.training.records import EpochResult, validation_scores
 from floodseg.training.run_folder import RunMode, run_mode
-from floodseg.training.setup import Run, set_up
+from floodseg.training.setup import TrainingRun, set_up
 from floodseg.training.specialists import specialist_config, specialist_mode
 from floodseg.training.validation import Validation, calibrate, choose_decisions, counts_at_decisions, validate
 
-PICTURE_EVERY = 5
+PICTURE_EPOCHS = 5
 """Epochs between pictures of validation chips."""
 
-DISPLAY_EVERY = 5
-"""Steps between updates of the display; each update makes a GPU wait."""
+DISPLAY_STEPS = 5
+"""Steps between updates of the display; each update synchronises with the GPU."""
 
 
 @dataclass(frozen=True)
@@ -67,81 +67,82 @@ def train(
     mode = run_mode(resume=resume, overwrite=overwrite)
     processes = Processes()
     with processes.reporting_lost_processes(), one_line_errors(), warnings.catch_warnings():
-        # Accelerate sets TF32 by a call that newer PyTorch deprecates
+        # Accelerate sets TF32 with a call that newer versions of PyTorch deprecate
         warnings.filterwarnings("ignore", message=".*TF32.*")
-        return _train(config, mode, processes, show_progress=show_progress and processes.main)
+        return _train(config, mode, processes, show_progress=show_progress and processes.is_main)
 
 
 def _train(config: TrainConfig, mode: RunMode, processes: Processes, *, show_progress: bool) -> TrainResult:
     """Train a model in its run folder, after its specialists if the settings ask for them."""
     with contextlib.ExitStack() as stack:
-        config = processes.from_main(partial(resolve_and_lock, config, mode, stack, processes.device.type))
+        config = processes.run_on_main(partial(resolve_and_lock, config, mode, stack, processes.device.type))
         if config.model.trains_specialists:
             _train_specialists(config, mode, processes, show_progress=show_progress)
+            # prepare_specialists has cleared an overwritten run
             mode = "resume" if mode == "resume" else "new"
         run = set_up(config, mode, processes)
         progress = TrainingProgress(config.optim.epochs, len(run.loader), run.state.epoch, show_progress)
-        if processes.main:
+        if processes.is_main:
             stack.enter_context(progress)
             stack.enter_context(run.records.open(progress))
         train_epochs(run, progress)
         finish(run)
-        # ends the loader processes, because a run with specialists trains three networks in turn
+        # ends the worker processes, because a run with specialists trains three networks in turn
         run.accelerator.free_memory()
         return TrainResult(config.out_dir, run.state.best_epoch, run.state.best_water_iou)
 
 
 def _train_specialists(config: TrainConfig, mode: RunMode, processes: Processes, *, show_progress: bool) -> None:
     """Train the specialist of each sensor; a resumed run skips complete ones."""
-    processes.from_main(partial(prepare_specialists, config, mode))
+    processes.run_on_main(partial(prepare_specialists, config, mode))
     for sensor in SENSORS:
         settings = specialist_config(config, sensor)
-        specialist_run_mode = processes.from_main(partial(specialist_mode, settings, mode))
+        specialist_run_mode = processes.run_on_main(partial(specialist_mode, settings, mode))
         if specialist_run_mode is not None:
             _train(settings, specialist_run_mode, processes, show_progress=show_progress)
 
 
-def train_epochs(run: Run, progress: TrainingProgress) -> None:
+def train_epochs(run: TrainingRun, progress: TrainingProgress) -> None:
     """Train, validate, record and save, epoch by epoch, until the run is over."""
     while not run.is_over:
-        began = time.monotonic()
+        start = time.monotonic()
         train_loss, images_per_s = train_epoch(run, progress)
         validation = validate_epoch(run)
         run.state.epoch += 1
         improved = run.state.record_score(validation.water_iou)
-        if run.processes.main:
+        if run.processes.is_main:
             if improved:
                 save_best(run, validation)
-            seconds = time.monotonic() - began
-            run.records.epoch(EpochResult(train_loss, validation, run.lr, images_per_s, seconds))
-            if run.state.epoch % PICTURE_EVERY == 0:
-                run.records.picture(run.evaluated_model, run.valid_chips)
+            seconds = time.monotonic() - start
+            run.records.add_epoch(EpochResult(train_loss, validation, run.lr, images_per_s, seconds))
+            if run.state.epoch % PICTURE_EPOCHS == 0:
+                run.records.draw_picture(run.evaluated_model, run.valid_chips)
         save_state(run)
 
 
-def train_epoch(run: Run, progress: TrainingProgress) -> tuple[float, float]:
+def train_epoch(run: TrainingRun, progress: TrainingProgress) -> tuple[float, float]:
     """Train one epoch; return the mean loss and the images per second over all processes."""
-    run.model.train()
+    run.wrapped_model.train()
     # without this Accelerate counts the sampler's epochs from 0 after a resume
     run.loader.set_epoch(run.state.epoch)
-    steps, count = len(run.loader), run.processes.count
-    total, images, began = torch.zeros((), device=run.processes.device), 0, time.monotonic()
+    steps, count = len(run.loader), run.processes.world_size
+    total, images, start = torch.zeros((), device=run.processes.device), 0, time.monotonic()
     for step, batch in enumerate(run.loader, start=1):
         total += training_step(run, batch)
         images += len(batch["label"]) * count
-        if run.processes.main and (step % DISPLAY_EVERY == 0 or step == steps):
-            rate = images / (time.monotonic() - began)
+        if run.processes.is_main and (step % DISPLAY_STEPS == 0 or step == steps):
+            rate = images / (time.monotonic() - start)
             progress.step(run.state.epoch + 1, step, float(total) / step, run.lr, rate)
     mean = float(run.processes.sum(total)) / (steps * count)
-    return mean, images / (time.monotonic() - began)
+    return mean, images / (time.monotonic() - start)
 
 
-def training_step(run: Run, batch: Sample) -> Tensor:
+def training_step(run: TrainingRun, batch: Sample) -> Tensor:
     """Make one optimiser step and return its loss, detached."""
     loss = batch_loss(run, batch)
     run.accelerator.backward(loss)
-    # unscales fp16 gradients first, so that the limit is in units of the loss
-    run.accelerator.clip_grad_norm_(run.model.parameters(), run.config.optim.clip_norm)
+    # unscales fp16 gradients first, so that the limit applies to the true gradients
+    run.accelerator.clip_grad_norm_(run.wrapped_model.parameters(), run.config.optim.clip_norm)
     run.optimizer.step()
     if run.schedule.last_epoch < run.schedule.total_steps - 1:
         with warnings.catch_warnings():
@@ -151,36 +152,36 @@ def training_step(run: Run, batch: Sample) -> Tensor:
     run.optimizer.zero_grad()
     run.state.steps += 1
     if run.ema is not None:
-        run.ema.update(run.flood_model, step=run.state.steps)
+        run.ema.update(run.model, step=run.state.steps)
     return loss.detach()
 
 
-def batch_loss(run: Run, batch: Sample) -> Tensor:
+def batch_loss(run: TrainingRun, batch: Sample) -> Tensor:
     """Return the sum of the losses: labels, sensor gate, cloud detector and distillation."""
-    outputs: TrainingOutputs = run.model(*model_inputs(batch))
+    outputs: TrainingOutputs = run.wrapped_model(*model_inputs(batch))
     loss: Tensor = run.loss(outputs.logits, batch["label"], counted_pixels(batch))
     if run.trains_gate and outputs.gate_log_odds is not None:
-        loss = loss + GATE_WEIGHT * gate_loss(outputs.gate_log_odds, batch)
+        loss = loss + GATE_LOSS_WEIGHT * gate_loss(outputs.gate_log_odds, batch)
     if outputs.cloud_log_odds is not None:
-        loss = loss + CLOUD_WEIGHT * cloud_loss(outputs.cloud_log_odds, batch)
+        loss = loss + CLOUD_LOSS_WEIGHT * cloud_loss(outputs.cloud_log_odds, batch)
     if run.teachers is not None:
         with run.accelerator.autocast():
             loss = loss + run.teachers.loss(outputs.logits, batch)
     return loss
 
 
-def validate_epoch(run: Run) -> Validation:
+def validate_epoch(run: TrainingRun) -> Validation:
     """Score the model on the validation split, and set its thresholds."""
     model = run.evaluated_model
     # running statistics differ between processes; those of the main process are used
-    run.processes.copy_from_main([*run.flood_model.buffers(), *model.buffers()])
+    run.processes.copy_from_main([*run.model.buffers(), *model.buffers()])
     with run.accelerator.autocast():
         validation = validate(model, run.valid_loader, run.loss, run.processes)
     model.decisions = choose_decisions(validation.histograms)
     return validation
 
 
-def save_best(run: Run, validation: Validation) -> None:
+def save_best(run: TrainingRun, validation: Validation) -> None:
     """Write the checkpoint of the best epoch so far."""
     model = run.evaluated_model
     counts = counts_at_decisions(validation.histograms, model.decisions)
@@ -188,23 +189,23 @@ def save_best(run: Run, validation: Validation) -> None:
     save_checkpoint(run.folder.best, model)
 
 
-def save_state(run: Run) -> None:
+def save_state(run: TrainingRun) -> None:
     """Write the resume state; each process writes its part."""
     with run.folder.writing_state(run.state.epoch) as path:
         run.accelerator.save_state(str(path))
     run.processes.wait()
-    if run.processes.main:
+    if run.processes.is_main:
         run.folder.publish_state(run.state.epoch)
 
 
-def finish(run: Run) -> None:
+def finish(run: TrainingRun) -> None:
     """Calibrate the best checkpoint on the validation split for each sensor set, and write the summary.
 
     The scores are in full precision, like those of evaluation and mapping.
     """
     best = load_checkpoint(run.folder.best).to(run.processes.device)
     counts = calibrate(best, run.valid_loader, run.processes)
-    if run.processes.main:
+    if run.processes.is_main:
         best.provenance.scores = validation_scores(counts)
         save_checkpoint(run.folder.best, best)
         run.records.finish(best)

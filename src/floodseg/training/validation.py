@@ -51,7 +51,7 @@ def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, proce
             total += float(loss(logits, batch["label"], counted))
             chips += 1
     total, chips = processes.sum(torch.tensor([total, chips], dtype=torch.float64)).tolist()
-    histograms = reduce(add, processes.gather([histograms], processes.count))
+    histograms = reduce(add, processes.gather_one(histograms))
     histogram = histograms.total()
     threshold, water_iou = histogram.best_threshold()
     return Validation(histograms, total / max(chips, 1), threshold, water_iou or 0.0, histogram.counts_at(threshold))
@@ -81,9 +81,10 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
     ``loader`` yields the chips of this process. The counts cover those of all processes.
 
     A model of both sensors runs three times: with both sensors and with each sensor withheld. The thresholds for one
-    sensor then use all chips, not only the pixels where the other sensor is missing. A model with a cloud detector
-    replaces fused logits by radar logits. These are offset so that the threshold for both sensors has the effect of the
-    radar threshold. The threshold for both sensors is then chosen again, and the offset is updated.
+    sensor then use all chips, not only the pixels where the other sensor is missing. Under clouds, a model with a cloud
+    detector blends its logits with those of the radar specialist. An offset is added to the latter, so that the
+    threshold for both sensors decides on them as the radar threshold does. The threshold for both sensors is then
+    chosen again, and the offset is updated.
     """
     model.eval()
     detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
@@ -99,8 +100,8 @@ def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes
             decisions = decisions.with_decision(sensor, choose_decisions(histograms).of(sensor))
     if detector is not None:
         detector.logit_offset.fill_(decisions.sar_logit_offset)
-        offset = _histograms(model, loader, processes, withheld=None)
-        decisions = decisions.with_decision("both", choose_decisions(offset).both)
+        with_offset = _histograms(model, loader, processes, withheld=None)
+        decisions = decisions.with_decision("both", choose_decisions(with_offset).both)
         detector.logit_offset.fill_(decisions.sar_logit_offset)
         full = _histograms(model, loader, processes, withheld=None)
     model.decisions = decisions
@@ -117,7 +118,7 @@ def _histograms(
             valid = f"{withheld}_valid"
             batch = {**batch, valid: torch.zeros_like(batch[valid])}
         histograms.add(forward(model, batch), batch)
-    return reduce(add, processes.gather([histograms], processes.count))
+    return reduce(add, processes.gather_one(histograms))
 
 
 def _decision(histogram: LogitDifferenceHistogram) -> Decision:

@@ -102,7 +102,7 @@ def run(*arguments: str) -> Any:
 
 
 def test_all_files_are_fetched_with_one_request_each(bucket: BucketServer, tmp_path: Path) -> None:
-    assert "9 of them, 0.3 MB, were fetched now" in fetch(bucket, tmp_path)
+    assert "9 of them, 0.3 MB, were downloaded in this run" in fetch(bucket, tmp_path)
     assert tree(tmp_path) == bucket_files()
     assert set(requests(bucket).values()) == {1}
 
@@ -114,9 +114,11 @@ def test_complete_files_are_not_requested_again_and_damaged_ones_are_found(
     assert tree(tmp_path) == {name: body for name, body in bucket_files().items() if "S2Hand" not in name}
     fetch(bucket, tmp_path)
     assert set(requests(bucket).values()) == {1}
-    assert "0 of them, 0.0 MB, were fetched now" in fetch(bucket, tmp_path)
+    assert "0 of them, 0.0 MB, were downloaded in this run" in fetch(bucket, tmp_path)
     (tmp_path / S2).write_bytes(bytes(len(bucket.files[S2])))
-    assert refused(bucket, tmp_path).startswith(f"{tmp_path / S2}: differs from the file of the server")
+    assert refused(bucket, tmp_path).startswith(
+        f"{tmp_path}: 1 files differ from those on the server, the first is {tmp_path / S2}; set `overwrite`"
+    )
     assert tree(tmp_path)[S2] == bytes(len(bucket.files[S2]))
     fetch(bucket, tmp_path, overwrite=True)
     assert tree(tmp_path) == bucket_files()
@@ -284,11 +286,11 @@ def test_command_reports_progress_and_result(
     assert run("--out-dir", str(tmp_path), "--base-url", bucket.url, "--sensors", "sar", "--transfers", "2") == 0
     assert capsys.readouterr().out == (
         f"{tmp_path}: 7 files (1 in flood_handlabeled, 2 in LabelHand, 2 in JRCWaterHand, 2 in S1Hand), 0.2 MB, are "
-        "complete; 7 of them, 0.2 MB, were fetched now\n"
+        "complete; 7 of them, 0.2 MB, were downloaded in this run\n"
     )
     lines = [record.getMessage() for record in caplog.records if record.name == "floodseg"]
-    assert lines[0] == f"{tmp_path}: 7 files, 0.2 MB, to fetch"
-    assert lines[-1] == f"{tmp_path}: 100 % fetched"
+    assert lines[0] == f"{tmp_path}: 7 files, 0.2 MB, to download"
+    assert lines[-1] == f"{tmp_path}: 100 % downloaded"
 
 
 def test_missing_network_is_one_sentence_with_the_remedy_and_exit_code_2(
@@ -309,7 +311,7 @@ def test_a_missing_package_is_an_error_with_its_name(
 ) -> None:
     monkeypatch.setitem(sys.modules, "obstore", None)
     assert run("--out-dir", str(tmp_path)) == 2
-    assert "needs obstore, which is not installed: pip install 'floodseg[train]'" in capsys.readouterr().err
+    assert "needs obstore, which is not installed; pip install 'floodseg[train]'" in capsys.readouterr().err
 
 
 def test_the_proxy_is_used_and_credentials_are_not(

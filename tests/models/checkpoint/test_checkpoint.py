@@ -145,7 +145,7 @@ def test_load_refuses_a_truncated_file(model: FloodModel, tmp_path: Path, share:
     save_checkpoint(tmp_path / "model.pth", model)
     content = (tmp_path / "model.pth").read_bytes()
     (tmp_path / "model.pth").write_bytes(content[: int(share * len(content))])
-    problem = r"is cut off: the end of the file is missing" if share else r"is empty \(0 bytes\)"
+    problem = r"is truncated" if share else r"is empty \(0 bytes\)"
     with pytest.raises(CheckpointError, match=rf"model\.pth: {problem}; copy it again"):
         load_checkpoint(tmp_path / "model.pth")
 
@@ -185,7 +185,11 @@ def _document(model: FloodModel, **changes: Any) -> dict[str, Any]:
         ({"architecture": None}, "description is incomplete"),
         ({"bands": {"sar": ["VV"]}}, "description is incomplete"),
         ({"bands": None}, "description is incomplete"),
-        ({"decisions": {"sar": {}}}, "description is incomplete .*must hold a threshold from 0 to 1 and a temperature"),
+        (
+            {"decisions": {"sar": {}}},
+            r"description is incomplete \(decision thresholds {'sar': {}}: must hold a threshold from 0 to 1 and a "
+            r"temperature above 0 for each of both, sar, optical\); use a checkpoint that floodseg wrote$",
+        ),
         ({"training": 3}, "description is incomplete"),
         ({"encoder": "resnet18"}, "description is incomplete .*`encoder=resnet18`: model 'lite' has no encoder"),
     ],
@@ -225,7 +229,7 @@ def test_load_refuses_a_damaged_folder(model: FloodModel, tmp_path: Path) -> Non
     weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
     content = weights.read_bytes()
     weights.write_bytes(content[:-100])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: is cut off or damaged .*; copy the folder again"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: is truncated or damaged .*; copy the folder again"):
         load_folder(tmp_path)
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors: is missing; copy the folder again"):
@@ -278,5 +282,5 @@ def test_load_refuses_a_file_that_fails_an_assertion_of_torch(tmp_path: Path) ->
     with zipfile.ZipFile(tmp_path / "model.pth", "w") as archive:
         archive.writestr("model/data.pkl", b"\x80\x02K\x05Q.")  # a tensor whose storage is the number 5
         archive.writestr("model/version", b"3\n")
-    with pytest.raises(CheckpointError, match=r"model.pth: is damaged, or is another kind of zip file"):
+    with pytest.raises(CheckpointError, match=r"model.pth: is damaged, or is a zip file of a different kind"):
         load_checkpoint(tmp_path / "model.pth")

@@ -13,6 +13,7 @@ from floodseg.benchmarking.run import benchmark, regressions
 from floodseg.benchmarking.scene import benchmark_scene
 from floodseg.benchmarking.settings import BenchmarkConfig, SceneBenchmarkConfig
 from floodseg.errors import DataError, FloodsegError
+from floodseg.messages import percent
 from floodseg.system.files import require_writable, write_text
 
 
@@ -46,12 +47,12 @@ def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
     with console.status("") as status:
         document = benchmark_scene(config, status.update)
     table = Table(
-        "size", "Mpx/s", "seconds", "ratio to ideal", "reading", "mapping", "writing", "peak MB", box=SIMPLE_HEAD
+        "size", "Mpx/s", "seconds", "time / ideal time", "reading", "mapping", "writing", "peak MB", box=SIMPLE_HEAD
     )
     for row in document["rows"]:
         cpu = row["cpu_seconds"]
         total = sum(cpu.values())
-        shares = (f"{cpu[name] / total:.0%}" for name in ("reading", "mapping", "writing"))
+        shares = (percent(cpu[name] / total) for name in ("reading", "mapping", "writing"))
         table.add_row(
             str(row["size"]), f"{row['megapixels_per_s']:.2f}", f"{row['wall_seconds']:.1f}",
             f"{row['wall_to_ideal']:.2f}", *shares, f"{row['peak_pss_mb']:.0f}",
@@ -61,7 +62,7 @@ def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
 
 
 def _print_rows(console: Console, task: Task, document: dict[str, Any]) -> None:
-    measures = ("images/s", "peak MB") if task == "train" else ("ms", "ms, 90 %", "peak MB")
+    measures = ("images/s", "peak MB") if task == "train" else ("ms", "ms, 90th percentile", "peak MB")
     table = Table(
         "model", "runtime", "precision", "parameters", "GMAC", *measures, "speed ratio", "memory ratio", "first call",
         box=SIMPLE_HEAD, title=f"{task}; ratios to the baseline in the same runtime and precision",

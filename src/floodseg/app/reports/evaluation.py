@@ -56,7 +56,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
 def print_map_evaluation(evaluation: MapEvaluation) -> None:
     """Print the scores of a map. A map with permanent water is scored with and without it."""
     console = Console(highlight=False, markup=False)
-    main_scores = evaluation.scores[evaluation.water]
+    main_scores = evaluation.scores[evaluation.water_classes]
     console.print(
         f"{evaluation.map} against {evaluation.reference} ({evaluation.reference_kind}): {main_scores.n:,} of "
         f"{evaluation.map_pixels:,} mapped pixels counted",
@@ -65,7 +65,7 @@ def print_map_evaluation(evaluation: MapEvaluation) -> None:
     columns = (*(column for column in _COLUMNS if hasattr(main_scores, column[1])), ("accuracy", "accuracy"))
     table = Table("", *(title for title, _ in columns), box=SIMPLE_HEAD)
     for water, counts in evaluation.scores.items():
-        if water == evaluation.water or evaluation.permanent_water_pixels:
+        if water == evaluation.water_classes or evaluation.permanent_water_pixels:
             table.add_row(water, *(_number(getattr(counts, name)) for _, name in columns))
     console.print(table)
     if evaluation.permanent_water_pixels:

@@ -14,8 +14,11 @@ def print_many(report: ManyReport) -> None:
         ScenesFailedError: some scenes failed.
     """
     console, errors = Console(highlight=False, markup=False), Console(stderr=True, highlight=False, markup=False)
-    speed = f", {report.megapixels / report.seconds:.2f} megapixels/s" if report.mapped else ""
-    console.print(f"{report.mapped} scenes mapped, {report.kept} finished before, in {report.seconds:.0f} s{speed}")
+    speed = f" ({report.megapixels / report.seconds:.2f} megapixels/s)" if report.mapped else ""
+    console.print(
+        f"{report.mapped} scenes mapped in {report.seconds:.0f} s{speed}; {report.already_finished} were already "
+        "finished"
+    )
     for sentence in report.left_out:
         console.print(as_flags(sentence), soft_wrap=True)
     for name, meaning in (
@@ -30,8 +33,8 @@ def print_many(report: ManyReport) -> None:
         return
     for scene, reason in report.failed.items():
         errors.print(as_flags(f"failed {scene}: {reason}"), soft_wrap=True)
-    total = report.mapped + report.kept + len(report.failed)
+    total = report.mapped + report.already_finished + len(report.failed)
     raise ScenesFailedError(
-        f"{len(report.failed)} of {total} scenes could not be mapped; the reasons are above and in "
-        f"{report.out_dir / 'report.json'}: correct the scenes, and run the same command again"
+        f"{len(report.failed)} of {total} scenes could not be mapped, for the reasons above and in "
+        f"{report.out_dir / 'report.json'}; correct the scenes, and run the same command again"
     )

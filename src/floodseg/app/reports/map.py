@@ -4,6 +4,7 @@ from rich.console import Console
 
 from floodseg.app.flags import as_flags
 from floodseg.inference.flood_map import FloodMap
+from floodseg.messages import percent
 
 _FILES = {
     "quicklook.png": "picture of the flood over the image, with scale, legend and date",
@@ -14,12 +15,12 @@ _FILES = {
     "sensor_weights.tif": "weight of the optical image in the fusion with the radar, in percent",
     "flood.gpkg": "polygons with areas",
     "item.json": "STAC item of these files",
-    "summary.json": "areas, settings and assumptions, machine-readable",
+    "summary.json": "areas, settings and notes, machine-readable",
 }
 
 
 def print_map(flood_map: FloodMap) -> None:
-    """Print areas, assumptions and products of a map."""
+    """Print areas, notes and products of a map."""
     console = Console(highlight=False, markup=False)
     summary, areas = flood_map.summary, flood_map.areas
     runtime = summary["runtime"]
@@ -29,12 +30,12 @@ def print_map(flood_map: FloodMap) -> None:
             console.print(f"{label:>16}  {areas[name]:,.2f} km²")
     extent = "area of interest" if "aoi" in summary["inputs"] else "scene"
     console.print(
-        f"{'mapped':>16}  {summary['valid_share']:.1%} of the {extent}, in {summary['seconds']:.1f} s, by "
+        f"{'mapped':>16}  {percent(summary['valid_share'], 1)} of the {extent}, in {summary['seconds']:.1f} s, by "
         f"{runtime['name']} {runtime['precision']} on {runtime['device']}",
         soft_wrap=True,
     )
     for sentence in summary["assumptions"]:
-        console.print(f"{'assumed':>16}  {as_flags(sentence)}", soft_wrap=True)
+        console.print(f"{'note':>16}  {as_flags(sentence)}", soft_wrap=True)
     if flood_map.out_dir is not None:
         console.print()
         for name, meaning in _FILES.items():

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from floodseg.messages import percent
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.runtimes.select import exported_files
 from floodseg.system.extras import is_installed
@@ -57,7 +58,7 @@ def print_export(path: Path, parity: dict[str, Any]) -> None:
     else:
         measured = (
             f"largest difference of probability from PyTorch {parity['largest']:.2g}, at most 0.01 on "
-            f"{parity['share_within_0.01']:.3%} of {parity['pixels']:,} pixels"
+            f"{percent(parity['share_within_0.01'], 3)} of {parity['pixels']:,} pixels"
         )
     size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")) if file.is_file()) / 1e6
     Console(highlight=False, markup=False).print(f"{path}  {size:.1f} MB, {measured}", soft_wrap=True)

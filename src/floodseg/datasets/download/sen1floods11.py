@@ -43,7 +43,7 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.(tif|csv)")
 """Temporary names of :func:`replacing`."""
 _MD5_TAG = re.compile(r'"?([0-9a-f]{32})"?')
 _new_md5 = partial(hashlib.md5, usedforsecurity=False)
-_log = getLogger("floodseg")
+_LOG = getLogger("floodseg")
 
 
 class RemoteFile(NamedTuple):
@@ -81,16 +81,16 @@ async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bo
         if size > (free := shutil.disk_usage(config.out_dir).free):
             raise DataError(
                 f"{config.out_dir}: has {free / 1e6:.1f} MB free, but {size / 1e6:.1f} MB are needed; free space, "
-                "choose another `out_dir`, or fetch one sensor with `sensors`"
+                "choose another `out_dir`, or download one sensor with `sensors`"
             )
-        _log.info("%s: %d files, %.1f MB, to fetch", config.out_dir, len(missing), size / 1e6)
-        await _fetch_all(store, missing, config, show_progress)
+        _LOG.info("%s: %d files, %.1f MB, to download", config.out_dir, len(missing), size / 1e6)
+        await _download_all(store, missing, config, show_progress)
     if unchecked := sum(file.md5 is None for file in files):
         note_once(WARNING, f"{config.base_url}: {unchecked} files are listed without MD5; only their size was checked")
     counts = ", ".join(f"{len(found)} in {Path(folder).name}" for folder, found in listed.items())
     return (
         f"{config.out_dir}: {len(files)} files ({counts}), {sum(file.size for file in files) / 1e6:.1f} MB, are "
-        f"complete; {len(missing)} of them, {size / 1e6:.1f} MB, were fetched now"
+        f"complete; {len(missing)} of them, {size / 1e6:.1f} MB, were downloaded in this run"
     )
 
 
@@ -157,8 +157,8 @@ def _missing_files(files: Sequence[RemoteFile], config: DownloadConfig) -> list[
     different = [path for file in missing if os.path.lexists(path := config.out_dir / file.name)]
     if different and not config.overwrite:
         raise DataError(
-            f"{different[0]}: differs from the file of the server (as {len(different)} files do); use `overwrite` to "
-            "replace such files, or choose another `out_dir`"
+            f"{config.out_dir}: {len(different)} files differ from those on the server, the first is {different[0]}; "
+            "set `overwrite` to replace them, or choose another `out_dir`"
         )
     return missing
 
@@ -170,33 +170,36 @@ def _is_complete(path: Path, file: RemoteFile) -> bool:
         return file.md5 is None or hashlib.file_digest(stream, _new_md5).hexdigest() == file.md5
 
 
-async def _fetch_all(
+async def _download_all(
     store: "GCSStore", files: Sequence[RemoteFile], config: DownloadConfig, show_progress: bool
 ) -> None:
-    """Fetch files, ``config.transfers`` at the same time; the first failure ends all transfers."""
+    """Download files, ``config.transfers`` at the same time; the first failure ends all transfers."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     progress = Progress(TextColumn("{task.description}"), *columns)
     progress.disable = not (show_progress and progress.console.is_terminal)
     task = progress.add_task(BUCKET, total=sum(file.size for file in files))
     waiting = iter(files)
 
-    async def fetch_waiting() -> None:
+    async def download_waiting() -> None:
         for file in waiting:
-            await _fetch(store, file, config.out_dir)
+            await _download_file(store, file, config.out_dir)
             tenth = progress.tasks[0].percentage // 10
             progress.advance(task, file.size)
             if progress.disable and progress.tasks[0].percentage // 10 > tenth:
-                _log.info("%s: %.0f %% fetched", config.out_dir, progress.tasks[0].percentage)
+                _LOG.info("%s: %.0f %% downloaded", config.out_dir, progress.tasks[0].percentage)
 
     with progress:
-        await asyncio.gather(*(fetch_waiting() for _ in range(config.transfers)))
+        await asyncio.gather(*(download_waiting() for _ in range(config.transfers)))
 
 
-async def _fetch(store: "GCSStore", file: RemoteFile, out_dir: Path) -> None:
+async def _download_file(store: "GCSStore", file: RemoteFile, out_dir: Path) -> None:
     digest = _new_md5()
     remedy = "run the same command again to continue"
     with replacing(out_dir / file.name) as temporary:
-        with temporary.open("wb") as stream, _server_errors(f"{out_dir}: {file.name} was not fetched ({{}}); {remedy}"):
+        with (
+            temporary.open("wb") as stream,
+            _server_errors(f"{out_dir}: {file.name} was not downloaded ({{}}); {remedy}"),
+        ):
             result = await store.get_async(file.name)
             if result.meta["size"] == file.size:
                 async for chunk in result.stream():

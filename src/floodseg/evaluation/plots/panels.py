@@ -61,8 +61,8 @@ def _columns(rows: Sequence[PictureRow]) -> list[tuple[str, Painter]]:
 
 def _sar_title(rows: Sequence[PictureRow]) -> str:
     if any({"VV", "VH"} <= set(row.bands.sar) for row in rows):
-        return "SAR (VV, VH, VV\N{MINUS SIGN}VH)"
-    return "SAR (before red, after cyan)" if any(has_both_dates(row.bands.sar) for row in rows) else "SAR"
+        return "radar (VV, VH, VV\N{MINUS SIGN}VH)"
+    return "radar (before red, after cyan)" if any(has_both_dates(row.bands.sar) for row in rows) else "radar"
 
 
 def _optical_title(names: Sequence[str], date: str) -> str:
@@ -155,7 +155,7 @@ def _font_characters() -> frozenset[int]:
 
 
 def drawable(text: str) -> str:
-    """Replace characters that the font lacks by question marks."""
+    """Replace characters that the font lacks with question marks."""
     return "".join(c if ord(c) in _font_characters() and c.isprintable() else "?" for c in text)
 
 

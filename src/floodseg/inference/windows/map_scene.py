@@ -58,7 +58,8 @@ def map_scene(
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: the scene has other bands than the runtime, or one window does not fit the device's memory.
+        ConfigError: the bands of the scene differ from those of the runtime, or one window does not fit in the device's
+            memory.
         CheckpointError: the model returns NaN or a value outside 0 to 1.
 
     Exceptions of the scene, the runtime or the sink, KeyboardInterrupt included, are raised again after all threads

@@ -12,7 +12,7 @@ from floodseg.errors import CheckpointError, ConfigError
 from floodseg.runtimes.base import OutOfDeviceMemoryError, Runtime
 from floodseg.scene.scene import SceneWindow
 
-_logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 Value = TypeVar("Value", bound=np.generic)
 
@@ -39,7 +39,7 @@ class ModelCalls:
         """Return the probability (H, W) of each window; all windows have one shape.
 
         Raises:
-            ConfigError: one window does not fit the device's memory.
+            ConfigError: one window does not fit in the device's memory.
             CheckpointError: the model returns NaN for a valid pixel.
         """
         results: list[NDArray[np.float32]] = []
@@ -77,13 +77,13 @@ class ModelCalls:
         if size == 1:
             height, width = window.sar_valid.shape
             raise ConfigError(
-                f"`tile_size`: one window of {height}x{width} pixels (overlap included) does not fit the memory of "
+                f"`tile_size`: one window of {height}x{width} pixels (overlap included) does not fit in the memory of "
                 f"{self._runtime.device}; set a smaller `tile_size`, or `device=cpu`"
             ) from error
         with self._lock:
             if self.batch_size == size:
                 self.batch_size = size // 2
-                _logger.warning(
+                _LOG.warning(
                     "%s ran out of memory with %d windows per call; continuing with %d",
                     self._runtime.device, size, self.batch_size,
                 )  # fmt: skip

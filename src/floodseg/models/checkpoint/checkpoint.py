@@ -127,7 +127,7 @@ def load_folder(folder: Path) -> FloodModel:
         weights = folder / WEIGHTS_FILE
         if not weights.is_file():
             raise CheckpointError(f"{weights}: is missing; copy the folder again") from error
-        problem = "is cut off or damaged" if weights.stat().st_size else "is empty (0 bytes)"
+        problem = "is truncated or damaged" if weights.stat().st_size else "is empty (0 bytes)"
         raise CheckpointError(f"{weights}: {problem} ({error}); copy the folder again") from error
     return _build_with_state(description, state, folder)
 
@@ -161,8 +161,9 @@ def _build(description: Any, source: Path) -> FloodModel:
         model.set_context_prior(float(description.get("context_prior", 0.0)))
         specialists = _specialist_descriptions(description)
     except (LookupError, TypeError, ValueError, RuntimeError, ConfigError, CheckpointError) as error:
+        problem = str(error).partition("; ")[0]  # without the remedy of an error of floodseg
         raise CheckpointError(
-            f"{source}: its description is incomplete ({error}); use a checkpoint that floodseg wrote"
+            f"{source}: its description is incomplete ({problem}); use a checkpoint that floodseg wrote"
         ) from error
     if specialists:
         sar, optical = (_build(each, source) for each in specialists)
@@ -176,7 +177,7 @@ def _build(description: Any, source: Path) -> FloodModel:
 
 
 def _specialist_descriptions(description: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the descriptions of the SAR and the optical specialist, which must not have specialists themselves."""
+    """Return the descriptions of the radar and the optical specialist, which must not have specialists themselves."""
     specialists = description.get("specialists")
     return [] if specialists is None else [{**specialists[sensor], "specialists": None} for sensor in SENSORS]
 

@@ -22,7 +22,7 @@ LOAD_ERRORS = (
 NO_DESCRIPTION = "is a safetensors file, which does not describe its model; give the folder that also has config.json"
 _REFUSED_CLASS = re.compile(r"GLOBAL ([\w.]+)")
 _COPY_AGAIN = "copy it again"
-_CUT_OFF = f"is cut off: the end of the file is missing; {_COPY_AGAIN}"
+_TRUNCATED = f"is truncated; {_COPY_AGAIN}"
 
 
 def safe_load(path: Path) -> Any:
@@ -61,10 +61,10 @@ def explain_load_error(path: Path, error: BaseException) -> str:
         return NO_DESCRIPTION
     if start.startswith(b"PK"):
         if not zipfile.is_zipfile(path):
-            return _CUT_OFF
-        return f"is damaged, or is another kind of zip file ({_first_sentence(error)}); {_COPY_AGAIN}"
+            return _TRUNCATED
+        return f"is damaged, or is a zip file of a different kind ({_first_sentence(error)}); {_COPY_AGAIN}"
     if "unexpected EOF" in str(error):
-        return _CUT_OFF
+        return _TRUNCATED
     return "is not a file of weights; use one that floodseg wrote"
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from floodseg.errors import CheckpointError, ConfigError
 
-_logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 Pretrained = str | Path | None
 """``auto``, ``required``, ``none`` (the same as None), or a file of encoder weights (.safetensors, .pth)."""
@@ -106,7 +106,7 @@ def _from_scratch(name: str, requested: str, reason: Exception) -> PretrainedRec
             "connect to the network, give a file of weights, or set `pretrained=auto`"
         ) from reason
     warning = f"encoder '{name}' starts from scratch: its pretrained weights are not available ({reason})"
-    _logger.warning(warning)
+    _LOG.warning(warning)
     return PretrainedRecord(requested, loaded=False, source="scratch", warning=warning)
 
 
@@ -176,8 +176,8 @@ def _copy_weights(body: nn.Module, name: str, state: Mapping[str, Tensor], sourc
     ]
     if wrong:
         raise CheckpointError(
-            f"{source}: has weights of other shapes than encoder '{name}' ({_first_three(wrong)}); "
-            "use a file of this encoder"
+            f"{source}: has weights whose shapes differ from those of encoder '{name}' ({_first_three(wrong)}); use a "
+            "file of this encoder"
         )
     body.load_state_dict(fitted, strict=False)
 

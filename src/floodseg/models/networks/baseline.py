@@ -91,7 +91,7 @@ class BaselineFloodNet(nn.Module):
 
     Args:
         encoder: a ResNet-50 for 3 channels with features down to stride 32.
-        sar_channels: number of SAR bands; 0 for a model without SAR.
+        sar_channels: number of radar bands; 0 for a model without radar.
         optical_channels: number of optical bands; 0 for a model without optical imagery.
     """
 
@@ -129,9 +129,9 @@ class BaselineFloodNet(nn.Module):
         """Return logits (N, 2, H, W) for land and water; H and W are 32 or more.
 
         Args:
-            sar: (N, C_sar, H, W) normalised, exactly 0 at invalid pixels; C_sar is 0 for a model without SAR.
+            sar: (N, C_sar, H, W) normalised, exactly 0 at invalid pixels; C_sar is 0 for a model without radar.
             optical: (N, C_optical, H, W), the same for the optical image.
-            sar_valid: (N, 1, H, W) float, 1 where the SAR image is valid, else 0.
+            sar_valid: (N, 1, H, W) float, 1 where the radar image is valid, else 0.
             optical_valid: (N, 1, H, W), the same for the optical image.
         """
         height, width = sar_valid.shape[2:]
@@ -163,11 +163,11 @@ def baseline(
     optical_channels: int = 13,
     pretrained: Pretrained = None,
 ) -> BaselineFloodNet:
-    """Build ``baseline``: 41 to 47 M parameters, 70 to 85 GMAC at 512x512 with 2 SAR and 13 optical bands.
+    """Build ``baseline``: 41 to 47 M parameters, 70 to 85 GMAC at 512x512 with 2 radar and 13 optical bands.
 
     Args:
         encoder: must be ``resnet50``.
-        sar_channels: number of SAR bands; 0 for a model without SAR.
+        sar_channels: number of radar bands; 0 for a model without radar.
         optical_channels: number of optical bands; 0 for a model without optical imagery.
         pretrained: None or ``none``, ``auto``, ``required``, or a file of encoder weights.
 

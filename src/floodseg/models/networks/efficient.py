@@ -8,7 +8,7 @@ from floodseg.models.networks.fusion import EfficientFeatureExtractor
 
 
 class EfficientFloodNet(nn.Module):
-    """Water segmentation from normalised SAR, optical imagery or both.
+    """Water segmentation from normalised radar, optical imagery or both.
 
     ::
 
@@ -35,7 +35,7 @@ class EfficientFloodNet(nn.Module):
         Args:
             sar: (N, sar_channels, H, W) normalised, 0 where invalid.
             optical: (N, optical_channels, H, W) normalised, 0 where invalid.
-            sar_valid: (N, 1, H, W) float, 1 where the SAR image is valid, else 0.
+            sar_valid: (N, 1, H, W) float, 1 where the radar image is valid, else 0.
             optical_valid: (N, 1, H, W), the same for the optical image.
         """
         features, detail, _ = self.extractor(sar, optical, sar_valid, optical_valid)
@@ -51,7 +51,7 @@ class EfficientFloodNet(nn.Module):
         return self.decoder(features, detail), log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weights of SAR and optical image, (N, 2, H, W). Arguments are those of ``forward``."""
+        """Return the fusion weights of radar and optical image, (N, 2, H, W). Arguments are those of ``forward``."""
         return self.extractor.sensor_weights(sar, optical, sar_valid, optical_valid)
 
 
@@ -66,7 +66,7 @@ def efficient(
 
     Args:
         encoder: any timm encoder with ``features_only`` support.
-        sar_channels: number of SAR bands; 0 for a model without SAR.
+        sar_channels: number of radar bands; 0 for a model without radar.
         optical_channels: number of optical bands; 0 for a model without optical imagery.
         pretrained: ``auto``, ``required``, ``none`` (or None), or a file of encoder weights.
 

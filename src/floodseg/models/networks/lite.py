@@ -63,8 +63,8 @@ class MaskedStem(nn.Module):
     sensor is its share of valid pixels times its odds from the sensor gate
     (:mod:`floodseg.models.networks.sensor_weights`), and 0 for a missing sensor.
 
-    With convolutions F (SAR) and G (optical), shares a and b of valid pixels and odds e of the optical image, the mean
-    (a F / a + b e G / b) / (a + b e) equals (F + e G) / (a + b e).
+    With convolutions F (radar) and G (optical), shares a and b of valid pixels and odds e of the optical image, the
+    mean (a F / a + b e G / b) / (a + b e) equals (F + e G) / (a + b e).
     """
 
     def __init__(self, sar_channels: int, optical_channels: int, width: int) -> None:
@@ -103,7 +103,7 @@ class MaskedStem(nn.Module):
         return total * weight.clamp(min=_MIN_WEIGHT).reciprocal().to(total.dtype), shares, log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the weights of SAR and optical image (N, 2, H, W). Arguments are those of ``forward``.
+        """Return the weights of radar and optical image (N, 2, H, W). Arguments are those of ``forward``.
 
         They follow from the log-odds, interpolated to the size of the input, and the validity of each pixel.
         """
@@ -205,7 +205,7 @@ class LiteFloodNet(nn.Module):
         return cropped, log_odds
 
     def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weights of SAR and optical image, (N, 2, H, W). Arguments are those of ``forward``."""
+        """Return the fusion weights of radar and optical image, (N, 2, H, W). Arguments are those of ``forward``."""
         return self.stem.sensor_weights(sar, optical, sar_valid, optical_valid)
 
 

@@ -1,4 +1,4 @@
-"""Sensor gate: fusion weights of SAR and optical image at each pixel, predicted from their features.
+"""Sensor gate: fusion weights of radar and optical image at each pixel, predicted from their features.
 
 Cloud masks miss some clouds. The gate can give the optical image a low weight at such pixels, although they are valid.
 """
@@ -19,7 +19,7 @@ weighted share of ``lite``, is a normal number in half precision."""
 
 
 class SensorGate(nn.Module):
-    """Predicts the log-odds of the optical image against SAR at each pixel.
+    """Predicts the log-odds of the optical image against radar at each pixel.
 
     The log-odds are the sum of two terms. The first depends only on the pixel. The second is computed on cells of
     ``cell`` pixels and their neighbours, because a thin cloud changes the texture of an area more than a single pixel.
@@ -52,19 +52,20 @@ class SensorGate(nn.Module):
 
 
 def optical_odds(log_odds: Tensor) -> Tensor:
-    """Return the odds of the optical image against SAR from bounded log-odds: finite and above 0."""
+    """Return the odds of the optical image against radar from bounded log-odds: finite and above 0."""
     return log_odds.clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS).exp()
 
 
 def fusion_weights(log_odds: Tensor, share: Tensor) -> Tensor:
-    """Return the weights of SAR and optical image (N, 2, H, W) from the log-odds of the gate and the valid share.
+    """Return the weights of radar and optical image (N, 2, H, W) from the log-odds of the gate and the valid share.
 
     They sum to 1 where any sensor is valid, and are 0 where none is. An invalid sensor has exactly 0, and a sensor that
     is the only valid one exactly 1.
 
     Args:
         log_odds: log-odds of the optical image, a shape that broadcasts to (N, 1, H, W).
-        share: (N, 2, H, W) valid share of SAR and optical image at each pixel, 0 to 1. Weights are proportional to it.
+        share: (N, 2, H, W) valid share of radar and optical image at each pixel, 0 to 1. Weights are proportional to
+            it.
     """
     sar, optical = share.chunk(2, dim=1)
     weighted = torch.cat((sar, optical * optical_odds(log_odds).to(share.dtype)), dim=1)

@@ -19,11 +19,11 @@ _DILATIONS = (1, 2, 4)
 class CloudDetector(nn.Module):
     """Predicts the log-odds that a pixel of the optical image shows a cloud or a cloud shadow.
 
-    ``logit_offset`` () float32 is added to the calibrated logit difference of the SAR specialist under clouds. The
-    decision for both sensors then equals the decision for SAR. It is 0 until the model is calibrated.
+    ``logit_offset`` () float32 is added to the calibrated logit difference of the radar specialist under clouds. The
+    decision for both sensors then equals the decision for radar. It is 0 until the model is calibrated.
 
     Args:
-        sar_channels: channels of the SAR image, which separates bright ground from clouds.
+        sar_channels: channels of the radar image, which separates bright ground from clouds.
         optical_channels: channels of the optical image.
         hidden: channels of each layer.
     """
@@ -56,11 +56,11 @@ class CloudDetector(nn.Module):
         return probability * (sar_valid * optical_valid)
 
     def blend(self, selected: Tensor, sar: Tensor, cloud_probability: Tensor) -> Tensor:
-        """Blend the logits of the router with those of the SAR specialist by cloud probability, (N, 2, H, W) float32.
+        """Blend the logits of the router with those of the radar specialist by cloud probability, (N, 2, H, W) float32.
 
         Args:
             selected: logits (N, 2, H, W) from the router, for land and water.
-            sar: calibrated logits (N, 2, H, W) of the SAR specialist.
+            sar: calibrated logits (N, 2, H, W) of the radar specialist.
             cloud_probability: (N, 1, H, W), the result of :meth:`cloud_probability`.
         """
         half = torch.stack((-self.logit_offset, self.logit_offset))[:, None, None] / 2
@@ -68,9 +68,9 @@ class CloudDetector(nn.Module):
 
 
 def fall_back_to_sar(weights: Tensor, cloud_probability: Tensor) -> Tensor:
-    """Move a share of the optical weight, the cloud probability, to the weight of SAR.
+    """Move a share of the optical weight, the cloud probability, to the weight of radar.
 
-    ``weights`` (N, 2, H, W) are those of SAR and optical image. ``cloud_probability`` is (N, 1, H, W), 0 to 1.
+    ``weights`` (N, 2, H, W) are those of radar and optical image. ``cloud_probability`` is (N, 1, H, W), 0 to 1.
     """
     sar, optical = weights.chunk(2, dim=1)
     moved = optical * cloud_probability

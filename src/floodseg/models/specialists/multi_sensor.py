@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from floodseg.bands import SENSORS, Sensor, bands_fit
 from floodseg.errors import ConfigError
+from floodseg.messages import SENSOR_NAMES
 from floodseg.models.model import FloodModel, TrainingOutputs
 from floodseg.models.specialists.cloud_detector import CloudDetector, fall_back_to_sar
 from floodseg.models.specialists.router import Router
@@ -17,14 +18,14 @@ class MultiSensorModel(FloodModel):
     ::
 
         fused network (with its sensor gate) ─┐
-        SAR specialist ───────────────────────┼─ router ─┐
+        radar specialist ─────────────────────┼─ router ─┐
         optical specialist ───────────────────┘          ├─ blend by cloud probability -> logits
-        SAR specialist ──────────────────────────────────┤
+        radar specialist ────────────────────────────────┤
         cloud detector ──────────────────────────────────┘
 
     Args:
         fused: a plain model of both sensors with a sensor gate. Its network becomes part of this model.
-        sar: a model that takes only the SAR bands of ``fused``.
+        sar: a model that takes only the radar bands of ``fused``.
         optical: a model that takes only the optical bands of ``fused``.
 
     Raises:
@@ -34,8 +35,8 @@ class MultiSensorModel(FloodModel):
     def __init__(self, fused: FloodModel, sar: FloodModel, optical: FloodModel) -> None:
         if not fused.has_sensor_weights or isinstance(fused, MultiSensorModel):
             raise ConfigError(
-                f"this '{fused.spec.architecture}' cannot have specialists: use a lite or efficient model for both "
-                "sensors that has none"
+                f"this '{fused.spec.architecture}' model cannot have specialists; use a lite or efficient model for "
+                "both sensors that has none"
             )
         for sensor, model in zip(SENSORS, (sar, optical), strict=True):
             _check_specialist(sensor, model, fused)
@@ -81,27 +82,27 @@ class MultiSensorModel(FloodModel):
             return self.training_outputs(sar, optical, sar_valid, optical_valid).logits
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         if optical is None:
-            return self._by_sar(sar, sar_valid) * inputs.sar_valid
+            return self._sar_logits(sar, sar_valid) * inputs.sar_valid
         if sar is None:
-            return self._by_optical(optical, optical_valid) * inputs.optical_valid
+            return self._optical_logits(optical, optical_valid) * inputs.optical_valid
         fused, gate_log_odds = self.gated_network().forward_with_gate(*inputs)
         if self.context_prior is not None:
             # the router uses the fused network only where both sensors are valid
             fused = self.context_prior(fused, inputs.sar_valid * inputs.optical_valid)
-        by_sar, by_optical = self._by_sar(sar, sar_valid), self._by_optical(optical, optical_valid)
+        by_sar, by_optical = self._sar_logits(sar, sar_valid), self._optical_logits(optical, optical_valid)
         selected = self.router((fused, by_sar, by_optical), gate_log_odds, inputs.sar_valid, inputs.optical_valid)
         return self.cloud_detector.blend(selected, by_sar, self.cloud_detector.cloud_probability(*inputs))
 
     def training_outputs(
         self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor | None, optical_valid: Tensor | None
     ) -> TrainingOutputs:
-        """Return logits without context prior and blend, and the log-odds of the sensor gate and the cloud detector.
+        """Return the logits before context prior and blending, and the log-odds of sensor gate and cloud detector.
 
         Arguments and errors are those of :meth:`forward`. Both images are required.
         """
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         fused, gate_log_odds = self.gated_network().forward_with_gate(*inputs)
-        outputs = fused, self._by_sar(sar, sar_valid), self._by_optical(optical, optical_valid)
+        outputs = fused, self._sar_logits(sar, sar_valid), self._optical_logits(optical, optical_valid)
         selected: Tensor = self.router(outputs, gate_log_odds, inputs.sar_valid, inputs.optical_valid)
         return TrainingOutputs(selected, gate_log_odds, self.cloud_detector(*inputs))
 
@@ -112,16 +113,19 @@ class MultiSensorModel(FloodModel):
         sar_valid: Tensor | None = None,
         optical_valid: Tensor | None = None,
     ) -> Tensor:
-        """Return the weights of :meth:`FloodModel.sensor_weights`, which fall back to SAR under clouds."""
+        """Return the sensor weights, moved to radar by the probability of cloud.
+
+        See :meth:`FloodModel.sensor_weights`.
+        """
         inputs = self.normalise(sar, optical, sar_valid, optical_valid)
         weights = self.gated_network().sensor_weights(*inputs)
         return fall_back_to_sar(weights, self.cloud_detector.cloud_probability(*inputs))
 
-    def _by_sar(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
-        """Return the logits (N, 2, H, W) of the SAR specialist, divided by its temperature."""
+    def _sar_logits(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
+        """Return the logits (N, 2, H, W) of the radar specialist, divided by its temperature."""
         return self._calibrated("sar", image, None, valid, None)
 
-    def _by_optical(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
+    def _optical_logits(self, image: Tensor | None, valid: Tensor | None) -> Tensor:
         """Return the logits (N, 2, H, W) of the optical specialist, divided by its temperature."""
         return self._calibrated("optical", None, image, None, valid)
 
@@ -141,6 +145,6 @@ def _check_specialist(sensor: Sensor, specialist: FloodModel, fused: FloodModel)
     bands, expected = specialist.spec.bands, fused.spec.bands.only(sensor)
     if not all(bands_fit(bands, expected, each, exact=True) for each in SENSORS):
         raise ConfigError(
-            f"specialist of {sensor}: takes {bands}, but the fused model has {expected}; train the specialist on the "
-            f"same data with `sensors={sensor}`"
+            f"{SENSOR_NAMES[sensor]} specialist: takes {bands}, but the fused model has {expected}; train the "
+            f"specialist on the same data with `sensors={sensor}`"
         )

@@ -23,7 +23,7 @@ class Router(nn.Module):
     """Weighted mean of the outputs of three networks at each pixel.
 
     The weights are the softmax of scores, over the networks whose sensors are all valid at the pixel. The scores are 0
-    for the fused network, ``bias[0] - slope[0] * l`` for the SAR specialist and ``bias[1] + slope[1] * l`` for the
+    for the fused network, ``bias[0] - slope[0] * l`` for the radar specialist and ``bias[1] + slope[1] * l`` for the
     optical specialist, with the gate's log-odds l of the optical image.
     """
 
@@ -38,9 +38,9 @@ class Router(nn.Module):
         """Return the weighted mean (N, C, H, W). It is exactly a specialist's output where only its sensor is valid.
 
         Args:
-            outputs: outputs (N, C, H, W) of the fused network, the SAR specialist and the optical specialist.
+            outputs: outputs (N, C, H, W) of the fused network, the radar specialist and the optical specialist.
             gate_log_odds: (N, 1, H, W) log-odds of the optical image in the fused network's gate.
-            sar_valid: (N, 1, H, W), 1 where the SAR image is valid, else 0.
+            sar_valid: (N, 1, H, W), 1 where the radar image is valid, else 0.
             optical_valid: the same for the optical image.
         """
         fused, sar, optical = outputs

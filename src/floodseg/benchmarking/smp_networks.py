@@ -6,18 +6,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
-from floodseg.benchmarking.rows import PEER_ENCODER, Peer
+from floodseg.benchmarking.rows import SMP_ENCODER, SmpName
 from floodseg.models.model import FloodModel, ModelSpec
 
 _NETWORKS = {"smp-unet": smp.Unet, "smp-deeplabv3plus": smp.DeepLabV3Plus}
 
 
-class PeerNetwork(nn.Module):
+class SmpNetwork(nn.Module):
     """Network whose input image has the bands of both sensors as channels, padded to a multiple of 32 pixels."""
 
-    def __init__(self, name: Peer, channels: int) -> None:
+    def __init__(self, name: SmpName, channels: int) -> None:
         super().__init__()
-        self.network: nn.Module = _NETWORKS[name](PEER_ENCODER, encoder_weights=None, in_channels=channels, classes=2)
+        self.network: nn.Module = _NETWORKS[name](SMP_ENCODER, encoder_weights=None, in_channels=channels, classes=2)
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return logits (N, 2, H, W). The validity masks are not used; invalid pixels are zero in the images."""
@@ -28,8 +28,8 @@ class PeerNetwork(nn.Module):
         return logits[..., :height, :width]
 
 
-def build_peer(name: Peer) -> FloodModel:
-    """Build a peer for all bands of both sensors, with random weights."""
+def build_smp_model(name: SmpName) -> FloodModel:
+    """Build a network of segmentation_models_pytorch for all bands of both sensors, with random weights."""
     bands = Bands(sar=SAR_BANDS, optical=L1C_BANDS)
-    network = PeerNetwork(name, len(bands.sar) + len(bands.optical))
-    return FloodModel(network, ModelSpec(name, PEER_ENCODER, bands))
+    network = SmpNetwork(name, len(bands.sar) + len(bands.optical))
+    return FloodModel(network, ModelSpec(name, SMP_ENCODER, bands))
