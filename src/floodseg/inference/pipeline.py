@@ -155,7 +155,7 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         if mapping.write_sensor_weights:
             with_weights = require_sensor_weights(runtime, run.model)
             mean = map_sensor_weights(scene, with_weights, mapping, layers, writer.write_sensor_weights)
-            # the name of format 1
+            # the key that earlier versions wrote
             extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
         assumptions += [*_no_date_notes(info), *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ())]
