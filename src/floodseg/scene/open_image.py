@@ -206,7 +206,7 @@ def _check_bands(request: ImageRequest, held: Sequence[str], remark: str = "") -
     names = " ".join(request.references)
     if request.sensor == "sar":
         raise DataError(
-            f"`{request.setting}={names}`: holds only {', '.join(held)}, but the model needs "
+            f"`{request.setting}={names}`: holds only {', '.join(held) or 'no radar band'}, but the model needs "
             f"{' and '.join(request.bands)}: add {missing[0]} (`{request.setting}=VV.tif VH.tif`)"
         )
     if missing == ["B10"]:

@@ -41,7 +41,7 @@ def _check_unused_settings(config: SceneConfig, bands: Bands) -> None:
     for setting, is_unused in unused.items():
         if is_unused:
             raise ConfigError(
-                f"{setting}: no {'radar' if setting.startswith('`sar_') else 'optical'} image is given: leave it out"
+                f"{setting}: no {'radar' if setting.startswith('`sar_') else 'optical'} image is given; leave it out"
             )
     if config.sar_units == "linear" and config.sar and bands.sar_unit == "dn":
         raise ConfigError("`sar_units=linear`: the model takes digital numbers as they are stored: leave it out")
