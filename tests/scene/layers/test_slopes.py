@@ -14,7 +14,6 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
-from floodseg.errors import DataError
 from floodseg.geo.footprints import InterpolatedSteps
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.scene.layers.slopes import SteepMask, slope_degrees, steep_mask
@@ -142,7 +141,6 @@ def test_slope_of_a_coarse_model_is_smooth(tmp_path: Path, write_raster: Writer)
     ) as fine:  # fmt: skip
         steps = np.broadcast_to(np.array([10.0, 0, 0, -10])[:, None, None], (4, 90, 120))
         staircase = slope_degrees(fine.read(1), steps)
-    assert steep.step == 3
     assert error < 0.35
     # The slope is as smooth as the truth; slopes of interpolated heights are not.
     roughness = [np.abs(np.diff(slope, 2, axis=1)).mean() for slope in (truth, steep.slope(complete(UTM)), staircase)]
@@ -154,7 +152,6 @@ def test_finer_model_is_averaged(tmp_path: Path, write_raster: Writer) -> None:
     fine = GeoGrid("EPSG:32633", (2.0, 0.0, 499_900.0, 0.0, -2.0, 5_000_100.0), 550, 700)
     furrows = np.where(np.arange(700) % 5 < 2, 3.0, 0.0) + np.zeros((550, 1))
     steep = open_steep(tmp_path, write_raster, furrows, fine, UTM)
-    assert steep.step == 1
     assert steep.slope(complete(UTM)).max() < 0.1
     steep.close()
 
@@ -177,11 +174,19 @@ def test_nothing_is_excluded_without_heights(
     steep.close()
 
 
-def test_elevation_in_feet_is_refused(tmp_path: Path, write_raster: Writer) -> None:
-    path = write_raster(
-        tmp_path / "dem.tif", np.zeros((90, 120), np.float32), crs=UTM.crs, transform=Affine(*UTM.transform)
-    )
-    with rasterio.open(path, "r+") as target:
-        target.units = ("ft",)
-    with pytest.raises(DataError, match=r"dem\.tif`: is in 'ft', but heights must be in metres"):
-        steep_mask(str(path), UTM, 15, allow_remote=False)
+@pytest.mark.parametrize(("unit", "crs", "metres"), [
+    ("ft", UTM.crs, 0.3048), ("US survey foot", UTM.crs, 1200 / 3937), ("", "EPSG:32633+6360", 1200 / 3937),
+])  # fmt: skip
+def test_declared_feet_are_converted(tmp_path: Path, write_raster: Writer, unit: str, crs: str, metres: float) -> None:
+    x, _ = points_of(UTM)
+    heights = ((x - x.min()) * 0.2 / metres).astype(np.float32)
+    path = write_raster(tmp_path / "dem.tif", heights, crs=crs, transform=Affine(*UTM.transform))
+    if unit:
+        with rasterio.open(path, "r+") as target:
+            target.units = (unit,)
+    steep = steep_mask(str(path), UTM, 15, allow_remote=False)
+    assert steep.slope(complete(UTM))[1:-1, 1:-1] == pytest.approx(math.degrees(math.atan(0.2)), abs=0.01)
+    assert [note.split("`: ")[1] for note in steep.assumptions] == [
+        f"its heights are in '{unit or 'US survey foot'}' and are converted to metres"
+    ]
+    steep.close()

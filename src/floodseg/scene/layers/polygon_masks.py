@@ -1,6 +1,7 @@
 """Masks from polygons of vector files, rasterized window by window."""
 
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,10 +117,10 @@ class VectorLayer:
         """
         extent = self.extent_of(grid)
         boxes = _search_boxes(extent, self.crs) if extent else []
-        shapes, others = np.array([], dtype=object), 0
+        shapes, others, open_rings = np.array([], dtype=object), 0, 0
         for box in boxes:
-            found, skipped = self._read(box)
-            shapes, others = np.concatenate([shapes, found]), others + skipped
+            found, skipped, closed = self._read(box)
+            shapes, others, open_rings = np.concatenate([shapes, found]), others + skipped, open_rings + closed
         if CRS.from_user_input(grid.crs) != self.crs and boxes:
             longest = _MAX_EDGE_SHARE * max(max(box[2] - box[0], box[3] - box[1]) for box in boxes)
             shapes = shapely.segmentize(shapes, longest)
@@ -127,18 +128,25 @@ class VectorLayer:
         pieces = _in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
         notes = {
             "features that are not polygons are left out": others,
+            "rings that are not closed are closed": open_rings,
             "no polygon overlaps the scene": not len(pieces),
         }
         return PolygonMask(
             pieces, tuple(f"`{self.setting}={self.path}`: {note}" for note, applies in notes.items() if applies)
         )
 
-    def _read(self, box: Box) -> tuple[Polygons, int]:
-        """Return the polygons inside a box of the layer's coordinates, and the number of other features."""
+    def _read(self, box: Box) -> tuple[Polygons, int, int]:
+        """Return the polygons inside a box of the layer, and the numbers of other features and of open rings."""
         with _read_errors(self.path, self.setting):
             _, _, encoded, _ = pyogrio.raw.read(self.path, layer=self.name, columns=[], bbox=box, force_2d=True)
-            features = shapely.from_wkb(encoded)
-            features = features[~shapely.is_missing(features)]
+            encoded = encoded[[feature is not None for feature in encoded]]
+            features = shapely.from_wkb(encoded, on_invalid="ignore")
+            is_open = shapely.is_missing(features)
+            features[is_open] = shapely.from_wkb(encoded[is_open], on_invalid="fix")  # closes rings
+            if shapely.is_missing(features).any():
+                raise DataError(
+                    f"`{self.setting}={self.path}`: has polygons that cannot be read; draw these polygons again"
+                )
             if not np.isfinite(shapely.get_coordinates(features)).all():
                 raise DataError(
                     f"`{self.setting}={self.path}`: has corners whose coordinates are not numbers; correct these "
@@ -146,7 +154,7 @@ class VectorLayer:
                 )
             parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
-        return _clipped(_without_empty_rings(_areal(parts)), box), others
+        return _clipped(_without_empty_rings(_areal(parts)), box), others, int(is_open.sum())
 
 
 def open_polygons(path: str, setting: str, allow_remote: bool = False) -> VectorLayer:
@@ -194,7 +202,9 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
 def _read_errors(path: str, setting: str) -> Iterator[None]:
     """Raise DataError if the file is damaged or not a vector file."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters in the warnings of pyogrio is a note or an error here
+            yield
     except _UNREADABLE as error:
         raise DataError(
             f"`{setting}={path}`: cannot be read as polygons ({error}); use a vector file that GDAL reads, such as a "

@@ -1,0 +1,125 @@
+"""Source of pixels on a target grid, read by windows."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
+
+_MAX_READ = 16_000_000
+"""Largest number of source values to read at once. A target window that needs more is read in parts."""
+
+Method = Literal["nearest", "mean", "power"]
+"""Resampling: the source pixel that contains a centre; the mean of source pixels where they are smaller, then bilinear;
+or the same with dB values averaged as linear power."""
+
+
+class WarpedSource:
+    """A source that is read by windows, on a target grid. Any window equals the same part of the complete image.
+
+    Args:
+        source: grid of the source.
+        target: grid of the windows.
+        bands: number of bands.
+        read_source: returns the pixels inside a window that lies within the source.
+        method: resampling.
+    """
+
+    def __init__(
+        self, source: GeoGrid, target: GeoGrid, bands: int, read_source: Callable[[Window], Block], method: Method
+    ) -> None:
+        self.map = PixelMap(target, source)
+        self._source, self._bands, self._read_source, self._method = source, bands, read_source, method
+        self._reduction = (1, 1) if method == "nearest" else self.map.reduction
+
+    @property
+    def resampling(self) -> str | None:
+        """Description of the resampling to the target grid; None if values are used unchanged."""
+        if self.map.shift is not None:
+            return None
+        if self._method == "nearest":
+            return "nearest pixel"
+        rows, columns = self._reduction
+        if rows * columns == 1:
+            return "bilinear"
+        unit = " of linear power" if self._method == "power" else ""
+        return f"mean{unit} over {rows}x{columns} pixels, then bilinear"
+
+    def read(self, window: Window) -> Block:
+        """Read a window of the target grid. Pixels outside the source are missing."""
+        if self.map.shift is not None:
+            down, right = self.map.shift
+            return self._read_unchanged(Window(window.top + down, window.left + right, window.height, window.width))
+        row_factor, column_factor = self._reduction
+        rows, columns = self.map.interpolation(window, self._reduction)
+        row_span, column_span = rows.span(), columns.span()
+        if row_span is None or column_span is None:
+            return self._empty(window)
+        needed = (row_span[1] - row_span[0]) * row_factor * (column_span[1] - column_span[0]) * column_factor
+        if needed * self._bands > _MAX_READ and max(window.height, window.width) > 1:
+            return self._read_in_parts(window)
+        source = Window(
+            row_span[0] * row_factor,
+            column_span[0] * column_factor,
+            min(row_span[1] * row_factor, self._source.height) - row_span[0] * row_factor,
+            min(column_span[1] * column_factor, self._source.width) - column_span[0] * column_factor,
+        )
+        block = self._read_source(source)
+        rows = rows.within(row_span[0], row_span[1] - row_span[0])
+        columns = columns.within(column_span[0], column_span[1] - column_span[0])
+        if self._method == "nearest":
+            return pick_nearest(block, rows, columns)
+        if row_factor * column_factor > 1:
+            block = reduce_block(block, row_factor, column_factor, power=self._method == "power")
+        return interpolate(block, rows, columns)
+
+    def _read_unchanged(self, window: Window) -> Block:
+        """Read a window in pixels of the source. The window may extend beyond the source."""
+        part, (top, left) = clip(window, self._source)
+        if part is None:
+            return self._empty(window)
+        block = self._read_source(part)
+        if part == window:
+            return block
+        result = self._empty(window)
+        _paste(block, result, top, left)
+        return result
+
+    def _read_in_parts(self, window: Window) -> Block:
+        """Read a window in halves along its longer side."""
+        result = self._empty(window)
+        if window.height >= window.width:
+            half = window.height // 2
+            first = Window(window.top, window.left, half, window.width)
+            second = Window(window.top + half, window.left, window.height - half, window.width)
+        else:
+            half = window.width // 2
+            first = Window(window.top, window.left, window.height, half)
+            second = Window(window.top, window.left + half, window.height, window.width - half)
+        for part in (first, second):
+            _paste(self.read(part), result, part.top - window.top, part.left - window.left)
+        return result
+
+    def _empty(self, window: Window) -> Block:
+        shape = (window.height, window.width)
+        return Block(np.zeros((self._bands, *shape), np.float32), np.ones(shape, np.bool_), np.zeros(shape, np.bool_))
+
+
+def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]:
+    """Return the part of a window inside a grid (or None), and the row and column of the window at which it begins."""
+    top, left = max(window.top, 0), max(window.left, 0)
+    bottom = min(window.top + window.height, grid.height)
+    right = min(window.left + window.width, grid.width)
+    if bottom <= top or right <= left:
+        return None, (0, 0)
+    return Window(top, left, bottom - top, right - left), (top - window.top, left - window.left)
+
+
+def _paste(block: Block, target: Block, top: int, left: int) -> None:
+    height, width = block.missing.shape
+    place = (slice(top, top + height), slice(left, left + width))
+    target.values[:, *place] = block.values
+    target.missing[place] = block.missing
+    target.fill[place] = block.fill
