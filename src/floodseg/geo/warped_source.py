@@ -1,6 +1,6 @@
 """Source of pixels on a target grid, read by windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,11 @@ from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce
 
 _MAX_READ = 16_000_000
 """Largest number of source values to read at once. A target window that needs more is read in parts."""
+
+import os
+_TILE = int(os.environ.get("TILE", "256"))
+"""Side of the parts in which a window is read whose rows or columns are not parallel to those of the source: the
+coordinates of its pixels stay in the processor's cache."""
 
 Method = Literal["nearest", "mean", "power"]
 """Resampling: the source pixel that contains a centre; the mean of source pixels where they are smaller, then bilinear;
@@ -52,6 +57,8 @@ class WarpedSource:
         if self.map.shift is not None:
             down, right = self.map.shift
             return self._read_unchanged(Window(window.top + down, window.left + right, window.height, window.width))
+        if not self.map.parallel and max(window.height, window.width) > _TILE:
+            return self._read_in_parts(window, tiles_of(window))
         row_factor, column_factor = self._reduction
         rows, columns = self.map.interpolation(window, self._reduction)
         row_span, column_span = rows.span(), columns.span()
@@ -59,7 +66,7 @@ class WarpedSource:
             return self._empty(window)
         needed = (row_span[1] - row_span[0]) * row_factor * (column_span[1] - column_span[0]) * column_factor
         if needed * self._bands > _MAX_READ and max(window.height, window.width) > 1:
-            return self._read_in_parts(window)
+            return self._read_in_parts(window, halves_of(window))
         source = Window(
             row_span[0] * row_factor,
             column_span[0] * column_factor,
@@ -87,18 +94,9 @@ class WarpedSource:
         _paste(block, result, top, left)
         return result
 
-    def _read_in_parts(self, window: Window) -> Block:
-        """Read a window in halves along its longer side."""
+    def _read_in_parts(self, window: Window, parts: Iterable[Window]) -> Block:
         result = self._empty(window)
-        if window.height >= window.width:
-            half = window.height // 2
-            first = Window(window.top, window.left, half, window.width)
-            second = Window(window.top + half, window.left, window.height - half, window.width)
-        else:
-            half = window.width // 2
-            first = Window(window.top, window.left, window.height, half)
-            second = Window(window.top, window.left + half, window.height, window.width - half)
-        for part in (first, second):
+        for part in parts:
             _paste(self.read(part), result, part.top - window.top, part.left - window.left)
         return result
 
@@ -115,6 +113,29 @@ def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]
     if bottom <= top or right <= left:
         return None, (0, 0)
     return Window(top, left, bottom - top, right - left), (top - window.top, left - window.left)
+
+
+def tiles_of(window: Window) -> Iterator[Window]:
+    """Yield the parts of a window of at most ``_TILE`` rows and columns."""
+    for top in range(window.top, window.top + window.height, _TILE):
+        for left in range(window.left, window.left + window.width, _TILE):
+            height, width = window.top + window.height - top, window.left + window.width - left
+            yield Window(top, left, min(height, _TILE), min(width, _TILE))
+
+
+def halves_of(window: Window) -> tuple[Window, Window]:
+    """Return the halves of a window along its longer side."""
+    if window.height >= window.width:
+        half = window.height // 2
+        return (
+            Window(window.top, window.left, half, window.width),
+            Window(window.top + half, window.left, window.height - half, window.width),
+        )
+    half = window.width // 2
+    return (
+        Window(window.top, window.left, window.height, half),
+        Window(window.top, window.left + half, window.height, window.width - half),
+    )
 
 
 def _paste(block: Block, target: Block, top: int, left: int) -> None:
