@@ -41,6 +41,27 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class AxisPixels:
+    """Pixels along one axis of the source that contain the centres of target pixels.
+
+    The arrays are (H, 1) for rows and (1, W) for columns if the grids are parallel, else (H, W).
+    """
+
+    pixel: NDArray[np.intp]
+    """Within the source, also where the target pixel is outside."""
+    inside: NDArray[np.bool_]
+    """True if the target pixel's centre lies within the source along this axis."""
+
+    def within(self, first: int, count: int) -> "AxisPixels":
+        """Return a copy for a source that is cropped to ``count`` pixels from ``first`` on."""
+        return replace(self, pixel=_within(self.pixel - first, count - 1))
+
+    def span(self) -> tuple[int, int] | None:
+        """Return the source pixels that are needed as (start, stop), or None if all target pixels lie outside."""
+        return _span(self.pixel, self.pixel, self.inside)
+
+
+@dataclass(frozen=True, slots=True)
 class AxisInterpolation:
     """Interpolation along one axis: the two source pixels around each target pixel, and the weight of the second.
 
@@ -63,14 +84,12 @@ class AxisInterpolation:
 
     def within(self, first: int, count: int) -> "AxisInterpolation":
         """Return a copy for a source that is cropped to ``count`` pixels from ``first`` on."""
-        low, high = (np.clip(pixel - first, 0, count - 1) for pixel in (self.low, self.high))
+        low, high = (_within(pixel - first, count - 1) for pixel in (self.low, self.high))
         return replace(self, low=low, high=high)
 
     def span(self) -> tuple[int, int] | None:
         """Return the source pixels that are needed as (start, stop), or None if all target pixels lie outside."""
-        if not self.inside.any():
-            return None
-        return int(self.low[self.inside].min()), int(self.high[self.inside].max()) + 1
+        return _span(self.low, self.high, self.inside)
 
 
 class PixelMap:
@@ -120,6 +139,11 @@ class PixelMap:
             _axis_interpolation(rows, self._source.height, reduction[0]),
             _axis_interpolation(columns, self._source.width, reduction[1]),
         )
+
+    def containing_pixels(self, window: Window) -> tuple[AxisPixels, AxisPixels]:
+        """Return the source pixels (rows, columns) that contain the centres of a target window."""
+        columns, rows = self._centres(window)
+        return _containing_pixels(rows, self._source.height), _containing_pixels(columns, self._source.width)
 
     def _centres(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.parallel:
@@ -202,12 +226,16 @@ def interpolate(block: Block, rows: AxisInterpolation, columns: AxisInterpolatio
     return Block(values, missing, fill)
 
 
-def pick_nearest(block: Block, rows: AxisInterpolation, columns: AxisInterpolation) -> Block:
+def pick_nearest(block: Block, rows: AxisPixels, columns: AxisPixels) -> Block:
     """Return a block at the target pixels, each from the source pixel that contains its centre."""
-    missing, fill = _nodata_masks(block, rows, columns)
-    indices = _indices(rows.nearest(), columns.nearest(), block.missing.shape[1])
+    indices = _indices(rows.pixel, columns.pixel, block.missing.shape[1])
+    missing = ~(rows.inside & columns.inside)
+    if block.missing.any():
+        missing |= _pick(block.missing, indices)
+    fill = _pick(block.fill, indices) & ~missing if block.fill.any() else np.zeros(missing.shape, np.bool_)
     values = np.stack([_pick(band, indices) for band in block.values])
-    values[:, missing] = 0
+    if missing.any():
+        values[:, missing] = 0
     return Block(values, missing, fill)
 
 
@@ -240,8 +268,11 @@ def _nodata_masks(
     block: Block, rows: AxisInterpolation, columns: AxisInterpolation
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return the masks ``missing`` and ``fill`` at the target pixels, (H, W) each."""
+    outside = ~(rows.inside & columns.inside)
+    if not (block.missing.any() or block.fill.any()):
+        return outside, np.zeros(outside.shape, np.bool_)
     indices = _indices(rows.nearest(), columns.nearest(), block.missing.shape[1])
-    missing = _pick(block.missing, indices) | ~(rows.inside & columns.inside)
+    missing = _pick(block.missing, indices) | outside
     return missing, _pick(block.fill, indices) & ~missing
 
 
@@ -289,11 +320,35 @@ def _axis_interpolation(position: NDArray[np.float64], size: int, reduction: int
     with np.errstate(invalid="ignore"):
         inside = (position >= 0) & (position < size)
     last = -(-size // reduction) - 1
-    shifted = np.where(inside, position, 0.0) / reduction - 0.5
+    # in place: memory for new arrays takes longer than the arithmetic
+    shifted = position.copy() if inside.all() else np.where(inside, position, 0.0)
+    if reduction != 1:
+        shifted /= reduction
+    shifted -= 0.5
     low = np.floor(shifted)
-    fraction = (shifted - low).astype(np.float32)
+    shifted -= low
     first = low.astype(np.intp)
-    return AxisInterpolation(np.clip(first, 0, last), np.clip(first + 1, 0, last), fraction, inside)
+    return AxisInterpolation(_within(first, last), _within(first + 1, last), shifted.astype(np.float32), inside)
+
+
+def _containing_pixels(position: NDArray[np.float64], size: int) -> AxisPixels:
+    with np.errstate(invalid="ignore"):
+        return AxisPixels(_within(position.astype(np.intp), size - 1), (position >= 0) & (position < size))
+
+
+def _span(low: NDArray[np.intp], high: NDArray[np.intp], inside: NDArray[np.bool_]) -> tuple[int, int] | None:
+    if not inside.all():
+        if not inside.any():
+            return None
+        low, high = low[inside], high[inside]
+    return int(low.min()), int(high.max()) + 1
+
+
+def _within(pixels: NDArray[np.intp], last: int) -> NDArray[np.intp]:
+    """Return pixels clipped to 0 ... ``last``; the same array if they are inside."""
+    if pixels.size and pixels.min() >= 0 and pixels.max() <= last:
+        return pixels
+    return np.clip(pixels, 0, last)
 
 
 def _lattice(start: int, length: int) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]:
@@ -309,5 +364,7 @@ def _lattice(start: int, length: int) -> tuple[NDArray[np.float64], NDArray[np.i
 def _interpolate_axis(
     values: NDArray[np.float64], index: NDArray[np.intp], fraction: NDArray[np.float64], axis: int
 ) -> NDArray[np.float64]:
-    before = values.take(index, axis=axis)
-    return before + (values.take(index + 1, axis=axis) - before) * fraction
+    steps = np.diff(values, axis=axis).take(index, axis=axis)
+    steps *= fraction
+    steps += values.take(index, axis=axis)
+    return steps

@@ -1,20 +1,21 @@
 """Source of pixels on a target grid, read by windows."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
+from floodseg.geo.warp import AxisInterpolation, AxisPixels, Block, PixelMap, interpolate, pick_nearest, reduce_block
 
 _MAX_READ = 16_000_000
 """Largest number of source values to read at once. A target window that needs more is read in parts."""
 
-import os
-_TILE = int(os.environ.get("TILE", "256"))
-"""Side of the parts in which a window is read whose rows or columns are not parallel to those of the source: the
-coordinates of its pixels stay in the processor's cache."""
+_TILE = 512
+"""Side of the parts in which a window is read if each of its pixels has coordinates of its own: they stay in the
+processor's cache."""
+
+_Axis = TypeVar("_Axis", AxisPixels, AxisInterpolation)
 
 Method = Literal["nearest", "mean", "power"]
 """Resampling: the source pixel that contains a centre; the mean of source pixels where they are smaller, then bilinear;
@@ -58,26 +59,39 @@ class WarpedSource:
             down, right = self.map.shift
             return self._read_unchanged(Window(window.top + down, window.left + right, window.height, window.width))
         if not self.map.parallel and max(window.height, window.width) > _TILE:
-            return self._read_in_parts(window, tiles_of(window))
+            return self._read_in_parts(window, _tiles(window))
+        if self._method == "nearest":
+            return self._warp(window, self.map.containing_pixels(window), pick_nearest)
+        return self._warp(window, self.map.interpolation(window, self._reduction), self._reduce_and_interpolate)
+
+    def _warp(
+        self, window: Window, axes: tuple[_Axis, _Axis], resample: Callable[[Block, _Axis, _Axis], Block]
+    ) -> Block:
+        """Read the source pixels that a window needs, and resample them; ``axes`` are its positions in the source."""
         row_factor, column_factor = self._reduction
-        rows, columns = self.map.interpolation(window, self._reduction)
+        rows, columns = axes
         row_span, column_span = rows.span(), columns.span()
         if row_span is None or column_span is None:
             return self._empty(window)
         needed = (row_span[1] - row_span[0]) * row_factor * (column_span[1] - column_span[0]) * column_factor
         if needed * self._bands > _MAX_READ and max(window.height, window.width) > 1:
-            return self._read_in_parts(window, halves_of(window))
-        source = Window(
-            row_span[0] * row_factor,
-            column_span[0] * column_factor,
-            min(row_span[1] * row_factor, self._source.height) - row_span[0] * row_factor,
-            min(column_span[1] * column_factor, self._source.width) - column_span[0] * column_factor,
+            return self._read_in_parts(window, _halves(window))
+        block = self._read_source(
+            Window(
+                row_span[0] * row_factor,
+                column_span[0] * column_factor,
+                min(row_span[1] * row_factor, self._source.height) - row_span[0] * row_factor,
+                min(column_span[1] * column_factor, self._source.width) - column_span[0] * column_factor,
+            )
         )
-        block = self._read_source(source)
-        rows = rows.within(row_span[0], row_span[1] - row_span[0])
-        columns = columns.within(column_span[0], column_span[1] - column_span[0])
-        if self._method == "nearest":
-            return pick_nearest(block, rows, columns)
+        return resample(
+            block,
+            rows.within(row_span[0], row_span[1] - row_span[0]),
+            columns.within(column_span[0], column_span[1] - column_span[0]),
+        )
+
+    def _reduce_and_interpolate(self, block: Block, rows: AxisInterpolation, columns: AxisInterpolation) -> Block:
+        row_factor, column_factor = self._reduction
         if row_factor * column_factor > 1:
             block = reduce_block(block, row_factor, column_factor, power=self._method == "power")
         return interpolate(block, rows, columns)
@@ -115,7 +129,7 @@ def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]
     return Window(top, left, bottom - top, right - left), (top - window.top, left - window.left)
 
 
-def tiles_of(window: Window) -> Iterator[Window]:
+def _tiles(window: Window) -> Iterator[Window]:
     """Yield the parts of a window of at most ``_TILE`` rows and columns."""
     for top in range(window.top, window.top + window.height, _TILE):
         for left in range(window.left, window.left + window.width, _TILE):
@@ -123,7 +137,7 @@ def tiles_of(window: Window) -> Iterator[Window]:
             yield Window(top, left, min(height, _TILE), min(width, _TILE))
 
 
-def halves_of(window: Window) -> tuple[Window, Window]:
+def _halves(window: Window) -> tuple[Window, Window]:
     """Return the halves of a window along its longer side."""
     if window.height >= window.width:
         half = window.height // 2
