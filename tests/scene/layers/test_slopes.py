@@ -1,6 +1,7 @@
 """Tests of slopes and of the mask of steep ground."""
 
 import math
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +15,11 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
+from floodseg.errors import DataError
 from floodseg.geo.footprints import InterpolatedSteps
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.scene.layers.slopes import SteepMask, slope_degrees, steep_mask
+from rio_commands import CALCULATION, follow
 
 Array = np.ndarray[Any, Any]
 Writer = Callable[..., Path]
@@ -171,6 +174,96 @@ def test_nothing_is_excluded_without_heights(
         assert steep.assumptions[0].endswith(
             "covers 50.0 % of the scene with data; elsewhere no slope is known and nothing is excluded"
         )
+    steep.close()
+
+
+VOIDS = ((np.float32, -9999), (np.int16, -32768), (np.int16, 32767), (np.float32, -3.4e38), (np.float64, -1e300))
+
+
+@pytest.mark.parametrize("declared", [None, -1234.0])
+@pytest.mark.parametrize("pixel", [30.0, 4.0])
+@pytest.mark.parametrize(("kind", "void"), VOIDS)
+def test_undeclared_voids_make_no_slopes(
+    tmp_path: Path, write_raster: Writer, kind: type, void: float, pixel: float, declared: float | None
+) -> None:
+    height, width = int(1100 / pixel), int(1400 / pixel)
+    grid = GeoGrid("EPSG:32633", (pixel, 0.0, 499_903.0, 0.0, -pixel, 5_000_104.0), height, width)
+    voids = np.random.default_rng(0).random((height, width)) < 0.01
+    voids[: height // 2, : width // 2] = True
+    heights = np.where(voids, void, 12).astype(kind)
+    if declared is not None:
+        heights[-height // 4 :] = declared
+    path = write_raster(tmp_path / "dem.tif", heights, crs=grid.crs, transform=Affine(*grid.transform), nodata=declared)
+    steep = steep_mask(str(path), UTM, 0.01, allow_remote=False)
+    assert not steep.read(complete(UTM)).any()
+    x, y = points_of(UTM)
+    rows, columns = ((5_000_104 - y) / pixel).astype(int), ((x - 499_903) / pixel).astype(int)
+    share = 1 - (heights == np.array(void, kind))[rows, columns].mean()
+    if declared is not None:
+        share -= (heights == declared)[rows, columns].mean()
+    found = re.search(r"covers ([0-9.]+) % of the scene with data", " ".join(steep.assumptions))
+    assert found
+    # single voids in a finer model are left out of the means
+    assert float(found[1]) == pytest.approx(100 * share, abs=0.1 if pixel == 30 else 1.5)
+    assert any("heights outside -500 to 9000 m, such as -9999, are taken as no data" in note
+               for note in steep.assumptions) == (abs(void) < 1e38)  # fmt: skip
+    steep.close()
+
+
+def test_voids_with_a_scale_tag_are_no_heights(tmp_path: Path, write_raster: Writer) -> None:
+    heights = np.full((90, 120), 1200, np.int16)
+    heights[30:50, 40:60] = -9999  # -99.99 m
+    place = {"crs": UTM.crs, "transform": Affine(*UTM.transform)}
+    steep = steep_mask(
+        str(write_raster(tmp_path / "dem.tif", heights, scales=(0.01,), **place)), UTM, 0.01, allow_remote=False
+    )
+    assert not steep.read(complete(UTM)).any()
+    assert "covers 96.3 % of the scene with data" in steep.assumptions[1]
+    steep.close()
+
+
+def test_slopes_of_a_part_of_the_scene_are_equal(tmp_path: Path, write_raster: Writer) -> None:
+    fine = GeoGrid("EPSG:32633", (4.0, 0.0, 499_903.0, 0.0, -4.0, 5_000_104.0), 280, 360)
+    steep = open_steep(tmp_path, write_raster, np.random.default_rng(0).normal(0, 3, (280, 360)), fine, UTM)
+    expected = steep.slope(complete(UTM))[31:71, 47:107]
+    steep.close()
+    part = steep_mask(str(tmp_path / "dem.tif"), UTM.crop(Window(31, 47, 40, 60)), 15, allow_remote=False)
+    np.testing.assert_allclose(part.slope(Window(0, 0, 40, 60)), expected, atol=1e-4)
+    part.close()
+
+
+@pytest.mark.parametrize("nodata", [None, 9999.0])
+def test_undeclared_feet_are_suspected_and_can_be_converted(
+    tmp_path: Path, write_raster: Writer, nodata: float | None
+) -> None:
+    x, _ = points_of(UTM)
+    feet = (x - x.min()) * math.tan(math.radians(8)) / 0.3048
+    if nodata is not None:
+        feet[:10] = nodata
+    steep = open_steep(tmp_path, write_raster, feet, UTM, UTM, nodata=nodata)
+    assert steep.read(complete(UTM))[11:-1, 1:-1].all()
+    note = steep.assumptions[-1]
+    assert " % of the scene is steeper than `max_slope=15` degrees and excluded; if its heights are in feet" in note
+    steep.close()
+    follow(note, CALCULATION, tmp_path / "metres.tif")
+    steep = steep_mask(str(tmp_path / "metres.tif"), UTM, 15, allow_remote=False)
+    assert steep.slope(complete(UTM))[11:-1, 1:-1] == pytest.approx(8, abs=0.01)
+    assert not steep.read(complete(UTM)).any()
+    assert not any("are in feet" in note for note in steep.assumptions)
+    steep.close()
+
+
+def test_other_units_are_refused_and_can_be_converted(tmp_path: Path, write_raster: Writer) -> None:
+    x, _ = points_of(UTM)
+    place = {"crs": UTM.crs, "transform": Affine(*UTM.transform)}
+    path = write_raster(tmp_path / "dem.tif", ((x - x.min()) * 20).astype(np.int16), **place)
+    with rasterio.open(path, "r+") as target:
+        target.units = ("cm",)
+    with pytest.raises(DataError, match=r"dem\.tif`: is in 'cm', but heights must be in metres or feet") as refusal:
+        steep_mask(str(path), UTM, 15, allow_remote=False)
+    follow(str(refusal.value), CALCULATION, tmp_path / "metres.tif", FACTOR="0.01")
+    steep = steep_mask(str(tmp_path / "metres.tif"), UTM, 15, allow_remote=False)
+    assert steep.slope(complete(UTM))[1:-1, 1:-1] == pytest.approx(math.degrees(math.atan(0.2)), abs=0.01)
     steep.close()
 
 
