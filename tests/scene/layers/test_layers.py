@@ -1,5 +1,6 @@
 """Tests of layers: polygons, exclusions and permanent water."""
 
+import json
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -191,6 +192,53 @@ def test_area_without_pixels_is_refused_with_both_extents(tmp_path: Path, box: t
         text = str(refusal.value)
         assert f"x {box[0]} to {box[2]}, y {box[1]} to {box[3]}" in text
         assert "x 500000 to 501200, y 4999100 to 5000000" in text
+
+
+AREA = shapely.box(500_200, 4_999_300, 500_900, 4_999_800)
+
+
+def in_degrees(shape: Any) -> Any:
+    return shapely.transform(shape, lambda xy: np.column_stack(TO_DEGREES.transform(*xy.T)))
+
+
+def test_area_in_the_order_latitude_longitude_is_recognised(tmp_path: Path) -> None:
+    swapped = shapely.transform(in_degrees(AREA), lambda xy: xy[:, ::-1])
+    with pytest.raises(DataError, match="seem to be latitude, longitude; write the longitude of each corner first"):
+        open_layers(SceneConfig(aoi=write_polygons(tmp_path / "a.geojson", [swapped], "EPSG:4326")), GRID)
+    corrected = write_polygons(tmp_path / "b.geojson", [in_degrees(AREA)], "EPSG:4326")
+    np.testing.assert_array_equal(read(SceneConfig(aoi=corrected)).inside, shapely.contains_xy(AREA, *centres()))
+
+
+def test_area_in_metres_without_a_coordinate_system_is_recognised(tmp_path: Path) -> None:
+    path = write_polygons(tmp_path / "a.geojson", [AREA], "EPSG:4326")
+    with pytest.raises(DataError, match=r"are not degrees; .* \(ogr2ogr -a_srs EPSG:CODE NEW\.gpkg .*a\.geojson\)"):
+        open_layers(SceneConfig(aoi=path), GRID)
+    # what ogr2ogr -a_srs does
+    geopandas.read_file(path).set_crs(GRID.crs, allow_override=True).to_file(tmp_path / "new.gpkg")
+    found = read(SceneConfig(aoi=str(tmp_path / "new.gpkg"))).inside
+    np.testing.assert_array_equal(found, shapely.contains_xy(AREA, *centres()))
+
+
+@pytest.mark.parametrize("kind", ["closed", "open", "open hole", "collection", "beside null", "beside a point"])
+def test_polygons_in_unusual_files(tmp_path: Path, kind: str) -> None:
+    ring = shapely.get_coordinates(in_degrees(AREA)).tolist()
+    hole = shapely.get_coordinates(in_degrees(AREA.buffer(-150))).tolist()
+    polygon: Any = {"type": "Polygon", "coordinates": [ring[:-1] if kind == "open" else ring]}
+    if kind == "open hole":
+        polygon["coordinates"].append(hole[:-1])
+    if kind == "collection":
+        polygon = {"type": "GeometryCollection", "geometries": [polygon, {"type": "Point", "coordinates": ring[0]}]}
+    shapes = [polygon]
+    shapes += [None] if kind == "beside null" else []
+    shapes += [{"type": "Point", "coordinates": ring[0]}] if kind == "beside a point" else []
+    features = [{"type": "Feature", "properties": {}, "geometry": shape} for shape in shapes]
+    (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    layers = open_layers(SceneConfig(aoi=str(tmp_path / "a.geojson")), GRID)
+    expected = AREA.difference(AREA.buffer(-150)) if kind == "open hole" else AREA
+    np.testing.assert_array_equal(layers.read(COMPLETE).inside, shapely.contains_xy(expected, *centres()))
+    notes = [note.split("`: ")[1] for note in layers.assumptions]
+    assert ("rings that are not closed are closed" in notes) == ("open" in kind)
+    assert ("features that are not polygons are left out" in notes) == (kind == "beside a point")
 
 
 def test_geopackage_with_two_layers_is_refused(tmp_path: Path) -> None:
