@@ -211,7 +211,7 @@ def test_area_in_the_order_latitude_longitude_is_recognised(tmp_path: Path) -> N
 
 def test_area_in_metres_without_a_coordinate_system_is_recognised(tmp_path: Path) -> None:
     path = write_polygons(tmp_path / "a.geojson", [AREA], "EPSG:4326")
-    with pytest.raises(DataError, match=r"are not degrees; .* \(ogr2ogr -a_srs EPSG:CODE NEW\.gpkg .*a\.geojson\)"):
+    with pytest.raises(DataError, match=r"are not degrees; .* \(ogr2ogr -a_srs EPSG:CODE OUT\.gpkg FILE\)"):
         open_layers(SceneConfig(aoi=path), GRID)
     # what ogr2ogr -a_srs does
     geopandas.read_file(path).set_crs(GRID.crs, allow_override=True).to_file(tmp_path / "new.gpkg")

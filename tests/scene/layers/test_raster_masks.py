@@ -1,5 +1,6 @@
 """Tests of exclusion and permanent-water rasters: marks of no data, units, and the remedies of refusals."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,24 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from file_commands import commands_in, follow
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.scene.layers.layers import open_layers
-from rio_commands import CALCULATION, NODATA, follow
 
 Array = np.ndarray[Any, Any]
 Writer = Callable[..., Path]
 
 GRID = GeoGrid("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), 30, 40)
 PLACE = {"crs": GRID.crs, "transform": Affine(*GRID.transform)}
+
+
+def declare_nodata(message: str, path: Path) -> None:
+    """Run the command of a message that declares a nodata value."""
+    command = re.search(r"rio edit-info --nodata \S+ FILE", message)
+    assert command
+    follow(command[0], FILE=path)
 
 
 def choose(*values: float, kind: Any = np.uint8) -> Array:
@@ -82,7 +90,7 @@ def test_0_and_a_value_above_100_are_asked_about(
         message = refused(path, threshold)
         assert f"holds only 0 and {value} here" in message
     np.testing.assert_array_equal(permanent(path, value)[0], mask == value)  # the second remedy
-    follow(message, NODATA)
+    declare_nodata(message, path)
     for threshold in (50, None):
         found, notes = permanent(path, threshold)
         assert not found.any()
@@ -115,11 +123,12 @@ def test_class_codes_are_asked_about(
     codes, code = choose(*values), values[3]
     path = write_raster(tmp_path / "w.tif", codes, nodata=255 if 255 in values else None, **PLACE)
     message = refused(path, threshold)
-    follow(message, CALCULATION, tmp_path / "mask.tif", CODE=str(code))
+    commands = commands_in(message)
+    follow(commands[0].replace("CODE", str(code)), FILE=path, OUT=tmp_path / "mask.tif")
     np.testing.assert_array_equal(permanent(tmp_path / "mask.tif")[0], codes == code)
     if threshold is not None:
         assert "look like class codes, with `permanent_water_threshold=50`" in message
-        follow(message.partition("if they are percent")[2], CALCULATION, tmp_path / "percent.tif")
+        follow(commands[1], FILE=path, OUT=tmp_path / "percent.tif")
         np.testing.assert_array_equal(permanent(tmp_path / "percent.tif")[0], (codes >= 50) & (codes <= 100))
 
 
@@ -135,7 +144,7 @@ def test_mask_with_a_threshold_for_percent_is_asked_about(tmp_path: Path, write_
     message = refused(path, 50)
     assert "holds only 0, 1, below `permanent_water_threshold=50`; if it is a mask, leave" in message
     np.testing.assert_array_equal(permanent(path)[0], mask == 1)
-    follow(message, CALCULATION, tmp_path / "percent.tif")
+    follow(commands_in(message)[0], FILE=path, OUT=tmp_path / "percent.tif")
     assert not permanent(tmp_path / "percent.tif")[0].any()
 
 
@@ -145,7 +154,7 @@ def test_mask_with_a_third_value(tmp_path: Path, write_raster: Writer, kind: typ
     path = write_raster(tmp_path / "w.tif", mask, **PLACE)
     message = refused(path)
     if mark == 9:
-        follow(message, CALCULATION, tmp_path / "mask.tif", CODE="1")
+        follow(commands_in(message)[0].replace("CODE", "1"), FILE=path, OUT=tmp_path / "mask.tif")
         found = permanent(tmp_path / "mask.tif")[0]
     else:
         assert "set `permanent_water_threshold=1`, with which values below 0 and above 100 are no water" in message
@@ -178,7 +187,7 @@ def test_undeclared_no_data_in_an_exclusion_is_noted(
     found, notes = excluded(path)
     np.testing.assert_array_equal(found, codes != 0)
     assert f"{mark} is not 0 and excluded, {100 * (codes == mark).mean():.1f} % of the scene" in notes[0]
-    follow(notes[0], NODATA)
+    declare_nodata(notes[0], path)
     found, notes = excluded(path)
     np.testing.assert_array_equal(found, codes == 1)
     assert "covers" in notes[0]

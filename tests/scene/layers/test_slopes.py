@@ -15,11 +15,11 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
+from file_commands import commands_in, follow
 from floodseg.errors import DataError
 from floodseg.geo.footprints import InterpolatedSteps
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.scene.layers.slopes import SteepMask, slope_degrees, steep_mask
-from rio_commands import CALCULATION, follow
 
 Array = np.ndarray[Any, Any]
 Writer = Callable[..., Path]
@@ -245,7 +245,7 @@ def test_undeclared_feet_are_suspected_and_can_be_converted(
     note = steep.assumptions[-1]
     assert " % of the scene is steeper than `max_slope=15` degrees and excluded; if its heights are in feet" in note
     steep.close()
-    follow(note, CALCULATION, tmp_path / "metres.tif")
+    follow(commands_in(note)[0], FILE=tmp_path / "dem.tif", OUT=tmp_path / "metres.tif")
     steep = steep_mask(str(tmp_path / "metres.tif"), UTM, 15, allow_remote=False)
     assert steep.slope(complete(UTM))[11:-1, 1:-1] == pytest.approx(8, abs=0.01)
     assert not steep.read(complete(UTM)).any()
@@ -261,7 +261,8 @@ def test_other_units_are_refused_and_can_be_converted(tmp_path: Path, write_rast
         target.units = ("cm",)
     with pytest.raises(DataError, match=r"dem\.tif`: is in 'cm', but heights must be in metres or feet") as refusal:
         steep_mask(str(path), UTM, 15, allow_remote=False)
-    follow(str(refusal.value), CALCULATION, tmp_path / "metres.tif", FACTOR="0.01")
+    command = commands_in(str(refusal.value))[0].replace("FACTOR", "0.01")
+    follow(command, FILE=path, OUT=tmp_path / "metres.tif")
     steep = steep_mask(str(tmp_path / "metres.tif"), UTM, 15, allow_remote=False)
     assert steep.slope(complete(UTM))[1:-1, 1:-1] == pytest.approx(math.degrees(math.atan(0.2)), abs=0.01)
     steep.close()

@@ -1,6 +1,5 @@
 """File of a layer: a raster of one band with a place, read by windows of its own grid."""
 
-import shlex
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -123,12 +122,8 @@ class LayerFile:
 
     def calculation(self, expression: str) -> str:
         """Return a command that writes an expression of the band, such as ``(* 2 (read 1))``, to a new file."""
-        masked = "" if self._declares_nodata else "--not-masked "  # rio calc stops at masked pixels without nodata
-        return f"rio calc {masked}--dtype float32 '{expression}' {shlex.quote(self._path)} NEW.tif"
-
-    def declaration(self, nodata: float) -> str:
-        """Return a command that declares a nodata value in the file."""
-        return f"rio edit-info --nodata {nodata:.10g} {shlex.quote(self._path)}"
+        masked = "" if self._declares_nodata else " --not-masked"  # rio calc stops at masked pixels without nodata
+        return f'rio calc "{expression}"{masked} --dtype float32 FILE OUT.tif'
 
     def close(self) -> None:
         """Close the handles of all threads. No thread may be reading. The next read opens the file again."""

@@ -1,6 +1,5 @@
 """Layers of a scene from files: area of interest, exclusions, steep ground and permanent water."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -173,7 +172,7 @@ def _area_remedy(layer: "VectorLayer", scene: Box | None) -> str:
         if max(abs(left), abs(right)) > 540 or max(abs(bottom), abs(top)) > 90:
             return (
                 "its coordinates are not degrees; assign their coordinate system, in a GeoPackage "
-                f"(ogr2ogr -a_srs EPSG:CODE NEW.gpkg {shlex.quote(layer.path)})"
+                "(ogr2ogr -a_srs EPSG:CODE OUT.gpkg FILE)"
             )
     return "use an area that overlaps the scene, or correct its coordinate system"
 

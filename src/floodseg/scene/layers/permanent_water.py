@@ -107,7 +107,7 @@ def _check_two_values(band: WarpedBand, found: Numbers) -> None:
         value = f"{above[0]:.10g}"
         raise DataError(
             f"{band.name}: holds only 0 and {value} here, and {value} may be no data or water; declare the nodata "
-            f"value ({band.file.declaration(above[0])}), or set `permanent_water_threshold={value}` if it is water"
+            f"value (rio edit-info --nodata {value} FILE), or set `permanent_water_threshold={value}` if it is water"
         )
 
 

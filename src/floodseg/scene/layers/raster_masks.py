@@ -42,7 +42,7 @@ def exclusion_mask(band: WarpedBand) -> RasterMask:
     if not np.array_equal(excluded, [255]):  # a mask of 0 and 255 is usual
         notes += [
             f"{band.name}: {value:.10g} is not 0 and excluded, {percent(float((valid & (values == value)).mean()))} of "
-            f"the scene; if it marks no data, declare it ({band.file.declaration(value)})"
+            f"the scene; if it marks no data, declare it (rio edit-info --nodata {value:.10g} FILE)"
             for value in excluded[np.isin(excluded, _USUAL_NODATA)]
         ]
     return RasterMask(band, lambda found, _: found != 0, tuple(note for note in notes if note))
