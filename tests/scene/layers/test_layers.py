@@ -17,6 +17,7 @@ import shapely
 from pyproj import Transformer
 from rasterio.transform import Affine
 
+from file_commands import follow
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid, Window
@@ -416,8 +417,11 @@ def test_permanent_water_polygons_refuse_a_threshold(tmp_path: Path) -> None:
 
 def test_unsuitable_rasters_are_refused(tmp_path: Path, write_raster: Writer) -> None:
     two = str(write_raster(tmp_path / "two.tif", np.zeros((2, 9, 9), np.uint8), **GEOREFERENCE))
-    with pytest.raises(DataError, match=r"`exclude=.*two\.tif`: has 2 bands but must have 1"):
+    with pytest.raises(DataError, match=r"`exclude=.*two\.tif`: has 2 bands but must have 1") as refusal:
         open_layers(SceneConfig(exclude=two), GRID)
+    command = str(refusal.value).partition("(")[2].rstrip(")")
+    follow(command, FILE=tmp_path / "two.tif", OUT=tmp_path / "one.tif")
+    assert not read(SceneConfig(exclude=str(tmp_path / "one.tif"))).excluded.any()
     bare = str(write_raster(tmp_path / "bare.tif", np.zeros((9, 9), np.uint8), transform=GEOREFERENCE["transform"]))
     with pytest.raises(DataError, match=r"bare\.tif`: has no coordinate system"):
         open_layers(SceneConfig(permanent_water=bare), GRID)

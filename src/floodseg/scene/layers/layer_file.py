@@ -81,7 +81,7 @@ class LayerFile:
     def _check(self, source: Any) -> None:
         if source.count != 1:
             raise DataError(
-                f"{self.name}: has {source.count} bands but must have 1; extract one band (gdal_translate -b 1)"
+                f"{self.name}: has {source.count} bands but must have 1; extract one band (rio stack FILE --bidx 1 OUT.tif)"
             )
         if source.crs is None or source.transform.is_identity:
             raise DataError(
@@ -146,7 +146,4 @@ class LayerFile:
             with rasterio.Env(**self._settings):
                 yield
         except (RasterioError, CPLE_BaseError) as error:
-            raise DataError(
-                f"{self.name}: cannot be read as a raster ({error}); it must be a complete image that "
-                "GDAL reads: copy or download it again"
-            ) from error
+            raise DataError(f"{self.name}: cannot be read as a raster ({error}); copy or download it again") from error

@@ -174,7 +174,7 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
                 "have 1; save the layer to a file of its own"
             )
         if not layers:
-            raise DataError(f"`{setting}={path}`: has no layer with geometry; it must hold polygons: use another file")
+            raise DataError(f"`{setting}={path}`: has no layer with geometry; use a file with polygons")
         name, kind = layers[0]
         info = pyogrio.read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
     if info["driver"] not in VECTOR_DRIVERS:
@@ -182,7 +182,7 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
             f"`{setting}={path}`: is a {info['driver']} file; use a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
         )
     if not info["features"]:
-        raise DataError(f"`{setting}={path}`: is empty; it must hold at least one polygon: draw one")
+        raise DataError(f"`{setting}={path}`: is empty; draw at least one polygon")
     if any(word in kind for word in ("Point", "LineString")):
         raise DataError(f"`{setting}={path}`: holds {kind} features and no polygons; use a file with polygons")
     if info["crs"] is None:
