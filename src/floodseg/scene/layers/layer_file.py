@@ -81,7 +81,8 @@ class LayerFile:
     def _check(self, source: Any) -> None:
         if source.count != 1:
             raise DataError(
-                f"{self.name}: has {source.count} bands but must have 1; extract one band (rio stack FILE --bidx 1 OUT.tif)"
+                f"{self.name}: has {source.count} bands but must have 1; extract one band (rio stack FILE --bidx 1 "
+                "OUT.tif)"
             )
         if source.crs is None or source.transform.is_identity:
             raise DataError(
