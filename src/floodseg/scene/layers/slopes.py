@@ -104,7 +104,7 @@ class SteepMask:
 
 
 class _SlopeModel:
-    """Slopes of an elevation model on its own grid, or on a grid of ``reduction`` pixels where it is finer."""
+    """Slopes of an elevation model on its own grid, or on means of ``file.fineness`` pixels where it is finer."""
 
     def __init__(self, file: LayerFile, scene: GeoGrid) -> None:
         self.file = file
