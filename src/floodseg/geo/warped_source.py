@@ -1,6 +1,7 @@
 """Source of pixels on a target grid, read by windows."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from floodseg.geo.warp import AxisInterpolation, AxisPixels, Block, PixelMap, in
 _MAX_READ = 16_000_000
 """Largest number of source values to read at once. A target window that needs more is read in parts."""
 
-_TILE = 512
+_TILE = 768
 """Side of the parts in which a window is read if each of its pixels has coordinates of its own: they stay in the
 processor's cache."""
 
@@ -130,11 +131,15 @@ def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]
 
 
 def _tiles(window: Window) -> Iterator[Window]:
-    """Yield the parts of a window of at most ``_TILE`` rows and columns."""
-    for top in range(window.top, window.top + window.height, _TILE):
-        for left in range(window.left, window.left + window.width, _TILE):
-            height, width = window.top + window.height - top, window.left + window.width - left
-            yield Window(top, left, min(height, _TILE), min(width, _TILE))
+    """Yield the parts of a window, of about the same size and at most ``_TILE`` rows and columns."""
+    for top, bottom in _even_parts(window.top, window.height):
+        for left, right in _even_parts(window.left, window.width):
+            yield Window(top, left, bottom - top, right - left)
+
+
+def _even_parts(start: int, length: int) -> Iterator[tuple[int, int]]:
+    count = max(1, -(-length // _TILE))
+    return pairwise(start + part * length // count for part in range(count + 1))
 
 
 def _halves(window: Window) -> tuple[Window, Window]:
