@@ -111,7 +111,7 @@ def test_longitudes_beyond_180_degrees_match() -> None:
 def test_pick_nearest_uses_the_pixel_that_contains_the_centre() -> None:
     source = GeoGrid("EPSG:32633", (30.0, 0.0, 500_000.0, 0.0, -30.0, 5_000_000.0), 30, 20)
     classes = np.random.default_rng(0).integers(0, 12, (1, 30, 20)).astype(np.float64)
-    found = pick_nearest(block_of(classes), *PixelMap(UTM, source).interpolation(Window(0, 0, 90, 80), (1, 1)))
+    found = pick_nearest(block_of(classes), *PixelMap(UTM, source).containing_pixels(Window(0, 0, 90, 80)))
     assert found.missing[:, 60:].all()
     assert np.array_equal(found.values[0, :, :60], classes[0].repeat(3, axis=0).repeat(3, axis=1))
 

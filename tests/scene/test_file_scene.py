@@ -266,7 +266,7 @@ def test_each_read_is_bounded_for_any_grid_ratio(tmp_path: Path, monkeypatch: py
     fine[:, ::2] += np.float32(3)
     write_sar(tmp_path / "s1.tif", fine, pixel=1.0)
     write_optical(tmp_path / "s2.tif", optical_values(8, 8), pixel=100.0)
-    monkeypatch.setattr("floodseg.scene.image._MAX_READ", 2 * 300 * 300)
+    monkeypatch.setattr("floodseg.geo.warped_source._MAX_READ", 2 * 300 * 300)
     opened = scene(BOTH, sar=tmp_path / "s1.tif", optical=tmp_path / "s2.tif", grid="optical")
     read: list[int] = []
     original = Session.read

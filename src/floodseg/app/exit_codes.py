@@ -2,9 +2,11 @@
 
 import errno
 import logging
+import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,8 @@ from floodseg.app.signals import Terminated, resend_lost_signal, terminate_on_si
 from floodseg.distributed.launcher import is_connected, is_first_on_host
 from floodseg.errors import ConfigError, FloodsegError, OtherProcessError
 from floodseg.messages import printable, redacted, shortened
+
+_LIBRARIES = logging.getLogger("floodseg.libraries")
 
 _USER_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
@@ -67,11 +71,32 @@ def run_and_exit(command: Callable[[], Any]) -> None:
 
 
 def _configure_logging() -> None:
+    """Print messages of floodseg. Warnings of libraries become messages of floodseg at debug level."""
     sys.unraisablehook = _print_unraisable
     handler = logging.StreamHandler()
     handler.setFormatter(_PrintableFormatter("floodseg: %(levelname)s: %(message)s"))
+    handler.addFilter(_is_for_the_user)
     logging.basicConfig(handlers=[handler])
     logging.getLogger("floodseg").setLevel(logging.INFO)
+    warnings.showwarning = _log_warning
+    # GDAL prints outside of rasterio.Env; child processes inherit the variable
+    os.environ.setdefault("CPL_LOG", os.devnull)
+
+
+def _is_for_the_user(record: logging.LogRecord) -> bool:
+    """Return True for messages of floodseg and errors of libraries. Log other messages of libraries at debug level.
+
+    What matters in a warning of a library is a note or an error of floodseg. rasterio logs errors that it also raises.
+    """
+    is_own = record.name.partition(".")[0] == "floodseg"
+    if is_own or (record.levelno >= logging.ERROR and not record.name.startswith("rasterio")):
+        return True
+    _LIBRARIES.debug("%s: %s", record.name, record.getMessage())
+    return False
+
+
+def _log_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+    _LIBRARIES.debug("%s: %s", category.__name__, message)
 
 
 def _print_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:

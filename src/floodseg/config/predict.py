@@ -65,7 +65,7 @@ class SharedScene(Settings):
     """Areas to mark as excluded in the map, such as radar shadow: polygons, or a raster that is not 0 in these
     areas."""
     dem: str | None = None
-    """Elevation raster in metres. Slopes above --max-slope are marked as excluded in the map."""
+    """Elevation raster in metres, or in feet if it says so. Ground steeper than --max-slope is marked as excluded."""
     max_slope: float = 15.0
     """Steepest slope in degrees that is mapped. Needs --dem."""
     permanent_water: str | None = None

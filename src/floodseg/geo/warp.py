@@ -41,36 +41,65 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class AxisPixels:
+    """Pixels along one axis of the source that contain the centres of target pixels.
+
+    The arrays are (H, 1) for rows and (1, W) for columns if the grids are parallel, else (H, W).
+    """
+
+    pixel: NDArray[np.intp]
+    """Within the source, also where the target pixel is outside."""
+    inside: NDArray[np.bool_]
+    """True if the target pixel's centre lies within the source along this axis."""
+
+    def within(self, start: int, count: int) -> "AxisPixels":
+        """Return a copy for a source that is cropped to ``count`` pixels from ``start`` on."""
+        return replace(self, pixel=_within(self.pixel - start, 0, count - 1))
+
+    def span(self) -> tuple[int, int] | None:
+        """Return the source pixels that are needed as (start, stop), or None if all target pixels lie outside."""
+        return _span(self.pixel, self.inside)
+
+
+@dataclass(frozen=True, slots=True)
 class AxisInterpolation:
     """Interpolation along one axis: the two source pixels around each target pixel, and the weight of the second.
 
     The arrays are (H, 1) for rows and (1, W) for columns if the grids are parallel, else (H, W).
     """
 
-    low: NDArray[np.intp]
-    """The first source pixel."""
-    high: NDArray[np.intp]
-    """The second source pixel."""
+    first: NDArray[np.intp]
+    """The first source pixel; -1 before the centre of pixel 0, where both pixels are 0. The second one follows it."""
+    last: int
+    """The last pixel of the source, which stands for the pixel after it."""
     fraction: NDArray[np.float32]
     """Weight of the second source pixel, 0 to 1."""
     inside: NDArray[np.bool_]
     """True if the target pixel's centre lies within the source along this axis."""
+
+    @property
+    def low(self) -> NDArray[np.intp]:
+        """The first source pixel, within the source."""
+        return np.maximum(self.first, 0)
+
+    @property
+    def high(self) -> NDArray[np.intp]:
+        """The second source pixel, within the source."""
+        return np.minimum(self.first + 1, self.last)
 
     def nearest(self) -> NDArray[np.intp]:
         """Return the source pixel that contains the centre of each target pixel."""
         nearest: NDArray[np.intp] = np.where(self.fraction < 0.5, self.low, self.high)
         return nearest
 
-    def within(self, first: int, count: int) -> "AxisInterpolation":
-        """Return a copy for a source that is cropped to ``count`` pixels from ``first`` on."""
-        low, high = (np.clip(pixel - first, 0, count - 1) for pixel in (self.low, self.high))
-        return replace(self, low=low, high=high)
+    def within(self, start: int, count: int) -> "AxisInterpolation":
+        """Return a copy for a source that is cropped to ``count`` pixels from ``start`` on."""
+        return replace(self, first=_within(self.first - start, -1, count - 1), last=count - 1)
 
     def span(self) -> tuple[int, int] | None:
         """Return the source pixels that are needed as (start, stop), or None if all target pixels lie outside."""
-        if not self.inside.any():
-            return None
-        return int(self.low[self.inside].min()), int(self.high[self.inside].max()) + 1
+        span = _span(self.first, self.inside)
+        return None if span is None else (max(span[0], 0), min(span[1], self.last) + 1)
 
 
 class PixelMap:
@@ -143,6 +172,11 @@ class PixelMap:
             _axis_interpolation(columns, self._source.width, reduction[1]),
         )
 
+    def containing_pixels(self, window: Window) -> tuple[AxisPixels, AxisPixels]:
+        """Return the source pixels (rows, columns) that contain the centres of a target window."""
+        columns, rows = self._centres(window)
+        return _containing_pixels(rows, self._source.height), _containing_pixels(columns, self._source.width)
+
     def _centres(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.parallel:
             columns: NDArray[np.float64] = np.arange(window.left, window.left + window.width) + np.float64(0.5)
@@ -214,30 +248,37 @@ def interpolate(block: Block, rows: AxisInterpolation, columns: AxisInterpolatio
     missing, fill = _nodata_masks(block, rows, columns)
     usable = ~(block.missing | block.fill)
     values = np.empty((len(block.values), *missing.shape), np.float32)
-    width = block.missing.shape[1]
-    corners = [_indices(r, c, width) for r in (rows.low, rows.high) for c in (columns.low, columns.high)]
+    # with its border repeated, a band has two pixels around each target pixel, which are neighbours
+    indices = _indices(rows.first + 1, columns.first + 1, usable.shape[1] + 2)
     for band, target in zip(block.values, values, strict=True):
-        upper_left, upper_right, lower_left, lower_right = (_pick(band, corner) for corner in corners)
-        left = upper_left + (lower_left - upper_left) * rows.fraction
-        right = upper_right + (lower_right - upper_right) * rows.fraction
-        np.add(left, (right - left) * columns.fraction, out=target)
+        left, right, lower_left, lower_right = _pick_corners(np.pad(band, 1, mode="edge"), indices)
+        for upper, lower in ((left, lower_left), (right, lower_right)):
+            lower -= upper
+            lower *= rows.fraction
+            upper += lower
+        right -= left
+        right *= columns.fraction
+        np.add(left, right, out=target)
     if not usable.all():
-        beside_nodata = np.zeros(missing.shape, np.bool_)
-        for corner in corners:
-            beside_nodata |= ~_pick(usable, corner)
+        beside_nodata = ~np.logical_and.reduce(_pick_corners(np.pad(usable, 1, mode="edge"), indices))
         _average_usable(block, usable, rows, columns, beside_nodata & ~missing & ~fill, values)
         nearest_row, nearest_column = np.broadcast_arrays(rows.nearest(), columns.nearest())
         values[:, fill] = block.values[:, nearest_row[fill], nearest_column[fill]]
-    values[:, missing] = 0
+    if missing.any():
+        values[:, missing] = 0
     return Block(values, missing, fill)
 
 
-def pick_nearest(block: Block, rows: AxisInterpolation, columns: AxisInterpolation) -> Block:
+def pick_nearest(block: Block, rows: AxisPixels, columns: AxisPixels) -> Block:
     """Return a block at the target pixels, each from the source pixel that contains its centre."""
-    missing, fill = _nodata_masks(block, rows, columns)
-    indices = _indices(rows.nearest(), columns.nearest(), block.missing.shape[1])
+    indices = _indices(rows.pixel, columns.pixel, block.missing.shape[1])
+    missing = ~(rows.inside & columns.inside)
+    if block.missing.any():
+        missing |= _pick(block.missing, indices)
+    fill = _pick(block.fill, indices) & ~missing if block.fill.any() else np.zeros(missing.shape, np.bool_)
     values = np.stack([_pick(band, indices) for band in block.values])
-    values[:, missing] = 0
+    if missing.any():
+        values[:, missing] = 0
     return Block(values, missing, fill)
 
 
@@ -270,8 +311,11 @@ def _nodata_masks(
     block: Block, rows: AxisInterpolation, columns: AxisInterpolation
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return the masks ``missing`` and ``fill`` at the target pixels, (H, W) each."""
+    outside = ~(rows.inside & columns.inside)
+    if not (block.missing.any() or block.fill.any()):
+        return outside, np.zeros(outside.shape, np.bool_)
     indices = _indices(rows.nearest(), columns.nearest(), block.missing.shape[1])
-    missing = _pick(block.missing, indices) | ~(rows.inside & columns.inside)
+    missing = _pick(block.missing, indices) | outside
     return missing, _pick(block.fill, indices) & ~missing
 
 
@@ -315,15 +359,55 @@ def _pick(band: NDArray[_T], indices: _Indices) -> NDArray[_T]:
     return picked
 
 
+def _pick_corners(band: NDArray[_T], indices: _Indices) -> list[NDArray[_T]]:
+    """Return the pixels of a band at ``indices``, to the right of them, below them, and both, (H, W) each."""
+    if isinstance(indices, tuple):
+        rows, columns = indices
+        return [_pick(band, (rows + down, columns + right)) for down in (0, 1) for right in (0, 1)]
+    pixels, width = band.ravel(), band.shape[1]
+    return [pixels[down * width + right :].take(indices) for down in (0, 1) for right in (0, 1)]
+
+
 def _axis_interpolation(position: NDArray[np.float64], size: int, reduction: int) -> AxisInterpolation:
-    with np.errstate(invalid="ignore"):
-        inside = (position >= 0) & (position < size)
+    inside = _inside(position, size)
+    # in place: memory for new arrays takes longer than the arithmetic
+    shifted = position.copy() if inside.all() else np.where(inside, position, 0.0)
+    if reduction != 1:
+        shifted /= reduction
+    shifted -= 0.5
+    first = np.floor(shifted)
+    shifted -= first
     last = -(-size // reduction) - 1
-    shifted = np.where(inside, position, 0.0) / reduction - 0.5
-    low = np.floor(shifted)
-    fraction = (shifted - low).astype(np.float32)
-    first = low.astype(np.intp)
-    return AxisInterpolation(np.clip(first, 0, last), np.clip(first + 1, 0, last), fraction, inside)
+    return AxisInterpolation(_within(first.astype(np.intp), -1, last), last, shifted.astype(np.float32), inside)
+
+
+def _containing_pixels(position: NDArray[np.float64], size: int) -> AxisPixels:
+    with np.errstate(invalid="ignore"):
+        return AxisPixels(_within(position.astype(np.intp), 0, size - 1), _inside(position, size))
+
+
+def _inside(position: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+    """Return True where positions lie within a source of ``size`` pixels; positions may be NaN."""
+    if position.size and position.min() >= 0 and position.max() < size:
+        return np.broadcast_to(np.True_, position.shape)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((position >= 0) & (position < size))
+
+
+def _span(pixels: NDArray[np.intp], inside: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """Return (first, last + 1) of the pixels that are inside."""
+    if not inside.all():
+        if not inside.any():
+            return None
+        pixels = pixels[inside]
+    return int(pixels.min()), int(pixels.max()) + 1
+
+
+def _within(pixels: NDArray[np.intp], first: int, last: int) -> NDArray[np.intp]:
+    """Return pixels clipped to ``first`` ... ``last``; the same array if they are inside."""
+    if pixels.size and pixels.min() >= first and pixels.max() <= last:
+        return pixels
+    return np.clip(pixels, first, last)
 
 
 def _lattice(start: int, length: int) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]:
@@ -339,5 +423,7 @@ def _lattice(start: int, length: int) -> tuple[NDArray[np.float64], NDArray[np.i
 def _interpolate_axis(
     values: NDArray[np.float64], index: NDArray[np.intp], fraction: NDArray[np.float64], axis: int
 ) -> NDArray[np.float64]:
-    before = values.take(index, axis=axis)
-    return before + (values.take(index + 1, axis=axis) - before) * fraction
+    steps = np.diff(values, axis=axis).take(index, axis=axis)
+    steps *= fraction
+    steps += values.take(index, axis=axis)
+    return steps

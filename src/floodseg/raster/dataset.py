@@ -1,7 +1,6 @@
 """Open rasters, their extent and the bands of each sensor."""
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import RasterioIOError
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
@@ -126,10 +125,7 @@ def open_raster(path: Path) -> Iterator[Raster]:
     try:
         # GDAL finds side files by name: listing a folder of thousands of files at each opening is slow.
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_settings(allow_remote=False)):
-            with warnings.catch_warnings():
-                # Chips without a georeference are allowed: their grid is None.
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                source = open_local(str(path), partial(open_with_drivers, drivers=CHIP_DRIVERS))
+            source = open_local(str(path), partial(open_with_drivers, drivers=CHIP_DRIVERS))
             with source:
                 _check_size(path, source)
                 yield source

@@ -4,6 +4,7 @@ GDAL has some 140 raster drivers. Most formats hold no radar, reflectance or mas
 network, and all of them trust the header of a damaged or hostile file. Therefore only the drivers named here are used.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 from rasterio.enums import Interleaving
-from rasterio.errors import RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.io import DatasetReader
 
 from floodseg.errors import DataError
@@ -48,7 +49,10 @@ def open_with_drivers(name: str | Path, drivers: Sequence[str] = RASTER_DRIVERS)
             would waste memory and time.
     """
     try:
-        dataset = DatasetReader(name, driver=list(drivers), sharing=False)
+        with warnings.catch_warnings():
+            # a chip or a scene may lack a georeference; readers handle that case
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = DatasetReader(name, driver=list(drivers), sharing=False)
         try:
             _check_header(dataset)
         except BaseException:

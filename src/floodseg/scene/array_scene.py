@@ -11,8 +11,8 @@ from floodseg.bands import Bands, Sensor, Unit, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Transform, Window
 from floodseg.geo.warp import same_crs
+from floodseg.geo.warped_source import clip
 from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
-from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
 from floodseg.scene.unit_checks import check_physical_reflectance, check_radar, sample_windows

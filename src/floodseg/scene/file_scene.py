@@ -11,7 +11,8 @@ from floodseg.bands import DATES, Bands, Sensor, band_date
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.scene.image import Image, WarpedFile, clip
+from floodseg.geo.warped_source import clip
+from floodseg.scene.image import Image, WarpedFile
 from floodseg.scene.open_image import ImageRequest, open_image, open_mask_file
 from floodseg.scene.placement import check_reference, place_on_grid, resampling_note
 from floodseg.scene.safe import CLOUD_CLASSES

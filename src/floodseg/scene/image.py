@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from floodseg.bands import Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
+from floodseg.geo.warp import Block
+from floodseg.geo.warped_source import Method, WarpedSource
 from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.scene.session import Session
-
-_MAX_READ = 16_000_000
-"""Largest number of source values to read at once. A target window that needs more is read in parts."""
 
 OffsetSource = Literal["setting", "tags", "scale tags", "metadata"] | None
 """Source of the offset of reflectance. With ``scale tags``, GDAL's tags define a scale but no offset. With None,
@@ -153,7 +151,7 @@ def _nodata_masks(
     return missing, fill
 
 
-class WarpedFile:
+class WarpedFile(WarpedSource):
     """A file that is read on a target grid.
 
     Args:
@@ -172,106 +170,13 @@ class WarpedFile:
         image: Image | None,
         report_impossible: Callable[[str], None] | None = None,
     ) -> None:
-        self.file = file
-        self.map = PixelMap(target, file.grid.upright)
-        self._session, self._image, self._report_impossible = session, image, report_impossible
-        self._reduction = self.map.reduction if image is not None else (1, 1)
+        limits, linear = (None, False) if image is None else (image.limits, image.linear)
+        method: Method = "nearest" if image is None else "power" if image.unit == "db" else "mean"
 
-    @property
-    def resampling(self) -> str | None:
-        """Description of the resampling to the target grid; None if values are used unchanged."""
-        if self.map.shift is not None:
-            return None
-        if self._image is None:
-            return "nearest pixel"
-        rows, columns = self._reduction
-        if rows * columns == 1:
-            return "bilinear"
-        unit = " of linear power" if self._image.unit == "db" else ""
-        return f"mean{unit} over {rows}x{columns} pixels, then bilinear"
+        def read_source(window: Window) -> Block:
+            return read_block(session, file, window, limits, linear, report_impossible)
 
-    def read(self, window: Window) -> Block:
-        """Read a window of the target grid. Pixels outside the file are missing."""
-        if self.map.shift is not None:
-            down, right = self.map.shift
-            return self._read_unchanged(Window(window.top + down, window.left + right, window.height, window.width))
-        row_factor, column_factor = self._reduction
-        rows, columns = self.map.interpolation(window, self._reduction)
-        row_span, column_span = rows.span(), columns.span()
-        if row_span is None or column_span is None:
-            return self._empty(window)
-        needed = (row_span[1] - row_span[0]) * row_factor * (column_span[1] - column_span[0]) * column_factor
-        if needed * len(self.file.bands) > _MAX_READ and max(window.height, window.width) > 1:
-            return self._read_in_parts(window)
-        source = Window(
-            row_span[0] * row_factor,
-            column_span[0] * column_factor,
-            min(row_span[1] * row_factor, self.file.grid.height) - row_span[0] * row_factor,
-            min(column_span[1] * column_factor, self.file.grid.width) - column_span[0] * column_factor,
-        )
-        block = self._read_block(source)
-        rows = rows.within(row_span[0], row_span[1] - row_span[0])
-        columns = columns.within(column_span[0], column_span[1] - column_span[0])
-        if self._image is None:
-            return pick_nearest(block, rows, columns)
-        if row_factor * column_factor > 1:
-            block = reduce_block(block, row_factor, column_factor, power=self._image.unit == "db")
-        return interpolate(block, rows, columns)
-
-    def _read_unchanged(self, window: Window) -> Block:
-        """Read a window of the file's upright grid. The window may extend beyond the file."""
-        part, (top, left) = clip(window, self.file.grid)
-        if part is None:
-            return self._empty(window)
-        block = self._read_block(part)
-        if part == window:
-            return block
-        result = self._empty(window)
-        _paste(block, result, top, left)
-        return result
-
-    def _read_in_parts(self, window: Window) -> Block:
-        """Read a window in halves along its longer side."""
-        result = self._empty(window)
-        if window.height >= window.width:
-            half = window.height // 2
-            first = Window(window.top, window.left, half, window.width)
-            second = Window(window.top + half, window.left, window.height - half, window.width)
-        else:
-            half = window.width // 2
-            first = Window(window.top, window.left, window.height, half)
-            second = Window(window.top, window.left + half, window.height, window.width - half)
-        for part in (first, second):
-            _paste(self.read(part), result, part.top - window.top, part.left - window.left)
-        return result
-
-    def _read_block(self, window: Window) -> Block:
-        limits, linear = (self._image.limits, self._image.linear) if self._image is not None else (None, False)
-        return read_block(self._session, self.file, window, limits, linear, self._report_impossible)
-
-    def _empty(self, window: Window) -> Block:
-        shape = (window.height, window.width)
-        return Block(
-            np.zeros((len(self.file.bands), *shape), np.float32), np.ones(shape, np.bool_), np.zeros(shape, np.bool_)
-        )
-
-
-def _paste(block: Block, target: Block, top: int, left: int) -> None:
-    height, width = block.missing.shape
-    place = (slice(top, top + height), slice(left, left + width))
-    target.values[:, *place] = block.values
-    target.missing[place] = block.missing
-    target.fill[place] = block.fill
-
-
-def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]:
-    """Return the part of a window inside a grid (or None), and the row and column of the window at which it begins."""
-    top, left = max(window.top, 0), max(window.left, 0)
-    bottom = min(window.top + window.height, grid.height)
-    right = min(window.left + window.width, grid.width)
-    if bottom <= top or right <= left:
-        return None, (0, 0)
-    return Window(top, left, bottom - top, right - left), (top - window.top, left - window.left)
+        super().__init__(file.grid.upright, target, len(file.bands), read_source, method)
 
 
 def _physical(stored: NDArray[np.generic], bands: tuple[StoredBand, ...]) -> NDArray[np.float32]:

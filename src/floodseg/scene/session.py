@@ -2,7 +2,6 @@
 
 import os
 import threading
-import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -10,7 +9,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.env import set_gdal_config
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import RasterioIOError
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.errors import DataError
@@ -113,12 +112,8 @@ class Session:
         return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing, **gdal_settings(self._allow_remote))
 
     def _open(self, name: str) -> OpenRaster:
-        opened: OpenRaster
         try:
-            with warnings.catch_warnings():
-                # A scene may lack a georeference; placement.py handles that case.
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                opened = open_with_drivers(name)
+            opened: OpenRaster = open_with_drivers(name)
         except RasterioIOError as error:
             way = way_to_read(name) or (
                 f"cannot be read as a raster ({_cause(error)}); check the name, or copy or download the file again"

@@ -4,7 +4,7 @@ import numpy as np
 
 from floodseg.bands import Bands
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.scene.image import clip
+from floodseg.geo.warped_source import clip
 from floodseg.scene.scene import Scene, SceneWindow
 
 

@@ -1,6 +1,7 @@
 """Tests of slopes and of the mask of steep ground."""
 
 import math
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
+from file_commands import commands_in, follow
 from floodseg.errors import DataError
 from floodseg.geo.footprints import InterpolatedSteps
 from floodseg.geo.grid import GeoGrid, Window
@@ -142,7 +144,6 @@ def test_slope_of_a_coarse_model_is_smooth(tmp_path: Path, write_raster: Writer)
     ) as fine:  # fmt: skip
         steps = np.broadcast_to(np.array([10.0, 0, 0, -10])[:, None, None], (4, 90, 120))
         staircase = slope_degrees(fine.read(1), steps)
-    assert steep.step == 3
     assert error < 0.35
     # The slope is as smooth as the truth; slopes of interpolated heights are not.
     roughness = [np.abs(np.diff(slope, 2, axis=1)).mean() for slope in (truth, steep.slope(complete(UTM)), staircase)]
@@ -154,7 +155,6 @@ def test_finer_model_is_averaged(tmp_path: Path, write_raster: Writer) -> None:
     fine = GeoGrid("EPSG:32633", (2.0, 0.0, 499_900.0, 0.0, -2.0, 5_000_100.0), 550, 700)
     furrows = np.where(np.arange(700) % 5 < 2, 3.0, 0.0) + np.zeros((550, 1))
     steep = open_steep(tmp_path, write_raster, furrows, fine, UTM)
-    assert steep.step == 1
     assert steep.slope(complete(UTM)).max() < 0.1
     steep.close()
 
@@ -177,11 +177,110 @@ def test_nothing_is_excluded_without_heights(
     steep.close()
 
 
-def test_elevation_in_feet_is_refused(tmp_path: Path, write_raster: Writer) -> None:
-    path = write_raster(
-        tmp_path / "dem.tif", np.zeros((90, 120), np.float32), crs=UTM.crs, transform=Affine(*UTM.transform)
+VOIDS = ((np.float32, -9999), (np.int16, -32768), (np.int16, 32767), (np.float32, -3.4e38), (np.float64, -1e300))
+
+
+@pytest.mark.parametrize("declared", [None, -1234.0])
+@pytest.mark.parametrize("pixel", [30.0, 4.0])
+@pytest.mark.parametrize(("kind", "void"), VOIDS)
+def test_undeclared_voids_make_no_slopes(
+    tmp_path: Path, write_raster: Writer, kind: type, void: float, pixel: float, declared: float | None
+) -> None:
+    height, width = int(1100 / pixel), int(1400 / pixel)
+    grid = GeoGrid("EPSG:32633", (pixel, 0.0, 499_903.0, 0.0, -pixel, 5_000_104.0), height, width)
+    voids = np.random.default_rng(0).random((height, width)) < 0.01
+    voids[: height // 2, : width // 2] = True
+    heights = np.where(voids, void, 12).astype(kind)
+    if declared is not None:
+        heights[-height // 4 :] = declared
+    path = write_raster(tmp_path / "dem.tif", heights, crs=grid.crs, transform=Affine(*grid.transform), nodata=declared)
+    steep = steep_mask(str(path), UTM, 0.01, allow_remote=False)
+    assert not steep.read(complete(UTM)).any()
+    x, y = points_of(UTM)
+    rows, columns = ((5_000_104 - y) / pixel).astype(int), ((x - 499_903) / pixel).astype(int)
+    share = 1 - (heights == np.array(void, kind))[rows, columns].mean()
+    if declared is not None:
+        share -= (heights == declared)[rows, columns].mean()
+    found = re.search(r"covers ([0-9.]+) % of the scene with data", " ".join(steep.assumptions))
+    assert found
+    # single voids in a finer model are left out of the means
+    assert float(found[1]) == pytest.approx(100 * share, abs=0.1 if pixel == 30 else 1.5)
+    assert any("heights outside -500 to 9000 m, such as -9999, are taken as no data" in note
+               for note in steep.assumptions) == (abs(void) < 1e38)  # fmt: skip
+    steep.close()
+
+
+def test_voids_with_a_scale_tag_are_no_heights(tmp_path: Path, write_raster: Writer) -> None:
+    heights = np.full((90, 120), 1200, np.int16)
+    heights[30:50, 40:60] = -9999  # -99.99 m
+    place = {"crs": UTM.crs, "transform": Affine(*UTM.transform)}
+    steep = steep_mask(
+        str(write_raster(tmp_path / "dem.tif", heights, scales=(0.01,), **place)), UTM, 0.01, allow_remote=False
     )
+    assert not steep.read(complete(UTM)).any()
+    assert "covers 96.3 % of the scene with data" in steep.assumptions[1]
+    steep.close()
+
+
+def test_slopes_of_a_part_of_the_scene_are_equal(tmp_path: Path, write_raster: Writer) -> None:
+    fine = GeoGrid("EPSG:32633", (4.0, 0.0, 499_903.0, 0.0, -4.0, 5_000_104.0), 280, 360)
+    steep = open_steep(tmp_path, write_raster, np.random.default_rng(0).normal(0, 3, (280, 360)), fine, UTM)
+    expected = steep.slope(complete(UTM))[31:71, 47:107]
+    steep.close()
+    part = steep_mask(str(tmp_path / "dem.tif"), UTM.crop(Window(31, 47, 40, 60)), 15, allow_remote=False)
+    np.testing.assert_allclose(part.slope(Window(0, 0, 40, 60)), expected, atol=1e-4)
+    part.close()
+
+
+@pytest.mark.parametrize("nodata", [None, 9999.0])
+def test_undeclared_feet_are_suspected_and_can_be_converted(
+    tmp_path: Path, write_raster: Writer, nodata: float | None
+) -> None:
+    x, _ = points_of(UTM)
+    feet = (x - x.min()) * math.tan(math.radians(8)) / 0.3048
+    if nodata is not None:
+        feet[:10] = nodata
+    steep = open_steep(tmp_path, write_raster, feet, UTM, UTM, nodata=nodata)
+    assert steep.read(complete(UTM))[11:-1, 1:-1].all()
+    note = steep.assumptions[-1]
+    assert " % of the scene is steeper than `max_slope=15` degrees and excluded; if its heights are in feet" in note
+    steep.close()
+    follow(commands_in(note)[0], FILE=tmp_path / "dem.tif", OUT=tmp_path / "metres.tif")
+    steep = steep_mask(str(tmp_path / "metres.tif"), UTM, 15, allow_remote=False)
+    assert steep.slope(complete(UTM))[11:-1, 1:-1] == pytest.approx(8, abs=0.01)
+    assert not steep.read(complete(UTM)).any()
+    assert not any("are in feet" in note for note in steep.assumptions)
+    steep.close()
+
+
+def test_other_units_are_refused_and_can_be_converted(tmp_path: Path, write_raster: Writer) -> None:
+    x, _ = points_of(UTM)
+    place = {"crs": UTM.crs, "transform": Affine(*UTM.transform)}
+    path = write_raster(tmp_path / "dem.tif", ((x - x.min()) * 20).astype(np.int16), **place)
     with rasterio.open(path, "r+") as target:
-        target.units = ("ft",)
-    with pytest.raises(DataError, match=r"dem\.tif`: is in 'ft', but heights must be in metres"):
+        target.units = ("cm",)
+    with pytest.raises(DataError, match=r"dem\.tif`: is in 'cm', but heights must be in metres or feet") as refusal:
         steep_mask(str(path), UTM, 15, allow_remote=False)
+    command = commands_in(str(refusal.value))[0].replace("FACTOR", "0.01")
+    follow(command, FILE=path, OUT=tmp_path / "metres.tif")
+    steep = steep_mask(str(tmp_path / "metres.tif"), UTM, 15, allow_remote=False)
+    assert steep.slope(complete(UTM))[1:-1, 1:-1] == pytest.approx(math.degrees(math.atan(0.2)), abs=0.01)
+    steep.close()
+
+
+@pytest.mark.parametrize(("unit", "crs", "metres"), [
+    ("ft", UTM.crs, 0.3048), ("US survey foot", UTM.crs, 1200 / 3937), ("", "EPSG:32633+6360", 1200 / 3937),
+])  # fmt: skip
+def test_declared_feet_are_converted(tmp_path: Path, write_raster: Writer, unit: str, crs: str, metres: float) -> None:
+    x, _ = points_of(UTM)
+    heights = ((x - x.min()) * 0.2 / metres).astype(np.float32)
+    path = write_raster(tmp_path / "dem.tif", heights, crs=crs, transform=Affine(*UTM.transform))
+    if unit:
+        with rasterio.open(path, "r+") as target:
+            target.units = (unit,)
+    steep = steep_mask(str(path), UTM, 15, allow_remote=False)
+    assert steep.slope(complete(UTM))[1:-1, 1:-1] == pytest.approx(math.degrees(math.atan(0.2)), abs=0.01)
+    assert [note.split("`: ")[1] for note in steep.assumptions] == [
+        f"its heights are in '{unit or 'US survey foot'}' and are converted to metres"
+    ]
+    steep.close()

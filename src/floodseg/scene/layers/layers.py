@@ -14,7 +14,8 @@ from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.access import check_local, gdal_settings
 from floodseg.raster.drivers import open_layer
-from floodseg.scene.layers.raster_masks import exclusion_mask, permanent_water_mask
+from floodseg.scene.layers.permanent_water import permanent_water_mask
+from floodseg.scene.layers.raster_masks import exclusion_mask
 from floodseg.scene.layers.slopes import steep_mask
 from floodseg.scene.layers.warped_band import WarpedBand
 from floodseg.scene.placement import missing_crs_remedy
@@ -22,6 +23,10 @@ from floodseg.scene.scene import Layers, LayerWindow
 
 if TYPE_CHECKING:
     from floodseg.scene.layers.polygon_masks import PolygonMask, VectorLayer
+
+
+Box = tuple[float, float, float, float]
+"""(left, bottom, right, top) or (west, south, east, north)."""
 
 
 class Mask(Protocol):
@@ -154,13 +159,26 @@ def _area_mask(config: SceneConfig, grid: GeoGrid) -> "PolygonMask":
         scene = layer.extent_of(grid)
         raise DataError(
             f"`aoi={config.aoi}`: holds no pixel of the scene: its polygons span {_extent(layer.bounds)} and the scene "
-            f"{_extent(scene) if scene else 'nothing'} in {layer.crs.name}; use an area that overlaps the scene, or "
-            "correct its coordinate system"
+            f"{_extent(scene) if scene else 'nothing'} in {layer.crs.name}; {_area_remedy(layer, scene)}"
         )
     return area
 
 
-def _extent(bounds: tuple[float, float, float, float]) -> str:
+def _area_remedy(layer: "VectorLayer", scene: Box | None) -> str:
+    """Return the likely remedy for an area that misses the scene; ``scene`` is its extent in the layer's system."""
+    left, bottom, right, top = layer.bounds
+    if layer.crs.is_geographic:
+        if scene and left < scene[3] and right > scene[1] and bottom < scene[2] and top > scene[0]:
+            return "its coordinates seem to be latitude, longitude; write the longitude of each corner first"
+        if max(abs(left), abs(right)) > 540 or max(abs(bottom), abs(top)) > 90:
+            return (
+                "its coordinates are not degrees; assign their coordinate system, in a GeoPackage "
+                "(ogr2ogr -a_srs EPSG:CODE OUT.gpkg FILE)"
+            )
+    return "use an area that overlaps the scene, or correct its coordinate system"
+
+
+def _extent(bounds: Box) -> str:
     left, bottom, right, top = bounds
     return f"x {left:.10g} to {right:.10g}, y {bottom:.10g} to {top:.10g}"
 

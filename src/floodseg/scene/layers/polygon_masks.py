@@ -1,6 +1,7 @@
 """Masks from polygons of vector files, rasterized window by window."""
 
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -118,18 +119,20 @@ class VectorLayer:
             DataError: the layer cannot be read.
         """
         extent = self.extent_of(grid)
-        shapes, others = np.array([], dtype=object), 0
+        shapes, others, open_rings = np.array([], dtype=object), 0, 0
         if extent is not None:
             west, south, east, north = _with_margin(extent, self.crs)
             for left, right, turn in self._ranges(west, east, CRS.from_user_input(grid.crs)):
-                found, skipped = self._read((left, south, right, north))
-                shapes, others = np.concatenate([shapes, _moved_east(found, 360 * turn)]), others + skipped
+                found, skipped, closed = self._read((left, south, right, north))
+                shapes = np.concatenate([shapes, _moved_east(found, 360 * turn)])
+                others, open_rings = others + skipped, open_rings + closed
             if CRS.from_user_input(grid.crs) != self.crs:
                 shapes = shapely.segmentize(shapes, _MAX_EDGE_SHARE * max(east - west, north - south))
         # if the extent is unknown, there may be no transformation between the coordinate systems
         pieces = _in_pixels(shapes, self.crs, grid) if len(shapes) else shapes
         notes = {
             "features that are not polygons are left out": others,
+            "rings that are not closed are closed": open_rings,
             "no polygon overlaps the scene": not len(pieces),
         }
         return PolygonMask(
@@ -146,12 +149,18 @@ class VectorLayer:
         parts = [(west, east)] if target.is_geographic else split_at_180(west, east)
         return [found for part in parts for found in same_longitudes(part, (self.bounds[0], self.bounds[2]))]
 
-    def _read(self, box: Box) -> tuple[Polygons, int]:
-        """Return the polygons inside a box of the layer's coordinates, and the number of other features."""
+    def _read(self, box: Box) -> tuple[Polygons, int, int]:
+        """Return the polygons inside a box of the layer, and the numbers of other features and of open rings."""
         with _read_errors(self.path, self.setting):
             _, _, encoded, _ = pyogrio.raw.read(self.path, layer=self.name, columns=[], bbox=box, force_2d=True)
-            features = shapely.from_wkb(encoded)
-            features = features[~shapely.is_missing(features)]
+            encoded = encoded[[feature is not None for feature in encoded]]
+            features = shapely.from_wkb(encoded, on_invalid="ignore")
+            is_open = shapely.is_missing(features)
+            features[is_open] = shapely.from_wkb(encoded[is_open], on_invalid="fix")  # closes rings
+            if shapely.is_missing(features).any():
+                raise DataError(
+                    f"`{self.setting}={self.path}`: has polygons that cannot be read; draw these polygons again"
+                )
             if not np.isfinite(shapely.get_coordinates(features)).all():
                 raise DataError(
                     f"`{self.setting}={self.path}`: has corners whose coordinates are not numbers; correct these "
@@ -159,7 +168,7 @@ class VectorLayer:
                 )
             parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
-        return _clipped(_without_empty_rings(_areal(parts)), box), others
+        return _clipped(_without_empty_rings(_areal(parts)), box), others, int(is_open.sum())
 
 
 def open_polygons(path: str, setting: str, allow_remote: bool = False) -> VectorLayer:
@@ -179,7 +188,7 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
                 "have 1; save the layer to a file of its own"
             )
         if not layers:
-            raise DataError(f"`{setting}={path}`: has no layer with geometry; it must hold polygons: use another file")
+            raise DataError(f"`{setting}={path}`: has no layer with geometry; use a file with polygons")
         name, kind = layers[0]
         info = pyogrio.read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
     if info["driver"] not in VECTOR_DRIVERS:
@@ -187,7 +196,7 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
             f"`{setting}={path}`: is a {info['driver']} file; use a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
         )
     if not info["features"]:
-        raise DataError(f"`{setting}={path}`: is empty; it must hold at least one polygon: draw one")
+        raise DataError(f"`{setting}={path}`: is empty; draw at least one polygon")
     if any(word in kind for word in ("Point", "LineString")):
         raise DataError(f"`{setting}={path}`: holds {kind} features and no polygons; use a file with polygons")
     if info["crs"] is None:
@@ -207,7 +216,9 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
 def _read_errors(path: str, setting: str) -> Iterator[None]:
     """Raise DataError if the file is damaged or not a vector file."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters in the warnings of pyogrio is a note or an error here
+            yield
     except _UNREADABLE as error:
         raise DataError(
             f"`{setting}={path}`: cannot be read as polygons ({error}); use a vector file that GDAL reads, such as a "

@@ -1,92 +1,176 @@
 """Mask of steep ground from an elevation model, where layover and radar shadow hide water.
 
-Slope is computed at the resolution of the elevation model or of the scene, whichever is coarser, and interpolated to
-the scene. The alternative is to interpolate heights to finer pixels of the scene and compute slopes there. On simulated
-relief with exact heights it is more accurate (rms error 0.5 instead of 0.9 degrees). With height errors of 1 m, which
-is little for a global model, it is less accurate (1.7 instead of 1.0 degrees): noise over short distances becomes
-slope, and flood plains would be excluded. Its slopes also jump at the pixels of the model. A model that is finer than
-the scene is averaged first, so that ditches do not count.
+Slope is computed on the grid of the elevation model and interpolated to the scene. The alternative is to interpolate
+heights to finer pixels of the scene and compute slopes there. On simulated relief with exact heights it is more
+accurate (rms error 0.5 instead of 0.9 degrees). With height errors of 1 m, which is little for a global model, it is
+less accurate (1.7 instead of 1.0 degrees): noise over short distances becomes slope, and flood plains would be
+excluded. Its slopes also jump at the pixels of the model. A model that is finer than the scene is averaged first, so
+that ditches do not count.
+
+Pixels without heights are left out before anything is averaged or interpolated: a mean of -9999 and a height would be a
+cliff.
 """
 
 import math
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from pyproj.exceptions import ProjError
 
 from floodseg.errors import DataError
 from floodseg.geo.footprints import InterpolatedSteps, Numbers
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.scene.layers.raster_masks import coverage_note
-from floodseg.scene.layers.warped_band import WarpedBand
+from floodseg.geo.warp import Block, PixelMap
+from floodseg.geo.warped_source import WarpedSource
+from floodseg.scene.layers.layer_file import LayerFile
+from floodseg.scene.layers.raster_masks import coverage_note, percent
 
 HEIGHT_RANGE = (-500.0, 9000.0)
 """Possible heights of land in metres. Values outside, such as -9999, are an undeclared nodata value."""
 
-_MARGIN = 2
-"""Working pixels around the scene: one for interpolation, one for Horn's window."""
-_METRE_NAMES = ("", "m", "metre", "metres", "meter", "meters")
+_VOIDS = (-9999, -32768, 32767)
+"""Stored numbers that elevation models use for nodata, also where a scale tag makes them possible heights."""
+
+_METRES = {
+    **dict.fromkeys(("", "m", "metre", "metres", "meter", "meters"), 1.0),
+    **dict.fromkeys(("ft", "foot", "feet", "international foot"), 0.3048),
+    **dict.fromkeys(("us survey foot", "us-ft", "ftus", "foot_us", "us_survey_foot"), 1200 / 3937),
+}
+"""Metres per unit of height, by the lower-case name of the unit."""
+
+_COVER_POINTS = 17
+"""Points along each side of the scene that find the part of the elevation model that covers it."""
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Pixels of the scene that were read so far."""
+
+    pixels: int = 0
+    unknown: int = 0
+    """Pixels without a height."""
+    steep: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
 class SteepMask:
     """Mask of ground steeper than ``max_slope`` degrees. Ground without heights is not masked."""
 
-    heights: WarpedBand
-    """Heights on the working grid, whose pixels span ``step`` pixels of the scene, with a margin of ``_MARGIN``
-    pixels."""
-    ground: InterpolatedSteps
-    step: int
+    model: "_SlopeModel"
+    source: WarpedSource
+    """Slopes of ``model`` on the grid of the scene."""
     max_slope: float
-    assumptions: tuple[str, ...] = ()
+    counts: _Counts = field(default_factory=_Counts)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """Notes on unit, voids and gaps, and on much steep ground, of the pixels that were read so far."""
+        counts, name = self.counts, self.model.file.name
+        notes = list(self.model.notes())
+        if counts.unknown:
+            share = 1 - counts.unknown / counts.pixels
+            notes.append(coverage_note(name, share, "no slope is known and nothing is excluded"))
+        if 2 * counts.steep > counts.pixels:
+            notes.append(
+                f"{name}: {percent(counts.steep / counts.pixels)} of the scene is steeper than "
+                f"`max_slope={self.max_slope:g}` degrees and excluded; if its heights are in feet, convert them to "
+                f"metres ({self.model.file.calculation('(* 0.3048 (read 1))')})"
+            )
+        return tuple(notes)
 
     def read(self, window: Window) -> NDArray[np.bool_]:
         """Read the mask inside a window of the scene's grid, (H, W)."""
-        # NaN compares as False: ground without heights is not masked.
-        return np.asarray(self.slope(window) > self.max_slope)
+        block = self.source.read(window)
+        steep: NDArray[np.bool_] = (block.values[0] > self.max_slope) & ~block.missing & ~block.fill
+        with self.counts.lock:
+            self.counts.pixels += steep.size
+            self.counts.unknown += int(np.count_nonzero(block.missing))
+            self.counts.steep += int(np.count_nonzero(steep))
+        return steep
 
     def slope(self, window: Window) -> NDArray[np.float32]:
-        """Return the slope inside a window of the scene's grid, (H, W) in degrees, NaN without heights."""
-        rows = _working_positions(window.top + np.arange(window.height), self.step)
-        columns = _working_positions(window.left + np.arange(window.width), self.step)
-        top, left = int(rows[0]), int(columns[0])
-        height, width = int(rows[-1]) + 2 - top, int(columns[-1]) + 2 - left
-        values, valid = self.heights.read(Window(top - 1, left - 1, height + 2, width + 2))
-        valid = valid & (values > HEIGHT_RANGE[0]) & (values < HEIGHT_RANGE[1])
-        steps = self.ground.at(top + 0.5 + np.arange(height, dtype=float), left + 0.5 + np.arange(width, dtype=float))
-        slope = slope_degrees(np.where(valid, values, np.nan).astype(np.float32), steps)
-        return _interpolate(_interpolate(slope, rows - top, axis=0), columns - left, axis=1)
+        """Return the slope inside a window of the scene's grid, (H, W) in degrees, NaN without heights around."""
+        block = self.source.read(window)
+        slope: NDArray[np.float32] = block.values[0]
+        slope[block.missing | block.fill] = np.nan
+        return slope
 
     def close(self) -> None:
         """Close all files."""
-        self.heights.close()
+        self.model.file.close()
+
+
+class _SlopeModel:
+    """Slopes of an elevation model on its own grid, or on means of ``file.fineness`` pixels where it is finer."""
+
+    def __init__(self, file: LayerFile, scene: GeoGrid) -> None:
+        self.file = file
+        rows, columns = file.fineness
+        part = _covering_part(scene, file.grid, file.fineness)
+        self.grid = file.grid.crop(part).resized(columns, rows, part.height // rows, part.width // columns)
+        self._metres = _METRES[file.unit.lower()]
+        self._heights = WarpedSource(file.grid, self.grid, 1, self._read_heights, "mean")
+        self._steps = InterpolatedSteps(self.grid)
+        self._has_impossible_heights = False
+
+    def notes(self) -> tuple[str, ...]:
+        """Return notes on the unit, and on heights that are taken as no data."""
+        low, high = HEIGHT_RANGE
+        has_voids = self._has_impossible_heights or self.file.found_voids
+        notes = {
+            f"its heights are in '{self.file.unit}' and are converted to metres": self._metres != 1,
+            f"heights outside {low:g} to {high:g} m, such as -9999, are taken as no data": has_voids,
+        }
+        return tuple(f"{self.file.name}: {note}" for note, applies in notes.items() if applies)
+
+    def read(self, window: Window) -> Block:
+        """Read slopes in degrees inside a window of ``grid``: missing without a height, fill beside missing heights."""
+        around = self._heights.read(Window(window.top - 1, window.left - 1, window.height + 2, window.width + 2))
+        heights = around.values[0]
+        heights[around.missing] = np.nan
+        rows = window.top + 0.5 + np.arange(window.height, dtype=float)
+        columns = window.left + 0.5 + np.arange(window.width, dtype=float)
+        slope = slope_degrees(heights, self._steps.at(rows, columns))
+        unknown = np.isnan(slope)
+        slope[unknown] = 0
+        missing = around.missing[1:-1, 1:-1]
+        return Block(slope[None], missing, unknown & ~missing)
+
+    def _read_heights(self, window: Window) -> Block:
+        """Read heights in metres inside a window of the file."""
+        block = self.file.read(window)
+        heights = block.values[0]
+        if self._metres != 1:
+            heights *= np.float32(self._metres)
+        impossible = (heights <= HEIGHT_RANGE[0]) | (heights >= HEIGHT_RANGE[1])
+        if impossible.any():
+            self._has_impossible_heights = True
+            heights[impossible] = 0
+            block.missing[impossible] = True
+        return block
 
 
 def steep_mask(path: str, grid: GeoGrid, max_slope: float, allow_remote: bool) -> SteepMask:
-    """Open an elevation model in metres over the grid of a scene.
+    """Open an elevation model in metres or feet over the grid of a scene.
 
     Raises:
         ConfigError: a remote file without ``allow_remote``.
-        DataError: the file cannot be read or placed on the grid, or declares another unit than metres.
+        DataError: the file cannot be read or placed on the grid, or declares another unit than metres or feet.
     """
-    on_scene_grid = WarpedBand(path, "dem", grid, allow_remote=allow_remote)
-    if on_scene_grid.unit.lower() not in _METRE_NAMES:
-        raise DataError(f"`dem={path}`: is in '{on_scene_grid.unit}', but heights must be in metres; convert it")
-    span = max(on_scene_grid.pixel_span)
-    # Round up, but ignore an excess of a tenth of a pixel.
-    step = max(1, math.ceil(span - 0.1))
-    working = _working_grid(grid, step)
-    is_finer = span < 0.7
-    heights = WarpedBand(
-        path, "dem", working, resampling=Resampling.average if is_finer else Resampling.cubic,
-        # Cubic preserves slopes, which bilinear flattens between pixels. The tolerance is small because errors of
-        # position become errors of height and slope.
-        tolerance=0.01, allow_remote=allow_remote,
-    )  # fmt: skip
-    _, valid = on_scene_grid.sample()
-    notes = coverage_note(on_scene_grid, valid, "no slope is known and nothing is excluded")
-    return SteepMask(heights, InterpolatedSteps(working), step, max_slope, notes)
+    file = LayerFile(path, "dem", grid, allow_remote=allow_remote, voids=_VOIDS)
+    if file.unit.lower() not in _METRES:
+        raise DataError(
+            f"`dem={path}`: is in '{file.unit}', but heights must be in metres or feet; convert it "
+            f"({file.calculation('(* FACTOR (read 1))')}, with the metres per unit as FACTOR)"
+        )
+    try:
+        model = _SlopeModel(file, grid)
+    except ProjError as error:
+        raise DataError(f"`dem={path}`: its coordinate system has no place on the Earth; use one that has") from error
+    return SteepMask(model, WarpedSource(model.grid, grid, 1, model.read, "mean"), max_slope)
 
 
 def slope_degrees(heights: NDArray[np.float32], steps: Numbers) -> NDArray[np.float32]:
@@ -108,21 +192,25 @@ def slope_degrees(heights: NDArray[np.float32], steps: Numbers) -> NDArray[np.fl
     return np.asarray(np.degrees(np.arctan(np.hypot(east, north))), dtype=np.float32)
 
 
-def _working_grid(grid: GeoGrid, step: int) -> GeoGrid:
-    height, width = (math.ceil(size / step) + 2 * _MARGIN for size in (grid.height, grid.width))
-    return grid.resized(step, step, height, width, margin=_MARGIN)
+def _covering_part(scene: GeoGrid, model: GeoGrid, cell: tuple[int, int]) -> Window:
+    """Return the part of a model's grid around a scene, in complete cells of (rows, columns).
+
+    The last cells may extend beyond the model. Cells do not depend on the scene, so a part of it has the same slopes.
+    """
+    sides = np.linspace(0, 1, _COVER_POINTS)
+    u, v = PixelMap(scene, model).points(*np.meshgrid(sides * scene.width, sides * scene.height))
+    left, width = _covering_range(u, model.width, cell[1])
+    top, height = _covering_range(v, model.height, cell[0])
+    return Window(top, left, height, width)
 
 
-def _working_positions(pixels: NDArray[np.int64], step: int) -> Numbers:
-    """Return the positions of the scene's pixel centres between the centres of working pixels, counted from 0."""
-    return np.asarray((pixels + 0.5) / step - 0.5 + _MARGIN, dtype=np.float64)
-
-
-def _interpolate(values: NDArray[np.float32], points: Numbers, axis: int) -> NDArray[np.float32]:
-    """Interpolate linearly along an axis at fractional indices; all points lie before the last index."""
-    before = points.astype(np.intp)
-    weight = (points - before).astype(np.float32)
-    if not weight.any():
-        return np.take(values, before, axis)
-    weight = np.expand_dims(weight, 1 - axis)
-    return np.asarray((1 - weight) * np.take(values, before, axis) + weight * np.take(values, before + 1, axis))
+def _covering_range(positions: Numbers, size: int, cell: int) -> tuple[int, int]:
+    """Return start and length of the pixels around ``positions`` among ``size`` pixels, in multiples of ``cell``."""
+    known = positions[np.isfinite(positions)]
+    if not known.size:
+        return 0, cell
+    first, last = float(known.min()), float(known.max())
+    # between the points the scene may reach further, for example where it contains a pole
+    margin = (last - first) / (_COVER_POINTS - 1) + 2 * cell
+    start, stop = math.floor(max(first - margin, 0) / cell), math.ceil(min(last + margin, size) / cell)
+    return start * cell, max(stop - start, 1) * cell
