@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER
+from floodseg.bands import IGNORE, L1C_BANDS, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.dataset import Raster, band_indices
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order
+from floodseg.raster.bands import band_indices, has_unnamed_bands
+from floodseg.raster.dataset import Raster
 from floodseg.raster.scaling import (
     INTEGER_KINDS,
     equals_nodata,
@@ -153,6 +155,8 @@ def read_optical(
     zero_invalid(values, valid)
     if check_units:
         _check_reflectance(source, numbers, values, valid, offset or 0.0)
+        if source.count == len(L1C_BANDS) and has_unnamed_bands(source, "optical"):
+            check_l1c_order(source.name, read_stored(source, L1C_CHECK_BANDS, window), source.nodatavals[0])
     return Pixels(values, valid)
 
 

@@ -12,6 +12,15 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import same_crs
 from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
+from floodseg.scene.cloud_mask import (
+    MaskKind,
+    blocks,
+    hidden,
+    kind_note,
+    mask_kind,
+    mask_windows,
+    require_clear_pixels,
+)
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
@@ -34,7 +43,8 @@ class ArrayScene:
         transform: maps (column, row) to coordinates, the first six numbers of an affine transform; by default from the
             coordinates of a labelled array.
         sar_units: unit of ``sar``. Linear power is converted to dB.
-        cloud_mask: (H, W); optical pixels are invalid where it is not 0.
+        cloud_mask: (H, W); optical pixels are invalid where it is not 0, or at the classes of clouds of a scene
+            classification (SCL).
 
     A labelled array has dimensions named y and x (or lat and lon) in any order, and may be lazy. All arrays must have
     the same grid.
@@ -66,9 +76,12 @@ class ArrayScene:
         if not self._images:
             raise DataError("no array was given; a scene needs sar, optical or both")
         self._clouds = None if cloud_mask is None else array_image("cloud_mask", cloud_mask, None)
+        self._mask_kind: MaskKind | None = None
         self._grid = self._common_grid(crs, transform)
         for sensor in self._images:
             self._check_values(sensor)
+        if self._clouds is not None and "optical" in self._images:
+            self._check_clouds(self._clouds)
 
     @property
     def grid(self) -> GeoGrid:
@@ -171,8 +184,8 @@ class ArrayScene:
             part = 10 * np.log10(np.where(usable, part, np.float32(1)))
         limits = {"db": DB_RANGE, "reflectance": REFLECTANCE_RANGE, "dn": (-np.inf, np.inf)}[self._unit(sensor)]
         usable &= ((part >= limits[0]) & (part <= limits[1])).all(axis=0)
-        if sensor == "optical" and self._clouds is not None:
-            usable &= ~_is_cloudy(self._clouds, inner)
+        if sensor == "optical" and self._clouds is not None and self._mask_kind is not None:
+            usable &= ~hidden(self._mask_kind, *_mask_values(self._clouds, inner))
         values[:, *place] = np.where(usable, part, np.float32(0))
         valid[place] = usable
         return values, valid
@@ -196,6 +209,24 @@ class ArrayScene:
 
     def _unit(self, sensor: Sensor) -> Unit:
         return self._bands.sar_unit if sensor == "sar" else self._bands.optical_unit
+
+    def _check_clouds(self, clouds: ArrayImage) -> None:
+        """Tell the kind of the cloud mask, and raise DataError if it has none or hides all optical pixels."""
+        height, width = clouds.shape[1:]
+        sample = (window for window in sample_windows(height, width) if window is not None)
+        parts = (_mask_values(clouds, window) for window in mask_windows(height, width, sample))
+        kind = mask_kind(None, (values[~missing] for values, missing in parts))
+        if kind == "classes" and clouds.nodata == 0:  # 0 is the class of no data
+            clouds = self._clouds = replace(clouds, nodata=None)
+        note = kind_note("cloud_mask", kind)
+        self._assumptions.extend([note] if note else [])
+
+        def read(window: Window) -> tuple[_Mask, _Mask]:
+            valid = self._read_sensor("optical", self._bands.optical, window)[1]
+            return valid, hidden(kind, *_mask_values(clouds, window))
+
+        require_clear_pixels(None, kind, blocks(height, width), read)
+        self._mask_kind = kind
 
     def _check_values(self, sensor: Sensor) -> None:
         if self._unit(sensor) == "dn":
@@ -226,8 +257,8 @@ def _slice(image: ArrayImage, window: Window) -> NDArray[np.generic]:
     return np.asarray(image.pixels[:, rows, columns])
 
 
-def _is_cloudy(clouds: ArrayImage, window: Window) -> _Mask:
+def _mask_values(clouds: ArrayImage, window: Window) -> tuple[_Numbers, _Mask]:
+    """Return the values of a mask inside a window and the pixels without a value, (H, W) each."""
     values = _slice(clouds, window)[0].astype(np.float32)
-    nodata = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
-    cloudy: _Mask = (values != 0) & ~nodata
-    return cloudy
+    missing: _Mask = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
+    return values, missing
