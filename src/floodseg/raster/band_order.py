@@ -5,25 +5,34 @@ from numpy.typing import NDArray
 
 from floodseg.bands import HIGHEST_SCENE_CLASS, L1C_BANDS, L2A_BANDS, QA60_VALUES, REFLECTANCE_SCALE
 from floodseg.errors import DataError
+from floodseg.geo.grid import Window
+from floodseg.geo.tiling import blocks, spread
 
 _MIN_PIXELS = 100
 """Fewest pixels for a check."""
 _MAX_BRIGHT_CIRRUS = 0.05
 """Share of the pixels in which B10 may be brighter than B02."""
 _CODE_TOLERANCE = 0.01
+_SAMPLE_SIDE = 128
+_SAMPLES = 16
 
 L1C_CHECK_BANDS = (2, 11, 13)
 """Numbers of the bands that ``check_l1c_order`` needs: blue, the cirrus band, and the last one."""
 
 
-def check_l1c_order(name: str, stored: NDArray[np.generic], nodata: float | None = None) -> None:
+def order_windows(height: int, width: int) -> list[Window]:
+    """Return windows spread over an image, whose pixels are enough for ``check_l1c_order``."""
+    return spread(blocks(height, width, _SAMPLE_SIDE), _SAMPLES)
+
+
+def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float | None = None) -> None:
     """Raise DataError if 13 bands without names are not those of L1C in order.
 
     B10, the cirrus band, is darker than blue over any ground and cloud. 12 bands of L2A and a class or quality band are
     13 bands, too.
 
     Args:
-        name: name of the image in messages.
+        file: file of the image; None for an array.
         stored: ``L1C_CHECK_BANDS``, (3, ...), in any unit that all bands share.
         nodata: declared nodata value.
     """
@@ -44,10 +53,14 @@ def check_l1c_order(name: str, stored: NDArray[np.generic], nodata: float | None
     else:
         return
     names = " ".join((*L2A_BANDS, "other"))
+    if file is None:
+        command = f"optical_bands='{names}'.split()"
+    else:
+        line = f"import rasterio; f = rasterio.open('{file}', 'r+'); f.descriptions = '{names}'.split(); f.close()"
+        command = f'python -c "{line}"'
     raise DataError(
-        f"{name}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since {reason}; name "
-        f'them in their order, so if they are those of L2A and another one: python -c "import rasterio; f = '
-        f"rasterio.open('FILE', 'r+'); f.descriptions = '{names}'.split(); f.close()\""
+        f"{file or 'optical'}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since "
+        f"{reason}; name them, as here those of L2A and another one ({command})"
     )
 
 

@@ -11,7 +11,7 @@ from floodseg.bands import DATES, Bands, Sensor, band_date
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.scene.cloud_mask import MaskKind, blocks, hidden, kind_note, require_clear_pixels
+from floodseg.scene.cloud_mask import MaskKind, hidden, kind_note, require_clear_pixels
 from floodseg.scene.image import Image, WarpedFile, clip
 from floodseg.scene.image_bands import ImageRequest, check_order
 from floodseg.scene.open_image import open_cloud_mask, open_image
@@ -137,7 +137,7 @@ class FileScene:
             valid = self._read_sensor("optical", self._bands.optical, window)[1]
             return valid, hidden(kind, block.values[0], block.missing)
 
-        require_clear_pixels(name, kind, blocks(self._grid.height, self._grid.width), read)
+        require_clear_pixels(name, kind, self._grid, read)
         self._clouds = file, kind
 
     def _read_sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:

@@ -3,13 +3,12 @@
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, OTHER, SAR_BANDS, Sensor, Unit
+from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, OTHER, SAR_BANDS, SarUnits, Sensor, Unit
 from floodseg.errors import DataError
-from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.bands import (
     band_identities,
     band_labels,
@@ -20,9 +19,9 @@ from floodseg.raster.bands import (
     named_bands,
     rename_command,
 )
+from floodseg.raster.scaling import Quantity
 from floodseg.scene.image import Image
 from floodseg.scene.session import OpenRaster, Session
-from floodseg.scene.unit_checks import sample_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,13 @@ class ImageRequest:
     """Bands that the model needs, without dates."""
     references: tuple[str, ...]
     """File names as the user wrote them."""
-    sar_units: Literal["db", "linear"] = "db"
+    sar_units: SarUnits = "db"
     optical_offset: float | None = None
+
+    @property
+    def quantity(self) -> Quantity:
+        """Physical quantity of the image."""
+        return Quantity(self.sensor, self.unit, self.sar_units)
 
 
 def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions: list[str]) -> list[dict[str, int]]:
@@ -180,7 +184,7 @@ def check_order(session: Session, image: Image) -> None:
         handle = session.open(file.path)
         if handle.count != len(L1C_BANDS) or not has_unnamed_bands(handle, "optical"):
             continue
-        windows = [each for each in sample_windows(file.grid.height, file.grid.width) if each is not None]
+        windows = order_windows(file.grid.height, file.grid.width)
         parts = [
             session.read(file.path, L1C_CHECK_BANDS, window).reshape(len(L1C_CHECK_BANDS), -1) for window in windows
         ]

@@ -4,16 +4,18 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from floodseg.bands import REFLECTANCE_SCALE
+from floodseg.bands import SarUnits
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
-from floodseg.raster.scaling import has_scaling
-from floodseg.scene.cloud_mask import MaskKind, mask_kind, mask_windows
-from floodseg.scene.image import Image, ImageFile, OffsetSource, StoredBand, read_block
+from floodseg.geo.tiling import blocks, spread
+from floodseg.raster.scaling import StoredBand, has_scaling, stored_bands
+from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, mask_kind
+from floodseg.scene.image import Image, ImageFile, OffsetSource, read_block
 from floodseg.scene.image_bands import ImageRequest, check_optical_bands, find_bands
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
-from floodseg.scene.unit_checks import sample_windows
+
+_SAR_UNITS: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
 
 
 def open_image(session: Session, request: ImageRequest) -> Image:
@@ -64,10 +66,9 @@ def open_cloud_mask(session: Session, name: str) -> tuple[ImageFile, MaskKind]:
         DataError: it cannot be read, has several bands, or its values are those of no mask.
     """
     mask = open_mask_file(session, name, "cloud_mask")
-    height, width = mask.grid.height, mask.grid.width
-    windows = mask_windows(height, width, (window for window in sample_windows(height, width) if window is not None))
-    blocks = (read_block(session, mask, window) for window in windows)
-    kind = mask_kind(name, (block.values[0][~block.missing] for block in blocks))
+    windows = spread(blocks(mask.grid.height, mask.grid.width), MAX_SEARCHED_BLOCKS)
+    parts = (read_block(session, mask, window, None) for window in windows)
+    kind = mask_kind(name, (part.values[0][~part.missing] for part in parts))
     if kind == "classes" and mask.bands[0].nodata == 0:  # 0 is the class of no data
         mask = replace(mask, bands=(replace(mask.bands[0], nodata=None),))
     return mask, kind
@@ -81,7 +82,7 @@ def _open_product(session: Session, request: ImageRequest, product: SafeProduct)
     for band in request.bands:
         path = product.bands[band]
         shift = product.offsets[band] if offset is None else offset
-        stored = StoredBand(band, 1, shift=shift, divisor=product.quantification, fill=0.0)
+        stored = StoredBand(band, 1, shift=shift, divisor=product.quantification)
         files.append(ImageFile(path, _grid(path, session.open(path)), (stored,)))
     shifts = sorted({product.offsets[band] for band in request.bands} if offset is None else {offset})
     source = "its metadata" if offset is None else "`optical_offset`"
@@ -111,14 +112,12 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
         _check_type(name, handle, request)
     found = find_bands(request, handles, assumptions)
     for name, handle, numbers in zip(request.references, handles, found, strict=True):
-        used = tuple(_stored(handle, band, numbers[band], request) for band in request.bands if band in numbers)
+        stored = stored_bands(handle, numbers, request.quantity, request.optical_offset)
+        by_name = {band.name: band for band in stored}
+        used = tuple(by_name[band] for band in request.bands if band in by_name)
         if not used:
             continue
-        used_numbers = {band.number for band in used}
-        rest = (
-            _stored(handle, band, number, request) for band, number in numbers.items() if number not in used_numbers
-        )
-        unused = tuple(band for band in rest if band.fill is not None)
+        unused = tuple(band for band in stored if band not in used)
         files.append(ImageFile(name, _grid(name, handle), used, unused))
         sources.add(_offset_source(handle, used, request))
         assumptions.extend(_file_assumptions(name, handle, used, request))
@@ -127,10 +126,9 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
             f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset "
             "tags; all files of one image must be stored in the same way: rewrite them"
         )
-    linear = request.sensor == "sar" and request.unit == "db" and request.sar_units == "linear"
     return Image(
-        request.setting, request.sensor, request.unit, tuple(files), linear=linear, offset_from=next(iter(sources)),
-        sources=request.references, assumptions=tuple(assumptions),
+        request.setting, request.sensor, request.unit, tuple(files), request.sar_units,
+        offset_from=next(iter(sources)), sources=request.references, assumptions=tuple(assumptions),
     )  # fmt: skip
 
 
@@ -146,23 +144,6 @@ def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:
             f"{name}: holds numbers of 8 bit, as pictures do; reflectance must be stored times 10000: use the "
             "bands of the product"
         )
-
-
-def _stored(handle: OpenRaster, name: str, number: int, request: ImageRequest) -> StoredBand:
-    nodata = handle.nodatavals[number - 1]
-    tagged = request.unit != "dn" and has_scaling(handle, [number])
-    scale, offset = (handle.scales[number - 1], handle.offsets[number - 1]) if tagged else (1.0, 0.0)
-    if request.sensor == "sar" and request.unit == "db":
-        # Backscatter is never exactly 0 dB in both polarisations. Without a declared nodata value, they are empty.
-        fill = 0.0 if nodata is None and not tagged else None
-        return StoredBand(name, number, scale, offset, nodata=nodata, fill=fill)
-    # One band can measure 0, so a pixel is empty only if all bands are 0. Any other nodata value is no measurement.
-    fill = 0.0 if nodata is None or nodata == 0 else None
-    missing = None if nodata == 0 else nodata
-    if request.unit == "dn":
-        return StoredBand(name, number, nodata=missing, fill=0.0)
-    shift, divisor = (0.0, 1.0) if tagged else (request.optical_offset or 0.0, REFLECTANCE_SCALE)
-    return StoredBand(name, number, scale, offset, shift, divisor, missing, fill)
 
 
 def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> OffsetSource:
@@ -187,9 +168,9 @@ def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand],
         reason = "which its darkest values allow" if offset is None else "from `optical_offset`"
         assumptions.append(f"{name}: reflectance is (stored {offset or 0:+g}) / 10000, {reason}")
     if request.unit == "db":
-        converted = "linear power, converted to dB" if request.sar_units == "linear" else "dB"
+        converted = "dB" if request.sar_units == "db" else f"{_SAR_UNITS[request.sar_units]}, converted to dB"
         assumptions.append(f"{name}: the radar values are taken as {converted}")
-    if all(band.fill is not None for band in used) and handle.nodatavals[used[0].number - 1] is None:
+    if used[0].nodata is None:
         assumptions.append(f"{name}: declares no nodata value; pixels that are 0 in all its bands are taken as invalid")
     return assumptions
 
