@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, OTHER, SAR_BANDS, SarUnits, Sensor, Unit
+from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS, SarUnits, Sensor, Unit
 from floodseg.errors import DataError
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.bands import (
-    band_identities,
     band_labels,
     bands_by_order,
     check_polarisations,
@@ -106,9 +105,10 @@ def check_optical_bands(
 def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> dict[str, int]:
     if not has_unnamed_bands(handle, request.sensor):
         numbers = named_bands(handle, request.sensor)
-        if handle.count > 1 or numbers:
-            return numbers
-        return _unnamed_single_band(name, handle, request, assumptions)
+        if not numbers and len(request.references) > 1:
+            labels = ", ".join(band_labels(handle, request.sensor))
+            assumptions.append(f"{name}: is not used, since it holds no band of the image ({labels})")
+        return numbers
     if handle.count == 1:
         return _unnamed_single_band(name, handle, request, assumptions)
     if request.unit == "dn" and request.sensor == "optical" and handle.count == len(OMBRIA_OPTICAL_BANDS):
@@ -127,16 +127,12 @@ def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumpt
 def _unnamed_single_band(
     name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]
 ) -> dict[str, int]:
-    """Return the only band of a file if neither its description nor the file's name is that of a band."""
-    [label] = band_labels(handle, request.sensor)
-    if band_identities(handle, request.sensor) == (OTHER,):
-        if len(request.references) > 1:
-            assumptions.append(f"{name}: its band ({label}) is none of {', '.join(request.bands)} and is not used")
-        return {}
+    """Return the only band of a file if neither its description nor the file's name tells what it is."""
     if request.unit == "dn" and len(request.bands) == 1 and len(request.references) == 1:
         assumptions.append(f"{name}: its only band is taken to be {request.bands[0]}")
         return {request.bands[0]: 1}
     example = "VV" if request.sensor == "sar" else "B03"
+    [label] = band_labels(handle, request.sensor)
     raise DataError(
         f"`{request.setting}={name}`: its band cannot be identified from its name ({label}); name it "
         f"({rename_command(1, example)}), or name the file after it ({example}.tif)"
