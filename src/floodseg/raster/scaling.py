@@ -22,11 +22,18 @@ class Quantity:
     """Unit of the result."""
     sar_units: SarUnits | None = "db"
     """Unit of stored radar values, which become dB; with None they are not converted."""
+    keeps_impossible: bool = False
+    """True for checks of units: physically impossible values are no missing values."""
+
+    @property
+    def becomes_db(self) -> bool:
+        """True if the result is dB."""
+        return self.unit == "db" and self.sar_units is not None
 
     @property
     def as_stored(self) -> "Quantity":
-        """The same for values in the unit of the file: power and amplitude are not converted."""
-        return self if self.sar_units == "db" else replace(self, sar_units=None)
+        """The same for checks of units: power and amplitude are not converted, impossible values are kept."""
+        return replace(self, sar_units="db" if self.sar_units == "db" else None, keeps_impossible=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from floodseg.bands import Bands, SarUnits, Sensor, Unit, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import same_crs
-from floodseg.raster.physical import PixelMasks, Reading, limited, physical, possible_range
+from floodseg.raster.physical import PixelMasks, Reading, physical
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
@@ -168,8 +168,7 @@ class ArrayScene:
         part = values[:, *place]
         usable = np.ones((inner.height, inner.width), np.bool_)
         for channels in self._dates(names):
-            quantity = self._quantity(sensor)
-            reading = limited(self._read_block(sensor, channels, inner, quantity), possible_range(quantity))
+            reading = self._read_block(sensor, channels, inner, self._quantity(sensor))
             part[channels] = reading.values
             usable &= ~(reading.missing | reading.fill)
         if sensor == "optical" and self._clouds is not None:
