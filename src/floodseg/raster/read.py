@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER, SarUnits
+from floodseg.bands import IGNORE, L1C_BANDS, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER, SarUnits
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.dataset import Raster, band_indices
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order
+from floodseg.raster.bands import band_indices, has_unnamed_bands
+from floodseg.raster.dataset import Raster
 from floodseg.raster.physical import DB_RANGE, REFLECTANCE_RANGE, PixelMasks, Pixels, Reading, physical
 from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
 
@@ -105,6 +107,8 @@ def read_optical(
     reading = read_physical(source, stored, quantity, window, others)
     if check_units:
         _check_reflectance(source, stored, reading, offset or 0.0)
+        if source.count == len(L1C_BANDS) and has_unnamed_bands(source, "optical"):
+            check_l1c_order(source.name, read_stored(source, L1C_CHECK_BANDS, window), source.nodatavals[0])
     return reading.pixels()
 
 

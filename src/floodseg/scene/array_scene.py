@@ -7,12 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import Bands, SarUnits, Sensor, Unit, band_date
+from floodseg.bands import L1C_BANDS, Bands, SarUnits, Sensor, Unit, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.tiling import blocks, spread
 from floodseg.geo.warp import same_crs
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.physical import PixelMasks, Reading, physical
 from floodseg.raster.scaling import Quantity, StoredBand
+from floodseg.scene.cloud_mask import (
+    MAX_SEARCHED_BLOCKS,
+    MaskKind,
+    hidden,
+    kind_note,
+    mask_kind,
+    require_clear_pixels,
+)
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
@@ -35,7 +45,8 @@ class ArrayScene:
         transform: maps (column, row) to coordinates, the first six numbers of an affine transform; by default from the
             coordinates of a labelled array.
         sar_units: unit of ``sar``. Linear power is converted to dB.
-        cloud_mask: (H, W); optical pixels are invalid where it is not 0.
+        cloud_mask: (H, W); optical pixels are invalid where it is not 0, or at the classes of clouds of a scene
+            classification (SCL).
 
     A labelled array has dimensions named y and x (or lat and lon) in any order, and may be lazy. All arrays must have
     the same grid.
@@ -67,9 +78,13 @@ class ArrayScene:
         if not self._images:
             raise DataError("no array was given; a scene needs sar, optical or both")
         self._clouds = None if cloud_mask is None else array_image("cloud_mask", cloud_mask, None)
+        self._mask_kind: MaskKind | None = None
         self._grid = self._common_grid(crs, transform)
         for sensor in self._images:
             self._check_values(sensor)
+        self._check_order()
+        if self._clouds is not None and "optical" in self._images:
+            self._check_clouds(self._clouds)
 
     @property
     def grid(self) -> GeoGrid:
@@ -171,8 +186,8 @@ class ArrayScene:
             reading = self._read_block(sensor, channels, inner, self._quantity(sensor))
             part[channels] = reading.values
             usable &= ~(reading.missing | reading.fill)
-        if sensor == "optical" and self._clouds is not None:
-            usable &= ~_is_cloudy(self._clouds, inner)
+        if sensor == "optical" and self._clouds is not None and self._mask_kind is not None:
+            usable &= ~hidden(self._mask_kind, *_mask_values(self._clouds, inner))
         part[:, ~usable] = 0
         valid[place] = usable
         return values, valid
@@ -197,6 +212,32 @@ class ArrayScene:
 
     def _unit(self, sensor: Sensor) -> Unit:
         return self._bands.sar_unit if sensor == "sar" else self._bands.optical_unit
+
+    def _check_order(self) -> None:
+        """Raise DataError if 13 optical bands without names are not those of L1C."""
+        image = self._images.get("optical")
+        if image is None or image.shape[0] != len(L1C_BANDS) or any(image.names) or self._unit("optical") == "dn":
+            return
+        numbers = [number - 1 for number in L1C_CHECK_BANDS]
+        windows = order_windows(*image.shape[1:])
+        parts = [_slice(image, window)[numbers].reshape(len(numbers), -1) for window in windows]
+        check_l1c_order(None, np.concatenate(parts, axis=1), image.nodata)
+
+    def _check_clouds(self, clouds: ArrayImage) -> None:
+        """Tell the kind of the cloud mask, and raise DataError if it has none or hides all optical pixels."""
+        parts = (_mask_values(clouds, window) for window in spread(blocks(*clouds.shape[1:]), MAX_SEARCHED_BLOCKS))
+        kind = mask_kind(None, (values[~missing] for values, missing in parts))
+        if kind == "classes" and clouds.nodata == 0:  # 0 is the class of no data
+            clouds = self._clouds = replace(clouds, nodata=None)
+        note = kind_note("cloud_mask", kind)
+        self._assumptions.extend([note] if note else [])
+
+        def read(window: Window) -> tuple[_Mask, _Mask]:
+            valid = self._read_sensor("optical", self._bands.optical, window)[1]
+            return valid, hidden(kind, *_mask_values(clouds, window))
+
+        require_clear_pixels(None, kind, self._grid, read)
+        self._mask_kind = kind
 
     def _check_values(self, sensor: Sensor) -> None:
         if self._unit(sensor) == "dn":
@@ -227,8 +268,8 @@ def _slice(image: ArrayImage, window: Window) -> NDArray[np.generic]:
     return np.asarray(image.pixels[:, rows, columns])
 
 
-def _is_cloudy(clouds: ArrayImage, window: Window) -> _Mask:
+def _mask_values(clouds: ArrayImage, window: Window) -> tuple[_Numbers, _Mask]:
+    """Return the values of a mask inside a window and the pixels without a value, (H, W) each."""
     values = _slice(clouds, window)[0].astype(np.float32)
-    nodata = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
-    cloudy: _Mask = (values != 0) & ~nodata
-    return cloudy
+    missing: _Mask = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
+    return values, missing
