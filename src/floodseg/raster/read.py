@@ -15,15 +15,7 @@ from floodseg.geo.grid import Window
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order
 from floodseg.raster.bands import band_indices, has_unnamed_bands
 from floodseg.raster.dataset import Raster
-from floodseg.raster.physical import (
-    DB_RANGE,
-    REFLECTANCE_RANGE,
-    PixelMasks,
-    Pixels,
-    Reading,
-    limited,
-    physical,
-)
+from floodseg.raster.physical import DB_RANGE, REFLECTANCE_RANGE, PixelMasks, Pixels, Reading, physical
 from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
 
 _MIN_PIXELS = 100
@@ -51,39 +43,33 @@ def read_sar(
     quantity = Quantity("sar", "db", units)
     bands = stored_bands(source, {band: indices[band] for band in SAR_BANDS}, quantity)
     reading = read_physical(source, bands, quantity, window)
-    if check_units and reading.negative > max(_MIN_PIXELS, np.count_nonzero(~reading.missing) / 2):
-        raise DataError(
-            f"{source.name}: most radar values are negative, so they are not linear power: use `sar_units=db`"
-        )
     if check_units:
         _check_db(source.name, reading, units)
-    return limited(reading, DB_RANGE).pixels()
+    return reading.pixels()
 
 
 def _check_db(name: str, reading: Reading, units: SarUnits) -> None:
     usable = ~(reading.missing | reading.fill)
-    count = np.count_nonzero(usable)
-    if count < _MIN_PIXELS:
-        return
-    low, high = DB_RANGE
-    values = reading.values[:, usable]
-    lowest, highest = float(values.min()), float(values.max())
-    if _impossible_share(values, DB_RANGE) > _MAX_IMPOSSIBLE_SHARE:
+    count = int(np.count_nonzero(usable))
+    if reading.negative > max(_MIN_PIXELS, np.count_nonzero(~reading.missing) / 2):
+        raise DataError(f"{name}: most radar values are negative, so they are not linear power: use `sar_units=db`")
+    if _is_impossible(reading, count):
+        low, high = DB_RANGE
+        lowest, highest = reading.extremes
         raise DataError(
             f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
             "use `sar_units=linear` for linear power, or declare the nodata value in the file"
         )
-    if units == "db" and lowest >= 0:
+    if units == "db" and count >= _MIN_PIXELS and reading.values[:, usable].min() >= 0:
         raise DataError(
-            f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
+            f"{name}: no radar value is below 0 (highest {reading.values.max():g}), so they cannot be dB: "
             "use `sar_units=linear` if they are linear power"
         )
 
 
-def _impossible_share(values: NDArray[np.float32], limits: tuple[float, float]) -> float:
-    if values.min() >= limits[0] and values.max() <= limits[1]:
-        return 0.0
-    return float(((values < limits[0]) | (values > limits[1])).any(axis=0).mean())
+def _is_impossible(reading: Reading, usable: int) -> bool:
+    """Return True if too many pixels hold impossible values, beside ``usable`` pixels with data."""
+    return reading.impossible > _MAX_IMPOSSIBLE_SHARE * (usable + reading.impossible) and reading.impossible > 0
 
 
 def read_optical(
@@ -123,7 +109,7 @@ def read_optical(
         _check_reflectance(source, stored, reading, offset or 0.0)
         if source.count == len(L1C_BANDS) and has_unnamed_bands(source, "optical"):
             check_l1c_order(source.name, read_stored(source, L1C_CHECK_BANDS, window), source.nodatavals[0])
-    return limited(reading, REFLECTANCE_RANGE).pixels()
+    return reading.pixels()
 
 
 def read_physical(
@@ -141,22 +127,20 @@ def read_physical(
 
 def _check_reflectance(source: Raster, bands: Sequence[StoredBand], reading: Reading, offset: float) -> None:
     usable = ~(reading.missing | reading.fill)
-    if np.count_nonzero(usable) < _MIN_PIXELS:
-        return
+    count = int(np.count_nonzero(usable))
     numbers = [band.number for band in bands]
     is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
     is_tagged = has_scaling(source, numbers)
-    values = reading.values if usable.all() else reading.values[:, usable]
-    lowest, highest = float(values.min()), float(values.max())
-    if _impossible_share(values, REFLECTANCE_RANGE) > _MAX_IMPOSSIBLE_SHARE:
+    if _is_impossible(reading, count):
+        lowest, highest = reading.extremes
         rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "0 to 1"
         raise DataError(
             f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
             "tags (scale 0.0001 and offset -0.1 for baseline 04.00), `optical_offset` or the nodata value"
         )
-    if is_tagged or not is_float:
+    if is_tagged or not is_float or count < _MIN_PIXELS:
         return
-    stored_highest = highest * REFLECTANCE_SCALE - offset
+    stored_highest = float(reading.values[:, usable].max()) * REFLECTANCE_SCALE - offset
     if stored_highest < REFLECTANCE_RANGE[1]:
         raise DataError(
             f"{source.name}: optical values reach only {stored_highest:g}, but must be reflectance "

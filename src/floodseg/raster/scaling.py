@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,18 @@ class Quantity:
     """Unit of the result."""
     sar_units: SarUnits | None = "db"
     """Unit of stored radar values, which become dB; with None they are not converted."""
+    keeps_impossible: bool = False
+    """True for checks of units: physically impossible values are no missing values."""
+
+    @property
+    def becomes_db(self) -> bool:
+        """True if the result is dB."""
+        return self.unit == "db" and self.sar_units is not None
 
     @property
     def as_stored(self) -> "Quantity":
-        """The same for values in the unit of the file: power and amplitude are not converted."""
-        return self if self.sar_units == "db" else replace(self, sar_units=None)
+        """The same for checks of units: power and amplitude are not converted, impossible values are kept."""
+        return replace(self, sar_units="db" if self.sar_units == "db" else None, keeps_impossible=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +72,36 @@ def stored_bands(
         quantity: what the numbers mean.
         optical_offset: offset of reflectance in stored numbers, for bands without scale and offset tags.
     """
-    return tuple(_stored_band(source, name, number, quantity, optical_offset) for name, number in numbers.items())
+    tags = _Tags(source.dtypes, source.scales, source.offsets, source.nodatavals)
+    return _described(tuple(numbers.items()), tags, quantity, optical_offset)
 
 
-def _stored_band(
-    source: Raster, name: str, number: int, quantity: Quantity, optical_offset: float | None
-) -> StoredBand:
-    nodata = source.nodatavals[number - 1]
+@dataclass(frozen=True, slots=True)
+class _Tags:
+    """What a file says of its bands, one item per band."""
+
+    dtypes: tuple[str, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    nodata: tuple[float | None, ...]
+
+
+@lru_cache(maxsize=256)
+def _described(
+    numbers: tuple[tuple[str, int], ...], tags: _Tags, quantity: Quantity, optical_offset: float | None
+) -> tuple[StoredBand, ...]:
+    """Return the description of bands. It is cached: all files of a data set have the same tags."""
+    return tuple(_stored_band(name, number, tags, quantity, optical_offset) for name, number in numbers)
+
+
+def _stored_band(name: str, number: int, tags: _Tags, quantity: Quantity, optical_offset: float | None) -> StoredBand:
+    scale, offset, nodata = (values[number - 1] for values in (tags.scales, tags.offsets, tags.nodata))
     if quantity.unit == "dn":
         return StoredBand(name, number, nodata=nodata)
-    if has_scaling(source, [number]):
+    if scale != 1 or offset != 0:
         # The lowest backscatter can be stored as 0 only if another value is left for nodata.
-        unsigned = source.dtypes[number - 1].startswith("uint")
+        unsigned = tags.dtypes[number - 1].startswith("uint")
         zero_is_value = quantity.unit == "db" and unsigned and nodata is not None and nodata != 0
-        scale, offset = source.scales[number - 1], source.offsets[number - 1]
         return StoredBand(name, number, scale, offset, nodata=nodata, zero_is_value=zero_is_value)
     if quantity.unit == "reflectance":
         return StoredBand(name, number, shift=optical_offset or 0.0, divisor=REFLECTANCE_SCALE, nodata=nodata)

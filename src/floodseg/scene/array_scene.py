@@ -13,7 +13,7 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.tiling import blocks, spread
 from floodseg.geo.warp import same_crs
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
-from floodseg.raster.physical import PixelMasks, Reading, limited, physical, possible_range
+from floodseg.raster.physical import PixelMasks, Reading, physical
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.cloud_mask import (
     MAX_SEARCHED_BLOCKS,
@@ -183,8 +183,7 @@ class ArrayScene:
         part = values[:, *place]
         usable = np.ones((inner.height, inner.width), np.bool_)
         for channels in self._dates(names):
-            quantity = self._quantity(sensor)
-            reading = limited(self._read_block(sensor, channels, inner, quantity), possible_range(quantity))
+            reading = self._read_block(sensor, channels, inner, self._quantity(sensor))
             part[channels] = reading.values
             usable &= ~(reading.missing | reading.fill)
         if sensor == "optical" and self._clouds is not None and self._mask_kind is not None:

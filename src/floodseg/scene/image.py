@@ -9,7 +9,7 @@ import numpy as np
 from floodseg.bands import SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
-from floodseg.raster.physical import PixelMasks, Reading, limited, physical, possible_range
+from floodseg.raster.physical import PixelMasks, Reading, physical
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.session import Session
 
@@ -180,10 +180,8 @@ class WarpedFile:
         return result
 
     def _read_block(self, window: Window) -> Block:
-        if self._image is None:
-            return read_block(self._session, self.file, window, None)
-        quantity = self._image.quantity
-        reading = limited(read_block(self._session, self.file, window, quantity), possible_range(quantity))
+        quantity = self._image.quantity if self._image is not None else None
+        reading = read_block(self._session, self.file, window, quantity)
         if reading.impossible and self._report_impossible is not None:
             self._report_impossible(self.file.path)
         return reading
