@@ -13,7 +13,7 @@ from floodseg.bands import IGNORE, L1C_BANDS, LAND, REFLECTANCE_SCALE, SAR_BANDS
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order
-from floodseg.raster.bands import band_indices, has_unnamed_bands
+from floodseg.raster.bands import band_indices, has_unnamed_bands, mask_band
 from floodseg.raster.dataset import Raster
 from floodseg.raster.physical import DB_RANGE, REFLECTANCE_RANGE, PixelMasks, Pixels, Reading, physical
 from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
@@ -121,7 +121,9 @@ def read_physical(
 ) -> Reading:
     """Read bands of an open raster by the rules of ``physical``; ``others`` are the sensor's other bands."""
     stored = read_stored(source, [band.number for band in bands], window)
-    masks = PixelMasks(others=(lambda: read_stored(source, others, window)) if others else None)
+    mask = mask_band(source)
+    valid = read_stored(source, [mask], window)[0] != 0 if mask is not None else None
+    masks = PixelMasks(valid, others=(lambda: read_stored(source, others, window)) if others else None)
     return physical(stored, bands, quantity, masks)
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import L1C_BANDS, Bands, SarUnits, Sensor, Unit, band_date
+from floodseg.bands import L1C_BANDS, MASK, OTHER, Bands, SarUnits, Sensor, Unit, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.tiling import blocks, spread
 from floodseg.geo.warp import same_crs
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
+from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
 from floodseg.raster.physical import PixelMasks, Reading, physical
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.cloud_mask import (
@@ -122,22 +123,27 @@ class ArrayScene:
         # Band names hold no date, so the channels of two dates are taken by order.
         image = array_image(sensor, array, None if two_dates else sensor)
         if names is not None:
-            image = replace(image, names=tuple(names))
+            identities = tuple(names) if two_dates else name_identities(tuple(names), sensor)
+            image = replace(image, names=identities, labels=tuple(names))
         if len(image.names) != image.shape[0]:
             raise DataError(f"{sensor}: {image.shape[0]} bands have {len(image.names)} names; name each band once")
         if any(image.names):
-            missing = [band for band in needed if band not in image.names]
+            labels = text_labels(image.labels, image.names)
+            numbers = numbers_by_name(sensor, image.names, labels, is_file=False)
+            missing = [band for band in needed if band not in numbers]
             if missing:
-                known = ", ".join(name or "?" for name in image.names)
-                raise DataError(f"{sensor}: lacks {', '.join(missing)}, which the model needs; it has {known}")
-            self._channels[sensor] = [image.names.index(band) for band in needed]
+                raise DataError(
+                    f"{sensor}: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; pass "
+                    "an array with these bands, or correct the names"
+                )
+            self._channels[sensor] = [numbers[band] - 1 for band in needed]
         elif image.shape[0] == len(needed):
             self._channels[sensor] = list(range(len(needed)))
             self._assumptions.append(f"{sensor}: its bands have no names and are taken as {', '.join(needed)}")
         else:
             raise DataError(
                 f"{sensor}: the array has {image.shape[0]} bands without names, but the model needs "
-                f"{', '.join(needed)}: pass only these, or name the bands"
+                f"{', '.join(needed)}; pass only these, or name the bands"
             )
         self._images[sensor] = image
 
@@ -202,8 +208,13 @@ class ArrayScene:
         image = self._images[sensor]
         positions = [self._channels[sensor][channel] for channel in channels]
         stored = _slice(image, window)
-        others = [position for position, name in enumerate(image.names) if name and position not in positions]
-        masks = PixelMasks(others=(lambda: stored[others]) if others else None)
+        others = [
+            position
+            for position, name in enumerate(image.names)
+            if name not in (None, MASK, OTHER) and position not in positions
+        ]
+        valid = stored[image.names.index(MASK)] != 0 if MASK in image.names else None
+        masks = PixelMasks(valid, others=(lambda: stored[others]) if others else None)
         bands = [StoredBand(str(position), position + 1, nodata=image.nodata) for position in positions]
         return physical(stored[positions], bands, quantity, masks)
 

@@ -9,6 +9,7 @@ import numpy as np
 from floodseg.bands import SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
+from floodseg.raster.bands import mask_band
 from floodseg.raster.physical import PixelMasks, Reading, physical
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.session import Session
@@ -83,7 +84,9 @@ def read_block(session: Session, file: ImageFile, window: Window, quantity: Quan
     """
     stored = session.read(file.path, [band.number for band in file.bands], window)
     unused = [band.number for band in file.unused]
-    masks = PixelMasks(others=(lambda: session.read(file.path, unused, window)) if unused else None)
+    mask = mask_band(session.open(file.path)) if quantity is not None else None
+    valid = session.read(file.path, [mask], window)[0] != 0 if mask is not None else None
+    masks = PixelMasks(valid, others=(lambda: session.read(file.path, unused, window)) if unused else None)
     return physical(stored, file.bands, quantity, masks)
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from floodseg.bands import Sensor, canonical_band
+from floodseg.bands import Sensor
 from floodseg.errors import DataError
 from floodseg.geo.grid import Transform
+from floodseg.raster.bands import name_identities
 
 _ROW_DIMS = ("y", "lat", "latitude", "northing", "row")
 _COLUMN_DIMS = ("x", "lon", "longitude", "easting", "column")
@@ -27,7 +28,9 @@ class ArrayImage:
 
     pixels: Any
     names: tuple[str | None, ...]
-    """Canonical band names, None for bands without a name."""
+    """Identity of each band: a canonical name, ``MASK``, ``OTHER``, or None without a name."""
+    labels: tuple[str | None, ...]
+    """Names of the bands as they were given, None for bands without a name."""
     crs: str | None
     transform: Transform | None
     nodata: float | None
@@ -67,11 +70,12 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
         raise DataError(f"{argument}: the array has the type {array.dtype}; values must be real numbers: convert it")
     if not labelled:
-        return ArrayImage(array, (None,) * array.shape[0], None, None, None)
+        unnamed = (None,) * array.shape[0]
+        return ArrayImage(array, unnamed, unnamed, None, None, None)
     fill = array.attrs.get("_FillValue")
     return ArrayImage(
         array,
-        _names(array, sensor),
+        *_names(array, sensor),
         _crs(argument, array),
         _transform(argument, array),
         None if fill is None else float(fill),
@@ -91,7 +95,8 @@ def _transposed(argument: str, array: Any) -> Any:
     return array.transpose(*rest, rows[0], columns[0])
 
 
-def _names(array: Any, sensor: Sensor | None) -> tuple[str | None, ...]:
+def _names(array: Any, sensor: Sensor | None) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
+    """Return the identity of each band and its name, None without a name."""
     count: int = array.shape[0]
     labels: Sequence[object] = ()
     if array.dims[0] in array.coords:
@@ -100,8 +105,9 @@ def _names(array: Any, sensor: Sensor | None) -> tuple[str | None, ...]:
     if not any(isinstance(name, str) for name in labels) and isinstance(long_names, (tuple, list)):
         labels = long_names
     if sensor is None or len(labels) != count:
-        return (None,) * count
-    return tuple(canonical_band(name, sensor) if isinstance(name, str) else None for name in labels)
+        return (None,) * count, (None,) * count
+    texts = tuple(label if isinstance(label, str) else None for label in labels)
+    return name_identities(texts, sensor), texts
 
 
 def _crs(argument: str, array: Any) -> str | None:
