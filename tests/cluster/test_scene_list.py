@@ -185,8 +185,9 @@ def test_remote_stac_items_are_refused(tmp_path):
 def test_stac_keys_with_sensor_and_resolution(tmp_path, caplog):
     caplog.set_level("INFO", logger="floodseg")
     assets = {
-        "B03_20m": asset("b03_20.tif"), "B03_10m": asset("b03_10.tif"), "B8A_20m": asset("b8a.tif"), "TCI_10m": asset("t.tif"),
-        "IW-VH": asset("vh.tif"), "s1-grd-vv": asset("vv.tif"), "schema-product-vv": asset("vv.xml"),
+        "B03_20m": asset("b03_20.tif"), "B03_10m": asset("b03_10.tif"), "B8A_20m": asset("b8a.tif"),
+        "TCI_10m": asset("tci.tif"), "IW-VH": asset("vh.tif"), "s1-grd-vv": asset("vv.tif"),
+        "schema-product-vv": asset("vv.xml"),
     }  # fmt: skip
     [scene] = read(tmp_path / "item.json", json.dumps(item("a", assets)))
     assert scene.config.sar == (f"{tmp_path}/vv.tif", f"{tmp_path}/vh.tif")

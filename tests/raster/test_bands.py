@@ -55,7 +55,12 @@ def test_unnamed_optical_bands_are_l1c_or_l2a_by_count(
         (3, None, "sar", r"a\.tif: has 3 bands.*exactly 2"),
         (1, None, "sar", r"a\.tif: has 1 band without.*exactly 2"),
         (4, None, "optical", r"a\.tif: has 4 bands.*exactly 13 or 12"),
-        (1, ["VV"], "sar", r"a\.tif: holds only VV, but the model needs VV and VH; add VH"),
+        (
+            1,
+            ["VV"],
+            "sar",
+            r"a\.tif: holds only VV, but the model needs VV and VH; use an image in VV and VH, or add VH",
+        ),
         (2, ["VH", "dem"], "sar", r"a\.tif: holds only VH.*VV"),
         (3, ["VV", "VH", "VV_2"], "sar", r"bands 1 and 3 are both named VV"),
     ],

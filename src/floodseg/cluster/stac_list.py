@@ -1,9 +1,9 @@
 """Reader of STAC documents as lists of scenes: collections and catalogs on disk, item collections and single items.
 
 Nothing is downloaded, and all files must be in the folder of the document or below it. An asset is read as the setting
-that its key or one of its roles names (``sar``, ``optical``, ``sar_before``, ``cloud_mask``, ``dem``, ...). Keys such as
-``vv`` and ``iw-vh`` are radar bands, keys such as ``B02``, ``b8a``, ``B03_10m`` and ``green`` optical bands; of a band in
-several resolutions the finest is read. Other assets are ignored.
+that its key or one of its roles names (``sar``, ``optical``, ``sar_before``, ``cloud_mask``, ``dem``, ...). Keys such
+as ``vv`` and ``iw-vh`` are radar bands, keys such as ``B02``, ``b8a``, ``B03_10m`` and ``green`` optical bands; of a
+band in several resolutions the finest is read. Other assets are ignored.
 """
 
 import json
@@ -25,8 +25,8 @@ _LOG = getLogger("floodseg")
 _BAND_KEY = re.compile(
     r"(?:(?:s[12][a-d]?|sentinel[12]|iw|ew|grd[hm]?|rtc|gamma0|sigma0)[-_])*([a-z]+\d*a?)(?:_(\d+)m)?", re.IGNORECASE
 )
-"""Asset keys that may name a band, and its resolution in metres: ``vv``, ``iw-vv``, ``B8A``, ``nir08``, ``B03_10m``, but
-not ``vv-thumbnail``."""
+"""Asset keys that may name a band, and its resolution in metres: ``vv``, ``iw-vv``, ``B8A``, ``nir08``, ``B03_10m``,
+but not ``vv-thumbnail``."""
 _STORAGE = {"scale": (1, None), "offset": (0, None), "nodata": (0, None)}
 """Fields of ``raster:bands`` and their values that say no more than a file without tags."""
 _MAX_DOCUMENTS = 1_000_000

@@ -1,7 +1,8 @@
 """Bands of an open raster, found by their names, or by their order where none has a name."""
 
 import re
-from collections.abc import Container, Sequence
+import shlex
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -13,8 +14,9 @@ _NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
     "sar": {2: SAR_BANDS},
     "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
 }
+_EXAMPLES: dict[Sensor, tuple[str, ...]] = {"sar": SAR_BANDS, "optical": ("B02", "B03")}
 _NO_NAMES = ("", "gray", "undefined")
-"""Descriptions that say nothing, beside ``Band N`` of band N."""
+"""Descriptions that say nothing, beside ``Band N`` (``Layer_N`` in ERDAS files) of band N."""
 
 
 def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
@@ -46,7 +48,7 @@ def numbers_by_name(
     """Return the numbers (from 1) of the bands of a sensor: canonical name -> number.
 
     Args:
-        name: name of the image in messages.
+        name: name of the file or the array.
         identities: identity of each band (see ``name_identities``).
         labels: name of each band in messages.
         is_file: False for an array.
@@ -59,7 +61,7 @@ def numbers_by_name(
         if band in (None, MASK, OTHER):
             continue
         if band in found:
-            command = f" ({rename_command(number, 'unused')})" if is_file else ""
+            command = f" ({rename_commands([(number, 'unused', name)])})" if is_file else ""
             raise DataError(
                 f"{name}: bands {found[band]} and {number} are both named {band} ({labels[found[band] - 1]}, "
                 f"{labels[number - 1]}); give the one that is not to be used another name{command}"
@@ -77,10 +79,11 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
     orders = _NAMES_BY_COUNT[sensor]
     if source.count not in orders:
         counts = " or ".join(str(count) for count in orders)
+        examples = [(number, band, source.name) for number, band in enumerate(_EXAMPLES[sensor], start=1)]
         raise DataError(
             f"{source.name}: has {source.count} {'band' if source.count == 1 else 'bands'} without names, and unnamed "
-            f"{sensor} bands are taken by order only where there are exactly {counts}; name those to be used, as here "
-            f"band 1 ({rename_command(1, 'VV' if sensor == 'sar' else 'B03')})"
+            f"{sensor} bands are taken by order only where there are exactly {counts}; name those to be used, for "
+            f"example the first ones so: {rename_commands(examples)}"
         )
     return {band: number for number, band in enumerate(orders[source.count], start=1)}
 
@@ -97,22 +100,22 @@ def mask_band(source: Raster) -> int | None:
 
 
 def check_polarisations(names: str, needed: Sequence[str], found: Container[str], sources: Sequence[Raster]) -> None:
-    """Raise DataError if the bands that were found in the files of a radar image lack a needed polarisation."""
+    """Raise DataError if the bands that were found in the files of a radar image lack a needed polarisation.
+
+    Args:
+        names: names of the files in messages.
+        needed: polarisations that the model needs.
+        found: polarisations that the files hold.
+        sources: the open files.
+    """
     missing = [band for band in needed if band not in found]
     if not missing:
         return
+    both = " and ".join(needed)
+    rename = rename_advice(missing, sources, "sar")
+    remedy = f"use an image in {both}, or {rename or 'add ' + ' and '.join(missing)}"
     held = [label for source in sources for label in band_labels(source, "sar")]
-    unnamed = [number for number, label in enumerate(held, start=1) if label == _UNNAMED]
-    if len(sources) == len(missing) == len(unnamed) == 1:
-        remedy = f"if band {unnamed[0]} is {missing[0]}, name it so ({rename_command(unnamed[0], missing[0])})"
-    elif len(held) == 1 and len(missing) == 1:
-        remedy = f"add {missing[0]}"
-    else:
-        remedy = (
-            f"use an image in {' and '.join(needed)}, for which nothing else can stand, or correct the names if it is "
-            f"one ({rename_command(1, needed[0])})"
-        )
-    raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {' and '.join(needed)}; {remedy}")
+    raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {both}; {remedy}")
 
 
 _UNNAMED = "a band without a name"
@@ -129,9 +132,31 @@ def text_labels(texts: Sequence[str | None], identities: Sequence[str | None]) -
     return [text or "" if identity else _UNNAMED for text, identity in zip(texts, identities, strict=True)]
 
 
-def rename_command(number: int, name: str, file: str = "FILE") -> str:
-    """Return the command that names a band of a file."""
-    return f"rio edit-info --bidx {number} --description {name} {file}"
+def rename_advice(missing: Sequence[str], sources: Sequence[Raster], sensor: Sensor) -> str:
+    """Return the advice to name bands that have no name of the sensor, or "" if they are too few to be the missing."""
+    others = [
+        (number, source)
+        for source in sources
+        if not has_unnamed_bands(source, sensor)
+        for number, identity in enumerate(band_identities(source, sensor), start=1)
+        if identity in (None, OTHER)
+    ]
+    if len(others) < len(missing):
+        return ""
+    # bands without a name come first
+    others.sort(key=lambda other: band_identities(other[1], sensor)[other[0] - 1] is not None)
+    commands = rename_commands(
+        (number, name, source.name) for name, (number, source) in zip(missing, others, strict=False)
+    )
+    return f"if it is there without its name, name it ({commands})"
+
+
+def rename_commands(bands: Iterable[tuple[int, str, str]]) -> str:
+    """Return the commands that name bands; a band is given by number, new name and file."""
+    return " && ".join(
+        shlex.join(["rio", "edit-info", "--bidx", str(number), "--description", name, file])
+        for number, name, file in bands
+    )
 
 
 def band_identities(source: Raster, sensor: Sensor) -> tuple[str | None, ...]:
@@ -165,7 +190,7 @@ def name_identities(texts: tuple[str | None, ...], sensor: Sensor) -> tuple[str 
 def _is_telling(text: str | None, number: int) -> bool:
     """Return True if a name says what a band is."""
     text = (text or "").strip().lower()
-    return text not in _NO_NAMES and re.fullmatch(rf"band[ _]?0?{number}", text) is None
+    return text not in _NO_NAMES and re.fullmatch(rf"(?:band|layer)[ _]?0?{number}", text) is None
 
 
 def _stem(name: str) -> str:

@@ -19,6 +19,7 @@ from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.cloud_mask import (
     MAX_SEARCHED_BLOCKS,
     MaskKind,
+    MaskSource,
     hidden,
     kind_note,
     mask_kind,
@@ -237,7 +238,7 @@ class ArrayScene:
     def _check_clouds(self, clouds: ArrayImage) -> None:
         """Tell the kind of the cloud mask, and raise DataError if it has none or hides all optical pixels."""
         parts = (_mask_values(clouds, window) for window in spread(blocks(*clouds.shape[1:]), MAX_SEARCHED_BLOCKS))
-        kind = mask_kind(None, (values[~missing] for values, missing in parts))
+        kind = mask_kind(MaskSource(), (values[~missing] for values, missing in parts))
         if kind == "classes" and clouds.nodata == 0:  # 0 is the class of no data
             clouds = self._clouds = replace(clouds, nodata=None)
         note = kind_note("cloud_mask", kind)
@@ -247,7 +248,7 @@ class ArrayScene:
             valid = self._read_sensor("optical", self._bands.optical, window)[1]
             return valid, hidden(kind, *_mask_values(clouds, window))
 
-        require_clear_pixels(None, kind, self._grid, read)
+        require_clear_pixels(MaskSource(), kind, self._grid, read)
         self._mask_kind = kind
 
     def _check_values(self, sensor: Sensor) -> None:

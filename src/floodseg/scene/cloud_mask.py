@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -22,12 +23,31 @@ MAX_SEARCHED_BLOCKS = 64
 """Blocks of a mask in which its values are searched, spread over it. This is all of a mask of 8192x8192 pixels."""
 
 
-def mask_kind(file: str | None, parts: Iterable[NDArray[np.generic]]) -> MaskKind:
-    """Return the kind of a cloud mask.
+@dataclass(frozen=True, slots=True)
+class MaskSource:
+    """Origin of a cloud mask, for messages."""
 
-    Args:
-        file: file of the mask; None for an array.
-        parts: its valid values, (N,) each.
+    file: str | None = None
+    """None for an array."""
+    declares_nodata: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the mask."""
+        return self.file or "cloud_mask"
+
+    def new_mask(self, operator: str, number: float) -> str:
+        """Return the advice to make a mask from the comparison of the values with a number."""
+        if self.file is None:
+            return f"pass cloud_mask {operator} {number:g}"
+        # an inverted mask has values everywhere; rio calc cannot write masked values without a nodata value
+        masked = "--masked" if self.declares_nodata and operator != "==" else "--not-masked"
+        command = ["rio", "calc", f"({operator} (read 1) {number:g})", "--dtype", "float32", masked, self.file]
+        return f"make a mask of it ({shlex.join([*command, 'clouds.tif'])}) and use clouds.tif"
+
+
+def mask_kind(source: MaskSource, parts: Iterable[NDArray[np.generic]]) -> MaskKind:
+    """Return the kind of a cloud mask from its valid values, (N,) in each part.
 
     Raises:
         DataError: the values are those of neither kind, such as probabilities of cloud.
@@ -45,18 +65,10 @@ def mask_kind(file: str | None, parts: Iterable[NDArray[np.generic]]) -> MaskKin
     if found.issubset(range(HIGHEST_SCENE_CLASS + 1)):
         return "classes"
     raise DataError(
-        f"{file or 'cloud_mask'}: holds values from {lowest:g} to {highest:g}, which are neither a mask (0 where the "
-        "ground is seen, one other value elsewhere) nor the classes 0 to 11 of SCL; if they are probabilities of "
-        f"clouds, {_new_mask(file, '>', f'{(lowest + highest) / 2:g}')}"
+        f"{source.name}: holds values from {lowest:g} to {highest:g}, which are neither a mask (0 where the ground is "
+        "seen, one other value elsewhere) nor the classes 0 to 11 of SCL; if it is the probability of clouds, "
+        f"{source.new_mask('>', (lowest + highest) / 2)}"
     )
-
-
-def _new_mask(file: str | None, operator: str, number: str) -> str:
-    """Return the advice to make a mask of 0 and 1 from the comparison of a mask with a number."""
-    if file is None:
-        return f"pass cloud_mask {operator} {number}"
-    command = f'rio calc "({operator} (read 1) {number})" --dtype uint8 {shlex.quote(file)} clouds.tif'
-    return f"make a mask of them ({command}) and use clouds.tif"
 
 
 def hidden(kind: MaskKind, values: NDArray[np.generic], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -77,7 +89,7 @@ def kind_note(name: str, kind: MaskKind) -> str | None:
 
 
 def require_clear_pixels(
-    file: str | None,
+    source: MaskSource,
     kind: MaskKind,
     grid: GeoGrid,
     read: Callable[[Window], tuple[NDArray[np.bool_], NDArray[np.bool_]]],
@@ -85,7 +97,7 @@ def require_clear_pixels(
     """Raise DataError if a mask hides all pixels of the optical image.
 
     Args:
-        file: file of the mask; None for an array.
+        source: origin of the mask.
         kind: its kind.
         grid: grid of the scene.
         read: returns the valid pixels of the optical image without the mask, and those that the mask hides, (H, W).
@@ -99,6 +111,6 @@ def require_clear_pixels(
     if seen:
         values = "its values are not 0" if kind == "mask" else "as classes of SCL, all are no data or clouds"
         raise DataError(
-            f"{file or 'cloud_mask'}: hides every pixel of the optical image ({values}); if its values mean something "
-            f"else, such as 0 for clouds, {_new_mask(file, '==', '0')}, else leave out `optical` and `cloud_mask`"
+            f"{source.name}: hides every pixel of the optical image ({values}); if 0 means clouds in it, "
+            f"{source.new_mask('==', 0)}, else leave out `optical` and `cloud_mask`"
         )

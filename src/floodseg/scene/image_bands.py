@@ -10,13 +10,15 @@ from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS
 from floodseg.errors import DataError
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.bands import (
+    band_identities,
     band_labels,
     bands_by_order,
     check_polarisations,
     has_unnamed_bands,
     mask_band,
     named_bands,
-    rename_command,
+    rename_advice,
+    rename_commands,
 )
 from floodseg.raster.scaling import Quantity
 from floodseg.scene.image import Image
@@ -68,18 +70,12 @@ def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions
     if request.sensor == "sar":
         check_polarisations(f"`{request.setting}={' '.join(request.references)}`", request.bands, holders, handles)
         return found
-    others = [
-        label
-        for handle, numbers in zip(handles, found, strict=True)
-        for number, label in enumerate(band_labels(handle, "optical"), start=1)
-        if number not in numbers.values()
-    ]
-    check_optical_bands(request, holders, others=others)
+    check_optical_bands(request, holders, handles=handles)
     return found
 
 
 def check_optical_bands(
-    request: ImageRequest, held: Collection[str], *, remark: str = "", others: Sequence[str] = ()
+    request: ImageRequest, held: Collection[str], *, remark: str = "", handles: Sequence[OpenRaster] = ()
 ) -> None:
     """Raise DataError if an optical image lacks a band that the model needs.
 
@@ -87,18 +83,26 @@ def check_optical_bands(
         request: files of the image, and the bands that the model needs.
         held: canonical names of the bands of the image.
         remark: reason in the message.
-        others: names of its other bands.
+        handles: the open files, whose other bands the message names.
     """
     missing = [band for band in request.bands if band not in held]
     if not missing:
         return
     if missing == ["B10"]:
         remark = "L2A has no B10, and the model was trained on L1C"
-    rename = f", or correct the names of its bands ({rename_command(1, missing[0])})" if others else ""
+    known = sorted(held, key=L1C_BANDS.index)
+    others = [
+        label
+        for handle in handles
+        if not has_unnamed_bands(handle, "optical")
+        for label, identity in zip(band_labels(handle, "optical"), band_identities(handle, "optical"), strict=True)
+        if identity not in held
+    ]
+    rename = rename_advice(missing, handles, "optical")
     raise DataError(
         f"`{request.setting}={' '.join(request.references)}`: lacks {', '.join(missing)}, which the model needs"
-        f"{f' ({remark})' if remark else ''}, and has {', '.join([*sorted(held, key=L1C_BANDS.index), *others])}; use "
-        f"a product with these bands, or a model that needs only the bands it has{rename}"
+        f"{f' ({remark})' if remark else ''}, and has {', '.join([*known, *others])}; use a product with these bands, "
+        f"or a model that needs only the bands it has{f', or {rename}' if rename else ''}"
     )
 
 
@@ -116,7 +120,7 @@ def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumpt
     elif len(request.references) > 1:
         raise DataError(
             f"`{request.setting}={name}`: has {handle.count} bands without names, and the bands of an image in several "
-            f"files must be named; name them ({rename_command(1, request.bands[0])})"
+            f"files must be named; name them ({rename_commands([(1, request.bands[0], name)])})"
         )
     else:
         numbers = bands_by_order(handle, request.sensor)
@@ -135,7 +139,7 @@ def _unnamed_single_band(
     [label] = band_labels(handle, request.sensor)
     raise DataError(
         f"`{request.setting}={name}`: its band cannot be identified from its name ({label}); name it "
-        f"({rename_command(1, example)}), or name the file after it ({example}.tif)"
+        f"({rename_commands([(1, example, name)])}), or name the file after it ({example}.tif)"
     )
 
 
@@ -150,8 +154,8 @@ def _repeated_band(
     if len(places) < len(holders) or any(found[position] != found[holders[0]] for position in holders):
         return DataError(f"`{request.setting}`: band {band} is in {' and in '.join(names)}; leave one of them out")
     return DataError(
-        f"`{request.setting}`: {' and '.join(names)} hold the same bands of different places, and each band of an "
-        f"image must be in one file; join them ({_mosaic_command(request, first, found[holders[0]], names)})"
+        f"`{request.setting}`: {' and '.join(names)} hold the same bands of different places, and an image must "
+        f"hold each band once; join them to one file ({_mosaic_command(request, first, found[holders[0]], names)})"
     )
 
 
@@ -170,8 +174,8 @@ def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[s
     )
     if first.count == 1 or tuple(needed) in (SAR_BANDS, L1C_BANDS, L2A_BANDS):
         return command
-    renames = (rename_command(number, band, target) for number, band in enumerate(needed, start=1))
-    return " && ".join([command, *renames])
+    renames = rename_commands((number, band, target) for number, band in enumerate(needed, start=1))
+    return f"{command} && {renames}"
 
 
 def check_order(session: Session, image: Image) -> None:
