@@ -18,6 +18,8 @@ _EXAMPLES: dict[Sensor, tuple[str, ...]] = {"sar": SAR_BANDS, "optical": ("B02",
 _NO_NAMES = ("", "gray", "undefined")
 """Descriptions that say nothing, beside ``Band N`` (``Layer_N`` in ERDAS files) of band N."""
 
+_UNNAMED = "a band without a name"
+
 
 def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
     """Return the bands of one sensor in an open raster: canonical name -> number in the file (from 1).
@@ -79,11 +81,12 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
     orders = _NAMES_BY_COUNT[sensor]
     if source.count not in orders:
         counts = " or ".join(str(count) for count in orders)
-        examples = [(number, band, source.name) for number, band in enumerate(_EXAMPLES[sensor], start=1)]
+        named = zip(range(1, source.count + 1), _EXAMPLES[sensor], strict=False)
+        examples = rename_commands((number, band, source.name) for number, band in named)
         raise DataError(
             f"{source.name}: has {source.count} {'band' if source.count == 1 else 'bands'} without names, and unnamed "
             f"{sensor} bands are taken by order only where there are exactly {counts}; name those to be used, for "
-            f"example the first ones so: {rename_commands(examples)}"
+            f"example so ({examples})"
         )
     return {band: number for number, band in enumerate(orders[source.count], start=1)}
 
@@ -116,9 +119,6 @@ def check_polarisations(names: str, needed: Sequence[str], found: Container[str]
     remedy = f"use an image in {both}, or {rename or 'add ' + ' and '.join(missing)}"
     held = [label for source in sources for label in band_labels(source, "sar")]
     raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {both}; {remedy}")
-
-
-_UNNAMED = "a band without a name"
 
 
 def band_labels(source: Raster, sensor: Sensor) -> list[str]:
