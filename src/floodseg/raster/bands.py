@@ -5,6 +5,8 @@ from collections.abc import Container, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from rasterio.enums import ColorInterp
+
 from floodseg.bands import L1C_BANDS, L2A_BANDS, MASK, OTHER, SAR_BANDS, Sensor, identify_band
 from floodseg.errors import DataError
 from floodseg.raster.dataset import Raster
@@ -58,14 +60,16 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
         DataError: another number of bands than 2 (SAR), 13 or 12 (optical).
     """
     orders = _NAMES_BY_COUNT[sensor]
-    if source.count not in orders:
+    mask = mask_band(source)
+    numbers = [number for number in range(1, source.count + 1) if number != mask]
+    if len(numbers) not in orders:
         counts = " or ".join(str(count) for count in orders)
         raise DataError(
             f"{source.name}: has {source.count} {'band' if source.count == 1 else 'bands'} without names, and unnamed "
             f"{sensor} bands are taken by order only where there are exactly {counts}; name those to be used, as here "
             f"band 1 ({rename_command(1, 'VV' if sensor == 'sar' else 'B03')})"
         )
-    return {band: number for number, band in enumerate(orders[source.count], start=1)}
+    return dict(zip(orders[len(numbers)], numbers, strict=True))
 
 
 def has_unnamed_bands(source: Raster, sensor: Sensor) -> bool:
@@ -80,8 +84,13 @@ def has_unnamed_bands(source: Raster, sensor: Sensor) -> bool:
 
 def mask_band(source: Raster) -> int | None:
     """Return the number of the band that is 0 where the raster holds no data (``dataMask``, ``alpha``), or None."""
-    bands = _described(tuple(source.descriptions), "sar")
-    return bands.index(MASK) + 1 if MASK in bands else None
+    descriptions = tuple(source.descriptions)
+    bands = _described(descriptions, "sar")
+    if MASK in bands:
+        return bands.index(MASK) + 1
+    described = zip(source.colorinterp, _telling(descriptions), strict=True)
+    numbers = (n for n, (colour, told) in enumerate(described, start=1) if colour == ColorInterp.alpha and not told)
+    return next(numbers, None)
 
 
 def check_polarisations(names: str, needed: Sequence[str], found: Container[str], sources: Sequence[Raster]) -> None:

@@ -79,6 +79,11 @@ class PixelMasks:
     """Reads the other bands of the sensor in the file, (C, H, W); called only where needed."""
 
 
+def needs_edge_zeros(bands: Sequence[StoredBand]) -> bool:
+    """Return True if 0 in all of these bands can be a measurement, so that the zeros at the edge must be known."""
+    return len(bands) > 0 and all(band.zero_is_value for band in bands)
+
+
 def physical(
     stored: NDArray[np.generic], bands: Sequence[StoredBand], quantity: Quantity | None, masks: PixelMasks | None = None
 ) -> Reading:
@@ -202,9 +207,9 @@ def _fill(
     stored: NDArray[np.generic], bands: Sequence[StoredBand], quantity: Quantity, masks: PixelMasks
 ) -> tuple[NDArray[np.bool_], dict[float, NDArray[np.bool_]]]:
     """Return the pixels in which all bands hold one filler, and these pixels by undeclared filler, (H, W) each."""
-    if bands and bands[0].zero_is_value:
-        zeros = masks.edge_zeros if masks.edge_zeros is not None else np.zeros(stored.shape[1:], np.bool_)
-        return zeros.copy(), {}
+    if needs_edge_zeros(bands):
+        assert masks.edge_zeros is not None, "zeros of these bands are known only from the complete image"
+        return masks.edge_zeros.copy(), {}
     fillers = [0.0]
     if quantity.unit == "reflectance":
         is_reflectance = bands[0].scale == bands[0].divisor == 1

@@ -15,7 +15,17 @@ from floodseg.geo.grid import Window
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order
 from floodseg.raster.bands import band_indices, has_unnamed_bands
 from floodseg.raster.dataset import Raster
-from floodseg.raster.physical import DB_RANGE, REFLECTANCE_RANGE, PixelMasks, Pixels, Reading, physical
+from floodseg.raster.edge_zeros import EdgeZeros
+from floodseg.raster.masks import mask_number, read_mask
+from floodseg.raster.physical import (
+    DB_RANGE,
+    REFLECTANCE_RANGE,
+    PixelMasks,
+    Pixels,
+    Reading,
+    needs_edge_zeros,
+    physical,
+)
 from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
 
 _MIN_PIXELS = 100
@@ -121,8 +131,21 @@ def read_physical(
 ) -> Reading:
     """Read bands of an open raster by the rules of ``physical``; ``others`` are the sensor's other bands."""
     stored = read_stored(source, [band.number for band in bands], window)
-    masks = PixelMasks(others=(lambda: read_stored(source, others, window)) if others else None)
+    mask = mask_number(source)
+    masks = PixelMasks(
+        valid=None if mask is None else read_mask(source, mask, _part(source, window)),
+        edge_zeros=_edge_zeros(source, bands, window) if needs_edge_zeros(bands) else None,
+        others=(lambda: read_stored(source, others, window)) if others else None,
+    )
     return physical(stored, bands, quantity, masks)
+
+
+def _edge_zeros(source: Raster, bands: Sequence[StoredBand], window: Window | None) -> NDArray[np.bool_]:
+    """Return the pixels that are 0 in all bands and connected to the edge of the complete raster, (H, W)."""
+    complete = Window(0, 0, source.height, source.width)
+    stored = read_stored(source, [band.number for band in bands])
+    zeros = EdgeZeros(lambda top, rows: stored[:, top : top + rows], source.height, source.width)
+    return zeros.inside(window or complete)
 
 
 def _check_reflectance(source: Raster, bands: Sequence[StoredBand], reading: Reading, offset: float) -> None:
@@ -184,16 +207,20 @@ def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
 
 def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = None) -> NDArray[np.generic]:
     """Read the stored numbers of bands (counted from 1), (C, H, W) in the type of the file."""
-    part = None
-    if window is not None:
-        bottom, right = window.top + window.height, window.left + window.width
-        if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
-            raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
-        part = RasterWindow(window.left, window.top, window.width, window.height)
-    stored: NDArray[np.generic] = source.read(list(numbers), window=part)
+    stored: NDArray[np.generic] = source.read(list(numbers), window=_part(source, window))
     if stored.dtype.kind == "c":
         raise DataError(
             f"{source.name}: holds complex numbers, as single-look complex radar does; backscatter, reflectance and "
             "labels are real: calibrate and detect the image first"
         )
     return stored
+
+
+def _part(source: Raster, window: Window | None) -> RasterWindow | None:
+    """Return a window within a raster as rasterio takes it; None for all pixels."""
+    if window is None:
+        return None
+    bottom, right = window.top + window.height, window.left + window.width
+    if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
+        raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
+    return RasterWindow(window.left, window.top, window.width, window.height)

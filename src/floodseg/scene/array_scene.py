@@ -1,5 +1,6 @@
 """Scene in memory: numpy or labelled (xarray) arrays of both sensors on one grid."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,8 +14,9 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.tiling import blocks, spread
 from floodseg.geo.warp import same_crs
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
-from floodseg.raster.physical import PixelMasks, Reading, physical
-from floodseg.raster.scaling import Quantity, StoredBand
+from floodseg.raster.edge_zeros import EdgeZeros
+from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
+from floodseg.raster.scaling import BandTags, Quantity
 from floodseg.scene.cloud_mask import (
     MAX_SEARCHED_BLOCKS,
     MaskKind,
@@ -71,6 +73,8 @@ class ArrayScene:
         self._assumptions: list[str] = []
         self._images: dict[Sensor, ArrayImage] = {}
         self._channels: dict[Sensor, list[int]] = {}
+        self._edges: dict[Sensor, EdgeZeros] = {}
+        self._lock = threading.Lock()
         if sar is not None:
             self._add("sar", sar, bands.sar, None)
         if optical is not None:
@@ -200,12 +204,28 @@ class ArrayScene:
     def _read_block(self, sensor: Sensor, channels: Sequence[int], window: Window, quantity: Quantity) -> Reading:
         """Read channels of one date by the rules of ``physical``."""
         image = self._images[sensor]
-        positions = [self._channels[sensor][channel] for channel in channels]
-        stored = _slice(image, window)
-        others = [position for position, name in enumerate(image.names) if name and position not in positions]
-        masks = PixelMasks(others=(lambda: stored[others]) if others else None)
-        bands = [StoredBand(str(position), position + 1, nodata=image.nodata) for position in positions]
-        return physical(stored[positions], bands, quantity, masks)
+        used = [self._channels[sensor][channel] for channel in channels]
+        others = [position for position, name in enumerate(image.names) if name and position not in used]
+        stored, masked = image.read(window)
+        tags = BandTags(str(stored.dtype), image.scale, image.offset, image.nodata)
+        bands = [tags.describe(str(position), position + 1, quantity) for position in used]
+        masks = PixelMasks(
+            valid=None if masked is None else ~np.logical_or.reduce(masked[used]),
+            edge_zeros=self._edge_zeros(sensor, used + others, window) if needs_edge_zeros(bands) else None,
+            others=(lambda: stored[others]) if others else None,
+        )
+        return physical(stored[used], bands, quantity, masks)
+
+    def _edge_zeros(self, sensor: Sensor, positions: list[int], window: Window) -> _Mask:
+        """Return the pixels that are 0 in bands and connected to the edge, inside a window, (H, W)."""
+        image = self._images[sensor]
+        _, height, width = image.shape
+        with self._lock:
+            if sensor not in self._edges:
+                self._edges[sensor] = EdgeZeros(
+                    lambda top, rows: image.read(Window(top, 0, rows, width))[0][positions], height, width
+                )
+            return self._edges[sensor].inside(window)
 
     def _quantity(self, sensor: Sensor) -> Quantity:
         return Quantity(sensor, self._unit(sensor), self._sar_units)
@@ -220,7 +240,7 @@ class ArrayScene:
             return
         numbers = [number - 1 for number in L1C_CHECK_BANDS]
         windows = order_windows(*image.shape[1:])
-        parts = [_slice(image, window)[numbers].reshape(len(numbers), -1) for window in windows]
+        parts = [image.read(window)[0][numbers].reshape(len(numbers), -1) for window in windows]
         check_l1c_order(None, np.concatenate(parts, axis=1), image.nodata)
 
     def _check_clouds(self, clouds: ArrayImage) -> None:
@@ -262,14 +282,9 @@ def _grid(image: ArrayImage) -> GeoGrid | None:
     return GeoGrid(image.crs, image.transform, image.shape[1], image.shape[2])
 
 
-def _slice(image: ArrayImage, window: Window) -> NDArray[np.generic]:
-    rows = slice(window.top, window.top + window.height)
-    columns = slice(window.left, window.left + window.width)
-    return np.asarray(image.pixels[:, rows, columns])
-
-
 def _mask_values(clouds: ArrayImage, window: Window) -> tuple[_Numbers, _Mask]:
     """Return the values of a mask inside a window and the pixels without a value, (H, W) each."""
-    values = _slice(clouds, window)[0].astype(np.float32)
+    stored, masked = clouds.read(window)
+    values = stored[0].astype(np.float32)
     missing: _Mask = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
-    return values, missing
+    return values, missing if masked is None else missing | masked[0]

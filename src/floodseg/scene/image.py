@@ -9,7 +9,7 @@ import numpy as np
 from floodseg.bands import SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
-from floodseg.raster.physical import PixelMasks, Reading, physical
+from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.session import Session
 
@@ -29,6 +29,8 @@ class ImageFile:
     grid: GeoGrid
     """CRS None and the identity as transform if the file has no georeference."""
     bands: tuple[StoredBand, ...]
+    mask: int | None = None
+    """Mask of validity (see ``mask_number``)."""
     unused: tuple[StoredBand, ...] = ()
     """Other bands of the sensor, read only where all bands in use hold one filler."""
 
@@ -83,7 +85,12 @@ def read_block(session: Session, file: ImageFile, window: Window, quantity: Quan
     """
     stored = session.read(file.path, [band.number for band in file.bands], window)
     unused = [band.number for band in file.unused]
-    masks = PixelMasks(others=(lambda: session.read(file.path, unused, window)) if unused else None)
+    numbers = [band.number for band in file.bands] + unused
+    masks = PixelMasks(
+        valid=None if file.mask is None else session.read_mask(file.path, file.mask, window),
+        edge_zeros=session.edge_zeros(file.path, numbers, window) if needs_edge_zeros(file.bands) else None,
+        others=(lambda: session.read(file.path, unused, window)) if unused else None,
+    )
     return physical(stored, file.bands, quantity, masks)
 
 
