@@ -20,6 +20,8 @@ SENSORS: tuple[Sensor, ...] = ("sar", "optical")
 SensorSet = Literal["both", "sar", "optical"]
 SENSOR_SETS: tuple[SensorSet, ...] = ("both", "sar", "optical")
 Unit = Literal["db", "reflectance", "dn"]
+SarUnits = Literal["db", "linear", "amplitude"]
+"""Units of stored backscatter: dB, power, or amplitude (the square root of power)."""
 
 SAR_BANDS: tuple[str, ...] = ("VV", "VH")
 """Sentinel-1 polarisations, in the order that is assumed for two bands without names."""

@@ -6,13 +6,12 @@ Pixels with nodata, NaN or an infinity become invalid and hold 0.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER
+from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER, SarUnits
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import Raster, band_indices
@@ -24,17 +23,9 @@ from floodseg.raster.scaling import (
     scaled_bands,
     zero_invalid,
 )
-
-DB_RANGE = (-100.0, 60.0)
-"""Possible backscatter in dB. Values outside have another unit or are an undeclared nodata value."""
-
-REFLECTANCE_RANGE = (-2.0, 20.0)
-"""Possible reflectance. Clouds and glint exceed 1 and shadows fall slightly below 0, but not by this much."""
+from floodseg.raster.unit_checks import MIN_PIXELS, check_db, check_reflectance
 
 _TO_REFLECTANCE = 1 / REFLECTANCE_SCALE
-
-_MIN_PIXELS = 100
-"""Fewest valid pixels for a check of the unit. Fewer, such as one bright roof at a swath edge, are no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +40,7 @@ class Pixels:
 
 def read_sar(
     source: Raster,
-    units: Literal["db", "linear"] = "db",
+    units: SarUnits = "db",
     window: Window | None = None,
     *,
     check_units: bool = True,
@@ -83,31 +74,14 @@ def read_sar(
                 np.log10(converted, out=converted, where=usable)
                 np.multiply(converted, 10, out=converted, where=usable)
             valid &= usable
-    if check_units and count >= _MIN_PIXELS and negative > count / 2:
+    if check_units and count >= MIN_PIXELS and negative > count / 2:
         raise DataError(
             f"{source.name}: most radar values are negative, so they are not linear power: use `sar_units=db`"
         )
     zero_invalid(values, valid)
     if check_units:
-        _check_db(source.name, values, valid, units)
+        check_db(source.name, values, valid, units)
     return Pixels(values, valid)
-
-
-def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], units: str) -> None:
-    if not valid.any():
-        return
-    low, high = DB_RANGE
-    lowest, highest = float(values.min()), float(values.max())  # invalid pixels hold 0, which is inside the range
-    if lowest < low or highest > high:
-        raise DataError(
-            f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
-            "use `sar_units=linear` for linear power, or declare the nodata value in the file"
-        )
-    if units == "db" and np.count_nonzero(valid) >= _MIN_PIXELS and lowest >= 0:
-        raise DataError(
-            f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
-            "use `sar_units=linear` if they are linear power"
-        )
 
 
 def read_optical(
@@ -152,7 +126,7 @@ def read_optical(
                 valid &= np.isfinite(converted)
     zero_invalid(values, valid)
     if check_units:
-        _check_reflectance(source, numbers, values, valid, offset or 0.0)
+        check_reflectance(source, numbers, values, valid, offset or 0.0)
     return Pixels(values, valid)
 
 
@@ -178,31 +152,6 @@ def _optical_nodata(
         if nodata is not None and nodata != 0:
             empty |= equals_nodata(band, nodata)
     return empty
-
-
-def _check_reflectance(
-    source: Raster, numbers: list[int], values: NDArray[np.float32], valid: NDArray[np.bool_], offset: float
-) -> None:
-    if np.count_nonzero(valid) < _MIN_PIXELS:
-        return
-    is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
-    is_tagged = has_scaling(source, numbers)
-    low, high = REFLECTANCE_RANGE
-    lowest, highest = float(values.min()), float(values.max())
-    if lowest < low or highest > high:
-        rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "0 to 1"
-        raise DataError(
-            f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
-            "tags (scale 0.0001 and offset -0.1 for baseline 04.00), `optical_offset` or the nodata value"
-        )
-    if is_tagged or not is_float:
-        return
-    stored_highest = float(values[:, valid].max()) * REFLECTANCE_SCALE - offset
-    if stored_highest < high:
-        raise DataError(
-            f"{source.name}: optical values reach only {stored_highest:g}, but must be reflectance "
-            "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
-        )
 
 
 def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import Bands, Sensor, Unit, band_date
+from floodseg.bands import Bands, SarUnits, Sensor, Unit, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import same_crs
-from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
+from floodseg.raster.unit_checks import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
@@ -52,7 +52,7 @@ class ArrayScene:
         optical_bands: Sequence[str] | None = None,
         crs: Any = None,
         transform: Sequence[float] | None = None,
-        sar_units: Literal["db", "linear"] = "db",
+        sar_units: SarUnits = "db",
         cloud_mask: Any = None,
     ) -> None:
         self._bands, self._linear = bands, sar_units == "linear"

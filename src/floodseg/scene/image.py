@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from floodseg.bands import Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
-from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
+from floodseg.raster.unit_checks import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.scene.session import Session
 
 _MAX_READ = 16_000_000

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
 
-from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
+from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, REFLECTANCE_SCALE, SarUnits, Sensor, Unit, canonical_band
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.dataset import band_indices, has_unnamed_bands
@@ -27,7 +26,7 @@ class ImageRequest:
     """Bands that the model needs, without dates."""
     references: tuple[str, ...]
     """File names as the user wrote them."""
-    sar_units: Literal["db", "linear"] = "db"
+    sar_units: SarUnits = "db"
     optical_offset: float | None = None
 
 

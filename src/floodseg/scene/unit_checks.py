@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from floodseg.bands import REFLECTANCE_SCALE
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
+from floodseg.raster.unit_checks import DB_RANGE, REFLECTANCE_RANGE
 from floodseg.scene.image import Image, ImageFile, OffsetSource, read_block
 from floodseg.scene.session import Session
 
