@@ -21,7 +21,12 @@ SensorSet = Literal["both", "sar", "optical"]
 SENSOR_SETS: tuple[SensorSet, ...] = ("both", "sar", "optical")
 Unit = Literal["db", "reflectance", "dn"]
 SarUnits = Literal["db", "linear", "amplitude"]
-"""Units of stored backscatter: dB, power, or amplitude (the square root of power)."""
+"""Units of stored radar values: backscatter in dB, its linear power, or the square root of the power."""
+
+SAR_VALID = 1
+OPTICAL_VALID = 2
+VALIDITY_CODES: dict[SensorSet, int] = {"sar": SAR_VALID, "optical": OPTICAL_VALID, "both": SAR_VALID + OPTICAL_VALID}
+"""Validity code of a pixel: the sum of the codes of the sensors that are valid there, 0 for none."""
 
 SAR_BANDS: tuple[str, ...] = ("VV", "VH")
 """Sentinel-1 polarisations, in the order that is assumed for two bands without names."""

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from floodseg.bands import L1C_BANDS
+from floodseg.bands import L1C_BANDS, SarUnits
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import open_raster
-from floodseg.raster.read import Pixels, read_label, read_optical, read_sar
+from floodseg.raster.physical import FLOOR_DB, Pixels
+from floodseg.raster.read import read_label, read_optical, read_sar
 
 Array = np.ndarray[Any, Any]
 BANDS = ("B03", "B8A")
@@ -53,8 +54,11 @@ def test_window_beyond_the_raster_is_refused(
         sar(write_raster(tmp_path / "a.tif", sar_array), window=Window(10, 0, 7, 9))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -3.4028234663852886e38])
-@pytest.mark.parametrize("units", ["db", "linear"])
+@pytest.mark.parametrize(
+    ("bad", "units"),
+    [(bad, units) for bad in (np.nan, np.inf, -3.4028234663852886e38) for units in ("db", "linear")]
+    + [(-np.inf, "linear")],
+)
 def test_one_bad_sar_band_makes_the_pixel_invalid_and_zero(
     tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array, bad: float, units: Literal["db", "linear"]
 ) -> None:
@@ -76,14 +80,18 @@ def test_eight_bit_sar_with_tags_and_nodata(tmp_path: Path, write_raster: Callab
     assert pixels.valid.sum() == 143
 
 
-def test_linear_power_becomes_db_and_power_of_zero_or_less_is_invalid(
-    tmp_path: Path, write_raster: Callable[..., Path]
+@pytest.mark.parametrize("units", ["linear", "amplitude"])
+def test_power_becomes_db_and_a_band_without_power_the_floor(
+    tmp_path: Path, write_raster: Callable[..., Path], units: SarUnits
 ) -> None:
     stored = np.full((2, 12, 12), 0.1, np.float32)
     stored[1, 0, :3] = (0.01, 0.0, -0.001)
-    pixels = sar(write_raster(tmp_path / "a.tif", stored), "linear")
-    assert pixels.values[1, 0].tolist() == pytest.approx([-20, 0, 0, *[-10] * 9], abs=1e-5)
-    assert pixels.valid[0].tolist() == [True, False, False, *[True] * 9]
+    stored[:, 0, 3:5] = [[0.0, -0.001], [0.0, -0.002]]
+    if units == "amplitude":
+        stored = np.sign(stored) * np.sqrt(np.abs(stored))
+    pixels = sar(write_raster(tmp_path / "a.tif", stored), units)
+    assert pixels.values[1, 0].tolist() == pytest.approx([-20, FLOOR_DB, FLOOR_DB, 0, 0, *[-10] * 7], abs=1e-5)
+    assert pixels.valid[0].tolist() == [True, True, True, False, False, *[True] * 7]
 
 
 @pytest.mark.parametrize(
@@ -166,11 +174,14 @@ def test_one_bad_requested_optical_band_makes_the_pixel_invalid(
     assert (pixels.values[:, 1, 1] == 0).all()
 
 
-def test_declared_nodata_other_than_zero_leaves_true_zeros_valid(
-    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+@pytest.mark.parametrize("tags", [{}, {"scales": [1e-4] * 13, "offsets": [-0.1] * 13}])
+def test_zeros_in_all_bands_are_invalid_whatever_is_declared(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array, tags: dict[str, list[float]]
 ) -> None:
     optical_array[:, 0, 0] = 0
-    assert optical(write_raster(tmp_path / "a.tif", optical_array, nodata=-9999), BANDS).valid.all()
+    optical_array[2, 0, 1] = 0
+    pixels = optical(write_raster(tmp_path / "a.tif", optical_array, nodata=-9999, **tags), BANDS)
+    assert np.argwhere(~pixels.valid).tolist() == [[0, 0]]
 
 
 def test_optical_without_a_band_in_use_is_refused(

@@ -10,7 +10,8 @@ from floodseg.bands import SarUnits, Sensor
 from floodseg.datasets.files import FileChips
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import Extent, check_same_extent, extent_of
-from floodseg.raster.read import Pixels, read_label, read_optical, read_sar
+from floodseg.raster.physical import Pixels
+from floodseg.raster.read import read_label, read_optical, read_sar
 
 
 @dataclass(slots=True)

@@ -13,7 +13,8 @@ from floodseg.datasets.files import FileChips
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import Extent, Raster, check_same_extent, extent_of, open_raster
-from floodseg.raster.read import Pixels, read_stored
+from floodseg.raster.physical import Pixels
+from floodseg.raster.read import read_stored
 
 FLOOD = 255
 """Code of flood in a mask; 0 is everything else, and there is no code for unlabelled pixels."""

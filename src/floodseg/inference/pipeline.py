@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import SENSOR_SETS, Bands, SensorSet, band_date
+from floodseg.bands import SENSOR_SETS, VALIDITY_CODES, Bands, band_date
 from floodseg.config.base import flatten
 from floodseg.config.predict import IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
@@ -44,9 +44,6 @@ from floodseg.scene.thumbnail import ThumbnailScene
 from floodseg.scene.view import CroppedScene
 
 _LOG = getLogger("floodseg")
-
-_VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
-"""Validity code of a pixel where all sensors of the set are valid; see ``floodseg.models.decision``."""
 
 _LATE_IMPORTS = ("floodseg.products.geopackage", "floodseg.products.quicklook")
 """Modules that are needed only after the first windows. Their imports (pyogrio, SciPy, Matplotlib) take about 0.8 s of
@@ -210,7 +207,7 @@ def _settings(config: PredictConfig) -> dict[str, Any]:
 
 def _thresholds_in_use(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
     """Return the threshold, or one threshold per sensor set if they differ."""
-    by_set: dict[str, float] = {name: round(float(thresholds[_VALIDITY_CODES[name]]), 6) for name in SENSOR_SETS}
+    by_set: dict[str, float] = {name: round(float(thresholds[VALIDITY_CODES[name]]), 6) for name in SENSOR_SETS}
     if not bands.optical:
         return by_set["sar"]
     if not bands.sar:

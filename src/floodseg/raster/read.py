@@ -1,11 +1,9 @@
-"""Reader from rasters to physical numbers and validity: SAR in dB, optical in reflectance, labels as class codes.
+"""Readers of chips: SAR in dB, optical in reflectance, labels as class codes.
 
-Pixels with nodata, NaN or an infinity become invalid and hold 0.
+Pixels without data become invalid and hold 0; the rules are those of :mod:`floodseg.raster.physical`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,41 +13,32 @@ from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER, Sa
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import Raster, band_indices
-from floodseg.raster.scaling import (
-    INTEGER_KINDS,
-    equals_nodata,
-    has_scaling,
-    ignore_overflow,
-    scaled_bands,
-    zero_invalid,
+from floodseg.raster.physical import (
+    DB_RANGE,
+    REFLECTANCE_RANGE,
+    PixelMasks,
+    Pixels,
+    Reading,
+    limited,
+    physical,
 )
-from floodseg.raster.unit_checks import MIN_PIXELS, check_db, check_reflectance
+from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
 
-_TO_REFLECTANCE = 1 / REFLECTANCE_SCALE
+_MIN_PIXELS = 100
+"""Fewest valid pixels for a check of the unit. Fewer, such as one bright roof at a swath edge, are no evidence."""
 
-
-@dataclass(frozen=True, slots=True)
-class Pixels:
-    """The bands of one sensor inside a window."""
-
-    values: NDArray[np.float32]
-    """(C, H, W), dB or reflectance; 0 where invalid."""
-    valid: NDArray[np.bool_]
-    """(H, W)."""
+_MAX_IMPOSSIBLE_SHARE = 0.01
+"""Share of impossible values above which a chip is refused; fewer become invalid."""
 
 
 def read_sar(
-    source: Raster,
-    units: SarUnits = "db",
-    window: Window | None = None,
-    *,
-    check_units: bool = True,
+    source: Raster, units: SarUnits = "db", window: Window | None = None, *, check_units: bool = True
 ) -> Pixels:
-    """Read VV and VH of an open raster as dB, (2, H, W). A pixel is valid if both bands hold a number.
+    """Read VV and VH of an open raster as dB, (2, H, W).
 
     Args:
         source: raster from ``open_raster`` or the chip cache.
-        units: unit of the file. Linear power is converted by 10 log10; power of 0 or less is invalid.
+        units: unit of the file. Linear power is converted by 10 log10, amplitude is squared first.
         window: part to read; by default the complete raster.
         check_units: if True, refuse values that cannot have that unit.
 
@@ -57,31 +46,42 @@ def read_sar(
         DataError: bands that cannot be identified (see ``band_indices``), or values that cannot have that unit.
     """
     indices = band_indices(source, "sar")
-    numbers = [indices[band] for band in SAR_BANDS]
-    stored = read_stored(source, numbers, window)
-    values = np.empty(stored.shape, np.float32)
-    valid = np.ones(stored.shape[1:], np.bool_)
-    count = negative = 0
-    with ignore_overflow():
-        for converted, band, number in zip(scaled_bands(source, numbers, stored, values), stored, numbers, strict=True):
-            usable = np.isfinite(converted)
-            if (nodata := source.nodatavals[number - 1]) is not None:
-                usable &= ~equals_nodata(band, nodata)
-            if units == "linear":
-                count += int(np.count_nonzero(usable))
-                negative += int(np.count_nonzero(usable & (converted < 0)))
-                usable &= converted > 0
-                np.log10(converted, out=converted, where=usable)
-                np.multiply(converted, 10, out=converted, where=usable)
-            valid &= usable
-    if check_units and count >= MIN_PIXELS and negative > count / 2:
+    quantity = Quantity("sar", "db", units)
+    bands = stored_bands(source, {band: indices[band] for band in SAR_BANDS}, quantity)
+    reading = read_physical(source, bands, quantity, window)
+    if check_units and reading.negative > max(_MIN_PIXELS, np.count_nonzero(~reading.missing) / 2):
         raise DataError(
             f"{source.name}: most radar values are negative, so they are not linear power: use `sar_units=db`"
         )
-    zero_invalid(values, valid)
     if check_units:
-        check_db(source.name, values, valid, units)
-    return Pixels(values, valid)
+        _check_db(source.name, reading, units)
+    return limited(reading, DB_RANGE).pixels()
+
+
+def _check_db(name: str, reading: Reading, units: SarUnits) -> None:
+    usable = ~(reading.missing | reading.fill)
+    count = np.count_nonzero(usable)
+    if count < _MIN_PIXELS:
+        return
+    low, high = DB_RANGE
+    values = reading.values[:, usable]
+    lowest, highest = float(values.min()), float(values.max())
+    if _impossible_share(values, DB_RANGE) > _MAX_IMPOSSIBLE_SHARE:
+        raise DataError(
+            f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
+            "use `sar_units=linear` for linear power, or declare the nodata value in the file"
+        )
+    if units == "db" and lowest >= 0:
+        raise DataError(
+            f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
+            "use `sar_units=linear` if they are linear power"
+        )
+
+
+def _impossible_share(values: NDArray[np.float32], limits: tuple[float, float]) -> float:
+    if values.min() >= limits[0] and values.max() <= limits[1]:
+        return 0.0
+    return float(((values < limits[0]) | (values > limits[1])).any(axis=0).mean())
 
 
 def read_optical(
@@ -94,9 +94,7 @@ def read_optical(
 ) -> Pixels:
     """Read optical bands of an open raster as reflectance, (C, H, W) in the order of ``bands``.
 
-    Reflectance is (stored + offset) / 10000, or the result of the GDAL scale and offset tags if the file has them. A
-    pixel is invalid if all bands of the file are nodata (0 by default), or if a requested band holds NaN, an infinity
-    or a declared nodata value other than 0.
+    Reflectance is (stored + offset) / 10000, or the result of the GDAL scale and offset tags if the file has them.
 
     Args:
         source: raster from ``open_raster`` or the chip cache.
@@ -115,43 +113,51 @@ def read_optical(
             f"{source.name}: has no band {', '.join(missing)} (it has {', '.join(indices)}); every optical chip must "
             "hold the bands in use: set `optical_bands` to bands that all chips have"
         )
-    numbers = [indices[band] for band in bands]
-    stored = read_stored(source, numbers, window)
-    values = np.empty(stored.shape, np.float32)
-    valid = ~_optical_nodata(source, indices, numbers, stored, window)
-    is_finite = stored.dtype.kind in INTEGER_KINDS and not has_scaling(source, numbers)
-    with ignore_overflow():
-        for converted in scaled_bands(source, numbers, stored, values, shift=offset or 0.0, factor=_TO_REFLECTANCE):
-            if not is_finite:
-                valid &= np.isfinite(converted)
-    zero_invalid(values, valid)
+    quantity = Quantity("optical", "reflectance")
+    stored = stored_bands(source, {band: indices[band] for band in bands}, quantity, offset)
+    others = [number for band, number in indices.items() if band not in bands]
+    reading = read_physical(source, stored, quantity, window, others)
     if check_units:
-        check_reflectance(source, numbers, values, valid, offset or 0.0)
-    return Pixels(values, valid)
+        _check_reflectance(source, stored, reading, offset or 0.0)
+    return limited(reading, REFLECTANCE_RANGE).pixels()
 
 
-def _optical_nodata(
+def read_physical(
     source: Raster,
-    indices: dict[str, int],
-    numbers: list[int],
-    stored: NDArray[np.generic],
-    window: Window | None,
-) -> NDArray[np.bool_]:
-    """Return the pixels without optical data, (H, W)."""
-    empty = np.ones(stored.shape[1:], np.bool_)
-    # The requested bands may all be truly 0 at a pixel where other bands of the file hold data.
-    others = (number for number in indices.values() if number not in numbers)
-    bands = chain(zip(numbers, stored, strict=True), ((n, read_stored(source, [n], window)[0]) for n in others))
-    for number, band in bands:
-        nodata = source.nodatavals[number - 1]
-        empty &= equals_nodata(band, 0.0 if nodata is None else nodata)
-        if not empty.any():  # usually after the first band
-            break
-    for number, band in zip(numbers, stored, strict=True):
-        nodata = source.nodatavals[number - 1]
-        if nodata is not None and nodata != 0:
-            empty |= equals_nodata(band, nodata)
-    return empty
+    bands: Sequence[StoredBand],
+    quantity: Quantity,
+    window: Window | None = None,
+    others: Sequence[int] = (),
+) -> Reading:
+    """Read bands of an open raster by the rules of ``physical``; ``others`` are the sensor's other bands."""
+    stored = read_stored(source, [band.number for band in bands], window)
+    masks = PixelMasks(others=(lambda: read_stored(source, others, window)) if others else None)
+    return physical(stored, bands, quantity, masks)
+
+
+def _check_reflectance(source: Raster, bands: Sequence[StoredBand], reading: Reading, offset: float) -> None:
+    usable = ~(reading.missing | reading.fill)
+    if np.count_nonzero(usable) < _MIN_PIXELS:
+        return
+    numbers = [band.number for band in bands]
+    is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
+    is_tagged = has_scaling(source, numbers)
+    values = reading.values if usable.all() else reading.values[:, usable]
+    lowest, highest = float(values.min()), float(values.max())
+    if _impossible_share(values, REFLECTANCE_RANGE) > _MAX_IMPOSSIBLE_SHARE:
+        rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "0 to 1"
+        raise DataError(
+            f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
+            "tags (scale 0.0001 and offset -0.1 for baseline 04.00), `optical_offset` or the nodata value"
+        )
+    if is_tagged or not is_float:
+        return
+    stored_highest = highest * REFLECTANCE_SCALE - offset
+    if stored_highest < REFLECTANCE_RANGE[1]:
+        raise DataError(
+            f"{source.name}: optical values reach only {stored_highest:g}, but must be reflectance "
+            "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
+        )
 
 
 def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:

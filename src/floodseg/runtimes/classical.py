@@ -13,7 +13,7 @@ from floodseg.bands import SAR_BANDS, Bands
 from floodseg.classical import ndwi_water, otsu_of_histogram
 from floodseg.config.predict import MapConfig
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.raster.unit_checks import DB_RANGE
+from floodseg.raster.physical import DB_RANGE
 from floodseg.scene.scene import Layers, Scene
 from floodseg.system.environment import allowed_cores
 from floodseg.system.progress import MapProgress

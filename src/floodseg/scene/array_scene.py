@@ -11,7 +11,8 @@ from floodseg.bands import Bands, SarUnits, Sensor, Unit, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import same_crs
-from floodseg.raster.unit_checks import DB_RANGE, REFLECTANCE_RANGE
+from floodseg.raster.physical import PixelMasks, Reading, limited, physical, possible_range
+from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
@@ -55,7 +56,7 @@ class ArrayScene:
         sar_units: SarUnits = "db",
         cloud_mask: Any = None,
     ) -> None:
-        self._bands, self._linear = bands, sar_units == "linear"
+        self._bands, self._sar_units = bands, sar_units
         self._assumptions: list[str] = []
         self._images: dict[Sensor, ArrayImage] = {}
         self._channels: dict[Sensor, list[int]] = {}
@@ -164,35 +165,36 @@ class ArrayScene:
         if inner is None or sensor not in self._images:
             return values, valid
         place = (slice(top, top + inner.height), slice(left, left + inner.width))
-        part = self._numbers(sensor, inner)
-        usable = self._valid_pixels(sensor, names, part)
-        if sensor == "sar" and self._linear:
-            usable &= (part > 0).all(axis=0)
-            part = 10 * np.log10(np.where(usable, part, np.float32(1)))
-        limits = {"db": DB_RANGE, "reflectance": REFLECTANCE_RANGE, "dn": (-np.inf, np.inf)}[self._unit(sensor)]
-        usable &= ((part >= limits[0]) & (part <= limits[1])).all(axis=0)
+        part = values[:, *place]
+        usable = np.ones((inner.height, inner.width), np.bool_)
+        for channels in self._dates(names):
+            quantity = self._quantity(sensor)
+            reading = limited(self._read_block(sensor, channels, inner, quantity), possible_range(quantity))
+            part[channels] = reading.values
+            usable &= ~(reading.missing | reading.fill)
         if sensor == "optical" and self._clouds is not None:
             usable &= ~_is_cloudy(self._clouds, inner)
-        values[:, *place] = np.where(usable, part, np.float32(0))
+        part[:, ~usable] = 0
         valid[place] = usable
         return values, valid
 
-    def _numbers(self, sensor: Sensor, window: Window) -> _Numbers:
-        """Return the model's channels inside a window, NaN at nodata."""
-        image = self._images[sensor]
-        stored = _slice(image, window)[self._channels[sensor]]
-        numbers: _Numbers = stored.astype(np.float32)
-        if image.nodata is not None and not np.isnan(image.nodata):
-            numbers[stored == image.nodata] = np.nan
-        return numbers
+    def _dates(self, names: Sequence[str]) -> list[list[int]]:
+        """Return the channels of each date."""
+        dates = dict.fromkeys(band_date(name) for name in names)
+        return [[channel for channel, name in enumerate(names) if band_date(name) == date] for date in dates]
 
-    def _valid_pixels(self, sensor: Sensor, names: Sequence[str], part: _Numbers) -> _Mask:
-        usable: _Mask = np.logical_and.reduce(np.isfinite(part), axis=0)
-        if self._unit(sensor) == "dn":
-            for date in {band_date(name) for name in names}:
-                channels = [channel for channel, name in enumerate(names) if band_date(name) == date]
-                usable &= (part[channels] != 0).any(axis=0)
-        return usable
+    def _read_block(self, sensor: Sensor, channels: Sequence[int], window: Window, quantity: Quantity) -> Reading:
+        """Read channels of one date by the rules of ``physical``."""
+        image = self._images[sensor]
+        positions = [self._channels[sensor][channel] for channel in channels]
+        stored = _slice(image, window)
+        others = [position for position, name in enumerate(image.names) if name and position not in positions]
+        masks = PixelMasks(others=(lambda: stored[others]) if others else None)
+        bands = [StoredBand(str(position), position + 1, nodata=image.nodata) for position in positions]
+        return physical(stored[positions], bands, quantity, masks)
+
+    def _quantity(self, sensor: Sensor) -> Quantity:
+        return Quantity(sensor, self._unit(sensor), self._sar_units)
 
     def _unit(self, sensor: Sensor) -> Unit:
         return self._bands.sar_unit if sensor == "sar" else self._bands.optical_unit
@@ -205,11 +207,11 @@ class ArrayScene:
         for window in sample_windows(self._grid.height, self._grid.width):
             if window is None:
                 break
-            part = self._numbers(sensor, window)
-            parts.append(part[:, self._valid_pixels(sensor, names, part)])
+            reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
+            parts.append(reading.values[:, ~(reading.missing | reading.fill)])
         samples = dict(zip(names, np.concatenate(parts, axis=1), strict=True))
         if sensor == "sar":
-            check_radar("sar", samples, linear=self._linear)
+            check_radar("sar", samples, linear=self._sar_units != "db")
         else:
             self._assumptions.extend(check_physical_reflectance("optical", samples))
 

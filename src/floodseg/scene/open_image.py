@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, REFLECTANCE_SCALE, SarUnits, Sensor, Unit, canonical_band
+from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, SarUnits, Sensor, Unit, canonical_band
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.dataset import band_indices, has_unnamed_bands
-from floodseg.raster.scaling import has_scaling
-from floodseg.scene.image import Image, ImageFile, OffsetSource, StoredBand
+from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
+from floodseg.scene.image import Image, ImageFile, OffsetSource
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
+
+_SAR_UNITS: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class ImageRequest:
     """File names as the user wrote them."""
     sar_units: SarUnits = "db"
     optical_offset: float | None = None
+
+    @property
+    def quantity(self) -> Quantity:
+        """Physical quantity of the image."""
+        return Quantity(self.sensor, self.unit, self.sar_units)
 
 
 def open_image(session: Session, request: ImageRequest) -> Image:
@@ -75,7 +82,7 @@ def _open_product(session: Session, request: ImageRequest, product: SafeProduct)
     for band in request.bands:
         path = product.bands[band]
         shift = product.offsets[band] if offset is None else offset
-        stored = StoredBand(band, 1, shift=shift, divisor=product.quantification, fill=0.0)
+        stored = StoredBand(band, 1, shift=shift, divisor=product.quantification)
         files.append(ImageFile(path, _grid(path, session.open(path)), (stored,)))
     shifts = sorted({product.offsets[band] for band in request.bands} if offset is None else {offset})
     source = "its metadata" if offset is None else "`optical_offset`"
@@ -111,14 +118,12 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
                     f"`{request.setting}`: band {band} is in {found[band]} and in {name}; leave one of them out"
                 )
             found[band] = name
-        used = tuple(_stored(handle, band, numbers[band], request) for band in request.bands if band in numbers)
+        stored = stored_bands(handle, numbers, request.quantity, request.optical_offset)
+        by_name = {band.name: band for band in stored}
+        used = tuple(by_name[band] for band in request.bands if band in by_name)
         if not used:
             continue
-        used_numbers = {band.number for band in used}
-        rest = (
-            _stored(handle, band, number, request) for band, number in numbers.items() if number not in used_numbers
-        )
-        unused = tuple(band for band in rest if band.fill is not None)
+        unused = tuple(band for band in stored if band not in used)
         files.append(ImageFile(name, _grid(name, handle), used, unused))
         sources.add(_offset_source(handle, used, request))
         assumptions.extend(_file_assumptions(name, handle, used, request))
@@ -128,10 +133,9 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
             f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset "
             "tags; all files of one image must be stored in the same way: rewrite them"
         )
-    linear = request.sensor == "sar" and request.unit == "db" and request.sar_units == "linear"
     return Image(
-        request.setting, request.sensor, request.unit, tuple(files), linear=linear, offset_from=next(iter(sources)),
-        sources=request.references, assumptions=tuple(assumptions),
+        request.setting, request.sensor, request.unit, tuple(files), request.sar_units,
+        offset_from=next(iter(sources)), sources=request.references, assumptions=tuple(assumptions),
     )  # fmt: skip
 
 
@@ -218,23 +222,6 @@ def _check_bands(request: ImageRequest, held: Sequence[str], remark: str = "") -
     )
 
 
-def _stored(handle: OpenRaster, name: str, number: int, request: ImageRequest) -> StoredBand:
-    nodata = handle.nodatavals[number - 1]
-    tagged = request.unit != "dn" and has_scaling(handle, [number])
-    scale, offset = (handle.scales[number - 1], handle.offsets[number - 1]) if tagged else (1.0, 0.0)
-    if request.sensor == "sar" and request.unit == "db":
-        # Backscatter is never exactly 0 dB in both polarisations. Without a declared nodata value, they are empty.
-        fill = 0.0 if nodata is None and not tagged else None
-        return StoredBand(name, number, scale, offset, nodata=nodata, fill=fill)
-    # One band can measure 0, so a pixel is empty only if all bands are 0. Any other nodata value is no measurement.
-    fill = 0.0 if nodata is None or nodata == 0 else None
-    missing = None if nodata == 0 else nodata
-    if request.unit == "dn":
-        return StoredBand(name, number, nodata=missing, fill=0.0)
-    shift, divisor = (0.0, 1.0) if tagged else (request.optical_offset or 0.0, REFLECTANCE_SCALE)
-    return StoredBand(name, number, scale, offset, shift, divisor, missing, fill)
-
-
 def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> OffsetSource:
     if request.unit != "reflectance":
         return None
@@ -257,9 +244,9 @@ def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand],
         reason = "which its darkest values allow" if offset is None else "from `optical_offset`"
         assumptions.append(f"{name}: reflectance is (stored {offset or 0:+g}) / 10000, {reason}")
     if request.unit == "db":
-        converted = "linear power, converted to dB" if request.sar_units == "linear" else "dB"
+        converted = "dB" if request.sar_units == "db" else f"{_SAR_UNITS[request.sar_units]}, converted to dB"
         assumptions.append(f"{name}: the radar values are taken as {converted}")
-    if all(band.fill is not None for band in used) and handle.nodatavals[used[0].number - 1] is None:
+    if used[0].nodata is None:
         assumptions.append(f"{name}: declares no nodata value; pixels that are 0 in all its bands are taken as invalid")
     return assumptions
 

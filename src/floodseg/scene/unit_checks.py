@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from floodseg.bands import REFLECTANCE_SCALE
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.unit_checks import DB_RANGE, REFLECTANCE_RANGE
+from floodseg.raster.physical import DB_RANGE, REFLECTANCE_RANGE
+from floodseg.raster.scaling import Quantity
 from floodseg.scene.image import Image, ImageFile, OffsetSource, read_block
 from floodseg.scene.session import Session
 
@@ -56,9 +57,9 @@ def check_image(session: Session, image: Image) -> None:
     """
     if image.unit == "dn" or image.offset_from == "metadata":
         return
-    samples = {name: values for file in image.files for name, values in _sample(session, file).items()}
+    samples = {name: values for file in image.files for name, values in _sample(session, file, image.quantity).items()}
     if image.sensor == "sar":
-        check_radar(image.name, samples, linear=image.linear)
+        check_radar(image.name, samples, linear=image.sar_units != "db")
     else:
         check_reflectance(image.name, samples, image.offset_from, image.files[0].bands[0].shift)
 
@@ -178,7 +179,7 @@ def _check_offset(name: str, samples: Samples, values: NDArray[np.float32], offs
         )
 
 
-def _sample(session: Session, file: ImageFile) -> dict[str, NDArray[np.float32]]:
+def _sample(session: Session, file: ImageFile, quantity: Quantity) -> dict[str, NDArray[np.float32]]:
     """Return valid values of all bands of a file, unused ones included, from windows spread over it."""
     file = replace(file, bands=(*file.bands, *file.unused), unused=())
     parts: list[NDArray[np.float32]] = []
@@ -188,7 +189,7 @@ def _sample(session: Session, file: ImageFile) -> dict[str, NDArray[np.float32]]
             if count >= _ENOUGH_PIXELS:
                 break
             continue
-        block = read_block(session, file, window)
+        block = read_block(session, file, window, quantity.as_stored)
         usable = ~(block.missing | block.fill)
         parts.append(block.values[:, usable])
         count += int(usable.sum())
