@@ -19,10 +19,10 @@ FLOOR_DB = -35.0
 """Value of a polarisation without signal, below the noise of Sentinel-1 (about -25 dB). Models clip it to the lower end
 of their training range. A lower value would draw the threshold of Otsu's method away from the edge of the water."""
 
-_NO_SIGNAL_DB = -60.0
+NO_SIGNAL_DB = -60.0
 """Lower values in dB are logarithms of zero power, to which a small number was added or not."""
 
-_LOWEST_LOGARITHM = -449.0
+LOWEST_LOGARITHM = -449.0
 """Lower values in dB are no backscatter: 10 log10 of the smallest float32 is -448.5."""
 
 _LOWEST_FLOAT = -3.4e38 * (1 - 1e-5)
@@ -224,8 +224,8 @@ def _to_db(
                 negative |= low & (band < 0)
             _logarithm(band, signal, quantity)
         with ignore_overflow():
-            if band.size and not band.min() >= _NO_SIGNAL_DB:
-                below = (band < _NO_SIGNAL_DB) & ((band >= _LOWEST_LOGARITHM) | np.isneginf(band))
+            if band.size and not band.min() >= NO_SIGNAL_DB:
+                below = (band < NO_SIGNAL_DB) & ((band >= LOWEST_LOGARITHM) | np.isneginf(band))
                 low |= below & ~missing
         if low.any():
             band[low] = FLOOR_DB

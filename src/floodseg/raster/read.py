@@ -4,14 +4,17 @@ Pixels without data become invalid and hold 0; the rules are those of :mod:`floo
 """
 
 from collections.abc import Sequence
+from logging import WARNING
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import IGNORE, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER, SarUnits
+from floodseg.bands import IGNORE, LAND, SAR_BANDS, WATER, SarUnits
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
+from floodseg.messages import note_once
 from floodseg.raster.dataset import Raster, band_indices
 from floodseg.raster.physical import (
     DB_RANGE,
@@ -22,13 +25,10 @@ from floodseg.raster.physical import (
     limited,
     physical,
 )
-from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
-
-_MIN_PIXELS = 100
-"""Fewest valid pixels for a check of the unit. Fewer, such as one bright roof at a swath edge, are no evidence."""
-
-_MAX_IMPOSSIBLE_SHARE = 0.01
-"""Share of impossible values above which a chip is refused; fewer become invalid."""
+from floodseg.raster.radar_checks import check_radar
+from floodseg.raster.reflectance_checks import check_reflectance, offset_source
+from floodseg.raster.sample import Sample, sample_of
+from floodseg.raster.scaling import Quantity, StoredBand, stored_bands
 
 
 def read_sar(
@@ -48,40 +48,11 @@ def read_sar(
     indices = band_indices(source, "sar")
     quantity = Quantity("sar", "db", units)
     bands = stored_bands(source, {band: indices[band] for band in SAR_BANDS}, quantity)
-    reading = read_physical(source, bands, quantity, window)
-    if check_units and reading.negative > max(_MIN_PIXELS, np.count_nonzero(~reading.missing) / 2):
-        raise DataError(
-            f"{source.name}: most radar values are negative, so they are not linear power: use `sar_units=db`"
-        )
     if check_units:
-        _check_db(source.name, reading, units)
-    return limited(reading, DB_RANGE).pixels()
-
-
-def _check_db(name: str, reading: Reading, units: SarUnits) -> None:
-    usable = ~(reading.missing | reading.fill)
-    count = np.count_nonzero(usable)
-    if count < _MIN_PIXELS:
-        return
-    low, high = DB_RANGE
-    values = reading.values[:, usable]
-    lowest, highest = float(values.min()), float(values.max())
-    if _impossible_share(values, DB_RANGE) > _MAX_IMPOSSIBLE_SHARE:
-        raise DataError(
-            f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
-            "use `sar_units=linear` for linear power, or declare the nodata value in the file"
-        )
-    if units == "db" and lowest >= 0:
-        raise DataError(
-            f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
-            "use `sar_units=linear` if they are linear power"
-        )
-
-
-def _impossible_share(values: NDArray[np.float32], limits: tuple[float, float]) -> float:
-    if values.min() >= limits[0] and values.max() <= limits[1]:
-        return 0.0
-    return float(((values < limits[0]) | (values > limits[1])).any(axis=0).mean())
+        note = check_radar([_sample(source, bands, quantity, window)], units)
+        if note is not None:  # once for all chips of a folder
+            note_once(WARNING, f"{Path(source.name).parent}: {note}")
+    return limited(read_physical(source, bands, quantity, window), DB_RANGE).pixels()
 
 
 def read_optical(
@@ -116,10 +87,11 @@ def read_optical(
     quantity = Quantity("optical", "reflectance")
     stored = stored_bands(source, {band: indices[band] for band in bands}, quantity, offset)
     others = [number for band, number in indices.items() if band not in bands]
-    reading = read_physical(source, stored, quantity, window, others)
     if check_units:
-        _check_reflectance(source, stored, reading, offset or 0.0)
-    return limited(reading, REFLECTANCE_RANGE).pixels()
+        every_band = stored_bands(source, indices, quantity, offset)  # a band that is not in use can show the offset
+        sample = _sample(source, every_band, quantity, window)
+        check_reflectance([sample], offset_source(stored, offset), offset or 0.0)
+    return limited(read_physical(source, stored, quantity, window, others), REFLECTANCE_RANGE).pixels()
 
 
 def read_physical(
@@ -135,29 +107,10 @@ def read_physical(
     return physical(stored, bands, quantity, masks)
 
 
-def _check_reflectance(source: Raster, bands: Sequence[StoredBand], reading: Reading, offset: float) -> None:
-    usable = ~(reading.missing | reading.fill)
-    if np.count_nonzero(usable) < _MIN_PIXELS:
-        return
-    numbers = [band.number for band in bands]
-    is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
-    is_tagged = has_scaling(source, numbers)
-    values = reading.values if usable.all() else reading.values[:, usable]
-    lowest, highest = float(values.min()), float(values.max())
-    if _impossible_share(values, REFLECTANCE_RANGE) > _MAX_IMPOSSIBLE_SHARE:
-        rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "0 to 1"
-        raise DataError(
-            f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
-            "tags (scale 0.0001 and offset -0.1 for baseline 04.00), `optical_offset` or the nodata value"
-        )
-    if is_tagged or not is_float:
-        return
-    stored_highest = highest * REFLECTANCE_SCALE - offset
-    if stored_highest < REFLECTANCE_RANGE[1]:
-        raise DataError(
-            f"{source.name}: optical values reach only {stored_highest:g}, but must be reflectance "
-            "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
-        )
+def _sample(source: Raster, bands: Sequence[StoredBand], quantity: Quantity, window: Window | None) -> Sample:
+    """Return the valid pixels of bands for a check of their unit."""
+    stored = read_stored(source, [band.number for band in bands], window)
+    return sample_of(source.name, bands, stored, quantity)
 
 
 def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:

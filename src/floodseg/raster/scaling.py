@@ -25,8 +25,8 @@ class Quantity:
 
     @property
     def as_stored(self) -> "Quantity":
-        """The same for values in the unit of the file: power and amplitude are not converted."""
-        return self if self.sar_units == "db" else replace(self, sar_units=None)
+        """The same for values in the unit of the file: radar values are not converted."""
+        return replace(self, sar_units=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,14 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import same_crs
 from floodseg.raster.physical import PixelMasks, Reading, limited, physical, possible_range
+from floodseg.raster.radar_checks import check_radar
+from floodseg.raster.reflectance_checks import check_physical_reflectance
+from floodseg.raster.sample import Sample
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
-from floodseg.scene.unit_checks import check_physical_reflectance, check_radar, sample_windows
+from floodseg.scene.unit_checks import sample_windows
 
 _Numbers = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
@@ -193,6 +196,12 @@ class ArrayScene:
         bands = [StoredBand(str(position), position + 1, nodata=image.nodata) for position in positions]
         return physical(stored[positions], bands, quantity, masks)
 
+    def _sample(self, sensor: Sensor, names: Sequence[str], window: Window) -> Sample:
+        reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
+        usable = ~(reading.missing | reading.fill)
+        values = reading.values[:, usable]
+        return Sample(sensor, tuple(names), values, values, values.shape[1], is_file=False)
+
     def _quantity(self, sensor: Sensor) -> Quantity:
         return Quantity(sensor, self._unit(sensor), self._sar_units)
 
@@ -203,17 +212,9 @@ class ArrayScene:
         if self._unit(sensor) == "dn":
             return
         names = self._bands.sar if sensor == "sar" else self._bands.optical
-        parts = []
-        for window in sample_windows(self._grid.height, self._grid.width):
-            if window is None:
-                break
-            reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
-            parts.append(reading.values[:, ~(reading.missing | reading.fill)])
-        samples = dict(zip(names, np.concatenate(parts, axis=1), strict=True))
-        if sensor == "sar":
-            check_radar("sar", samples, linear=self._sar_units != "db")
-        else:
-            self._assumptions.extend(check_physical_reflectance("optical", samples))
+        sample = sample_windows(self._grid.height, self._grid.width, lambda window: self._sample(sensor, names, window))
+        note = check_radar([sample], self._sar_units) if sensor == "sar" else check_physical_reflectance(sample)
+        self._assumptions.extend([] if note is None else [f"{sensor}: {note}"])
 
 
 def _grid(image: ArrayImage) -> GeoGrid | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -10,15 +9,12 @@ from floodseg.bands import SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
 from floodseg.raster.physical import PixelMasks, Reading, limited, physical, possible_range
+from floodseg.raster.reflectance_checks import OffsetSource
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.session import Session
 
 _MAX_READ = 16_000_000
 """Largest number of source values to read at once. A target window that needs more is read in parts."""
-
-OffsetSource = Literal["setting", "tags", "scale tags", "metadata"] | None
-"""Source of the offset of reflectance. With ``scale tags``, GDAL's tags define a scale but no offset. With None,
-nothing defines it, and 0 is assumed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, SarUnits, Sensor, Un
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.dataset import band_indices, has_unnamed_bands
+from floodseg.raster.reflectance_checks import OffsetSource
 from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
-from floodseg.scene.image import Image, ImageFile, OffsetSource
+from floodseg.scene.image import Image, ImageFile
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
 
