@@ -19,10 +19,10 @@ FLOOR_DB = -35.0
 """Value of a polarisation without signal, below the noise of Sentinel-1 (about -25 dB). Models clip it to the lower end
 of their training range. A lower value would draw the threshold of Otsu's method away from the edge of the water."""
 
-_NO_SIGNAL_DB = -60.0
+NO_SIGNAL_DB = -60.0
 """Lower values in dB are logarithms of zero power, to which a small number was added or not."""
 
-_LOWEST_LOGARITHM = -449.0
+LOWEST_LOGARITHM = -449.0
 """Lower values in dB are no backscatter: 10 log10 of the smallest float32 is -448.5."""
 
 _LOWEST_FLOAT = -3.4e38 * (1 - 1e-5)
@@ -50,12 +50,10 @@ class Reading(Block):
     pixel is filled.
     """
 
-    negative: int = 0
-    """Number of pixels with negative power or amplitude."""
+    without_signal: int = 0
+    """Number of pixels in which a band is without signal, filled ones included."""
     impossible: int = 0
     """Number of pixels with physically impossible values, which are missing."""
-    extremes: tuple[float, float] = (np.nan, np.nan)
-    """Lowest and highest value before these pixels are removed; NaN if there are none."""
     fillers: dict[float, int] = field(default_factory=dict)
     """Number of pixels by undeclared filler."""
 
@@ -115,38 +113,37 @@ def physical(
         values[:, missing] = 0
         return Reading(values, missing, np.zeros_like(missing))
     fill, fillers = _fill(stored, bands, quantity, masks)
-    negative = 0
-    if quantity.becomes_db and (quantity.sar_units != "db" or not bounds[0] >= _NO_SIGNAL_DB):
-        without_signal, negative = _to_db(values, missing, quantity)
-        fill |= without_signal
+    without_signal = 0
+    if quantity.becomes_db and (quantity.sar_units != "db" or not bounds[0] >= NO_SIGNAL_DB):
+        low = _to_db(values, missing, quantity)
+        fill |= low.all(axis=0)
+        without_signal = int(np.count_nonzero(low.any(axis=0)))
         bounds = (-np.inf, np.inf)
     if missing.any():
         values[:, missing] = 0
         fill &= ~missing
     counts = {value: int(np.count_nonzero(where & ~missing)) for value, where in fillers.items()}
-    reading = Reading(values, missing, fill, negative, fillers=counts)
-    low, high = _limits(quantity)
-    return reading if low <= bounds[0] and bounds[1] <= high else _without_impossible(reading, low, high)
+    reading = Reading(values, missing, fill, without_signal, fillers=counts)
+    lowest, highest = _limits(quantity)
+    is_possible = lowest <= bounds[0] and bounds[1] <= highest
+    return reading if is_possible else _without_impossible(reading, lowest, highest)
 
 
-def _without_impossible(reading: Reading, low: float, high: float) -> Reading:
-    """Return a reading in which pixels with values outside ``low`` to ``high`` are missing; changes the arrays."""
+def _without_impossible(reading: Reading, lowest: float, highest: float) -> Reading:
+    """Return a reading in which pixels with values beyond ``lowest`` or ``highest`` are missing; changes the arrays."""
     values = reading.values
-    lowest, highest = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
-    if low <= lowest and highest <= high:
+    if values.min(initial=highest) >= lowest and values.max(initial=lowest) <= highest:
         return reading
-    outside = ((values < low) | (values > high)).any(axis=0)
+    outside = ((values < lowest) | (values > highest)).any(axis=0)
     impossible = int(np.count_nonzero(outside & ~reading.fill))
     values[:, outside] = 0
-    return replace(
-        reading, missing=reading.missing | outside, fill=reading.fill & ~outside, impossible=impossible,
-        extremes=(lowest, highest),
-    )  # fmt: skip
+    missing, fill = reading.missing | outside, reading.fill & ~outside
+    return replace(reading, missing=missing, fill=fill, impossible=impossible)
 
 
 def _limits(quantity: Quantity) -> tuple[float, float]:
     """Return the lowest and the highest possible physical value."""
-    if quantity.unit == "dn" or quantity.keeps_impossible:
+    if quantity.unit == "dn" or quantity.sar_units is None:
         return -np.inf, np.inf
     return DB_RANGE if quantity.unit == "db" else REFLECTANCE_RANGE
 
@@ -246,30 +243,19 @@ def _all_equal(
     return where
 
 
-def _to_db(
-    values: NDArray[np.float32], missing: NDArray[np.bool_], quantity: Quantity
-) -> tuple[NDArray[np.bool_], int]:
-    """Convert (C, H, W) to dB in place, ``FLOOR_DB`` where a band has no signal.
-
-    Returns:
-        The pixels in which no band has a signal, (H, W), and the number of pixels with negative power or amplitude.
-    """
-    without_signal = np.ones(missing.shape, np.bool_)
-    negative = np.zeros(missing.shape, np.bool_)
-    for band in values:
-        low = np.zeros(missing.shape, np.bool_)
+def _to_db(values: NDArray[np.float32], missing: NDArray[np.bool_], quantity: Quantity) -> NDArray[np.bool_]:
+    """Convert (C, H, W) to dB in place; return where a band has no signal, (C, H, W), which then holds ``FLOOR_DB``."""
+    low = np.zeros(values.shape, np.bool_)
+    for band, is_low in zip(values, low, strict=True):
         if quantity.sar_units != "db":
             signal = ~missing & (band > 0)
-            if not signal.all():
-                low = ~(missing | signal)
-                negative |= low & (band < 0)
+            np.logical_not(missing | signal, out=is_low)
             _logarithm(band, signal, quantity)
         with ignore_overflow():
-            below = (band < _NO_SIGNAL_DB) & ((band >= _LOWEST_LOGARITHM) | np.isneginf(band))
-        low |= below & ~missing
-        band[low] = FLOOR_DB
-        without_signal &= low
-    return without_signal, int(np.count_nonzero(negative))
+            below = (band < NO_SIGNAL_DB) & ((band >= LOWEST_LOGARITHM) | np.isneginf(band))
+        is_low |= below & ~missing
+        band[is_low] = FLOOR_DB
+    return low
 
 
 def _logarithm(band: NDArray[np.float32], signal: NDArray[np.bool_], quantity: Quantity) -> None:

@@ -22,9 +22,7 @@ class Quantity:
     unit: Unit
     """Unit of the result."""
     sar_units: SarUnits | None = "db"
-    """Unit of stored radar values, which become dB; with None they are not converted."""
-    keeps_impossible: bool = False
-    """True for checks of units: physically impossible values are no missing values."""
+    """Unit of stored radar values, which become dB; None for checks of units, see ``as_stored``."""
 
     @property
     def becomes_db(self) -> bool:
@@ -33,8 +31,8 @@ class Quantity:
 
     @property
     def as_stored(self) -> "Quantity":
-        """The same for checks of units: power and amplitude are not converted, impossible values are kept."""
-        return replace(self, sar_units="db" if self.sar_units == "db" else None, keeps_impossible=True)
+        """The same for checks of units: radar values are not converted, and impossible values are kept."""
+        return replace(self, sar_units=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ from floodseg.geo.warp import same_crs
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.edge_zeros import EdgeZeros
 from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
+from floodseg.raster.radar_checks import check_radar
+from floodseg.raster.reflectance_checks import check_physical_reflectance
+from floodseg.raster.sample import Sample
 from floodseg.raster.scaling import BandTags, Quantity
 from floodseg.scene.cloud_mask import (
     MAX_SEARCHED_BLOCKS,
@@ -28,7 +31,7 @@ from floodseg.scene.cloud_mask import (
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
-from floodseg.scene.unit_checks import check_physical_reflectance, check_radar, sample_windows
+from floodseg.scene.unit_checks import sample_windows
 
 _Numbers = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
@@ -227,6 +230,12 @@ class ArrayScene:
                 )
             return self._edges[sensor].inside(window)
 
+    def _sample(self, sensor: Sensor, names: Sequence[str], window: Window) -> Sample:
+        reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
+        usable = ~(reading.missing | reading.fill)
+        values = reading.values[:, usable]
+        return Sample(sensor, tuple(names), values, values, values.shape[1], is_file=False)
+
     def _quantity(self, sensor: Sensor) -> Quantity:
         return Quantity(sensor, self._unit(sensor), self._sar_units)
 
@@ -263,17 +272,9 @@ class ArrayScene:
         if self._unit(sensor) == "dn":
             return
         names = self._bands.sar if sensor == "sar" else self._bands.optical
-        parts = []
-        for window in sample_windows(self._grid.height, self._grid.width):
-            if window is None:
-                break
-            reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
-            parts.append(reading.values[:, ~(reading.missing | reading.fill)])
-        samples = dict(zip(names, np.concatenate(parts, axis=1), strict=True))
-        if sensor == "sar":
-            check_radar("sar", samples, linear=self._sar_units != "db")
-        else:
-            self._assumptions.extend(check_physical_reflectance("optical", samples))
+        sample = sample_windows(self._grid.height, self._grid.width, lambda window: self._sample(sensor, names, window))
+        note = check_radar([sample], self._sar_units) if sensor == "sar" else check_physical_reflectance(sample)
+        self._assumptions.extend([] if note is None else [f"{sensor}: {note}"])
 
 
 def _grid(image: ArrayImage) -> GeoGrid | None:

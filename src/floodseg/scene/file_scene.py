@@ -140,6 +140,10 @@ class FileScene:
         require_clear_pixels(name, kind, self._grid, read)
         self._clouds = file, kind
 
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """Add assumptions."""
+        self._assumptions.extend(notes)
+
     def _read_sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:
         values = np.zeros((len(names), window.height, window.width), np.float32)
         valid = np.zeros((window.height, window.width), np.bool_)
@@ -207,7 +211,7 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
         image = open_image(session, request)
         scene = FileScene(session, grid, bands)
         scene.add(image, "the scene", grid, {name: channel for channel, name in enumerate(bands.sar)})
-        check_image(session, image)
+        scene.add_notes(check_image(session, image))
         return scene
 
     if not config.sar_before or not bands.sar:
@@ -238,7 +242,7 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
         names = bands.sar if image.sensor == "sar" else bands.optical
         scene.add(image, reference.name, reference.grid, _channels(names, image.setting))
     for image in images:
-        check_image(session, image)
+        scene.add_notes(check_image(session, image))
         check_order(session, image)
     if config.cloud_mask is not None:
         scene.add_cloud_mask(config.cloud_mask, reference.name, reference.grid)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -10,15 +9,12 @@ from floodseg.bands import SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
 from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
+from floodseg.raster.reflectance_checks import OffsetSource
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.session import Session
 
 _MAX_READ = 16_000_000
 """Largest number of source values to read at once. A target window that needs more is read in parts."""
-
-OffsetSource = Literal["setting", "tags", "scale tags", "metadata"] | None
-"""Source of the offset of reflectance. With ``scale tags``, GDAL's tags define a scale but no offset. With None,
-nothing defines it, and 0 is assumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +80,18 @@ def read_block(session: Session, file: ImageFile, window: Window, quantity: Quan
         quantity: what the numbers mean; None for a mask, whose numbers are used unchanged.
     """
     stored = session.read(file.path, [band.number for band in file.bands], window)
+    return physical(stored, file.bands, quantity, pixel_masks(session, file, window))
+
+
+def pixel_masks(session: Session, file: ImageFile, window: Window) -> PixelMasks:
+    """Return the masks of the pixels of a file inside a window, as ``physical`` needs them."""
     unused = [band.number for band in file.unused]
     numbers = [band.number for band in file.bands] + unused
-    masks = PixelMasks(
+    return PixelMasks(
         valid=None if file.mask is None else session.read_mask(file.path, file.mask, window),
         edge_zeros=session.edge_zeros(file.path, numbers, window) if needs_edge_zeros(file.bands) else None,
         others=(lambda: session.read(file.path, unused, window)) if unused else None,
     )
-    return physical(stored, file.bands, quantity, masks)
 
 
 class WarpedFile:

@@ -9,9 +9,10 @@ from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.geo.tiling import blocks, spread
 from floodseg.raster.masks import mask_number
+from floodseg.raster.reflectance_checks import OffsetSource
 from floodseg.raster.scaling import StoredBand, has_scaling, stored_bands
 from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, mask_kind
-from floodseg.scene.image import Image, ImageFile, OffsetSource, read_block
+from floodseg.scene.image import Image, ImageFile, read_block
 from floodseg.scene.image_bands import ImageRequest, check_optical_bands, find_bands
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
