@@ -9,7 +9,8 @@ from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, Sensor, canonical_band
 from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.messages import note_once
-from floodseg.raster.dataset import band_indices, has_unnamed_bands, open_raster
+from floodseg.raster.bands import band_indices, has_unnamed_bands
+from floodseg.raster.dataset import open_raster
 
 
 def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path], folder: str) -> Bands:

@@ -1,13 +1,13 @@
 """Physical values and validity of stored numbers: the only rules on both, for chips, scenes and arrays."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.geo.warp import Block
-from floodseg.raster.scaling import Quantity, StoredBand, equals_nodata, ignore_overflow, scaled
+from floodseg.raster.scaling import INTEGER_KINDS, Quantity, StoredBand, equals_nodata, ignore_overflow, scaled
 
 DB_RANGE = (-100.0, 60.0)
 """Possible backscatter in dB. Values outside have another unit or are an undeclared nodata value."""
@@ -50,10 +50,10 @@ class Reading(Block):
     pixel is filled.
     """
 
-    negative: int = 0
-    """Number of pixels with negative power or amplitude."""
+    without_signal: int = 0
+    """Number of pixels in which a band is without signal, filled ones included."""
     impossible: int = 0
-    """Number of pixels with values outside the physical range, which are missing."""
+    """Number of pixels with physically impossible values, which are missing."""
     fillers: dict[float, int] = field(default_factory=dict)
     """Number of pixels by undeclared filler."""
 
@@ -77,9 +77,9 @@ class PixelMasks:
     """Reads the other bands of the sensor in the file, (C, H, W); called only where needed."""
 
 
-def possible_range(quantity: Quantity) -> tuple[float, float] | None:
-    """Return the lowest and the highest possible physical value; None for digital numbers."""
-    return {"db": DB_RANGE, "reflectance": REFLECTANCE_RANGE, "dn": None}[quantity.unit]
+def needs_edge_zeros(bands: Sequence[StoredBand]) -> bool:
+    """Return True if 0 in all of these bands can be a measurement, so that the zeros at the edge must be known."""
+    return len(bands) > 0 and all(band.zero_is_value for band in bands)
 
 
 def physical(
@@ -93,68 +93,104 @@ def physical(
       float. Declared nodata of 0 (and 1) marks optical pixels and digital numbers only where all bands hold it.
     * It is filled where all bands of the sensor hold the stored number 0, or another filler of optical images.
     * A polarisation has no signal where power or amplitude is 0 or negative, or dB are below -60.
+    * It is missing where a value is outside ``DB_RANGE`` or ``REFLECTANCE_RANGE``.
 
     Args:
         stored: numbers as the file holds them.
         bands: their description.
         quantity: what they mean; None for a mask, whose numbers are used unchanged.
         masks: further masks.
-
-    Values outside ``possible_range`` are left as they are; see ``limited``.
     """
     masks = masks or PixelMasks()
     values = scaled(stored, bands)
-    missing = _missing(stored, values, bands, quantity)
+    bounds = _bounds(stored, values, bands)
+    missing = _declared_nodata(stored, bands, quantity)
+    if not (bounds[0] > _LOWEST_FLOAT and bounds[1] < np.inf):
+        missing |= _not_numbers(stored, values, quantity)
     if masks.valid is not None:
         missing |= ~masks.valid
     if quantity is None:
         values[:, missing] = 0
         return Reading(values, missing, np.zeros_like(missing))
     fill, fillers = _fill(stored, bands, quantity, masks)
-    negative = 0
-    if quantity.unit == "db" and quantity.sar_units is not None:
-        without_signal, negative = _to_db(values, missing, quantity)
-        if without_signal is not None:
-            fill |= without_signal
+    without_signal = 0
+    if quantity.becomes_db and (quantity.sar_units != "db" or not bounds[0] >= NO_SIGNAL_DB):
+        low = _to_db(values, missing, quantity)
+        fill |= low.all(axis=0)
+        without_signal = int(np.count_nonzero(low.any(axis=0)))
+        bounds = (-np.inf, np.inf)
     if missing.any():
         values[:, missing] = 0
         fill &= ~missing
     counts = {value: int(np.count_nonzero(where & ~missing)) for value, where in fillers.items()}
-    return Reading(values, missing, fill, negative, fillers=counts)
+    reading = Reading(values, missing, fill, without_signal, fillers=counts)
+    lowest, highest = _limits(quantity)
+    is_possible = lowest <= bounds[0] and bounds[1] <= highest
+    return reading if is_possible else _without_impossible(reading, lowest, highest)
 
 
-def limited(reading: Reading, limits: tuple[float, float] | None) -> Reading:
-    """Return a reading in which pixels with values outside ``limits`` are missing. The arrays change in place."""
+def _without_impossible(reading: Reading, lowest: float, highest: float) -> Reading:
+    """Return a reading in which pixels with values beyond ``lowest`` or ``highest`` are missing; changes the arrays."""
     values = reading.values
-    if limits is None or not values.size or (values.min() >= limits[0] and values.max() <= limits[1]):
+    if values.min(initial=highest) >= lowest and values.max(initial=lowest) <= highest:
         return reading
-    outside = ((values < limits[0]) | (values > limits[1])).any(axis=0)
+    outside = ((values < lowest) | (values > highest)).any(axis=0)
     impossible = int(np.count_nonzero(outside & ~reading.fill))
-    missing = reading.missing | outside
-    values[:, missing] = 0
-    return Reading(values, missing, reading.fill & ~missing, reading.negative, impossible, reading.fillers)
+    values[:, outside] = 0
+    missing, fill = reading.missing | outside, reading.fill & ~outside
+    return replace(reading, missing=missing, fill=fill, impossible=impossible)
 
 
-def _missing(
-    stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand], quantity: Quantity | None
+def _limits(quantity: Quantity) -> tuple[float, float]:
+    """Return the lowest and the highest possible physical value."""
+    if quantity.unit == "dn" or quantity.sar_units is None:
+        return -np.inf, np.inf
+    return DB_RANGE if quantity.unit == "db" else REFLECTANCE_RANGE
+
+
+def _bounds(
+    stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand]
+) -> tuple[float, float]:
+    """Return bounds of the scaled values, which spare most masks: NaN or infinite if a number may need them."""
+    if not stored.size:
+        return 0.0, 0.0
+    if stored.dtype.kind in INTEGER_KINDS:
+        ends = int(stored.min()), int(stored.max())  # faster than those of float32
+        scaled_ends = [(end * band.scale + band.offset + band.shift) / band.divisor for end in ends for band in bands]
+        return min(scaled_ends), max(scaled_ends)
+    with ignore_overflow():
+        is_scaled = any(band.scale != 1 or band.divisor != 1 for band in bands)
+        if is_scaled and not stored.min() > _LOWEST_FLOAT:
+            return -np.inf, np.inf
+        return float(values.min()), float(values.max())
+
+
+def _declared_nodata(
+    stored: NDArray[np.generic], bands: Sequence[StoredBand], quantity: Quantity | None
 ) -> NDArray[np.bool_]:
-    """Return the pixels in which a band is not a number or is declared nodata, (H, W)."""
+    """Return the pixels in which a band holds its declared nodata value, (H, W)."""
     missing = np.zeros(stored.shape[1:], np.bool_)
-    with_infinity = quantity is not None and quantity.unit == "db" and quantity.sar_units == "db"
-    for pixels, converted, band in zip(stored, values, bands, strict=True):
+    for pixels, band in zip(stored, bands, strict=True):
         nodata = band.nodata
+        # NaN is no number whether declared or not
         if nodata is not None and not np.isnan(nodata) and not _marks_all_bands(nodata, quantity):
             missing |= equals_nodata(pixels, nodata)
-        if pixels.dtype.kind != "f" or not pixels.size:
-            continue
-        with ignore_overflow():
-            # a single comparison of the extremes is enough for most bands
-            if pixels.min() > _LOWEST_FLOAT and np.isfinite(converted.max()):
-                continue
-            infinite = np.isneginf(pixels)
-            missing |= (pixels <= _LOWEST_FLOAT) & ~infinite
-            missing |= ~(np.isfinite(converted) | infinite if with_infinity else np.isfinite(converted))
     return missing
+
+
+def _not_numbers(
+    stored: NDArray[np.generic], values: NDArray[np.float32], quantity: Quantity | None
+) -> NDArray[np.bool_]:
+    """Return the pixels in which a band is not a number or is the lowest float, (H, W)."""
+    # 10 log10 of no power is -inf, which is no missing value
+    is_db = quantity is not None and quantity.unit == "db" and quantity.sar_units == "db"
+    bad = np.zeros(stored.shape[1:], np.bool_)
+    with ignore_overflow():
+        for pixels, converted in zip(stored, values, strict=True):
+            infinite = np.isneginf(pixels)
+            bad |= (pixels <= _LOWEST_FLOAT) & ~infinite
+            bad |= ~(np.isfinite(converted) | infinite if is_db else np.isfinite(converted))
+    return bad
 
 
 def _marks_all_bands(nodata: float, quantity: Quantity | None) -> bool:
@@ -168,13 +204,16 @@ def _fill(
     stored: NDArray[np.generic], bands: Sequence[StoredBand], quantity: Quantity, masks: PixelMasks
 ) -> tuple[NDArray[np.bool_], dict[float, NDArray[np.bool_]]]:
     """Return the pixels in which all bands hold one filler, and these pixels by undeclared filler, (H, W) each."""
-    if bands and bands[0].zero_is_value:
-        zeros = masks.edge_zeros if masks.edge_zeros is not None else np.zeros(stored.shape[1:], np.bool_)
-        return zeros.copy(), {}
+    if needs_edge_zeros(bands):
+        assert masks.edge_zeros is not None, "zeros of these bands are known only from the complete image"
+        return masks.edge_zeros.copy(), {}
     fillers = [0.0]
     if quantity.unit == "reflectance":
         is_reflectance = bands[0].scale == bands[0].divisor == 1
         fillers += OPTICAL_FILLERS[1:] if is_reflectance else OPTICAL_FILLERS
+    if stored.dtype.kind in INTEGER_KINDS and stored.size:
+        lowest, highest = int(stored[0].min()), int(stored[0].max())
+        fillers = [filler for filler in fillers if lowest <= filler <= highest]
     fill = np.zeros(stored.shape[1:], np.bool_)
     undeclared = {}
     others: NDArray[np.generic] | None = None
@@ -204,34 +243,19 @@ def _all_equal(
     return where
 
 
-def _to_db(
-    values: NDArray[np.float32], missing: NDArray[np.bool_], quantity: Quantity
-) -> tuple[NDArray[np.bool_] | None, int]:
-    """Convert (C, H, W) to dB in place, ``FLOOR_DB`` where a band has no signal.
-
-    Returns:
-        The pixels in which no band has a signal, (H, W), or None if there are none; and the number of pixels with
-        negative power or amplitude.
-    """
-    without_signal: list[NDArray[np.bool_]] = []
-    negative = np.zeros(missing.shape, np.bool_)
-    for band in values:
-        low = np.zeros(missing.shape, np.bool_)
+def _to_db(values: NDArray[np.float32], missing: NDArray[np.bool_], quantity: Quantity) -> NDArray[np.bool_]:
+    """Convert (C, H, W) to dB in place; return where a band has no signal, (C, H, W), which then holds ``FLOOR_DB``."""
+    low = np.zeros(values.shape, np.bool_)
+    for band, is_low in zip(values, low, strict=True):
         if quantity.sar_units != "db":
             signal = ~missing & (band > 0)
-            if not signal.all():
-                low = ~(missing | signal)
-                negative |= low & (band < 0)
+            np.logical_not(missing | signal, out=is_low)
             _logarithm(band, signal, quantity)
         with ignore_overflow():
-            if band.size and not band.min() >= NO_SIGNAL_DB:
-                below = (band < NO_SIGNAL_DB) & ((band >= LOWEST_LOGARITHM) | np.isneginf(band))
-                low |= below & ~missing
-        if low.any():
-            band[low] = FLOOR_DB
-            without_signal.append(low)
-    everywhere = np.logical_and.reduce(without_signal) if len(without_signal) == len(values) else None
-    return everywhere, int(np.count_nonzero(negative))
+            below = (band < NO_SIGNAL_DB) & ((band >= LOWEST_LOGARITHM) | np.isneginf(band))
+        is_low |= below & ~missing
+        band[is_low] = FLOOR_DB
+    return low
 
 
 def _logarithm(band: NDArray[np.float32], signal: NDArray[np.bool_], quantity: Quantity) -> None:

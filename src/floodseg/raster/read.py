@@ -11,20 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import IGNORE, LAND, SAR_BANDS, WATER, SarUnits
+from floodseg.bands import IGNORE, L1C_BANDS, LAND, SAR_BANDS, WATER, SarUnits
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.messages import note_once
-from floodseg.raster.dataset import Raster, band_indices
-from floodseg.raster.physical import (
-    DB_RANGE,
-    REFLECTANCE_RANGE,
-    PixelMasks,
-    Pixels,
-    Reading,
-    limited,
-    physical,
-)
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order
+from floodseg.raster.bands import band_indices, has_unnamed_bands
+from floodseg.raster.dataset import Raster
+from floodseg.raster.edge_zeros import EdgeZeros
+from floodseg.raster.masks import mask_number, read_mask
+from floodseg.raster.physical import PixelMasks, Pixels, Reading, needs_edge_zeros, physical
 from floodseg.raster.radar_checks import check_radar
 from floodseg.raster.reflectance_checks import check_reflectance, offset_source
 from floodseg.raster.sample import Sample, sample_of
@@ -52,7 +48,7 @@ def read_sar(
         note = check_radar([_sample(source, bands, quantity, window)], units)
         if note is not None:  # once for all chips of a folder
             note_once(WARNING, f"{Path(source.name).parent}: {note}")
-    return limited(read_physical(source, bands, quantity, window), DB_RANGE).pixels()
+    return read_physical(source, bands, quantity, window).pixels()
 
 
 def read_optical(
@@ -91,7 +87,9 @@ def read_optical(
         every_band = stored_bands(source, indices, quantity, offset)  # a band that is not in use can show the offset
         sample = _sample(source, every_band, quantity, window)
         check_reflectance([sample], offset_source(stored, offset), offset or 0.0)
-    return limited(read_physical(source, stored, quantity, window, others), REFLECTANCE_RANGE).pixels()
+        if source.count == len(L1C_BANDS) and has_unnamed_bands(source, "optical"):
+            check_l1c_order(source.name, read_stored(source, L1C_CHECK_BANDS, window), source.nodatavals[0])
+    return read_physical(source, stored, quantity, window, others).pixels()
 
 
 def read_physical(
@@ -103,14 +101,32 @@ def read_physical(
 ) -> Reading:
     """Read bands of an open raster by the rules of ``physical``; ``others`` are the sensor's other bands."""
     stored = read_stored(source, [band.number for band in bands], window)
-    masks = PixelMasks(others=(lambda: read_stored(source, others, window)) if others else None)
-    return physical(stored, bands, quantity, masks)
+    return physical(stored, bands, quantity, _masks(source, bands, window, others))
+
+
+def _masks(
+    source: Raster, bands: Sequence[StoredBand], window: Window | None, others: Sequence[int] = ()
+) -> PixelMasks:
+    mask = mask_number(source)
+    return PixelMasks(
+        valid=None if mask is None else read_mask(source, mask, _part(source, window)),
+        edge_zeros=_edge_zeros(source, bands, window) if needs_edge_zeros(bands) else None,
+        others=(lambda: read_stored(source, others, window)) if others else None,
+    )
+
+
+def _edge_zeros(source: Raster, bands: Sequence[StoredBand], window: Window | None) -> NDArray[np.bool_]:
+    """Return the pixels that are 0 in all bands and connected to the edge of the complete raster, (H, W)."""
+    complete = Window(0, 0, source.height, source.width)
+    stored = read_stored(source, [band.number for band in bands])
+    zeros = EdgeZeros(lambda top, rows: stored[:, top : top + rows], source.height, source.width)
+    return zeros.inside(window or complete)
 
 
 def _sample(source: Raster, bands: Sequence[StoredBand], quantity: Quantity, window: Window | None) -> Sample:
     """Return the valid pixels of bands for a check of their unit."""
     stored = read_stored(source, [band.number for band in bands], window)
-    return sample_of(source.name, bands, stored, quantity)
+    return sample_of(source.name, bands, stored, quantity, _masks(source, bands, window))
 
 
 def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:
@@ -149,16 +165,20 @@ def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
 
 def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = None) -> NDArray[np.generic]:
     """Read the stored numbers of bands (counted from 1), (C, H, W) in the type of the file."""
-    part = None
-    if window is not None:
-        bottom, right = window.top + window.height, window.left + window.width
-        if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
-            raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
-        part = RasterWindow(window.left, window.top, window.width, window.height)
-    stored: NDArray[np.generic] = source.read(list(numbers), window=part)
+    stored: NDArray[np.generic] = source.read(list(numbers), window=_part(source, window))
     if stored.dtype.kind == "c":
         raise DataError(
             f"{source.name}: holds complex numbers, as single-look complex radar does; backscatter, reflectance and "
             "labels are real: calibrate and detect the image first"
         )
     return stored
+
+
+def _part(source: Raster, window: Window | None) -> RasterWindow | None:
+    """Return a window within a raster as rasterio takes it; None for all pixels."""
+    if window is None:
+        return None
+    bottom, right = window.top + window.height, window.left + window.width
+    if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
+        raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
+    return RasterWindow(window.left, window.top, window.width, window.height)

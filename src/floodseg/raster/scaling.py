@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,16 @@ class Quantity:
     unit: Unit
     """Unit of the result."""
     sar_units: SarUnits | None = "db"
-    """Unit of stored radar values, which become dB; with None they are not converted."""
+    """Unit of stored radar values, which become dB; None for checks of units, see ``as_stored``."""
+
+    @property
+    def becomes_db(self) -> bool:
+        """True if the result is dB."""
+        return self.unit == "db" and self.sar_units is not None
 
     @property
     def as_stored(self) -> "Quantity":
-        """The same for values in the unit of the file: radar values are not converted."""
+        """The same for checks of units: radar values are not converted, and impossible values are kept."""
         return replace(self, sar_units=None)
 
 
@@ -48,6 +54,30 @@ class StoredBand:
     """True if 0 can be the lowest measurement: 0 in all bands is empty only where connected to the image's edge."""
 
 
+@dataclass(frozen=True, slots=True)
+class BandTags:
+    """What a file or a labelled array says of one band."""
+
+    dtype: str
+    scale: float = 1.0
+    offset: float = 0.0
+    nodata: float | None = None
+
+    @property
+    def is_scaled(self) -> bool:
+        """True if scale or offset change the numbers."""
+        return self.scale != 1 or self.offset != 0
+
+    def describe(self, name: str, number: int, quantity: Quantity) -> StoredBand:
+        """Return the description of the band with a name and a number (from 1)."""
+        if quantity.unit == "dn" or not self.is_scaled:
+            return StoredBand(name, number, nodata=self.nodata)
+        # The lowest backscatter can be stored as 0 only if another value is left for nodata.
+        has_other_nodata = self.nodata is not None and self.nodata != 0
+        zero_is_value = quantity.unit == "db" and self.dtype.startswith("uint") and has_other_nodata
+        return StoredBand(name, number, self.scale, self.offset, nodata=self.nodata, zero_is_value=zero_is_value)
+
+
 def has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
     """Return True if GDAL scale or offset tags change the numbers of these bands."""
     return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
@@ -64,24 +94,29 @@ def stored_bands(
         quantity: what the numbers mean.
         optical_offset: offset of reflectance in stored numbers, for bands without scale and offset tags.
     """
-    return tuple(_stored_band(source, name, number, quantity, optical_offset) for name, number in numbers.items())
+    tags = tuple(
+        BandTags(source.dtypes[n - 1], source.scales[n - 1], source.offsets[n - 1], source.nodatavals[n - 1])
+        for n in numbers.values()
+    )
+    return _described(tuple(numbers.items()), tags, quantity, optical_offset)
 
 
-def _stored_band(
-    source: Raster, name: str, number: int, quantity: Quantity, optical_offset: float | None
-) -> StoredBand:
-    nodata = source.nodatavals[number - 1]
-    if quantity.unit == "dn":
-        return StoredBand(name, number, nodata=nodata)
-    if has_scaling(source, [number]):
-        # The lowest backscatter can be stored as 0 only if another value is left for nodata.
-        unsigned = source.dtypes[number - 1].startswith("uint")
-        zero_is_value = quantity.unit == "db" and unsigned and nodata is not None and nodata != 0
-        scale, offset = source.scales[number - 1], source.offsets[number - 1]
-        return StoredBand(name, number, scale, offset, nodata=nodata, zero_is_value=zero_is_value)
-    if quantity.unit == "reflectance":
-        return StoredBand(name, number, shift=optical_offset or 0.0, divisor=REFLECTANCE_SCALE, nodata=nodata)
-    return StoredBand(name, number, nodata=nodata)
+@lru_cache(maxsize=256)
+def _described(
+    numbers: tuple[tuple[str, int], ...],
+    tags: tuple[BandTags, ...],
+    quantity: Quantity,
+    optical_offset: float | None,
+) -> tuple[StoredBand, ...]:
+    """Return the description of bands. It is cached: all files of a data set have the same tags."""
+    bands = (tag.describe(name, number, quantity) for (name, number), tag in zip(numbers, tags, strict=True))
+    if quantity.unit != "reflectance":
+        return tuple(bands)
+    shift = optical_offset or 0.0
+    return tuple(
+        band if tag.is_scaled else replace(band, shift=shift, divisor=REFLECTANCE_SCALE)
+        for band, tag in zip(bands, tags, strict=True)
+    )
 
 
 def ignore_overflow() -> np.errstate:

@@ -1,5 +1,6 @@
 """Scene in memory: numpy or labelled (xarray) arrays of both sensors on one grid."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -7,15 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import Bands, SarUnits, Sensor, Unit, band_date
+from floodseg.bands import L1C_BANDS, Bands, SarUnits, Sensor, Unit, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.tiling import blocks, spread
 from floodseg.geo.warp import same_crs
-from floodseg.raster.physical import PixelMasks, Reading, limited, physical, possible_range
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
+from floodseg.raster.edge_zeros import EdgeZeros
+from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
 from floodseg.raster.radar_checks import check_radar
 from floodseg.raster.reflectance_checks import check_physical_reflectance
 from floodseg.raster.sample import Sample
-from floodseg.raster.scaling import Quantity, StoredBand
+from floodseg.raster.scaling import BandTags, Quantity
+from floodseg.scene.cloud_mask import (
+    MAX_SEARCHED_BLOCKS,
+    MaskKind,
+    hidden,
+    kind_note,
+    mask_kind,
+    require_clear_pixels,
+)
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
@@ -38,7 +50,8 @@ class ArrayScene:
         transform: maps (column, row) to coordinates, the first six numbers of an affine transform; by default from the
             coordinates of a labelled array.
         sar_units: unit of ``sar``. Linear power is converted to dB.
-        cloud_mask: (H, W); optical pixels are invalid where it is not 0.
+        cloud_mask: (H, W); optical pixels are invalid where it is not 0, or at the classes of clouds of a scene
+            classification (SCL).
 
     A labelled array has dimensions named y and x (or lat and lon) in any order, and may be lazy. All arrays must have
     the same grid.
@@ -63,6 +76,8 @@ class ArrayScene:
         self._assumptions: list[str] = []
         self._images: dict[Sensor, ArrayImage] = {}
         self._channels: dict[Sensor, list[int]] = {}
+        self._edges: dict[Sensor, EdgeZeros] = {}
+        self._lock = threading.Lock()
         if sar is not None:
             self._add("sar", sar, bands.sar, None)
         if optical is not None:
@@ -70,9 +85,13 @@ class ArrayScene:
         if not self._images:
             raise DataError("no array was given; a scene needs sar, optical or both")
         self._clouds = None if cloud_mask is None else array_image("cloud_mask", cloud_mask, None)
+        self._mask_kind: MaskKind | None = None
         self._grid = self._common_grid(crs, transform)
         for sensor in self._images:
             self._check_values(sensor)
+        self._check_order()
+        if self._clouds is not None and "optical" in self._images:
+            self._check_clouds(self._clouds)
 
     @property
     def grid(self) -> GeoGrid:
@@ -171,12 +190,11 @@ class ArrayScene:
         part = values[:, *place]
         usable = np.ones((inner.height, inner.width), np.bool_)
         for channels in self._dates(names):
-            quantity = self._quantity(sensor)
-            reading = limited(self._read_block(sensor, channels, inner, quantity), possible_range(quantity))
+            reading = self._read_block(sensor, channels, inner, self._quantity(sensor))
             part[channels] = reading.values
             usable &= ~(reading.missing | reading.fill)
-        if sensor == "optical" and self._clouds is not None:
-            usable &= ~_is_cloudy(self._clouds, inner)
+        if sensor == "optical" and self._clouds is not None and self._mask_kind is not None:
+            usable &= ~hidden(self._mask_kind, *_mask_values(self._clouds, inner))
         part[:, ~usable] = 0
         valid[place] = usable
         return values, valid
@@ -189,12 +207,28 @@ class ArrayScene:
     def _read_block(self, sensor: Sensor, channels: Sequence[int], window: Window, quantity: Quantity) -> Reading:
         """Read channels of one date by the rules of ``physical``."""
         image = self._images[sensor]
-        positions = [self._channels[sensor][channel] for channel in channels]
-        stored = _slice(image, window)
-        others = [position for position, name in enumerate(image.names) if name and position not in positions]
-        masks = PixelMasks(others=(lambda: stored[others]) if others else None)
-        bands = [StoredBand(str(position), position + 1, nodata=image.nodata) for position in positions]
-        return physical(stored[positions], bands, quantity, masks)
+        used = [self._channels[sensor][channel] for channel in channels]
+        others = [position for position, name in enumerate(image.names) if name and position not in used]
+        stored, masked = image.read(window)
+        tags = BandTags(str(stored.dtype), image.scale, image.offset, image.nodata)
+        bands = [tags.describe(str(position), position + 1, quantity) for position in used]
+        masks = PixelMasks(
+            valid=None if masked is None else ~np.logical_or.reduce(masked[used]),
+            edge_zeros=self._edge_zeros(sensor, used + others, window) if needs_edge_zeros(bands) else None,
+            others=(lambda: stored[others]) if others else None,
+        )
+        return physical(stored[used], bands, quantity, masks)
+
+    def _edge_zeros(self, sensor: Sensor, positions: list[int], window: Window) -> _Mask:
+        """Return the pixels that are 0 in bands and connected to the edge, inside a window, (H, W)."""
+        image = self._images[sensor]
+        _, height, width = image.shape
+        with self._lock:
+            if sensor not in self._edges:
+                self._edges[sensor] = EdgeZeros(
+                    lambda top, rows: image.read(Window(top, 0, rows, width))[0][positions], height, width
+                )
+            return self._edges[sensor].inside(window)
 
     def _sample(self, sensor: Sensor, names: Sequence[str], window: Window) -> Sample:
         reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
@@ -207,6 +241,32 @@ class ArrayScene:
 
     def _unit(self, sensor: Sensor) -> Unit:
         return self._bands.sar_unit if sensor == "sar" else self._bands.optical_unit
+
+    def _check_order(self) -> None:
+        """Raise DataError if 13 optical bands without names are not those of L1C."""
+        image = self._images.get("optical")
+        if image is None or image.shape[0] != len(L1C_BANDS) or any(image.names) or self._unit("optical") == "dn":
+            return
+        numbers = [number - 1 for number in L1C_CHECK_BANDS]
+        windows = order_windows(*image.shape[1:])
+        parts = [image.read(window)[0][numbers].reshape(len(numbers), -1) for window in windows]
+        check_l1c_order(None, np.concatenate(parts, axis=1), image.nodata)
+
+    def _check_clouds(self, clouds: ArrayImage) -> None:
+        """Tell the kind of the cloud mask, and raise DataError if it has none or hides all optical pixels."""
+        parts = (_mask_values(clouds, window) for window in spread(blocks(*clouds.shape[1:]), MAX_SEARCHED_BLOCKS))
+        kind = mask_kind(None, (values[~missing] for values, missing in parts))
+        if kind == "classes" and clouds.nodata == 0:  # 0 is the class of no data
+            clouds = self._clouds = replace(clouds, nodata=None)
+        note = kind_note("cloud_mask", kind)
+        self._assumptions.extend([note] if note else [])
+
+        def read(window: Window) -> tuple[_Mask, _Mask]:
+            valid = self._read_sensor("optical", self._bands.optical, window)[1]
+            return valid, hidden(kind, *_mask_values(clouds, window))
+
+        require_clear_pixels(None, kind, self._grid, read)
+        self._mask_kind = kind
 
     def _check_values(self, sensor: Sensor) -> None:
         if self._unit(sensor) == "dn":
@@ -223,14 +283,9 @@ def _grid(image: ArrayImage) -> GeoGrid | None:
     return GeoGrid(image.crs, image.transform, image.shape[1], image.shape[2])
 
 
-def _slice(image: ArrayImage, window: Window) -> NDArray[np.generic]:
-    rows = slice(window.top, window.top + window.height)
-    columns = slice(window.left, window.left + window.width)
-    return np.asarray(image.pixels[:, rows, columns])
-
-
-def _is_cloudy(clouds: ArrayImage, window: Window) -> _Mask:
-    values = _slice(clouds, window)[0].astype(np.float32)
-    nodata = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
-    cloudy: _Mask = (values != 0) & ~nodata
-    return cloudy
+def _mask_values(clouds: ArrayImage, window: Window) -> tuple[_Numbers, _Mask]:
+    """Return the values of a mask inside a window and the pixels without a value, (H, W) each."""
+    stored, masked = clouds.read(window)
+    values = stored[0].astype(np.float32)
+    missing: _Mask = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
+    return values, missing if masked is None else missing | masked[0]

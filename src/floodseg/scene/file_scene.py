@@ -11,8 +11,10 @@ from floodseg.bands import DATES, Bands, Sensor, band_date
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
+from floodseg.scene.cloud_mask import MaskKind, hidden, kind_note, require_clear_pixels
 from floodseg.scene.image import Image, WarpedFile, clip
-from floodseg.scene.open_image import ImageRequest, open_image, open_mask_file
+from floodseg.scene.image_bands import ImageRequest, check_order
+from floodseg.scene.open_image import open_cloud_mask, open_image
 from floodseg.scene.placement import check_reference, place_on_grid, resampling_note
 from floodseg.scene.safe import CLOUD_CLASSES
 from floodseg.scene.scene import SceneWindow
@@ -54,7 +56,7 @@ class FileScene:
     def __init__(self, session: Session, grid: GeoGrid, bands: Bands) -> None:
         self._session, self._grid, self._bands = session, grid, bands
         self._images: dict[Sensor, list[_WarpedImage]] = {"sar": [], "optical": []}
-        self._cloud_mask: WarpedFile | None = None
+        self._clouds: tuple[WarpedFile, MaskKind] | None = None
         self._inputs: dict[str, tuple[str, ...]] = {}
         self._assumptions: list[str] = []
         self._impossible: set[str] = set()
@@ -118,14 +120,25 @@ class FileScene:
         self._assumptions.extend([note] if note else [])
 
     def add_cloud_mask(self, name: str, reference_name: str, reference: GeoGrid) -> None:
-        """Make optical pixels invalid where a raster is not 0."""
-        mask = open_mask_file(self._session, name, "cloud_mask")
+        """Make optical pixels invalid where a mask hides them.
+
+        Raises:
+            DataError: the mask cannot be read, its values are those of no mask, or it hides all optical pixels.
+        """
+        mask, kind = open_cloud_mask(self._session, name)
         placed, assumed = place_on_grid(name, mask.grid, reference_name, reference)
-        self._assumptions.extend([assumed] if assumed else [])
-        self._cloud_mask = WarpedFile(self._session, replace(mask, grid=placed), self._grid, None)
+        file = WarpedFile(self._session, replace(mask, grid=placed), self._grid, None)
         self._inputs["cloud_mask"] = (name,)
-        note = resampling_note(name, [self._cloud_mask.resampling])
-        self._assumptions.extend([note] if note else [])
+        notes = (assumed, kind_note(name, kind), resampling_note(name, [file.resampling]))
+        self._assumptions.extend(note for note in notes if note)
+
+        def read(window: Window) -> tuple[_Mask, _Mask]:
+            block = file.read(window)
+            valid = self._read_sensor("optical", self._bands.optical, window)[1]
+            return valid, hidden(kind, block.values[0], block.missing)
+
+        require_clear_pixels(name, kind, self._grid, read)
+        self._clouds = file, kind
 
     def add_notes(self, notes: Sequence[str]) -> None:
         """Add assumptions."""
@@ -141,8 +154,10 @@ class FileScene:
         place_in_window = (slice(top, top + inner.height), slice(left, left + inner.width))
         part = values[:, *place_in_window]
         usable = np.logical_and.reduce([image.read(inner, part) for image in images])
-        if sensor == "optical" and self._cloud_mask is not None:
-            usable &= self._cloud_mask.read(inner).values[0] == 0
+        if sensor == "optical" and self._clouds is not None:
+            file, kind = self._clouds
+            block = file.read(inner)
+            usable &= ~hidden(kind, block.values[0], block.missing)
         part[:, ~usable] = 0
         valid[place_in_window] = usable
         return values, valid
@@ -226,10 +241,11 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
     for image in images:
         names = bands.sar if image.sensor == "sar" else bands.optical
         scene.add(image, reference.name, reference.grid, _channels(names, image.setting))
-    if config.cloud_mask is not None:
-        scene.add_cloud_mask(config.cloud_mask, reference.name, reference.grid)
     for image in images:
         scene.add_notes(check_image(session, image))
+        check_order(session, image)
+    if config.cloud_mask is not None:
+        scene.add_cloud_mask(config.cloud_mask, reference.name, reference.grid)
     return scene
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from floodseg.bands import SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
-from floodseg.raster.physical import PixelMasks, Reading, limited, physical, possible_range
+from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
 from floodseg.raster.reflectance_checks import OffsetSource
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.session import Session
@@ -25,6 +25,8 @@ class ImageFile:
     grid: GeoGrid
     """CRS None and the identity as transform if the file has no georeference."""
     bands: tuple[StoredBand, ...]
+    mask: int | None = None
+    """Mask of validity (see ``mask_number``)."""
     unused: tuple[StoredBand, ...] = ()
     """Other bands of the sensor, read only where all bands in use hold one filler."""
 
@@ -78,9 +80,18 @@ def read_block(session: Session, file: ImageFile, window: Window, quantity: Quan
         quantity: what the numbers mean; None for a mask, whose numbers are used unchanged.
     """
     stored = session.read(file.path, [band.number for band in file.bands], window)
+    return physical(stored, file.bands, quantity, pixel_masks(session, file, window))
+
+
+def pixel_masks(session: Session, file: ImageFile, window: Window) -> PixelMasks:
+    """Return the masks of the pixels of a file inside a window, as ``physical`` needs them."""
     unused = [band.number for band in file.unused]
-    masks = PixelMasks(others=(lambda: session.read(file.path, unused, window)) if unused else None)
-    return physical(stored, file.bands, quantity, masks)
+    numbers = [band.number for band in file.bands] + unused
+    return PixelMasks(
+        valid=None if file.mask is None else session.read_mask(file.path, file.mask, window),
+        edge_zeros=session.edge_zeros(file.path, numbers, window) if needs_edge_zeros(file.bands) else None,
+        others=(lambda: session.read(file.path, unused, window)) if unused else None,
+    )
 
 
 class WarpedFile:
@@ -176,10 +187,8 @@ class WarpedFile:
         return result
 
     def _read_block(self, window: Window) -> Block:
-        if self._image is None:
-            return read_block(self._session, self.file, window, None)
-        quantity = self._image.quantity
-        reading = limited(read_block(self._session, self.file, window, quantity), possible_range(quantity))
+        quantity = self._image.quantity if self._image is not None else None
+        reading = read_block(self._session, self.file, window, quantity)
         if reading.impossible and self._report_impossible is not None:
             self._report_impossible(self.file.path)
         return reading

@@ -1,41 +1,23 @@
-"""Image opener: finds bands, units, offsets and nodata from files."""
+"""Image opener: finds units, offsets and nodata of the bands in files."""
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import replace
 
-from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, SarUnits, Sensor, Unit, canonical_band
+from floodseg.bands import SarUnits
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
-from floodseg.raster.dataset import band_indices, has_unnamed_bands
+from floodseg.geo.tiling import blocks, spread
+from floodseg.raster.masks import mask_number
 from floodseg.raster.reflectance_checks import OffsetSource
-from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
-from floodseg.scene.image import Image, ImageFile
+from floodseg.raster.scaling import StoredBand, has_scaling, stored_bands
+from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, mask_kind
+from floodseg.scene.image import Image, ImageFile, read_block
+from floodseg.scene.image_bands import ImageRequest, check_optical_bands, find_bands
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
 
 _SAR_UNITS: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRequest:
-    """The user's files of one sensor at one date, and the bands and unit that the model needs."""
-
-    setting: str
-    """Setting that names the files."""
-    sensor: Sensor
-    unit: Unit
-    bands: tuple[str, ...]
-    """Bands that the model needs, without dates."""
-    references: tuple[str, ...]
-    """File names as the user wrote them."""
-    sar_units: SarUnits = "db"
-    optical_offset: float | None = None
-
-    @property
-    def quantity(self) -> Quantity:
-        """Physical quantity of the image."""
-        return Quantity(self.sensor, self.unit, self.sar_units)
 
 
 def open_image(session: Session, request: ImageRequest) -> Image:
@@ -71,13 +53,32 @@ def open_mask_file(session: Session, name: str, setting: str) -> ImageFile:
     session.check_access(name, setting)
     handle = session.open(name)
     if handle.count != 1:
-        raise DataError(f"`{setting}={name}`: has {handle.count} bands, but a mask must have 1: extract that band")
+        raise DataError(
+            f"`{setting}={name}`: has {handle.count} bands, but a mask must have 1; extract that band (rio stack "
+            f"--bidx 1 {shlex.quote(name)} mask.tif)"
+        )
     return ImageFile(name, _grid(name, handle), (StoredBand(setting, 1, nodata=handle.nodatavals[0]),))
+
+
+def open_cloud_mask(session: Session, name: str) -> tuple[ImageFile, MaskKind]:
+    """Open a cloud mask and tell its kind from its values.
+
+    Raises:
+        ConfigError: a remote file without ``allow_remote``.
+        DataError: it cannot be read, has several bands, or its values are those of no mask.
+    """
+    mask = open_mask_file(session, name, "cloud_mask")
+    windows = spread(blocks(mask.grid.height, mask.grid.width), MAX_SEARCHED_BLOCKS)
+    parts = (read_block(session, mask, window, None) for window in windows)
+    kind = mask_kind(name, (part.values[0][~part.missing] for part in parts))
+    if kind == "classes" and mask.bands[0].nodata == 0:  # 0 is the class of no data
+        mask = replace(mask, bands=(replace(mask.bands[0], nodata=None),))
+    return mask, kind
 
 
 def _open_product(session: Session, request: ImageRequest, product: SafeProduct) -> Image:
     name = request.references[0]
-    _check_bands(request, tuple(product.bands), f"it is {product.level}")
+    check_optical_bands(request, product.bands, remark=f"it is {product.level}")
     offset = request.optical_offset
     files = []
     for band in request.bands:
@@ -106,29 +107,22 @@ def _open_product(session: Session, request: ImageRequest, product: SafeProduct)
 
 def _open_rasters(session: Session, request: ImageRequest) -> Image:
     assumptions: list[str] = []
-    found: dict[str, str] = {}
     files: list[ImageFile] = []
     sources: set[OffsetSource] = set()
-    for name in request.references:
-        handle = session.open(name)
+    handles = [session.open(name) for name in request.references]
+    for name, handle in zip(request.references, handles, strict=True):
         _check_type(name, handle, request)
-        numbers = _band_numbers(name, handle, request, assumptions)
-        for band in numbers:
-            if band in found:
-                raise DataError(
-                    f"`{request.setting}`: band {band} is in {found[band]} and in {name}; leave one of them out"
-                )
-            found[band] = name
+    found = find_bands(request, handles, assumptions)
+    for name, handle, numbers in zip(request.references, handles, found, strict=True):
         stored = stored_bands(handle, numbers, request.quantity, request.optical_offset)
         by_name = {band.name: band for band in stored}
         used = tuple(by_name[band] for band in request.bands if band in by_name)
         if not used:
             continue
         unused = tuple(band for band in stored if band not in used)
-        files.append(ImageFile(name, _grid(name, handle), used, unused))
+        files.append(ImageFile(name, _grid(name, handle), used, mask_number(handle), unused))
         sources.add(_offset_source(handle, used, request))
         assumptions.extend(_file_assumptions(name, handle, used, request))
-    _check_bands(request, tuple(found))
     if len(sources) > 1:
         raise DataError(
             f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset "
@@ -152,75 +146,6 @@ def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:
             f"{name}: holds numbers of 8 bit, as pictures do; reflectance must be stored times 10000: use the "
             "bands of the product"
         )
-
-
-def _band_numbers(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> dict[str, int]:
-    """Return the bands of a file, found by name or by order: canonical name -> number in the file."""
-    if handle.count == 1:
-        return {_single_band(name, handle, request, assumptions): 1}
-    if not has_unnamed_bands(handle, request.sensor):
-        if len(request.references) == 1 and request.unit == "db":
-            return band_indices(handle, request.sensor)
-        return _named_bands(name, handle, request.sensor)
-    if request.unit == "dn" and request.sensor == "optical" and handle.count == len(OMBRIA_OPTICAL_BANDS):
-        numbers = {band: number for number, band in enumerate(OMBRIA_OPTICAL_BANDS, start=1)}
-    elif len(request.references) > 1:
-        raise DataError(
-            f"`{request.setting}={name}`: has {handle.count} bands without names; if an image has several files, each "
-            "must name its bands: set the band descriptions"
-        )
-    else:
-        numbers = band_indices(handle, request.sensor)
-    assumptions.append(f"{name}: its bands have no names and are taken by order: {', '.join(numbers)}")
-    return numbers
-
-
-def _named_bands(name: str, handle: OpenRaster, sensor: Sensor) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    for number, description in enumerate(handle.descriptions, start=1):
-        band = canonical_band(description, sensor)
-        if band is None:
-            continue
-        if band in numbers:
-            raise DataError(f"{name}: bands {numbers[band]} and {number} are both named {band}: rename one of them")
-        numbers[band] = number
-    return numbers
-
-
-def _single_band(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> str:
-    """Return the name of the only band of a file, from its description or the file's name."""
-    stem = PurePosixPath(name.partition("?")[0]).stem
-    band = canonical_band(handle.descriptions[0], request.sensor) or canonical_band(stem, request.sensor)
-    if band is not None:
-        return band
-    if request.unit == "dn" and len(request.bands) == 1 and len(request.references) == 1:
-        assumptions.append(f"{name}: its only band is taken to be {request.bands[0]}")
-        return request.bands[0]
-    example = "VV.tif" if request.sensor == "sar" else "B03.tif"
-    raise DataError(
-        f"`{request.setting}={name}`: its band cannot be identified: set the band description, or rename the file "
-        f"({example})"
-    )
-
-
-def _check_bands(request: ImageRequest, held: Sequence[str], remark: str = "") -> None:
-    missing = [band for band in request.bands if band not in held]
-    if not missing:
-        return
-    names = " ".join(request.references)
-    if request.sensor == "sar":
-        raise DataError(
-            f"`{request.setting}={names}`: holds only {', '.join(held) or 'no radar band'}, but the model needs "
-            f"{' and '.join(request.bands)}: add {missing[0]} (`{request.setting}=VV.tif VH.tif`)"
-        )
-    if missing == ["B10"]:
-        remark = "L2A has no B10, and the model was trained on L1C"
-    known = ", ".join(sorted(held, key=L1C_BANDS.index))
-    raise DataError(
-        f"`{request.setting}={names}`: lacks {', '.join(missing)}, which the model needs"
-        f"{f' ({remark})' if remark else ''}; it has {known or 'no known band'}: "
-        "use a product with these bands, or choose a model that needs only the bands it has"
-    )
 
 
 def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> OffsetSource:

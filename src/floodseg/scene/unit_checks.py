@@ -10,7 +10,7 @@ from floodseg.geo.grid import Window
 from floodseg.raster.radar_checks import check_radar
 from floodseg.raster.reflectance_checks import check_reflectance
 from floodseg.raster.sample import Sample, joined, sample_of
-from floodseg.scene.image import Image, ImageFile
+from floodseg.scene.image import Image, ImageFile, pixel_masks
 from floodseg.scene.session import Session
 
 _WINDOW_SIDE = 64
@@ -50,7 +50,8 @@ def _sample(session: Session, file: ImageFile, image: Image) -> Sample:
 
     def read(window: Window) -> Sample:
         stored = session.read(file.path, [band.number for band in bands], window)
-        return sample_of(file.path, bands, stored, image.quantity)
+        masks = pixel_masks(session, replace(file, bands=bands, unused=()), window)
+        return sample_of(file.path, bands, stored, image.quantity, masks)
 
     return sample_windows(file.grid.height, file.grid.width, read)
 

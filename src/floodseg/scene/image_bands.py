@@ -1,0 +1,191 @@
+"""Bands of the files of one image, found by their names, by the files' names or by their order."""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, OTHER, SAR_BANDS, SarUnits, Sensor, Unit
+from floodseg.errors import DataError
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
+from floodseg.raster.bands import (
+    band_identities,
+    band_labels,
+    bands_by_order,
+    check_polarisations,
+    has_unnamed_bands,
+    mask_band,
+    named_bands,
+    rename_command,
+)
+from floodseg.raster.scaling import Quantity
+from floodseg.scene.image import Image
+from floodseg.scene.session import OpenRaster, Session
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """The user's files of one sensor at one date, and the bands and unit that the model needs."""
+
+    setting: str
+    """Setting that names the files."""
+    sensor: Sensor
+    unit: Unit
+    bands: tuple[str, ...]
+    """Bands that the model needs, without dates."""
+    references: tuple[str, ...]
+    """File names as the user wrote them."""
+    sar_units: SarUnits = "db"
+    optical_offset: float | None = None
+
+    @property
+    def quantity(self) -> Quantity:
+        """Physical quantity of the image."""
+        return Quantity(self.sensor, self.unit, self.sar_units)
+
+
+def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions: list[str]) -> list[dict[str, int]]:
+    """Return the bands of each file: canonical name -> number in the file (from 1).
+
+    Args:
+        request: files of the image, and the bands that the model needs.
+        handles: the open files, in the order of the request.
+        assumptions: what is taken for granted is added here.
+
+    Raises:
+        DataError: bands that are missing, cannot be identified, or are in several files.
+    """
+    found = [
+        _bands_of_file(name, handle, request, assumptions)
+        for name, handle in zip(request.references, handles, strict=True)
+    ]
+    holders: dict[str, int] = {}
+    for position, numbers in enumerate(found):
+        for band in numbers:
+            if band in holders:
+                raise _repeated_band(request, handles, found, band)
+            holders[band] = position
+    if request.sensor == "sar":
+        check_polarisations(f"`{request.setting}={' '.join(request.references)}`", request.bands, holders, handles)
+        return found
+    others = [
+        label
+        for handle, numbers in zip(handles, found, strict=True)
+        for number, label in enumerate(band_labels(handle, "optical"), start=1)
+        if number not in numbers.values()
+    ]
+    check_optical_bands(request, holders, others=others)
+    return found
+
+
+def check_optical_bands(
+    request: ImageRequest, held: Collection[str], *, remark: str = "", others: Sequence[str] = ()
+) -> None:
+    """Raise DataError if an optical image lacks a band that the model needs.
+
+    Args:
+        request: files of the image, and the bands that the model needs.
+        held: canonical names of the bands of the image.
+        remark: reason in the message.
+        others: names of its other bands.
+    """
+    missing = [band for band in request.bands if band not in held]
+    if not missing:
+        return
+    if missing == ["B10"]:
+        remark = "L2A has no B10, and the model was trained on L1C"
+    rename = f", or correct the names of its bands ({rename_command(1, missing[0])})" if others else ""
+    raise DataError(
+        f"`{request.setting}={' '.join(request.references)}`: lacks {', '.join(missing)}, which the model needs"
+        f"{f' ({remark})' if remark else ''}, and has {', '.join([*sorted(held, key=L1C_BANDS.index), *others])}; use "
+        f"a product with these bands, or a model that needs only the bands it has{rename}"
+    )
+
+
+def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> dict[str, int]:
+    if not has_unnamed_bands(handle, request.sensor):
+        numbers = named_bands(handle, request.sensor)
+        if handle.count > 1 or numbers:
+            return numbers
+        return _unnamed_single_band(name, handle, request, assumptions)
+    if handle.count == 1:
+        return _unnamed_single_band(name, handle, request, assumptions)
+    if request.unit == "dn" and request.sensor == "optical" and handle.count == len(OMBRIA_OPTICAL_BANDS):
+        numbers = {band: number for number, band in enumerate(OMBRIA_OPTICAL_BANDS, start=1)}
+    elif len(request.references) > 1:
+        raise DataError(
+            f"`{request.setting}={name}`: has {handle.count} bands without names, and the bands of an image in several "
+            f"files must be named; name them ({rename_command(1, request.bands[0])})"
+        )
+    else:
+        numbers = bands_by_order(handle, request.sensor)
+    assumptions.append(f"{name}: its bands have no names and are taken by order: {', '.join(numbers)}")
+    return numbers
+
+
+def _unnamed_single_band(
+    name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]
+) -> dict[str, int]:
+    """Return the only band of a file if neither its description nor the file's name is that of a band."""
+    [label] = band_labels(handle, request.sensor)
+    if band_identities(handle, request.sensor) == (OTHER,):
+        if len(request.references) > 1:
+            assumptions.append(f"{name}: its band ({label}) is none of {', '.join(request.bands)} and is not used")
+        return {}
+    if request.unit == "dn" and len(request.bands) == 1 and len(request.references) == 1:
+        assumptions.append(f"{name}: its only band is taken to be {request.bands[0]}")
+        return {request.bands[0]: 1}
+    example = "VV" if request.sensor == "sar" else "B03"
+    raise DataError(
+        f"`{request.setting}={name}`: its band cannot be identified from its name ({label}); name it "
+        f"({rename_command(1, example)}), or name the file after it ({example}.tif)"
+    )
+
+
+def _repeated_band(
+    request: ImageRequest, handles: Sequence[OpenRaster], found: Sequence[dict[str, int]], band: str
+) -> DataError:
+    """Return the error for a band that is in several files: tiles of one image, or one file too many."""
+    holders = [position for position, numbers in enumerate(found) if band in numbers]
+    names = [request.references[position] for position in holders]
+    first = handles[holders[0]]
+    places = {(handles[position].transform, handles[position].height, handles[position].width) for position in holders}
+    if len(places) < len(holders) or any(found[position] != found[holders[0]] for position in holders):
+        return DataError(f"`{request.setting}`: band {band} is in {' and in '.join(names)}; leave one of them out")
+    return DataError(
+        f"`{request.setting}`: {' and '.join(names)} hold the same bands of different places, and each band of an "
+        f"image must be in one file; join them ({_mosaic_command(request, first, found[holders[0]], names)})"
+    )
+
+
+def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[str, int], files: Sequence[str]) -> str:
+    """Return the command that joins tiles to a VRT whose bands are found.
+
+    GDAL's gdalbuildvrt drops the names of bands before version 3.10. The command therefore selects bands whose order
+    tells them, or names them again.
+    """
+    needed = {band: numbers[band] for band in request.bands if band in numbers}
+    if (mask := mask_band(first)) is not None:
+        needed["dataMask"] = mask
+    target = f"{next(iter(needed)) if first.count == 1 else request.sensor}.vrt"
+    command = shlex.join(
+        ["gdalbuildvrt", *(part for number in needed.values() for part in ("-b", str(number))), target, *files]
+    )
+    if first.count == 1 or tuple(needed) in (SAR_BANDS, L1C_BANDS, L2A_BANDS):
+        return command
+    renames = (rename_command(number, band, target) for number, band in enumerate(needed, start=1))
+    return " && ".join([command, *renames])
+
+
+def check_order(session: Session, image: Image) -> None:
+    """Raise DataError if 13 optical bands without names are not those of L1C by a sample of their pixels."""
+    for file in image.files if image.sensor == "optical" else ():
+        handle = session.open(file.path)
+        if handle.count != len(L1C_BANDS) or not has_unnamed_bands(handle, "optical"):
+            continue
+        windows = order_windows(file.grid.height, file.grid.width)
+        parts = [
+            session.read(file.path, L1C_CHECK_BANDS, window).reshape(len(L1C_CHECK_BANDS), -1) for window in windows
+        ]
+        check_l1c_order(file.path, np.concatenate(parts, axis=1), handle.nodatavals[0])
