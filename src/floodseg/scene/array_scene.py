@@ -240,7 +240,9 @@ class ArrayScene:
         reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
         usable = ~(reading.missing | reading.fill)
         values = reading.values[:, usable]
-        return Sample(sensor, tuple(names), values, values, values.shape[1], is_file=False)
+        return Sample(
+            sensor, tuple(names), values, values, values.shape[1], usable.size, reading.fillers, is_file=False
+        )
 
     def _quantity(self, sensor: Sensor) -> Quantity:
         return Quantity(sensor, self._unit(sensor), self._sar_units)

@@ -1,14 +1,15 @@
 """Counts of the pixels that need a note: impossible values, undeclared fillers, and polarisations without signal."""
 
 import threading
-from collections.abc import Sequence
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.raster.physical import FLOOR_DB, Reading
+from floodseg.classical import FLOOR_DB
+from floodseg.raster.physical import Reading
 
 
 @dataclass
@@ -71,7 +72,7 @@ def _notes(name: str, counts: _Counts) -> list[str]:
     if counts.without_signal:
         notes.append(
             f"{name}: {percent(counts.without_signal, counts.image_pixels)} of the pixels have a signal in one "
-            f"polarisation and none in the other, as over calm water; the other is taken to be {FLOOR_DB:g} dB"
+            f"polarisation and none in the other, as over calm water; the other is taken to be {FLOOR_DB:.0f} dB"
         )
     return notes
 
