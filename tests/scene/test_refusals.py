@@ -99,7 +99,7 @@ def test_unused_bands_reveal_the_offset(tmp_path: Path) -> None:
 def test_offset_removed_twice_is_refused(tmp_path: Path) -> None:
     write_optical(tmp_path / "s2.tif")
     message = error_message(OPTICAL, optical=tmp_path / "s2.tif", optical_offset=-1000.0)
-    assert "removed already or never existed: set `optical_offset=0`" in message
+    assert "removed already or never existed; set `optical_offset=0`" in message
     write_raster(tmp_path / "t.tif", np.round(optical_values() * 1e4).astype(np.uint16), scales=[1e-4] * 13,
                  offsets=[-0.1] * 13)  # fmt: skip
     assert "correct the GDAL scale and offset tags" in error_message(OPTICAL, optical=tmp_path / "t.tif")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from floodseg.bands import SarUnits
 from floodseg.config.base import Settings, WholeNumber, require
 from floodseg.errors import ConfigError
 from floodseg.system.environment import usable_cores
@@ -51,7 +52,7 @@ class SharedScene(Settings):
     grid: Literal["sar", "optical"] = "sar"
     """Sensor whose pixel grid is used for the products. The other sensor is warped to it. A single sensor keeps its
     own grid."""
-    sar_units: Literal["db", "linear"] = "db"
+    sar_units: SarUnits = "db"
     """Unit of the stored radar values; linear power is converted to dB."""
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0

@@ -18,8 +18,8 @@ _SAMPLES = 16
 _MOST_CODES = 12
 """Largest number of codes that a message names."""
 
-L1C_CHECK_BANDS = (2, 11, 13)
-"""Numbers of the bands that ``check_l1c_order`` needs: blue, the cirrus band, and the last one."""
+L1C_CHECK_BANDS = ("B02", "B10", "B12")
+"""Bands that ``check_l1c_order`` needs, by their names in L1C: blue, the cirrus band, and the last one."""
 
 
 def order_windows(height: int, width: int) -> list[Window]:

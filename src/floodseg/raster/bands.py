@@ -6,6 +6,8 @@ from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from rasterio.enums import ColorInterp
+
 from floodseg.bands import L1C_BANDS, L2A_BANDS, MASK, OTHER, SAR_BANDS, Sensor, identify_band
 from floodseg.errors import DataError
 from floodseg.raster.dataset import Raster
@@ -79,7 +81,9 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
         DataError: another number of bands than 2 (SAR), 13 or 12 (optical).
     """
     orders = _NAMES_BY_COUNT[sensor]
-    if source.count not in orders:
+    mask = mask_band(source)
+    numbers = [number for number in range(1, source.count + 1) if number != mask]
+    if len(numbers) not in orders:
         counts = " or ".join(str(count) for count in orders)
         named = zip(range(1, source.count + 1), _EXAMPLES[sensor], strict=False)
         examples = rename_commands((number, band, source.name) for number, band in named)
@@ -88,7 +92,7 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
             f"{sensor} bands are taken by order only where there are exactly {counts}; name those to be used, for "
             f"example so ({examples})"
         )
-    return {band: number for number, band in enumerate(orders[source.count], start=1)}
+    return dict(zip(orders[len(numbers)], numbers, strict=True))
 
 
 def has_unnamed_bands(source: Raster, sensor: Sensor) -> bool:
@@ -99,7 +103,10 @@ def has_unnamed_bands(source: Raster, sensor: Sensor) -> bool:
 def mask_band(source: Raster) -> int | None:
     """Return the number of the band that is 0 where the raster holds no data (``dataMask``, ``alpha``), or None."""
     identities = name_identities(tuple(source.descriptions), "sar")
-    return identities.index(MASK) + 1 if MASK in identities else None
+    if MASK in identities:
+        return identities.index(MASK) + 1
+    described = enumerate(zip(identities, source.colorinterp, strict=True), start=1)
+    return next((n for n, (name, colour) in described if name is None and colour == ColorInterp.alpha), None)
 
 
 def check_polarisations(names: str, needed: Sequence[str], found: Container[str], sources: Sequence[Raster]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
@@ -95,8 +96,22 @@ class Raster(Protocol):
         """Maps (column, row) to coordinates; the identity if none is stored."""
         ...
 
+    @property
+    def colorinterp(self) -> tuple[ColorInterp, ...]:
+        """Colour interpretation."""
+        ...
+
+    @property
+    def mask_flag_enums(self) -> tuple[list[MaskFlags], ...]:
+        """Sources of GDAL's mask."""
+        ...
+
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
         """Return the stored numbers of bands (from 1) inside a window, (C, H, W)."""
+        ...
+
+    def read_masks(self, indexes: int, window: RasterWindow | None = None) -> NDArray[np.uint8]:
+        """Return GDAL's mask of a band inside a window, (H, W), 0 where pixels are invalid."""
         ...
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from floodseg.classical import FLOOR_DB
 from floodseg.geo.warp import Block
 from floodseg.raster.scaling import INTEGER_KINDS, Quantity, StoredBand, equals_nodata, ignore_overflow, scaled
 
@@ -15,14 +16,10 @@ DB_RANGE = (-100.0, 60.0)
 REFLECTANCE_RANGE = (-2.0, 20.0)
 """Possible reflectance. Clouds and glint exceed 1 and shadows fall slightly below 0, but not by this much."""
 
-FLOOR_DB = -35.0
-"""Value of a polarisation without signal, below the noise of Sentinel-1 (about -25 dB). Models clip it to the lower end
-of their training range. A lower value would draw the threshold of Otsu's method away from the edge of the water."""
-
-_NO_SIGNAL_DB = -60.0
+NO_SIGNAL_DB = -60.0
 """Lower values in dB are logarithms of zero power, to which a small number was added or not."""
 
-_LOWEST_LOGARITHM = -449.0
+LOWEST_LOGARITHM = -449.0
 """Lower values in dB are no backscatter: 10 log10 of the smallest float32 is -448.5."""
 
 _LOWEST_FLOAT = -3.4e38 * (1 - 1e-5)
@@ -50,12 +47,10 @@ class Reading(Block):
     pixel is filled.
     """
 
-    negative: int = 0
-    """Number of pixels with negative power or amplitude."""
+    without_signal: int = 0
+    """Number of pixels in which a band is without signal, filled ones included."""
     impossible: int = 0
     """Number of pixels with physically impossible values, which are missing."""
-    extremes: tuple[float, float] = (np.nan, np.nan)
-    """Lowest and highest value before these pixels are removed; NaN if there are none."""
     fillers: dict[float, int] = field(default_factory=dict)
     """Number of pixels by undeclared filler."""
 
@@ -77,6 +72,11 @@ class PixelMasks:
     """0 in all bands and connected to the image's edge; needed for bands with ``zero_is_value``."""
     others: Callable[[], NDArray[np.generic]] | None = None
     """Reads the other bands of the sensor in the file, (C, H, W); called only where needed."""
+
+
+def needs_edge_zeros(bands: Sequence[StoredBand]) -> bool:
+    """Return True if 0 in all of these bands can be a measurement, so that the zeros at the edge must be known."""
+    return len(bands) > 0 and all(band.zero_is_value for band in bands)
 
 
 def physical(
@@ -110,38 +110,37 @@ def physical(
         values[:, missing] = 0
         return Reading(values, missing, np.zeros_like(missing))
     fill, fillers = _fill(stored, bands, quantity, masks)
-    negative = 0
-    if quantity.becomes_db and (quantity.sar_units != "db" or not bounds[0] >= _NO_SIGNAL_DB):
-        without_signal, negative = _to_db(values, missing, quantity)
-        fill |= without_signal
+    without_signal = 0
+    if quantity.becomes_db and (quantity.sar_units != "db" or not bounds[0] >= NO_SIGNAL_DB):
+        low = _to_db(values, missing, quantity)
+        fill |= low.all(axis=0)
+        without_signal = int(np.count_nonzero(low.any(axis=0)))
         bounds = (-np.inf, np.inf)
     if missing.any():
         values[:, missing] = 0
         fill &= ~missing
     counts = {value: int(np.count_nonzero(where & ~missing)) for value, where in fillers.items()}
-    reading = Reading(values, missing, fill, negative, fillers=counts)
-    low, high = _limits(quantity)
-    return reading if low <= bounds[0] and bounds[1] <= high else _without_impossible(reading, low, high)
+    reading = Reading(values, missing, fill, without_signal, fillers=counts)
+    lowest, highest = _limits(quantity)
+    is_possible = lowest <= bounds[0] and bounds[1] <= highest
+    return reading if is_possible else _without_impossible(reading, lowest, highest)
 
 
-def _without_impossible(reading: Reading, low: float, high: float) -> Reading:
-    """Return a reading in which pixels with values outside ``low`` to ``high`` are missing; changes the arrays."""
+def _without_impossible(reading: Reading, lowest: float, highest: float) -> Reading:
+    """Return a reading in which pixels with values beyond ``lowest`` or ``highest`` are missing; changes the arrays."""
     values = reading.values
-    lowest, highest = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
-    if low <= lowest and highest <= high:
+    if values.min(initial=highest) >= lowest and values.max(initial=lowest) <= highest:
         return reading
-    outside = ((values < low) | (values > high)).any(axis=0)
+    outside = ((values < lowest) | (values > highest)).any(axis=0)
     impossible = int(np.count_nonzero(outside & ~reading.fill))
     values[:, outside] = 0
-    return replace(
-        reading, missing=reading.missing | outside, fill=reading.fill & ~outside, impossible=impossible,
-        extremes=(lowest, highest),
-    )  # fmt: skip
+    missing, fill = reading.missing | outside, reading.fill & ~outside
+    return replace(reading, missing=missing, fill=fill, impossible=impossible)
 
 
 def _limits(quantity: Quantity) -> tuple[float, float]:
     """Return the lowest and the highest possible physical value."""
-    if quantity.unit == "dn" or quantity.keeps_impossible:
+    if quantity.unit == "dn" or quantity.sar_units is None:
         return -np.inf, np.inf
     return DB_RANGE if quantity.unit == "db" else REFLECTANCE_RANGE
 
@@ -202,9 +201,9 @@ def _fill(
     stored: NDArray[np.generic], bands: Sequence[StoredBand], quantity: Quantity, masks: PixelMasks
 ) -> tuple[NDArray[np.bool_], dict[float, NDArray[np.bool_]]]:
     """Return the pixels in which all bands hold one filler, and these pixels by undeclared filler, (H, W) each."""
-    if bands and bands[0].zero_is_value:
-        zeros = masks.edge_zeros if masks.edge_zeros is not None else np.zeros(stored.shape[1:], np.bool_)
-        return zeros.copy(), {}
+    if needs_edge_zeros(bands):
+        assert masks.edge_zeros is not None, "zeros of these bands are known only from the complete image"
+        return masks.edge_zeros.copy(), {}
     fillers = [0.0]
     if quantity.unit == "reflectance":
         is_reflectance = bands[0].scale == bands[0].divisor == 1
@@ -241,30 +240,19 @@ def _all_equal(
     return where
 
 
-def _to_db(
-    values: NDArray[np.float32], missing: NDArray[np.bool_], quantity: Quantity
-) -> tuple[NDArray[np.bool_], int]:
-    """Convert (C, H, W) to dB in place, ``FLOOR_DB`` where a band has no signal.
-
-    Returns:
-        The pixels in which no band has a signal, (H, W), and the number of pixels with negative power or amplitude.
-    """
-    without_signal = np.ones(missing.shape, np.bool_)
-    negative = np.zeros(missing.shape, np.bool_)
-    for band in values:
-        low = np.zeros(missing.shape, np.bool_)
+def _to_db(values: NDArray[np.float32], missing: NDArray[np.bool_], quantity: Quantity) -> NDArray[np.bool_]:
+    """Convert (C, H, W) to dB in place; return where a band has no signal, (C, H, W), which then holds ``FLOOR_DB``."""
+    low = np.zeros(values.shape, np.bool_)
+    for band, is_low in zip(values, low, strict=True):
         if quantity.sar_units != "db":
             signal = ~missing & (band > 0)
-            if not signal.all():
-                low = ~(missing | signal)
-                negative |= low & (band < 0)
+            np.logical_not(missing | signal, out=is_low)
             _logarithm(band, signal, quantity)
         with ignore_overflow():
-            below = (band < _NO_SIGNAL_DB) & ((band >= _LOWEST_LOGARITHM) | np.isneginf(band))
-        low |= below & ~missing
-        band[low] = FLOOR_DB
-        without_signal &= low
-    return without_signal, int(np.count_nonzero(negative))
+            below = (band < NO_SIGNAL_DB) & ((band >= LOWEST_LOGARITHM) | np.isneginf(band))
+        is_low |= below & ~missing
+        band[is_low] = FLOOR_DB
+    return low
 
 
 def _logarithm(band: NDArray[np.float32], signal: NDArray[np.bool_], quantity: Quantity) -> None:

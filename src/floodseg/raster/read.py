@@ -4,25 +4,28 @@ Pixels without data become invalid and hold 0; the rules are those of :mod:`floo
 """
 
 from collections.abc import Sequence
+from logging import WARNING
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import IGNORE, L1C_BANDS, LAND, REFLECTANCE_SCALE, SAR_BANDS, WATER, SarUnits
+from floodseg.bands import IGNORE, L1C_BANDS, LAND, SAR_BANDS, WATER, SarUnits
+from floodseg.classical import FLOOR_DB
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
+from floodseg.messages import note_once
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order
-from floodseg.raster.bands import band_indices, has_unnamed_bands, mask_band
+from floodseg.raster.bands import band_indices, has_unnamed_bands
 from floodseg.raster.dataset import Raster
-from floodseg.raster.physical import DB_RANGE, REFLECTANCE_RANGE, PixelMasks, Pixels, Reading, physical
-from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
-
-_MIN_PIXELS = 100
-"""Fewest valid pixels for a check of the unit. Fewer, such as one bright roof at a swath edge, are no evidence."""
-
-_MAX_IMPOSSIBLE_SHARE = 0.01
-"""Share of impossible values above which a chip is refused; fewer become invalid."""
+from floodseg.raster.edge_zeros import EdgeZeros
+from floodseg.raster.masks import mask_number, read_mask
+from floodseg.raster.physical import PixelMasks, Pixels, Reading, needs_edge_zeros, physical
+from floodseg.raster.radar_checks import check_radar
+from floodseg.raster.reflectance_checks import check_reflectance, offset_source
+from floodseg.raster.sample import Sample, sample_of
+from floodseg.raster.scaling import Quantity, StoredBand, stored_bands
 
 
 def read_sar(
@@ -42,34 +45,16 @@ def read_sar(
     indices = band_indices(source, "sar")
     quantity = Quantity("sar", "db", units)
     bands = stored_bands(source, {band: indices[band] for band in SAR_BANDS}, quantity)
-    reading = read_physical(source, bands, quantity, window)
     if check_units:
-        _check_db(source.name, reading, units)
-    return reading.pixels()
-
-
-def _check_db(name: str, reading: Reading, units: SarUnits) -> None:
-    usable = ~(reading.missing | reading.fill)
-    count = int(np.count_nonzero(usable))
-    if reading.negative > max(_MIN_PIXELS, np.count_nonzero(~reading.missing) / 2):
-        raise DataError(f"{name}: most radar values are negative, so they are not linear power: use `sar_units=db`")
-    if _is_impossible(reading, count):
-        low, high = DB_RANGE
-        lowest, highest = reading.extremes
-        raise DataError(
-            f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
-            "use `sar_units=linear` for linear power, or declare the nodata value in the file"
-        )
-    if units == "db" and count >= _MIN_PIXELS and reading.values[:, usable].min() >= 0:
-        raise DataError(
-            f"{name}: no radar value is below 0 (highest {reading.values.max():g}), so they cannot be dB: "
-            "use `sar_units=linear` if they are linear power"
-        )
-
-
-def _is_impossible(reading: Reading, usable: int) -> bool:
-    """Return True if too many pixels hold impossible values, beside ``usable`` pixels with data."""
-    return reading.impossible > _MAX_IMPOSSIBLE_SHARE * (usable + reading.impossible) and reading.impossible > 0
+        note = check_radar([_sample(source, bands, quantity, window)], units)
+        if note is not None:  # once for all chips of a folder
+            note_once(WARNING, f"{Path(source.name).parent}: {note}")
+    reading = read_physical(source, bands, quantity, window)
+    pixels = reading.pixels()
+    if check_units and reading.without_signal and (pixels.values == FLOOR_DB).any():
+        note = "chips have a signal in one polarisation and none in the other in places, as over calm water"
+        note_once(WARNING, f"{Path(source.name).parent}: {note}; the other is taken to be {FLOOR_DB:.0f} dB")
+    return pixels
 
 
 def read_optical(
@@ -104,11 +89,17 @@ def read_optical(
     quantity = Quantity("optical", "reflectance")
     stored = stored_bands(source, {band: indices[band] for band in bands}, quantity, offset)
     others = [number for band, number in indices.items() if band not in bands]
-    reading = read_physical(source, stored, quantity, window, others)
     if check_units:
-        _check_reflectance(source, stored, reading, offset or 0.0)
-        if source.count == len(L1C_BANDS) and has_unnamed_bands(source, "optical"):
-            check_l1c_order(source.name, read_stored(source, L1C_CHECK_BANDS, window), source.nodatavals[0])
+        every_band = stored_bands(source, indices, quantity, offset)  # a band that is not in use can show the offset
+        sample = _sample(source, every_band, quantity, window)
+        check_reflectance([sample], offset_source(stored, offset), offset or 0.0)
+        if tuple(indices) == L1C_BANDS and has_unnamed_bands(source, "optical"):
+            check_l1c_order(source.name, sample.stored[[L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]])
+    reading = read_physical(source, stored, quantity, window, others)
+    for filler, count in reading.fillers.items():
+        if check_units and count:
+            note = f"chips hold {filler:g} in all bands in places, which is not declared as nodata"
+            note_once(WARNING, f"{Path(source.name).parent}: {note}; these pixels are taken as invalid")
     return reading.pixels()
 
 
@@ -121,33 +112,32 @@ def read_physical(
 ) -> Reading:
     """Read bands of an open raster by the rules of ``physical``; ``others`` are the sensor's other bands."""
     stored = read_stored(source, [band.number for band in bands], window)
-    mask = mask_band(source)
-    valid = read_stored(source, [mask], window)[0] != 0 if mask is not None else None
-    masks = PixelMasks(valid, others=(lambda: read_stored(source, others, window)) if others else None)
-    return physical(stored, bands, quantity, masks)
+    return physical(stored, bands, quantity, _masks(source, bands, window, others))
 
 
-def _check_reflectance(source: Raster, bands: Sequence[StoredBand], reading: Reading, offset: float) -> None:
-    usable = ~(reading.missing | reading.fill)
-    count = int(np.count_nonzero(usable))
-    numbers = [band.number for band in bands]
-    is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
-    is_tagged = has_scaling(source, numbers)
-    if _is_impossible(reading, count):
-        lowest, highest = reading.extremes
-        rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "0 to 1"
-        raise DataError(
-            f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
-            "tags (scale 0.0001 and offset -0.1 for baseline 04.00), `optical_offset` or the nodata value"
-        )
-    if is_tagged or not is_float or count < _MIN_PIXELS:
-        return
-    stored_highest = float(reading.values[:, usable].max()) * REFLECTANCE_SCALE - offset
-    if stored_highest < REFLECTANCE_RANGE[1]:
-        raise DataError(
-            f"{source.name}: optical values reach only {stored_highest:g}, but must be reflectance "
-            "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
-        )
+def _masks(
+    source: Raster, bands: Sequence[StoredBand], window: Window | None, others: Sequence[int] = ()
+) -> PixelMasks:
+    mask = mask_number(source)
+    return PixelMasks(
+        valid=None if mask is None else read_mask(source, mask, _part(source, window)),
+        edge_zeros=_edge_zeros(source, bands, window) if needs_edge_zeros(bands) else None,
+        others=(lambda: read_stored(source, others, window)) if others else None,
+    )
+
+
+def _edge_zeros(source: Raster, bands: Sequence[StoredBand], window: Window | None) -> NDArray[np.bool_]:
+    """Return the pixels that are 0 in all bands and connected to the edge of the complete raster, (H, W)."""
+    complete = Window(0, 0, source.height, source.width)
+    stored = read_stored(source, [band.number for band in bands])
+    zeros = EdgeZeros(lambda top, rows: stored[:, top : top + rows], source.height, source.width)
+    return zeros.inside(window or complete)
+
+
+def _sample(source: Raster, bands: Sequence[StoredBand], quantity: Quantity, window: Window | None) -> Sample:
+    """Return the valid pixels of bands for a check of their unit."""
+    stored = read_stored(source, [band.number for band in bands], window)
+    return sample_of(source.name, bands, stored, quantity, _masks(source, bands, window))
 
 
 def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8]:
@@ -186,16 +176,20 @@ def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
 
 def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = None) -> NDArray[np.generic]:
     """Read the stored numbers of bands (counted from 1), (C, H, W) in the type of the file."""
-    part = None
-    if window is not None:
-        bottom, right = window.top + window.height, window.left + window.width
-        if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
-            raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
-        part = RasterWindow(window.left, window.top, window.width, window.height)
-    stored: NDArray[np.generic] = source.read(list(numbers), window=part)
+    stored: NDArray[np.generic] = source.read(list(numbers), window=_part(source, window))
     if stored.dtype.kind == "c":
         raise DataError(
             f"{source.name}: holds complex numbers, as single-look complex radar does; backscatter, reflectance and "
             "labels are real: calibrate and detect the image first"
         )
     return stored
+
+
+def _part(source: Raster, window: Window | None) -> RasterWindow | None:
+    """Return a window within a raster as rasterio takes it; None for all pixels."""
+    if window is None:
+        return None
+    bottom, right = window.top + window.height, window.left + window.width
+    if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
+        raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
+    return RasterWindow(window.left, window.top, window.width, window.height)

@@ -22,9 +22,7 @@ class Quantity:
     unit: Unit
     """Unit of the result."""
     sar_units: SarUnits | None = "db"
-    """Unit of stored radar values, which become dB; with None they are not converted."""
-    keeps_impossible: bool = False
-    """True for checks of units: physically impossible values are no missing values."""
+    """Unit of stored radar values, which become dB; None for checks of units, see ``as_stored``."""
 
     @property
     def becomes_db(self) -> bool:
@@ -33,8 +31,8 @@ class Quantity:
 
     @property
     def as_stored(self) -> "Quantity":
-        """The same for checks of units: power and amplitude are not converted, impossible values are kept."""
-        return replace(self, sar_units="db" if self.sar_units == "db" else None, keeps_impossible=True)
+        """The same for checks of units: radar values are not converted, and impossible values are kept."""
+        return replace(self, sar_units=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,30 @@ class StoredBand:
     """True if 0 can be the lowest measurement: 0 in all bands is empty only where connected to the image's edge."""
 
 
+@dataclass(frozen=True, slots=True)
+class BandTags:
+    """What a file or a labelled array says of one band."""
+
+    dtype: str
+    scale: float = 1.0
+    offset: float = 0.0
+    nodata: float | None = None
+
+    @property
+    def is_scaled(self) -> bool:
+        """True if scale or offset change the numbers."""
+        return self.scale != 1 or self.offset != 0
+
+    def describe(self, name: str, number: int, quantity: Quantity) -> StoredBand:
+        """Return the description of the band with a name and a number (from 1)."""
+        if quantity.unit == "dn" or not self.is_scaled:
+            return StoredBand(name, number, nodata=self.nodata)
+        # The lowest backscatter can be stored as 0 only if another value is left for nodata.
+        has_other_nodata = self.nodata is not None and self.nodata != 0
+        zero_is_value = quantity.unit == "db" and self.dtype.startswith("uint") and has_other_nodata
+        return StoredBand(name, number, self.scale, self.offset, nodata=self.nodata, zero_is_value=zero_is_value)
+
+
 def has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
     """Return True if GDAL scale or offset tags change the numbers of these bands."""
     return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
@@ -72,40 +94,29 @@ def stored_bands(
         quantity: what the numbers mean.
         optical_offset: offset of reflectance in stored numbers, for bands without scale and offset tags.
     """
-    tags = _Tags(source.dtypes, source.scales, source.offsets, source.nodatavals)
+    tags = tuple(
+        BandTags(source.dtypes[n - 1], source.scales[n - 1], source.offsets[n - 1], source.nodatavals[n - 1])
+        for n in numbers.values()
+    )
     return _described(tuple(numbers.items()), tags, quantity, optical_offset)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tags:
-    """What a file says of its bands, one item per band."""
-
-    dtypes: tuple[str, ...]
-    scales: tuple[float, ...]
-    offsets: tuple[float, ...]
-    nodata: tuple[float | None, ...]
 
 
 @lru_cache(maxsize=256)
 def _described(
-    numbers: tuple[tuple[str, int], ...], tags: _Tags, quantity: Quantity, optical_offset: float | None
+    numbers: tuple[tuple[str, int], ...],
+    tags: tuple[BandTags, ...],
+    quantity: Quantity,
+    optical_offset: float | None,
 ) -> tuple[StoredBand, ...]:
     """Return the description of bands. It is cached: all files of a data set have the same tags."""
-    return tuple(_stored_band(name, number, tags, quantity, optical_offset) for name, number in numbers)
-
-
-def _stored_band(name: str, number: int, tags: _Tags, quantity: Quantity, optical_offset: float | None) -> StoredBand:
-    scale, offset, nodata = (values[number - 1] for values in (tags.scales, tags.offsets, tags.nodata))
-    if quantity.unit == "dn":
-        return StoredBand(name, number, nodata=nodata)
-    if scale != 1 or offset != 0:
-        # The lowest backscatter can be stored as 0 only if another value is left for nodata.
-        unsigned = tags.dtypes[number - 1].startswith("uint")
-        zero_is_value = quantity.unit == "db" and unsigned and nodata is not None and nodata != 0
-        return StoredBand(name, number, scale, offset, nodata=nodata, zero_is_value=zero_is_value)
-    if quantity.unit == "reflectance":
-        return StoredBand(name, number, shift=optical_offset or 0.0, divisor=REFLECTANCE_SCALE, nodata=nodata)
-    return StoredBand(name, number, nodata=nodata)
+    bands = (tag.describe(name, number, quantity) for (name, number), tag in zip(numbers, tags, strict=True))
+    if quantity.unit != "reflectance":
+        return tuple(bands)
+    shift = optical_offset or 0.0
+    return tuple(
+        band if tag.is_scaled else replace(band, shift=shift, divisor=REFLECTANCE_SCALE)
+        for band, tag in zip(bands, tags, strict=True)
+    )
 
 
 def ignore_overflow() -> np.errstate:

@@ -1,5 +1,6 @@
 """Scene in memory: numpy or labelled (xarray) arrays of both sensors on one grid."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,8 +15,12 @@ from floodseg.geo.tiling import blocks, spread
 from floodseg.geo.warp import same_crs
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
-from floodseg.raster.physical import PixelMasks, Reading, physical
-from floodseg.raster.scaling import Quantity, StoredBand
+from floodseg.raster.edge_zeros import EdgeZeros
+from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
+from floodseg.raster.radar_checks import check_radar
+from floodseg.raster.reflectance_checks import check_physical_reflectance
+from floodseg.raster.sample import Sample
+from floodseg.raster.scaling import BandTags, Quantity
 from floodseg.scene.cloud_mask import (
     MAX_SEARCHED_BLOCKS,
     MaskKind,
@@ -25,10 +30,11 @@ from floodseg.scene.cloud_mask import (
     mask_kind,
     require_clear_pixels,
 )
+from floodseg.scene.findings import Findings
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
-from floodseg.scene.unit_checks import check_physical_reflectance, check_radar, sample_windows
+from floodseg.scene.unit_checks import sample_windows
 
 _Numbers = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
@@ -73,6 +79,9 @@ class ArrayScene:
         self._assumptions: list[str] = []
         self._images: dict[Sensor, ArrayImage] = {}
         self._channels: dict[Sensor, list[int]] = {}
+        self._edges: dict[Sensor, EdgeZeros] = {}
+        self._findings = Findings()
+        self._lock = threading.Lock()
         if sar is not None:
             self._add("sar", sar, bands.sar, None)
         if optical is not None:
@@ -105,8 +114,8 @@ class ArrayScene:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """Assumptions made in reading."""
-        return tuple(self._assumptions)
+        """Assumptions made in reading, including those about the windows read so far."""
+        return (*self._assumptions, *self._findings.notes())
 
     def read(self, window: Window) -> SceneWindow:
         """Read a window of the grid. Pixels outside the grid are invalid."""
@@ -192,7 +201,11 @@ class ArrayScene:
         for channels in self._dates(names):
             reading = self._read_block(sensor, channels, inner, self._quantity(sensor))
             part[channels] = reading.values
-            usable &= ~(reading.missing | reading.fill)
+            valid_at_date = ~(reading.missing | reading.fill)
+            self._findings.add(sensor, reading)
+            if self._unit(sensor) == "db":
+                self._findings.add_image(sensor, list(reading.values), valid_at_date)
+            usable &= valid_at_date
         if sensor == "optical" and self._clouds is not None and self._mask_kind is not None:
             usable &= ~hidden(self._mask_kind, *_mask_values(self._clouds, inner))
         part[:, ~usable] = 0
@@ -207,17 +220,48 @@ class ArrayScene:
     def _read_block(self, sensor: Sensor, channels: Sequence[int], window: Window, quantity: Quantity) -> Reading:
         """Read channels of one date by the rules of ``physical``."""
         image = self._images[sensor]
-        positions = [self._channels[sensor][channel] for channel in channels]
-        stored = _slice(image, window)
-        others = [
-            position
-            for position, name in enumerate(image.names)
-            if name not in (None, MASK, OTHER) and position not in positions
-        ]
-        valid = stored[image.names.index(MASK)] != 0 if MASK in image.names else None
-        masks = PixelMasks(valid, others=(lambda: stored[others]) if others else None)
-        bands = [StoredBand(str(position), position + 1, nodata=image.nodata) for position in positions]
-        return physical(stored[positions], bands, quantity, masks)
+        used = [self._channels[sensor][channel] for channel in channels]
+        bands_of_sensor = [at for at, name in enumerate(image.names) if name not in (None, MASK, OTHER)]
+        others = [position for position in bands_of_sensor if position not in used]
+        stored, masked = image.read(window)
+        tags = BandTags(str(stored.dtype), image.scale, image.offset, image.nodata)
+        bands = [tags.describe(str(position), position + 1, quantity) for position in used]
+        masks = PixelMasks(
+            valid=self._valid(image, stored, None if masked is None else masked[used]),
+            edge_zeros=self._edge_zeros(sensor, used + others, window) if needs_edge_zeros(bands) else None,
+            others=(lambda: stored[others]) if others else None,
+        )
+        return physical(stored[used], bands, quantity, masks)
+
+    @staticmethod
+    def _valid(
+        image: ArrayImage, stored: NDArray[np.generic], masked: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_] | None:
+        """Return the pixels that neither a mask nor the array's band of validity hides, (H, W), or None if all are."""
+        valid = None if masked is None else ~np.logical_or.reduce(masked)
+        if MASK not in image.names:
+            return valid
+        band: _Mask = stored[image.names.index(MASK)] != 0
+        return band if valid is None else valid & band
+
+    def _edge_zeros(self, sensor: Sensor, positions: list[int], window: Window) -> _Mask:
+        """Return the pixels that are 0 in bands and connected to the edge, inside a window, (H, W)."""
+        image = self._images[sensor]
+        _, height, width = image.shape
+        with self._lock:
+            if sensor not in self._edges:
+                self._edges[sensor] = EdgeZeros(
+                    lambda top, rows: image.read(Window(top, 0, rows, width))[0][positions], height, width
+                )
+            return self._edges[sensor].inside(window)
+
+    def _sample(self, sensor: Sensor, names: Sequence[str], window: Window) -> Sample:
+        reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
+        usable = ~(reading.missing | reading.fill)
+        values = reading.values[:, usable]
+        return Sample(
+            sensor, tuple(names), values, values, values.shape[1], usable.size, reading.fillers, is_file=False
+        )
 
     def _quantity(self, sensor: Sensor) -> Quantity:
         return Quantity(sensor, self._unit(sensor), self._sar_units)
@@ -230,9 +274,9 @@ class ArrayScene:
         image = self._images.get("optical")
         if image is None or image.shape[0] != len(L1C_BANDS) or any(image.names) or self._unit("optical") == "dn":
             return
-        numbers = [number - 1 for number in L1C_CHECK_BANDS]
+        numbers = [L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]
         windows = order_windows(*image.shape[1:])
-        parts = [_slice(image, window)[numbers].reshape(len(numbers), -1) for window in windows]
+        parts = [image.read(window)[0][numbers].reshape(len(numbers), -1) for window in windows]
         check_l1c_order(None, np.concatenate(parts, axis=1), image.nodata)
 
     def _check_clouds(self, clouds: ArrayImage) -> None:
@@ -255,17 +299,9 @@ class ArrayScene:
         if self._unit(sensor) == "dn":
             return
         names = self._bands.sar if sensor == "sar" else self._bands.optical
-        parts = []
-        for window in sample_windows(self._grid.height, self._grid.width):
-            if window is None:
-                break
-            reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
-            parts.append(reading.values[:, ~(reading.missing | reading.fill)])
-        samples = dict(zip(names, np.concatenate(parts, axis=1), strict=True))
-        if sensor == "sar":
-            check_radar("sar", samples, linear=self._sar_units != "db")
-        else:
-            self._assumptions.extend(check_physical_reflectance("optical", samples))
+        sample = sample_windows(self._grid.height, self._grid.width, lambda window: self._sample(sensor, names, window))
+        note = check_radar([sample], self._sar_units) if sensor == "sar" else check_physical_reflectance(sample)
+        self._assumptions.extend([] if note is None else [f"{sensor}: {note}"])
 
 
 def _grid(image: ArrayImage) -> GeoGrid | None:
@@ -274,14 +310,9 @@ def _grid(image: ArrayImage) -> GeoGrid | None:
     return GeoGrid(image.crs, image.transform, image.shape[1], image.shape[2])
 
 
-def _slice(image: ArrayImage, window: Window) -> NDArray[np.generic]:
-    rows = slice(window.top, window.top + window.height)
-    columns = slice(window.left, window.left + window.width)
-    return np.asarray(image.pixels[:, rows, columns])
-
-
 def _mask_values(clouds: ArrayImage, window: Window) -> tuple[_Numbers, _Mask]:
     """Return the values of a mask inside a window and the pixels without a value, (H, W) each."""
-    values = _slice(clouds, window)[0].astype(np.float32)
+    stored, masked = clouds.read(window)
+    values = stored[0].astype(np.float32)
     missing: _Mask = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
-    return values, missing
+    return values, missing if masked is None else missing | masked[0]

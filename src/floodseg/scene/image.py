@@ -2,24 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from floodseg.bands import SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
-from floodseg.raster.bands import mask_band
-from floodseg.raster.physical import PixelMasks, Reading, physical
+from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
+from floodseg.raster.reflectance_checks import OffsetSource
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.session import Session
 
 _MAX_READ = 16_000_000
 """Largest number of source values to read at once. A target window that needs more is read in parts."""
-
-OffsetSource = Literal["setting", "tags", "scale tags", "metadata"] | None
-"""Source of the offset of reflectance. With ``scale tags``, GDAL's tags define a scale but no offset. With None,
-nothing defines it, and 0 is assumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +25,8 @@ class ImageFile:
     grid: GeoGrid
     """CRS None and the identity as transform if the file has no georeference."""
     bands: tuple[StoredBand, ...]
+    mask: int | None = None
+    """Mask of validity (see ``mask_number``)."""
     unused: tuple[StoredBand, ...] = ()
     """Other bands of the sensor, read only where all bands in use hold one filler."""
 
@@ -83,11 +80,18 @@ def read_block(session: Session, file: ImageFile, window: Window, quantity: Quan
         quantity: what the numbers mean; None for a mask, whose numbers are used unchanged.
     """
     stored = session.read(file.path, [band.number for band in file.bands], window)
+    return physical(stored, file.bands, quantity, pixel_masks(session, file, window))
+
+
+def pixel_masks(session: Session, file: ImageFile, window: Window) -> PixelMasks:
+    """Return the masks of the pixels of a file inside a window, as ``physical`` needs them."""
     unused = [band.number for band in file.unused]
-    mask = mask_band(session.open(file.path)) if quantity is not None else None
-    valid = session.read(file.path, [mask], window)[0] != 0 if mask is not None else None
-    masks = PixelMasks(valid, others=(lambda: session.read(file.path, unused, window)) if unused else None)
-    return physical(stored, file.bands, quantity, masks)
+    numbers = [band.number for band in file.bands] + unused
+    return PixelMasks(
+        valid=None if file.mask is None else session.read_mask(file.path, file.mask, window),
+        edge_zeros=session.edge_zeros(file.path, numbers, window) if needs_edge_zeros(file.bands) else None,
+        others=(lambda: session.read(file.path, unused, window)) if unused else None,
+    )
 
 
 class WarpedFile:
@@ -98,7 +102,7 @@ class WarpedFile:
         file: file with its own grid.
         target: grid of the windows.
         image: image of the file, which defines the unit; None for a mask, whose numbers are used unchanged.
-        report_impossible: called with the file's path if values are physically impossible.
+        report: called with the file's path and each window that is read of it.
     """
 
     def __init__(
@@ -107,11 +111,11 @@ class WarpedFile:
         file: ImageFile,
         target: GeoGrid,
         image: Image | None,
-        report_impossible: Callable[[str], None] | None = None,
+        report: Callable[[str, Reading], None] | None = None,
     ) -> None:
         self.file = file
         self.map = PixelMap(target, file.grid)
-        self._session, self._image, self._report_impossible = session, image, report_impossible
+        self._session, self._image, self._report = session, image, report
         self._reduction = self.map.reduction if image is not None else (1, 1)
 
     @property
@@ -185,8 +189,8 @@ class WarpedFile:
     def _read_block(self, window: Window) -> Block:
         quantity = self._image.quantity if self._image is not None else None
         reading = read_block(self._session, self.file, window, quantity)
-        if reading.impossible and self._report_impossible is not None:
-            self._report_impossible(self.file.path)
+        if self._report is not None:
+            self._report(self.file.path, reading)
         return reading
 
     def _empty(self, window: Window) -> Block:

@@ -180,12 +180,12 @@ def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[s
 
 def check_order(session: Session, image: Image) -> None:
     """Raise DataError if 13 optical bands without names are not those of L1C by a sample of their pixels."""
-    for file in image.files if image.sensor == "optical" else ():
+    for file in image.files if image.unit == "reflectance" else ():
         handle = session.open(file.path)
-        if handle.count != len(L1C_BANDS) or not has_unnamed_bands(handle, "optical"):
+        numbers = {band.name: band.number for band in (*file.bands, *file.unused)}
+        if set(numbers) != set(L1C_BANDS) or not has_unnamed_bands(handle, "optical"):
             continue
+        needed = [numbers[band] for band in L1C_CHECK_BANDS]
         windows = order_windows(file.grid.height, file.grid.width)
-        parts = [
-            session.read(file.path, L1C_CHECK_BANDS, window).reshape(len(L1C_CHECK_BANDS), -1) for window in windows
-        ]
+        parts = [session.read(file.path, needed, window).reshape(len(needed), -1) for window in windows]
         check_l1c_order(file.path, np.concatenate(parts, axis=1), handle.nodatavals[0])

@@ -8,9 +8,11 @@ from floodseg.bands import SarUnits
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.geo.tiling import blocks, spread
+from floodseg.raster.masks import mask_number
+from floodseg.raster.reflectance_checks import OffsetSource
 from floodseg.raster.scaling import StoredBand, has_scaling, stored_bands
 from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, MaskSource, mask_kind
-from floodseg.scene.image import Image, ImageFile, OffsetSource, read_block
+from floodseg.scene.image import Image, ImageFile, read_block
 from floodseg.scene.image_bands import ImageRequest, check_optical_bands, find_bands
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
@@ -119,7 +121,7 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
         if not used:
             continue
         unused = tuple(band for band in stored if band not in used)
-        files.append(ImageFile(name, _grid(name, handle), used, unused))
+        files.append(ImageFile(name, _grid(name, handle), used, mask_number(handle), unused))
         sources.add(_offset_source(handle, used, request))
         assumptions.extend(_file_assumptions(name, handle, used, request))
     if len(sources) > 1:

@@ -1,0 +1,275 @@
+"""Checks that radar values have the declared unit, and that VV and VH are not swapped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.bands import SarUnits
+from floodseg.errors import DataError
+from floodseg.raster.physical import DB_RANGE, LOWEST_LOGARITHM, NO_SIGNAL_DB
+from floodseg.raster.sample import (
+    ENOUGH_PIXELS,
+    MAX_ODD_SHARE,
+    MIN_PIXELS,
+    Sample,
+    nodata_remedy,
+    scale_remedy,
+    single_filler,
+    stored_text,
+    undo_remedy,
+    values_by_band,
+)
+
+_BRIGHT_VV = -3.0
+"""Median of VV in dB that no scene exceeds."""
+
+_BRIGHT_VH = -16.0
+"""2nd percentile of VH in dB that no scene exceeds: 2 % of every scene are water, shadow, roads or bare soil."""
+
+_BRIGHT_VH_AT_EQUAL_VV, _EQUAL_DB = -20.0, 3.0
+"""The same where the median of VV is less than ``_EQUAL_DB`` above that of VH. It is 5 dB or more over land; over calm
+water, where both sink into the noise, VH is darker."""
+
+_DARK_VV = -40.0
+"""Median of VV in dB that every scene exceeds."""
+
+_DARK_VH = -28.0
+"""Median of VH in dB that ground exceeds, and calm water barely."""
+
+_POLARISATION_DB = 4.0
+"""Difference of the medians of VV and VH that land exceeds."""
+
+_SWAPPED_DB = -2.0
+"""Difference of the medians of VV and VH below which they are swapped. VV is above VH over land and water."""
+
+_LARGEST_POWER = 10.0
+"""Median that calibrated power and amplitude never reach."""
+
+_MAX_NEGATIVE_VV = 0.2
+"""Share of negative VV above which values are neither power nor amplitude. VH can lose more, since the noise is
+subtracted."""
+
+_EIGHT_BITS = 255
+
+_NORMALISED = "values normalised to 0..1 or to mean 0 (z-scores)"
+_NORMALISATION = "the normalisation"
+_ONE_NODATA = "store dB, and give all pixels without data one number that is declared as nodata"
+_Bands = Mapping[str, NDArray[np.float32]]
+"""Values of each band, (N,), in the unit of the file."""
+
+_NAMES: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """Levels of an image in dB; None without the polarisation."""
+
+    vv: float | None
+    """Median of VV."""
+    vh: float | None
+    """Median of VH."""
+    dark_vh: float | None
+    """2nd percentile of VH."""
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.vv is None or self.vh is None else self.vv - self.vh
+
+    @property
+    def are_too_bright(self) -> bool:
+        """True if no scene is so bright."""
+        if self.vv is not None and self.vv > _BRIGHT_VV:
+            return True
+        limit = _BRIGHT_VH
+        if self.difference is not None and self.difference < _EQUAL_DB:
+            limit = _BRIGHT_VH_AT_EQUAL_VV
+        return self.dark_vh is not None and self.dark_vh > limit
+
+    def __str__(self) -> str:
+        parts = {"median of VV": self.vv, "2nd percentile of VH": self.dark_vh}
+        return ", ".join(f"{name} {value:.1f} dB" for name, value in parts.items() if value is not None)
+
+
+def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
+    """Check the files of an image: values of another unit, and swapped polarisations.
+
+    Args:
+        samples: valid pixels of each file.
+        units: declared unit of the files.
+
+    Returns:
+        A note on an image whose values are doubtful but no error, or None. It names no file.
+
+    Raises:
+        DataError: values that cannot have the unit, or VV and VH are swapped.
+    """
+    samples = [sample for sample in samples if sample.values.shape[1] >= MIN_PIXELS]
+    if not samples:
+        return None
+    bands = values_by_band(samples)
+    pixels = min(sample.pixels for sample in samples)
+    for sample in samples:
+        if units == "db":
+            _check_db(sample, bands, pixels)
+        else:
+            _check_power(sample, bands, units)
+    levels = _levels(bands, units)
+    _check_order(samples[0], levels)
+    if levels.are_too_bright or (units != "db" and _is_often_negative(bands)):
+        return _refuse_or_note(samples[0], bands, units, pixels)
+    if units == "amplitude" and levels.vh is not None and levels.vh < _DARK_VH:
+        return (
+            f"radar values, read as amplitude, are dark (median of VH below {_DARK_VH:g} dB); use "
+            "`sar_units=linear` if they are linear power"
+        )
+    return None
+
+
+def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int) -> str:
+    """Raise DataError for an image that is brighter than any scene; return a note if it is small."""
+    reason, remedy = _explanation(bands, sample, units)
+    start = f"radar values, read as {_NAMES[units]}, are brighter than"
+    if pixels < ENOUGH_PIXELS:
+        return f"{start} most scenes, as {reason} would be; {remedy} if they are"
+    raise DataError(f"{sample.name}: {start} any scene ({_levels(bands, units)}), as {reason} would be; {remedy}")
+
+
+def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
+    """Raise DataError for values that cannot be dB; ``bands`` and ``pixels`` are those of the image."""
+    values = sample.values
+    middle = float(np.median(values))
+    if float((values < 0).mean()) < 0.5:
+        raise DataError(
+            f"{sample.name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB; "
+            + (
+                _remedy_of_numbers(sample, "db")
+                if middle > _LARGEST_POWER
+                else _remedy_of_positive(sample, bands, pixels)
+            )
+        )
+    low, high = DB_RANGE
+    if max(float(np.median(band)) for band in values) > _DARK_VV:
+        low = LOWEST_LOGARITHM  # in a scene with a signal, lower values have none
+    is_odd = (values < low) | (values > high)
+    if np.count_nonzero(is_odd) <= MAX_ODD_SHARE * values.size:
+        return
+    lowest, highest = (stored_text(sample.stored.flat[place]) for place in (values.argmin(), values.argmax()))
+    raise DataError(
+        f"{sample.name}: radar values from {lowest} to {highest} are not dB, which lies within {DB_RANGE[0]:g} to "
+        f"{high:g}; {nodata_remedy(sample, is_odd) or _scale_remedy(sample) or _ONE_NODATA}"
+    )
+
+
+def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
+    """Raise DataError for values that cannot be power or amplitude; ``bands`` are those of the image."""
+    values = sample.values
+    middle = float(np.median(values))
+    if float((values < 0).mean()) > 0.5:
+        is_db = not _levels(bands, "db").are_too_bright
+        raise DataError(
+            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {_NAMES[units]}; "
+            + (
+                "use `sar_units=db`"
+                if is_db
+                else f"they look like {_NORMALISED}: {undo_remedy(sample, _NORMALISATION, units)}"
+            )
+        )
+    if middle > _LARGEST_POWER:
+        raise DataError(
+            f"{sample.name}: the median of the radar values is {middle:g}, and {_NAMES[units]} of ground is below 1; "
+            f"{_remedy_of_numbers(sample, units)}"
+        )
+
+
+def _remedy_of_positive(sample: Sample, bands: _Bands, pixels: int) -> str:
+    """Return the remedy for values that were declared as dB, but are positive."""
+    if pixels < ENOUGH_PIXELS:
+        return "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are its square root"
+    likely = _likely_unit(bands)
+    if likely is None:
+        return f"they look like {_NORMALISED}: {undo_remedy(sample, _NORMALISATION, 'db')}"
+    return f"use `sar_units={likely}`, since their levels are those of {_NAMES[likely]}"
+
+
+def _remedy_of_numbers(sample: Sample, units: SarUnits) -> str:
+    """Return the remedy for values far above 1."""
+    values = sample.values
+    if values.max() <= _EIGHT_BITS and np.array_equal(values, np.round(values)):
+        return f"these are numbers of 8 bit, as pictures hold: {undo_remedy(sample, 'the picture was made', units)}"
+    return "these are amplitudes that were not calibrated: calibrate them to gamma0 or sigma0 first"
+
+
+def _scale_remedy(sample: Sample) -> str | None:
+    """Return the remedy for dB that are stored times 10 or 100, or None for other values."""
+    if sample.is_tagged or not np.array_equal(sample.values, np.round(sample.values)):
+        return None
+    for factor in (0.1, 0.01):
+        values = sample.values * np.float32(factor)
+        is_filler = (values < NO_SIGNAL_DB) | (values > DB_RANGE[1])
+        rows = {band: row[~odd] for band, row, odd in zip(sample.bands, values, is_filler, strict=True)}
+        if any(len(row) < MIN_PIXELS or np.median(row) < _DARK_VV for row in rows.values()):
+            continue
+        if not _levels(rows, "db").are_too_bright:
+            filler = single_filler(sample, is_filler)
+            return f"they look like dB times {1 / factor:g}: {scale_remedy(sample, factor, filler)}"
+    return None
+
+
+def _levels(bands: _Bands, units: SarUnits) -> _Levels:
+    """Return the levels of values, (N,) per band, if they have a unit. Values without a signal do not count."""
+    converted: dict[str, NDArray[np.float32]] = {}
+    for band, values in bands.items():
+        signal = values if units == "db" else values[values > 0]
+        if len(signal):
+            factor = np.float32({"db": 1, "linear": 10, "amplitude": 20}[units])
+            converted[band] = signal if units == "db" else factor * np.log10(signal)
+    vv, vh = converted.get("VV"), converted.get("VH")
+    return _Levels(
+        None if vv is None else float(np.median(vv)),
+        None if vh is None else float(np.median(vh)),
+        None if vh is None else float(np.percentile(vh, 2)),
+    )
+
+
+def _is_often_negative(bands: _Bands) -> bool:
+    vv = bands.get("VV")
+    return vv is not None and float((vv < 0).mean()) > _MAX_NEGATIVE_VV
+
+
+def _likely_unit(bands: _Bands) -> SarUnits | None:
+    """Return the unit in which positive values have the levels of a scene, or None."""
+    if _is_often_negative(bands):
+        return None
+    candidates: tuple[SarUnits, ...] = ("linear", "amplitude")
+    for units in candidates:
+        levels = _levels(bands, units)
+        is_apart = levels.difference is None or levels.difference >= _POLARISATION_DB
+        if not levels.are_too_bright and (units == "linear" or is_apart):
+            return units
+    return None
+
+
+def _explanation(bands: _Bands, sample: Sample, units: SarUnits) -> tuple[str, str]:
+    """Return why values are too bright in a unit, and the remedy."""
+    if units == "db":
+        doubled = _levels({band: 2 * values for band, values in bands.items()}, "db")
+        if not doubled.are_too_bright and (doubled.difference or _POLARISATION_DB) >= _POLARISATION_DB:
+            return "10 log10 of amplitude (in place of 20 log10)", scale_remedy(sample, 2)
+    elif units == "linear" and _likely_unit(bands) == "amplitude":
+        return "amplitude (the square root of power)", "use `sar_units=amplitude`"
+    return _NORMALISED, undo_remedy(sample, _NORMALISATION, units)
+
+
+def _check_order(sample: Sample, levels: _Levels) -> None:
+    if levels.difference is not None and levels.difference < _SWAPPED_DB:
+        raise DataError(
+            f"{sample.name}: its VV is {-levels.difference:.1f} dB weaker than its VH (medians {levels.vv:.1f} and "
+            f"{levels.vh:.1f} dB), but VV is the stronger one over land and water, so they are swapped; "
+            + (
+                "correct the band descriptions VV and VH, or use one file per band (`sar=VV.tif VH.tif`)"
+                if sample.is_file
+                else "pass VV before VH"
+            )
+        )
