@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import subprocess
+import warnings
 
 import pytest
 from rasterio.rio.main import main_group
@@ -24,7 +25,9 @@ def follow(message: str) -> None:
     for line in advised(message).split(" && "):
         program, *arguments = shlex.split(line)
         if program == "rio":
-            main_group(arguments, standalone_mode=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of libraries of the program
+                main_group(arguments, standalone_mode=False)
         elif program == "python":
             assert arguments[0] == "-c"
             exec(arguments[1], {})

@@ -19,6 +19,7 @@ MaskKind = Literal["mask", "classes"]
 
 _MANY_VALUES = 64
 """Distinct values that no mask and no classification has."""
+_HIGHEST_PERCENT = 100
 MAX_SEARCHED_BLOCKS = 64
 """Blocks of a mask in which its values are searched, spread over it. This is all of a mask of 8192x8192 pixels."""
 
@@ -45,6 +46,13 @@ class MaskSource:
         command = ["rio", "calc", f"({operator} (read 1) {number:g})", "--dtype", "float32", masked, self.file]
         return f"make a mask of it ({shlex.join([*command, 'clouds.tif'])}) and use clouds.tif"
 
+    def without(self, value: float) -> str:
+        """Return the advice to make a value mean no data."""
+        if self.file is None:
+            return f"pass np.where(cloud_mask == {value:g}, 0, cloud_mask)"
+        command = ["rio", "edit-info", "--nodata", f"{value:g}", self.file]
+        return f"declare it as the nodata value ({shlex.join(command)})"
+
 
 def mask_kind(source: MaskSource, parts: Iterable[NDArray[np.generic]]) -> MaskKind:
     """Return the kind of a cloud mask from its valid values, (N,) in each part.
@@ -59,16 +67,26 @@ def mask_kind(source: MaskSource, parts: Iterable[NDArray[np.generic]]) -> MaskK
         found.update(np.unique(whole if np.array_equal(whole, part) else part).astype(np.float64).tolist())
         if len(found) > _MANY_VALUES:
             break
-    lowest, highest = min(found, default=0.0), max(found, default=0.0)
-    if (len(found - {0.0}) <= 1 and not 1 < highest <= HIGHEST_SCENE_CLASS) or found.issubset(QA60_VALUES):
-        return "mask"
-    if found.issubset(range(HIGHEST_SCENE_CLASS + 1)):
-        return "classes"
+    kind = _kind_of(found)
+    if kind is not None:
+        return kind
+    lowest, highest = min(found), max(found)
+    odd = [value for value in found if value < 0 or value > _HIGHEST_PERCENT]
+    half = 0.5 if highest <= 1 else _HIGHEST_PERCENT / 2
+    advice = f"if it is the probability of clouds, {source.new_mask('>', half)}"
+    if len(odd) == 1 and _kind_of(found - {odd[0]}) is not None:
+        advice = f"if {odd[0]:g} means no data, {source.without(odd[0])}"
     raise DataError(
         f"{source.name}: holds values from {lowest:g} to {highest:g}, which are neither a mask (0 where the ground is "
-        "seen, one other value elsewhere) nor the classes 0 to 11 of SCL; if it is the probability of clouds, "
-        f"{source.new_mask('>', (lowest + highest) / 2)}"
+        f"seen, one other value elsewhere) nor the classes 0 to 11 of SCL; {advice}"
     )
+
+
+def _kind_of(values: set[float]) -> MaskKind | None:
+    highest = max(values, default=0)
+    if (len(values - {0.0}) <= 1 and not 1 < highest <= HIGHEST_SCENE_CLASS) or values.issubset(QA60_VALUES):
+        return "mask"
+    return "classes" if values.issubset(range(HIGHEST_SCENE_CLASS + 1)) else None
 
 
 def hidden(kind: MaskKind, values: NDArray[np.generic], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
