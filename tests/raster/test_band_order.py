@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import rasterio
 
+from advised_commands import follow
 from floodseg.bands import L1C_BANDS, L2A_BANDS
 from floodseg.errors import DataError
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.dataset import open_raster
 from floodseg.raster.read import read_optical
-from remedies import follow
 from scenes import optical_values, write_raster
 
 QA60 = np.where(np.arange(40) < 10, 1024, 0)

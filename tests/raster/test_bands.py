@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import scenes
+from advised_commands import follow
 from floodseg.bands import Sensor
 from floodseg.errors import DataError
 from floodseg.raster.bands import band_indices, has_unnamed_bands, mask_band
 from floodseg.raster.dataset import open_raster
-from remedies import follow
 
 Names = list[str | None]
 Writer = Callable[..., Path]

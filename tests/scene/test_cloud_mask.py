@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from advised_commands import follow
 from floodseg.bands import Bands
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import DataError
@@ -12,7 +13,6 @@ from floodseg.geo.grid import Window
 from floodseg.scene.array_scene import ArrayScene
 from floodseg.scene.cloud_mask import MaskSource, mask_kind
 from floodseg.scene.file_scene import FileScene, open_scene
-from remedies import follow
 from scenes import optical_values, sar_values, write_optical, write_raster, write_sar
 
 GREEN_NIR = Bands((), ("B03", "B08"))

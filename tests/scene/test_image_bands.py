@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from advised_commands import advised, follow
 from floodseg.bands import Bands
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import DataError
@@ -12,7 +13,6 @@ from floodseg.geo.grid import Window
 from floodseg.raster.dataset import open_raster
 from floodseg.raster.read import read_sar
 from floodseg.scene.file_scene import FileScene, open_scene
-from remedies import advised, follow
 from scenes import L2A_BANDS, ORIGIN, optical_values, sar_values, write_raster, write_sar
 
 RADAR = Bands(("VV", "VH"), ())
