@@ -125,7 +125,7 @@ def _check_declared_offset(samples: Sequence[Sample], offset_from: OffsetSource)
 
 def _check_removed_offset(samples: Sequence[Sample], offset_from: OffsetSource) -> None:
     """Raise DataError if the declared offset makes ground black."""
-    values = np.concatenate([sample.values.ravel() for sample in samples])
+    values = np.concatenate(list(_measured(samples)))
     negative = float((values < _MIN_WITH_OFFSET).mean())
     if negative <= MAX_ODD_SHARE:
         return
