@@ -1,7 +1,7 @@
 """Sample of the valid pixels of a raster, from which its unit is checked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -61,8 +61,7 @@ def joined(samples: Sequence[Sample]) -> Sample:
     """Return samples of one file as one."""
     values = np.concatenate([sample.values for sample in samples], axis=1)
     stored = np.concatenate([sample.stored for sample in samples], axis=1)
-    first = samples[0]
-    return Sample(first.name, first.bands, values, stored, sum(sample.pixels for sample in samples))
+    return replace(samples[0], values=values, stored=stored, pixels=sum(sample.pixels for sample in samples))
 
 
 def values_by_band(samples: Sequence[Sample]) -> dict[str, NDArray[np.float32]]:
