@@ -52,7 +52,7 @@ def test_positive_values_are_told_apart_by_their_levels() -> None:
 
 def test_amplitude_read_as_power_is_refused_or_noted() -> None:
     message = refusal(10 ** (LARGE / 20), "linear")
-    assert "(median of VV -4.9 dB, 2nd percentile of VH -13.3 dB)" in message
+    assert "(median of VV -4.9 dB, median of VH -7.9 dB, 2nd percentile of VH -13.3 dB)" in message
     assert message.endswith("as amplitude (the square root of power) would be; use `sar_units=amplitude`")
     note = check_radar([sample(10 ** (SMALL / 20))], "linear")
     assert note is not None
