@@ -40,13 +40,9 @@ def test_declared_units_pass_without_a_note(units: SarUnits, values: NDArray[np.
 
 
 def test_positive_values_are_told_apart_by_their_levels() -> None:
-    assert refusal(10 ** (LARGE / 10), "db").endswith(
-        "; use `sar_units=linear`, since their levels are those of linear power"
-    )
-    assert refusal(10 ** (LARGE / 20), "db").endswith(
-        "; use `sar_units=amplitude`, since their levels are those of amplitude"
-    )
-    both = "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are its square root"
+    assert refusal(10 ** (LARGE / 10), "db").endswith("but have the levels of linear power; use `sar_units=linear`")
+    assert refusal(10 ** (LARGE / 20), "db").endswith("but have the levels of amplitude; use `sar_units=amplitude`")
+    both = "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are amplitude"
     assert refusal(10 ** (SMALL / 10), "db").endswith(both)
 
 
@@ -70,7 +66,7 @@ def test_db_of_amplitude_by_ten_are_refused_with_a_scale_tag() -> None:
     assert "as 10 log10 of amplitude (in place of 20 log10) would be" in message
     assert "gdal_edit.py -scale 2 FILE" in message
     half_steps = sample(LARGE / 2, np.round(LARGE).astype(np.int16))
-    with pytest.raises(DataError, match="multiply its GDAL scale and offset tags by 2"):
+    with pytest.raises(DataError, match="multiply the GDAL scale and offset tags of each file by 2"):
         check_radar([half_steps], "db")
 
 
@@ -103,8 +99,9 @@ def test_pictures_and_digital_numbers_are_told_apart(units: SarUnits) -> None:
 @pytest.mark.parametrize("factor", [10, 100])
 def test_integers_of_db_are_advised_a_scale(factor: int) -> None:
     numbers = np.round(LARGE * factor)
-    advice = f"they look like dB times {factor}: set the GDAL scale tag (gdal_edit.py -scale {1 / factor:g} FILE, or"
-    assert advice in refusal(numbers, "db")
+    message = refusal(numbers, "db")
+    assert f"; set the GDAL scale tag of each file (gdal_edit.py -scale {1 / factor:g} FILE, or" in message
+    assert message.endswith(f"since they look like dB times {factor}")
     numbers[:, :5000] = -9999
     assert f"gdal_edit.py -scale {1 / factor:g} -a_nodata -9999 FILE" in refusal(numbers, "db")
 
@@ -130,7 +127,7 @@ def test_files_of_one_polarisation_are_judged_together() -> None:
     amplitude = sample(10 ** (LARGE / 20))
     parts = [replace(amplitude, bands=(band,), values=amplitude.values[[row]], stored=amplitude.stored[[row]])
              for row, band in enumerate(("VV", "VH"))]  # fmt: skip
-    with pytest.raises(DataError, match="`sar_units=amplitude`, since"):
+    with pytest.raises(DataError, match=r"use `sar_units=amplitude`$"):
         check_radar(parts, "db")
 
 

@@ -129,12 +129,16 @@ def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
 
 
 def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int) -> str:
-    """Raise DataError for an image that is brighter than any scene; return a note if it is small."""
+    """Raise DataError for an image whose levels no scene has; return a note if it is small."""
+    levels, is_small = _levels(bands, units), pixels < ENOUGH_PIXELS
+    fault = "are often negative"
+    if levels.are_too_bright:
+        fault = "are brighter than most scenes" if is_small else f"are brighter than any scene ({levels})"
     reason, remedy = _explanation(bands, sample, units)
-    start = f"radar values, read as {_NAMES[units]}, are brighter than"
-    if pixels < ENOUGH_PIXELS:
-        return f"{start} most scenes, as {reason} would be; {remedy} if they are"
-    raise DataError(f"{sample.name}: {start} any scene ({_levels(bands, units)}), as {reason} would be; {remedy}")
+    text = f"radar values, read as {_NAMES[units]}, {fault}, as {reason} would be; {remedy}"
+    if is_small:
+        return f"{text} if they are"
+    raise DataError(f"{sample.name}: {text}")
 
 
 def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
@@ -142,13 +146,11 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
     values = sample.values
     middle = float(np.median(values))
     if float((values < 0).mean()) < 0.5:
+        is_number = middle > _LARGEST_POWER
+        reason, remedy = _numbers(sample, "db") if is_number else _positive_values(sample, bands, pixels)
         raise DataError(
-            f"{sample.name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB; "
-            + (
-                _remedy_of_numbers(sample, "db")
-                if middle > _LARGEST_POWER
-                else _remedy_of_positive(sample, bands, pixels)
-            )
+            f"{sample.name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB but {reason}; "
+            f"{remedy}"
         )
     low, high = DB_RANGE
     if max(float(np.median(band)) for band in values) > _DARK_VV:
@@ -157,49 +159,51 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
     if np.count_nonzero(is_odd) <= MAX_ODD_SHARE * values.size:
         return
     lowest, highest = (stored_text(sample.stored.flat[place]) for place in (values.argmin(), values.argmax()))
+    remedy = nodata_remedy(sample, is_odd) or _scale_remedy(sample) or _ONE_NODATA
     raise DataError(
         f"{sample.name}: radar values from {lowest} to {highest} are not dB, which lies within {DB_RANGE[0]:g} to "
-        f"{high:g}; {nodata_remedy(sample, is_odd) or _scale_remedy(sample) or _ONE_NODATA}"
+        f"{high:g}; {remedy}"
     )
 
 
 def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
     """Raise DataError for values that cannot be power or amplitude; ``bands`` are those of the image."""
-    values = sample.values
-    middle = float(np.median(values))
-    if float((values < 0).mean()) > 0.5:
-        is_db = not _levels(bands, "db").are_too_bright
+    middle = float(np.median(sample.values))
+    if float((sample.values < 0).mean()) > 0.5:
+        reason, remedy = "", "use `sar_units=db`"
+        if _levels(bands, "db").are_too_bright:
+            reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
         raise DataError(
-            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {_NAMES[units]}; "
-            + (
-                "use `sar_units=db`"
-                if is_db
-                else f"they look like {_NORMALISED}: {undo_remedy(sample, _NORMALISATION, units)}"
-            )
+            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {_NAMES[units]}"
+            f"{reason}; {remedy}"
         )
     if middle > _LARGEST_POWER:
+        reason, remedy = _numbers(sample, units)
         raise DataError(
-            f"{sample.name}: the median of the radar values is {middle:g}, and {_NAMES[units]} of ground is below 1; "
-            f"{_remedy_of_numbers(sample, units)}"
+            f"{sample.name}: the median of the radar values is {middle:g}, too high for {_NAMES[units]}, so they "
+            f"{reason}; {remedy}"
         )
 
 
-def _remedy_of_positive(sample: Sample, bands: _Bands, pixels: int) -> str:
-    """Return the remedy for values that were declared as dB, but are positive."""
+def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> tuple[str, str]:
+    """Return what positive values are that were declared as dB, and the remedy."""
     if pixels < ENOUGH_PIXELS and not _is_often_negative(bands):
-        return "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are its square root"
+        return (
+            "can be linear power or amplitude (its square root)",
+            "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are amplitude",
+        )
     likely = _likely_unit(bands)
     if likely is None:
-        return f"they look like {_NORMALISED}: {undo_remedy(sample, _NORMALISATION, 'db')}"
-    return f"use `sar_units={likely}`, since their levels are those of {_NAMES[likely]}"
+        return f"look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, "db")
+    return f"have the levels of {_NAMES[likely]}", f"use `sar_units={likely}`"
 
 
-def _remedy_of_numbers(sample: Sample, units: SarUnits) -> str:
-    """Return the remedy for values far above 1."""
+def _numbers(sample: Sample, units: SarUnits) -> tuple[str, str]:
+    """Return what values far above 1 are, and the remedy."""
     values = sample.values
     if values.max() <= _EIGHT_BITS and np.array_equal(values, np.round(values)):
-        return f"these are numbers of 8 bit, as pictures hold: {undo_remedy(sample, 'the picture was made', units)}"
-    return "these are amplitudes that were not calibrated: calibrate them to gamma0 or sigma0 first"
+        return "are numbers of 8 bit, as pictures hold", undo_remedy(sample, "the picture was made", units)
+    return "are amplitudes that were not calibrated", "calibrate them to gamma0 or sigma0 first"
 
 
 def _scale_remedy(sample: Sample) -> str | None:
@@ -216,7 +220,7 @@ def _scale_remedy(sample: Sample) -> str | None:
         if any(len(row) < MIN_PIXELS or np.median(row) < _DARK_VV for row in rows.values()):
             continue
         if not _levels(rows, "db").are_too_bright:
-            return f"they look like dB times {1 / factor:g}: {scale_remedy(sample, factor, filler)}"
+            return f"{scale_remedy(sample, factor, filler)}, since they look like dB times {1 / factor:g}"
     return None
 
 

@@ -34,8 +34,8 @@ _MIN_WITH_OFFSET = -0.05
 
 _RULE = "reflectance must be stored times 10000"
 _CORRECT_TAGS = (
-    "correct the GDAL tags (for reflectance times 10000: scale 0.0001, and offset -0.1 for processing baseline 04.00 "
-    "and later)"
+    "correct the GDAL scale and offset tags (for reflectance times 10000: scale 0.0001, and offset -0.1 for processing "
+    "baseline 04.00 and later)"
 )
 _FROM_STORED = "add the offset to stored numbers (-1000 for processing baseline 04.00 and later) and divide by 10000"
 
