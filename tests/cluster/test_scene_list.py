@@ -26,9 +26,9 @@ def read(path: Path, text: str | None = None, bands: Bands = BOTH, **shared: Any
 
 
 def test_settings_of_a_row_take_precedence_over_flags(tmp_path):
-    table = "id,sar,optical,datetime,max_slope,dem,allow_no_crs\n"
-    table += "a,VV.tif;VH.tif,,2024-01-05,,,\n"
-    table += "b,/data/b.tif,sub/b2.tif,,10,dem.tif,yes\n"
+    table = "id,sar,optical,datetime,max_slope,dem,allow_no_crs,sar_units\n"
+    table += "a,VV.tif;VH.tif,,2024-01-05,,,,\n"
+    table += "b,/data/b.tif,sub/b2.tif,,10,dem.tif,yes,amplitude\n"
     first, second = read(tmp_path / "list.csv", table, dem="common.tif", max_slope=20.0, sar_units="linear")
     assert (first.id, second.id) == ("a", "b")
     assert first.config.sar == (f"{tmp_path}/VV.tif", f"{tmp_path}/VH.tif")
@@ -38,7 +38,8 @@ def test_settings_of_a_row_take_precedence_over_flags(tmp_path):
     assert second.config.sar == ("/data/b.tif",)
     assert second.config.optical == (f"{tmp_path}/sub/b2.tif",)
     assert second.config.dem == f"{tmp_path}/dem.tif"
-    assert (second.config.max_slope, second.config.sar_units, second.config.allow_no_crs) == (10.0, "linear", True)
+    assert (second.config.max_slope, second.config.allow_no_crs) == (10.0, True)
+    assert (first.config.sar_units, second.config.sar_units) == ("linear", "amplitude")
 
 
 def test_default_id_is_the_stem_of_the_first_file(tmp_path):

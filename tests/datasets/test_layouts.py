@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rasterio.transform import Affine
 
-from floodseg.bands import SensorSet
+from floodseg.bands import SarUnits, SensorSet
 from floodseg.config.train import DataConfig
 from floodseg.datasets.folders import split_by_event
 from floodseg.datasets.layouts import open_layout
@@ -247,15 +247,16 @@ def test_files_of_one_chip_must_have_one_grid(
         chips.read(1, Window(0, 0, 4, 4))
 
 
+@pytest.mark.parametrize(("units", "factor"), [("linear", 10), ("amplitude", 20)])
 def test_sar_units_and_optical_offset_reach_the_reader(
-    tree: Path, hand: Path, write_raster: Callable[..., Path], sar_array: Array
+    tree: Path, hand: Path, write_raster: Callable[..., Path], sar_array: Array, units: SarUnits, factor: int
 ) -> None:
     path = hand / "S1Hand/Ghana_1_S1Hand.tif"
-    write_raster(path, 10 ** (sar_array / 10), **GRID)
-    chip = open_layout(DataConfig(data=tree, sar_units="linear", optical_offset=-50.0), "valid").read(0)
+    write_raster(path, 10 ** (sar_array / factor), **GRID)
+    chip = open_layout(DataConfig(data=tree, sar_units=units, optical_offset=-50.0), "valid").read(0)
     np.testing.assert_allclose(chip.sar, sar_array, rtol=1e-5)
     assert chip.optical[0, 0, 0] == pytest.approx((100 - 50) / 10_000)
-    with pytest.raises(DataError, match="`sar_units=linear`"):
+    with pytest.raises(DataError, match=f"`sar_units={units}`"):
         open_layout(DataConfig(data=tree), "valid").read(0)
 
 

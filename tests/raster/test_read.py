@@ -11,6 +11,7 @@ from floodseg.bands import L1C_BANDS, SarUnits
 from floodseg.classical import FLOOR_DB
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
+from floodseg.messages import note_once
 from floodseg.raster.dataset import open_raster
 from floodseg.raster.physical import Pixels
 from floodseg.raster.read import read_label, read_optical, read_sar
@@ -114,6 +115,25 @@ def test_values_of_another_unit_are_refused_with_the_setting(
     stored = np.linspace(values[0], values[1], 288, dtype=np.float32).reshape(2, 12, 12)
     with pytest.raises(DataError, match=message):
         sar(write_raster(tmp_path / "a.tif", stored), units)
+
+
+def test_small_chips_of_too_bright_levels_are_noted_once(
+    tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array, caplog: pytest.LogCaptureFixture
+) -> None:
+    note_once.cache_clear()
+    for name in ("a", "b"):
+        sar(write_raster(tmp_path / f"{name}.tif", sar_array / 2))
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(f"{tmp_path}: radar values, read as dB, are brighter than most scenes")
+
+
+def test_chips_that_may_hold_an_offset_are_asked_about(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+) -> None:
+    path = write_raster(tmp_path / "a.tif", optical_array + 1000, names=L1C_BANDS)
+    with pytest.raises(DataError, match="set `optical_offset=-1000`"):
+        optical(path, BANDS)
+    np.testing.assert_allclose(optical(path, BANDS, offset=-1000.0).values, optical_array[[2, 8]] / 10_000, atol=1e-6)
 
 
 def test_few_valid_pixels_are_not_checked(tmp_path: Path, write_raster: Callable[..., Path]) -> None:

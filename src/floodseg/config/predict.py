@@ -53,7 +53,7 @@ class SharedScene(Settings):
     """Sensor whose pixel grid is used for the products. The other sensor is warped to it. A single sensor keeps its
     own grid."""
     sar_units: SarUnits = "db"
-    """Unit of the stored radar values; linear power is converted to dB."""
+    """Unit of the stored radar values. Linear power, and amplitude (its square root), are converted to dB."""
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
     for older ones. By default it is read from GDAL's tags or the product's metadata, else 0 if the values allow it."""

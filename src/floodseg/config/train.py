@@ -67,7 +67,7 @@ class DataConfig(Settings):
     """Event, such as Ghana, to exclude from training, validation and calibration (layout sen1floods11). Its chips form
     the split 'held-out'."""
     sar_units: SarUnits = "db"
-    """Unit of the stored radar values; linear power is converted to dB."""
+    """Unit of the stored radar values. Linear power, and amplitude (its square root), are converted to dB."""
     optical_bands: tuple[str, ...] = ()
     """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria). By default all bands."""
     optical_offset: float | None = None

@@ -22,15 +22,13 @@ from floodseg.raster.sample import (
     values_by_band,
 )
 
-_BRIGHT_VV = -3.0
-"""Median of VV in dB that no scene exceeds."""
+_BRIGHT = (-3.0, -16.0)
+"""Median of VV and 2nd percentile of VH in dB that no scene exceeds: some of every scene is water, shadow, road or bare
+soil."""
 
-_BRIGHT_VH = -16.0
-"""2nd percentile of VH in dB that no scene exceeds: 2 % of every scene are water, shadow, roads or bare soil."""
-
-_BRIGHT_VH_AT_EQUAL_VV, _EQUAL_DB = -20.0, 3.0
+_EQUAL_DB, _BRIGHT_AT_EQUAL = 4.0, (-8.0, -20.0)
 """The same where the median of VV is less than ``_EQUAL_DB`` above that of VH. It is 5 dB or more over land; over calm
-water, where both sink into the noise, VH is darker."""
+water, where both sink into the noise, they are darker."""
 
 _DARK_VV = -40.0
 """Median of VV in dB that every scene exceeds."""
@@ -38,8 +36,8 @@ _DARK_VV = -40.0
 _DARK_VH = -28.0
 """Median of VH in dB that ground exceeds, and calm water barely."""
 
-_POLARISATION_DB = 4.0
-"""Difference of the medians of VV and VH that land exceeds."""
+_LAND_DB = 4.5
+"""Difference of the medians of VV and VH that land exceeds. That of land in half its dB is smaller."""
 
 _SWAPPED_DB = -2.0
 """Difference of the medians of VV and VH below which they are swapped. VV is above VH over land and water."""
@@ -80,15 +78,18 @@ class _Levels:
     @property
     def are_too_bright(self) -> bool:
         """True if no scene is so bright."""
-        if self.vv is not None and self.vv > _BRIGHT_VV:
-            return True
-        limit = _BRIGHT_VH
-        if self.difference is not None and self.difference < _EQUAL_DB:
-            limit = _BRIGHT_VH_AT_EQUAL_VV
-        return self.dark_vh is not None and self.dark_vh > limit
+        is_equal = self.difference is not None and self.difference < _EQUAL_DB
+        highest_vv, highest_vh = _BRIGHT_AT_EQUAL if is_equal else _BRIGHT
+        too_bright_vv = self.vv is not None and self.vv > highest_vv
+        return too_bright_vv or (self.dark_vh is not None and self.dark_vh > highest_vh)
+
+    @property
+    def are_of_land(self) -> bool:
+        """True if land can be so bright, in both polarisations."""
+        return not self.are_too_bright and (self.difference is None or self.difference > _LAND_DB)
 
     def __str__(self) -> str:
-        parts = {"median of VV": self.vv, "2nd percentile of VH": self.dark_vh}
+        parts = {"median of VV": self.vv, "median of VH": self.vh, "2nd percentile of VH": self.dark_vh}
         return ", ".join(f"{name} {value:.1f} dB" for name, value in parts.items() if value is not None)
 
 
@@ -128,12 +129,16 @@ def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
 
 
 def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int) -> str:
-    """Raise DataError for an image that is brighter than any scene; return a note if it is small."""
+    """Raise DataError for an image whose levels no scene has; return a note if it is small."""
+    levels, is_small = _levels(bands, units), pixels < ENOUGH_PIXELS
+    fault = "are often negative"
+    if levels.are_too_bright:
+        fault = "are brighter than most scenes" if is_small else f"are brighter than any scene ({levels})"
     reason, remedy = _explanation(bands, sample, units)
-    start = f"radar values, read as {_NAMES[units]}, are brighter than"
-    if pixels < ENOUGH_PIXELS:
-        return f"{start} most scenes, as {reason} would be; {remedy} if they are"
-    raise DataError(f"{sample.name}: {start} any scene ({_levels(bands, units)}), as {reason} would be; {remedy}")
+    text = f"radar values, read as {_NAMES[units]}, {fault}, as {reason} would be; {remedy}"
+    if is_small:
+        return f"{text} if they are"
+    raise DataError(f"{sample.name}: {text}")
 
 
 def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
@@ -141,13 +146,11 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
     values = sample.values
     middle = float(np.median(values))
     if float((values < 0).mean()) < 0.5:
+        is_number = middle > _LARGEST_POWER
+        reason, remedy = _numbers(sample, "db") if is_number else _positive_values(sample, bands, pixels)
         raise DataError(
-            f"{sample.name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB; "
-            + (
-                _remedy_of_numbers(sample, "db")
-                if middle > _LARGEST_POWER
-                else _remedy_of_positive(sample, bands, pixels)
-            )
+            f"{sample.name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB but {reason}; "
+            f"{remedy}"
         )
     low, high = DB_RANGE
     if max(float(np.median(band)) for band in values) > _DARK_VV:
@@ -156,49 +159,51 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
     if np.count_nonzero(is_odd) <= MAX_ODD_SHARE * values.size:
         return
     lowest, highest = (stored_text(sample.stored.flat[place]) for place in (values.argmin(), values.argmax()))
+    remedy = nodata_remedy(sample, is_odd) or _scale_remedy(sample) or _ONE_NODATA
     raise DataError(
         f"{sample.name}: radar values from {lowest} to {highest} are not dB, which lies within {DB_RANGE[0]:g} to "
-        f"{high:g}; {nodata_remedy(sample, is_odd) or _scale_remedy(sample) or _ONE_NODATA}"
+        f"{high:g}; {remedy}"
     )
 
 
 def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
     """Raise DataError for values that cannot be power or amplitude; ``bands`` are those of the image."""
-    values = sample.values
-    middle = float(np.median(values))
-    if float((values < 0).mean()) > 0.5:
-        is_db = not _levels(bands, "db").are_too_bright
+    middle = float(np.median(sample.values))
+    if float((sample.values < 0).mean()) > 0.5:
+        reason, remedy = "", "use `sar_units=db`"
+        if _levels(bands, "db").are_too_bright:
+            reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
         raise DataError(
-            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {_NAMES[units]}; "
-            + (
-                "use `sar_units=db`"
-                if is_db
-                else f"they look like {_NORMALISED}: {undo_remedy(sample, _NORMALISATION, units)}"
-            )
+            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {_NAMES[units]}"
+            f"{reason}; {remedy}"
         )
     if middle > _LARGEST_POWER:
+        reason, remedy = _numbers(sample, units)
         raise DataError(
-            f"{sample.name}: the median of the radar values is {middle:g}, and {_NAMES[units]} of ground is below 1; "
-            f"{_remedy_of_numbers(sample, units)}"
+            f"{sample.name}: the median of the radar values is {middle:g}, too high for {_NAMES[units]}, so they "
+            f"{reason}; {remedy}"
         )
 
 
-def _remedy_of_positive(sample: Sample, bands: _Bands, pixels: int) -> str:
-    """Return the remedy for values that were declared as dB, but are positive."""
-    if pixels < ENOUGH_PIXELS:
-        return "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are its square root"
+def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> tuple[str, str]:
+    """Return what positive values are that were declared as dB, and the remedy."""
+    if pixels < ENOUGH_PIXELS and not _is_often_negative(bands):
+        return (
+            "can be linear power or amplitude (its square root)",
+            "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are amplitude",
+        )
     likely = _likely_unit(bands)
     if likely is None:
-        return f"they look like {_NORMALISED}: {undo_remedy(sample, _NORMALISATION, 'db')}"
-    return f"use `sar_units={likely}`, since their levels are those of {_NAMES[likely]}"
+        return f"look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, "db")
+    return f"have the levels of {_NAMES[likely]}", f"use `sar_units={likely}`"
 
 
-def _remedy_of_numbers(sample: Sample, units: SarUnits) -> str:
-    """Return the remedy for values far above 1."""
+def _numbers(sample: Sample, units: SarUnits) -> tuple[str, str]:
+    """Return what values far above 1 are, and the remedy."""
     values = sample.values
     if values.max() <= _EIGHT_BITS and np.array_equal(values, np.round(values)):
-        return f"these are numbers of 8 bit, as pictures hold: {undo_remedy(sample, 'the picture was made', units)}"
-    return "these are amplitudes that were not calibrated: calibrate them to gamma0 or sigma0 first"
+        return "are numbers of 8 bit, as pictures hold", undo_remedy(sample, "the picture was made", units)
+    return "are amplitudes that were not calibrated", "calibrate them to gamma0 or sigma0 first"
 
 
 def _scale_remedy(sample: Sample) -> str | None:
@@ -208,12 +213,14 @@ def _scale_remedy(sample: Sample) -> str | None:
     for factor in (0.1, 0.01):
         values = sample.values * np.float32(factor)
         is_filler = (values < NO_SIGNAL_DB) | (values > DB_RANGE[1])
+        filler = single_filler(sample, is_filler)
+        if filler is None and is_filler.mean() > MAX_ODD_SHARE:
+            continue
         rows = {band: row[~odd] for band, row, odd in zip(sample.bands, values, is_filler, strict=True)}
         if any(len(row) < MIN_PIXELS or np.median(row) < _DARK_VV for row in rows.values()):
             continue
         if not _levels(rows, "db").are_too_bright:
-            filler = single_filler(sample, is_filler)
-            return f"they look like dB times {1 / factor:g}: {scale_remedy(sample, factor, filler)}"
+            return f"{scale_remedy(sample, factor, filler)}, since they look like dB times {1 / factor:g}"
     return None
 
 
@@ -242,20 +249,16 @@ def _likely_unit(bands: _Bands) -> SarUnits | None:
     """Return the unit in which positive values have the levels of a scene, or None."""
     if _is_often_negative(bands):
         return None
-    candidates: tuple[SarUnits, ...] = ("linear", "amplitude")
-    for units in candidates:
-        levels = _levels(bands, units)
-        is_apart = levels.difference is None or levels.difference >= _POLARISATION_DB
-        if not levels.are_too_bright and (units == "linear" or is_apart):
-            return units
-    return None
+    linear = _levels(bands, "linear")
+    if not linear.are_of_land and _levels(bands, "amplitude").are_of_land:
+        return "amplitude"
+    return None if linear.are_too_bright else "linear"
 
 
 def _explanation(bands: _Bands, sample: Sample, units: SarUnits) -> tuple[str, str]:
     """Return why values are too bright in a unit, and the remedy."""
     if units == "db":
-        doubled = _levels({band: 2 * values for band, values in bands.items()}, "db")
-        if not doubled.are_too_bright and (doubled.difference or _POLARISATION_DB) >= _POLARISATION_DB:
+        if _levels({band: 2 * values for band, values in bands.items()}, "db").are_of_land:
             return "10 log10 of amplitude (in place of 20 log10)", scale_remedy(sample, 2)
     elif units == "linear" and _likely_unit(bands) == "amplitude":
         return "amplitude (the square root of power)", "use `sar_units=amplitude`"

@@ -34,8 +34,8 @@ _MIN_WITH_OFFSET = -0.05
 
 _RULE = "reflectance must be stored times 10000"
 _CORRECT_TAGS = (
-    "correct the GDAL tags (for reflectance times 10000: scale 0.0001, and offset -0.1 for processing baseline 04.00 "
-    "and later)"
+    "correct the GDAL scale and offset tags (for reflectance times 10000: scale 0.0001, and offset -0.1 for processing "
+    "baseline 04.00 and later)"
 )
 _FROM_STORED = "add the offset to stored numbers (-1000 for processing baseline 04.00 and later) and divide by 10000"
 
@@ -140,7 +140,7 @@ def _check_declared_offset(samples: Sequence[Sample], offset_from: OffsetSource)
 
 def _check_removed_offset(samples: Sequence[Sample], offset_from: OffsetSource) -> None:
     """Raise DataError if the declared offset makes ground black."""
-    values = np.concatenate([sample.values.ravel() for sample in samples])
+    values = np.concatenate(list(_measured(samples)))
     negative = float((values < _MIN_WITH_OFFSET).mean())
     if negative <= MAX_ODD_SHARE:
         return

@@ -115,11 +115,11 @@ def scale_remedy(sample: Sample, factor: float, filler: np.generic | None = None
     if not sample.is_file:
         return f"multiply the array by {factor:g}{f', with {nodata} set to NaN' if nodata else ''}"
     if sample.is_tagged:
-        return f"multiply its GDAL scale and offset tags by {factor:g}"
+        return f"multiply the GDAL scale and offset tags of each file by {factor:g}"
     gdal = f"gdal_edit.py -scale {factor:g}{f' -a_nodata {nodata}' if nodata else ''} FILE"
     python = f"import rasterio; f = rasterio.open('FILE', 'r+'); f.scales = [{factor:g}] * f.count"
     return (
-        f"set the GDAL scale tag{' and the nodata value' if nodata else ''} ({gdal}, or "
+        f"set the GDAL scale tag{' and the nodata value' if nodata else ''} of each file ({gdal}, or "
         f'python -c "{python}{f"; f.nodata = {nodata}" if nodata else ""}")'
     )
 

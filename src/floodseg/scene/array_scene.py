@@ -52,7 +52,7 @@ class ArrayScene:
         crs: coordinate system as EPSG code, WKT or object; by default that of a labelled array.
         transform: maps (column, row) to coordinates, the first six numbers of an affine transform; by default from the
             coordinates of a labelled array.
-        sar_units: unit of ``sar``. Linear power is converted to dB.
+        sar_units: unit of ``sar``. Linear power, and amplitude (its square root), are converted to dB.
         cloud_mask: (H, W); optical pixels are invalid where it is not 0, or at the classes of clouds of a scene
             classification (SCL).
 
