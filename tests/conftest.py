@@ -135,9 +135,11 @@ def sar_array() -> np.ndarray[Any, Any]:
 
 @pytest.fixture
 def optical_array() -> np.ndarray[Any, Any]:
-    """Stored reflectance, (13, 16, 20) int16: band k is 100 * k + pixel number, never 0."""
+    """Stored reflectance, (13, 16, 20) int16: band k is 100 * k + pixel number, never 0, but band 11 (B10) is dark."""
     pixels = np.arange(320).reshape(16, 20)
-    return (100 * np.arange(1, 14)[:, None, None] + pixels).astype(np.int16)
+    array = 100 * np.arange(1, 14)[:, None, None] + pixels
+    array[10] = 20 + pixels // 10
+    return array.astype(np.int16)
 
 
 @pytest.fixture

@@ -41,11 +41,17 @@ def sar_values(height: int = 48, width: int = 40, seed: int = 0) -> NDArray[np.f
 
 
 def optical_values(height: int = 48, width: int = 40, bands: int = 13, seed: int = 0) -> NDArray[np.float32]:
-    """Return reflectance (bands, H, W), multiples of 1e-4: dark water inside ``water_disc``, brighter land outside."""
+    """Return reflectance (bands, H, W), multiples of 1e-4: dark water inside ``water_disc``, brighter land outside.
+
+    Of 13 bands, the cirrus band B10 is dark everywhere.
+    """
     water = water_disc(height, width)
     land = np.linspace(0.08, 0.3, bands)[:, None, None]
     noise = np.random.default_rng(seed).uniform(0, 0.02, (bands, height, width))
-    return (np.round((np.where(water, 0.03, land) + noise) * 1e4) / 1e4).astype(np.float32)
+    values = np.where(water, 0.03, land) + noise
+    if bands == len(L1C_BANDS):
+        values[10] = 0.0005 + noise[10] / 10
+    return (np.round(values * 1e4) / 1e4).astype(np.float32)
 
 
 def label_values(height: int = 48, width: int = 40) -> NDArray[np.int16]:

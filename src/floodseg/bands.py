@@ -20,6 +20,13 @@ SENSORS: tuple[Sensor, ...] = ("sar", "optical")
 SensorSet = Literal["both", "sar", "optical"]
 SENSOR_SETS: tuple[SensorSet, ...] = ("both", "sar", "optical")
 Unit = Literal["db", "reflectance", "dn"]
+SarUnits = Literal["db", "linear", "amplitude"]
+"""Units of stored radar values: backscatter in dB, its linear power, or the square root of the power."""
+
+SAR_VALID = 1
+OPTICAL_VALID = 2
+VALIDITY_CODES: dict[SensorSet, int] = {"sar": SAR_VALID, "optical": OPTICAL_VALID, "both": SAR_VALID + OPTICAL_VALID}
+"""Validity code of a pixel: the sum of the codes of the sensors that are valid there, 0 for none."""
 
 SAR_BANDS: tuple[str, ...] = ("VV", "VH")
 """Sentinel-1 polarisations, in the order that is assumed for two bands without names."""
@@ -41,32 +48,73 @@ OMBRIA_OPTICAL_BANDS = ("B11", "B08", "B03")
 REFLECTANCE_SCALE = 10_000.0
 """Factor of reflectance in Sentinel-2 files."""
 
+HIGHEST_SCENE_CLASS = 11
+"""Highest code of the Sentinel-2 scene classification (SCL)."""
+
+QA60_VALUES = (0, 1024, 2048, 3072)
+"""Values of the Sentinel-2 band QA60: sums of its bits for opaque clouds and cirrus."""
+
 _COLOUR_NAMES = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
     "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11",
     "swir22": "B12",
 }  # fmt: skip
-_OPTICAL_PATTERN = re.compile(r"(?:^|[^a-z0-9])(?:b|band)[ _-]?0?(\d{1,2})(a?)(?:$|[^a-z0-9])")
-_SAR_PATTERN = re.compile(r"(?:^|[^a-z])(vv|vh)(?:$|[^a-z])")
+_OPTICAL_PATTERN = re.compile(r"(?<![a-z0-9])(?:b|band)[ _-]?0?(\d{1,2})(a?)(?![a-z0-9])")
+_SAR_PATTERN = re.compile(r"(?<![a-z])(vv|vh)(?:db)?(?![a-z])")
+_MASK_NAMES = ("datamask", "data_mask", "data mask", "alpha")
+_OTHER_WORDS = frozenset({
+    "angle", "coh", "coherence", "count", "hh", "hv", "inc", "incidence", "incidenceangle", "lia",
+    "localincidenceangle", "mask", "phase", "qa", "qa10", "qa20", "qa60", "ratio", "scl", "std", "stddev", "stdev",
+    "var", "variance",
+})  # fmt: skip
+"""Words of names of other quantities, also of one band: ``VV_stdDev``, ``coherence_VV``."""
+
+MASK = "mask"
+"""Identity of a band that is 0 where a file holds no data: ``dataMask``, ``alpha``."""
+OTHER = "other"
+"""Identity of a known band that measures something else: a ratio, an angle, another polarisation, classes."""
 
 
-def canonical_band(description: str | None, sensor: Sensor) -> str | None:
-    """Return the canonical name of a band from its description, or None if the description names no band.
+def identify_band(text: str | None, sensor: Sensor) -> str | None:
+    """Return what the name of a band or of its file says that the band is.
 
     Understands ``VV``, ``Gamma0_VH_db``, ``B3``, ``B03``, ``Band 8A`` and the common colour names of STAC (``green``).
+    A name of two bands (``VV/VH``) is that of a ratio or a difference.
+
+    Returns:
+        The canonical name of a band of the sensor, ``MASK``, ``OTHER``, or None if the name says none of these.
     """
-    text = (description or "").strip().lower()
-    if sensor == "sar":
-        match = _SAR_PATTERN.search(text)
-        return match.group(1).upper() if match else None
+    text = (text or "").strip().lower()
+    if text in _MASK_NAMES:
+        return MASK
+    found = _polarisations(text) if sensor == "sar" else _optical_bands(text)
+    if len(found) > 1 or names_other_quantity(text):
+        return OTHER
+    return next(iter(found), None)
+
+
+def names_other_quantity(text: str) -> bool:
+    """Return True if a word of a name is that of another quantity than a band, such as an angle or HH."""
+    return not _OTHER_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", text.lower()))
+
+
+def _polarisations(text: str) -> set[str]:
+    return {match.upper() for match in _SAR_PATTERN.findall(text)}
+
+
+def _optical_bands(text: str) -> set[str]:
     if text in _COLOUR_NAMES:
-        return _COLOUR_NAMES[text]
-    match = _OPTICAL_PATTERN.search(text)
-    if not match:
-        return None
-    number, suffix = int(match.group(1)), match.group(2)
-    name = f"B{number}A" if suffix else f"B{number:02d}"
-    return name if name in L1C_BANDS else None
+        return {_COLOUR_NAMES[text]}
+    names = {
+        f"B{int(number)}A" if suffix else f"B{int(number):02d}" for number, suffix in _OPTICAL_PATTERN.findall(text)
+    }
+    return names.intersection(L1C_BANDS)
+
+
+def canonical_band(text: str | None, sensor: Sensor) -> str | None:
+    """Return the canonical name of a band from its name or that of its file, or None if it names no band."""
+    band = identify_band(text, sensor)
+    return None if band in (MASK, OTHER) else band
 
 
 @cache

@@ -149,8 +149,11 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "text": (lambda image, _: image.write_text("<html>log in</html>"), "S1Hand.tif: is not an image (GDAL does not"),
     "folder": (replaced_by_folder, "S1Hand.tif: is a folder, not an image; rename it"),
     "link to itself": (replaced_by_loop, "S1Hand.tif: is a link that leads back to itself; replace it by the file"),
-    "linear power": (as_power, "S1Hand.tif: no radar value is below 0"),
-    "three bands": (three_bands, "S1Hand.tif: has 3 bands without names; unnamed sar bands are taken by order only"),
+    "linear power": (as_power, "S1Hand.tif: most radar values are not below 0"),
+    "three bands": (
+        three_bands,
+        "S1Hand.tif: has 3 bands without names, and unnamed sar bands are taken by order only",
+    ),
     "complex numbers": (complex_numbers, "S1Hand.tif: holds complex numbers, as single-look complex radar does"),
     "label of 7": (label_of_seven, "LabelHand.tif: holds the label value 7; labels are 0 (land), 1 (water), -1 or 255"),
     "empty label": (lambda _, label: label.write_bytes(b""), "LabelHand.tif: is empty (0 bytes)"),
@@ -195,7 +198,7 @@ def test_linear_units_for_db_values_are_refused(chips: Path, refused: Callable[.
     assert printed.startswith(
         "split 'all': 2 of the first 2 chips cannot be used, and at most 1 of 4 may be left out; a_0"
     )
-    assert printed.endswith("most radar values are negative, so they are not linear power: use --sar-units db")
+    assert printed.endswith("so they are not linear power; use --sar-units db")
 
 
 def test_error_of_the_only_chip_is_reported(chips: Path, refused: Callable[..., str]) -> None:
@@ -266,7 +269,7 @@ def test_crops_of_a_valid_chip_do_not_change_its_unit(chips: Path) -> None:
     config = DataConfig(data=chips, layout="folders")
     town = Window(0, 0, 20, 20)
     assert open_usable(config, "all").chips.read(0, town).sar.min() == 3.0
-    with pytest.raises(DataError, match="no radar value is below 0"):
+    with pytest.raises(DataError, match="most radar values are not below 0"):
         open_layout(config, "all").read(0, town)
 
 

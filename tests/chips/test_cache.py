@@ -26,7 +26,8 @@ from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.messages import note_once
-from floodseg.raster.dataset import band_indices, extent_of, open_raster
+from floodseg.raster.bands import band_indices
+from floodseg.raster.dataset import extent_of, open_raster
 
 Writer = Callable[..., Path]
 Array = np.ndarray[Any, Any]

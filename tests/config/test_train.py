@@ -187,7 +187,7 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
         (DataConfig, {"layout": "zip"}, "`layout=zip`: must be one of sen1floods11, ombria, folders, synthetic"),
         (DataConfig, {"layout": None}, "`layout=None`: must be one of"),
         (DataConfig, {"sensors": "radar"}, "`sensors=radar`: must be one of both, sar, optical"),
-        (DataConfig, {"sar_units": "dn"}, "`sar_units=dn`: must be one of db, linear"),
+        (DataConfig, {"sar_units": "dn"}, "`sar_units=dn`: must be one of db, linear, amplitude"),
         (DataConfig, {"layout": "folders", "val_split": 0.0}, "`val_split=0.0`: must be above 0 and below 1"),
         (DataConfig, {"layout": "folders", "val_split": 1.0}, "`val_split=1.0`: must be above 0 and below 1"),
         (DataConfig, {"optical_offset": math.nan}, "`optical_offset=nan`: must be a number"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rasterio.transform import Affine
 
-from floodseg.bands import SensorSet
+from floodseg.bands import SarUnits, SensorSet
 from floodseg.config.train import DataConfig
 from floodseg.datasets.folders import split_by_event
 from floodseg.datasets.layouts import open_layout
@@ -215,6 +215,25 @@ def test_bands_of_other_chips_are_matched_by_name(
         open_layout(DataConfig(data=tree, optical_bands=("B8A",)), "train")
 
 
+def test_bands_of_other_names_are_noted_and_never_taken_by_order(
+    tree: Path,
+    hand: Path,
+    write_raster: Callable[..., Path],
+    sar_array: Array,
+    optical_array: Array,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="floodseg")
+    for name in NAMES:
+        write_raster(hand / f"S1Hand/{name}_S1Hand.tif", sar_array, names=["HH", "HV"], **GRID)
+        write_raster(hand / f"S2Hand/{name}_S2Hand.tif", optical_array[:3], names=["B02", "QA60", "swir 1"], **GRID)
+    chips = open_layout(DataConfig(data=tree), "train")
+    assert chips.bands.optical == ("B02",)
+    assert "_S2Hand.tif: bands that are not known by name are not used: QA60, swir 1" in caplog.text
+    with pytest.raises(DataError, match=r"_S1Hand\.tif: holds only HH, HV, but the model needs VV and VH"):
+        chips.read(0)
+
+
 def test_files_of_one_chip_must_have_one_grid(
     tree: Path, hand: Path, write_raster: Callable[..., Path], sar_array: Array, optical_array: Array
 ) -> None:
@@ -228,15 +247,16 @@ def test_files_of_one_chip_must_have_one_grid(
         chips.read(1, Window(0, 0, 4, 4))
 
 
+@pytest.mark.parametrize(("units", "factor"), [("linear", 10), ("amplitude", 20)])
 def test_sar_units_and_optical_offset_reach_the_reader(
-    tree: Path, hand: Path, write_raster: Callable[..., Path], sar_array: Array
+    tree: Path, hand: Path, write_raster: Callable[..., Path], sar_array: Array, units: SarUnits, factor: int
 ) -> None:
     path = hand / "S1Hand/Ghana_1_S1Hand.tif"
-    write_raster(path, 10 ** (sar_array / 10), **GRID)
-    chip = open_layout(DataConfig(data=tree, sar_units="linear", optical_offset=-50.0), "valid").read(0)
+    write_raster(path, 10 ** (sar_array / factor), **GRID)
+    chip = open_layout(DataConfig(data=tree, sar_units=units, optical_offset=-50.0), "valid").read(0)
     np.testing.assert_allclose(chip.sar, sar_array, rtol=1e-5)
     assert chip.optical[0, 0, 0] == pytest.approx((100 - 50) / 10_000)
-    with pytest.raises(DataError, match="`sar_units=linear`"):
+    with pytest.raises(DataError, match=f"`sar_units={units}`"):
         open_layout(DataConfig(data=tree), "valid").read(0)
 
 

@@ -206,6 +206,9 @@ def test_baselines_map_files_and_arrays_equally(files):
     )
     np.testing.assert_array_equal(by_file.classes, by_array.classes)
     assert by_file.summary["threshold"] == by_array.summary["threshold"]
+    amplitude = 10 ** (sar_values(70, 90) / 20)
+    by_amplitude = floodseg.predict_scene(amplitude, sar_units="amplitude", model="otsu", datetime=DATE)
+    np.testing.assert_array_equal(by_file.classes, by_amplitude.classes)
     water = sar_values(70, 90)[1] < by_file.summary["threshold"]
     np.testing.assert_array_equal(by_file.classes == 1, water)
     np.testing.assert_array_equal(by_file.probability, water)

@@ -7,12 +7,15 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from floodseg.bands import L1C_BANDS
+from floodseg.bands import L1C_BANDS, SarUnits
+from floodseg.classical import FLOOR_DB
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
+from floodseg.messages import note_once
 from floodseg.raster.dataset import open_raster
 from floodseg.raster.labels import read_label
-from floodseg.raster.read import Pixels, read_optical, read_sar
+from floodseg.raster.physical import Pixels
+from floodseg.raster.read import read_optical, read_sar
 
 Array = np.ndarray[Any, Any]
 BANDS = ("B03", "B8A")
@@ -54,8 +57,11 @@ def test_window_beyond_the_raster_is_refused(
         sar(write_raster(tmp_path / "a.tif", sar_array), window=Window(10, 0, 7, 9))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -3.4028234663852886e38])
-@pytest.mark.parametrize("units", ["db", "linear"])
+@pytest.mark.parametrize(
+    ("bad", "units"),
+    [(bad, units) for bad in (np.nan, np.inf, -3.4028234663852886e38) for units in ("db", "linear")]
+    + [(-np.inf, "linear")],
+)
 def test_one_bad_sar_band_makes_the_pixel_invalid_and_zero(
     tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array, bad: float, units: Literal["db", "linear"]
 ) -> None:
@@ -77,21 +83,25 @@ def test_eight_bit_sar_with_tags_and_nodata(tmp_path: Path, write_raster: Callab
     assert pixels.valid.sum() == 143
 
 
-def test_linear_power_becomes_db_and_power_of_zero_or_less_is_invalid(
-    tmp_path: Path, write_raster: Callable[..., Path]
+@pytest.mark.parametrize("units", ["linear", "amplitude"])
+def test_power_becomes_db_and_a_band_without_power_the_floor(
+    tmp_path: Path, write_raster: Callable[..., Path], units: SarUnits
 ) -> None:
     stored = np.full((2, 12, 12), 0.1, np.float32)
     stored[1, 0, :3] = (0.01, 0.0, -0.001)
-    pixels = sar(write_raster(tmp_path / "a.tif", stored), "linear")
-    assert pixels.values[1, 0].tolist() == pytest.approx([-20, 0, 0, *[-10] * 9], abs=1e-5)
-    assert pixels.valid[0].tolist() == [True, False, False, *[True] * 9]
+    stored[:, 0, 3:5] = [[0.0, -0.001], [0.0, -0.002]]
+    if units == "amplitude":
+        stored = np.sign(stored) * np.sqrt(np.abs(stored))
+    pixels = sar(write_raster(tmp_path / "a.tif", stored), units)
+    assert pixels.values[1, 0].tolist() == pytest.approx([-20, FLOOR_DB, FLOOR_DB, 0, 0, *[-10] * 7], abs=1e-5)
+    assert pixels.valid[0].tolist() == [True, True, True, False, False, *[True] * 7]
 
 
 @pytest.mark.parametrize(
     ("values", "units", "message"),
     [
-        ((0.001, 1.2), "db", r"a\.tif: no radar value is below 0.*`sar_units=linear`"),
-        ((-20.0, 4000.0), "db", r"a\.tif: .* not dB.*`sar_units=linear`"),
+        ((0.001, 1.2), "db", r"a\.tif: most radar values are not below 0.*`sar_units=linear`"),
+        ((-20.0, 4000.0), "db", r"a\.tif: .*cannot be dB.*were not calibrated"),
         ((-9999.0, -5.0), "db", r"a\.tif: .* not dB.*nodata"),
         ((-25.0, -5.0), "linear", r"a\.tif: .*not linear power.*`sar_units=db`"),
     ],
@@ -106,6 +116,25 @@ def test_values_of_another_unit_are_refused_with_the_setting(
     stored = np.linspace(values[0], values[1], 288, dtype=np.float32).reshape(2, 12, 12)
     with pytest.raises(DataError, match=message):
         sar(write_raster(tmp_path / "a.tif", stored), units)
+
+
+def test_small_chips_of_too_bright_levels_are_noted_once(
+    tmp_path: Path, write_raster: Callable[..., Path], sar_array: Array, caplog: pytest.LogCaptureFixture
+) -> None:
+    note_once.cache_clear()
+    for name in ("a", "b"):
+        sar(write_raster(tmp_path / f"{name}.tif", sar_array / 2))
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(f"{tmp_path}: radar values, read as dB, are brighter than most scenes")
+
+
+def test_chips_that_may_hold_an_offset_are_asked_about(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+) -> None:
+    path = write_raster(tmp_path / "a.tif", optical_array + 1000, names=L1C_BANDS)
+    with pytest.raises(DataError, match="set `optical_offset=-1000`"):
+        optical(path, BANDS)
+    np.testing.assert_allclose(optical(path, BANDS, offset=-1000.0).values, optical_array[[2, 8]] / 10_000, atol=1e-6)
 
 
 def test_few_valid_pixels_are_not_checked(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
@@ -167,11 +196,14 @@ def test_one_bad_requested_optical_band_makes_the_pixel_invalid(
     assert (pixels.values[:, 1, 1] == 0).all()
 
 
-def test_declared_nodata_other_than_zero_leaves_true_zeros_valid(
-    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+@pytest.mark.parametrize("tags", [{}, {"scales": [1e-4] * 13, "offsets": [-0.1] * 13}])
+def test_zeros_in_all_bands_are_invalid_whatever_is_declared(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array, tags: dict[str, list[float]]
 ) -> None:
     optical_array[:, 0, 0] = 0
-    assert optical(write_raster(tmp_path / "a.tif", optical_array, nodata=-9999), BANDS).valid.all()
+    optical_array[2, 0, 1] = 0
+    pixels = optical(write_raster(tmp_path / "a.tif", optical_array, nodata=-9999, **tags), BANDS, check_units=False)
+    assert np.argwhere(~pixels.valid).tolist() == [[0, 0]]
 
 
 def test_optical_without_a_band_in_use_is_refused(
@@ -186,7 +218,7 @@ def test_optical_without_a_band_in_use_is_refused(
     ("factor", "tags", "message"),
     [
         (1.0, {"offsets": [-1000.0] * 13}, r"are not reflectance.*scale 0\.0001"),
-        (1e-4, {}, "must be reflectance times 10000"),
+        (1e-4, {}, "must be stored times 10000"),
     ],
 )
 def test_values_other_than_reflectance_are_refused(

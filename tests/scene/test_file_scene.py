@@ -163,13 +163,13 @@ def test_cloud_mask_on_another_grid_affects_only_the_optical_sensor(tmp_path: Pa
     write_sar(tmp_path / "s1.tif")
     write_optical(tmp_path / "s2.tif")
     clouds = np.zeros((1, 12, 10), np.uint8)
-    clouds[0, 2:5, 3:6] = 7
+    clouds[0, 2:5, 3:6] = 200
     clouds[0, 8, 8] = 255
     write_raster(tmp_path / "clouds.tif", clouds, pixel=40.0, nodata=255)
     flags = {"sar": tmp_path / "s1.tif", "optical": tmp_path / "s2.tif"}
     opened = scene(BOTH, cloud_mask=str(tmp_path / "clouds.tif"), **flags)
     window = opened.read(COMPLETE)
-    assert np.array_equal(~window.optical_valid, (clouds[0] == 7).repeat(4, axis=0).repeat(4, axis=1))
+    assert np.array_equal(~window.optical_valid, (clouds[0] == 200).repeat(4, axis=0).repeat(4, axis=1))
     assert window.sar_valid.all()
     assert not window.optical[:, ~window.optical_valid].any()
     assert opened.inputs["cloud_mask"] == (str(tmp_path / "clouds.tif"),)

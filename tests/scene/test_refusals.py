@@ -99,7 +99,7 @@ def test_unused_bands_reveal_the_offset(tmp_path: Path) -> None:
 def test_offset_removed_twice_is_refused(tmp_path: Path) -> None:
     write_optical(tmp_path / "s2.tif")
     message = error_message(OPTICAL, optical=tmp_path / "s2.tif", optical_offset=-1000.0)
-    assert "removed already or never existed: set `optical_offset=0`" in message
+    assert "removed already or never existed; set `optical_offset=0`" in message
     write_raster(tmp_path / "t.tif", np.round(optical_values() * 1e4).astype(np.uint16), scales=[1e-4] * 13,
                  offsets=[-0.1] * 13)  # fmt: skip
     assert "correct the GDAL scale and offset tags" in error_message(OPTICAL, optical=tmp_path / "t.tif")
@@ -114,7 +114,7 @@ def test_missing_and_unidentified_bands_are_refused(tmp_path: Path) -> None:
     assert "has 4 bands without names" in error_message(OPTICAL, optical=tmp_path / "four.tif")
     write_optical(tmp_path / "named.tif", bands=4, names=("B02", "B03", "B04", "B08"))
     message = error_message(Bands((), ("B03", "B11")), optical=tmp_path / "named.tif")
-    assert "lacks B11, which the model needs; it has B02, B03, B04, B08" in message
+    assert "lacks B11, which the model needs, and has B02, B03, B04, B08; use" in message
     write_raster(tmp_path / "forty.tif", np.ones((40, 8, 8), np.uint16))
     assert "has 40 bands without names" in error_message(OPTICAL, optical=tmp_path / "forty.tif")
     write_raster(tmp_path / "VV.tif", sar_values()[:1])

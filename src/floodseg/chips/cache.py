@@ -1,8 +1,8 @@
 """Cache of decoded chips: a file is decoded once; later reads memory-map the result.
 
-An entry is ``KEY.npy``: the numbers as the source stores them, (bands, H, W), followed by a CRC-32. KEY is a hash of
-path, size and modification time of the source. An entry gets its name when it is complete and never changes, so several
-processes can share a folder without a lock.
+An entry is ``KEY.npy``: the numbers as the source stores them, (bands, H, W), then GDAL's mask if there is one, and a
+CRC-32. KEY is a hash of path, size and modification time of the source. An entry gets its name when it is
+complete and never changes, so several processes can share a folder without a lock.
 """
 
 import hashlib
@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.config.train import DataConfig
 from floodseg.messages import note_once
 from floodseg.raster.dataset import CoordinateSystem, Raster, open_raster
+from floodseg.raster.masks import GDAL_MASK, mask_number, read_mask
 from floodseg.system.files import replacing
 
 _SUFFIXES = (".npy", ".raster")
@@ -51,6 +53,8 @@ class _Metadata:
     nodatavals: tuple[float | None, ...]
     crs: CoordinateSystem | None
     transform: Affine
+    colorinterp: tuple[ColorInterp, ...]
+    mask_flag_enums: tuple[list[MaskFlags], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +62,7 @@ class CachedRaster(_Metadata):
     """Raster with the metadata of its file and the pixels of its cache entry."""
 
     pixels: NDArray[np.generic]
-    """(bands, H, W), read-only."""
+    """(bands, H, W), read-only; then the mask, if GDAL finds one beside the bands."""
 
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
         """Return bands (numbered from 1) as (C, H, W), within a window if one is passed."""
@@ -66,6 +70,11 @@ class CachedRaster(_Metadata):
         rows = slice(part.row_off, part.row_off + part.height)
         columns = slice(part.col_off, part.col_off + part.width)
         return self.pixels[[number - 1 for number in indexes], rows, columns]
+
+    def read_masks(self, indexes: int, window: RasterWindow | None = None) -> NDArray[np.uint8]:
+        """Return the mask of all bands, (H, W), 0 where pixels are invalid."""
+        mask: NDArray[np.uint8] = self.read([self.count + 1], window)[0].astype(np.uint8)
+        return mask
 
 
 class ChipCache:
@@ -98,7 +107,8 @@ class ChipCache:
             yield raster
             return
         with opener(path) as source:
-            if self._verify(entry) or self._write(path, entry, source):
+            planes = source.count + (mask_number(source) == GDAL_MASK)
+            if self._verify(entry, planes) or self._write(path, entry, source):
                 self._metadata[path, entry] = {each.name: getattr(source, each.name) for each in fields(_Metadata)}
             yield self._map(path, entry) or source
 
@@ -111,8 +121,8 @@ class ChipCache:
         except (OSError, ValueError):  # removed or damaged in the meantime
             return None
 
-    def _verify(self, entry: Path) -> bool:
-        """Return True if the entry exists and is undamaged, and mark it as used."""
+    def _verify(self, entry: Path, planes: int) -> bool:
+        """Return True if the entry exists, is undamaged and holds all planes, and mark it as used."""
         try:
             content = memoryview(entry.read_bytes())
         except FileNotFoundError:
@@ -122,6 +132,8 @@ class ChipCache:
             return False
         if _checksum(entry, content[:-4]) != content[-4:]:
             note_once(WARNING, f"{self.folder}: an entry of the cache is damaged; its file is decoded again")
+            return False
+        if len(open_memmap(entry, mode="r")) != planes:  # earlier versions stored no masks
             return False
         with suppress(OSError):  # a read-only cache cannot record the use
             os.utime(entry)
@@ -135,7 +147,10 @@ class ChipCache:
             note_once(WARNING, f"{path}: is larger than the cache when decoded, and is not cached; raise `cache_gb`")
             return False
         buffer = io.BytesIO()
-        np.save(buffer, source.read(range(1, source.count + 1)))
+        pixels = source.read(range(1, source.count + 1))
+        if mask_number(source) == GDAL_MASK:
+            pixels = np.concatenate([pixels, read_mask(source, GDAL_MASK)[None].astype(pixels.dtype)])
+        np.save(buffer, pixels)
         if _entry_name(path) != entry.name:
             return False  # the file changed while it was read
         try:
@@ -220,10 +235,10 @@ def _cached_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
 def _entry_name(path: Path) -> str:
     """Return the name of a raster's entry, a hash of path, size and time of the file and its sidecar files."""
     absolute = path.absolute()
-    # GDAL takes band names, scales and nodata from .aux.xml, a georeference from the world file (.tfw, .pgw)
+    # GDAL takes band names, scales and nodata from .aux.xml, the mask from .msk, a georeference from .tfw or .pgw
     world_file = absolute.with_suffix(f".{absolute.suffix[1:2]}{absolute.suffix[-1:]}w")
     identity: list[object] = []
-    for file in (absolute, Path(f"{absolute}.aux.xml"), world_file):
+    for file in (absolute, Path(f"{absolute}.aux.xml"), Path(f"{absolute}.msk"), world_file):
         with suppress(OSError):
             status = file.stat()
             identity.append((str(file), status.st_size, status.st_mtime_ns))

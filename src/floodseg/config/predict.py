@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from floodseg.bands import SarUnits
 from floodseg.config.base import Settings, WholeNumber, require
 from floodseg.errors import ConfigError
 from floodseg.system.environment import thread_limit
@@ -51,14 +52,15 @@ class SharedScene(Settings):
     grid: Literal["sar", "optical"] = "sar"
     """Sensor whose pixel grid is used for the products. The other sensor is warped to it. A single sensor keeps its
     own grid."""
-    sar_units: Literal["db", "linear"] = "db"
-    """Unit of the stored radar values; linear power is converted to dB."""
+    sar_units: SarUnits = "db"
+    """Unit of the stored radar values. Linear power, and amplitude (its square root), are converted to dB."""
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
     for older ones. By default it is read from GDAL's tags or the product's metadata. If neither declares an offset it
     is 0, and an image whose values show a missing offset is refused."""
     cloud_mask: str | None = None
-    """Cloud mask: a raster on any grid. The optical image is ignored at pixels where it is not zero."""
+    """Cloud mask: a raster on any grid. The optical image is ignored at pixels where it is not zero, or where a scene
+    classification (SCL) shows clouds."""
     aoi: str | None = None
     """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, ...). Nothing outside is read, mapped or counted."""
     exclude: str | None = None

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 from cyclopts import Parameter
 
-from floodseg.bands import SensorSet
+from floodseg.bands import SarUnits, SensorSet
 from floodseg.config.base import Architecture, Layout, Precision, Settings, WholeNumber, require
 from floodseg.errors import ConfigError
 from floodseg.system.environment import affinity_cores
@@ -67,8 +67,8 @@ class DataConfig(Settings):
     hold_out_event: str | None = None
     """Event, such as Ghana, to exclude from training, validation and calibration (layout sen1floods11). Its chips form
     the split 'held-out'."""
-    sar_units: Literal["db", "linear"] = "db"
-    """Unit of the stored radar values; linear power is converted to dB."""
+    sar_units: SarUnits = "db"
+    """Unit of the stored radar values. Linear power, and amplitude (its square root), are converted to dB."""
     optical_bands: tuple[str, ...] = ()
     """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria). By default all bands."""
     optical_offset: float | None = None

@@ -13,7 +13,7 @@ from floodseg.chips.cache import ChipCache
 from floodseg.chips.chip import Chip
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import Extent, Raster, open_raster
-from floodseg.raster.read import Pixels
+from floodseg.raster.physical import Pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,24 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import Sensor
+from floodseg.bands import SarUnits, Sensor
 from floodseg.datasets.files import FileChips
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import Extent, check_same_extent, extent_of
 from floodseg.raster.labels import read_label
-from floodseg.raster.read import Pixels, read_optical, read_sar
+from floodseg.raster.physical import Pixels
+from floodseg.raster.read import read_optical, read_sar
 
 
 @dataclass(slots=True)
 class SingleDateChips(FileChips):
     """Chips of one split, SAR in dB and optical reflectance."""
 
-    sar_units: Literal["db", "linear"]
+    sar_units: SarUnits
     """Unit of the stored SAR values."""
     optical_offset: float | None
     """Offset in stored numbers, added before the division by 10000."""

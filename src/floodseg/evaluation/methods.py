@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import Bands, SensorSet
+from floodseg.bands import OPTICAL_VALID, Bands, SensorSet
 from floodseg.chips.chip import Chip
 from floodseg.errors import CheckpointError
 from floodseg.evaluation.baselines import Baseline
@@ -132,8 +132,8 @@ def _image(bands: NDArray[np.float32], target: "device") -> "Tensor | None":
 
 
 def validity_codes(chip: Chip) -> NDArray[np.intp]:
-    """Return the validity codes of the pixels, (H, W); see ``floodseg.models.decision``."""
-    return chip.sar_valid.astype(np.intp) + 2 * chip.optical_valid
+    """Return the validity codes of the pixels, (H, W); see ``floodseg.bands``."""
+    return chip.sar_valid.astype(np.intp) + OPTICAL_VALID * chip.optical_valid
 
 
 def _scored(

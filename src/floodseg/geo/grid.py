@@ -12,6 +12,9 @@ _T = TypeVar("_T", bound=np.generic)
 Transform = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f) with ``x = a * column + b * row + c`` and ``y = d * column + e * row + f``."""
 
+IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""Transform of a raster without a geotransform."""
+
 _MIN_AREA_SHARE = 1e-9
 """Smallest ratio of a pixel's area to the product of its sides; below it the sides count as parallel."""
 

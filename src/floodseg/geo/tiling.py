@@ -6,6 +6,7 @@ in every tiling. Two neighbouring windows blend over :data:`BLEND_WIDTH` pixels 
 rest of the overlap, where a model lacks context, is not used.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,3 +139,18 @@ class Tiling:
 
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
+
+
+def blocks(height: int, width: int, side: int = 1024) -> list[Window]:
+    """Return windows of at most ``side`` rows and columns that cover a grid once."""
+    return [
+        Window(top, left, min(side, height - top), min(side, width - left))
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+    ]
+
+
+def spread(windows: Sequence[Window], most: int) -> list[Window]:
+    """Return at most ``most`` windows, spread evenly over a sequence of windows."""
+    count = min(most, len(windows))
+    return [windows[(2 * index + 1) * len(windows) // (2 * count)] for index in range(count)]

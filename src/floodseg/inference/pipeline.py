@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import SENSOR_SETS, Bands, SensorSet, band_date
+from floodseg.bands import SENSOR_SETS, VALIDITY_CODES, Bands, band_date
 from floodseg.config.base import flatten
 from floodseg.config.predict import IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
@@ -45,9 +45,6 @@ from floodseg.scene.thumbnail import ThumbnailScene
 from floodseg.scene.view import CroppedScene
 
 _LOG = getLogger("floodseg")
-
-_VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
-"""Validity code of a pixel where all sensors of the set are valid; see ``floodseg.models.decision``."""
 
 _LATE_IMPORTS = ("floodseg.products.geopackage", "floodseg.products.quicklook")
 """Modules that are needed only after the first windows. They are imported in a thread while the first windows are
@@ -129,6 +126,8 @@ def predict_arrays(
 def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_time: float) -> dict[str, Any]:
     """Map an open scene, and the earlier radar image if any, and write the products."""
     config, mapping = run.config, run.config.mapping
+    if not isinstance(run.runtime_or_baseline, Runtime):
+        scene = run.runtime_or_baseline.view(scene)
     with ExitStack() as stack:
         layers = stack.enter_context(closing(open_layers(config.scene, scene.grid)))
         if mapping.write_sensor_weights:
@@ -212,7 +211,7 @@ def _settings(config: PredictConfig) -> dict[str, Any]:
 
 def _thresholds_in_use(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
     """Return the threshold, or one threshold per sensor set if they differ."""
-    by_set: dict[str, float] = {name: round(float(thresholds[_VALIDITY_CODES[name]]), 6) for name in SENSOR_SETS}
+    by_set: dict[str, float] = {name: round(float(thresholds[VALIDITY_CODES[name]]), 6) for name in SENSOR_SETS}
     if not bands.optical:
         return by_set["sar"]
     if not bands.sar:

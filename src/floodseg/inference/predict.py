@@ -178,7 +178,7 @@ def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
 
 
 def _is_array(image: Any) -> TypeGuard[Any]:
-    return hasattr(image, "shape") and hasattr(image, "dtype")
+    return hasattr(image, "data_vars") or (hasattr(image, "shape") and hasattr(image, "dtype"))
 
 
 def _refuse_array_settings(settings: dict[str, Any]) -> None:

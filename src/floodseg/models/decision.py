@@ -9,14 +9,11 @@ import reprlib
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from floodseg.bands import SENSOR_SETS, SensorSet
+from floodseg.bands import OPTICAL_VALID, SENSOR_SETS, VALIDITY_CODES, SensorSet
 from floodseg.errors import CheckpointError
 
 if TYPE_CHECKING:  # reading decisions needs no PyTorch
     from torch import Tensor
-
-VALIDITY_CODES: dict[SensorSet, int] = {"sar": 1, "optical": 2, "both": 3}
-"""Code of each sensor set in :func:`validity_code`. 0 means that no sensor is valid."""
 
 _MIN_THRESHOLD = 1e-3
 """Thresholds are clipped to 0.001..0.999 before their log-odds are computed, which are infinite at 0 and 1."""
@@ -134,4 +131,4 @@ def logit_difference(logits: "Tensor") -> "Tensor":
 
 def validity_code(sar_valid: "Tensor", optical_valid: "Tensor") -> "Tensor":
     """Return 0 (none), 1 (radar), 2 (optical) or 3 (both) per pixel: (N, H, W) int64 from two masks (N, 1, H, W)."""
-    return (sar_valid.long() + 2 * optical_valid.long())[:, 0]
+    return (sar_valid.long() + OPTICAL_VALID * optical_valid.long())[:, 0]

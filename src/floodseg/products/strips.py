@@ -30,7 +30,7 @@ class ProbabilityStrip:
     probability: NDArray[np.float32]
     """(H, W), calibrated, 0 to 1; undefined where ``validity`` is 0."""
     validity: NDArray[np.uint8]
-    """(H, W): 0 no sensor valid, 1 radar, 2 optical, 3 both (``floodseg.models.decision.VALIDITY_CODES``)."""
+    """(H, W), validity codes of ``floodseg.bands.VALIDITY_CODES``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
-"""Open rasters, their extent and the bands of each sensor."""
+"""Open rasters and their extent."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,21 +11,16 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Sensor, canonical_band
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.diagnosis import diagnose
 from floodseg.raster.drivers import CHIP_DRIVERS, open_local, open_with_drivers
-
-_NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
-    "sar": {2: SAR_BANDS},
-    "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
-}
 
 MAX_CHIP_BYTES = 2**30
 """Largest decoded size of a chip, which is read at once."""
@@ -101,8 +95,22 @@ class Raster(Protocol):
         """Maps (column, row) to coordinates; the identity if none is stored."""
         ...
 
+    @property
+    def colorinterp(self) -> tuple[ColorInterp, ...]:
+        """Colour interpretation."""
+        ...
+
+    @property
+    def mask_flag_enums(self) -> tuple[list[MaskFlags], ...]:
+        """Sources of GDAL's mask."""
+        ...
+
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
         """Return the stored numbers of bands (from 1) inside a window, (C, H, W)."""
+        ...
+
+    def read_masks(self, indexes: int, window: RasterWindow | None = None) -> NDArray[np.uint8]:
+        """Return GDAL's mask of a band inside a window, (H, W), 0 where pixels are invalid."""
         ...
 
 
@@ -184,64 +192,3 @@ def _same_crs(one: str | None, other: str | None) -> bool:
     if one is None or other is None or one == other:
         return True
     return bool(CRS.from_user_input(one) == CRS.from_user_input(other))
-
-
-def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
-    """Return the bands of one sensor in an open raster: canonical name -> number in the file (from 1).
-
-    Bands are found by their descriptions. If a file names no band, the order counts: 2 bands are VV and VH, 13 bands
-    are those of L1C and 12 bands are those of L2A.
-
-    Raises:
-        DataError: unnamed bands in another number, a repeated name, or radar without both polarisations.
-    """
-    names = _names(tuple(source.descriptions), sensor)
-    if not any(names):
-        names = _names_by_order(source, sensor)
-    found: dict[str, int] = {}
-    for number, name in enumerate(names, start=1):
-        if name is None:
-            continue
-        if name in found:
-            raise DataError(
-                f"{source.name}: bands {found[name]} and {number} are both named {name}; names must be unique: rename "
-                "one of them"
-            )
-        found[name] = number
-    missing = [band for band in SAR_BANDS if band not in found] if sensor == "sar" else []
-    if missing:
-        raise DataError(
-            f"{source.name}: holds only {', '.join(found)}; radar needs both VV and VH: add the band {missing[0]}"
-        )
-    return found
-
-
-def has_unnamed_bands(source: Raster, sensor: Sensor) -> bool:
-    """Return True if an open raster names no band, so that ``band_indices`` uses their order."""
-    return not any(_names(tuple(source.descriptions), sensor))
-
-
-@lru_cache(maxsize=256)
-def _names(descriptions: tuple[str | None, ...], sensor: Sensor) -> tuple[str | None, ...]:
-    """Return the canonical name of each band or None. Descriptions such as "Band 1", "Band 2" count as no names.
-
-    The result is cached: all files of a data set have the same descriptions, and each crop needs them.
-    """
-    numbered = all(
-        re.fullmatch(rf"band[ _]?0?{number}", (description or "").strip().lower())
-        for number, description in enumerate(descriptions, start=1)
-    )
-    return tuple(None if numbered else canonical_band(description, sensor) for description in descriptions)
-
-
-def _names_by_order(source: Raster, sensor: Sensor) -> tuple[str, ...]:
-    orders = _NAMES_BY_COUNT[sensor]
-    if source.count not in orders:
-        counts = " or ".join(str(count) for count in orders)
-        example = "VV and VH" if sensor == "sar" else "B02, B03, ..."
-        plural = "band" if source.count == 1 else "bands"
-        raise DataError(
-            f"{source.name}: has {source.count} {plural} without names; unnamed {sensor} bands are taken by order only "
-            f"where there are exactly {counts}: set the band descriptions ({example})"
-        )
-    return orders[source.count]

@@ -1,64 +1,41 @@
-"""Reader from rasters to physical numbers and validity: SAR in dB, optical in reflectance.
+"""Readers of chips: SAR in dB, optical in reflectance.
 
-Pixels with nodata, NaN or an infinity become invalid and hold 0.
+Pixels without data become invalid and hold 0; the rules are those of :mod:`floodseg.raster.physical`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
-from typing import Literal
+from logging import WARNING
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import REFLECTANCE_SCALE, SAR_BANDS
+from floodseg.bands import L1C_BANDS, SAR_BANDS, SarUnits
+from floodseg.classical import FLOOR_DB
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.dataset import Raster, band_indices
-from floodseg.raster.scaling import (
-    INTEGER_KINDS,
-    equals_nodata,
-    has_scaling,
-    ignore_overflow,
-    scaled_bands,
-    zero_invalid,
-)
-
-DB_RANGE = (-100.0, 60.0)
-"""Possible backscatter in dB. Values outside have another unit or are an undeclared nodata value."""
-
-REFLECTANCE_RANGE = (-2.0, 20.0)
-"""Possible reflectance. Clouds and glint exceed 1 and shadows fall slightly below 0, but not by this much."""
-
-_TO_REFLECTANCE = 1 / REFLECTANCE_SCALE
-
-_MIN_PIXELS = 100
-"""Fewest valid pixels for a check of the unit. Fewer, such as one bright roof at a swath edge, are no evidence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pixels:
-    """The bands of one sensor inside a window."""
-
-    values: NDArray[np.float32]
-    """(C, H, W), dB or reflectance; 0 where invalid."""
-    valid: NDArray[np.bool_]
-    """(H, W)."""
+from floodseg.messages import note_once
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order
+from floodseg.raster.bands import band_indices, has_unnamed_bands
+from floodseg.raster.dataset import Raster
+from floodseg.raster.edge_zeros import EdgeZeros
+from floodseg.raster.masks import mask_number, read_mask
+from floodseg.raster.physical import PixelMasks, Pixels, Reading, needs_edge_zeros, physical
+from floodseg.raster.radar_checks import check_radar
+from floodseg.raster.reflectance_checks import check_reflectance, offset_source
+from floodseg.raster.sample import Sample, sample_of
+from floodseg.raster.scaling import Quantity, StoredBand, stored_bands
 
 
 def read_sar(
-    source: Raster,
-    units: Literal["db", "linear"] = "db",
-    window: Window | None = None,
-    *,
-    check_units: bool = True,
+    source: Raster, units: SarUnits = "db", window: Window | None = None, *, check_units: bool = True
 ) -> Pixels:
-    """Read VV and VH of an open raster as dB, (2, H, W). A pixel is valid if both bands hold a number.
+    """Read VV and VH of an open raster as dB, (2, H, W).
 
     Args:
         source: raster from ``open_raster`` or the chip cache.
-        units: unit of the file. Linear power is converted by 10 log10; power of 0 or less is invalid.
+        units: unit of the file. Linear power is converted by 10 log10, amplitude is squared first.
         window: part to read; by default the complete raster.
         check_units: if True, refuse values that cannot have that unit.
 
@@ -66,48 +43,18 @@ def read_sar(
         DataError: bands that cannot be identified (see ``band_indices``), or values that cannot have that unit.
     """
     indices = band_indices(source, "sar")
-    numbers = [indices[band] for band in SAR_BANDS]
-    stored = read_stored(source, numbers, window)
-    values = np.empty(stored.shape, np.float32)
-    valid = np.ones(stored.shape[1:], np.bool_)
-    count = negative = 0
-    with ignore_overflow():
-        for converted, band, number in zip(scaled_bands(source, numbers, stored, values), stored, numbers, strict=True):
-            usable = np.isfinite(converted)
-            if (nodata := source.nodatavals[number - 1]) is not None:
-                usable &= ~equals_nodata(band, nodata)
-            if units == "linear":
-                count += int(np.count_nonzero(usable))
-                negative += int(np.count_nonzero(usable & (converted < 0)))
-                usable &= converted > 0
-                np.log10(converted, out=converted, where=usable)
-                np.multiply(converted, 10, out=converted, where=usable)
-            valid &= usable
-    if check_units and count >= _MIN_PIXELS and negative > count / 2:
-        raise DataError(
-            f"{source.name}: most radar values are negative, so they are not linear power: use `sar_units=db`"
-        )
-    zero_invalid(values, valid)
+    quantity = Quantity("sar", "db", units)
+    bands = stored_bands(source, {band: indices[band] for band in SAR_BANDS}, quantity)
     if check_units:
-        _check_db(source.name, values, valid, units)
-    return Pixels(values, valid)
-
-
-def _check_db(name: str, values: NDArray[np.float32], valid: NDArray[np.bool_], units: str) -> None:
-    if not valid.any():
-        return
-    low, high = DB_RANGE
-    lowest, highest = float(values.min()), float(values.max())  # invalid pixels hold 0, which is inside the range
-    if lowest < low or highest > high:
-        raise DataError(
-            f"{name}: radar values from {lowest:g} to {highest:g} are not dB, which lies within {low:g} to {high:g}: "
-            "use `sar_units=linear` for linear power, or declare the nodata value in the file"
-        )
-    if units == "db" and np.count_nonzero(valid) >= _MIN_PIXELS and lowest >= 0:
-        raise DataError(
-            f"{name}: no radar value is below 0 (highest {highest:g}), so they cannot be dB: "
-            "use `sar_units=linear` if they are linear power"
-        )
+        note = check_radar([_sample(source, bands, quantity, window)], units)
+        if note is not None:  # once for all chips of a folder
+            note_once(WARNING, f"{Path(source.name).parent}: {note}")
+    reading = read_physical(source, bands, quantity, window)
+    pixels = reading.pixels()
+    if check_units and reading.without_signal and (pixels.values == FLOOR_DB).any():
+        note = "chips have a signal in one polarisation and none in the other in places, as over calm water"
+        note_once(WARNING, f"{Path(source.name).parent}: {note}; the other is taken to be {FLOOR_DB:.0f} dB")
+    return pixels
 
 
 def read_optical(
@@ -120,9 +67,7 @@ def read_optical(
 ) -> Pixels:
     """Read optical bands of an open raster as reflectance, (C, H, W) in the order of ``bands``.
 
-    Reflectance is (stored + offset) / 10000, or the result of the GDAL scale and offset tags if the file has them. A
-    pixel is invalid if all bands of the file are nodata (0 by default), or if a requested band holds NaN, an infinity
-    or a declared nodata value other than 0.
+    Reflectance is (stored + offset) / 10000, or the result of the GDAL scale and offset tags if the file has them.
 
     Args:
         source: raster from ``open_raster`` or the chip cache.
@@ -141,82 +86,76 @@ def read_optical(
             f"{source.name}: has no band {', '.join(missing)} (it has {', '.join(indices)}); every optical chip must "
             "hold the bands in use: set `optical_bands` to bands that all chips have"
         )
-    numbers = [indices[band] for band in bands]
-    stored = read_stored(source, numbers, window)
-    values = np.empty(stored.shape, np.float32)
-    valid = ~_optical_nodata(source, indices, numbers, stored, window)
-    is_finite = stored.dtype.kind in INTEGER_KINDS and not has_scaling(source, numbers)
-    with ignore_overflow():
-        for converted in scaled_bands(source, numbers, stored, values, shift=offset or 0.0, factor=_TO_REFLECTANCE):
-            if not is_finite:
-                valid &= np.isfinite(converted)
-    zero_invalid(values, valid)
+    quantity = Quantity("optical", "reflectance")
+    stored = stored_bands(source, {band: indices[band] for band in bands}, quantity, offset)
+    others = [number for band, number in indices.items() if band not in bands]
     if check_units:
-        _check_reflectance(source, numbers, values, valid, offset or 0.0)
-    return Pixels(values, valid)
+        every_band = stored_bands(source, indices, quantity, offset)  # a band that is not in use can show the offset
+        sample = _sample(source, every_band, quantity, window)
+        check_reflectance([sample], offset_source(stored, offset), offset or 0.0)
+        if tuple(indices) == L1C_BANDS and has_unnamed_bands(source, "optical"):
+            check_l1c_order(source.name, sample.stored[[L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]])
+    reading = read_physical(source, stored, quantity, window, others)
+    for filler, count in reading.fillers.items():
+        if check_units and count:
+            note = f"chips hold {filler:g} in all bands in places, which is not declared as nodata"
+            note_once(WARNING, f"{Path(source.name).parent}: {note}; these pixels are taken as invalid")
+    return reading.pixels()
 
 
-def _optical_nodata(
+def read_physical(
     source: Raster,
-    indices: dict[str, int],
-    numbers: list[int],
-    stored: NDArray[np.generic],
-    window: Window | None,
-) -> NDArray[np.bool_]:
-    """Return the pixels without optical data, (H, W)."""
-    empty = np.ones(stored.shape[1:], np.bool_)
-    # The requested bands may all be truly 0 at a pixel where other bands of the file hold data.
-    others = (number for number in indices.values() if number not in numbers)
-    bands = chain(zip(numbers, stored, strict=True), ((n, read_stored(source, [n], window)[0]) for n in others))
-    for number, band in bands:
-        nodata = source.nodatavals[number - 1]
-        empty &= equals_nodata(band, 0.0 if nodata is None else nodata)
-        if not empty.any():  # usually after the first band
-            break
-    for number, band in zip(numbers, stored, strict=True):
-        nodata = source.nodatavals[number - 1]
-        if nodata is not None and nodata != 0:
-            empty |= equals_nodata(band, nodata)
-    return empty
+    bands: Sequence[StoredBand],
+    quantity: Quantity,
+    window: Window | None = None,
+    others: Sequence[int] = (),
+) -> Reading:
+    """Read bands of an open raster by the rules of ``physical``; ``others`` are the sensor's other bands."""
+    stored = read_stored(source, [band.number for band in bands], window)
+    return physical(stored, bands, quantity, _masks(source, bands, window, others))
 
 
-def _check_reflectance(
-    source: Raster, numbers: list[int], values: NDArray[np.float32], valid: NDArray[np.bool_], offset: float
-) -> None:
-    if np.count_nonzero(valid) < _MIN_PIXELS:
-        return
-    is_float = np.issubdtype(np.dtype(source.dtypes[numbers[0] - 1]), np.floating)
-    is_tagged = has_scaling(source, numbers)
-    low, high = REFLECTANCE_RANGE
-    lowest, highest = float(values.min()), float(values.max())
-    if lowest < low or highest > high:
-        rule = "GDAL scale and offset tags must give reflectance" if is_tagged else "0 to 1"
-        raise DataError(
-            f"{source.name}: optical values from {lowest:g} to {highest:g} are not reflectance ({rule}): correct the "
-            "tags (scale 0.0001 and offset -0.1 for baseline 04.00), `optical_offset` or the nodata value"
-        )
-    if is_tagged or not is_float:
-        return
-    stored_highest = float(values[:, valid].max()) * REFLECTANCE_SCALE - offset
-    if stored_highest < high:
-        raise DataError(
-            f"{source.name}: optical values reach only {stored_highest:g}, but must be reflectance "
-            "times 10000: multiply them by 10000 or store them with a GDAL scale tag"
-        )
+def _masks(
+    source: Raster, bands: Sequence[StoredBand], window: Window | None, others: Sequence[int] = ()
+) -> PixelMasks:
+    mask = mask_number(source)
+    return PixelMasks(
+        valid=None if mask is None else read_mask(source, mask, _part(source, window)),
+        edge_zeros=_edge_zeros(source, bands, window) if needs_edge_zeros(bands) else None,
+        others=(lambda: read_stored(source, others, window)) if others else None,
+    )
+
+
+def _edge_zeros(source: Raster, bands: Sequence[StoredBand], window: Window | None) -> NDArray[np.bool_]:
+    """Return the pixels that are 0 in all bands and connected to the edge of the complete raster, (H, W)."""
+    complete = Window(0, 0, source.height, source.width)
+    stored = read_stored(source, [band.number for band in bands])
+    zeros = EdgeZeros(lambda top, rows: stored[:, top : top + rows], source.height, source.width)
+    return zeros.inside(window or complete)
+
+
+def _sample(source: Raster, bands: Sequence[StoredBand], quantity: Quantity, window: Window | None) -> Sample:
+    """Return the valid pixels of bands for a check of their unit."""
+    stored = read_stored(source, [band.number for band in bands], window)
+    return sample_of(source.name, bands, stored, quantity, _masks(source, bands, window))
 
 
 def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = None) -> NDArray[np.generic]:
     """Read the stored numbers of bands (counted from 1), (C, H, W) in the type of the file."""
-    part = None
-    if window is not None:
-        bottom, right = window.top + window.height, window.left + window.width
-        if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
-            raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
-        part = RasterWindow(window.left, window.top, window.width, window.height)
-    stored: NDArray[np.generic] = source.read(list(numbers), window=part)
+    stored: NDArray[np.generic] = source.read(list(numbers), window=_part(source, window))
     if stored.dtype.kind == "c":
         raise DataError(
             f"{source.name}: holds complex numbers, as single-look complex radar does; backscatter, reflectance and "
             "labels are real: calibrate and detect the image first"
         )
     return stored
+
+
+def _part(source: Raster, window: Window | None) -> RasterWindow | None:
+    """Return a window within a raster as rasterio takes it; None for all pixels."""
+    if window is None:
+        return None
+    bottom, right = window.top + window.height, window.left + window.width
+    if window.top < 0 or window.left < 0 or bottom > source.height or right > source.width:
+        raise ValueError(f"{window} reaches beyond the {source.height}x{source.width} pixels of {source.name}")
+    return RasterWindow(window.left, window.top, window.width, window.height)

@@ -1,14 +1,81 @@
-"""Conversion of stored numbers to physical values, band by band."""
+"""Descriptions of stored bands: what a file says of its numbers, and their conversion to physical values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from floodseg.bands import REFLECTANCE_SCALE, SarUnits, Sensor, Unit
 from floodseg.raster.dataset import Raster
 
 INTEGER_KINDS = "iu"
 """Kinds of integer types in numpy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Physical quantity of an image, and the unit of its stored numbers."""
+
+    sensor: Sensor
+    unit: Unit
+    """Unit of the result."""
+    sar_units: SarUnits | None = "db"
+    """Unit of stored radar values, which become dB; None for checks of units, see ``as_stored``."""
+
+    @property
+    def becomes_db(self) -> bool:
+        """True if the result is dB."""
+        return self.unit == "db" and self.sar_units is not None
+
+    @property
+    def as_stored(self) -> "Quantity":
+        """The same for checks of units: radar values are not converted, and impossible values are kept."""
+        return replace(self, sar_units=None)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBand:
+    """One band of a file. Physical values are ``(stored * scale + offset + shift) / divisor``."""
+
+    name: str
+    number: int
+    """Band number in the file, from 1."""
+    scale: float = 1.0
+    offset: float = 0.0
+    """``scale`` and ``offset`` are GDAL's tags."""
+    shift: float = 0.0
+    divisor: float = 1.0
+    """``shift`` and ``divisor`` are the offset and quantification value of Sentinel-2 reflectance."""
+    nodata: float | None = None
+    """Declared nodata value, a stored number."""
+    zero_is_value: bool = False
+    """True if 0 can be the lowest measurement: 0 in all bands is empty only where connected to the image's edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandTags:
+    """What a file or a labelled array says of one band."""
+
+    dtype: str
+    scale: float = 1.0
+    offset: float = 0.0
+    nodata: float | None = None
+
+    @property
+    def is_scaled(self) -> bool:
+        """True if scale or offset change the numbers."""
+        return self.scale != 1 or self.offset != 0
+
+    def describe(self, name: str, number: int, quantity: Quantity) -> StoredBand:
+        """Return the description of the band with a name and a number (from 1)."""
+        if quantity.unit == "dn" or not self.is_scaled:
+            return StoredBand(name, number, nodata=self.nodata)
+        # The lowest backscatter can be stored as 0 only if another value is left for nodata.
+        has_other_nodata = self.nodata is not None and self.nodata != 0
+        zero_is_value = quantity.unit == "db" and self.dtype.startswith("uint") and has_other_nodata
+        return StoredBand(name, number, self.scale, self.offset, nodata=self.nodata, zero_is_value=zero_is_value)
 
 
 def has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
@@ -16,50 +83,74 @@ def has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
     return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
 
 
+def stored_bands(
+    source: Raster, numbers: Mapping[str, int], quantity: Quantity, optical_offset: float | None = None
+) -> tuple[StoredBand, ...]:
+    """Return how an open raster stores bands.
+
+    Args:
+        source: open raster.
+        numbers: band name -> number in the file, from 1.
+        quantity: what the numbers mean.
+        optical_offset: offset of reflectance in stored numbers, for bands without scale and offset tags.
+    """
+    tags = tuple(
+        BandTags(source.dtypes[n - 1], source.scales[n - 1], source.offsets[n - 1], source.nodatavals[n - 1])
+        for n in numbers.values()
+    )
+    return _described(tuple(numbers.items()), tags, quantity, optical_offset)
+
+
+@lru_cache(maxsize=256)
+def _described(
+    numbers: tuple[tuple[str, int], ...],
+    tags: tuple[BandTags, ...],
+    quantity: Quantity,
+    optical_offset: float | None,
+) -> tuple[StoredBand, ...]:
+    """Return the description of bands. It is cached: all files of a data set have the same tags."""
+    bands = (tag.describe(name, number, quantity) for (name, number), tag in zip(numbers, tags, strict=True))
+    if quantity.unit != "reflectance":
+        return tuple(bands)
+    shift = optical_offset or 0.0
+    return tuple(
+        band if tag.is_scaled else replace(band, shift=shift, divisor=REFLECTANCE_SCALE)
+        for band, tag in zip(bands, tags, strict=True)
+    )
+
+
 def ignore_overflow() -> np.errstate:
     """Silence overflow: an integer or float64 nodata value beyond float32 becomes an infinity, which is invalid."""
     return np.errstate(over="ignore", invalid="ignore")
 
 
-def scaled_bands(
-    source: Raster,
-    numbers: Sequence[int],
-    stored: NDArray[np.generic],
-    values: NDArray[np.float32],
-    shift: float = 0.0,
-    factor: float = 1.0,
-) -> Iterator[NDArray[np.float32]]:
-    """Convert and yield each band: by the GDAL scale and offset tags, or by ``shift`` and ``factor`` without tags.
-
-    The result is written to ``values`` (C, H, W), and the yielded bands are views of it. One band at a time stays in
-    the processor's cache.
-    """
-    tagged = has_scaling(source, numbers)
-    for target, band, number in zip(values, stored, numbers, strict=True):
-        np.copyto(target, band, casting="unsafe")
-        if tagged:
-            target *= np.float32(source.scales[number - 1])
-            target += np.float32(source.offsets[number - 1])
-        else:
-            if shift:
-                target += np.float32(shift)
-            if factor != 1:
-                target *= np.float32(factor)
-        yield target
+def scaled(stored: NDArray[np.generic], bands: Sequence[StoredBand]) -> NDArray[np.float32]:
+    """Return stored numbers (C, H, W) as float32 after scale, offset, shift and divisor of each band."""
+    values = np.empty(stored.shape, np.float32)
+    with ignore_overflow():
+        # One band at a time stays in the processor's cache.
+        for target, pixels, band in zip(values, stored, bands, strict=True):
+            np.copyto(target, pixels, casting="unsafe")
+            if band.scale != 1:
+                target *= np.float32(band.scale)
+            for number in (band.offset, band.shift):
+                if number != 0:
+                    target += np.float32(number)
+            if band.divisor != 1:
+                target *= np.float32(1 / band.divisor)
+    return values
 
 
 def equals_nodata(band: NDArray[np.generic], value: float) -> NDArray[np.bool_]:
-    """Return the pixels of a band that equal a nodata value, which may be NaN, (H, W)."""
+    """Return the pixels of a band that equal a stored number, which may be NaN, (H, W)."""
     if band.dtype.kind in INTEGER_KINDS:
         limits = np.iinfo(band.dtype.name)
         if not (float(value).is_integer() and limits.min <= value <= limits.max):
             return np.zeros(band.shape, np.bool_)
         # numpy compares a float with integers as float64, which is several times slower
         return np.asarray(band == band.dtype.type(value))
-    return np.asarray(np.isnan(band) if np.isnan(value) else band == value)
-
-
-def zero_invalid(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-    """Set invalid pixels to 0, in place."""
-    if not valid.all():
-        np.copyto(values, np.float32(0), where=~valid)
+    if band.dtype == np.bool_:
+        return np.asarray(band == value)
+    # the tag is a float64, of which float32 holds the nearest number
+    with ignore_overflow():
+        return np.asarray(np.isnan(band) if np.isnan(value) else band == band.dtype.type(value))

@@ -1,26 +1,42 @@
 """Scene in memory: numpy or labelled (xarray) arrays of both sensors on one grid."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import Bands, Sensor, Unit, band_date
+from floodseg.bands import MASK, OTHER, Bands, SarUnits, Sensor, Unit, band_date
 from floodseg.errors import DataError
-from floodseg.geo.grid import GeoGrid, Transform, Window
+from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
 from floodseg.geo.warp import same_crs
 from floodseg.geo.warped_source import clip
-from floodseg.raster.read import DB_RANGE, REFLECTANCE_RANGE
+from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
+from floodseg.raster.edge_zeros import EdgeZeros
+from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
+from floodseg.raster.radar_checks import check_radar
+from floodseg.raster.reflectance_checks import check_physical_reflectance
+from floodseg.raster.sample import Sample
+from floodseg.raster.scaling import BandTags, Quantity
+from floodseg.scene.cloud_mask import (
+    MaskKind,
+    MaskSource,
+    array_mask,
+    hidden,
+    kind_note,
+    mask_values,
+    require_clear_pixels,
+)
+from floodseg.scene.findings import Findings
+from floodseg.scene.image_bands import check_array_order
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
-from floodseg.scene.unit_checks import check_physical_reflectance, check_radar, sample_windows
+from floodseg.scene.unit_checks import sample_windows
 
 _Numbers = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
-
-_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 class ArrayScene:
@@ -35,8 +51,9 @@ class ArrayScene:
         crs: coordinate system as EPSG code, WKT or object; by default that of a labelled array.
         transform: maps (column, row) to coordinates, the first six numbers of an affine transform; by default from the
             coordinates of a labelled array.
-        sar_units: unit of ``sar``. Linear power is converted to dB.
-        cloud_mask: (H, W); optical pixels are invalid where it is not 0.
+        sar_units: unit of ``sar``. Linear power, and amplitude (its square root), are converted to dB.
+        cloud_mask: (H, W); optical pixels are invalid where it is not 0, or at the classes of clouds of a scene
+            classification (SCL).
 
     A labelled array has dimensions named y and x (or lat and lon) in any order, and may be lazy. All arrays must have
     the same grid.
@@ -54,13 +71,16 @@ class ArrayScene:
         optical_bands: Sequence[str] | None = None,
         crs: Any = None,
         transform: Sequence[float] | None = None,
-        sar_units: Literal["db", "linear"] = "db",
+        sar_units: SarUnits = "db",
         cloud_mask: Any = None,
     ) -> None:
-        self._bands, self._linear = bands, sar_units == "linear"
+        self._bands, self._sar_units = bands, sar_units
         self._assumptions: list[str] = []
         self._images: dict[Sensor, ArrayImage] = {}
         self._channels: dict[Sensor, list[int]] = {}
+        self._edges: dict[Sensor, EdgeZeros] = {}
+        self._findings = Findings()
+        self._lock = threading.Lock()
         if sar is not None:
             self._add("sar", sar, bands.sar, None)
         if optical is not None:
@@ -68,11 +88,17 @@ class ArrayScene:
         if not self._images:
             raise DataError("no array was given; a scene needs sar, optical or both")
         self._clouds = None if cloud_mask is None else array_image("cloud_mask", cloud_mask, None)
+        self._mask_kind: MaskKind | None = None
         self._product_grid = self._common_grid(crs, transform)
         self._grid = self._product_grid.upright
         self._place_arrays(replace_all=transform is not None)
         for sensor in self._images:
             self._check_values(sensor)
+        optical_image = self._images.get("optical")
+        if optical_image is not None and self._unit("optical") == "reflectance":
+            check_array_order(optical_image)
+        if self._clouds is not None and "optical" in self._images:
+            self._check_clouds(self._clouds)
 
     @property
     def grid(self) -> GeoGrid:
@@ -96,8 +122,8 @@ class ArrayScene:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """Assumptions made in reading."""
-        return tuple(self._assumptions)
+        """Assumptions made in reading, including those about the windows read so far."""
+        return (*self._assumptions, *self._findings.notes())
 
     def read(self, window: Window) -> SceneWindow:
         """Read a window of the grid. Pixels outside the grid are invalid."""
@@ -115,22 +141,27 @@ class ArrayScene:
         # Band names hold no date, so the channels of two dates are taken by order.
         image = array_image(sensor, array, None if two_dates else sensor)
         if names is not None:
-            image = replace(image, names=tuple(names))
+            identities = tuple(names) if two_dates else name_identities(tuple(names), sensor)
+            image = replace(image, names=identities, labels=tuple(names))
         if len(image.names) != image.shape[0]:
             raise DataError(f"{sensor}: {image.shape[0]} bands have {len(image.names)} names; name each band once")
         if any(image.names):
-            missing = [band for band in needed if band not in image.names]
+            labels = text_labels(image.labels, image.names)
+            numbers = numbers_by_name(sensor, image.names, labels, is_file=False)
+            missing = [band for band in needed if band not in numbers]
             if missing:
-                known = ", ".join(name or "?" for name in image.names)
-                raise DataError(f"{sensor}: lacks {', '.join(missing)}, which the model needs; it has {known}")
-            self._channels[sensor] = [image.names.index(band) for band in needed]
+                raise DataError(
+                    f"{sensor}: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; pass "
+                    "an array with these bands, or correct the names"
+                )
+            self._channels[sensor] = [numbers[band] - 1 for band in needed]
         elif image.shape[0] == len(needed):
             self._channels[sensor] = list(range(len(needed)))
             self._assumptions.append(f"{sensor}: its bands have no names and are taken as {', '.join(needed)}")
         else:
             raise DataError(
                 f"{sensor}: the array has {image.shape[0]} bands without names, but the model needs "
-                f"{', '.join(needed)}: pass only these, or name the bands"
+                f"{', '.join(needed)}; pass only these, or name the bands"
             )
         self._images[sensor] = image
 
@@ -147,7 +178,7 @@ class ArrayScene:
             if first.transform is None or other.transform is None:
                 continue
             # a transform that is set holds for the pixels as they are stored
-            one, two = (_grid(each) if transform is not None else _grid(each).upright for each in (first, other))
+            one, two = (each.grid if transform is not None else each.grid.upright for each in (first, other))
             if not (same_crs(one.crs, two.crs) and one.matches(two, 0.5)):
                 raise DataError(
                     f"{first_name} and {name}: their coordinates differ, but arrays must lie on one grid; "
@@ -159,7 +190,7 @@ class ArrayScene:
             a, b, c, d, e, f = (float(number) for number in tuple(transform)[:6])
             known = (a, b, c, d, e, f)
         text = known_crs if crs is None else crs_text("crs", crs)
-        grid = GeoGrid(text, known or _IDENTITY, first.shape[1], first.shape[2]).straight
+        grid = GeoGrid(text, known or IDENTITY, first.shape[1], first.shape[2]).straight
         _check_grid(grid, known)
         return grid
 
@@ -181,59 +212,100 @@ class ArrayScene:
         if inner is None or sensor not in self._images:
             return values, valid
         place = (slice(top, top + inner.height), slice(left, left + inner.width))
-        part = self._numbers(sensor, inner)
-        usable = self._valid_pixels(sensor, names, part)
-        if sensor == "sar" and self._linear:
-            usable &= (part > 0).all(axis=0)
-            part = 10 * np.log10(np.where(usable, part, np.float32(1)))
-        limits = {"db": DB_RANGE, "reflectance": REFLECTANCE_RANGE, "dn": (-np.inf, np.inf)}[self._unit(sensor)]
-        usable &= ((part >= limits[0]) & (part <= limits[1])).all(axis=0)
-        if sensor == "optical" and self._clouds is not None:
-            usable &= ~_is_cloudy(self._clouds, inner)
-        values[:, *place] = np.where(usable, part, np.float32(0))
+        part = values[:, *place]
+        usable = np.ones((inner.height, inner.width), np.bool_)
+        for channels in self._dates(names):
+            reading = self._read_block(sensor, channels, inner, self._quantity(sensor))
+            part[channels] = reading.values
+            valid_at_date = ~(reading.missing | reading.fill)
+            self._findings.add(sensor, reading)
+            if self._unit(sensor) == "db":
+                self._findings.add_image(sensor, list(reading.values), valid_at_date)
+            usable &= valid_at_date
+        if sensor == "optical" and self._clouds is not None and self._mask_kind is not None:
+            usable &= ~hidden(self._mask_kind, *mask_values(self._clouds, inner))
+        part[:, ~usable] = 0
         valid[place] = usable
         return values, valid
 
-    def _numbers(self, sensor: Sensor, window: Window) -> _Numbers:
-        """Return the model's channels inside a window, NaN at nodata."""
-        image = self._images[sensor]
-        stored = _slice(image, window)[self._channels[sensor]]
-        numbers: _Numbers = stored.astype(np.float32)
-        if image.nodata is not None and not np.isnan(image.nodata):
-            numbers[stored == image.nodata] = np.nan
-        return numbers
+    def _dates(self, names: Sequence[str]) -> list[list[int]]:
+        """Return the channels of each date."""
+        dates = dict.fromkeys(band_date(name) for name in names)
+        return [[channel for channel, name in enumerate(names) if band_date(name) == date] for date in dates]
 
-    def _valid_pixels(self, sensor: Sensor, names: Sequence[str], part: _Numbers) -> _Mask:
-        usable: _Mask = np.logical_and.reduce(np.isfinite(part), axis=0)
-        if self._unit(sensor) == "dn":
-            for date in {band_date(name) for name in names}:
-                channels = [channel for channel, name in enumerate(names) if band_date(name) == date]
-                usable &= (part[channels] != 0).any(axis=0)
-        return usable
+    def _read_block(self, sensor: Sensor, channels: Sequence[int], window: Window, quantity: Quantity) -> Reading:
+        """Read channels of one date by the rules of ``physical``."""
+        image = self._images[sensor]
+        used = [self._channels[sensor][channel] for channel in channels]
+        bands_of_sensor = [at for at, name in enumerate(image.names) if name not in (None, MASK, OTHER)]
+        others = [position for position in bands_of_sensor if position not in used]
+        stored, masked = image.read(window)
+        tags = BandTags(str(stored.dtype), image.scale, image.offset, image.nodata)
+        bands = [tags.describe(str(position), position + 1, quantity) for position in used]
+        masks = PixelMasks(
+            valid=self._valid(image, stored, None if masked is None else masked[used]),
+            edge_zeros=self._edge_zeros(sensor, used + others, window) if needs_edge_zeros(bands) else None,
+            others=(lambda: stored[others]) if others else None,
+        )
+        return physical(stored[used], bands, quantity, masks)
+
+    @staticmethod
+    def _valid(
+        image: ArrayImage, stored: NDArray[np.generic], masked: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_] | None:
+        """Return the pixels that neither a mask nor the array's band of validity hides, (H, W), or None if all are."""
+        valid = None if masked is None else ~np.logical_or.reduce(masked)
+        if MASK not in image.names:
+            return valid
+        band: _Mask = stored[image.names.index(MASK)] != 0
+        return band if valid is None else valid & band
+
+    def _edge_zeros(self, sensor: Sensor, positions: list[int], window: Window) -> _Mask:
+        """Return the pixels that are 0 in bands and connected to the edge, inside a window, (H, W)."""
+        image = self._images[sensor]
+        _, height, width = image.shape
+        with self._lock:
+            if sensor not in self._edges:
+                self._edges[sensor] = EdgeZeros(
+                    lambda top, rows: image.read(Window(top, 0, rows, width))[0][positions], height, width
+                )
+            return self._edges[sensor].inside(window)
+
+    def _sample(self, sensor: Sensor, names: Sequence[str], window: Window) -> Sample:
+        reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
+        usable = ~(reading.missing | reading.fill)
+        values = reading.values[:, usable]
+        return Sample(
+            sensor, tuple(names), values, values, values.shape[1], usable.size, reading.fillers, is_file=False
+        )
+
+    def _quantity(self, sensor: Sensor) -> Quantity:
+        return Quantity(sensor, self._unit(sensor), self._sar_units)
 
     def _unit(self, sensor: Sensor) -> Unit:
         return self._bands.sar_unit if sensor == "sar" else self._bands.optical_unit
+
+    def _check_clouds(self, clouds: ArrayImage) -> None:
+        """Tell the kind of the cloud mask, and raise DataError if it has none or hides all optical pixels."""
+        clouds, kind = array_mask(clouds)
+        self._clouds = clouds
+        note = kind_note("cloud_mask", kind)
+        self._assumptions.extend([note] if note else [])
+
+        def read(window: Window) -> tuple[_Mask, _Mask]:
+            valid = self._read_sensor("optical", self._bands.optical, window)[1]
+            return valid, hidden(kind, *mask_values(clouds, window))
+
+        require_clear_pixels(MaskSource(), kind, self._grid, read)
+        self._mask_kind = kind
 
     def _check_values(self, sensor: Sensor) -> None:
         if self._unit(sensor) == "dn":
             return
         names = self._bands.sar if sensor == "sar" else self._bands.optical
-        parts = []
-        for window in sample_windows(self._grid.height, self._grid.width):
-            if window is None:
-                break
-            part = self._numbers(sensor, window)
-            parts.append(part[:, self._valid_pixels(sensor, names, part)])
-        samples = dict(zip(names, np.concatenate(parts, axis=1), strict=True))
-        if sensor == "sar":
-            check_radar("sar", samples, linear=self._linear)
-        else:
-            self._assumptions.extend(check_physical_reflectance("optical", samples))
-
-
-def _grid(image: ArrayImage) -> GeoGrid:
-    """Return the grid of an array as it is stored; the transform is the identity by default."""
-    return GeoGrid(image.crs, image.transform or _IDENTITY, image.shape[1], image.shape[2]).straight
+        sample = sample_windows(self._grid.height, self._grid.width, lambda window: self._sample(sensor, names, window))
+        note = check_radar([sample], self._sar_units) if sensor == "sar" else check_physical_reflectance(sample)
+        self._assumptions.extend([] if note is None else [f"{sensor}: {note}"])
 
 
 def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:
@@ -250,19 +322,3 @@ def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:
         )
     if not grid.has_distinct_pixels:
         raise DataError(f"transform {transform}: defines pixels without area or with equal coordinates; correct it")
-
-
-def _slice(image: ArrayImage, window: Window) -> NDArray[np.generic]:
-    """Return the bands of an array inside a window of its upright grid, (C, H, W)."""
-    grid = _grid(image)
-    stored = grid.flip_window(window)
-    rows = slice(stored.top, stored.top + stored.height)
-    columns = slice(stored.left, stored.left + stored.width)
-    return grid.flip(np.asarray(image.pixels[:, rows, columns]))
-
-
-def _is_cloudy(clouds: ArrayImage, window: Window) -> _Mask:
-    values = _slice(clouds, window)[0].astype(np.float32)
-    nodata = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
-    cloudy: _Mask = (values != 0) & ~nodata
-    return cloudy

@@ -1,6 +1,5 @@
 """Scene in files: images of both sensors, read and warped window by window."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,8 +11,11 @@ from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
+from floodseg.scene.cloud_mask import MaskKind, hidden, kind_note, require_clear_pixels
+from floodseg.scene.findings import Findings
 from floodseg.scene.image import Image, WarpedFile
-from floodseg.scene.open_image import ImageRequest, open_image, open_mask_file
+from floodseg.scene.image_bands import ImageRequest, check_order
+from floodseg.scene.open_image import open_cloud_mask, open_image
 from floodseg.scene.placement import check_reference, place_on_grid, resampling_note
 from floodseg.scene.safe import CLOUD_CLASSES
 from floodseg.scene.scene import SceneWindow
@@ -29,10 +31,13 @@ _Mask = NDArray[np.bool_]
 class _WarpedImage:
     """Image of one sensor at one date on the grid of the scene."""
 
+    name: str
     files: tuple[WarpedFile, ...]
     channels: tuple[tuple[int, ...], ...]
     """For each file, the channels of its bands."""
     scene_classes: WarpedFile | None
+    findings: Findings | None
+    """Counts polarisations without signal, in radar images in dB."""
 
     def read(self, window: Window, values: _Numbers) -> _Mask:
         """Write the bands to their channels of ``values`` (C, H, W) and return their validity, (H, W)."""
@@ -44,6 +49,9 @@ class _WarpedImage:
             missing |= block.missing
             fill &= block.fill
         valid: _Mask = ~(missing | fill)
+        if self.findings is not None:
+            bands = [values[channel] for channels in self.channels for channel in channels]
+            self.findings.add_image(self.name, bands, valid)
         if self.scene_classes is not None:
             valid &= ~np.isin(self.scene_classes.read(window).values[0], list(CLOUD_CLASSES))
         return valid
@@ -56,11 +64,10 @@ class FileScene:
         self._session, self._product_grid, self._bands = session, product_grid, bands
         self._grid = product_grid.upright
         self._images: dict[Sensor, list[_WarpedImage]] = {"sar": [], "optical": []}
-        self._cloud_mask: WarpedFile | None = None
+        self._clouds: tuple[WarpedFile, MaskKind] | None = None
         self._inputs: dict[str, tuple[str, ...]] = {}
         self._assumptions: list[str] = []
-        self._impossible: set[str] = set()
-        self._lock = threading.Lock()
+        self._findings = Findings()
 
     @property
     def grid(self) -> GeoGrid:
@@ -85,12 +92,7 @@ class FileScene:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Assumptions made in reading, including those about the windows read so far."""
-        with self._lock:
-            names = sorted(self._impossible)
-        return (
-            *self._assumptions,
-            *(f"{name}: pixels with values that are physically impossible are taken as invalid" for name in names),
-        )
+        return (*self._assumptions, *self._findings.notes())
 
     def read(self, window: Window) -> SceneWindow:
         """Read a window of the grid. Pixels outside the grid are invalid.
@@ -112,27 +114,42 @@ class FileScene:
         for file in image.files:
             placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
             self._assumptions.extend([assumed] if assumed and file.grid != reference else [])
-            files.append(
-                WarpedFile(self._session, replace(file, grid=placed), self._grid, image, self._report_impossible)
-            )
+            files.append(WarpedFile(self._session, replace(file, grid=placed), self._grid, image, self._findings.add))
         if image.scene_classes is not None:
             classes = WarpedFile(self._session, image.scene_classes, self._grid, None)
         file_channels = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
-        self._images[image.sensor].append(_WarpedImage(tuple(files), file_channels, classes))
+        findings = self._findings if image.unit == "db" else None
+        warped = _WarpedImage(image.name, tuple(files), file_channels, classes, findings)
+        self._images[image.sensor].append(warped)
         self._inputs[image.setting] = image.sources
         self._assumptions.extend(image.assumptions)
         note = resampling_note(image.name, [file.resampling for file in files])
         self._assumptions.extend([note] if note else [])
 
     def add_cloud_mask(self, name: str, reference_name: str, reference: GeoGrid) -> None:
-        """Make optical pixels invalid where a raster is not 0."""
-        mask = open_mask_file(self._session, name, "cloud_mask")
+        """Make optical pixels invalid where a mask hides them.
+
+        Raises:
+            DataError: the mask cannot be read, its values are those of no mask, or it hides all optical pixels.
+        """
+        mask, source, kind = open_cloud_mask(self._session, name)
         placed, assumed = place_on_grid(name, mask.grid, reference_name, reference)
-        self._assumptions.extend([assumed] if assumed else [])
-        self._cloud_mask = WarpedFile(self._session, replace(mask, grid=placed), self._grid, None)
+        file = WarpedFile(self._session, replace(mask, grid=placed), self._grid, None)
         self._inputs["cloud_mask"] = (name,)
-        note = resampling_note(name, [self._cloud_mask.resampling])
-        self._assumptions.extend([note] if note else [])
+        notes = (assumed, kind_note(name, kind), resampling_note(name, [file.resampling]))
+        self._assumptions.extend(note for note in notes if note)
+
+        def read(window: Window) -> tuple[_Mask, _Mask]:
+            block = file.read(window)
+            valid = self._read_sensor("optical", self._bands.optical, window)[1]
+            return valid, hidden(kind, block.values[0], block.missing)
+
+        require_clear_pixels(source, kind, self._grid, read)
+        self._clouds = file, kind
+
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """Add assumptions."""
+        self._assumptions.extend(notes)
 
     def _read_sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:
         values = np.zeros((len(names), window.height, window.width), np.float32)
@@ -144,15 +161,13 @@ class FileScene:
         place_in_window = (slice(top, top + inner.height), slice(left, left + inner.width))
         part = values[:, *place_in_window]
         usable = np.logical_and.reduce([image.read(inner, part) for image in images])
-        if sensor == "optical" and self._cloud_mask is not None:
-            usable &= self._cloud_mask.read(inner).values[0] == 0
+        if sensor == "optical" and self._clouds is not None:
+            file, kind = self._clouds
+            block = file.read(inner)
+            usable &= ~hidden(kind, block.values[0], block.missing)
         part[:, ~usable] = 0
         valid[place_in_window] = usable
         return values, valid
-
-    def _report_impossible(self, name: str) -> None:
-        with self._lock:
-            self._impossible.add(name)
 
 
 def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:
@@ -199,7 +214,7 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
         image = open_image(session, request)
         scene = FileScene(session, grid, bands)
         scene.add(image, "the scene", grid, {name: channel for channel, name in enumerate(bands.sar)})
-        check_image(session, image)
+        scene.add_notes(check_image(session, image))
         return scene
 
     if not config.sar_before or not bands.sar:
@@ -229,10 +244,11 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
     for image in images:
         names = bands.sar if image.sensor == "sar" else bands.optical
         scene.add(image, reference.name, reference.grid, _channels(names, image.setting))
+    for image in images:
+        scene.add_notes(check_image(session, image))
+        check_order(session, image)
     if config.cloud_mask is not None:
         scene.add_cloud_mask(config.cloud_mask, reference.name, reference.grid)
-    for image in images:
-        check_image(session, image)
     return scene
 
 

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from floodseg.bands import Sensor, canonical_band
 from floodseg.errors import DataError
-from floodseg.geo.grid import Transform
+from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
+from floodseg.raster.bands import name_identities
 
 _ROW_DIMS = ("y", "lat", "latitude", "northing", "row")
 _COLUMN_DIMS = ("x", "lon", "longitude", "easting", "column")
+_TIME_DIMS = ("time", "t", "date", "datetime")
+_MOST_BANDS = 16
+"""Most bands of an image. A last axis of so few pixels holds the bands of a picture."""
 _MAX_UNEVENNESS = 0.01
 """Largest deviation of coordinates from equal spacing, in pixels."""
 
@@ -27,10 +32,35 @@ class ArrayImage:
 
     pixels: Any
     names: tuple[str | None, ...]
-    """Canonical band names, None for bands without a name."""
+    """Identity of each band: a canonical name, ``MASK``, ``OTHER``, or None without a name."""
     crs: str | None
     transform: Transform | None
     nodata: float | None
+    scale: float = 1.0
+    offset: float = 0.0
+    """``scale`` and ``offset`` of stored numbers that are not decoded yet."""
+    labels: tuple[str | None, ...] = ()
+    """Names of the bands as they were given, None for bands without a name."""
+
+    def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
+        """Return the stored numbers inside a window of the upright grid, and where they are masked, (C, H, W) each.
+
+        The second is None unless the array is a masked one.
+        """
+        grid = self.grid
+        stored = grid.flip_window(window)
+        rows = slice(stored.top, stored.top + stored.height)
+        columns = slice(stored.left, stored.left + stored.width)
+        part = self.pixels[:, rows, columns]
+        if hasattr(part, "compute"):
+            part = part.compute()
+        masked = np.ma.getmaskarray(part) if isinstance(part, np.ma.MaskedArray) else None
+        return grid.flip(np.asarray(part)), None if masked is None else grid.flip(masked)
+
+    @property
+    def grid(self) -> GeoGrid:
+        """Grid of the array as it is stored; the transform is the identity by default."""
+        return GeoGrid(self.crs, self.transform or IDENTITY, self.shape[1], self.shape[2]).straight
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,13 +74,15 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
 
     Args:
         argument: name of the array in messages.
-        array: a numpy array (C, H, W) or (H, W), or a labelled array with dimensions named y and x (or lat and lon) in
-            any order.
-        sensor: sensor of the band names in the band coordinate or ``long_name``; None for a mask.
+        array: a numpy array (C, H, W) or (H, W), also masked, or a labelled array with dimensions named y and x (or lat
+            and lon) in any order and a time axis of at most one time, or a dataset with a variable for each band.
+        sensor: sensor of the band names in the band coordinate, ``long_name`` or the dataset; None for a mask.
 
     Raises:
-        DataError: other dimensions, or numbers that are not real.
+        DataError: other dimensions, several times, or numbers that are not real.
     """
+    if hasattr(array, "data_vars"):
+        array = _stacked(argument, array, sensor)
     labelled = hasattr(array, "dims") and hasattr(array, "coords")
     if labelled:
         array = _transposed(argument, array)
@@ -58,40 +90,112 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
         array = np.asarray(array)  # a list, or a tensor with its own dtypes
     if len(array.shape) == 2:
         array = array.expand_dims("band") if labelled else array[None]
-    if len(array.shape) != 3:
-        raise DataError(
-            f"{argument}: the array has shape {tuple(array.shape)}; it must be (bands, rows, columns): reorder its axes"
-        )
-    if 0 in array.shape:
-        raise DataError(f"{argument}: the array of shape {tuple(array.shape)} holds no pixel: pass an image")
-    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-        raise DataError(f"{argument}: the array has the type {array.dtype}; values must be real numbers: convert it")
+    _check_array(argument, array)
     if not labelled:
         return ArrayImage(array, (None,) * array.shape[0], None, None, None)
-    fill = array.attrs.get("_FillValue")
+    scale, offset = _scaling(array)
+    names, labels = _names(array, sensor)
     return ArrayImage(
-        array,
-        _names(array, sensor),
-        _crs(argument, array),
-        _transform(argument, array),
-        None if fill is None else float(fill),
+        array, names, _crs(argument, array), _transform(argument, array), _nodata(array), scale, offset, labels
     )
 
 
+def _check_array(argument: str, array: Any) -> None:
+    shape = tuple(array.shape)
+    if len(shape) != 3:
+        raise DataError(f"{argument}: the array has shape {shape}; it must be (bands, rows, columns): reorder its axes")
+    if 0 in shape:
+        raise DataError(f"{argument}: the array of shape {shape} holds no pixel: pass an image")
+    if shape[2] <= _MOST_BANDS < shape[0]:
+        raise DataError(
+            f"{argument}: the array has shape {shape}, with the bands in its last axis; it must be (bands, rows, "
+            f"columns): pass np.moveaxis({argument}, -1, 0)"
+        )
+    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
+        raise DataError(f"{argument}: the array has the type {array.dtype}; values must be real numbers: convert it")
+
+
+def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
+    """Return the variables of a dataset (xarray) that are bands of the sensor, or its only variable, as one array."""
+    names = [str(name) for name in dataset.data_vars]
+    bands = [name for name in dataset.data_vars if sensor is not None and canonical_band(str(name), sensor)]
+    if len(names) == 1 and not bands:
+        return dataset[names[0]]
+    if not bands:
+        example = {"sar": "vv and vh", "optical": "B03 and B08", None: "one variable"}[sensor]
+        raise DataError(
+            f"{argument}: the variables of the dataset are {', '.join(names)}, of which none is a known band; pass "
+            f"{example}: rename the variables, or pass one DataArray"
+        )
+    variables = [dataset[name] for name in bands]
+    stored = [(_nodata(variable), _scaling(variable)) for variable in variables]
+    if any(str(other) != str(stored[0]) for other in stored):
+        raise DataError(
+            f"{argument}: the variables {', '.join(map(str, bands))} differ in nodata value, scale or offset; decode "
+            f"them first (xarray.decode_cf({argument}))"
+        )
+    array = dataset[bands].to_array("band")
+    array.attrs = {**variables[0].attrs, **array.attrs}
+    array.encoding = dict(variables[0].encoding)
+    return array
+
+
 def _transposed(argument: str, array: Any) -> Any:
+    """Return a labelled array with the dimensions (bands, rows, columns) or (rows, columns)."""
     dims: Sequence[Hashable] = array.dims
     rows = [dim for dim in dims if str(dim).lower() in _ROW_DIMS]
     columns = [dim for dim in dims if str(dim).lower() in _COLUMN_DIMS]
     rest = [dim for dim in dims if dim not in rows and dim not in columns]
+    for dim in [dim for dim in rest if _is_time(array, dim)]:
+        if array.sizes[dim] > 1:
+            raise DataError(
+                f"{argument}: the array has {array.sizes[dim]} times along {dim}, but a scene has one; pass "
+                f"{argument}.isel({dim}=0), or the time that is to be mapped"
+            )
+        array = array.isel({dim: 0}, drop=True)
+        rest.remove(dim)
     if len(rows) != 1 or len(columns) != 1 or len(rest) > 1:
         raise DataError(
             f"{argument}: the array has the dimensions {', '.join(map(str, dims))}; they must be bands, y and x: "
-            "select one time, and rename the others"
+            "select one of each other dimension, and rename these"
         )
     return array.transpose(*rest, rows[0], columns[0])
 
 
-def _names(array: Any, sensor: Sensor | None) -> tuple[str | None, ...]:
+def _is_time(array: Any, dim: Hashable) -> bool:
+    is_date = dim in array.coords and np.issubdtype(array.coords[dim].dtype, np.datetime64)
+    return is_date or str(dim).lower() in _TIME_DIMS
+
+
+def _is_decoded(array: Any) -> bool:
+    """Return True if the encoding describes the file and no longer the values, which xarray has scaled."""
+    encoding = getattr(array, "encoding", {})
+    is_scaled = "scale_factor" in encoding or "add_offset" in encoding
+    return is_scaled and not np.issubdtype(array.dtype, np.integer)
+
+
+def _nodata(array: Any) -> float | None:
+    """Return the nodata value that a labelled array declares. NaN is nodata in any case."""
+    encoding = {} if _is_decoded(array) else getattr(array, "encoding", {})
+    declared = [
+        float(tags[name])
+        for tags in (array.attrs, encoding)
+        for name in ("nodata", "_FillValue", "missing_value")
+        if tags.get(name) is not None
+    ]
+    return next((value for value in declared if not np.isnan(value)), declared[0] if declared else None)
+
+
+def _scaling(array: Any) -> tuple[float, float]:
+    """Return scale and offset of a labelled array of integers; other values are decoded already."""
+    if not np.issubdtype(array.dtype, np.integer):
+        return 1.0, 0.0
+    tags = {**getattr(array, "encoding", {}), **array.attrs}
+    return float(tags.get("scale_factor", 1.0)), float(tags.get("add_offset", 0.0))
+
+
+def _names(array: Any, sensor: Sensor | None) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
+    """Return the identity of each band and its name, None without a name."""
     count: int = array.shape[0]
     labels: Sequence[object] = ()
     if array.dims[0] in array.coords:
@@ -100,8 +204,9 @@ def _names(array: Any, sensor: Sensor | None) -> tuple[str | None, ...]:
     if not any(isinstance(name, str) for name in labels) and isinstance(long_names, (tuple, list)):
         labels = long_names
     if sensor is None or len(labels) != count:
-        return (None,) * count
-    return tuple(canonical_band(name, sensor) if isinstance(name, str) else None for name in labels)
+        return (None,) * count, (None,) * count
+    texts = tuple(label if isinstance(label, str) else None for label in labels)
+    return name_identities(texts, sensor), texts
 
 
 def _crs(argument: str, array: Any) -> str | None:

@@ -1,34 +1,23 @@
-"""Image opener: finds bands, units, offsets and nodata from files."""
+"""Image opener: finds units, offsets and nodata of the bands in files."""
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Literal
+from dataclasses import replace
 
-from floodseg.bands import L1C_BANDS, OMBRIA_OPTICAL_BANDS, REFLECTANCE_SCALE, Sensor, Unit, canonical_band
+from floodseg.bands import SarUnits
 from floodseg.errors import ConfigError, DataError
-from floodseg.raster.dataset import band_indices, has_unnamed_bands
-from floodseg.raster.scaling import has_scaling
-from floodseg.scene.image import Image, ImageFile, OffsetSource, StoredBand
+from floodseg.geo.tiling import blocks, spread
+from floodseg.raster.masks import mask_number
+from floodseg.raster.reflectance_checks import OffsetSource
+from floodseg.raster.scaling import StoredBand, has_scaling, stored_bands
+from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, MaskSource, mask_kind
+from floodseg.scene.image import Image, ImageFile, read_block
+from floodseg.scene.image_bands import ImageRequest, check_optical_bands, find_bands
 from floodseg.scene.placement import file_grid
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
 
-
-@dataclass(frozen=True, slots=True)
-class ImageRequest:
-    """The user's files of one sensor at one date, and the bands and unit that the model needs."""
-
-    setting: str
-    """Setting that names the files."""
-    sensor: Sensor
-    unit: Unit
-    bands: tuple[str, ...]
-    """Bands that the model needs, without dates."""
-    references: tuple[str, ...]
-    """File names as the user wrote them."""
-    sar_units: Literal["db", "linear"] = "db"
-    optical_offset: float | None = None
+_SAR_UNITS: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
 
 
 def open_image(session: Session, request: ImageRequest) -> Image:
@@ -64,19 +53,39 @@ def open_mask_file(session: Session, name: str, setting: str) -> ImageFile:
     session.check_access(name, setting)
     handle = session.open(name)
     if handle.count != 1:
-        raise DataError(f"`{setting}={name}`: has {handle.count} bands, but a mask must have 1: extract that band")
+        raise DataError(
+            f"`{setting}={name}`: has {handle.count} bands, but a mask must have 1; extract that band (rio stack "
+            f"--bidx 1 {shlex.quote(name)} mask.tif)"
+        )
     return ImageFile(name, file_grid(name, handle), (StoredBand(setting, 1, nodata=handle.nodatavals[0]),))
+
+
+def open_cloud_mask(session: Session, name: str) -> tuple[ImageFile, MaskSource, MaskKind]:
+    """Open a cloud mask and tell its kind from its values.
+
+    Raises:
+        ConfigError: a remote file without ``allow_remote``.
+        DataError: it cannot be read, has several bands, or its values are those of no mask.
+    """
+    mask = open_mask_file(session, name, "cloud_mask")
+    windows = spread(blocks(mask.grid.height, mask.grid.width), MAX_SEARCHED_BLOCKS)
+    parts = (read_block(session, mask, window, None) for window in windows)
+    source = MaskSource(name, mask.bands[0].nodata is not None)
+    kind = mask_kind(source, (part.values[0][~part.missing] for part in parts))
+    if kind == "classes" and mask.bands[0].nodata == 0:  # 0 is the class of no data
+        mask = replace(mask, bands=(replace(mask.bands[0], nodata=None),))
+    return mask, source, kind
 
 
 def _open_product(session: Session, request: ImageRequest, product: SafeProduct) -> Image:
     name = request.references[0]
-    _check_bands(request, tuple(product.bands), f"it is {product.level}")
+    check_optical_bands(request, product.bands, remark=f"it is {product.level}")
     offset = request.optical_offset
     files = []
     for band in request.bands:
         path = product.bands[band]
         shift = product.offsets[band] if offset is None else offset
-        stored = StoredBand(band, 1, shift=shift, divisor=product.quantification, fill=0.0)
+        stored = StoredBand(band, 1, shift=shift, divisor=product.quantification)
         files.append(ImageFile(path, file_grid(path, session.open(path)), (stored,)))
     shifts = sorted({product.offsets[band] for band in request.bands} if offset is None else {offset})
     source = "its metadata" if offset is None else "`optical_offset`"
@@ -99,40 +108,30 @@ def _open_product(session: Session, request: ImageRequest, product: SafeProduct)
 
 def _open_rasters(session: Session, request: ImageRequest) -> Image:
     assumptions: list[str] = []
-    found: dict[str, str] = {}
     files: list[ImageFile] = []
     sources: set[OffsetSource] = set()
-    for name in request.references:
-        handle = session.open(name)
+    handles = [session.open(name) for name in request.references]
+    for name, handle in zip(request.references, handles, strict=True):
         _check_type(name, handle, request)
-        numbers = _band_numbers(name, handle, request, assumptions)
-        for band in numbers:
-            if band in found:
-                raise DataError(
-                    f"`{request.setting}`: band {band} is in {found[band]} and in {name}; leave one of them out"
-                )
-            found[band] = name
-        used = tuple(_stored(handle, band, numbers[band], request) for band in request.bands if band in numbers)
+    found = find_bands(request, handles, assumptions)
+    for name, handle, numbers in zip(request.references, handles, found, strict=True):
+        stored = stored_bands(handle, numbers, request.quantity, request.optical_offset)
+        by_name = {band.name: band for band in stored}
+        used = tuple(by_name[band] for band in request.bands if band in by_name)
         if not used:
             continue
-        used_numbers = {band.number for band in used}
-        rest = (
-            _stored(handle, band, number, request) for band, number in numbers.items() if number not in used_numbers
-        )
-        unused = tuple(band for band in rest if band.fill is not None)
-        files.append(ImageFile(name, file_grid(name, handle), used, unused))
+        unused = tuple(band for band in stored if band not in used)
+        files.append(ImageFile(name, file_grid(name, handle), used, mask_number(handle), unused))
         sources.add(_offset_source(handle, used, request))
         assumptions.extend(_file_assumptions(name, handle, used, request))
-    _check_bands(request, tuple(found))
     if len(sources) > 1:
         raise DataError(
             f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset "
             "tags; all files of one image must be stored in the same way: rewrite them"
         )
-    linear = request.sensor == "sar" and request.unit == "db" and request.sar_units == "linear"
     return Image(
-        request.setting, request.sensor, request.unit, tuple(files), linear=linear, offset_from=next(iter(sources)),
-        sources=request.references, assumptions=tuple(assumptions),
+        request.setting, request.sensor, request.unit, tuple(files), request.sar_units,
+        offset_from=next(iter(sources)), sources=request.references, assumptions=tuple(assumptions),
     )  # fmt: skip
 
 
@@ -148,92 +147,6 @@ def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:
             f"{name}: holds numbers of 8 bit, as pictures do; reflectance must be stored times 10000: use the "
             "bands of the product"
         )
-
-
-def _band_numbers(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> dict[str, int]:
-    """Return the bands of a file, found by name or by order: canonical name -> number in the file."""
-    if handle.count == 1:
-        return {_single_band(name, handle, request, assumptions): 1}
-    if not has_unnamed_bands(handle, request.sensor):
-        if len(request.references) == 1 and request.unit == "db":
-            return band_indices(handle, request.sensor)
-        return _named_bands(name, handle, request.sensor)
-    if request.unit == "dn" and request.sensor == "optical" and handle.count == len(OMBRIA_OPTICAL_BANDS):
-        numbers = {band: number for number, band in enumerate(OMBRIA_OPTICAL_BANDS, start=1)}
-    elif len(request.references) > 1:
-        raise DataError(
-            f"`{request.setting}={name}`: has {handle.count} bands without names; if an image has several files, each "
-            "must name its bands: set the band descriptions"
-        )
-    else:
-        numbers = band_indices(handle, request.sensor)
-    assumptions.append(f"{name}: its bands have no names and are taken by order: {', '.join(numbers)}")
-    return numbers
-
-
-def _named_bands(name: str, handle: OpenRaster, sensor: Sensor) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    for number, description in enumerate(handle.descriptions, start=1):
-        band = canonical_band(description, sensor)
-        if band is None:
-            continue
-        if band in numbers:
-            raise DataError(f"{name}: bands {numbers[band]} and {number} are both named {band}: rename one of them")
-        numbers[band] = number
-    return numbers
-
-
-def _single_band(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> str:
-    """Return the name of the only band of a file, from its description or the file's name."""
-    stem = PurePosixPath(name.partition("?")[0]).stem
-    band = canonical_band(handle.descriptions[0], request.sensor) or canonical_band(stem, request.sensor)
-    if band is not None:
-        return band
-    if request.unit == "dn" and len(request.bands) == 1 and len(request.references) == 1:
-        assumptions.append(f"{name}: its only band is taken to be {request.bands[0]}")
-        return request.bands[0]
-    example = "VV.tif" if request.sensor == "sar" else "B03.tif"
-    raise DataError(
-        f"`{request.setting}={name}`: its band cannot be identified: set the band description, or rename the file "
-        f"({example})"
-    )
-
-
-def _check_bands(request: ImageRequest, held: Sequence[str], remark: str = "") -> None:
-    missing = [band for band in request.bands if band not in held]
-    if not missing:
-        return
-    names = " ".join(request.references)
-    if request.sensor == "sar":
-        raise DataError(
-            f"`{request.setting}={names}`: holds only {', '.join(held) or 'no radar band'}, but the model needs "
-            f"{' and '.join(request.bands)}: add {missing[0]} (`{request.setting}=VV.tif VH.tif`)"
-        )
-    if missing == ["B10"]:
-        remark = "L2A has no B10, and the model was trained on L1C"
-    known = ", ".join(sorted(held, key=L1C_BANDS.index))
-    raise DataError(
-        f"`{request.setting}={names}`: lacks {', '.join(missing)}, which the model needs"
-        f"{f' ({remark})' if remark else ''}; it has {known or 'no known band'}: "
-        "use a product with these bands, or choose a model that needs only the bands it has"
-    )
-
-
-def _stored(handle: OpenRaster, name: str, number: int, request: ImageRequest) -> StoredBand:
-    nodata = handle.nodatavals[number - 1]
-    tagged = request.unit != "dn" and has_scaling(handle, [number])
-    scale, offset = (handle.scales[number - 1], handle.offsets[number - 1]) if tagged else (1.0, 0.0)
-    if request.sensor == "sar" and request.unit == "db":
-        # Backscatter is never exactly 0 dB in both polarisations. Without a declared nodata value, they are empty.
-        fill = 0.0 if nodata is None and not tagged else None
-        return StoredBand(name, number, scale, offset, nodata=nodata, fill=fill)
-    # One band can measure 0, so a pixel is empty only if all bands are 0. Any other nodata value is no measurement.
-    fill = 0.0 if nodata is None or nodata == 0 else None
-    missing = None if nodata == 0 else nodata
-    if request.unit == "dn":
-        return StoredBand(name, number, nodata=missing, fill=0.0)
-    shift, divisor = (0.0, 1.0) if tagged else (request.optical_offset or 0.0, REFLECTANCE_SCALE)
-    return StoredBand(name, number, scale, offset, shift, divisor, missing, fill)
 
 
 def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> OffsetSource:
@@ -258,8 +171,8 @@ def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand],
         reason = "which its darkest values allow" if offset is None else "from `optical_offset`"
         assumptions.append(f"{name}: reflectance is (stored {offset or 0:+g}) / 10000, {reason}")
     if request.unit == "db":
-        converted = "linear power, converted to dB" if request.sar_units == "linear" else "dB"
+        converted = "dB" if request.sar_units == "db" else f"{_SAR_UNITS[request.sar_units]}, converted to dB"
         assumptions.append(f"{name}: the radar values are taken as {converted}")
-    if all(band.fill is not None for band in used) and handle.nodatavals[used[0].number - 1] is None:
+    if used[0].nodata is None:
         assumptions.append(f"{name}: declares no nodata value; pixels that are 0 in all its bands are taken as invalid")
     return assumptions

@@ -2,8 +2,8 @@
 
 import os
 import threading
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import rasterio
@@ -14,13 +14,17 @@ from rasterio.windows import Window as RasterWindow
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.access import check_local, gdal_settings
+from floodseg.raster.access import check_local, gdal_settings, is_remote
 from floodseg.raster.dataset import Raster
 from floodseg.raster.drivers import open_local, open_with_drivers
+from floodseg.raster.edge_zeros import EdgeZeros
 from floodseg.raster.formats import way_to_read
+from floodseg.raster.masks import read_mask
 
 BLOCK_CACHE_BYTES = 256 * 2**20
 """Size of GDAL's cache of decoded blocks, over all files and threads. Overlapping windows then decode blocks once."""
+
+_Pixels = TypeVar("_Pixels")
 
 
 class OpenRaster(Raster, Protocol):
@@ -54,6 +58,8 @@ class Session:
         self._local = threading.local()
         self._handles: list[OpenRaster] = []
         self._closed = False
+        self._edge_lock = threading.Lock()
+        self._edge_zeros: dict[tuple[str, tuple[int, ...]], EdgeZeros] = {}
         if "GDAL_CACHEMAX" not in os.environ:
             # The cache belongs to the process. rasterio.Env would reset it at the end of each `with`.
             set_gdal_config("GDAL_CACHEMAX", BLOCK_CACHE_BYTES)
@@ -70,7 +76,7 @@ class Session:
         """
         handles: dict[str, OpenRaster] = self._local.__dict__.setdefault("handles", {})
         if name not in handles:
-            with self._environment():
+            with self._environment(name):
                 opened = self._open(name) if self._allow_remote else open_local(name, self._open)
             with self._lock:
                 if self._closed:
@@ -86,11 +92,40 @@ class Session:
         Raises:
             DataError: the window cannot be read; the message names the file and the position.
         """
+        return self._read(name, window, lambda handle, part: handle.read(list(numbers), window=part))
+
+    def read_mask(self, name: str, number: int, window: Window) -> NDArray[np.bool_]:
+        """Read a mask of validity (see ``mask_number``) inside a window within the raster, (H, W).
+
+        Raises:
+            DataError: as ``read``.
+        """
+        return self._read(name, window, lambda handle, part: read_mask(handle, number, part))
+
+    def edge_zeros(self, name: str, numbers: Sequence[int], window: Window) -> NDArray[np.bool_]:
+        """Return the pixels that are 0 in bands (from 1) and connected to the raster's edge, inside a window, (H, W).
+
+        The first call reads the complete raster.
+
+        Raises:
+            DataError: as ``read``.
+        """
+        with self._edge_lock:
+            key = (name, tuple(numbers))
+            if key not in self._edge_zeros:
+                handle = self.open(name)
+                self._edge_zeros[key] = EdgeZeros(
+                    lambda top, rows: self.read(name, numbers, Window(top, 0, rows, handle.width)),
+                    handle.height, handle.width,
+                )  # fmt: skip
+            return self._edge_zeros[key].inside(window)
+
+    def _read(self, name: str, window: Window, reader: Callable[[OpenRaster, RasterWindow], _Pixels]) -> _Pixels:
         handle = self.open(name)
         part = RasterWindow(window.left, window.top, window.width, window.height)
         try:
-            with self._environment():
-                return handle.read(list(numbers), window=part)
+            with self._environment(name):
+                return reader(handle, part)
         except RasterioIOError as error:
             raise DataError(
                 f"{name}: rows {window.top} to {window.top + window.height - 1}, columns {window.left} to "
@@ -106,9 +141,9 @@ class Session:
         for handle in opened:
             handle.close()
 
-    def _environment(self) -> Any:
-        # Listing a remote folder costs a request for each opening.
-        listing = "EMPTY_DIR" if self._allow_remote else "TRUE"
+    def _environment(self, name: str) -> Any:
+        # Looking for files beside a remote one costs requests. Beside a local one they hold masks and band names.
+        listing = "EMPTY_DIR" if is_remote(name) else "TRUE"
         return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing, **gdal_settings(self._allow_remote))
 
     def _open(self, name: str) -> OpenRaster:

@@ -36,17 +36,19 @@ def _check_unused_settings(config: SceneConfig, bands: Bands) -> None:
         "`grid=optical`": config.grid == "optical" and not config.optical,
         f"`optical_offset={config.optical_offset}`": config.optical_offset is not None and not config.optical,
         f"`cloud_mask={config.cloud_mask}`": config.cloud_mask is not None and not config.optical,
-        "`sar_units=linear`": config.sar_units == "linear" and not (config.sar or config.sar_before),
+        f"`sar_units={config.sar_units}`": config.sar_units != "db" and not (config.sar or config.sar_before),
     }
     for setting, is_unused in unused.items():
         if is_unused:
             raise ConfigError(
                 f"{setting}: no {'radar' if setting.startswith('`sar_') else 'optical'} image is given; leave it out"
             )
-    if config.sar_units == "linear" and config.sar and bands.sar_unit == "dn":
-        raise ConfigError("`sar_units=linear`: the model takes digital numbers as they are stored: leave it out")
+    if config.sar_units != "db" and config.sar and bands.sar_unit == "dn":
+        raise ConfigError(
+            f"`sar_units={config.sar_units}`: the model takes digital numbers as they are stored; leave it out"
+        )
     if config.optical_offset is not None and bands.optical_unit == "dn":
         raise ConfigError(
-            f"`optical_offset={config.optical_offset:g}`: the model takes digital numbers as they are stored: leave "
+            f"`optical_offset={config.optical_offset:g}`: the model takes digital numbers as they are stored; leave "
             "it out"
         )

@@ -7,10 +7,9 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import SENSOR_SETS, SensorSet
+from floodseg.bands import OPTICAL_VALID, SENSOR_SETS, VALIDITY_CODES, SensorSet
 from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import Pixels, ReliabilityBins, as_array
-from floodseg.models.decision import VALIDITY_CODES
 
 
 class SensorHistograms:
@@ -30,7 +29,7 @@ class SensorHistograms:
         """
         values = as_array(logits)
         sar_valid, optical_valid = (as_array(batch[name])[:, 0] for name in ("sar_valid", "optical_valid"))
-        self.add_differences(values[:, 1] - values[:, 0], batch["label"], sar_valid + 2 * optical_valid)
+        self.add_differences(values[:, 1] - values[:, 0], batch["label"], sar_valid + OPTICAL_VALID * optical_valid)
 
     def add_differences(self, differences: Pixels, label: Pixels, codes: NDArray[np.integer]) -> None:
         """Count the pixels of one or more chips that have a label and a valid sensor.
@@ -38,7 +37,7 @@ class SensorHistograms:
         Args:
             differences: (H, W) or (N, H, W), water logit less land logit.
             label: the same shape, uint8.
-            codes: the same shape, validity codes (see :mod:`floodseg.models.decision`).
+            codes: the same shape, validity codes (see :mod:`floodseg.bands`).
         """
         for sensors, histogram in self.by_sensors.items():
             chosen = codes == VALIDITY_CODES[sensors]

@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from floodseg.bands import OPTICAL_VALID
 from floodseg.inference.windows.blending import StripBlender
 from floodseg.inference.windows.model_calls import ModelCalls
 from floodseg.inference.windows.stage_times import StageTimes
@@ -153,7 +154,7 @@ class MappingThreads:
 
 def validity_code(window: SceneWindow) -> NDArray[np.uint8]:
     """Return the validity code of each pixel, (H, W): 0 no sensor valid, 1 radar, 2 optical, 3 both."""
-    return window.sar_valid.astype(np.uint8) + 2 * window.optical_valid.astype(np.uint8)
+    return window.sar_valid.astype(np.uint8) + np.uint8(OPTICAL_VALID) * window.optical_valid
 
 
 def _windows_by_batch(rows: int, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:

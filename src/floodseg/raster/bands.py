@@ -1,0 +1,230 @@
+"""Bands of an open raster, found by their names, or by their order where none has a name."""
+
+import re
+import shlex
+from collections.abc import Container, Iterable, Sequence
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from rasterio.enums import ColorInterp
+
+from floodseg.bands import L1C_BANDS, L2A_BANDS, MASK, OTHER, SAR_BANDS, Sensor, identify_band, names_other_quantity
+from floodseg.errors import DataError
+from floodseg.raster.dataset import Raster
+
+_NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
+    "sar": {2: SAR_BANDS},
+    "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
+}
+_EXAMPLES: dict[Sensor, tuple[str, ...]] = {"sar": SAR_BANDS, "optical": ("B02", "B03")}
+_NO_NAMES = ("", "gray", "undefined")
+"""Descriptions that say nothing, beside ``Band N`` (``Layer_N`` in ERDAS files) of band N."""
+
+_UNNAMED = "a band without a name"
+
+
+def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
+    """Return the bands of one sensor in an open raster: canonical name -> number in the file (from 1).
+
+    If no band has a name, the order counts: 2 bands are VV and VH, 13 bands are those of L1C and 12 those of L2A.
+
+    Raises:
+        DataError: unnamed bands in another number, a repeated name, no known band, or radar without both polarisations.
+    """
+    found = bands_by_order(source, sensor) if has_unnamed_bands(source, sensor) else named_bands(source, sensor)
+    if sensor == "sar":
+        check_polarisations(source.name, SAR_BANDS, found, [source])
+    elif not found:
+        example = rename_commands([(1, "B03", source.name)])
+        raise DataError(
+            f"{source.name}: holds no known band of Sentinel-2 among {', '.join(band_labels(source, sensor))}; name "
+            f"its bands B01 to B12 or by colours (blue, green, red, nir), for example band 1 so ({example})"
+        )
+    return found
+
+
+def named_bands(source: Raster, sensor: Sensor) -> dict[str, int]:
+    """Return the bands of one sensor that have names: canonical name -> number in the file (from 1).
+
+    Raises:
+        DataError: a name is repeated.
+    """
+    return numbers_by_name(source.name, band_identities(source, sensor), band_labels(source, sensor))
+
+
+def numbers_by_name(
+    name: str, identities: Sequence[str | None], labels: Sequence[str], *, is_file: bool = True
+) -> dict[str, int]:
+    """Return the numbers (from 1) of the bands of a sensor: canonical name -> number.
+
+    Args:
+        name: name of the file or the array.
+        identities: identity of each band (see ``name_identities``).
+        labels: name of each band in messages.
+        is_file: False for an array.
+
+    Raises:
+        DataError: a name is repeated.
+    """
+    found: dict[str, int] = {}
+    for number, band in enumerate(identities, start=1):
+        if band in (None, MASK, OTHER):
+            continue
+        if band in found:
+            command = f" ({rename_commands([(number, 'unused', name)])})" if is_file else ""
+            raise DataError(
+                f"{name}: bands {found[band]} and {number} are both named {band} ({labels[found[band] - 1]}, "
+                f"{labels[number - 1]}); give the one that is not to be used another name{command}"
+            )
+        found[band] = number
+    return found
+
+
+def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
+    """Return the bands of a raster without band names, by their order: canonical name -> number in the file (from 1).
+
+    Raises:
+        DataError: another number of bands than 2 (SAR), 13 or 12 (optical).
+    """
+    orders = _NAMES_BY_COUNT[sensor]
+    mask = mask_band(source)
+    numbers = [number for number in range(1, source.count + 1) if number != mask]
+    if len(numbers) not in orders:
+        counts = " or ".join(str(count) for count in orders)
+        named = zip(range(1, source.count + 1), _EXAMPLES[sensor], strict=False)
+        examples = rename_commands((number, band, source.name) for number, band in named)
+        raise DataError(
+            f"{source.name}: has {source.count} {'band' if source.count == 1 else 'bands'} without names, and unnamed "
+            f"{sensor} bands are taken by order only where there are exactly {counts}; name those to be used, for "
+            f"example so ({examples})"
+        )
+    return dict(zip(orders[len(numbers)], numbers, strict=True))
+
+
+def has_unnamed_bands(source: Raster, sensor: Sensor) -> bool:
+    """Return True if nothing names a band of an open raster, so that its bands are taken by order."""
+    return not any(band_identities(source, sensor))
+
+
+def mask_band(source: Raster) -> int | None:
+    """Return the number of the band that is 0 where the raster holds no data (``dataMask``, ``alpha``), or None."""
+    identities = name_identities(tuple(source.descriptions), "sar")
+    if MASK in identities:
+        return identities.index(MASK) + 1
+    described = enumerate(zip(identities, source.colorinterp, strict=True), start=1)
+    return next((n for n, (name, colour) in described if name is None and colour == ColorInterp.alpha), None)
+
+
+def check_polarisations(names: str, needed: Sequence[str], found: Container[str], sources: Sequence[Raster]) -> None:
+    """Raise DataError if the bands that were found in the files of a radar image lack a needed polarisation.
+
+    Args:
+        names: names of the files in messages.
+        needed: polarisations that the model needs.
+        found: polarisations that the files hold.
+        sources: the open files.
+    """
+    missing = [band for band in needed if band not in found]
+    if not missing:
+        return
+    both = " and ".join(needed)
+    advice = rename_advice(missing, sources, "sar")
+    if not advice and len(missing) < len(needed):
+        advice = f"add {' and '.join(missing)}"
+    remedy = f"use an image in {both}{f', or {advice}' if advice else ', which nothing else replaces'}"
+    held = [label for source in sources for label in band_labels(source, "sar")]
+    raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {both}; {remedy}")
+
+
+def unused_labels(source: Raster, sensor: Sensor) -> list[str]:
+    """Return the labels of the bands of an open raster whose names are of no band of the sensor."""
+    labels = zip(band_labels(source, sensor), band_identities(source, sensor), strict=True)
+    return [label for label, identity in labels if identity == OTHER]
+
+
+def band_labels(source: Raster, sensor: Sensor) -> list[str]:
+    """Return how messages call the bands of a raster: as its descriptions do, or as its file for an only band."""
+    labels = text_labels(source.descriptions, name_identities(tuple(source.descriptions), sensor))
+    return [_stem(source.name)] if labels == [_UNNAMED] else labels
+
+
+def text_labels(texts: Sequence[str | None], identities: Sequence[str | None]) -> list[str]:
+    """Return how messages call bands by their names and identities."""
+    return [text or "" if identity else _UNNAMED for text, identity in zip(texts, identities, strict=True)]
+
+
+def rename_advice(missing: Sequence[str], sources: Sequence[Raster], sensor: Sensor) -> str:
+    """Return the advice to name bands that may be the missing ones, or "" if there are too few of them."""
+    named = [source for source in sources if not has_unnamed_bands(source, sensor)]
+    # bands without a name come first
+    others = [(number, source) for source in named for number in _bands_without_name(source, sensor)]
+    others += [(number, source) for source in named for number in _bands_of_unclear_name(source, sensor)]
+    if len(others) < len(missing):
+        return ""
+    commands = rename_commands(
+        (number, name, source.name) for name, (number, source) in zip(missing, others, strict=False)
+    )
+    them = "it" if len(missing) == 1 else "them"
+    return f"name {' and '.join(missing)} if the image holds {them} under another name ({commands})"
+
+
+def _bands_without_name(source: Raster, sensor: Sensor) -> list[int]:
+    return [number for number, band in enumerate(band_identities(source, sensor), start=1) if band is None]
+
+
+def _bands_of_unclear_name(source: Raster, sensor: Sensor) -> list[int]:
+    """Return the numbers of bands with a name that is not known, and of a file that is named after several bands."""
+    identities, labels = band_identities(source, sensor), band_labels(source, sensor)
+    return [
+        number
+        for number, (identity, label) in enumerate(zip(identities, labels, strict=True), start=1)
+        if identity == OTHER
+        and not names_other_quantity(label)
+        and (source.count == 1 or identify_band(label, sensor) is None)
+    ]
+
+
+def rename_commands(bands: Iterable[tuple[int, str, str]]) -> str:
+    """Return the commands that name bands; a band is given by number, new name and file."""
+    return " && ".join(
+        shlex.join(["rio", "edit-info", "--bidx", str(number), "--description", name, file])
+        for number, name, file in bands
+    )
+
+
+def band_identities(source: Raster, sensor: Sensor) -> tuple[str | None, ...]:
+    """Return the identity of each band of an open raster (see ``name_identities``).
+
+    The only band of a file may also be named by the file, if its description is no known name.
+    """
+    described = name_identities(tuple(source.descriptions), sensor)
+    if len(described) == 1 and (described[0] is None or identify_band(source.descriptions[0], sensor) is None):
+        return (identify_band(_stem(source.name), sensor) or described[0],)
+    return described
+
+
+@lru_cache(maxsize=256)
+def name_identities(texts: tuple[str | None, ...], sensor: Sensor) -> tuple[str | None, ...]:
+    """Return the identity of each band by its name: a canonical name, ``MASK``, ``OTHER``, or None without a name.
+
+    A name that is not known is that of another quantity: the band may be anything but what its place suggests. The
+    result is cached, since all files of a data set have the same names, and each crop needs them.
+    """
+    known = tuple(identify_band(text, sensor) for text in texts)
+    named = tuple(
+        (identity or OTHER) if _is_telling(text, number) else None
+        for number, (text, identity) in enumerate(zip(texts, known, strict=True), start=1)
+    )
+    # "Band 3" is B03 beside a band that is named B04, and nothing but a number elsewhere
+    is_numbered = set(named) <= {None, MASK, OTHER}
+    return named if is_numbered else tuple(name or identity for name, identity in zip(named, known, strict=True))
+
+
+def _is_telling(text: str | None, number: int) -> bool:
+    """Return True if a name says what a band is."""
+    text = (text or "").strip().lower()
+    return text not in _NO_NAMES and re.fullmatch(rf"(?:band|layer)[ _]?0?{number}", text) is None
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name.partition("?")[0]).stem

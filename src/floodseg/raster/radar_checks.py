@@ -1,0 +1,278 @@
+"""Checks that radar values have the declared unit, and that VV and VH are not swapped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.bands import SarUnits
+from floodseg.errors import DataError
+from floodseg.raster.physical import DB_RANGE, LOWEST_LOGARITHM, NO_SIGNAL_DB
+from floodseg.raster.sample import (
+    ENOUGH_PIXELS,
+    MAX_ODD_SHARE,
+    MIN_PIXELS,
+    Sample,
+    nodata_remedy,
+    scale_remedy,
+    single_filler,
+    stored_text,
+    undo_remedy,
+    values_by_band,
+)
+
+_BRIGHT = (-3.0, -16.0)
+"""Median of VV and 2nd percentile of VH in dB that no scene exceeds: some of every scene is water, shadow, road or bare
+soil."""
+
+_EQUAL_DB, _BRIGHT_AT_EQUAL = 4.0, (-8.0, -20.0)
+"""The same where the median of VV is less than ``_EQUAL_DB`` above that of VH. It is 5 dB or more over land; over calm
+water, where both sink into the noise, they are darker."""
+
+_DARK_VV = -40.0
+"""Median of VV in dB that every scene exceeds."""
+
+_DARK_VH = -28.0
+"""Median of VH in dB that ground exceeds, and calm water barely."""
+
+_LAND_DB = 4.5
+"""Difference of the medians of VV and VH that land exceeds. That of land in half its dB is smaller."""
+
+_SWAPPED_DB = -2.0
+"""Difference of the medians of VV and VH below which they are swapped. VV is above VH over land and water."""
+
+_LARGEST_POWER = 10.0
+"""Median that calibrated power and amplitude never reach."""
+
+_MAX_NEGATIVE_VV = 0.2
+"""Share of negative VV above which values are neither power nor amplitude. VH can lose more, since the noise is
+subtracted."""
+
+_EIGHT_BITS = 255
+
+_NORMALISED = "values normalised to 0..1 or to mean 0 (z-scores)"
+_NORMALISATION = "the normalisation"
+_ONE_NODATA = "store dB, and give all pixels without data one number that is declared as nodata"
+_Bands = Mapping[str, NDArray[np.float32]]
+"""Values of each band, (N,), in the unit of the file."""
+
+_NAMES: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """Levels of an image in dB; None without the polarisation."""
+
+    vv: float | None
+    """Median of VV."""
+    vh: float | None
+    """Median of VH."""
+    dark_vh: float | None
+    """2nd percentile of VH."""
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.vv is None or self.vh is None else self.vv - self.vh
+
+    @property
+    def are_too_bright(self) -> bool:
+        """True if no scene is so bright."""
+        is_equal = self.difference is not None and self.difference < _EQUAL_DB
+        highest_vv, highest_vh = _BRIGHT_AT_EQUAL if is_equal else _BRIGHT
+        too_bright_vv = self.vv is not None and self.vv > highest_vv
+        return too_bright_vv or (self.dark_vh is not None and self.dark_vh > highest_vh)
+
+    @property
+    def are_of_land(self) -> bool:
+        """True if land can be so bright, in both polarisations."""
+        return not self.are_too_bright and (self.difference is None or self.difference > _LAND_DB)
+
+    def __str__(self) -> str:
+        parts = {"median of VV": self.vv, "median of VH": self.vh, "2nd percentile of VH": self.dark_vh}
+        return ", ".join(f"{name} {value:.1f} dB" for name, value in parts.items() if value is not None)
+
+
+def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
+    """Check the files of an image: values of another unit, and swapped polarisations.
+
+    Args:
+        samples: valid pixels of each file.
+        units: declared unit of the files.
+
+    Returns:
+        A note on an image whose values are doubtful but no error, or None. It names no file.
+
+    Raises:
+        DataError: values that cannot have the unit, or VV and VH are swapped.
+    """
+    samples = [sample for sample in samples if sample.values.shape[1] >= MIN_PIXELS]
+    if not samples:
+        return None
+    bands = values_by_band(samples)
+    pixels = min(sample.pixels for sample in samples)
+    for sample in samples:
+        if units == "db":
+            _check_db(sample, bands, pixels)
+        else:
+            _check_power(sample, bands, units)
+    levels = _levels(bands, units)
+    _check_order(samples[0], levels)
+    if levels.are_too_bright or (units != "db" and _is_often_negative(bands)):
+        return _refuse_or_note(samples[0], bands, units, pixels)
+    if units == "amplitude" and levels.vh is not None and levels.vh < _DARK_VH:
+        return (
+            f"radar values, read as amplitude, are dark (median of VH below {_DARK_VH:g} dB); use "
+            "`sar_units=linear` if they are linear power"
+        )
+    return None
+
+
+def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int) -> str:
+    """Raise DataError for an image whose levels no scene has; return a note if it is small."""
+    levels, is_small = _levels(bands, units), pixels < ENOUGH_PIXELS
+    fault = "are often negative"
+    if levels.are_too_bright:
+        fault = "are brighter than most scenes" if is_small else f"are brighter than any scene ({levels})"
+    reason, remedy = _explanation(bands, sample, units)
+    text = f"radar values, read as {_NAMES[units]}, {fault}, as {reason} would be; {remedy}"
+    if is_small:
+        return f"{text} if they are"
+    raise DataError(f"{sample.name}: {text}")
+
+
+def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
+    """Raise DataError for values that cannot be dB; ``bands`` and ``pixels`` are those of the image."""
+    values = sample.values
+    middle = float(np.median(values))
+    if float((values < 0).mean()) < 0.5:
+        is_number = middle > _LARGEST_POWER
+        reason, remedy = _numbers(sample, "db") if is_number else _positive_values(sample, bands, pixels)
+        raise DataError(
+            f"{sample.name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB but {reason}; "
+            f"{remedy}"
+        )
+    low, high = DB_RANGE
+    if max(float(np.median(band)) for band in values) > _DARK_VV:
+        low = LOWEST_LOGARITHM  # in a scene with a signal, lower values have none
+    is_odd = (values < low) | (values > high)
+    if np.count_nonzero(is_odd) <= MAX_ODD_SHARE * values.size:
+        return
+    lowest, highest = (stored_text(sample.stored.flat[place]) for place in (values.argmin(), values.argmax()))
+    remedy = nodata_remedy(sample, is_odd) or _scale_remedy(sample) or _ONE_NODATA
+    raise DataError(
+        f"{sample.name}: radar values from {lowest} to {highest} are not dB, which lies within {DB_RANGE[0]:g} to "
+        f"{high:g}; {remedy}"
+    )
+
+
+def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
+    """Raise DataError for values that cannot be power or amplitude; ``bands`` are those of the image."""
+    middle = float(np.median(sample.values))
+    if float((sample.values < 0).mean()) > 0.5:
+        reason, remedy = "", "use `sar_units=db`"
+        if _levels(bands, "db").are_too_bright:
+            reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
+        raise DataError(
+            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {_NAMES[units]}"
+            f"{reason}; {remedy}"
+        )
+    if middle > _LARGEST_POWER:
+        reason, remedy = _numbers(sample, units)
+        raise DataError(
+            f"{sample.name}: the median of the radar values is {middle:g}, too high for {_NAMES[units]}, so they "
+            f"{reason}; {remedy}"
+        )
+
+
+def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> tuple[str, str]:
+    """Return what positive values are that were declared as dB, and the remedy."""
+    if pixels < ENOUGH_PIXELS and not _is_often_negative(bands):
+        return (
+            "can be linear power or amplitude (its square root)",
+            "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are amplitude",
+        )
+    likely = _likely_unit(bands)
+    if likely is None:
+        return f"look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, "db")
+    return f"have the levels of {_NAMES[likely]}", f"use `sar_units={likely}`"
+
+
+def _numbers(sample: Sample, units: SarUnits) -> tuple[str, str]:
+    """Return what values far above 1 are, and the remedy."""
+    values = sample.values
+    if values.max() <= _EIGHT_BITS and np.array_equal(values, np.round(values)):
+        return "are numbers of 8 bit, as pictures hold", undo_remedy(sample, "the picture was made", units)
+    return "are amplitudes that were not calibrated", "calibrate them to gamma0 or sigma0 first"
+
+
+def _scale_remedy(sample: Sample) -> str | None:
+    """Return the remedy for dB that are stored times 10 or 100, or None for other values."""
+    if sample.is_tagged or not np.array_equal(sample.values, np.round(sample.values)):
+        return None
+    for factor in (0.1, 0.01):
+        values = sample.values * np.float32(factor)
+        is_filler = (values < NO_SIGNAL_DB) | (values > DB_RANGE[1])
+        filler = single_filler(sample, is_filler)
+        if filler is None and is_filler.mean() > MAX_ODD_SHARE:
+            continue
+        rows = {band: row[~odd] for band, row, odd in zip(sample.bands, values, is_filler, strict=True)}
+        if any(len(row) < MIN_PIXELS or np.median(row) < _DARK_VV for row in rows.values()):
+            continue
+        if not _levels(rows, "db").are_too_bright:
+            return f"{scale_remedy(sample, factor, filler)}, since they look like dB times {1 / factor:g}"
+    return None
+
+
+def _levels(bands: _Bands, units: SarUnits) -> _Levels:
+    """Return the levels of values, (N,) per band, if they have a unit. Values without a signal do not count."""
+    converted: dict[str, NDArray[np.float32]] = {}
+    for band, values in bands.items():
+        signal = values if units == "db" else values[values > 0]
+        if len(signal):
+            factor = np.float32({"db": 1, "linear": 10, "amplitude": 20}[units])
+            converted[band] = signal if units == "db" else factor * np.log10(signal)
+    vv, vh = converted.get("VV"), converted.get("VH")
+    return _Levels(
+        None if vv is None else float(np.median(vv)),
+        None if vh is None else float(np.median(vh)),
+        None if vh is None else float(np.percentile(vh, 2)),
+    )
+
+
+def _is_often_negative(bands: _Bands) -> bool:
+    vv = bands.get("VV")
+    return vv is not None and float((vv < 0).mean()) > _MAX_NEGATIVE_VV
+
+
+def _likely_unit(bands: _Bands) -> SarUnits | None:
+    """Return the unit in which positive values have the levels of a scene, or None."""
+    if _is_often_negative(bands):
+        return None
+    linear = _levels(bands, "linear")
+    if not linear.are_of_land and _levels(bands, "amplitude").are_of_land:
+        return "amplitude"
+    return None if linear.are_too_bright else "linear"
+
+
+def _explanation(bands: _Bands, sample: Sample, units: SarUnits) -> tuple[str, str]:
+    """Return why values are too bright in a unit, and the remedy."""
+    if units == "db":
+        if _levels({band: 2 * values for band, values in bands.items()}, "db").are_of_land:
+            return "10 log10 of amplitude (in place of 20 log10)", scale_remedy(sample, 2)
+    elif units == "linear" and _likely_unit(bands) == "amplitude":
+        return "amplitude (the square root of power)", "use `sar_units=amplitude`"
+    return _NORMALISED, undo_remedy(sample, _NORMALISATION, units)
+
+
+def _check_order(sample: Sample, levels: _Levels) -> None:
+    if levels.difference is not None and levels.difference < _SWAPPED_DB:
+        raise DataError(
+            f"{sample.name}: its VV is {-levels.difference:.1f} dB weaker than its VH (medians {levels.vv:.1f} and "
+            f"{levels.vh:.1f} dB), but VV is the stronger one over land and water, so they are swapped; "
+            + (
+                "correct the band descriptions VV and VH, or use one file per band (`sar=VV.tif VH.tif`)"
+                if sample.is_file
+                else "pass VV before VH"
+            )
+        )

@@ -1,0 +1,203 @@
+"""Bands of the files of one image, found by their names, by the files' names or by their order."""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS, SarUnits, Sensor, Unit
+from floodseg.errors import DataError
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
+from floodseg.raster.bands import (
+    band_identities,
+    band_labels,
+    bands_by_order,
+    check_polarisations,
+    has_unnamed_bands,
+    mask_band,
+    named_bands,
+    rename_advice,
+    rename_commands,
+)
+from floodseg.raster.scaling import Quantity
+from floodseg.scene.image import Image
+from floodseg.scene.labelled_array import ArrayImage
+from floodseg.scene.session import OpenRaster, Session
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """The user's files of one sensor at one date, and the bands and unit that the model needs."""
+
+    setting: str
+    """Setting that names the files."""
+    sensor: Sensor
+    unit: Unit
+    bands: tuple[str, ...]
+    """Bands that the model needs, without dates."""
+    references: tuple[str, ...]
+    """File names as the user wrote them."""
+    sar_units: SarUnits = "db"
+    optical_offset: float | None = None
+
+    @property
+    def quantity(self) -> Quantity:
+        """Physical quantity of the image."""
+        return Quantity(self.sensor, self.unit, self.sar_units)
+
+
+def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions: list[str]) -> list[dict[str, int]]:
+    """Return the bands of each file: canonical name -> number in the file (from 1).
+
+    Args:
+        request: files of the image, and the bands that the model needs.
+        handles: the open files, in the order of the request.
+        assumptions: what is taken for granted is added here.
+
+    Raises:
+        DataError: bands that are missing, cannot be identified, or are in several files.
+    """
+    found = [
+        _bands_of_file(name, handle, request, assumptions)
+        for name, handle in zip(request.references, handles, strict=True)
+    ]
+    holders: dict[str, int] = {}
+    for position, numbers in enumerate(found):
+        for band in numbers:
+            if band in holders:
+                raise _repeated_band(request, handles, found, band)
+            holders[band] = position
+    if request.sensor == "sar":
+        check_polarisations(f"`{request.setting}={' '.join(request.references)}`", request.bands, holders, handles)
+        return found
+    check_optical_bands(request, holders, handles=handles)
+    return found
+
+
+def check_optical_bands(
+    request: ImageRequest, held: Collection[str], *, remark: str = "", handles: Sequence[OpenRaster] = ()
+) -> None:
+    """Raise DataError if an optical image lacks a band that the model needs.
+
+    Args:
+        request: files of the image, and the bands that the model needs.
+        held: canonical names of the bands of the image.
+        remark: reason in the message.
+        handles: the open files, whose other bands the message names.
+    """
+    missing = [band for band in request.bands if band not in held]
+    if not missing:
+        return
+    if missing == ["B10"]:
+        remark = "L2A has no B10, and the model was trained on L1C"
+    known = sorted(held, key=L1C_BANDS.index)
+    others = [
+        label
+        for handle in handles
+        if not has_unnamed_bands(handle, "optical")
+        for label, identity in zip(band_labels(handle, "optical"), band_identities(handle, "optical"), strict=True)
+        if identity not in held
+    ]
+    rename = rename_advice(missing, handles, "optical")
+    raise DataError(
+        f"`{request.setting}={' '.join(request.references)}`: lacks {', '.join(missing)}, which the model needs"
+        f"{f' ({remark})' if remark else ''}, and has {', '.join([*known, *others])}; use a product with these bands, "
+        f"or a model that needs only the bands it has{f', or {rename}' if rename else ''}"
+    )
+
+
+def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> dict[str, int]:
+    if not has_unnamed_bands(handle, request.sensor):
+        numbers = named_bands(handle, request.sensor)
+        if not numbers and len(request.references) > 1:
+            labels = ", ".join(band_labels(handle, request.sensor))
+            assumptions.append(f"{name}: is not used, since it holds no band of the image ({labels})")
+        return numbers
+    if handle.count == 1:
+        return _unnamed_single_band(name, handle, request, assumptions)
+    if request.unit == "dn" and request.sensor == "optical" and handle.count == len(OMBRIA_OPTICAL_BANDS):
+        numbers = {band: number for number, band in enumerate(OMBRIA_OPTICAL_BANDS, start=1)}
+    elif len(request.references) > 1:
+        raise DataError(
+            f"`{request.setting}={name}`: has {handle.count} bands without names, and the bands of an image in several "
+            f"files must be named; name them ({rename_commands([(1, request.bands[0], name)])})"
+        )
+    else:
+        numbers = bands_by_order(handle, request.sensor)
+    assumptions.append(f"{name}: its bands have no names and are taken by order: {', '.join(numbers)}")
+    return numbers
+
+
+def _unnamed_single_band(
+    name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]
+) -> dict[str, int]:
+    """Return the only band of a file if neither its description nor the file's name tells what it is."""
+    if request.unit == "dn" and len(request.bands) == 1 and len(request.references) == 1:
+        assumptions.append(f"{name}: its only band is taken to be {request.bands[0]}")
+        return {request.bands[0]: 1}
+    example = "VV" if request.sensor == "sar" else "B03"
+    [label] = band_labels(handle, request.sensor)
+    raise DataError(
+        f"`{request.setting}={name}`: its band cannot be identified from its name ({label}); name it "
+        f"({rename_commands([(1, example, name)])}), or name the file after it ({example}.tif)"
+    )
+
+
+def _repeated_band(
+    request: ImageRequest, handles: Sequence[OpenRaster], found: Sequence[dict[str, int]], band: str
+) -> DataError:
+    """Return the error for a band that is in several files: tiles of one image, or one file too many."""
+    holders = [position for position, numbers in enumerate(found) if band in numbers]
+    names = [request.references[position] for position in holders]
+    first = handles[holders[0]]
+    places = {(handles[position].transform, handles[position].height, handles[position].width) for position in holders}
+    if len(places) < len(holders) or any(found[position] != found[holders[0]] for position in holders):
+        return DataError(f"`{request.setting}`: band {band} is in {' and in '.join(names)}; leave one of them out")
+    return DataError(
+        f"`{request.setting}`: {' and '.join(names)} hold the same bands of different places, and an image must "
+        f"hold each band once; join them to one file ({_mosaic_command(request, first, found[holders[0]], names)})"
+    )
+
+
+def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[str, int], files: Sequence[str]) -> str:
+    """Return the command that joins tiles to a VRT whose bands are found.
+
+    GDAL's gdalbuildvrt drops the names of bands before version 3.10. The command therefore selects bands whose order
+    tells them, or names them again.
+    """
+    needed = {band: numbers[band] for band in request.bands if band in numbers}
+    if (mask := mask_band(first)) is not None:
+        needed["dataMask"] = mask
+    target = f"{next(iter(needed)) if first.count == 1 else request.sensor}.vrt"
+    command = shlex.join(
+        ["gdalbuildvrt", *(part for number in needed.values() for part in ("-b", str(number))), target, *files]
+    )
+    if first.count == 1 or tuple(needed) in (SAR_BANDS, L1C_BANDS, L2A_BANDS):
+        return command
+    renames = rename_commands((number, band, target) for number, band in enumerate(needed, start=1))
+    return f"{command} && {renames}"
+
+
+def check_order(session: Session, image: Image) -> None:
+    """Raise DataError if 13 optical bands without names are not those of L1C by a sample of their pixels."""
+    for file in image.files if image.unit == "reflectance" else ():
+        handle = session.open(file.path)
+        numbers = {band.name: band.number for band in (*file.bands, *file.unused)}
+        if set(numbers) != set(L1C_BANDS) or not has_unnamed_bands(handle, "optical"):
+            continue
+        needed = [numbers[band] for band in L1C_CHECK_BANDS]
+        windows = order_windows(file.grid.height, file.grid.width)
+        parts = [session.read(file.path, needed, window).reshape(len(needed), -1) for window in windows]
+        check_l1c_order(file.path, np.concatenate(parts, axis=1), handle.nodatavals[0])
+
+
+def check_array_order(image: ArrayImage) -> None:
+    """Raise DataError if an array of 13 optical bands without names does not hold those of L1C."""
+    count, height, width = image.shape
+    if count != len(L1C_BANDS) or any(image.names):
+        return
+    positions = [L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]
+    windows = order_windows(height, width)
+    parts = [image.read(window)[0][positions].reshape(len(positions), -1) for window in windows]
+    check_l1c_order(None, np.concatenate(parts, axis=1), image.nodata)
