@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 
 OTSU_BINS = 256
 
+FLOOR_DB = -35 - 1 / 128
+"""Value of a polarisation without signal, in dB. Models clip it to the lower end of their training range. No quantised
+measurement equals it."""
+
+NOISE_DB = -28.0
+"""VH of the noise of Sentinel-1, at which Otsu's method counts pixels without signal. At a lower value, a calm lake
+would be a class of its own, and other water land."""
+
 
 def otsu(vh_db: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
     """Return the threshold in dB that best separates dark from bright pixels, from a histogram of 256 bins.
@@ -24,10 +32,15 @@ def otsu(vh_db: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
     Returns:
         The threshold, or None if no pixel is valid or all valid pixels are equal.
     """
-    values = vh_db[valid].astype(np.float64)
+    values = with_noise(vh_db[valid]).astype(np.float64)
     if not values.size or values.min() == values.max():
         return None
     return otsu_of_histogram(*np.histogram(values, OTSU_BINS))
+
+
+def with_noise(vh_db: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return VH in dB, any shape, with pixels without signal at ``NOISE_DB``."""
+    return np.where(vh_db == np.float32(FLOOR_DB), np.float32(NOISE_DB), vh_db)
 
 
 def otsu_of_histogram(pixels: NDArray[Any], edges: NDArray[np.float64]) -> float | None:
@@ -60,11 +73,23 @@ def otsu_of_histogram(pixels: NDArray[Any], edges: NDArray[np.float64]) -> float
 def ndwi_water(green: NDArray[np.float32], near_infrared: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return True where NDWI = (B03 - B08) / (B03 + B08) is above 0 (McFeeters 1996).
 
-    The test is B03 > B08. It is the same where the sum is positive, and also defined for the darkest pixels, whose sum
-    is 0 or slightly negative.
+    The test is B03 > B08. It is the same where the sum is positive, and also defined for dark pixels, whose sum is
+    slightly negative. ``ndwi_is_known`` tells where it has a meaning.
 
     Args:
         green: B03 reflectance, any shape.
         near_infrared: B08 reflectance, the same shape.
     """
     return np.asarray(green > near_infrared)
+
+
+def ndwi_is_known(green: NDArray[np.float32], near_infrared: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return False where both bands hold the same value of 0 or less: no light was measured, so NDWI is undefined.
+
+    Stored zeros are negative reflectance where an offset was removed.
+
+    Args:
+        green: B03 reflectance, any shape.
+        near_infrared: B08 reflectance, the same shape.
+    """
+    return np.asarray((green != near_infrared) | (green > 0))

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from floodseg.bands import L1C_BANDS, SarUnits
+from floodseg.classical import FLOOR_DB
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.messages import note_once
 from floodseg.raster.dataset import open_raster
-from floodseg.raster.physical import FLOOR_DB, Pixels
+from floodseg.raster.physical import Pixels
 from floodseg.raster.read import read_label, read_optical, read_sar
 
 Array = np.ndarray[Any, Any]

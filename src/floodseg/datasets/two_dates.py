@@ -14,7 +14,8 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import Extent, Raster, check_same_extent, extent_of, open_raster
 from floodseg.raster.physical import Pixels
-from floodseg.raster.read import read_stored
+from floodseg.raster.read import read_physical, read_stored
+from floodseg.raster.scaling import Quantity, stored_bands
 
 FLOOD = 255
 """Code of flood in a mask; 0 is everything else, and there is no code for unlabelled pixels."""
@@ -55,14 +56,16 @@ class TwoDateChips(FileChips):
 
     def _read_sensor(self, sensor: Sensor, paths: tuple[Path, ...], extent: Extent, window: Window) -> Pixels:
         band_count = 1 if sensor == "sar" else 3
+        quantity = Quantity(sensor, "dn")
         dates = []
         for path in paths:
             with self._open(path) as source:
                 _check_date(source, band_count)
                 check_same_extent(extent_of(source), extent)
-                dates.append(read_stored(source, range(1, band_count + 1), window))
-        valid: NDArray[np.bool_] = np.logical_and.reduce([date.any(axis=0) for date in dates])
-        values = np.concatenate(dates).astype(np.float32)
+                bands = stored_bands(source, {str(number): number for number in range(1, band_count + 1)}, quantity)
+                dates.append(read_physical(source, bands, quantity, window).pixels())
+        valid: NDArray[np.bool_] = np.logical_and.reduce([date.valid for date in dates])
+        values = np.concatenate([date.values for date in dates])
         if sensor == "optical":
             values = values[list(self.optical_channels)]
         values[:, ~valid] = 0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import Bands, Sensor, bands_fit
 from floodseg.chips.chip import Chip
-from floodseg.classical import ndwi_water, otsu
+from floodseg.classical import ndwi_is_known, ndwi_water, otsu
 from floodseg.errors import ConfigError
 
 BoolArray = NDArray[np.bool_]
@@ -27,6 +27,8 @@ class Baseline:
     """Its threshold; None if each chip has its own."""
     water: Callable[..., BoolArray]
     """Maps the bands and the validity, each (H, W), to water (H, W), False at invalid pixels."""
+    known: Callable[..., BoolArray] | None = None
+    """Maps the bands to True where the baseline is defined, (H, W); None if it is defined everywhere."""
 
     @property
     def sensors(self) -> Sensor:
@@ -46,7 +48,9 @@ class Baseline:
             )
         image, valid = (chip.sar, chip.sar_valid) if self.sensors == "sar" else (chip.optical, chip.optical_valid)
         names = bands.names(self.sensors)
-        return self.water(*(image[names.index(band)] for band in self.bands.names(self.sensors)), valid), valid
+        values = [image[names.index(band)] for band in self.bands.names(self.sensors)]
+        valid = valid & self.known(*values) if self.known is not None else valid
+        return self.water(*values, valid), valid
 
 
 def _otsu_water(vh: NDArray[Any], valid: BoolArray) -> BoolArray:
@@ -62,5 +66,5 @@ def _ndwi_water(green: NDArray[Any], infrared: NDArray[Any], valid: BoolArray) -
 
 BASELINES = {
     "otsu": Baseline("otsu", Bands(("VH",), ()), None, _otsu_water),
-    "ndwi": Baseline("ndwi", Bands((), ("B03", "B08")), 0.0, _ndwi_water),
+    "ndwi": Baseline("ndwi", Bands((), ("B03", "B08")), 0.0, _ndwi_water, ndwi_is_known),
 }

@@ -125,6 +125,8 @@ def predict_arrays(
 def _map_and_write(run: _Run, imagery: Scene, earlier_scene: Scene | None, start_time: float) -> dict[str, Any]:
     """Map an open scene, and the earlier radar image if any, and write the products."""
     config, mapping = run.config, run.config.mapping
+    if not isinstance(run.method, Runtime):
+        imagery = run.method.view(imagery)
     with ExitStack() as stack:
         layers = stack.enter_context(closing(open_layers(config.scene, imagery.grid)))
         if mapping.write_sensor_weights:

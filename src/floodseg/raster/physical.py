@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from floodseg.classical import FLOOR_DB
 from floodseg.geo.warp import Block
 from floodseg.raster.scaling import INTEGER_KINDS, Quantity, StoredBand, equals_nodata, ignore_overflow, scaled
 
@@ -14,10 +15,6 @@ DB_RANGE = (-100.0, 60.0)
 
 REFLECTANCE_RANGE = (-2.0, 20.0)
 """Possible reflectance. Clouds and glint exceed 1 and shadows fall slightly below 0, but not by this much."""
-
-FLOOR_DB = -35.0
-"""Value of a polarisation without signal, below the noise of Sentinel-1 (about -25 dB). Models clip it to the lower end
-of their training range. A lower value would draw the threshold of Otsu's method away from the edge of the water."""
 
 NO_SIGNAL_DB = -60.0
 """Lower values in dB are logarithms of zero power, to which a small number was added or not."""

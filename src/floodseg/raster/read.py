@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import IGNORE, L1C_BANDS, LAND, SAR_BANDS, WATER, SarUnits
+from floodseg.classical import FLOOR_DB
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.messages import note_once
@@ -48,7 +49,12 @@ def read_sar(
         note = check_radar([_sample(source, bands, quantity, window)], units)
         if note is not None:  # once for all chips of a folder
             note_once(WARNING, f"{Path(source.name).parent}: {note}")
-    return read_physical(source, bands, quantity, window).pixels()
+    reading = read_physical(source, bands, quantity, window)
+    pixels = reading.pixels()
+    if check_units and reading.without_signal and (pixels.values == FLOOR_DB).any():
+        note = "chips have a signal in one polarisation and none in the other in places, as over calm water"
+        note_once(WARNING, f"{Path(source.name).parent}: {note}; the other is taken to be {FLOOR_DB:.0f} dB")
+    return pixels
 
 
 def read_optical(
@@ -89,7 +95,12 @@ def read_optical(
         check_reflectance([sample], offset_source(stored, offset), offset or 0.0)
         if source.count == len(L1C_BANDS) and has_unnamed_bands(source, "optical"):
             check_l1c_order(source.name, read_stored(source, L1C_CHECK_BANDS, window), source.nodatavals[0])
-    return read_physical(source, stored, quantity, window, others).pixels()
+    reading = read_physical(source, stored, quantity, window, others)
+    for filler, count in reading.fillers.items():
+        if check_units and count:
+            note = f"chips hold {filler:g} in all bands in places, which is not declared as nodata"
+            note_once(WARNING, f"{Path(source.name).parent}: {note}; these pixels are taken as invalid")
+    return reading.pixels()
 
 
 def read_physical(

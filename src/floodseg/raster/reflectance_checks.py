@@ -73,8 +73,23 @@ def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, shif
         _check_removed_offset(samples, offset_from)
 
 
+def check_fillers(samples: Sequence[Sample]) -> None:
+    """Raise DataError if undeclared fillers are most of the pixels of a file."""
+    for sample in samples:
+        for filler, count in sample.fillers.items():
+            # images are often filled with 0, so a mostly empty one is no fault
+            if filler != 0 and count > sample.area / 2:
+                text = f"{filler:g}"
+                remedy = f"declare it as nodata (rio edit-info --nodata {text} FILE)"
+                raise DataError(
+                    f"{sample.name}: {count / sample.area:.0%} of the pixels hold {text} in all bands, which fills "
+                    f"images and is no measurement; {remedy if sample.is_file else f'set {text} to NaN'}"
+                )
+
+
 def check_physical_reflectance(sample: Sample) -> str | None:
     """Raise DataError if an array is not reflectance; return an assumption about it, without its name, or None."""
+    check_fillers([sample])
     if sample.values.shape[1] < MIN_PIXELS:
         return None
     is_odd = _is_impossible(sample)

@@ -1,8 +1,10 @@
 """Sample of the valid pixels of a raster, from which its unit is checked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,10 @@ class Sample:
     """(C, N), the same as the file holds them."""
     pixels: int
     """Estimated number of valid pixels of the file."""
+    area: int = 0
+    """Number of pixels that were read."""
+    fillers: Mapping[float, int] = field(default_factory=dict)
+    """Number of pixels by undeclared filler."""
     is_file: bool = True
     """False for an array in memory, which has no tags."""
 
@@ -54,14 +60,20 @@ def sample_of(
     reading = physical(stored, bands, quantity.as_stored, masks)
     usable = ~(reading.missing | reading.fill)
     names = tuple(band.name for band in bands)
-    return Sample(name, names, reading.values[:, usable], stored[:, usable], int(np.count_nonzero(usable)))
+    return Sample(
+        name, names, reading.values[:, usable], stored[:, usable], int(np.count_nonzero(usable)), usable.size,
+        reading.fillers,
+    )  # fmt: skip
 
 
 def joined(samples: Sequence[Sample]) -> Sample:
     """Return samples of one file as one."""
     values = np.concatenate([sample.values for sample in samples], axis=1)
     stored = np.concatenate([sample.stored for sample in samples], axis=1)
-    return replace(samples[0], values=values, stored=stored, pixels=sum(sample.pixels for sample in samples))
+    first = samples[0]
+    pixels, area = sum(sample.pixels for sample in samples), sum(sample.area for sample in samples)
+    fillers = reduce(add, (Counter(sample.fillers) for sample in samples))
+    return replace(first, values=values, stored=stored, pixels=pixels, area=area, fillers=fillers)
 
 
 def values_by_band(samples: Sequence[Sample]) -> dict[str, NDArray[np.float32]]:

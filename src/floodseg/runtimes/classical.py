@@ -3,18 +3,19 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import SAR_BANDS, Bands
-from floodseg.classical import ndwi_water, otsu_of_histogram
+from floodseg.classical import ndwi_is_known, ndwi_water, otsu_of_histogram, with_noise
 from floodseg.config.predict import MapConfig
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.physical import DB_RANGE
-from floodseg.scene.scene import Layers, Scene
+from floodseg.scene.scene import Layers, Scene, SceneWindow
+from floodseg.scene.view import SceneView
 from floodseg.system.environment import allowed_cores
 from floodseg.system.progress import MapProgress
 
@@ -71,6 +72,10 @@ class ClassicalMethod(Protocol):
         """Input bands."""
         ...
 
+    def view(self, scene: Scene) -> Scene:
+        """Return a scene in which the pixels of which the baseline knows nothing are invalid."""
+        ...
+
     def fit(self, scene: Scene, layers: Layers, mapping: MapConfig, *, show_progress: bool) -> ClassicalRuntime:
         """Return the baseline with its threshold for a scene.
 
@@ -88,6 +93,10 @@ class Otsu:
     """
 
     bands = Bands(sar=SAR_BANDS, optical=())
+
+    def view(self, scene: Scene) -> Scene:
+        """Return the scene itself; see :class:`ClassicalMethod`."""
+        return scene
 
     def fit(self, scene: Scene, layers: Layers, mapping: MapConfig, *, show_progress: bool) -> ClassicalRuntime:
         """Read the scene once for its histogram; see :class:`ClassicalMethod`."""
@@ -111,6 +120,10 @@ class Ndwi:
 
     bands = Bands(sar=(), optical=("B03", "B08"))
 
+    def view(self, scene: Scene) -> Scene:
+        """Return a scene without the pixels whose NDWI is undefined; see :class:`ClassicalMethod`."""
+        return _NdwiScene(scene)
+
     def fit(self, scene: Scene, layers: Layers, mapping: MapConfig, *, show_progress: bool) -> ClassicalRuntime:
         """Return the baseline with its fixed threshold; the scene is not read."""
         rule = "ndwi: water is where NDWI = (B03 - B08) / (B03 + B08) is above 0"
@@ -120,6 +133,16 @@ class Ndwi:
             0.0,
             (rule, _NO_PROBABILITY.format("ndwi")),
         )
+
+
+class _NdwiScene(SceneView):
+    """A scene of B03 and B08 in which pixels with an undefined NDWI are invalid."""
+
+    def read(self, window: Window) -> SceneWindow:
+        image = self._scene.read(window)
+        known = ndwi_is_known(image.optical[0], image.optical[1])
+        image.optical[:, ~known] = 0
+        return replace(image, optical_valid=image.optical_valid & known)
 
 
 CLASSICAL_METHODS: dict[str, ClassicalMethod] = {"otsu": Otsu(), "ndwi": Ndwi()}
@@ -142,7 +165,7 @@ def sar_histogram(
         counted = masks.inside & ~masks.excluded
         if counted.any():
             image = scene.read(window)
-            values = image.sar[channel][image.sar_valid & counted]
+            values = with_noise(image.sar[channel][image.sar_valid & counted])
             bins = ((values - np.float32(DB_RANGE[0])) * _BINS_PER_DB).astype(np.int64)
             counts = np.bincount(bins.clip(0, len(histogram) - 1), minlength=len(histogram))
             with lock:

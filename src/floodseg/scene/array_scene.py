@@ -28,6 +28,7 @@ from floodseg.scene.cloud_mask import (
     mask_kind,
     require_clear_pixels,
 )
+from floodseg.scene.findings import Findings
 from floodseg.scene.image import clip
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
@@ -77,6 +78,7 @@ class ArrayScene:
         self._images: dict[Sensor, ArrayImage] = {}
         self._channels: dict[Sensor, list[int]] = {}
         self._edges: dict[Sensor, EdgeZeros] = {}
+        self._findings = Findings()
         self._lock = threading.Lock()
         if sar is not None:
             self._add("sar", sar, bands.sar, None)
@@ -110,8 +112,8 @@ class ArrayScene:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """Assumptions made in reading."""
-        return tuple(self._assumptions)
+        """Assumptions made in reading, including those about the windows read so far."""
+        return (*self._assumptions, *self._findings.notes())
 
     def read(self, window: Window) -> SceneWindow:
         """Read a window of the grid. Pixels outside the grid are invalid."""
@@ -192,7 +194,11 @@ class ArrayScene:
         for channels in self._dates(names):
             reading = self._read_block(sensor, channels, inner, self._quantity(sensor))
             part[channels] = reading.values
-            usable &= ~(reading.missing | reading.fill)
+            valid_at_date = ~(reading.missing | reading.fill)
+            self._findings.add(sensor, reading)
+            if self._unit(sensor) == "db":
+                self._findings.add_image(sensor, list(reading.values), valid_at_date)
+            usable &= valid_at_date
         if sensor == "optical" and self._clouds is not None and self._mask_kind is not None:
             usable &= ~hidden(self._mask_kind, *_mask_values(self._clouds, inner))
         part[:, ~usable] = 0
@@ -234,7 +240,9 @@ class ArrayScene:
         reading = self._read_block(sensor, range(len(names)), window, self._quantity(sensor).as_stored)
         usable = ~(reading.missing | reading.fill)
         values = reading.values[:, usable]
-        return Sample(sensor, tuple(names), values, values, values.shape[1], is_file=False)
+        return Sample(
+            sensor, tuple(names), values, values, values.shape[1], usable.size, reading.fillers, is_file=False
+        )
 
     def _quantity(self, sensor: Sensor) -> Quantity:
         return Quantity(sensor, self._unit(sensor), self._sar_units)

@@ -1,6 +1,5 @@
 """Scene in files: images of both sensors, read and warped window by window."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.scene.cloud_mask import MaskKind, hidden, kind_note, require_clear_pixels
+from floodseg.scene.findings import Findings
 from floodseg.scene.image import Image, WarpedFile, clip
 from floodseg.scene.image_bands import ImageRequest, check_order
 from floodseg.scene.open_image import open_cloud_mask, open_image
@@ -30,10 +30,13 @@ _Mask = NDArray[np.bool_]
 class _WarpedImage:
     """Image of one sensor at one date on the grid of the scene."""
 
+    name: str
     files: tuple[WarpedFile, ...]
     channels: tuple[tuple[int, ...], ...]
     """For each file, the channels of its bands."""
     scene_classes: WarpedFile | None
+    findings: Findings | None
+    """Counts polarisations without signal, in radar images in dB."""
 
     def read(self, window: Window, values: _Numbers) -> _Mask:
         """Write the bands to their channels of ``values`` (C, H, W) and return their validity, (H, W)."""
@@ -45,6 +48,9 @@ class _WarpedImage:
             missing |= block.missing
             fill &= block.fill
         valid: _Mask = ~(missing | fill)
+        if self.findings is not None:
+            bands = [values[channel] for channels in self.channels for channel in channels]
+            self.findings.add_image(self.name, bands, valid)
         if self.scene_classes is not None:
             valid &= ~np.isin(self.scene_classes.read(window).values[0], list(CLOUD_CLASSES))
         return valid
@@ -59,8 +65,7 @@ class FileScene:
         self._clouds: tuple[WarpedFile, MaskKind] | None = None
         self._inputs: dict[str, tuple[str, ...]] = {}
         self._assumptions: list[str] = []
-        self._impossible: set[str] = set()
-        self._lock = threading.Lock()
+        self._findings = Findings()
 
     @property
     def grid(self) -> GeoGrid:
@@ -80,12 +85,7 @@ class FileScene:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Assumptions made in reading, including those about the windows read so far."""
-        with self._lock:
-            names = sorted(self._impossible)
-        return (
-            *self._assumptions,
-            *(f"{name}: pixels with values that are physically impossible are taken as invalid" for name in names),
-        )
+        return (*self._assumptions, *self._findings.notes())
 
     def read(self, window: Window) -> SceneWindow:
         """Read a window of the grid. Pixels outside the grid are invalid.
@@ -107,13 +107,13 @@ class FileScene:
         for file in image.files:
             placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
             self._assumptions.extend([assumed] if assumed and file.grid != reference else [])
-            files.append(
-                WarpedFile(self._session, replace(file, grid=placed), self._grid, image, self._report_impossible)
-            )
+            files.append(WarpedFile(self._session, replace(file, grid=placed), self._grid, image, self._findings.add))
         if image.scene_classes is not None:
             classes = WarpedFile(self._session, image.scene_classes, self._grid, None)
         file_channels = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
-        self._images[image.sensor].append(_WarpedImage(tuple(files), file_channels, classes))
+        findings = self._findings if image.unit == "db" else None
+        warped = _WarpedImage(image.name, tuple(files), file_channels, classes, findings)
+        self._images[image.sensor].append(warped)
         self._inputs[image.setting] = image.sources
         self._assumptions.extend(image.assumptions)
         note = resampling_note(image.name, [file.resampling for file in files])
@@ -161,10 +161,6 @@ class FileScene:
         part[:, ~usable] = 0
         valid[place_in_window] = usable
         return values, valid
-
-    def _report_impossible(self, name: str) -> None:
-        with self._lock:
-            self._impossible.add(name)
 
 
 def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:

@@ -102,7 +102,7 @@ class WarpedFile:
         file: file with its own grid.
         target: grid of the windows.
         image: image of the file, which defines the unit; None for a mask, whose numbers are used unchanged.
-        report_impossible: called with the file's path if values are physically impossible.
+        report: called with the file's path and each window that is read of it.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class WarpedFile:
         file: ImageFile,
         target: GeoGrid,
         image: Image | None,
-        report_impossible: Callable[[str], None] | None = None,
+        report: Callable[[str, Reading], None] | None = None,
     ) -> None:
         self.file = file
         self.map = PixelMap(target, file.grid)
-        self._session, self._image, self._report_impossible = session, image, report_impossible
+        self._session, self._image, self._report = session, image, report
         self._reduction = self.map.reduction if image is not None else (1, 1)
 
     @property
@@ -189,8 +189,8 @@ class WarpedFile:
     def _read_block(self, window: Window) -> Block:
         quantity = self._image.quantity if self._image is not None else None
         reading = read_block(self._session, self.file, window, quantity)
-        if reading.impossible and self._report_impossible is not None:
-            self._report_impossible(self.file.path)
+        if self._report is not None:
+            self._report(self.file.path, reading)
         return reading
 
     def _empty(self, window: Window) -> Block:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from floodseg.geo.grid import Window
 from floodseg.raster.radar_checks import check_radar
-from floodseg.raster.reflectance_checks import check_reflectance
+from floodseg.raster.reflectance_checks import check_fillers, check_reflectance
 from floodseg.raster.sample import Sample, joined, sample_of
 from floodseg.scene.image import Image, ImageFile, pixel_masks
 from floodseg.scene.session import Session
@@ -40,6 +40,7 @@ def check_image(session: Session, image: Image) -> list[str]:
     if image.sensor == "sar":
         note = check_radar(samples, image.sar_units)
         return [] if note is None else [f"{image.name}: {note}"]
+    check_fillers(samples)
     check_reflectance(samples, image.offset_from, image.files[0].bands[0].shift)
     return []
 
