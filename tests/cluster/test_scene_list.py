@@ -99,7 +99,7 @@ def test_wrong_tables_are_refused(tmp_path, text, message):
         ("list.txt", "a.tif", "a list of scenes must be .csv, .parquet"),
         ("list.json", "[]", "must be a STAC object, not a JSON list"),
         ("list.json", "{", "is not JSON"),
-        ("list.json", '{"type": "Topology"}', "has the type 'Topology': must be a STAC Collection"),
+        ("list.json", '{"type": "Topology"}', "has the type 'Topology'; it must be a STAC Collection"),
         ("list.json", '{"type": "Collection", "links": 3}', "'links' must be a list of objects"),
         ("list.json", '{"type": "FeatureCollection", "features": [{"id": 3}]}', "must have an id, assets"),
     ],
@@ -163,13 +163,13 @@ def test_read_stac_item_collection(tmp_path):
 @pytest.mark.parametrize(
     ("href", "message"),
     [
-        ("../a.tif", "is outside of .*, the folder of the list: move the file into it"),
+        ("../a.tif", "is outside of .*, the folder of the list; move the file into it"),
         ("/etc/passwd", "is outside of"),
         ("x/../../a.tif", "is outside of"),
         ("%2e%2e/a.tif", "is outside of"),
         ("file:///etc/passwd", "is outside of"),
         ("/vsizip//etc/a.zip/a.tif", "must be a local file, relative to the document"),
-        ("https://example.org/a.tif", "is on the network: add `allow_remote`, or download it"),
+        ("https://example.org/a.tif", "is on the network; add `allow_remote`, or download it"),
     ],
 )
 def test_stac_files_outside_of_the_folder_are_refused(tmp_path, href, message):
@@ -179,8 +179,36 @@ def test_stac_files_outside_of_the_folder_are_refused(tmp_path, href, message):
 
 def test_remote_stac_items_are_refused(tmp_path):
     links = [{"rel": "item", "href": "https://example.org/a.json"}]
-    with pytest.raises(ConfigError, match="must be a local file, relative to the document: download it"):
+    with pytest.raises(ConfigError, match="must be a local file, relative to the document; download it"):
         read(tmp_path / "c.json", json.dumps({"type": "Collection", "links": links}), allow_remote=True)
+
+
+def test_stac_keys_with_sensor_and_resolution(tmp_path, caplog):
+    caplog.set_level("INFO", logger="floodseg")
+    assets = {
+        "B03_20m": asset("b03_20.tif"), "B03_10m": asset("b03_10.tif"), "B8A_20m": asset("b8a.tif"),
+        "TCI_10m": asset("tci.tif"), "IW-VH": asset("vh.tif"), "s1-grd-vv": asset("vv.tif"),
+        "schema-product-vv": asset("vv.xml"),
+    }  # fmt: skip
+    [scene] = read(tmp_path / "item.json", json.dumps(item("a", assets)))
+    assert scene.config.sar == (f"{tmp_path}/vv.tif", f"{tmp_path}/vh.tif")
+    assert scene.config.optical == (f"{tmp_path}/b03_10.tif", f"{tmp_path}/b8a.tif")
+    assert "ignored assets: B03_20m, TCI_10m, schema-product-vv" in caplog.text
+
+
+def test_storage_in_stac_items_is_reported(tmp_path, caplog):
+    plain = asset("b03.tif") | {"raster:bands": [{"nodata": 0, "scale": 1, "data_type": "uint16"}]}
+    scaled = asset("b08.tif") | {"raster:bands": [{"nodata": 0, "scale": 0.0001, "offset": -0.1}]}
+    read(tmp_path / "item.json", json.dumps(item("a", {"green": plain})))
+    assert "raster:bands" not in caplog.text
+    read(tmp_path / "item.json", json.dumps(item("a", {"green": plain, "nir": scaled})))
+    assert "of raster:bands are not read (assets nir); those in the files count, and `optical_offset`" in caplog.text
+
+
+def test_stac_item_without_an_image_is_refused_by_its_assets(tmp_path):
+    document = json.dumps(item("a", {"hh": asset("hh.tif"), "hv": asset("hv.tif")}))
+    with pytest.raises(ConfigError, match=r"item 'a': none of its assets \(hh, hv\) is an image.*; name them after"):
+        read(tmp_path / "item.json", document)
 
 
 def test_missing_extra_error_has_the_pip_command(monkeypatch):

@@ -1,5 +1,6 @@
 """Tests of scenes in memory, from numpy and labelled arrays."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,46 @@ def test_uneven_and_different_coordinates_are_refused() -> None:
         ArrayScene(BOTH, radar, moved)
     with pytest.raises(DataError, match="not evenly spaced"):
         ArrayScene(RADAR, radar.assign_coords(x=radar.x + 3 * (np.arange(40) % 2)))
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["HH", "HV"], "HH, HV"),
+        (["VV", ""], "VV, a band without a name"),
+        (["co-pol", "cross-pol"], "co-pol, cross-pol"),
+    ],
+)
+def test_other_names_than_vv_and_vh_are_never_taken_by_order(names: list[str], found: str) -> None:
+    with pytest.raises(DataError, match=f"which the model needs, and has {found}; pass an array with these bands"):
+        ArrayScene(RADAR, labelled(sar_values(), names))
+    window = ArrayScene(RADAR, labelled(sar_values(), ["VV", "VH"])).read(COMPLETE)
+    assert np.array_equal(window.sar, sar_values())
+
+
+def test_ratio_is_ignored_and_a_repeated_band_is_refused() -> None:
+    values = np.concatenate([sar_values(), sar_values()[:1] - sar_values()[1:]])
+    window = ArrayScene(RADAR, labelled(values, ["VV", "VH", "VV/VH"])).read(COMPLETE)
+    assert np.array_equal(window.sar, sar_values())
+    with pytest.raises(DataError, match=r"sar: bands 1 and 3 are both named VV \(VV_mean, VV_median\)"):
+        ArrayScene(RADAR, labelled(values, ["VV_mean", "VH_mean", "VV_median"]))
+
+
+def test_band_of_validity_makes_pixels_invalid() -> None:
+    values = np.concatenate([sar_values(), np.ones((1, 48, 40), np.float32)])
+    values[2, 5, 6] = 0
+    window = ArrayScene(RADAR, labelled(values, ["VV", "VH", "dataMask"])).read(COMPLETE)
+    assert np.argwhere(~window.sar_valid).tolist() == [[5, 6]]
+
+
+def test_13_unnamed_bands_that_are_not_l1c_are_refused_and_read_once_named() -> None:
+    l1c = Bands((), L1C_BANDS)
+    qa = np.zeros((1, 48, 40), np.float32)
+    values = np.concatenate([optical_values(bands=12), qa])
+    with pytest.raises(DataError, match="optical: has 13 bands without names, which are not those of L1C") as caught:
+        ArrayScene(l1c, optical=values)
+    names = re.search(r"optical_bands='(.*)'\.split\(\)", str(caught.value))
+    assert names is not None
+    scene = ArrayScene(Bands((), ("B03", "B12")), optical=values, optical_bands=names[1].split())
+    assert np.array_equal(scene.read(COMPLETE).optical, values[[2, 11]])
+    assert ArrayScene(l1c, optical=optical_values()).read(COMPLETE).optical_valid.all()

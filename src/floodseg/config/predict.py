@@ -58,7 +58,8 @@ class SharedScene(Settings):
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
     for older ones. By default it is read from GDAL's tags or the product's metadata, else 0 if the values allow it."""
     cloud_mask: str | None = None
-    """Cloud mask: a raster on any grid. The optical image is ignored at pixels where it is not zero."""
+    """Cloud mask: a raster on any grid. The optical image is ignored at pixels where it is not zero, or where a scene
+    classification (SCL) shows clouds."""
     aoi: str | None = None
     """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, ...). Nothing outside is read, mapped or counted."""
     exclude: str | None = None

@@ -15,9 +15,11 @@ _MAX_BRIGHT_CIRRUS = 0.05
 _CODE_TOLERANCE = 0.01
 _SAMPLE_SIDE = 128
 _SAMPLES = 16
+_MOST_CODES = 12
+"""Largest number of codes that a message names."""
 
-L1C_CHECK_BANDS = (2, 11, 13)
-"""Numbers of the bands that ``check_l1c_order`` needs: blue, the cirrus band, and the last one."""
+L1C_CHECK_BANDS = ("B02", "B10", "B12")
+"""Bands that ``check_l1c_order`` needs, by their names in L1C: blue, the cirrus band, and the last one."""
 
 
 def order_windows(height: int, width: int) -> list[Window]:
@@ -45,7 +47,8 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
         return
     bright = float((cirrus > blue).mean())
     if _are_codes(last) or _are_codes(last * REFLECTANCE_SCALE):
-        reason = f"the last one holds only codes from {last.min():g} to {last.max():g}"
+        codes = ", ".join(f"{code:g}" for code in np.unique(last)[:_MOST_CODES])
+        reason = f"the last one holds only the codes {codes}"
     elif bright > _MAX_BRIGHT_CIRRUS:
         reason = (
             f"band 11, which would be the dark cirrus band B10, is brighter than blue in {bright:.0%} of the pixels"

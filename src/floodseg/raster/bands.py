@@ -1,7 +1,8 @@
 """Bands of an open raster, found by their names, or by their order where none has a name."""
 
 import re
-from collections.abc import Container, Sequence
+import shlex
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -15,8 +16,11 @@ _NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
     "sar": {2: SAR_BANDS},
     "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
 }
+_EXAMPLES: dict[Sensor, tuple[str, ...]] = {"sar": SAR_BANDS, "optical": ("B02", "B03")}
 _NO_NAMES = ("", "gray", "undefined")
-"""Descriptions that say nothing, beside ``Band N`` of band N."""
+"""Descriptions that say nothing, beside ``Band N`` (``Layer_N`` in ERDAS files) of band N."""
+
+_UNNAMED = "a band without a name"
 
 
 def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
@@ -39,15 +43,32 @@ def named_bands(source: Raster, sensor: Sensor) -> dict[str, int]:
     Raises:
         DataError: a name is repeated.
     """
+    return numbers_by_name(source.name, band_identities(source, sensor), band_labels(source, sensor))
+
+
+def numbers_by_name(
+    name: str, identities: Sequence[str | None], labels: Sequence[str], *, is_file: bool = True
+) -> dict[str, int]:
+    """Return the numbers (from 1) of the bands of a sensor: canonical name -> number.
+
+    Args:
+        name: name of the file or the array.
+        identities: identity of each band (see ``name_identities``).
+        labels: name of each band in messages.
+        is_file: False for an array.
+
+    Raises:
+        DataError: a name is repeated.
+    """
     found: dict[str, int] = {}
-    for number, band in enumerate(band_identities(source, sensor), start=1):
+    for number, band in enumerate(identities, start=1):
         if band in (None, MASK, OTHER):
             continue
         if band in found:
-            one, two = (source.descriptions[each - 1] for each in (found[band], number))
+            command = f" ({rename_commands([(number, 'unused', name)])})" if is_file else ""
             raise DataError(
-                f"{source.name}: bands {found[band]} and {number} are both named {band} ('{one}', '{two}'); give the "
-                f"one that is not to be used another name ({rename_command(number, 'unused')})"
+                f"{name}: bands {found[band]} and {number} are both named {band} ({labels[found[band] - 1]}, "
+                f"{labels[number - 1]}); give the one that is not to be used another name{command}"
             )
         found[band] = number
     return found
@@ -64,96 +85,119 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
     numbers = [number for number in range(1, source.count + 1) if number != mask]
     if len(numbers) not in orders:
         counts = " or ".join(str(count) for count in orders)
+        named = zip(range(1, source.count + 1), _EXAMPLES[sensor], strict=False)
+        examples = rename_commands((number, band, source.name) for number, band in named)
         raise DataError(
             f"{source.name}: has {source.count} {'band' if source.count == 1 else 'bands'} without names, and unnamed "
-            f"{sensor} bands are taken by order only where there are exactly {counts}; name those to be used, as here "
-            f"band 1 ({rename_command(1, 'VV' if sensor == 'sar' else 'B03')})"
+            f"{sensor} bands are taken by order only where there are exactly {counts}; name those to be used, for "
+            f"example so ({examples})"
         )
     return dict(zip(orders[len(numbers)], numbers, strict=True))
 
 
 def has_unnamed_bands(source: Raster, sensor: Sensor) -> bool:
-    """Return True if nothing names a band of an open raster, so that its bands are taken by order.
-
-    A name that is not known counts as a name: what it names may be anything but the band that its place suggests. The
-    only band of a file may be named by the file.
-    """
-    telling = _telling(tuple(source.descriptions))
-    return not any(telling) and (source.count > 1 or identify_band(_stem(source.name), sensor) is None)
+    """Return True if nothing names a band of an open raster, so that its bands are taken by order."""
+    return not any(band_identities(source, sensor))
 
 
 def mask_band(source: Raster) -> int | None:
     """Return the number of the band that is 0 where the raster holds no data (``dataMask``, ``alpha``), or None."""
-    descriptions = tuple(source.descriptions)
-    bands = _described(descriptions, "sar")
-    if MASK in bands:
-        return bands.index(MASK) + 1
-    described = zip(source.colorinterp, _telling(descriptions), strict=True)
-    numbers = (n for n, (colour, told) in enumerate(described, start=1) if colour == ColorInterp.alpha and not told)
-    return next(numbers, None)
+    identities = name_identities(tuple(source.descriptions), "sar")
+    if MASK in identities:
+        return identities.index(MASK) + 1
+    described = enumerate(zip(identities, source.colorinterp, strict=True), start=1)
+    return next((n for n, (name, colour) in described if name is None and colour == ColorInterp.alpha), None)
 
 
 def check_polarisations(names: str, needed: Sequence[str], found: Container[str], sources: Sequence[Raster]) -> None:
-    """Raise DataError if the bands that were found in the files of a radar image lack a needed polarisation."""
+    """Raise DataError if the bands that were found in the files of a radar image lack a needed polarisation.
+
+    Args:
+        names: names of the files in messages.
+        needed: polarisations that the model needs.
+        found: polarisations that the files hold.
+        sources: the open files.
+    """
     missing = [band for band in needed if band not in found]
     if not missing:
         return
+    both = " and ".join(needed)
+    rename = rename_advice(missing, sources, "sar")
+    remedy = f"use an image in {both}, or {rename or 'add ' + ' and '.join(missing)}"
     held = [label for source in sources for label in band_labels(source, "sar")]
-    unnamed = [number for number, label in enumerate(held, start=1) if label == _UNNAMED]
-    if len(sources) == len(missing) == len(unnamed) == 1:
-        remedy = f"if band {unnamed[0]} is {missing[0]}, name it so ({rename_command(unnamed[0], missing[0])})"
-    elif len(held) == 1 and len(missing) == 1:
-        remedy = f"add {missing[0]}"
-    else:
-        remedy = (
-            f"use an image in {' and '.join(needed)}, for which nothing else can stand, or correct the names if it is "
-            f"one ({rename_command(1, needed[0])})"
-        )
-    raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {' and '.join(needed)}; {remedy}")
-
-
-_UNNAMED = "a band without a name"
+    raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {both}; {remedy}")
 
 
 def band_labels(source: Raster, sensor: Sensor) -> list[str]:
-    """Return how messages call the bands of a raster: as its descriptions, or the file's name for its only band."""
-    telling = _telling(tuple(source.descriptions))
-    if source.count == 1 and _described(tuple(source.descriptions), sensor)[0] is None:
-        return [_stem(source.name)]
-    return [text or "" if told else _UNNAMED for text, told in zip(source.descriptions, telling, strict=True)]
+    """Return how messages call the bands of a raster: as its descriptions do, or as its file for an only band."""
+    labels = text_labels(source.descriptions, name_identities(tuple(source.descriptions), sensor))
+    return [_stem(source.name)] if labels == [_UNNAMED] else labels
 
 
-def rename_command(number: int, name: str, file: str = "FILE") -> str:
-    """Return the command that names a band of a file."""
-    return f"rio edit-info --bidx {number} --description {name} {file}"
+def text_labels(texts: Sequence[str | None], identities: Sequence[str | None]) -> list[str]:
+    """Return how messages call bands by their names and identities."""
+    return [text or "" if identity else _UNNAMED for text, identity in zip(texts, identities, strict=True)]
+
+
+def rename_advice(missing: Sequence[str], sources: Sequence[Raster], sensor: Sensor) -> str:
+    """Return the advice to name bands that have no name of the sensor, or "" if they are too few to be the missing."""
+    others = [
+        (number, source)
+        for source in sources
+        if not has_unnamed_bands(source, sensor)
+        for number, identity in enumerate(band_identities(source, sensor), start=1)
+        if identity in (None, OTHER)
+    ]
+    if len(others) < len(missing):
+        return ""
+    # bands without a name come first
+    others.sort(key=lambda other: band_identities(other[1], sensor)[other[0] - 1] is not None)
+    commands = rename_commands(
+        (number, name, source.name) for name, (number, source) in zip(missing, others, strict=False)
+    )
+    return f"if it is there without its name, name it ({commands})"
+
+
+def rename_commands(bands: Iterable[tuple[int, str, str]]) -> str:
+    """Return the commands that name bands; a band is given by number, new name and file."""
+    return " && ".join(
+        shlex.join(["rio", "edit-info", "--bidx", str(number), "--description", name, file])
+        for number, name, file in bands
+    )
 
 
 def band_identities(source: Raster, sensor: Sensor) -> tuple[str | None, ...]:
-    """Return the identity of each band (see ``identify_band``)."""
-    bands = _described(tuple(source.descriptions), sensor)
-    return (identify_band(_stem(source.name), sensor),) if bands == (None,) else bands
+    """Return the identity of each band of an open raster (see ``name_identities``).
 
-
-@lru_cache(maxsize=256)
-def _described(descriptions: tuple[str | None, ...], sensor: Sensor) -> tuple[str | None, ...]:
-    """Return the identity of each band by its description.
-
-    The result is cached: all files of a data set have the same descriptions, and each crop needs them.
+    The only band of a file may also be named by the file, if its description is no known name.
     """
-    bands = tuple(identify_band(text, sensor) for text in descriptions)
-    told = tuple(band if telling else None for band, telling in zip(bands, _telling(descriptions), strict=True))
-    # "Band 3" is B03 beside a band that is named B04, and nothing but a number elsewhere
-    return bands if set(told) - {None, MASK, OTHER} else told
+    described = name_identities(tuple(source.descriptions), sensor)
+    if len(described) == 1 and (described[0] is None or identify_band(source.descriptions[0], sensor) is None):
+        return (identify_band(_stem(source.name), sensor) or described[0],)
+    return described
 
 
 @lru_cache(maxsize=256)
-def _telling(descriptions: tuple[str | None, ...]) -> tuple[bool, ...]:
-    """Return which bands have a description that says what they are."""
-    texts = [(description or "").strip().lower() for description in descriptions]
-    return tuple(
-        text not in _NO_NAMES and re.fullmatch(rf"band[ _]?0?{number}", text) is None
-        for number, text in enumerate(texts, start=1)
+def name_identities(texts: tuple[str | None, ...], sensor: Sensor) -> tuple[str | None, ...]:
+    """Return the identity of each band by its name: a canonical name, ``MASK``, ``OTHER``, or None without a name.
+
+    A name that is not known is that of another quantity: the band may be anything but what its place suggests. The
+    result is cached, since all files of a data set have the same names, and each crop needs them.
+    """
+    known = tuple(identify_band(text, sensor) for text in texts)
+    named = tuple(
+        (identity or OTHER) if _is_telling(text, number) else None
+        for number, (text, identity) in enumerate(zip(texts, known, strict=True), start=1)
     )
+    # "Band 3" is B03 beside a band that is named B04, and nothing but a number elsewhere
+    is_numbered = set(named) <= {None, MASK, OTHER}
+    return named if is_numbered else tuple(name or identity for name, identity in zip(named, known, strict=True))
+
+
+def _is_telling(text: str | None, number: int) -> bool:
+    """Return True if a name says what a band is."""
+    text = (text or "").strip().lower()
+    return text not in _NO_NAMES and re.fullmatch(rf"(?:band|layer)[ _]?0?{number}", text) is None
 
 
 def _stem(name: str) -> str:

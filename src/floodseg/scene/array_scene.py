@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import L1C_BANDS, Bands, SarUnits, Sensor, Unit, band_date
+from floodseg.bands import L1C_BANDS, MASK, OTHER, Bands, SarUnits, Sensor, Unit, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.tiling import blocks, spread
 from floodseg.geo.warp import same_crs
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
+from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
 from floodseg.raster.edge_zeros import EdgeZeros
 from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
 from floodseg.raster.radar_checks import check_radar
@@ -23,6 +24,7 @@ from floodseg.raster.scaling import BandTags, Quantity
 from floodseg.scene.cloud_mask import (
     MAX_SEARCHED_BLOCKS,
     MaskKind,
+    MaskSource,
     hidden,
     kind_note,
     mask_kind,
@@ -131,22 +133,27 @@ class ArrayScene:
         # Band names hold no date, so the channels of two dates are taken by order.
         image = array_image(sensor, array, None if two_dates else sensor)
         if names is not None:
-            image = replace(image, names=tuple(names))
+            identities = tuple(names) if two_dates else name_identities(tuple(names), sensor)
+            image = replace(image, names=identities, labels=tuple(names))
         if len(image.names) != image.shape[0]:
             raise DataError(f"{sensor}: {image.shape[0]} bands have {len(image.names)} names; name each band once")
         if any(image.names):
-            missing = [band for band in needed if band not in image.names]
+            labels = text_labels(image.labels, image.names)
+            numbers = numbers_by_name(sensor, image.names, labels, is_file=False)
+            missing = [band for band in needed if band not in numbers]
             if missing:
-                known = ", ".join(name or "?" for name in image.names)
-                raise DataError(f"{sensor}: lacks {', '.join(missing)}, which the model needs; it has {known}")
-            self._channels[sensor] = [image.names.index(band) for band in needed]
+                raise DataError(
+                    f"{sensor}: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; pass "
+                    "an array with these bands, or correct the names"
+                )
+            self._channels[sensor] = [numbers[band] - 1 for band in needed]
         elif image.shape[0] == len(needed):
             self._channels[sensor] = list(range(len(needed)))
             self._assumptions.append(f"{sensor}: its bands have no names and are taken as {', '.join(needed)}")
         else:
             raise DataError(
                 f"{sensor}: the array has {image.shape[0]} bands without names, but the model needs "
-                f"{', '.join(needed)}: pass only these, or name the bands"
+                f"{', '.join(needed)}; pass only these, or name the bands"
             )
         self._images[sensor] = image
 
@@ -214,16 +221,28 @@ class ArrayScene:
         """Read channels of one date by the rules of ``physical``."""
         image = self._images[sensor]
         used = [self._channels[sensor][channel] for channel in channels]
-        others = [position for position, name in enumerate(image.names) if name and position not in used]
+        bands_of_sensor = [at for at, name in enumerate(image.names) if name not in (None, MASK, OTHER)]
+        others = [position for position in bands_of_sensor if position not in used]
         stored, masked = image.read(window)
         tags = BandTags(str(stored.dtype), image.scale, image.offset, image.nodata)
         bands = [tags.describe(str(position), position + 1, quantity) for position in used]
         masks = PixelMasks(
-            valid=None if masked is None else ~np.logical_or.reduce(masked[used]),
+            valid=self._valid(image, stored, None if masked is None else masked[used]),
             edge_zeros=self._edge_zeros(sensor, used + others, window) if needs_edge_zeros(bands) else None,
             others=(lambda: stored[others]) if others else None,
         )
         return physical(stored[used], bands, quantity, masks)
+
+    @staticmethod
+    def _valid(
+        image: ArrayImage, stored: NDArray[np.generic], masked: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_] | None:
+        """Return the pixels that neither a mask nor the array's band of validity hides, (H, W), or None if all are."""
+        valid = None if masked is None else ~np.logical_or.reduce(masked)
+        if MASK not in image.names:
+            return valid
+        band: _Mask = stored[image.names.index(MASK)] != 0
+        return band if valid is None else valid & band
 
     def _edge_zeros(self, sensor: Sensor, positions: list[int], window: Window) -> _Mask:
         """Return the pixels that are 0 in bands and connected to the edge, inside a window, (H, W)."""
@@ -255,7 +274,7 @@ class ArrayScene:
         image = self._images.get("optical")
         if image is None or image.shape[0] != len(L1C_BANDS) or any(image.names) or self._unit("optical") == "dn":
             return
-        numbers = [number - 1 for number in L1C_CHECK_BANDS]
+        numbers = [L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]
         windows = order_windows(*image.shape[1:])
         parts = [image.read(window)[0][numbers].reshape(len(numbers), -1) for window in windows]
         check_l1c_order(None, np.concatenate(parts, axis=1), image.nodata)
@@ -263,7 +282,7 @@ class ArrayScene:
     def _check_clouds(self, clouds: ArrayImage) -> None:
         """Tell the kind of the cloud mask, and raise DataError if it has none or hides all optical pixels."""
         parts = (_mask_values(clouds, window) for window in spread(blocks(*clouds.shape[1:]), MAX_SEARCHED_BLOCKS))
-        kind = mask_kind(None, (values[~missing] for values, missing in parts))
+        kind = mask_kind(MaskSource(), (values[~missing] for values, missing in parts))
         if kind == "classes" and clouds.nodata == 0:  # 0 is the class of no data
             clouds = self._clouds = replace(clouds, nodata=None)
         note = kind_note("cloud_mask", kind)
@@ -273,7 +292,7 @@ class ArrayScene:
             valid = self._read_sensor("optical", self._bands.optical, window)[1]
             return valid, hidden(kind, *_mask_values(clouds, window))
 
-        require_clear_pixels(None, kind, self._grid, read)
+        require_clear_pixels(MaskSource(), kind, self._grid, read)
         self._mask_kind = kind
 
     def _check_values(self, sensor: Sensor) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,16 +19,43 @@ MaskKind = Literal["mask", "classes"]
 
 _MANY_VALUES = 64
 """Distinct values that no mask and no classification has."""
+_HIGHEST_PERCENT = 100
 MAX_SEARCHED_BLOCKS = 64
 """Blocks of a mask in which its values are searched, spread over it. This is all of a mask of 8192x8192 pixels."""
 
 
-def mask_kind(file: str | None, parts: Iterable[NDArray[np.generic]]) -> MaskKind:
-    """Return the kind of a cloud mask.
+@dataclass(frozen=True, slots=True)
+class MaskSource:
+    """Origin of a cloud mask, for messages."""
 
-    Args:
-        file: file of the mask; None for an array.
-        parts: its valid values, (N,) each.
+    file: str | None = None
+    """None for an array."""
+    declares_nodata: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the mask."""
+        return self.file or "cloud_mask"
+
+    def new_mask(self, operator: str, number: float) -> str:
+        """Return the advice to make a mask from the comparison of the values with a number."""
+        if self.file is None:
+            return f"pass cloud_mask {operator} {number:g}"
+        # an inverted mask has values everywhere; rio calc cannot write masked values without a nodata value
+        masked = "--masked" if self.declares_nodata and operator != "==" else "--not-masked"
+        command = ["rio", "calc", f"({operator} (read 1) {number:g})", "--dtype", "float32", masked, self.file]
+        return f"make a mask of it ({shlex.join([*command, 'clouds.tif'])}) and use clouds.tif"
+
+    def without(self, value: float) -> str:
+        """Return the advice to make a value mean no data."""
+        if self.file is None:
+            return f"pass np.where(cloud_mask == {value:g}, 0, cloud_mask)"
+        command = ["rio", "edit-info", "--nodata", f"{value:g}", self.file]
+        return f"declare it as the nodata value ({shlex.join(command)})"
+
+
+def mask_kind(source: MaskSource, parts: Iterable[NDArray[np.generic]]) -> MaskKind:
+    """Return the kind of a cloud mask from its valid values, (N,) in each part.
 
     Raises:
         DataError: the values are those of neither kind, such as probabilities of cloud.
@@ -39,24 +67,26 @@ def mask_kind(file: str | None, parts: Iterable[NDArray[np.generic]]) -> MaskKin
         found.update(np.unique(whole if np.array_equal(whole, part) else part).astype(np.float64).tolist())
         if len(found) > _MANY_VALUES:
             break
-    lowest, highest = min(found, default=0.0), max(found, default=0.0)
-    if (len(found - {0.0}) <= 1 and not 1 < highest <= HIGHEST_SCENE_CLASS) or found.issubset(QA60_VALUES):
-        return "mask"
-    if found.issubset(range(HIGHEST_SCENE_CLASS + 1)):
-        return "classes"
+    kind = _kind_of(found)
+    if kind is not None:
+        return kind
+    lowest, highest = min(found), max(found)
+    odd = [value for value in found if value < 0 or value > _HIGHEST_PERCENT]
+    half = 0.5 if highest <= 1 else _HIGHEST_PERCENT / 2
+    advice = f"if it is the probability of clouds, {source.new_mask('>', half)}"
+    if len(odd) == 1 and _kind_of(found - {odd[0]}) is not None:
+        advice = f"if {odd[0]:g} means no data, {source.without(odd[0])}"
     raise DataError(
-        f"{file or 'cloud_mask'}: holds values from {lowest:g} to {highest:g}, which are neither a mask (0 where the "
-        "ground is seen, one other value elsewhere) nor the classes 0 to 11 of SCL; if they are probabilities of "
-        f"clouds, {_new_mask(file, '>', f'{(lowest + highest) / 2:g}')}"
+        f"{source.name}: holds values from {lowest:g} to {highest:g}, which are neither a mask (0 where the ground is "
+        f"seen, one other value elsewhere) nor the classes 0 to 11 of SCL; {advice}"
     )
 
 
-def _new_mask(file: str | None, operator: str, number: str) -> str:
-    """Return the advice to make a mask of 0 and 1 from the comparison of a mask with a number."""
-    if file is None:
-        return f"pass cloud_mask {operator} {number}"
-    command = f'rio calc "({operator} (read 1) {number})" --dtype uint8 {shlex.quote(file)} clouds.tif'
-    return f"make a mask of them ({command}) and use clouds.tif"
+def _kind_of(values: set[float]) -> MaskKind | None:
+    highest = max(values, default=0)
+    if (len(values - {0.0}) <= 1 and not 1 < highest <= HIGHEST_SCENE_CLASS) or values.issubset(QA60_VALUES):
+        return "mask"
+    return "classes" if values.issubset(range(HIGHEST_SCENE_CLASS + 1)) else None
 
 
 def hidden(kind: MaskKind, values: NDArray[np.generic], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -77,7 +107,7 @@ def kind_note(name: str, kind: MaskKind) -> str | None:
 
 
 def require_clear_pixels(
-    file: str | None,
+    source: MaskSource,
     kind: MaskKind,
     grid: GeoGrid,
     read: Callable[[Window], tuple[NDArray[np.bool_], NDArray[np.bool_]]],
@@ -85,7 +115,7 @@ def require_clear_pixels(
     """Raise DataError if a mask hides all pixels of the optical image.
 
     Args:
-        file: file of the mask; None for an array.
+        source: origin of the mask.
         kind: its kind.
         grid: grid of the scene.
         read: returns the valid pixels of the optical image without the mask, and those that the mask hides, (H, W).
@@ -99,6 +129,6 @@ def require_clear_pixels(
     if seen:
         values = "its values are not 0" if kind == "mask" else "as classes of SCL, all are no data or clouds"
         raise DataError(
-            f"{file or 'cloud_mask'}: hides every pixel of the optical image ({values}); if its values mean something "
-            f"else, such as 0 for clouds, {_new_mask(file, '==', '0')}, else leave out `optical` and `cloud_mask`"
+            f"{source.name}: hides every pixel of the optical image ({values}); if 0 means clouds in it, "
+            f"{source.new_mask('==', 0)}, else leave out `optical` and `cloud_mask`"
         )

@@ -125,7 +125,7 @@ class FileScene:
         Raises:
             DataError: the mask cannot be read, its values are those of no mask, or it hides all optical pixels.
         """
-        mask, kind = open_cloud_mask(self._session, name)
+        mask, source, kind = open_cloud_mask(self._session, name)
         placed, assumed = place_on_grid(name, mask.grid, reference_name, reference)
         file = WarpedFile(self._session, replace(mask, grid=placed), self._grid, None)
         self._inputs["cloud_mask"] = (name,)
@@ -137,7 +137,7 @@ class FileScene:
             valid = self._read_sensor("optical", self._bands.optical, window)[1]
             return valid, hidden(kind, block.values[0], block.missing)
 
-        require_clear_pixels(name, kind, self._grid, read)
+        require_clear_pixels(source, kind, self._grid, read)
         self._clouds = file, kind
 
     def add_notes(self, notes: Sequence[str]) -> None:

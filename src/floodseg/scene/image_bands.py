@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, OTHER, SAR_BANDS, SarUnits, Sensor, Unit
+from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS, SarUnits, Sensor, Unit
 from floodseg.errors import DataError
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.bands import (
@@ -17,7 +17,8 @@ from floodseg.raster.bands import (
     has_unnamed_bands,
     mask_band,
     named_bands,
-    rename_command,
+    rename_advice,
+    rename_commands,
 )
 from floodseg.raster.scaling import Quantity
 from floodseg.scene.image import Image
@@ -69,18 +70,12 @@ def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions
     if request.sensor == "sar":
         check_polarisations(f"`{request.setting}={' '.join(request.references)}`", request.bands, holders, handles)
         return found
-    others = [
-        label
-        for handle, numbers in zip(handles, found, strict=True)
-        for number, label in enumerate(band_labels(handle, "optical"), start=1)
-        if number not in numbers.values()
-    ]
-    check_optical_bands(request, holders, others=others)
+    check_optical_bands(request, holders, handles=handles)
     return found
 
 
 def check_optical_bands(
-    request: ImageRequest, held: Collection[str], *, remark: str = "", others: Sequence[str] = ()
+    request: ImageRequest, held: Collection[str], *, remark: str = "", handles: Sequence[OpenRaster] = ()
 ) -> None:
     """Raise DataError if an optical image lacks a band that the model needs.
 
@@ -88,27 +83,36 @@ def check_optical_bands(
         request: files of the image, and the bands that the model needs.
         held: canonical names of the bands of the image.
         remark: reason in the message.
-        others: names of its other bands.
+        handles: the open files, whose other bands the message names.
     """
     missing = [band for band in request.bands if band not in held]
     if not missing:
         return
     if missing == ["B10"]:
         remark = "L2A has no B10, and the model was trained on L1C"
-    rename = f", or correct the names of its bands ({rename_command(1, missing[0])})" if others else ""
+    known = sorted(held, key=L1C_BANDS.index)
+    others = [
+        label
+        for handle in handles
+        if not has_unnamed_bands(handle, "optical")
+        for label, identity in zip(band_labels(handle, "optical"), band_identities(handle, "optical"), strict=True)
+        if identity not in held
+    ]
+    rename = rename_advice(missing, handles, "optical")
     raise DataError(
         f"`{request.setting}={' '.join(request.references)}`: lacks {', '.join(missing)}, which the model needs"
-        f"{f' ({remark})' if remark else ''}, and has {', '.join([*sorted(held, key=L1C_BANDS.index), *others])}; use "
-        f"a product with these bands, or a model that needs only the bands it has{rename}"
+        f"{f' ({remark})' if remark else ''}, and has {', '.join([*known, *others])}; use a product with these bands, "
+        f"or a model that needs only the bands it has{f', or {rename}' if rename else ''}"
     )
 
 
 def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> dict[str, int]:
     if not has_unnamed_bands(handle, request.sensor):
         numbers = named_bands(handle, request.sensor)
-        if handle.count > 1 or numbers:
-            return numbers
-        return _unnamed_single_band(name, handle, request, assumptions)
+        if not numbers and len(request.references) > 1:
+            labels = ", ".join(band_labels(handle, request.sensor))
+            assumptions.append(f"{name}: is not used, since it holds no band of the image ({labels})")
+        return numbers
     if handle.count == 1:
         return _unnamed_single_band(name, handle, request, assumptions)
     if request.unit == "dn" and request.sensor == "optical" and handle.count == len(OMBRIA_OPTICAL_BANDS):
@@ -116,7 +120,7 @@ def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumpt
     elif len(request.references) > 1:
         raise DataError(
             f"`{request.setting}={name}`: has {handle.count} bands without names, and the bands of an image in several "
-            f"files must be named; name them ({rename_command(1, request.bands[0])})"
+            f"files must be named; name them ({rename_commands([(1, request.bands[0], name)])})"
         )
     else:
         numbers = bands_by_order(handle, request.sensor)
@@ -127,19 +131,15 @@ def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumpt
 def _unnamed_single_band(
     name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]
 ) -> dict[str, int]:
-    """Return the only band of a file if neither its description nor the file's name is that of a band."""
-    [label] = band_labels(handle, request.sensor)
-    if band_identities(handle, request.sensor) == (OTHER,):
-        if len(request.references) > 1:
-            assumptions.append(f"{name}: its band ({label}) is none of {', '.join(request.bands)} and is not used")
-        return {}
+    """Return the only band of a file if neither its description nor the file's name tells what it is."""
     if request.unit == "dn" and len(request.bands) == 1 and len(request.references) == 1:
         assumptions.append(f"{name}: its only band is taken to be {request.bands[0]}")
         return {request.bands[0]: 1}
     example = "VV" if request.sensor == "sar" else "B03"
+    [label] = band_labels(handle, request.sensor)
     raise DataError(
         f"`{request.setting}={name}`: its band cannot be identified from its name ({label}); name it "
-        f"({rename_command(1, example)}), or name the file after it ({example}.tif)"
+        f"({rename_commands([(1, example, name)])}), or name the file after it ({example}.tif)"
     )
 
 
@@ -154,8 +154,8 @@ def _repeated_band(
     if len(places) < len(holders) or any(found[position] != found[holders[0]] for position in holders):
         return DataError(f"`{request.setting}`: band {band} is in {' and in '.join(names)}; leave one of them out")
     return DataError(
-        f"`{request.setting}`: {' and '.join(names)} hold the same bands of different places, and each band of an "
-        f"image must be in one file; join them ({_mosaic_command(request, first, found[holders[0]], names)})"
+        f"`{request.setting}`: {' and '.join(names)} hold the same bands of different places, and an image must "
+        f"hold each band once; join them to one file ({_mosaic_command(request, first, found[holders[0]], names)})"
     )
 
 
@@ -174,18 +174,18 @@ def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[s
     )
     if first.count == 1 or tuple(needed) in (SAR_BANDS, L1C_BANDS, L2A_BANDS):
         return command
-    renames = (rename_command(number, band, target) for number, band in enumerate(needed, start=1))
-    return " && ".join([command, *renames])
+    renames = rename_commands((number, band, target) for number, band in enumerate(needed, start=1))
+    return f"{command} && {renames}"
 
 
 def check_order(session: Session, image: Image) -> None:
     """Raise DataError if 13 optical bands without names are not those of L1C by a sample of their pixels."""
-    for file in image.files if image.sensor == "optical" else ():
+    for file in image.files if image.unit == "reflectance" else ():
         handle = session.open(file.path)
-        if handle.count != len(L1C_BANDS) or not has_unnamed_bands(handle, "optical"):
+        numbers = {band.name: band.number for band in (*file.bands, *file.unused)}
+        if set(numbers) != set(L1C_BANDS) or not has_unnamed_bands(handle, "optical"):
             continue
+        needed = [numbers[band] for band in L1C_CHECK_BANDS]
         windows = order_windows(file.grid.height, file.grid.width)
-        parts = [
-            session.read(file.path, L1C_CHECK_BANDS, window).reshape(len(L1C_CHECK_BANDS), -1) for window in windows
-        ]
+        parts = [session.read(file.path, needed, window).reshape(len(needed), -1) for window in windows]
         check_l1c_order(file.path, np.concatenate(parts, axis=1), handle.nodatavals[0])

@@ -15,6 +15,7 @@ from rasterio.errors import CRSError
 from floodseg.bands import Sensor, canonical_band
 from floodseg.errors import DataError
 from floodseg.geo.grid import Transform, Window
+from floodseg.raster.bands import name_identities
 
 _ROW_DIMS = ("y", "lat", "latitude", "northing", "row")
 _COLUMN_DIMS = ("x", "lon", "longitude", "easting", "column")
@@ -31,13 +32,15 @@ class ArrayImage:
 
     pixels: Any
     names: tuple[str | None, ...]
-    """Canonical band names, None for bands without a name."""
+    """Identity of each band: a canonical name, ``MASK``, ``OTHER``, or None without a name."""
     crs: str | None
     transform: Transform | None
     nodata: float | None
     scale: float = 1.0
     offset: float = 0.0
     """``scale`` and ``offset`` of stored numbers that are not decoded yet."""
+    labels: tuple[str | None, ...] = ()
+    """Names of the bands as they were given, None for bands without a name."""
 
     def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
         """Return the stored numbers inside a window, and where they are masked if it is a masked array, (C, H, W)."""
@@ -80,8 +83,9 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
     if not labelled:
         return ArrayImage(array, (None,) * array.shape[0], None, None, None)
     scale, offset = _scaling(array)
+    names, labels = _names(array, sensor)
     return ArrayImage(
-        array, _names(array, sensor), _crs(argument, array), _transform(argument, array), _nodata(array), scale, offset
+        array, names, _crs(argument, array), _transform(argument, array), _nodata(array), scale, offset, labels
     )
 
 
@@ -179,7 +183,8 @@ def _scaling(array: Any) -> tuple[float, float]:
     return float(tags.get("scale_factor", 1.0)), float(tags.get("add_offset", 0.0))
 
 
-def _names(array: Any, sensor: Sensor | None) -> tuple[str | None, ...]:
+def _names(array: Any, sensor: Sensor | None) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
+    """Return the identity of each band and its name, None without a name."""
     count: int = array.shape[0]
     labels: Sequence[object] = ()
     if array.dims[0] in array.coords:
@@ -188,8 +193,9 @@ def _names(array: Any, sensor: Sensor | None) -> tuple[str | None, ...]:
     if not any(isinstance(name, str) for name in labels) and isinstance(long_names, (tuple, list)):
         labels = long_names
     if sensor is None or len(labels) != count:
-        return (None,) * count
-    return tuple(canonical_band(name, sensor) if isinstance(name, str) else None for name in labels)
+        return (None,) * count, (None,) * count
+    texts = tuple(label if isinstance(label, str) else None for label in labels)
+    return name_identities(texts, sensor), texts
 
 
 def _crs(argument: str, array: Any) -> str | None:

@@ -11,7 +11,7 @@ from floodseg.geo.tiling import blocks, spread
 from floodseg.raster.masks import mask_number
 from floodseg.raster.reflectance_checks import OffsetSource
 from floodseg.raster.scaling import StoredBand, has_scaling, stored_bands
-from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, mask_kind
+from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, MaskSource, mask_kind
 from floodseg.scene.image import Image, ImageFile, read_block
 from floodseg.scene.image_bands import ImageRequest, check_optical_bands, find_bands
 from floodseg.scene.safe import SafeProduct, open_safe
@@ -60,7 +60,7 @@ def open_mask_file(session: Session, name: str, setting: str) -> ImageFile:
     return ImageFile(name, _grid(name, handle), (StoredBand(setting, 1, nodata=handle.nodatavals[0]),))
 
 
-def open_cloud_mask(session: Session, name: str) -> tuple[ImageFile, MaskKind]:
+def open_cloud_mask(session: Session, name: str) -> tuple[ImageFile, MaskSource, MaskKind]:
     """Open a cloud mask and tell its kind from its values.
 
     Raises:
@@ -70,10 +70,11 @@ def open_cloud_mask(session: Session, name: str) -> tuple[ImageFile, MaskKind]:
     mask = open_mask_file(session, name, "cloud_mask")
     windows = spread(blocks(mask.grid.height, mask.grid.width), MAX_SEARCHED_BLOCKS)
     parts = (read_block(session, mask, window, None) for window in windows)
-    kind = mask_kind(name, (part.values[0][~part.missing] for part in parts))
+    source = MaskSource(name, mask.bands[0].nodata is not None)
+    kind = mask_kind(source, (part.values[0][~part.missing] for part in parts))
     if kind == "classes" and mask.bands[0].nodata == 0:  # 0 is the class of no data
         mask = replace(mask, bands=(replace(mask.bands[0], nodata=None),))
-    return mask, kind
+    return mask, source, kind
 
 
 def _open_product(session: Session, request: ImageRequest, product: SafeProduct) -> Image:

@@ -1,0 +1,153 @@
+"""Tests of the bands of the files of an image: several files, tiles, bands of validity."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from advised_commands import advised, follow
+from floodseg.bands import Bands
+from floodseg.config.predict import SceneConfig
+from floodseg.errors import DataError
+from floodseg.geo.grid import Window
+from floodseg.raster.dataset import open_raster
+from floodseg.raster.read import read_sar
+from floodseg.scene.file_scene import FileScene, open_scene
+from scenes import L2A_BANDS, ORIGIN, optical_values, sar_values, write_raster, write_sar
+
+RADAR = Bands(("VV", "VH"), ())
+GREEN_NIR = Bands((), ("B03", "B08"))
+COMPLETE = Window(0, 0, 48, 40)
+
+
+def scene(bands: Bands, *files: Path) -> FileScene:
+    names = tuple(map(str, files))
+    return open_scene(SceneConfig(sar=names) if bands.sar else SceneConfig(optical=names), bands)
+
+
+def refusal(bands: Bands, *files: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        scene(bands, *files)
+    return str(caught.value)
+
+
+def write_tiles(folder: Path, values: np.ndarray, **settings: object) -> list[Path]:
+    """Write the left and the right half of an image, (C, H, 40), as exports in tiles name them."""
+    return [
+        write_raster(
+            folder / f"S1-0000000000-{left:010d}.tif",
+            values[:, :, left : left + 20],
+            origin=(ORIGIN[0] + 10 * left, ORIGIN[1]),
+            **settings,
+        )
+        for left in (0, 20)
+    ]
+
+
+def test_tiles_are_refused_and_read_once_the_advice_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    angle_first = np.concatenate([np.full((1, 48, 40), 38, np.float32), sar_values()[::-1]])
+    tiles = write_tiles(tmp_path / "my tiles", angle_first, names=("angle", "VH", "VV"))
+    message = refusal(RADAR, *tiles)
+    assert "0000000020.tif hold the same bands of different places" in message
+    assert advised(message).startswith("gdalbuildvrt -b 3 -b 2 sar.vrt '")
+    follow(message)
+    window = scene(RADAR, tmp_path / "sar.vrt").read(COMPLETE)
+    assert np.array_equal(window.sar, sar_values())
+    assert window.sar_valid.all()
+
+
+def test_bands_of_joined_tiles_are_named_where_their_order_does_not_tell_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stored = np.round(optical_values(bands=12) * 1e4).astype(np.uint16)
+    mask = np.ones((1, 48, 40), np.uint16)
+    mask[:, :5] = 0
+    tiles = write_tiles(tmp_path, np.concatenate([stored, mask]), names=(*L2A_BANDS, "dataMask"))
+    message = refusal(GREEN_NIR, *tiles)
+    assert advised(message).startswith("gdalbuildvrt -b 3 -b 8 -b 13 optical.vrt ")
+    follow(message)
+    window = scene(GREEN_NIR, tmp_path / "optical.vrt").read(COMPLETE)
+    np.testing.assert_allclose(window.optical[:, 5:], stored[[2, 7], 5:] / 1e4, rtol=1e-6)
+    assert np.array_equal(window.optical_valid, mask[0] == 1)
+
+
+def test_tiles_of_one_band_are_joined_to_a_file_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    parts = [tile.rename(tile.with_name(f"VV_{tile.name}")) for tile in write_tiles(tmp_path, sar_values()[:1])]
+    cross = write_raster(tmp_path / "VH.tif", sar_values()[1:])
+    message = refusal(RADAR, *parts, cross)
+    assert advised(message).startswith("gdalbuildvrt -b 1 VV.vrt ")
+    follow(message)
+    assert np.array_equal(scene(RADAR, tmp_path / "VV.vrt", cross).read(COMPLETE).sar, sar_values())
+
+
+def test_two_files_of_one_band_at_one_place_are_no_tiles(tmp_path: Path) -> None:
+    files = [write_raster(tmp_path / f"{name}_VV.tif", sar_values()[:1]) for name in "ab"]
+    assert "band VV is in" in (message := refusal(RADAR, *files))
+    assert message.endswith("; leave one of them out")
+
+
+def test_file_of_another_quantity_is_left_out_with_a_note(tmp_path: Path) -> None:
+    values = sar_values()
+    files = [write_raster(tmp_path / f"S1_{name}.tif", values[at : at + 1]) for at, name in enumerate(("VV", "VH"))]
+    files.append(write_raster(tmp_path / "S1_inc_map.tif", np.full((1, 48, 40), 0.6, np.float32)))
+    opened = scene(RADAR, *files)
+    assert np.array_equal(opened.read(COMPLETE).sar, values)
+    assert any(
+        "S1_inc_map.tif: is not used, since it holds no band of the image" in note for note in opened.assumptions
+    )
+
+
+@pytest.mark.parametrize("stems", [("S1_HH", "S1_HV"), ("S1_VV_VH_0", "S1_VV_VH_1"), ("a_VV", "a_HV")])
+def test_files_that_name_no_single_polarisation_are_refused_and_read_once_named(
+    tmp_path: Path, stems: tuple[str, str]
+) -> None:
+    files = [write_raster(tmp_path / f"{stem}.tif", sar_values()[at : at + 1]) for at, stem in enumerate(stems)]
+    message = refusal(RADAR, *files)
+    assert f"holds only {', '.join(stems)}, but the model needs VV and VH" in message
+    follow(message)
+    assert np.array_equal(scene(RADAR, *files).read(COMPLETE).sar, sar_values())
+
+
+def test_optical_bands_under_unknown_names_are_refused_and_read_once_named(tmp_path: Path) -> None:
+    stored = np.round(optical_values(bands=12) * 1e4).astype(np.uint16)[[2, 7]]
+    path = write_raster(tmp_path / "s2.tif", stored, names=("grün", "B08"))
+    message = refusal(GREEN_NIR, path)
+    assert "lacks B03, which the model needs, and has B08, grün; use" in message
+    follow(message)
+    np.testing.assert_allclose(scene(GREEN_NIR, path).read(COMPLETE).optical, stored / 1e4, rtol=1e-6)
+
+
+def test_band_named_data_mask_makes_pixels_invalid_in_scenes_and_chips(tmp_path: Path) -> None:
+    mask = np.ones((1, 48, 40), np.float32)
+    mask[:, 7:9, 3] = 0
+    path = write_raster(
+        tmp_path / "s1.tif", np.concatenate([sar_values(), mask]), names=("VV", "VH", "dataMask"), nodata=-9999
+    )
+    window = scene(RADAR, path).read(COMPLETE)
+    with open_raster(path) as source:
+        chip = read_sar(source)
+    assert np.argwhere(~window.sar_valid).tolist() == [[7, 3], [8, 3]]
+    assert np.array_equal(chip.valid, window.sar_valid)
+    assert np.array_equal(chip.values, window.sar)
+
+
+def test_13_unnamed_bands_that_are_not_l1c_are_refused_in_scenes_and_read_once_named(tmp_path: Path) -> None:
+    stored = np.round(optical_values(bands=12) * 1e4).astype(np.uint16)
+    classes = np.where(np.arange(40) < 10, 4, 6).astype(np.uint16)
+    path = write_raster(tmp_path / "s2.tif", np.concatenate([stored, np.broadcast_to(classes, (1, 48, 40))]))
+    message = refusal(GREEN_NIR, path)
+    assert "has 13 bands without names, which are not those of L1C in order" in message
+    assert "the last one holds only the codes 4, 6" in message
+    follow(message)
+    opened = scene(Bands((), ("B03", "B11")), path)
+    np.testing.assert_allclose(opened.read(COMPLETE).optical, stored[[2, 10]] / 1e4, rtol=1e-6)
+
+
+def test_polarisations_in_units_after_their_names_are_found(tmp_path: Path) -> None:
+    write_sar(tmp_path / "s1.tif", sar_values()[::-1], names=("VHdB", "VVdB"))
+    assert np.array_equal(scene(RADAR, tmp_path / "s1.tif").read(COMPLETE).sar, sar_values())
