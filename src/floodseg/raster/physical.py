@@ -73,6 +73,13 @@ class PixelMasks:
     others: Callable[[], NDArray[np.generic]] | None = None
     """Reads the other bands of the sensor in the file, (C, H, W); called only where needed."""
 
+    def thinned(self, step: int) -> "PixelMasks":
+        """Return the masks of every ``step``-th pixel as one row, without other bands."""
+        valid, zeros = (
+            None if mask is None else mask.reshape(1, -1)[:, ::step] for mask in (self.valid, self.edge_zeros)
+        )
+        return PixelMasks(valid, zeros)
+
 
 def needs_edge_zeros(bands: Sequence[StoredBand]) -> bool:
     """Return True if 0 in all of these bands can be a measurement, so that the zeros at the edge must be known."""
