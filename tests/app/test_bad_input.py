@@ -150,7 +150,10 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "folder": (replaced_by_folder, "S1Hand.tif: is a folder, not an image; rename it"),
     "link to itself": (replaced_by_loop, "S1Hand.tif: is a link that leads back to itself; replace it by the file"),
     "linear power": (as_power, "S1Hand.tif: most radar values are not below 0"),
-    "three bands": (three_bands, "S1Hand.tif: has 3 bands without names; unnamed sar bands are taken by order only"),
+    "three bands": (
+        three_bands,
+        "S1Hand.tif: has 3 bands without names, and unnamed sar bands are taken by order only",
+    ),
     "complex numbers": (complex_numbers, "S1Hand.tif: holds complex numbers, as single-look complex radar does"),
     "label of 7": (label_of_seven, "LabelHand.tif: holds the label value 7; labels are 0 (land), 1 (water), -1 or 255"),
     "empty label": (lambda _, label: label.write_bytes(b""), "LabelHand.tif: is empty (0 bytes)"),

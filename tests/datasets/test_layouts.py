@@ -215,6 +215,25 @@ def test_bands_of_other_chips_are_matched_by_name(
         open_layout(DataConfig(data=tree, optical_bands=("B8A",)), "train")
 
 
+def test_bands_of_other_names_are_noted_and_never_taken_by_order(
+    tree: Path,
+    hand: Path,
+    write_raster: Callable[..., Path],
+    sar_array: Array,
+    optical_array: Array,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="floodseg")
+    for name in NAMES:
+        write_raster(hand / f"S1Hand/{name}_S1Hand.tif", sar_array, names=["HH", "HV"], **GRID)
+        write_raster(hand / f"S2Hand/{name}_S2Hand.tif", optical_array[:3], names=["B02", "QA60", "swir 1"], **GRID)
+    chips = open_layout(DataConfig(data=tree), "train")
+    assert chips.bands.optical == ("B02",)
+    assert "_S2Hand.tif: bands that are not known by name are not used: QA60, swir 1" in caplog.text
+    with pytest.raises(DataError, match=r"_S1Hand\.tif: holds only HH, HV, but the model needs VV and VH"):
+        chips.read(0)
+
+
 def test_files_of_one_chip_must_have_one_grid(
     tree: Path, hand: Path, write_raster: Callable[..., Path], sar_array: Array, optical_array: Array
 ) -> None:

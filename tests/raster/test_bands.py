@@ -39,7 +39,6 @@ def zeros(count: int) -> np.ndarray:
         (["HH", "VV", "VH", None], "sar", {"VV": 2, "VH": 3}),
         (["B8A", "B3", "B11"], "optical", {"B8A": 1, "B03": 2, "B11": 3}),
         (["B8", "Band 2", "QA60"], "optical", {"B08": 1, "B02": 2}),
-        (["Band 1", "Band 2", "QA60"], "optical", {}),
     ],
 )
 def test_bands_are_found_by_name(
@@ -83,8 +82,6 @@ def test_unnamed_optical_bands_are_l1c_or_l2a_by_count(
         ("T33_B03_10m.tif", ["Band 1"], {"B03": 1}),
         ("T33_B03_10m.tif", ["reflectance"], {"B03": 1}),
         ("T33_B03_10m.tif", ["B04"], {"B04": 1}),
-        ("T33_B03_10m.tif", ["QA60"], {}),
-        ("T33_SCL_20m.tif", None, {}),
     ],
 )
 def test_only_band_of_a_file_is_named_by_its_description_or_the_file(
@@ -108,6 +105,8 @@ def test_only_band_of_a_file_is_named_by_its_description_or_the_file(
         (2, ["VH", "dem"], "sar", r"a\.tif: holds only VH, dem, but"),
         (2, ["VV", "VH/VV"], "sar", r"holds only VV, VH/VV, but"),
         (2, ["coherence_VV", "coherence_VH"], "sar", "holds only coherence_VV, coherence_VH, but"),
+        (3, ["Band 1", "Band 2", "QA60"], "optical", "no known band of Sentinel-2 among a band without a name, a band"),
+        (1, ["SCL"], "optical", r"a\.tif: holds no known band of Sentinel-2 among SCL; name its bands B01 to B12"),
         (3, ["VV", "VH", "VV_2"], "sar", r"bands 1 and 3 are both named VV \(VV, VV_2\)"),
     ],
 )

@@ -9,7 +9,7 @@ from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, Sensor, canonical_band
 from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.messages import note_once
-from floodseg.raster.bands import band_indices, has_unnamed_bands
+from floodseg.raster.bands import band_indices, has_unnamed_bands, unused_labels
 from floodseg.raster.dataset import open_raster
 
 
@@ -115,3 +115,5 @@ def _note_order(path: Path, sensor: Sensor) -> None:
         if has_unnamed_bands(source, sensor):
             names = ", ".join(band_indices(source, sensor))
             note_once(INFO, f"{path}: bands have no names and are taken by order: {names}")
+        elif unused := unused_labels(source, sensor):
+            note_once(INFO, f"{path}: bands that are not known by name are not used: {', '.join(unused)}")

@@ -29,11 +29,17 @@ def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
     If no band has a name, the order counts: 2 bands are VV and VH, 13 bands are those of L1C and 12 those of L2A.
 
     Raises:
-        DataError: unnamed bands in another number, a repeated name, or radar without both polarisations.
+        DataError: unnamed bands in another number, a repeated name, no known band, or radar without both polarisations.
     """
     found = bands_by_order(source, sensor) if has_unnamed_bands(source, sensor) else named_bands(source, sensor)
     if sensor == "sar":
         check_polarisations(source.name, SAR_BANDS, found, [source])
+    elif not found:
+        example = rename_commands([(1, "B03", source.name)])
+        raise DataError(
+            f"{source.name}: holds no known band of Sentinel-2 among {', '.join(band_labels(source, sensor))}; name "
+            f"its bands B01 to B12 or by colours (blue, green, red, nir), for example band 1 so ({example})"
+        )
     return found
 
 
@@ -126,6 +132,12 @@ def check_polarisations(names: str, needed: Sequence[str], found: Container[str]
     remedy = f"use an image in {both}, or {rename or 'add ' + ' and '.join(missing)}"
     held = [label for source in sources for label in band_labels(source, "sar")]
     raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {both}; {remedy}")
+
+
+def unused_labels(source: Raster, sensor: Sensor) -> list[str]:
+    """Return the labels of the bands of an open raster whose names are of no band of the sensor."""
+    labels = zip(band_labels(source, sensor), band_identities(source, sensor), strict=True)
+    return [label for label, identity in labels if identity == OTHER]
 
 
 def band_labels(source: Raster, sensor: Sensor) -> list[str]:
