@@ -107,7 +107,8 @@ def physical(
     """
     masks = masks or PixelMasks()
     values = scaled(stored, bands)
-    bounds = _bounds(stored, values, bands)
+    limits = _limits(quantity)
+    bounds = _bounds(stored, values, bands, limits)
     missing = _declared_nodata(stored, bands, quantity)
     if not (bounds[0] > _LOWEST_FLOAT and bounds[1] < np.inf):
         missing |= _not_numbers(stored, values, quantity)
@@ -128,9 +129,8 @@ def physical(
         fill &= ~missing
     counts = {value: int(np.count_nonzero(where & ~missing)) for value, where in fillers.items()}
     reading = Reading(values, missing, fill, without_signal, fillers=counts)
-    lowest, highest = _limits(quantity)
-    is_possible = lowest <= bounds[0] and bounds[1] <= highest
-    return reading if is_possible else _without_impossible(reading, lowest, highest)
+    is_possible = limits[0] <= bounds[0] and bounds[1] <= limits[1]
+    return reading if is_possible else _without_impossible(reading, *limits)
 
 
 def _without_impossible(reading: Reading, lowest: float, highest: float) -> Reading:
@@ -145,28 +145,38 @@ def _without_impossible(reading: Reading, lowest: float, highest: float) -> Read
     return replace(reading, missing=missing, fill=fill, impossible=impossible)
 
 
-def _limits(quantity: Quantity) -> tuple[float, float]:
+def _limits(quantity: Quantity | None) -> tuple[float, float]:
     """Return the lowest and the highest possible physical value."""
-    if quantity.unit == "dn" or quantity.sar_units is None:
+    if quantity is None or quantity.unit == "dn" or quantity.sar_units is None:
         return -np.inf, np.inf
     return DB_RANGE if quantity.unit == "db" else REFLECTANCE_RANGE
 
 
 def _bounds(
-    stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand]
+    stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand], within: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return bounds of the scaled values, which spare most masks: NaN or infinite if a number may need them."""
+    """Return bounds of the scaled values, which spare most masks: NaN or infinite if a number may need them.
+
+    Bounds ``within`` limits may be wider than the values.
+    """
     if not stored.size:
         return 0.0, 0.0
     if stored.dtype.kind in INTEGER_KINDS:
-        ends = int(stored.min()), int(stored.max())  # faster than those of float32
-        scaled_ends = [(end * band.scale + band.offset + band.shift) / band.divisor for end in ends for band in bands]
-        return min(scaled_ends), max(scaled_ends)
+        of_type = np.iinfo(stored.dtype.name)
+        bounds = _scaled_bounds(bands, of_type.min, of_type.max)
+        if bounds[0] >= within[0] and bounds[1] <= within[1]:
+            return bounds
+        return _scaled_bounds(bands, int(stored.min()), int(stored.max()))  # faster than those of float32
     with ignore_overflow():
         is_scaled = any(band.scale != 1 or band.divisor != 1 for band in bands)
         if is_scaled and not stored.min() > _LOWEST_FLOAT:
             return -np.inf, np.inf
         return float(values.min()), float(values.max())
+
+
+def _scaled_bounds(bands: Sequence[StoredBand], lowest: int, highest: int) -> tuple[float, float]:
+    ends = [(end * band.scale + band.offset + band.shift) / band.divisor for end in (lowest, highest) for band in bands]
+    return min(ends), max(ends)
 
 
 def _declared_nodata(
