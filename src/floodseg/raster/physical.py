@@ -1,4 +1,16 @@
-"""Physical values and validity of stored numbers: the only rules on both, for chips, scenes and arrays."""
+"""Physical values and validity of stored numbers: the only rules on both, for chips, scenes and arrays.
+
+The rules, for a pixel of a file:
+
+* It is missing where a mask says so, or where a band is not a number, is declared nodata, or holds the lowest float.
+  Declared nodata of 0 (and 1) marks optical pixels and digital numbers only where all bands hold it.
+* It is filled where all bands of the sensor hold the stored number 0, or another filler of optical images.
+* A polarisation has no signal where power or amplitude is 0 or negative, or dB are below -60. The pixel is filled where
+  none has.
+* It is missing where a value is outside ``DB_RANGE`` or ``REFLECTANCE_RANGE``.
+
+A pixel of an image is invalid where it is missing in one of its files, or filled in all.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -90,14 +102,6 @@ def physical(
     stored: NDArray[np.generic], bands: Sequence[StoredBand], quantity: Quantity | None, masks: PixelMasks | None = None
 ) -> Reading:
     """Convert the stored numbers (C, H, W) of one sensor in one file to physical values and validity.
-
-    The rules, for a pixel:
-
-    * It is missing where a mask says so, or where a band is not a number, is declared nodata, or holds the lowest
-      float. Declared nodata of 0 (and 1) marks optical pixels and digital numbers only where all bands hold it.
-    * It is filled where all bands of the sensor hold the stored number 0, or another filler of optical images.
-    * A polarisation has no signal where power or amplitude is 0 or negative, or dB are below -60.
-    * It is missing where a value is outside ``DB_RANGE`` or ``REFLECTANCE_RANGE``.
 
     Args:
         stored: numbers as the file holds them.
