@@ -1,6 +1,8 @@
 """Tests of scenes in memory, from numpy and labelled arrays."""
 
 import re
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.scene.array_scene import ArrayScene
 from floodseg.scene.file_scene import open_scene
-from scenes import CRS, L1C_BANDS, ORIGIN, optical_values, sar_values, write_optical, write_sar
+from scenes import CRS, L1C_BANDS, ORIGIN, optical_values, sar_values, water_disc, write_optical, write_sar
 
 BOTH = Bands(("VV", "VH"), L1C_BANDS)
 RADAR = Bands(("VV", "VH"), ())
@@ -188,3 +190,109 @@ def test_13_unnamed_bands_that_are_not_l1c_are_refused_and_read_once_named() -> 
     scene = ArrayScene(Bands((), ("B03", "B12")), optical=values, optical_bands=names[1].split())
     assert np.array_equal(scene.read(COMPLETE).optical, values[[2, 11]])
     assert ArrayScene(l1c, optical=optical_values()).read(COMPLETE).optical_valid.all()
+
+
+def dataset(**tags: object) -> xr.Dataset:
+    """Return radar in dB as a dataset of vv and vh with the coordinates of the scene."""
+    array = labelled(sar_values(), ["VV", "VH"])
+    coordinates = {name: array.coords[name] for name in ("y", "x", "spatial_ref")}
+    return xr.Dataset(
+        {name: (("y", "x"), band, dict(tags)) for name, band in zip(("vv", "vh"), sar_values(), strict=True)},
+        coordinates,
+    )
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda: dataset(),
+        lambda: dataset().expand_dims(time=[np.datetime64("2024-10-19")]),
+        lambda: dataset().to_array(),
+        lambda: dataset().to_array("band").expand_dims("time"),
+        lambda: dataset()[["vh", "vv"]],
+        lambda: dataset().assign(angle=(("y", "x"), np.full((48, 40), 38.0))),
+        lambda: dataset().chunk({"y": 16, "x": 16}) if find_spec("dask") else dataset(),
+    ],
+    ids=["dataset", "one time", "array of variables", "time and band", "other order", "other variable", "lazy"],
+)
+def test_forms_of_labelled_radar(form: Callable[[], object]) -> None:
+    scene = ArrayScene(RADAR, form())
+    window = scene.read(COMPLETE)
+    assert np.array_equal(window.sar, sar_values())
+    assert window.sar_valid.all()
+    assert scene.grid.transform == pytest.approx(TRANSFORM)
+    assert scene.grid.crs == CRS
+
+
+@pytest.mark.parametrize("place", ["attrs", "encoding"])
+@pytest.mark.parametrize("tag", ["nodata", "_FillValue", "missing_value"])
+def test_nodata_of_labelled_arrays(place: str, tag: str) -> None:
+    array = labelled(sar_values(), ["VV", "VH"])
+    array.values[1, 2, 3] = -99
+    getattr(array, place)[tag] = -99.0
+    window = ArrayScene(RADAR, array).read(COMPLETE)
+    assert np.argwhere(~window.sar_valid).tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize("place", ["attrs", "encoding"])
+def test_scale_of_labelled_integers(place: str) -> None:
+    array = labelled(np.round(sar_values() * 100 + 5000).astype(np.int16), ["VV", "VH"])
+    array.values[:, 2, 3] = 0
+    getattr(array, place).update(scale_factor=0.01, add_offset=-50.0)
+    window = ArrayScene(RADAR, array).read(COMPLETE)
+    assert np.argwhere(~window.sar_valid).tolist() == [[2, 3]]
+    assert np.abs(window.sar - sar_values())[:, window.sar_valid].max() < 0.006
+
+
+def test_encoding_of_decoded_values_is_not_applied_again() -> None:
+    array = labelled(sar_values(), ["VV", "VH"])
+    array.values[1, 2, 3] = -20
+    array.encoding = {"scale_factor": 0.01, "add_offset": 0.0, "_FillValue": -20}
+    window = ArrayScene(RADAR, array).read(COMPLETE)
+    assert np.array_equal(window.sar, array.values)
+    assert window.sar_valid.all()
+
+
+def test_masked_array_and_masked_clouds() -> None:
+    hidden = water_disc()
+    values = np.where(hidden, np.float32(-24), sar_values())
+    sar = np.ma.masked_array(values, np.broadcast_to(hidden, values.shape))
+    clear = np.broadcast_to(np.arange(40) != 5, (48, 40))
+    clouds = np.ma.masked_array(np.ones((48, 40), np.uint8), clear)
+    window = ArrayScene(BOTH, sar, optical_values(), cloud_mask=clouds).read(COMPLETE)
+    assert np.array_equal(window.sar_valid, ~hidden)
+    assert not window.sar[:, hidden].any()
+    assert np.array_equal(window.optical_valid, clear)
+
+
+def test_remedies_of_array_shapes_are_right() -> None:
+    with pytest.raises(DataError, match=r"np\.moveaxis\(sar, -1, 0\)"):
+        ArrayScene(RADAR, np.moveaxis(sar_values(), 0, -1))
+    sar = np.moveaxis(sar_values(), 0, -1)
+    assert np.array_equal(ArrayScene(RADAR, np.moveaxis(sar, -1, 0)).read(COMPLETE).sar, sar_values())
+    times = xr.concat([labelled(sar_values(), ["VV", "VH"])] * 2, "time")
+    with pytest.raises(DataError, match=r"2 times along time.*pass sar\.isel\(time=0\)"):
+        ArrayScene(RADAR, times)
+    assert np.array_equal(ArrayScene(RADAR, times.isel(time=0)).read(COMPLETE).sar, sar_values())
+
+
+def test_datasets_without_bands_or_with_different_tags_are_refused() -> None:
+    with pytest.raises(DataError, match="are x, y, of which none is a known band; pass vv and vh"):
+        ArrayScene(RADAR, dataset().rename(vv="x", vh="y", x="lon", y="lat"))
+    different = dataset(nodata=-99.0)
+    different["vh"].attrs["nodata"] = 0.0
+    with pytest.raises(DataError, match=r"vv, vh differ in nodata value.*xarray\.decode_cf\(sar\)"):
+        ArrayScene(RADAR, different)
+
+
+def test_fillers_of_arrays() -> None:
+    reflectance = optical_values()
+    reflectance[:, :5] = 65535
+    scene = ArrayScene(Bands((), L1C_BANDS), optical=reflectance)
+    assert np.array_equal(scene.read(COMPLETE).optical_valid, np.arange(48)[:, None].repeat(40, 1) >= 5)
+    assert any("10.4% of the pixels hold 65535 in all bands" in note for note in scene.assumptions)
+    reflectance[:, :30] = 65535
+    with pytest.raises(DataError, match=r"62% of the pixels hold 65535 in all bands.*set 65535 to NaN"):
+        ArrayScene(Bands((), L1C_BANDS), optical=reflectance)
+    reflectance[reflectance == 65535] = np.nan
+    assert ArrayScene(Bands((), L1C_BANDS), optical=reflectance).read(COMPLETE).optical_valid.sum() == 18 * 40

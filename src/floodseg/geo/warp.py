@@ -285,8 +285,8 @@ def pick_nearest(block: Block, rows: AxisPixels, columns: AxisPixels) -> Block:
 def reduce_block(block: Block, rows: int, columns: int, *, power: bool) -> Block:
     """Return the means over cells of ``rows`` x ``columns`` pixels, (C, H / rows, W / columns) rounded up.
 
-    A cell holds data if at least half of its pixels do. With ``power``, dB values are averaged as linear power, as a
-    sensor with larger pixels would measure them.
+    A cell holds data if at least half of its pixels do; a filled cell holds the mean of all its pixels. With ``power``,
+    dB values are averaged as linear power, as a sensor with larger pixels would measure them.
     """
     count, height, width = block.values.shape
     padding = ((0, -height % rows), (0, -width % columns))
@@ -300,11 +300,14 @@ def reduce_block(block: Block, rows: int, columns: int, *, power: bool) -> Block
     total = (values * usable).reshape(count, *cells).sum((2, 4), dtype=np.float32)
     means = total / np.maximum(number, 1).astype(np.float32)
     empty = 2 * number < rows * columns
-    if power:
-        means = 10 * np.log10(np.where(empty, np.float32(1), means))
     empty_missing = empty & missing.reshape(cells).any((1, 3))
-    means[:, empty] = 0
-    return Block(means.astype(np.float32), empty_missing, empty & ~empty_missing)
+    filled = empty & ~empty_missing
+    if filled.any():  # the pixels are data where another file of the image holds data
+        means[:, filled] = values.reshape(count, *cells).mean((2, 4), dtype=np.float32)[:, filled]
+    if power:
+        means = 10 * np.log10(np.where(empty_missing, np.float32(1), means))
+    means[:, empty_missing] = 0
+    return Block(means.astype(np.float32), empty_missing, filled)
 
 
 def _nodata_masks(

@@ -1,4 +1,16 @@
-"""Physical values and validity of stored numbers: the only rules on both, for chips, scenes and arrays."""
+"""Physical values and validity of stored numbers: the only rules on both, for chips, scenes and arrays.
+
+The rules, for a pixel of a file:
+
+* It is missing where a mask says so, or where a band is not a number, is declared nodata, or holds the lowest float.
+  Declared nodata of 0 (and 1) marks optical pixels and digital numbers only where all bands hold it.
+* It is filled where all bands of the sensor hold the stored number 0, or another filler of optical images.
+* A polarisation has no signal where power or amplitude is 0 or negative, or dB are below -60. The pixel is filled where
+  none has.
+* It is missing where a value is outside ``DB_RANGE`` or ``REFLECTANCE_RANGE``.
+
+A pixel of an image is invalid where it is missing in one of its files, or filled in all.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -73,6 +85,13 @@ class PixelMasks:
     others: Callable[[], NDArray[np.generic]] | None = None
     """Reads the other bands of the sensor in the file, (C, H, W); called only where needed."""
 
+    def thinned(self, step: int) -> "PixelMasks":
+        """Return the masks of every ``step``-th pixel as one row, without other bands."""
+        valid, zeros = (
+            None if mask is None else mask.reshape(1, -1)[:, ::step] for mask in (self.valid, self.edge_zeros)
+        )
+        return PixelMasks(valid, zeros)
+
 
 def needs_edge_zeros(bands: Sequence[StoredBand]) -> bool:
     """Return True if 0 in all of these bands can be a measurement, so that the zeros at the edge must be known."""
@@ -84,14 +103,6 @@ def physical(
 ) -> Reading:
     """Convert the stored numbers (C, H, W) of one sensor in one file to physical values and validity.
 
-    The rules, for a pixel:
-
-    * It is missing where a mask says so, or where a band is not a number, is declared nodata, or holds the lowest
-      float. Declared nodata of 0 (and 1) marks optical pixels and digital numbers only where all bands hold it.
-    * It is filled where all bands of the sensor hold the stored number 0, or another filler of optical images.
-    * A polarisation has no signal where power or amplitude is 0 or negative, or dB are below -60.
-    * It is missing where a value is outside ``DB_RANGE`` or ``REFLECTANCE_RANGE``.
-
     Args:
         stored: numbers as the file holds them.
         bands: their description.
@@ -100,7 +111,8 @@ def physical(
     """
     masks = masks or PixelMasks()
     values = scaled(stored, bands)
-    bounds = _bounds(stored, values, bands)
+    limits = _limits(quantity)
+    bounds = _bounds(stored, values, bands, limits)
     missing = _declared_nodata(stored, bands, quantity)
     if not (bounds[0] > _LOWEST_FLOAT and bounds[1] < np.inf):
         missing |= _not_numbers(stored, values, quantity)
@@ -121,9 +133,8 @@ def physical(
         fill &= ~missing
     counts = {value: int(np.count_nonzero(where & ~missing)) for value, where in fillers.items()}
     reading = Reading(values, missing, fill, without_signal, fillers=counts)
-    lowest, highest = _limits(quantity)
-    is_possible = lowest <= bounds[0] and bounds[1] <= highest
-    return reading if is_possible else _without_impossible(reading, lowest, highest)
+    is_possible = limits[0] <= bounds[0] and bounds[1] <= limits[1]
+    return reading if is_possible else _without_impossible(reading, *limits)
 
 
 def _without_impossible(reading: Reading, lowest: float, highest: float) -> Reading:
@@ -138,28 +149,38 @@ def _without_impossible(reading: Reading, lowest: float, highest: float) -> Read
     return replace(reading, missing=missing, fill=fill, impossible=impossible)
 
 
-def _limits(quantity: Quantity) -> tuple[float, float]:
+def _limits(quantity: Quantity | None) -> tuple[float, float]:
     """Return the lowest and the highest possible physical value."""
-    if quantity.unit == "dn" or quantity.sar_units is None:
+    if quantity is None or quantity.unit == "dn" or quantity.sar_units is None:
         return -np.inf, np.inf
     return DB_RANGE if quantity.unit == "db" else REFLECTANCE_RANGE
 
 
 def _bounds(
-    stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand]
+    stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand], within: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return bounds of the scaled values, which spare most masks: NaN or infinite if a number may need them."""
+    """Return bounds of the scaled values, which spare most masks: NaN or infinite if a number may need them.
+
+    Bounds ``within`` limits may be wider than the values.
+    """
     if not stored.size:
         return 0.0, 0.0
     if stored.dtype.kind in INTEGER_KINDS:
-        ends = int(stored.min()), int(stored.max())  # faster than those of float32
-        scaled_ends = [(end * band.scale + band.offset + band.shift) / band.divisor for end in ends for band in bands]
-        return min(scaled_ends), max(scaled_ends)
+        of_type = np.iinfo(stored.dtype.name)
+        bounds = _scaled_bounds(bands, of_type.min, of_type.max)
+        if bounds[0] >= within[0] and bounds[1] <= within[1]:
+            return bounds
+        return _scaled_bounds(bands, int(stored.min()), int(stored.max()))  # faster than those of float32
     with ignore_overflow():
         is_scaled = any(band.scale != 1 or band.divisor != 1 for band in bands)
         if is_scaled and not stored.min() > _LOWEST_FLOAT:
             return -np.inf, np.inf
         return float(values.min()), float(values.max())
+
+
+def _scaled_bounds(bands: Sequence[StoredBand], lowest: int, highest: int) -> tuple[float, float]:
+    ends = [(end * band.scale + band.offset + band.shift) / band.divisor for end in (lowest, highest) for band in bands]
+    return min(ends), max(ends)
 
 
 def _declared_nodata(

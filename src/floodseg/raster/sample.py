@@ -22,6 +22,9 @@ ENOUGH_PIXELS = 100_000
 MAX_ODD_SHARE = 0.01
 """Share of values outside the possible range above which a raster is refused. Up to it, their pixels become invalid."""
 
+_LARGEST = 40_000
+"""Largest number of pixels to check of a window or a chip."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -56,14 +59,25 @@ def sample_of(
     quantity: Quantity,
     masks: PixelMasks | None = None,
 ) -> Sample:
-    """Return the valid pixels of stored numbers, (C, H, W); the arguments are those of ``physical``."""
-    reading = physical(stored, bands, quantity.as_stored, masks)
+    """Return valid pixels of stored numbers, (C, H, W): at most ``_LARGEST``, spread evenly over all.
+
+    The arguments are those of ``physical``.
+    """
+    size = stored[0].size
+    step = -(-size // _LARGEST)
+    thinned = stored.reshape(len(stored), 1, -1)[..., ::step]
+    reading = physical(thinned, bands, quantity.as_stored, masks and masks.thinned(step))
     usable = ~(reading.missing | reading.fill)
-    names = tuple(band.name for band in bands)
+    share = size / max(usable.size, 1)
     return Sample(
-        name, names, reading.values[:, usable], stored[:, usable], int(np.count_nonzero(usable)), usable.size,
-        reading.fillers,
-    )  # fmt: skip
+        name,
+        tuple(band.name for band in bands),
+        reading.values[:, usable],
+        thinned[:, usable],
+        round(np.count_nonzero(usable) * share),
+        size,
+        {filler: round(count * share) for filler, count in reading.fillers.items()},
+    )
 
 
 def joined(samples: Sequence[Sample]) -> Sample:

@@ -94,29 +94,28 @@ def stored_bands(
         quantity: what the numbers mean.
         optical_offset: offset of reflectance in stored numbers, for bands without scale and offset tags.
     """
-    tags = tuple(
-        BandTags(source.dtypes[n - 1], source.scales[n - 1], source.offsets[n - 1], source.nodatavals[n - 1])
-        for n in numbers.values()
-    )
+    tags = (source.dtypes, source.scales, source.offsets, source.nodatavals)
     return _described(tuple(numbers.items()), tags, quantity, optical_offset)
+
+
+_Tags = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...], tuple[float | None, ...]]
+"""Types, scales, offsets and nodata values of all bands of a file."""
 
 
 @lru_cache(maxsize=256)
 def _described(
-    numbers: tuple[tuple[str, int], ...],
-    tags: tuple[BandTags, ...],
-    quantity: Quantity,
-    optical_offset: float | None,
+    numbers: tuple[tuple[str, int], ...], tags: _Tags, quantity: Quantity, optical_offset: float | None
 ) -> tuple[StoredBand, ...]:
     """Return the description of bands. It is cached: all files of a data set have the same tags."""
-    bands = (tag.describe(name, number, quantity) for (name, number), tag in zip(numbers, tags, strict=True))
-    if quantity.unit != "reflectance":
-        return tuple(bands)
-    shift = optical_offset or 0.0
-    return tuple(
-        band if tag.is_scaled else replace(band, shift=shift, divisor=REFLECTANCE_SCALE)
-        for band, tag in zip(bands, tags, strict=True)
-    )
+    bands = []
+    for name, number in numbers:
+        dtypes, scales, offsets, nodata = tags
+        tag = BandTags(dtypes[number - 1], scales[number - 1], offsets[number - 1], nodata[number - 1])
+        band = tag.describe(name, number, quantity)
+        if quantity.unit == "reflectance" and not tag.is_scaled:
+            band = replace(band, shift=optical_offset or 0.0, divisor=REFLECTANCE_SCALE)
+        bands.append(band)
+    return tuple(bands)
 
 
 def ignore_overflow() -> np.errstate:
