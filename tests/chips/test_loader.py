@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from floodseg.bands import L1C_BANDS
 from floodseg.chips import loader as loader_module
 from floodseg.chips.loader import ChipDataset, EpochSampler, Sample, SampleKey, make_loader, move_to, plain_errors
 from floodseg.config.train import AugmentConfig, DataConfig
@@ -33,7 +34,8 @@ def chips(tmp_path: Path, write_raster: Callable[..., Path]) -> FileChips:
     for number in range(5):
         name = f"{'AB'[number % 2]}_{number}"
         write_raster(tmp_path / f"S1Hand/{name}_S1Hand.tif", rng.normal(-15, 3, (2, 40, 48)).astype(np.float32))
-        write_raster(tmp_path / f"S2Hand/{name}_S2Hand.tif", rng.integers(1, 4000, (13, 40, 48)).astype(np.int16))
+        optical = rng.integers(1, 4000, (13, 40, 48)).astype(np.int16)
+        write_raster(tmp_path / f"S2Hand/{name}_S2Hand.tif", optical, names=L1C_BANDS)
         write_raster(tmp_path / f"LabelHand/{name}_LabelHand.tif", rng.integers(-1, 2, (40, 48)).astype(np.int16))
     made = open_layout(DataConfig(data=tmp_path, layout="folders"), "all")
     assert isinstance(made, FileChips)

@@ -167,7 +167,8 @@ def rename_advice(missing: Sequence[str], sources: Sequence[Raster], sensor: Sen
     commands = rename_commands(
         (number, name, source.name) for name, (number, source) in zip(missing, others, strict=False)
     )
-    return f"if it is there without its name, name it ({commands})"
+    them = "it" if len(missing) == 1 else "them"
+    return f"name {' and '.join(missing)} if the image holds {them} under another name ({commands})"
 
 
 def rename_commands(bands: Iterable[tuple[int, str, str]]) -> str:

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import L1C_BANDS, MASK, OTHER, Bands, SarUnits, Sensor, Unit, band_date
+from floodseg.bands import MASK, OTHER, Bands, SarUnits, Sensor, Unit, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.tiling import blocks, spread
 from floodseg.geo.warp import same_crs
-from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
 from floodseg.raster.edge_zeros import EdgeZeros
 from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
@@ -22,16 +20,17 @@ from floodseg.raster.reflectance_checks import check_physical_reflectance
 from floodseg.raster.sample import Sample
 from floodseg.raster.scaling import BandTags, Quantity
 from floodseg.scene.cloud_mask import (
-    MAX_SEARCHED_BLOCKS,
     MaskKind,
     MaskSource,
+    array_mask,
     hidden,
     kind_note,
-    mask_kind,
+    mask_values,
     require_clear_pixels,
 )
 from floodseg.scene.findings import Findings
 from floodseg.scene.image import clip
+from floodseg.scene.image_bands import check_array_order
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.scene import SceneWindow
 from floodseg.scene.unit_checks import sample_windows
@@ -93,7 +92,9 @@ class ArrayScene:
         self._grid = self._common_grid(crs, transform)
         for sensor in self._images:
             self._check_values(sensor)
-        self._check_order()
+        optical_image = self._images.get("optical")
+        if optical_image is not None and self._unit("optical") == "reflectance":
+            check_array_order(optical_image)
         if self._clouds is not None and "optical" in self._images:
             self._check_clouds(self._clouds)
 
@@ -207,7 +208,7 @@ class ArrayScene:
                 self._findings.add_image(sensor, list(reading.values), valid_at_date)
             usable &= valid_at_date
         if sensor == "optical" and self._clouds is not None and self._mask_kind is not None:
-            usable &= ~hidden(self._mask_kind, *_mask_values(self._clouds, inner))
+            usable &= ~hidden(self._mask_kind, *mask_values(self._clouds, inner))
         part[:, ~usable] = 0
         valid[place] = usable
         return values, valid
@@ -269,28 +270,16 @@ class ArrayScene:
     def _unit(self, sensor: Sensor) -> Unit:
         return self._bands.sar_unit if sensor == "sar" else self._bands.optical_unit
 
-    def _check_order(self) -> None:
-        """Raise DataError if 13 optical bands without names are not those of L1C."""
-        image = self._images.get("optical")
-        if image is None or image.shape[0] != len(L1C_BANDS) or any(image.names) or self._unit("optical") == "dn":
-            return
-        numbers = [L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]
-        windows = order_windows(*image.shape[1:])
-        parts = [image.read(window)[0][numbers].reshape(len(numbers), -1) for window in windows]
-        check_l1c_order(None, np.concatenate(parts, axis=1), image.nodata)
-
     def _check_clouds(self, clouds: ArrayImage) -> None:
         """Tell the kind of the cloud mask, and raise DataError if it has none or hides all optical pixels."""
-        parts = (_mask_values(clouds, window) for window in spread(blocks(*clouds.shape[1:]), MAX_SEARCHED_BLOCKS))
-        kind = mask_kind(MaskSource(), (values[~missing] for values, missing in parts))
-        if kind == "classes" and clouds.nodata == 0:  # 0 is the class of no data
-            clouds = self._clouds = replace(clouds, nodata=None)
+        clouds, kind = array_mask(clouds)
+        self._clouds = clouds
         note = kind_note("cloud_mask", kind)
         self._assumptions.extend([note] if note else [])
 
         def read(window: Window) -> tuple[_Mask, _Mask]:
             valid = self._read_sensor("optical", self._bands.optical, window)[1]
-            return valid, hidden(kind, *_mask_values(clouds, window))
+            return valid, hidden(kind, *mask_values(clouds, window))
 
         require_clear_pixels(MaskSource(), kind, self._grid, read)
         self._mask_kind = kind
@@ -308,11 +297,3 @@ def _grid(image: ArrayImage) -> GeoGrid | None:
     if image.transform is None:
         return None
     return GeoGrid(image.crs, image.transform, image.shape[1], image.shape[2])
-
-
-def _mask_values(clouds: ArrayImage, window: Window) -> tuple[_Numbers, _Mask]:
-    """Return the values of a mask inside a window and the pixels without a value, (H, W) each."""
-    stored, masked = clouds.read(window)
-    values = stored[0].astype(np.float32)
-    missing: _Mask = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
-    return values, missing if masked is None else missing | masked[0]

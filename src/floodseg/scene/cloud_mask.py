@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from floodseg.bands import HIGHEST_SCENE_CLASS, QA60_VALUES
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.tiling import blocks
+from floodseg.geo.tiling import blocks, spread
+from floodseg.scene.labelled_array import ArrayImage
 from floodseg.scene.safe import CLOUD_CLASSES
 
 MaskKind = Literal["mask", "classes"]
@@ -87,6 +88,22 @@ def _kind_of(values: set[float]) -> MaskKind | None:
     if (len(values - {0.0}) <= 1 and not 1 < highest <= HIGHEST_SCENE_CLASS) or values.issubset(QA60_VALUES):
         return "mask"
     return "classes" if values.issubset(range(HIGHEST_SCENE_CLASS + 1)) else None
+
+
+def array_mask(clouds: ArrayImage) -> tuple[ArrayImage, MaskKind]:
+    """Return a mask in memory and its kind, which its values tell; errors are those of ``mask_kind``."""
+    parts = (mask_values(clouds, window) for window in spread(blocks(*clouds.shape[1:]), MAX_SEARCHED_BLOCKS))
+    kind = mask_kind(MaskSource(), (values[~missing] for values, missing in parts))
+    # 0 is the class of no data
+    return (replace(clouds, nodata=None) if kind == "classes" and clouds.nodata == 0 else clouds), kind
+
+
+def mask_values(clouds: ArrayImage, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the values of a mask inside a window and the pixels without a value, (H, W) each."""
+    stored, masked = clouds.read(window)
+    values = stored[0].astype(np.float32)
+    missing: NDArray[np.bool_] = np.isnan(values) | (values == clouds.nodata if clouds.nodata is not None else False)
+    return values, missing if masked is None else missing | masked[0]
 
 
 def hidden(kind: MaskKind, values: NDArray[np.generic], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:

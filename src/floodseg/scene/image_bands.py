@@ -22,6 +22,7 @@ from floodseg.raster.bands import (
 )
 from floodseg.raster.scaling import Quantity
 from floodseg.scene.image import Image
+from floodseg.scene.labelled_array import ArrayImage
 from floodseg.scene.session import OpenRaster, Session
 
 
@@ -189,3 +190,14 @@ def check_order(session: Session, image: Image) -> None:
         windows = order_windows(file.grid.height, file.grid.width)
         parts = [session.read(file.path, needed, window).reshape(len(needed), -1) for window in windows]
         check_l1c_order(file.path, np.concatenate(parts, axis=1), handle.nodatavals[0])
+
+
+def check_array_order(image: ArrayImage) -> None:
+    """Raise DataError if an array of 13 optical bands without names does not hold those of L1C."""
+    count, height, width = image.shape
+    if count != len(L1C_BANDS) or any(image.names):
+        return
+    positions = [L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]
+    windows = order_windows(height, width)
+    parts = [image.read(window)[0][positions].reshape(len(positions), -1) for window in windows]
+    check_l1c_order(None, np.concatenate(parts, axis=1), image.nodata)
