@@ -88,9 +88,14 @@ def identify_band(text: str | None, sensor: Sensor) -> str | None:
     if text in _MASK_NAMES:
         return MASK
     found = _polarisations(text) if sensor == "sar" else _optical_bands(text)
-    if len(found) > 1 or not _OTHER_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", text)):
+    if len(found) > 1 or names_other_quantity(text):
         return OTHER
     return next(iter(found), None)
+
+
+def names_other_quantity(text: str) -> bool:
+    """Return True if a word of a name is that of another quantity than a band, such as an angle or HH."""
+    return not _OTHER_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", text.lower()))
 
 
 def _polarisations(text: str) -> set[str]:

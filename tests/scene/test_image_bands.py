@@ -102,7 +102,7 @@ def test_file_of_another_quantity_is_left_out_with_a_note(tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize("stems", [("S1_HH", "S1_HV"), ("S1_VV_VH_0", "S1_VV_VH_1"), ("a_VV", "a_HV")])
+@pytest.mark.parametrize("stems", [("S1_VV_VH_0", "S1_VV_VH_1"), ("a_VV", "VV_VH")])
 def test_files_that_name_no_single_polarisation_are_refused_and_read_once_named(
     tmp_path: Path, stems: tuple[str, str]
 ) -> None:
@@ -111,6 +111,13 @@ def test_files_that_name_no_single_polarisation_are_refused_and_read_once_named(
     assert f"holds only {', '.join(stems)}, but the model needs VV and VH" in message
     follow(message)
     assert np.array_equal(scene(RADAR, *files).read(COMPLETE).sar, sar_values())
+
+
+def test_files_of_other_polarisations_are_refused(tmp_path: Path) -> None:
+    files = [write_raster(tmp_path / f"S1_{band}.tif", sar_values()[:1]) for band in ("HH", "HV")]
+    assert refusal(RADAR, *files).endswith(
+        "holds only S1_HH, S1_HV, but the model needs VV and VH; use an image in VV and VH, which nothing else replaces"
+    )
 
 
 def test_optical_bands_under_unknown_names_are_refused_and_read_once_named(tmp_path: Path) -> None:

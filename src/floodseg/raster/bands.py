@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from rasterio.enums import ColorInterp
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, MASK, OTHER, SAR_BANDS, Sensor, identify_band
+from floodseg.bands import L1C_BANDS, L2A_BANDS, MASK, OTHER, SAR_BANDS, Sensor, identify_band, names_other_quantity
 from floodseg.errors import DataError
 from floodseg.raster.dataset import Raster
 
@@ -128,8 +128,10 @@ def check_polarisations(names: str, needed: Sequence[str], found: Container[str]
     if not missing:
         return
     both = " and ".join(needed)
-    rename = rename_advice(missing, sources, "sar")
-    remedy = f"use an image in {both}, or {rename or 'add ' + ' and '.join(missing)}"
+    advice = rename_advice(missing, sources, "sar")
+    if not advice and len(missing) < len(needed):
+        advice = f"add {' and '.join(missing)}"
+    remedy = f"use an image in {both}{f', or {advice}' if advice else ', which nothing else replaces'}"
     held = [label for source in sources for label in band_labels(source, "sar")]
     raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {both}; {remedy}")
 
@@ -152,23 +154,34 @@ def text_labels(texts: Sequence[str | None], identities: Sequence[str | None]) -
 
 
 def rename_advice(missing: Sequence[str], sources: Sequence[Raster], sensor: Sensor) -> str:
-    """Return the advice to name bands that have no name of the sensor, or "" if they are too few to be the missing."""
-    others = [
-        (number, source)
-        for source in sources
-        if not has_unnamed_bands(source, sensor)
-        for number, identity in enumerate(band_identities(source, sensor), start=1)
-        if identity in (None, OTHER)
-    ]
+    """Return the advice to name bands that may be the missing ones, or "" if there are too few of them."""
+    named = [source for source in sources if not has_unnamed_bands(source, sensor)]
+    # bands without a name come first
+    others = [(number, source) for source in named for number in _bands_without_name(source, sensor)]
+    others += [(number, source) for source in named for number in _bands_of_unclear_name(source, sensor)]
     if len(others) < len(missing):
         return ""
-    # bands without a name come first
-    others.sort(key=lambda other: band_identities(other[1], sensor)[other[0] - 1] is not None)
     commands = rename_commands(
         (number, name, source.name) for name, (number, source) in zip(missing, others, strict=False)
     )
     them = "it" if len(missing) == 1 else "them"
     return f"name {' and '.join(missing)} if the image holds {them} under another name ({commands})"
+
+
+def _bands_without_name(source: Raster, sensor: Sensor) -> list[int]:
+    return [number for number, band in enumerate(band_identities(source, sensor), start=1) if band is None]
+
+
+def _bands_of_unclear_name(source: Raster, sensor: Sensor) -> list[int]:
+    """Return the numbers of bands with a name that is not known, and of a file that is named after several bands."""
+    identities, labels = band_identities(source, sensor), band_labels(source, sensor)
+    return [
+        number
+        for number, (identity, label) in enumerate(zip(identities, labels, strict=True), start=1)
+        if identity == OTHER
+        and not names_other_quantity(label)
+        and (source.count == 1 or identify_band(label, sensor) is None)
+    ]
 
 
 def rename_commands(bands: Iterable[tuple[int, str, str]]) -> str:
