@@ -64,7 +64,7 @@ def test_power_read_as_amplitude_is_noted() -> None:
 def test_db_of_amplitude_by_ten_are_refused_with_a_scale_tag() -> None:
     message = refusal(LARGE / 2, "db")
     assert "as 10 log10 of amplitude (in place of 20 log10) would be" in message
-    assert "gdal_edit.py -scale 2 FILE" in message
+    assert "gdal_edit.py -scale 2 s1.tif" in message
     half_steps = sample(LARGE / 2, np.round(LARGE).astype(np.int16))
     with pytest.raises(DataError, match="multiply the GDAL scale and offset tags of each file by 2"):
         check_radar([half_steps], "db")
@@ -100,16 +100,16 @@ def test_pictures_and_digital_numbers_are_told_apart(units: SarUnits) -> None:
 def test_integers_of_db_are_advised_a_scale(factor: int) -> None:
     numbers = np.round(LARGE * factor)
     message = refusal(numbers, "db")
-    assert f"; set the GDAL scale tag of each file (gdal_edit.py -scale {1 / factor:g} FILE, or" in message
+    assert f"; set the GDAL scale tag of each file (gdal_edit.py -scale {1 / factor:g} s1.tif, or" in message
     assert message.endswith(f"since they look like dB times {factor}")
     numbers[:, :5000] = -9999
-    assert f"gdal_edit.py -scale {1 / factor:g} -a_nodata -9999 FILE" in refusal(numbers, "db")
+    assert f"gdal_edit.py -scale {1 / factor:g} -a_nodata -9999 s1.tif" in refusal(numbers, "db")
 
 
 def test_nodata_is_advised_only_for_a_single_value() -> None:
     values = LARGE.copy()
     values[:, :5000] = -9999
-    assert refusal(values, "db").endswith("declare the nodata value (rio edit-info --nodata -9999 FILE)")
+    assert refusal(values, "db").endswith("declare the nodata value (rio edit-info --nodata -9999 s1.tif)")
     values[:, 5000:8000] = 30000.5
     assert refusal(values, "db").endswith("one number that is declared as nodata")
     array = replace(sample(np.where(values > 100, -9999, values)), is_file=False)

@@ -57,7 +57,7 @@ def test_scenes_with_dark_pixels_hold_no_offset(stored: NDArray[np.int16]) -> No
 def test_one_filler_is_named_as_it_is_stored() -> None:
     stored = BRIGHT.astype(np.int32)
     stored[:, :2000] = 2**30 + 1
-    with pytest.raises(DataError, match=r"rio edit-info --nodata 1073741825 FILE\)$"):
+    with pytest.raises(DataError, match=r"rio edit-info --nodata 1073741825 s2\.tif\)$"):
         check(stored)
 
 

@@ -63,7 +63,7 @@ def test_undeclared_radar_nodata_is_refused(tmp_path: Path) -> None:
     radar = sar_values()
     radar[:, :4] = -9999
     write_raster(tmp_path / "s1.tif", radar)
-    assert "rio edit-info --nodata -9999 FILE" in error_message(RADAR, sar=tmp_path / "s1.tif")
+    assert f"rio edit-info --nodata -9999 {tmp_path / 's1.tif'}" in error_message(RADAR, sar=tmp_path / "s1.tif")
 
 
 def test_reflectance_not_times_10000_is_refused(tmp_path: Path) -> None:

@@ -45,14 +45,14 @@ def db_of(path: Path, **settings: object) -> tuple[NDArray[np.float32], NDArray[
     return window.sar, window.sar_valid
 
 
-def follow(message: str, path: Path) -> None:
+def follow(message: str) -> None:
     """Run the line of rio or of Python that a message advises."""
-    if line := re.search(r"\(rio (.*) FILE\)", message):
-        assert CliRunner().invoke(main_group, [*line[1].split(), str(path)]).exit_code == 0
+    if line := re.search(r"\(rio (.*)\)", message):
+        assert CliRunner().invoke(main_group, line[1].split()).exit_code == 0
         return
     line = re.search(r'python -c "(.*)"\)', message)
     assert line is not None
-    exec(line[1].replace("FILE", str(path)), {})
+    exec(line[1], {})
 
 
 @pytest.mark.parametrize("units", ["linear", "amplitude"])
@@ -91,8 +91,8 @@ def test_undeclared_nodata(tmp_path: Path, dtype: type[np.generic]) -> None:
     stored[:, :40] = filler
     path = write_raster(tmp_path / "s1.tif", stored)
     message = refusal(RADAR, path)
-    assert f"rio edit-info --nodata {filler} FILE" in message
-    follow(message, path)
+    assert f"rio edit-info --nodata {filler} {path}" in message
+    follow(message)
     values, valid = db_of(path)
     assert valid[40:].all()
     assert not valid[:40].any()
@@ -108,7 +108,7 @@ def test_db_stored_as_integers(tmp_path: Path, factor: int, nodata: int | None, 
     path = write_raster(tmp_path / "s1.tif", stored, nodata=nodata if declared else None)
     message = refusal(RADAR, path)
     assert (" -a_nodata " in message) == (nodata is not None and not declared)
-    follow(message, path)
+    follow(message)
     values, valid = db_of(path)
     np.testing.assert_allclose(values[:, 40:], DB[:, 40:], atol=0.5 / factor + 1e-4)
     assert valid[40:].all()
@@ -118,9 +118,9 @@ def test_db_stored_as_integers(tmp_path: Path, factor: int, nodata: int | None, 
 @needs_gdal_tools
 def test_scale_line_of_gdal(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "s1.tif", np.where(DB < -28, -9999, np.round(DB * 10)).astype(np.int16))
-    line = re.search(r"\((gdal_edit\.py .*) FILE, or", refusal(RADAR, path))
+    line = re.search(r"\((gdal_edit\.py .*), or", refusal(RADAR, path))
     assert line is not None
-    subprocess.run([*line[1].split(), str(path)], check=True, capture_output=True)
+    subprocess.run(line[1].split(), check=True, capture_output=True)
     values, valid = db_of(path)
     np.testing.assert_allclose(values[:, valid], DB[:, valid], atol=0.051)
     assert np.array_equal(valid, (DB >= -28).all(axis=0))
@@ -128,7 +128,7 @@ def test_scale_line_of_gdal(tmp_path: Path) -> None:
 
 def test_db_of_amplitude_by_ten(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "s1.tif", DB / 2)
-    follow(refusal(RADAR, path), path)
+    follow(refusal(RADAR, path))
     np.testing.assert_allclose(db_of(path)[0], DB, atol=1e-4)
     with pytest.raises(DataError, match=r"; multiply the array by 2$"):
         ArrayScene(RADAR, DB / 2)
@@ -174,9 +174,9 @@ def test_reflectance_from_0_to_1(tmp_path: Path, tags: dict[str, list[float]]) -
     stored = optical_values(bands=12)
     stored[:, :4] = np.finfo(np.float32).min
     path = write_raster(tmp_path / "s2.tif", stored, nodata=-3.40282e38, names=L2A_BANDS, **tags)
-    line = re.search(r"\((gdal_translate .*) FILE NEW\.tif\)", refusal(LAND, path))
+    line = re.search(r"\((gdal_translate .*) NEW\.tif\)", refusal(LAND, path))
     assert line is not None
-    subprocess.run([*line[1].split(), "-q", str(path), str(tmp_path / "new.tif")], check=True, capture_output=True)
+    subprocess.run([*line[1].split(), str(tmp_path / "new.tif")], check=True, capture_output=True)
     window = scene(LAND, tmp_path / "new.tif").read(Window(0, 0, 48, 40))
     np.testing.assert_allclose(window.optical[:, 4:], optical_values(bands=12)[[2, 7], 4:], atol=1e-6)
     assert window.optical_valid[4:].all()

@@ -1,7 +1,7 @@
 """Checks that radar values have the declared unit, and that VV and VH are not swapped."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +134,8 @@ def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int)
     fault = "are often negative"
     if levels.are_too_bright:
         fault = "are brighter than most scenes" if is_small else f"are brighter than any scene ({levels})"
-    reason, remedy = _explanation(bands, sample, units)
+    named = replace(sample, name="FILE") if is_small else sample  # one note for all chips of a folder
+    reason, remedy = _explanation(bands, named, units)
     text = f"radar values, read as {_NAMES[units]}, {fault}, as {reason} would be; {remedy}"
     if is_small:
         return f"{text} if they are"

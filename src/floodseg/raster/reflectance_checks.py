@@ -1,5 +1,6 @@
 """Checks that optical values are reflectance, and that their offset is known."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from floodseg.bands import REFLECTANCE_SCALE
 from floodseg.errors import DataError
 from floodseg.raster.physical import REFLECTANCE_RANGE
-from floodseg.raster.sample import MAX_ODD_SHARE, MIN_PIXELS, Sample, nodata_remedy, stored_text
+from floodseg.raster.sample import MAX_ODD_SHARE, MIN_PIXELS, Sample, nodata_line, nodata_remedy, stored_text
 from floodseg.raster.scaling import StoredBand
 
 OffsetSource = Literal["setting", "tags", "scale tags", "metadata"] | None
@@ -62,8 +63,8 @@ def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, shif
         tags = "-a_scale 0.0001 -a_offset 0 " if tagged else ""
         raise DataError(
             f"{name}: the optical values reach only {bright:g} once scaled to reflectance, and {reason}; multiply the "
-            f"values, which seem to be reflectance from 0 to 1, by 10000 (gdal_translate -scale 0 1 0 10000 {tags}FILE "
-            "NEW.tif)"
+            f"values, which seem to be reflectance from 0 to 1, by 10000 (gdal_translate -scale 0 1 0 10000 {tags}"
+            f"{shlex.quote(name)} NEW.tif)"
         )
     for sample in samples:
         _check_range(sample, tagged=tagged)
@@ -80,7 +81,7 @@ def check_fillers(samples: Sequence[Sample]) -> None:
             # images are often filled with 0, so a mostly empty one is no fault
             if filler != 0 and count > sample.area / 2:
                 text = f"{filler:g}"
-                remedy = f"declare it as nodata (rio edit-info --nodata {text} FILE)"
+                remedy = f"declare it as nodata ({nodata_line(sample, text)})"
                 raise DataError(
                     f"{sample.name}: {count / sample.area:.0%} of the pixels hold {text} in all bands, which fills "
                     f"images and is no measurement; {remedy if sample.is_file else f'set {text} to NaN'}"

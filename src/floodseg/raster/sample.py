@@ -1,5 +1,6 @@
 """Sample of the valid pixels of a raster, from which its unit is checked."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -120,7 +121,12 @@ def nodata_remedy(sample: Sample, is_odd: NDArray[np.bool_]) -> str | None:
     if filler is None:
         return None
     text = stored_text(filler)
-    return f"declare the nodata value (rio edit-info --nodata {text} FILE)" if sample.is_file else f"set {text} to NaN"
+    return f"declare the nodata value ({nodata_line(sample, text)})" if sample.is_file else f"set {text} to NaN"
+
+
+def nodata_line(sample: Sample, text: str) -> str:
+    """Return the command that declares a nodata value."""
+    return shlex.join(["rio", "edit-info", "--nodata", text, sample.name])
 
 
 def scale_remedy(sample: Sample, factor: float, filler: np.generic | None = None) -> str:
@@ -130,11 +136,11 @@ def scale_remedy(sample: Sample, factor: float, filler: np.generic | None = None
         return f"multiply the array by {factor:g}{f', with {nodata} set to NaN' if nodata else ''}"
     if sample.is_tagged:
         return f"multiply the GDAL scale and offset tags of each file by {factor:g}"
-    gdal = f"gdal_edit.py -scale {factor:g}{f' -a_nodata {nodata}' if nodata else ''} FILE"
-    python = f"import rasterio; f = rasterio.open('FILE', 'r+'); f.scales = [{factor:g}] * f.count"
+    gdal = ["gdal_edit.py", "-scale", f"{factor:g}", *(["-a_nodata", nodata] if nodata else []), sample.name]
+    python = f"import rasterio; f = rasterio.open({sample.name!r}, 'r+'); f.scales = [{factor:g}] * f.count"
     return (
-        f"set the GDAL scale tag{' and the nodata value' if nodata else ''} of each file ({gdal}, or "
-        f'python -c "{python}{f"; f.nodata = {nodata}" if nodata else ""}")'
+        f"set the GDAL scale tag{' and the nodata value' if nodata else ''} of each file ({shlex.join(gdal)}, or "
+        f'python -c "{python}{f"; f.nodata = {nodata}" if nodata else ""}; f.close()")'
     )
 
 
