@@ -245,5 +245,5 @@ def test_stac_item_without_an_image_is_refused_by_its_assets(tmp_path):
 
 def test_missing_extra_error_has_the_pip_command(monkeypatch):
     monkeypatch.setattr(extras, "is_installed", lambda package: False)
-    with pytest.raises(ConfigError, match=r"^predict-many needs distributed, .*: pip install 'floodseg\[cluster\]'$"):
+    with pytest.raises(ConfigError, match=r"^predict-many needs distributed, .*; pip install 'floodseg\[cluster\]'$"):
         extra.import_extra("distributed.scheduler")

@@ -47,7 +47,7 @@ def write_chip(root: Path, name: str, seed: int) -> SimpleNamespace:
         label[:] = -1
     return SimpleNamespace(
         sar=scenes.write_sar(root / f"S1Hand/{name}_S1Hand.tif", db.astype(np.float32)),
-        optical=scenes.write_optical(root / f"S2Hand/{name}_S2Hand.tif", reflectance),
+        optical=scenes.write_optical(root / f"S2Hand/{name}_S2Hand.tif", reflectance, names=L1C_BANDS),
         label=scenes.write_label(root / f"LabelHand/{name}_LabelHand.tif", label),
     )
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import torch
 
+from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DistilConfig, TrainConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import CheckpointError, ConfigError, RunFolderError
@@ -84,9 +85,12 @@ def test_finishing_a_run_again_changes_nothing(trained: TrainConfig, tmp_path: P
 def test_with_one_sensor_the_model_scores_as_its_specialist(trained: TrainConfig, sensor: str) -> None:
     data = replace(trained.data, sensors=sensor)
     models = [load_path(folder) for folder in (trained.out_dir, trained.out_dir / "specialists" / sensor)]
+    # 0.5 is the same logit difference at every temperature
+    scores = [evaluate(model, config=data, scoring=ScoreConfig(threshold=0.5)).document for model in models]
+    assert scores[0]["water_iou"] == scores[1]["water_iou"]
+    # stored thresholds are chosen on bins of logit differences at other temperatures, which differ between processors
     scores = [evaluate(model, config=data).document for model in models]
-    # thresholds are chosen on bins of logit differences at other temperatures
-    assert scores[0]["water_iou"] == pytest.approx(scores[1]["water_iou"], abs=2e-3)
+    assert scores[0]["water_iou"] == pytest.approx(scores[1]["water_iou"], abs=5e-3)
     chip = open_layout(data, "valid").read(0)
     image, valid = (torch.from_numpy(getattr(chip, name))[None] for name in (sensor, f"{sensor}_valid"))
     inputs = {sensor: image, f"{sensor}_valid": valid[None]}
