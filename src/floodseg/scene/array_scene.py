@@ -1,18 +1,17 @@
 """Scene in memory: numpy or labelled (xarray) arrays of both sensors on one grid."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import MASK, OTHER, Bands, SarUnits, Sensor, Unit, band_date
+from floodseg.bands import MASK, OTHER, Bands, SarUnits, Sensor, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
 from floodseg.geo.warp import same_crs
-from floodseg.geo.warped_source import clip
 from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
 from floodseg.raster.edge_zeros import EdgeZeros
 from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
@@ -20,26 +19,14 @@ from floodseg.raster.radar_checks import check_radar
 from floodseg.raster.reflectance_checks import check_physical_reflectance
 from floodseg.raster.sample import Sample
 from floodseg.raster.scaling import BandTags, Quantity
-from floodseg.scene.cloud_mask import (
-    MaskKind,
-    MaskSource,
-    array_mask,
-    hidden,
-    kind_note,
-    mask_values,
-    require_clear_pixels,
-)
-from floodseg.scene.findings import Findings
+from floodseg.scene.base import BaseScene, Mask, Numbers
+from floodseg.scene.cloud_mask import MaskSource, array_mask, mask_values
 from floodseg.scene.image_bands import check_array_order
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
-from floodseg.scene.scene import SceneWindow
 from floodseg.scene.unit_checks import sample_windows
 
-_Numbers = NDArray[np.float32]
-_Mask = NDArray[np.bool_]
 
-
-class ArrayScene:
+class ArrayScene(BaseScene):
     """A scene of arrays in memory; implements :class:`floodseg.scene.scene.Scene`.
 
     Args:
@@ -74,12 +61,12 @@ class ArrayScene:
         sar_units: SarUnits = "db",
         cloud_mask: Any = None,
     ) -> None:
-        self._bands, self._sar_units = bands, sar_units
-        self._assumptions: list[str] = []
-        self._images: dict[Sensor, ArrayImage] = {}
+        super().__init__(bands)
+        self._sar_units = sar_units
+        self._images: dict[str, ArrayImage] = {}
+        """Images by sensor, and the cloud mask."""
         self._channels: dict[Sensor, list[int]] = {}
         self._edges: dict[Sensor, EdgeZeros] = {}
-        self._findings = Findings()
         self._lock = threading.Lock()
         if sar is not None:
             self._add("sar", sar, bands.sar, None)
@@ -87,49 +74,21 @@ class ArrayScene:
             self._add("optical", optical, bands.optical, optical_bands)
         if not self._images:
             raise DataError("no array was given; a scene needs sar, optical or both")
-        self._clouds = None if cloud_mask is None else array_image("cloud_mask", cloud_mask, None)
-        self._mask_kind: MaskKind | None = None
-        self._product_grid = self._common_grid(crs, transform)
-        self._grid = self._product_grid.upright
-        self._place_arrays(replace_all=transform is not None)
-        for sensor in self._images:
+        if cloud_mask is not None:
+            self._images["cloud_mask"] = array_image("cloud_mask", cloud_mask, None)
+        self._place(_common_grid(self._images, crs, transform))
+        for name, image in self._images.items():
+            if image.transform is None or transform is not None:
+                self._images[name] = replace(image, transform=self.product_grid.transform)
+        for sensor in self._channels:
             self._check_values(sensor)
-        optical_image = self._images.get("optical")
-        if optical_image is not None and self._unit("optical") == "reflectance":
-            check_array_order(optical_image)
-        if self._clouds is not None and "optical" in self._images:
-            self._check_clouds(self._clouds)
-
-    @property
-    def grid(self) -> GeoGrid:
-        """Pixel grid of the windows. The transform is the identity by default."""
-        return self._grid
-
-    @property
-    def product_grid(self) -> GeoGrid:
-        """Pixel grid of the products, in the order of the first array."""
-        return self._product_grid
-
-    @property
-    def bands(self) -> Bands:
-        """Channels of every window."""
-        return self._bands
-
-    @property
-    def inputs(self) -> dict[str, tuple[str, ...]]:
-        """Empty, since a scene in memory has no files."""
-        return {}
-
-    @property
-    def assumptions(self) -> tuple[str, ...]:
-        """Assumptions made in reading, including those about the windows read so far."""
-        return (*self._assumptions, *self._findings.notes())
-
-    def read(self, window: Window) -> SceneWindow:
-        """Read a window of the grid. Pixels outside the grid are invalid."""
-        sar, sar_valid = self._read_sensor("sar", self._bands.sar, window)
-        optical, optical_valid = self._read_sensor("optical", self._bands.optical, window)
-        return SceneWindow(sar, optical, sar_valid, optical_valid)
+        if "optical" not in self._channels:
+            return
+        if bands.optical_unit == "reflectance":
+            check_array_order(self._images["optical"])
+        if cloud_mask is not None:
+            mask, kind = array_mask(self._images["cloud_mask"])
+            self._hide_clouds(MaskSource(), kind, lambda window: mask_values(mask, window))
 
     def close(self) -> None:
         """Do nothing, since no file is open."""
@@ -165,68 +124,19 @@ class ArrayScene:
             )
         self._images[sensor] = image
 
-    def _common_grid(self, crs: Any, transform: Sequence[float] | None) -> GeoGrid:
-        """Return the grid of the first array as it is stored."""
-        arrays = [*self._images.items(), *([("cloud_mask", self._clouds)] if self._clouds is not None else [])]
-        first_name, first = arrays[0]
-        for name, other in arrays[1:]:
-            if other.shape[1:] != first.shape[1:]:
-                raise DataError(
-                    f"{first_name} has {first.shape[1]}x{first.shape[2]} pixels and {name} {other.shape[1]}x"
-                    f"{other.shape[2]}, but arrays must lie on one grid; resample one to the other, or use files"
-                )
-            if first.transform is None or other.transform is None:
-                continue
-            # a transform that is set holds for the pixels as they are stored
-            one, two = (each.grid if transform is not None else each.grid.upright for each in (first, other))
-            if not (same_crs(one.crs, two.crs) and one.matches(two, 0.5)):
-                raise DataError(
-                    f"{first_name} and {name}: their coordinates differ, but arrays must lie on one grid; "
-                    "resample one to the other, or use files"
-                )
-        known_crs = next((each.crs for _, each in arrays if each.crs is not None), None)
-        known = next((each.transform for _, each in arrays if each.transform is not None), None)
-        if transform is not None:
-            a, b, c, d, e, f = (float(number) for number in tuple(transform)[:6])
-            known = (a, b, c, d, e, f)
-        text = known_crs if crs is None else crs_text("crs", crs)
-        grid = GeoGrid(text, known or IDENTITY, first.shape[1], first.shape[2]).straight
-        _check_grid(grid, known)
-        return grid
-
-    def _place_arrays(self, *, replace_all: bool) -> None:
-        """Set the transform of all arrays, or of those without one, to that of the products."""
-
-        def placed(image: ArrayImage) -> ArrayImage:
-            if image.transform is not None and not replace_all:
-                return image
-            return replace(image, transform=self._product_grid.transform)
-
-        self._images = {sensor: placed(image) for sensor, image in self._images.items()}
-        self._clouds = None if self._clouds is None else placed(self._clouds)
-
-    def _read_sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:
-        values = np.zeros((len(names), window.height, window.width), np.float32)
-        valid = np.zeros((window.height, window.width), np.bool_)
-        inner, (top, left) = clip(window, self._grid)
-        if inner is None or sensor not in self._images:
-            return values, valid
-        place = (slice(top, top + inner.height), slice(left, left + inner.width))
-        part = values[:, *place]
-        usable = np.ones((inner.height, inner.width), np.bool_)
-        for channels in self._dates(names):
-            reading = self._read_block(sensor, channels, inner, self._quantity(sensor))
-            part[channels] = reading.values
+    def _read_inside(self, sensor: Sensor, window: Window, values: Numbers) -> Mask | None:
+        if sensor not in self._images:
+            return None
+        usable = np.ones((window.height, window.width), np.bool_)
+        for channels in self._dates(self.bands.names(sensor)):
+            reading = self._read_block(sensor, channels, window, self._quantity(sensor))
+            values[channels] = reading.values
             valid_at_date = ~(reading.missing | reading.fill)
             self._findings.add(sensor, reading)
-            if self._unit(sensor) == "db":
+            if self.bands.unit(sensor) == "db":
                 self._findings.add_image(sensor, list(reading.values), valid_at_date)
             usable &= valid_at_date
-        if sensor == "optical" and self._clouds is not None and self._mask_kind is not None:
-            usable &= ~hidden(self._mask_kind, *mask_values(self._clouds, inner))
-        part[:, ~usable] = 0
-        valid[place] = usable
-        return values, valid
+        return usable
 
     def _dates(self, names: Sequence[str]) -> list[list[int]]:
         """Return the channels of each date."""
@@ -257,10 +167,10 @@ class ArrayScene:
         valid = None if masked is None else ~np.logical_or.reduce(masked)
         if MASK not in image.names:
             return valid
-        band: _Mask = stored[image.names.index(MASK)] != 0
+        band: Mask = stored[image.names.index(MASK)] != 0
         return band if valid is None else valid & band
 
-    def _edge_zeros(self, sensor: Sensor, positions: list[int], window: Window) -> _Mask:
+    def _edge_zeros(self, sensor: Sensor, positions: list[int], window: Window) -> Mask:
         """Return the pixels that are 0 in bands and connected to the edge, inside a window, (H, W)."""
         image = self._images[sensor]
         _, height, width = image.shape
@@ -280,32 +190,44 @@ class ArrayScene:
         )
 
     def _quantity(self, sensor: Sensor) -> Quantity:
-        return Quantity(sensor, self._unit(sensor), self._sar_units)
-
-    def _unit(self, sensor: Sensor) -> Unit:
-        return self._bands.sar_unit if sensor == "sar" else self._bands.optical_unit
-
-    def _check_clouds(self, clouds: ArrayImage) -> None:
-        """Tell the kind of the cloud mask, and raise DataError if it has none or hides all optical pixels."""
-        clouds, kind = array_mask(clouds)
-        self._clouds = clouds
-        note = kind_note("cloud_mask", kind)
-        self._assumptions.extend([note] if note else [])
-
-        def read(window: Window) -> tuple[_Mask, _Mask]:
-            valid = self._read_sensor("optical", self._bands.optical, window)[1]
-            return valid, hidden(kind, *mask_values(clouds, window))
-
-        require_clear_pixels(MaskSource(), kind, self._grid, read)
-        self._mask_kind = kind
+        return Quantity(sensor, self.bands.unit(sensor), self._sar_units)
 
     def _check_values(self, sensor: Sensor) -> None:
-        if self._unit(sensor) == "dn":
+        if self.bands.unit(sensor) == "dn":
             return
-        names = self._bands.sar if sensor == "sar" else self._bands.optical
-        sample = sample_windows(self._grid.height, self._grid.width, lambda window: self._sample(sensor, names, window))
+        names = self.bands.names(sensor)
+        sample = sample_windows(self.grid.height, self.grid.width, lambda window: self._sample(sensor, names, window))
         note = check_radar([sample], self._sar_units) if sensor == "sar" else check_physical_reflectance(sample)
-        self._assumptions.extend([] if note is None else [f"{sensor}: {note}"])
+        self._note(note and f"{sensor}: {note}")
+
+
+def _common_grid(arrays: Mapping[str, ArrayImage], crs: Any, transform: Sequence[float] | None) -> GeoGrid:
+    """Return the grid of the first array as it is stored."""
+    first_name, first = next(iter(arrays.items()))
+    for name, other in arrays.items():
+        if other.shape[1:] != first.shape[1:]:
+            raise DataError(
+                f"{first_name} has {first.shape[1]}x{first.shape[2]} pixels and {name} {other.shape[1]}x"
+                f"{other.shape[2]}, but arrays must lie on one grid; resample one to the other, or use files"
+            )
+        if first.transform is None or other.transform is None:
+            continue
+        # a transform that is set holds for the pixels as they are stored
+        one, two = (each.grid if transform is not None else each.grid.upright for each in (first, other))
+        if not (same_crs(one.crs, two.crs) and one.matches(two, 0.5)):
+            raise DataError(
+                f"{first_name} and {name}: their coordinates differ, but arrays must lie on one grid; "
+                "resample one to the other, or use files"
+            )
+    known_crs = next((each.crs for each in arrays.values() if each.crs is not None), None)
+    known = next((each.transform for each in arrays.values() if each.transform is not None), None)
+    if transform is not None:
+        a, b, c, d, e, f = (float(number) for number in tuple(transform)[:6])
+        known = (a, b, c, d, e, f)
+    text = known_crs if crs is None else crs_text("crs", crs)
+    grid = GeoGrid(text, known or IDENTITY, first.shape[1], first.shape[2]).straight
+    _check_grid(grid, known)
+    return grid
 
 
 def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:

@@ -4,27 +4,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from floodseg.bands import DATES, Bands, Sensor, band_date
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
-from floodseg.scene.cloud_mask import MaskKind, hidden, kind_note, require_clear_pixels
+from floodseg.scene.base import BaseScene, Mask, Numbers
 from floodseg.scene.findings import Findings
 from floodseg.scene.image import Image, WarpedFile
 from floodseg.scene.image_bands import ImageRequest, check_order
 from floodseg.scene.open_image import open_cloud_mask, open_image
 from floodseg.scene.placement import check_reference, place_on_grid, resampling_note
 from floodseg.scene.safe import CLOUD_CLASSES
-from floodseg.scene.scene import SceneWindow
 from floodseg.scene.session import Session
 from floodseg.scene.setting_checks import check_settings
 from floodseg.scene.unit_checks import check_image
-
-_Numbers = NDArray[np.float32]
-_Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +34,7 @@ class _WarpedImage:
     findings: Findings | None
     """Counts polarisations without signal, in radar images in dB."""
 
-    def read(self, window: Window, values: _Numbers) -> _Mask:
+    def read(self, window: Window, values: Numbers) -> Mask:
         """Write the bands to their channels of ``values`` (C, H, W) and return their validity, (H, W)."""
         shape = (window.height, window.width)
         missing, fill = np.zeros(shape, np.bool_), np.ones(shape, np.bool_)
@@ -48,7 +43,7 @@ class _WarpedImage:
             values[list(channels)] = block.values
             missing |= block.missing
             fill &= block.fill
-        valid: _Mask = ~(missing | fill)
+        valid: Mask = ~(missing | fill)
         if self.findings is not None:
             bands = [values[channel] for channels in self.channels for channel in channels]
             self.findings.add_image(self.name, bands, valid)
@@ -57,52 +52,14 @@ class _WarpedImage:
         return valid
 
 
-class FileScene:
+class FileScene(BaseScene):
     """A scene in files; implements :class:`floodseg.scene.scene.Scene`."""
 
     def __init__(self, session: Session, product_grid: GeoGrid, bands: Bands) -> None:
-        self._session, self._product_grid, self._bands = session, product_grid, bands
-        self._grid = product_grid.upright
+        super().__init__(bands)
+        self._place(product_grid)
+        self._session = session
         self._images: dict[Sensor, list[_WarpedImage]] = {"sar": [], "optical": []}
-        self._clouds: tuple[WarpedFile, MaskKind] | None = None
-        self._inputs: dict[str, tuple[str, ...]] = {}
-        self._assumptions: list[str] = []
-        self._findings = Findings()
-
-    @property
-    def grid(self) -> GeoGrid:
-        """Pixel grid of the windows."""
-        return self._grid
-
-    @property
-    def product_grid(self) -> GeoGrid:
-        """Pixel grid of the products: that of the reference file, in the order of its pixels."""
-        return self._product_grid
-
-    @property
-    def bands(self) -> Bands:
-        """Channels of every window."""
-        return self._bands
-
-    @property
-    def inputs(self) -> dict[str, tuple[str, ...]]:
-        """Input files by setting."""
-        return dict(self._inputs)
-
-    @property
-    def assumptions(self) -> tuple[str, ...]:
-        """Assumptions made in reading, including those about the windows read so far."""
-        return (*self._assumptions, *self._findings.notes())
-
-    def read(self, window: Window) -> SceneWindow:
-        """Read a window of the grid. Pixels outside the grid are invalid.
-
-        Raises:
-            DataError: a file cannot be read; the message names the file and the position.
-        """
-        sar, sar_valid = self._read_sensor("sar", self._bands.sar, window)
-        optical, optical_valid = self._read_sensor("optical", self._bands.optical, window)
-        return SceneWindow(sar, optical, sar_valid, optical_valid)
 
     def close(self) -> None:
         """Close all files."""
@@ -113,18 +70,20 @@ class FileScene:
         files, classes = [], None
         for file in image.files:
             placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
-            self._assumptions.extend([assumed] if assumed and file.grid != reference else [])
-            files.append(WarpedFile(self._session, replace(file, grid=placed), self._grid, image, self._findings.add))
+            self._note(assumed if file.grid != reference else None)
+            files.append(WarpedFile(self._session, replace(file, grid=placed), self.grid, image, self._findings.add))
         if image.scene_classes is not None:
-            classes = WarpedFile(self._session, image.scene_classes, self._grid, None)
+            classes = WarpedFile(self._session, image.scene_classes, self.grid, None)
         file_channels = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
         findings = self._findings if image.unit == "db" else None
-        warped = _WarpedImage(image.name, tuple(files), file_channels, classes, findings)
-        self._images[image.sensor].append(warped)
-        self._inputs[image.setting] = image.sources
-        self._assumptions.extend(image.assumptions)
-        note = resampling_note(image.name, [file.resampling for file in files])
-        self._assumptions.extend([note] if note else [])
+        self._images[image.sensor].append(_WarpedImage(image.name, tuple(files), file_channels, classes, findings))
+        self.inputs[image.setting] = image.sources
+        self._note(*image.assumptions, resampling_note(image.name, [file.resampling for file in files]))
+
+    def check(self, image: Image) -> None:
+        """Check a sample of the pixels of an image (see ``check_image`` and ``check_order``)."""
+        self._note(*check_image(self._session, image))
+        check_order(self._session, image)
 
     def add_cloud_mask(self, name: str, reference_name: str, reference: GeoGrid) -> None:
         """Make optical pixels invalid where a mask hides them.
@@ -134,40 +93,19 @@ class FileScene:
         """
         mask, source, kind = open_cloud_mask(self._session, name)
         placed, assumed = place_on_grid(name, mask.grid, reference_name, reference)
-        file = WarpedFile(self._session, replace(mask, grid=placed), self._grid, None)
-        self._inputs["cloud_mask"] = (name,)
-        notes = (assumed, kind_note(name, kind), resampling_note(name, [file.resampling]))
-        self._assumptions.extend(note for note in notes if note)
+        file = WarpedFile(self._session, replace(mask, grid=placed), self.grid, None)
+        self.inputs["cloud_mask"] = (name,)
+        self._note(assumed, resampling_note(name, [file.resampling]))
 
-        def read(window: Window) -> tuple[_Mask, _Mask]:
+        def read(window: Window) -> tuple[Numbers, Mask]:
             block = file.read(window)
-            valid = self._read_sensor("optical", self._bands.optical, window)[1]
-            return valid, hidden(kind, block.values[0], block.missing)
+            return block.values[0], block.missing
 
-        require_clear_pixels(source, kind, self._grid, read)
-        self._clouds = file, kind
+        self._hide_clouds(source, kind, read)
 
-    def add_notes(self, notes: Sequence[str]) -> None:
-        """Add assumptions."""
-        self._assumptions.extend(notes)
-
-    def _read_sensor(self, sensor: Sensor, names: Sequence[str], window: Window) -> tuple[_Numbers, _Mask]:
-        values = np.zeros((len(names), window.height, window.width), np.float32)
-        valid = np.zeros((window.height, window.width), np.bool_)
-        inner, (top, left) = clip(window, self._grid)
+    def _read_inside(self, sensor: Sensor, window: Window, values: Numbers) -> Mask | None:
         images = self._images[sensor]
-        if inner is None or not images:
-            return values, valid
-        place_in_window = (slice(top, top + inner.height), slice(left, left + inner.width))
-        part = values[:, *place_in_window]
-        usable = np.logical_and.reduce([image.read(inner, part) for image in images])
-        if sensor == "optical" and self._clouds is not None:
-            file, kind = self._clouds
-            block = file.read(inner)
-            usable &= ~hidden(kind, block.values[0], block.missing)
-        part[:, ~usable] = 0
-        valid[place_in_window] = usable
-        return values, valid
+        return np.logical_and.reduce([image.read(window, values) for image in images]) if images else None
 
 
 def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:
@@ -214,7 +152,7 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
         image = open_image(session, request)
         scene = FileScene(session, grid, bands)
         scene.add(image, "the scene", grid, {name: channel for channel, name in enumerate(bands.sar)})
-        scene.add_notes(check_image(session, image))
+        scene.check(image)
         return scene
 
     if not config.sar_before or not bands.sar:
@@ -242,11 +180,9 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
     check_reference(reference.name, grid)
     scene = FileScene(session, grid, bands)
     for image in images:
-        names = bands.sar if image.sensor == "sar" else bands.optical
-        scene.add(image, reference.name, reference.grid, _channels(names, image.setting))
+        scene.add(image, reference.name, reference.grid, _channels(bands.names(image.sensor), image.setting))
     for image in images:
-        scene.add_notes(check_image(session, image))
-        check_order(session, image)
+        scene.check(image)
     if config.cloud_mask is not None:
         scene.add_cloud_mask(config.cloud_mask, reference.name, reference.grid)
     return scene
@@ -276,7 +212,7 @@ def _open_images(session: Session, config: SceneConfig, bands: Bands) -> list[Im
         two_dates = any(band_date(name) for name in names)
         for setting, references in ((sensor, after), (f"{sensor}_before", before if two_dates else ())):
             if references:
-                unit = bands.sar_unit if sensor == "sar" else bands.optical_unit
+                unit = bands.unit(sensor)
                 needed = tuple(_channels(names, setting))
                 offset = config.optical_offset if unit == "reflectance" else None
                 request = ImageRequest(setting, sensor, unit, needed, references, config.sar_units, offset)

@@ -1,0 +1,105 @@
+"""Common part of scenes in files and in memory."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floodseg.bands import Bands, Sensor
+from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.warped_source import clip
+from floodseg.scene.cloud_mask import MaskKind, MaskSource, hidden, kind_note, require_clear_pixels
+from floodseg.scene.findings import Findings
+from floodseg.scene.scene import SceneWindow
+
+Numbers = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+class BaseScene:
+    """Base class of scenes; with ``_read_inside`` and ``close`` it implements :class:`floodseg.scene.scene.Scene`.
+
+    Attributes:
+        grid: pixel grid of the windows.
+        product_grid: pixel grid of the products: the same pixels in the order in which the input stores them.
+        bands: channels of every window.
+        inputs: input files by setting.
+    """
+
+    grid: GeoGrid
+    product_grid: GeoGrid
+
+    def __init__(self, bands: Bands) -> None:
+        self.bands = bands
+        self.inputs: dict[str, tuple[str, ...]] = {}
+        self._assumptions: list[str] = []
+        self._findings = Findings()
+        self._clouds: Callable[[Window], Mask] | None = None
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """Assumptions made in reading, including those about the windows read so far."""
+        return (*self._assumptions, *self._findings.notes())
+
+    def read(self, window: Window) -> SceneWindow:
+        """Read a window of the grid. Pixels outside the grid are invalid.
+
+        Raises:
+            DataError: a file cannot be read; the message names the file and the position.
+        """
+        sar, sar_valid = self._read_sensor("sar", window)
+        optical, optical_valid = self._read_sensor("optical", window)
+        return SceneWindow(sar, optical, sar_valid, optical_valid)
+
+    def _read_inside(self, sensor: Sensor, window: Window, values: Numbers) -> Mask | None:
+        """Write the channels of a sensor inside a window of the grid to ``values``, (C, H, W).
+
+        Returns:
+            Their validity, (H, W); None without an image of the sensor.
+        """
+        raise NotImplementedError
+
+    def _place(self, product_grid: GeoGrid) -> None:
+        self.product_grid, self.grid = product_grid, product_grid.upright
+
+    def _note(self, *notes: str | None) -> None:
+        """Add assumptions."""
+        self._assumptions.extend(note for note in notes if note)
+
+    def _hide_clouds(self, source: MaskSource, kind: MaskKind, read: Callable[[Window], tuple[Numbers, Mask]]) -> None:
+        """Make optical pixels invalid where a mask hides them.
+
+        Args:
+            source: origin of the mask.
+            kind: its kind.
+            read: returns its values inside a window of the grid, and the pixels without a value, (H, W) each.
+
+        Raises:
+            DataError: the mask hides all optical pixels.
+        """
+
+        def clouds(window: Window) -> Mask:
+            return hidden(kind, *read(window))
+
+        self._note(kind_note(source.name, kind))
+        require_clear_pixels(
+            source, kind, self.grid, lambda window: (self._read_sensor("optical", window)[1], clouds(window))
+        )
+        self._clouds = clouds
+
+    def _read_sensor(self, sensor: Sensor, window: Window) -> tuple[Numbers, Mask]:
+        values = np.zeros((len(self.bands.names(sensor)), window.height, window.width), np.float32)
+        valid = np.zeros((window.height, window.width), np.bool_)
+        inner, (top, left) = clip(window, self.grid)
+        if inner is None:
+            return values, valid
+        place = (slice(top, top + inner.height), slice(left, left + inner.width))
+        part = values[:, *place]
+        usable = self._read_inside(sensor, inner, part)
+        if usable is None:
+            return values, valid
+        if sensor == "optical" and self._clouds is not None:
+            usable &= ~self._clouds(inner)
+        part[:, ~usable] = 0
+        valid[place] = usable
+        return values, valid
