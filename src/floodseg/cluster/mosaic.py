@@ -23,7 +23,7 @@ from rasterio.windows import Window as RasterWindow
 
 from floodseg.cluster.finished import SCENES, FinishedScene
 from floodseg.errors import DataError
-from floodseg.geo.grid import GeoGrid, Transform
+from floodseg.geo.grid import GeoGrid
 from floodseg.geo.longitudes import narrowest_turns
 from floodseg.products import folder as products
 from floodseg.products.cog import COLOURS
@@ -48,34 +48,13 @@ class _Tile:
     scene: str
     file: str
     """Path relative to the mosaic."""
-    transform: Transform
-    height: int
-    width: int
+    grid: GeoGrid
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Left, bottom, right, top."""
-        a, _, left, _, e, top = self.transform
-        return left, top + e * self.height, left + a * self.width, top
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Size and first corner of a mosaic."""
-
-    left: float
-    top: float
-    pixel_width: float
-    pixel_height: float
-    """Positive."""
-    height: int
-    width: int
-
-    def rectangle(self, tile: _Tile) -> tuple[float, float, float, float]:
-        """Return the position of a tile in pixels: column, row, columns, rows."""
-        left, bottom, right, top = tile.bounds
-        position = (left - self.left) / self.pixel_width, (self.top - top) / self.pixel_height
-        return *position, (right - left) / self.pixel_width, (top - bottom) / self.pixel_height
+        a, _, left, _, e, top = self.grid.transform
+        return left, top + e * self.grid.height, left + a * self.grid.width, top
 
 
 def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
@@ -116,7 +95,7 @@ def _tile(out_dir: Path, scene: FinishedScene, raster: str, crs: str) -> _Tile:
     """Return the tile of a scene in the CRS of the mosaic, and write the VRT that warps the scene if it needs one."""
     grid = scene.grid
     if grid.crs == crs and not any(grid.flips):
-        return _Tile(scene.id, f"{SCENES}/{scene.id}/{raster}", grid.transform, grid.height, grid.width)
+        return _Tile(scene.id, f"{SCENES}/{scene.id}/{raster}", grid)
     grid = grid.upright if grid.crs == crs else _geographic_grid(scene)
     name = f"{scene.id}.{Path(raster).stem}.vrt"
     (out_dir / _WARPED).mkdir(exist_ok=True)
@@ -130,7 +109,7 @@ def _tile(out_dir: Path, scene: FinishedScene, raster: str, crs: str) -> _Tile:
     ):  # fmt: skip
         rasterio.shutil.copy(view, temporary, driver="VRT")
         _make_relative(temporary, f"../{SCENES}/{scene.id}/{raster}")
-    return _Tile(scene.id, f"{_WARPED}/{name}", grid.transform, grid.height, grid.width)
+    return _Tile(scene.id, f"{_WARPED}/{name}", grid)
 
 
 def _side_by_side(tiles: Sequence[_Tile]) -> list[_Tile]:
@@ -138,19 +117,19 @@ def _side_by_side(tiles: Sequence[_Tile]) -> list[_Tile]:
     turns = narrowest_turns([(tile.bounds[0], tile.bounds[2]) for tile in tiles])
     moved = []
     for tile, turn in zip(tiles, turns, strict=True):
-        a, b, left, d, e, top = tile.transform
-        moved.append(replace(tile, transform=(a, b, left + 360 * turn, d, e, top)))
+        a, b, left, d, e, top = tile.grid.transform
+        moved.append(replace(tile, grid=replace(tile.grid, transform=(a, b, left + 360 * turn, d, e, top))))
     return moved
 
 
 def _check_readable(path: Path, name: Path, tiles: Sequence[_Tile]) -> None:
     """Read the mosaic ``path``, which gets the name ``name``, once at the place of each tile."""
-    layout, shown = _layout(tiles), tiles[0].scene
+    grid, shown = _extent(tiles), tiles[0].scene
     try:
         with rasterio.open(path) as mosaic:
             for tile in tiles:
                 shown = tile.scene
-                column, row, columns, rows = layout.rectangle(tile)
+                column, row, columns, rows = _rectangle(tile, grid)
                 shape = tuple(min(_CHECKED_SIDE, max(1, round(side))) for side in (rows, columns))
                 mosaic.read(1, window=RasterWindow(column, row, columns, rows), out_shape=shape)
     except (RasterioError, CPLE_BaseError) as error:
@@ -190,24 +169,29 @@ def _geographic_grid(scene: FinishedScene) -> GeoGrid:
     return GeoGrid(_DEGREES, (step, 0.0, west, 0.0, -step, north), height, width)
 
 
-def _layout(tiles: Sequence[_Tile]) -> _Layout:
-    """Return the extent of all tiles, in the smallest of their pixels."""
+def _extent(tiles: Sequence[_Tile]) -> GeoGrid:
+    """Return the grid of the mosaic of tiles, with the smallest of their pixels."""
     lefts, bottoms, rights, tops = zip(*(tile.bounds for tile in tiles), strict=True)
-    pixel_width = min(tile.transform[0] for tile in tiles)
-    pixel_height = min(-tile.transform[4] for tile in tiles)
-    width = round((max(rights) - min(lefts)) / pixel_width)
-    height = round((max(tops) - min(bottoms)) / pixel_height)
-    return _Layout(min(lefts), max(tops), pixel_width, pixel_height, max(height, 1), max(width, 1))
+    pixel_width = min(tile.grid.transform[0] for tile in tiles)
+    pixel_height = min(-tile.grid.transform[4] for tile in tiles)
+    width = max(round((max(rights) - min(lefts)) / pixel_width), 1)
+    height = max(round((max(tops) - min(bottoms)) / pixel_height), 1)
+    return GeoGrid(tiles[0].grid.crs, (pixel_width, 0.0, min(lefts), 0.0, -pixel_height, max(tops)), height, width)
+
+
+def _rectangle(tile: _Tile, mosaic: GeoGrid) -> tuple[float, ...]:
+    """Return the position of a tile in pixels of the mosaic: column, row, columns, rows."""
+    left, bottom, right, top = tile.bounds
+    columns, rows = mosaic.pixels([left, right], [top, bottom])
+    return columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0]
 
 
 def _vrt_xml(tiles: Sequence[_Tile], crs: str, raster: str) -> bytes:
     """Return the mosaic of a raster as VRT (https://gdal.org/en/stable/drivers/raster/vrt.html)."""
-    layout = _layout(tiles)
-    root = Element("VRTDataset", rasterXSize=str(layout.width), rasterYSize=str(layout.height))
+    grid = _extent(tiles)
+    root = Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     SubElement(root, "SRS").text = CRS.from_user_input(crs).to_wkt()
-    SubElement(root, "GeoTransform").text = ", ".join(
-        repr(float(number)) for number in (layout.left, layout.pixel_width, 0, layout.top, 0, -layout.pixel_height)
-    )  # fmt: skip
+    SubElement(root, "GeoTransform").text = ", ".join(repr(float(number)) for number in grid.affine.to_gdal())
     is_classes = raster == products.CLASSES
     nodata = NODATA if is_classes else PERCENT_NODATA
     band = SubElement(root, "VRTRasterBand", dataType="Byte", band="1")
@@ -215,22 +199,24 @@ def _vrt_xml(tiles: Sequence[_Tile], crs: str, raster: str) -> bytes:
     if is_classes:
         _add_class_table(band)
     for tile in tiles:
-        names = ("xOff", "yOff", "xSize", "ySize")
-        _add_source(band, tile, dict(zip(names, layout.rectangle(tile), strict=True)), nodata)
+        _add_source(band, tile, _rectangle(tile, grid), nodata)
     return bytes(tostring(root, encoding="utf-8"))
 
 
-def _add_source(band: Element, tile: _Tile, rectangle: dict[str, float], nodata: int) -> None:
+def _add_source(band: Element, tile: _Tile, rectangle: tuple[float, ...], nodata: int) -> None:
     """Add a tile to a band of the mosaic; ``rectangle`` is its position in pixels of the mosaic."""
+    names = ("xOff", "yOff", "xSize", "ySize")
+    height, width = str(tile.grid.height), str(tile.grid.width)
     source = SubElement(band, "ComplexSource", resampling="nearest")
     SubElement(source, "SourceFilename", relativeToVRT="1").text = tile.file
     SubElement(source, "SourceBand").text = "1"
     SubElement(
-        source, "SourceProperties", RasterXSize=str(tile.width), RasterYSize=str(tile.height), DataType="Byte",
-        BlockXSize="512", BlockYSize="512",
+        source, "SourceProperties", RasterXSize=width, RasterYSize=height, DataType="Byte", BlockXSize="512",
+        BlockYSize="512",
     )  # fmt: skip
-    SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=str(tile.width), ySize=str(tile.height))
-    SubElement(source, "DstRect", {name: repr(round(number, 9)) for name, number in rectangle.items()})
+    SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=width, ySize=height)
+    corners = zip(names, rectangle, strict=True)
+    SubElement(source, "DstRect", {name: repr(round(float(number), 9)) for name, number in corners})
     SubElement(source, "NODATA").text = str(nodata)
 
 
