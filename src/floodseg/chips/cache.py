@@ -38,7 +38,7 @@ Opener = Callable[[Path], AbstractContextManager[Raster]]
 """Function that opens a raster file; raises DataError if it is unusable."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Metadata:
     """Attributes of a ``Raster`` without its pixels."""
 
@@ -57,7 +57,7 @@ class _Metadata:
     mask_flag_enums: tuple[list[MaskFlags], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class CachedRaster(_Metadata):
     """Raster with the metadata of its file and the pixels of its cache entry."""
 

@@ -40,70 +40,32 @@ class Raster(Protocol):
     Other implementations must return the same values, bit for bit.
     """
 
-    @property
-    def name(self) -> str:
-        """The path as it was opened."""
-        ...
-
-    @property
-    def count(self) -> int:
-        """Number of bands."""
-        ...
-
-    @property
-    def height(self) -> int:
-        """Number of rows."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """Number of columns."""
-        ...
-
-    @property
-    def dtypes(self) -> tuple[str, ...]:
-        """Type of the stored numbers."""
-        ...
-
-    @property
-    def descriptions(self) -> tuple[str | None, ...]:
-        """Band names."""
-        ...
-
-    @property
-    def scales(self) -> tuple[float, ...]:
-        """GDAL scale tags, 1 by default."""
-        ...
-
-    @property
-    def offsets(self) -> tuple[float, ...]:
-        """GDAL offset tags, 0 by default."""
-        ...
-
-    @property
-    def nodatavals(self) -> tuple[float | None, ...]:
-        """Declared nodata values."""
-        ...
-
-    @property
-    def crs(self) -> CoordinateSystem | None:
-        """Coordinate system, None if none is stored."""
-        ...
-
-    @property
-    def transform(self) -> Affine:
-        """Maps (column, row) to coordinates; the identity if none is stored."""
-        ...
-
-    @property
-    def colorinterp(self) -> tuple[ColorInterp, ...]:
-        """Colour interpretation."""
-        ...
-
-    @property
-    def mask_flag_enums(self) -> tuple[list[MaskFlags], ...]:
-        """Sources of GDAL's mask."""
-        ...
+    name: str
+    """The path as it was opened."""
+    count: int
+    """Number of bands."""
+    height: int
+    """Number of rows."""
+    width: int
+    """Number of columns."""
+    dtypes: tuple[str, ...]
+    """Type of the stored numbers."""
+    descriptions: tuple[str | None, ...]
+    """Band names."""
+    scales: tuple[float, ...]
+    """GDAL scale tags, 1 by default."""
+    offsets: tuple[float, ...]
+    """GDAL offset tags, 0 by default."""
+    nodatavals: tuple[float | None, ...]
+    """Declared nodata values."""
+    crs: CoordinateSystem | None
+    """Coordinate system, None if none is stored."""
+    transform: Affine
+    """Maps (column, row) to coordinates; the identity if none is stored."""
+    colorinterp: tuple[ColorInterp, ...]
+    """Colour interpretation."""
+    mask_flag_enums: tuple[list[MaskFlags], ...]
+    """Sources of GDAL's mask."""
 
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
         """Return the stored numbers of bands (from 1) inside a window, (C, H, W)."""
