@@ -112,7 +112,7 @@ def physical(
     masks = masks or PixelMasks()
     values = scaled(stored, bands)
     limits = _limits(quantity)
-    bounds = _bounds(stored, values, bands, limits)
+    bounds = _bounds(stored, values, bands)
     missing = _declared_nodata(stored, bands, quantity)
     if not (bounds[0] > _LOWEST_FLOAT and bounds[1] < np.inf):
         missing |= _not_numbers(stored, values, quantity)
@@ -157,30 +157,15 @@ def _limits(quantity: Quantity | None) -> tuple[float, float]:
 
 
 def _bounds(
-    stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand], within: tuple[float, float]
+    stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand]
 ) -> tuple[float, float]:
-    """Return bounds of the scaled values, which spare most masks: NaN or infinite if a number may need them.
-
-    Bounds ``within`` limits may be wider than the values.
-    """
+    """Return bounds of the scaled values, which spare most masks: NaN or infinite if a number may need them."""
     if not stored.size:
         return 0.0, 0.0
-    if stored.dtype.kind in INTEGER_KINDS:
-        of_type = np.iinfo(stored.dtype.name)
-        bounds = _scaled_bounds(bands, of_type.min, of_type.max)
-        if bounds[0] >= within[0] and bounds[1] <= within[1]:
-            return bounds
-        return _scaled_bounds(bands, int(stored.min()), int(stored.max()))  # faster than those of float32
-    with ignore_overflow():
-        is_scaled = any(band.scale != 1 or band.divisor != 1 for band in bands)
-        if is_scaled and not stored.min() > _LOWEST_FLOAT:
-            return -np.inf, np.inf
-        return float(values.min()), float(values.max())
-
-
-def _scaled_bounds(bands: Sequence[StoredBand], lowest: int, highest: int) -> tuple[float, float]:
-    ends = [(end * band.scale + band.offset + band.shift) / band.divisor for end in (lowest, highest) for band in bands]
-    return min(ends), max(ends)
+    is_scaled = stored.dtype.kind == "f" and any(band.scale != 1 or band.divisor != 1 for band in bands)
+    if is_scaled and not stored.min() > _LOWEST_FLOAT:
+        return -np.inf, np.inf
+    return float(values.min()), float(values.max())
 
 
 def _declared_nodata(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import SarUnits
+from floodseg.bands import SAR_BANDS, SarUnits
 from floodseg.errors import DataError
 from floodseg.raster.physical import DB_RANGE, LOWEST_LOGARITHM, NO_SIGNAL_DB
 from floodseg.raster.sample import (
@@ -57,40 +57,38 @@ _ONE_NODATA = "store dB, and give all pixels without data one number that is dec
 _Bands = Mapping[str, NDArray[np.float32]]
 """Values of each band, (N,), in the unit of the file."""
 
-_NAMES: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
+UNIT_NAMES: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Levels:
-    """Levels of an image in dB; None without the polarisation."""
+    """Levels of an image in dB; NaN without the polarisation, which compares as False."""
 
-    vv: float | None
+    vv: float
     """Median of VV."""
-    vh: float | None
+    vh: float
     """Median of VH."""
-    dark_vh: float | None
+    dark_vh: float
     """2nd percentile of VH."""
 
     @property
-    def difference(self) -> float | None:
-        return None if self.vv is None or self.vh is None else self.vv - self.vh
+    def difference(self) -> float:
+        return self.vv - self.vh
 
     @property
     def are_too_bright(self) -> bool:
         """True if no scene is so bright."""
-        is_equal = self.difference is not None and self.difference < _EQUAL_DB
-        highest_vv, highest_vh = _BRIGHT_AT_EQUAL if is_equal else _BRIGHT
-        too_bright_vv = self.vv is not None and self.vv > highest_vv
-        return too_bright_vv or (self.dark_vh is not None and self.dark_vh > highest_vh)
+        highest_vv, highest_vh = _BRIGHT_AT_EQUAL if self.difference < _EQUAL_DB else _BRIGHT
+        return self.vv > highest_vv or self.dark_vh > highest_vh
 
     @property
     def are_of_land(self) -> bool:
         """True if land can be so bright, in both polarisations."""
-        return not self.are_too_bright and (self.difference is None or self.difference > _LAND_DB)
+        return not (self.are_too_bright or self.difference <= _LAND_DB)
 
     def __str__(self) -> str:
         parts = {"median of VV": self.vv, "median of VH": self.vh, "2nd percentile of VH": self.dark_vh}
-        return ", ".join(f"{name} {value:.1f} dB" for name, value in parts.items() if value is not None)
+        return ", ".join(f"{name} {value:.1f} dB" for name, value in parts.items() if not np.isnan(value))
 
 
 def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
@@ -120,7 +118,7 @@ def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
     _check_order(samples[0], levels)
     if levels.are_too_bright or (units != "db" and _is_often_negative(bands)):
         return _refuse_or_note(samples[0], bands, units, pixels)
-    if units == "amplitude" and levels.vh is not None and levels.vh < _DARK_VH:
+    if units == "amplitude" and levels.vh < _DARK_VH:
         return (
             f"radar values, read as amplitude, are dark (median of VH below {_DARK_VH:g} dB); use "
             "`sar_units=linear` if they are linear power"
@@ -136,7 +134,7 @@ def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int)
         fault = "are brighter than most scenes" if is_small else f"are brighter than any scene ({levels})"
     named = replace(sample, name="FILE") if is_small else sample  # one note for all chips of a folder
     reason, remedy = _explanation(bands, named, units)
-    text = f"radar values, read as {_NAMES[units]}, {fault}, as {reason} would be; {remedy}"
+    text = f"radar values, read as {UNIT_NAMES[units]}, {fault}, as {reason} would be; {remedy}"
     if is_small:
         return f"{text} if they are"
     raise DataError(f"{sample.name}: {text}")
@@ -175,13 +173,13 @@ def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
         if _levels(bands, "db").are_too_bright:
             reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
         raise DataError(
-            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {_NAMES[units]}"
+            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {UNIT_NAMES[units]}"
             f"{reason}; {remedy}"
         )
     if middle > _LARGEST_POWER:
         reason, remedy = _numbers(sample, units)
         raise DataError(
-            f"{sample.name}: the median of the radar values is {middle:g}, too high for {_NAMES[units]}, so they "
+            f"{sample.name}: the median of the radar values is {middle:g}, too high for {UNIT_NAMES[units]}, so they "
             f"{reason}; {remedy}"
         )
 
@@ -196,7 +194,7 @@ def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> tuple[str, s
     likely = _likely_unit(bands)
     if likely is None:
         return f"look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, "db")
-    return f"have the levels of {_NAMES[likely]}", f"use `sar_units={likely}`"
+    return f"have the levels of {UNIT_NAMES[likely]}", f"use `sar_units={likely}`"
 
 
 def _numbers(sample: Sample, units: SarUnits) -> tuple[str, str]:
@@ -233,17 +231,12 @@ def _levels(bands: _Bands, units: SarUnits) -> _Levels:
         if len(signal):
             factor = np.float32({"db": 1, "linear": 10, "amplitude": 20}[units])
             converted[band] = signal if units == "db" else factor * np.log10(signal)
-    vv, vh = converted.get("VV"), converted.get("VH")
-    return _Levels(
-        None if vv is None else float(np.median(vv)),
-        None if vh is None else float(np.median(vh)),
-        None if vh is None else float(np.percentile(vh, 2)),
-    )
+    vv, vh = (converted.get(band, np.array([np.nan])) for band in SAR_BANDS)
+    return _Levels(float(np.median(vv)), float(np.median(vh)), float(np.percentile(vh, 2)))
 
 
 def _is_often_negative(bands: _Bands) -> bool:
-    vv = bands.get("VV")
-    return vv is not None and float((vv < 0).mean()) > _MAX_NEGATIVE_VV
+    return "VV" in bands and float((bands["VV"] < 0).mean()) > _MAX_NEGATIVE_VV
 
 
 def _likely_unit(bands: _Bands) -> SarUnits | None:
@@ -267,7 +260,7 @@ def _explanation(bands: _Bands, sample: Sample, units: SarUnits) -> tuple[str, s
 
 
 def _check_order(sample: Sample, levels: _Levels) -> None:
-    if levels.difference is not None and levels.difference < _SWAPPED_DB:
+    if levels.difference < _SWAPPED_DB:
         raise DataError(
             f"{sample.name}: its VV is {-levels.difference:.1f} dB weaker than its VH (medians {levels.vv:.1f} and "
             f"{levels.vh:.1f} dB), but VV is the stronger one over land and water, so they are swapped; "

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +67,15 @@ class BandTags:
         """True if scale or offset change the numbers."""
         return self.scale != 1 or self.offset != 0
 
-    def describe(self, name: str, number: int, quantity: Quantity) -> StoredBand:
-        """Return the description of the band with a name and a number (from 1)."""
+    def describe(
+        self, name: str, number: int, quantity: Quantity, shift: float = 0.0, divisor: float = 1.0
+    ) -> StoredBand:
+        """Return the description of the band with a name and a number (from 1).
+
+        ``shift`` and ``divisor`` hold for a band without tags.
+        """
         if quantity.unit == "dn" or not self.is_scaled:
-            return StoredBand(name, number, nodata=self.nodata)
+            return StoredBand(name, number, shift=shift, divisor=divisor, nodata=self.nodata)
         # The lowest backscatter can be stored as 0 only if another value is left for nodata.
         has_other_nodata = self.nodata is not None and self.nodata != 0
         zero_is_value = quantity.unit == "db" and self.dtype.startswith("uint") and has_other_nodata
@@ -94,28 +98,11 @@ def stored_bands(
         quantity: what the numbers mean.
         optical_offset: offset of reflectance in stored numbers, for bands without scale and offset tags.
     """
-    tags = (source.dtypes, source.scales, source.offsets, source.nodatavals)
-    return _described(tuple(numbers.items()), tags, quantity, optical_offset)
-
-
-_Tags = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...], tuple[float | None, ...]]
-"""Types, scales, offsets and nodata values of all bands of a file."""
-
-
-@lru_cache(maxsize=256)
-def _described(
-    numbers: tuple[tuple[str, int], ...], tags: _Tags, quantity: Quantity, optical_offset: float | None
-) -> tuple[StoredBand, ...]:
-    """Return the description of bands. It is cached: all files of a data set have the same tags."""
-    bands = []
-    for name, number in numbers:
-        dtypes, scales, offsets, nodata = tags
-        tag = BandTags(dtypes[number - 1], scales[number - 1], offsets[number - 1], nodata[number - 1])
-        band = tag.describe(name, number, quantity)
-        if quantity.unit == "reflectance" and not tag.is_scaled:
-            band = replace(band, shift=optical_offset or 0.0, divisor=REFLECTANCE_SCALE)
-        bands.append(band)
-    return tuple(bands)
+    tags = [
+        BandTags(*each) for each in zip(source.dtypes, source.scales, source.offsets, source.nodatavals, strict=True)
+    ]
+    shift, divisor = (optical_offset or 0.0, REFLECTANCE_SCALE) if quantity.unit == "reflectance" else (0.0, 1.0)
+    return tuple(tags[number - 1].describe(name, number, quantity, shift, divisor) for name, number in numbers.items())
 
 
 def ignore_overflow() -> np.errstate:

@@ -12,8 +12,8 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
 from floodseg.scene.base import BaseScene, Mask, Numbers
 from floodseg.scene.findings import Findings
-from floodseg.scene.image import Image, WarpedFile
-from floodseg.scene.image_bands import ImageRequest, check_order
+from floodseg.scene.image import Image, ImageRequest, WarpedFile
+from floodseg.scene.image_bands import check_order
 from floodseg.scene.open_image import open_cloud_mask, open_image
 from floodseg.scene.placement import check_reference, place_on_grid, resampling_note
 from floodseg.scene.safe import CLOUD_CLASSES
@@ -75,9 +75,11 @@ class FileScene(BaseScene):
         if image.scene_classes is not None:
             classes = WarpedFile(self._session, image.scene_classes, self.grid, None)
         file_channels = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
-        findings = self._findings if image.unit == "db" else None
-        self._images[image.sensor].append(_WarpedImage(image.name, tuple(files), file_channels, classes, findings))
-        self.inputs[image.setting] = image.sources
+        findings = self._findings if image.request.unit == "db" else None
+        self._images[image.request.sensor].append(
+            _WarpedImage(image.name, tuple(files), file_channels, classes, findings)
+        )
+        self.inputs[image.request.setting] = image.request.references
         self._note(*image.assumptions, resampling_note(image.name, [file.resampling for file in files]))
 
     def check(self, image: Image) -> None:
@@ -180,7 +182,9 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
     check_reference(reference.name, grid)
     scene = FileScene(session, grid, bands)
     for image in images:
-        scene.add(image, reference.name, reference.grid, _channels(bands.names(image.sensor), image.setting))
+        scene.add(
+            image, reference.name, reference.grid, _channels(bands.names(image.request.sensor), image.request.setting)
+        )
     for image in images:
         scene.check(image)
     if config.cloud_mask is not None:
@@ -197,7 +201,7 @@ def _channels(names: Sequence[str], setting: str) -> dict[str, int]:
 
 
 def _reference(images: Sequence[Image], config: SceneConfig) -> Image:
-    return next((image for image in images if image.setting == config.grid), images[0])
+    return next((image for image in images if image.request.setting == config.grid), images[0])
 
 
 def _open_images(session: Session, config: SceneConfig, bands: Bands) -> list[Image]:

@@ -32,42 +32,46 @@ class ImageFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """The user's files of one sensor at one date, and the bands and unit that the model needs."""
+
+    setting: str
+    """Setting that names the files."""
+    sensor: Sensor
+    unit: Unit
+    bands: tuple[str, ...]
+    """Bands that the model needs, without dates."""
+    references: tuple[str, ...]
+    """File names as the user wrote them."""
+    sar_units: SarUnits = "db"
+    optical_offset: float | None = None
+
+    @property
+    def quantity(self) -> Quantity:
+        """Physical quantity of the image."""
+        return Quantity(self.sensor, self.unit, self.sar_units)
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """One sensor at one date."""
 
-    setting: str
-    """Setting that names the files: ``sar``, ``optical_before``, ..."""
-    sensor: Sensor
-    unit: Unit
+    request: ImageRequest
     files: tuple[ImageFile, ...]
-    sar_units: SarUnits = "db"
-    """Unit of stored radar values, which become dB."""
     scene_classes: ImageFile | None = None
     """Scene classification of an L2A product, which marks clouds."""
     offset_from: OffsetSource = None
-    sources: tuple[str, ...] = ()
-    """File names as the user wrote them."""
     assumptions: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Name in messages: the first file name."""
-        return self.sources[0]
-
-    @property
-    def quantity(self) -> Quantity:
-        """Physical quantity of the bands."""
-        return Quantity(self.sensor, self.unit, self.sar_units)
+        return self.request.references[0]
 
     @property
     def grid(self) -> GeoGrid:
         """Grid of the file with the smallest pixels; the first of several."""
         return min((file.grid for file in self.files), key=_pixel_area)
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Band names in the order of the files."""
-        return tuple(band.name for file in self.files for band in file.bands)
 
 
 def read_block(session: Session, file: ImageFile, window: Window, quantity: Quantity | None) -> Reading:
@@ -120,8 +124,8 @@ class WarpedFile(WarpedSource):
         image: Image | None,
         report: Callable[[str, Reading], None] | None = None,
     ) -> None:
-        quantity = None if image is None else image.quantity
-        method: Method = "nearest" if image is None else "power" if image.unit == "db" else "mean"
+        quantity = None if image is None else image.request.quantity
+        method: Method = "nearest" if image is None else "power" if image.request.unit == "db" else "mean"
 
         def read_source(window: Window) -> Block:
             reading = read_block(session, file, window, quantity)

@@ -2,11 +2,10 @@
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS, SarUnits, Sensor, Unit
+from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS
 from floodseg.errors import DataError
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
 from floodseg.raster.bands import (
@@ -20,31 +19,9 @@ from floodseg.raster.bands import (
     rename_advice,
     rename_commands,
 )
-from floodseg.raster.scaling import Quantity
-from floodseg.scene.image import Image
+from floodseg.scene.image import Image, ImageRequest
 from floodseg.scene.labelled_array import ArrayImage
 from floodseg.scene.session import OpenRaster, Session
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRequest:
-    """The user's files of one sensor at one date, and the bands and unit that the model needs."""
-
-    setting: str
-    """Setting that names the files."""
-    sensor: Sensor
-    unit: Unit
-    bands: tuple[str, ...]
-    """Bands that the model needs, without dates."""
-    references: tuple[str, ...]
-    """File names as the user wrote them."""
-    sar_units: SarUnits = "db"
-    optical_offset: float | None = None
-
-    @property
-    def quantity(self) -> Quantity:
-        """Physical quantity of the image."""
-        return Quantity(self.sensor, self.unit, self.sar_units)
 
 
 def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions: list[str]) -> list[dict[str, int]]:
@@ -181,7 +158,7 @@ def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[s
 
 def check_order(session: Session, image: Image) -> None:
     """Raise DataError if 13 optical bands without names are not those of L1C by a sample of their pixels."""
-    for file in image.files if image.unit == "reflectance" else ():
+    for file in image.files if image.request.unit == "reflectance" else ():
         handle = session.open(file.path)
         numbers = {band.name: band.number for band in (*file.bands, *file.unused)}
         if set(numbers) != set(L1C_BANDS) or not has_unnamed_bands(handle, "optical"):

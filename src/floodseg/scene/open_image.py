@@ -4,20 +4,18 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from floodseg.bands import SarUnits
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.tiling import blocks, spread
 from floodseg.raster.masks import mask_number
-from floodseg.raster.reflectance_checks import OffsetSource
+from floodseg.raster.radar_checks import UNIT_NAMES
+from floodseg.raster.reflectance_checks import OffsetSource, offset_source
 from floodseg.raster.scaling import StoredBand, has_scaling, stored_bands
 from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, MaskSource, mask_kind
-from floodseg.scene.image import Image, ImageFile, read_block
-from floodseg.scene.image_bands import ImageRequest, check_optical_bands, find_bands
+from floodseg.scene.image import Image, ImageFile, ImageRequest, read_block
+from floodseg.scene.image_bands import check_optical_bands, find_bands
 from floodseg.scene.placement import file_grid
 from floodseg.scene.safe import SafeProduct, open_safe
 from floodseg.scene.session import OpenRaster, Session
-
-_SAR_UNITS: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
 
 
 def open_image(session: Session, request: ImageRequest) -> Image:
@@ -100,10 +98,7 @@ def _open_product(session: Session, request: ImageRequest, product: SafeProduct)
             f"{name}: pixels that its scene classification (SCL) marks as no data, saturated, cloud shadow, cloud "
             "or cirrus (0, 1, 3, 8, 9, 10) are taken as invalid"
         )
-    return Image(
-        request.setting, "optical", request.unit, tuple(files), scene_classes=classes, offset_from="metadata",
-        sources=request.references, assumptions=tuple(assumptions),
-    )  # fmt: skip
+    return Image(request, tuple(files), classes, "metadata", tuple(assumptions))
 
 
 def _open_rasters(session: Session, request: ImageRequest) -> Image:
@@ -129,10 +124,7 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
             f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset "
             "tags; all files of one image must be stored in the same way: rewrite them"
         )
-    return Image(
-        request.setting, request.sensor, request.unit, tuple(files), request.sar_units,
-        offset_from=next(iter(sources)), sources=request.references, assumptions=tuple(assumptions),
-    )  # fmt: skip
+    return Image(request, tuple(files), offset_from=next(iter(sources)), assumptions=tuple(assumptions))
 
 
 def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:
@@ -152,14 +144,13 @@ def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:
 def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> OffsetSource:
     if request.unit != "reflectance":
         return None
-    if not has_scaling(handle, [band.number for band in used]):
-        return None if request.optical_offset is None else "setting"
-    if request.optical_offset is not None:
+    source = offset_source(used, request.optical_offset)
+    if source in ("tags", "scale tags") and request.optical_offset is not None:
         raise ConfigError(
             f"`optical_offset={request.optical_offset:g}`: {handle.name} has GDAL scale or offset tags, which already "
             "define reflectance: leave it out, or correct the tags"
         )
-    return "tags" if any(band.offset != 0 for band in used) else "scale tags"
+    return source
 
 
 def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> list[str]:
@@ -171,7 +162,7 @@ def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand],
         reason = "which its darkest values allow" if offset is None else "from `optical_offset`"
         assumptions.append(f"{name}: reflectance is (stored {offset or 0:+g}) / 10000, {reason}")
     if request.unit == "db":
-        converted = "dB" if request.sar_units == "db" else f"{_SAR_UNITS[request.sar_units]}, converted to dB"
+        converted = "dB" if request.sar_units == "db" else f"{UNIT_NAMES[request.sar_units]}, converted to dB"
         assumptions.append(f"{name}: the radar values are taken as {converted}")
     if used[0].nodata is None:
         assumptions.append(f"{name}: declares no nodata value; pixels that are 0 in all its bands are taken as invalid")

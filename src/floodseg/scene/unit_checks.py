@@ -34,11 +34,11 @@ def check_image(session: Session, image: Image) -> list[str]:
     Raises:
         DataError: values that cannot have the unit, swapped polarisations, or a wrong offset.
     """
-    if image.unit == "dn" or image.offset_from == "metadata":
+    if image.request.unit == "dn" or image.offset_from == "metadata":
         return []
     samples = [_sample(session, file, image) for file in image.files]
-    if image.sensor == "sar":
-        note = check_radar(samples, image.sar_units)
+    if image.request.sensor == "sar":
+        note = check_radar(samples, image.request.sar_units)
         return [] if note is None else [f"{image.name}: {note}"]
     check_fillers(samples)
     check_reflectance(samples, image.offset_from, image.files[0].bands[0].shift)
@@ -52,7 +52,7 @@ def _sample(session: Session, file: ImageFile, image: Image) -> Sample:
     def read(window: Window) -> Sample:
         stored = read_stored(session, file, bands, window)
         masks = pixel_masks(session, replace(file, bands=bands, unused=()), window)
-        return sample_of(file.path, bands, stored, image.quantity, masks)
+        return sample_of(file.path, bands, stored, image.request.quantity, masks)
 
     return sample_windows(file.grid.height, file.grid.width, read)
 
