@@ -50,10 +50,11 @@ class Session:
 
     Args:
         allow_remote: if False, remote files are refused, also as sources of VRT files.
+        setting: setting of the files, for messages.
     """
 
-    def __init__(self, allow_remote: bool) -> None:
-        self._allow_remote = allow_remote
+    def __init__(self, allow_remote: bool, setting: str | None = None) -> None:
+        self._allow_remote, self._setting = allow_remote, setting
         self._lock = threading.Lock()
         self._local = threading.local()
         self._handles: list[OpenRaster] = []
@@ -128,7 +129,7 @@ class Session:
                 return reader(handle, part)
         except RasterioIOError as error:
             raise DataError(
-                f"{name}: rows {window.top} to {window.top + window.height - 1}, columns {window.left} to "
+                f"{self._label(name)}: rows {window.top} to {window.top + window.height - 1}, columns {window.left} to "
                 f"{window.left + window.width - 1} cannot be read ({_cause(error)}); the file must be complete: copy "
                 "or download it again"
             ) from error
@@ -153,8 +154,11 @@ class Session:
             way = way_to_read(name) or (
                 f"cannot be read as a raster ({_cause(error)}); check the name, or copy or download the file again"
             )
-            raise DataError(f"{name}: {way}") from error
+            raise DataError(f"{self._label(name)}: {way}") from error
         return opened
+
+    def _label(self, name: str) -> str:
+        return name if self._setting is None else f"`{self._setting}={name}`"
 
 
 def _cause(error: RasterioIOError) -> str:

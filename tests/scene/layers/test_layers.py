@@ -439,7 +439,7 @@ def test_truncated_raster_is_a_data_error_with_its_name(tmp_path: Path, write_ra
         tmp_path / "w.tif", np.random.default_rng(0).integers(0, 2, (90, 120)).astype(np.uint8), **GEOREFERENCE
     )
     path.write_bytes(path.read_bytes()[:-4000])
-    with pytest.raises(DataError, match=r"`permanent_water=.*w\.tif`: cannot be read"):
+    with pytest.raises(DataError, match=r"`permanent_water=.*w\.tif`: rows 0 to 89, columns 0 to 119 cannot be read"):
         read(SceneConfig(permanent_water=str(path)))
 
 

@@ -1,24 +1,17 @@
 """File of a layer: a raster of one band with a place, read by windows of its own grid."""
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import rasterio
-from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags
-from rasterio.errors import RasterioError
-from rasterio.windows import Window as RasterWindow
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap
-from floodseg.raster.access import check_local, gdal_settings
-from floodseg.raster.drivers import open_layer
+from floodseg.raster.masks import GDAL_MASK
+from floodseg.scene.session import Session
 
 MAX_FINENESS = 32
 """Most pixels of a layer per pixel of the scene along each side. A window reads the square of this number."""
@@ -28,7 +21,7 @@ _LOWEST = 3e38
 
 
 class LayerFile:
-    """The only band of a raster. Each thread has its own GDAL handle.
+    """The only band of a raster. Reading is safe from several threads.
 
     Attributes:
         name: setting and file, for messages.
@@ -55,19 +48,20 @@ class LayerFile:
             DataError: the file cannot be read, is complex, has several bands or no georeference, or its pixels are much
                 finer than the scene's.
         """
-        check_local(path, setting, allow_remote)
-        self.name, self._path = f"`{setting}={path}`", path
-        self._settings, self._allow_remote, self._voids = gdal_settings(allow_remote), allow_remote, voids
-        self._local, self._lock = threading.local(), threading.Lock()
-        self._handles: list[Any] = []
+        self.name, self._path, self._voids, self._allow_remote = f"`{setting}={path}`", path, voids, allow_remote
+        self._setting, self._session = setting, Session(allow_remote, setting)
+        self._session.check_access(path, setting)
         self.found_voids = False
-        with self._reading(), open_layer(path, allow_remote) as source:
+        try:
+            source: Any = self._session.open(path)
             self._check(source)
             self.grid = GeoGrid(source.crs.to_string(), tuple(source.transform)[:6], source.height, source.width)
             self.unit = (source.units[0] or "").strip()
             self._declares_nodata = source.nodata is not None
             self._has_mask = MaskFlags.all_valid not in source.mask_flag_enums[0]
             self._scale, self._offset = source.scales[0], source.offsets[0]
+        finally:
+            self.close()
         try:
             self.fineness = PixelMap(scene, self.grid).reduction
         except (DataError, ProjError) as error:
@@ -102,13 +96,10 @@ class LayerFile:
         Raises:
             DataError: the file cannot be read.
         """
-        part = RasterWindow(window.left, window.top, window.width, window.height)
-        with self._reading():
-            handle = self._handle()
-            stored: NDArray[Any] = handle.read(1, window=part)
-            missing = np.zeros(stored.shape, np.bool_)
-            if self._has_mask:
-                missing |= handle.read_masks(1, window=part) == 0
+        stored = self._session.read(self._path, [1], window)[0]
+        missing = np.zeros(stored.shape, np.bool_)
+        if self._has_mask:
+            missing |= ~self._session.read_mask(self._path, GDAL_MASK, window)
         if self._voids and (void := np.isin(stored, self._voids) & ~missing).any():
             self.found_voids = True
             missing |= void
@@ -127,24 +118,6 @@ class LayerFile:
         return f'rio calc "{expression}"{masked} --dtype float32 FILE OUT.tif'
 
     def close(self) -> None:
-        """Close the handles of all threads. No thread may be reading. The next read opens the file again."""
-        with self._lock:
-            self._local = threading.local()
-            while self._handles:
-                self._handles.pop().close()
-
-    def _handle(self) -> Any:
-        handle = getattr(self._local, "handle", None)
-        if handle is None:
-            handle = self._local.handle = open_layer(self._path, self._allow_remote)
-            with self._lock:
-                self._handles.append(handle)
-        return handle
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            with rasterio.Env(**self._settings):
-                yield
-        except (RasterioError, CPLE_BaseError) as error:
-            raise DataError(f"{self.name}: cannot be read as a raster ({error}); copy or download it again") from error
+        """Close the file. No thread may be reading. The next read opens the file again."""
+        self._session.close()
+        self._session = Session(self._allow_remote, self._setting)
