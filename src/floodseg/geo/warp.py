@@ -141,7 +141,7 @@ class PixelMap:
         if self._transformer is not None:
             x, y = self._transformer.transform(x, y)
         if self._middles is not None:
-            x = _near(x, self._middles[0])
+            x = near(x, self._middles[0])
         u, v = self._to_source @ (np.asarray(x), np.asarray(y))
         bad = ~(np.isfinite(u) & np.isfinite(v))
         return np.where(bad, np.nan, u), np.where(bad, np.nan, v)
@@ -153,7 +153,7 @@ class PixelMap:
         if self._middles is None:
             return u, v
         x, _ = self._source.coordinates(u, v)
-        distance = _near(x, self._middles[1]) - x
+        distance = near(x, self._middles[1]) - x
         return u + distance * self._to_source.a, v + distance * self._to_source.d
 
     def _middle_longitudes(self) -> tuple[float, float]:
@@ -216,7 +216,7 @@ class PixelMap:
         return rows, columns
 
 
-def _near(longitude: Any, middle: float) -> Any:
+def near(longitude: Any, middle: float) -> Any:
     """Return longitudes moved by multiples of 360 degrees to at most 180 degrees from ``middle``."""
     return longitude - 360.0 * np.round((longitude - middle) / 360.0)
 

@@ -1,7 +1,6 @@
 """Source of pixels on a target grid, read by windows."""
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -13,8 +12,8 @@ _MAX_READ = 16_000_000
 """Largest number of source values to read at once. A target window that needs more is read in parts."""
 
 _TILE = 768
-"""Side of the parts in which a window is read if each of its pixels has coordinates of its own: they stay in the
-processor's cache."""
+"""Largest side of the parts in which a window is read if each of its pixels has coordinates of its own: they stay in
+the processor's cache."""
 
 _Axis = TypeVar("_Axis", AxisPixels, AxisInterpolation)
 
@@ -60,7 +59,7 @@ class WarpedSource:
             down, right = self.map.shift
             return self._read_unchanged(Window(window.top + down, window.left + right, window.height, window.width))
         if not self.map.parallel and max(window.height, window.width) > _TILE:
-            return self._read_in_parts(window, _tiles(window))
+            return self._read_halves(window)
         if self._method == "nearest":
             return self._warp(window, self.map.containing_pixels(window), pick_nearest)
         return self._warp(window, self.map.interpolation(window, self._reduction), self._reduce_and_interpolate)
@@ -76,7 +75,7 @@ class WarpedSource:
             return self._empty(window)
         needed = (row_span[1] - row_span[0]) * row_factor * (column_span[1] - column_span[0]) * column_factor
         if needed * self._bands > _MAX_READ and max(window.height, window.width) > 1:
-            return self._read_in_parts(window, _halves(window))
+            return self._read_halves(window)
         block = self._read_source(
             Window(
                 row_span[0] * row_factor,
@@ -109,9 +108,9 @@ class WarpedSource:
         _paste(block, result, top, left)
         return result
 
-    def _read_in_parts(self, window: Window, parts: Iterable[Window]) -> Block:
+    def _read_halves(self, window: Window) -> Block:
         result = self._empty(window)
-        for part in parts:
+        for part in _halves(window):
             _paste(self.read(part), result, part.top - window.top, part.left - window.left)
         return result
 
@@ -128,18 +127,6 @@ def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]
     if bottom <= top or right <= left:
         return None, (0, 0)
     return Window(top, left, bottom - top, right - left), (top - window.top, left - window.left)
-
-
-def _tiles(window: Window) -> Iterator[Window]:
-    """Yield the parts of a window, of about the same size and at most ``_TILE`` rows and columns."""
-    for top, bottom in _even_parts(window.top, window.height):
-        for left, right in _even_parts(window.left, window.width):
-            yield Window(top, left, bottom - top, right - left)
-
-
-def _even_parts(start: int, length: int) -> Iterator[tuple[int, int]]:
-    count = max(1, -(-length // _TILE))
-    return pairwise(start + part * length // count for part in range(count + 1))
 
 
 def _halves(window: Window) -> tuple[Window, Window]:

@@ -165,22 +165,21 @@ def _draw_ticks(sheet: Axes, grid: GeoGrid, frame: tuple[int, int, int, int]) ->
     """Draw ticks and degrees at the sides of the map; ``frame`` is its left, top, right and bottom."""
     left, top, right, bottom = frame
     style: dict[str, Any] = {"fontsize": 8, "color": "0.25"}
-    x, y = [], []  # all ticks are one line with gaps
+    sides: dict[str, tuple[float, float, int, int]] = {
+        "top": (left, top, 0, -1), "bottom": (left, bottom, 0, 1),
+        "left": (left, top, -1, 0), "right": (right, top, 1, 0),
+    }  # fmt: skip
+    lines_x, lines_y = [], []  # all ticks are one line with gaps
     for tick in frame_ticks(grid, bottom - top, right - left):
-        across, down = left + tick.position, top + tick.position
-        if tick.side in ("top", "bottom"):
-            edge, outward = (top, -_TICK) if tick.side == "top" else (bottom, _TICK)
-            x += [across, across, np.nan]
-            y += [edge, edge + outward, np.nan]
-        else:
-            edge, outward = (left, -_TICK) if tick.side == "left" else (right, _TICK)
-            x += [edge, edge + outward, np.nan]
-            y += [down, down, np.nan]
+        x, y, across, down = sides[tick.side]
+        x, y = (x + tick.position, y) if down else (x, y + tick.position)
+        lines_x += [x, x + across * _TICK, np.nan]
+        lines_y += [y, y + down * _TICK, np.nan]
         if tick.label and tick.side == "bottom":
-            sheet.text(across, bottom + _TICK + 2, tick.label, ha="center", va="top", **style)
+            sheet.text(x, y + _TICK + 2, tick.label, ha="center", va="top", **style)
         elif tick.label:
-            sheet.text(left - _TICK - 2, down, tick.label, ha="right", va="center", rotation=90, **style)
-    sheet.plot(x, y, color=np.array(_FRAME_COLOUR) / 255, linewidth=0.8)
+            sheet.text(x - _TICK - 2, y, tick.label, ha="right", va="center", rotation=90, **style)
+    sheet.plot(lines_x, lines_y, color=np.array(_FRAME_COLOUR) / 255, linewidth=0.8)
 
 
 def _draw_legend(sheet: Axes, top: float, codes: list[int], water_name: str) -> None:

@@ -155,10 +155,12 @@ def text_labels(texts: Sequence[str | None], identities: Sequence[str | None]) -
 
 def rename_advice(missing: Sequence[str], sources: Sequence[Raster], sensor: Sensor) -> str:
     """Return the advice to name bands that may be the missing ones, or "" if there are too few of them."""
-    named = [source for source in sources if not has_unnamed_bands(source, sensor)]
-    # bands without a name come first
-    others = [(number, source) for source in named for number in _bands_without_name(source, sensor)]
-    others += [(number, source) for source in named for number in _bands_of_unclear_name(source, sensor)]
+    others = [
+        (number, source)
+        for source in sources if not has_unnamed_bands(source, sensor)
+        for number in _unused_bands(source, sensor)
+    ]  # fmt: skip
+    others.sort(key=lambda each: band_identities(each[1], sensor)[each[0] - 1] is not None)  # without a name first
     if len(others) < len(missing):
         return ""
     commands = rename_commands(
@@ -168,19 +170,18 @@ def rename_advice(missing: Sequence[str], sources: Sequence[Raster], sensor: Sen
     return f"name {' and '.join(missing)} if the image holds {them} under another name ({commands})"
 
 
-def _bands_without_name(source: Raster, sensor: Sensor) -> list[int]:
-    return [number for number, band in enumerate(band_identities(source, sensor), start=1) if band is None]
-
-
-def _bands_of_unclear_name(source: Raster, sensor: Sensor) -> list[int]:
-    """Return the numbers of bands with a name that is not known, and of a file that is named after several bands."""
-    identities, labels = band_identities(source, sensor), band_labels(source, sensor)
+def _unused_bands(source: Raster, sensor: Sensor) -> list[int]:
+    """Return the numbers of bands without a name, with a name that is not known, or of a file named after several."""
+    described = zip(band_identities(source, sensor), band_labels(source, sensor), strict=True)
     return [
         number
-        for number, (identity, label) in enumerate(zip(identities, labels, strict=True), start=1)
-        if identity == OTHER
-        and not names_other_quantity(label)
-        and (source.count == 1 or identify_band(label, sensor) is None)
+        for number, (identity, label) in enumerate(described, start=1)
+        if identity is None
+        or (
+            identity == OTHER
+            and not names_other_quantity(label)
+            and (source.count == 1 or identify_band(label, sensor) is None)
+        )
     ]
 
 

@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.transform import Affine
@@ -18,6 +17,7 @@ from rasterio.windows import Window as RasterWindow
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
+from floodseg.geo.warp import same_crs
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.diagnosis import diagnose
 from floodseg.raster.drivers import CHIP_DRIVERS, open_local, open_with_drivers
@@ -147,10 +147,4 @@ def check_same_extent(one: Extent, other: Extent, tolerance: float = 0.5) -> Non
 
 @lru_cache(maxsize=4096)
 def _same_grid(one: GeoGrid, other: GeoGrid, tolerance: float) -> bool:
-    return one.matches(other, tolerance) and _same_crs(one.crs, other.crs)
-
-
-def _same_crs(one: str | None, other: str | None) -> bool:
-    if one is None or other is None or one == other:
-        return True
-    return bool(CRS.from_user_input(one) == CRS.from_user_input(other))
+    return one.matches(other, tolerance) and (None in (one.crs, other.crs) or same_crs(one.crs, other.crs))

@@ -4,8 +4,6 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
-from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,14 +85,15 @@ def joined(samples: Sequence[Sample]) -> Sample:
     stored = np.concatenate([sample.stored for sample in samples], axis=1)
     first = samples[0]
     pixels, area = sum(sample.pixels for sample in samples), sum(sample.area for sample in samples)
-    fillers = reduce(add, (Counter(sample.fillers) for sample in samples))
+    fillers: Counter[float] = Counter()
+    for sample in samples:
+        fillers.update(sample.fillers)
     return replace(first, values=values, stored=stored, pixels=pixels, area=area, fillers=fillers)
 
 
 def values_by_band(samples: Sequence[Sample]) -> dict[str, NDArray[np.float32]]:
     """Return the values of all bands of an image, in one or several files: band -> (N,)."""
-    found: dict[str, NDArray[np.float32]] = {}
-    return reduce(lambda known, sample: known | dict(zip(sample.bands, sample.values, strict=True)), samples, found)
+    return {band: row for sample in samples for band, row in zip(sample.bands, sample.values, strict=True)}
 
 
 def stored_text(value: np.generic) -> str:

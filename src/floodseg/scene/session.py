@@ -30,15 +30,9 @@ _Pixels = TypeVar("_Pixels")
 class OpenRaster(Raster, Protocol):
     """The part of rasterio's ``DatasetReader`` that opening a scene needs."""
 
-    driver: str
     gcps: tuple[list[object], object]
     rpcs: object | None
-    block_shapes: list[tuple[int, int]]
     files: list[str]
-
-    def tags(self, ns: str) -> dict[str, str]:
-        """Return the tags of a metadata domain."""
-        ...
 
     def close(self) -> None:
         """Close the file."""

@@ -21,6 +21,7 @@ from rasterio.transform import Affine
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.longitudes import same_longitudes, split_at_180
+from floodseg.geo.warp import near
 from floodseg.raster.access import check_local
 from floodseg.scene.layers.vector_files import VECTOR_DRIVERS, check_vector_file
 
@@ -91,7 +92,8 @@ class VectorLayer:
     """The only layer of polygons in a file."""
 
     path: str
-    setting: str
+    label: str
+    """Setting and file, for messages."""
     name: str
     crs: CRS
     bounds: Box
@@ -135,9 +137,7 @@ class VectorLayer:
             "rings that are not closed are closed": open_rings,
             "no polygon overlaps the scene": not len(pieces),
         }
-        return PolygonMask(
-            pieces, tuple(f"`{self.setting}={self.path}`: {note}" for note, applies in notes.items() if applies)
-        )
+        return PolygonMask(pieces, tuple(f"{self.label}: {note}" for note, applies in notes.items() if applies))
 
     def _ranges(self, west: float, east: float, target: CRS) -> list[tuple[float, float, int]]:
         """Return ranges of the layer's x, each with the turns of 360 degrees by which its polygons are moved east.
@@ -151,21 +151,16 @@ class VectorLayer:
 
     def _read(self, box: Box) -> tuple[Polygons, int, int]:
         """Return the polygons inside a box of the layer, and the numbers of other features and of open rings."""
-        with _read_errors(self.path, self.setting):
+        with _read_errors(self.label):
             _, _, encoded, _ = pyogrio.raw.read(self.path, layer=self.name, columns=[], bbox=box, force_2d=True)
             encoded = encoded[[feature is not None for feature in encoded]]
             features = shapely.from_wkb(encoded, on_invalid="ignore")
             is_open = shapely.is_missing(features)
             features[is_open] = shapely.from_wkb(encoded[is_open], on_invalid="fix")  # closes rings
             if shapely.is_missing(features).any():
-                raise DataError(
-                    f"`{self.setting}={self.path}`: has polygons that cannot be read; draw these polygons again"
-                )
+                raise DataError(f"{self.label}: has polygons that cannot be read; draw these polygons again")
             if not np.isfinite(shapely.get_coordinates(features)).all():
-                raise DataError(
-                    f"`{self.setting}={self.path}`: has corners whose coordinates are not numbers; correct these "
-                    "polygons"
-                )
+                raise DataError(f"{self.label}: has corners whose coordinates are not numbers; correct these polygons")
             parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
         return _clipped(_without_empty_rings(_areal(parts)), box), others, int(is_open.sum())
@@ -178,42 +173,41 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
         ConfigError: a remote file without ``allow_remote``.
         DataError: the file cannot be read, has no polygons or several layers, or has no coordinate system.
     """
+    label = f"`{setting}={path}`"
     check_local(path, setting, allow_remote)
     check_vector_file(path, setting)
-    with _read_errors(path, setting):
+    with _read_errors(label):
         layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(layers) > 1:
             raise DataError(
-                f"`{setting}={path}`: has {len(layers)} layers ({', '.join(name for name, _ in layers)}), but must "
+                f"{label}: has {len(layers)} layers ({', '.join(name for name, _ in layers)}), but must "
                 "have 1; save the layer to a file of its own"
             )
         if not layers:
-            raise DataError(f"`{setting}={path}`: has no layer with geometry; use a file with polygons")
+            raise DataError(f"{label}: has no layer with geometry; use a file with polygons")
         name, kind = layers[0]
         info = pyogrio.read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
     if info["driver"] not in VECTOR_DRIVERS:
-        raise DataError(
-            f"`{setting}={path}`: is a {info['driver']} file; use a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML"
-        )
+        raise DataError(f"{label}: is a {info['driver']} file; use a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML")
     if not info["features"]:
-        raise DataError(f"`{setting}={path}`: is empty; draw at least one polygon")
+        raise DataError(f"{label}: is empty; draw at least one polygon")
     if any(word in kind for word in ("Point", "LineString")):
-        raise DataError(f"`{setting}={path}`: holds {kind} features and no polygons; use a file with polygons")
+        raise DataError(f"{label}: holds {kind} features and no polygons; use a file with polygons")
     if info["crs"] is None:
         raise DataError(
-            f"`{setting}={path}`: has no coordinate system, so it cannot be placed on the scene; assign it "
+            f"{label}: has no coordinate system, so it cannot be placed on the scene; assign it "
             "(ogr2ogr -a_srs, or a .prj file beside a Shapefile)"
         )
     bounds = info["total_bounds"]
     if bounds is None or not np.isfinite(bounds).all():
-        raise DataError(f"`{setting}={path}`: its polygons have no extent; correct them")
-    with _read_errors(path, setting):
+        raise DataError(f"{label}: its polygons have no extent; correct them")
+    with _read_errors(label):
         crs = CRS.from_user_input(info["crs"])
-    return VectorLayer(path, setting, name, crs, tuple(bounds))
+    return VectorLayer(path, label, name, crs, tuple(bounds))
 
 
 @contextmanager
-def _read_errors(path: str, setting: str) -> Iterator[None]:
+def _read_errors(label: str) -> Iterator[None]:
     """Raise DataError if the file is damaged or not a vector file."""
     try:
         with warnings.catch_warnings():
@@ -221,7 +215,7 @@ def _read_errors(path: str, setting: str) -> Iterator[None]:
             yield
     except _UNREADABLE as error:
         raise DataError(
-            f"`{setting}={path}`: cannot be read as polygons ({error}); use a vector file that GDAL reads, such as a "
+            f"{label}: cannot be read as polygons ({error}); use a vector file that GDAL reads, such as a "
             "GeoPackage or GeoJSON"
         ) from error
 
@@ -246,12 +240,12 @@ def _in_pixels(shapes: Polygons, crs: CRS, grid: GeoGrid) -> Polygons:
     transformer = Transformer.from_crs(crs, grid.crs, always_xy=True)
     target = CRS.from_user_input(grid.crs)
     wraps = target.is_geographic and target != crs
-    middle = grid.coordinates(grid.width / 2, grid.height / 2)[0]
+    middle = float(grid.coordinates(grid.width / 2, grid.height / 2)[0])
 
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = transformer.transform(*points.T)
         if wraps:  # the transformer returns longitudes from -180 to 180
-            x = x - 360 * np.round((x - middle) / 360)
+            x = near(x, middle)
         return np.column_stack(grid.pixels(x, y))
 
     moved = shapely.transform(shapes, move)

@@ -91,13 +91,6 @@ class SteepMask:
             self.counts.steep += int(np.count_nonzero(steep))
         return steep
 
-    def slope(self, window: Window) -> NDArray[np.float32]:
-        """Return the slope inside a window of the scene's grid, (H, W) in degrees, NaN without heights around."""
-        block = self.source.read(window)
-        slope: NDArray[np.float32] = block.values[0]
-        slope[block.missing | block.fill] = np.nan
-        return slope
-
     def close(self) -> None:
         """Close all files."""
         self.model.file.close()
