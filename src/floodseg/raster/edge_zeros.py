@@ -1,6 +1,7 @@
 """Zeros that are connected to the edge of an image, found in strips of rows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,13 @@ class EdgeZeros:
         for top in range(0, height, _STRIP_ROWS):
             strip = read_rows(top, min(_STRIP_ROWS, height - top))
             zeros[top : top + strip.shape[1]] = np.packbits((strip == 0).all(axis=0), axis=1)
-        self._connected = np.zeros_like(zeros)
-        rows = range(height)
-        while any([self._sweep(zeros, rows), self._sweep(zeros, reversed(rows))]):
+        ends: NDArray[np.uint8] = np.zeros(width, np.uint8)
+        ends[[0, -1]] = 1
+        self._connected = zeros & np.packbits(ends)
+        self._connected[[0, -1]] = zeros[[0, -1]]
+        for row in range(height):
+            self._complete_runs(row, zeros[row])
+        while any([self._sweep(zeros, range(height)), self._sweep(zeros, range(height - 1, -1, -1))]):
             pass
 
     def inside(self, window: Window) -> NDArray[np.bool_]:
@@ -41,32 +46,27 @@ class EdgeZeros:
         unpacked = np.unpackbits(rows, axis=1, count=self._width)
         return unpacked[:, window.left : window.left + window.width].astype(np.bool_)
 
-    def _sweep(self, zeros: NDArray[np.uint8], rows: Iterable[int]) -> bool:
+    def _sweep(self, zeros: NDArray[np.uint8], rows: range) -> bool:
         """Carry connected pixels from each row to the next one; return True if a pixel was added."""
         added = False
-        last = len(zeros) - 1
-        before = np.zeros_like(zeros[0])
-        for row in rows:
-            if zeros[row].any():
-                zero = np.unpackbits(zeros[row], count=self._width)
-                seeds = np.unpackbits(self._connected[row] | (before & zeros[row]), count=self._width)
-                if row in (0, last):
-                    seeds = zero
-                seeds[[0, -1]] = zero[[0, -1]]
-                connected = np.packbits(_runs_with(seeds, zero))
-                added = added or not np.array_equal(connected, self._connected[row])
-                self._connected[row] = connected
-            before = self._connected[row]
+        for before, row in pairwise(rows):
+            reached = self._connected[before] & zeros[row] & ~self._connected[row]
+            if reached.any():
+                self._connected[row] |= reached
+                self._complete_runs(row, zeros[row])
+                added = True
         return added
 
-
-def _runs_with(seeds: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return the runs of pixels along a row that hold a seed, (W,)."""
-    ends = np.flatnonzero(np.diff(pixels.astype(np.int8), prepend=0, append=0))
-    starts, stops = ends[::2], ends[1::2]
-    before = np.concatenate([[0], np.cumsum(seeds, dtype=np.int64)])
-    has_seed = before[stops] > before[starts]
-    steps: NDArray[np.int8] = np.zeros(len(pixels) + 1, np.int8)
-    steps[starts[has_seed]] = 1
-    steps[stops[has_seed]] = -1
-    return np.cumsum(steps[:-1], dtype=np.int8).astype(np.bool_)
+    def _complete_runs(self, row: int, zeros: NDArray[np.uint8]) -> None:
+        """Add the complete runs of zeros along a row of which a pixel is connected."""
+        if not self._connected[row].any():
+            return
+        zero, seeds = (np.unpackbits(bits, count=self._width) for bits in (zeros, self._connected[row]))
+        ends = np.flatnonzero(np.diff(zero.astype(np.int8), prepend=0, append=0))
+        starts, stops = ends[::2], ends[1::2]
+        before = np.concatenate([[0], np.cumsum(seeds, dtype=np.int64)])
+        has_seed = before[stops] > before[starts]
+        steps: NDArray[np.int8] = np.zeros(self._width + 1, np.int8)
+        steps[starts[has_seed]] = 1
+        steps[stops[has_seed]] = -1
+        self._connected[row] = np.packbits(np.cumsum(steps[:-1], dtype=np.int8))
