@@ -72,20 +72,10 @@ class GeoGrid:
         moved = self.affine @ Affine.translation(window.left, window.top)
         return GeoGrid(self.crs, _as_tuple(moved), window.height, window.width)
 
-    def resized(
-        self, columns_per_pixel: float, rows_per_pixel: float, height: int, width: int, margin: int = 0
-    ) -> "GeoGrid":
-        """Return a grid with another pixel size and the same first corner, extended by ``margin`` pixels.
-
-        Args:
-            columns_per_pixel: columns of this grid per pixel of the result.
-            rows_per_pixel: rows of this grid per pixel of the result.
-            height: rows of the result, margins included.
-            width: columns of the result, margins included.
-            margin: pixels of the result above and to the left of the first corner.
-        """
-        moved = self.affine @ Affine.translation(-margin * columns_per_pixel, -margin * rows_per_pixel)
-        return GeoGrid(self.crs, _as_tuple(moved @ Affine.scale(columns_per_pixel, rows_per_pixel)), height, width)
+    def resized(self, columns_per_pixel: float, rows_per_pixel: float, height: int, width: int) -> "GeoGrid":
+        """Return a grid with the same first corner, and columns and rows of this grid per pixel of the result."""
+        moved = self.affine @ Affine.scale(columns_per_pixel, rows_per_pixel)
+        return GeoGrid(self.crs, _as_tuple(moved), height, width)
 
     def matches(self, other: "GeoGrid", tolerance: float = 0.01) -> bool:
         """Return True if both grids have the same size and their corners agree to ``tolerance`` pixels."""

@@ -123,8 +123,8 @@ class PixelMap:
             self._middles = self._middle_longitudes()
         straight = target.transform[1] == target.transform[3] == source.transform[1] == source.transform[3] == 0
         self.parallel = straight and self._transformer is None
-        self.shift = self._pixel_shift(target)
-        self.reduction = self._reduction(target)
+        self.shift = self._pixel_shift()
+        self.reduction = self._reduction()
 
     def points(
         self, columns: NDArray[np.float64], rows: NDArray[np.float64]
@@ -197,19 +197,19 @@ class PixelMap:
         # positions are interpolated before they are wrapped: a source around the Earth has a seam between two nodes
         return (u, v) if np.array_equal(self._wrapped(*nodes), nodes, equal_nan=True) else self._wrapped(u, v)
 
-    def _pixel_shift(self, target: GeoGrid) -> tuple[int, int] | None:
+    def _pixel_shift(self) -> tuple[int, int] | None:
         """Return (rows, columns) from target to source if the grids are aligned, None otherwise."""
         if not self.parallel:
             return None
-        corners = np.array([0.0, target.width]), np.array([0.0, target.height])
+        corners = np.array([0.0, self._target.width]), np.array([0.0, self._target.height])
         u, v = self.points(*corners)
         row, column = round(v[0]), round(u[0])
         offset = max(np.abs(u - corners[0] - column).max(), np.abs(v - corners[1] - row).max())
         return (row, column) if offset <= _ALIGNED else None
 
-    def _reduction(self, target: GeoGrid) -> tuple[int, int]:
+    def _reduction(self) -> tuple[int, int]:
         """Return the source rows and columns per pixel at the centre of the target, 1 or more."""
-        column, row = target.width / 2, target.height / 2
+        column, row = self._target.width / 2, self._target.height / 2
         u, v = self._continuous_points(np.array([column, column + 1, column]), np.array([row, row, row + 1]))
         spans = [max(abs(axis[1] - axis[0]), abs(axis[2] - axis[0])) for axis in (v, u)]
         rows, columns = (max(1, round(span)) if np.isfinite(span) else 1 for span in spans)

@@ -1,5 +1,7 @@
 """Check of the order of optical bands without names."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,9 +24,10 @@ L1C_CHECK_BANDS = ("B02", "B10", "B12")
 """Bands that ``check_l1c_order`` needs, by their names in L1C: blue, the cirrus band, and the last one."""
 
 
-def order_windows(height: int, width: int) -> list[Window]:
-    """Return windows spread over an image, whose pixels are enough for ``check_l1c_order``."""
-    return spread(blocks(height, width, _SAMPLE_SIDE), _SAMPLES)
+def order_sample(height: int, width: int, read: Callable[[Window], NDArray[np.generic]]) -> NDArray[np.generic]:
+    """Return ``L1C_CHECK_BANDS`` in windows spread over an image, (3, N); ``read`` returns those of one, (3, H, W)."""
+    windows = spread(blocks(height, width, _SAMPLE_SIDE), _SAMPLES)
+    return np.concatenate([read(window).reshape(3, -1) for window in windows], axis=1)
 
 
 def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float | None = None) -> None:

@@ -2,12 +2,11 @@
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-
-import numpy as np
+from functools import partial
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS
 from floodseg.errors import DataError
-from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_windows
+from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_sample
 from floodseg.raster.bands import (
     band_identities,
     band_labels,
@@ -163,10 +162,8 @@ def check_order(session: Session, image: Image) -> None:
         numbers = {band.name: band.number for band in (*file.bands, *file.unused)}
         if set(numbers) != set(L1C_BANDS) or not has_unnamed_bands(handle, "optical"):
             continue
-        needed = [numbers[band] for band in L1C_CHECK_BANDS]
-        windows = order_windows(file.grid.height, file.grid.width)
-        parts = [session.read(file.path, needed, window).reshape(len(needed), -1) for window in windows]
-        check_l1c_order(file.path, np.concatenate(parts, axis=1), handle.nodatavals[0])
+        read = partial(session.read, file.path, [numbers[band] for band in L1C_CHECK_BANDS])
+        check_l1c_order(file.path, order_sample(handle.height, handle.width, read), handle.nodatavals[0])
 
 
 def check_array_order(image: ArrayImage) -> None:
@@ -175,6 +172,5 @@ def check_array_order(image: ArrayImage) -> None:
     if count != len(L1C_BANDS) or any(image.names):
         return
     positions = [L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]
-    windows = order_windows(height, width)
-    parts = [image.read(window)[0][positions].reshape(len(positions), -1) for window in windows]
-    check_l1c_order(None, np.concatenate(parts, axis=1), image.nodata)
+    sample = order_sample(height, width, lambda window: image.read(window)[0][positions])
+    check_l1c_order(None, sample, image.nodata)

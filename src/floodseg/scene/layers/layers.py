@@ -22,11 +22,7 @@ from floodseg.scene.placement import missing_crs_remedy
 from floodseg.scene.scene import Layers, LayerWindow
 
 if TYPE_CHECKING:
-    from floodseg.scene.layers.polygon_masks import PolygonMask, VectorLayer
-
-
-Box = tuple[float, float, float, float]
-"""(left, bottom, right, top) or (west, south, east, north)."""
+    from floodseg.scene.layers.polygon_masks import Box, PolygonMask, VectorLayer
 
 
 class Mask(Protocol):
@@ -164,7 +160,7 @@ def _area_mask(config: SceneConfig, grid: GeoGrid) -> "PolygonMask":
     return area
 
 
-def _area_remedy(layer: "VectorLayer", scene: Box | None) -> str:
+def _area_remedy(layer: "VectorLayer", scene: "Box | None") -> str:
     """Return the likely remedy for an area that misses the scene; ``scene`` is its extent in the layer's system."""
     left, bottom, right, top = layer.bounds
     if layer.crs.is_geographic:
@@ -178,7 +174,7 @@ def _area_remedy(layer: "VectorLayer", scene: Box | None) -> str:
     return "use an area that overlaps the scene, or correct its coordinate system"
 
 
-def _extent(bounds: Box) -> str:
+def _extent(bounds: "Box") -> str:
     left, bottom, right, top = bounds
     return f"x {left:.10g} to {right:.10g}, y {bottom:.10g} to {top:.10g}"
 
