@@ -5,82 +5,65 @@ layers of a GeoPackage. Colours and names are those of ``flood.tif``.
 """
 
 from collections.abc import Mapping
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.sax.saxutils import quoteattr
 
 from floodseg.products.cog import COLOURS
 from floodseg.products.folder import CLASSES, PROBABILITY
 from floodseg.products.strips import FLOOD, LAND, NODATA
 
-# the oldest release that reads these documents; newer ones read them, too
-_VERSION = "3.18"
+# the version is the oldest release that reads these documents; newer ones read them, too
+_DOCUMENT = '<qgis version="3.18" styleCategories="Symbology">\n{}\n</qgis>\n'
+_CLASSES = """<pipe><rasterrenderer type="paletted" band="1" opacity="1"><colorPalette>
+{}
+</colorPalette></rasterrenderer></pipe>"""
+_RAMP = """<pipe><rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" classificationMin="0"
+    classificationMax="100"><rastershader><colorrampshader colorRampType="INTERPOLATED" classificationMode="1" clip="0"
+    minimumValue="0" maximumValue="100">
+<colorramp name="[source]" type="gradient"><Option type="Map">
+{}
+</Option></colorramp>
+{}
+</colorrampshader></rastershader></rasterrenderer></pipe>"""
+_POLYGONS = """<renderer-v2 type="singleSymbol"><symbols><symbol type="fill" name="0" alpha="1">
+<layer class="SimpleFill" enabled="1"><Option type="Map">
+{}
+</Option></layer></symbol></symbols></renderer-v2>"""
 _OUTLINE_MM = 0.1
 """Width of the outline of polygons, in the colour of their area: small polygons stay visible on small scales."""
 
 
 def raster_styles(names: Mapping[int, str]) -> dict[str, str]:
-    """Return the style of each raster by its file name; ``names`` are the class names by code."""
-    return {CLASSES: _class_style(names), PROBABILITY: _probability_style()}
+    """Return the style of each raster by its file name; ``names`` are the class names by code.
 
-
-def _class_style(names: Mapping[int, str]) -> str:
-    root, renderer = _raster_document("paletted")
-    palette = SubElement(renderer, "colorPalette")
-    for code, name in names.items():
-        if code != NODATA:
-            SubElement(palette, "paletteEntry", value=str(code), label=name, alpha="255", color=_hexadecimal(code))
-    return _text(root)
-
-
-def _probability_style() -> str:
-    """Return a linear ramp over the valid values 0 to 100, from the colour of land to the colour of flood."""
-    root, renderer = _raster_document("singlebandpseudocolor")
-    renderer.attrib.update(classificationMin="0", classificationMax="100")
-    ramp = SubElement(
-        SubElement(renderer, "rastershader"), "colorrampshader", colorRampType="INTERPOLATED", classificationMode="1",
-        clip="0", minimumValue="0", maximumValue="100",
-    )  # fmt: skip
-    options = SubElement(SubElement(ramp, "colorramp", name="[source]", type="gradient"), "Option", type="Map")
-    for name, code in (("color1", LAND), ("color2", FLOOD)):
-        _add_option(options, name, _numbers(code))
-    for percent, code in ((0, LAND), (100, FLOOD)):
-        SubElement(ramp, "item", value=str(percent), label=f"{percent} %", alpha="255", color=_hexadecimal(code))
-    return _text(root)
+    The style of the probability is a linear ramp over its valid values 0 to 100, from the colour of land to that of
+    flood.
+    """
+    palette = [_entry("paletteEntry", code, name, code) for code, name in names.items() if code != NODATA]
+    ramp = [_entry("item", percent, f"{percent} %", code) for percent, code in ((0, LAND), (100, FLOOD))]
+    ends = _options({"color1": _numbers(LAND), "color2": _numbers(FLOOD)})
+    return {
+        CLASSES: _DOCUMENT.format(_CLASSES.format("\n".join(palette))),
+        PROBABILITY: _DOCUMENT.format(_RAMP.format(ends, "\n".join(ramp))),
+    }
 
 
 def polygon_style(code: int) -> str:
     """Return the style of a polygon layer: areas in the colour of a class."""
-    root = Element("qgis", version=_VERSION, styleCategories="Symbology")
-    symbols = SubElement(SubElement(root, "renderer-v2", type="singleSymbol"), "symbols")
-    symbol = SubElement(symbols, "symbol", type="fill", name="0", alpha="1")
-    layer = SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1"})
-    options = SubElement(layer, "Option", type="Map")
-    for name, value in {
+    options = {
         "color": _numbers(code), "style": "solid", "outline_color": _numbers(code), "outline_style": "solid",
         "outline_width": str(_OUTLINE_MM), "outline_width_unit": "MM",
-    }.items():  # fmt: skip
-        _add_option(options, name, value)
-    return _text(root)
+    }  # fmt: skip
+    return _DOCUMENT.format(_POLYGONS.format(_options(options)))
 
 
-def _raster_document(renderer: str) -> tuple[Element, Element]:
-    """Return the root element of a raster style, and its renderer."""
-    root = Element("qgis", version=_VERSION, styleCategories="Symbology")
-    pipe = SubElement(root, "pipe")
-    return root, SubElement(pipe, "rasterrenderer", type=renderer, band="1", opacity="1")
+def _entry(tag: str, value: int, label: str, code: int) -> str:
+    colour = bytes(COLOURS[code][:3]).hex()
+    return f'<{tag} value="{value}" label={quoteattr(label)} alpha="255" color="#{colour}"/>'
 
 
-def _add_option(options: Element, name: str, value: str) -> None:
-    SubElement(options, "Option", type="QString", name=name, value=value)
-
-
-def _hexadecimal(code: int) -> str:
-    return "#" + bytes(COLOURS[code][:3]).hex()
+def _options(values: Mapping[str, str]) -> str:
+    return "\n".join(f'<Option type="QString" name="{name}" value="{value}"/>' for name, value in values.items())
 
 
 def _numbers(code: int) -> str:
     return ",".join(map(str, COLOURS[code]))
-
-
-def _text(root: Element) -> str:
-    indent(root)
-    return tostring(root, encoding="unicode") + "\n"
