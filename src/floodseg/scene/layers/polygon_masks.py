@@ -63,15 +63,14 @@ class PolygonMask:
 
     def read(self, window: Window) -> NDArray[np.bool_]:
         """Read the mask inside a window, (H, W)."""
-        shape = window.height, window.width
-        left, top = window.left, window.top
-        near = self.tree.query(shapely.box(left, top, left + window.width, top + window.height))
-        if not len(near):
+        shape, left, top = (window.height, window.width), window.left, window.top
+        found = self.tree.query(shapely.box(left, top, left + window.width, top + window.height))
+        if not len(found):
             return np.zeros(shape, np.bool_)
         # Shifting by an integer is exact, so a window gets the same bits as the complete grid.
         corner = Affine.translation(left, top)
         with _RASTERIZE_LOCK:
-            mask: NDArray[np.uint8] = rasterize(self.pieces[near], out_shape=shape, transform=corner, dtype=np.uint8)
+            mask: NDArray[np.uint8] = rasterize(self.pieces[found], out_shape=shape, transform=corner, dtype=np.uint8)
         return mask > 0
 
     def enclosing_window(self) -> Window | None:
@@ -79,9 +78,7 @@ class PolygonMask:
         left, top, right, bottom = shapely.total_bounds(self.pieces) if len(self.pieces) else (0.0, 0.0, 0.0, 0.0)
         first_row, first_column = int(np.ceil(top - 0.5)), int(np.ceil(left - 0.5))
         height, width = int(np.floor(bottom + 0.5)) - first_row, int(np.floor(right + 0.5)) - first_column
-        if height <= 0 or width <= 0:
-            return None
-        return Window(first_row, first_column, height, width)
+        return Window(first_row, first_column, height, width) if height > 0 and width > 0 else None
 
     def close(self) -> None:
         """Do nothing, since no file is open."""
@@ -126,7 +123,7 @@ class VectorLayer:
             west, south, east, north = _with_margin(extent, self.crs)
             for left, right, turn in self._ranges(west, east, CRS.from_user_input(grid.crs)):
                 found, skipped, closed = self._read((left, south, right, north))
-                shapes = np.concatenate([shapes, _moved_east(found, 360 * turn)])
+                shapes = np.concatenate([shapes, _moved_east(found, 360 * turn) if turn else found])
                 others, open_rings = others + skipped, open_rings + closed
             if CRS.from_user_input(grid.crs) != self.crs:
                 shapes = shapely.segmentize(shapes, _MAX_EDGE_SHARE * max(east - west, north - south))
@@ -202,8 +199,7 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
     if bounds is None or not np.isfinite(bounds).all():
         raise DataError(f"{label}: its polygons have no extent; correct them")
     with _read_errors(label):
-        crs = CRS.from_user_input(info["crs"])
-    return VectorLayer(path, label, name, crs, tuple(bounds))
+        return VectorLayer(path, label, name, CRS.from_user_input(info["crs"]), tuple(bounds))
 
 
 @contextmanager
@@ -230,8 +226,6 @@ def _with_margin(extent: Box, crs: CRS) -> Box:
 
 
 def _moved_east(shapes: Polygons, degrees: float) -> Polygons:
-    if not degrees:
-        return shapes
     return np.asarray(shapely.transform(shapes, lambda points: points + np.array([degrees, 0])), dtype=object)
 
 
@@ -288,8 +282,7 @@ def _clipped(polygons: Polygons, box: Box) -> Polygons:
 
 
 def _is_areal(parts: Polygons) -> NDArray[np.bool_]:
-    kinds = shapely.get_type_id(parts)
-    return np.asarray(np.isin(kinds, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)))
+    return np.isin(shapely.get_type_id(parts), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
 
 
 def _without_empty_rings(polygons: Polygons) -> Polygons:
