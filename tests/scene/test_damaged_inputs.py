@@ -30,7 +30,7 @@ from floodseg.raster.drivers import open_local, open_with_drivers
 from floodseg.scene import acquisition
 from floodseg.scene.file_scene import open_scene
 from floodseg.scene.layers.polygon_masks import open_polygons
-from floodseg.scene.layers.warped_band import WarpedBand
+from floodseg.scene.layers.raster_masks import WarpedBand
 
 GRID = GeoGrid(scenes.CRS, (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), 48, 40)
 SAR = Bands(("VV", "VH"), ())

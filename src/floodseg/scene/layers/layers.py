@@ -15,9 +15,8 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.access import check_local, gdal_settings
 from floodseg.raster.drivers import open_layer
 from floodseg.scene.layers.permanent_water import permanent_water_mask
-from floodseg.scene.layers.raster_masks import exclusion_mask
+from floodseg.scene.layers.raster_masks import WarpedBand, exclusion_mask
 from floodseg.scene.layers.slopes import steep_mask
-from floodseg.scene.layers.warped_band import WarpedBand
 from floodseg.scene.placement import missing_crs_remedy
 from floodseg.scene.scene import Layers, LayerWindow
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.errors import DataError
-from floodseg.scene.layers.raster_masks import RasterMask, Rule, coverage_note, percent
-from floodseg.scene.layers.warped_band import WarpedBand
+from floodseg.scene.layers.raster_masks import RasterMask, Rule, WarpedBand, coverage_note, percent
 
 _HIGHEST_PERCENT = 100
 _MAX_MARKS = 16
@@ -116,21 +115,21 @@ def _check_threshold(band: WarpedBand, values: Numbers, threshold: float) -> Non
     found = np.unique(values[values >= 0])
     if not found.any():
         return
-    given, below = f"`permanent_water_threshold={threshold:g}`", found.max() < threshold
+    setting, below = f"`permanent_water_threshold={threshold:g}`", found.max() < threshold
     if below and found.max() <= 1 and not np.isin(found, (0, 1)).all():
         fraction = threshold / 100 if 1 < threshold <= _HIGHEST_PERCENT else 0.5
         raise DataError(
-            f"{band.name}: holds fractions from {_range(found)}, all below {given}; set a fraction "
+            f"{band.name}: holds fractions from {_range(found)}, all below {setting}; set a fraction "
             f"(`permanent_water_threshold={fraction:g}`)"
         )
     if below and found.max() <= 1:
         raise DataError(
-            f"{band.name}: holds only {_listed(found)}, below {given}; if it is a mask, leave "
+            f"{band.name}: holds only {_listed(found)}, below {setting}; if it is a mask, leave "
             f"`permanent_water_threshold` out; {_mask_of_percent(band, threshold)}"
         )
     if _are_codes(found) and (below or found.max() > _HIGHEST_CODE):
         raise DataError(
-            f"{band.name}: holds only {_listed(found)}, which look like class codes, with {given}; "
+            f"{band.name}: holds only {_listed(found)}, which look like class codes, with {setting}; "
             f"{_mask_of_codes(band)}; {_mask_of_percent(band, threshold)}"
         )
 
