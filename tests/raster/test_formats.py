@@ -174,7 +174,7 @@ def test_layers_in_other_formats_are_refused_alike(tmp_path: Path, setting: str)
     if setting == "sar_before":
         config = SceneConfig(sar=config.sar_before)
         bands = RADAR
-    with pytest.raises(DataError, match=rf"{file}: is NetCDF, which is not read; .*gdal_translate 'NETCDF:"):
+    with pytest.raises(DataError, match=rf"{file}`?: is NetCDF, which is not read; .*gdal_translate 'NETCDF:"):
         open_layers(config, open_scene(config, bands).grid)
 
 

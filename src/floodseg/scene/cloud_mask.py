@@ -64,8 +64,8 @@ def mask_kind(source: MaskSource, parts: Iterable[NDArray[np.generic]]) -> MaskK
     found: set[float] = set()
     for part in parts:
         with np.errstate(invalid="ignore"):
-            whole = part.astype(np.int16)  # sorted several times faster
-        found.update(np.unique(whole if np.array_equal(whole, part) else part).astype(np.float64).tolist())
+            integers = part.astype(np.int16)  # sorted several times faster
+        found.update(np.unique(integers if np.array_equal(integers, part) else part).astype(np.float64).tolist())
         if len(found) > _MANY_VALUES:
             break
     kind = _kind_of(found)
@@ -137,13 +137,13 @@ def require_clear_pixels(
         grid: grid of the scene.
         read: returns the valid pixels of the optical image without the mask, and those that the mask hides, (H, W).
     """
-    seen = False
+    has_image = False
     for window in blocks(grid.height, grid.width):
         valid, clouds = read(window)
         if (valid & ~clouds).any():
             return
-        seen = seen or bool(valid.any())
-    if seen:
+        has_image = has_image or bool(valid.any())
+    if has_image:
         values = "its values are not 0" if kind == "mask" else "as classes of SCL, all are no data or clouds"
         raise DataError(
             f"{source.name}: hides every pixel of the optical image ({values}); if 0 means clouds in it, "
