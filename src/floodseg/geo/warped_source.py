@@ -131,17 +131,12 @@ def clip(window: Window, grid: GeoGrid) -> tuple[Window | None, tuple[int, int]]
 
 def _halves(window: Window) -> tuple[Window, Window]:
     """Return the halves of a window along its longer side."""
-    if window.height >= window.width:
-        half = window.height // 2
-        return (
-            Window(window.top, window.left, half, window.width),
-            Window(window.top + half, window.left, window.height - half, window.width),
-        )
-    half = window.width // 2
-    return (
-        Window(window.top, window.left, window.height, half),
-        Window(window.top, window.left + half, window.height, window.width - half),
-    )
+    top, left, height, width = window.top, window.left, window.height, window.width
+    if height >= width:
+        half = height // 2
+        return Window(top, left, half, width), Window(top + half, left, height - half, width)
+    half = width // 2
+    return Window(top, left, height, half), Window(top, left + half, height, width - half)
 
 
 def _paste(block: Block, target: Block, top: int, left: int) -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from floodseg.bands import MASK, OTHER, Bands, SarUnits, Sensor, band_date
 from floodseg.errors import DataError
@@ -150,25 +149,18 @@ class ArrayScene(BaseScene):
         bands_of_sensor = [at for at, name in enumerate(image.names) if name not in (None, MASK, OTHER)]
         others = [position for position in bands_of_sensor if position not in used]
         stored, masked = image.read(window)
+        valid: Mask | None = None if masked is None else ~np.logical_or.reduce(masked[used])
+        if MASK in image.names:
+            has_data: Mask = stored[image.names.index(MASK)] != 0
+            valid = has_data if valid is None else valid & has_data
         tags = BandTags(str(stored.dtype), image.scale, image.offset, image.nodata)
         bands = [tags.describe(str(position), position + 1, quantity) for position in used]
         masks = PixelMasks(
-            valid=self._valid(image, stored, None if masked is None else masked[used]),
+            valid=valid,
             edge_zeros=self._edge_zeros(sensor, used + others, window) if needs_edge_zeros(bands) else None,
             others=(lambda: stored[others]) if others else None,
         )
         return physical(stored[used], bands, quantity, masks)
-
-    @staticmethod
-    def _valid(
-        image: ArrayImage, stored: NDArray[np.generic], masked: NDArray[np.bool_] | None
-    ) -> NDArray[np.bool_] | None:
-        """Return the pixels that neither a mask nor the array's band of validity hides, (H, W), or None if all are."""
-        valid = None if masked is None else ~np.logical_or.reduce(masked)
-        if MASK not in image.names:
-            return valid
-        band: Mask = stored[image.names.index(MASK)] != 0
-        return band if valid is None else valid & band
 
     def _edge_zeros(self, sensor: Sensor, positions: list[int], window: Window) -> Mask:
         """Return the pixels that are 0 in bands and connected to the edge, inside a window, (H, W)."""
