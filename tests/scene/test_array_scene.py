@@ -128,6 +128,7 @@ def test_lazy_array_is_read_by_windows() -> None:
         ({"optical": optical_values(), "optical_bands": [*L1C_BANDS[:12], "B99"]}, "lacks B12"),
         ({"sar": sar_values(), "optical": optical_values(40, 40)}, "must lie on one grid"),
         ({"sar": sar_values(), "cloud_mask": np.zeros((3, 3))}, "must lie on one grid"),
+        ({"sar": sar_values(), "cloud_mask": np.zeros((48, 40))}, "cloud_mask: has no effect without an optical array"),
         ({"sar": sar_values(), "crs": "EPSG:32633"}, "without a transform"),
         ({"sar": sar_values(), "crs": "EPSG:1", "transform": TRANSFORM}, "is not known"),
         ({"sar": sar_values(), "transform": (9, 3, 0, 3, -9, 0)}, "is rotated, sheared or without area; resample"),

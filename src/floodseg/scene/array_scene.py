@@ -82,6 +82,8 @@ class ArrayScene(BaseScene):
         for sensor in self._channels:
             self._check_values(sensor)
         if "optical" not in self._channels:
+            if cloud_mask is not None:
+                raise DataError("cloud_mask: has no effect without an optical array; leave it out")
             return
         if bands.optical_unit == "reflectance":
             check_array_order(self._images["optical"])
