@@ -96,7 +96,7 @@ class ArrayScene(BaseScene):
 
     def _add(self, sensor: Sensor, array: Any, needed: tuple[str, ...], names: Sequence[str] | None) -> None:
         if not needed:
-            raise DataError(f"{sensor}: the model takes no {sensor} image; leave the array out")
+            raise DataError(f"{sensor}: the model takes no {sensor} image: leave the array out")
         two_dates = any(band_date(name) for name in needed)
         # Band names hold no date, so the channels of two dates are taken by order.
         image = array_image(sensor, array, None if two_dates else sensor)
