@@ -246,7 +246,7 @@ def test_png_label_needs_a_place(tmp_path: Path) -> None:
 
     flood, mask = write_map(tmp_path / "flood.tif"), tmp_path / "mask.png"
     Image.fromarray(np.where(LABEL == 1, 1, 0).astype(np.uint8)).save(mask)
-    with pytest.raises(DataError, match=r"mask\.png: has no coordinate reference system .* rio edit-info --crs like"):
+    with pytest.raises(DataError, match=r"mask\.png: has no coordinate reference system .*rio edit-info --crs like"):
         evaluate_map(flood, mask)
     follow("rio edit-info --crs like --transform like --like OTHER FILE", OTHER=flood, FILE=mask)
     assert evaluate_map(flood, mask).scores == by_hand(MAP, (LABEL == 1).astype(np.int16))
