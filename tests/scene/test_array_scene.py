@@ -115,7 +115,7 @@ def test_lazy_array_is_read_by_windows() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({}, "no array was given"),
+        ({}, "no image is given"),
         ({"sar": sar_values()[0, 0]}, r"shape \(40,\)"),
         ({"sar": sar_values()[:, :0]}, "holds no pixel"),
         ({"sar": sar_values().astype(complex)}, "real numbers"),
@@ -124,7 +124,7 @@ def test_lazy_array_is_read_by_windows() -> None:
         ({"sar": 10 ** (sar_values() / 10)}, "`sar_units=linear`"),
         ({"optical": optical_values() * 10_000}, "divide by 10000"),
         ({"optical": optical_values() / 10_000}, "divide by 10000"),
-        ({"optical": optical_values(), "optical_bands": L1C_BANDS[:4]}, "have 4 names"),
+        ({"optical": optical_values(), "optical_bands": L1C_BANDS[:4]}, "13 bands, but 4 names"),
         ({"optical": optical_values(), "optical_bands": [*L1C_BANDS[:12], "B99"]}, "lacks B12"),
         ({"sar": sar_values(), "optical": optical_values(40, 40)}, "must lie on one grid"),
         ({"sar": sar_values(), "cloud_mask": np.zeros((3, 3))}, "must lie on one grid"),
