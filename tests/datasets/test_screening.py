@@ -97,5 +97,5 @@ def test_labels_of_three_bands_are_written_as_one(tmp_path: Path) -> None:
     chips = open_usable(recode(config, command), "all").chips
     assert int((chips.read_label(2) == 1).sum()) == WATER
     colours = np.stack([water_disc(*SIZE), np.zeros(SIZE, bool), ~water_disc(*SIZE)]).astype(np.uint8)
-    with pytest.raises(DataError, match=r"this file has 3; write each .*: GeoTIFF of one band with 0 \(land\)"):
+    with pytest.raises(DataError, match=r"a label must have 1; write each .*: GeoTIFF of one band with 0 \(land\)"):
         open_usable(write_chips(tmp_path / "colours", colours), "all")
