@@ -144,7 +144,11 @@ def test_sets_without_a_mask_are_left_out_with_a_warning(tree: Path, caplog: pyt
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("S1/test/MASK/S1_mask_0005.png", np.full(SIZE, 7), r"S1_mask_0005\.png: holds the mask value 7, but masks are 0"),
+        (
+            "S1/test/MASK/S1_mask_0005.png",
+            np.full(SIZE, 7),
+            r"S1_mask_0005\.png: holds the mask value 7, but masks are 0",
+        ),
         ("S1/test/MASK/S1_mask_0005.png", np.full((*SIZE, 3), 255), "has 3 bands, but a mask must have 1; keep one"),
         ("S2/test/MASK/S2_mask_0005.png", np.zeros((12, 11)), r"S2_mask_0005\.png has 12x11 pixels and .*same size"),
         ("S1/test/AFTER/S1_after_0005.png", np.zeros((3, 3)), r"S1_after_0005\.png has 3x3 pixels"),

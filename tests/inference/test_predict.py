@@ -181,7 +181,7 @@ RADAR = sar_values(20, 20)
         ({"sar": RADAR, "optical": "{optical}"}, "`optical`: is a file and the other image an array"),
         ({"sar": RADAR, "grid": "optical"}, "`grid=optical`: has no effect on arrays"),
         ({"sar": RADAR, "sar_before": "{sar}"}, "`sar_before=.*`: has no effect on arrays"),
-        ({"sar": RADAR, "crs": 32633}, "crs EPSG:32633: has no effect without a transform"),
+        ({"sar": RADAR, "crs": 32633}, "`crs=EPSG:32633`: has no effect without a transform"),
         ({"sar": RADAR[:1]}, "the array has 1 bands without names"),
         ({"sar": RADAR * np.nan}, "the arrays: no pixel is valid"),
         ({"sar": "{sar}", "optical_offset": 0.0}, "`optical_offset=0.0`: no optical image is given"),

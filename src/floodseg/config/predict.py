@@ -85,7 +85,7 @@ class SharedScene(Settings):
     allow_remote: bool = False
     """Allow files on the network (https://..., s3://..., /vsicurl/...)."""
     allow_no_crs: bool = False
-    """Map a scene without a coordinate reference system. Its products have no location and no areas."""
+    """Map a scene without a coordinate system. Its products have no location and no areas."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

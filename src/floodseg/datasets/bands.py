@@ -18,7 +18,7 @@ def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path
 
     Args:
         config: ``sensors`` and ``optical_bands`` select; by default, the first readable optical file does.
-        sar: SAR files of all splits.
+        sar: radar files of all splits.
         optical: optical files of all splits.
         folder: folder named in messages.
 

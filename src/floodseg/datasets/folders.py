@@ -1,4 +1,4 @@
-"""Layout ``folders``: radar, optical and label chips in three folders, matched by name, with a seeded split by event."""
+"""Layout ``folders``: chips of radar, optical images and labels in three folders, matched by name, split by event."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -316,12 +316,13 @@ def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:
     a, b, _, d, e, _ = grid.transform
     if grid.crs is not None and grid.counts_pixels:
         raise DataError(
-            f"crs {grid.crs}: has no effect without a transform that gives the pixels a place and a size; set "
+            f"`crs={grid.crs}`: has no effect without a transform that gives the pixels a place and a size; set "
             "`transform`, (10, 0, LEFT, 0, -10, TOP) for pixels of 10 m"
         )
     if transform is not None and (b != 0 or d != 0 or a == 0 or e == 0):
         raise DataError(
-            f"transform {transform}: is rotated, sheared or without area; resample the arrays to a grid along the axes"
+            f"`transform={transform}`: is rotated, sheared or without area; resample the arrays to a grid along "
+            "the axes"
         )
     if not grid.has_distinct_pixels:
-        raise DataError(f"transform {transform}: defines pixels without area or with equal coordinates; correct it")
+        raise DataError(f"`transform={transform}`: defines pixels without area or with equal coordinates; correct it")
