@@ -132,7 +132,7 @@ def check_polarisations(names: str, needed: Sequence[str], found: Container[str]
     advice = rename_advice(missing, sources, "sar")
     if not advice and len(missing) < len(needed):
         advice = f"add {' and '.join(missing)}"
-    remedy = f"use an image in {both}{f', or {advice}' if advice else ', which nothing else replaces'}"
+    remedy = f"use an image in {both}{f', or {advice}' if advice else ', since no other band replaces them'}"
     held = [label for source in sources for label in band_labels(source, "sar")]
     raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {both}; {remedy}")
 
