@@ -277,7 +277,7 @@ def test_remedies_of_array_shapes_are_right() -> None:
 
 
 def test_datasets_without_bands_or_with_different_tags_are_refused() -> None:
-    with pytest.raises(DataError, match="are x, y, of which none is a known band; pass vv and vh"):
+    with pytest.raises(DataError, match="are x, y, of which none is a known band; name them vv and vh, or"):
         ArrayScene(RADAR, dataset().rename(vv="x", vh="y", x="lon", y="lat"))
     different = dataset(nodata=-99.0)
     different["vh"].attrs["nodata"] = 0.0

@@ -126,10 +126,10 @@ def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
     if len(names) == 1 and not bands:
         return dataset[names[0]]
     if not bands:
-        example = {"sar": "vv and vh", "optical": "B03 and B08", None: "one variable"}[sensor]
+        renaming = {"sar": "name them vv and vh, or ", "optical": "name them (B03, B08, ...), or ", None: ""}[sensor]
         raise DataError(
-            f"{argument}: the variables of the dataset are {', '.join(names)}, of which none is a known band; pass "
-            f"{example}: rename the variables, or pass one DataArray"
+            f"{argument}: the variables of the dataset are {', '.join(names)}, of which none is a known band; "
+            f"{renaming}pass one DataArray"
         )
     variables = [dataset[name] for name in bands]
     stored = [(_nodata(variable), _scaling(variable)) for variable in variables]
