@@ -58,7 +58,7 @@ class SharedScene(Settings):
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
     for older ones. By default GDAL's scale and offset tags or the product's metadata apply. Without them it is 0, and
-    an image that is so bright that it may hold an offset is refused. Files with tags refuse this flag."""
+    an image that is so bright that it may hold an offset is refused. With such tags this flag is refused."""
     cloud_mask: str | None = None
     """Cloud mask: a raster on any grid. The optical image is ignored where the mask is not 0, or, if the mask is a
     Sentinel-2 scene classification (SCL), in its classes 0, 1, 3, 8, 9 and 10."""
