@@ -197,7 +197,7 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         (good, tmp_path / "two.tif", r"two\.tif: has 2 bands, but a label has one"),
         (good, tmp_path / "far.tif", r"far\.tif: labels no pixel .* in the map .*flood\.tif; .* same place"),
         (good, tmp_path / "ignored.tif", r"ignored\.tif: labels no pixel"),
-        (good, tmp_path / "codes.tif", r"codes\.tif: holds the label value 7; labels are 0"),
+        (good, tmp_path / "codes.tif", r"codes\.tif: holds the label value 7, but labels are 0"),
         (good, tmp_path / "far.gpkg", r"far\.gpkg`: no polygon contains a pixel centre of the map; "),
         (good, tmp_path / "placeless.gpkg", r"placeless\.gpkg`: has no coordinate system"),
         (good, tmp_path / "absent.gpkg", r"absent\.gpkg`?: cannot be read as polygons"),
