@@ -143,7 +143,7 @@ class Bands:
 
     @property
     def sensors(self) -> tuple[Sensor, ...]:
-        """The sensors that have bands, SAR first."""
+        """The sensors that have bands, radar first."""
         return tuple(sensor for sensor in SENSORS if self.names(sensor))
 
     @property

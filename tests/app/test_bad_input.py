@@ -152,16 +152,19 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "linear power": (as_power, "S1Hand.tif: most radar values are not below 0"),
     "three bands": (
         three_bands,
-        "S1Hand.tif: has 3 bands without names, and unnamed sar bands are taken by order only",
+        "S1Hand.tif: has 3 bands without names, and unnamed radar bands are taken by order only",
     ),
     "complex numbers": (complex_numbers, "S1Hand.tif: holds complex numbers, as single-look complex radar does"),
-    "label of 7": (label_of_seven, "LabelHand.tif: holds the label value 7; labels are 0 (land), 1 (water), -1 or 255"),
+    "label of 7": (
+        label_of_seven,
+        "LabelHand.tif: holds the label value 7, but labels are 0 (land), 1 (water), -1 or 255",
+    ),
     "empty label": (lambda _, label: label.write_bytes(b""), "LabelHand.tif: is empty (0 bytes)"),
     "other size": (
         lambda image, _: scenes.write_sar(image, scenes.sar_values(20, 20)),
         "S1Hand.tif has 20x20 pixels and",
     ),
-    "other grid": (moved_label, "LabelHand.tif lie on different grids: the files of one chip must agree"),
+    "other grid": (moved_label, "LabelHand.tif lie on different grids, but the files of one chip must agree"),
 }
 
 
@@ -320,7 +323,7 @@ def test_label_folder_of_another_data_set_is_refused(tmp_path: Path, chips: Path
     scenes.write_label(other / "Spain_1_LabelHand.tif", scenes.label_values(*SIZE))
     flags = ("evaluate", "otsu", "--data", chips, *LAYOUT, "--split", "all", "--mask-dir", other)
     printed = refused(*flags)
-    wanted = "none of its 1 labels belongs to an image; the files of a chip have equal names"
+    wanted = "none of its 1 labels belongs to an image, since names such as"
     assert printed.startswith(f"{other}: {wanted}")
     (other / "Spain_1_LabelHand.tif").unlink()
     for name in NAMES:

@@ -226,7 +226,7 @@ def test_index_has_outline_date_and_areas(out_dir):
 def test_scene_without_crs_is_reported_and_not_in_the_mosaics(out_dir, caplog):
     scene(out_dir, "a", -22, 3, crs=None)  # type: ignore[arg-type]
     (out_dir / "flood.qml").touch()
-    assert write_overview(out_dir) == ["scene a has no coordinate reference system and is not in the mosaics"]
+    assert write_overview(out_dir) == ["scene a has no coordinate system, so it is not in the mosaics"]
     assert not (out_dir / "flood.vrt").exists()
     assert not (out_dir / "flood.qml").exists()
     assert geopandas.read_parquet(out_dir / "index.parquet").geometry.isna().all()

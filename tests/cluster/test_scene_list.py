@@ -129,11 +129,11 @@ def test_wrong_tables_are_refused(tmp_path, text, message):
         ("list.csv", "sar,optical\na.tif\n", "line 2: has 1 cells, but the first line names 2 columns"),
         ("list.csv", "sar,sar\na,b\n", "has two columns 'sar'"),
         ("list.txt", "a.tif", "a list of scenes must be .csv, .parquet"),
-        ("list.json", "[]", "must be a STAC object, not a JSON list"),
+        ("list.json", "[]", "is a JSON list, not an object; use a STAC document"),
         ("list.json", "{", "is not JSON"),
-        ("list.json", '{"type": "Topology"}', "has the type 'Topology'; it must be a STAC Collection"),
-        ("list.json", '{"type": "Collection", "links": 3}', "'links' must be a list of objects"),
-        ("list.json", '{"type": "FeatureCollection", "features": [{"id": 3}]}', "must have an id, assets"),
+        ("list.json", '{"type": "Topology"}', "has the type 'Topology'; use a STAC Collection"),
+        ("list.json", '{"type": "Collection", "links": 3}', "'links' is no list of objects"),
+        ("list.json", '{"type": "FeatureCollection", "features": [{"id": 3}]}', "lacks an id, assets or properties"),
     ],
 )
 def test_unreadable_lists_are_refused(tmp_path, name, text, message):
@@ -200,7 +200,7 @@ def test_read_stac_item_collection(tmp_path):
         ("x/../../a.tif", "is outside of"),
         ("%2e%2e/a.tif", "is outside of"),
         ("file:///etc/passwd", "is outside of"),
-        ("/vsizip//etc/a.zip/a.tif", "must be a local file, relative to the document"),
+        ("/vsizip//etc/a.zip/a.tif", "is no local file; download it"),
         ("https://example.org/a.tif", "is on the network; add `allow_remote`, or download it"),
     ],
 )
@@ -211,7 +211,7 @@ def test_stac_files_outside_of_the_folder_are_refused(tmp_path, href, message):
 
 def test_remote_stac_items_are_refused(tmp_path):
     links = [{"rel": "item", "href": "https://example.org/a.json"}]
-    with pytest.raises(ConfigError, match="must be a local file, relative to the document; download it"):
+    with pytest.raises(ConfigError, match="is no local file; download it, and name it relative to the document"):
         read(tmp_path / "c.json", json.dumps({"type": "Collection", "links": links}), allow_remote=True)
 
 

@@ -336,7 +336,7 @@ def test_folders_may_be_absolute_and_then_need_no_data_folder(
     root = folder_of(folders)
     config = DataConfig(layout="folders", sar_dir=root / "S1Hand", opt_dir=root / "S2Hand", mask_dir=root / "LabelHand")
     assert list(open_layout(config, "all").names) == FOLDER_NAMES
-    with pytest.raises(DataError, match="layout folders needs a folder"):
+    with pytest.raises(DataError, match="layout folders needs a folder; set `data`"):
         open_layout(replace(config, opt_dir=Path("S2Hand")), "all")
 
 
@@ -364,7 +364,7 @@ def test_without_optical_files_only_radar_is_used_with_a_warning(
         (folder_of(folders) / "S2Hand").mkdir()
     chips = open_layout(folders, "all")
     assert chips.bands.optical == ()
-    assert "S2Hand is absent or empty: only radar is used" in caplog.text
+    assert "S2Hand is absent or empty; only radar is used" in caplog.text
     caplog.clear()
     open_layout(replace(folders, sensors="sar"), "all")
     assert caplog.text == ""

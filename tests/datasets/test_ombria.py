@@ -144,12 +144,16 @@ def test_sets_without_a_mask_are_left_out_with_a_warning(tree: Path, caplog: pyt
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("S1/test/MASK/S1_mask_0005.png", np.full(SIZE, 7), r"S1_mask_0005\.png: holds the mask value 7; masks are 0"),
-        ("S1/test/MASK/S1_mask_0005.png", np.full((*SIZE, 3), 255), "must have exactly 1 band, this file has 3"),
+        (
+            "S1/test/MASK/S1_mask_0005.png",
+            np.full(SIZE, 7),
+            r"S1_mask_0005\.png: holds the mask value 7, but masks are 0",
+        ),
+        ("S1/test/MASK/S1_mask_0005.png", np.full((*SIZE, 3), 255), "has 3 bands, but a mask must have 1; keep one"),
         ("S2/test/MASK/S2_mask_0005.png", np.zeros((12, 11)), r"S2_mask_0005\.png has 12x11 pixels and .*same size"),
         ("S1/test/AFTER/S1_after_0005.png", np.zeros((3, 3)), r"S1_after_0005\.png has 3x3 pixels"),
-        ("S1/test/AFTER/S1_after_0005.png", np.ones((*SIZE, 3)), "has 3 bands of uint8; this image must have 1"),
-        ("S2/test/BEFORE/S2_before_0005.png", np.ones(SIZE), "has 1 bands of uint8; this image must have 3"),
+        ("S1/test/AFTER/S1_after_0005.png", np.ones((*SIZE, 3)), "has 3 bands of uint8, but this image must have 1"),
+        ("S2/test/BEFORE/S2_before_0005.png", np.ones(SIZE), "has 1 bands of uint8, but this image must have 3"),
         ("S2/test/BEFORE/S2_before_0005.png", 60, r"S2_before_0005\.png: is cut off before its end"),
         ("S1/test/MASK/S1_mask_0005.png", 60, r"S1_mask_0005\.png: is cut off before its end"),
         ("S2/test/MASK/S2_mask_0005.png", 60, r"S2_mask_0005\.png: is cut off before its end"),

@@ -100,8 +100,8 @@ def test_tiles_without_a_partner_are_left_out(tmp_path: Path, caplog: pytest.Log
 
 def test_other_names_are_refused_with_an_example(tmp_path: Path) -> None:
     message = error_of(write_set(tmp_path, "tile_{}.tif", "mask_{}.tif"))
-    assert "LabelHand: none of its 4 labels belongs to an image; the files of a chip have equal names, or" in message
-    assert message.endswith("unlike mask_0.tif and tile_0.tif: check `mask_dir` and the names")
+    assert "LabelHand: none of its 4 labels belongs to an image, since names such as mask_0.tif and tile_0" in message
+    assert message.endswith("(as Spain_1_LabelHand.tif and Spain_1_S1Hand.tif are); check `mask_dir` and the names")
 
 
 def test_copies_of_a_chip_are_refused(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_folders_without_geotiff_are_named_with_their_content(tmp_path: Path, ca
     write_png(tmp_path / "S2Hand/tile_0.png", label_of(0))
     config = DataConfig(data=tmp_path, layout="folders", cache_gb=0)
     assert open_layout(config, "all").bands.optical == ()
-    assert "S2Hand holds no GeoTIFF (.tif), but 1 .png file: only radar is used" in caplog.text
+    assert "S2Hand holds no GeoTIFF (.tif), but 1 .png file; only radar is used" in caplog.text
     with pytest.raises(
         DataError, match=r"S2Hand \(holds no GeoTIFF \(.tif\), but 1 .png file\) holds no optical image"
     ):

@@ -91,11 +91,11 @@ def test_dry_labels_that_leave_no_doubt_are_accepted(tmp_path: Path) -> None:
 
 def test_labels_of_three_bands_are_written_as_one(tmp_path: Path) -> None:
     config = write_chips(tmp_path, np.stack([water_disc(*SIZE)] * 3).astype(np.uint8) * np.uint8(255))
-    with pytest.raises(DataError, match="a label must have exactly 1 band, this file has 3; if 255 is water") as caught:
+    with pytest.raises(DataError, match="has 3 bands, but a label must have 1; if 255 is water") as caught:
         open_usable(config, "all")
     [command] = commands_in(str(caught.value))
     chips = open_usable(recode(config, command), "all").chips
     assert int((chips.read_label(2) == 1).sum()) == WATER
     colours = np.stack([water_disc(*SIZE), np.zeros(SIZE, bool), ~water_disc(*SIZE)]).astype(np.uint8)
-    with pytest.raises(DataError, match=r"this file has 3; write each .*: GeoTIFF of one band with 0 \(land\)"):
+    with pytest.raises(DataError, match=r"a label must have 1; write each .*: GeoTIFF of one band with 0 \(land\)"):
         open_usable(write_chips(tmp_path / "colours", colours), "all")

@@ -197,7 +197,7 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         (good, tmp_path / "two.tif", r"two\.tif: has 2 bands, but a label has one"),
         (good, tmp_path / "far.tif", r"far\.tif: labels no pixel .* in the map .*flood\.tif; .* same place"),
         (good, tmp_path / "ignored.tif", r"ignored\.tif: labels no pixel"),
-        (good, tmp_path / "codes.tif", r"codes\.tif: holds the label value 7; labels are 0"),
+        (good, tmp_path / "codes.tif", r"codes\.tif: holds the label value 7, but labels are 0"),
         (good, tmp_path / "far.gpkg", r"far\.gpkg`: no polygon contains a pixel centre of the map; "),
         (good, tmp_path / "placeless.gpkg", r"placeless\.gpkg`: has no coordinate system"),
         (good, tmp_path / "absent.gpkg", r"absent\.gpkg`?: cannot be read as polygons"),
@@ -246,7 +246,7 @@ def test_png_label_needs_a_place(tmp_path: Path) -> None:
 
     flood, mask = write_map(tmp_path / "flood.tif"), tmp_path / "mask.png"
     Image.fromarray(np.where(LABEL == 1, 1, 0).astype(np.uint8)).save(mask)
-    with pytest.raises(DataError, match=r"mask\.png: has no coordinate reference system .* rio edit-info --crs like"):
+    with pytest.raises(DataError, match=r"mask\.png: has no coordinate reference system .*rio edit-info --crs like"):
         evaluate_map(flood, mask)
     follow("rio edit-info --crs like --transform like --like OTHER FILE", OTHER=flood, FILE=mask)
     assert evaluate_map(flood, mask).scores == by_hand(MAP, (LABEL == 1).astype(np.int16))

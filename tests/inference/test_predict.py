@@ -115,7 +115,7 @@ def test_two_date_model_takes_both_dates(tmp_path):
         write_raster(tmp_path / f"s1_{date}.tif", rng.integers(1, 255, (1, 64, 64), np.uint8), names=("VV",))
         write_raster(tmp_path / f"s2_{date}.tif", rng.integers(1, 255, (3, 64, 64), np.uint8), names=names[:3])
     images: dict[str, Any] = {"sar": tmp_path / "s1_after.tif", "optical": tmp_path / "s2_after.tif"}
-    with pytest.raises(ConfigError, match="the model needs two dates: set `sar_before`, too"):
+    with pytest.raises(ConfigError, match="the model needs two dates; set `sar_before`, too"):
         floodseg.predict_scene(**images, model=model)
     images |= {"sar_before": tmp_path / "s1_before.tif", "optical_before": [str(tmp_path / "s2_before.tif")]}
     flood_map = floodseg.predict_scene(**images, model=model, datetime=DATE)
@@ -167,7 +167,7 @@ RADAR = sar_values(20, 20)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({}, "no image was given"),
+        ({}, "no image is given"),
         ({"sar": 5}, "`sar`: must be a path or a sequence of paths, not int"),
         ({"sar": RADAR.tolist()}, "`sar`: must be a path or a sequence of paths, not list"),
         ({"sar": ""}, "`sar=''`: must be the name of a file"),
@@ -181,7 +181,7 @@ RADAR = sar_values(20, 20)
         ({"sar": RADAR, "optical": "{optical}"}, "`optical`: is a file and the other image an array"),
         ({"sar": RADAR, "grid": "optical"}, "`grid=optical`: has no effect on arrays"),
         ({"sar": RADAR, "sar_before": "{sar}"}, "`sar_before=.*`: has no effect on arrays"),
-        ({"sar": RADAR, "crs": 32633}, "crs EPSG:32633: has no effect without a transform"),
+        ({"sar": RADAR, "crs": 32633}, "`crs=EPSG:32633`: has no effect without a transform"),
         ({"sar": RADAR[:1]}, "the array has 1 bands without names"),
         ({"sar": RADAR * np.nan}, "the arrays: no pixel is valid"),
         ({"sar": "{sar}", "optical_offset": 0.0}, "`optical_offset=0.0`: no optical image is given"),

@@ -135,7 +135,7 @@ def test_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
 def test_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with (
-        pytest.raises(RunFolderError, match=r"cannot be written \(Permission denied\): give another `out_dir`"),
+        pytest.raises(RunFolderError, match=r"cannot be written \(Permission denied\); give another `out_dir`"),
         product_folder(tmp_path / "out", overwrite=False, min_bytes=0),
     ):
         pass

@@ -92,7 +92,7 @@ def test_normalised_values_are_refused_in_every_unit(units: SarUnits, kind: str)
 @pytest.mark.parametrize("units", ["db", "linear", "amplitude"])
 def test_pictures_and_digital_numbers_are_told_apart(units: SarUnits) -> None:
     picture = np.round(np.clip((LARGE + 30) / 30, 0, 1) * 255)
-    assert "numbers of 8 bit, as pictures hold" in refusal(picture, units)
+    assert "numbers of 8 bits, as pictures hold" in refusal(picture, units)
     assert "calibrate them to gamma0 or sigma0" in refusal(300 * 10 ** (LARGE / 20), units)
 
 

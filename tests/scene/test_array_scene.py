@@ -115,7 +115,7 @@ def test_lazy_array_is_read_by_windows() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({}, "no array was given"),
+        ({}, "no image is given"),
         ({"sar": sar_values()[0, 0]}, r"shape \(40,\)"),
         ({"sar": sar_values()[:, :0]}, "holds no pixel"),
         ({"sar": sar_values().astype(complex)}, "real numbers"),
@@ -124,7 +124,7 @@ def test_lazy_array_is_read_by_windows() -> None:
         ({"sar": 10 ** (sar_values() / 10)}, "`sar_units=linear`"),
         ({"optical": optical_values() * 10_000}, "divide by 10000"),
         ({"optical": optical_values() / 10_000}, "divide by 10000"),
-        ({"optical": optical_values(), "optical_bands": L1C_BANDS[:4]}, "have 4 names"),
+        ({"optical": optical_values(), "optical_bands": L1C_BANDS[:4]}, "13 bands, but 4 names"),
         ({"optical": optical_values(), "optical_bands": [*L1C_BANDS[:12], "B99"]}, "lacks B12"),
         ({"sar": sar_values(), "optical": optical_values(40, 40)}, "must lie on one grid"),
         ({"sar": sar_values(), "cloud_mask": np.zeros((3, 3))}, "must lie on one grid"),
@@ -278,7 +278,7 @@ def test_remedies_of_array_shapes_are_right() -> None:
 
 
 def test_datasets_without_bands_or_with_different_tags_are_refused() -> None:
-    with pytest.raises(DataError, match="are x, y, of which none is a known band; pass vv and vh"):
+    with pytest.raises(DataError, match="are x, y, of which none is a known band; name them vv and vh, or"):
         ArrayScene(RADAR, dataset().rename(vv="x", vh="y", x="lon", y="lat"))
     different = dataset(nodata=-99.0)
     different["vh"].attrs["nodata"] = 0.0

@@ -116,7 +116,8 @@ def test_files_that_name_no_single_polarisation_are_refused_and_read_once_named(
 def test_files_of_other_polarisations_are_refused(tmp_path: Path) -> None:
     files = [write_raster(tmp_path / f"S1_{band}.tif", sar_values()[:1]) for band in ("HH", "HV")]
     assert refusal(RADAR, *files).endswith(
-        "holds only S1_HH, S1_HV, but the model needs VV and VH; use an image in VV and VH, which nothing else replaces"
+        "holds only S1_HH, S1_HV, but the model needs VV and VH; use an image in VV and VH, "
+        "since no other band replaces them"
     )
 
 

@@ -129,7 +129,7 @@ def test_complex_and_8_bit_images_are_refused(tmp_path: Path) -> None:
     write_raster(tmp_path / "slc.tif", np.ones((2, 8, 8), np.complex64))
     assert "holds complex numbers" in error_message(RADAR, sar=tmp_path / "slc.tif")
     write_raster(tmp_path / "rgb.tif", np.ones((13, 8, 8), np.uint8))
-    assert "numbers of 8 bit" in error_message(OPTICAL, optical=tmp_path / "rgb.tif")
+    assert "numbers of 8 bits" in error_message(OPTICAL, optical=tmp_path / "rgb.tif")
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
@@ -230,10 +230,10 @@ def test_remote_sources_of_vrt_files_need_allow_remote(tmp_path: Path, monkeypat
 
 
 CASES: dict[str, tuple[Callable[[Path], dict[str, object]], Bands, str]] = {
-    "nothing": (lambda folder: {}, BOTH, "needs `sar`, `optical` or both"),
+    "nothing": (lambda folder: {}, BOTH, "no image is given; set `sar`, `optical` or both"),
     "optical for radar": (lambda folder: {"sar": folder / "s1.tif", "optical": folder / "s2.tif"}, RADAR,
                           "the model takes no optical image"),
-    "radar for optical": (lambda folder: {"sar": folder / "s1.tif"}, OPTICAL, "the model takes no sar image"),
+    "radar for optical": (lambda folder: {"sar": folder / "s1.tif"}, OPTICAL, "the model takes no radar image"),
     "one date": (lambda folder: {"sar": folder / "s1.tif"}, TWO_DATES, "set `sar_before`, too"),
     "before alone": (lambda folder: {"optical": folder / "s2.tif", "sar_before": folder / "s1.tif"},
                      Bands(("VV_before", "VV_after"), L1C_BANDS, "dn"), "set `sar`, too"),

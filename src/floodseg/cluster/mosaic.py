@@ -86,7 +86,7 @@ def write_mosaics(out_dir: Path, scenes: Sequence[FinishedScene]) -> list[str]:
         write_text(out_dir / products.STYLES[raster], raster_styles(CLASS_NAMES)[raster])
     _remove_unused(out_dir / _WARPED, used)
     return [
-        f"scene {scene.id} has no coordinate reference system and is not in the mosaics"
+        f"scene {scene.id} has no coordinate system, so it is not in the mosaics"
         for scene in scenes if scene not in placed
     ]  # fmt: skip
 

@@ -50,7 +50,7 @@ def write_overview(out_dir: Path) -> list[str]:
     else:
         (out_dir / COLLECTION).unlink(missing_ok=True)
     return left_out + [
-        f"scene {scene.id} has no date, so it has no item.json and is not in the collection: set `datetime`, or add a "
+        f"scene {scene.id} has no date, so it has no item.json and is not in the collection; set `datetime`, or add a "
         "column datetime to the list"
         for scene in scenes
         if scene.time is None

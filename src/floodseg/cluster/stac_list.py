@@ -94,7 +94,7 @@ def _items(path: Path, root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
                     waiting.append(Path(_local_file(file, str(link.get("href", "")), file.parent, root)))
         else:
             raise DataError(
-                f"{file}: has the type {kind!r}; it must be a STAC Collection, Catalog, FeatureCollection or Feature"
+                f"{file}: has the type {kind!r}; use a STAC Collection, Catalog, FeatureCollection or Feature"
             )
 
 
@@ -106,14 +106,14 @@ def _read(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: is not JSON ({error}); write it again") from error
     if not isinstance(document, dict):
-        raise DataError(f"{file}: must be a STAC object, not a JSON {type(document).__name__}")
+        raise DataError(f"{file}: is a JSON {type(document).__name__}, not an object; use a STAC document")
     return document
 
 
 def _object_list(file: Path, document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     entries = document.get(key, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(f"{file}: '{key}' must be a list of objects (STAC specification)")
+        raise DataError(f"{file}: '{key}' is no list of objects; write it as the STAC specification says")
     return entries
 
 
@@ -125,7 +125,7 @@ def _item_row(
     location = f"{folder}, item '{name}'"
     assets, properties = item.get("assets", {}), item.get("properties", {})
     if not isinstance(assets, dict) or not isinstance(properties, dict) or not isinstance(name, str):
-        raise DataError(f"{location}: must have an id, assets and properties (STAC specification)")
+        raise DataError(f"{location}: lacks an id, assets or properties; write it as the STAC specification says")
     files: dict[str, list[str]] = {}
     unread = set()
     finest: dict[str, int] = {}
@@ -139,7 +139,7 @@ def _item_row(
             continue
         href = asset.get("href") if isinstance(asset, dict) else None
         if not isinstance(href, str) or not href:
-            raise DataError(f"{location}: asset '{key}' must have an href")
+            raise DataError(f"{location}: asset '{key}' has no href; add it, or remove the asset")
         remote = is_remote(href)
         if remote and not allow_remote:
             raise ConfigError(f"{location}: {href} is on the network; add `allow_remote`, or download it")
@@ -190,7 +190,7 @@ def _setting(key: str, asset: Any, bands: Bands) -> str | None:
 def _local_file(location: str | Path, href: str, folder: Path, root: Path) -> str:
     """Return the absolute name of a local file that a document refers to."""
     if is_remote(href) or href.lower().startswith("/vsi"):
-        raise ConfigError(f"{location}: {href} must be a local file, relative to the document; download it")
+        raise ConfigError(f"{location}: {href} is no local file; download it, and name it relative to the document")
     file = os.path.normpath(folder / unquote(href.removeprefix("file://")))
     if not Path(file).is_relative_to(root):
         raise ConfigError(f"{location}: {href} is outside of {root}, the folder of the list; move the file into it")

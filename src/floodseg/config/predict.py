@@ -53,34 +53,39 @@ class SharedScene(Settings):
     """Sensor whose pixel grid is used for the products. The other sensor is warped to it. A single sensor keeps its
     own grid."""
     sar_units: SarUnits = "db"
-    """Unit of the stored radar values. Linear power, and amplitude (its square root), are converted to dB."""
+    """Unit of the stored radar values: dB, linear power, or amplitude (the square root of power). The last two are
+    converted to dB."""
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
-    for older ones. By default it is read from GDAL's tags or the product's metadata. If neither declares an offset it
-    is 0, and an image whose values show a missing offset is refused."""
+    for older ones. By default GDAL's scale and offset tags or the product's metadata apply. Without them it is 0, and
+    an image that is so bright that it may hold an offset is refused. With such tags this flag is refused."""
     cloud_mask: str | None = None
-    """Cloud mask: a raster on any grid. The optical image is ignored at pixels where it is not zero, or where a scene
-    classification (SCL) shows clouds."""
+    """Cloud mask: a raster on any grid. The optical image is ignored where the mask is not 0, or, if the mask is a
+    Sentinel-2 scene classification (SCL), in its classes 0, 1, 3, 8, 9 and 10."""
     aoi: str | None = None
-    """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, ...). Nothing outside is read, mapped or counted."""
+    """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML). Nothing outside is read,
+    mapped or counted."""
     exclude: str | None = None
     """Areas to mark as excluded in the map, such as radar shadow: polygons, or a raster that is not 0 in these
-    areas."""
+    areas. Its nodata pixels are not excluded."""
     dem: str | None = None
-    """Elevation raster in metres, or in feet if it says so. Ground steeper than --max-slope is marked as excluded."""
+    """Elevation raster in metres, or in feet if its unit tag says so. Ground steeper than --max-slope is marked as
+    excluded."""
     max_slope: float = 15.0
     """Steepest slope in degrees that is mapped. Needs --dem."""
     permanent_water: str | None = None
-    """Permanent water: polygons or a raster. Water elsewhere is mapped as flood."""
+    """Permanent water: polygons, a mask of 0 and 1, or a raster with --permanent-water-threshold. Water elsewhere is
+    mapped as flood."""
     permanent_water_threshold: float | None = None
-    """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. Not
-    needed for a mask of 0 and 1, required for other rasters."""
+    """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. Up
+    to 100, the raster is in percent or less, and larger values are no data. Not needed for a mask of 0 and 1, required
+    for other rasters."""
     datetime: str | None = None
     """Acquisition time (ISO 8601) for the STAC item. By default it is read from the tags or the name of the file."""
     allow_remote: bool = False
     """Allow files on the network (https://..., s3://..., /vsicurl/...)."""
     allow_no_crs: bool = False
-    """Map a scene without a coordinate reference system. Its products have no location and no areas."""
+    """Map a scene without a coordinate system. Its products have no location and no areas."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -68,12 +68,14 @@ class DataConfig(Settings):
     """Event, such as Ghana, to exclude from training, validation and calibration (layout sen1floods11). Its chips form
     the split 'held-out'."""
     sar_units: SarUnits = "db"
-    """Unit of the stored radar values. Linear power, and amplitude (its square root), are converted to dB."""
+    """Unit of the stored radar values: dB, linear power, or amplitude (the square root of power). The last two are
+    converted to dB."""
     optical_bands: tuple[str, ...] = ()
     """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria). By default all bands."""
     optical_offset: float | None = None
-    """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later. By
-    default the GDAL scale and offset tags of the file apply, or 0 without tags."""
+    """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
+    for older ones. By default GDAL's scale and offset tags apply. Without them it is 0, and a chip that is so bright
+    that it may hold an offset is refused."""
     cache_gb: float = 20.0
     """Largest size in GB of the cache of decoded chips. The cache is in ~/.cache/floodseg, or in the folder that the
     environment variable FLOODSEG_CACHE names. The least recently used chips are removed first. 0 turns the cache

@@ -8,7 +8,7 @@ from pathlib import Path
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, Sensor, canonical_band
 from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError, DataError
-from floodseg.messages import note_once
+from floodseg.messages import SENSOR_NAMES, note_once
 from floodseg.raster.bands import band_indices, has_unnamed_bands, unused_labels
 from floodseg.raster.dataset import open_raster
 
@@ -18,7 +18,7 @@ def choose_bands(config: DataConfig, sar: Iterable[Path], optical: Iterable[Path
 
     Args:
         config: ``sensors`` and ``optical_bands`` select; by default, the first readable optical file does.
-        sar: SAR files of all splits.
+        sar: radar files of all splits.
         optical: optical files of all splits.
         folder: folder named in messages.
 
@@ -50,7 +50,8 @@ def require_sensors(config: DataConfig, present: dict[Sensor, bool], folder: str
     for sensor, is_present in present.items():
         if config.sensors in (sensor, "both") and not is_present:
             raise DataError(
-                f"`sensors={config.sensors}`: {folder} holds no {sensor} image; add its files, or leave out `sensors`"
+                f"`sensors={config.sensors}`: {folder} holds no {SENSOR_NAMES[sensor]} image; add its files, or "
+                "leave out `sensors`"
             )
 
 

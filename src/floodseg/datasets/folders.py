@@ -1,4 +1,4 @@
-"""Layout ``folders``: SAR, optical and label chips in three folders, matched by name, with a seeded split by event."""
+"""Layout ``folders``: chips of radar, optical images and labels in three folders, matched by name, split by event."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -40,9 +40,9 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDat
     sar, optical, label = match_by_name(sar_dir, opt_dir, mask_dir)
     if config.sensors is None:
         if sar and not optical:
-            note_once(WARNING, f"{opt_dir} {content(opt_dir)}: only radar is used")
+            note_once(WARNING, f"{opt_dir} {content(opt_dir)}; only radar is used")
         if optical and not sar:
-            note_once(WARNING, f"{sar_dir} {content(sar_dir)}: only optical imagery is used")
+            note_once(WARNING, f"{sar_dir} {content(sar_dir)}; only optical imagery is used")
     images = ", ".join(
         str(folder) if files else f"{folder} ({content(folder)})"
         for folder, files in ((sar_dir, sar), (opt_dir, optical))

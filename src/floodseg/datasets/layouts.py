@@ -48,7 +48,7 @@ def _root(config: DataConfig) -> Path:
         setting = f"FLOODSEG_DATA={parent}"
     else:
         raise DataError(
-            f"layout {config.layout} needs a folder: set `data`, or set the environment variable "
+            f"layout {config.layout} needs a folder; set `data`, or set the environment variable "
             f"FLOODSEG_DATA to the folder that contains {config.layout}"
         )
     if not root.is_dir():

@@ -107,8 +107,8 @@ def _reason(folder: Path, labels: list[Path], image: Path) -> str:
     """Return why no label has an image, and the remedy."""
     if labels:
         return (
-            "; the files of a chip have equal names, or equal names up to the last _ (Spain_1_S1Hand.tif, "
-            f"Spain_1_LabelHand.tif), unlike {labels[0].name} and {image.name}: check `mask_dir` and the names"
+            f", since names such as {labels[0].name} and {image.name} are neither equal nor equal up to the last _ (as "
+            "Spain_1_LabelHand.tif and Spain_1_S1Hand.tif are); check `mask_dir` and the names"
         )
     for path in list_folder(folder)[:_TRIED]:
         with suppress(DataError), open_raster(path) as source:

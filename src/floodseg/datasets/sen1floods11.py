@@ -12,7 +12,7 @@ from floodseg.datasets.bands import choose_bands
 from floodseg.datasets.files import ChipPaths, event_of, list_folder
 from floodseg.datasets.single_date import SingleDateChips, one_date
 from floodseg.errors import DataError
-from floodseg.messages import note_once
+from floodseg.messages import SENSOR_NAMES, note_once
 
 CHIPS = Path("v1.1/data/flood_events/HandLabeled")
 SPLITS = Path("v1.1/splits/flood_handlabeled")
@@ -86,7 +86,10 @@ def _check_images(chips: tuple[ChipPaths, ...], bands: Bands, folder: Path, spli
     for sensor, used, count in (("radar", bands.sar, sar), ("optical", bands.optical, optical)):
         if used and count < len(chips):
             lacking = len(chips) - count
-            note_once(WARNING, f"{folder}: {lacking} of {len(chips)} chips of the split {split} have no {sensor} image")
+            note_once(
+                WARNING,
+                f"{folder}: {lacking} of {len(chips)} chips of the split {split} have no {SENSOR_NAMES[sensor]} image",
+            )
 
 
 def _names_of_split(root: Path, split: str, held_out: str | None) -> list[str]:

@@ -17,10 +17,10 @@ from floodseg.raster.read import read_optical, read_sar
 
 @dataclass(slots=True)
 class SingleDateChips(FileChips):
-    """Chips of one split, SAR in dB and optical reflectance."""
+    """Chips of one split, radar in dB and optical reflectance."""
 
     sar_units: SarUnits
-    """Unit of the stored SAR values."""
+    """Unit of the stored radar values."""
     optical_offset: float | None
     """Offset in stored numbers, added before the division by 10000."""
 

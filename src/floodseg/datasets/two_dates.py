@@ -78,14 +78,14 @@ class TwoDateChips(FileChips):
 def _read_mask(source: Raster) -> NDArray[np.uint8]:
     """Return a mask as class codes, (H, W)."""
     if source.count != 1:
-        raise DataError(f"{source.name}: a mask must have exactly 1 band, this file has {source.count}: keep one")
+        raise DataError(f"{source.name}: has {source.count} bands, but a mask must have 1; keep one")
     stored = read_stored(source, [1])[0]
     flood = stored == FLOOD
     known = flood | (stored == 0)
     if not known.all():
         raise DataError(
-            f"{source.name}: holds the mask value {stored[~known].flat[0]}; masks are 0 and {FLOOD} (flood): recode "
-            "the file"
+            f"{source.name}: holds the mask value {stored[~known].flat[0]}, but masks are 0 and {FLOOD} (flood); "
+            "recode the file"
         )
     return np.where(flood, np.uint8(WATER), np.uint8(LAND))
 
@@ -93,6 +93,6 @@ def _read_mask(source: Raster) -> NDArray[np.uint8]:
 def _check_date(source: Raster, band_count: int) -> None:
     if source.count != band_count or set(source.dtypes) != {"uint8"}:
         raise DataError(
-            f"{source.name}: has {source.count} bands of {source.dtypes[0]}; this image must have {band_count} of "
-            "uint8: copy the released file again"
+            f"{source.name}: has {source.count} bands of {source.dtypes[0]}, but this image must have {band_count} of "
+            "uint8; copy the released file again"
         )

@@ -25,7 +25,7 @@ def check_local(path: str, setting: str, allow_remote: bool) -> None:
     """
     if is_remote(path) and not allow_remote:
         raise ConfigError(
-            f"`{setting}={path}`: is an address on a network, which is read only with `allow_remote`: set it, "
+            f"`{setting}={path}`: is an address on a network, which is read only with `allow_remote`; set it, "
             "or download the file"
         )
 

@@ -66,7 +66,7 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
         command = f'python -c "{line}"'
     raise DataError(
         f"{file or 'optical'}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since "
-        f"{reason}; name them, as here those of L2A and another one ({command})"
+        f"{reason}; name them, for example as the bands of L2A and another one ({command})"
     )
 
 

@@ -10,6 +10,7 @@ from rasterio.enums import ColorInterp
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, MASK, OTHER, SAR_BANDS, Sensor, identify_band, names_other_quantity
 from floodseg.errors import DataError
+from floodseg.messages import SENSOR_NAMES
 from floodseg.raster.dataset import Raster
 
 _NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
@@ -84,7 +85,7 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
     """Return the bands of a raster without band names, by their order: canonical name -> number in the file (from 1).
 
     Raises:
-        DataError: another number of bands than 2 (SAR), 13 or 12 (optical).
+        DataError: another number of bands than 2 (radar), 13 or 12 (optical).
     """
     orders = _NAMES_BY_COUNT[sensor]
     mask = mask_band(source)
@@ -95,8 +96,8 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
         examples = rename_commands((number, band, source.name) for number, band in named)
         raise DataError(
             f"{source.name}: has {source.count} {'band' if source.count == 1 else 'bands'} without names, and unnamed "
-            f"{sensor} bands are taken by order only where there are exactly {counts}; name those to be used, for "
-            f"example so ({examples})"
+            f"{SENSOR_NAMES[sensor]} bands are taken by order only where there are exactly {counts}; name those to be "
+            f"used, for example so ({examples})"
         )
     return dict(zip(orders[len(numbers)], numbers, strict=True))
 
@@ -131,7 +132,7 @@ def check_polarisations(names: str, needed: Sequence[str], found: Container[str]
     advice = rename_advice(missing, sources, "sar")
     if not advice and len(missing) < len(needed):
         advice = f"add {' and '.join(missing)}"
-    remedy = f"use an image in {both}{f', or {advice}' if advice else ', which nothing else replaces'}"
+    remedy = f"use an image in {both}{f', or {advice}' if advice else ', since no other band replaces them'}"
     held = [label for source in sources for label in band_labels(source, "sar")]
     raise DataError(f"{names}: holds only {', '.join(held)}, but the model needs {both}; {remedy}")
 

@@ -109,7 +109,7 @@ def _check_size(path: Path, source: Raster) -> None:
     if size > MAX_CHIP_BYTES:
         raise DataError(
             f"{path}: has {source.height}x{source.width} pixels in {source.count} bands ({size / 1e9:.1f} GB "
-            f"decoded), but a chip has at most {MAX_CHIP_BYTES / 1e9:.1f} GB: copy it again if it is damaged, or cut "
+            f"decoded), but a chip has at most {MAX_CHIP_BYTES / 1e9:.1f} GB; copy it again if it is damaged, or cut "
             "it into chips of 512 pixels"
         )
 
@@ -133,14 +133,14 @@ def check_same_extent(one: Extent, other: Extent, tolerance: float = 0.5) -> Non
     """
     if (one.height, one.width) != (other.height, other.width):
         raise DataError(
-            f"{one.path} has {one.height}x{one.width} pixels and {other.path} has {other.height}x{other.width}: the "
-            "files of one chip must have the same size; resample one to the grid of the other"
+            f"{one.path} has {one.height}x{one.width} pixels and {other.path} has {other.height}x{other.width}, but "
+            "the files of one chip must have the same size; resample one to the grid of the other"
         )
     if one.grid is None or other.grid is None:
         return
     if not _same_grid(one.grid, other.grid, tolerance):
         raise DataError(
-            f"{one.path} and {other.path} lie on different grids: the files of one chip must agree in coordinate "
+            f"{one.path} and {other.path} lie on different grids, but the files of one chip must agree in coordinate "
             f"system and to {tolerance} pixels; resample one to the grid of the other"
         )
 

@@ -19,11 +19,11 @@ _KEEP = _command("(read 1 1)", "uint8")
 _255_TO_WATER = _command("(== (read 1 1) 255)", "uint8")
 _255_TO_IGNORED = _command("(where (== (read 1 1) 255) -1 (read 1 1 'int16'))", "int16")
 
-_ANEW = "write each label anew into another folder and use that"
+_ANEW = "write each label again into another folder and use that folder"
 
 AMBIGUOUS = (
-    f"which is read as ignored; if 255 is water, {_ANEW}: {_255_TO_WATER} (0 in place of 255 where 0 is water); if 255 "
-    f"is ignored and there is no water, {_ANEW}: {_255_TO_IGNORED}"
+    f"which is read as ignored; if 255 is water, {_ANEW}: {_255_TO_WATER} (with 0 in place of 255 if 0 is water); if "
+    f"255 is ignored and there is no water, {_ANEW}: {_255_TO_IGNORED}"
 )
 """End of a message on labels without water that store 255, which is water for many tools."""
 
@@ -39,9 +39,7 @@ def read_label(source: Raster, window: Window | None = None) -> NDArray[np.uint8
         DataError: more than one band, or another value.
     """
     if source.count != 1:
-        raise DataError(
-            f"{source.name}: a label must have exactly 1 band, this file has {source.count}; {recoding(source)}"
-        )
+        raise DataError(f"{source.name}: has {source.count} bands, but a label must have 1; {recoding(source)}")
     stored = read_stored(source, [1], window)[0]
     if stored.dtype.kind == "i" and stored.min() >= -1 and stored.max() <= WATER:
         return np.asarray(stored, np.uint8)  # -1 becomes 255
@@ -59,7 +57,7 @@ def class_codes(stored: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     if not is_code.all():
         value = stored[~is_code].flat[0]
         raise DataError(
-            f"{name}: holds the label value {value}; labels are 0 (land), 1 (water), -1 or 255 (ignored); "
+            f"{name}: holds the label value {value}, but labels are 0 (land), 1 (water), -1 or 255 (ignored); "
             "recode the file"
         )
     label: NDArray[np.uint8] = np.where(ignored, IGNORE, stored).astype(np.uint8)

@@ -5,9 +5,9 @@ The rules, for a pixel of a file:
 * It is missing where a mask says so, or where a band is not a number, is declared nodata, or holds the lowest float.
   Declared nodata of 0 (and 1) marks optical pixels and digital numbers only where all bands hold it.
 * It is filled where all bands of the sensor hold the stored number 0, or another filler of optical images.
-* A polarisation has no signal where power or amplitude is 0 or negative, or dB are below -60. The pixel is filled where
-  none has.
-* It is missing where a value is outside ``DB_RANGE`` or ``REFLECTANCE_RANGE``.
+* A polarisation has no signal where power or amplitude is 0 or negative, or dB are below -60 but no lower than
+  ``LOWEST_LOGARITHM``. The pixel is filled where none has.
+* It is missing where another value is outside ``DB_RANGE`` or ``REFLECTANCE_RANGE``.
 
 A pixel of an image is invalid where it is missing in one of its files, or filled in all.
 """

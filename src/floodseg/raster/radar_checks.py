@@ -53,7 +53,7 @@ _EIGHT_BITS = 255
 
 _NORMALISED = "values normalised to 0..1 or to mean 0 (z-scores)"
 _NORMALISATION = "the normalisation"
-_ONE_NODATA = "store dB, and give all pixels without data one number that is declared as nodata"
+_ONE_NODATA = "store dB, and give all invalid pixels one number that is declared as nodata"
 _Bands = Mapping[str, NDArray[np.float32]]
 """Values of each band, (N,), in the unit of the file."""
 
@@ -201,7 +201,7 @@ def _numbers(sample: Sample, units: SarUnits) -> tuple[str, str]:
     """Return what values far above 1 are, and the remedy."""
     values = sample.values
     if values.max() <= _EIGHT_BITS and np.array_equal(values, np.round(values)):
-        return "are numbers of 8 bit, as pictures hold", undo_remedy(sample, "the picture was made", units)
+        return "are numbers of 8 bits, as pictures hold", undo_remedy(sample, "the picture was made", units)
     return "are amplitudes that were not calibrated", "calibrate them to gamma0 or sigma0 first"
 
 

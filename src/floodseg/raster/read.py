@@ -1,6 +1,6 @@
-"""Readers of chips: SAR in dB, optical in reflectance.
+"""Readers of chips: radar in dB, optical in reflectance.
 
-Pixels without data become invalid and hold 0; the rules are those of :mod:`floodseg.raster.physical`.
+Invalid pixels hold 0; the rules are those of :mod:`floodseg.raster.physical`.
 """
 
 from collections.abc import Sequence
@@ -83,8 +83,8 @@ def read_optical(
     missing = [band for band in bands if band not in indices]
     if missing:
         raise DataError(
-            f"{source.name}: has no band {', '.join(missing)} (it has {', '.join(indices)}); every optical chip must "
-            "hold the bands in use: set `optical_bands` to bands that all chips have"
+            f"{source.name}: has no band {', '.join(missing)} (it has {', '.join(indices)}), but every optical chip "
+            "must hold the bands in use; set `optical_bands` to bands that all chips have"
         )
     quantity = Quantity("optical", "reflectance")
     stored = stored_bands(source, {band: indices[band] for band in bands}, quantity, offset)
@@ -145,8 +145,8 @@ def read_stored(source: Raster, numbers: Sequence[int], window: Window | None = 
     stored: NDArray[np.generic] = source.read(list(numbers), window=_part(source, window))
     if stored.dtype.kind == "c":
         raise DataError(
-            f"{source.name}: holds complex numbers, as single-look complex radar does; backscatter, reflectance and "
-            "labels are real: calibrate and detect the image first"
+            f"{source.name}: holds complex numbers, as single-look complex radar does, but backscatter, reflectance "
+            "and labels are real; calibrate and detect the image first"
         )
     return stored
 

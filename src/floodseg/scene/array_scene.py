@@ -11,6 +11,7 @@ from floodseg.bands import MASK, OTHER, Bands, SarUnits, Sensor, band_date
 from floodseg.errors import DataError
 from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
 from floodseg.geo.warp import same_crs
+from floodseg.messages import SENSOR_NAMES
 from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
 from floodseg.raster.edge_zeros import EdgeZeros
 from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
@@ -72,7 +73,7 @@ class ArrayScene(BaseScene):
         if optical is not None:
             self._add("optical", optical, bands.optical, optical_bands)
         if not self._images:
-            raise DataError("no array was given; a scene needs sar, optical or both")
+            raise DataError("no image is given; pass `sar`, `optical` or both")
         if cloud_mask is not None:
             self._images["cloud_mask"] = array_image("cloud_mask", cloud_mask, None)
         self._place(_common_grid(self._images, crs, transform))
@@ -96,7 +97,7 @@ class ArrayScene(BaseScene):
 
     def _add(self, sensor: Sensor, array: Any, needed: tuple[str, ...], names: Sequence[str] | None) -> None:
         if not needed:
-            raise DataError(f"{sensor}: the model takes no {sensor} image: leave the array out")
+            raise DataError(f"{sensor}: the model takes no {SENSOR_NAMES[sensor]} image; leave the array out")
         two_dates = any(band_date(name) for name in needed)
         # Band names hold no date, so the channels of two dates are taken by order.
         image = array_image(sensor, array, None if two_dates else sensor)
@@ -104,7 +105,9 @@ class ArrayScene(BaseScene):
             identities = tuple(names) if two_dates else name_identities(tuple(names), sensor)
             image = replace(image, names=identities, labels=tuple(names))
         if len(image.names) != image.shape[0]:
-            raise DataError(f"{sensor}: {image.shape[0]} bands have {len(image.names)} names; name each band once")
+            raise DataError(
+                f"{sensor}: the array has {image.shape[0]} bands, but {len(image.names)} names; name each band once"
+            )
         if any(image.names):
             labels = text_labels(image.labels, image.names)
             numbers = numbers_by_name(sensor, image.names, labels, is_file=False)
@@ -229,12 +232,13 @@ def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:
     a, b, _, d, e, _ = grid.transform
     if grid.crs is not None and grid.counts_pixels:
         raise DataError(
-            f"crs {grid.crs}: has no effect without a transform that gives the pixels a place and a size; set "
+            f"`crs={grid.crs}`: has no effect without a transform that gives the pixels a place and a size; set "
             "`transform`, (10, 0, LEFT, 0, -10, TOP) for pixels of 10 m"
         )
     if transform is not None and (b != 0 or d != 0 or a == 0 or e == 0):
         raise DataError(
-            f"transform {transform}: is rotated, sheared or without area; resample the arrays to a grid along the axes"
+            f"`transform={transform}`: is rotated, sheared or without area; resample the arrays to a grid along "
+            "the axes"
         )
     if not grid.has_distinct_pixels:
-        raise DataError(f"transform {transform}: defines pixels without area or with equal coordinates; correct it")
+        raise DataError(f"`transform={transform}`: defines pixels without area or with equal coordinates; correct it")

@@ -79,7 +79,7 @@ def mask_kind(source: MaskSource, parts: Iterable[NDArray[np.generic]]) -> MaskK
         advice = f"if {odd[0]:g} means no data, {source.without(odd[0])}"
     raise DataError(
         f"{source.name}: holds values from {lowest:g} to {highest:g}, which are neither a mask (0 where the ground is "
-        f"seen, one other value elsewhere) nor the classes 0 to 11 of SCL; {advice}"
+        f"visible, one other value elsewhere) nor the classes 0 to 11 of SCL; {advice}"
     )
 
 

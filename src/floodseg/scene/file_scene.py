@@ -158,7 +158,7 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
         return scene
 
     if not config.sar_before or not bands.sar:
-        raise ConfigError("`sar_before`: needs a radar image from before the flood, and a model that takes radar")
+        raise ConfigError("`sar_before`: is empty, or the model takes no radar image; leave it out")
     return _close_on_error(Session(config.allow_remote), open_before)
 
 

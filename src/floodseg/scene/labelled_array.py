@@ -103,16 +103,20 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
 def _check_array(argument: str, array: Any) -> None:
     shape = tuple(array.shape)
     if len(shape) != 3:
-        raise DataError(f"{argument}: the array has shape {shape}; it must be (bands, rows, columns): reorder its axes")
+        raise DataError(
+            f"{argument}: the array has shape {shape}, but must be (bands, rows, columns); reorder its axes"
+        )
     if 0 in shape:
-        raise DataError(f"{argument}: the array of shape {shape} holds no pixel: pass an image")
+        raise DataError(f"{argument}: the array of shape {shape} holds no pixel; pass an image")
     if shape[2] <= _MOST_BANDS < shape[0]:
         raise DataError(
-            f"{argument}: the array has shape {shape}, with the bands in its last axis; it must be (bands, rows, "
-            f"columns): pass np.moveaxis({argument}, -1, 0)"
+            f"{argument}: the array has shape {shape}, with the bands in its last axis, but must be (bands, rows, "
+            f"columns); pass np.moveaxis({argument}, -1, 0)"
         )
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-        raise DataError(f"{argument}: the array has the type {array.dtype}; values must be real numbers: convert it")
+        raise DataError(
+            f"{argument}: the array has the type {array.dtype}, but values must be real numbers; convert it"
+        )
 
 
 def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
@@ -122,10 +126,10 @@ def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
     if len(names) == 1 and not bands:
         return dataset[names[0]]
     if not bands:
-        example = {"sar": "vv and vh", "optical": "B03 and B08", None: "one variable"}[sensor]
+        renaming = {"sar": "name them vv and vh, or ", "optical": "name them (B03, B08, ...), or ", None: ""}[sensor]
         raise DataError(
-            f"{argument}: the variables of the dataset are {', '.join(names)}, of which none is a known band; pass "
-            f"{example}: rename the variables, or pass one DataArray"
+            f"{argument}: the variables of the dataset are {', '.join(names)}, of which none is a known band; "
+            f"{renaming}pass one DataArray"
         )
     variables = [dataset[name] for name in bands]
     stored = [(_nodata(variable), _scaling(variable)) for variable in variables]
@@ -156,7 +160,7 @@ def _transposed(argument: str, array: Any) -> Any:
         rest.remove(dim)
     if len(rows) != 1 or len(columns) != 1 or len(rest) > 1:
         raise DataError(
-            f"{argument}: the array has the dimensions {', '.join(map(str, dims))}; they must be bands, y and x: "
+            f"{argument}: the array has the dimensions {', '.join(map(str, dims))}, but they must be bands, y and x; "
             "select one of each other dimension, and rename these"
         )
     return array.transpose(*rest, rows[0], columns[0])
@@ -255,5 +259,5 @@ def _axis_step(argument: str, dim: str, coordinates: Any) -> tuple[float, float]
     step = (coordinates[-1] - coordinates[0]) / (len(coordinates) - 1)
     straight = coordinates[0] + step * np.arange(len(coordinates))
     if step == 0 or not np.abs(coordinates - straight).max() <= _MAX_UNEVENNESS * abs(step):
-        raise DataError(f"{argument}: the coordinates along {dim} are not evenly spaced: resample the array to a grid")
+        raise DataError(f"{argument}: the coordinates along {dim} are not evenly spaced; resample the array to a grid")
     return float(step), float(coordinates[0] - step / 2)

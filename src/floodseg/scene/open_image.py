@@ -32,10 +32,10 @@ def open_image(session: Session, request: ImageRequest) -> Image:
     if product is None:
         return _open_rasters(session, request)
     if request.sensor == "sar":
-        raise DataError(f"`{request.setting}={request.references[0]}`: is a Sentinel-2 product: pass it as `optical`")
+        raise DataError(f"`{request.setting}={request.references[0]}`: is a Sentinel-2 product; pass it as `optical`")
     if len(products) > 1:
         raise DataError(
-            f"`{request.setting}={' '.join(request.references)}`: a .SAFE product is a complete image: pass no other "
+            f"`{request.setting}={' '.join(request.references)}`: a .SAFE product is a complete image; pass no other "
             "file with it"
         )
     return _open_product(session, request, product)
@@ -122,7 +122,7 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
     if len(sources) > 1:
         raise DataError(
             f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset "
-            "tags; all files of one image must be stored in the same way: rewrite them"
+            "tags, but all files of one image must be stored in the same way; rewrite them"
         )
     return Image(request, tuple(files), offset_from=next(iter(sources)), assumptions=tuple(assumptions))
 
@@ -131,12 +131,12 @@ def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:
     kinds = set(handle.dtypes)
     if any("complex" in kind for kind in kinds):
         raise DataError(
-            f"{name}: holds complex numbers; `{request.setting}` must be real (calibrated backscatter or "
-            "reflectance): process it to that level first"
+            f"{name}: holds complex numbers, but `{request.setting}` must be real (calibrated backscatter or "
+            "reflectance); process it to that level first"
         )
     if request.unit == "reflectance" and kinds == {"uint8"} and not has_scaling(handle, range(1, handle.count + 1)):
         raise DataError(
-            f"{name}: holds numbers of 8 bit, as pictures do; reflectance must be stored times 10000: use the "
+            f"{name}: holds numbers of 8 bits, as pictures do, but reflectance must be stored times 10000; use the "
             "bands of the product"
         )
 
@@ -148,7 +148,7 @@ def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: Imag
     if source in ("tags", "scale tags") and request.optical_offset is not None:
         raise ConfigError(
             f"`optical_offset={request.optical_offset:g}`: {handle.name} has GDAL scale or offset tags, which already "
-            "define reflectance: leave it out, or correct the tags"
+            "define reflectance; leave it out, or correct the tags"
         )
     return source
 

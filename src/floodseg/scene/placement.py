@@ -87,8 +87,8 @@ def place_on_grid(name: str, grid: GeoGrid, reference_name: str, reference: GeoG
         ) from error
     if not (_overlaps(to_image, reference, grid) and _overlaps(to_reference, grid, reference)):
         raise DataError(
-            f"{reference_name} covers {describe_extent(reference)} and {name} covers {describe_extent(grid)}: they do "
-            "not overlap; use images of one place"
+            f"{reference_name} covers {describe_extent(reference)} and {name} covers {describe_extent(grid)}, so they "
+            "do not overlap; use images of one place"
         )
     return grid, None
 

@@ -152,7 +152,7 @@ def _list_zip(path: Path, inside: str) -> _ProductFiles:
     outside = next((name for name in names if ".." in PurePosixPath(name).parts or name.startswith("/")), None)
     if outside is not None:
         raise DataError(
-            f"{path}: holds the name '{outside}', which leads out of the archive; it is no valid "
+            f"{path}: holds the name '{outside}', which leads out of the archive, so it is no valid "
             "product; download it from another source"
         )
     files = tuple(name for name in names if root in ("", ".") or name.startswith(root + "/"))
@@ -202,7 +202,7 @@ def _rasters(reference: str, listing: _ProductFiles, base: str) -> tuple[dict[st
     tiles = sorted({match[1] for match, _ in found})
     if len(tiles) != 1:
         raise DataError(
-            f"{reference}: holds {len(tiles)} tiles with images (GRANULE/*/IMG_DATA); a product has one tile; "
+            f"{reference}: holds {len(tiles)} tiles with images (GRANULE/*/IMG_DATA), but a product has one; "
             "download it again, or pass the band files of one tile"
         )
     best: dict[str, tuple[int, str]] = {}

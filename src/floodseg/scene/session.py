@@ -124,8 +124,8 @@ class Session:
         except RasterioIOError as error:
             raise DataError(
                 f"{self._label(name)}: rows {window.top} to {window.top + window.height - 1}, columns {window.left} to "
-                f"{window.left + window.width - 1} cannot be read ({_cause(error)}); the file must be complete: copy "
-                "or download it again"
+                f"{window.left + window.width - 1} cannot be read ({_cause(error)}); copy or download the file "
+                "again"
             ) from error
 
     def close(self) -> None:

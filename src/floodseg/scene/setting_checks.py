@@ -3,30 +3,31 @@
 from floodseg.bands import Bands, band_date
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
+from floodseg.messages import SENSOR_NAMES
 
 
 def check_settings(config: SceneConfig, bands: Bands) -> None:
     """Raise ConfigError if the model lacks an image or cannot use one, or a setting has no effect."""
     if not config.sar and not config.optical:
-        raise ConfigError("no image was given; a scene needs `sar`, `optical` or both: name the files")
+        raise ConfigError("no image is given; set `sar`, `optical` or both")
     for sensor, files, before, names in (
         ("sar", config.sar, config.sar_before, bands.sar),
         ("optical", config.optical, config.optical_before, bands.optical),
     ):
         if files and not names:
             raise ConfigError(
-                f"`{sensor}={' '.join(files)}`: the model takes no {sensor} image: leave it out, or choose a model "
-                "that does"
+                f"`{sensor}={' '.join(files)}`: the model takes no {SENSOR_NAMES[sensor]} image; leave it out, or "
+                "choose a model that does"
             )
         two_dates = any(band_date(name) for name in names)
         if files and two_dates and not before:
-            raise ConfigError(f"`{sensor}={' '.join(files)}`: the model needs two dates: set `{sensor}_before`, too")
+            raise ConfigError(f"`{sensor}={' '.join(files)}`: the model needs two dates; set `{sensor}_before`, too")
         if before and two_dates and not files:
-            raise ConfigError(f"`{sensor}_before={' '.join(before)}`: the model needs two dates: set `{sensor}`, too")
+            raise ConfigError(f"`{sensor}_before={' '.join(before)}`: the model needs two dates; set `{sensor}`, too")
     if config.optical_before and not any(band_date(name) for name in bands.optical):
         raise ConfigError(
-            f"`optical_before={' '.join(config.optical_before)}`: is an input of two-date models, and this model "
-            "takes one date: leave it out"
+            f"`optical_before={' '.join(config.optical_before)}`: is an input of two-date models, but this model "
+            "takes one date; leave it out"
         )
     _check_unused_settings(config, bands)
 

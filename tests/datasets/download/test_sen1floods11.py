@@ -193,7 +193,7 @@ def test_file_without_checksum_is_checked_by_size(
     [
         (
             "<ListBucketResult></ListBucketResult>",
-            f"lists no file in {SPLITS}; `base_url` must serve gs://sen1floods11",
+            f"lists no file in {SPLITS}; set `base_url` to a mirror of gs://sen1floods11",
         ),
         ("<html><p>log in", "the list of gs://sen1floods11 cannot be read"),
         ('{"items": []}', "the list of gs://sen1floods11 cannot be read"),

@@ -147,7 +147,7 @@ async def _list_files(store: "GCSStore", config: DownloadConfig) -> dict[str, li
             if wanted.fullmatch(item["path"])
         ]
         if not listed[folder]:
-            raise DataError(f"{host}: lists no file in {folder}; `base_url` must serve gs://{BUCKET}")
+            raise DataError(f"{host}: lists no file in {folder}; set `base_url` to a mirror of gs://{BUCKET}")
     return listed
 
 

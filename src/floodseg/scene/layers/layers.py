@@ -153,8 +153,8 @@ def _area_mask(config: SceneConfig, grid: GeoGrid) -> "PolygonMask":
     if area.enclosing_window() is None:
         scene = layer.extent_of(grid)
         raise DataError(
-            f"`aoi={config.aoi}`: holds no pixel of the scene: its polygons span {_extent(layer.bounds)} and the scene "
-            f"{_extent(scene) if scene else 'nothing'} in {layer.crs.name}; {_area_remedy(layer, scene)}"
+            f"`aoi={config.aoi}`: holds no pixel of the scene, since its polygons span {_extent(layer.bounds)} and the "
+            f"scene {_extent(scene) if scene else 'nothing'} in {layer.crs.name}; {_area_remedy(layer, scene)}"
         )
     return area
 
