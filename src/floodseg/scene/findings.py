@@ -57,16 +57,24 @@ class Findings:
 
 
 def _notes(name: str, counts: _Counts) -> list[str]:
-    invalid = "they are taken as invalid"
-    found = [(counts.impossible, counts.pixels, f"hold values that are physically impossible; {invalid}")]
-    found += [
-        (count, counts.pixels, f"hold {value:g} in all bands, which is not declared as nodata; {invalid}")
-        for value, count in sorted(counts.fillers.items())
-    ]
-    calm = f"as over calm water; the other is taken to be {FLOOR_DB:.0f} dB"
-    signal = f"have a signal in one polarisation and none in the other, {calm}"
-    found.append((counts.without_signal, counts.image_pixels, signal))
-    return [f"{name}: {percent(count, total)} of the pixels {text}" for count, total, text in found if count]
+    notes = []
+    if counts.impossible:
+        notes.append(
+            f"{name}: {percent(counts.impossible, counts.pixels)} of the pixels hold values that are physically "
+            "impossible; they are taken as invalid"
+        )
+    for value, count in sorted(counts.fillers.items()):
+        if count:
+            notes.append(
+                f"{name}: {percent(count, counts.pixels)} of the pixels hold {value:g} in all bands, which is not "
+                "declared as nodata; they are taken as invalid"
+            )
+    if counts.without_signal:
+        notes.append(
+            f"{name}: {percent(counts.without_signal, counts.image_pixels)} of the pixels have a signal in one "
+            f"polarisation and none in the other, as over calm water; the other is taken to be {FLOOR_DB:.0f} dB"
+        )
+    return notes
 
 
 def percent(count: int, total: int) -> str:
