@@ -83,9 +83,9 @@ class FileScene(BaseScene):
         self._note(*image.assumptions, resampling_note(image.name, [file.resampling for file in files]))
 
     def check(self, image: Image) -> None:
-        """Check a sample of the pixels of an image (see ``check_order`` and ``check_image``)."""
-        check_order(self._session, image)
+        """Check a sample of the pixels of an image (see ``check_image`` and ``check_order``)."""
         self._note(*check_image(self._session, image))
+        check_order(self._session, image)
 
     def add_cloud_mask(self, name: str, reference_name: str, reference: GeoGrid) -> None:
         """Make optical pixels invalid where a mask hides them.
