@@ -82,6 +82,23 @@ def test_tiles_of_one_event_are_split_by_chip_with_a_warning(tmp_path: Path, cap
     assert "all 10 chips are of event tile: they are split by chip, not by event" in caplog.text
 
 
+def test_chips_that_are_events_of_their_own_are_split_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = write_set(tmp_path / "bare", "{:06d}.tif", "{:06d}.tif", range(10))
+    assert (len(found(config, "train")), len(found(config, "valid"))) == (8, 2)
+    assert "each of the 10 chips is an event of its own" in caplog.text
+    assert "begin their names with it (Spain_000000.tif)" in caplog.text
+    caplog.clear()
+    found(write_set(tmp_path / "named", "Spain_{:06d}.tif", "Spain_{:06d}.tif", range(10)), "train")
+    assert "are of event Spain: they are split by chip" in caplog.text
+    caplog.clear()
+    config = write_set(tmp_path / "two", "Spain_{:06d}.tif", "Spain_{:06d}.tif", range(5))
+    write_set(tmp_path / "two", "Ghana_{:06d}.tif", "Ghana_{:06d}.tif", range(5))
+    assert {name[:5] for name in found(config, "valid")} < {"Spain", "Ghana"}
+    assert "event" not in caplog.text
+
+
 def test_names_with_parts_keep_their_names_beside_equal_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = write_set(tmp_path, "Spain_{}_S1Hand.tif", "Spain_{}_LabelHand.tif")
     write_set(tmp_path, "overview_{}.tif", "overview_{}.tif", range(1))

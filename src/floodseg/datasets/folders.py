@@ -79,7 +79,8 @@ def _names_of_split(names: Sequence[str], config: DataConfig, split: str) -> lis
 def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
     """Return the validation chips: complete events with as close to ``share`` of the chips as possible.
 
-    The order of the names has no effect. A single event is split by chip, with a warning.
+    The order of the names has no effect. A single event is split by chip, with a warning; where each chip is an event,
+    a warning says so.
 
     Raises:
         DataError: fewer than two chips, which cannot be split.
@@ -94,6 +95,13 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
         )
         count = min(max(round(share * len(names)), 1), len(names) - 1)
         return {sorted(names)[position] for position in rng.permutation(len(names))[:count]}
+    if len(sizes) == len(names):  # numbers, for example
+        note_once(
+            WARNING,
+            f"each of the {len(names)} chips is an event of its own, since no two names have the same text before the "
+            "first _: neighbouring chips can be in training and in validation; if chips are of one event, begin their "
+            "names with it (Spain_000000.tif)",
+        )
     events = sorted(sizes)
     shuffled = [events[position] for position in rng.permutation(len(events))]
     held_out = nearest_subset(shuffled, sizes, share * len(names), len(names))

@@ -23,6 +23,7 @@ from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WA
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.drivers import open_layer
 from floodseg.raster.labels import AMBIGUOUS, class_codes, recoding, stored_codes
+from floodseg.scene.layers.layers import is_raster
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
             stores 255 without any 1, or the files do not overlap.
     """
     path, reference = str(path), str(reference)
-    polygons = Path(reference).suffix.lower() not in RASTER_SUFFIXES
+    polygons = not (Path(reference).suffix.lower() in RASTER_SUFFIXES or is_raster(reference, "reference"))
     with ExitStack() as stack:
         source = stack.enter_context(_open_band(path, "map"))
         grid = _grid(source, path)
