@@ -193,3 +193,23 @@ def test_folders_without_geotiff_are_named_with_their_content(tmp_path: Path, ca
     assert "masks: none of its 0 labels belongs to an image, since it is absent or empty; set `mask_d" in error_of(
         config
     )
+
+
+@pytest.mark.parametrize("name", ["tile_{}", "Spain_{}_S1Hand"])
+def test_formats_that_are_not_read_are_named_with_the_conversion(tmp_path: Path, name: str) -> None:
+    config = write_set(tmp_path, f"{name}.tif", "Spain_{}_LabelHand.tif" if "Spain" in name else "tile_{}.tif")
+    for folder in (tmp_path / "LabelHand", tmp_path / "S1Hand"):
+        for path in list(folder.iterdir()):
+            path.unlink()
+            path.with_suffix(".nc").write_bytes(b"CDF\x01")
+        first = min(folder.iterdir())
+        message = error_of(config)
+        assert message.startswith(f"{first}: is NetCDF, which is not read; convert each band to GeoTIFF")
+        assert f"gdal_translate 'NETCDF:\"{first}\":vv' vv.tif" in message
+        write_set(tmp_path, f"{name}.tif", "Spain_{}_LabelHand.tif" if "Spain" in name else "tile_{}.tif")
+    assert len(found(config)) == 4
+
+
+def test_subfolders_are_named(tmp_path: Path) -> None:
+    write_set(tmp_path, "ghana/tile_{}.tif", "tile_{}.tif")
+    assert "S1Hand (holds no GeoTIFF (.tif), but 1 folder)" in error_of(DataConfig(data=tmp_path, layout="folders"))

@@ -136,7 +136,7 @@ class ArrayScene:
 
     def _add(self, sensor: Sensor, array: Any, needed: tuple[str, ...], names: Sequence[str] | None) -> None:
         if not needed:
-            raise DataError(f"{sensor}: the model takes no {sensor} image: leave the array out")
+            raise DataError(f"{sensor}: the model takes no {sensor} image; leave the array out")
         two_dates = any(band_date(name) for name in needed)
         # Band names hold no date, so the channels of two dates are taken by order.
         image = array_image(sensor, array, None if two_dates else sensor)
@@ -192,6 +192,9 @@ class ArrayScene:
         text = known_crs if crs is None else crs_text("crs", crs)
         grid = GeoGrid(text, known or IDENTITY, first.shape[1], first.shape[2]).straight
         _check_grid(grid, known)
+        if transform is not None and not grid.counts_pixels:
+            for name, image in arrays:
+                _check_transform(grid, name, image)
         return grid
 
     def _place_arrays(self, *, replace_all: bool) -> None:
@@ -306,6 +309,15 @@ class ArrayScene:
         sample = sample_windows(self._grid.height, self._grid.width, lambda window: self._sample(sensor, names, window))
         note = check_radar([sample], self._sar_units) if sensor == "sar" else check_physical_reflectance(sample)
         self._assumptions.extend([] if note is None else [f"{sensor}: {note}"])
+
+
+def _check_transform(grid: GeoGrid, name: str, image: ArrayImage) -> None:
+    """Raise DataError if an array has coordinates that are not those of a grid that was set."""
+    if image.transform is not None and not (image.grid.counts_pixels or grid.matches(image.grid, 0.5)):
+        raise DataError(
+            f"transform {grid.transform}: differs from the coordinates of {name}, which make it "
+            f"{image.grid.transform}; leave `transform` out, or pass {name} without coordinates (.values)"
+        )
 
 
 def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:

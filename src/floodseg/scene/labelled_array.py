@@ -103,20 +103,22 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
 def _check_array(argument: str, array: Any) -> None:
     shape = tuple(array.shape)
     if len(shape) != 3:
-        raise DataError(f"{argument}: the array has shape {shape}; it must be (bands, rows, columns): reorder its axes")
+        raise DataError(f"{argument}: the array has shape {shape}; it must be (bands, rows, columns); reorder its axes")
     if 0 in shape:
-        raise DataError(f"{argument}: the array of shape {shape} holds no pixel: pass an image")
+        raise DataError(f"{argument}: the array of shape {shape} holds no pixel; pass an image")
     if shape[2] <= _MOST_BANDS < shape[0]:
         raise DataError(
             f"{argument}: the array has shape {shape}, with the bands in its last axis; it must be (bands, rows, "
-            f"columns): pass np.moveaxis({argument}, -1, 0)"
+            f"columns); pass np.moveaxis({argument}, -1, 0)"
         )
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-        raise DataError(f"{argument}: the array has the type {array.dtype}; values must be real numbers: convert it")
+        raise DataError(f"{argument}: the array has the type {array.dtype}; values must be real numbers; convert it")
 
 
 def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
     """Return the variables of a dataset (xarray) that are bands of the sensor, or its only variable, as one array."""
+    # a variable without dimensions describes the grid
+    dataset = dataset.set_coords([name for name in dataset.data_vars if not dataset[name].dims])
     names = [str(name) for name in dataset.data_vars]
     bands = [name for name in dataset.data_vars if sensor is not None and canonical_band(str(name), sensor)]
     if len(names) == 1 and not bands:
@@ -156,7 +158,7 @@ def _transposed(argument: str, array: Any) -> Any:
         rest.remove(dim)
     if len(rows) != 1 or len(columns) != 1 or len(rest) > 1:
         raise DataError(
-            f"{argument}: the array has the dimensions {', '.join(map(str, dims))}; they must be bands, y and x: "
+            f"{argument}: the array has the dimensions {', '.join(map(str, dims))}; they must be bands, y and x; "
             "select one of each other dimension, and rename these"
         )
     return array.transpose(*rest, rows[0], columns[0])
@@ -255,5 +257,8 @@ def _axis_step(argument: str, dim: str, coordinates: Any) -> tuple[float, float]
     step = (coordinates[-1] - coordinates[0]) / (len(coordinates) - 1)
     straight = coordinates[0] + step * np.arange(len(coordinates))
     if step == 0 or not np.abs(coordinates - straight).max() <= _MAX_UNEVENNESS * abs(step):
-        raise DataError(f"{argument}: the coordinates along {dim} are not evenly spaced: resample the array to a grid")
+        remedy = "resample the array to a grid"
+        if np.ptp(coordinates) > 180 and np.abs(coordinates).max() <= 180:
+            remedy = f"across the 180th meridian, assign coordinates that go on beyond 180 ({argument}.{dim} % 360)"
+        raise DataError(f"{argument}: the coordinates along {dim} are not evenly spaced; {remedy}")
     return float(step), float(coordinates[0] - step / 2)
