@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -168,12 +168,13 @@ def _open_band(path: str, kind: str) -> Iterator[Any]:
 
 
 def _grid(source: Any, path: str) -> GeoGrid:
-    if source.crs is None or source.transform.is_identity:
+    grid = GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)
+    if source.crs is None or grid.counts_pixels:
         raise DataError(
             f"{path}: has no coordinate reference system or no geotransform; assign both, for example from a file with "
             "the same grid (rio edit-info --crs like --transform like --like OTHER.tif FILE.tif)"
         )
-    return GeoGrid(source.crs.to_string(), tuple(source.transform)[:6], source.height, source.width)
+    return replace(grid, crs=source.crs.to_string())
 
 
 def _strips(grid: GeoGrid) -> Iterator[Window]:
