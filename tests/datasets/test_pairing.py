@@ -82,6 +82,23 @@ def test_tiles_of_one_event_are_split_by_chip_with_a_warning(tmp_path: Path, cap
     assert "all 10 chips are of event tile: they are split by chip, not by event" in caplog.text
 
 
+def test_chips_that_are_events_of_their_own_are_split_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = write_set(tmp_path / "bare", "{:06d}.tif", "{:06d}.tif", range(10))
+    assert (len(found(config, "train")), len(found(config, "valid"))) == (8, 2)
+    assert "each of the 10 chips is an event of its own" in caplog.text
+    assert "begin their names with it (Spain_000000.tif)" in caplog.text
+    caplog.clear()
+    found(write_set(tmp_path / "named", "Spain_{:06d}.tif", "Spain_{:06d}.tif", range(10)), "train")
+    assert "are of event Spain: they are split by chip" in caplog.text
+    caplog.clear()
+    config = write_set(tmp_path / "two", "Spain_{:06d}.tif", "Spain_{:06d}.tif", range(5))
+    write_set(tmp_path / "two", "Ghana_{:06d}.tif", "Ghana_{:06d}.tif", range(5))
+    assert {name[:5] for name in found(config, "valid")} < {"Spain", "Ghana"}
+    assert "event" not in caplog.text
+
+
 def test_names_with_parts_keep_their_names_beside_equal_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = write_set(tmp_path, "Spain_{}_S1Hand.tif", "Spain_{}_LabelHand.tif")
     write_set(tmp_path, "overview_{}.tif", "overview_{}.tif", range(1))
@@ -176,3 +193,23 @@ def test_folders_without_geotiff_are_named_with_their_content(tmp_path: Path, ca
     assert "masks: none of its 0 labels belongs to an image, since it is absent or empty; set `mask_d" in error_of(
         config
     )
+
+
+@pytest.mark.parametrize("name", ["tile_{}", "Spain_{}_S1Hand"])
+def test_formats_that_are_not_read_are_named_with_the_conversion(tmp_path: Path, name: str) -> None:
+    config = write_set(tmp_path, f"{name}.tif", "Spain_{}_LabelHand.tif" if "Spain" in name else "tile_{}.tif")
+    for folder in (tmp_path / "LabelHand", tmp_path / "S1Hand"):
+        for path in list(folder.iterdir()):
+            path.unlink()
+            path.with_suffix(".nc").write_bytes(b"CDF\x01")
+        first = min(folder.iterdir())
+        message = error_of(config)
+        assert message.startswith(f"{first}: is NetCDF, which is not read; convert each band to GeoTIFF")
+        assert f"gdal_translate 'NETCDF:\"{first}\":vv' vv.tif" in message
+        write_set(tmp_path, f"{name}.tif", "Spain_{}_LabelHand.tif" if "Spain" in name else "tile_{}.tif")
+    assert len(found(config)) == 4
+
+
+def test_subfolders_are_named(tmp_path: Path) -> None:
+    write_set(tmp_path, "ghana/tile_{}.tif", "tile_{}.tif")
+    assert "S1Hand (holds no GeoTIFF (.tif), but 1 folder)" in error_of(DataConfig(data=tmp_path, layout="folders"))

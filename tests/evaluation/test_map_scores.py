@@ -188,6 +188,7 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     write_polygons(tmp_path / "far.gpkg", [shapely.box(0, 0, 1, 1)], "EPSG:4326")
     write_polygons(tmp_path / "placeless.gpkg", [box(slice(0, 1), slice(0, 1))], None)
     (tmp_path / "text.tif").write_text("no raster")
+    (tmp_path / "label.nc").write_bytes(b"CDF\x01")
     for path, reference, message in (
         (tmp_path / "percent.tif", label, r"percent\.tif: holds the value 37, .* give flood\.tif of floodseg predict"),
         (tmp_path / "two.tif", label, r"two\.tif: has 2 bands, but a map has one; "),
@@ -200,6 +201,11 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         (good, tmp_path / "codes.tif", r"codes\.tif: holds the label value 7, but labels are 0"),
         (good, tmp_path / "far.gpkg", r"far\.gpkg`: no polygon contains a pixel centre of the map; "),
         (good, tmp_path / "placeless.gpkg", r"placeless\.gpkg`: has no coordinate system"),
+        (
+            good,
+            tmp_path / "label.nc",
+            r"label\.nc: is NetCDF, .* convert each band to GeoTIFF .*gdal_translate 'NETCDF:",
+        ),
         (good, tmp_path / "absent.gpkg", r"absent\.gpkg`?: cannot be read as polygons"),
     ):
         with pytest.raises(DataError, match=message):

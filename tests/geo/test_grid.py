@@ -85,6 +85,9 @@ def test_grid_without_a_geotransform_has_no_flips() -> None:
     for first, counts in ((0.0, True), (-0.5, True), (5.0, False)):
         grid = GeoGrid(None, (1.0, 0.0, first, 0.0, 1.0, first), 60, 80)
         assert (grid.counts_pixels, grid.flips) == (counts, (not counts, False))
+    for top, first, counts in ((0.0, 0.0, True), (60.0, 0.0, True), (59.5, -0.5, True), (60.0, 5.0, False)):
+        grid = GeoGrid(None, (1.0, 0.0, first, 0.0, -1.0, top), 60, 80)
+        assert (grid.counts_pixels, grid.flips) == (counts, (False, False))
     assert ROTATED.flips == (False, False)
     assert not NORTH_UP.counts_pixels
 

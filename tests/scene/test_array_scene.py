@@ -150,6 +150,23 @@ def test_uneven_and_different_coordinates_are_refused() -> None:
         ArrayScene(RADAR, radar.assign_coords(x=radar.x + 3 * (np.arange(40) % 2)))
 
 
+def test_longitudes_that_jump_at_the_180th_meridian_are_refused_until_they_go_on() -> None:
+    longitudes = (179.998 + 1e-4 * np.arange(40) + 180) % 360 - 180
+    radar = labelled(sar_values(), ["VV", "VH"]).assign_coords(x=longitudes, y=-17 - 1e-4 * np.arange(48))
+    with pytest.raises(DataError, match=r"assign coordinates that go on beyond 180 \(sar\.x % 360\)"):
+        ArrayScene(RADAR, radar, crs="EPSG:4326")
+    scene = ArrayScene(RADAR, radar.assign_coords(x=radar.x % 360), crs="EPSG:4326")
+    assert scene.grid.transform == pytest.approx((1e-4, 0, 179.99795, 0, -1e-4, -16.99995))
+
+
+def test_coordinate_system_of_a_dataset_may_be_a_variable() -> None:
+    """As xarray opens NetCDF unless it decodes all coordinates."""
+    radar = labelled(sar_values(), ["VV", "VH"]).drop_vars("spatial_ref")
+    variables = {"vv": radar[0].drop_vars("band"), "vh": radar[1].drop_vars("band")}
+    scene = ArrayScene(RADAR, xr.Dataset({**variables, "spatial_ref": ((), 0, {"crs_wkt": "EPSG:32633"})}))
+    assert scene.grid.crs == "EPSG:32633"
+
+
 @pytest.mark.parametrize(
     ("names", "found"),
     [

@@ -142,6 +142,19 @@ def test_arrays_are_read_north_up(rows: bool, columns: bool) -> None:
         assert_same_windows(part, CroppedScene(expected, Window(5, 9, 30, 20)))
 
 
+def test_a_transform_that_contradicts_coordinates_is_refused() -> None:
+    """As of an array that was sorted by y, with the transform of its file."""
+    radar, stored = sar_values(50, 45), GRID.reversed(rows=True, columns=False)
+    array = labelled(stored.flip(radar), stored)
+    with pytest.raises(DataError, match=r"differs from the coordinates of sar, .*; leave `transform` out, or pass sar"):
+        ArrayScene(RADAR, array, transform=GRID.transform)
+    for scene in (ArrayScene(RADAR, array), ArrayScene(RADAR, array, transform=stored.transform)):
+        np.testing.assert_array_equal(scene.read(Window(0, 0, 50, 45)).sar, radar)
+    counted = array.assign_coords(y=np.arange(50), x=np.arange(45))
+    scene = ArrayScene(RADAR, counted, transform=stored.transform)
+    np.testing.assert_array_equal(scene.read(Window(0, 0, 50, 45)).sar, radar)
+
+
 def test_arrays_that_count_pixels_have_no_place() -> None:
     counted = GeoGrid(CRS, (1.0, 0.0, -0.5, 0.0, 1.0, -0.5), 50, 45)
     for array in (labelled(sar_values(50, 45), counted), labelled(sar_values(50, 45), GRID)):

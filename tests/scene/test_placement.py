@@ -25,6 +25,7 @@ from floodseg.geo.grid import GeoGrid, Window
 from floodseg.inference.pipeline import predict_files
 from floodseg.raster.dataset import extent_of, open_raster
 from floodseg.scene.file_scene import open_scene
+from floodseg.scene.layers.layers import open_layers
 from map_fakes import PointwiseRuntime
 from scenes import CRS, optical_values, sar_values, write_optical, write_raster, write_sar
 
@@ -105,6 +106,36 @@ def test_cloud_mask_without_geotransform_is_refused(tmp_path: Path) -> None:
     config = SceneConfig(optical=(str(tmp_path / "s2.tif"),), cloud_mask=mask)
     with pytest.raises(DataError, match=r"mask\.tif: has a coordinate system but no geotransform"):
         open_scene(config, Bands((), ("B03", "B08")))
+
+
+@pytest.mark.parametrize("setting", ["dem", "exclude", "permanent_water"])
+@pytest.mark.parametrize("crs", [CRS, None])
+def test_layer_without_geotransform_is_refused_with_a_remedy_that_works(
+    tmp_path: Path, setting: str, crs: str | None
+) -> None:
+    values = np.zeros((1, 48, 40), np.float32)
+    values[:, 20:30] = 1
+
+    def mask(path: str) -> NDArray[np.bool_]:
+        slope = {"max_slope": 1.0} if setting == "dem" else {}
+        layers = open_layers(SceneConfig(**{setting: path}, **slope), GRID)
+        window = layers.read(Window(0, 0, 48, 40))
+        layers.close()
+        return window.permanent if setting == "permanent_water" else window.excluded
+
+    path = write_without_geotransform(tmp_path / "a.tif", crs, values)
+    with pytest.raises(DataError, match=r"a\.tif`: has no .* be placed on the scene; assign .*-a_ullr") as refusal:
+        mask(path)
+    expected = mask(str(write_raster(tmp_path / "right.tif", values, nodata=np.nan)))
+    assert expected.any()
+    np.testing.assert_array_equal(mask(follow(str(refusal.value), path)), expected)
+
+
+def test_geotransform_that_counts_pixels_upwards_is_none(tmp_path: Path) -> None:
+    write_sar(tmp_path / "a.tif", origin=(0.0, 48.0), pixel=1.0)
+    with pytest.raises(DataError, match=r"but no geotransform, or one that counts pixels, .* -a_ullr ") as refusal:
+        predict(str(tmp_path / "a.tif"), tmp_path / "out")
+    assert grid_of(follow(str(refusal.value), str(tmp_path / "a.tif"))) == GRID
 
 
 def test_chip_without_geotransform_has_no_grid(tmp_path: Path) -> None:

@@ -39,9 +39,10 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
         raise DataError(f"{path}: is not a CSV file in UTF-8 ({error}); save it as CSV in UTF-8") from error
     for line, row in rows:
         if len(row) != len(header):
+            separator = "comma" if delimiter == "," else "semicolon"
             raise DataError(
-                f"{path}, line {line}: has {len(row)} cells, but the first line names {len(header)} columns; put cells "
-                f"that hold a {'comma' if delimiter == ',' else 'semicolon'} in quotation marks"
+                f"{path}, line {line}: has {len(row)} cells, but the first line names {len(header)} columns; write a "
+                f"cell for each column, in quotation marks where it holds a {separator}"
             )
     return [dict(zip(header, row, strict=True)) for _, row in rows]
 

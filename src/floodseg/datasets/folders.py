@@ -11,7 +11,7 @@ from floodseg.chips.cache import open_cache
 from floodseg.config.train import DataConfig
 from floodseg.datasets.bands import choose_bands
 from floodseg.datasets.files import ChipPaths, event_of
-from floodseg.datasets.pairing import content, match_by_name
+from floodseg.datasets.pairing import content, match_by_name, refuse_unread_formats
 from floodseg.datasets.single_date import SingleDateChips, one_date
 from floodseg.errors import DataError
 from floodseg.messages import note_once
@@ -31,7 +31,8 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDat
         split: train, valid or all.
 
     Raises:
-        DataError: an unknown split, no label with an image, or two files of one chip in one folder.
+        DataError: an unknown split, no label with an image, files in a format that is not read, or two files of one
+            chip in one folder.
     """
     if split not in FOLDER_SPLITS:
         raise DataError(f"`split={split}`: layout folders has the splits {', '.join(FOLDER_SPLITS)}; choose one")
@@ -43,6 +44,9 @@ def open_folders(config: DataConfig, root: Path | None, split: str) -> SingleDat
             note_once(WARNING, f"{opt_dir} {content(opt_dir)}; only radar is used")
         if optical and not sar:
             note_once(WARNING, f"{sar_dir} {content(sar_dir)}; only optical imagery is used")
+    for sensor, folder, files in (("sar", sar_dir, sar), ("optical", opt_dir, optical)):
+        if not files and (config.sensors in (sensor, "both") or not (sar or optical)):
+            refuse_unread_formats(folder)
     images = ", ".join(
         str(folder) if files else f"{folder} ({content(folder)})"
         for folder, files in ((sar_dir, sar), (opt_dir, optical))
@@ -79,7 +83,8 @@ def _names_of_split(names: Sequence[str], config: DataConfig, split: str) -> lis
 def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
     """Return the validation chips: complete events with as close to ``share`` of the chips as possible.
 
-    The order of the names has no effect. A single event is split by chip, with a warning.
+    The order of the names has no effect. A single event is split by chip, with a warning; where each chip is an event,
+    a warning says so.
 
     Raises:
         DataError: fewer than two chips, which cannot be split.
@@ -94,6 +99,13 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
         )
         count = min(max(round(share * len(names)), 1), len(names) - 1)
         return {sorted(names)[position] for position in rng.permutation(len(names))[:count]}
+    if len(sizes) == len(names):  # numbers, for example
+        note_once(
+            WARNING,
+            f"each of the {len(names)} chips is an event of its own, since no two names have the same text before the "
+            "first _: neighbouring chips can be in training and in validation; if chips are of one event, begin their "
+            "names with it (Spain_000000.tif)",
+        )
     events = sorted(sizes)
     shuffled = [events[position] for position in rng.permutation(len(events))]
     held_out = nearest_subset(shuffled, sizes, share * len(names), len(names))

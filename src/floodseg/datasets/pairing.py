@@ -11,9 +11,13 @@ from floodseg.datasets.files import list_folder
 from floodseg.errors import DataError
 from floodseg.messages import note_once
 from floodseg.raster.dataset import open_raster
+from floodseg.raster.formats import way_to_read
 from floodseg.raster.labels import recoding
 
 _EXTENSIONS = (".tif", ".tiff")
+
+_UNREAD = (".nc", ".nc4", ".h5", ".hdf5", ".zarr")
+"""Suffixes of NetCDF, HDF5 and Zarr."""
 
 _TRIED = 10
 """Files of a folder without GeoTIFF that are tried for the remedy."""
@@ -38,7 +42,7 @@ def match_by_name(sar: Path, optical: Path, label: Path) -> tuple[Chips, Chips, 
     stems = [_grouped(files, without_part=False) for files in folders]
     parts = [_grouped(files, without_part=True) for files in folders]
     by_stem, by_part = len(_matched(stems)), len(_matched(parts))
-    chosen = stems if by_stem and by_stem >= by_part else parts
+    chosen = stems if by_stem >= by_part else parts
     _check_polarisations(parts[0], {path.stem for path in folders[2]})
     images = folders[0] + folders[1]
     if images and not by_stem and not by_part:
@@ -52,11 +56,21 @@ def match_by_name(sar: Path, optical: Path, label: Path) -> tuple[Chips, Chips, 
 
 def content(folder: Path) -> str:
     """Return what a folder without chips holds, for messages."""
-    kinds = Counter(path.suffix.lower() or path.name for path in list_folder(folder) if not path.name.startswith("."))
+    kinds = Counter(
+        "folder" if path.is_dir() else f"{path.suffix.lower() or path.name} file"
+        for path in list_folder(folder) if not path.name.startswith(".")
+    )  # fmt: skip
     if not kinds:
         return "is absent or empty"
     kind, count = kinds.most_common(1)[0]
-    return f"holds no GeoTIFF (.tif), but {count} {kind} file{'s' if count > 1 else ''}"
+    return f"holds no GeoTIFF (.tif), but {count} {kind}{'s' if count > 1 else ''}"
+
+
+def refuse_unread_formats(folder: Path) -> None:
+    """Raise DataError if a folder without GeoTIFF holds NetCDF, HDF5 or Zarr; the message has the conversion."""
+    for path in list_folder(folder)[:_TRIED]:
+        if path.suffix.lower() in _UNREAD and (way := way_to_read(str(path))):
+            raise DataError(f"{path}: {way}")
 
 
 def _rasters_in(folder: Path) -> list[Path]:
@@ -104,13 +118,21 @@ def _check_polarisations(sar: Groups, label_stems: set[str]) -> None:
 
 
 def _reason(folder: Path, labels: list[Path], image: Path) -> str:
-    """Return why no label has an image, and the remedy."""
+    """Return why no label has an image, and the remedy.
+
+    Raises:
+        DataError: there are no labels, but files in a format that is not read.
+    """
     if labels:
         return (
             f", since names such as {labels[0].name} and {image.name} are neither equal nor equal up to the last _ (as "
             "Spain_1_LabelHand.tif and Spain_1_S1Hand.tif are); check `mask_dir` and the names"
         )
+    refuse_unread_formats(folder)
     for path in list_folder(folder)[:_TRIED]:
         with suppress(DataError), open_raster(path) as source:
             return f", since it {content(folder)}; {recoding(source)}"
-    return f", since it {content(folder)}; set `mask_dir` to the folder of the labels, which must be GeoTIFF"
+    return (
+        f", since it {content(folder)}; set `mask_dir` to the folder of the labels, which must be GeoTIFF "
+        "(gdal_translate FILE OUT.tif)"
+    )

@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WA
 from floodseg.raster.access import gdal_settings
 from floodseg.raster.drivers import open_layer
 from floodseg.raster.labels import AMBIGUOUS, class_codes, recoding, stored_codes
+from floodseg.scene.layers.layers import is_raster
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
             stores 255 without any 1, or the files do not overlap.
     """
     path, reference = str(path), str(reference)
-    polygons = Path(reference).suffix.lower() not in RASTER_SUFFIXES
+    polygons = not (Path(reference).suffix.lower() in RASTER_SUFFIXES or is_raster(reference, "reference"))
     with ExitStack() as stack:
         source = stack.enter_context(_open_band(path, "map"))
         grid = _grid(source, path)
@@ -167,12 +168,13 @@ def _open_band(path: str, kind: str) -> Iterator[Any]:
 
 
 def _grid(source: Any, path: str) -> GeoGrid:
-    if source.crs is None or source.transform.is_identity:
+    grid = GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)
+    if source.crs is None or grid.counts_pixels:
         raise DataError(
             f"{path}: has no coordinate reference system or no geotransform; assign both, for example from a file with "
             "the same grid (rio edit-info --crs like --transform like --like OTHER.tif FILE.tif)"
         )
-    return GeoGrid(source.crs.to_string(), tuple(source.transform)[:6], source.height, source.width)
+    return replace(grid, crs=source.crs.to_string())
 
 
 def _strips(grid: GeoGrid) -> Iterator[Window]:

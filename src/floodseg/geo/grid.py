@@ -91,9 +91,13 @@ class GeoGrid:
 
     @property
     def counts_pixels(self) -> bool:
-        """True if the coordinates are numbers of pixels, as in a raster without a geotransform."""
+        """True if the coordinates are numbers of pixels, as in a raster without a geotransform.
+
+        Rows count down from the first one, or up from the first or the last one.
+        """
         a, b, c, d, e, f = self.transform
-        return (a, b, d, e) == (1, 0, 0, 1) and c == f and c in (0, -0.5)
+        from_corner = (a, b, d) == (1, 0, 0) and c in (0, -0.5)
+        return from_corner and ((e == 1 and f == c) or (e == -1 and f in (0, self.height + c)))
 
     @property
     def flips(self) -> tuple[bool, bool]:

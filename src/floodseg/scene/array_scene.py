@@ -222,7 +222,19 @@ def _common_grid(arrays: Mapping[str, ArrayImage], crs: Any, transform: Sequence
     text = known_crs if crs is None else crs_text("crs", crs)
     grid = GeoGrid(text, known or IDENTITY, first.shape[1], first.shape[2]).straight
     _check_grid(grid, known)
+    if transform is not None and not grid.counts_pixels:
+        for name, image in arrays.items():
+            _check_transform(grid, name, image)
     return grid
+
+
+def _check_transform(grid: GeoGrid, name: str, image: ArrayImage) -> None:
+    """Raise DataError if an array has coordinates that are not those of a grid that was set."""
+    if image.transform is not None and not (image.grid.counts_pixels or grid.matches(image.grid, 0.5)):
+        raise DataError(
+            f"`transform={grid.transform}`: differs from the coordinates of {name}, which make it "
+            f"{image.grid.transform}; leave `transform` out, or pass {name} without coordinates (.values)"
+        )
 
 
 def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:

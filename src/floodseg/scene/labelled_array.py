@@ -121,6 +121,8 @@ def _check_array(argument: str, array: Any) -> None:
 
 def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
     """Return the variables of a dataset (xarray) that are bands of the sensor, or its only variable, as one array."""
+    # a variable without dimensions describes the grid
+    dataset = dataset.set_coords([name for name in dataset.data_vars if not dataset[name].dims])
     names = [str(name) for name in dataset.data_vars]
     bands = [name for name in dataset.data_vars if sensor is not None and canonical_band(str(name), sensor)]
     if len(names) == 1 and not bands:
@@ -259,5 +261,8 @@ def _axis_step(argument: str, dim: str, coordinates: Any) -> tuple[float, float]
     step = (coordinates[-1] - coordinates[0]) / (len(coordinates) - 1)
     straight = coordinates[0] + step * np.arange(len(coordinates))
     if step == 0 or not np.abs(coordinates - straight).max() <= _MAX_UNEVENNESS * abs(step):
-        raise DataError(f"{argument}: the coordinates along {dim} are not evenly spaced; resample the array to a grid")
+        remedy = "resample the array to a grid"
+        if np.ptp(coordinates) > 180 and np.abs(coordinates).max() <= 180:
+            remedy = f"across the 180th meridian, assign coordinates that go on beyond 180 ({argument}.{dim} % 360)"
+        raise DataError(f"{argument}: the coordinates along {dim} are not evenly spaced; {remedy}")
     return float(step), float(coordinates[0] - step / 2)

@@ -16,7 +16,7 @@ _PIXEL_LIMIT = 40_000_000_000
 """Largest scene: 200,000 x 200,000 pixels. A header that claims more is damaged, or the scene must be mapped in
 parts."""
 
-_ASSIGN_CORNERS = "gdal_translate -a_ullr ULX ULY LRX LRY IN OUT"
+ASSIGN_CORNERS = "gdal_translate -a_ullr ULX ULY LRX LRY IN OUT"
 _ASSIGN_CRS = "rio edit-info --crs EPSG:CODE FILE"
 
 
@@ -37,8 +37,8 @@ def file_grid(name: str, handle: OpenRaster) -> GeoGrid:
         )
     if grid.counts_pixels and crs is not None:
         raise DataError(
-            f"{name}: has a coordinate system but no geotransform, so its pixels have no place and no size; assign the "
-            f"x and y of its upper left and lower right corner ({_ASSIGN_CORNERS})"
+            f"{name}: has a coordinate system but no geotransform, or one that counts pixels, so its pixels have no "
+            f"place and no size; assign the x and y of its upper left and lower right corner ({ASSIGN_CORNERS})"
         )
     if not grid.has_distinct_pixels:
         raise DataError(
@@ -50,7 +50,7 @@ def file_grid(name: str, handle: OpenRaster) -> GeoGrid:
 
 def missing_crs_remedy(grid: GeoGrid) -> str:
     """Return a command that gives a file without a coordinate system its place; ``grid`` is the grid of the file."""
-    return _ASSIGN_CORNERS.replace("-a_ullr", "-a_srs EPSG:CODE -a_ullr") if grid.counts_pixels else _ASSIGN_CRS
+    return ASSIGN_CORNERS.replace("-a_ullr", "-a_srs EPSG:CODE -a_ullr") if grid.counts_pixels else _ASSIGN_CRS
 
 
 def check_reference(name: str, grid: GeoGrid) -> None:

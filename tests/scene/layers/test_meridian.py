@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 from floodseg.config.predict import SceneConfig
+from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.scene.layers.layers import aoi_window, open_layers
 
@@ -158,3 +159,19 @@ def test_polygons_around_the_earth_cover_a_scene_of_the_earth(tmp_path: Path) ->
     inside = read(grid, aoi=world)
     assert inside.sum() == 160 * 350
     assert read(replace(grid, crs="EPSG:4326"), aoi=world).sum() == 160 * 350
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_edges_that_jump_over_the_meridian_are_asked_about(tmp_path: Path, scene: str) -> None:
+    """As in KML, whose writer wraps longitudes. Taken as it is, such a polygon is all but the area that is meant."""
+    ring = [(179.99, -17.01), (-179.99, -17.01), (-179.99, -16.99), (179.99, -16.99)]
+    path = write_polygons(tmp_path / "a.gpkg", [shapely.Polygon(ring)], "EPSG:4326")
+    message = (
+        r"a\.gpkg`: has an edge between the longitudes -179\.99 and 179\.99; if it crosses .*ogr2ogr -wrapdateline"
+    )
+    for setting in ("aoi", "exclude", "permanent_water"):
+        with pytest.raises(DataError, match=message):
+            read(SCENES[scene][0], **{setting: path})
+    world = write_polygons(tmp_path / "world.gpkg", [shapely.box(-180, -17.01, 180, -16.99)], "EPSG:4326")
+    away = SCENES[scene][1]
+    np.testing.assert_array_equal(read(away, exclude=path), read(away, exclude=world))

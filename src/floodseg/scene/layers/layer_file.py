@@ -11,6 +11,7 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap
 from floodseg.raster.masks import GDAL_MASK
+from floodseg.scene.placement import ASSIGN_CORNERS, missing_crs_remedy
 from floodseg.scene.session import Session
 
 MAX_FINENESS = 32
@@ -78,12 +79,18 @@ class LayerFile:
                 f"{self.name}: has {source.count} bands but must have 1; extract one band (rio stack FILE --bidx 1 "
                 "OUT.tif)"
             )
-        if source.crs is None or source.transform.is_identity:
+        grid = GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)
+        if source.crs is None:
             raise DataError(
-                f"{self.name}: has no coordinate system or no position, so it cannot be placed on the "
-                "scene; assign them (rio edit-info --crs EPSG:32633 --transform '[10, 0, LEFT, 0, -10, TOP]' FILE)"
+                f"{self.name}: has no coordinate system, so it cannot be placed on the scene; assign it "
+                f"({missing_crs_remedy(grid)})"
             )
-        if not GeoGrid(None, tuple(source.transform)[:6], source.height, source.width).has_distinct_pixels:
+        if grid.counts_pixels:
+            raise DataError(
+                f"{self.name}: has no geotransform, or one that counts pixels, so it cannot be placed on the scene; "
+                f"assign the x and y of its upper left and lower right corner ({ASSIGN_CORNERS})"
+            )
+        if not grid.has_distinct_pixels:
             raise DataError(
                 f"{self.name}: its geotransform defines pixels without area or with equal coordinates; correct the file"
             )

@@ -179,14 +179,14 @@ def _extent(bounds: "Box") -> str:
 
 
 def _exclusion(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
-    if _is_raster(path, "exclude", config.allow_remote):
+    if is_raster(path, "exclude", config.allow_remote):
         return exclusion_mask(WarpedBand(path, "exclude", grid, allow_remote=config.allow_remote))
     return _polygons(path, "exclude", config).mask(grid)
 
 
 def _permanent_water(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
     threshold = config.permanent_water_threshold
-    if _is_raster(path, "permanent_water", config.allow_remote):
+    if is_raster(path, "permanent_water", config.allow_remote):
         band = WarpedBand(path, "permanent_water", grid, allow_remote=config.allow_remote)
         return permanent_water_mask(band, threshold)
     if threshold is not None:
@@ -197,8 +197,13 @@ def _permanent_water(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
     return _polygons(path, "permanent_water", config).mask(grid)
 
 
-def _is_raster(path: str, setting: str, allow_remote: bool) -> bool:
-    """Return True if GDAL opens a file as a raster. Other files are handled, or refused, as polygons."""
+def is_raster(path: str, setting: str, allow_remote: bool = False) -> bool:
+    """Return True if GDAL opens a file as a raster. Other files are handled, or refused, as polygons.
+
+    Raises:
+        ConfigError: a remote file without ``allow_remote``.
+        DataError: the file is a raster, or a set of rasters, in a format that is not read.
+    """
     check_local(path, setting, allow_remote)
     try:
         with rasterio.Env(**gdal_settings(allow_remote)), open_layer(path, allow_remote):

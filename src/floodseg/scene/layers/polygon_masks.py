@@ -44,6 +44,9 @@ _MAX_EDGE_SHARE = 1e-3
 line in one coordinate system is curved in another. An edge of length L deviates by about L**2 / (8 * earth radius),
 which is 0.2 mm for the 100 m edges in a scene of 100 km."""
 
+_NEAR_180 = 170
+"""Edges between longitudes beyond it on both sides are ambiguous. This is also where ``ogr2ogr`` cuts polygons."""
+
 Polygons = NDArray[np.object_]
 Box = tuple[float, float, float, float]
 """(left, bottom, right, top) or (west, south, east, north)."""
@@ -160,7 +163,26 @@ class VectorLayer:
                 raise DataError(f"{self.label}: has corners whose coordinates are not numbers; correct these polygons")
             parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
         others = len(features) - len(np.unique(owners[_is_areal(parts)]))
-        return _clipped(_without_empty_rings(_areal(parts)), box), others, int(is_open.sum())
+        polygons = _without_empty_rings(_areal(parts))
+        if self.crs.is_geographic:
+            self._check_edges(polygons, (box[0], box[2]))
+        return _clipped(polygons, box), others, int(is_open.sum())
+
+    def _check_edges(self, polygons: Polygons, within: tuple[float, float]) -> None:
+        """Raise DataError if the longitudes of an edge jump from one side of the 180th meridian to the other.
+
+        As far as ``within`` is concerned, the edge may be meant to go across the meridian, or around the Earth.
+        """
+        points, rings = shapely.get_coordinates(shapely.get_rings(polygons), return_index=True)
+        west, east = np.minimum(points[1:, 0], points[:-1, 0]), np.maximum(points[1:, 0], points[:-1, 0])
+        jumps = (rings[1:] == rings[:-1]) & (west > -180) & (west < -_NEAR_180) & (east > _NEAR_180) & (east < 180)
+        for left, right in zip(west[jumps], east[jumps], strict=True):
+            if same_longitudes((right, left + 360), within):
+                raise DataError(
+                    f"{self.label}: has an edge between the longitudes {left:.10g} and {right:.10g}; "
+                    "if it crosses the 180th meridian, cut the polygon in two there (ogr2ogr -wrapdateline OUT.gpkg "
+                    "FILE); if it goes around the Earth, extend it to -180 and 180"
+                )
 
 
 def open_polygons(path: str, setting: str, allow_remote: bool = False) -> VectorLayer:
