@@ -131,6 +131,19 @@ def test_files_of_one_polarisation_are_judged_together() -> None:
         check_radar(parts, "db")
 
 
+@pytest.mark.parametrize("units", ["db", "linear"])
+def test_file_of_vh_without_signal_is_no_fault(units: SarUnits) -> None:
+    """Over calm water, the power of most VH is negative once the noise is subtracted."""
+    values = np.where(np.arange(2)[:, None] == 1, -120 if units == "db" else -3e-4, LARGE)
+    values[0] = LARGE[0] if units == "db" else 10 ** (LARGE[0] / 10)
+    both = sample(values)
+    parts = [replace(both, bands=(band,), values=both.values[[row]], stored=both.stored[[row]])
+             for row, band in enumerate(("VV", "VH"))]  # fmt: skip
+    assert check_radar(parts, units) is None
+    with pytest.raises(DataError, match="most radar values are negative" if units == "db" else "cannot be dB"):
+        check_radar(parts, "linear" if units == "db" else "db")
+
+
 @pytest.mark.slow
 def test_real_chips_pass_and_half_their_db_do_not(real_data: Path) -> None:
     paths = sorted((real_data / "sen1floods11/v1.1/data/flood_events/HandLabeled/S1Hand").glob("*.tif"))

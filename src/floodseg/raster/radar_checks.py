@@ -45,6 +45,9 @@ _SWAPPED_DB = -2.0
 _LARGEST_POWER = 10.0
 """Median that calibrated power and amplitude never reach."""
 
+_LOWEST_POWER = -0.01
+"""Power below zero that the subtraction of noise does not exceed: noise is weaker than -20 dB."""
+
 _MAX_NEGATIVE_VV = 0.2
 """Share of negative VV above which values are neither power nor amplitude. VH can lose more, since the noise is
 subtracted."""
@@ -154,7 +157,7 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
             f"{remedy}"
         )
     low, high = DB_RANGE
-    if max(float(np.median(band)) for band in values) > _DARK_VV:
+    if max(float(np.median(band)) for band in bands.values()) > _DARK_VV:
         low = LOWEST_LOGARITHM  # in a scene with a signal, lower values have none
     is_odd = (values < low) | (values > high)
     if np.count_nonzero(is_odd) <= MAX_ODD_SHARE * values.size:
@@ -170,7 +173,7 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
 def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
     """Raise DataError for values that cannot be power or amplitude; ``bands`` are those of the image."""
     middle = float(np.median(sample.values))
-    if float((sample.values < 0).mean()) > 0.5:
+    if float((sample.values < _LOWEST_POWER).mean()) > 0.5:
         reason, remedy = "", "use `sar_units=db`"
         if _levels(bands, "db").are_too_bright:
             reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
