@@ -52,6 +52,12 @@ def test_l1c_passes_in_any_unit_and_with_offset(offset: int, scale: float) -> No
     check_l1c_order("a.tif", stored[[L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]])
 
 
+def test_dark_water_in_reflectance_is_no_class() -> None:
+    water = np.random.default_rng(0).uniform(0.001, 0.009, (3, 48, 40))
+    water[1] = 0.0005
+    check_l1c_order(None, water)
+
+
 def test_few_pixels_and_nodata_are_no_evidence() -> None:
     stored = stored_l2a(QA60)[[1, 10, 12]]
     check_l1c_order("a.tif", stored[:, :2])

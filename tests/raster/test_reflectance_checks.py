@@ -34,8 +34,8 @@ def with_pixels(count: int, value: int, bands: slice = slice(None)) -> NDArray[n
 @pytest.mark.parametrize(
     "stored",
     [BRIGHT, with_pixels(100, 850), with_pixels(100, 0, slice(7, 8)), with_pixels(PIXELS, 0, slice(9, 10)),
-     with_pixels(100, 300), with_pixels(PIXELS, 860, slice(6, 12))],
-    ids=["nothing dark", "small lake", "60 pixels of 0 in a band", "band of 0", "1 % dark", "large lake"],
+     with_pixels(100, 300), with_pixels(PIXELS, 860, slice(6, 12)), with_pixels(4000, 5)],
+    ids=["nothing dark", "small lake", "60 pixels of 0 in a band", "band of 0", "1 % dark", "large lake", "filler 5"],
 )  # fmt: skip
 def test_scenes_that_may_hold_an_offset_are_asked_about(stored: NDArray[np.int16]) -> None:
     with pytest.raises(DataError, match=r"^s2\.tif: .*does not declare an offset; set `optical_offset=-1000`"):

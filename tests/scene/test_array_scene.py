@@ -215,7 +215,17 @@ def dataset(**tags: object) -> xr.Dataset:
         lambda: dataset().to_array("band").to_dataset(name="band_data").reset_coords("spatial_ref"),
         lambda: dataset().chunk({"y": 16, "x": 16}) if find_spec("dask") else dataset(),
     ],
-    ids=["dataset", "one time", "array of variables", "time and band", "other order", "other variable", "grid as a variable", "one variable", "lazy"],
+    ids=[
+        "dataset",
+        "one time",
+        "array of variables",
+        "time and band",
+        "other order",
+        "other variable",
+        "grid as a variable",
+        "one variable",
+        "lazy",
+    ],
 )
 def test_forms_of_labelled_radar(form: Callable[[], object]) -> None:
     scene = ArrayScene(RADAR, form())

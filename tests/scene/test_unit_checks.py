@@ -1,6 +1,7 @@
 """Tests of the unit checks of scenes: each remedy of a message, followed word for word, gives the right values."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -50,9 +51,9 @@ def follow(message: str) -> None:
     if line := re.search(r"\(rio (.*)\)", message):
         assert CliRunner().invoke(main_group, line[1].split()).exit_code == 0
         return
-    line = re.search(r'python -c "(.*)"\)', message)
+    line = re.search(r"python -c (.*)\)", message)
     assert line is not None
-    exec(line[1], {})
+    exec(shlex.split(line[1])[0], {})
 
 
 @pytest.mark.parametrize("units", ["linear", "amplitude"])

@@ -7,12 +7,13 @@ from floodseg.bands import HIGHEST_SCENE_CLASS, L1C_BANDS, L2A_BANDS, QA60_VALUE
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.geo.tiling import blocks, spread
+from floodseg.raster.sample import edit_command
 
 _MIN_PIXELS = 100
 """Fewest pixels for a check."""
 _MAX_BRIGHT_CIRRUS = 0.05
 """Share of the pixels in which B10 may be brighter than B02."""
-_CODE_TOLERANCE = 0.01
+_CODE_TOLERANCE = 1e-5
 _SAMPLE_SIDE = 128
 _SAMPLES = 16
 _MOST_CODES = 12
@@ -59,8 +60,7 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
     if file is None:
         command = f"optical_bands='{names}'.split()"
     else:
-        line = f"import rasterio; f = rasterio.open('{file}', 'r+'); f.descriptions = '{names}'.split(); f.close()"
-        command = f'python -c "{line}"'
+        command = edit_command(file, f'f.descriptions = "{names}".split()')
     raise DataError(
         f"{file or 'optical'}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since "
         f"{reason}; name them, as here those of L2A and another one ({command})"
@@ -70,6 +70,7 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
 def _are_codes(values: NDArray[np.float64]) -> bool:
     """Return True if values are those of a scene classification (0 to 11), or bits of clouds in QA60."""
     rounded = np.rint(values)
-    if np.abs(values - rounded).max() > _CODE_TOLERANCE:
+    # dark water in reflectance is near 0, but not exactly 0
+    if not np.allclose(values, rounded, rtol=_CODE_TOLERANCE, atol=0):
         return False
     return bool((rounded.min() >= 0 and rounded.max() <= HIGHEST_SCENE_CLASS) or np.isin(rounded, QA60_VALUES).all())

@@ -9,7 +9,7 @@ from floodseg.raster.bands import mask_band
 from floodseg.raster.dataset import Raster
 
 GDAL_MASK = 0
-"""Stands for the number of a band: the masks that GDAL finds in the file or in ``FILE.msk``, of all bands or of each."""
+"""Stands for the number of a band: the masks of all or of single bands in the file or in ``FILE.msk``."""
 
 
 def mask_number(source: Raster) -> int | None:

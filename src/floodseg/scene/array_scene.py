@@ -92,11 +92,11 @@ class ArrayScene:
         self._product_grid = self._common_grid(crs, transform)
         self._grid = self._product_grid.upright
         self._place_arrays(replace_all=transform is not None)
-        for sensor in self._images:
-            self._check_values(sensor)
         optical_image = self._images.get("optical")
         if optical_image is not None and self._unit("optical") == "reflectance":
             check_array_order(optical_image)
+        for sensor in self._images:
+            self._check_values(sensor)
         if self._clouds is not None and "optical" in self._images:
             self._check_clouds(self._clouds)
 

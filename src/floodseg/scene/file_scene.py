@@ -115,6 +115,7 @@ class FileScene:
             placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
             self._assumptions.extend([assumed] if assumed and file.grid != reference else [])
             files.append(WarpedFile(self._session, replace(file, grid=placed), self._grid, image, self._findings.add))
+        self._findings.join([file.path for file in image.files])
         if image.scene_classes is not None:
             classes = WarpedFile(self._session, image.scene_classes, self._grid, None)
         file_channels = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
@@ -245,8 +246,8 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
         names = bands.sar if image.sensor == "sar" else bands.optical
         scene.add(image, reference.name, reference.grid, _channels(names, image.setting))
     for image in images:
-        scene.add_notes(check_image(session, image))
         check_order(session, image)
+        scene.add_notes(check_image(session, image))
     if config.cloud_mask is not None:
         scene.add_cloud_mask(config.cloud_mask, reference.name, reference.grid)
     return scene

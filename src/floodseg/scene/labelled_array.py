@@ -96,7 +96,14 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
     scale, offset = _scaling(argument, array)
     names, labels = _names(array, sensor)
     return ArrayImage(
-        array, names, _crs(argument, array), _transform(argument, array), _nodata(argument, array), scale, offset, labels
+        array,
+        names,
+        _crs(argument, array),
+        _transform(argument, array),
+        _nodata(argument, array),
+        scale,
+        offset,
+        labels,
     )
 
 
