@@ -60,7 +60,8 @@ _ONE_NODATA = "store dB, and give all pixels without data one number that is dec
 _Bands = Mapping[str, NDArray[np.float32]]
 """Values of each band, (N,), in the unit of the file."""
 
-_NAMES: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
+UNIT_NAMES: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
+"""Names of the units in messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int)
         fault = "are brighter than most scenes" if is_small else f"are brighter than any scene ({levels})"
     named = replace(sample, name="FILE") if is_small else sample  # one note for all chips of a folder
     reason, remedy = _explanation(bands, named, units)
-    text = f"radar values, read as {_NAMES[units]}, {fault}, as {reason} would be; {remedy}"
+    text = f"radar values, read as {UNIT_NAMES[units]}, {fault}, as {reason} would be; {remedy}"
     if is_small:
         return f"{text} if they are"
     raise DataError(f"{sample.name}: {text}")
@@ -178,13 +179,13 @@ def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
         if _levels(bands, "db").are_too_bright:
             reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
         raise DataError(
-            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {_NAMES[units]}"
+            f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {UNIT_NAMES[units]}"
             f"{reason}; {remedy}"
         )
     if middle > _LARGEST_POWER:
         reason, remedy = _numbers(sample, units)
         raise DataError(
-            f"{sample.name}: the median of the radar values is {middle:g}, too high for {_NAMES[units]}, so they "
+            f"{sample.name}: the median of the radar values is {middle:g}, too high for {UNIT_NAMES[units]}, so they "
             f"{reason}; {remedy}"
         )
 
@@ -199,7 +200,7 @@ def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> tuple[str, s
     likely = _likely_unit(bands)
     if likely is None:
         return f"look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, "db")
-    return f"have the levels of {_NAMES[likely]}", f"use `sar_units={likely}`"
+    return f"have the levels of {UNIT_NAMES[likely]}", f"use `sar_units={likely}`"
 
 
 def _numbers(sample: Sample, units: SarUnits) -> tuple[str, str]:
