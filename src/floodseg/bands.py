@@ -64,9 +64,9 @@ _NUMBER_AND_COLOUR = re.compile(r"(?:b|band)[ _-]?0?\d{1,2}[ _:()-]+([a-z0-9]+)\
 _SAR_PATTERN = re.compile(r"(?<![a-z])(vv|vh)(?:db)?(?![a-z])")
 _MASK_NAMES = ("datamask", "data_mask", "data mask", "alpha")
 _OTHER_WORDS = frozenset({
-    "angle", "change", "coh", "coherence", "count", "delta", "diff", "difference", "hh", "hv", "inc", "incidence",
-    "incidenceangle", "lia", "localincidenceangle", "lut", "mask", "nesz", "noise", "phase", "qa", "qa10", "qa20",
-    "qa60", "ratio", "scl", "std", "stddev", "stdev", "var", "variance",
+    "angle", "coh", "coherence", "count", "diff", "difference", "hh", "hv", "inc", "incidence", "incidenceangle",
+    "lia", "localincidenceangle", "lut", "mask", "nesz", "phase", "qa", "qa10", "qa20", "qa60", "ratio", "scl", "std",
+    "stddev", "stdev", "var", "variance",
 })  # fmt: skip
 """Words of names of other quantities, also of one band: ``VV_stdDev``, ``coherence_VV``."""
 

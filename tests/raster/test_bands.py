@@ -40,7 +40,7 @@ def zeros(count: int) -> np.ndarray:
         (["B8A", "B3", "B11"], "optical", {"B8A": 1, "B03": 2, "B11": 3}),
         (["band_1_green", "Band 2: NIR", "band_3_red"], "optical", {"B03": 1, "B08": 2, "B04": 3}),
         (["band_3_red", "Band 11 - swir16", "b1_blue"], "optical", {"B11": 2}),
-        (["band_1_VV", "Band 2: VH", "noise_VV", "VV_diff"], "sar", {"VV": 1, "VH": 2}),
+        (["band_1_VV", "Band 2: VH", "NESZ_VV", "VV_diff"], "sar", {"VV": 1, "VH": 2}),
         (["B8", "Band 2", "QA60"], "optical", {"B08": 1, "B02": 2}),
     ],
 )

@@ -117,6 +117,13 @@ def test_nodata_is_advised_only_for_a_single_value() -> None:
         check_radar([array], "db")
 
 
+def test_filler_of_most_power_is_advised_as_nodata() -> None:
+    values = 10 ** (LARGE / 10)
+    values[:, :60_000] = -9999
+    assert refusal(values, "linear").endswith("; declare the nodata value (rio edit-info --nodata -9999 s1.tif)")
+    assert refusal(LARGE, "linear").endswith("so they are not linear power; use `sar_units=db`")
+
+
 def test_one_polarisation_without_signal_is_no_nodata() -> None:
     values = LARGE.copy()
     values[1, :20_000] = -120  # logarithms of power near 0 over calm water

@@ -114,6 +114,36 @@ def test_files_that_name_no_single_polarisation_are_refused_and_read_once_named(
     assert np.array_equal(scene(RADAR, *files).read(COMPLETE).sar, sar_values())
 
 
+def test_each_unnamed_file_is_advised_a_name_that_is_free(tmp_path: Path) -> None:
+    files = [write_raster(tmp_path / f"{name}.tif", band[None]) for name, band in zip("ab", sar_values(), strict=True)]
+    for band in ("VV", "VH"):
+        message = refusal(RADAR, *files)
+        assert f"--description {band} " in message
+        follow(message)
+    assert np.array_equal(scene(RADAR, *files).read(COMPLETE).sar, sar_values())
+
+
+def test_further_files_of_a_product_are_left_out(tmp_path: Path) -> None:
+    """A folder of HyP3 or of STAC holds pictures, terrain and classes beside the bands."""
+    radar = [
+        write_raster(tmp_path / f"S1_{name}.tif", band[None])
+        for name, band in zip(RADAR.sar, sar_values(), strict=True)
+    ]
+    radar.append(write_raster(tmp_path / "S1_dem.tif", np.full((1, 48, 40), 7, np.float32)))
+    radar.append(write_raster(tmp_path / "S1_rgb.tif", np.zeros((3, 48, 40), np.uint8)))
+    opened = scene(RADAR, *radar)
+    assert np.array_equal(opened.read(COMPLETE).sar, sar_values())
+    assert sum("is not used, since it holds no band of the image" in note for note in opened.assumptions) == 2
+    stored = np.round(optical_values()[[2, 7]] * 1e4).astype(np.uint16)
+    optical = [
+        write_raster(tmp_path / f"{name}.tif", band[None]) for name, band in zip(GREEN_NIR.optical, stored, strict=True)
+    ]
+    optical.append(write_raster(tmp_path / "SCL.tif", np.full((1, 48, 40), 4, np.uint8)))
+    optical.append(write_raster(tmp_path / "visual.tif", np.full((3, 48, 40), 4, np.uint8)))
+    values = scene(GREEN_NIR, *optical).read(COMPLETE).optical
+    np.testing.assert_allclose(values, stored / 1e4, rtol=1e-6)
+
+
 def test_files_of_other_polarisations_are_refused(tmp_path: Path) -> None:
     files = [write_raster(tmp_path / f"S1_{band}.tif", sar_values()[:1]) for band in ("HH", "HV")]
     assert refusal(RADAR, *files).endswith(

@@ -174,8 +174,9 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
 def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
     """Raise DataError for values that cannot be power or amplitude; ``bands`` are those of the image."""
     middle = float(np.median(sample.values))
-    if float((sample.values < _LOWEST_POWER).mean()) > 0.5:
-        reason, remedy = "", "use `sar_units=db`"
+    is_negative = sample.values < _LOWEST_POWER
+    if float(is_negative.mean()) > 0.5:
+        reason, remedy = "", nodata_remedy(sample, is_negative) or "use `sar_units=db`"
         if _levels(bands, "db").are_too_bright:
             reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
         raise DataError(
