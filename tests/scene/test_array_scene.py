@@ -313,8 +313,15 @@ def test_datasets_without_bands_or_with_different_tags_are_refused() -> None:
 
 def test_validity_of_a_dataset_counts() -> None:
     valid = ~water_disc()
-    window = ArrayScene(RADAR, dataset().assign(dataMask=(("y", "x"), valid.astype(np.uint8)))).read(COMPLETE)
-    assert np.array_equal(window.sar_valid, valid)
+    for mask in (valid.astype(np.uint8), np.where(valid, 1.0, np.nan)):
+        window = ArrayScene(RADAR, dataset().assign(dataMask=(("y", "x"), mask))).read(COMPLETE)
+        assert np.array_equal(window.sar_valid, valid)
+
+
+def test_names_in_bytes_count() -> None:
+    array = labelled(sar_values(), ["HH", "HV"])
+    with pytest.raises(DataError, match="lacks VV, VH, which the model needs, and has HH, HV"):
+        ArrayScene(RADAR, array.assign_coords(band=[b"HH", b"HV"]))
 
 
 def test_fillers_of_arrays() -> None:

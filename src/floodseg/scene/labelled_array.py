@@ -148,8 +148,12 @@ def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
         raise DataError(
             f"{argument}: the variables {', '.join(map(str, bands))} differ in dimensions; resample them to one grid"
         )
-    masks = [name for name in dataset.data_vars if identify_band(str(name), "sar") == MASK]
-    array = dataset[[*bands, *masks]].to_array("band")
+    masks = {
+        name: (variable > 0).astype(variables[0].dtype)
+        for name, variable in dataset.data_vars.items()
+        if identify_band(str(name), "sar") == MASK
+    }
+    array = dataset[bands].assign(masks).to_array("band")
     array.attrs = {**variables[0].attrs, **array.attrs}
     array.encoding = dict(variables[0].encoding)
     return array
@@ -225,7 +229,10 @@ def _names(array: Any, sensor: Sensor | None) -> tuple[tuple[str | None, ...], t
     count: int = array.shape[0]
     labels: Sequence[object] = ()
     if array.dims[0] in array.coords:
-        labels = list(np.atleast_1d(np.asarray(array.coords[array.dims[0]])))
+        labels = [
+            label.decode(errors="replace") if isinstance(label, bytes) else label  # as HDF5 stores text
+            for label in np.atleast_1d(np.asarray(array.coords[array.dims[0]]))
+        ]
     long_names = array.attrs.get("long_name")
     if not any(isinstance(name, str) for name in labels) and isinstance(long_names, (tuple, list)):
         labels = long_names
