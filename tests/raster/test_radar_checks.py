@@ -117,6 +117,18 @@ def test_nodata_is_advised_only_for_a_single_value() -> None:
         check_radar([array], "db")
 
 
+def test_file_of_vh_in_another_unit_is_refused() -> None:
+    def parts(vh: NDArray[np.floating]) -> list[Sample]:
+        both = sample(np.stack([LARGE[0], vh]))
+        return [replace(both, name=f"{band}.tif", bands=(band,), values=both.values[[row]], stored=both.stored[[row]])
+                for row, band in enumerate(("VV", "VH"))]  # fmt: skip
+
+    with pytest.raises(DataError, match=r"^VH\.tif: .*gdal_edit\.py -scale 0\.1 VH\.tif.* look like dB times 10$"):
+        check_radar(parts(np.round(LARGE[1] * 10)), "db")
+    with pytest.raises(DataError, match=r"^VH\.tif: .*unlike the other file; convert one of the files"):
+        check_radar(parts(10 ** (LARGE[1] / 10)), "db")
+
+
 def test_filler_of_most_power_is_advised_as_nodata() -> None:
     values = 10 ** (LARGE / 10)
     values[:, :60_000] = -9999

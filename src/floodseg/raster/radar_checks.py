@@ -158,13 +158,14 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
             f"{remedy}"
         )
     low, high = DB_RANGE
-    if max(float(np.median(band)) for band in bands.values()) > _DARK_VV:
+    scale = _scale_remedy(sample)
+    if scale is None and max(float(np.median(band)) for band in bands.values()) > _DARK_VV:
         low = LOWEST_LOGARITHM  # in a scene with a signal, lower values have none
     is_odd = (values < low) | (values > high)
     if np.count_nonzero(is_odd) <= MAX_ODD_SHARE * values.size:
         return
     lowest, highest = (stored_text(sample.stored.flat[place]) for place in (values.argmin(), values.argmax()))
-    remedy = nodata_remedy(sample, is_odd) or _scale_remedy(sample) or _ONE_NODATA
+    remedy = nodata_remedy(sample, is_odd) or scale or _ONE_NODATA
     raise DataError(
         f"{sample.name}: radar values from {lowest} to {highest} are not dB, which lies within {DB_RANGE[0]:g} to "
         f"{high:g}; {remedy}"
@@ -193,6 +194,11 @@ def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
 
 def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> tuple[str, str]:
     """Return what positive values are that were declared as dB, and the remedy."""
+    if any(np.median(bands[band]) < 0 for band in bands.keys() - set(sample.bands)):
+        return (
+            "can be linear power or amplitude, unlike the other file",
+            "convert one of the files, since both must have one unit",
+        )
     if pixels < ENOUGH_PIXELS and not _is_often_negative(bands):
         return (
             "can be linear power or amplitude (its square root)",
