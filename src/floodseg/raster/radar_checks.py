@@ -45,6 +45,9 @@ _SWAPPED_DB = -2.0
 _LARGEST_POWER = 10.0
 """Median that calibrated power and amplitude never reach."""
 
+_HIGHEST_POWER = 1000.0
+"""Power and amplitude that few pixels of a scene exceed, such as corner reflectors."""
+
 _LOWEST_POWER = -0.01
 """Power below zero that the subtraction of noise does not exceed: noise is weaker than -20 dB."""
 
@@ -183,6 +186,13 @@ def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
         raise DataError(
             f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {UNIT_NAMES[units]}"
             f"{reason}; {remedy}"
+        )
+    is_high = sample.values > _HIGHEST_POWER
+    filler = nodata_remedy(sample, is_high) if is_high.mean() > MAX_ODD_SHARE else None
+    if filler is not None:
+        raise DataError(
+            f"{sample.name}: {is_high.mean():.0%} of the radar values are {stored_text(sample.stored[is_high].max())}, "
+            f"too high for {UNIT_NAMES[units]}; {filler}"
         )
     if middle > _LARGEST_POWER:
         reason, remedy = _numbers(sample, units)
