@@ -54,6 +54,17 @@ def test_scenes_with_dark_pixels_hold_no_offset(stored: NDArray[np.int16]) -> No
         check(np.clip(stored - 900, 0, None), "setting", -1000.0)
 
 
+def test_reflectance_that_tags_shift_is_checked() -> None:
+    stored = (BRIGHT / 1e4).astype(np.float32)
+
+    def check_shifted(shift: float) -> None:
+        check_reflectance([Sample("s2.tif", ("B02",) * 12, stored + np.float32(shift), stored, PIXELS)], "tags")
+
+    check_shifted(-0.1)
+    with pytest.raises(DataError, match="of the reflectance values are below -0.05 once the offset is added"):
+        check_shifted(-0.3)
+
+
 def test_one_filler_is_named_as_it_is_stored() -> None:
     stored = BRIGHT.astype(np.int32)
     stored[:, :2000] = 2**30 + 1

@@ -143,7 +143,7 @@ def _check_declared_offset(samples: Sequence[Sample], offset_from: OffsetSource)
 def _check_removed_offset(samples: Sequence[Sample], offset_from: OffsetSource) -> None:
     """Raise DataError if the declared offset makes ground black."""
     values = np.concatenate(list(_measured(samples)))
-    negative = float((values < _MIN_WITH_OFFSET).mean())
+    negative = np.count_nonzero(values < _MIN_WITH_OFFSET) / max(values.size, 1)
     if negative <= MAX_ODD_SHARE:
         return
     remedy = "set `optical_offset=0`" if offset_from == "setting" else _CORRECT_TAGS
@@ -164,7 +164,7 @@ def _brightest(samples: Sequence[Sample]) -> float:
 
 def _darkest(bands: Iterable[NDArray[np.float32]]) -> float:
     """Return the reflectance below which ``_DARK_SHARE`` of the pixels of the darkest band lie."""
-    return min(float(np.percentile(band, _DARK_SHARE)) for band in bands if len(band))
+    return min((float(np.percentile(band, _DARK_SHARE)) for band in bands if len(band)), default=0.0)
 
 
 def _measured(samples: Sequence[Sample]) -> Iterator[NDArray[np.float32]]:
@@ -172,5 +172,7 @@ def _measured(samples: Sequence[Sample]) -> Iterator[NDArray[np.float32]]:
     for sample in samples:
         differs = (sample.stored != sample.stored[0]).any(axis=0)
         measured = differs if differs.any() else ~differs
+        # stored reflectance, which tags shift, is mostly below 1
+        largest_filler = 0 if sample.stored.max() <= REFLECTANCE_RANGE[1] else _LARGEST_FILLER
         for values, stored in zip(sample.values, sample.stored, strict=True):
-            yield values[measured & (stored > _LARGEST_FILLER)]
+            yield values[measured & (stored > largest_filler)]
