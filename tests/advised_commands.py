@@ -11,7 +11,14 @@ from rasterio.rio.main import main_group
 
 def advised(message: str) -> str:
     """Return the command line in the parentheses of a message."""
-    start = min(at for program in ("rio", "gdalbuildvrt", "python") if (at := message.find(f"({program} ")) >= 0) + 1
+    start = (
+        min(
+            at
+            for program in ("rio", "gdalbuildvrt", "gdal_calc.py", "python")
+            if (at := message.find(f"({program} ")) >= 0
+        )
+        + 1
+    )
     depth = 0
     for end in range(start, len(message)):
         depth += {"(": 1, ")": -1}.get(message[end], 0)

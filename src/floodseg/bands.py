@@ -60,12 +60,13 @@ _COLOUR_NAMES = {
     "swir22": "B12",
 }  # fmt: skip
 _OPTICAL_PATTERN = re.compile(r"(?<![a-z0-9])(?:b|band)[ _-]?0?(\d{1,2})(a?)(?![a-z0-9])")
+_NUMBER_AND_COLOUR = re.compile(r"(?:b|band)[ _-]?0?\d{1,2}[ _:()-]+([a-z0-9]+)\)?")
 _SAR_PATTERN = re.compile(r"(?<![a-z])(vv|vh)(?:db)?(?![a-z])")
 _MASK_NAMES = ("datamask", "data_mask", "data mask", "alpha")
 _OTHER_WORDS = frozenset({
-    "angle", "coh", "coherence", "count", "hh", "hv", "inc", "incidence", "incidenceangle", "lia",
-    "localincidenceangle", "mask", "phase", "qa", "qa10", "qa20", "qa60", "ratio", "scl", "std", "stddev", "stdev",
-    "var", "variance",
+    "angle", "coh", "coherence", "count", "diff", "difference", "hh", "hv", "inc", "incidence", "incidenceangle",
+    "lia", "localincidenceangle", "lut", "mask", "nesz", "phase", "qa", "qa10", "qa20", "qa60", "ratio", "scl", "std",
+    "stddev", "stdev", "var", "variance",
 })  # fmt: skip
 """Words of names of other quantities, also of one band: ``VV_stdDev``, ``coherence_VV``."""
 
@@ -108,6 +109,9 @@ def _optical_bands(text: str) -> set[str]:
     names = {
         f"B{int(number)}A" if suffix else f"B{int(number):02d}" for number, suffix in _OPTICAL_PATTERN.findall(text)
     }
+    colour = _NUMBER_AND_COLOUR.fullmatch(text)
+    if colour and colour[1] in _COLOUR_NAMES:
+        names.add(_COLOUR_NAMES[colour[1]])  # another band than its number: the number is that of another sensor
     return names.intersection(L1C_BANDS)
 
 

@@ -46,6 +46,19 @@ def test_chip_of_l2a_and_another_band_is_refused_and_read_once_the_advice_is_fol
     np.testing.assert_allclose(values, stored[[2, 10]] / 1e4, rtol=1e-6)
 
 
+def test_classes_before_l2a_are_named_so(tmp_path: Path) -> None:
+    stored = np.roll(stored_l2a(CODES["SCL"]), 1, axis=0)
+    path = write_raster(tmp_path / "a.tif", stored)
+    with (
+        open_raster(path) as source,
+        pytest.raises(DataError, match="the first one holds only the codes 4, 6;") as caught,
+    ):
+        read_optical(source, ("B03", "B11"))
+    follow(str(caught.value))
+    with open_raster(path) as source:
+        np.testing.assert_allclose(read_optical(source, ("B03", "B11")).values, stored[[3, 11]] / 1e4, rtol=1e-6)
+
+
 @pytest.mark.parametrize("offset", [0, 1000])
 @pytest.mark.parametrize("scale", [1, 1e-4])
 def test_l1c_passes_in_any_unit_and_with_offset(offset: int, scale: float) -> None:
@@ -53,8 +66,14 @@ def test_l1c_passes_in_any_unit_and_with_offset(offset: int, scale: float) -> No
     check_l1c_order("a.tif", stored[[L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]])
 
 
+def test_dark_water_in_reflectance_is_no_class() -> None:
+    water = np.random.default_rng(0).uniform(0.001, 0.009, (4, 48, 40))
+    water[2] = 0.0005
+    check_l1c_order(None, water)
+
+
 def test_few_pixels_and_nodata_are_no_evidence() -> None:
-    stored = stored_l2a(QA60)[[1, 10, 12]]
+    stored = stored_l2a(QA60)[[0, 1, 10, 12]]
     check_l1c_order("a.tif", stored[:, :2])
     stored[:, 2:] = 65535
     check_l1c_order("a.tif", stored, nodata=65535)
@@ -76,9 +95,9 @@ def test_real_l1c_passes_and_real_l2a_does_not(real_data: Path) -> None:
         with rasterio.open(file) as source:
             blue, cirrus = source.read((2, 11))
         with pytest.raises(DataError, match="only the codes"):
-            check_l1c_order(str(file), np.stack([blue, cirrus, 4 + (blue > 500)]))
+            check_l1c_order(str(file), np.stack([blue, blue, cirrus, 4 + (blue > 500)]))
         try:
-            check_l1c_order(str(file), np.stack([blue, cirrus, blue]))
+            check_l1c_order(str(file), np.stack([blue, blue, cirrus, blue]))
         except DataError:
             bright += 1
     assert bright == 4, "B11 is brighter than blue in all but the image of snow"

@@ -38,6 +38,9 @@ def zeros(count: int) -> np.ndarray:
         (["VV_mean", "VH_mean", "VV_stdDev", "VH_stdDev"], "sar", {"VV": 1, "VH": 2}),
         (["HH", "VV", "VH", None], "sar", {"VV": 2, "VH": 3}),
         (["B8A", "B3", "B11"], "optical", {"B8A": 1, "B03": 2, "B11": 3}),
+        (["band_1_green", "Band 2: NIR", "band_3_red"], "optical", {"B03": 1, "B08": 2, "B04": 3}),
+        (["band_3_red", "Band 11 - swir16", "b1_blue"], "optical", {"B11": 2}),
+        (["band_1_VV", "Band 2: VH", "NESZ_VV", "VV_diff"], "sar", {"VV": 1, "VH": 2}),
         (["B8", "Band 2", "QA60"], "optical", {"B08": 1, "B02": 2}),
     ],
 )
@@ -68,8 +71,9 @@ def test_unnamed_optical_bands_are_l1c_or_l2a_by_count(
     tmp_path: Path, write_raster: Writer, count: int, b8a: int, b11: int
 ) -> None:
     numbered = [f"Band {number}" for number in range(1, count + 1)]
-    for names in (None, numbered):
-        path = write_raster(tmp_path / f"{names is None}.tif", np.zeros((count, 4, 4), np.int16), names=names)
+    counted = [f"B{number}" for number in range(1, count + 1)] if count == 13 else None  # no sensor has B13
+    for names in (None, numbered, counted):
+        path = write_raster(tmp_path / "a.tif", np.zeros((count, 4, 4), np.int16), names=names)
         found = bands(path, "optical")
         assert len(found) == count
         assert (found["B8A"], found["B11"], "B10" in found) == (b8a, b11, count == 13)

@@ -59,6 +59,24 @@ def test_gdal_masks_count_in_chips_and_scenes(tmp_path: Path, internal: bool, se
     np.testing.assert_array_equal(scene_validity(path, **settings), VALID)
 
 
+def test_mask_of_one_band_of_a_vrt_counts(tmp_path: Path) -> None:
+    path = write_masked(tmp_path / "a.tif")
+    source = "<SimpleSource><SourceFilename>{}</SourceFilename><SourceBand>{}</SourceBand></SimpleSource>"
+    mask = f'<MaskBand><VRTRasterBand dataType="Byte">{source.format(path, "mask,1")}</VRTRasterBand></MaskBand>'
+    bands = "".join(
+        f'<VRTRasterBand dataType="Float32" band="{band}"><Description>{name}</Description>'
+        f"{source.format(path, band)}{mask if band == 2 else ''}</VRTRasterBand>"
+        for band, name in enumerate(SAR, start=1)
+    )
+    vrt = tmp_path / "a.vrt"
+    grid = "<GeoTransform>500000, 10, 0, 5000000, 0, -10</GeoTransform><SRS>EPSG:32633</SRS>"
+    vrt.write_text(f'<VRTDataset rasterXSize="40" rasterYSize="48">{grid}{bands}</VRTDataset>')
+    with open_raster(vrt) as source_of_chip:
+        assert mask_number(source_of_chip) == GDAL_MASK
+        np.testing.assert_array_equal(read_sar(source_of_chip).valid, VALID)
+    np.testing.assert_array_equal(scene_validity(vrt), VALID)
+
+
 @pytest.mark.parametrize("names", [("VV", "VH", "dataMask"), ("VV", "VH", "alpha"), ("VV", "VH", None), (None,) * 3])
 def test_alpha_and_data_mask_count_and_are_no_image_bands(tmp_path: Path, names: tuple[str | None, ...]) -> None:
     path = write_with_alpha(tmp_path / "a.tif", names)

@@ -117,6 +117,28 @@ def test_nodata_is_advised_only_for_a_single_value() -> None:
         check_radar([array], "db")
 
 
+def test_file_of_vh_in_another_unit_is_refused() -> None:
+    def parts(vh: NDArray[np.floating]) -> list[Sample]:
+        both = sample(np.stack([LARGE[0], vh]))
+        return [replace(both, name=f"{band}.tif", bands=(band,), values=both.values[[row]], stored=both.stored[[row]])
+                for row, band in enumerate(("VV", "VH"))]  # fmt: skip
+
+    with pytest.raises(DataError, match=r"^VH\.tif: .*gdal_edit\.py -scale 0\.1 VH\.tif.* look like dB times 10$"):
+        check_radar(parts(np.round(LARGE[1] * 10)), "db")
+    with pytest.raises(DataError, match=r"^VH\.tif: .*unlike the other file; convert one of the files"):
+        check_radar(parts(10 ** (LARGE[1] / 10)), "db")
+
+
+def test_filler_of_most_power_is_advised_as_nodata() -> None:
+    values = 10 ** (LARGE / 10)
+    values[:, :60_000] = -9999
+    assert refusal(values, "linear").endswith("; declare the nodata value (rio edit-info --nodata -9999 s1.tif)")
+    values[:, :60_000] = 9999  # 40 dB
+    expected = "; declare the nodata value (rio edit-info --nodata 9999 s1.tif)"
+    assert refusal(values, "linear").endswith(f"59% of the radar values are 9999, too high for linear power{expected}")
+    assert refusal(LARGE, "linear").endswith("so they are not linear power; use `sar_units=db`")
+
+
 def test_one_polarisation_without_signal_is_no_nodata() -> None:
     values = LARGE.copy()
     values[1, :20_000] = -120  # logarithms of power near 0 over calm water
@@ -129,6 +151,19 @@ def test_files_of_one_polarisation_are_judged_together() -> None:
              for row, band in enumerate(("VV", "VH"))]  # fmt: skip
     with pytest.raises(DataError, match=r"use `sar_units=amplitude`$"):
         check_radar(parts, "db")
+
+
+@pytest.mark.parametrize("units", ["db", "linear"])
+def test_file_of_vh_without_signal_is_no_fault(units: SarUnits) -> None:
+    """Over calm water, the power of most VH is negative once the noise is subtracted."""
+    values = np.where(np.arange(2)[:, None] == 1, -120 if units == "db" else -3e-4, LARGE)
+    values[0] = LARGE[0] if units == "db" else 10 ** (LARGE[0] / 10)
+    both = sample(values)
+    parts = [replace(both, bands=(band,), values=both.values[[row]], stored=both.stored[[row]])
+             for row, band in enumerate(("VV", "VH"))]  # fmt: skip
+    assert check_radar(parts, units) is None
+    with pytest.raises(DataError, match="most radar values are negative" if units == "db" else "cannot be dB"):
+        check_radar(parts, "linear" if units == "db" else "db")
 
 
 @pytest.mark.slow

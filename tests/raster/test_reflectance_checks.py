@@ -34,8 +34,8 @@ def with_pixels(count: int, value: int, bands: slice = slice(None)) -> NDArray[n
 @pytest.mark.parametrize(
     "stored",
     [BRIGHT, with_pixels(100, 850), with_pixels(100, 0, slice(7, 8)), with_pixels(PIXELS, 0, slice(9, 10)),
-     with_pixels(100, 300), with_pixels(PIXELS, 860, slice(6, 12))],
-    ids=["nothing dark", "small lake", "60 pixels of 0 in a band", "band of 0", "1 % dark", "large lake"],
+     with_pixels(100, 300), with_pixels(PIXELS, 860, slice(6, 12)), with_pixels(4000, 5)],
+    ids=["nothing dark", "small lake", "60 pixels of 0 in a band", "band of 0", "1 % dark", "large lake", "filler 5"],
 )  # fmt: skip
 def test_scenes_that_may_hold_an_offset_are_asked_about(stored: NDArray[np.int16]) -> None:
     with pytest.raises(DataError, match=r"^s2\.tif: .*does not declare an offset; set `optical_offset=-1000`"):
@@ -52,6 +52,17 @@ def test_scenes_with_dark_pixels_hold_no_offset(stored: NDArray[np.int16]) -> No
     check(stored)
     with pytest.raises(DataError, match="removed already or never existed; set `optical_offset=0`"):
         check(np.clip(stored - 900, 0, None), "setting", -1000.0)
+
+
+def test_reflectance_that_tags_shift_is_checked() -> None:
+    stored = (BRIGHT / 1e4).astype(np.float32)
+
+    def check_shifted(shift: float) -> None:
+        check_reflectance([Sample("s2.tif", ("B02",) * 12, stored + np.float32(shift), stored, PIXELS)], "tags")
+
+    check_shifted(-0.1)
+    with pytest.raises(DataError, match=r"of the reflectance values are below -0\.05 once"):
+        check_shifted(-0.2)
 
 
 def test_one_filler_is_named_as_it_is_stored() -> None:

@@ -229,9 +229,21 @@ def dataset(**tags: object) -> xr.Dataset:
         lambda: dataset().to_array("band").expand_dims("time"),
         lambda: dataset()[["vh", "vv"]],
         lambda: dataset().assign(angle=(("y", "x"), np.full((48, 40), 38.0))),
+        lambda: dataset(grid_mapping="spatial_ref").reset_coords("spatial_ref"),
+        lambda: dataset().to_array("band").to_dataset(name="band_data").reset_coords("spatial_ref"),
         lambda: dataset().chunk({"y": 16, "x": 16}) if find_spec("dask") else dataset(),
     ],
-    ids=["dataset", "one time", "array of variables", "time and band", "other order", "other variable", "lazy"],
+    ids=[
+        "dataset",
+        "one time",
+        "array of variables",
+        "time and band",
+        "other order",
+        "other variable",
+        "grid as a variable",
+        "one variable",
+        "lazy",
+    ],
 )
 def test_forms_of_labelled_radar(form: Callable[[], object]) -> None:
     scene = ArrayScene(RADAR, form())
@@ -250,6 +262,17 @@ def test_nodata_of_labelled_arrays(place: str, tag: str) -> None:
     getattr(array, place)[tag] = -99.0
     window = ArrayScene(RADAR, array).read(COMPLETE)
     assert np.argwhere(~window.sar_valid).tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize("tag", [[-99.0, -99.0], np.array([-99.0]), "-99"])
+def test_nodata_may_be_an_array_of_one_value(tag: object) -> None:
+    array = labelled(sar_values(), ["VV", "VH"])
+    array.values[1, 2, 3] = -99
+    array.attrs["_FillValue"] = tag
+    assert np.argwhere(~ArrayScene(RADAR, array).read(COMPLETE).sar_valid).tolist() == [[2, 3]]
+    array.attrs["_FillValue"] = [-99.0, 0.0]
+    with pytest.raises(DataError, match=r"attribute _FillValue is \[-99\.0, 0\.0\]; it must be one number"):
+        ArrayScene(RADAR, array)
 
 
 @pytest.mark.parametrize("place", ["attrs", "encoding"])
@@ -301,6 +324,22 @@ def test_datasets_without_bands_or_with_different_tags_are_refused() -> None:
     different["vh"].attrs["nodata"] = 0.0
     with pytest.raises(DataError, match=r"vv, vh differ in nodata value.*xarray\.decode_cf\(sar\)"):
         ArrayScene(RADAR, different)
+    coarse = xr.Dataset({"vv": (("y", "x"), sar_values()[0]), "vh": (("y2", "x2"), sar_values()[1])})
+    with pytest.raises(DataError, match="vv, vh differ in dimensions; resample them"):
+        ArrayScene(RADAR, coarse)
+
+
+def test_validity_of_a_dataset_counts() -> None:
+    valid = ~water_disc()
+    for mask in (valid.astype(np.uint8), np.where(valid, 1.0, np.nan)):
+        window = ArrayScene(RADAR, dataset().assign(dataMask=(("y", "x"), mask))).read(COMPLETE)
+        assert np.array_equal(window.sar_valid, valid)
+
+
+def test_names_in_bytes_count() -> None:
+    array = labelled(sar_values(), ["HH", "HV"])
+    with pytest.raises(DataError, match="lacks VV, VH, which the model needs, and has HH, HV"):
+        ArrayScene(RADAR, array.assign_coords(band=[b"HH", b"HV"]))
 
 
 def test_fillers_of_arrays() -> None:

@@ -119,6 +119,19 @@ def test_mostly_filled_image_is_read_once_the_filler_is_declared(tmp_path: Path,
     assert valid[30:].all()
 
 
+def test_filler_of_one_file_is_no_filler_of_the_image(tmp_path: Path) -> None:
+    """L2A stores 1 where the reflectance of water in one band is 0 or less."""
+    stored = stored_reflectance()[[2, 7, 12]]
+    stored[2, :30] = 1
+    stored[:, :5] = 1
+    names = ("B03", "B08", "B12")
+    files = [write_raster(tmp_path / f"{name}.tif", band[None]) for name, band in zip(names, stored, strict=True)]
+    opened = open_scene(SceneConfig(optical=tuple(map(str, files))), Bands((), names))
+    assert np.array_equal(opened.read(COMPLETE).optical_valid, np.arange(48)[:, None].repeat(40, 1) >= 5)
+    notes = [note for note in opened.assumptions if "in all bands, which" in note]
+    assert [note.partition(" in all bands")[0] for note in notes] == [f"{files[0]}: 10.4% of the pixels hold 1"]
+
+
 def test_filler_does_not_decide_the_offset(tmp_path: Path) -> None:
     stored = stored_reflectance() + np.uint16(1000)
     stored[:, :6] = 1

@@ -1,5 +1,6 @@
 """Tests of the bands of the files of an image: several files, tiles, bands of validity."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from floodseg.config.predict import SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import open_raster
-from floodseg.raster.read import read_sar
+from floodseg.raster.read import read_optical, read_sar
 from floodseg.scene.file_scene import FileScene, open_scene
 from scenes import L2A_BANDS, ORIGIN, optical_values, sar_values, write_raster, write_sar
 
@@ -113,6 +114,36 @@ def test_files_that_name_no_single_polarisation_are_refused_and_read_once_named(
     assert np.array_equal(scene(RADAR, *files).read(COMPLETE).sar, sar_values())
 
 
+def test_each_unnamed_file_is_advised_a_name_that_is_free(tmp_path: Path) -> None:
+    files = [write_raster(tmp_path / f"{name}.tif", band[None]) for name, band in zip("ab", sar_values(), strict=True)]
+    for band in ("VV", "VH"):
+        message = refusal(RADAR, *files)
+        assert f"--description {band} " in message
+        follow(message)
+    assert np.array_equal(scene(RADAR, *files).read(COMPLETE).sar, sar_values())
+
+
+def test_further_files_of_a_product_are_left_out(tmp_path: Path) -> None:
+    """A folder of HyP3 or of STAC holds pictures, terrain and classes beside the bands."""
+    radar = [
+        write_raster(tmp_path / f"S1_{name}.tif", band[None])
+        for name, band in zip(RADAR.sar, sar_values(), strict=True)
+    ]
+    radar.append(write_raster(tmp_path / "S1_dem.tif", np.full((1, 48, 40), 7, np.float32)))
+    radar.append(write_raster(tmp_path / "S1_rgb.tif", np.zeros((3, 48, 40), np.uint8)))
+    opened = scene(RADAR, *radar)
+    assert np.array_equal(opened.read(COMPLETE).sar, sar_values())
+    assert sum("is not used, since it holds no band of the image" in note for note in opened.assumptions) == 2
+    stored = np.round(optical_values()[[2, 7]] * 1e4).astype(np.uint16)
+    optical = [
+        write_raster(tmp_path / f"{name}.tif", band[None]) for name, band in zip(GREEN_NIR.optical, stored, strict=True)
+    ]
+    optical.append(write_raster(tmp_path / "SCL.tif", np.full((1, 48, 40), 4, np.uint8)))
+    optical.append(write_raster(tmp_path / "visual.tif", np.full((3, 48, 40), 4, np.uint8)))
+    values = scene(GREEN_NIR, *optical).read(COMPLETE).optical
+    np.testing.assert_allclose(values, stored / 1e4, rtol=1e-6)
+
+
 def test_files_of_other_polarisations_are_refused(tmp_path: Path) -> None:
     files = [write_raster(tmp_path / f"S1_{band}.tif", sar_values()[:1]) for band in ("HH", "HV")]
     assert refusal(RADAR, *files).endswith(
@@ -154,6 +185,22 @@ def test_13_unnamed_bands_that_are_not_l1c_are_refused_in_scenes_and_read_once_n
     follow(message)
     opened = scene(Bands((), ("B03", "B11")), path)
     np.testing.assert_allclose(opened.read(COMPLETE).optical, stored[[2, 10]] / 1e4, rtol=1e-6)
+
+
+def test_order_is_refused_before_the_offset(tmp_path: Path) -> None:
+    """A class taken for reflectance falls below 0 with the right offset, and must not bring the advice to leave it."""
+    bands = Bands((), ("B03", "B12"))
+    stored = np.round(optical_values(bands=12) * 1e4).astype(np.uint16) + 1000
+    classes = np.full((1, 48, 40), 4, np.uint16)
+    path = write_raster(tmp_path / "L'Aquila 2.tif", np.concatenate([stored, classes]))
+    config = SceneConfig(optical=(str(path),), optical_offset=-1000)
+    with pytest.raises(DataError, match="holds only the codes 4") as refused:
+        open_scene(config, bands)
+    with open_raster(path) as source, pytest.raises(DataError, match="holds only the codes 4"):
+        read_optical(source, bands.optical, -1000)
+    follow(str(refused.value))
+    with closing(open_scene(config, bands)) as opened:
+        np.testing.assert_allclose(opened.read(COMPLETE).optical[1], (stored[11] - 1000.0) / 1e4, atol=1e-6)
 
 
 def test_polarisations_in_units_after_their_names_are_found(tmp_path: Path) -> None:

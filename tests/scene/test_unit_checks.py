@@ -1,8 +1,11 @@
 """Tests of the unit checks of scenes: each remedy of a message, followed word for word, gives the right values."""
 
 import re
+import shlex
 import shutil
 import subprocess
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +15,13 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from rasterio.rio.main import main_group
 
+import advised_commands
 from floodseg.bands import Bands
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.scene.array_scene import ArrayScene
-from floodseg.scene.file_scene import FileScene, open_scene
+from floodseg.scene.file_scene import FileScene, open_scene, open_scene_before, reference_grid
 from scenes import L1C_BANDS, L2A_BANDS, optical_values, sar_values, write_optical, write_raster
 
 RADAR = Bands(("VV", "VH"), ())
@@ -50,9 +54,27 @@ def follow(message: str) -> None:
     if line := re.search(r"\(rio (.*)\)", message):
         assert CliRunner().invoke(main_group, line[1].split()).exit_code == 0
         return
-    line = re.search(r'python -c "(.*)"\)', message)
+    line = re.search(r"python -c (.*)\)", message)
     assert line is not None
-    exec(line[1], {})
+    exec(shlex.split(line[1])[0], {})
+
+
+@pytest.mark.parametrize("units", ["db", "linear"])
+def test_earlier_image_in_another_unit_is_read_once_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, units: str
+) -> None:
+    """One setting holds for both images, so no other unit can be set."""
+    monkeypatch.chdir(tmp_path)
+    sar = write_raster(tmp_path / "s1.tif", DB if units == "db" else 10 ** (DB / 10))
+    before = write_raster(tmp_path / "before.tif", 10 ** (DB / 20))
+    config = SceneConfig(sar=(str(sar),), sar_before=(str(before),), sar_units=units)
+    grid = reference_grid(config, RADAR)
+    with pytest.raises(DataError, match="unlike `sar`, and one unit holds for both; convert it to") as refused:
+        open_scene_before(config, RADAR, grid)
+    advised_commands.follow(str(refused.value))
+    converted = replace(config, sar_before=("NEW.tif",))
+    with closing(open_scene_before(converted, RADAR, grid)) as scene_before:
+        np.testing.assert_allclose(scene_before.read(COMPLETE).sar, DB, atol=1e-4)
 
 
 @pytest.mark.parametrize("units", ["linear", "amplitude"])

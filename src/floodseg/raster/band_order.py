@@ -9,19 +9,20 @@ from floodseg.bands import HIGHEST_SCENE_CLASS, L1C_BANDS, L2A_BANDS, QA60_VALUE
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.geo.tiling import blocks, spread
+from floodseg.raster.sample import edit_command
 
 _MIN_PIXELS = 100
 """Fewest pixels for a check."""
 _MAX_BRIGHT_CIRRUS = 0.05
 """Share of the pixels in which B10 may be brighter than B02."""
-_CODE_TOLERANCE = 0.01
+_CODE_TOLERANCE = 1e-5
 _SAMPLE_SIDE = 128
 _SAMPLES = 16
 _MOST_CODES = 12
 """Largest number of codes that a message names."""
 
-L1C_CHECK_BANDS = ("B02", "B10", "B12")
-"""Bands that ``check_l1c_order`` needs, by their names in L1C: blue, the cirrus band, and the last one."""
+L1C_CHECK_BANDS = ("B01", "B02", "B10", "B12")
+"""Bands that ``check_l1c_order`` needs, by their names in L1C: the first, blue, cirrus, and the last."""
 
 
 def order_sample(height: int, width: int, read: Callable[[Window], NDArray[np.generic]]) -> NDArray[np.generic]:
@@ -38,41 +39,43 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
 
     Args:
         file: file of the image; None for an array.
-        stored: ``L1C_CHECK_BANDS``, (3, ...), in any unit that all bands share.
+        stored: ``L1C_CHECK_BANDS``, (4, ...), in any unit that all bands share.
         nodata: declared nodata value.
     """
-    blue, cirrus, last = stored.reshape(3, -1)[:, (np.isfinite(stored[0]) & (stored[0] != 0)).ravel()].astype(
-        np.float64
-    )
-    if nodata is not None:
-        cirrus, last, blue = cirrus[blue != nodata], last[blue != nodata], blue[blue != nodata]
+    valid = np.isfinite(stored[1]) & (stored[1] != 0) & (stored[1] != nodata)
+    first, blue, cirrus, last = stored[:, valid].astype(np.float64)
     if len(blue) < _MIN_PIXELS:
         return
     bright = float((cirrus > blue).mean())
+    names = " ".join((*L2A_BANDS, "other"))
     if _are_codes(last) or _are_codes(last * REFLECTANCE_SCALE):
-        codes = ", ".join(f"{code:g}" for code in np.unique(last)[:_MOST_CODES])
-        reason = f"the last one holds only the codes {codes}"
+        reason = f"the last one holds only the codes {_codes_text(last)}"
+    elif _are_codes(first) or _are_codes(first * REFLECTANCE_SCALE):
+        reason, names = f"the first one holds only the codes {_codes_text(first)}", " ".join(("other", *L2A_BANDS))
     elif bright > _MAX_BRIGHT_CIRRUS:
         reason = (
             f"band 11, which would be the dark cirrus band B10, is brighter than blue in {bright:.0%} of the pixels"
         )
     else:
         return
-    names = " ".join((*L2A_BANDS, "other"))
     if file is None:
         command = f"optical_bands='{names}'.split()"
     else:
-        line = f"import rasterio; f = rasterio.open('{file}', 'r+'); f.descriptions = '{names}'.split(); f.close()"
-        command = f'python -c "{line}"'
+        command = edit_command(file, f'f.descriptions = "{names}".split()')
     raise DataError(
         f"{file or 'optical'}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since "
         f"{reason}; name them, for example as the bands of L2A and another one ({command})"
     )
 
 
+def _codes_text(values: NDArray[np.float64]) -> str:
+    return ", ".join(f"{code:g}" for code in np.unique(values)[:_MOST_CODES])
+
+
 def _are_codes(values: NDArray[np.float64]) -> bool:
     """Return True if values are those of a scene classification (0 to 11), or bits of clouds in QA60."""
     rounded = np.rint(values)
-    if np.abs(values - rounded).max() > _CODE_TOLERANCE:
+    # dark water in reflectance is near 0, but not exactly 0
+    if not np.allclose(values, rounded, rtol=_CODE_TOLERANCE, atol=0):
         return False
     return bool((rounded.min() >= 0 and rounded.max() <= HIGHEST_SCENE_CLASS) or np.isin(rounded, QA60_VALUES).all())

@@ -8,7 +8,17 @@ from pathlib import PurePosixPath
 
 from rasterio.enums import ColorInterp
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, MASK, OTHER, SAR_BANDS, Sensor, identify_band, names_other_quantity
+from floodseg.bands import (
+    L1C_BANDS,
+    L2A_BANDS,
+    MASK,
+    OTHER,
+    SAR_BANDS,
+    SENSORS,
+    Sensor,
+    identify_band,
+    names_other_quantity,
+)
 from floodseg.errors import DataError
 from floodseg.messages import SENSOR_NAMES
 from floodseg.raster.dataset import Raster
@@ -212,7 +222,9 @@ def name_identities(texts: tuple[str | None, ...], sensor: Sensor) -> tuple[str 
     A name that is not known is that of another quantity: the band may be anything but what its place suggests. The
     result is cached, since all files of a data set have the same names, and each crop needs them.
     """
-    known = tuple(identify_band(text, sensor) for text in texts)
+    if sensor == "optical" and len(texts) == len(L1C_BANDS) and _are_numbers(texts):
+        return (None,) * len(texts)
+    known = tuple(identify_band(_without_number(text, number), sensor) for number, text in enumerate(texts, start=1))
     named = tuple(
         (identity or OTHER) if _is_telling(text, number) else None
         for number, (text, identity) in enumerate(zip(texts, known, strict=True), start=1)
@@ -220,6 +232,19 @@ def name_identities(texts: tuple[str | None, ...], sensor: Sensor) -> tuple[str 
     # "Band 3" is B03 beside a band that is named B04, and nothing but a number elsewhere
     is_numbered = set(named) <= {None, MASK, OTHER}
     return named if is_numbered else tuple(name or identity for name, identity in zip(named, known, strict=True))
+
+
+def _are_numbers(texts: Sequence[str | None]) -> bool:
+    """Return True if names only count the bands from B1. Of 13 bands, B13 is none of Sentinel-2."""
+    return all(
+        re.fullmatch(rf"b0?{number}", (text or "").strip().lower()) for number, text in enumerate(texts, start=1)
+    )
+
+
+def _without_number(text: str | None, number: int) -> str | None:
+    """Return the name of a band without its number in the file: ``green`` of ``band_1_green`` for band 1."""
+    rest = re.fullmatch(rf"(?:b|band|layer)[ _-]?0?{number}[ _:()-]+(.*?)\)?", (text or "").strip().lower())
+    return rest[1] if rest and any(identify_band(rest[1], sensor) for sensor in SENSORS) else text
 
 
 def _is_telling(text: str | None, number: int) -> bool:

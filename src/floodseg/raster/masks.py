@@ -9,7 +9,7 @@ from floodseg.raster.bands import mask_band
 from floodseg.raster.dataset import Raster
 
 GDAL_MASK = 0
-"""Stands for the number of a band: the mask of all bands that GDAL finds in the file or in ``FILE.msk``."""
+"""Stands for the number of a band: the masks of all or of single bands in the file or in ``FILE.msk``."""
 
 
 def mask_number(source: Raster) -> int | None:
@@ -20,12 +20,21 @@ def mask_number(source: Raster) -> int | None:
     band = mask_band(source)
     if band is not None:
         return band
-    # GDAL takes the fourth of four bands of 8 bits for alpha, also if it has another name
-    beside = any(MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags for flags in source.mask_flag_enums)
-    return GDAL_MASK if beside else None
+    return GDAL_MASK if _masked_bands(source) else None
 
 
 def read_mask(source: Raster, number: int, window: RasterWindow | None = None) -> NDArray[np.bool_]:
     """Read a mask inside a window, (H, W), True where pixels are valid; ``number`` is that of ``mask_number``."""
-    mask = source.read_masks(1, window=window) if number == GDAL_MASK else source.read([number], window=window)[0]
-    return np.asarray(mask > 0)
+    if number != GDAL_MASK:
+        return np.asarray(source.read([number], window=window)[0] > 0)
+    masks = [source.read_masks(band, window=window) > 0 for band in _masked_bands(source)]
+    return np.asarray(np.logical_and.reduce(masks))
+
+
+def _masked_bands(source: Raster) -> list[int]:
+    """Return the bands (from 1) whose GDAL masks tell the validity of pixels: one if all bands share a mask."""
+    flags = list(enumerate(source.mask_flag_enums, start=1))
+    # GDAL takes the fourth of four bands of 8 bits for alpha, also if it has another name
+    shared = [band for band, of_band in flags if MaskFlags.per_dataset in of_band and MaskFlags.alpha not in of_band]
+    # a mask of one band, as in VRT files, has no flag
+    return shared[:1] or [band for band, of_band in flags if not of_band]

@@ -3,7 +3,8 @@
 The rules, for a pixel of a file:
 
 * It is missing where a mask says so, or where a band is not a number, is declared nodata, or holds the lowest float.
-  Declared nodata of 0 (and 1) marks optical pixels and digital numbers only where all bands hold it.
+  Declared nodata of 0 marks optical pixels (as 1 does), digital numbers, power and amplitude only where all bands
+  hold it.
 * It is filled where all bands of the sensor hold the stored number 0, or another filler of optical images.
 * A polarisation has no signal where power or amplitude is 0 or negative, or dB are below -60 but no lower than
   ``LOWEST_LOGARITHM``. The pixel is filled where none has.
@@ -176,7 +177,7 @@ def _declared_nodata(
     for pixels, band in zip(stored, bands, strict=True):
         nodata = band.nodata
         # NaN is no number whether declared or not
-        if nodata is not None and not np.isnan(nodata) and not _marks_all_bands(nodata, quantity):
+        if nodata is not None and not np.isnan(nodata) and not _marks_all_bands(band, quantity):
             missing |= equals_nodata(pixels, nodata)
     return missing
 
@@ -196,10 +197,14 @@ def _not_numbers(
     return bad
 
 
-def _marks_all_bands(nodata: float, quantity: Quantity | None) -> bool:
-    """Return True if a declared nodata value counts only where all bands hold it: one band can truly be so dark."""
-    if quantity is None or quantity.unit == "db":
+def _marks_all_bands(band: StoredBand, quantity: Quantity | None) -> bool:
+    """Return True if declared nodata of a band counts only where all bands hold it: one band can truly be so dark."""
+    nodata = band.nodata
+    if quantity is None:
         return False
+    if quantity.unit == "db":
+        # power of 0 is no signal
+        return nodata == 0 and band.offset == 0 and quantity.sar_units in ("linear", "amplitude")
     return nodata == 0 or (nodata == 1 and quantity.unit == "reflectance")
 
 

@@ -45,6 +45,12 @@ _SWAPPED_DB = -2.0
 _LARGEST_POWER = 10.0
 """Median that calibrated power and amplitude never reach."""
 
+_HIGHEST_POWER = 1000.0
+"""Power and amplitude that few pixels of a scene exceed, such as corner reflectors."""
+
+_LOWEST_POWER = -0.01
+"""Power below zero that the subtraction of noise does not exceed: noise is weaker than -20 dB."""
+
 _MAX_NEGATIVE_VV = 0.2
 """Share of negative VV above which values are neither power nor amplitude. VH can lose more, since the noise is
 subtracted."""
@@ -58,6 +64,7 @@ _Bands = Mapping[str, NDArray[np.float32]]
 """Values of each band, (N,), in the unit of the file."""
 
 UNIT_NAMES: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
+"""Names of the units in messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +159,14 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
             f"{remedy}"
         )
     low, high = DB_RANGE
-    if max(float(np.median(band)) for band in values) > _DARK_VV:
+    scale = _scale_remedy(sample)
+    if scale is None and max(float(np.median(band)) for band in bands.values()) > _DARK_VV:
         low = LOWEST_LOGARITHM  # in a scene with a signal, lower values have none
     is_odd = (values < low) | (values > high)
     if np.count_nonzero(is_odd) <= MAX_ODD_SHARE * values.size:
         return
     lowest, highest = (stored_text(sample.stored.flat[place]) for place in (values.argmin(), values.argmax()))
-    remedy = nodata_remedy(sample, is_odd) or _scale_remedy(sample) or _ONE_NODATA
+    remedy = nodata_remedy(sample, is_odd) or scale or _ONE_NODATA
     raise DataError(
         f"{sample.name}: radar values from {lowest} to {highest} are not dB, which lies within {DB_RANGE[0]:g} to "
         f"{high:g}; {remedy}"
@@ -168,13 +176,21 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
 def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
     """Raise DataError for values that cannot be power or amplitude; ``bands`` are those of the image."""
     middle = float(np.median(sample.values))
-    if float((sample.values < 0).mean()) > 0.5:
-        reason, remedy = "", "use `sar_units=db`"
+    is_negative = sample.values < _LOWEST_POWER
+    if float(is_negative.mean()) > 0.5:
+        reason, remedy = "", nodata_remedy(sample, is_negative) or "use `sar_units=db`"
         if _levels(bands, "db").are_too_bright:
             reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
         raise DataError(
             f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {UNIT_NAMES[units]}"
             f"{reason}; {remedy}"
+        )
+    is_high = sample.values > _HIGHEST_POWER
+    filler = nodata_remedy(sample, is_high) if is_high.mean() > MAX_ODD_SHARE else None
+    if filler is not None:
+        raise DataError(
+            f"{sample.name}: {is_high.mean():.0%} of the radar values are {stored_text(sample.stored[is_high].max())}, "
+            f"too high for {UNIT_NAMES[units]}; {filler}"
         )
     if middle > _LARGEST_POWER:
         reason, remedy = _numbers(sample, units)
@@ -186,6 +202,11 @@ def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
 
 def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> tuple[str, str]:
     """Return what positive values are that were declared as dB, and the remedy."""
+    if any(np.median(bands[band]) < 0 for band in bands.keys() - set(sample.bands)):
+        return (
+            "can be linear power or amplitude, unlike the other file",
+            "convert one of the files, since both must have one unit",
+        )
     if pixels < ENOUGH_PIXELS and not _is_often_negative(bands):
         return (
             "can be linear power or amplitude (its square root)",

@@ -92,9 +92,9 @@ def read_optical(
     if check_units:
         every_band = stored_bands(source, indices, quantity, offset)  # a band that is not in use can show the offset
         sample = _sample(source, every_band, quantity, window)
-        check_reflectance([sample], offset_source(stored, offset), offset or 0.0)
         if tuple(indices) == L1C_BANDS and has_unnamed_bands(source, "optical"):
             check_l1c_order(source.name, sample.stored[[L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]])
+        check_reflectance([sample], offset_source(stored, offset), offset or 0.0)
     reading = read_physical(source, stored, quantity, window, others)
     for filler, count in reading.fillers.items():
         if check_units and count:

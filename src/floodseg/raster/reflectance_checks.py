@@ -75,17 +75,18 @@ def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, shif
 
 
 def check_fillers(samples: Sequence[Sample]) -> None:
-    """Raise DataError if undeclared fillers are most of the pixels of a file."""
-    for sample in samples:
-        for filler, count in sample.fillers.items():
-            # images are often filled with 0, so a mostly empty one is no fault
-            if filler != 0 and count > sample.area / 2:
-                text = f"{filler:g}"
-                remedy = f"declare it as nodata ({nodata_line(sample, text)})"
-                raise DataError(
-                    f"{sample.name}: {count / sample.area:.0%} of the pixels hold {text} in all bands, which fills "
-                    f"images and is no measurement; {remedy if sample.is_file else f'set {text} to NaN'}"
-                )
+    """Raise DataError if an undeclared filler is most of the pixels in all files of an image."""
+    first = samples[0]
+    for filler in first.fillers:
+        share = min(sample.fillers.get(filler, 0) / sample.area for sample in samples)
+        # images are often filled with 0, so a mostly empty one is no fault
+        if filler != 0 and share > 0.5:
+            text = f"{filler:g}"
+            remedy = f"declare it as nodata ({nodata_line(first, text)})"
+            raise DataError(
+                f"{first.name}: {share:.0%} of the pixels hold {text} in all bands, which fills images and is no "
+                f"measurement; {remedy if first.is_file else f'set {text} to NaN'}"
+            )
 
 
 def check_physical_reflectance(sample: Sample) -> str | None:
@@ -142,7 +143,7 @@ def _check_declared_offset(samples: Sequence[Sample], offset_from: OffsetSource)
 def _check_removed_offset(samples: Sequence[Sample], offset_from: OffsetSource) -> None:
     """Raise DataError if the declared offset makes ground black."""
     values = np.concatenate(list(_measured(samples)))
-    negative = float((values < _MIN_WITH_OFFSET).mean())
+    negative = np.count_nonzero(values < _MIN_WITH_OFFSET) / max(values.size, 1)
     if negative <= MAX_ODD_SHARE:
         return
     remedy = "set `optical_offset=0`" if offset_from == "setting" else _CORRECT_TAGS
@@ -163,11 +164,15 @@ def _brightest(samples: Sequence[Sample]) -> float:
 
 def _darkest(bands: Iterable[NDArray[np.float32]]) -> float:
     """Return the reflectance below which ``_DARK_SHARE`` of the pixels of the darkest band lie."""
-    return min(float(np.percentile(band, _DARK_SHARE)) for band in bands if len(band))
+    return min((float(np.percentile(band, _DARK_SHARE)) for band in bands if len(band)), default=0.0)
 
 
 def _measured(samples: Sequence[Sample]) -> Iterator[NDArray[np.float32]]:
-    """Yield the values of each band, (N,), without fillers of single bands."""
+    """Yield the values of each band, (N,), without fillers of single bands and without one number in all bands."""
     for sample in samples:
+        differs = (sample.stored != sample.stored[0]).any(axis=0)
+        measured = differs if differs.any() else ~differs
+        # stored reflectance, which tags shift, is mostly below 1
+        largest_filler = 0 if sample.stored.max() <= REFLECTANCE_RANGE[1] else _LARGEST_FILLER
         for values, stored in zip(sample.values, sample.stored, strict=True):
-            yield values[stored > _LARGEST_FILLER]
+            yield values[measured & (stored > largest_filler)]

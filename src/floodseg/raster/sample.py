@@ -1,5 +1,6 @@
 """Sample of the valid pixels of a raster, from which its unit is checked."""
 
+import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -136,11 +137,17 @@ def scale_remedy(sample: Sample, factor: float, filler: np.generic | None = None
     if sample.is_tagged:
         return f"multiply the GDAL scale and offset tags of each file by {factor:g}"
     gdal = ["gdal_edit.py", "-scale", f"{factor:g}", *(["-a_nodata", nodata] if nodata else []), sample.name]
-    python = f"import rasterio; f = rasterio.open({sample.name!r}, 'r+'); f.scales = [{factor:g}] * f.count"
+    python = edit_command(sample.name, f"f.scales = [{factor:g}] * f.count{f'; f.nodata = {nodata}' if nodata else ''}")
     return (
         f"set the GDAL scale tag{' and the nodata value' if nodata else ''} of each file ({shlex.join(gdal)}, or "
-        f'python -c "{python}{f"; f.nodata = {nodata}" if nodata else ""}; f.close()")'
+        f"{python})"
     )
+
+
+def edit_command(name: str, statements: str) -> str:
+    """Return the command that opens a file as ``f`` and runs Python statements, which hold no single quotes."""
+    opened = f'import rasterio; f = rasterio.open({json.dumps(name, ensure_ascii=False)}, "r+")'
+    return shlex.join(["python", "-c", f"{opened}; {statements}; f.close()"])
 
 
 def undo_remedy(sample: Sample, step: str, units: SarUnits) -> str:

@@ -80,10 +80,10 @@ class ArrayScene(BaseScene):
         for name, image in self._images.items():
             if image.transform is None or transform is not None:
                 self._images[name] = replace(image, transform=self.product_grid.transform)
-        for sensor in self._channels:
-            self._check_values(sensor)
         if "optical" in self._channels and bands.optical_unit == "reflectance":
             check_array_order(self._images["optical"])
+        for sensor in self._channels:
+            self._check_values(sensor)
         if cloud_mask is not None and "optical" not in self._channels:
             raise DataError("cloud_mask: has no effect without an optical array; leave it out")
         if cloud_mask is not None:

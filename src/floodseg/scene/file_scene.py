@@ -72,6 +72,7 @@ class FileScene(BaseScene):
             placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
             self._note(assumed if file.grid != reference else None)
             files.append(WarpedFile(self._session, replace(file, grid=placed), self.grid, image, self._findings.add))
+        self._findings.join([file.path for file in image.files])
         if image.scene_classes is not None:
             classes = WarpedFile(self._session, image.scene_classes, self.grid, None)
         file_channels = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
@@ -84,8 +85,8 @@ class FileScene(BaseScene):
 
     def check(self, image: Image) -> None:
         """Check a sample of the pixels of an image (see ``check_image`` and ``check_order``)."""
-        self._note(*check_image(self._session, image))
         check_order(self._session, image)
+        self._note(*check_image(self._session, image))
 
     def add_cloud_mask(self, name: str, reference_name: str, reference: GeoGrid) -> None:
         """Make optical pixels invalid where a mask hides them.

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,7 +27,12 @@ class Findings:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: defaultdict[str, _Counts] = defaultdict(_Counts)
+        self._files: dict[str, Sequence[str]] = {}
         self._lacks_signal = False
+
+    def join(self, names: Sequence[str]) -> None:
+        """Join the files of an image: it is filled only where all of them are."""
+        self._files.update((name, names) for name in names)
 
     def add(self, name: str, reading: Reading) -> None:
         """Count the pixels of a window of a file."""
@@ -53,22 +58,34 @@ class Findings:
     def notes(self) -> list[str]:
         """Return one sentence for each file and kind of pixels."""
         with self._lock:
-            return [note for name, counts in sorted(self._counts.items()) for note in _notes(name, counts)]
+            names = sorted(self._counts)
+            return [note for name in names for note in _notes(name, self._counts[name], self._fillers(name))]
+
+    def _fillers(self, name: str) -> dict[float, str]:
+        """Return the share of the fillers of an image, for the first of its files."""
+        files = self._files.get(name, (name,))
+        if name != files[0]:
+            return {}
+        shares = {}
+        for value in sorted(self._counts[name].fillers):
+            least = min((self._counts[file] for file in files), key=lambda each: each.fillers[value] / each.pixels)
+            if least.fillers[value]:
+                shares[value] = percent(least.fillers[value], least.pixels)
+        return shares
 
 
-def _notes(name: str, counts: _Counts) -> list[str]:
+def _notes(name: str, counts: _Counts, fillers: Mapping[float, str]) -> list[str]:
     notes = []
     if counts.impossible:
         notes.append(
             f"{name}: {percent(counts.impossible, counts.pixels)} of the pixels hold values that are physically "
             "impossible; they are taken as invalid"
         )
-    for value, count in sorted(counts.fillers.items()):
-        if count:
-            notes.append(
-                f"{name}: {percent(count, counts.pixels)} of the pixels hold {value:g} in all bands, which is not "
-                "declared as nodata; they are taken as invalid"
-            )
+    notes.extend(
+        f"{name}: {share} of the pixels hold {value:g} in all bands, which is not declared as nodata; they are taken "
+        "as invalid"
+        for value, share in fillers.items()
+    )
     if counts.without_signal:
         notes.append(
             f"{name}: {percent(counts.without_signal, counts.image_pixels)} of the pixels have a signal in one "

@@ -34,8 +34,10 @@ def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions
     Raises:
         DataError: bands that are missing, cannot be identified, or are in several files.
     """
+    named = {band for handle in handles for band in band_identities(handle, request.sensor)}
+    missing = [band for band in request.bands if band not in named]
     found = [
-        _bands_of_file(name, handle, request, assumptions)
+        _bands_of_file(name, handle, request, missing, assumptions)
         for name, handle in zip(request.references, handles, strict=True)
     ]
     holders: dict[str, int] = {}
@@ -83,21 +85,24 @@ def check_optical_bands(
     )
 
 
-def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]) -> dict[str, int]:
-    if not has_unnamed_bands(handle, request.sensor):
+def _bands_of_file(
+    name: str, handle: OpenRaster, request: ImageRequest, missing: Sequence[str], assumptions: list[str]
+) -> dict[str, int]:
+    """Return the bands of a file; ``missing`` are the needed bands that no file names."""
+    if not has_unnamed_bands(handle, request.sensor) or not missing:
         numbers = named_bands(handle, request.sensor)
         if not numbers and len(request.references) > 1:
             labels = ", ".join(band_labels(handle, request.sensor))
             assumptions.append(f"{name}: is not used, since it holds no band of the image ({labels})")
         return numbers
     if handle.count == 1:
-        return _unnamed_single_band(name, handle, request, assumptions)
+        return _unnamed_single_band(name, handle, request, missing[0], assumptions)
     if request.unit == "dn" and request.sensor == "optical" and handle.count == len(OMBRIA_OPTICAL_BANDS):
         numbers = {band: number for number, band in enumerate(OMBRIA_OPTICAL_BANDS, start=1)}
     elif len(request.references) > 1:
         raise DataError(
             f"`{request.setting}={name}`: has {handle.count} bands without names, and the bands of an image in several "
-            f"files must be named; name them ({rename_commands([(1, request.bands[0], name)])})"
+            f"files must be named; name them ({rename_commands([(1, missing[0], name)])})"
         )
     else:
         numbers = bands_by_order(handle, request.sensor)
@@ -106,13 +111,12 @@ def _bands_of_file(name: str, handle: OpenRaster, request: ImageRequest, assumpt
 
 
 def _unnamed_single_band(
-    name: str, handle: OpenRaster, request: ImageRequest, assumptions: list[str]
+    name: str, handle: OpenRaster, request: ImageRequest, example: str, assumptions: list[str]
 ) -> dict[str, int]:
     """Return the only band of a file if neither its description nor the file's name tells what it is."""
     if request.unit == "dn" and len(request.bands) == 1 and len(request.references) == 1:
         assumptions.append(f"{name}: its only band is taken to be {request.bands[0]}")
         return {request.bands[0]: 1}
-    example = "VV" if request.sensor == "sar" else "B03"
     [label] = band_labels(handle, request.sensor)
     raise DataError(
         f"`{request.setting}={name}`: its band cannot be identified from its name ({label}); name it "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from floodseg.bands import Sensor, canonical_band
+from floodseg.bands import MASK, Sensor, canonical_band, identify_band
 from floodseg.errors import DataError
 from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
 from floodseg.raster.bands import name_identities
@@ -93,10 +93,17 @@ def array_image(argument: str, array: Any, sensor: Sensor | None) -> ArrayImage:
     _check_array(argument, array)
     if not labelled:
         return ArrayImage(array, (None,) * array.shape[0], None, None, None)
-    scale, offset = _scaling(array)
+    scale, offset = _scaling(argument, array)
     names, labels = _names(array, sensor)
     return ArrayImage(
-        array, names, _crs(argument, array), _transform(argument, array), _nodata(array), scale, offset, labels
+        array,
+        names,
+        _crs(argument, array),
+        _transform(argument, array),
+        _nodata(argument, array),
+        scale,
+        offset,
+        labels,
     )
 
 
@@ -121,8 +128,8 @@ def _check_array(argument: str, array: Any) -> None:
 
 def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
     """Return the variables of a dataset (xarray) that are bands of the sensor, or its only variable, as one array."""
-    # a variable without dimensions describes the grid
-    dataset = dataset.set_coords([name for name in dataset.data_vars if not dataset[name].dims])
+    # a NetCDF file that is opened without decode_coords="all" holds the map grid as a variable without dimensions
+    dataset = dataset.set_coords([name for name, variable in dataset.data_vars.items() if not variable.dims])
     names = [str(name) for name in dataset.data_vars]
     bands = [name for name in dataset.data_vars if sensor is not None and canonical_band(str(name), sensor)]
     if len(names) == 1 and not bands:
@@ -134,13 +141,23 @@ def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
             f"{renaming}pass one DataArray"
         )
     variables = [dataset[name] for name in bands]
-    stored = [(_nodata(variable), _scaling(variable)) for variable in variables]
+    stored = [(_nodata(argument, variable), _scaling(argument, variable)) for variable in variables]
     if any(str(other) != str(stored[0]) for other in stored):
         raise DataError(
             f"{argument}: the variables {', '.join(map(str, bands))} differ in nodata value, scale or offset; decode "
             f"them first (xarray.decode_cf({argument}))"
         )
-    array = dataset[bands].to_array("band")
+    sizes = [{dim: size for dim, size in variable.sizes.items() if size > 1} for variable in variables]
+    if any(other != sizes[0] for other in sizes):
+        raise DataError(
+            f"{argument}: the variables {', '.join(map(str, bands))} differ in dimensions; resample them to one grid"
+        )
+    masks = {
+        name: (variable > 0).astype(variables[0].dtype)
+        for name, variable in dataset.data_vars.items()
+        if identify_band(str(name), "sar") == MASK
+    }
+    array = dataset[bands].assign(masks).to_array("band")
     array.attrs = {**variables[0].attrs, **array.attrs}
     array.encoding = dict(variables[0].encoding)
     return array
@@ -180,11 +197,11 @@ def _is_decoded(array: Any) -> bool:
     return is_scaled and not np.issubdtype(array.dtype, np.integer)
 
 
-def _nodata(array: Any) -> float | None:
+def _nodata(argument: str, array: Any) -> float | None:
     """Return the nodata value that a labelled array declares. NaN is nodata in any case."""
     encoding = {} if _is_decoded(array) else getattr(array, "encoding", {})
     declared = [
-        float(tags[name])
+        _tag(argument, tags, name, np.nan)
         for tags in (array.attrs, encoding)
         for name in ("nodata", "_FillValue", "missing_value")
         if tags.get(name) is not None
@@ -192,12 +209,23 @@ def _nodata(array: Any) -> float | None:
     return next((value for value in declared if not np.isnan(value)), declared[0] if declared else None)
 
 
-def _scaling(array: Any) -> tuple[float, float]:
+def _tag(argument: str, tags: Mapping[str, Any], name: str, default: float) -> float:
+    """Return the number of an attribute, which NetCDF readers may give as an array of one value."""
+    try:
+        values = np.unique(np.asarray(tags.get(name, default), dtype=np.float64))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if len(values) != 1:
+        raise DataError(f"{argument}: its attribute {name} is {tags[name]!r}; it must be one number: correct it")
+    return float(values[0])
+
+
+def _scaling(argument: str, array: Any) -> tuple[float, float]:
     """Return scale and offset of a labelled array of integers; other values are decoded already."""
     if not np.issubdtype(array.dtype, np.integer):
         return 1.0, 0.0
     tags = {**getattr(array, "encoding", {}), **array.attrs}
-    return float(tags.get("scale_factor", 1.0)), float(tags.get("add_offset", 0.0))
+    return _tag(argument, tags, "scale_factor", 1.0), _tag(argument, tags, "add_offset", 0.0)
 
 
 def _names(array: Any, sensor: Sensor | None) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
@@ -205,7 +233,10 @@ def _names(array: Any, sensor: Sensor | None) -> tuple[tuple[str | None, ...], t
     count: int = array.shape[0]
     labels: Sequence[object] = ()
     if array.dims[0] in array.coords:
-        labels = list(np.atleast_1d(np.asarray(array.coords[array.dims[0]])))
+        labels = [
+            label.decode(errors="replace") if isinstance(label, bytes) else label  # as HDF5 stores text
+            for label in np.atleast_1d(np.asarray(array.coords[array.dims[0]]))
+        ]
     long_names = array.attrs.get("long_name")
     if not any(isinstance(name, str) for name in labels) and isinstance(long_names, (tuple, list)):
         labels = long_names

@@ -106,8 +106,6 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
     files: list[ImageFile] = []
     sources: set[OffsetSource] = set()
     handles = [session.open(name) for name in request.references]
-    for name, handle in zip(request.references, handles, strict=True):
-        _check_type(name, handle, request)
     found = find_bands(request, handles, assumptions)
     for name, handle, numbers in zip(request.references, handles, found, strict=True):
         stored = stored_bands(handle, numbers, request.quantity, request.optical_offset)
@@ -115,6 +113,7 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
         used = tuple(by_name[band] for band in request.bands if band in by_name)
         if not used:
             continue
+        _check_type(name, handle, request)
         unused = tuple(band for band in stored if band not in used)
         files.append(ImageFile(name, file_grid(name, handle), used, mask_number(handle), unused))
         sources.add(_offset_source(handle, used, request))

@@ -3,15 +3,28 @@
 A few impossible pixels pass the checks; they become invalid when they are read.
 """
 
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from floodseg.bands import SarUnits
+from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.radar_checks import check_radar
+from floodseg.raster.radar_checks import UNIT_NAMES, check_radar
 from floodseg.raster.reflectance_checks import check_fillers, check_reflectance
 from floodseg.raster.sample import Sample, joined, sample_of
 from floodseg.scene.image import Image, ImageFile, pixel_masks, read_stored
 from floodseg.scene.session import Session
+
+_FORMULAS: dict[tuple[str, SarUnits], str] = {
+    ("linear", "db"): "10*log10(A)",
+    ("amplitude", "db"): "20*log10(A)",
+    ("db", "linear"): "10**(A/10)",
+    ("amplitude", "linear"): "A*A",
+    ("db", "amplitude"): "10**(A/20)",
+}
+"""Formulas of ``gdal_calc.py`` from a unit to another one."""
 
 _WINDOW_SIDE = 64
 """Rows and columns of a sampled window."""
@@ -38,11 +51,31 @@ def check_image(session: Session, image: Image) -> list[str]:
         return []
     samples = [_sample(session, file, image) for file in image.files]
     if image.request.sensor == "sar":
-        note = check_radar(samples, image.request.sar_units)
+        try:
+            note = check_radar(samples, image.request.sar_units)
+        except DataError as error:
+            if image.request.setting == "sar_before":
+                raise _with_conversion(error, image) from error
+            raise
         return [] if note is None else [f"{image.name}: {note}"]
     check_fillers(samples)
     check_reflectance(samples, image.offset_from, image.files[0].bands[0].shift)
     return []
+
+
+def _with_conversion(error: DataError, image: Image) -> DataError:
+    """Return an error on the unit of an earlier image with the conversion to the unit of the main one."""
+    fault, advice, _ = str(error).partition("; use `sar_units=")
+    if not advice:
+        return error
+    file, to = image.files[0].path, image.request.sar_units
+    units = re.findall(r"`sar_units=(\w+)`", str(error)[len(fault) :])
+    commands = " or ".join(
+        shlex.join(["gdal_calc.py", "-A", file, "--allBands=A", f"--calc={_FORMULAS[unit, to]}", "--outfile=NEW.tif"])
+        + (f" from {UNIT_NAMES[unit]}" if len(units) > 1 else "")
+        for unit in units
+    )
+    return DataError(f"{fault}, unlike `sar`, and one unit holds for both; convert it to {UNIT_NAMES[to]} ({commands})")
 
 
 def _sample(session: Session, file: ImageFile, image: Image) -> Sample:
