@@ -279,10 +279,16 @@ def test_nodata_may_be_an_array_of_one_value(tag: object) -> None:
 def test_scale_of_labelled_integers(place: str) -> None:
     array = labelled(np.round(sar_values() * 100 + 5000).astype(np.int16), ["VV", "VH"])
     array.values[:, 2, 3] = 0
-    getattr(array, place).update(scale_factor=0.01, add_offset=-50.0)
+    getattr(array, place).update(scale_factor=0.01, add_offset=-50.0, missing_value=None)
     window = ArrayScene(RADAR, array).read(COMPLETE)
     assert np.argwhere(~window.sar_valid).tolist() == [[2, 3]]
     assert np.abs(window.sar - sar_values())[:, window.sar_valid].max() < 0.006
+
+
+def test_scale_of_none_is_no_scale() -> None:
+    array = labelled(np.round(sar_values()).astype(np.int16), ["VV", "VH"])
+    array.attrs.update(scale_factor=None, add_offset=None)
+    assert np.array_equal(ArrayScene(RADAR, array).read(COMPLETE).sar, np.round(sar_values()))
 
 
 def test_encoding_of_decoded_values_is_not_applied_again() -> None:

@@ -108,6 +108,7 @@ CASES = [
     Case("no amplitude in VV", power(((0, 4, 4), 0), ((0, 4, 5), -1e-4), ((ALL, 4, 6), 0), exponent=20),
          [(4, 6)], [(0, 4, 4), (0, 4, 5)], units="amplitude"),
     Case("declared nodata in linear power", power(((1, 4, 4), -9)), [(4, 4)], nodata=-9, units="linear"),
+    Case("power of -9999 in VV", power(((0, 4, 4), -9999), ((ALL, 4, 5), -9999)), [(4, 4), (4, 5)], units="linear"),
     Case("power of 0 in VH where 0 is declared", power(((1, 4, 4), 0), ((ALL, 4, 5), 0)), [(4, 5)], [(1, 4, 4)],
          nodata=0, units="linear"),
     Case("logarithms of no power", db(((1, 4, 4), -np.inf), ((1, 4, 5), -80), ((1, 4, 6), -120), ((ALL, 4, 7), -80)),

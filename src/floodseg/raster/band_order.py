@@ -26,9 +26,9 @@ L1C_CHECK_BANDS = ("B01", "B02", "B10", "B12")
 
 
 def order_sample(height: int, width: int, read: Callable[[Window], NDArray[np.generic]]) -> NDArray[np.generic]:
-    """Return ``L1C_CHECK_BANDS`` in windows spread over an image, (3, N); ``read`` returns those of one, (3, H, W)."""
+    """Return ``L1C_CHECK_BANDS`` in windows spread over an image, (4, N); ``read`` returns those of one, (4, H, W)."""
     windows = spread(blocks(height, width, _SAMPLE_SIDE), _SAMPLES)
-    return np.concatenate([read(window).reshape(3, -1) for window in windows], axis=1)
+    return np.concatenate([read(window).reshape(len(L1C_CHECK_BANDS), -1) for window in windows], axis=1)
 
 
 def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float | None = None) -> None:

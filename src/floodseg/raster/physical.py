@@ -35,6 +35,9 @@ NO_SIGNAL_DB = -60.0
 LOWEST_LOGARITHM = -449.0
 """Lower values in dB are no backscatter: 10 log10 of the smallest float32 is -448.5."""
 
+_LOWEST_POWER = -1.0
+"""Lower power and amplitude, such as -9999, are not left by the subtraction of noise."""
+
 _LOWEST_FLOAT = -3.4e38 * (1 - 1e-5)
 """Numbers from here down are the lowest float32 or float64, or roundings of them, which never are measurements."""
 
@@ -256,9 +259,11 @@ def _to_db(values: NDArray[np.float32], missing: NDArray[np.bool_], quantity: Qu
     low = np.zeros(values.shape, np.bool_)
     for band, is_low in zip(values, low, strict=True):
         if quantity.sar_units != "db":
-            signal = ~missing & (band > 0)
-            np.logical_not(missing | signal, out=is_low)
+            with ignore_overflow():
+                signal, no_power = ~missing & (band > 0), band < _LOWEST_POWER
+            np.logical_not(missing | signal | no_power, out=is_low)
             _logarithm(band, signal, quantity)
+            band[no_power] = 2 * LOWEST_LOGARITHM  # outside DB_RANGE
         with ignore_overflow():
             below = (band < NO_SIGNAL_DB) & ((band >= LOWEST_LOGARITHM) | np.isneginf(band))
         is_low |= below & ~missing

@@ -288,6 +288,6 @@ def _check_order(sample: Sample, levels: _Levels) -> None:
             + (
                 "correct the band descriptions VV and VH, or use one file per band (`sar=VV.tif VH.tif`)"
                 if sample.is_file
-                else "pass VV before VH"
+                else "correct the band names, or pass VV before VH"
             )
         )

@@ -211,12 +211,13 @@ def _nodata(argument: str, array: Any) -> float | None:
 
 def _tag(argument: str, tags: Mapping[str, Any], name: str, default: float) -> float:
     """Return the number of an attribute, which NetCDF readers may give as an array of one value."""
+    value = tags.get(name)
     try:
-        values = np.unique(np.asarray(tags.get(name, default), dtype=np.float64))
+        values = np.unique(np.asarray(default if value is None else value, dtype=np.float64))
     except (TypeError, ValueError):
         values = np.empty(0)
     if len(values) != 1:
-        raise DataError(f"{argument}: its attribute {name} is {tags[name]!r}; it must be one number: correct it")
+        raise DataError(f"{argument}: its attribute {name} is {value!r}; it must be one number: correct it")
     return float(values[0])
 
 
