@@ -212,6 +212,12 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
             evaluate_map(path, reference)
 
 
+def test_reference_on_a_network_is_not_requested(tmp_path: Path) -> None:
+    for address in ("https://127.0.0.1:9/a.gpkg", Path("https://127.0.0.1:9/a.gpkg"), "https://127.0.0.1:9/a.img"):
+        with pytest.raises(ConfigError, match="is an address on a network"):
+            evaluate_map(write_map(tmp_path / "flood.tif"), address)
+
+
 def test_label_of_0_and_255_is_refused_and_recoded(tmp_path: Path) -> None:
     flood, mask = write_map(tmp_path / "flood.tif"), tmp_path / "mask.tif"
     write_raster(mask, np.where(LABEL == 1, 255, 0).astype(np.uint8)[None], nodata=255)

@@ -30,7 +30,7 @@ def test_shape_of_the_picture(tmp_path: Path, shape: tuple[int, int], expected: 
     classes[0, 0], classes[-1, -1] = 3, 1
     draw(tmp_path / "q.png", grid, classes, np.full((5, 5), np.nan), TEXT)
     with Image.open(tmp_path / "q.png") as picture:
-        assert picture.height == expected[0] + 92 + 12 + 84
+        assert picture.height == expected[0] + 104 + 12 + 84
         assert picture.width == max(expected[1], 760) + 48
 
 
@@ -91,7 +91,7 @@ def test_scale_bar_has_the_labelled_length(tmp_path: Path) -> None:
     grid = GeoGrid("EPSG:32633", UTM, 800, 900)
     draw(tmp_path / "q.png", grid, np.zeros((8, 9), np.uint8), None, TEXT)
     with Image.open(tmp_path / "q.png") as picture:
-        foot = np.asarray(picture.convert("L"))[92 + 800 + 2 :]
+        foot = np.asarray(picture.convert("L"))[104 + 800 + 2 :]
     runs = [len(run) for row in foot < 120 for run in "".join("x" if dark else " " for dark in row).split()]
     assert max(runs) == pytest.approx(200 * 0.9996, abs=3)
 

@@ -124,11 +124,23 @@ def test_ticks_are_drawn_at_their_positions(tmp_path: Path) -> None:
     draw(tmp_path / "q.png", grid, np.zeros((8, 9), np.uint8), None, QuicklookText("", ("",), "flood"))
     with Image.open(tmp_path / "q.png") as picture:
         grey = np.asarray(picture.convert("L")).astype(int)
-    below, above = grey[92 + 800 + 3], grey[92 - 4]
+    below, above = grey[104 + 800 + 3], grey[104 - 4]
     left, right = grey[:, 24 - 4], grey[:, 24 + 900 + 3]
-    for side, found, start in (("bottom", below, 24), ("top", above, 24), ("left", left, 92), ("right", right, 92)):
+    for side, found, start in (("bottom", below, 24), ("top", above, 24), ("left", left, 104), ("right", right, 104)):
         expected = [start + tick.position for tick in frame_ticks(grid, 800, 900) if tick.side == side]
         dark = np.flatnonzero(found < 200)
         assert len(expected) >= 3
         assert all(min(abs(dark + 0.5 - position)) <= 1.5 for position in expected)
         assert all(min(abs(np.array(expected) - at - 0.5)) <= 1.5 for at in dark)
+
+
+def test_labels_stay_clear_of_the_text_above(tmp_path: Path) -> None:
+    """A map narrower than the page, with a label at its upper left corner and two lines of text over it."""
+    grid = GeoGrid("EPSG:4326", (0.01, 0, -1.5, 0, -0.01, 1), 200, 300)
+    assert ("1.0°N", 0) in [(tick.label, tick.position) for tick in ticks_of(grid) if tick.side == "left"]
+    draw(tmp_path / "q.png", grid, np.zeros((200, 300), np.uint8), None, QuicklookText("", ("", "gypqj" * 9), "flood"))
+    with Image.open(tmp_path / "q.png") as picture:
+        rows = np.asarray(picture.convert("L")).min(axis=1)
+    assert (rows[76:80] < 200).any()
+    assert (rows[82:84] == 255).all()
+    assert (rows[86:94] < 200).any()

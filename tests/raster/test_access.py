@@ -12,7 +12,7 @@ from floodseg.raster.access import file_on_disk, is_remote
     ["https://a.org/b.tif", "HTTP://a.org/b.tif",
       "s3://bucket/b.tif", "/vsicurl/https://a.org/b.tif", "/vsis3/bucket/b",
      "/vsizip//vsicurl/https://a.org/b.zip/b.tif", "zip+https://a.org/b.zip!b.tif", "/vsicurl_streaming/http://a",
-     "WFS:https://a.org/wfs"],
+     "WFS:https://a.org/wfs", "https:/a.org/b.gpkg", "s3:/bucket/b.gpkg"],
 )  # fmt: skip
 def test_urls_and_network_file_systems_are_remote(path: str) -> None:
     assert is_remote(path)

@@ -26,7 +26,7 @@ LONGEST_SIDE = 1600
 _MIN_SIDE = 24
 _MIN_LONG_SIDE = 640
 _MIN_WIDTH = 760
-_MARGIN, _HEAD, _DEGREES, _FOOT = 24, 92, 12, 84
+_MARGIN, _HEAD, _DEGREES, _FOOT = 24, 104, 12, 84
 """Pixels beside the map, above it, and below it: degrees at the frame, then legend, scale bar and north arrow."""
 _DPI = 100
 _MAX_BAR = 200

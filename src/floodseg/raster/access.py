@@ -6,7 +6,8 @@ from pathlib import Path
 from floodseg.errors import ConfigError
 
 _REMOTE = re.compile(
-    r"(?<![a-z0-9+.-])(?!(?:file|vrt|zip|tar):)[a-z][a-z0-9+.-]*://|/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)",
+    r"(?<![a-z0-9+.-])(?!(?:file|vrt|zip|tar):)[a-z][a-z0-9+.-]*://|/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)"
+    r"|(?<![a-z0-9+.-])(?:https?|ftp|s3|gs|az|adls|oss|swift|hdfs|webhdfs):/",  # pathlib makes one slash of two
     re.IGNORECASE,
 )
 _CONTAINER = re.compile(r"^/vsi(?:zip|tar|gzip|7z|rar)/", re.IGNORECASE)
