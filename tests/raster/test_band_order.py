@@ -108,10 +108,10 @@ def test_windows_of_the_check_are_spread_over_the_image() -> None:
 
     def read(window: Window) -> np.ndarray:
         windows.append(window)
-        return np.zeros((3, window.height, window.width))
+        return np.zeros((len(L1C_CHECK_BANDS), window.height, window.width))
 
     assert order_sample(5000, 3000, read).shape[1] == sum(window.height * window.width for window in windows)
     assert len(windows) == 16
     assert windows[0].top < 500
     assert windows[-1].top > 4500
-    assert order_sample(100, 90, read).shape == (3, 100 * 90)
+    assert order_sample(100, 90, read).shape == (len(L1C_CHECK_BANDS), 100 * 90)

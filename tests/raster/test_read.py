@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+import rasterio
 
 from floodseg.bands import L1C_BANDS, SarUnits
 from floodseg.classical import FLOOR_DB
@@ -169,6 +170,25 @@ def test_optical_tags_replace_division_and_offset(
     path = write_raster(tmp_path / "a.tif", optical_array + 1000, scales=[1e-4] * 13, offsets=[-0.1] * 13)
     pixels = optical(path, BANDS, offset=-1000.0)
     np.testing.assert_allclose(pixels.values, optical_array[[2, 8]] / 10_000, atol=1e-6)
+
+
+def test_numbers_of_8_bits_are_no_reflectance(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
+    path = write_raster(tmp_path / "a.tif", np.full((3, 16, 20), 90, np.uint8), names=("B03", "B08", "B11"))
+    with pytest.raises(DataError, match=r"a\.tif: holds numbers of 8 bits, as pictures do, .*; use the bands of the"):
+        optical(path, ["B03", "B08"])
+
+
+def test_optical_chip_that_is_mostly_filler_is_refused_and_read_once_declared(
+    tmp_path: Path, write_raster: Callable[..., Path], optical_array: Array
+) -> None:
+    stored = optical_array.astype(np.uint16)
+    stored[:, :, :12] = 65535
+    path = write_raster(tmp_path / "a.tif", stored)
+    with pytest.raises(DataError, match=r"a\.tif: 60% of the pixels hold 65535 in all bands, .*--nodata 65535"):
+        optical(path, BANDS)
+    with rasterio.open(path, "r+") as source:
+        source.nodata = 65535
+    assert optical(path, BANDS).valid.mean() == pytest.approx(0.4, abs=0.01)
 
 
 @pytest.mark.parametrize("nodata", [0, None])

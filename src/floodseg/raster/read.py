@@ -23,9 +23,9 @@ from floodseg.raster.edge_zeros import EdgeZeros
 from floodseg.raster.masks import mask_number, read_mask
 from floodseg.raster.physical import PixelMasks, Pixels, Reading, needs_edge_zeros, physical
 from floodseg.raster.radar_checks import check_radar
-from floodseg.raster.reflectance_checks import check_reflectance, offset_source
+from floodseg.raster.reflectance_checks import check_fillers, check_reflectance, check_stored_type, offset_source
 from floodseg.raster.sample import Sample, sample_of
-from floodseg.raster.scaling import Quantity, StoredBand, stored_bands
+from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
 
 
 def read_sar(
@@ -90,17 +90,28 @@ def read_optical(
     stored = stored_bands(source, {band: indices[band] for band in bands}, quantity, offset)
     others = [number for band, number in indices.items() if band not in bands]
     if check_units:
-        every_band = stored_bands(source, indices, quantity, offset)  # a band that is not in use can show the offset
-        sample = _sample(source, every_band, quantity, window)
-        if tuple(indices) == L1C_BANDS and has_unnamed_bands(source, "optical"):
-            check_l1c_order(source.name, sample.stored[[L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]])
-        check_reflectance([sample], offset_source(stored, offset), offset or 0.0)
+        _check_optical(source, indices, offset, window)
     reading = read_physical(source, stored, quantity, window, others)
     for filler, count in reading.fillers.items():
         if check_units and count:
             note = f"chips hold {filler:g} in all bands in places, which is not declared as nodata"
             note_once(WARNING, f"{Path(source.name).parent}: {note}; these pixels are taken as invalid")
     return reading.pixels()
+
+
+def _check_optical(source: Raster, indices: dict[str, int], offset: float | None, window: Window | None) -> None:
+    """Raise DataError if a file's bands (name -> number) are no reflectance, or not those of L1C where unnamed."""
+    tagged = has_scaling(source, list(indices.values()))
+    check_stored_type(source.name, source.dtypes, tagged=tagged)
+    quantity = Quantity("optical", "reflectance")
+    bands = stored_bands(source, indices, quantity, offset)  # a band that is not in use can show the offset
+    sample = _sample(source, bands, quantity, window)
+    if tuple(indices) == L1C_BANDS and has_unnamed_bands(source, "optical"):
+        check_l1c_order(source.name, sample.stored[[L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]])
+    check_fillers([sample])
+    # a set can hold files with and without tags, so an offset beside tags is no error
+    shift = None if tagged else offset
+    check_reflectance([sample], offset_source(source.name, bands, shift), shift or 0.0)
 
 
 def read_physical(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import REFLECTANCE_SCALE
-from floodseg.errors import DataError
+from floodseg.errors import ConfigError, DataError
 from floodseg.raster.physical import REFLECTANCE_RANGE
 from floodseg.raster.sample import MAX_ODD_SHARE, MIN_PIXELS, Sample, nodata_line, nodata_remedy, stored_text
 from floodseg.raster.scaling import StoredBand
@@ -41,11 +41,29 @@ _CORRECT_TAGS = (
 _FROM_STORED = "add the offset to stored numbers (-1000 for processing baseline 04.00 and later) and divide by 10000"
 
 
-def offset_source(bands: Sequence[StoredBand], optical_offset: float | None) -> OffsetSource:
-    """Return the source of the offset of bands of reflectance."""
-    if any(band.divisor == 1 for band in bands):  # GDAL's tags give reflectance
-        return "tags" if any(band.offset != 0 for band in bands) else "scale tags"
-    return None if optical_offset is None else "setting"
+def offset_source(name: str, bands: Sequence[StoredBand], optical_offset: float | None) -> OffsetSource:
+    """Return the source of the offset of bands of reflectance in the file ``name``.
+
+    Raises:
+        ConfigError: an offset is set although GDAL's tags give reflectance.
+    """
+    if all(band.divisor != 1 for band in bands):
+        return None if optical_offset is None else "setting"
+    if optical_offset is not None:
+        raise ConfigError(
+            f"`optical_offset={optical_offset:g}`: {name} has GDAL scale or offset tags, which already define "
+            "reflectance; leave it out, or correct the tags"
+        )
+    return "tags" if any(band.offset != 0 for band in bands) else "scale tags"
+
+
+def check_stored_type(name: str, dtypes: Sequence[str], *, tagged: bool) -> None:
+    """Raise DataError if a file of reflectance holds numbers of 8 bits without scale tags."""
+    if set(dtypes) == {"uint8"} and not tagged:
+        raise DataError(
+            f"{name}: holds numbers of 8 bits, as pictures do, but reflectance must be stored times 10000; use the "
+            "bands of the product"
+        )
 
 
 def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, shift: float = 0.0) -> None:

@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from floodseg.errors import ConfigError, DataError
+from floodseg.errors import DataError
 from floodseg.geo.tiling import blocks, spread
 from floodseg.raster.masks import mask_number
 from floodseg.raster.radar_checks import UNIT_NAMES
-from floodseg.raster.reflectance_checks import OffsetSource, offset_source
+from floodseg.raster.reflectance_checks import OffsetSource, check_stored_type, offset_source
 from floodseg.raster.scaling import StoredBand, has_scaling, stored_bands
 from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, MaskSource, mask_kind
 from floodseg.scene.image import Image, ImageFile, ImageRequest, read_block
@@ -133,23 +133,14 @@ def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:
             f"{name}: holds complex numbers, but `{request.setting}` must be real (calibrated backscatter or "
             "reflectance); process it to that level first"
         )
-    if request.unit == "reflectance" and kinds == {"uint8"} and not has_scaling(handle, range(1, handle.count + 1)):
-        raise DataError(
-            f"{name}: holds numbers of 8 bits, as pictures do, but reflectance must be stored times 10000; use the "
-            "bands of the product"
-        )
+    if request.unit == "reflectance":
+        check_stored_type(name, handle.dtypes, tagged=has_scaling(handle, range(1, handle.count + 1)))
 
 
 def _offset_source(handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> OffsetSource:
     if request.unit != "reflectance":
         return None
-    source = offset_source(used, request.optical_offset)
-    if source in ("tags", "scale tags") and request.optical_offset is not None:
-        raise ConfigError(
-            f"`optical_offset={request.optical_offset:g}`: {handle.name} has GDAL scale or offset tags, which already "
-            "define reflectance; leave it out, or correct the tags"
-        )
-    return source
+    return offset_source(handle.name, used, request.optical_offset)
 
 
 def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand], request: ImageRequest) -> list[str]:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 from pyproj.exceptions import ProjError
-from rasterio.enums import MaskFlags
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap
-from floodseg.raster.masks import GDAL_MASK
+from floodseg.raster.masks import mask_number
+from floodseg.raster.scaling import equals_nodata
 from floodseg.scene.placement import ASSIGN_CORNERS, missing_crs_remedy
 from floodseg.scene.session import Session
 
@@ -58,8 +58,7 @@ class LayerFile:
             self._check(source)
             self.grid = GeoGrid(source.crs.to_string(), tuple(source.transform)[:6], source.height, source.width)
             self.unit = (source.units[0] or "").strip()
-            self._declares_nodata = source.nodata is not None
-            self._has_mask = MaskFlags.all_valid not in source.mask_flag_enums[0]
+            self._nodata, self._mask = source.nodata, mask_number(source)
             self._scale, self._offset = source.scales[0], source.offsets[0]
         finally:
             self.close()
@@ -104,9 +103,9 @@ class LayerFile:
             DataError: the file cannot be read.
         """
         stored = self._session.read(self._path, [1], window)[0]
-        missing = np.zeros(stored.shape, np.bool_)
-        if self._has_mask:
-            missing |= ~self._session.read_mask(self._path, GDAL_MASK, window)
+        missing = np.zeros(stored.shape, np.bool_) if self._nodata is None else equals_nodata(stored, self._nodata)
+        if self._mask is not None:
+            missing |= ~self._session.read_mask(self._path, self._mask, window)
         if self._voids and (void := np.isin(stored, self._voids) & ~missing).any():
             self.found_voids = True
             missing |= void
@@ -121,7 +120,7 @@ class LayerFile:
 
     def calculation(self, expression: str) -> str:
         """Return a command that writes an expression of the band, such as ``(* 2 (read 1))``, to a new file."""
-        masked = "" if self._declares_nodata else " --not-masked"  # rio calc stops at masked pixels without nodata
+        masked = " --not-masked" if self._nodata is None else ""  # rio calc stops at masked pixels without nodata
         return f'rio calc "{expression}"{masked} --dtype float32 FILE OUT.tif'
 
     def close(self) -> None:
