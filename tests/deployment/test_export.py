@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 
 import floodseg
@@ -24,9 +25,11 @@ from floodseg.errors import ConfigError, DataError, FloodsegError
 from floodseg.models.checkpoint.checkpoint import describe, save_folder
 from floodseg.models.deploy import DeployedModel
 from floodseg.runtimes.metadata import ExportMetadata
+from floodseg.runtimes.openvino_runtime import has_bf16
 from floodseg.runtimes.select import open_exported
 from floodseg.system import extras
 
+needs_bf16 = pytest.mark.skipif(not has_bf16(openvino.Core()), reason="needs a processor that computes in bf16")
 CHIPS = DataConfig(layout="synthetic", synthetic_chips=6, synthetic_size=64)
 IMAGE_SIZES = [(1, 64, 64), (3, 65, 130), (1, 97, 71), (1, 64, 1100)]
 
@@ -250,6 +253,7 @@ def test_int8_is_calibrated_and_scored_on_chips(conversion, exported: Exported) 
     assert quantised_nodes.isdisjoint(floating)
 
 
+@needs_bf16
 def test_bf16_keeps_first_convolutions_in_fp32_if_the_check_fails(conversion, monkeypatch) -> None:
     converter = conversion("openvino", "bf16")
     monkeypatch.setattr(convert, "compare", lambda *_: next(measured))
@@ -266,6 +270,7 @@ def test_bf16_keeps_first_convolutions_in_fp32_if_the_check_fails(conversion, mo
         converter.run()
 
 
+@needs_bf16
 def test_bf16_export_reports_openvino_failure(conversion, monkeypatch) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("no kernel")

@@ -83,7 +83,7 @@ def test_exported_files_are_ordered_fastest_first(tmp_path: Path, monkeypatch) -
         ("plain", {"precision": "int8"}, r"`precision=int8`: model 'plain' has no exported file; create the"),
         ("fused", {"runtime": "openvino", "precision": "int8"},
          r"`runtime=openvino` `precision=int8`: model 'fused' has only openvino fp32, onnx fp32; create"),
-        ("fused", {"runtime": "onnx", "device": "cuda"}, r"`device=cuda`: `runtime=onnx` runs on the CPU only"),
+        ("fused", {"runtime": "onnx", "device": "cuda"}, r"`device=cuda`: `runtime=onnx` runs only on the CPU; leave"),
         ("fused", {"runtime": "torch", "precision": "int8"}, r"`precision=int8`: PyTorch computes in fp32, bf16 or"),
         ("{onnx}", {"runtime": "torch"}, r"`runtime=torch`: must be onnx or auto for .*fused\.onnx; leave `runtime`"),
         ("{onnx}", {"precision": "int8"}, r"`precision=int8`: .*fused\.onnx is fp32; leave `precision` out"),
@@ -99,7 +99,7 @@ def test_unavailable_runtime_device_or_precision_is_refused(exported: Exported, 
 @pytest.mark.usefixtures("weights")
 def test_missing_package_is_reported_with_pip_command(exported: Exported, monkeypatch) -> None:
     uninstall(monkeypatch, "onnxruntime", "openvino")
-    with pytest.raises(ConfigError, match=r"`runtime=onnx` needs onnxruntime, .*: pip install 'floodseg\[onnx\]'"):
+    with pytest.raises(ConfigError, match=r"`runtime=onnx` needs onnxruntime, .*; pip install 'floodseg\[onnx\]'"):
         selected("fused", runtime="onnx")
     with pytest.raises(ConfigError, match=r"fused\.xml needs openvino, which is not installed; pip install 'openvino'"):
         selected(exported.openvino)
