@@ -93,8 +93,8 @@ def exclusion_mask(band: WarpedBand) -> RasterMask:
     if not np.array_equal(excluded, [255]):  # a mask of 0 and 255 is usual
         notes += [
             f"{band.name}: pixels of {value:.10g} ({percent(float((valid & (values == value)).mean()))} of the scene) "
-            f"are excluded, as all values other than 0; if {value:.10g} marks no data, declare it (rio edit-info --nodata "
-            f"{value:.10g} FILE)"
+            f"are excluded, as all values other than 0; if {value:.10g} marks no data, declare it "
+            f"(rio edit-info --nodata {value:.10g} FILE)"
             for value in excluded[np.isin(excluded, _USUAL_NODATA)]
         ]
     return RasterMask(band, lambda found, _: found != 0, tuple(note for note in notes if note))
