@@ -164,9 +164,9 @@ def _limits(quantity: Quantity | None) -> tuple[float, float]:
 def _bounds(
     stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand]
 ) -> tuple[float, float]:
-    """Return the lowest and highest scaled value, which show the masks that need not be computed.
+    """Return the lowest and highest scaled value.
 
-    They are NaN or infinite where a number may be missing.
+    They show which masks need not be computed. They are NaN or infinite where a number may be missing.
     """
     if not stored.size:
         return 0.0, 0.0
