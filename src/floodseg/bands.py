@@ -20,6 +20,8 @@ SENSORS: tuple[Sensor, ...] = ("sar", "optical")
 SensorSet = Literal["both", "sar", "optical"]
 SENSOR_SETS: tuple[SensorSet, ...] = ("both", "sar", "optical")
 Unit = Literal["db", "reflectance", "dn"]
+"""Units of model input: backscatter in dB, reflectance, or digital numbers (dn)."""
+
 SarUnits = Literal["db", "linear", "amplitude"]
 """Units of stored radar values: backscatter in dB, its linear power, or the square root of the power."""
 
@@ -68,7 +70,7 @@ _OTHER_WORDS = frozenset({
     "lia", "localincidenceangle", "lut", "mask", "nesz", "phase", "qa", "qa10", "qa20", "qa60", "ratio", "scl", "std",
     "stddev", "stdev", "var", "variance",
 })  # fmt: skip
-"""Words of names of other quantities, also of one band: ``VV_stdDev``, ``coherence_VV``."""
+"""Words that mark a name as that of another quantity, even beside a band name: ``VV_stdDev``, ``coherence_VV``."""
 
 MASK = "mask"
 """Identity of a band that is 0 where a file holds no data: ``dataMask``, ``alpha``."""
@@ -77,13 +79,13 @@ OTHER = "other"
 
 
 def identify_band(text: str | None, sensor: Sensor) -> str | None:
-    """Return what the name of a band or of its file says that the band is.
+    """Return the identity of a band from its name or the name of its file.
 
     Understands ``VV``, ``Gamma0_VH_db``, ``B3``, ``B03``, ``Band 8A`` and the common colour names of STAC (``green``).
-    A name of two bands (``VV/VH``) is that of a ratio or a difference.
+    A name with two bands (``VV/VH``) means a ratio or a difference.
 
     Returns:
-        The canonical name of a band of the sensor, ``MASK``, ``OTHER``, or None if the name says none of these.
+        The canonical name of a band of the sensor, ``MASK``, ``OTHER``, or None if the name is none of these.
     """
     text = (text or "").strip().lower()
     if text in _MASK_NAMES:
@@ -95,7 +97,7 @@ def identify_band(text: str | None, sensor: Sensor) -> str | None:
 
 
 def names_other_quantity(text: str) -> bool:
-    """Return True if a word of a name is that of another quantity than a band, such as an angle or HH."""
+    """Return True if a name contains a word for another quantity, such as an angle or HH."""
     return not _OTHER_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", text.lower()))
 
 
@@ -111,7 +113,8 @@ def _optical_bands(text: str) -> set[str]:
     }
     colour = _NUMBER_AND_COLOUR.fullmatch(text)
     if colour and colour[1] in _COLOUR_NAMES:
-        names.add(_COLOUR_NAMES[colour[1]])  # another band than its number: the number is that of another sensor
+        # if the colour contradicts the number, the name stands for two bands and becomes OTHER
+        names.add(_COLOUR_NAMES[colour[1]])
     return names.intersection(L1C_BANDS)
 
 
@@ -166,7 +169,8 @@ class Bands:
 def bands_fit(needed: Bands, available: Bands, sensor: Sensor, *, exact: bool = False) -> bool:
     """Return True if the available bands of one sensor include the needed bands, in the same unit.
 
-    With ``exact``, they must be the needed bands in the same order. Channels without names need this.
+    With ``exact``, they must be the needed bands in the same order. This is needed where bands have no names and are
+    read by order.
     """
     needed_names, available_names = needed.names(sensor), available.names(sensor)
     if needed_names and available_names and needed.unit(sensor) != available.unit(sensor):

@@ -18,8 +18,8 @@ FLOOR_DB = -35 - 1 / 128
 measurement equals it."""
 
 NOISE_DB = -28.0
-"""VH of the noise of Sentinel-1, at which Otsu's method counts pixels without signal. At a lower value, a calm lake
-would be a class of its own, and other water land."""
+"""Noise level of Sentinel-1 in VH. Otsu's method sets pixels without signal to it. With a lower value a calm lake would
+form its own class, and other water would fall into the class of land."""
 
 
 def otsu(vh_db: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
@@ -32,14 +32,14 @@ def otsu(vh_db: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
     Returns:
         The threshold, or None if no pixel is valid or all valid pixels are equal.
     """
-    values = with_noise(vh_db[valid]).astype(np.float64)
+    values = replace_no_signal(vh_db[valid]).astype(np.float64)
     if not values.size or values.min() == values.max():
         return None
     return otsu_of_histogram(*np.histogram(values, OTSU_BINS))
 
 
-def with_noise(vh_db: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return VH in dB, any shape, with pixels without signal at ``NOISE_DB``."""
+def replace_no_signal(vh_db: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return VH in dB, any shape, in which pixels without signal are set to ``NOISE_DB``."""
     return np.where(vh_db == np.float32(FLOOR_DB), np.float32(NOISE_DB), vh_db)
 
 
@@ -74,7 +74,7 @@ def ndwi_water(green: NDArray[np.float32], near_infrared: NDArray[np.float32]) -
     """Return True where NDWI = (B03 - B08) / (B03 + B08) is above 0 (McFeeters 1996).
 
     The test is B03 > B08. It is the same where the sum is positive, and also defined for dark pixels, whose sum is
-    slightly negative. ``ndwi_is_known`` tells where it has a meaning.
+    slightly negative. ``ndwi_is_defined`` is True where NDWI is defined.
 
     Args:
         green: B03 reflectance, any shape.
@@ -83,7 +83,7 @@ def ndwi_water(green: NDArray[np.float32], near_infrared: NDArray[np.float32]) -
     return np.asarray(green > near_infrared)
 
 
-def ndwi_is_known(green: NDArray[np.float32], near_infrared: NDArray[np.float32]) -> NDArray[np.bool_]:
+def ndwi_is_defined(green: NDArray[np.float32], near_infrared: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return False where both bands hold the same value of 0 or less: no light was measured, so NDWI is undefined.
 
     Stored zeros are negative reflectance where an offset was removed.

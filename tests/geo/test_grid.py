@@ -63,7 +63,7 @@ def test_upright_grid_covers_the_same_pixels(flips: tuple[bool, bool]) -> None:
     stored = NORTH_UP.reversed(rows=rows, columns=columns)
     assert (stored.transform[0] / 10, stored.transform[4] / 10) == FLIPS[flips]
     assert stored.flips == flips
-    assert stored.upright == NORTH_UP
+    assert stored.north_up == NORTH_UP
     x, y = NORTH_UP.coordinates(*np.meshgrid(np.arange(80.0) + 0.5, np.arange(60.0) + 0.5))
     stored_x, stored_y = stored.coordinates(*np.meshgrid(np.arange(80.0) + 0.5, np.arange(60.0) + 0.5))
     np.testing.assert_array_equal(stored.flip(stored_x), x)
@@ -78,18 +78,18 @@ def test_window_of_the_upright_grid_has_the_same_pixels_in_the_stored_order(flip
     cut = stored.flip(pixels)[:, part.top : part.top + 11, part.left : part.left + 13]
     np.testing.assert_array_equal(stored.flip(cut), pixels[:, 5:16, 7:20])
     assert stored.flip_window(part) == Window(5, 7, 11, 13)
-    assert stored.crop(part).upright == NORTH_UP.crop(Window(5, 7, 11, 13))
+    assert stored.crop(part).north_up == NORTH_UP.crop(Window(5, 7, 11, 13))
 
 
 def test_grid_without_a_geotransform_has_no_flips() -> None:
     for first, counts in ((0.0, True), (-0.5, True), (5.0, False)):
         grid = GeoGrid(None, (1.0, 0.0, first, 0.0, 1.0, first), 60, 80)
-        assert (grid.counts_pixels, grid.flips) == (counts, (not counts, False))
+        assert (grid.has_pixel_coordinates, grid.flips) == (counts, (not counts, False))
     for top, first, counts in ((0.0, 0.0, True), (60.0, 0.0, True), (59.5, -0.5, True), (60.0, 5.0, False)):
         grid = GeoGrid(None, (1.0, 0.0, first, 0.0, -1.0, top), 60, 80)
-        assert (grid.counts_pixels, grid.flips) == (counts, (False, False))
+        assert (grid.has_pixel_coordinates, grid.flips) == (counts, (False, False))
     assert ROTATED.flips == (False, False)
-    assert not NORTH_UP.counts_pixels
+    assert not NORTH_UP.has_pixel_coordinates
 
 
 @pytest.mark.parametrize(("shear", "straight"), [(1e-15, True), (2e-9, True), (0.0012, True), (0.0014, False)])
@@ -97,8 +97,8 @@ def test_rotation_is_measured_in_pixels_over_the_grid(shear: float, straight: bo
     """A shear of 0.00125 m per column shifts the last of 80 columns by 0.01 pixels of 10 m."""
     a, b, c, d, e, f = NORTH_UP.transform
     sheared = replace(NORTH_UP, transform=(a, b, c, shear, e, f))
-    assert sheared.straight == (NORTH_UP if straight else sheared)
+    assert sheared.without_rounding_rotation == (NORTH_UP if straight else sheared)
     per_row = replace(NORTH_UP, transform=(a, shear * 80 / 60, c, d, e, f))
-    assert per_row.straight == (NORTH_UP if straight else per_row)
+    assert per_row.without_rounding_rotation == (NORTH_UP if straight else per_row)
     quarter = replace(NORTH_UP, transform=(0.0, 10.0, c, 10.0, 0.0, f))
-    assert quarter.straight == quarter
+    assert quarter.without_rounding_rotation == quarter

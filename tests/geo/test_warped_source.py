@@ -39,7 +39,7 @@ def test_parts_equal_the_complete_image(
     assert 0.1 < complete.missing.mean() < 0.9
     monkeypatch.setattr(warped_source, limit, {"_TILE": 25, "_MAX_READ": 900}[limit])
     parts = warped.read(Window(0, 0, 90, 120))
-    assert len(read) > 4 or (limit == "_TILE" and warped.map.parallel)
+    assert len(read) > 4 or (limit == "_TILE" and warped.pixel_map.parallel)
     for found, expected in ((parts.values, complete.values), (parts.missing, complete.missing),
                             (parts.fill, complete.fill)):  # fmt: skip
         np.testing.assert_array_equal(found, expected)

@@ -89,7 +89,7 @@ def test_products_of_a_flipped_scene_equal_the_north_up_ones(
     assert {0, 1, 255, *([2, 3] if with_layers else [])} == set(np.unique(upright.classes))
     np.testing.assert_array_equal(flipped.grid.flip(flipped.classes), upright.classes)
     np.testing.assert_array_equal(flipped.grid.flip(flipped.probability), upright.probability)
-    assert (flipped.grid.flips, flipped.grid.upright) == (stored.flips, upright.grid)
+    assert (flipped.grid.flips, flipped.grid.north_up) == (stored.flips, upright.grid)
     assert with_layers or flipped.grid == stored
     assert flipped.summary["grid"]["transform"] == list(flipped.grid.transform)
     assert comparable(flipped.summary) == comparable(upright.summary)

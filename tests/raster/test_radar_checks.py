@@ -40,8 +40,8 @@ def test_declared_units_pass_without_a_note(units: SarUnits, values: NDArray[np.
 
 
 def test_positive_values_are_told_apart_by_their_levels() -> None:
-    assert refusal(10 ** (LARGE / 10), "db").endswith("but have the levels of linear power; use `sar_units=linear`")
-    assert refusal(10 ** (LARGE / 20), "db").endswith("but have the levels of amplitude; use `sar_units=amplitude`")
+    assert refusal(10 ** (LARGE / 10), "db").endswith("they have the levels of linear power; use `sar_units=linear`")
+    assert refusal(10 ** (LARGE / 20), "db").endswith("they have the levels of amplitude; use `sar_units=amplitude`")
     both = "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are amplitude"
     assert refusal(10 ** (SMALL / 10), "db").endswith(both)
 
@@ -52,7 +52,7 @@ def test_amplitude_read_as_power_is_refused_or_noted() -> None:
     assert message.endswith("as amplitude (the square root of power) would be; use `sar_units=amplitude`")
     note = check_radar([sample(10 ** (SMALL / 20))], "linear")
     assert note is not None
-    assert note.endswith("use `sar_units=amplitude` if they are")
+    assert note.endswith("; if they are amplitude (the square root of power), use `sar_units=amplitude`")
 
 
 def test_power_read_as_amplitude_is_noted() -> None:

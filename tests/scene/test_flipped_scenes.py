@@ -81,7 +81,7 @@ def test_files_are_read_north_up(tmp_path: Path, flipped: str, rows: bool, colum
     flips = (rows, columns) if flipped in ("sar", "all") else (False, False)
     assert scene.product_grid == GRID.reversed(rows=flips[0], columns=flips[1])
     part = open_scene(config(names), BOTH, Window(5, 9, 30, 20))
-    assert part.product_grid.upright == part.grid == GRID.crop(Window(5, 9, 30, 20))
+    assert part.product_grid.north_up == part.grid == GRID.crop(Window(5, 9, 30, 20))
     assert part.product_grid.flips == flips
     assert_same_windows(part, open_scene(config({name: str(path) for name, path in files.items()}), BOTH,
                                          Window(5, 9, 30, 20)))  # fmt: skip
@@ -146,7 +146,7 @@ def test_a_transform_that_contradicts_coordinates_is_refused() -> None:
     """As of an array that was sorted by y, with the transform of its file."""
     radar, stored = sar_values(50, 45), GRID.reversed(rows=True, columns=False)
     array = labelled(stored.flip(radar), stored)
-    with pytest.raises(DataError, match=r"differs from the coordinates of sar, .*; leave `transform` out, or pass sar"):
+    with pytest.raises(DataError, match=r"that the coordinates of `sar` give; leave `transform` out, or pass `sar`"):
         ArrayScene(RADAR, array, transform=GRID.transform)
     for scene in (ArrayScene(RADAR, array), ArrayScene(RADAR, array, transform=stored.transform)):
         np.testing.assert_array_equal(scene.read(Window(0, 0, 50, 45)).sar, radar)

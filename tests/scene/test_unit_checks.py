@@ -174,7 +174,7 @@ def test_tags_that_undo_a_normalisation(tmp_path: Path, kind: str) -> None:
 def test_small_bright_images_are_noted_in_the_assumptions(tmp_path: Path) -> None:
     half = DB[:, :100] / 2
     path = write_raster(tmp_path / "s1.tif", half)
-    expected = "radar values, read as dB, are brighter than most scenes, as 10 log10 of amplitude"
+    expected = "radar values, read as dB, are brighter than most scenes; if they are 10 log10 of amplitude"
     assert any(note.startswith(f"{path}: {expected}") for note in scene(RADAR, path).assumptions)
     assert any(note.startswith(f"sar: {expected}") for note in ArrayScene(RADAR, half).assumptions)
 

@@ -96,7 +96,7 @@ def _tile(out_dir: Path, scene: FinishedScene, raster: str, crs: str) -> _Tile:
     grid = scene.grid
     if grid.crs == crs and not any(grid.flips):
         return _Tile(scene.id, f"{SCENES}/{scene.id}/{raster}", grid)
-    grid = grid.upright if grid.crs == crs else _geographic_grid(scene)
+    grid = grid.north_up if grid.crs == crs else _geographic_grid(scene)
     name = f"{scene.id}.{Path(raster).stem}.vrt"
     (out_dir / _WARPED).mkdir(exist_ok=True)
     with (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import Bands, Sensor, bands_fit
 from floodseg.chips.chip import Chip
-from floodseg.classical import ndwi_is_known, ndwi_water, otsu
+from floodseg.classical import ndwi_is_defined, ndwi_water, otsu
 from floodseg.errors import ConfigError
 
 BoolArray = NDArray[np.bool_]
@@ -66,5 +66,5 @@ def _ndwi_water(green: NDArray[Any], infrared: NDArray[Any], valid: BoolArray) -
 
 BASELINES = {
     "otsu": Baseline("otsu", Bands(("VH",), ()), None, _otsu_water),
-    "ndwi": Baseline("ndwi", Bands((), ("B03", "B08")), 0.0, _ndwi_water, ndwi_is_known),
+    "ndwi": Baseline("ndwi", Bands((), ("B03", "B08")), 0.0, _ndwi_water, ndwi_is_defined),
 }

@@ -169,7 +169,7 @@ def _open_band(path: str, kind: str) -> Iterator[Any]:
 
 def _grid(source: Any, path: str) -> GeoGrid:
     grid = GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)
-    if source.crs is None or grid.counts_pixels:
+    if source.crs is None or grid.has_pixel_coordinates:
         raise DataError(
             f"{path}: has no coordinate reference system or no geotransform; assign both, for example from a file with "
             "the same grid (rio edit-info --crs like --transform like --like OTHER.tif FILE.tif)"

@@ -24,7 +24,7 @@ _STEP_NODES = 17
 """Points along each side of the grid at which steps are computed."""
 _ELLIPSOID = Geod(ellps="WGS84")
 
-Numbers = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
 
 
 def equal_area_crs(grid: GeoGrid) -> CRS:
@@ -46,7 +46,7 @@ def to_lonlat(grid: GeoGrid) -> Transformer:
     return Transformer.from_crs(CRS.from_user_input(grid.crs).to_2d(), CRS.from_epsg(4326), always_xy=True)
 
 
-def metres_per_pixel(grid: GeoGrid, columns: Numbers, rows: Numbers) -> Numbers:
+def metres_per_pixel(grid: GeoGrid, columns: Float64Array, rows: Float64Array) -> Float64Array:
     """Return the ground distance of a step of one column and of one row, in metres on the WGS 84 ellipsoid.
 
     Map distances differ from ground distances: a degree of longitude shrinks towards the poles, Web Mercator doubles
@@ -65,7 +65,7 @@ def metres_per_pixel(grid: GeoGrid, columns: Numbers, rows: Numbers) -> Numbers:
     """
     degrees = to_lonlat(grid)
 
-    def step(right: float, down: float) -> tuple[Numbers, Numbers]:
+    def step(right: float, down: float) -> tuple[Float64Array, Float64Array]:
         before = degrees.transform(*(grid.coordinates(columns - right / 2, rows - down / 2)))
         after = degrees.transform(*(grid.coordinates(columns + right / 2, rows + down / 2)))
         azimuth, _, metres = _ELLIPSOID.inv(*before, *after)
@@ -87,7 +87,7 @@ class InterpolatedSteps:
         steps = metres_per_pixel(grid, *np.meshgrid(columns, rows))
         self._splines = [RectBivariateSpline(rows, columns, step, kx=1, ky=1) for step in steps]
 
-    def at(self, rows: Numbers, columns: Numbers) -> Numbers:
+    def at(self, rows: Float64Array, columns: Float64Array) -> Float64Array:
         """Return the four steps for each pair of a row and a column, (4, len(rows), len(columns))."""
         return np.array([spline(rows, columns) for spline in self._splines])
 

@@ -73,7 +73,10 @@ class GeoGrid:
         return GeoGrid(self.crs, _as_tuple(moved), window.height, window.width)
 
     def resized(self, columns_per_pixel: float, rows_per_pixel: float, height: int, width: int) -> "GeoGrid":
-        """Return a grid with the same first corner, and columns and rows of this grid per pixel of the result."""
+        """Return a grid with the same first corner and larger or smaller pixels.
+
+        Each spans ``columns_per_pixel`` x ``rows_per_pixel`` pixels of this grid.
+        """
         moved = self.affine @ Affine.scale(columns_per_pixel, rows_per_pixel)
         return GeoGrid(self.crs, _as_tuple(moved), height, width)
 
@@ -90,10 +93,10 @@ class GeoGrid:
         )
 
     @property
-    def counts_pixels(self) -> bool:
+    def has_pixel_coordinates(self) -> bool:
         """True if the coordinates are numbers of pixels, as in a raster without a geotransform.
 
-        Rows count down from the first one, or up from the first or the last one.
+        y may grow or fall with the rows, and start at either end.
         """
         a, b, c, d, e, f = self.transform
         from_corner = (a, b, d) == (1, 0, 0) and c in (0, -0.5)
@@ -103,17 +106,17 @@ class GeoGrid:
     def flips(self) -> tuple[bool, bool]:
         """True if rows run from south to north, and if columns run from east to west. False on a rotated grid."""
         a, b, _, d, e, _ = self.transform
-        straight = b == d == 0 and not self.counts_pixels
-        return straight and e > 0, straight and a < 0
+        is_axis_aligned = b == d == 0 and not self.has_pixel_coordinates
+        return is_axis_aligned and e > 0, is_axis_aligned and a < 0
 
     @property
-    def upright(self) -> "GeoGrid":
+    def north_up(self) -> "GeoGrid":
         """The grid of the same pixels with rows from north to south and columns from west to east."""
         rows, columns = self.flips
         return self.reversed(rows=rows, columns=columns)
 
     @property
-    def straight(self) -> "GeoGrid":
+    def without_rounding_rotation(self) -> "GeoGrid":
         """The grid with rotation terms of 0 where they are rounding errors: below 0.01 pixels over the grid."""
         a, b, c, d, e, f = self.transform
         if abs(b) * self.height > _MAX_SHEAR * abs(a) or abs(d) * self.width > _MAX_SHEAR * abs(e):
@@ -130,12 +133,12 @@ class GeoGrid:
         return replace(self, transform=_as_tuple(moved))
 
     def flip(self, values: NDArray[_T]) -> NDArray[_T]:
-        """Convert pixels (..., H, W) between the order of this grid and that of ``upright``, in either direction."""
+        """Convert pixels (..., H, W) between the order of this grid and that of ``north_up``, in either direction."""
         rows, columns = (slice(None, None, -1 if flipped else None) for flipped in self.flips)
         return np.ascontiguousarray(values[..., rows, columns]) if any(self.flips) else values
 
     def flip_window(self, window: Window) -> Window:
-        """Convert a window between this grid and ``upright``, in either direction."""
+        """Convert a window between this grid and ``north_up``, in either direction."""
         rows, columns = self.flips
         top = self.height - window.top - window.height if rows else window.top
         left = self.width - window.left - window.width if columns else window.left

@@ -12,14 +12,18 @@ _MAX_READ = 16_000_000
 """Largest number of source values to read at once. A target window that needs more is read in parts."""
 
 _TILE = 768
-"""Largest side of the parts in which a window is read if each of its pixels has coordinates of its own: they stay in
-the processor's cache."""
+"""Largest side of the parts in which a window is read if the grids are not parallel, so that coordinates are computed
+for each pixel: those of a part stay in the processor's cache."""
 
 _Axis = TypeVar("_Axis", AxisPixels, AxisInterpolation)
 
 Method = Literal["nearest", "mean", "power"]
-"""Resampling: the source pixel that contains a centre; the mean of source pixels where they are smaller, then bilinear;
-or the same with dB values averaged as linear power."""
+"""Resampling to a target pixel.
+
+* ``nearest``: the source pixel that contains the centre.
+* ``mean``: the mean of source pixels where they are smaller, then bilinear interpolation.
+* ``power``: as ``mean``, with dB values averaged as linear power.
+"""
 
 
 class WarpedSource:
@@ -31,19 +35,22 @@ class WarpedSource:
         bands: number of bands.
         read_source: returns the pixels inside a window that lies within the source.
         method: resampling.
+
+    Attributes:
+        pixel_map: positions of target pixels in the source.
     """
 
     def __init__(
         self, source: GeoGrid, target: GeoGrid, bands: int, read_source: Callable[[Window], Block], method: Method
     ) -> None:
-        self.map = PixelMap(target, source)
+        self.pixel_map = PixelMap(target, source)
         self._source, self._bands, self._read_source, self._method = source, bands, read_source, method
-        self._reduction = (1, 1) if method == "nearest" else self.map.reduction
+        self._reduction = (1, 1) if method == "nearest" else self.pixel_map.reduction
 
     @property
     def resampling(self) -> str | None:
         """Description of the resampling to the target grid; None if values are used unchanged."""
-        if self.map.shift is not None:
+        if self.pixel_map.shift is not None:
             return None
         if self._method == "nearest":
             return "nearest pixel"
@@ -55,14 +62,14 @@ class WarpedSource:
 
     def read(self, window: Window) -> Block:
         """Read a window of the target grid. Pixels outside the source are missing."""
-        if self.map.shift is not None:
-            down, right = self.map.shift
+        if self.pixel_map.shift is not None:
+            down, right = self.pixel_map.shift
             return self._read_unchanged(Window(window.top + down, window.left + right, window.height, window.width))
-        if not self.map.parallel and max(window.height, window.width) > _TILE:
+        if not self.pixel_map.parallel and max(window.height, window.width) > _TILE:
             return self._read_halves(window)
         if self._method == "nearest":
-            return self._warp(window, self.map.containing_pixels(window), pick_nearest)
-        return self._warp(window, self.map.interpolation(window, self._reduction), self._reduce_and_interpolate)
+            return self._warp(window, self.pixel_map.containing_pixels(window), pick_nearest)
+        return self._warp(window, self.pixel_map.interpolation(window, self._reduction), self._reduce_and_interpolate)
 
     def _warp(
         self, window: Window, axes: tuple[_Axis, _Axis], resample: Callable[[Block, _Axis, _Axis], Block]

@@ -55,7 +55,7 @@ class RasterFile:
     Rows go to a raw file without a header. Writes bypass GDAL's block cache, so that they do not mix with cached reads
     of other files, and a full disk raises an error at once.
 
-    Rows are written and read in the order of the upright grid, and stored in the order of ``grid``.
+    Rows are written and read in the order of the north-up grid, and stored in the order of ``grid``.
     """
 
     def __init__(self, target: Path, grid: GeoGrid, kind: RasterFormat) -> None:
@@ -86,7 +86,7 @@ class RasterFile:
         return self._grid.flip(stored.reshape(height, self._grid.width))
 
     def _seek(self, top: int, height: int) -> None:
-        """Go to the first stored byte of ``height`` rows from row ``top`` of the upright grid on."""
+        """Go to the first stored byte of ``height`` rows from row ``top`` of the north-up grid on."""
         self._file.seek(self._grid.flip_window(Window(top, 0, height, self._grid.width)).top * self._grid.width)
 
     def finish(self, tags: Mapping[str, str], threads: int) -> None:

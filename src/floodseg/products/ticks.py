@@ -21,7 +21,7 @@ _SAMPLES = 257
 """Points along a side at which degrees are computed; between them they are interpolated linearly."""
 
 Side = Literal["top", "bottom", "left", "right"]
-Quantity = Literal["longitude", "latitude"]
+Coordinate = Literal["longitude", "latitude"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Edge:
 
     side: Side
     opposite: Side
-    quantity: Quantity
+    quantity: Coordinate
     length: int
     overhang: int
     """Pixels by which labels may extend beyond the side."""
@@ -64,8 +64,8 @@ def frame_ticks(grid: GeoGrid, height: int, width: int) -> list[Tick]:
     if centre is None:
         return []
     upright = abs(centre.north[1]) >= abs(centre.north[0])
-    across: Quantity = "longitude" if upright else "latitude"
-    down: Quantity = "latitude" if upright else "longitude"
+    across: Coordinate = "longitude" if upright else "latitude"
+    down: Coordinate = "latitude" if upright else "longitude"
     bottom = _Edge("bottom", "top", across, width, _OVERHANG if width < height else 0)
     left = _Edge("left", "right", down, height, _OVERHANG if height <= width else 0)
     return [*_edge_ticks(grid, bottom), *_edge_ticks(grid, left)]
@@ -90,7 +90,7 @@ def _edge_ticks(grid: GeoGrid, edge: _Edge) -> list[Tick]:
     return found
 
 
-def _along(grid: GeoGrid, side: Side, quantity: Quantity) -> NDArray[np.float64]:
+def _along(grid: GeoGrid, side: Side, quantity: Coordinate) -> NDArray[np.float64]:
     """Return degrees along a side from its left or upper end, (_SAMPLES,); empty if one of them is not on the Earth."""
     share, zero = np.linspace(0, 1, _SAMPLES), np.zeros(_SAMPLES)
     columns, rows = {
@@ -117,7 +117,7 @@ def _ticks(edge: _Edge, degrees: NDArray[np.float64], step: float, decimals: int
     return ticks
 
 
-def _label(degrees: float, decimals: int, quantity: Quantity) -> str:
+def _label(degrees: float, decimals: int, quantity: Coordinate) -> str:
     """Return degrees and hemisphere: 12.05°E, 3°S, 180°."""
     if quantity == "longitude":
         degrees = (degrees + 180) % 360 - 180

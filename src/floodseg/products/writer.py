@@ -74,7 +74,7 @@ class ProductWriter:
 
     Args:
         out_dir: folder of the products.
-        grid: pixel grid of the rasters. Strips have the order of the upright grid, from north to south.
+        grid: pixel grid of the rasters. Strips have the order of the north-up grid, from north to south.
         info: provenance of the map.
         settings: settings of the writer.
 
@@ -88,7 +88,7 @@ class ProductWriter:
         self, out_dir: Path, grid: GeoGrid, info: ProductInfo, settings: WriterSettings = WriterSettings()
     ) -> None:
         self._out_dir = out_dir
-        self._product_grid, self._grid = grid, grid.upright
+        self._product_grid, self._grid = grid, grid.north_up
         self._info = info
         self._settings = settings
         self._pixel_areas = measure_pixel_areas(self._grid)

@@ -40,7 +40,8 @@ def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
     If no band has a name, the order counts: 2 bands are VV and VH, 13 bands are those of L1C and 12 those of L2A.
 
     Raises:
-        DataError: unnamed bands in another number, a repeated name, no known band, or radar without both polarisations.
+        DataError: an unexpected number of unnamed bands, a repeated name, no known band, or radar without both
+            polarisations.
     """
     found = bands_by_order(source, sensor) if has_unnamed_bands(source, sensor) else named_bands(source, sensor)
     if sensor == "sar":
@@ -49,7 +50,8 @@ def band_indices(source: Raster, sensor: Sensor) -> dict[str, int]:
         example = rename_commands([(1, "B03", source.name)])
         raise DataError(
             f"{source.name}: holds no known band of Sentinel-2 among {', '.join(band_labels(source, sensor))}; name "
-            f"its bands B01 to B12 or by colours (blue, green, red, nir), for example band 1 so ({example})"
+            "its bands B01 to B12 or by colours (blue, green, red, nir), for example band 1 with the command: "
+            f"{example}"
         )
     return found
 
@@ -95,7 +97,7 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
     """Return the bands of a raster without band names, by their order: canonical name -> number in the file (from 1).
 
     Raises:
-        DataError: another number of bands than 2 (radar), 13 or 12 (optical).
+        DataError: a number of bands other than 2 (radar), 12 or 13 (optical).
     """
     orders = _NAMES_BY_COUNT[sensor]
     mask = mask_band(source)
@@ -107,7 +109,7 @@ def bands_by_order(source: Raster, sensor: Sensor) -> dict[str, int]:
         raise DataError(
             f"{source.name}: has {source.count} {'band' if source.count == 1 else 'bands'} without names, and unnamed "
             f"{SENSOR_NAMES[sensor]} bands are taken by order only where there are exactly {counts}; name those to be "
-            f"used, for example so ({examples})"
+            f"used, for example with ({examples})"
         )
     return dict(zip(orders[len(numbers)], numbers, strict=True))
 
@@ -148,19 +150,19 @@ def check_polarisations(names: str, needed: Sequence[str], found: Container[str]
 
 
 def unused_labels(source: Raster, sensor: Sensor) -> list[str]:
-    """Return the labels of the bands of an open raster whose names are of no band of the sensor."""
+    """Return the labels of the bands of an open raster whose names belong to no band of the sensor."""
     labels = zip(band_labels(source, sensor), band_identities(source, sensor), strict=True)
     return [label for label, identity in labels if identity == OTHER]
 
 
 def band_labels(source: Raster, sensor: Sensor) -> list[str]:
-    """Return how messages call the bands of a raster: as its descriptions do, or as its file for an only band."""
+    """Return the names of the bands for messages: their descriptions, or the file name for a single unnamed band."""
     labels = text_labels(source.descriptions, name_identities(tuple(source.descriptions), sensor))
     return [_stem(source.name)] if labels == [_UNNAMED] else labels
 
 
 def text_labels(texts: Sequence[str | None], identities: Sequence[str | None]) -> list[str]:
-    """Return how messages call bands by their names and identities."""
+    """Return the names of bands for messages, from their names in the file and their identities."""
     return [text or "" if identity else _UNNAMED for text, identity in zip(texts, identities, strict=True)]
 
 
@@ -182,7 +184,10 @@ def rename_advice(missing: Sequence[str], sources: Sequence[Raster], sensor: Sen
 
 
 def _unused_bands(source: Raster, sensor: Sensor) -> list[int]:
-    """Return the numbers of bands without a name, with a name that is not known, or of a file named after several."""
+    """Return the numbers of the bands that may hold a missing band.
+
+    These are bands without a name, with an unknown name, or alone in a file whose name contains several band names.
+    """
     described = zip(band_identities(source, sensor), band_labels(source, sensor), strict=True)
     return [
         number
@@ -219,8 +224,8 @@ def band_identities(source: Raster, sensor: Sensor) -> tuple[str | None, ...]:
 def name_identities(texts: tuple[str | None, ...], sensor: Sensor) -> tuple[str | None, ...]:
     """Return the identity of each band by its name: a canonical name, ``MASK``, ``OTHER``, or None without a name.
 
-    A name that is not known is that of another quantity: the band may be anything but what its place suggests. The
-    result is cached, since all files of a data set have the same names, and each crop needs them.
+    An unknown name counts as ``OTHER``: the order of bands says nothing about a band that has a name. The result is
+    cached, since all files of a data set have the same names, and each crop needs them.
     """
     if sensor == "optical" and len(texts) == len(L1C_BANDS) and _are_numbers(texts):
         return (None,) * len(texts)

@@ -123,7 +123,7 @@ def extent_of(source: Raster) -> Extent:
 @lru_cache(maxsize=4096)
 def _extent(name: str, crs: str | None, transform: Affine, height: int, width: int) -> Extent:
     grid = GeoGrid(crs, tuple(transform)[:6], height, width)
-    return Extent(Path(name), height, width, None if grid.counts_pixels else grid)
+    return Extent(Path(name), height, width, None if grid.has_pixel_coordinates else grid)
 
 
 def check_same_extent(one: Extent, other: Extent, tolerance: float = 0.5) -> None:

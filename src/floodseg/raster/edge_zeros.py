@@ -11,13 +11,13 @@ from floodseg.geo.grid import Window
 _STRIP_ROWS = 256
 
 ReadRows = Callable[[int, int], NDArray[np.generic]]
-"""Reads all bands of rows, from ``top`` and of ``height`` rows: (C, height, W)."""
+"""Reads all bands of ``height`` rows from row ``top``: (top, height) -> (C, height, W)."""
 
 
 class EdgeZeros:
-    """The pixels of an image that are 0 in all bands and connected to its edge through sides of such pixels.
+    """The pixels of an image that are 0 in all bands and 4-connected to its edge through such pixels.
 
-    Memory is two bits per pixel while they are searched, and one bit later.
+    Memory is two bits per pixel during the search, and one bit later.
 
     Args:
         read_rows: reads rows of the image.
@@ -58,7 +58,7 @@ class EdgeZeros:
         return added
 
     def _complete_runs(self, row: int, zeros: NDArray[np.uint8]) -> None:
-        """Add the complete runs of zeros along a row of which a pixel is connected."""
+        """Mark every run of zeros in a row that contains a connected pixel."""
         if not self._connected[row].any():
             return
         zero, seeds = (np.unpackbits(bits, count=self._width) for bits in (zeros, self._connected[row]))

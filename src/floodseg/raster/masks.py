@@ -9,13 +9,13 @@ from floodseg.raster.bands import mask_band
 from floodseg.raster.dataset import Raster
 
 GDAL_MASK = 0
-"""Stands for the number of a band: the masks of all or of single bands in the file or in ``FILE.msk``."""
+"""Number that ``mask_number`` returns for GDAL's own masks, stored in the file or in ``FILE.msk``."""
 
 
 def mask_number(source: Raster) -> int | None:
-    """Return the number of the band that tells the validity of pixels, ``GDAL_MASK``, or None without a mask.
+    """Return the number of the band that holds the validity of pixels, ``GDAL_MASK``, or None without a mask.
 
-    Nodata values are no masks.
+    Nodata values do not count as masks.
     """
     band = mask_band(source)
     if band is not None:
@@ -24,7 +24,7 @@ def mask_number(source: Raster) -> int | None:
 
 
 def read_mask(source: Raster, number: int, window: RasterWindow | None = None) -> NDArray[np.bool_]:
-    """Read a mask inside a window, (H, W), True where pixels are valid; ``number`` is that of ``mask_number``."""
+    """Read a mask inside a window, (H, W), True where pixels are valid; ``number`` comes from ``mask_number``."""
     if number != GDAL_MASK:
         return np.asarray(source.read([number], window=window)[0] > 0)
     masks = [source.read_masks(band, window=window) > 0 for band in _masked_bands(source)]
@@ -32,9 +32,11 @@ def read_mask(source: Raster, number: int, window: RasterWindow | None = None) -
 
 
 def _masked_bands(source: Raster) -> list[int]:
-    """Return the bands (from 1) whose GDAL masks tell the validity of pixels: one if all bands share a mask."""
+    """Return the bands (from 1) whose GDAL masks hold the validity of pixels: one if all bands share a mask."""
     flags = list(enumerate(source.mask_flag_enums, start=1))
     # GDAL takes the fourth of four bands of 8 bits for alpha, also if it has another name
-    shared = [band for band, of_band in flags if MaskFlags.per_dataset in of_band and MaskFlags.alpha not in of_band]
+    shared = [
+        band for band, band_flags in flags if MaskFlags.per_dataset in band_flags and MaskFlags.alpha not in band_flags
+    ]
     # a mask of one band, as in VRT files, has no flag
-    return shared[:1] or [band for band, of_band in flags if not of_band]
+    return shared[:1] or [band for band, band_flags in flags if not band_flags]

@@ -1,14 +1,14 @@
-"""Physical values and validity of stored numbers: the only rules on both, for chips, scenes and arrays.
+"""Rules for physical values and validity of stored numbers. Chips, scenes and arrays all use them.
 
 The rules, for a pixel of a file:
 
 * It is missing where a mask says so, or where a band is not a number, is declared nodata, or holds the lowest float.
-  Declared nodata of 0 marks optical pixels (as 1 does), digital numbers, power and amplitude only where all bands
-  hold it.
+  Exception: a declared nodata value of 0 in reflectance, digital numbers, power or amplitude (or 1 in reflectance) can
+  be a measurement in one band. Such a pixel is not missing, but filled if all bands hold the value.
 * It is filled where all bands of the sensor hold the stored number 0, or another filler of optical images.
 * A polarisation has no signal where power or amplitude is 0 or negative, or dB are below -60 but no lower than
   ``LOWEST_LOGARITHM``. The pixel is filled where none has.
-* It is missing where another value is outside ``DB_RANGE`` or ``REFLECTANCE_RANGE``.
+* It is missing where any remaining value is outside ``DB_RANGE`` or ``REFLECTANCE_RANGE``.
 
 A pixel of an image is invalid where it is missing in one of its files, or filled in all.
 """
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from floodseg.classical import FLOOR_DB
 from floodseg.geo.warp import Block
-from floodseg.raster.scaling import INTEGER_KINDS, Quantity, StoredBand, equals_nodata, ignore_overflow, scaled
+from floodseg.raster.scaling import INTEGER_KINDS, Quantity, StoredBand, equals_stored, ignore_overflow, scaled
 
 DB_RANGE = (-100.0, 60.0)
 """Possible backscatter in dB. Values outside have another unit or are an undeclared nodata value."""
@@ -30,16 +30,17 @@ REFLECTANCE_RANGE = (-2.0, 20.0)
 """Possible reflectance. Clouds and glint exceed 1 and shadows fall slightly below 0, but not by this much."""
 
 NO_SIGNAL_DB = -60.0
-"""Lower values in dB are logarithms of zero power, to which a small number was added or not."""
+"""Lower values in dB come from zero power, possibly with a small number added before the logarithm."""
 
 LOWEST_LOGARITHM = -449.0
 """Lower values in dB are no backscatter: 10 log10 of the smallest float32 is -448.5."""
 
-_LOWEST_POWER = -1.0
-"""Lower power and amplitude, such as -9999, are not left by the subtraction of noise."""
+_LOWEST_STORED_POWER = -1.0
+"""Lower power or amplitude, such as -9999, is an undeclared nodata value. Subtraction of noise does not leave such
+values."""
 
 _LOWEST_FLOAT = -3.4e38 * (1 - 1e-5)
-"""Numbers from here down are the lowest float32 or float64, or roundings of them, which never are measurements."""
+"""Numbers at or below this are the lowest float32 or float64 or roundings of it. They are never measurements."""
 
 OPTICAL_FILLERS = (1.0, 65535.0, 32767.0, -32768.0, -9999.0)
 """Stored numbers that fill optical images beside 0. They are fillers only where all bands hold them."""
@@ -56,7 +57,7 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading(Block):
+class PhysicalBlock(Block):
     """Physical values of the bands of one file, with masks (see ``Block``) and counts of unusual pixels.
 
     Missing pixels hold 0. A band without signal holds ``FLOOR_DB``; where all bands of the file are without signal, the
@@ -80,13 +81,13 @@ class Reading(Block):
 
 @dataclass(frozen=True, slots=True)
 class PixelMasks:
-    """What is known of the pixels of a file beside the numbers, (H, W) each."""
+    """Masks of the pixels of a file, (H, W) each, and a reader of the bands that are not in use."""
 
     valid: NDArray[np.bool_] | None = None
     """GDAL's mask, an alpha band, or the mask of a masked array."""
     edge_zeros: NDArray[np.bool_] | None = None
     """0 in all bands and connected to the image's edge; needed for bands with ``zero_is_value``."""
-    others: Callable[[], NDArray[np.generic]] | None = None
+    read_other_bands: Callable[[], NDArray[np.generic]] | None = None
     """Reads the other bands of the sensor in the file, (C, H, W); called only where needed."""
 
     def thinned(self, step: int) -> "PixelMasks":
@@ -104,7 +105,7 @@ def needs_edge_zeros(bands: Sequence[StoredBand]) -> bool:
 
 def physical(
     stored: NDArray[np.generic], bands: Sequence[StoredBand], quantity: Quantity | None, masks: PixelMasks | None = None
-) -> Reading:
+) -> PhysicalBlock:
     """Convert the stored numbers (C, H, W) of one sensor in one file to physical values and validity.
 
     Args:
@@ -124,25 +125,25 @@ def physical(
         missing |= ~masks.valid
     if quantity is None:
         values[:, missing] = 0
-        return Reading(values, missing, np.zeros_like(missing))
+        return PhysicalBlock(values, missing, np.zeros_like(missing))
     fill, fillers = _fill(stored, bands, quantity, masks)
     without_signal = 0
     if quantity.becomes_db and (quantity.sar_units != "db" or not bounds[0] >= NO_SIGNAL_DB):
-        low = _to_db(values, missing, quantity)
-        fill |= low.all(axis=0)
-        without_signal = int(np.count_nonzero(low.any(axis=0)))
+        no_signal = _to_db(values, missing, quantity)
+        fill |= no_signal.all(axis=0)
+        without_signal = int(np.count_nonzero(no_signal.any(axis=0)))
         bounds = (-np.inf, np.inf)
     if missing.any():
         values[:, missing] = 0
         fill &= ~missing
     counts = {value: int(np.count_nonzero(where & ~missing)) for value, where in fillers.items()}
-    reading = Reading(values, missing, fill, without_signal, fillers=counts)
+    reading = PhysicalBlock(values, missing, fill, without_signal, fillers=counts)
     is_possible = limits[0] <= bounds[0] and bounds[1] <= limits[1]
     return reading if is_possible else _without_impossible(reading, *limits)
 
 
-def _without_impossible(reading: Reading, lowest: float, highest: float) -> Reading:
-    """Return a reading in which pixels with values beyond ``lowest`` or ``highest`` are missing; changes the arrays."""
+def _without_impossible(reading: PhysicalBlock, lowest: float, highest: float) -> PhysicalBlock:
+    """Return a block in which pixels with values beyond ``lowest`` or ``highest`` are missing; changes its arrays."""
     values = reading.values
     if values.min(initial=highest) >= lowest and values.max(initial=lowest) <= highest:
         return reading
@@ -163,7 +164,10 @@ def _limits(quantity: Quantity | None) -> tuple[float, float]:
 def _bounds(
     stored: NDArray[np.generic], values: NDArray[np.float32], bands: Sequence[StoredBand]
 ) -> tuple[float, float]:
-    """Return bounds of the scaled values, which spare most masks: NaN or infinite if a number may need them."""
+    """Return the lowest and highest scaled value.
+
+    They show which masks need not be computed. They are NaN or infinite where a number may be missing.
+    """
     if not stored.size:
         return 0.0, 0.0
     is_scaled = stored.dtype.kind == "f" and any(band.scale != 1 or band.divisor != 1 for band in bands)
@@ -180,8 +184,8 @@ def _declared_nodata(
     for pixels, band in zip(stored, bands, strict=True):
         nodata = band.nodata
         # NaN is no number whether declared or not
-        if nodata is not None and not np.isnan(nodata) and not _marks_all_bands(band, quantity):
-            missing |= equals_nodata(pixels, nodata)
+        if nodata is not None and not np.isnan(nodata) and not _needs_all_bands(band, quantity):
+            missing |= equals_stored(pixels, nodata)
     return missing
 
 
@@ -200,8 +204,8 @@ def _not_numbers(
     return bad
 
 
-def _marks_all_bands(band: StoredBand, quantity: Quantity | None) -> bool:
-    """Return True if declared nodata of a band counts only where all bands hold it: one band can truly be so dark."""
+def _needs_all_bands(band: StoredBand, quantity: Quantity | None) -> bool:
+    """Return True if declared nodata of a band counts only where all bands hold it, since one band can be so dark."""
     nodata = band.nodata
     if quantity is None:
         return False
@@ -230,8 +234,8 @@ def _fill(
     others: NDArray[np.generic] | None = None
     for filler in fillers:
         where = _all_equal(stored, filler)
-        if where is not None and masks.others is not None:
-            others = masks.others() if others is None else others
+        if where is not None and masks.read_other_bands is not None:
+            others = masks.read_other_bands() if others is None else others
             where = _all_equal(others, filler, where)
         if where is None:
             continue
@@ -247,7 +251,7 @@ def _all_equal(
 ) -> NDArray[np.bool_] | None:
     """Return the pixels (within ``where``) in which all bands hold a stored number, (H, W), or None if none does."""
     for band in bands:
-        equal = equals_nodata(band, value)
+        equal = equals_stored(band, value)
         where = equal if where is None else where & equal
         if not where.any():  # usually after the first band
             return None
@@ -256,19 +260,19 @@ def _all_equal(
 
 def _to_db(values: NDArray[np.float32], missing: NDArray[np.bool_], quantity: Quantity) -> NDArray[np.bool_]:
     """Convert (C, H, W) to dB in place; return where a band has no signal, (C, H, W), which then holds ``FLOOR_DB``."""
-    low = np.zeros(values.shape, np.bool_)
-    for band, is_low in zip(values, low, strict=True):
+    without_signal = np.zeros(values.shape, np.bool_)
+    for band, has_no_signal in zip(values, without_signal, strict=True):
         if quantity.sar_units != "db":
             with ignore_overflow():
-                signal, no_power = ~missing & (band > 0), band < _LOWEST_POWER
-            np.logical_not(missing | signal | no_power, out=is_low)
+                signal, no_power = ~missing & (band > 0), band < _LOWEST_STORED_POWER
+            np.logical_not(missing | signal | no_power, out=has_no_signal)
             _logarithm(band, signal, quantity)
             band[no_power] = 2 * LOWEST_LOGARITHM  # outside DB_RANGE
         with ignore_overflow():
             below = (band < NO_SIGNAL_DB) & ((band >= LOWEST_LOGARITHM) | np.isneginf(band))
-        is_low |= below & ~missing
-        band[is_low] = FLOOR_DB
-    return low
+        has_no_signal |= below & ~missing
+        band[has_no_signal] = FLOOR_DB
+    return without_signal
 
 
 def _logarithm(band: NDArray[np.float32], signal: NDArray[np.bool_], quantity: Quantity) -> None:

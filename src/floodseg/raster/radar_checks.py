@@ -23,21 +23,23 @@ from floodseg.raster.sample import (
 )
 
 _BRIGHT = (-3.0, -16.0)
-"""Median of VV and 2nd percentile of VH in dB that no scene exceeds: some of every scene is water, shadow, road or bare
+"""Median of VV and 2nd percentile of VH in dB that no scene exceeds: part of every scene is water, shadow, road or bare
 soil."""
 
 _EQUAL_DB, _BRIGHT_AT_EQUAL = 4.0, (-8.0, -20.0)
-"""The same where the median of VV is less than ``_EQUAL_DB`` above that of VH. It is 5 dB or more over land; over calm
-water, where both sink into the noise, they are darker."""
+"""The same where the median of VV is less than ``_EQUAL_DB`` above that of VH. The difference is 5 dB or more over
+land. Over calm water both polarisations are near the noise, so the difference is small, but they are darker than
+this."""
 
 _DARK_VV = -40.0
 """Median of VV in dB that every scene exceeds."""
 
 _DARK_VH = -28.0
-"""Median of VH in dB that ground exceeds, and calm water barely."""
+"""Median of VH in dB that land exceeds. Calm water is close to it."""
 
 _LAND_DB = 4.5
-"""Difference of the medians of VV and VH that land exceeds. That of land in half its dB is smaller."""
+"""Difference of the medians of VV and VH that land exceeds. Land whose values are half the true dB (10 log10 of
+amplitude) has a smaller difference."""
 
 _SWAPPED_DB = -2.0
 """Difference of the medians of VV and VH below which they are swapped. VV is above VH over land and water."""
@@ -48,8 +50,8 @@ _LARGEST_POWER = 10.0
 _HIGHEST_POWER = 1000.0
 """Power and amplitude that few pixels of a scene exceed, such as corner reflectors."""
 
-_LOWEST_POWER = -0.01
-"""Power below zero that the subtraction of noise does not exceed: noise is weaker than -20 dB."""
+_LOWEST_NOISE_RESIDUE = -0.01
+"""Lowest power that the subtraction of noise leaves, since noise is weaker than -20 dB."""
 
 _MAX_NEGATIVE_VV = 0.2
 """Share of negative VV above which values are neither power nor amplitude. VH can lose more, since the noise is
@@ -83,15 +85,15 @@ class _Levels:
         return self.vv - self.vh
 
     @property
-    def are_too_bright(self) -> bool:
+    def too_bright(self) -> bool:
         """True if no scene is so bright."""
         highest_vv, highest_vh = _BRIGHT_AT_EQUAL if self.difference < _EQUAL_DB else _BRIGHT
         return self.vv > highest_vv or self.dark_vh > highest_vh
 
     @property
-    def are_of_land(self) -> bool:
+    def plausible_for_land(self) -> bool:
         """True if land can be so bright, in both polarisations."""
-        return not (self.are_too_bright or self.difference <= _LAND_DB)
+        return not (self.too_bright or self.difference <= _LAND_DB)
 
     def __str__(self) -> str:
         parts = {"median of VV": self.vv, "median of VH": self.vh, "2nd percentile of VH": self.dark_vh}
@@ -123,7 +125,7 @@ def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
             _check_power(sample, bands, units)
     levels = _levels(bands, units)
     _check_order(samples[0], levels)
-    if levels.are_too_bright or (units != "db" and _is_often_negative(bands)):
+    if levels.too_bright or (units != "db" and _is_often_negative(bands)):
         return _refuse_or_note(samples[0], bands, units, pixels)
     if units == "amplitude" and levels.vh < _DARK_VH:
         return (
@@ -137,14 +139,14 @@ def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int)
     """Raise DataError for an image whose levels no scene has; return a note if it is small."""
     levels, is_small = _levels(bands, units), pixels < ENOUGH_PIXELS
     fault = "are often negative"
-    if levels.are_too_bright:
+    if levels.too_bright:
         fault = "are brighter than most scenes" if is_small else f"are brighter than any scene ({levels})"
     named = replace(sample, name="FILE") if is_small else sample  # one note for all chips of a folder
     reason, remedy = _explanation(bands, named, units)
-    text = f"radar values, read as {UNIT_NAMES[units]}, {fault}, as {reason} would be; {remedy}"
+    text = f"radar values, read as {UNIT_NAMES[units]}, {fault}"
     if is_small:
-        return f"{text} if they are"
-    raise DataError(f"{sample.name}: {text}")
+        return f"{text}; if they are {reason}, {remedy}"
+    raise DataError(f"{sample.name}: {text}, as {reason} would be; {remedy}")
 
 
 def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
@@ -155,8 +157,8 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
         is_number = middle > _LARGEST_POWER
         reason, remedy = _numbers(sample, "db") if is_number else _positive_values(sample, bands, pixels)
         raise DataError(
-            f"{sample.name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB but {reason}; "
-            f"{remedy}"
+            f"{sample.name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB: they "
+            f"{reason}; {remedy}"
         )
     low, high = DB_RANGE
     scale = _scale_remedy(sample)
@@ -168,18 +170,18 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
     lowest, highest = (stored_text(sample.stored.flat[place]) for place in (values.argmin(), values.argmax()))
     remedy = nodata_remedy(sample, is_odd) or scale or _ONE_NODATA
     raise DataError(
-        f"{sample.name}: radar values from {lowest} to {highest} are not dB, which lies within {DB_RANGE[0]:g} to "
-        f"{high:g}; {remedy}"
+        f"{sample.name}: radar values from {lowest} to {highest} are not dB, whose values are between "
+        f"{DB_RANGE[0]:g} and {high:g}; {remedy}"
     )
 
 
 def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
     """Raise DataError for values that cannot be power or amplitude; ``bands`` are those of the image."""
     middle = float(np.median(sample.values))
-    is_negative = sample.values < _LOWEST_POWER
+    is_negative = sample.values < _LOWEST_NOISE_RESIDUE
     if float(is_negative.mean()) > 0.5:
         reason, remedy = "", nodata_remedy(sample, is_negative) or "use `sar_units=db`"
-        if _levels(bands, "db").are_too_bright:
+        if _levels(bands, "db").too_bright:
             reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
         raise DataError(
             f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {UNIT_NAMES[units]}"
@@ -239,7 +241,7 @@ def _scale_remedy(sample: Sample) -> str | None:
         rows = {band: row[~odd] for band, row, odd in zip(sample.bands, values, is_filler, strict=True)}
         if any(len(row) < MIN_PIXELS or np.median(row) < _DARK_VV for row in rows.values()):
             continue
-        if not _levels(rows, "db").are_too_bright:
+        if not _levels(rows, "db").too_bright:
             return f"{scale_remedy(sample, factor, filler)}, since they look like dB times {1 / factor:g}"
     return None
 
@@ -265,15 +267,15 @@ def _likely_unit(bands: _Bands) -> SarUnits | None:
     if _is_often_negative(bands):
         return None
     linear = _levels(bands, "linear")
-    if not linear.are_of_land and _levels(bands, "amplitude").are_of_land:
+    if not linear.plausible_for_land and _levels(bands, "amplitude").plausible_for_land:
         return "amplitude"
-    return None if linear.are_too_bright else "linear"
+    return None if linear.too_bright else "linear"
 
 
 def _explanation(bands: _Bands, sample: Sample, units: SarUnits) -> tuple[str, str]:
     """Return why values are too bright in a unit, and the remedy."""
     if units == "db":
-        if _levels({band: 2 * values for band, values in bands.items()}, "db").are_of_land:
+        if _levels({band: 2 * values for band, values in bands.items()}, "db").plausible_for_land:
             return "10 log10 of amplitude (in place of 20 log10)", scale_remedy(sample, 2)
     elif units == "linear" and _likely_unit(bands) == "amplitude":
         return "amplitude (the square root of power)", "use `sar_units=amplitude`"

@@ -21,7 +21,7 @@ from floodseg.raster.bands import band_indices, has_unnamed_bands
 from floodseg.raster.dataset import Raster
 from floodseg.raster.edge_zeros import EdgeZeros
 from floodseg.raster.masks import mask_number, read_mask
-from floodseg.raster.physical import PixelMasks, Pixels, Reading, needs_edge_zeros, physical
+from floodseg.raster.physical import PhysicalBlock, PixelMasks, Pixels, needs_edge_zeros, physical
 from floodseg.raster.radar_checks import check_radar
 from floodseg.raster.reflectance_checks import check_fillers, check_reflectance, check_stored_type, offset_source
 from floodseg.raster.sample import Sample, sample_of
@@ -52,8 +52,8 @@ def read_sar(
     reading = read_physical(source, bands, quantity, window)
     pixels = reading.pixels()
     if check_units and reading.without_signal and (pixels.values == FLOOR_DB).any():
-        note = "chips have a signal in one polarisation and none in the other in places, as over calm water"
-        note_once(WARNING, f"{Path(source.name).parent}: {note}; the other is taken to be {FLOOR_DB:.0f} dB")
+        note = "some pixels of the chips have a signal in one polarisation only, as over calm water"
+        note_once(WARNING, f"{Path(source.name).parent}: {note}; the missing one is set to {FLOOR_DB:.0f} dB")
     return pixels
 
 
@@ -72,7 +72,8 @@ def read_optical(
     Args:
         source: raster from ``open_raster`` or the chip cache.
         bands: canonical names of the bands to read.
-        offset: in stored numbers: -1000 for processing baseline 04.00 and later.
+        offset: number to add to the stored numbers of bands without tags: -1000 for processing baseline 04.00 and
+            later; None means 0.
         window: part to read; by default the complete raster.
         check_units: if True, refuse values that cannot be reflectance.
 
@@ -94,7 +95,7 @@ def read_optical(
     reading = read_physical(source, stored, quantity, window, others)
     for filler, count in reading.fillers.items():
         if check_units and count:
-            note = f"chips hold {filler:g} in all bands in places, which is not declared as nodata"
+            note = f"some pixels of the chips hold {filler:g} in all bands, which is not declared as nodata"
             note_once(WARNING, f"{Path(source.name).parent}: {note}; these pixels are taken as invalid")
     return reading.pixels()
 
@@ -120,7 +121,7 @@ def read_physical(
     quantity: Quantity,
     window: Window | None = None,
     others: Sequence[int] = (),
-) -> Reading:
+) -> PhysicalBlock:
     """Read bands of an open raster by the rules of ``physical``; ``others`` are the sensor's other bands."""
     stored = read_stored(source, [band.number for band in bands], window)
     return physical(stored, bands, quantity, _masks(source, bands, window, others))
@@ -133,7 +134,7 @@ def _masks(
     return PixelMasks(
         valid=None if mask is None else read_mask(source, mask, _part(source, window)),
         edge_zeros=_edge_zeros(source, bands, window) if needs_edge_zeros(bands) else None,
-        others=(lambda: read_stored(source, others, window)) if others else None,
+        read_other_bands=(lambda: read_stored(source, others, window)) if others else None,
     )
 
 

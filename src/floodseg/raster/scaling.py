@@ -21,7 +21,7 @@ class Quantity:
     unit: Unit
     """Unit of the result."""
     sar_units: SarUnits | None = "db"
-    """Unit of stored radar values, which become dB; None for checks of units, see ``as_stored``."""
+    """Unit of stored radar values, which become dB. None keeps them in their stored unit (see ``as_stored``)."""
 
     @property
     def becomes_db(self) -> bool:
@@ -42,11 +42,13 @@ class StoredBand:
     number: int
     """Band number in the file, from 1."""
     scale: float = 1.0
+    """GDAL's scale tag."""
     offset: float = 0.0
-    """``scale`` and ``offset`` are GDAL's tags."""
+    """GDAL's offset tag."""
     shift: float = 0.0
+    """Offset of Sentinel-2 reflectance in stored numbers, such as -1000, for bands without tags."""
     divisor: float = 1.0
-    """``shift`` and ``divisor`` are the offset and quantification value of Sentinel-2 reflectance."""
+    """Quantification value of Sentinel-2 reflectance (10000), for bands without tags."""
     nodata: float | None = None
     """Declared nodata value, a stored number."""
     zero_is_value: bool = False
@@ -127,8 +129,8 @@ def scaled(stored: NDArray[np.generic], bands: Sequence[StoredBand]) -> NDArray[
     return values
 
 
-def equals_nodata(band: NDArray[np.generic], value: float) -> NDArray[np.bool_]:
-    """Return the pixels of a band that equal a stored number, which may be NaN, (H, W)."""
+def equals_stored(band: NDArray[np.generic], value: float) -> NDArray[np.bool_]:
+    """Return where a band (H, W) equals a stored number, which may be NaN, as (H, W) bool."""
     if band.dtype.kind in INTEGER_KINDS:
         limits = np.iinfo(band.dtype.name)
         if not (float(value).is_integer() and limits.min <= value <= limits.max):
@@ -137,6 +139,6 @@ def equals_nodata(band: NDArray[np.generic], value: float) -> NDArray[np.bool_]:
         return np.asarray(band == band.dtype.type(value))
     if band.dtype == np.bool_:
         return np.asarray(band == value)
-    # the tag is a float64, of which float32 holds the nearest number
+    # the tag is a float64; a float32 band holds the nearest float32
     with ignore_overflow():
         return np.asarray(np.isnan(band) if np.isnan(value) else band == band.dtype.type(value))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import SAR_BANDS, Bands
-from floodseg.classical import ndwi_is_known, ndwi_water, otsu_of_histogram, with_noise
+from floodseg.classical import ndwi_is_defined, ndwi_water, otsu_of_histogram, replace_no_signal
 from floodseg.config.predict import MapConfig
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.raster.physical import DB_RANGE
@@ -140,7 +140,7 @@ class _NdwiScene(SceneView):
 
     def read(self, window: Window) -> SceneWindow:
         image = self._scene.read(window)
-        known = ndwi_is_known(image.optical[0], image.optical[1])
+        known = ndwi_is_defined(image.optical[0], image.optical[1])
         image.optical[:, ~known] = 0
         return replace(image, optical_valid=image.optical_valid & known)
 
@@ -165,7 +165,7 @@ def sar_histogram(
         counted = masks.inside & ~masks.excluded
         if counted.any():
             image = scene.read(window)
-            values = with_noise(image.sar[channel][image.sar_valid & counted])
+            values = replace_no_signal(image.sar[channel][image.sar_valid & counted])
             bins = ((values - np.float32(DB_RANGE[0])) * _BINS_PER_DB).astype(np.int64)
             counts = np.bincount(bins.clip(0, len(histogram) - 1), minlength=len(histogram))
             with lock:

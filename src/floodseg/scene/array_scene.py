@@ -14,12 +14,12 @@ from floodseg.geo.warp import same_crs
 from floodseg.messages import SENSOR_NAMES
 from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
 from floodseg.raster.edge_zeros import EdgeZeros
-from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
+from floodseg.raster.physical import PhysicalBlock, PixelMasks, needs_edge_zeros, physical
 from floodseg.raster.radar_checks import check_radar
 from floodseg.raster.reflectance_checks import check_physical_reflectance
 from floodseg.raster.sample import Sample
 from floodseg.raster.scaling import BandTags, Quantity
-from floodseg.scene.base import BaseScene, Mask, Numbers
+from floodseg.scene.base import BaseScene, Mask, Values
 from floodseg.scene.cloud_mask import MaskSource, array_mask, mask_values
 from floodseg.scene.image_bands import check_array_order
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
@@ -31,9 +31,11 @@ class ArrayScene(BaseScene):
 
     Args:
         bands: channels that the model needs.
-        sar: (C, H, W), VV and VH in dB, NaN where invalid; for a two-date model its channels in its order.
+        sar: (C, H, W), VV and VH in dB, NaN where invalid. A two-date model needs all its channels, in the order of
+            the model.
         optical: (C, H, W), reflectance from 0 to 1 (stored numbers divided by 10000, offset removed), NaN where
-            invalid. A numpy array needs ``optical_bands``, unless it has the model's channels in its order.
+            invalid. A numpy array needs ``optical_bands``, unless it has all channels of the model, in the order of the
+            model.
         optical_bands: names of the bands of ``optical``.
         crs: coordinate system as EPSG code, WKT or object; by default that of a labelled array.
         transform: maps (column, row) to coordinates, the first six numbers of an affine transform; by default from the
@@ -76,7 +78,7 @@ class ArrayScene(BaseScene):
             raise DataError("no image is given; pass `sar`, `optical` or both")
         if cloud_mask is not None:
             self._images["cloud_mask"] = array_image("cloud_mask", cloud_mask, None)
-        self._place(_common_grid(self._images, crs, transform))
+        self._set_grids(_common_grid(self._images, crs, transform))
         for name, image in self._images.items():
             if image.transform is None or transform is not None:
                 self._images[name] = replace(image, transform=self.product_grid.transform)
@@ -126,7 +128,7 @@ class ArrayScene(BaseScene):
             )
         self._images[sensor] = image
 
-    def _read_inside(self, sensor: Sensor, window: Window, values: Numbers) -> Mask | None:
+    def _read_inside(self, sensor: Sensor, window: Window, values: Values) -> Mask | None:
         if sensor not in self._images:
             return None
         usable = np.ones((window.height, window.width), np.bool_)
@@ -134,9 +136,9 @@ class ArrayScene(BaseScene):
             reading = self._read_block(sensor, channels, window, self._quantity(sensor))
             values[channels] = reading.values
             valid_at_date = ~(reading.missing | reading.fill)
-            self._findings.add(sensor, reading)
+            self._pixel_counts.add(sensor, reading)
             if self.bands.unit(sensor) == "db":
-                self._findings.add_image(sensor, list(reading.values), valid_at_date)
+                self._pixel_counts.add_image(sensor, list(reading.values), valid_at_date)
             usable &= valid_at_date
         return usable
 
@@ -145,7 +147,7 @@ class ArrayScene(BaseScene):
         dates = dict.fromkeys(band_date(name) for name in names)
         return [[channel for channel, name in enumerate(names) if band_date(name) == date] for date in dates]
 
-    def _read_block(self, sensor: Sensor, channels: Sequence[int], window: Window, quantity: Quantity) -> Reading:
+    def _read_block(self, sensor: Sensor, channels: Sequence[int], window: Window, quantity: Quantity) -> PhysicalBlock:
         """Read channels of one date by the rules of ``physical``."""
         image = self._images[sensor]
         used = [self._channels[sensor][channel] for channel in channels]
@@ -161,7 +163,7 @@ class ArrayScene(BaseScene):
         masks = PixelMasks(
             valid=valid,
             edge_zeros=self._edge_zeros(sensor, used + others, window) if needs_edge_zeros(bands) else None,
-            others=(lambda: stored[others]) if others else None,
+            read_other_bands=(lambda: stored[others]) if others else None,
         )
         return physical(stored[used], bands, quantity, masks)
 
@@ -208,7 +210,7 @@ def _common_grid(arrays: Mapping[str, ArrayImage], crs: Any, transform: Sequence
         if first.transform is None or other.transform is None:
             continue
         # a transform that is set holds for the pixels as they are stored
-        one, two = (each.grid if transform is not None else each.grid.upright for each in (first, other))
+        one, two = (each.grid if transform is not None else each.grid.north_up for each in (first, other))
         if not (same_crs(one.crs, two.crs) and one.matches(two, 0.5)):
             raise DataError(
                 f"{first_name} and {name}: their coordinates differ, but arrays must lie on one grid; "
@@ -220,9 +222,9 @@ def _common_grid(arrays: Mapping[str, ArrayImage], crs: Any, transform: Sequence
         a, b, c, d, e, f = (float(number) for number in tuple(transform)[:6])
         known = (a, b, c, d, e, f)
     text = known_crs if crs is None else crs_text("crs", crs)
-    grid = GeoGrid(text, known or IDENTITY, first.shape[1], first.shape[2]).straight
+    grid = GeoGrid(text, known or IDENTITY, first.shape[1], first.shape[2]).without_rounding_rotation
     _check_grid(grid, known)
-    if transform is not None and not grid.counts_pixels:
+    if transform is not None and not grid.has_pixel_coordinates:
         for name, image in arrays.items():
             _check_transform(grid, name, image)
     return grid
@@ -230,17 +232,17 @@ def _common_grid(arrays: Mapping[str, ArrayImage], crs: Any, transform: Sequence
 
 def _check_transform(grid: GeoGrid, name: str, image: ArrayImage) -> None:
     """Raise DataError if an array has coordinates that are not those of a grid that was set."""
-    if image.transform is not None and not (image.grid.counts_pixels or grid.matches(image.grid, 0.5)):
+    if image.transform is not None and not (image.grid.has_pixel_coordinates or grid.matches(image.grid, 0.5)):
         raise DataError(
-            f"`transform={grid.transform}`: differs from the coordinates of {name}, which make it "
-            f"{image.grid.transform}; leave `transform` out, or pass {name} without coordinates (.values)"
+            f"`transform={grid.transform}`: differs from the transform {image.grid.transform} that the "
+            f"coordinates of `{name}` give; leave `transform` out, or pass `{name}` without coordinates (.values)"
         )
 
 
 def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:
     """Raise DataError if products cannot have a grid; ``transform`` is that of the arrays, None if they have none."""
     a, b, _, d, e, _ = grid.transform
-    if grid.crs is not None and grid.counts_pixels:
+    if grid.crs is not None and grid.has_pixel_coordinates:
         raise DataError(
             f"`crs={grid.crs}`: has no effect without a transform that gives the pixels a place and a size; set "
             "`transform`, (10, 0, LEFT, 0, -10, TOP) for pixels of 10 m"

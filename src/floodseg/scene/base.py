@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from floodseg.bands import Bands, Sensor
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
-from floodseg.scene.cloud_mask import MaskKind, MaskSource, hidden, kind_note, require_clear_pixels
-from floodseg.scene.findings import Findings
+from floodseg.scene.cloud_mask import MaskKind, MaskSource, hidden_pixels, kind_note, require_clear_pixels
+from floodseg.scene.findings import PixelCounts
 from floodseg.scene.scene import SceneWindow
 
-Numbers = NDArray[np.float32]
+Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
@@ -33,13 +33,13 @@ class BaseScene:
         self.bands = bands
         self.inputs: dict[str, tuple[str, ...]] = {}
         self._assumptions: list[str] = []
-        self._findings = Findings()
+        self._pixel_counts = PixelCounts()
         self._clouds: Callable[[Window], Mask] | None = None
 
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Assumptions made in reading, including those about the windows read so far."""
-        return (*self._assumptions, *self._findings.notes())
+        return (*self._assumptions, *self._pixel_counts.notes())
 
     def read(self, window: Window) -> SceneWindow:
         """Read a window of the grid. Pixels outside the grid are invalid.
@@ -51,7 +51,7 @@ class BaseScene:
         optical, optical_valid = self._read_sensor("optical", window)
         return SceneWindow(sar, optical, sar_valid, optical_valid)
 
-    def _read_inside(self, sensor: Sensor, window: Window, values: Numbers) -> Mask | None:
+    def _read_inside(self, sensor: Sensor, window: Window, values: Values) -> Mask | None:
         """Write the channels of a sensor inside a window of the grid to ``values``, (C, H, W).
 
         Returns:
@@ -59,14 +59,14 @@ class BaseScene:
         """
         raise NotImplementedError
 
-    def _place(self, product_grid: GeoGrid) -> None:
-        self.product_grid, self.grid = product_grid, product_grid.upright
+    def _set_grids(self, product_grid: GeoGrid) -> None:
+        self.product_grid, self.grid = product_grid, product_grid.north_up
 
     def _note(self, *notes: str | None) -> None:
         """Add assumptions."""
         self._assumptions.extend(note for note in notes if note)
 
-    def _hide_clouds(self, source: MaskSource, kind: MaskKind, read: Callable[[Window], tuple[Numbers, Mask]]) -> None:
+    def _hide_clouds(self, source: MaskSource, kind: MaskKind, read: Callable[[Window], tuple[Values, Mask]]) -> None:
         """Make optical pixels invalid where a mask hides them.
 
         Args:
@@ -79,7 +79,7 @@ class BaseScene:
         """
 
         def clouds(window: Window) -> Mask:
-            return hidden(kind, *read(window))
+            return hidden_pixels(kind, *read(window))
 
         self._note(kind_note(source.name, kind))
         require_clear_pixels(
@@ -87,7 +87,7 @@ class BaseScene:
         )
         self._clouds = clouds
 
-    def _read_sensor(self, sensor: Sensor, window: Window) -> tuple[Numbers, Mask]:
+    def _read_sensor(self, sensor: Sensor, window: Window) -> tuple[Values, Mask]:
         values = np.zeros((len(self.bands.names(sensor)), window.height, window.width), np.float32)
         valid = np.zeros((window.height, window.width), np.bool_)
         inner, (top, left) = clip(window, self.grid)

@@ -22,7 +22,8 @@ _MANY_VALUES = 64
 """Distinct values that no mask and no classification has."""
 _HIGHEST_PERCENT = 100
 MAX_SEARCHED_BLOCKS = 64
-"""Blocks of a mask in which its values are searched, spread over it. This is all of a mask of 8192x8192 pixels."""
+"""Maximum number of blocks that are read to recognise a mask. They are spread over the mask and cover all of 8192x8192
+pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def mask_values(clouds: ArrayImage, window: Window) -> tuple[NDArray[np.float32]
     return values, missing if masked is None else missing | masked[0]
 
 
-def hidden(kind: MaskKind, values: NDArray[np.generic], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def hidden_pixels(kind: MaskKind, values: NDArray[np.generic], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the pixels that a mask hides, (H, W), from its values and the pixels without a value, (H, W) each."""
     marked = values != 0 if kind == "mask" else np.isin(values, list(CLOUD_CLASSES))
     clouds: NDArray[np.bool_] = marked & ~missing
@@ -114,7 +115,7 @@ def hidden(kind: MaskKind, values: NDArray[np.generic], missing: NDArray[np.bool
 
 
 def kind_note(name: str, kind: MaskKind) -> str | None:
-    """Return the assumption about a mask that is no plain one, else None."""
+    """Return the assumption about a mask that is a scene classification, None for another mask."""
     if kind == "mask":
         return None
     return (

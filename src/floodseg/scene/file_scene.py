@@ -10,8 +10,8 @@ from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
-from floodseg.scene.base import BaseScene, Mask, Numbers
-from floodseg.scene.findings import Findings
+from floodseg.scene.base import BaseScene, Mask, Values
+from floodseg.scene.findings import PixelCounts
 from floodseg.scene.image import Image, ImageRequest, WarpedFile
 from floodseg.scene.image_bands import check_order
 from floodseg.scene.open_image import open_cloud_mask, open_image
@@ -31,10 +31,10 @@ class _WarpedImage:
     channels: tuple[tuple[int, ...], ...]
     """For each file, the channels of its bands."""
     scene_classes: WarpedFile | None
-    findings: Findings | None
+    pixel_counts: PixelCounts | None
     """Counts polarisations without signal, in radar images in dB."""
 
-    def read(self, window: Window, values: Numbers) -> Mask:
+    def read(self, window: Window, values: Values) -> Mask:
         """Write the bands to their channels of ``values`` (C, H, W) and return their validity, (H, W)."""
         shape = (window.height, window.width)
         missing, fill = np.zeros(shape, np.bool_), np.ones(shape, np.bool_)
@@ -44,9 +44,9 @@ class _WarpedImage:
             missing |= block.missing
             fill &= block.fill
         valid: Mask = ~(missing | fill)
-        if self.findings is not None:
+        if self.pixel_counts is not None:
             bands = [values[channel] for channels in self.channels for channel in channels]
-            self.findings.add_image(self.name, bands, valid)
+            self.pixel_counts.add_image(self.name, bands, valid)
         if self.scene_classes is not None:
             valid &= ~np.isin(self.scene_classes.read(window).values[0], list(CLOUD_CLASSES))
         return valid
@@ -57,7 +57,7 @@ class FileScene(BaseScene):
 
     def __init__(self, session: Session, product_grid: GeoGrid, bands: Bands) -> None:
         super().__init__(bands)
-        self._place(product_grid)
+        self._set_grids(product_grid)
         self._session = session
         self._images: dict[Sensor, list[_WarpedImage]] = {"sar": [], "optical": []}
 
@@ -66,19 +66,24 @@ class FileScene(BaseScene):
         self._session.close()
 
     def add(self, image: Image, reference_name: str, reference: GeoGrid, channels: dict[str, int]) -> None:
-        """Add an image that lies on or beside the reference grid; ``channels`` maps its bands to channels."""
+        """Add an image, which is warped to the grid of the scene; ``channels`` maps its bands to channels.
+
+        An image without a coordinate system takes the reference grid.
+        """
         files, classes = [], None
         for file in image.files:
             placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
             self._note(assumed if file.grid != reference else None)
-            files.append(WarpedFile(self._session, replace(file, grid=placed), self.grid, image, self._findings.add))
-        self._findings.join([file.path for file in image.files])
+            files.append(
+                WarpedFile(self._session, replace(file, grid=placed), self.grid, image, self._pixel_counts.add)
+            )
+        self._pixel_counts.group_files([file.path for file in image.files])
         if image.scene_classes is not None:
             classes = WarpedFile(self._session, image.scene_classes, self.grid, None)
         file_channels = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
-        findings = self._findings if image.request.unit == "db" else None
+        pixel_counts = self._pixel_counts if image.request.unit == "db" else None
         self._images[image.request.sensor].append(
-            _WarpedImage(image.name, tuple(files), file_channels, classes, findings)
+            _WarpedImage(image.name, tuple(files), file_channels, classes, pixel_counts)
         )
         self.inputs[image.request.setting] = image.request.references
         self._note(*image.assumptions, resampling_note(image.name, [file.resampling for file in files]))
@@ -100,26 +105,26 @@ class FileScene(BaseScene):
         self.inputs["cloud_mask"] = (name,)
         self._note(assumed, resampling_note(name, [file.resampling]))
 
-        def read(window: Window) -> tuple[Numbers, Mask]:
+        def read(window: Window) -> tuple[Values, Mask]:
             block = file.read(window)
             return block.values[0], block.missing
 
         self._hide_clouds(source, kind, read)
 
-    def _read_inside(self, sensor: Sensor, window: Window, values: Numbers) -> Mask | None:
+    def _read_inside(self, sensor: Sensor, window: Window, values: Values) -> Mask | None:
         images = self._images[sensor]
         return np.logical_and.reduce([image.read(window, values) for image in images]) if images else None
 
 
 def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:
-    """Return the upright grid of a scene from the headers of its files.
+    """Return the north-up grid of a scene from the headers of its files.
 
     Raises:
         ConfigError, DataError: as ``open_scene``, without the checks of pixels.
     """
     session = Session(config.allow_remote)
     try:
-        return _reference(_open_images(session, config, bands), config).grid.upright
+        return _reference(_open_images(session, config, bands), config).grid.north_up
     finally:
         session.close()
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.classical import FLOOR_DB
-from floodseg.raster.physical import Reading
+from floodseg.raster.physical import PhysicalBlock
 
 
 @dataclass
@@ -21,7 +21,7 @@ class _Counts:
     without_signal: int = 0
 
 
-class Findings:
+class PixelCounts:
     """Thread-safe counts by file and image. Windows may overlap, so notes give shares of the pixels that were read."""
 
     def __init__(self) -> None:
@@ -30,11 +30,11 @@ class Findings:
         self._files: dict[str, Sequence[str]] = {}
         self._lacks_signal = False
 
-    def join(self, names: Sequence[str]) -> None:
-        """Join the files of an image: it is filled only where all of them are."""
+    def group_files(self, names: Sequence[str]) -> None:
+        """Group the files of an image: a pixel is filled only where it is filled in all of them."""
         self._files.update((name, names) for name in names)
 
-    def add(self, name: str, reading: Reading) -> None:
+    def add(self, name: str, reading: PhysicalBlock) -> None:
         """Count the pixels of a window of a file."""
         with self._lock:
             counts = self._counts[name]
@@ -62,7 +62,7 @@ class Findings:
             return [note for name in names for note in _notes(name, self._counts[name], self._fillers(name))]
 
     def _fillers(self, name: str) -> dict[float, str]:
-        """Return the share of the fillers of an image, for the first of its files."""
+        """Return filler -> share of pixels. Only the first file of an image reports it; the others return {}."""
         files = self._files.get(name, (name,))
         if name != files[0]:
             return {}

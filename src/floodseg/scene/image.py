@@ -10,7 +10,7 @@ from floodseg.bands import SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block
 from floodseg.geo.warped_source import Method, WarpedSource
-from floodseg.raster.physical import PixelMasks, Reading, needs_edge_zeros, physical
+from floodseg.raster.physical import PhysicalBlock, PixelMasks, needs_edge_zeros, physical
 from floodseg.raster.reflectance_checks import OffsetSource
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.session import Session
@@ -60,7 +60,8 @@ class Image:
     files: tuple[ImageFile, ...]
     scene_classes: ImageFile | None = None
     """Scene classification of an L2A product, which marks clouds."""
-    offset_from: OffsetSource = None
+    offset_source: OffsetSource = None
+    """Source of the reflectance offset; None if nothing defines it, so that 0 is assumed."""
     assumptions: tuple[str, ...] = ()
 
     @property
@@ -74,13 +75,13 @@ class Image:
         return min((file.grid for file in self.files), key=_pixel_area)
 
 
-def read_block(session: Session, file: ImageFile, window: Window, quantity: Quantity | None) -> Reading:
+def read_block(session: Session, file: ImageFile, window: Window, quantity: Quantity | None) -> PhysicalBlock:
     """Read the bands in use inside a window that lies within the file, by the rules of ``physical``.
 
     Args:
         session: open files.
         file: file to read.
-        window: window of the file's upright grid.
+        window: window of the file's north-up grid.
         quantity: what the numbers mean; None for a mask, whose numbers are used unchanged.
     """
     stored = read_stored(session, file, file.bands, window)
@@ -90,18 +91,18 @@ def read_block(session: Session, file: ImageFile, window: Window, quantity: Quan
 def read_stored(
     session: Session, file: ImageFile, bands: tuple[StoredBand, ...], window: Window
 ) -> NDArray[np.generic]:
-    """Read stored numbers inside a window of the file's upright grid, (C, H, W) from north to south."""
+    """Read stored numbers inside a window of the file's north-up grid, (C, H, W) from north to south."""
     return file.grid.flip(session.read(file.path, [band.number for band in bands], file.grid.flip_window(window)))
 
 
 def pixel_masks(session: Session, file: ImageFile, window: Window) -> PixelMasks:
-    """Return the masks of the pixels of a file inside a window of its upright grid, as ``physical`` needs them."""
+    """Return the masks of the pixels of a file inside a window of its north-up grid, as ``physical`` needs them."""
     numbers = [band.number for band in (*file.bands, *file.unused)]
     stored, flip = file.grid.flip_window(window), file.grid.flip
     return PixelMasks(
         valid=None if file.mask is None else flip(session.read_mask(file.path, file.mask, stored)),
         edge_zeros=flip(session.edge_zeros(file.path, numbers, stored)) if needs_edge_zeros(file.bands) else None,
-        others=(lambda: read_stored(session, file, file.unused, window)) if file.unused else None,
+        read_other_bands=(lambda: read_stored(session, file, file.unused, window)) if file.unused else None,
     )
 
 
@@ -113,7 +114,7 @@ class WarpedFile(WarpedSource):
         file: file with its own grid.
         target: grid of the windows.
         image: image of the file, which defines the unit; None for a mask, whose numbers are used unchanged.
-        report: called with the file's path and each window that is read of it.
+        report: called with the file's path and the values of each window that is read.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class WarpedFile(WarpedSource):
         file: ImageFile,
         target: GeoGrid,
         image: Image | None,
-        report: Callable[[str, Reading], None] | None = None,
+        report: Callable[[str, PhysicalBlock], None] | None = None,
     ) -> None:
         quantity = None if image is None else image.request.quantity
         method: Method = "nearest" if image is None else "power" if image.request.unit == "db" else "mean"
@@ -133,7 +134,7 @@ class WarpedFile(WarpedSource):
                 report(file.path, reading)
             return reading
 
-        super().__init__(file.grid.upright, target, len(file.bands), read_source, method)
+        super().__init__(file.grid.north_up, target, len(file.bands), read_source, method)
 
 
 def _pixel_area(grid: GeoGrid) -> float:

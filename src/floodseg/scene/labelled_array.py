@@ -43,7 +43,7 @@ class ArrayImage:
     """Names of the bands as they were given, None for bands without a name."""
 
     def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
-        """Return the stored numbers inside a window of the upright grid, and where they are masked, (C, H, W) each.
+        """Return the stored numbers inside a window of the north-up grid, and where they are masked, (C, H, W) each.
 
         The second is None unless the array is a masked one.
         """
@@ -60,7 +60,7 @@ class ArrayImage:
     @property
     def grid(self) -> GeoGrid:
         """Grid of the array as it is stored; the transform is the identity by default."""
-        return GeoGrid(self.crs, self.transform or IDENTITY, self.shape[1], self.shape[2]).straight
+        return GeoGrid(self.crs, self.transform or IDENTITY, self.shape[1], self.shape[2]).without_rounding_rotation
 
     @property
     def shape(self) -> tuple[int, int, int]:

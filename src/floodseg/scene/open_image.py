@@ -123,7 +123,7 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
             f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset "
             "tags, but all files of one image must be stored in the same way; rewrite them"
         )
-    return Image(request, tuple(files), offset_from=next(iter(sources)), assumptions=tuple(assumptions))
+    return Image(request, tuple(files), offset_source=next(iter(sources)), assumptions=tuple(assumptions))
 
 
 def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:

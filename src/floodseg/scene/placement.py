@@ -29,13 +29,13 @@ def file_grid(name: str, handle: OpenRaster) -> GeoGrid:
     """
     crs = handle.crs.to_string() if handle.crs is not None else None
     a, b, c, d, e, f = (float(number) for number in tuple(handle.transform)[:6])
-    grid = GeoGrid(crs, (a, b, c, d, e, f), handle.height, handle.width).straight
-    if grid.counts_pixels and (handle.gcps[0] or handle.rpcs is not None):
+    grid = GeoGrid(crs, (a, b, c, d, e, f), handle.height, handle.width).without_rounding_rotation
+    if grid.has_pixel_coordinates and (handle.gcps[0] or handle.rpcs is not None):
         raise DataError(
             f"{name}: is in sensor geometry, with ground control points or a camera model, but a scene must lie on a "
             "map grid; correct it for terrain, or warp it (gdalwarp -t_srs EPSG:CODE IN OUT)"
         )
-    if grid.counts_pixels and crs is not None:
+    if grid.has_pixel_coordinates and crs is not None:
         raise DataError(
             f"{name}: has a coordinate system but no geotransform, or one that counts pixels, so its pixels have no "
             f"place and no size; assign the x and y of its upper left and lower right corner ({ASSIGN_CORNERS})"
@@ -50,7 +50,7 @@ def file_grid(name: str, handle: OpenRaster) -> GeoGrid:
 
 def missing_crs_remedy(grid: GeoGrid) -> str:
     """Return a command that gives a file without a coordinate system its place; ``grid`` is the grid of the file."""
-    return ASSIGN_CORNERS.replace("-a_ullr", "-a_srs EPSG:CODE -a_ullr") if grid.counts_pixels else _ASSIGN_CRS
+    return ASSIGN_CORNERS.replace("-a_ullr", "-a_srs EPSG:CODE -a_ullr") if grid.has_pixel_coordinates else _ASSIGN_CRS
 
 
 def check_reference(name: str, grid: GeoGrid) -> None:
@@ -122,8 +122,8 @@ def _place_by_size(name: str, grid: GeoGrid, reference_name: str, reference: Geo
             f"they have {grid.height}x{grid.width} and {reference.height}x{reference.width} pixels; assign the "
             f"coordinate system ({missing_crs_remedy(bare)})"
         )
-    placed = not (grid.counts_pixels or reference.counts_pixels)
-    if placed and same_crs(grid.crs, reference.crs) and not grid.upright.matches(reference.upright, 0.5):
+    placed = not (grid.has_pixel_coordinates or reference.has_pixel_coordinates)
+    if placed and same_crs(grid.crs, reference.crs) and not grid.north_up.matches(reference.north_up, 0.5):
         raise DataError(
             f"{name} and {reference_name}: have no coordinate system, and their geotransforms differ; assign the "
             f"coordinate systems ({_ASSIGN_CRS})"

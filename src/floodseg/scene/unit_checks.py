@@ -47,7 +47,7 @@ def check_image(session: Session, image: Image) -> list[str]:
     Raises:
         DataError: values that cannot have the unit, swapped polarisations, or a wrong offset.
     """
-    if image.request.unit == "dn" or image.offset_from == "metadata":
+    if image.request.unit == "dn" or image.offset_source == "metadata":
         return []
     samples = [_sample(session, file, image) for file in image.files]
     if image.request.sensor == "sar":
@@ -59,7 +59,7 @@ def check_image(session: Session, image: Image) -> list[str]:
             raise
         return [] if note is None else [f"{image.name}: {note}"]
     check_fillers(samples)
-    check_reflectance(samples, image.offset_from, image.files[0].bands[0].shift)
+    check_reflectance(samples, image.offset_source, image.files[0].bands[0].shift)
     return []
 
 

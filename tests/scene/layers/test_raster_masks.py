@@ -186,7 +186,7 @@ def test_undeclared_no_data_in_an_exclusion_is_noted(
     path = write_raster(tmp_path / "e.tif", codes, **PLACE)
     found, notes = excluded(path)
     np.testing.assert_array_equal(found, codes != 0)
-    assert f"{mark} is not 0 and excluded, {100 * (codes == mark).mean():.1f} % of the scene" in notes[0]
+    assert f"pixels of {mark} ({100 * (codes == mark).mean():.1f} % of the scene) are excluded, as all" in notes[0]
     declare_nodata(notes[0], path)
     found, notes = excluded(path)
     np.testing.assert_array_equal(found, codes == 1)

@@ -252,7 +252,10 @@ def test_undeclared_feet_are_suspected_and_can_be_converted(
     steep = open_steep(tmp_path, write_raster, feet, UTM, UTM, nodata=nodata)
     assert steep.read(complete(UTM))[11:-1, 1:-1].all()
     note = steep.assumptions[-1]
-    assert " % of the scene is steeper than `max_slope=15` degrees and excluded; if its heights are in feet" in note
+    assert (
+        " % of the scene is steeper than `max_slope=15` degrees and excluded; if the heights of the file are in feet"
+        in note
+    )
     steep.close()
     follow(commands_in(note)[0], FILE=tmp_path / "dem.tif", OUT=tmp_path / "metres.tif")
     steep = steep_mask(str(tmp_path / "metres.tif"), UTM, 15, allow_remote=False)

@@ -1,4 +1,4 @@
-"""File of a layer: a raster of one band with a place, read by windows of its own grid."""
+"""File of a layer: a georeferenced raster of one band, read by windows of its own grid."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,25 +10,26 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap
 from floodseg.raster.masks import mask_number
-from floodseg.raster.scaling import equals_nodata
+from floodseg.raster.scaling import equals_stored
 from floodseg.scene.placement import ASSIGN_CORNERS, missing_crs_remedy
 from floodseg.scene.session import Session
 
-MAX_FINENESS = 32
-"""Most pixels of a layer per pixel of the scene along each side. A window reads the square of this number."""
+MAX_REDUCTION = 32
+"""Maximum number of pixels of a layer per pixel of the scene along each side. A window reads the square of this
+number."""
 
 _LOWEST = 3e38
 """Larger numbers are no data: writers round the lowest or highest float, so no declared nodata value equals them."""
 
 
 class LayerFile:
-    """The only band of a raster. Reading is safe from several threads.
+    """A one-band raster on its own grid. Reading is safe from several threads.
 
     Attributes:
         name: setting and file, for messages.
         grid: grid of the file.
         unit: unit of the band, "" if none is stored.
-        fineness: pixels of the file per (row, column) of the scene, 1 or more.
+        reduction: number of file (rows, columns) per pixel of the scene, 1 or more.
         found_voids: True if pixels that were read hold one of the ``voids``.
     """
 
@@ -63,13 +64,13 @@ class LayerFile:
         finally:
             self.close()
         try:
-            self.fineness = PixelMap(scene, self.grid).reduction
+            self.reduction = PixelMap(scene, self.grid).reduction
         except (DataError, ProjError) as error:
             raise DataError(f"{self.name}: cannot be placed on the scene: {error}") from error
-        if max(self.fineness) > MAX_FINENESS:
+        if max(self.reduction) > MAX_REDUCTION:
             raise DataError(
-                f"{self.name}: its pixels are {max(self.fineness)} times finer than the scene's, but at most "
-                f"{MAX_FINENESS} times is allowed; resample it to the scene's resolution first"
+                f"{self.name}: its pixels are {max(self.reduction)} times finer than the scene's, but at most "
+                f"{MAX_REDUCTION} times is allowed; resample it to the scene's resolution first"
             )
 
     def _check(self, source: Any) -> None:
@@ -84,7 +85,7 @@ class LayerFile:
                 f"{self.name}: has no coordinate system, so it cannot be placed on the scene; assign it "
                 f"({missing_crs_remedy(grid)})"
             )
-        if grid.counts_pixels:
+        if grid.has_pixel_coordinates:
             raise DataError(
                 f"{self.name}: has no geotransform, or one that counts pixels, so it cannot be placed on the scene; "
                 f"assign the x and y of its upper left and lower right corner ({ASSIGN_CORNERS})"
@@ -103,7 +104,7 @@ class LayerFile:
             DataError: the file cannot be read.
         """
         stored = self._session.read(self._path, [1], window)[0]
-        missing = np.zeros(stored.shape, np.bool_) if self._nodata is None else equals_nodata(stored, self._nodata)
+        missing = np.zeros(stored.shape, np.bool_) if self._nodata is None else equals_stored(stored, self._nodata)
         if self._mask is not None:
             missing |= ~self._session.read_mask(self._path, self._mask, window)
         if self._voids and (void := np.isin(stored, self._voids) & ~missing).any():

@@ -21,7 +21,7 @@ or the water bodies of the Copernicus elevation model (0 to 3)."""
 _LAND_COVER_CODES = (*range(10, 101, 10), 95)
 """Codes of ESA WorldCover."""
 
-Numbers = NDArray[np.float32]
+Values = NDArray[np.float32]
 
 
 def permanent_water_mask(band: WarpedBand, threshold: float | None) -> RasterMask:
@@ -57,7 +57,7 @@ def _threshold_rule(threshold: float, highest: float) -> Rule:
 
 
 def _mask_rule(band: WarpedBand) -> Rule:
-    def is_one(values: Numbers, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def is_one(values: Values, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
         one: NDArray[np.bool_] = values == 1
         if not (one | (values == 0) | ~valid).all():
             _check_mask(band, values[valid])
@@ -66,7 +66,7 @@ def _mask_rule(band: WarpedBand) -> Rule:
     return is_one
 
 
-def _check_mask(band: WarpedBand, values: Numbers) -> None:
+def _check_mask(band: WarpedBand, values: Values) -> None:
     """Raise DataError unless a mask holds only 0 and 1. The message names the threshold for what it holds."""
     found = np.unique(values)
     if np.isin(found, (0, 1)).all():
@@ -84,7 +84,7 @@ def _check_mask(band: WarpedBand, values: Numbers) -> None:
     raise DataError(f"{band.name}: holds values from {_range(found)}, but a mask holds only 0 and 1; {remedy}")
 
 
-def _check_marks(band: WarpedBand, values: Numbers, threshold: float) -> None:
+def _check_marks(band: WarpedBand, values: Values, threshold: float) -> None:
     """Raise DataError if values above 100 with a threshold in percent are too many for marks, or may be water."""
     found = np.unique(values)
     above = found[found > _HIGHEST_PERCENT]
@@ -99,7 +99,7 @@ def _check_marks(band: WarpedBand, values: Numbers, threshold: float) -> None:
     _check_two_values(band, found)
 
 
-def _check_two_values(band: WarpedBand, found: Numbers) -> None:
+def _check_two_values(band: WarpedBand, found: Values) -> None:
     """Raise DataError if a raster holds only 0 and one value above 100, which may be no data or water."""
     above = found[found > _HIGHEST_PERCENT]
     if len(above) == 1 and not found[found <= _HIGHEST_PERCENT].any():
@@ -110,7 +110,7 @@ def _check_two_values(band: WarpedBand, found: Numbers) -> None:
         )
 
 
-def _check_threshold(band: WarpedBand, values: Numbers, threshold: float) -> None:
+def _check_threshold(band: WarpedBand, values: Values, threshold: float) -> None:
     """Raise DataError if values look like a mask, fractions or class codes, for which the threshold has no meaning."""
     found = np.unique(values[values >= 0])
     if not found.any():
@@ -134,7 +134,7 @@ def _check_threshold(band: WarpedBand, values: Numbers, threshold: float) -> Non
         )
 
 
-def _are_codes(found: Numbers) -> bool:
+def _are_codes(found: Values) -> bool:
     """Return True if different values look like class codes: small whole numbers, or land cover."""
     small = bool((found == np.round(found)).all() and found.any() and found.max() <= _HIGHEST_CODE)
     land_cover = len(found) > 2 and bool(np.isin(found, _LAND_COVER_CODES).all())
@@ -153,9 +153,9 @@ def _mask_of_percent(band: WarpedBand, threshold: float) -> str:
     return f"if they are percent, write such a mask ({band.file.calculation(within)})"
 
 
-def _range(values: Numbers) -> str:
+def _range(values: Values) -> str:
     return f"{values.min():.10g} to {values.max():.10g}"
 
 
-def _listed(values: Numbers) -> str:
+def _listed(values: Values) -> str:
     return ", ".join(f"{value:.10g}" for value in np.unique(values)[:16])

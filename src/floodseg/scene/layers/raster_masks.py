@@ -25,7 +25,7 @@ Rule = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.bool_]]
 
 
 class WarpedBand:
-    """The only band of a raster at the nearest pixel of each pixel of ``grid``. Reading is safe from several threads.
+    """A one-band raster, resampled to ``grid`` by nearest neighbour. Reading is safe from several threads.
 
     Attributes:
         file: the raster on its own grid.
@@ -92,8 +92,9 @@ def exclusion_mask(band: WarpedBand) -> RasterMask:
     excluded = np.unique(values[valid & (values != 0)])
     if not np.array_equal(excluded, [255]):  # a mask of 0 and 255 is usual
         notes += [
-            f"{band.name}: {value:.10g} is not 0 and excluded, {percent(float((valid & (values == value)).mean()))} of "
-            f"the scene; if it marks no data, declare it (rio edit-info --nodata {value:.10g} FILE)"
+            f"{band.name}: pixels of {value:.10g} ({percent(float((valid & (values == value)).mean()))} of the scene) "
+            f"are excluded, as all values other than 0; if {value:.10g} marks no data, declare it "
+            f"(rio edit-info --nodata {value:.10g} FILE)"
             for value in excluded[np.isin(excluded, _USUAL_NODATA)]
         ]
     return RasterMask(band, lambda found, _: found != 0, tuple(note for note in notes if note))

@@ -4,8 +4,8 @@ Slope is computed on the grid of the elevation model and interpolated to the sce
 heights to finer pixels of the scene and compute slopes there. On simulated relief with exact heights it is more
 accurate (rms error 0.5 instead of 0.9 degrees). With height errors of 1 m, which is little for a global model, it is
 less accurate (1.7 instead of 1.0 degrees): noise over short distances becomes slope, and flood plains would be
-excluded. Its slopes also jump at the pixels of the model. A model that is finer than the scene is averaged first, so
-that ditches do not count.
+excluded. Its slopes also jump at the pixels of the elevation model. An elevation model that is finer than the scene
+is averaged first, so that ditches do not count.
 
 Pixels without heights are left out before anything is averaged or interpolated: a mean of -9999 and a height would be a
 cliff.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
 from floodseg.errors import DataError
-from floodseg.geo.footprints import InterpolatedSteps, Numbers
+from floodseg.geo.footprints import Float64Array, InterpolatedSteps
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap
 from floodseg.geo.warped_source import WarpedSource
@@ -59,25 +59,25 @@ class _Counts:
 class SteepMask:
     """Mask of ground steeper than ``max_slope`` degrees. Ground without heights is not masked."""
 
-    model: "_SlopeModel"
+    elevation: "_SlopeRaster"
     source: WarpedSource
-    """Slopes of ``model`` on the grid of the scene."""
+    """Slopes of ``elevation`` on the grid of the scene."""
     max_slope: float
     counts: _Counts = field(default_factory=_Counts)
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """Notes on unit, voids and gaps, and on much steep ground, of the pixels that were read so far."""
-        counts, name = self.counts, self.model.file.name
-        notes = list(self.model.notes())
+        """Notes on the unit, on voids and gaps, and on a large share of steep ground, for the pixels read so far."""
+        counts, name = self.counts, self.elevation.file.name
+        notes = list(self.elevation.notes())
         if counts.unknown:
             share = 1 - counts.unknown / counts.pixels
             notes.append(coverage_note(name, share, "no slope is known and nothing is excluded"))
         if 2 * counts.steep > counts.pixels:
             notes.append(
                 f"{name}: {percent(counts.steep / counts.pixels)} of the scene is steeper than "
-                f"`max_slope={self.max_slope:g}` degrees and excluded; if its heights are in feet, convert them to "
-                f"metres ({self.model.file.calculation('(* 0.3048 (read 1))')})"
+                f"`max_slope={self.max_slope:g}` degrees and excluded; if the heights of the file are in feet, "
+                f"convert them to metres ({self.elevation.file.calculation('(* 0.3048 (read 1))')})"
             )
         return tuple(notes)
 
@@ -93,16 +93,16 @@ class SteepMask:
 
     def close(self) -> None:
         """Close all files."""
-        self.model.file.close()
+        self.elevation.file.close()
 
 
-class _SlopeModel:
-    """Slopes of an elevation model on its own grid, or on means of ``file.fineness`` pixels where it is finer."""
+class _SlopeRaster:
+    """Slopes of an elevation model on its own grid, or on means of ``file.reduction`` pixels where it is finer."""
 
     def __init__(self, file: LayerFile, scene: GeoGrid) -> None:
         self.file = file
-        rows, columns = file.fineness
-        part = _covering_part(scene, file.grid, file.fineness)
+        rows, columns = file.reduction
+        part = _covering_part(scene, file.grid, file.reduction)
         self.grid = file.grid.crop(part).resized(columns, rows, part.height // rows, part.width // columns)
         self._metres = _METRES[file.unit.lower()]
         self._heights = WarpedSource(file.grid, self.grid, 1, self._read_heights, "mean")
@@ -160,13 +160,17 @@ def steep_mask(path: str, grid: GeoGrid, max_slope: float, allow_remote: bool) -
             f"({file.calculation('(* FACTOR (read 1))')}, with the metres per unit as FACTOR)"
         )
     try:
-        model = _SlopeModel(file, grid)
+        elevation = _SlopeRaster(file, grid)
     except ProjError as error:
-        raise DataError(f"`dem={path}`: its coordinate system has no place on the Earth; use one that has") from error
-    return SteepMask(model, WarpedSource(model.grid, grid, 1, model.read, "mean"), max_slope)
+        raise DataError(
+            f"`dem={path}`: its coordinate system cannot be related to longitude and latitude, so slopes cannot be "
+            "computed; assign one that can to it and to the images (rio edit-info --crs EPSG:CODE FILE), or leave out "
+            "`dem`"
+        ) from error
+    return SteepMask(elevation, WarpedSource(elevation.grid, grid, 1, elevation.read, "mean"), max_slope)
 
 
-def slope_degrees(heights: NDArray[np.float32], steps: Numbers) -> NDArray[np.float32]:
+def slope_degrees(heights: NDArray[np.float32], steps: Float64Array) -> NDArray[np.float32]:
     """Return the slope by Horn's method (1981), (H, W) in degrees.
 
     Args:
@@ -185,19 +189,19 @@ def slope_degrees(heights: NDArray[np.float32], steps: Numbers) -> NDArray[np.fl
     return np.asarray(np.degrees(np.arctan(np.hypot(east, north))), dtype=np.float32)
 
 
-def _covering_part(scene: GeoGrid, model: GeoGrid, cell: tuple[int, int]) -> Window:
-    """Return the part of a model's grid around a scene, in complete cells of (rows, columns).
+def _covering_part(scene: GeoGrid, elevation: GeoGrid, cell: tuple[int, int]) -> Window:
+    """Return the part of the grid of the elevation raster around a scene, in complete cells of (rows, columns).
 
-    The last cells may extend beyond the model. Cells do not depend on the scene, so a part of it has the same slopes.
+    The last cells may extend beyond the raster. Cells do not depend on the scene, so a part of it has the same slopes.
     """
     sides = np.linspace(0, 1, _COVER_POINTS)
-    u, v = PixelMap(scene, model).points(*np.meshgrid(sides * scene.width, sides * scene.height))
-    left, width = _covering_range(u, model.width, cell[1])
-    top, height = _covering_range(v, model.height, cell[0])
+    u, v = PixelMap(scene, elevation).points(*np.meshgrid(sides * scene.width, sides * scene.height))
+    left, width = _covering_range(u, elevation.width, cell[1])
+    top, height = _covering_range(v, elevation.height, cell[0])
     return Window(top, left, height, width)
 
 
-def _covering_range(positions: Numbers, size: int, cell: int) -> tuple[int, int]:
+def _covering_range(positions: Float64Array, size: int, cell: int) -> tuple[int, int]:
     """Return start and length of the pixels around ``positions`` among ``size`` pixels, in multiples of ``cell``."""
     known = positions[np.isfinite(positions)]
     if not known.size:
