@@ -78,7 +78,10 @@ def test_train_calls_the_function_once(
         (["train", "--epochs", "0"], "--epochs 0: must be at least 1"),
         (["train", "--cloud", "2"], "--cloud 2.0: must be from 0 to 1"),
         (["train", "--epochs", "2", "run.toml"], "run.toml"),
-        (["train", "nosuch.toml"], "nosuch.toml: no such run file; use a TOML file whose keys are names of flags"),
+        (
+            ["train", "nosuch.toml"],
+            "nosuch.toml: no such run file; use a TOML file whose keys are the names of the options of",
+        ),
         (["evaluate"], "model"),
         (["evaluate", "nosuch"], "model 'nosuch': is neither a shipped model"),
         (["evaluate", "otsu", "--epochs", "2"], "--epochs"),

@@ -69,7 +69,9 @@ def test_earlier_image_in_another_unit_is_read_once_converted(
     before = write_raster(tmp_path / "before.tif", 10 ** (DB / 20))
     config = SceneConfig(sar=(str(sar),), sar_before=(str(before),), sar_units=units)
     grid = reference_grid(config, RADAR)
-    with pytest.raises(DataError, match="unlike `sar`, and one unit holds for both; convert it to") as refused:
+    with pytest.raises(
+        DataError, match="but `sar` is in .*, and both images must have the same unit; convert this one"
+    ) as refused:
         open_scene_before(config, RADAR, grid)
     advised_commands.follow(str(refused.value))
     converted = replace(config, sar_before=("NEW.tif",))

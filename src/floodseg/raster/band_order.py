@@ -9,6 +9,7 @@ from floodseg.bands import HIGHEST_SCENE_CLASS, L1C_BANDS, L2A_BANDS, QA60_VALUE
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.geo.tiling import blocks, spread
+from floodseg.messages import percent
 from floodseg.raster.sample import edit_command
 
 _MIN_PIXELS = 100
@@ -53,9 +54,7 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
     elif _are_codes(first) or _are_codes(first * REFLECTANCE_SCALE):
         reason, names = f"the first one holds only the codes {_codes_text(first)}", " ".join(("other", *L2A_BANDS))
     elif bright > _MAX_BRIGHT_CIRRUS:
-        reason = (
-            f"band 11, which would be the dark cirrus band B10, is brighter than blue in {bright:.0%} of the pixels"
-        )
+        reason = f"band 11, which would be the dark cirrus band B10, is brighter than blue in {percent(bright)} of the pixels"
     else:
         return
     if file is None:
@@ -64,7 +63,7 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
         command = edit_command(file, f'f.descriptions = "{names}".split()')
     raise DataError(
         f"{file or 'optical'}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since "
-        f"{reason}; name them, for example as the bands of L2A and another one ({command})"
+        f"{reason}; name them, for example the 12 bands of L2A and the remaining band ({command})"
     )
 
 
