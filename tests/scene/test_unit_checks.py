@@ -70,7 +70,7 @@ def test_earlier_image_in_another_unit_is_read_once_converted(
     config = SceneConfig(sar=(str(sar),), sar_before=(str(before),), sar_units=units)
     grid = reference_grid(config, RADAR)
     with pytest.raises(
-        DataError, match="but `sar` is in .*, and both images must have the same unit; convert this one"
+        DataError, match=r"but `sar` is in .*, and both images must have the same unit; convert this one"
     ) as refused:
         open_scene_before(config, RADAR, grid)
     advised_commands.follow(str(refused.value))

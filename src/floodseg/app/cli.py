@@ -196,8 +196,8 @@ def predict_many(
         List of scenes: a CSV or GeoParquet file with columns id, sar, optical and other settings of floodseg predict,
         or a STAC collection on disk.
     model
-        Shipped model, classical baseline (otsu or ndwi), or a run folder, checkpoint or exported file that all workers can
-        read.
+        Shipped model, classical baseline (otsu or ndwi), or a run folder, checkpoint or exported file that all workers
+        can read.
     overwrite
         Replace products that were made from other files, with another model or with other settings.
     """

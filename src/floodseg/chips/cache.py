@@ -122,7 +122,7 @@ class ChipCache:
             return None
 
     def _verify(self, entry: Path, array_count: int) -> bool:
-        """Return True if the entry is undamaged and holds all bands and GDAL's mask, if there is one; mark it as used."""
+        """Return True if the entry is undamaged and holds all bands and any GDAL mask, and mark it as used."""
         try:
             content = memoryview(entry.read_bytes())
         except FileNotFoundError:

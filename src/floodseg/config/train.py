@@ -52,8 +52,8 @@ class DataConfig(Settings):
     sensors: SensorSet | None = None
     """Sensors to use. By default all sensors of the data set."""
     sar_dir: Path = Path("S1Hand")
-    """Folder of the radar chips, relative to --data (layout folders). If it is missing or empty, only optical imagery is
-    used."""
+    """Folder of the radar chips, relative to --data (layout folders). If it is missing or empty, only optical imagery
+    is used."""
     opt_dir: Path = Path("S2Hand")
     """Folder of the optical chips, relative to --data (layout folders). If it is missing or empty, only radar is
     used."""

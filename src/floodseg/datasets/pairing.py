@@ -125,8 +125,8 @@ def _reason(folder: Path, labels: list[Path], image: Path) -> str:
     """
     if labels:
         return (
-            f", since names such as {labels[0].name} and {image.name} differ before the last _; a label and its image must "
-            "agree there, as Spain_1_LabelHand.tif and Spain_1_S1Hand.tif do; check `mask_dir` and the names"
+            f", since names such as {labels[0].name} and {image.name} differ before the last _; a label and its image "
+            "must agree there, as Spain_1_LabelHand.tif and Spain_1_S1Hand.tif do; check `mask_dir` and the names"
         )
     refuse_unread_formats(folder)
     for path in list_folder(folder)[:_TRIED]:

@@ -54,7 +54,10 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
     elif _are_codes(first) or _are_codes(first * REFLECTANCE_SCALE):
         reason, names = f"the first one holds only the codes {_codes_text(first)}", " ".join(("other", *L2A_BANDS))
     elif bright > _MAX_BRIGHT_CIRRUS:
-        reason = f"band 11, which would be the dark cirrus band B10, is brighter than blue in {percent(bright)} of the pixels"
+        reason = (
+            "band 11, which would be the dark cirrus band B10, is brighter than blue in "
+            f"{percent(bright)} of the pixels"
+        )
     else:
         return
     if file is None:

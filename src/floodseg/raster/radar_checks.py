@@ -190,8 +190,8 @@ def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
     filler = nodata_remedy(sample, is_high) if is_high.mean() > MAX_ODD_SHARE else None
     if filler is not None:
         raise DataError(
-            f"{sample.name}: {percent(float(is_high.mean()))} of the radar values are {stored_text(sample.stored[is_high].max())}, "
-            f"too high for {UNIT_NAMES[units]}; {filler}"
+            f"{sample.name}: {percent(float(is_high.mean()))} of the radar values are "
+            f"{stored_text(sample.stored[is_high].max())}, too high for {UNIT_NAMES[units]}; {filler}"
         )
     if middle > _LARGEST_POWER:
         reason, remedy = _numbers(sample, units)

@@ -36,7 +36,7 @@ CONNECT_SECONDS = 10.0
 
 
 class _UnavailableError(Exception):
-    """Weights are not available. The message is the reason; ``remedy`` is another one than to connect to the network."""
+    """Weights are not available. The message is the reason; ``remedy`` is None if a connection to the hub may help."""
 
     def __init__(self, reason: str, remedy: str | None = None) -> None:
         super().__init__(reason)

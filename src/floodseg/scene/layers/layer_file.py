@@ -87,7 +87,8 @@ class LayerFile:
         if grid.counts_pixels:
             raise DataError(
                 f"{self.name}: has no geotransform, or one that gives pixel numbers instead of coordinates, so it "
-                f"cannot be placed on the scene; assign the x and y of its upper left and lower right corner ({ASSIGN_CORNERS})"
+                "cannot be placed on the scene; assign the x and y of its upper left and lower right corner "
+                f"({ASSIGN_CORNERS})"
             )
         if not grid.has_distinct_pixels:
             raise DataError(
