@@ -236,7 +236,7 @@ def test_storage_in_stac_items_is_reported(tmp_path, caplog):
     read(tmp_path / "item.json", json.dumps(item("a", {"green": plain})))
     assert "raster:bands" not in caplog.text
     read(tmp_path / "item.json", json.dumps(item("a", {"green": plain, "nir": scaled})))
-    assert "of raster:bands are not read (assets nir); those in the files count, and `optical_offset`" in caplog.text
+    assert "in raster:bands are ignored (assets nir); the tags of the files, `optical_offset`" in caplog.text
 
 
 def test_stac_item_without_an_image_is_refused_by_its_assets(tmp_path):

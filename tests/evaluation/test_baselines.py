@@ -117,7 +117,7 @@ def test_ndwi_maps_no_water_at_invalid_pixels():
 )
 def test_a_missing_band_or_unit_is_refused(method, bands, message):
     image = np.zeros((2, 2, 2))
-    with pytest.raises(ConfigError, match=f"model {method}: .*{message}"):
+    with pytest.raises(ConfigError, match=f"classical baseline {method}: .*{message}"):
         BASELINES[method].predict(make_chip(image, image), bands)
 
 

@@ -136,7 +136,7 @@ def test_filler_of_most_power_is_advised_as_nodata() -> None:
     values[:, :60_000] = 9999  # 40 dB
     expected = "; declare the nodata value (rio edit-info --nodata 9999 s1.tif)"
     assert refusal(values, "linear").endswith(
-        f"59.0 % of the radar values are 9999, too high for linear power{expected}"
+        f"58.6 % of the radar values are 9999, too high for linear power{expected}"
     )
     assert refusal(LARGE, "linear").endswith("so they are not linear power; use `sar_units=db`")
 

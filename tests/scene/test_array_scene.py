@@ -189,7 +189,7 @@ def test_ratio_is_ignored_and_a_repeated_band_is_refused() -> None:
     values = np.concatenate([sar_values(), sar_values()[:1] - sar_values()[1:]])
     window = ArrayScene(RADAR, labelled(values, ["VV", "VH", "VV/VH"])).read(COMPLETE)
     assert np.array_equal(window.sar, sar_values())
-    with pytest.raises(DataError, match=r"sar: bands 1 and 3 are both named VV \(VV_mean, VV_median\)"):
+    with pytest.raises(DataError, match=r"`sar`: bands 1 and 3 are both named VV \(VV_mean, VV_median\)"):
         ArrayScene(RADAR, labelled(values, ["VV_mean", "VH_mean", "VV_median"]))
 
 
@@ -204,7 +204,7 @@ def test_13_unnamed_bands_that_are_not_l1c_are_refused_and_read_once_named() -> 
     l1c = Bands((), L1C_BANDS)
     qa = np.zeros((1, 48, 40), np.float32)
     values = np.concatenate([optical_values(bands=12), qa])
-    with pytest.raises(DataError, match="optical: has 13 bands without names, which are not those of L1C") as caught:
+    with pytest.raises(DataError, match="`optical`: has 13 bands without names, which are not those of L1C") as caught:
         ArrayScene(l1c, optical=values)
     names = re.search(r"optical_bands='(.*)'\.split\(\)", str(caught.value))
     assert names is not None

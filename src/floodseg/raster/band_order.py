@@ -65,7 +65,7 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
     else:
         command = edit_command(file, f'f.descriptions = "{names}".split()')
     raise DataError(
-        f"{file or 'optical'}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since "
+        f"{file or '`optical`'}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since "
         f"{reason}; name them, for example the 12 bands of L2A and the remaining band ({command})"
     )
 

@@ -108,7 +108,7 @@ class ArrayScene(BaseScene):
             )
         if any(image.names):
             labels = text_labels(image.labels, image.names)
-            numbers = numbers_by_name(sensor, image.names, labels, is_file=False)
+            numbers = numbers_by_name(f"`{sensor}`", image.names, labels, is_file=False)
             missing = [band for band in needed if band not in numbers]
             if missing:
                 raise DataError(
@@ -134,9 +134,9 @@ class ArrayScene(BaseScene):
             reading = self._read_block(sensor, channels, window, self._quantity(sensor))
             values[channels] = reading.values
             valid_at_date = ~(reading.missing | reading.fill)
-            self._findings.add(sensor, reading)
+            self._findings.add(f"`{sensor}`", reading)
             if self.bands.unit(sensor) == "db":
-                self._findings.add_image(sensor, list(reading.values), valid_at_date)
+                self._findings.add_image(f"`{sensor}`", list(reading.values), valid_at_date)
             usable &= valid_at_date
         return usable
 
@@ -181,7 +181,7 @@ class ArrayScene(BaseScene):
         usable = ~(reading.missing | reading.fill)
         values = reading.values[:, usable]
         return Sample(
-            sensor, tuple(names), values, values, values.shape[1], usable.size, reading.fillers, is_file=False
+            f"`{sensor}`", tuple(names), values, values, values.shape[1], usable.size, reading.fillers, is_file=False
         )
 
     def _quantity(self, sensor: Sensor) -> Quantity:
