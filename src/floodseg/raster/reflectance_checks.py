@@ -167,8 +167,8 @@ def _check_removed_offset(samples: Sequence[Sample], offset_from: OffsetSource) 
         return
     remedy = "set `optical_offset=0`" if offset_from == "setting" else _CORRECT_TAGS
     raise DataError(
-        f"{samples[0].name}: {percent(negative)} of the reflectance values are below {_MIN_WITH_OFFSET:g} once the offset "
-        f"is added, so it was removed already or never existed; {remedy}"
+        f"{samples[0].name}: {percent(negative)} of the reflectance values are below {_MIN_WITH_OFFSET:g} once the "
+        f"offset is added, so it was removed already or never existed; {remedy}"
     )
 
 
