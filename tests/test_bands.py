@@ -116,7 +116,7 @@ def test_bands_of_one_sensor() -> None:
     assert (sar.sensor_set, optical.sensor_set, BOTH.sensor_set) == ("sar", "optical", "both")
     assert (BOTH.names("sar"), BOTH.names("optical")) == (SAR_BANDS, ("B03", "B08"))
     assert (BOTH.unit("sar"), BOTH.unit("optical")) == ("db", "reflectance")
-    assert (str(BOTH), str(sar)) == ("VV, VH in db and B03, B08 in reflectance", "VV, VH in db")
+    assert (str(BOTH), str(sar)) == ("VV, VH in dB and B03, B08 in reflectance", "VV, VH in dB")
 
 
 def test_standard_bands() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from floodseg.errors import ConfigError, FloodsegError
-from floodseg.messages import note_once, printable, redacted, shortened
+from floodseg.messages import note_once, percent, printable, redacted, shortened
 from floodseg.products.info import ProductInfo
 from floodseg.products.writer import _file_name
 from floodseg.scene.acquisition import Acquisition
@@ -80,3 +80,19 @@ def test_long_text_is_shortened_in_the_middle() -> None:
     assert len(short) < 2000
     assert short.startswith("a.csv: holds xxx")
     assert short.endswith("xxx; remove it")
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (0.0, "0.0 %"), (0.0009, "less than 0.1 %"), (0.001, "0.1 %"), (0.0312, "3.1 %"), (0.9997, "99.9 %"),
+        (1.0, "100.0 %"),
+    ],
+)  # fmt: skip
+def test_only_nothing_and_all_are_written_as_0_and_100_percent(share: float, expected: str) -> None:
+    assert percent(share) == expected
+
+
+@pytest.mark.parametrize(("digits", "expected"), [(0, "3 %"), (3, "3.125 %")])
+def test_percentage_has_the_given_decimals(digits: int, expected: str) -> None:
+    assert percent(0.03125, digits) == expected

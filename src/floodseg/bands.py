@@ -22,6 +22,7 @@ SENSOR_SETS: tuple[SensorSet, ...] = ("both", "sar", "optical")
 Unit = Literal["db", "reflectance", "dn"]
 """Units of model input: backscatter in dB, reflectance, or digital numbers (dn)."""
 
+_UNIT_NAMES: dict[Unit, str] = {"db": "dB", "reflectance": "reflectance", "dn": "digital numbers"}
 SarUnits = Literal["db", "linear", "amplitude"]
 """Units of stored radar values: backscatter in dB, its linear power, or the square root of the power."""
 
@@ -163,7 +164,10 @@ class Bands:
         return replace(self, optical=()) if sensor == "sar" else replace(self, sar=())
 
     def __str__(self) -> str:
-        return " and ".join(f"{', '.join(self.names(each))} in {self.unit(each)}" for each in self.sensors) or "no band"
+        return (
+            " and ".join(f"{', '.join(self.names(each))} in {_UNIT_NAMES[self.unit(each)]}" for each in self.sensors)
+            or "no band"
+        )
 
 
 def bands_fit(needed: Bands, available: Bands, sensor: Sensor, *, exact: bool = False) -> bool:

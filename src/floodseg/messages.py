@@ -53,9 +53,12 @@ def printable(text: str, *, lines: bool = False) -> str:
     return "".join(char if char.isprintable() or (lines and char == "\n") else ascii(char)[1:-1] for char in text)
 
 
-def percent(share: float, digits: int = 0) -> str:
-    """Return a share as a percentage, such as "98.5 %"."""
-    return f"{100 * share:.{digits}f} %"
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as a percentage: "98.5 %", "less than 0.1 %", and at most "99.9 %" for less than all."""
+    least = 10.0**-digits
+    if 0 < 100 * share < least:
+        return f"less than {least:.{digits}f} %"
+    return f"{100 * share if share == 1 else min(100 * share, 100 - least):.{digits}f} %"
 
 
 def shortened(text: str) -> str:

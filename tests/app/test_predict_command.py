@@ -70,7 +70,7 @@ def test_predict_writes_products_and_refuses_to_overwrite(tmp_path, sar, capsys)
     assert names_in(out) == sorted([*PRODUCTS, ITEM])
     modified = (out / "summary.json").stat().st_mtime_ns
     assert run("predict", "--sar", sar, "--out-dir", out) == 2
-    assert "holds finished products; add --overwrite" in capsys.readouterr().err
+    assert "holds finished products; set --overwrite" in capsys.readouterr().err
     assert (out / "summary.json").stat().st_mtime_ns == modified
     assert run("predict", "--sar", sar, "--out-dir", out, "--overwrite") == 0
     assert json.loads((out / "summary.json").read_text())["settings"]["min_area"] == 0
@@ -82,7 +82,7 @@ def test_demo_maps_its_scene(tmp_path, capsys, monkeypatch):
     assert names_in(tmp_path / "demo/flood") == sorted([*PRODUCTS, ITEM])
     assert str(tmp_path / "demo/flood/quicklook.png") in capsys.readouterr().out.replace("\n", "")
     assert run("demo", "--out-dir", tmp_path / "demo") == 2
-    assert "holds finished products; add --overwrite" in capsys.readouterr().err
+    assert "holds finished products; set --overwrite" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_demo_writes_all_products_without_extras(tmp_path, capsys):
     item = pystac.Item.from_file(str(out / "item.json"))
     assert f"{item.datetime:%Y-%m-%dT%H:%M:%SZ}" == summary["datetime"] == "2024-10-19T05:27:14Z"
     assert run("demo", "--out-dir", tmp_path / "demo") == 2
-    assert "holds finished products; add --overwrite" in capsys.readouterr().err
+    assert "holds finished products; set --overwrite" in capsys.readouterr().err
 
 
 def test_predict_errors_name_the_flag_or_file(tmp_path, sar, refused):

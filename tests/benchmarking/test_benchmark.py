@@ -194,5 +194,5 @@ def test_regressions_refuses_results_of_another_image_size():
 def test_regressions_refuses_results_without_common_rows():
     other = copy.deepcopy(_document(20.0))
     other["ratios"][0]["model"] = "efficient"
-    with pytest.raises(ConfigError, match="has none of these rows"):
+    with pytest.raises(ConfigError, match="has no measurement of these models"):
         regressions(_document(20.0), other)

@@ -110,10 +110,10 @@ def test_read_geoparquet(tmp_path):
         ("id,sar\n../a,a.tif\n", r"scene 1: id '\.\./a' must begin with a letter or digit"),
         ("id,sar\n.a,a.tif\n", r"id '\.a' must begin with a letter"),
         ("id,sar\na,\n", "scene 1: has no image; fill in sar, optical or both"),
-        ("sar,max_slope\na.tif,steep\n", "scene 1: max_slope 'steep' is no number; write it as 12.5"),
+        ("sar,max_slope\na.tif,steep\n", "scene 1: max_slope 'steep' is not a number; write a number such as 12.5"),
         ("sar,grid\na.tif,north\n", "scene 1: `grid=north`: must be one of sar, optical"),
-        ("sar,allow_no_crs\na.tif,perhaps\n", "allow_no_crs 'perhaps' is neither true nor false; use one of them"),
-        ("sar\nhttps://example.org/a.tif\n", "a.tif is on the network; add `allow_remote`, or download it"),
+        ("sar,allow_no_crs\na.tif,perhaps\n", "allow_no_crs 'perhaps' must be true or false"),
+        ("sar\nhttps://example.org/a.tif\n", "a.tif is on the network; set `allow_remote`, or download it"),
         ("sar\na\0.tif\n", "holds control characters; rename the file"),
         ("sar\n/vsicurl/https://example.org/a.tif\n", "a.tif is on the network"),
     ],
@@ -203,7 +203,7 @@ def test_read_stac_item_collection(tmp_path):
         ("%2e%2e/a.tif", "is outside of"),
         ("file:///etc/passwd", "is outside of"),
         ("/vsizip//etc/a.zip/a.tif", "is no local file; download it"),
-        ("https://example.org/a.tif", "is on the network; add `allow_remote`, or download it"),
+        ("https://example.org/a.tif", "is on the network; set `allow_remote`, or download it"),
     ],
 )
 def test_stac_files_outside_of_the_folder_are_refused(tmp_path, href, message):
@@ -236,7 +236,7 @@ def test_storage_in_stac_items_is_reported(tmp_path, caplog):
     read(tmp_path / "item.json", json.dumps(item("a", {"green": plain})))
     assert "raster:bands" not in caplog.text
     read(tmp_path / "item.json", json.dumps(item("a", {"green": plain, "nir": scaled})))
-    assert "of raster:bands are not read (assets nir); those in the files count, and `optical_offset`" in caplog.text
+    assert "in raster:bands are ignored (assets nir); the tags of the files, `optical_offset`" in caplog.text
 
 
 def test_stac_item_without_an_image_is_refused_by_its_assets(tmp_path):

@@ -229,7 +229,7 @@ def test_bands_of_other_names_are_noted_and_never_taken_by_order(
         write_raster(hand / f"S2Hand/{name}_S2Hand.tif", optical_array[:3], names=["B02", "QA60", "swir 1"], **GRID)
     chips = open_layout(DataConfig(data=tree), "train")
     assert chips.bands.optical == ("B02",)
-    assert "_S2Hand.tif: bands that are not known by name are not used: QA60, swir 1" in caplog.text
+    assert "_S2Hand.tif: bands with unknown names are not used: QA60, swir 1" in caplog.text
     with pytest.raises(DataError, match=r"_S1Hand\.tif: holds only HH, HV, but the model needs VV and VH"):
         chips.read(0)
 

@@ -118,7 +118,9 @@ def test_tiles_without_a_partner_are_left_out(tmp_path: Path, caplog: pytest.Log
 def test_other_names_are_refused_with_an_example(tmp_path: Path) -> None:
     message = error_of(write_set(tmp_path, "tile_{}.tif", "mask_{}.tif"))
     assert "LabelHand: none of its 4 labels belongs to an image, since names such as mask_0.tif and tile_0" in message
-    assert message.endswith("(as Spain_1_LabelHand.tif and Spain_1_S1Hand.tif are); check `mask_dir` and the names")
+    assert message.endswith(
+        "agree there, as Spain_1_LabelHand.tif and Spain_1_S1Hand.tif do; check `mask_dir` and the names"
+    )
 
 
 def test_copies_of_a_chip_are_refused(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_labels_of_0_and_255_are_refused_until_water_is_1(masks: DataConfig) -> 
 
 
 def test_ignored_pixels_without_water_are_stored_as_minus_1(masks: DataConfig) -> None:
-    with pytest.raises(DataError, match="if 255 is ignored and there is no water") as caught:
+    with pytest.raises(DataError, match="if 255 means ignored and the labels hold no water") as caught:
         open_usable(masks, "all")
     _, as_ignored = commands_in(str(caught.value))
     label = open_usable(recode(masks, as_ignored), "all").chips.read_label(3)

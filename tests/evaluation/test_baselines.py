@@ -103,17 +103,21 @@ def test_ndwi_maps_no_water_at_invalid_pixels():
 @pytest.mark.parametrize(
     ("method", "bands", "message"),
     [
-        ("otsu", Bands(("VV",), ()), "VH in db.*hold VV in db"),
-        ("otsu", OPTICAL, "VH in db.*hold B0.* in reflectance"),
-        ("otsu", Bands(("VV", "VH"), (), sar_unit="dn"), "VH in db.*hold VV, VH in dn"),
-        ("ndwi", RADAR, "B03, B08 in reflectance.*hold VV, VH in db"),
+        ("otsu", Bands(("VV",), ()), "VH in dB.*hold VV in dB"),
+        ("otsu", OPTICAL, "VH in dB.*hold B0.* in reflectance"),
+        ("otsu", Bands(("VV", "VH"), (), sar_unit="dn"), "VH in dB.*hold VV, VH in digital numbers"),
+        ("ndwi", RADAR, "B03, B08 in reflectance.*hold VV, VH in dB"),
         ("ndwi", Bands((), ("B03", "B11")), "B03, B08 in reflectance.*hold B03, B11 in reflectance"),
-        ("ndwi", Bands((), ("B03", "B08"), optical_unit="dn"), "B03, B08 in reflectance.*hold B03, B08 in dn"),
+        (
+            "ndwi",
+            Bands((), ("B03", "B08"), optical_unit="dn"),
+            "B03, B08 in reflectance.*hold B03, B08 in digital numbers",
+        ),
     ],
 )
 def test_a_missing_band_or_unit_is_refused(method, bands, message):
     image = np.zeros((2, 2, 2))
-    with pytest.raises(ConfigError, match=f"model {method}: .*{message}"):
+    with pytest.raises(ConfigError, match=f"classical baseline {method}: .*{message}"):
         BASELINES[method].predict(make_chip(image, image), bands)
 
 

@@ -73,7 +73,7 @@ def test_products_are_temporary_without_out_dir(files, tmp_path, monkeypatch):
     del flood_map
     gc.collect()
     assert (tmp_path / "out/summary.json").is_file()
-    with pytest.raises(RunFolderError, match="holds finished products; add `overwrite`"):
+    with pytest.raises(RunFolderError, match="holds finished products; set `overwrite`"):
         floodseg.predict_scene(files / "sar.tif", model="otsu", datetime=DATE, out_dir=tmp_path / "out")
 
 

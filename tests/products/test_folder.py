@@ -33,7 +33,7 @@ def test_publish_leaves_only_the_products(tmp_path: Path) -> None:
 def test_finished_products_are_replaced_only_with_overwrite(tmp_path: Path) -> None:
     out = tmp_path / "out"
     publish(out, "old")
-    with pytest.raises(RunFolderError, match="holds finished products; add `overwrite`"):
+    with pytest.raises(RunFolderError, match="holds finished products; set `overwrite`"):
         publish(out, "new")
     assert (out / "flood.tif").read_text() == "old"
     (out / "notes.txt").write_text("mine")
@@ -135,7 +135,7 @@ def test_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
 def test_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with (
-        pytest.raises(RunFolderError, match=r"cannot be written \(Permission denied\); give another `out_dir`"),
+        pytest.raises(RunFolderError, match=r"cannot be written \(Permission denied\); set another `out_dir`"),
         product_folder(tmp_path / "out", overwrite=False, min_bytes=0),
     ):
         pass

@@ -18,7 +18,7 @@ from floodseg.errors import DataError
 from floodseg.evaluation.map_scores import evaluate_map
 from floodseg.geo.grid import Window
 from floodseg.raster.dataset import open_raster
-from floodseg.raster.formats import way_to_read
+from floodseg.raster.formats import reading_advice
 from floodseg.scene.file_scene import open_scene
 from floodseg.scene.layers.layers import open_layers
 from scenes import CRS, ORIGIN, optical_values, sar_values, write_label, write_optical, write_raster, write_sar
@@ -213,4 +213,4 @@ def test_other_files_have_no_way(tmp_path: Path) -> None:
         "missing.nc",
         "https://example.org/a.nc",
     ):
-        assert way_to_read(str(tmp_path / name)) is None, name
+        assert reading_advice(str(tmp_path / name)) is None, name

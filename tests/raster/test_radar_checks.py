@@ -84,7 +84,7 @@ def test_normalised_values_are_refused_in_every_unit(units: SarUnits, kind: str)
     message = refusal(values, units)
     assert "values normalised to 0..1 or to mean 0 (z-scores)" in message
     assert (
-        "use the file from before the normalisation, or undo it by GDAL scale and offset tags that give dB" in message
+        "use the file from before the normalisation, or undo it with GDAL scale and offset tags that give dB" in message
     )
     assert message.endswith("`sar_units=db`") == (units != "db")
 
@@ -92,7 +92,7 @@ def test_normalised_values_are_refused_in_every_unit(units: SarUnits, kind: str)
 @pytest.mark.parametrize("units", ["db", "linear", "amplitude"])
 def test_pictures_and_digital_numbers_are_told_apart(units: SarUnits) -> None:
     picture = np.round(np.clip((LARGE + 30) / 30, 0, 1) * 255)
-    assert "numbers of 8 bits, as pictures hold" in refusal(picture, units)
+    assert "8-bit numbers, as in pictures" in refusal(picture, units)
     assert "calibrate them to gamma0 or sigma0" in refusal(300 * 10 ** (LARGE / 20), units)
 
 
@@ -135,7 +135,9 @@ def test_filler_of_most_power_is_advised_as_nodata() -> None:
     assert refusal(values, "linear").endswith("; declare the nodata value (rio edit-info --nodata -9999 s1.tif)")
     values[:, :60_000] = 9999  # 40 dB
     expected = "; declare the nodata value (rio edit-info --nodata 9999 s1.tif)"
-    assert refusal(values, "linear").endswith(f"59% of the radar values are 9999, too high for linear power{expected}")
+    assert refusal(values, "linear").endswith(
+        f"58.6 % of the radar values are 9999, too high for linear power{expected}"
+    )
     assert refusal(LARGE, "linear").endswith("so they are not linear power; use `sar_units=db`")
 
 

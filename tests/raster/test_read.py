@@ -173,7 +173,7 @@ def test_optical_tags_replace_division_and_offset(
 
 def test_numbers_of_8_bits_are_no_reflectance(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
     path = write_raster(tmp_path / "a.tif", np.full((3, 16, 20), 90, np.uint8), names=("B03", "B08", "B11"))
-    with pytest.raises(DataError, match=r"a\.tif: holds numbers of 8 bits, as pictures do, .*; use the bands of the"):
+    with pytest.raises(DataError, match=r"a\.tif: holds 8-bit numbers, as pictures do, .*; use the bands of the"):
         optical(path, ["B03", "B08"])
 
 
@@ -182,7 +182,7 @@ def test_optical_chip_that_is_mostly_filler_is_refused_and_read_once_declared(
 ) -> None:
     stored = optical_array.astype(np.uint16)
     stored[:, :, :12] = 65535
-    with pytest.raises(DataError, match=r"a\.tif: 60% of the pixels hold 65535 in all bands, .*--nodata 65535"):
+    with pytest.raises(DataError, match=r"a\.tif: 60.0 % of the pixels hold 65535 in all bands, .*--nodata 65535"):
         optical(write_raster(tmp_path / "a.tif", stored), BANDS)
     declared = write_raster(tmp_path / "b.tif", stored, nodata=65535)
     assert optical(declared, BANDS).valid.mean() == pytest.approx(0.4, abs=0.01)

@@ -128,7 +128,10 @@ def test_lazy_array_is_read_by_windows() -> None:
         ({"optical": optical_values(), "optical_bands": [*L1C_BANDS[:12], "B99"]}, "lacks B12"),
         ({"sar": sar_values(), "optical": optical_values(40, 40)}, "must lie on one grid"),
         ({"sar": sar_values(), "cloud_mask": np.zeros((3, 3))}, "must lie on one grid"),
-        ({"sar": sar_values(), "cloud_mask": np.zeros((48, 40))}, "cloud_mask: has no effect without an optical array"),
+        (
+            {"sar": sar_values(), "cloud_mask": np.zeros((48, 40))},
+            "`cloud_mask`: has no effect without an optical array",
+        ),
         ({"sar": sar_values(), "crs": "EPSG:32633"}, "without a transform"),
         ({"sar": sar_values(), "crs": "EPSG:1", "transform": TRANSFORM}, "is not known"),
         ({"sar": sar_values(), "transform": (9, 3, 0, 3, -9, 0)}, "is rotated, sheared or without area; resample"),
@@ -186,7 +189,7 @@ def test_ratio_is_ignored_and_a_repeated_band_is_refused() -> None:
     values = np.concatenate([sar_values(), sar_values()[:1] - sar_values()[1:]])
     window = ArrayScene(RADAR, labelled(values, ["VV", "VH", "VV/VH"])).read(COMPLETE)
     assert np.array_equal(window.sar, sar_values())
-    with pytest.raises(DataError, match=r"sar: bands 1 and 3 are both named VV \(VV_mean, VV_median\)"):
+    with pytest.raises(DataError, match=r"`sar`: bands 1 and 3 are both named VV \(VV_mean, VV_median\)"):
         ArrayScene(RADAR, labelled(values, ["VV_mean", "VH_mean", "VV_median"]))
 
 
@@ -201,7 +204,7 @@ def test_13_unnamed_bands_that_are_not_l1c_are_refused_and_read_once_named() -> 
     l1c = Bands((), L1C_BANDS)
     qa = np.zeros((1, 48, 40), np.float32)
     values = np.concatenate([optical_values(bands=12), qa])
-    with pytest.raises(DataError, match="optical: has 13 bands without names, which are not those of L1C") as caught:
+    with pytest.raises(DataError, match="`optical`: has 13 bands without names, which are not those of L1C") as caught:
         ArrayScene(l1c, optical=values)
     names = re.search(r"optical_bands='(.*)'\.split\(\)", str(caught.value))
     assert names is not None
@@ -271,7 +274,7 @@ def test_nodata_may_be_an_array_of_one_value(tag: object) -> None:
     array.attrs["_FillValue"] = tag
     assert np.argwhere(~ArrayScene(RADAR, array).read(COMPLETE).sar_valid).tolist() == [[2, 3]]
     array.attrs["_FillValue"] = [-99.0, 0.0]
-    with pytest.raises(DataError, match=r"attribute _FillValue is \[-99\.0, 0\.0\]; it must be one number"):
+    with pytest.raises(DataError, match=r"attribute _FillValue is \[-99\.0, 0\.0\], but must be one number"):
         ArrayScene(RADAR, array)
 
 
@@ -353,9 +356,9 @@ def test_fillers_of_arrays() -> None:
     reflectance[:, :5] = 65535
     scene = ArrayScene(Bands((), L1C_BANDS), optical=reflectance)
     assert np.array_equal(scene.read(COMPLETE).optical_valid, np.arange(48)[:, None].repeat(40, 1) >= 5)
-    assert any("10.4% of the pixels hold 65535 in all bands" in note for note in scene.assumptions)
+    assert any("10.4 % of the pixels hold 65535 in all bands" in note for note in scene.assumptions)
     reflectance[:, :30] = 65535
-    with pytest.raises(DataError, match=r"62% of the pixels hold 65535 in all bands.*set 65535 to NaN"):
+    with pytest.raises(DataError, match=r"62.5 % of the pixels hold 65535 in all bands.*set 65535 to NaN"):
         ArrayScene(Bands((), L1C_BANDS), optical=reflectance)
     reflectance[reflectance == 65535] = np.nan
     assert ArrayScene(Bands((), L1C_BANDS), optical=reflectance).read(COMPLETE).optical_valid.sum() == 18 * 40

@@ -155,8 +155,8 @@ def test_masks_of_arrays() -> None:
     window = opened.read(COMPLETE)
     assert np.array_equal(~window.optical_valid, np.isin(CLASSES, HIDDEN))
     assert window.sar_valid.all()
-    assert any("cloud_mask: its values are taken as the classes" in note for note in opened.assumptions)
-    with pytest.raises(DataError, match=r"cloud_mask: holds values from 0 to 0\.99.*; if .* pass cloud_mask > 0\.5"):
+    assert any("`cloud_mask`: its values are taken as the classes" in note for note in opened.assumptions)
+    with pytest.raises(DataError, match=r"`cloud_mask`: holds values from 0 to 0\.99.*; if .* pass cloud_mask > 0\.5"):
         ArrayScene(BOTH, sar_values(), optical, cloud_mask=np.arange(48 * 40).reshape(48, 40) % 100 / 100)
-    with pytest.raises(DataError, match=r"cloud_mask: hides every pixel.*pass cloud_mask == 0, else leave out"):
+    with pytest.raises(DataError, match=r"`cloud_mask`: hides every pixel.*pass cloud_mask == 0, else leave out"):
         ArrayScene(BOTH, sar_values(), optical, cloud_mask=np.ones((48, 40), np.bool_))

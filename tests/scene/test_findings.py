@@ -66,7 +66,7 @@ def test_water_without_signal_in_vh_stays_valid(tmp_path: Path, units: SarUnits,
     assert np.argwhere(~window.sar_valid).tolist() == [[0, 0]]
     assert (window.sar[1][WATER] == np.float32(FLOOR_DB)).all()
     assert np.abs(window.sar - sar_values())[:, ~WATER & window.sar_valid].max() < 1e-4
-    share = f"{WATER.mean():.1%} of the pixels have a signal in one polarisation and none in the other"
+    share = f"{100 * WATER.mean():.1f} % of the pixels have a signal in one polarisation and none in the other"
     assert sum(share in note for note in opened.assumptions) == 1
     opened.close()
 
@@ -101,7 +101,7 @@ def test_optical_filler_is_noted(tmp_path: Path, filler: int) -> None:
     valid = opened.read(COMPLETE).optical_valid
     assert not valid[:6].any()
     assert valid[6:].all()
-    assert any(f"12.5% of the pixels hold {filler} in all bands" in note for note in opened.assumptions)
+    assert any(f"12.5 % of the pixels hold {filler} in all bands" in note for note in opened.assumptions)
 
 
 @pytest.mark.parametrize("filler", [65535, 1])
@@ -110,7 +110,7 @@ def test_mostly_filled_image_is_read_once_the_filler_is_declared(tmp_path: Path,
     stored[:, :30] = filler
     stored[7, 40, 5] = 1  # a dark lake
     path = write_raster(tmp_path / "s2.tif", stored, names=L1C_BANDS)
-    with pytest.raises(DataError, match=rf"s2\.tif: 62% of the pixels hold {filler} in all bands") as refused:
+    with pytest.raises(DataError, match=rf"s2\.tif: 62.5 % of the pixels hold {filler} in all bands") as refused:
         open_optical(path)
     command = re.search(r"rio (edit-info --nodata \d+ .*)\)", str(refused.value))
     assert CliRunner().invoke(main_group, command[1].split()).exit_code == 0
@@ -129,7 +129,7 @@ def test_filler_of_one_file_is_no_filler_of_the_image(tmp_path: Path) -> None:
     opened = open_scene(SceneConfig(optical=tuple(map(str, files))), Bands((), names))
     assert np.array_equal(opened.read(COMPLETE).optical_valid, np.arange(48)[:, None].repeat(40, 1) >= 5)
     notes = [note for note in opened.assumptions if "in all bands, which" in note]
-    assert [note.partition(" in all bands")[0] for note in notes] == [f"{files[0]}: 10.4% of the pixels hold 1"]
+    assert [note.partition(" in all bands")[0] for note in notes] == [f"{files[0]}: 10.4 % of the pixels hold 1"]
 
 
 def test_filler_does_not_decide_the_offset(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_zeros_beside_declared_nodata_are_noted(tmp_path: Path) -> None:
     stored[:, :12] = 0
     opened = open_radar(write_raster(tmp_path / "s1.tif", stored, names=RADAR.sar, nodata=-9999))
     assert opened.read(COMPLETE).sar_valid.sum() == 36 * 40
-    assert any("25.0% of the pixels hold 0 in all bands" in note for note in opened.assumptions)
+    assert any("25.0 % of the pixels hold 0 in all bands" in note for note in opened.assumptions)
 
 
 def test_ndwi_is_unknown_where_both_bands_are_0(tmp_path: Path) -> None:

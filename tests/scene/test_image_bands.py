@@ -52,7 +52,7 @@ def test_tiles_are_refused_and_read_once_the_advice_is_followed(
     angle_first = np.concatenate([np.full((1, 48, 40), 38, np.float32), sar_values()[::-1]])
     tiles = write_tiles(tmp_path / "my tiles", angle_first, names=("angle", "VH", "VV"))
     message = refusal(RADAR, *tiles)
-    assert "0000000020.tif hold the same bands of different places" in message
+    assert "0000000020.tif hold the same bands of different areas" in message
     assert advised(message).startswith("gdalbuildvrt -b 3 -b 2 sar.vrt '")
     follow(message)
     window = scene(RADAR, tmp_path / "sar.vrt").read(COMPLETE)

@@ -133,7 +133,9 @@ def test_layer_without_geotransform_is_refused_with_a_remedy_that_works(
 
 def test_geotransform_that_counts_pixels_upwards_is_none(tmp_path: Path) -> None:
     write_sar(tmp_path / "a.tif", origin=(0.0, 48.0), pixel=1.0)
-    with pytest.raises(DataError, match=r"but no geotransform, or one that counts pixels, .* -a_ullr ") as refusal:
+    with pytest.raises(
+        DataError, match=r"but no geotransform, or one that gives pixel numbers instead of coordinates, .* -a_ullr "
+    ) as refusal:
         predict(str(tmp_path / "a.tif"), tmp_path / "out")
     assert grid_of(follow(str(refusal.value), str(tmp_path / "a.tif"))) == GRID
 

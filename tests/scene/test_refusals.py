@@ -129,7 +129,7 @@ def test_complex_and_8_bit_images_are_refused(tmp_path: Path) -> None:
     write_raster(tmp_path / "slc.tif", np.ones((2, 8, 8), np.complex64))
     assert "holds complex numbers" in error_message(RADAR, sar=tmp_path / "slc.tif")
     write_raster(tmp_path / "rgb.tif", np.ones((13, 8, 8), np.uint8))
-    assert "numbers of 8 bits" in error_message(OPTICAL, optical=tmp_path / "rgb.tif")
+    assert "8-bit numbers" in error_message(OPTICAL, optical=tmp_path / "rgb.tif")
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:

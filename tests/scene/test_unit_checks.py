@@ -69,7 +69,9 @@ def test_earlier_image_in_another_unit_is_read_once_converted(
     before = write_raster(tmp_path / "before.tif", 10 ** (DB / 20))
     config = SceneConfig(sar=(str(sar),), sar_before=(str(before),), sar_units=units)
     grid = reference_grid(config, RADAR)
-    with pytest.raises(DataError, match="unlike `sar`, and one unit holds for both; convert it to") as refused:
+    with pytest.raises(
+        DataError, match=r"but `sar` is in .*, and both images must have the same unit; convert this one"
+    ) as refused:
         open_scene_before(config, RADAR, grid)
     advised_commands.follow(str(refused.value))
     converted = replace(config, sar_before=("NEW.tif",))
@@ -165,7 +167,7 @@ def test_tags_that_undo_a_normalisation(tmp_path: Path, kind: str) -> None:
     }[kind]
     stored = (DB - offset[:, None, None]) / scale[:, None, None]
     path = write_raster(tmp_path / "s1.tif", (np.round(stored) if kind == "picture" else stored).astype(dtype))
-    assert "undo it by GDAL scale and offset tags that give dB" in refusal(RADAR, path)
+    assert "undo it with GDAL scale and offset tags that give dB" in refusal(RADAR, path)
     with rasterio.open(path, "r+") as target:
         target.scales, target.offsets = scale, offset
     np.testing.assert_allclose(db_of(path)[0], DB, atol=0.11 if kind == "picture" else 1e-4)
@@ -176,7 +178,7 @@ def test_small_bright_images_are_noted_in_the_assumptions(tmp_path: Path) -> Non
     path = write_raster(tmp_path / "s1.tif", half)
     expected = "radar values, read as dB, are brighter than most scenes; if they are 10 log10 of amplitude"
     assert any(note.startswith(f"{path}: {expected}") for note in scene(RADAR, path).assumptions)
-    assert any(note.startswith(f"sar: {expected}") for note in ArrayScene(RADAR, half).assumptions)
+    assert any(note.startswith(f"`sar`: {expected}") for note in ArrayScene(RADAR, half).assumptions)
 
 
 @pytest.mark.parametrize("valid_columns", [700, 60])

@@ -123,7 +123,8 @@ def test_teachers_with_other_bands_units_or_events_are_refused(rule_model: MakeM
         (OPTICAL, RADAR, "`teacher=teacher-0`: takes optical images, but the chips hold none; choose another teacher"),
         (Bands(("VV", "VH"), ("B03", "B8A")), Bands(("VV", "VH"), ("B03", "B08")),
          "takes optical images of B03, B8A in reflectance, but the chips hold B03, B08 in reflectance"),
-        (RADAR, replace(RADAR, sar_unit="dn"), "takes radar images of VV, VH in db, but the chips hold VV, VH in dn"),
+        (RADAR, replace(RADAR, sar_unit="dn"),
+         "takes radar images of VV, VH in dB, but the chips hold VV, VH in digital numbers"),
     ):  # fmt: skip
         # its network is never called
         teacher = FloodModel(torch.nn.Identity(), ModelSpec("rule", None, kind))

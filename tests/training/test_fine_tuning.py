@@ -118,10 +118,10 @@ def test_a_resumed_run_does_not_need_the_start_model(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sensors": "optical"}, "`start_from=.*`: is lite of VV, VH in db, but this run trains lite of B01, .* set"),
+        ({"sensors": "optical"}, "`start_from=.*`: is lite of VV, VH in dB, but this run trains lite of B01, .* set"),
         (
             {"model": "efficient", "encoder": "resnet18"},
-            "is lite of VV, VH in db, .* trains efficient with resnet18 of",
+            "is lite of VV, VH in dB, .* trains efficient with resnet18 of",
         ),
     ],
 )

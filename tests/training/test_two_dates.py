@@ -86,8 +86,10 @@ def test_augmentation_without_effect_is_refused(
 def test_a_model_with_other_bands_or_units_is_refused(tree: Path, rule_model: Callable[..., Any]) -> None:
     options = {"data": tree, "layout": "ombria", "split": "valid"}
     with pytest.raises(
-        ConfigError, match=r"'rule' takes radar images of VV, VH in db, but the data set holds VV_before, "
+        ConfigError, match=r"'rule' takes radar images of VV, VH in dB, but the data set holds VV_before, "
     ):
         evaluate(rule_model(Bands(("VV", "VH"), ())), **options)
-    with pytest.raises(ConfigError, match=r"takes optical images of B03, B08 in reflectance, but .* in dn; choose"):
+    with pytest.raises(
+        ConfigError, match=r"takes optical images of B03, B08 in reflectance, but .* in digital numbers; choose"
+    ):
         evaluate(rule_model(Bands((), ("B03", "B08"))), **options)

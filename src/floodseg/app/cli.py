@@ -13,8 +13,8 @@ from cyclopts.config import Dict
 
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.app.old_flags import replace_old_flags
-from floodseg.app.run_file import read_run_file
-from floodseg.benchmarking.settings import BenchmarkConfig, InferenceBenchmarkConfig, SceneBenchmarkConfig
+from floodseg.app.run_file import RUN_FILE_KEYS, read_run_file
+from floodseg.benchmarking.settings import InferenceBenchmarkConfig, SceneBenchmarkConfig, TrainingBenchmarkConfig
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.download import DownloadConfig
 from floodseg.config.evaluate import ScoreConfig
@@ -55,7 +55,7 @@ def train(
     """Train a model.
 
     With a run file: floodseg train RUN.toml [OPTIONS]. A run file is a TOML file whose keys are the names of the
-    options. Options on the command line take precedence.
+    options, with _ for -, such as batch_size. Options on the command line take precedence.
 
     Parameters
     ----------
@@ -196,7 +196,8 @@ def predict_many(
         List of scenes: a CSV or GeoParquet file with columns id, sar, optical and other settings of floodseg predict,
         or a STAC collection on disk.
     model
-        Shipped model, classical baseline (otsu or ndwi), or a run folder or checkpoint that all workers can read.
+        Shipped model, classical baseline (otsu or ndwi), or a run folder, checkpoint or exported file that all workers
+        can read.
     overwrite
         Replace products that were made from other files, with another model or with other settings.
     """
@@ -283,7 +284,7 @@ def _require_benchmark() -> None:
 @benchmark.command(name="train")
 def benchmark_train(
     *,
-    config: Annotated[BenchmarkConfig, _FLAT] = BenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
+    config: Annotated[TrainingBenchmarkConfig, _FLAT] = TrainingBenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     compare: Path | None = None,
 ) -> None:
@@ -387,7 +388,7 @@ def _take_run_file(arguments: list[str]) -> list[str]:
         return arguments
     run_file = Path(arguments[1])
     if not run_file.is_file():
-        raise ConfigError(f"{run_file}: no such run file; use a TOML file whose keys are names of flags")
+        raise ConfigError(f"{run_file}: no such run file; use a TOML file whose {RUN_FILE_KEYS}")
     # nested below "train", since cyclopts ignores top-level keys that are also commands, such as data
     app.config = (Dict({"train": read_run_file(run_file)}, source=str(run_file)),)
     return ["train", *arguments[2:]]

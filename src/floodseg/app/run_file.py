@@ -7,6 +7,8 @@ from typing import Any
 from floodseg.config.train import text_settings
 from floodseg.errors import ConfigError
 
+RUN_FILE_KEYS = "keys are the names of the options of floodseg train, with _ for -, such as batch_size"
+
 
 def read_run_file(path: Path) -> dict[str, Any]:
     """Return the settings of a run file.
@@ -25,7 +27,7 @@ def read_run_file(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: key '{key}' is not allowed in a run file; use the flag --{key}")
         # cyclopts would read no-flips = true as flips = true
         if key.replace("_", "-").startswith("no-"):
-            raise ConfigError(f"{path}: unknown key '{key}'; keys are the flags of floodseg train without their dashes")
+            raise ConfigError(f"{path}: unknown key '{key}'; {RUN_FILE_KEYS}")
         # cyclopts would read true as the string "True", and an empty path as the working directory
         if key.replace("-", "_") in text_settings() and not (
             isinstance(value, dict) or (isinstance(value, str) and value)

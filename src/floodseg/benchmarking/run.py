@@ -169,7 +169,9 @@ def regressions(now: Document, before: Document, tolerance: float = 0.15) -> lis
     rows, older = by_row(now), by_row(before)
     shared = [name for name in rows if name in older]
     if not shared:
-        raise ConfigError("`compare`: the older result has none of these rows; compare results of the same models")
+        raise ConfigError(
+            "`compare`: the older result has no measurement of these models; compare results of the same models"
+        )
     lines = []
     for name in shared:
         for key, higher in _BETTER_WHEN_HIGHER.items():

@@ -33,11 +33,11 @@ class BenchmarkConfig:
     rounds: WholeNumber = 15
     """Number of timed calls of each model. The models are called in turn."""
     batch_size: WholeNumber | None = None
-    """Images per call. By default 4 in training and 1 in inference."""
+    """Images per call."""
     memory_batch_size: WholeNumber = 8
     """Images per training step for the measurement of peak memory."""
     size: WholeNumber | None = None
-    """Height and width of the images in pixels. By default 256 in training and 512 in inference."""
+    """Height and width of the images in pixels."""
     threads: WholeNumber = field(default_factory=affinity_cores)
     """Threads of each model."""
 
@@ -49,8 +49,24 @@ class BenchmarkConfig:
 
 
 @dataclass(frozen=True)
+class TrainingBenchmarkConfig(BenchmarkConfig):
+    """Settings of ``floodseg benchmark train``. Its help omits the setting that has an effect only in inference."""
+
+    runtimes: Annotated[tuple[RuntimeName, ...], Parameter(show=False)] = BenchmarkConfig.runtimes
+    batch_size: WholeNumber | None = None
+    """Images per call. By default 4."""
+    size: WholeNumber | None = None
+    """Height and width of the images in pixels. By default 256."""
+
+
+@dataclass(frozen=True)
 class InferenceBenchmarkConfig(BenchmarkConfig):
     """Settings of ``floodseg benchmark infer``. Its help omits the setting that has an effect only in training."""
+
+    batch_size: WholeNumber | None = None
+    """Images per call. By default 1."""
+    size: WholeNumber | None = None
+    """Height and width of the images in pixels. By default 512."""
 
     memory_batch_size: Annotated[WholeNumber, Parameter(show=False)] = BenchmarkConfig.memory_batch_size
 

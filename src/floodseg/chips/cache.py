@@ -107,8 +107,8 @@ class ChipCache:
             yield raster
             return
         with opener(path) as source:
-            planes = source.count + (mask_number(source) == GDAL_MASK)
-            if self._verify(entry, planes) or self._write(path, entry, source):
+            array_count = source.count + (mask_number(source) == GDAL_MASK)
+            if self._verify(entry, array_count) or self._write(path, entry, source):
                 self._metadata[path, entry] = {each.name: getattr(source, each.name) for each in fields(_Metadata)}
             yield self._map(path, entry) or source
 
@@ -121,8 +121,8 @@ class ChipCache:
         except (OSError, ValueError):  # removed or damaged in the meantime
             return None
 
-    def _verify(self, entry: Path, planes: int) -> bool:
-        """Return True if the entry exists, is undamaged and holds all planes, and mark it as used."""
+    def _verify(self, entry: Path, array_count: int) -> bool:
+        """Return True if the entry is undamaged and holds all bands and any GDAL mask, and mark it as used."""
         try:
             content = memoryview(entry.read_bytes())
         except FileNotFoundError:
@@ -133,7 +133,7 @@ class ChipCache:
         if _checksum(entry, content[:-4]) != content[-4:]:
             note_once(WARNING, f"{self.folder}: an entry of the cache is damaged; its file is decoded again")
             return False
-        if len(open_memmap(entry, mode="r")) != planes:  # earlier versions stored no masks
+        if len(open_memmap(entry, mode="r")) != array_count:  # earlier versions stored no masks
             return False
         with suppress(OSError):  # a read-only cache cannot record the use
             os.utime(entry)

@@ -91,7 +91,7 @@ def _check_files(location: str, config: SceneConfig) -> None:
         if any(letter < " " for letter in file):
             raise ConfigError(f"{location}: file name {file!r} holds control characters; rename the file")
         if is_remote(file) and not config.allow_remote:
-            raise ConfigError(f"{location}: {file} is on the network; add `allow_remote`, or download it")
+            raise ConfigError(f"{location}: {file} is on the network; set `allow_remote`, or download it")
 
 
 def _value(location: str, name: str, value: Any) -> Any:
@@ -110,13 +110,13 @@ def _value(location: str, name: str, value: Any) -> Any:
         return tuple(str(file).strip() for file in files)
     if kind is bool:
         if str(value).strip().lower() not in _BOOLEANS:
-            raise ConfigError(f"{location}: {name} '{value}' is neither true nor false; use one of them")
+            raise ConfigError(f"{location}: {name} '{value}' must be true or false")
         return _BOOLEANS[str(value).strip().lower()]
     if kind is float or float in get_args(kind):
         try:
             return float(value)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{location}: {name} '{value}' is no number; write it as 12.5") from error
+            raise ConfigError(f"{location}: {name} '{value}' is not a number; write a number such as 12.5") from error
     return value.isoformat() if hasattr(value, "isoformat") else str(value).strip()
 
 

@@ -55,8 +55,8 @@ def read_stac(path: Path, bands: Bands, *, allow_remote: bool) -> list[dict[str,
         _LOG.info("%s: ignored assets: %s", path, ", ".join(sorted(ignored)))
     if described:
         _LOG.warning(
-            "%s: scale, offset and nodata of raster:bands are not read (assets %s); those in the files count, and "
-            "`optical_offset` and `sar_units`",
+            "%s: scale, offset and nodata in raster:bands are ignored (assets %s); the tags of the files, "
+            "`optical_offset` and `sar_units` are used instead",
             path,
             ", ".join(sorted(described)),
         )
@@ -142,7 +142,7 @@ def _item_row(
             raise DataError(f"{location}: asset '{key}' has no href; add it, or remove the asset")
         remote = is_remote(href)
         if remote and not allow_remote:
-            raise ConfigError(f"{location}: {href} is on the network; add `allow_remote`, or download it")
+            raise ConfigError(f"{location}: {href} is on the network; set `allow_remote`, or download it")
         files.setdefault(setting, []).append(href if remote else _local_file(f"{location}, {key}", href, folder, root))
     if not files.get("sar") and not files.get("optical"):
         raise ConfigError(

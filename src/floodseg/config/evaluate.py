@@ -26,8 +26,8 @@ class ScoreConfig(Settings):
     """Threshold and simulated clouds of an evaluation."""
 
     threshold: float | None = None
-    """Smallest probability that counts as water, for all sensors. By default the model's own threshold, which was
-    chosen on its validation split."""
+    """Smallest probability that counts as water, for all pixels. By default the model's own thresholds, one for radar,
+    one for optical and one for both, which were chosen on its validation split."""
     cloud: Annotated[tuple[float, ...], Parameter(converter=_parse_covers)] = ()
     """Shares of cloud cover, such as 0,0.25,1. For each share, the model is scored again with simulated clouds over
     that share of every optical image."""

@@ -58,7 +58,8 @@ class SharedScene(Settings):
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
     for older ones. By default GDAL's scale and offset tags or the product's metadata apply. Without them it is 0, and
-    an image that is so bright that it may hold an offset is refused. With such tags this flag is refused."""
+    an image without dark pixels, which may therefore hold an offset, is refused. With such tags this flag is
+    refused."""
     cloud_mask: str | None = None
     """Cloud mask: a raster on any grid. The optical image is ignored where the mask is not 0, or, if the mask is a
     Sentinel-2 scene classification (SCL), in its classes 0, 1, 3, 8, 9 and 10."""
@@ -77,9 +78,9 @@ class SharedScene(Settings):
     """Permanent water: polygons, a mask of 0 and 1, or a raster with --permanent-water-threshold. Water elsewhere is
     mapped as flood."""
     permanent_water_threshold: float | None = None
-    """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. Up
-    to 100, the raster is in percent or less, and larger values are no data. Not needed for a mask of 0 and 1, required
-    for other rasters."""
+    """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. With
+    a threshold up to 100, the raster is taken to hold percentages or fractions, and values above 100 are no data. Not
+    needed for a mask of 0 and 1, required for other rasters."""
     datetime: str | None = None
     """Acquisition time (ISO 8601) for the STAC item. By default it is read from the tags or the name of the file."""
     allow_remote: bool = False
@@ -150,8 +151,8 @@ class MapConfig(Settings):
     """Test-time augmentation: average the predictions of the eight combinations of flips and 90-degree rotations of
     each window. It takes eight times as long."""
     threshold: float | None = None
-    """Smallest probability that counts as water, for all sensors. By default the model's own threshold, which was
-    chosen on its validation split."""
+    """Smallest probability that counts as water, for all pixels. By default the model's own thresholds, one for radar,
+    one for optical and one for both, which were chosen on its validation split."""
     min_area: float = 0.0
     """Smallest area in square metres of a connected patch of flood or of permanent water. Smaller patches become
     land."""

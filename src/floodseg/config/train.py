@@ -52,7 +52,8 @@ class DataConfig(Settings):
     sensors: SensorSet | None = None
     """Sensors to use. By default all sensors of the data set."""
     sar_dir: Path = Path("S1Hand")
-    """Folder of the radar chips, relative to --data (layout folders)."""
+    """Folder of the radar chips, relative to --data (layout folders). If it is missing or empty, only optical imagery
+    is used."""
     opt_dir: Path = Path("S2Hand")
     """Folder of the optical chips, relative to --data (layout folders). If it is missing or empty, only radar is
     used."""
@@ -74,8 +75,8 @@ class DataConfig(Settings):
     """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria). By default all bands."""
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
-    for older ones. By default GDAL's scale and offset tags apply. Without them it is 0, and a chip that is so bright
-    that it may hold an offset is refused."""
+    for older ones. It applies to files without GDAL scale and offset tags; the tags always take precedence. By default
+    it is 0 for files without tags, and a chip without dark pixels, which may therefore hold an offset, is refused."""
     cache_gb: float = 20.0
     """Largest size in GB of the cache of decoded chips. The cache is in ~/.cache/floodseg, or in the folder that the
     environment variable FLOODSEG_CACHE names. The least recently used chips are removed first. 0 turns the cache

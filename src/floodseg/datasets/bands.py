@@ -117,4 +117,4 @@ def _note_order(path: Path, sensor: Sensor) -> None:
             names = ", ".join(band_indices(source, sensor))
             note_once(INFO, f"{path}: bands have no names and are taken by order: {names}")
         elif unused := unused_labels(source, sensor):
-            note_once(INFO, f"{path}: bands that are not known by name are not used: {', '.join(unused)}")
+            note_once(INFO, f"{path}: bands with unknown names are not used: {', '.join(unused)}")

@@ -11,7 +11,7 @@ from floodseg.datasets.files import list_folder
 from floodseg.errors import DataError
 from floodseg.messages import note_once
 from floodseg.raster.dataset import open_raster
-from floodseg.raster.formats import way_to_read
+from floodseg.raster.formats import reading_advice
 from floodseg.raster.labels import recoding
 
 _EXTENSIONS = (".tif", ".tiff")
@@ -69,7 +69,7 @@ def content(folder: Path) -> str:
 def refuse_unread_formats(folder: Path) -> None:
     """Raise DataError if a folder without GeoTIFF holds NetCDF, HDF5 or Zarr; the message has the conversion."""
     for path in list_folder(folder)[:_TRIED]:
-        if path.suffix.lower() in _UNREAD and (way := way_to_read(str(path))):
+        if path.suffix.lower() in _UNREAD and (way := reading_advice(str(path))):
             raise DataError(f"{path}: {way}")
 
 
@@ -125,8 +125,8 @@ def _reason(folder: Path, labels: list[Path], image: Path) -> str:
     """
     if labels:
         return (
-            f", since names such as {labels[0].name} and {image.name} are neither equal nor equal up to the last _ (as "
-            "Spain_1_LabelHand.tif and Spain_1_S1Hand.tif are); check `mask_dir` and the names"
+            f", since names such as {labels[0].name} and {image.name} differ before the last _; a label and its image "
+            "must agree there, as Spain_1_LabelHand.tif and Spain_1_S1Hand.tif do; check `mask_dir` and the names"
         )
     refuse_unread_formats(folder)
     for path in list_folder(folder)[:_TRIED]:

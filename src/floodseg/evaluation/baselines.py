@@ -43,8 +43,8 @@ class Baseline:
         """
         if not bands_fit(self.bands, bands, self.sensors):
             raise ConfigError(
-                f"model {self.name}: needs {self.bands}, but these chips hold {bands}; score {self.name} on data with "
-                "the bands and unit that it needs"
+                f"classical baseline {self.name}: needs {self.bands}, but these chips hold {bands}; score "
+                f"{self.name} on data with the bands and unit that it needs"
             )
         image, valid = (chip.sar, chip.sar_valid) if self.sensors == "sar" else (chip.optical, chip.optical_valid)
         names = bands.names(self.sensors)

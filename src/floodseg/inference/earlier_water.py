@@ -86,7 +86,7 @@ class EarlierWater(BitMaskFile):
         ]
         share = self._valid / (self._scene.grid.height * self._scene.grid.width)
         if share < 1:
-            notes.append(f"{self._names}: covers {percent(share, 1)} of the scene; water outside it counts as flood")
+            notes.append(f"{self._names}: covers {percent(share)} of the scene; water outside it counts as flood")
         return notes
 
     @property

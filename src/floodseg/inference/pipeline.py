@@ -152,12 +152,15 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         seconds = time.monotonic() - start_time
         extra, background = _runtime_and_times(runtime, times), recorded_scene.picture()
         if mapping.write_sensor_weights:
-            with_weights = require_sensor_weights(runtime, run.model)
-            mean = map_sensor_weights(scene, with_weights, mapping, layers, writer.write_sensor_weights)
+            gated_runtime = require_sensor_weights(runtime, run.model)
+            mean = map_sensor_weights(scene, gated_runtime, mapping, layers, writer.write_sensor_weights)
             # the key that earlier versions wrote
             extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
-        assumptions += [*_no_date_notes(info), *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ())]
+        assumptions += [
+            *_log_missing_date(info),
+            *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ()),
+        ]
         return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
 
 
@@ -204,9 +207,9 @@ def _product_info(
 
 def _settings(config: PredictConfig) -> dict[str, Any]:
     """Return the settings that affect the map, without file names."""
-    without_effect = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
+    left_out = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
     settings = {**flatten(config.scene), **flatten(config.mapping)}
-    return {name: value for name, value in settings.items() if value is not None and name not in without_effect}
+    return {name: value for name, value in settings.items() if value is not None and name not in left_out}
 
 
 def _thresholds_in_use(thresholds: NDArray[np.float32], bands: Bands) -> float | dict[str, float]:
@@ -255,7 +258,7 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
     )
 
 
-def _no_date_notes(info: ProductInfo) -> list[str]:
+def _log_missing_date(info: ProductInfo) -> list[str]:
     """Log a note if the scene has no date, and return it as the only item of a list."""
     if info.acquisition is not None:
         return []

@@ -42,7 +42,7 @@ class TrainingOutputs(NamedTuple):
     logits: Tensor
     """(N, 2, H, W) for land and water, without calibration."""
     gate_log_odds: Tensor | None = None
-    """(N, 1, H, W) log-odds of the optical image against radar in the sensor gate."""
+    """(N, 1, H, W) log-odds of the weight of the optical image against radar in the sensor gate."""
     cloud_log_odds: Tensor | None = None
     """(N, 1, H, W) log-odds of a cloud or cloud shadow at a pixel that the cloud mask leaves valid."""
 
@@ -55,7 +55,7 @@ class GatedNetwork(Protocol):
     """
 
     def forward_with_gate(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits of ``forward`` and the log-odds of the optical image (N, 1, H, W)."""
+        """Return the logits of ``forward`` and the log-odds of the weight of the optical image (N, 1, H, W)."""
         ...
 
     def sensor_weights(self, *inputs: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class FloodModel(nn.Module):
             ConfigError: the strength is below 0 or above 1.
         """
         if not 0 <= strength <= 1:
-            raise ConfigError(f"context prior of strength {strength}: must be from 0 to 1")
+            raise ConfigError(f"`context_prior={strength:g}`: must be from 0 to 1")
         self.context_prior = ContextPrior(strength) if strength else None
         return self
 

@@ -39,10 +39,10 @@ class ArchitectureEntry:
 
 _ENTRIES = (
     ArchitectureEntry(
-        efficient, "resnet34", "light encoder, dual-branch decoder (CNN and attention), learnable fusion", overlap=192
+        efficient, "resnet34", "light encoder, dual-branch decoder (CNN and attention), gated fusion", overlap=192
     ),
     ArchitectureEntry(
-        baseline, "resnet50", "heavy reference: ResNet-50 per sensor, CBAM, ASPP, dual-branch decoder", overlap=256
+        baseline, "resnet50", "large reference: ResNet-50 per sensor, CBAM, ASPP, dual-branch decoder", overlap=256
     ),
     ArchitectureEntry(lite, None, "smallest: below one million parameters, no encoder", overlap=256),
 )

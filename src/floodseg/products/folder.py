@@ -78,7 +78,7 @@ def product_folder(
     replaced = (*OPTIONAL_PRODUCTS, *PRODUCTS, *_FORMER_PRODUCTS)
     for name in inputs:
         if Path(name).parent.resolve() == path.resolve() and Path(name).name in replaced:
-            raise RunFolderError(f"{name}: is an input with the name of a product; give another `out_dir`")
+            raise RunFolderError(f"{name}: is an input with the name of a product; set another `out_dir`")
     with locked_folder(path):
         check_unfinished(path, overwrite=overwrite)
         for leftover in _leftovers(path):
@@ -94,7 +94,7 @@ def product_folder(
 def check_unfinished(path: Path, *, overwrite: bool) -> None:
     """Raise RunFolderError if a folder has finished products and ``overwrite`` is False."""
     if (path / SUMMARY).exists() and not overwrite:
-        raise RunFolderError(f"{path}: holds finished products; add `overwrite`, or give another `out_dir`")
+        raise RunFolderError(f"{path}: holds finished products; set `overwrite`, or set another `out_dir`")
 
 
 def _leftovers(path: Path) -> list[Path]:
@@ -145,11 +145,11 @@ def _check_space(path: Path, staging: Path, min_bytes: int) -> None:
     if free < min_bytes:
         raise RunFolderError(
             f"{path}: {free / 1e6:.0f} MB are free, but the products need at least {min_bytes / 1e6:.0f} MB; free some "
-            "space or give another `out_dir`"
+            "space or set another `out_dir`"
         )
 
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(
-        f"{path}: cannot be written ({error.strerror}); give another `out_dir`, or change its permissions"
+        f"{path}: cannot be written ({error.strerror}); set another `out_dir`, or change its permissions"
     )

@@ -29,7 +29,7 @@ _POLYGONS = """<renderer-v2 type="singleSymbol"><symbols><symbol type="fill" nam
 {}
 </Option></layer></symbol></symbols></renderer-v2>"""
 _OUTLINE_MM = 0.1
-"""Width of the outline of polygons, in the colour of their area: small polygons stay visible on small scales."""
+"""Width of the outline of polygons, in the colour of their area: small polygons stay visible at small scales."""
 
 
 def raster_styles(names: Mapping[int, str]) -> dict[str, str]:
@@ -40,7 +40,7 @@ def raster_styles(names: Mapping[int, str]) -> dict[str, str]:
     """
     palette = [_entry("paletteEntry", code, name, code) for code, name in names.items() if code != NODATA]
     ramp = [_entry("item", percent, f"{percent} %", code) for percent, code in ((0, LAND), (100, FLOOD))]
-    ends = _options({"color1": _numbers(LAND), "color2": _numbers(FLOOD)})
+    ends = _options({"color1": _colour_text(LAND), "color2": _colour_text(FLOOD)})
     return {
         CLASSES: _DOCUMENT.format(_CLASSES.format("\n".join(palette))),
         PROBABILITY: _DOCUMENT.format(_RAMP.format(ends, "\n".join(ramp))),
@@ -50,7 +50,7 @@ def raster_styles(names: Mapping[int, str]) -> dict[str, str]:
 def polygon_style(code: int) -> str:
     """Return the style of a polygon layer: areas in the colour of a class."""
     options = {
-        "color": _numbers(code), "style": "solid", "outline_color": _numbers(code), "outline_style": "solid",
+        "color": _colour_text(code), "style": "solid", "outline_color": _colour_text(code), "outline_style": "solid",
         "outline_width": str(_OUTLINE_MM), "outline_width_unit": "MM",
     }  # fmt: skip
     return _DOCUMENT.format(_POLYGONS.format(_options(options)))
@@ -65,5 +65,5 @@ def _options(values: Mapping[str, str]) -> str:
     return "\n".join(f'<Option type="QString" name="{name}" value="{value}"/>' for name, value in values.items())
 
 
-def _numbers(code: int) -> str:
+def _colour_text(code: int) -> str:
     return ",".join(map(str, COLOURS[code]))

@@ -14,9 +14,9 @@ _CHARACTER = 7
 _GAP = 24
 """Smallest distance between two labels in pixels."""
 _OVERHANG = 20
-"""Pixels by which a label at a shorter side may extend beyond it; where both did, they would meet at the corner."""
+"""Pixels by which a label at a shorter side may extend beyond it. Labels of both sides would collide at the corner."""
 _ENOUGH = 3
-"""Number of labels at a side above which no finer step is tried."""
+"""Number of labels at a side from which no finer step is tried."""
 _SAMPLES = 257
 """Points along a side at which degrees are computed; between them they are interpolated linearly."""
 
@@ -50,15 +50,15 @@ class _Edge:
 _STEPS = [(90.0, 0), (45.0, 0), (20.0, 0), (10.0, 0)] + [
     (base / 10**decimals, decimals) for decimals in range(8) for base in (5, 2, 1)
 ]
-"""Distances of ticks in degrees, which divide 360, and their decimals."""
+"""Distances of ticks in degrees, which divide 360, and the number of decimals of their labels."""
 
 
 def frame_ticks(grid: GeoGrid, height: int, width: int) -> list[Tick]:
     """Return the ticks of a map of a grid, drawn ``height`` x ``width`` pixels large.
 
     Labels are at the bottom and at the left, few enough to be apart. Meridians have ticks at the bottom and at the top
-    if north at the centre of the map is rather up or down than sideways, else at the left and right. A map whose
-    coordinates are not on the Earth has no ticks.
+    if north at the centre of the map is closer to vertical than to horizontal, else at the left and right. A map
+    whose coordinates are not on the Earth has no ticks.
     """
     centre = centre_pixel(grid)
     if centre is None:
@@ -73,7 +73,7 @@ def frame_ticks(grid: GeoGrid, height: int, width: int) -> list[Tick]:
 
 def _edge_ticks(grid: GeoGrid, edge: _Edge) -> list[Tick]:
     """Return the ticks of two sides at the coarsest step that gives enough labels, else at the one with most labels."""
-    degrees = _along(grid, edge.side, edge.quantity)
+    degrees = _degrees_along(grid, edge.side, edge.quantity)
     found, most = [], 0
     for step, decimals in _STEPS:
         ticks = _ticks(edge, degrees, step, decimals)
@@ -82,7 +82,7 @@ def _edge_ticks(grid: GeoGrid, edge: _Edge) -> list[Tick]:
         if len(ticks) > 1 and np.diff(sorted(tick.position for tick in ticks)).min() < apart:
             break
         if len(labels) > most:
-            others = _ticks(edge, _along(grid, edge.opposite, edge.quantity), step, decimals)
+            others = _ticks(edge, _degrees_along(grid, edge.opposite, edge.quantity), step, decimals)
             found = ticks + [replace(tick, side=edge.opposite, label="") for tick in others]
             most = len(labels)
         if most >= _ENOUGH:
@@ -90,7 +90,7 @@ def _edge_ticks(grid: GeoGrid, edge: _Edge) -> list[Tick]:
     return found
 
 
-def _along(grid: GeoGrid, side: Side, quantity: Coordinate) -> NDArray[np.float64]:
+def _degrees_along(grid: GeoGrid, side: Side, quantity: Coordinate) -> NDArray[np.float64]:
     """Return degrees along a side from its left or upper end, (_SAMPLES,); empty if one of them is not on the Earth."""
     share, zero = np.linspace(0, 1, _SAMPLES), np.zeros(_SAMPLES)
     columns, rows = {

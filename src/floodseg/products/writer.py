@@ -296,7 +296,7 @@ def _disk_errors(out_dir: Path) -> Iterator[None]:
     except (OSError, RasterioError, CPLE_BaseError, *_vector_errors()) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RunFolderError(
-            f"{out_dir}: the products cannot be written ({reason}); free some space, or give another `out_dir`"
+            f"{out_dir}: the products cannot be written ({reason}); free some space, or set another `out_dir`"
         ) from error
 
 

@@ -9,6 +9,7 @@ from floodseg.bands import HIGHEST_SCENE_CLASS, L1C_BANDS, L2A_BANDS, QA60_VALUE
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
 from floodseg.geo.tiling import blocks, spread
+from floodseg.messages import percent
 from floodseg.raster.sample import edit_command
 
 _MIN_PIXELS = 100
@@ -54,7 +55,8 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
         reason, names = f"the first one holds only the codes {_codes_text(first)}", " ".join(("other", *L2A_BANDS))
     elif bright > _MAX_BRIGHT_CIRRUS:
         reason = (
-            f"band 11, which would be the dark cirrus band B10, is brighter than blue in {bright:.0%} of the pixels"
+            "band 11, which would be the dark cirrus band B10, is brighter than blue in "
+            f"{percent(bright)} of the pixels"
         )
     else:
         return
@@ -63,8 +65,8 @@ def check_l1c_order(file: str | None, stored: NDArray[np.generic], nodata: float
     else:
         command = edit_command(file, f'f.descriptions = "{names}".split()')
     raise DataError(
-        f"{file or 'optical'}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since "
-        f"{reason}; name them, for example as the bands of L2A and another one ({command})"
+        f"{file or '`optical`'}: has {len(L1C_BANDS)} bands without names, which are not those of L1C in order, since "
+        f"{reason}; name them, for example the 12 bands of L2A and the remaining band ({command})"
     )
 
 

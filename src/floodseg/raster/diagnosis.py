@@ -4,7 +4,7 @@ import errno
 import re
 from pathlib import Path
 
-from floodseg.raster.formats import way_to_read
+from floodseg.raster.formats import reading_advice
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BLOCK = re.compile(r"band (\d+): IReadBlock failed at X offset (\d+), Y offset (\d+)")
@@ -30,7 +30,7 @@ def diagnose(path: Path, error: BaseException) -> str:
         return f"cannot be reached ({failure.strerror}); change its permissions or the path"
     if path.is_dir():
         return "is a folder, not an image; rename it, or put the image in its place"
-    way = way_to_read(str(path))
+    way = reading_advice(str(path))
     if way is not None:
         return way
     if not status.st_size:

@@ -19,7 +19,7 @@ from rasterio.io import DatasetReader
 from floodseg.errors import DataError
 from floodseg.raster.access import is_remote
 from floodseg.raster.diagnosis import HEADER_CLAIM
-from floodseg.raster.formats import way_to_read
+from floodseg.raster.formats import reading_advice
 
 CHIP_DRIVERS = ("GTiff", "PNG", "VRT")
 """Drivers of chips: GeoTIFF, VRTs of GeoTIFFs, and PNG (OMBRIA)."""
@@ -124,7 +124,7 @@ def open_layer(name: str, allow_remote: bool) -> Any:
     try:
         return open_with_drivers(name) if allow_remote else open_local(name)
     except RasterioIOError as error:
-        way = way_to_read(name)
+        way = reading_advice(name)
         if way is None:
             raise
         raise DataError(f"{name}: {way}") from error

@@ -29,10 +29,10 @@ UNREADABLE_ZIP = (
 """Exceptions of zipfile for damaged or unreadable archives."""
 
 _MAX_LISTED = 10_000
-"""Most files of a folder that are looked at: a folder of downloads may hold anything."""
+"""Maximum number of files to list in a folder."""
 
 
-def way_to_read(name: str) -> str | None:
+def reading_advice(name: str) -> str | None:
     """Return what a file or folder is that GDAL did not open, and how to pass it; None if that is not known.
 
     The caller puts the name in front.
@@ -41,24 +41,24 @@ def way_to_read(name: str) -> str | None:
     if variable:
         return f"is a variable of a file that is not read; convert it and pass the new file: {_translate(variable[1])}"
     try:
-        return _way_to_read(Path(name))
+        return _reading_advice(Path(name))
     except (OSError, ValueError):  # no access, or a name too long or with a null byte: the caller has GDAL's error
         return None
 
 
-def _way_to_read(path: Path) -> str | None:
+def _reading_advice(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if path.is_dir():
-        return _way_into("is a folder", _names_in(path))
+        return _member_advice("is a folder", _names_in(path))
     if suffix == ".dim" and (data := path.with_suffix(".data")).is_dir():
-        return _way_into("is a BEAM-DIMAP product", _names_in(data))
+        return _member_advice("is a BEAM-DIMAP product", _names_in(data))
     if path.is_file():
-        return _way_into("is an archive", _names_in_zip(path)) if suffix == ".zip" else _conversion(path)
+        return _member_advice("is an archive", _names_in_zip(path)) if suffix == ".zip" else _conversion(path)
     matches = sorted(str(each) for each in path.parent.iterdir() if fnmatch(each.name, path.name))
     return f"is a pattern; pass the files themselves: {_listed(matches)}" if matches else None
 
 
-def _way_into(kind: str, names: Iterable[str]) -> str | None:
+def _member_advice(kind: str, names: Iterable[str]) -> str | None:
     """Return how the rasters of a folder or an archive are passed; None without rasters.
 
     Args:

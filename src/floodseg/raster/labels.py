@@ -19,11 +19,11 @@ _KEEP = _command("(read 1 1)", "uint8")
 _255_TO_WATER = _command("(== (read 1 1) 255)", "uint8")
 _255_TO_IGNORED = _command("(where (== (read 1 1) 255) -1 (read 1 1 'int16'))", "int16")
 
-_ANEW = "write each label again into another folder and use that folder"
+_WRITE_AGAIN = "write each label again into another folder and use that folder"
 
 AMBIGUOUS = (
-    f"which is read as ignored; if 255 is water, {_ANEW}: {_255_TO_WATER} (with 0 in place of 255 if 0 is water); if "
-    f"255 is ignored and there is no water, {_ANEW}: {_255_TO_IGNORED}"
+    f"which is read as ignored; if 255 is water, {_WRITE_AGAIN}: {_255_TO_WATER} (with 0 in place of 255 if 0 is "
+    f"water); if 255 means ignored and the labels hold no water, {_WRITE_AGAIN}: {_255_TO_IGNORED}"
 )
 """End of a message on labels without water that store 255, which is water for many tools."""
 
@@ -83,7 +83,7 @@ def recoding(source: Raster) -> str:
     alpha = stored[len(grey) :]
     codes = (grey[0] == LAND) | (grey[0] == WATER) | (grey[0] == IGNORE)
     if (grey != grey[0]).any() or (alpha != IGNORE).any() or not codes.all():
-        return f"{_ANEW}: GeoTIFF of one band with 0 (land), 1 (water), 255 (ignored)"
+        return f"{_WRITE_AGAIN}: GeoTIFF of one band with 0 (land), 1 (water), 255 (ignored)"
     if (grey[0] == IGNORE).any() and not (grey[0] == WATER).any():
-        return f"if 255 is water, {_ANEW}: {_255_TO_WATER}"
-    return f"{_ANEW}: {_KEEP}"
+        return f"if 255 is water, {_WRITE_AGAIN}: {_255_TO_WATER}"
+    return f"{_WRITE_AGAIN}: {_KEEP}"

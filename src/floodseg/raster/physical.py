@@ -224,8 +224,9 @@ def _fill(
         return masks.edge_zeros.copy(), {}
     fillers = [0.0]
     if quantity.unit == "reflectance":
-        is_reflectance = bands[0].scale == bands[0].divisor == 1
-        fillers += OPTICAL_FILLERS[1:] if is_reflectance else OPTICAL_FILLERS
+        # 1 is a possible measurement in a file of reflectance itself
+        one_is_value = bands[0].scale == bands[0].divisor == 1 and bands[0].nodata != 1
+        fillers += OPTICAL_FILLERS[1:] if one_is_value else OPTICAL_FILLERS
     if stored.dtype.kind in INTEGER_KINDS and stored.size:
         lowest, highest = int(stored[0].min()), int(stored[0].max())
         fillers = [filler for filler in fillers if lowest <= filler <= highest]

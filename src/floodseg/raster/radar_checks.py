@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import SAR_BANDS, SarUnits
 from floodseg.errors import DataError
+from floodseg.messages import percent
 from floodseg.raster.physical import DB_RANGE, LOWEST_LOGARITHM, NO_SIGNAL_DB
 from floodseg.raster.sample import (
     ENOUGH_PIXELS,
@@ -191,8 +192,8 @@ def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
     filler = nodata_remedy(sample, is_high) if is_high.mean() > MAX_ODD_SHARE else None
     if filler is not None:
         raise DataError(
-            f"{sample.name}: {is_high.mean():.0%} of the radar values are {stored_text(sample.stored[is_high].max())}, "
-            f"too high for {UNIT_NAMES[units]}; {filler}"
+            f"{sample.name}: {percent(float(is_high.mean()))} of the radar values are "
+            f"{stored_text(sample.stored[is_high].max())}, too high for {UNIT_NAMES[units]}; {filler}"
         )
     if middle > _LARGEST_POWER:
         reason, remedy = _numbers(sample, units)
@@ -224,7 +225,7 @@ def _numbers(sample: Sample, units: SarUnits) -> tuple[str, str]:
     """Return what values far above 1 are, and the remedy."""
     values = sample.values
     if values.max() <= _EIGHT_BITS and np.array_equal(values, np.round(values)):
-        return "are numbers of 8 bits, as pictures hold", undo_remedy(sample, "the picture was made", units)
+        return "are 8-bit numbers, as in pictures", undo_remedy(sample, "the conversion to 8 bits", units)
     return "are amplitudes that were not calibrated", "calibrate them to gamma0 or sigma0 first"
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import REFLECTANCE_SCALE
 from floodseg.errors import ConfigError, DataError
+from floodseg.messages import percent
 from floodseg.raster.physical import REFLECTANCE_RANGE
 from floodseg.raster.sample import MAX_ODD_SHARE, MIN_PIXELS, Sample, nodata_line, nodata_remedy, stored_text
 from floodseg.raster.scaling import StoredBand
@@ -58,10 +59,10 @@ def offset_source(name: str, bands: Sequence[StoredBand], optical_offset: float 
 
 
 def check_stored_type(name: str, dtypes: Sequence[str], *, tagged: bool) -> None:
-    """Raise DataError if a file of reflectance holds numbers of 8 bits without scale tags."""
+    """Raise DataError if a file of reflectance holds 8-bit numbers without scale tags."""
     if set(dtypes) == {"uint8"} and not tagged:
         raise DataError(
-            f"{name}: holds numbers of 8 bits, as pictures do, but reflectance must be stored times 10000; use the "
+            f"{name}: holds 8-bit numbers, as pictures do, but reflectance must be stored times 10000; use the "
             "bands of the product"
         )
 
@@ -102,8 +103,8 @@ def check_fillers(samples: Sequence[Sample]) -> None:
             text = f"{filler:g}"
             remedy = f"declare it as nodata ({nodata_line(first, text)})"
             raise DataError(
-                f"{first.name}: {share:.0%} of the pixels hold {text} in all bands, which fills images and is no "
-                f"measurement; {remedy if first.is_file else f'set {text} to NaN'}"
+                f"{first.name}: {percent(share)} of the pixels hold {text} in all bands, a value that marks empty "
+                f"pixels; {remedy if first.is_file else f'set {text} to NaN'}"
             )
 
 
@@ -166,8 +167,8 @@ def _check_removed_offset(samples: Sequence[Sample], offset_from: OffsetSource) 
         return
     remedy = "set `optical_offset=0`" if offset_from == "setting" else _CORRECT_TAGS
     raise DataError(
-        f"{samples[0].name}: {negative:.0%} of the reflectance values are below {_MIN_WITH_OFFSET:g} once the offset "
-        f"is added, so it was removed already or never existed; {remedy}"
+        f"{samples[0].name}: {percent(negative)} of the reflectance values are below {_MIN_WITH_OFFSET:g} once the "
+        f"offset is added, so it was removed already or never existed; {remedy}"
     )
 
 

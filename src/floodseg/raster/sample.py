@@ -153,8 +153,8 @@ def edit_command(name: str, statements: str) -> str:
 def undo_remedy(sample: Sample, step: str, units: SarUnits) -> str:
     """Return the remedy for dB that a processing step changed."""
     if not sample.is_file:
-        return f"pass the dB from before {step}{'' if units == 'db' else ', with `sar_units=db`'}"
+        return f"pass the values in dB from before {step}{'' if units == 'db' else ', with `sar_units=db`'}"
     return (
-        f"use the file from before {step}, or undo it by GDAL scale and offset tags that give dB"
+        f"use the file from before {step}, or undo it with GDAL scale and offset tags that give dB"
         f"{'' if units == 'db' else ', with `sar_units=db`'}"
     )

@@ -87,7 +87,7 @@ class ArrayScene(BaseScene):
         for sensor in self._channels:
             self._check_values(sensor)
         if cloud_mask is not None and "optical" not in self._channels:
-            raise DataError("cloud_mask: has no effect without an optical array; leave it out")
+            raise DataError("`cloud_mask`: has no effect without an optical array; leave it out")
         if cloud_mask is not None:
             mask, kind = array_mask(self._images["cloud_mask"])
             self._hide_clouds(MaskSource(), kind, lambda window: mask_values(mask, window))
@@ -97,7 +97,7 @@ class ArrayScene(BaseScene):
 
     def _add(self, sensor: Sensor, array: Any, needed: tuple[str, ...], names: Sequence[str] | None) -> None:
         if not needed:
-            raise DataError(f"{sensor}: the model takes no {SENSOR_NAMES[sensor]} image; leave the array out")
+            raise DataError(f"`{sensor}`: the model takes no {SENSOR_NAMES[sensor]} image; leave the array out")
         two_dates = any(band_date(name) for name in needed)
         # Band names hold no date, so the channels of two dates are taken by order.
         image = array_image(sensor, array, None if two_dates else sensor)
@@ -106,24 +106,24 @@ class ArrayScene(BaseScene):
             image = replace(image, names=identities, labels=tuple(names))
         if len(image.names) != image.shape[0]:
             raise DataError(
-                f"{sensor}: the array has {image.shape[0]} bands, but {len(image.names)} names; name each band once"
+                f"`{sensor}`: the array has {image.shape[0]} bands, but {len(image.names)} names; name each band once"
             )
         if any(image.names):
             labels = text_labels(image.labels, image.names)
-            numbers = numbers_by_name(sensor, image.names, labels, is_file=False)
+            numbers = numbers_by_name(f"`{sensor}`", image.names, labels, is_file=False)
             missing = [band for band in needed if band not in numbers]
             if missing:
                 raise DataError(
-                    f"{sensor}: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; pass "
+                    f"`{sensor}`: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; pass "
                     "an array with these bands, or correct the names"
                 )
             self._channels[sensor] = [numbers[band] - 1 for band in needed]
         elif image.shape[0] == len(needed):
             self._channels[sensor] = list(range(len(needed)))
-            self._assumptions.append(f"{sensor}: its bands have no names and are taken as {', '.join(needed)}")
+            self._assumptions.append(f"`{sensor}`: its bands have no names and are taken as {', '.join(needed)}")
         else:
             raise DataError(
-                f"{sensor}: the array has {image.shape[0]} bands without names, but the model needs "
+                f"`{sensor}`: the array has {image.shape[0]} bands without names, but the model needs "
                 f"{', '.join(needed)}; pass only these, or name the bands"
             )
         self._images[sensor] = image
@@ -136,9 +136,9 @@ class ArrayScene(BaseScene):
             reading = self._read_block(sensor, channels, window, self._quantity(sensor))
             values[channels] = reading.values
             valid_at_date = ~(reading.missing | reading.fill)
-            self._pixel_counts.add(sensor, reading)
+            self._pixel_counts.add(f"`{sensor}`", reading)
             if self.bands.unit(sensor) == "db":
-                self._pixel_counts.add_image(sensor, list(reading.values), valid_at_date)
+                self._pixel_counts.add_image(f"`{sensor}`", list(reading.values), valid_at_date)
             usable &= valid_at_date
         return usable
 
@@ -183,7 +183,7 @@ class ArrayScene(BaseScene):
         usable = ~(reading.missing | reading.fill)
         values = reading.values[:, usable]
         return Sample(
-            sensor, tuple(names), values, values, values.shape[1], usable.size, reading.fillers, is_file=False
+            f"`{sensor}`", tuple(names), values, values, values.shape[1], usable.size, reading.fillers, is_file=False
         )
 
     def _quantity(self, sensor: Sensor) -> Quantity:
@@ -195,7 +195,7 @@ class ArrayScene(BaseScene):
         names = self.bands.names(sensor)
         sample = sample_windows(self.grid.height, self.grid.width, lambda window: self._sample(sensor, names, window))
         note = check_radar([sample], self._sar_units) if sensor == "sar" else check_physical_reflectance(sample)
-        self._note(note and f"{sensor}: {note}")
+        self._note(note and f"`{sensor}`: {note}")
 
 
 def _common_grid(arrays: Mapping[str, ArrayImage], crs: Any, transform: Sequence[float] | None) -> GeoGrid:

@@ -37,7 +37,7 @@ class MaskSource:
     @property
     def name(self) -> str:
         """Name of the mask."""
-        return self.file or "cloud_mask"
+        return self.file or "`cloud_mask`"
 
     def new_mask(self, operator: str, number: float) -> str:
         """Return the advice to make a mask from the comparison of the values with a number."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.classical import FLOOR_DB
+from floodseg.messages import percent
 from floodseg.raster.physical import PhysicalBlock
 
 
@@ -70,7 +71,7 @@ class PixelCounts:
         for value in sorted(self._counts[name].fillers):
             least = min((self._counts[file] for file in files), key=lambda each: each.fillers[value] / each.pixels)
             if least.fillers[value]:
-                shares[value] = percent(least.fillers[value], least.pixels)
+                shares[value] = percent(least.fillers[value] / least.pixels)
         return shares
 
 
@@ -78,7 +79,7 @@ def _notes(name: str, counts: _Counts, fillers: Mapping[float, str]) -> list[str
     notes = []
     if counts.impossible:
         notes.append(
-            f"{name}: {percent(counts.impossible, counts.pixels)} of the pixels hold values that are physically "
+            f"{name}: {percent(counts.impossible / counts.pixels)} of the pixels hold values that are physically "
             "impossible; they are taken as invalid"
         )
     notes.extend(
@@ -88,12 +89,7 @@ def _notes(name: str, counts: _Counts, fillers: Mapping[float, str]) -> list[str
     )
     if counts.without_signal:
         notes.append(
-            f"{name}: {percent(counts.without_signal, counts.image_pixels)} of the pixels have a signal in one "
+            f"{name}: {percent(counts.without_signal / counts.image_pixels)} of the pixels have a signal in one "
             f"polarisation and none in the other, as over calm water; the other is taken to be {FLOOR_DB:.0f} dB"
         )
     return notes
-
-
-def percent(count: int, total: int) -> str:
-    """Return a share in percent."""
-    return f"{count / total:.1%}" if count >= total / 1000 else "less than 0.1%"

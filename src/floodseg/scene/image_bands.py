@@ -135,8 +135,8 @@ def _repeated_band(
     if len(places) < len(holders) or any(found[position] != found[holders[0]] for position in holders):
         return DataError(f"`{request.setting}`: band {band} is in {' and in '.join(names)}; leave one of them out")
     return DataError(
-        f"`{request.setting}`: {' and '.join(names)} hold the same bands of different places, and an image must "
-        f"hold each band once; join them to one file ({_mosaic_command(request, first, found[holders[0]], names)})"
+        f"`{request.setting}`: {' and '.join(names)} hold the same bands of different areas, and an image must "
+        f"hold each band once; join them into one file ({_mosaic_command(request, first, found[holders[0]], names)})"
     )
 
 

@@ -111,18 +111,18 @@ def _check_array(argument: str, array: Any) -> None:
     shape = tuple(array.shape)
     if len(shape) != 3:
         raise DataError(
-            f"{argument}: the array has shape {shape}, but must be (bands, rows, columns); reorder its axes"
+            f"`{argument}`: the array has shape {shape}, but must be (bands, rows, columns); reorder its axes"
         )
     if 0 in shape:
-        raise DataError(f"{argument}: the array of shape {shape} holds no pixel; pass an image")
+        raise DataError(f"`{argument}`: the array of shape {shape} holds no pixel; pass an image")
     if shape[2] <= _MOST_BANDS < shape[0]:
         raise DataError(
-            f"{argument}: the array has shape {shape}, with the bands in its last axis, but must be (bands, rows, "
+            f"`{argument}`: the array has shape {shape}, with the bands in its last axis, but must be (bands, rows, "
             f"columns); pass np.moveaxis({argument}, -1, 0)"
         )
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
         raise DataError(
-            f"{argument}: the array has the type {array.dtype}, but values must be real numbers; convert it"
+            f"`{argument}`: the array has the type {array.dtype}, but values must be real numbers; convert it"
         )
 
 
@@ -137,20 +137,20 @@ def _stacked(argument: str, dataset: Any, sensor: Sensor | None) -> Any:
     if not bands:
         renaming = {"sar": "name them vv and vh, or ", "optical": "name them (B03, B08, ...), or ", None: ""}[sensor]
         raise DataError(
-            f"{argument}: the variables of the dataset are {', '.join(names)}, of which none is a known band; "
+            f"`{argument}`: the variables of the dataset are {', '.join(names)}, of which none is a known band; "
             f"{renaming}pass one DataArray"
         )
     variables = [dataset[name] for name in bands]
     stored = [(_nodata(argument, variable), _scaling(argument, variable)) for variable in variables]
     if any(str(other) != str(stored[0]) for other in stored):
         raise DataError(
-            f"{argument}: the variables {', '.join(map(str, bands))} differ in nodata value, scale or offset; decode "
+            f"`{argument}`: the variables {', '.join(map(str, bands))} differ in nodata value, scale or offset; decode "
             f"them first (xarray.decode_cf({argument}))"
         )
     sizes = [{dim: size for dim, size in variable.sizes.items() if size > 1} for variable in variables]
     if any(other != sizes[0] for other in sizes):
         raise DataError(
-            f"{argument}: the variables {', '.join(map(str, bands))} differ in dimensions; resample them to one grid"
+            f"`{argument}`: the variables {', '.join(map(str, bands))} differ in dimensions; resample them to one grid"
         )
     masks = {
         name: (variable > 0).astype(variables[0].dtype)
@@ -172,15 +172,15 @@ def _transposed(argument: str, array: Any) -> Any:
     for dim in [dim for dim in rest if _is_time(array, dim)]:
         if array.sizes[dim] > 1:
             raise DataError(
-                f"{argument}: the array has {array.sizes[dim]} times along {dim}, but a scene has one; pass "
+                f"`{argument}`: the array has {array.sizes[dim]} times along {dim}, but a scene has one; pass "
                 f"{argument}.isel({dim}=0), or the time that is to be mapped"
             )
         array = array.isel({dim: 0}, drop=True)
         rest.remove(dim)
     if len(rows) != 1 or len(columns) != 1 or len(rest) > 1:
         raise DataError(
-            f"{argument}: the array has the dimensions {', '.join(map(str, dims))}, but they must be bands, y and x; "
-            "select one of each other dimension, and rename these"
+            f"`{argument}`: the array has the dimensions {', '.join(map(str, dims))}, but they must be bands, y and x; "
+            "select one index along every other dimension (.isel), and rename these three"
         )
     return array.transpose(*rest, rows[0], columns[0])
 
@@ -217,7 +217,7 @@ def _tag(argument: str, tags: Mapping[str, Any], name: str, default: float) -> f
     except (TypeError, ValueError):
         values = np.empty(0)
     if len(values) != 1:
-        raise DataError(f"{argument}: its attribute {name} is {value!r}; it must be one number: correct it")
+        raise DataError(f"`{argument}`: its attribute {name} is {value!r}, but must be one number; correct it")
     return float(values[0])
 
 
@@ -261,7 +261,7 @@ def crs_text(argument: str, crs: Any) -> str:
         return str(CRS.from_user_input(crs).to_string())
     except CRSError as error:
         raise DataError(
-            f"{argument}: its coordinate system {crs!r} is not known ({error}); use an authority code or WKT"
+            f"`{argument}`: its coordinate system {crs!r} is not known ({error}); use an authority code or WKT"
         ) from error
 
 
@@ -296,5 +296,5 @@ def _axis_step(argument: str, dim: str, coordinates: Any) -> tuple[float, float]
         remedy = "resample the array to a grid"
         if np.ptp(coordinates) > 180 and np.abs(coordinates).max() <= 180:
             remedy = f"across the 180th meridian, assign coordinates that go on beyond 180 ({argument}.{dim} % 360)"
-        raise DataError(f"{argument}: the coordinates along {dim} are not evenly spaced; {remedy}")
+        raise DataError(f"`{argument}`: the coordinates along {dim} are not evenly spaced; {remedy}")
     return float(step), float(coordinates[0] - step / 2)

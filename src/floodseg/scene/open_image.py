@@ -149,8 +149,11 @@ def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand],
         assumptions.append(f"{name}: its GDAL scale and offset tags are applied")
     elif request.unit == "reflectance":
         offset = request.optical_offset
-        reason = "which its darkest values allow" if offset is None else "from `optical_offset`"
-        assumptions.append(f"{name}: reflectance is (stored {offset or 0:+g}) / 10000, {reason}")
+        assumptions.append(
+            f"{name}: reflectance is stored / 10000; the file declares no offset, and its darkest values show none"
+            if offset is None
+            else f"{name}: reflectance is (stored {offset:+g}) / 10000, from `optical_offset`"
+        )
     if request.unit == "db":
         converted = "dB" if request.sar_units == "db" else f"{UNIT_NAMES[request.sar_units]}, converted to dB"
         assumptions.append(f"{name}: the radar values are taken as {converted}")

@@ -37,8 +37,9 @@ def file_grid(name: str, handle: OpenRaster) -> GeoGrid:
         )
     if grid.has_pixel_coordinates and crs is not None:
         raise DataError(
-            f"{name}: has a coordinate system but no geotransform, or one that counts pixels, so its pixels have no "
-            f"place and no size; assign the x and y of its upper left and lower right corner ({ASSIGN_CORNERS})"
+            f"{name}: has a coordinate system but no geotransform, or one that gives pixel numbers instead "
+            "of coordinates, so its pixels have no place and no size; assign the x and y of its upper left "
+            f"and lower right corner ({ASSIGN_CORNERS})"
         )
     if not grid.has_distinct_pixels:
         raise DataError(

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from floodseg.bands import L1C_BANDS, canonical_band
 from floodseg.errors import DataError
-from floodseg.raster.formats import UNREADABLE_ZIP, way_to_read
+from floodseg.raster.formats import UNREADABLE_ZIP, reading_advice
 
 CLOUD_CLASSES = {
     0: "no data", 1: "saturated or defective", 3: "cloud shadow", 8: "cloud, medium probability",
@@ -88,13 +88,13 @@ def open_safe(reference: str) -> SafeProduct | None:
         raise _raw_radar(reference)
     found = [file for file in listing.files if _METADATA.fullmatch(PurePosixPath(file).name)]
     if not found:
-        way = way_to_read(str(listing.archive or reference)) or (
+        way = reading_advice(str(listing.archive or reference)) or (
             "holds no Sentinel-2 product (MTD_MSIL1C.xml or MTD_MSIL2A.xml) and no raster; pass a complete .SAFE "
             "product, or rasters"
         )
         raise DataError(f"{reference}: {way}")
     if len(found) > 1:
-        raise DataError(f"{reference}: holds {len(found)} Sentinel-2 products; name the .SAFE folder of one")
+        raise DataError(f"{reference}: holds {len(found)} Sentinel-2 products; pass the .SAFE folder of one")
     return _product(reference, listing, found[0])
 
 

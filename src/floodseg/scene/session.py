@@ -18,7 +18,7 @@ from floodseg.raster.access import check_local, gdal_settings, is_remote
 from floodseg.raster.dataset import Raster
 from floodseg.raster.drivers import open_local, open_with_drivers
 from floodseg.raster.edge_zeros import EdgeZeros
-from floodseg.raster.formats import way_to_read
+from floodseg.raster.formats import reading_advice
 from floodseg.raster.masks import read_mask
 
 BLOCK_CACHE_BYTES = 256 * 2**20
@@ -145,7 +145,7 @@ class Session:
         try:
             opened: OpenRaster = open_with_drivers(name)
         except RasterioIOError as error:
-            way = way_to_read(name) or (
+            way = reading_advice(name) or (
                 f"cannot be read as a raster ({_cause(error)}); check the name, or copy or download the file again"
             )
             raise DataError(f"{self._label(name)}: {way}") from error

@@ -75,7 +75,10 @@ def _with_conversion(error: DataError, image: Image) -> DataError:
         + (f" from {UNIT_NAMES[unit]}" if len(units) > 1 else "")
         for unit in units
     )
-    return DataError(f"{fault}, unlike `sar`, and one unit holds for both; convert it to {UNIT_NAMES[to]} ({commands})")
+    return DataError(
+        f"{fault}, but `sar` is in {UNIT_NAMES[to]}, and both images must have the same unit; convert this one "
+        f"({commands})"
+    )
 
 
 def _sample(session: Session, file: ImageFile, image: Image) -> Sample:

@@ -195,7 +195,7 @@ def _representative_chips(chips: ChipSet) -> list[int]:
 
 
 def _percent(ratio: float | None) -> str:
-    return "undefined (no water)" if ratio is None else percent(ratio)
+    return "undefined (no water)" if ratio is None else percent(ratio, 0)
 
 
 def validation_scores(counts: Counts) -> dict[str, Any]:

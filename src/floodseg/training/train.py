@@ -125,15 +125,15 @@ def train_epoch(run: TrainingRun, progress: TrainingProgress) -> tuple[float, fl
     run.wrapped_model.train()
     # without this Accelerate counts the sampler's epochs from 0 after a resume
     run.loader.set_epoch(run.state.epoch)
-    steps, count = len(run.loader), run.processes.world_size
+    steps, process_count = len(run.loader), run.processes.world_size
     total, images, start = torch.zeros((), device=run.processes.device), 0, time.monotonic()
     for step, batch in enumerate(run.loader, start=1):
         total += training_step(run, batch)
-        images += len(batch["label"]) * count
+        images += len(batch["label"]) * process_count
         if run.processes.is_main and (step % DISPLAY_STEPS == 0 or step == steps):
             rate = images / (time.monotonic() - start)
             progress.step(run.state.epoch + 1, step, float(total) / step, run.lr, rate)
-    mean = float(run.processes.sum(total)) / (steps * count)
+    mean = float(run.processes.sum(total)) / (steps * process_count)
     return mean, images / (time.monotonic() - start)
 
 

@@ -1,5 +1,6 @@
 """Pretrained weights from files and from a hub: loading, caching, warnings and errors."""
 
+import re
 import socket
 import threading
 import time
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import timm
@@ -226,6 +228,19 @@ def test_without_the_hub_auto_warns_and_required_fails(
     assert record.warning in caplog.text
     with pytest.raises(CheckpointError, match=f"`pretrained=required`: .*resnet18.*{reason}.*`pretrained=auto`"):
         efficient(encoder="resnet18", pretrained="required")
+
+
+def test_address_of_weights_outside_the_hub_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = SimpleNamespace(hf_hub_id=None, url="https://example.org/w.pth")
+    monkeypatch.setattr("floodseg.models.encoders.pretrained.timm.get_pretrained_cfg", lambda _: outside)
+    reason = (
+        r"available \(the Hugging Face Hub has none\); download https://example\.org/w\.pth and set `pretrained` to"
+    )
+    with pytest.raises(CheckpointError, match=f"{reason} that file$"):
+        efficient(encoder="resnet18", pretrained="required")
+    warning = efficient(encoder="resnet18", pretrained="auto").pretrained_record.warning
+    assert warning is not None
+    assert re.search(reason, warning)
 
 
 def test_unresponsive_hub_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,16 +189,18 @@ def test_multi_sensor_model_refuses_specialists_that_do_not_fit() -> None:
     sar, optical = model(SAR_BANDS, ()), model((), OPTICAL)
     with pytest.raises(ConfigError, match="radar specialist: takes B03, B08, B11 in reflectance, but the fused model"):
         MultiSensorModel(model(SAR_BANDS, OPTICAL), optical, sar)
-    with pytest.raises(ConfigError, match="radar specialist: takes VV, VH in dn, but the fused model has VV, VH in"):
+    with pytest.raises(
+        ConfigError, match="radar specialist: takes VV, VH in digital numbers, but the fused model has VV, VH in"
+    ):
         MultiSensorModel(model(SAR_BANDS, OPTICAL), model(SAR_BANDS, (), sar_unit="dn"), optical)
-    with pytest.raises(ConfigError, match="takes VV, VH in db and B03, B08, B11 in reflectance, but the fused model"):
+    with pytest.raises(ConfigError, match="takes VV, VH in dB and B03, B08, B11 in reflectance, but the fused model"):
         MultiSensorModel(model(SAR_BANDS, OPTICAL), model(SAR_BANDS, OPTICAL), optical)
     with pytest.raises(ConfigError, match="takes B03, B08 in reflectance, but the fused model has B03, B08, B11"):
         MultiSensorModel(model(SAR_BANDS, OPTICAL), sar, model((), OPTICAL[:2]))
     for refused in (specialised(), sar, model(SAR_BANDS, OPTICAL, "baseline")):
         with pytest.raises(
             ConfigError,
-            match=r"'.*' model cannot have specialists; use .* model for both sensors that has none",
+            match=r"'.*' model cannot have specialists; use .* model of both sensors without specialists",
         ):
             MultiSensorModel(refused, sar, optical)
 

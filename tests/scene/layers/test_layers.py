@@ -361,7 +361,7 @@ def test_jrc_nodata_is_not_water(tmp_path: Path, write_raster: Writer, declared:
     layers = open_layers(SceneConfig(permanent_water=path, permanent_water_threshold=50), GRID)
     np.testing.assert_array_equal(layers.read(COMPLETE).permanent, (occurrence == 80) | (occurrence == 100))
     assert ("covers" in layers.assumptions[0]) == (declared == 255)
-    assert ("255 is no data, as in JRC occurrence" in layers.assumptions[0]) == (declared is None)
+    assert ("holds 255, above 100 percent and so taken as no data" in layers.assumptions[0]) == (declared is None)
     layers.close()
 
 

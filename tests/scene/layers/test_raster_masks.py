@@ -67,7 +67,7 @@ def test_values_above_100_percent_are_no_data(
     np.testing.assert_array_equal(found, (occurrence >= 50) & (occurrence <= 100))
     share = 100 * (occurrence > 100).mean()
     assert (
-        f"{np.float32(mark):.10g} is no data, as in JRC occurrence, since percent ends at 100: {share:.1f} % of"
+        f"{share:.1f} % of the scene holds {np.float32(mark):.10g}, above 100 percent and so taken as no data, as in "
         in notes[0]
     )
     assert f"covers {100 - share:.1f} % of the scene with data" in notes[1]

@@ -52,7 +52,7 @@ def report_scenes(config: SceneBenchmarkConfig, json_file: Path | None) -> None:
     for row in document["rows"]:
         cpu = row["cpu_seconds"]
         total = sum(cpu.values())
-        shares = (percent(cpu[name] / total) for name in ("reading", "mapping", "writing"))
+        shares = (percent(cpu[name] / total, 0) for name in ("reading", "mapping", "writing"))
         table.add_row(
             str(row["size"]), f"{row['megapixels_per_s']:.2f}", f"{row['wall_seconds']:.1f}",
             f"{row['wall_to_ideal']:.2f}", *shares, f"{row['peak_pss_mb']:.0f}",
@@ -65,7 +65,7 @@ def _print_rows(console: Console, task: Task, document: dict[str, Any]) -> None:
     measures = ("images/s", "peak MB") if task == "train" else ("ms", "ms, 90th percentile", "peak MB")
     table = Table(
         "model", "runtime", "precision", "parameters", "GMAC", *measures, "speed ratio", "memory ratio", "first call",
-        box=SIMPLE_HEAD, title=f"{task}; ratios to the baseline in the same runtime and precision",
+        box=SIMPLE_HEAD, title=f"{task}; relative to the architecture 'baseline' in the same runtime and precision",
     )  # fmt: skip
     keys = {
         "train": ("train_images_per_s", "train_peak_mb"), "infer": ("infer_ms_median", "infer_ms_p90", "infer_peak_mb"),

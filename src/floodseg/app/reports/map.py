@@ -30,7 +30,7 @@ def print_map(flood_map: FloodMap) -> None:
             console.print(f"{label:>16}  {areas[name]:,.2f} km²")
     extent = "area of interest" if "aoi" in summary["inputs"] else "scene"
     console.print(
-        f"{'mapped':>16}  {percent(summary['valid_share'], 1)} of the {extent}, in {summary['seconds']:.1f} s, by "
+        f"{'mapped':>16}  {percent(summary['valid_share'])} of the {extent}, in {summary['seconds']:.1f} s, by "
         f"{runtime['name']} {runtime['precision']} on {runtime['device']}",
         soft_wrap=True,
     )

@@ -57,7 +57,7 @@ def print_export(path: Path, parity: dict[str, Any]) -> None:
         measured = f"water IoU on {parity['split']}: {scores}"
     else:
         measured = (
-            f"largest difference of probability from PyTorch {parity['largest']:.2g}, at most 0.01 on "
+            f"probability differs from PyTorch by at most {parity['largest']:.2g}, and by at most 0.01 at "
             f"{percent(parity['share_within_0.01'], 3)} of {parity['pixels']:,} pixels"
         )
     size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")) if file.is_file()) / 1e6

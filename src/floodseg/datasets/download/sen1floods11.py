@@ -81,7 +81,7 @@ async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bo
         if size > (free := shutil.disk_usage(config.out_dir).free):
             raise DataError(
                 f"{config.out_dir}: has {free / 1e6:.1f} MB free, but {size / 1e6:.1f} MB are needed; free space, "
-                "choose another `out_dir`, or download one sensor with `sensors`"
+                "set another `out_dir`, or download one sensor with `sensors`"
             )
         _LOG.info("%s: %d files, %.1f MB, to download", config.out_dir, len(missing), size / 1e6)
         await _download_all(store, missing, config, show_progress)
@@ -158,7 +158,7 @@ def _missing_files(files: Sequence[RemoteFile], config: DownloadConfig) -> list[
     if different and not config.overwrite:
         raise DataError(
             f"{config.out_dir}: {len(different)} files differ from those on the server, the first is {different[0]}; "
-            "set `overwrite` to replace them, or choose another `out_dir`"
+            "set `overwrite` to replace them, or set another `out_dir`"
         )
     return missing
 

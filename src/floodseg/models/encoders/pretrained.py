@@ -36,7 +36,11 @@ CONNECT_SECONDS = 10.0
 
 
 class _UnavailableError(Exception):
-    """Weights are not available. The message is the reason."""
+    """Weights are not available. The message is the reason; ``remedy`` is None if a connection to the hub may help."""
+
+    def __init__(self, reason: str, remedy: str | None = None) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,15 @@ def _activate_residual_branches(body: nn.Module) -> None:
 
 def _from_scratch(name: str, requested: str, reason: Exception) -> PretrainedRecord:
     """Return the record of an encoder without pretrained weights, or raise CheckpointError if they are required."""
+    remedy = reason.remedy if isinstance(reason, _UnavailableError) else None
     if requested == "required":
         raise CheckpointError(
             f"`pretrained=required`: the weights of encoder '{name}' are not available ({reason}); "
-            "connect to the network, give a file of weights, or set `pretrained=auto`"
+            f"{remedy or 'connect to the network, give a file of weights, or set `pretrained=auto`'}"
         ) from reason
     warning = f"encoder '{name}' starts from scratch: its pretrained weights are not available ({reason})"
+    if remedy:
+        warning += f"; {remedy}"
     _LOG.warning(warning)
     return PretrainedRecord(requested, loaded=False, source="scratch", warning=warning)
 
@@ -118,8 +125,10 @@ def _download(name: str) -> tuple[Path, str]:
     """
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
-        remedy = f": download {config.url} and give that file" if config and config.url else ""
-        raise _UnavailableError(f"the Hugging Face Hub has none{remedy}")
+        url = config.url if config else None
+        raise _UnavailableError(
+            "the Hugging Face Hub has none", url and f"download {url} and set `pretrained` to that file"
+        )
     repository, _, revision = config.hf_hub_id.partition("@")
     filename = config.hf_hub_filename or HUB_FILE
     source = f"{config.hf_hub_id}/{filename}"

@@ -24,7 +24,8 @@ class MultiSensorModel(FloodModel):
         cloud detector ──────────────────────────────────┘
 
     Args:
-        fused: a plain model of both sensors with a sensor gate. Its network becomes part of this model.
+        fused: a model of both sensors with a sensor gate and without specialists. Its network becomes part of this
+            model.
         sar: a model that takes only the radar bands of ``fused``.
         optical: a model that takes only the optical bands of ``fused``.
 
@@ -35,8 +36,8 @@ class MultiSensorModel(FloodModel):
     def __init__(self, fused: FloodModel, sar: FloodModel, optical: FloodModel) -> None:
         if not fused.has_sensor_weights or isinstance(fused, MultiSensorModel):
             raise ConfigError(
-                f"this '{fused.spec.architecture}' model cannot have specialists; use a lite or efficient model for "
-                "both sensors that has none"
+                f"this '{fused.spec.architecture}' model cannot have specialists; use a lite or efficient model of "
+                "both sensors without specialists"
             )
         for sensor, model in zip(SENSORS, (sar, optical), strict=True):
             _check_specialist(sensor, model, fused)

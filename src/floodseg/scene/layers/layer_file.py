@@ -87,8 +87,9 @@ class LayerFile:
             )
         if grid.has_pixel_coordinates:
             raise DataError(
-                f"{self.name}: has no geotransform, or one that counts pixels, so it cannot be placed on the scene; "
-                f"assign the x and y of its upper left and lower right corner ({ASSIGN_CORNERS})"
+                f"{self.name}: has no geotransform, or one that gives pixel numbers instead of coordinates, so it "
+                "cannot be placed on the scene; assign the x and y of its upper left and lower right corner "
+                f"({ASSIGN_CORNERS})"
             )
         if not grid.has_distinct_pixels:
             raise DataError(

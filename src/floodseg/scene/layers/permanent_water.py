@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.errors import DataError
-from floodseg.scene.layers.raster_masks import RasterMask, Rule, WarpedBand, coverage_note, percent
+from floodseg.messages import percent
+from floodseg.scene.layers.raster_masks import RasterMask, Rule, WarpedBand, coverage_note
 
 _HIGHEST_PERCENT = 100
 _MAX_MARKS = 16
@@ -45,8 +46,8 @@ def permanent_water_mask(band: WarpedBand, threshold: float | None) -> RasterMas
         _check_threshold(band, values[valid & ~marked], threshold)
         rule = _threshold_rule(threshold, highest)
     notes = [
-        f"{band.name}: {_listed(values[marked])} is no data, as in JRC occurrence, since percent ends at 100: "
-        f"{percent(float(marked.mean()))} of the scene"
+        f"{band.name}: {percent(float(marked.mean()))} of the scene holds {_listed(values[marked])}, above 100 percent "
+        "and so taken as no data, as in JRC occurrence"
     ] if marked.any() else []  # fmt: skip
     notes.append(coverage_note(band.name, float((valid & ~marked).mean()), "no water is permanent"))
     return RasterMask(band, rule, tuple(note for note in notes if note))
@@ -149,8 +150,12 @@ def _mask_of_codes(band: WarpedBand) -> str:
 
 
 def _mask_of_percent(band: WarpedBand, threshold: float) -> str:
-    within = f"(& (>= (read 1) {threshold:g}) (<= (read 1) {max(threshold, _HIGHEST_PERCENT):g}))"
-    return f"if they are percent, write such a mask ({band.file.calculation(within)})"
+    highest = max(threshold, _HIGHEST_PERCENT)
+    within = f"(& (>= (read 1) {threshold:g}) (<= (read 1) {highest:g}))"
+    return (
+        f"if its values are percent, write a mask of the values from {threshold:g} to {highest:g} "
+        f"({band.file.calculation(within)}) and pass it without `permanent_water_threshold`"
+    )
 
 
 def _range(values: Values) -> str:

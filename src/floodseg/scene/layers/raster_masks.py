@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block
 from floodseg.geo.warped_source import WarpedSource
+from floodseg.messages import percent
 from floodseg.scene.layers.layer_file import LayerFile
 
 _USUAL_NODATA = (255, 65535, 32767, -32768, -9999)
@@ -108,11 +109,5 @@ def coverage_note(name: str, share: float, elsewhere: str) -> str:
         share: share of the pixels of the scene with data.
         elsewhere: effect outside the layer, for the note.
     """
-    return "" if share == 1 else f"{name}: covers {percent(share)} of the scene with data; elsewhere {elsewhere}"
-
-
-def percent(share: float) -> str:
-    """Return a share in percent, with 0.1 % for less and 99.9 % for less than all."""
-    if share == 0:
-        return "nothing"
-    return "100 %" if share == 1 else f"{min(max(100 * share, 0.1), 99.9):.1f} %"
+    covered = percent(share) if share else "nothing"
+    return "" if share == 1 else f"{name}: covers {covered} of the scene with data; elsewhere {elsewhere}"

@@ -24,8 +24,9 @@ from floodseg.geo.footprints import Float64Array, InterpolatedSteps
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block, PixelMap
 from floodseg.geo.warped_source import WarpedSource
+from floodseg.messages import percent
 from floodseg.scene.layers.layer_file import LayerFile
-from floodseg.scene.layers.raster_masks import coverage_note, percent
+from floodseg.scene.layers.raster_masks import coverage_note
 
 HEIGHT_RANGE = (-500.0, 9000.0)
 """Possible heights of land in metres. Values outside, such as -9999, are an undeclared nodata value."""
