@@ -311,6 +311,7 @@ def test_missing_folder_of_the_json_file_is_created(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["model"] == "otsu"
 
 
+@pytest.mark.slow
 def test_second_run_in_a_folder_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     folder = tmp_path / "run"
     flags = [flag if flag != "2" else "100000" for flag in TINY]

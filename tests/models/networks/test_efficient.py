@@ -106,6 +106,7 @@ def test_bf16_autocast_is_close_to_fp32(network: EfficientFloodNet) -> None:
     assert (half - full).abs().max() < 0.1 * full.abs().max()
 
 
+@pytest.mark.slow
 def test_exported_graph_takes_images_of_any_size(network: EfficientFloodNet) -> None:
     height, width = torch.export.Dim("height", min=33, max=4096), torch.export.Dim("width", min=33, max=4096)
     program = torch.export.export(network, inputs(48, 64), dynamic_shapes=({2: height, 3: width},) * 4, strict=False)

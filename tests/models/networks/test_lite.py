@@ -110,6 +110,7 @@ def test_bf16_autocast_is_close_to_fp32(network: LiteFloodNet) -> None:
     assert (half - full).abs().max() < 0.1 * full.abs().max()
 
 
+@pytest.mark.slow
 def test_exported_graph_takes_images_of_any_size(network: LiteFloodNet) -> None:
     height, width = torch.export.Dim("height", min=33, max=4096), torch.export.Dim("width", min=33, max=4096)
     program = torch.export.export(
