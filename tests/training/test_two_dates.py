@@ -62,7 +62,9 @@ def test_a_two_date_model_maps_with_both_sensors_and_with_each(
         assert scores.document["water_iou"] > 0.5
         assert scores.references == {}
     for name in ("otsu", "ndwi"):
-        with pytest.raises(ConfigError, match=f"classical baseline {name}: needs .*; score {name} on data with the bands and unit"):
+        with pytest.raises(
+            ConfigError, match=f"classical baseline {name}: needs .*; score {name} on data with the bands and unit"
+        ):
             evaluate(name, config=config.data, split="valid")
 
 
