@@ -1,4 +1,4 @@
-"""Tests of labels whose 255 may be water: refused in training and scoring alike, and recoded as the message says."""
+"""Tests of labels whose 255 may be water: refused in training and in scoring, and recoded as the message says."""
 
 from dataclasses import replace
 from pathlib import Path
