@@ -22,7 +22,7 @@ def test_the_sum_is_weighted_and_the_same_for_arrays_and_tensors() -> None:
 
 
 def test_independent_sensors_with_equal_priors_multiply_their_odds() -> None:
-    odds = np.exp(LogOddsFusion().combine(np.log(np.float32([3.0])), np.log(np.float32([0.5]))))
+    odds = np.exp(LogOddsFusion().combine(np.log(np.array([3.0])), np.log(np.array([0.5]))))
     np.testing.assert_allclose(odds, [1.5], rtol=1e-6)
 
 

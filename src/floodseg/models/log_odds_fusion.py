@@ -17,7 +17,7 @@ from floodseg.errors import CheckpointError
 if TYPE_CHECKING:  # mapping with exported models needs no PyTorch
     from torch import Tensor
 
-Array = TypeVar("Array", NDArray[np.float32], "Tensor")
+Array = TypeVar("Array", NDArray[np.floating[Any]], "Tensor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ class LogOddsFusion:
             CheckpointError: a number is missing or out of range.
         """
         try:
-            weights = tuple(float(document[name]) for name in ("sar_weight", "optical_weight"))
+            sar, optical = float(document["sar_weight"]), float(document["optical_weight"])
             bias, margin = float(document["bias"]), int(document["optical_margin"])
-            if not (all(0 <= each < math.inf for each in weights) and math.isfinite(bias) and margin >= 0):
+            if not (0 <= sar < math.inf and 0 <= optical < math.inf and math.isfinite(bias) and margin >= 0):
                 raise ValueError(document)
-            return LogOddsFusion(*weights, bias, margin)
+            return LogOddsFusion(sar, optical, bias, margin)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 f"fusion {reprlib.repr(document)}: must hold `sar_weight` and `optical_weight` of 0 or more, `bias`, "
