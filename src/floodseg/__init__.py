@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from floodseg.inference.flood_map import FloodMap
     from floodseg.inference.predict import predict_scene
     from floodseg.models.checkpoint.zoo import load_model
+    from floodseg.models.listing import list_models
     from floodseg.models.registry import build_model
     from floodseg.training.train import train
 
@@ -29,6 +30,7 @@ __all__ = [
     "build_model",
     "evaluate",
     "export",
+    "list_models",
     "load_model",
     "predict_scene",
     "train",
@@ -47,6 +49,7 @@ _MODULES = {
     "build_model": "floodseg.models.registry",
     "evaluate": "floodseg.evaluation.evaluate",
     "export": "floodseg.deployment.export",
+    "list_models": "floodseg.models.listing",
     "load_model": "floodseg.models.checkpoint.zoo",
     "predict_scene": "floodseg.inference.predict",
     "train": "floodseg.training.train",

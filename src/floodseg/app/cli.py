@@ -159,7 +159,7 @@ def _refuse_flags_without_effect(config: DataConfig, scoring: ScoreConfig, split
 def predict(
     *,
     config: Annotated[PredictConfig, _FLAT] = PredictConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
-    model: str = "s1-lite",
+    model: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Map the flood in a scene and write GeoTIFFs, polygons, areas, a STAC item and a picture.
@@ -168,6 +168,7 @@ def predict(
     ----------
     model
         Shipped model, run folder, checkpoint, exported file, or classical baseline: otsu (radar) or ndwi (optical).
+        auto takes s1-efficient for a radar image, s2 for an optical image, and s1s2 for both.
     overwrite
         Replace finished products in --out-dir when the new ones are complete.
     """
@@ -182,7 +183,7 @@ def predict_many(
     scenes: Path,
     *,
     config: Annotated[ManyConfig, _FLAT] = ManyConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
-    model: str = "s1-lite",
+    model: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Map many scenes on this machine or a Dask cluster.
@@ -197,7 +198,8 @@ def predict_many(
         or a STAC collection on disk.
     model
         Shipped model, classical baseline (otsu or ndwi), or a run folder, checkpoint or exported file that all workers
-        can read.
+        can read. auto takes one model for all scenes: s1-efficient if the list has only radar images, s2 if it has
+        only optical images, else s1s2.
     overwrite
         Replace products that were made from other files, with another model or with other settings.
     """
@@ -262,11 +264,22 @@ def demo(*, out_dir: Path = Path("floodseg-demo"), overwrite: bool = False) -> N
 
 
 @app.command
-def models() -> None:
-    """List architectures and shipped models with size, scores, licence and training data."""
+def models(*, json_format: Annotated[bool, Parameter(name="--json")] = False) -> None:
+    """List architectures and shipped models with sensors, bands, size, scores, time, licence and training data.
+
+    Parameters
+    ----------
+    json_format
+        Print one JSON object.
+    """
+    import floodseg
     from floodseg.app.reports.models import print_models
 
-    print_models()
+    listing = floodseg.list_models()
+    if json_format:
+        print(json.dumps(listing, indent=2))
+    else:
+        print_models(listing)
 
 
 benchmark = App(

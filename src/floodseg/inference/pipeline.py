@@ -10,7 +10,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from logging import getLogger
 from threading import Thread
@@ -58,6 +58,7 @@ class _Run:
     config: PredictConfig
     runtime_or_baseline: Runtime | ClassicalMethod
     model: str
+    model_choice: str | None
     member: CollectionMember | None
     overwrite: bool
     show_progress: bool
@@ -68,6 +69,7 @@ def predict_files(
     runtime: Runtime | ClassicalMethod,
     model: str,
     *,
+    model_choice: str | None = None,
     member: CollectionMember | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -78,6 +80,7 @@ def predict_files(
         config: scene, settings of mapping, and output folder.
         runtime: a loaded model or a classical baseline.
         model: name of the model in the products.
+        model_choice: reason for the choice of the model; None if the settings name it.
         member: identifiers of the scene in a collection of scenes.
         overwrite: replace finished products.
         show_progress: show a progress bar.
@@ -98,7 +101,7 @@ def predict_files(
         earlier_scene = None
         if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
             earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.product_grid)))
-        run = _Run(config, runtime, model, member, overwrite, show_progress)
+        run = _Run(config, runtime, model, model_choice, member, overwrite, show_progress)
         return _map_and_write(run, scene, earlier_scene, start_time)
 
 
@@ -108,6 +111,7 @@ def predict_arrays(
     runtime: Runtime | ClassicalMethod,
     model: str,
     *,
+    model_choice: str | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
@@ -120,7 +124,8 @@ def predict_arrays(
     if window is not None:
         scene = CroppedScene(scene, window)
     check_unfinished(config.out_dir, overwrite=overwrite)
-    return _map_and_write(_Run(config, runtime, model, None, overwrite, show_progress), scene, None, start_time)
+    run = _Run(config, runtime, model, model_choice, None, overwrite, show_progress)
+    return _map_and_write(run, scene, None, start_time)
 
 
 def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_time: float) -> dict[str, Any]:
@@ -151,6 +156,9 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         _check_valid(sink.valid, info)
         seconds = time.monotonic() - start_time
         extra, background = _runtime_and_times(runtime, times), recorded_scene.picture()
+        extra["model_choice"] = run.model_choice
+        if runtime.bands.sensor_set == "both":
+            extra["sensor_shares"] = sink.sensor_shares()
         if mapping.write_sensor_weights:
             gated_runtime = require_sensor_weights(runtime, run.model)
             mean = map_sensor_weights(scene, gated_runtime, mapping, layers, writer.write_sensor_weights)
@@ -234,6 +242,8 @@ class _Classifier:
     """Number of pixels outside the area of interest."""
     valid: int = 0
     """Number of pixels that are not nodata."""
+    decided: NDArray[np.int64] = field(default_factory=lambda: np.zeros(4, np.int64))
+    """Number of pixels that are not nodata, by the validity code of the sensors that decide them."""
 
     def __call__(self, strip: ProbabilityStrip) -> None:
         rows, width = strip.probability.shape
@@ -241,8 +251,14 @@ class _Classifier:
         water_before = None if self.earlier_water is None else self.earlier_water.read(strip.top, rows)
         product = classify(strip, layers, self.thresholds, water_before)
         self.outside += int((~layers.inside).sum())
-        self.valid += int((product.classes != NODATA).sum())
+        valid = product.classes != NODATA
+        self.valid += int(valid.sum())
+        self.decided += np.bincount(strip.validity[valid], minlength=4)
         self.write(product)
+
+    def sensor_shares(self) -> dict[str, float]:
+        """Return the shares of the valid pixels that radar alone, the optical image alone and both decide."""
+        return {name: float(self.decided[VALIDITY_CODES[name]] / self.valid) for name in ("sar", "optical", "both")}
 
 
 def _check_valid(valid: int, info: ProductInfo) -> None:

@@ -16,6 +16,7 @@ from floodseg.bands import Bands
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
+from floodseg.inference.model_choice import AUTO, choose_model
 from floodseg.inference.pipeline import predict_arrays, predict_files
 from floodseg.messages import SENSOR_NAMES
 from floodseg.models.checkpoint.zoo import shipped_models
@@ -26,8 +27,6 @@ from floodseg.scene.array_scene import ArrayScene
 
 if TYPE_CHECKING:  # imports PyTorch
     from floodseg.models.model import FloodModel
-
-DEFAULT_MODEL = "s1-lite"
 
 _ARRAY_SETTINGS = (
     "aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime", "allow_remote",
@@ -40,7 +39,7 @@ _RENAMED = {"write_reliability": "write_sensor_weights"}
 
 def predict_config(
     config: PredictConfig,
-    model: "str | Path | FloodModel" = DEFAULT_MODEL,
+    model: "str | Path | FloodModel" = AUTO,
     *,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -50,9 +49,12 @@ def predict_config(
     Raises:
         FloodsegError: invalid input, settings or model, or an output folder that cannot be used.
     """
-    runtime, name = open_model_or_baseline(model, config.mapping)
+    chosen, reason = choose_model(model, sar=bool(config.scene.sar), optical=bool(config.scene.optical))
+    runtime, name = open_model_or_baseline(chosen, config.mapping)
     check_sensors(config.scene, runtime.bands, name)
-    summary = predict_files(config, runtime, name, overwrite=overwrite, show_progress=show_progress)
+    summary = predict_files(
+        config, runtime, name, model_choice=reason, overwrite=overwrite, show_progress=show_progress
+    )
     return FloodMap(config.out_dir, summary)
 
 
@@ -60,7 +62,7 @@ def predict_scene(
     sar: Any = None,
     optical: Any = None,
     *,
-    model: "str | Path | FloodModel" = DEFAULT_MODEL,
+    model: "str | Path | FloodModel" = AUTO,
     out_dir: str | Path | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -75,8 +77,9 @@ def predict_scene(
         sar: path of a raster (or several, one per polarisation), or a NumPy or xarray array (2, H, W) of VV and VH in
             dB, NaN where invalid.
         optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance, 0 to 1.
-        model: a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a classical baseline:
-            ``otsu`` (radar) or ``ndwi`` (optical).
+        model: ``auto`` (the shipped model for the images: ``s1-efficient`` for radar, ``s2`` for an optical image,
+            ``s1s2`` for both), a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a
+            classical baseline: ``otsu`` (radar) or ``ndwi`` (optical).
         out_dir: folder of the products; None writes temporary products, which are removed when the returned FloodMap is
             garbage-collected.
         overwrite: replace finished products.
@@ -97,11 +100,15 @@ def predict_scene(
             config = build_config({**settings, "sar": sar, "optical": optical}, folder)
             return predict_config(config, model, overwrite=overwrite, show_progress=show_progress).summary
         config = build_config(settings, folder)
-        runtime, name = open_model_or_baseline(model, config.mapping)
+        chosen, reason = choose_model(model, sar=sar is not None, optical=optical is not None)
+        runtime, name = open_model_or_baseline(chosen, config.mapping)
         scene = _array_scene(sar, optical, runtime.bands, config.scene, array_settings)
         layers = SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS})
         layers_config = replace(config, scene=layers)
-        return predict_arrays(scene, layers_config, runtime, name, overwrite=overwrite, show_progress=show_progress)
+        return predict_arrays(
+            scene, layers_config, runtime, name,
+            model_choice=reason, overwrite=overwrite, show_progress=show_progress,
+        )  # fmt: skip
 
     if out_dir is not None:
         return FloodMap(Path(out_dir), write_products(Path(out_dir)))

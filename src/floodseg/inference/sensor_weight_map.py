@@ -44,6 +44,7 @@ class _OpticalWeightRuntime:
         self.bands: Bands = runtime.bands
         self.thresholds = runtime.thresholds
         self.overlap, self.concurrency = runtime.overlap, runtime.concurrency
+        self.optical_margin = runtime.optical_margin
         self.batch_size: Callable[[int, int], int] = runtime.batch_size
         self.probability = runtime.optical_weight
 

@@ -65,6 +65,7 @@ class TorchRuntime:
         no_sensor, sar, optical, both = model.decisions.by_validity_code("threshold")
         self.thresholds = (no_sensor, sar, optical, both)
         self.bands: Bands = model.spec.bands
+        self.optical_margin = 0
         self.overlap = overlap_of(model) if overlap is None else overlap
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
         cores = thread_limit()

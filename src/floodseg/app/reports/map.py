@@ -18,6 +18,9 @@ _FILES = {
     "summary.json": "areas, settings and notes, machine-readable",
 }
 
+_DECIDED_BY = {"both": "both sensors", "sar": "radar alone", "optical": "the optical image alone"}
+"""Sensors by their keys in ``sensor_shares`` of the summary."""
+
 
 def print_map(flood_map: FloodMap) -> None:
     """Print areas, notes and products of a map."""
@@ -34,6 +37,11 @@ def print_map(flood_map: FloodMap) -> None:
         f"{runtime['name']} {runtime['precision']} on {runtime['device']}",
         soft_wrap=True,
     )
+    choice = summary.get("model_choice")
+    console.print(f"{'model':>16}  {summary['model']}{f' ({choice})' if choice else ''}", soft_wrap=True)
+    if "sensor_shares" in summary:
+        shares = (f"{label} {percent(summary['sensor_shares'][name])}" for name, label in _DECIDED_BY.items())
+        console.print(f"{'decided by':>16}  {', '.join(shares)}", soft_wrap=True)
     for sentence in summary["assumptions"]:
         console.print(f"{'note':>16}  {as_flags(sentence)}", soft_wrap=True)
     if flood_map.out_dir is not None:
