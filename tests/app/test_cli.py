@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+import floodseg
 from floodseg.app import cli
 from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig
@@ -304,8 +305,22 @@ def test_models_lists_architectures_and_weights(
     assert 41 <= parameters <= 47
     weights = shown[shown.index("s9-lite") :]
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    for fact in ("lite", f"{size:.2f} M", "VV VH", "0.625", "CC-BY-4.0", "simulated chips"):
+    for fact in ("lite", f"{size:.2f} M", "takes radar VV VH", "0.625", "CC-BY-4.0", "simulated chips"):
         assert fact in weights
+
+
+def test_models_prints_what_the_function_returns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == floodseg.list_models()
+
+
+def test_models_prints_parts_times_and_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models") == 0
+    shown = capsys.readouterr().out
+    assert "fuses s1-efficient (radar) and s2 (optical)" in shown
+    assert "takes radar VV VH and optical B02 B03 B04 B08 B11 B12" in shown
+    assert "water IoU on valid: 0.682 (95 % interval 0.598 to 0.740)" in shown
+    assert "time of a map: 1.00 times that of s1-lite" in shown
 
 
 def test_deeply_nested_run_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from floodseg.app import cli
 from floodseg.cluster import many, tasks
 from floodseg.system.files import locked_folder
 from many_runs import map_one_by_one, write_list
-from scenes import write_optical
+from scenes import optical_values, write_optical
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +189,18 @@ def test_wrong_flags_are_refused(run, flags, message):
     code, _, errors = run(*flags)
     assert code == 2
     assert message in errors
+
+
+@pytest.mark.parametrize(("images", "model"), [("sar", "s1-efficient"), ("optical", "s2"), ("mixed", "s1s2")])
+def test_auto_takes_one_model_for_all_scenes(run, scenes, tmp_path, images, model):
+    write_optical(scenes.parent / "s2.tif", optical_values(32, 32))
+    sar, optical = ("", "s2.tif") if images == "optical" else ("s0.tif", "")
+    second = "s1.tif,s2.tif" if images == "mixed" else f"{sar},{optical}"
+    scenes.write_text(f"id,sar,optical,datetime\na,{sar},{optical},2024-01-01\nb,{second},2024-01-02\n")
+    assert run("--model", "auto")[0] == 0
+    summaries = [json.loads((tmp_path / f"out/scenes/{name}/summary.json").read_text()) for name in "ab"]
+    assert [each["model"] for each in summaries] == [model, model]
+    words = {"sar": "radar images alone", "optical": "optical images alone", "mixed": "radar and optical images"}
+    assert summaries[0]["model_choice"] == f"auto: the list of scenes has {words[images]}"
+    if images == "mixed":
+        assert summaries[0]["sensor_shares"] == {"sar": 1.0, "optical": 0.0, "both": 0.0}

@@ -21,7 +21,7 @@ from floodseg.raster.sample import Sample
 from floodseg.raster.scaling import BandTags, Quantity
 from floodseg.scene.base import BaseScene, Mask, Values
 from floodseg.scene.cloud_mask import MaskSource, array_mask, mask_values
-from floodseg.scene.image_bands import check_array_order
+from floodseg.scene.image_bands import check_array_order, ndwi_remark
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.unit_checks import sample_windows
 
@@ -115,7 +115,8 @@ class ArrayScene(BaseScene):
             if missing:
                 raise DataError(
                     f"`{sensor}`: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; pass "
-                    "an array with these bands, or correct the names"
+                    "an array with these bands, or correct the names, or use a model that needs only the bands it "
+                    f"has{ndwi_remark(numbers)}"
                 )
             self._channels[sensor] = [numbers[band] - 1 for band in needed]
         elif image.shape[0] == len(needed):
