@@ -173,7 +173,10 @@ RADAR = sar_values(20, 20)
         ({"sar": ""}, "`sar=''`: must be the name of a file"),
         ({"sar": "{sar}", "aoi": ["a.gpkg", "b.gpkg"]}, "`aoi=a.gpkg b.gpkg`: must be one file"),
         ({"sar": "{sar}", "tilesize": 64}, r"setting 'tilesize' \(did you mean tile_size\?\)"),
-        ({"sar": "{sar}", "write_reliability": True}, r"'write_reliability' \(did you mean write_sensor_weights\?\)"),
+        (
+            {"sar": "{sar}", "write_sensor_weights": True},
+            "`write_sensor_weights` was removed: .* each sensor decided; leave",
+        ),
         ({"sar": "{sar}", "tile_size": 64.0}, "`tile_size=64.0`: must be a whole number"),
         ({"sar": "{sar}", "crs": 4326}, "`crs`: applies only to arrays"),
         ({"sar": "{sar}", "optical": "{optical}"}, "model 's1-lite' takes no optical image; leave the image out, or"),

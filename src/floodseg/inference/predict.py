@@ -34,8 +34,11 @@ _ARRAY_SETTINGS = (
 )  # fmt: skip
 """Scene settings that apply to arrays. Layers are files, in any coordinate system."""
 
-_RENAMED = {"write_reliability": "write_sensor_weights"}
-"""Current names of renamed settings."""
+_REMOVED = {
+    name: "models have no sensor gate any more, and the summary holds the share of pixels that each sensor decided"
+    for name in ("write_sensor_weights", "write_reliability")
+}
+"""Explanations of removed settings."""
 
 
 def predict_config(
@@ -123,7 +126,9 @@ def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     known = [entry.name for group in groups for entry in fields(group)]
     for name in settings:
         if name not in known:
-            close = _RENAMED.get(name) or next(iter(get_close_matches(name, known, n=1)), None)
+            if name in _REMOVED:
+                raise ConfigError(f"`{name}` was removed: {_REMOVED[name]}; leave it out")
+            close = next(iter(get_close_matches(name, known, n=1)), None)
             hint = f" (did you mean {close}?)" if close else ""
             raise ConfigError(f"setting '{name}'{hint}: must be one of {', '.join(known)}")
     scene, mapping = (
