@@ -18,7 +18,7 @@ from floodseg.models.decision import Decisions, logit_difference
 if TYPE_CHECKING:  # shipped models run without PyTorch
     from torch import Tensor, device
 
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Method:
     """The channels that it takes, in order, and their units; None if it selects its bands by name."""
 
 
-def model_method(model: "FloodModel", name: str, threshold: float | None = None) -> Method:
+def model_method(model: "AnyModel", name: str, threshold: float | None = None) -> Method:
     """Return a PyTorch model as a method, with its own thresholds or one threshold for all sensors."""
     decisions = _decisions(model.decisions, threshold)
     bands = model.spec.bands
@@ -102,7 +102,7 @@ def baseline_method(baseline: Baseline) -> Method:
     )
 
 
-def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = None) -> ChipResult:
+def apply_model(model: "AnyModel", chip: Chip, decisions: Decisions | None = None) -> ChipResult:
     """Map one chip with a PyTorch model and score the map; sets the model to evaluation mode.
 
     ``decisions`` default to those of the model.

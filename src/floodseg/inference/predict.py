@@ -25,7 +25,7 @@ from floodseg.runtimes.select import open_runtime
 from floodseg.scene.array_scene import ArrayScene
 
 if TYPE_CHECKING:  # imports PyTorch
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 DEFAULT_MODEL = "s1-lite"
 
@@ -34,16 +34,16 @@ _ARRAY_SETTINGS = (
 )  # fmt: skip
 """Scene settings that apply to arrays. Layers are files, in any coordinate system."""
 
-_REMOVED = {
-    name: "models have no sensor gate any more, and the summary holds the share of pixels that each sensor decided"
-    for name in ("write_sensor_weights", "write_reliability")
-}
+_REMOVED = dict.fromkeys(
+    ("write_sensor_weights", "write_reliability"),
+    "models have no sensor gate any more, and the summary holds the share of pixels that each sensor decided",
+)
 """Explanations of removed settings."""
 
 
 def predict_config(
     config: PredictConfig,
-    model: "str | Path | FloodModel" = DEFAULT_MODEL,
+    model: "str | Path | AnyModel" = DEFAULT_MODEL,
     *,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -63,7 +63,7 @@ def predict_scene(
     sar: Any = None,
     optical: Any = None,
     *,
-    model: "str | Path | FloodModel" = DEFAULT_MODEL,
+    model: "str | Path | AnyModel" = DEFAULT_MODEL,
     out_dir: str | Path | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -140,9 +140,7 @@ def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def open_model_or_baseline(
-    model: "str | Path | FloodModel", mapping: MapConfig
-) -> tuple[Runtime | ClassicalMethod, str]:
+def open_model_or_baseline(model: "str | Path | AnyModel", mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, str]:
     """Return a model or a classical baseline, ready to run with ``mapping``, and its name in the products.
 
     Raises:

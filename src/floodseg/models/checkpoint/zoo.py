@@ -10,7 +10,7 @@ from floodseg.models.checkpoint.formats import is_exported
 from floodseg.system.extras import require_extra
 
 if TYPE_CHECKING:  # mapping with an exported model needs no PyTorch
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -39,7 +39,7 @@ def shipped_models() -> list[ShippedModel]:
     ]
 
 
-def load_model(model: str | Path) -> "FloodModel":
+def load_model(model: str | Path) -> "AnyModel":
     """Load a model on the CPU, in evaluation mode.
 
     Args:
