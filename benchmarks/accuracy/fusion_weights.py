@@ -1,6 +1,6 @@
 """Rules for the weights with which the log-odds of a radar model and an optical model are fused.
 
-    python -m benchmarks.accuracy.fusion_weights --sar runs/N/specialists/sar ... --optical runs/N/specialists/optical ...
+    python -m benchmarks.accuracy.fusion_weights --sar runs/*/specialists/sar --optical runs/*/specialists/optical
         --data DIR --layout ombria --json FILE
 
 Each pair of models (one for each seed) maps the validation chips of OMBRIA, each with its own sensor. Each rule
@@ -63,7 +63,7 @@ class Pixels:
     half: NDArray[np.bool_]
     """Half of the blocks to which the chip of the pixel belongs."""
 
-    def of_half(self, half: bool) -> "Pixels":  # noqa: FBT001 (the value of ``half``)
+    def of_half(self, half: bool) -> "Pixels":
         """Return the pixels of one half."""
         chosen = self.half == half
         return Pixels(self.sar[chosen], self.optical[chosen], self.label[chosen], self.half[chosen])
@@ -145,7 +145,9 @@ def _scores(pixels: Pixels) -> dict[str, Any]:
     for half in (False, True):
         fitted, scored = pixels.of_half(half), pixels.of_half(not half)
         models = {sensor: _calibrate(getattr(fitted, sensor), fitted.label) for sensor in SENSORS}
-        log_odds: dict[str, Array] = {sensor: getattr(scored, sensor) / models[sensor].temperature for sensor in SENSORS}
+        log_odds: dict[str, Array] = {
+            sensor: getattr(scored, sensor) / models[sensor].temperature for sensor in SENSORS
+        }
         limits = {sensor: models[sensor].log_odds_at_threshold for sensor in SENSORS}
         water: dict[str, NDArray[np.bool_]] = {sensor: log_odds[sensor] >= limits[sensor] for sensor in SENSORS}
         for name, (fusion, limit) in _rules(fitted, models).items():

@@ -28,9 +28,9 @@ from floodseg.config.train import OptimConfig
 from floodseg.evaluation.forward import counted_pixels, forward
 from floodseg.models.encoders import encoder
 from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import MultiSensorModel
 from floodseg.models.networks import decoder, efficient, fusion
 from floodseg.models.registry import build_model
-from floodseg.models.specialists.multi_sensor import MultiSensorModel
 from floodseg.system.environment import thread_limit
 from floodseg.training.losses import FloodLoss
 
@@ -112,15 +112,15 @@ def inference_variants(row: Row, image: Sample) -> dict[str, Call]:
     }
     added = {
         "context prior": new_model(row).eval().set_context_prior(0.4),
-        "specialists and cloud detector": with_specialists(row),
+        "specialists": with_specialists(row),
     }
     if row is _EFFICIENT:
         added |= heavier_variants()
     return calls | {name: partial(map_image, model, image) for name, model in added.items()}
 
 
-def with_specialists(row: Row) -> FloodModel:
-    """Return a model with a specialist of each sensor and a cloud detector."""
+def with_specialists(row: Row) -> MultiSensorModel:
+    """Return a model with a specialist of each sensor."""
     specialists = [
         build_model(
             cast(Architecture, row.model), encoder=row.encoder, sar_channels=sar, optical_channels=optical,
@@ -128,7 +128,7 @@ def with_specialists(row: Row) -> FloodModel:
         )
         for sar, optical in ((SAR_CHANNELS, 0), (0, OPTICAL_CHANNELS))
     ]  # fmt: skip
-    return MultiSensorModel(new_model(row), *specialists).to(memory_format=torch.channels_last).eval()
+    return MultiSensorModel(*specialists, new_model(row)).to(memory_format=torch.channels_last).eval()
 
 
 def heavier_variants() -> dict[str, FloodModel]:

@@ -216,10 +216,13 @@ def test_setting_of_training_is_neither_shown_nor_accepted_in_inference(capsys: 
     assert capsys.readouterr().err == expected
 
 
-def test_help_shows_the_present_name_of_a_renamed_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = _help(capsys, "predict")
-    assert "--write-sensor-weights" in shown
-    assert "reliability" not in shown
+def test_a_removed_flag_is_refused_with_what_replaces_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", "--sar", "s1.tif", "--write-sensor-weights", "--out-dir", "out") == 2
+    expected = (
+        "floodseg: error: --write-sensor-weights was removed: models have no sensor gate any more, and summary.json holds "
+        "the share of pixels that each sensor decided; leave it out\n"
+    )
+    assert capsys.readouterr().err == expected
 
 
 def _scores(water_iou: float | None) -> dict[str, Any]:

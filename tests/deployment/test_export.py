@@ -9,7 +9,7 @@ import openvino
 import pytest
 
 import floodseg
-from exported_models import OPTICAL_BANDS, Exported, expected, fused_lite, images, specialised, write_int8
+from exported_models import OPTICAL_BANDS, Exported, expected, fused_lite, images, multi_sensor_model, write_int8
 from floodseg.config.train import DataConfig
 from floodseg.deployment import convert, parity
 from floodseg.deployment import export as export_module
@@ -51,7 +51,7 @@ def test_exported_files_match_pytorch_at_every_size(
 @pytest.mark.slow
 @pytest.mark.parametrize(("format", "precision"), [("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "int8")])
 def test_multi_sensor_model_exports_to_one_file(format: str, precision: str, tmp_path: Path) -> None:
-    model = specialised()
+    model = multi_sensor_model()
     if precision == "int8":
         # untrained weights give probabilities near the default threshold; the check itself is tested elsewhere
         model.decisions = model.decisions.with_threshold(0.01)
@@ -64,7 +64,7 @@ def test_multi_sensor_model_exports_to_one_file(format: str, precision: str, tmp
     reference, result = expected(model, inputs), runtime.probability(*inputs)
     valid = sar_valid | optical_valid
     assert runtime.metadata.precision == precision
-    assert runtime.metadata.description["specialists"]["sar"]["architecture"] == "lite"
+    assert runtime.metadata.description["parts"]["sar"]["architecture"] == "lite"
     if precision == "int8":
         # the error of int8 on untrained weights is not meaningful; check that each sensor set was scored
         assert set(gate["water_iou"]) == {"both", "sar", "optical"}
@@ -353,7 +353,7 @@ def test_unquantised_nodes_of_a_network(exported: Exported) -> None:
 
 @pytest.mark.slow
 def test_unquantised_nodes_include_fusion_of_several_networks(tmp_path: Path) -> None:
-    model = specialised()
+    model = multi_sensor_model()
     deployed = DeployedModel(model)
     write_graph(deployed, model.spec.bands, tmp_path / "graph.onnx")
     names = [node.name for node in onnx.load(tmp_path / "graph.onnx").graph.node]

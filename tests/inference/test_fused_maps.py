@@ -84,7 +84,5 @@ def test_each_pixel_under_clouds_is_that_of_radar_or_of_the_clear_map(runtimes: 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", BANDS)
 @pytest.mark.parametrize("place", PLACES)
-def test_all_pairs_under_clouds_of_10_to_100_percent(
-    runtimes: tuple[Runtime, Runtime], place: str, level: str
-) -> None:
+def test_all_pairs_under_clouds_of_10_to_100_percent(runtimes: tuple[Runtime, Runtime], place: str, level: str) -> None:
     check_under_clouds(runtimes, place, level, tuple(tenth / 10 for tenth in range(1, 11)))

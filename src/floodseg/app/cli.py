@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
 from floodseg.app.exit_codes import run_and_exit
-from floodseg.app.old_flags import replace_old_flags
+from floodseg.app.old_flags import refuse_old_flags
 from floodseg.app.run_file import RUN_FILE_KEYS, read_run_file
 from floodseg.benchmarking.settings import InferenceBenchmarkConfig, SceneBenchmarkConfig, TrainingBenchmarkConfig
 from floodseg.config.cluster import ManyConfig
@@ -407,13 +407,18 @@ def _take_run_file(arguments: list[str]) -> list[str]:
     return ["train", *arguments[2:]]
 
 
+def _run(arguments: list[str]) -> None:
+    refuse_old_flags(arguments)
+    app(_take_run_file(arguments))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; see :func:`run_and_exit` for the exit codes."""
     if arguments is None:
         arguments = sys.argv[1:]
     # the list of commands has no Markdown; importing its packages would take a quarter of the time of floodseg --help
     app.help_format = "plaintext" if len(arguments) < 2 else "markdown"
-    run_and_exit(lambda: app(_take_run_file(replace_old_flags(arguments))))
+    run_and_exit(lambda: _run(arguments))
 
 
 if __name__ == "__main__":

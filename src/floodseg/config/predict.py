@@ -156,9 +156,6 @@ class MapConfig(Settings):
     min_area: float = 0.0
     """Smallest area in square metres of a connected patch of flood or of permanent water. Smaller patches become
     land."""
-    write_sensor_weights: bool = False
-    """Also write sensor_weights.tif: the weight of the optical image at each pixel, for models with a sensor gate. The
-    scene is read a second time."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

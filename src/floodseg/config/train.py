@@ -126,10 +126,9 @@ class ModelConfig(Settings):
     """Trained model to fine-tune: a shipped model, run folder or checkpoint of the same architecture, encoder and
     bands. Training starts from its weights and normalisation; --pretrained is not used."""
     specialists: tuple[str, ...] = ()
-    """Two single-sensor models to include in a model of both sensors: shipped models, run folders or checkpoints, radar
-    first. Each maps the pixels where only its sensor is valid. Where both sensors are valid, the three networks are
-    averaged with learned weights. With the value 'train', both are trained first, with the same settings, in subfolders
-    of --out-dir."""
+    """Two single-sensor models to include in a multi-sensor model: shipped models, run folders or checkpoints, radar
+    first. Each maps the pixels where only its sensor is valid. The trained model maps those where both are valid. With
+    the value 'train', both are trained first, with the same settings, in subfolders of --out-dir."""
     context_prior: float | None = None
     """Strength of the context prior, from 0 (off) to 1. In prediction and evaluation, this strength times the
     difference between the log-odds of the water share around a pixel and those of a typical share (12 %) is added to
@@ -143,11 +142,6 @@ class ModelConfig(Settings):
             len(self.specialists) in (0, 2) or self.trains_specialists,
             "specialists", specialists, "'train', or a radar model and an optical model",
         )  # fmt: skip
-        if self.specialists and self.model == "baseline":
-            raise ConfigError(
-                f"`specialists={specialists}`: has no effect with `model=baseline`, only with efficient and lite; "
-                "leave it out"
-            )
         if self.start_from is not None:
             require(self.start_from != "", "start_from", "''", "a shipped model, a run folder or a checkpoint")
             unused = (("pretrained", self.pretrained, ("auto", "none")), ("specialists", specialists, ("",)))

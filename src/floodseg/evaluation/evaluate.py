@@ -30,7 +30,7 @@ from floodseg.runtimes.select import exported_file_name
 
 if TYPE_CHECKING:  # shipped models run without PyTorch
     from floodseg.distributed.processes import Processes
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 Document = dict[str, Any]
 """Scores of one method as JSON values, with the fields of ``floodseg evaluate --json``."""
@@ -58,7 +58,7 @@ def evaluate(model: str | Path, *, reference: str | Path) -> MapEvaluation: ...
 
 @overload
 def evaluate(
-    model: "FloodModel | str | Path",
+    model: "AnyModel | str | Path",
     *,
     split: str = ...,
     data: Path | str | None = ...,
@@ -73,7 +73,7 @@ def evaluate(
 
 
 def evaluate(
-    model: "FloodModel | str | Path",
+    model: "AnyModel | str | Path",
     *,
     reference: str | Path | None = None,
     split: str = "valid",
@@ -188,7 +188,7 @@ def _evaluate_chips(
     return Evaluation(document, documents, scores[method.name])
 
 
-def _method(model: "FloodModel | str | Path", name: str | None, threshold: float | None) -> Method:
+def _method(model: "AnyModel | str | Path", name: str | None, threshold: float | None) -> Method:
     if not isinstance(model, str | Path):
         return model_method(model, name or model.spec.architecture, threshold)
     path = Path(model)

@@ -19,7 +19,7 @@ from floodseg.runtimes.base import deciding_sensors
 if TYPE_CHECKING:  # shipped models run without PyTorch
     from torch import Tensor, device
 
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Method:
     """The channels that it takes, in order, and their units; None if it selects its bands by name."""
 
 
-def model_method(model: "FloodModel", name: str, threshold: float | None = None) -> Method:
+def model_method(model: "AnyModel", name: str, threshold: float | None = None) -> Method:
     """Return a PyTorch model as a method, with its own thresholds or one threshold for all sensors."""
     decisions = _decisions(model.decisions, threshold)
     bands = model.spec.bands
@@ -108,7 +108,7 @@ def baseline_method(baseline: Baseline) -> Method:
     )
 
 
-def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = None) -> ChipResult:
+def apply_model(model: "AnyModel", chip: Chip, decisions: Decisions | None = None) -> ChipResult:
     """Map one chip with a PyTorch model and score the map; sets the model to evaluation mode.
 
     ``decisions`` default to those of the model.
@@ -117,6 +117,8 @@ def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = N
         CheckpointError: the model returns NaN.
     """
     import torch
+
+    from floodseg.models.multi_sensor import optical_margin_of
 
     model.eval()
     decisions = decisions or model.decisions
@@ -127,7 +129,7 @@ def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = N
     with torch.no_grad():
         logits = model(_image(chip.sar, target), _image(chip.optical, target), sar_valid, optical_valid)
         probability = decisions.probability(logits, sar_valid, optical_valid)
-    deciding = deciding_sensors(chip.sar_valid, chip.optical_valid)
+    deciding = deciding_sensors(chip.sar_valid, chip.optical_valid, optical_margin_of(model))
     return _scored(chip, deciding, probability[0].cpu().numpy(), logit_difference(logits)[0].cpu().numpy(), decisions)
 
 

@@ -7,7 +7,7 @@ from floodseg.bands import SensorSet
 from floodseg.errors import ConfigError
 
 if TYPE_CHECKING:  # imports PyTorch
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 AUTO = "auto"
 """Value of ``model`` that chooses a shipped model."""
@@ -19,7 +19,7 @@ _IMAGES: dict[SensorSet, str] = {
     "sar": "radar images alone", "optical": "optical images alone", "both": "radar and optical images",
 }  # fmt: skip
 
-Model = TypeVar("Model", bound="str | Path | FloodModel")
+Model = TypeVar("Model", bound="str | Path | AnyModel")
 
 
 def choose_model(

@@ -25,7 +25,6 @@ from floodseg.config.predict import IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.inference.earlier_water import EarlierWater
-from floodseg.inference.sensor_weight_map import map_sensor_weights, require_sensor_weights
 from floodseg.inference.windows.map_scene import map_scene, overlap_of
 from floodseg.inference.windows.stage_times import StageTimes
 from floodseg.messages import redacted
@@ -135,8 +134,6 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         scene = run.runtime_or_baseline.view(scene)
     with ExitStack() as stack:
         layers = stack.enter_context(closing(open_layers(config.scene, scene.grid)))
-        if mapping.write_sensor_weights:
-            require_sensor_weights(run.runtime_or_baseline, run.model)
         runtime = run.runtime_or_baseline
         if not isinstance(runtime, Runtime):  # a baseline computes its threshold from the scene
             runtime = runtime.fit(scene, layers, mapping, show_progress=run.show_progress)
@@ -145,7 +142,7 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         scenes = [scene] if earlier_scene is None else [scene, earlier_scene]
         info = _product_info(run, runtime, thresholds, scenes, layers)
         Thread(target=lambda: [import_module(name) for name in _LATE_IMPORTS], name="imports").start()
-        settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count, mapping.write_sensor_weights)
+        settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count)
         writer = stack.enter_context(ProductWriter(config.out_dir, scene.product_grid, info, settings))
         earlier_water = None
         if earlier_scene is not None:
@@ -159,11 +156,6 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         extra["model_choice"] = run.model_choice
         if runtime.bands.sensor_set == "both":
             extra["sensor_shares"] = sink.sensor_shares()
-        if mapping.write_sensor_weights:
-            gated_runtime = require_sensor_weights(runtime, run.model)
-            mean = map_sensor_weights(scene, gated_runtime, mapping, layers, writer.write_sensor_weights)
-            # the key that earlier versions wrote
-            extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
         assumptions += [
             *_log_missing_date(info),

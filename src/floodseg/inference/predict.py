@@ -26,20 +26,23 @@ from floodseg.runtimes.select import open_runtime
 from floodseg.scene.array_scene import ArrayScene
 
 if TYPE_CHECKING:  # imports PyTorch
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 _ARRAY_SETTINGS = (
     "aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime", "allow_remote",
 )  # fmt: skip
 """Scene settings that apply to arrays. Layers are files, in any coordinate system."""
 
-_RENAMED = {"write_reliability": "write_sensor_weights"}
-"""Current names of renamed settings."""
+_REMOVED = dict.fromkeys(
+    ("write_sensor_weights", "write_reliability"),
+    "models have no sensor gate any more, and the summary holds the share of pixels that each sensor decided",
+)
+"""Explanations of removed settings."""
 
 
 def predict_config(
     config: PredictConfig,
-    model: "str | Path | FloodModel" = AUTO,
+    model: "str | Path | AnyModel" = AUTO,
     *,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -62,7 +65,7 @@ def predict_scene(
     sar: Any = None,
     optical: Any = None,
     *,
-    model: "str | Path | FloodModel" = AUTO,
+    model: "str | Path | AnyModel" = AUTO,
     out_dir: str | Path | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -130,7 +133,9 @@ def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     known = [entry.name for group in groups for entry in fields(group)]
     for name in settings:
         if name not in known:
-            close = _RENAMED.get(name) or next(iter(get_close_matches(name, known, n=1)), None)
+            if name in _REMOVED:
+                raise ConfigError(f"`{name}` was removed: {_REMOVED[name]}; leave it out")
+            close = next(iter(get_close_matches(name, known, n=1)), None)
             hint = f" (did you mean {close}?)" if close else ""
             raise ConfigError(f"setting '{name}'{hint}: must be one of {', '.join(known)}")
     scene, mapping = (
@@ -142,9 +147,7 @@ def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def open_model_or_baseline(
-    model: "str | Path | FloodModel", mapping: MapConfig
-) -> tuple[Runtime | ClassicalMethod, str]:
+def open_model_or_baseline(model: "str | Path | AnyModel", mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, str]:
     """Return a model or a classical baseline, ready to run with ``mapping``, and its name in the products.
 
     Raises:

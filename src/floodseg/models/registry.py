@@ -11,10 +11,10 @@ from torch import nn
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Bands, BandStatistics
 from floodseg.errors import ConfigError
 from floodseg.models.model import FloodModel, ModelSpec
+from floodseg.models.multi_sensor import AnyModel, plain_models
 from floodseg.models.networks.baseline import baseline
 from floodseg.models.networks.efficient import efficient
 from floodseg.models.networks.lite import lite
-from floodseg.models.specialists.multi_sensor import specialists_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ArchitectureEntry:
 
 _ENTRIES = (
     ArchitectureEntry(
-        efficient, "resnet34", "light encoder, dual-branch decoder (CNN and attention), gated fusion", overlap=192
+        efficient, "resnet34", "light encoder, dual-branch decoder (CNN and attention), masked fusion", overlap=192
     ),
     ArchitectureEntry(
         baseline, "resnet50", "large reference: ResNet-50 per sensor, CBAM, ASPP, dual-branch decoder", overlap=256
@@ -49,10 +49,9 @@ _ENTRIES = (
 ARCHITECTURES: dict[str, ArchitectureEntry] = {entry.build.__name__: entry for entry in _ENTRIES}
 
 
-def overlap_of(model: FloodModel) -> int:
-    """Return the overlap of neighbouring windows in pixels, the largest of a model and its specialists."""
-    models = [model, *specialists_of(model).values()]
-    return max(ARCHITECTURES[each.spec.architecture].overlap for each in models)
+def overlap_of(model: AnyModel) -> int:
+    """Return the overlap of neighbouring windows in pixels, the largest of the models in a multi-sensor model."""
+    return max(ARCHITECTURES[each.spec.architecture].overlap for each in plain_models(model).values())
 
 
 def build_model(

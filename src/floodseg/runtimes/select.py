@@ -19,7 +19,7 @@ from floodseg.system.environment import cpu_computes_bf16
 from floodseg.system.extras import is_installed, require_extra, require_package
 
 if TYPE_CHECKING:  # importing PyTorch takes a second, and exported models do not need it
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 _PACKAGE: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 _PIP_NAME: dict[ExportFormat, str] = {"onnx": "floodseg[onnx]", "openvino": "openvino"}
@@ -78,7 +78,7 @@ def requested_files(files: Sequence[ExportedFile], mapping: MapConfig) -> list[E
     ]
 
 
-def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
+def open_runtime(model: "str | Path | AnyModel", mapping: MapConfig) -> Runtime:
     """Open a model in the runtime that ``mapping`` requests, or in the fastest one available.
 
     Args:
@@ -147,7 +147,7 @@ def open_exported(path: Path, threads: int | None = None) -> Runtime:
     return OpenVinoRuntime(path, threads)
 
 
-def _open_torch(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
+def _open_torch(model: "str | Path | AnyModel", mapping: MapConfig) -> Runtime:
     if isinstance(model, str | Path):
         find_model(model)  # report a missing model before a missing package
     require_extra("train", "torch", "timm", "safetensors", purpose="mapping with a checkpoint or on a GPU")
@@ -184,7 +184,7 @@ def _uses_gpu(mapping: MapConfig) -> bool:
 
 
 def _unavailable_error(
-    model: "str | Path | FloodModel", files: list[ExportedFile], requested: list[ExportedFile], mapping: MapConfig
+    model: "str | Path | AnyModel", files: list[ExportedFile], requested: list[ExportedFile], mapping: MapConfig
 ) -> ConfigError | CheckpointError:
     """Return an error with the reason why no exported file can be used."""
     settings = " ".join(

@@ -19,7 +19,8 @@ from floodseg.config.base import Precision
 from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import ChipShare, Processes
 from floodseg.errors import ConfigError
-from floodseg.models.model import FloodModel, TrainingOutputs
+from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 from floodseg.training.distillation import Teachers
 from floodseg.training.losses import FloodLoss
 from floodseg.training.optimizer import new_optimizer, new_schedule, rescale_schedule
@@ -27,6 +28,7 @@ from floodseg.training.prepare import Prepared, prepare_run
 from floodseg.training.records import RunRecords
 from floodseg.training.run_folder import RunFolder, RunMode
 from floodseg.training.run_state import RunState, load_state, use_unwrapped_weights
+from floodseg.training.specialists import with_specialists
 
 
 @dataclass
@@ -39,6 +41,8 @@ class TrainingRun:
     accelerator: Accelerator
     wrapped_model: nn.Module
     """The :class:`TrainingModel`, wrapped by Accelerate."""
+    evaluated_model: AnyModel
+    """The model that is scored and saved: with averaged weights if there are any, and with the specialists."""
     ema: ModelEmaV3 | None
     """Exponential moving average of the weights, if the settings ask for it."""
     optimizer: torch.optim.Optimizer
@@ -50,8 +54,6 @@ class TrainingRun:
     valid_chips: ChipSet
     """All validation chips."""
     loss: FloodLoss
-    trains_gate: bool
-    """True if the sensor gate is trained with simulated clouds that the cloud mask does not mark."""
     teachers: Teachers | None
     state: RunState
     records: RunRecords
@@ -61,12 +63,6 @@ class TrainingRun:
         """The trained model."""
         model: FloodModel = self.accelerator.unwrap_model(self.wrapped_model).model
         return model
-
-    @property
-    def evaluated_model(self) -> FloodModel:
-        """The model that is scored and saved: the one with averaged weights if there is one, else the trained model."""
-        averaged: FloodModel = self.model if self.ema is None else self.ema.module
-        return averaged
 
     @property
     def lr(self) -> float:
@@ -79,19 +75,23 @@ class TrainingRun:
         optim, state = self.config.optim, self.state
         return state.epoch >= optim.epochs or 0 < optim.patience <= state.epoch - state.best_epoch
 
+    def trained_pixels(self, batch: Sample) -> Tensor:
+        """Return the mask (N, H, W) of pixels that the trained model maps: those of any sensor, or of both if fused."""
+        sar, optical = batch["sar_valid"][:, 0], batch["optical_valid"][:, 0]
+        return sar & optical if isinstance(self.evaluated_model, MultiSensorModel) else sar | optical
+
 
 class TrainingModel(nn.Module):
-    """Wrapper whose ``forward`` returns training outputs, because Accelerate and DDP wrap ``forward`` only."""
+    """Wrapper around the trained model, because Accelerate replaces ``forward`` by one in mixed precision."""
 
     def __init__(self, model: FloodModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(
-        self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor, optical_valid: Tensor
-    ) -> TrainingOutputs:
-        """Return :meth:`FloodModel.training_outputs`."""
-        return self.model.training_outputs(sar, optical, sar_valid, optical_valid)
+    def forward(self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the logits of the model, (N, 2, H, W)."""
+        logits: Tensor = self.model(sar, optical, sar_valid, optical_valid)
+        return logits
 
 
 def set_up(config: TrainConfig, mode: RunMode, processes: Processes) -> TrainingRun:
@@ -134,6 +134,8 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
     use_unwrapped_weights(accelerator, model)
     if prepared.teachers is not None:
         prepared.teachers.to(device)
+    averaged: FloodModel = model if ema is None else ema.module
+    evaluated_model = with_specialists(averaged, prepared.specialists).to(device).to(memory_format=torch.channels_last)
     folder = RunFolder(config.out_dir)
     return TrainingRun(
         config=config,
@@ -141,6 +143,7 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
         processes=processes,
         accelerator=accelerator,
         wrapped_model=wrapped_model,
+        evaluated_model=evaluated_model,
         ema=ema,
         optimizer=prepared_optimizer,
         schedule=schedule,
@@ -148,10 +151,9 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
         valid_loader=loaders[1],
         valid_chips=prepared.valid.chips,
         loss=FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight),
-        trains_gate=model.has_sensor_weights and config.augment.leaves_cloud_unmasked,
         teachers=prepared.teachers,
         state=state,
-        records=RunRecords(folder, config, model, state),
+        records=RunRecords(folder, config, evaluated_model, state),
     )
 
 

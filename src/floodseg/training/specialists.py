@@ -1,4 +1,4 @@
-"""Specialists: single-sensor models inside a model of both sensors."""
+"""Specialists: the single-sensor models of a multi-sensor model."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,10 +6,9 @@ from dataclasses import replace
 from floodseg.bands import SENSORS, Bands, Sensor
 from floodseg.config.train import AugmentConfig, DistilConfig, TrainConfig
 from floodseg.errors import ConfigError
-from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel
-from floodseg.models.specialists.multi_sensor import MultiSensorModel
-from floodseg.training.lineage import NamedModel, check_event
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
+from floodseg.training.lineage import NamedModel, check_event, load_plain_model
 from floodseg.training.run_folder import RunFolder, RunMode
 
 
@@ -53,14 +52,15 @@ def load_specialists(config: TrainConfig) -> list[NamedModel]:
     """Return the specialists of a run, radar first; an empty list if it has none.
 
     Raises:
-        ConfigError: a specialist may have been trained on the event that is held out.
+        ConfigError: a specialist takes both sensors, or may have been trained on the event that is held out.
         CheckpointError: a specialist does not exist or cannot be read.
     """
     if config.model.trains_specialists:
         folder = RunFolder(config.out_dir)
+        paths = [(f"specialists/{sensor}", folder.specialist(sensor).path) for sensor in SENSORS]
         # relative names stay valid if the folder is moved
-        return [(f"specialists/{sensor}", load_model(folder.specialist(sensor).path)) for sensor in SENSORS]
-    named = [(name, load_model(name)) for name in config.model.specialists]
+        return [(name, load_plain_model("specialists", path)) for name, path in paths]
+    named = [(name, load_plain_model("specialists", name)) for name in config.model.specialists]
     for name, model in named:
         check_event("specialists", name, model, config.data.hold_out_event)
     return named
@@ -76,8 +76,8 @@ def require_both_sensors(bands: Bands) -> None:
         raise ConfigError("`specialists`: needs chips of both sensors, but the chips hold only one; leave it out")
 
 
-def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> FloodModel:
-    """Return a model with specialists, or the model itself without any.
+def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> AnyModel:
+    """Return the multi-sensor model of a fused model and specialists, or the model itself without any.
 
     Raises:
         ConfigError: the model takes one sensor, or the specialists take other bands.
@@ -86,4 +86,4 @@ def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> Fl
         return model
     require_both_sensors(model.spec.bands)
     (_, sar), (_, optical) = specialists
-    return MultiSensorModel(model, sar, optical)
+    return MultiSensorModel(sar, optical, model)

@@ -19,11 +19,10 @@ from floodseg.bands import SENSORS
 from floodseg.chips.loader import Sample, one_line_errors
 from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import Processes
-from floodseg.evaluation.forward import counted_pixels, model_inputs
+from floodseg.evaluation.forward import model_inputs
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
-from floodseg.models.model import Provenance, TrainingOutputs
+from floodseg.models.model import Provenance
 from floodseg.system.progress import TrainingProgress
-from floodseg.training.losses import CLOUD_LOSS_WEIGHT, GATE_LOSS_WEIGHT, cloud_loss, gate_loss
 from floodseg.training.prepare import prepare_specialists, resolve_and_lock
 from floodseg.training.records import EpochResult, validation_scores
 from floodseg.training.run_folder import RunMode, run_mode
@@ -157,16 +156,13 @@ def training_step(run: TrainingRun, batch: Sample) -> Tensor:
 
 
 def batch_loss(run: TrainingRun, batch: Sample) -> Tensor:
-    """Return the sum of the losses: labels, sensor gate, cloud detector and distillation."""
-    outputs: TrainingOutputs = run.wrapped_model(*model_inputs(batch))
-    loss: Tensor = run.loss(outputs.logits, batch["label"], counted_pixels(batch))
-    if run.trains_gate and outputs.gate_log_odds is not None:
-        loss = loss + GATE_LOSS_WEIGHT * gate_loss(outputs.gate_log_odds, batch)
-    if outputs.cloud_log_odds is not None:
-        loss = loss + CLOUD_LOSS_WEIGHT * cloud_loss(outputs.cloud_log_odds, batch)
+    """Return the sum of the losses on labels and, with teachers, of distillation."""
+    logits: Tensor = run.wrapped_model(*model_inputs(batch))
+    trained = run.trained_pixels(batch)
+    loss: Tensor = run.loss(logits, batch["label"], trained)
     if run.teachers is not None:
         with run.accelerator.autocast():
-            loss = loss + run.teachers.loss(outputs.logits, batch)
+            loss = loss + run.teachers.loss(logits, batch, trained)
     return loss
 
 
@@ -177,7 +173,7 @@ def validate_epoch(run: TrainingRun) -> Validation:
     run.processes.copy_from_main([*run.model.buffers(), *model.buffers()])
     with run.accelerator.autocast():
         validation = validate(model, run.valid_loader, run.loss, run.processes)
-    model.decisions = choose_decisions(validation.histograms)
+    model.decisions = choose_decisions(model, validation.histograms)
     return validation
 
 

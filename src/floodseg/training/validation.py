@@ -18,7 +18,7 @@ from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.decision import Decision, Decisions
 from floodseg.models.model import FloodModel
-from floodseg.models.specialists.multi_sensor import MultiSensorModel
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,19 @@ def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, proce
     return Validation(histograms, total / max(chips, 1), threshold, water_iou or 0.0, histogram.counts_at(threshold))
 
 
-def choose_decisions(histograms: SensorHistograms) -> Decisions:
-    """Return the best temperature and threshold of each sensor set; a set without pixels gets those of all pixels."""
+def choose_decisions(model: AnyModel, histograms: SensorHistograms) -> Decisions:
+    """Return the best temperature and threshold of each sensor set; a set without pixels gets those of all pixels.
+
+    In a multi-sensor model, the radar and the optical model have decisions of their own, and only that for both sensors
+    is chosen.
+    """
     overall = _decision(histograms.total())
     decisions = Decisions(sar=overall, optical=overall, both=overall)
     for sensors, histogram in histograms.by_sensors.items():
         if histogram.counts_at(0.5).n:
             decisions = decisions.with_decision(sensors, _decision(histogram))
+    if isinstance(model, MultiSensorModel):
+        return model.single_sensor_decisions().with_decision("both", decisions.both)
     return decisions
 
 
@@ -75,35 +81,22 @@ def counts_at_decisions(histograms: SensorHistograms, decisions: Decisions) -> C
 
 
 @torch.no_grad()
-def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes) -> Counts:
+def calibrate(model: AnyModel, loader: "DataLoader[Any]", processes: Processes) -> Counts:
     """Choose and set the temperatures and thresholds of a trained model on the validation split; return the counts.
 
     ``loader`` yields the chips of this process. The counts cover those of all processes.
 
-    A model of both sensors runs three times: with both sensors and with each sensor withheld. The thresholds for one
-    sensor then use all chips, not only the pixels where the other sensor is missing. Under clouds, a model with a cloud
-    detector blends its logits with those of the radar specialist. An offset is added to the latter, so that the
-    threshold for both sensors decides on them as the radar threshold does. The threshold for both sensors is then
-    chosen again, and the offset is updated.
+    A plain model of both sensors runs three times: with both sensors and with each sensor withheld. The thresholds for
+    one sensor then use all chips, not only the pixels where the other sensor is missing.
     """
     model.eval()
-    detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
-    if detector is not None:
-        # removes the effect of an earlier calibration
-        detector.logit_offset.zero_()
     full = _histograms(model, loader, processes, withheld=None)
-    decisions = choose_decisions(full)
-    if model.spec.bands.sar and model.spec.bands.optical:
+    decisions = choose_decisions(model, full)
+    if isinstance(model, FloodModel) and model.spec.bands.sensor_set == "both":
         pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))
         for sensor, other in pairs:
             histograms = _histograms(model, loader, processes, withheld=other)
-            decisions = decisions.with_decision(sensor, choose_decisions(histograms).of(sensor))
-    if detector is not None:
-        detector.logit_offset.fill_(decisions.sar_logit_offset)
-        with_offset = _histograms(model, loader, processes, withheld=None)
-        decisions = decisions.with_decision("both", choose_decisions(with_offset).both)
-        detector.logit_offset.fill_(decisions.sar_logit_offset)
-        full = _histograms(model, loader, processes, withheld=None)
+            decisions = decisions.with_decision(sensor, choose_decisions(model, histograms).of(sensor))
     model.decisions = decisions
     return counts_at_decisions(full, decisions)
 

@@ -12,7 +12,6 @@ _FILES = {
     "flood.qml": "names and colours of the classes in QGIS",
     "water_probability.tif": "water probability in percent",
     "water_probability.qml": "its colours in QGIS",
-    "sensor_weights.tif": "weight of the optical image in the fusion with the radar, in percent",
     "flood.gpkg": "polygons with areas",
     "item.json": "STAC item of these files",
     "summary.json": "areas, settings and notes, machine-readable",

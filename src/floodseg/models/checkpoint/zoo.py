@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from floodseg.bands import Sensor
 from floodseg.errors import CheckpointError
-from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE, find_path, read_description
+from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE, find_path, names_parts, read_description
 from floodseg.models.checkpoint.formats import is_exported
 from floodseg.system.extras import require_extra
 
 if TYPE_CHECKING:  # mapping with an exported model needs no PyTorch
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -32,7 +32,9 @@ class ShippedModel:
     @property
     def parts(self) -> dict[Sensor, Path]:
         """Folders of the models of which a fused model consists, by sensor; empty for a model with its own weights."""
-        return {sensor: self.folder.with_name(part) for sensor, part in self.description.get("parts", {}).items()}
+        if not names_parts(self.description):
+            return {}
+        return {sensor: self.folder.with_name(part) for sensor, part in self.description["parts"].items()}
 
     @property
     def size_mb(self) -> float:
@@ -66,7 +68,7 @@ def _shipped_names() -> list[str]:
     return sorted(path.parent.name for path in WEIGHTS.glob(f"*/{CONFIG_FILE}"))
 
 
-def load_model(model: str | Path) -> "FloodModel":
+def load_model(model: str | Path) -> "AnyModel":
     """Load a model on the CPU, in evaluation mode.
 
     Args:

@@ -9,13 +9,9 @@ from floodseg.errors import ConfigError
 from floodseg.models.encoders.encoder import build_encoder
 from floodseg.models.encoders.pretrained import Pretrained
 from floodseg.models.layers.blocks import init_new_layers
-from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights
 
 STEM_CHANNELS = 3
 """Channels of each sensor at the encoder's input, the number that pretrained stems take."""
-
-_CELL = 8
-"""Side of a cell of the sensor gate in pixels."""
 
 
 class SensorAdapter(nn.Module):
@@ -40,7 +36,7 @@ class SensorAdapter(nn.Module):
 class EfficientFeatureExtractor(nn.Module):
     """One encoder for both sensors, which are fused at its stem.
 
-    Each sensor is adapted to three channels and multiplied by its fusion weight, which is 0 at invalid pixels. The
+    Each sensor is adapted to three channels, with weight 0 at invalid pixels and 1/2 where both sensors are valid. The
     first convolution of the encoder takes the concatenated channels. It is linear, so its output is the weighted sum of
     the stem features of each sensor. Pretrained stem weights are copied to the channels of each sensor.
 
@@ -67,36 +63,20 @@ class EfficientFeatureExtractor(nn.Module):
         self.detail_channels = detail_channels
         bands = {"sar": sar_channels, "optical": optical_channels}
         self.adapters = nn.ModuleDict({s: SensorAdapter(n, detail_channels) for s, n in bands.items() if n > 0})
-        # the weight of a single sensor is its validity
-        self.gate = SensorGate(STEM_CHANNELS + detail_channels, _CELL) if len(self.adapters) > 1 else None
         self.encoder = build_encoder(encoder, STEM_CHANNELS * len(self.adapters), pretrained)
         self.channels, self.strides = self.encoder.channels, self.encoder.strides
 
     def forward(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Return the encoder's features, finest first, the fused detail map, and the gate's log-odds.
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the encoder's features, finest first, and the fused detail map (N, detail_channels, H, W).
 
-        The detail map is (N, detail_channels, H, W). The log-odds of the optical image are (N, 1, H, W), or None for a
-        single sensor. Images are (N, bands, H, W), normalised, 0 where invalid. Validity is (N, 1, H, W), 0 or 1.
+        Images are (N, bands, H, W), normalised, 0 where invalid. Validity is (N, 1, H, W), 0 or 1.
         """
-        adapted, weights, log_odds = self._adapt(sar, optical, sar_valid, optical_valid)
-        weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.chunk(len(adapted), dim=1), strict=True)]
+        inputs = {"sar": (sar, sar_valid), "optical": (optical, optical_valid)}
+        present = [(adapter(inputs[sensor][0]), inputs[sensor][1]) for sensor, adapter in self.adapters.items()]
+        count = reduce(torch.add, (valid for _, valid in present)).clamp(min=1)
+        weighted = [adapted * (valid / count).to(adapted.dtype) for adapted, valid in present]
         stem = torch.cat([x[:, :STEM_CHANNELS] for x in weighted], dim=1)
         detail = reduce(torch.add, (x[:, STEM_CHANNELS:] for x in weighted))
-        return self.encoder(stem), detail, log_odds
-
-    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weights of the S sensors, (N, S, H, W). Arguments are those of ``forward``."""
-        return self._adapt(sar, optical, sar_valid, optical_valid)[1]
-
-    def _adapt(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Return the adapted image of each sensor, the fusion weights (N, S, H, W) and the gate's log-odds."""
-        images = {"sar": sar, "optical": optical}
-        adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
-        if self.gate is None:
-            return adapted, sar_valid if "sar" in self.adapters else optical_valid, None
-        log_odds = self.gate(*adapted)
-        return adapted, fusion_weights(log_odds, torch.cat((sar_valid, optical_valid), dim=1)), log_odds
+        return self.encoder(stem), detail
