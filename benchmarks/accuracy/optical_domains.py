@@ -4,8 +4,9 @@
 
 SOURCE holds ``dfc24`` (chips and labels) and ``scenes`` (three scenes with labels), OUT gets the folders ``dfc24``,
 ``shanghai``, ``brandenburg`` and ``amazon`` for scoring, ``all`` for training on all of them, and ``without-DOMAIN``
-for training on three. Chips have six bands with names and with GDAL scale and offset, so that reflectance needs no
-setting. The event of a chip, by which a training set is split, is a block of dfc24 or a part of a scene.
+for training on three. Chips have six bands with names, and GDAL scale and offset tags like those of newer Sentinel-2
+products, so that no setting is needed. The event of a chip, by which a training set is split, is a block of dfc24 or
+a part of a scene.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,9 @@ from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import IGNORE
 
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
+OFFSET = 1000
+"""Offset of the stored numbers of all chips, which the tags declare. A file that declares none is refused if it has no
+dark pixels, such as hazy land at the top of the atmosphere."""
 TILE = 128
 """Height and width of the chips of scenes, those of the chips of dfc24."""
 
@@ -31,8 +35,8 @@ class LabelledScene:
 
     domain: str
     image: str
-    offset: float = 0.0
-    """Offset of its reflectance: -0.1 where the stored numbers still hold the +1000 of processing baseline 04.00."""
+    holds_offset: bool = False
+    """True if the stored numbers hold the +1000 of processing baseline 04.00."""
     parts: tuple[int, int] = (2, 2)
     """Rows and columns of parts. A part is an event: it is in training or in validation."""
 
@@ -40,7 +44,7 @@ class LabelledScene:
 SCENES = (
     LabelledScene("shanghai", "shanghai_L2A_6band"),
     LabelledScene("brandenburg", "brandenburg_L1C", parts=(2, 4)),
-    LabelledScene("amazon", "amazon_L2A", offset=-0.1, parts=(1, 2)),
+    LabelledScene("amazon", "amazon_L2A", holds_offset=True, parts=(1, 2)),
 )
 DOMAINS = ("dfc24", *(scene.domain for scene in SCENES))
 MIN_LABELLED = 100
@@ -53,10 +57,9 @@ class LabelledChip:
 
     name: str
     image: NDArray[np.int16]
-    """(6, H, W), reflectance times 10000, plus the offset of the domain."""
+    """(6, H, W), reflectance times 10000, plus ``OFFSET``."""
     label: NDArray[np.uint8]
     """(H, W): 0 land, 1 water, 255 not labelled."""
-    offset: float = 0.0
 
 
 app = App(help="Write chips of four labelled optical domains, for training and for scoring.")
@@ -104,13 +107,13 @@ def _scene(domain: str) -> LabelledScene | None:
 def _dfc24(source: Path) -> Iterator[LabelledChip]:
     for path in sorted((source / "dfc24" / "S2Hand").glob("*.tif")):
         name = path.stem.removesuffix("_S2Hand")
-        image, _ = _read_image(path)
+        image, _ = _read_image(path, holds_offset=False)
         yield LabelledChip(name, image, _read_label(source / "dfc24" / "LabelHand" / f"{name}_LabelHand.tif"))
 
 
 def _tiles(source: Path, scene: LabelledScene, step: int) -> Iterator[LabelledChip]:
     """Yield the tiles of the parts of a scene, at most ``TILE`` pixels high and wide, every ``step`` pixels."""
-    image, valid = _read_image(source / "scenes" / f"{scene.image}.tif")
+    image, valid = _read_image(source / "scenes" / f"{scene.image}.tif", holds_offset=scene.holds_offset)
     label = np.where(valid, _read_label(source / "scenes" / f"{scene.domain}_label.tif"), np.uint8(IGNORE))
     part = 0
     for rows in np.array_split(np.arange(label.shape[0]), scene.parts[0]):
@@ -118,7 +121,7 @@ def _tiles(source: Path, scene: LabelledScene, step: int) -> Iterator[LabelledCh
             tiles = [(top, left) for top in _starts(rows, step) for left in _starts(columns, step)]
             for number, (top, left) in enumerate(tiles):
                 cut = np.s_[top : min(top + TILE, rows[-1] + 1), left : min(left + TILE, columns[-1] + 1)]
-                yield LabelledChip(f"{scene.domain}{part}_{number:03d}", image[:, *cut], label[cut], scene.offset)
+                yield LabelledChip(f"{scene.domain}{part}_{number:03d}", image[:, *cut], label[cut])
             part += 1
 
 
@@ -128,12 +131,12 @@ def _starts(positions: NDArray[np.int64], step: int) -> range:
     return range(first, first + max(uncovered, 1), step)
 
 
-def _read_image(path: Path) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
-    """Return the stored numbers of the six bands (6, H, W) and the mask (H, W) of pixels with data."""
+def _read_image(path: Path, *, holds_offset: bool) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """Return the six bands (6, H, W) with ``OFFSET``, and the mask (H, W) of pixels with data."""
     with rasterio.open(path) as source:
         image = source.read([source.descriptions.index(band) + 1 for band in BANDS])
         valid = np.ones(image.shape[1:], np.bool_) if source.nodata is None else (image != source.nodata).all(axis=0)
-    return image.astype(np.int16), valid
+    return image.astype(np.int16) + np.int16(0 if holds_offset else OFFSET), valid
 
 
 def _read_label(path: Path) -> NDArray[np.uint8]:
@@ -155,7 +158,7 @@ def write(chips: Iterable[LabelledChip], folder: Path) -> None:
         ) as target:
             target.write(chip.image)
             target.descriptions = BANDS
-            target.scales, target.offsets = [1e-4] * len(BANDS), [chip.offset] * len(BANDS)
+            target.scales, target.offsets = [1e-4] * len(BANDS), [-1e-4 * OFFSET] * len(BANDS)
         with rasterio.open(
             folder / "LabelHand" / f"{chip.name}_LabelHand.tif", "w", **profile, count=1, dtype="uint8"
         ) as target:

@@ -195,6 +195,9 @@ class AugmentConfig(Settings):
     """Probability of a simulated change of the processing level of Sentinel-2 between top of atmosphere (L1C) and
     surface (L2A): path radiance that falls with wavelength is added or removed. Not applied to layout ombria, whose
     values are not reflectance."""
+    optical_shadow: float = 0.0
+    """Probability of simulated shadows of clouds, terrain or buildings in the optical image. Labels do not change, so
+    that the model learns to tell shadow from water. Not applied to layout ombria, whose values are not reflectance."""
     drop_sensor: float = 0.0
     """Probability that one of the two sensors is removed from a sample. Both sensors are equally likely."""
     drop_sensor_ramp: WholeNumber = 0
@@ -219,6 +222,7 @@ class AugmentConfig(Settings):
         require(0 <= self.sar_speckle <= 1, "sar_speckle", self.sar_speckle, "from 0 to 1")
         require(0 <= self.optical_jitter < 1, "optical_jitter", self.optical_jitter, "from 0 to below 1")
         require(0 <= self.optical_level <= 1, "optical_level", self.optical_level, "from 0 to 1")
+        require(0 <= self.optical_shadow <= 1, "optical_shadow", self.optical_shadow, "from 0 to 1")
         require(0 <= self.drop_sensor <= 1, "drop_sensor", self.drop_sensor, "from 0 to 1")
         require(self.drop_sensor_ramp >= 0, "drop_sensor_ramp", self.drop_sensor_ramp, "0 or more")
         if self.drop_sensor == 0 and self.drop_sensor_ramp:

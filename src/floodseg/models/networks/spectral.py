@@ -89,9 +89,10 @@ class SpectralNet(nn.Module):
         Radar and its validity are not used.
         """
         features = self.indices(optical, optical_valid)
-        context = self.pixelwise(features)
+        # masked, so that an invalid pixel has the effect of one outside of the image
+        context = self.pixelwise(features) * optical_valid
         for convolution in self.context:
-            context = context + F.relu(convolution(context))
+            context = context + F.relu(convolution(context)) * optical_valid
         correction = LARGEST_CORRECTION * torch.tanh(self.head(context) / LARGEST_CORRECTION)
         log_odds = self.slope * features[:, :1] + self.offset + correction
         return torch.cat((torch.zeros_like(log_odds), log_odds), dim=1)
