@@ -42,6 +42,15 @@ L1C_BANDS: tuple[str, ...] = (
 L2A_BANDS: tuple[str, ...] = tuple(band for band in L1C_BANDS if band != "B10")
 """Sentinel-2 level 2A (surface; no cirrus band B10), in the order that is assumed for 12 bands without names."""
 
+WAVELENGTHS: dict[str, float] = dict(
+    zip(
+        L1C_BANDS,
+        (0.443, 0.492, 0.560, 0.665, 0.704, 0.741, 0.783, 0.833, 0.865, 0.945, 1.373, 1.614, 2.202),
+        strict=True,
+    )
+)
+"""Central wavelength of each Sentinel-2 band in micrometres."""
+
 DATES: tuple[str, ...] = ("before", "after")
 """Suffixes of the band names of two-date data: ``VV_before``, ``B03_after``."""
 

@@ -114,8 +114,8 @@ class ModelConfig(Settings):
     """Architecture and initial weights."""
 
     model: Architecture = "efficient"
-    """Architecture: efficient (pretrained encoder), lite (smallest) or baseline (large reference). See floodseg
-    models."""
+    """Architecture: efficient (pretrained encoder), lite (smallest), spectral (six optical bands) or baseline (large
+    reference). See floodseg models."""
     encoder: str | None = None
     """Encoder of 'efficient': resnet18, resnet34 (default), resnet50, efficientnet_b0, efficientnet_b1, or any timm
     encoder with features_only support."""
@@ -185,6 +185,13 @@ class AugmentConfig(Settings):
     than the training data. Not applied to layout ombria, whose values are not in dB."""
     optical_jitter: float = 0.1
     """Standard deviation of a random brightness factor, the same for all optical bands of a date."""
+    optical_level: float = 0.0
+    """Probability of a simulated change of the processing level of Sentinel-2 between top of atmosphere (L1C) and
+    surface (L2A): path radiance that falls with wavelength is added or removed. Not applied to layout ombria, whose
+    values are not reflectance."""
+    optical_shadow: float = 0.0
+    """Probability of simulated shadows of clouds, terrain or buildings in the optical image. Labels do not change, so
+    that the model learns to tell shadow from water. Not applied to layout ombria, whose values are not reflectance."""
     drop_sensor: float = 0.0
     """Probability that one of the two sensors is removed from a sample. Both sensors are equally likely."""
     drop_sensor_ramp: WholeNumber = 0
@@ -208,6 +215,8 @@ class AugmentConfig(Settings):
         require(0 <= self.sar_jitter_db < math.inf, "sar_jitter_db", self.sar_jitter_db, "0 or more")
         require(0 <= self.sar_speckle <= 1, "sar_speckle", self.sar_speckle, "from 0 to 1")
         require(0 <= self.optical_jitter < 1, "optical_jitter", self.optical_jitter, "from 0 to below 1")
+        require(0 <= self.optical_level <= 1, "optical_level", self.optical_level, "from 0 to 1")
+        require(0 <= self.optical_shadow <= 1, "optical_shadow", self.optical_shadow, "from 0 to 1")
         require(0 <= self.drop_sensor <= 1, "drop_sensor", self.drop_sensor, "from 0 to 1")
         require(self.drop_sensor_ramp >= 0, "drop_sensor_ramp", self.drop_sensor_ramp, "0 or more")
         if self.drop_sensor == 0 and self.drop_sensor_ramp:
