@@ -114,7 +114,7 @@ def test_wrong_arguments_print_one_sentence_and_exit_with_2(
         ("epochs = 3.5", 'Invalid value for [epochs] from {file}: unable to convert "3.5" into int'),
         ("epochs = [3, 4]", "epochs"),
         ("flips = 'perhaps'", 'from {file}: unable to convert "perhaps" into bool'),
-        ("model = 'efficiant'", 'for [model] from {file}. Choose from: "efficient", "baseline", "lite".'),
+        ("model = 'efficiant'", 'for [model] from {file}. Choose from: "efficient", "baseline", "lite", "spectral".'),
         ("epochs = 0", "--epochs 0: must be at least 1"),
         ("epochs = [1", "{file}: is not a TOML file (Unclosed array"),
         ("epochs = 1\nepochs = 2", "{file}: is not a TOML file"),

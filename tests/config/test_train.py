@@ -195,7 +195,7 @@ def test_flags_override_the_run_file(key: str, tmp_path: Path, monkeypatch: pyte
         (DataConfig, {"optical_offset": math.nan}, "`optical_offset=nan`: must be a number"),
         (DataConfig, {"layout": "synthetic", "synthetic_chips": 1}, "`synthetic_chips=1`: must be at least 2"),
         (DataConfig, {"layout": "synthetic", "synthetic_size": 31}, "`synthetic_size=31`: must be at least 32 pixels"),
-        (ModelConfig, {"model": "unet"}, "`model=unet`: must be one of efficient, baseline, lite"),
+        (ModelConfig, {"model": "unet"}, "`model=unet`: must be one of efficient, baseline, lite, spectral"),
         (AugmentConfig, {"crop_size": 31}, "`crop_size=31`: must be at least 32 pixels"),
         (AugmentConfig, {"crops_per_chip": 0}, "`crops_per_chip=0`: must be at least 1"),
         (AugmentConfig, {"crop_tries": 0}, "`crop_tries=0`: must be at least 1"),

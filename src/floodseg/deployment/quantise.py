@@ -13,7 +13,7 @@ from floodseg.models.checkpoint.formats import ExportFormat
 from floodseg.models.layers.attention import EfficientSelfAttention
 from floodseg.models.networks.baseline import FullSelfAttention
 from floodseg.models.networks.lite import MaskedStem
-from floodseg.models.networks.spectral import WaterIndices
+from floodseg.models.networks.spectral import SpectralNet
 
 
 def quantise(graph: Path, module: nn.Module, batches: Sequence[Batch], format: ExportFormat) -> Any:
@@ -39,18 +39,21 @@ def unquantised_nodes(graph: Path, module: nn.Module) -> list[str]:
     * Nodes outside of the networks: normalisation, the fusion of several networks, the context prior and temperatures.
       They compute on few channels and must be exact.
     * Attention: it multiplies and exponentiates its inputs, and takes little time.
-    * Water indices, which are ratios of small numbers.
     * The masked stem except its convolutions: it divides by the share of valid pixels, so one chip with a swath edge
       would extend the activation range without limit.
+    * ``spectral`` except the convolutions of its context and head: its first layers see water indices, which are ratios
+      of small numbers, and its last sum is the log-odds.
     """
     import onnx
 
     prefixes: list[str] = []
     for name, submodule in module.named_modules():
-        if isinstance(submodule, EfficientSelfAttention | FullSelfAttention | WaterIndices):
+        if isinstance(submodule, EfficientSelfAttention | FullSelfAttention):
             prefixes += [f"{name}/", f"{name}."]
         elif isinstance(submodule, MaskedStem):
             prefixes.append(f"{name}/")
+        elif isinstance(submodule, SpectralNet):
+            prefixes += [f"{name}/", f"{name}.indices", f"{name}.pixelwise"]
     names = [node.name for node in onnx.load(graph).graph.node]
     return [
         name for name in names if "network" not in name.partition("/")[0].split(".") or name.startswith(tuple(prefixes))
