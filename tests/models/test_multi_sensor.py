@@ -263,7 +263,7 @@ def test_models_of_floodseg_0_1_are_refused_with_what_replaces_them(tmp_path: Pa
     old = {"description": describe(model) | {"specialists": {}}, "state": model.state_dict()}
     old["description"]["specialists"] = old["description"].pop("parts")
     torch.save(old, tmp_path / "m.pth")
-    with pytest.raises(CheckpointError, match=r"router, sensor gate and cloud detector .*; train it again with"):
+    with pytest.raises(CheckpointError, match=r"router and sensor gate .*; train it again with"):
         load_checkpoint(tmp_path / "m.pth")
     fused = build_model("lite")
     for name in ("network.stem.gate.head.weight", "network.stem.reliability.judge.weight"):
