@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from floodseg.bands import SAR_BANDS, Bands
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.decision import Decision
 from floodseg.models.model import FloodModel
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
@@ -58,7 +59,9 @@ OPTICAL_BANDS = ("B03", "B08", "B11")
 """Optical bands of :func:`multi_sensor_model`."""
 
 
-def multi_sensor_model(architecture: str = "lite", encoder: str | None = None) -> MultiSensorModel:
+def multi_sensor_model(
+    architecture: str = "lite", encoder: str | None = None, cloud_detector: CloudDetector | None = None
+) -> MultiSensorModel:
     """Return an untrained multi-sensor model whose parts have different temperatures."""
     torch.manual_seed(0)
     fused, radar, optical = (
@@ -73,7 +76,7 @@ def multi_sensor_model(architecture: str = "lite", encoder: str | None = None) -
     optical.decisions = optical.decisions.with_decision("optical", Decision(0.6, 1.6))
     for strength, model in zip((0.2, 0.4, 0.3), (fused, radar, optical), strict=True):
         model.set_context_prior(strength)
-    complete = MultiSensorModel(radar, optical, fused)
+    complete = MultiSensorModel(radar, optical, fused, cloud_detector)
     complete.decisions = complete.decisions.with_decision("both", Decision(0.45, 1.3))
     return with_batch_statistics(complete)
 

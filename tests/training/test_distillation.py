@@ -115,7 +115,8 @@ def test_unlabelled_pixels_count_only_if_set(rule_model: MakeModel) -> None:
         target, counted = found.targets(images)
         counted = counted & ((images["label"] != 255) | unlabelled)
         assert int(counted.sum()) == (5 if unlabelled else 3)
-        assert float(found.loss(logits, images)) == pytest.approx(0.5 * float(distil_loss(logits, target, counted)))
+        expected = 0.5 * float(distil_loss(logits, target, counted))
+        assert float(found.loss(logits, images, torch.ones_like(counted))) == pytest.approx(expected)
 
 
 def test_teachers_with_other_bands_units_or_events_are_refused(rule_model: MakeModel) -> None:

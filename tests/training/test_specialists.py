@@ -16,7 +16,8 @@ from floodseg.datasets.layouts import open_layout
 from floodseg.errors import CheckpointError, ConfigError, RunFolderError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_path, save_checkpoint
-from floodseg.models.multi_sensor import AnyModel, model_for
+from floodseg.models.decision import Decision
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel, model_for
 from floodseg.training import train as train_module
 from floodseg.training.lineage import model_record
 from floodseg.training.train import train
@@ -265,3 +266,25 @@ def test_contradictory_settings_are_refused(tmp_path: Path, make_config, changes
         return
     with pytest.raises(ConfigError, match=message):
         make_config(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(("quality", "detects"), [("mixed", True), ("perfect", False)])
+def test_a_cloud_detector_learns_only_from_unmasked_clouds(
+    tmp_path: Path, make_tiniest, trained: TrainConfig, quality: str, detects: bool
+) -> None:
+    names = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
+    config = make_tiniest(tmp_path / "run", specialists=names, cloud=0.5, cloud_mask_quality=quality)
+    train(config, show_progress=False)
+    model = load_path(tmp_path / "run")
+    assert isinstance(model, MultiSensorModel)
+    assert (model.cloud_detector is not None) == detects
+
+
+def test_only_the_fused_model_and_the_cloud_detector_learn(trained: TrainConfig) -> None:
+    model = load_path(trained.out_dir)
+    assert isinstance(model, MultiSensorModel)
+    assert {name.partition(".")[0] for name in model.state_dict()} == {"sar", "optical", "fused", "cloud_detector"}
+    for sensor in ("sar", "optical"):
+        alone = load_path(trained.out_dir / "specialists" / sensor)
+        assert model.decisions.of(sensor) == Decision(alone.decisions.of(sensor).threshold)
+    assert model.decisions.both.temperature != 1

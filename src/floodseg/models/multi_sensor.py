@@ -8,6 +8,7 @@ from floodseg.bands import SENSORS, Bands, Sensor, SensorSet, bands_fit
 from floodseg.errors import ConfigError
 from floodseg.messages import SENSOR_NAMES
 from floodseg.models.checkpoint.description import MULTI_SENSOR
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.decision import Decision, Decisions, logit_difference
 from floodseg.models.inputs import Inputs, complete_inputs
 from floodseg.models.log_odds_fusion import LogOddsFusion
@@ -20,16 +21,19 @@ class MultiSensorModel(nn.Module):
     ::
 
         radar image ─── radar model ────┐
-        both images ─── fused model ────┼─ select by validity ─ logits
-        optical image ─ optical model ──┘
+        both images ─── fused model ────┼─ select by validity and clouds ─ logits
+        optical image ─ optical model ──┤
+        both images ─── cloud detector ─┘
 
     The fusion is a model of both sensors, or the weighted sum of the log-odds of the two others. Where one sensor is
     valid, the log-odds are those of its model divided by its temperature, so that the map is exactly that of the model.
+    Where the cloud detector finds a cloud that the cloud mask misses, the radar model decides.
 
     Attributes:
         sar: the model that takes only radar images.
         optical: the model that takes only optical images.
         fused: the model of both sensors, or the parameters of the weighted sum.
+        cloud_detector: detector of unmasked clouds, only beside a model of both sensors; None without one.
         spec: architecture ``multi_sensor`` and the bands of both sensors.
         decisions: threshold and temperature for each sensor set. Those of a single sensor have temperature 1.
         provenance: training data, settings and scores.
@@ -38,7 +42,13 @@ class MultiSensorModel(nn.Module):
         ConfigError: a model takes other sensors, bands or units.
     """
 
-    def __init__(self, sar: FloodModel, optical: FloodModel, fused: FloodModel | LogOddsFusion) -> None:
+    def __init__(
+        self,
+        sar: FloodModel,
+        optical: FloodModel,
+        fused: FloodModel | LogOddsFusion,
+        cloud_detector: CloudDetector | None = None,
+    ) -> None:
         super().__init__()
         radar, image = sar.spec.bands, optical.spec.bands
         bands = Bands(radar.sar, image.optical, radar.sar_unit, image.optical_unit)
@@ -46,7 +56,7 @@ class MultiSensorModel(nn.Module):
             bands = fused.spec.bands
         for sensor, model in zip(SENSORS, (sar, optical), strict=True):
             _check_part(sensor, model, bands.only(sensor))
-        self.sar, self.optical, self.fused = sar, optical, fused
+        self.sar, self.optical, self.fused, self.cloud_detector = sar, optical, fused, cloud_detector
         self.spec = ModelSpec(MULTI_SENSOR, None, bands)
         self.decisions = self.single_sensor_decisions()
         self.provenance = Provenance()
@@ -71,7 +81,8 @@ class MultiSensorModel(nn.Module):
         by_optical = _log_odds(self.optical, "optical", self.optical(None, images.optical, None, images.optical_valid))
         alone = torch.where(images.sar_valid, by_sar, by_optical)
         fused_pixels = self.fused_pixels(images.sar_valid, images.optical_valid)
-        return _as_logits(torch.where(fused_pixels, self._fuse(images, by_sar, by_optical), alone))
+        fused = self._fuse(images, by_sar, by_optical)
+        return _as_logits(torch.where(fused_pixels, fused, alone))
 
     def fused_pixels(self, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the mask of fused pixels from two masks of valid pixels, each (N, 1, H, W) bool.
@@ -88,12 +99,22 @@ class MultiSensorModel(nn.Module):
         return both & (near_invalid == 0)
 
     def _fuse(self, images: Inputs, by_sar: Tensor, by_optical: Tensor) -> Tensor:
-        """Return the log-odds of both sensors, (N, 1, H, W), which are used at :meth:`fused_pixels` only."""
+        """Return the log-odds of both sensors, (N, 1, H, W), which are used at :meth:`fused_pixels` only.
+
+        Under a detected cloud they are those of radar, moved so that its threshold becomes that for both sensors.
+        """
         if isinstance(self.fused, LogOddsFusion):
             return self.fused.combine(by_sar, by_optical)
         inputs = self.fused.normalise(*images)
         logits = self.fused.with_context_prior(self.fused.network(*inputs), inputs.sar_valid * inputs.optical_valid)
-        return _log_odds(self.fused, "both", logits)
+        fused = _log_odds(self.fused, "both", logits)
+        if self.cloud_detector is None:
+            return fused
+        return torch.where(self.cloud_detector(inputs) >= 0, by_sar + self.decisions.sar_logit_offset, fused)
+
+    def without_cloud_detector(self) -> "MultiSensorModel":
+        """Return a model of the same parts without the cloud detector."""
+        return MultiSensorModel(self.sar, self.optical, self.fused)
 
     def single_sensor_decisions(self) -> Decisions:
         """Return the decisions of the radar and the optical model for calibrated log-odds; that for both is neutral."""

@@ -1,12 +1,16 @@
-"""Training loss: pixel and Dice loss on the labels, where the label is land or water (not 255 or -1)."""
+"""Training losses: pixel and Dice loss on the labels, and the loss of the cloud detector.
+
+A pixel counts in the loss on the labels if its label is land or water (not 255 or -1).
+"""
 
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from floodseg.bands import LAND, WATER
+from floodseg.chips.loader import Sample
 from floodseg.errors import ConfigError
 
 PixelLoss = Literal["ce", "focal"]
@@ -14,6 +18,11 @@ PixelLoss = Literal["ce", "focal"]
 DICE_SMOOTHING = 1.0
 """Pixels added to the numerator and the denominator of the Dice ratio, so that the loss is 0 if label and prediction
 hold no water."""
+
+
+CLOUD_LOSS_WEIGHT = 0.01
+"""Weight of :func:`cloud_loss` in the total loss. No other loss trains the detector, and Adam makes the same steps at
+any scale. A small weight keeps its share of the clipped gradient norm small."""
 
 
 class FloodLoss(nn.Module):
@@ -90,3 +99,19 @@ def _dice_loss(difference: Tensor, water: Tensor, counted: Tensor) -> Tensor:
     overlap = torch.where(water, probability, 0.0).sum()
     total = probability.square().sum() + water.sum()
     return 1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
+
+
+def cloud_loss(log_odds: Tensor, batch: Sample) -> Tensor:
+    """Return the mean cross entropy of the detection of unmasked clouds and their shadows.
+
+    Args:
+        log_odds: (N, 1, H, W) log-odds of a cloud, any floating dtype.
+        batch: includes ``optical_clouded``. Pixels where both sensors are valid count.
+
+    Returns:
+        Scalar float32. Exactly 0, with gradients of exactly 0, if no pixel counts.
+    """
+    counted = batch["sar_valid"] & batch["optical_valid"]
+    target = batch["optical_clouded"].float()
+    entropy = binary_cross_entropy_with_logits(log_odds.float(), target, reduction="none")
+    return torch.where(counted, entropy, 0.0).sum() / counted.sum().clamp(min=1)

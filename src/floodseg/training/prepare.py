@@ -21,12 +21,13 @@ from floodseg.distributed.processes import Processes
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel
 from floodseg.models.registry import ARCHITECTURES, build_model
 from floodseg.system.environment import cpu_computes_bf16
 from floodseg.training.chip_checks import open_chips
 from floodseg.training.distillation import Teachers, load_teachers
 from floodseg.training.fine_tuning import copy_weights, load_start, with_context_prior
-from floodseg.training.lineage import NamedModel, check_overwriting, has_models_within, model_record
+from floodseg.training.lineage import check_overwriting, has_models_within, model_record
 from floodseg.training.run_folder import RunFolder, RunMode
 from floodseg.training.run_state import RunState, read_run_state
 from floodseg.training.specialists import load_specialists, require_both_sensors, with_specialists
@@ -39,10 +40,7 @@ class Prepared:
     config: TrainConfig
     train: UsableChips
     valid: UsableChips
-    model: FloodModel
-    """The model to train: a plain model, or the fused one of a multi-sensor model."""
-    specialists: list[NamedModel]
-    """The other models of a multi-sensor model; empty for a plain model."""
+    model: AnyModel
     teachers: Teachers | None
     state: RunState
     state_folder: Path | None
@@ -112,7 +110,7 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
     # a resumed run has its weights in its state
     start = load_start(config) if state_folder is None else None
     model = build_run_model(config, train.chips, load_pretrained=state_folder is None and start is None)
-    with_specialists(model, specialists)  # raises if they do not fit
+    complete = with_specialists(model, specialists, detects_clouds=config.augment.leaves_cloud_unmasked)
     if start is not None:
         copy_weights(model, *start)
     teachers = load_teachers(config, train.chips.bands)
@@ -129,7 +127,7 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
         load_checkpoint(folder.best)
     if mode == "overwrite":
         folder.clear(specialists=not has_models_within(folder.path, config))
-    return Prepared(config, train, valid, model, specialists, teachers, state, state_folder)
+    return Prepared(config, train, valid, complete, teachers, state, state_folder)
 
 
 def prepare_specialists(config: TrainConfig, mode: RunMode) -> None:

@@ -1,6 +1,7 @@
 """Set-up of a run in each process: model, optimiser, loaders and records, from the start or from a saved state."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from floodseg.config.base import Precision
 from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import ChipShare, Processes
 from floodseg.errors import ConfigError
+from floodseg.evaluation.forward import model_inputs
+from floodseg.models.inputs import Inputs
 from floodseg.models.model import FloodModel
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 from floodseg.training.distillation import Teachers
@@ -28,7 +31,6 @@ from floodseg.training.prepare import Prepared, prepare_run
 from floodseg.training.records import RunRecords
 from floodseg.training.run_folder import RunFolder, RunMode
 from floodseg.training.run_state import RunState, load_state, use_unwrapped_weights
-from floodseg.training.specialists import with_specialists
 
 
 @dataclass
@@ -39,10 +41,12 @@ class TrainingRun:
     folder: RunFolder
     processes: Processes
     accelerator: Accelerator
+    model: AnyModel
+    """The model, of which a plain model or, in a multi-sensor model, the fused model and the cloud detector learn."""
     wrapped_model: nn.Module
-    """The :class:`TrainingModel`, wrapped by Accelerate."""
-    evaluated_model: AnyModel
-    """The model that is scored and saved: with averaged weights if there are any, and with the specialists."""
+    """The :class:`TrainingModel` of the plain or the fused model, wrapped by Accelerate."""
+    wrapped_detector: nn.Module | None
+    """The cloud detector, wrapped by Accelerate; None without one."""
     ema: ModelEmaV3 | None
     """Exponential moving average of the weights, if the settings ask for it."""
     optimizer: torch.optim.Optimizer
@@ -59,10 +63,10 @@ class TrainingRun:
     records: RunRecords
 
     @property
-    def model(self) -> FloodModel:
-        """The trained model."""
-        model: FloodModel = self.accelerator.unwrap_model(self.wrapped_model).model
-        return model
+    def evaluated_model(self) -> AnyModel:
+        """The model that is scored and saved: the one with averaged weights if there is one, else the trained one."""
+        averaged: AnyModel = self.model if self.ema is None else self.ema.module
+        return averaged
 
     @property
     def lr(self) -> float:
@@ -78,20 +82,26 @@ class TrainingRun:
     def trained_pixels(self, batch: Sample) -> Tensor:
         """Return the mask (N, H, W) of pixels that the trained model maps: those of any sensor, or of both if fused."""
         sar, optical = batch["sar_valid"][:, 0], batch["optical_valid"][:, 0]
-        return sar & optical if isinstance(self.evaluated_model, MultiSensorModel) else sar | optical
+        return sar & optical if isinstance(self.model, MultiSensorModel) else sar | optical
+
+    def normalised(self, batch: Sample) -> Inputs:
+        """Return the normalised inputs of the fused model."""
+        assert isinstance(self.model, MultiSensorModel)
+        assert isinstance(self.model.fused, FloodModel)
+        return self.model.fused.normalise(*model_inputs(batch))
 
 
 class TrainingModel(nn.Module):
-    """Wrapper around the trained model, because Accelerate replaces ``forward`` by one in mixed precision."""
+    """Wrapper around a model that learns, because Accelerate replaces ``forward`` by one in mixed precision."""
 
-    def __init__(self, model: FloodModel) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the logits of the model, (N, 2, H, W)."""
-        logits: Tensor = self.model(sar, optical, sar_valid, optical_valid)
-        return logits
+    def forward(self, *inputs: Any) -> Tensor:
+        """Return the result of the model."""
+        result: Tensor = self.model(*inputs)
+        return result
 
 
 def set_up(config: TrainConfig, mode: RunMode, processes: Processes) -> TrainingRun:
@@ -119,13 +129,18 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
     """Return a new run, with the parts of its resume state registered with Accelerate."""
     config, state = prepared.config, prepared.state
     optim, device = config.optim, processes.device
-    model = prepared.model.to(memory_format=torch.channels_last)
+    model = prepared.model.to(device).to(memory_format=torch.channels_last)
     if optim.sync_batchnorm:
         model = with_synchronised_batchnorm(model)
     ema = ModelEmaV3(model, decay=optim.ema, use_warmup=True) if optim.ema > 0 else None
     optimizer = new_optimizer(model, optim)
     loaders = new_loaders(prepared, processes)
-    wrapped_model, prepared_optimizer, loader = accelerator.prepare(TrainingModel(model), optimizer, loaders[0])
+    prepared_optimizer, loader = accelerator.prepare(optimizer, loaders[0])
+    learning = model.fused if isinstance(model, MultiSensorModel) else model
+    detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
+    assert isinstance(learning, FloodModel)
+    wrapped_model = accelerator.prepare(TrainingModel(learning))
+    wrapped_detector = None if detector is None else accelerator.prepare(TrainingModel(detector))
     schedule = new_schedule(optimizer, optim, len(loader))
     # the order determines the names of the files in the resume state
     accelerator.register_for_checkpointing(state, schedule)
@@ -134,16 +149,15 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
     use_unwrapped_weights(accelerator, model)
     if prepared.teachers is not None:
         prepared.teachers.to(device)
-    averaged: FloodModel = model if ema is None else ema.module
-    evaluated_model = with_specialists(averaged, prepared.specialists).to(device).to(memory_format=torch.channels_last)
     folder = RunFolder(config.out_dir)
     return TrainingRun(
         config=config,
         folder=folder,
         processes=processes,
         accelerator=accelerator,
+        model=model,
         wrapped_model=wrapped_model,
-        evaluated_model=evaluated_model,
+        wrapped_detector=wrapped_detector,
         ema=ema,
         optimizer=prepared_optimizer,
         schedule=schedule,
@@ -153,7 +167,7 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
         loss=FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight),
         teachers=prepared.teachers,
         state=state,
-        records=RunRecords(folder, config, evaluated_model, state),
+        records=RunRecords(folder, config, model, state),
     )
 
 
@@ -215,9 +229,9 @@ def _require_data_parallelism(kind: DistributedType) -> None:
         )
 
 
-def with_synchronised_batchnorm(model: FloodModel) -> FloodModel:
+def with_synchronised_batchnorm(model: AnyModel) -> AnyModel:
     """Return the model with batch statistics over all processes; names and values of its tensors stay the same."""
-    converted: FloodModel = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # PyTorch has no types
+    converted: AnyModel = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # PyTorch has no types
     return converted
 
 

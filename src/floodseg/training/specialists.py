@@ -6,6 +6,7 @@ from dataclasses import replace
 from floodseg.bands import SENSORS, Bands, Sensor
 from floodseg.config.train import AugmentConfig, DistilConfig, TrainConfig
 from floodseg.errors import ConfigError
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.model import FloodModel
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 from floodseg.training.lineage import NamedModel, check_event, load_plain_model
@@ -76,14 +77,18 @@ def require_both_sensors(bands: Bands) -> None:
         raise ConfigError("`specialists`: needs chips of both sensors, but the chips hold only one; leave it out")
 
 
-def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> AnyModel:
+def with_specialists(model: FloodModel, specialists: Sequence[NamedModel], *, detects_clouds: bool) -> AnyModel:
     """Return the multi-sensor model of a fused model and specialists, or the model itself without any.
+
+    The specialists are not trained further. With ``detects_clouds`` the multi-sensor model has a new cloud detector.
 
     Raises:
         ConfigError: the model takes one sensor, or the specialists take other bands.
     """
     if not specialists:
         return model
-    require_both_sensors(model.spec.bands)
-    (_, sar), (_, optical) = specialists
-    return MultiSensorModel(sar, optical, model)
+    bands = model.spec.bands
+    require_both_sensors(bands)
+    sar, optical = (specialist.requires_grad_(False) for _, specialist in specialists)
+    detector = CloudDetector(len(bands.sar), len(bands.optical)) if detects_clouds else None
+    return MultiSensorModel(sar, optical, model, detector)

@@ -23,12 +23,20 @@ from floodseg.evaluation.forward import model_inputs
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from floodseg.models.model import Provenance
 from floodseg.system.progress import TrainingProgress
+from floodseg.training.losses import CLOUD_LOSS_WEIGHT, cloud_loss
 from floodseg.training.prepare import prepare_specialists, resolve_and_lock
 from floodseg.training.records import EpochResult, validation_scores
 from floodseg.training.run_folder import RunMode, run_mode
 from floodseg.training.setup import TrainingRun, set_up
 from floodseg.training.specialists import specialist_config, specialist_mode
-from floodseg.training.validation import Validation, calibrate, choose_decisions, counts_at_decisions, validate
+from floodseg.training.validation import (
+    Validation,
+    calibrate,
+    choose_decisions,
+    counts_at_decisions,
+    validate,
+    without_cloud_detector,
+)
 
 PICTURE_EPOCHS = 5
 """Epochs between pictures of validation chips."""
@@ -141,7 +149,7 @@ def training_step(run: TrainingRun, batch: Sample) -> Tensor:
     loss = batch_loss(run, batch)
     run.accelerator.backward(loss)
     # unscales fp16 gradients first, so that the limit applies to the true gradients
-    run.accelerator.clip_grad_norm_(run.wrapped_model.parameters(), run.config.optim.clip_norm)
+    run.accelerator.clip_grad_norm_(run.model.parameters(), run.config.optim.clip_norm)
     run.optimizer.step()
     if run.schedule.last_epoch < run.schedule.total_steps - 1:
         with warnings.catch_warnings():
@@ -156,10 +164,12 @@ def training_step(run: TrainingRun, batch: Sample) -> Tensor:
 
 
 def batch_loss(run: TrainingRun, batch: Sample) -> Tensor:
-    """Return the sum of the losses on labels and, with teachers, of distillation."""
+    """Return the sum of the losses: labels, cloud detector and distillation."""
     logits: Tensor = run.wrapped_model(*model_inputs(batch))
     trained = run.trained_pixels(batch)
     loss: Tensor = run.loss(logits, batch["label"], trained)
+    if run.wrapped_detector is not None:
+        loss = loss + CLOUD_LOSS_WEIGHT * cloud_loss(run.wrapped_detector(run.normalised(batch)), batch)
     if run.teachers is not None:
         with run.accelerator.autocast():
             loss = loss + run.teachers.loss(logits, batch, trained)
@@ -172,7 +182,7 @@ def validate_epoch(run: TrainingRun) -> Validation:
     # running statistics differ between processes; those of the main process are used
     run.processes.copy_from_main([*run.model.buffers(), *model.buffers()])
     with run.accelerator.autocast():
-        validation = validate(model, run.valid_loader, run.loss, run.processes)
+        validation = validate(without_cloud_detector(model), run.valid_loader, run.loss, run.processes)
     model.decisions = choose_decisions(model, validation.histograms)
     return validation
 

@@ -90,7 +90,7 @@ def calibrate(model: AnyModel, loader: "DataLoader[Any]", processes: Processes) 
     one sensor then use all chips, not only the pixels where the other sensor is missing.
     """
     model.eval()
-    full = _histograms(model, loader, processes, withheld=None)
+    full = _histograms(without_cloud_detector(model), loader, processes, withheld=None)
     decisions = choose_decisions(model, full)
     if isinstance(model, FloodModel) and model.spec.bands.sensor_set == "both":
         pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))
@@ -98,7 +98,14 @@ def calibrate(model: AnyModel, loader: "DataLoader[Any]", processes: Processes) 
             histograms = _histograms(model, loader, processes, withheld=other)
             decisions = decisions.with_decision(sensor, choose_decisions(model, histograms).of(sensor))
     model.decisions = decisions
+    if isinstance(model, MultiSensorModel) and model.cloud_detector is not None:
+        full = _histograms(model, loader, processes, withheld=None)
     return counts_at_decisions(full, decisions)
+
+
+def without_cloud_detector(model: AnyModel) -> AnyModel:
+    """Return the model without its cloud detector, for the choice of the decision on pixels of the fused model."""
+    return model.without_cloud_detector() if isinstance(model, MultiSensorModel) else model
 
 
 def _histograms(

@@ -30,6 +30,7 @@ from floodseg.models.checkpoint.description import (
     read_description,
 )
 from floodseg.models.checkpoint.safe_load import NO_DESCRIPTION, safe_load
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.decision import Decisions
 from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.models.model import FloodModel, Provenance
@@ -65,8 +66,8 @@ def describe(model: AnyModel) -> dict[str, Any]:
         return description | {"context_prior": model.context_prior.strength if model.context_prior else 0.0}
     description["parts"] = {name: describe(part) for name, part in plain_models(model).items()}
     if isinstance(model.fused, LogOddsFusion):
-        description["fusion"] = model.fused.to_json()
-    return description
+        return description | {"fusion": model.fused.to_json()}
+    return description | {"cloud_detector": model.cloud_detector is not None}
 
 
 def save_checkpoint(path: Path, model: AnyModel) -> None:
@@ -125,9 +126,7 @@ def save_folder(folder: Path, model: AnyModel) -> None:
 
 
 def _cpu_state(model: AnyModel) -> dict[str, Tensor]:
-    """Return the tensors on the CPU, without empty ones: these share their storage, which safetensors refuses."""
-    state = model.state_dict()
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items() if tensor.numel()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
 def load_folder(folder: Path) -> AnyModel:
@@ -187,8 +186,8 @@ def _check_format(description: Any, source: Path) -> None:
         )
     if description.get("specialists"):
         raise CheckpointError(
-            f"{source}: is a multi-sensor model of floodseg 0.1, whose router, sensor gate and cloud detector do not "
-            "exist any more; train it again with `specialists=train`"
+            f"{source}: is a multi-sensor model of floodseg 0.1, whose router and sensor gate do not exist any "
+            "more; train it again with `specialists=train`"
         )
 
 
@@ -209,7 +208,9 @@ def _build(description: dict[str, Any]) -> AnyModel:
     if description["architecture"] == MULTI_SENSOR:
         parts = {name: _build_plain(part) for name, part in description["parts"].items()}
         fused = parts["fused"] if "fused" in parts else LogOddsFusion.from_json(description["fusion"])
-        return _described(description, MultiSensorModel(parts["sar"], parts["optical"], fused))
+        bands = parts["sar"].spec.bands.sar, parts["optical"].spec.bands.optical
+        detector = CloudDetector(*map(len, bands)) if description.get("cloud_detector") else None
+        return _described(description, MultiSensorModel(parts["sar"], parts["optical"], fused, detector))
     return _build_plain(description)
 
 
@@ -244,8 +245,8 @@ def load_state(model: AnyModel, state: dict[str, Tensor], source: Path) -> None:
                 f"{source}: is a model of both sensors of floodseg 0.1, whose sensor gate does not exist any more; "
                 "train it again"
             )
-        empty = {name: tensor for name, tensor in model.state_dict().items() if not tensor.numel()}
-        model.load_state_dict(empty | state)
+        # files of earlier versions hold the empty statistics of a sensor without bands
+        model.load_state_dict({name: tensor for name, tensor in state.items() if tensor.numel()})
     except (RuntimeError, AttributeError, TypeError) as error:
         encoder = f" with encoder {model.spec.encoder}" if model.spec.encoder else ""
         raise CheckpointError(
