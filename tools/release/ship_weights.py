@@ -20,7 +20,7 @@ from floodseg.config.train import DataConfig
 from floodseg.datasets.screening import open_usable
 from floodseg.distributed.processes import Processes
 from floodseg.errors import ConfigError
-from floodseg.evaluation.evaluate import restrict_to_method
+from floodseg.evaluation.evaluate import evaluate, restrict_to_method
 from floodseg.evaluation.methods import model_method
 from floodseg.models.checkpoint.checkpoint import save_folder
 from floodseg.models.checkpoint.description import CONFIG_FILE, read_description
@@ -83,6 +83,8 @@ def ship(
         _recalibrate(model.set_context_prior(context_prior), DataConfig(data=chips, layout=layout), split)
     if threshold is not None:
         model.decisions = model.decisions.with_threshold(threshold)
+        scored = evaluate(model, config=DataConfig(data=chips, layout=layout), split=split).document
+        model.provenance.scores = {"valid": {name: scored[name] for name in model.provenance.scores["valid"]}}
     training = model.provenance.training
     training.update(data=data, licence=licence)
     # folders of this machine mean nothing to others

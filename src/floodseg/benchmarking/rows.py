@@ -64,7 +64,8 @@ def benchmark_rows(
         runtimes: further runtimes, in fp32 and int8; OpenVINO also in bf16 if ``precisions`` includes it.
 
     Raises:
-        ConfigError: the baseline is missing, a network does not take the bands, or a package that a network or a runtime needs is not installed.
+        ConfigError: the baseline is missing, a network does not take the bands, or a package that a network or a
+            runtime needs is not installed.
     """
     if BASELINE not in models:
         raise ConfigError(f"`models={' '.join(models)}`: must include {BASELINE}, which the ratios refer to; add it")
