@@ -17,6 +17,9 @@ STEM_CHANNELS = 3
 _CELL = 8
 """Side of a cell of the sensor gate in pixels."""
 
+_MIN_TOTAL = 1e-4
+"""Lower bound of the sum of weights. It avoids 0 / 0 where no sensor is valid; the smallest odds are 9e-4."""
+
 
 class SensorAdapter(nn.Module):
     """1x1 convolutions from the bands of a sensor to ``STEM_CHANNELS`` for the encoder and the detail channels.
@@ -84,7 +87,7 @@ class EfficientFeatureExtractor(nn.Module):
         weights = [valid[sensor] for sensor in self.adapters]
         if self.gate is not None:
             weights[1] = weights[1] * self.gate(*adapted).to(weights[1].dtype)
-            total = (weights[0] + weights[1]).clamp(min=torch.finfo(weights[0].dtype).tiny)
+            total = (weights[0] + weights[1]).clamp(min=_MIN_TOTAL)
             weights = [weight / total for weight in weights]
         weighted = [x * weight.to(x.dtype) for x, weight in zip(adapted, weights, strict=True)]
         stem = torch.cat([x[:, :STEM_CHANNELS] for x in weighted], dim=1)
