@@ -219,8 +219,8 @@ def test_setting_of_training_is_neither_shown_nor_accepted_in_inference(capsys: 
 def test_a_removed_flag_is_refused_with_what_replaces_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("predict", "--sar", "s1.tif", "--write-sensor-weights", "--out-dir", "out") == 2
     expected = (
-        "floodseg: error: --write-sensor-weights was removed: models have no sensor gate any more, and summary.json "
-        "holds the share of pixels that each sensor decided; leave it out\n"
+        "floodseg: error: --write-sensor-weights was removed: summary.json holds the share of pixels that each sensor "
+        "decided; leave it out\n"
     )
     assert capsys.readouterr().err == expected
 

@@ -3,8 +3,7 @@
 from floodseg.errors import ConfigError
 
 _SENSOR_WEIGHTS = {
-    f"--{prefix}write-{name}": "models have no sensor gate any more, and summary.json holds the share of pixels that "
-    "each sensor decided"
+    f"--{prefix}write-{name}": "summary.json holds the share of pixels that each sensor decided"
     for prefix in ("", "no-")
     for name in ("sensor-weights", "reliability")
 }

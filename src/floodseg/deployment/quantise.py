@@ -13,6 +13,7 @@ from floodseg.models.checkpoint.formats import ExportFormat
 from floodseg.models.layers.attention import EfficientSelfAttention
 from floodseg.models.networks.baseline import FullSelfAttention
 from floodseg.models.networks.lite import MaskedStem
+from floodseg.models.networks.sensor_gate import SensorGate
 from floodseg.models.networks.spectral import SpectralNet
 
 
@@ -39,6 +40,7 @@ def unquantised_nodes(graph: Path, module: nn.Module) -> list[str]:
     * Nodes outside of the networks: normalisation, the fusion of several networks, the context prior and temperatures.
       They compute on few channels and must be exact.
     * Attention: it multiplies and exponentiates its inputs, and takes little time.
+    * The sensor gate.
     * The masked stem except its convolutions: it divides by the share of valid pixels, so one chip with a swath edge
       would extend the activation range without limit.
     * ``spectral`` except the convolutions of its context and head: its first layers see water indices, which are ratios
@@ -48,7 +50,7 @@ def unquantised_nodes(graph: Path, module: nn.Module) -> list[str]:
 
     prefixes: list[str] = []
     for name, submodule in module.named_modules():
-        if isinstance(submodule, EfficientSelfAttention | FullSelfAttention):
+        if isinstance(submodule, EfficientSelfAttention | FullSelfAttention | SensorGate):
             prefixes += [f"{name}/", f"{name}."]
         elif isinstance(submodule, MaskedStem):
             prefixes.append(f"{name}/")

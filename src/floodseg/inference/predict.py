@@ -35,7 +35,7 @@ _ARRAY_SETTINGS = (
 
 _REMOVED = dict.fromkeys(
     ("write_sensor_weights", "write_reliability"),
-    "models have no sensor gate any more, and the summary holds the share of pixels that each sensor decided",
+    "the summary holds the share of pixels that each sensor decided",
 )
 """Explanations of removed settings."""
 

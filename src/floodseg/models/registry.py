@@ -42,7 +42,7 @@ class ArchitectureEntry:
 
 _ENTRIES = (
     ArchitectureEntry(
-        efficient, "resnet34", "light encoder, dual-branch decoder (CNN and attention), masked fusion", overlap=192
+        efficient, "resnet34", "light encoder, dual-branch decoder (CNN and attention), gated fusion", overlap=192
     ),
     ArchitectureEntry(
         baseline, "resnet50", "large reference: ResNet-50 per sensor, CBAM, ASPP, dual-branch decoder", overlap=256

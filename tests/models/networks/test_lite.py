@@ -47,37 +47,26 @@ def test_fusion_with_a_missing_sensor_returns_the_features_of_the_other(network:
         torch.testing.assert_close(network.stem.mean(*images)[..., 1:, 1:], expected[..., 1:, 1:])
 
 
-def test_fusion_of_valid_sensors_is_the_mean_of_their_features() -> None:
+def test_fusion_of_valid_sensors_is_the_mean_weighted_by_the_gate() -> None:
     torch.manual_seed(0)
     images = _inputs(32, 32)
     stem = lite().eval().stem
     assert stem.sar is not None
     assert stem.optical is not None
+    assert stem.gate is not None
     with torch.no_grad():
-        expected = (stem.sar(images[0]) + stem.optical(images[1])) / 2
+        features = [stem.sar(images[0]), stem.optical(images[1])]
+        odds = stem.gate(*features)
+        expected = (features[0] + odds * features[1]) / (1 + odds)
         torch.testing.assert_close(stem.mean(*images)[..., 1:, 1:], expected[..., 1:, 1:])
+        # the initial weights are nearly equal
+        assert (odds.log()).abs().max() < 0.4
+        assert odds.std() > 1e-4
 
 
-def test_fusion_weights_sensors_by_their_share_of_valid_pixels() -> None:
-    torch.manual_seed(0)
-    sar, optical, sar_valid, optical_valid = _inputs(32, 32)
-    optical_valid = optical_valid.clone()
-    optical_valid[..., ::2, :] = 0
-    optical = optical * optical_valid
-    stem = lite().eval().stem
-    assert stem.sar is not None
-    assert stem.optical is not None
-    with torch.no_grad():
-        # two rows of three of each window are valid, or one
-        share = F.avg_pool2d(optical_valid, 3, stride=2, padding=1)[..., 1:, 1:]
-        expected = (stem.sar(sar) + stem.optical(optical))[..., 1:, 1:] / (1 + share)
-        torch.testing.assert_close(stem.mean(sar, optical, sar_valid, optical_valid)[..., 1:, 1:], expected)
-    assert share.min() < 0.7
-
-
-def test_single_sensor_network_has_no_stem_of_the_other_sensor() -> None:
+def test_single_sensor_network_has_no_gate() -> None:
     names = set(lite(optical_channels=0).state_dict())
-    assert names == {name for name in lite().state_dict() if not name.startswith("stem.optical")}
+    assert names == {name for name in lite().state_dict() if not name.startswith(("stem.gate", "stem.optical"))}
 
 
 def test_initial_head_is_bilinear_interpolation() -> None:

@@ -7,7 +7,6 @@ Shipped models are folders with ``model.safetensors`` and ``config.json``. Loadi
 import contextlib
 import io
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,8 +37,6 @@ from floodseg.models.multi_sensor import AnyModel, MultiSensorModel, plain_model
 from floodseg.models.registry import build_model
 from floodseg.system.files import replacing, write_text
 
-_SENSOR_GATE = re.compile(r"\b(stem|extractor)\.(gate|reliability)\.")
-"""Names of tensors of the sensor gate that floodseg 0.1 had."""
 _Model = TypeVar("_Model", FloodModel, MultiSensorModel)
 
 
@@ -186,8 +183,8 @@ def _check_format(description: Any, source: Path) -> None:
         )
     if description.get("specialists"):
         raise CheckpointError(
-            f"{source}: is a multi-sensor model of floodseg 0.1, whose router and sensor gate do not exist any "
-            "more; train it again with `specialists=train`"
+            f"{source}: is a multi-sensor model of floodseg 0.1, whose router does not exist any more; "
+            "train it again with `specialists=train`"
         )
 
 
@@ -240,11 +237,6 @@ def load_state(model: AnyModel, state: dict[str, Tensor], source: Path) -> None:
         CheckpointError: a tensor is missing, belongs to another architecture, or has NaN or infinite values.
     """
     try:
-        if any(_SENSOR_GATE.search(name) for name in state):
-            raise CheckpointError(
-                f"{source}: is a model of both sensors of floodseg 0.1, whose sensor gate does not exist any more; "
-                "train it again"
-            )
         # files of earlier versions hold the empty statistics of a sensor without bands
         model.load_state_dict({name: tensor for name, tensor in state.items() if tensor.numel()})
     except (RuntimeError, AttributeError, TypeError) as error:

@@ -9,9 +9,16 @@ from floodseg.errors import ConfigError
 from floodseg.models.encoders.encoder import build_encoder
 from floodseg.models.encoders.pretrained import Pretrained
 from floodseg.models.layers.blocks import init_new_layers
+from floodseg.models.networks.sensor_gate import SensorGate
 
 STEM_CHANNELS = 3
 """Channels of each sensor at the encoder's input, the number that pretrained stems take."""
+
+_CELL = 8
+"""Side of a cell of the sensor gate in pixels."""
+
+_MIN_TOTAL = 1e-4
+"""Lower bound of the sum of weights. It avoids 0 / 0 where no sensor is valid; the smallest odds are 9e-4."""
 
 
 class SensorAdapter(nn.Module):
@@ -36,7 +43,7 @@ class SensorAdapter(nn.Module):
 class EfficientFeatureExtractor(nn.Module):
     """One encoder for both sensors, which are fused at its stem.
 
-    Each sensor is adapted to three channels, with weight 0 at invalid pixels and 1/2 where both sensors are valid. The
+    Each sensor is adapted to three channels and multiplied by its fusion weight, which is 0 at invalid pixels. The
     first convolution of the encoder takes the concatenated channels. It is linear, so its output is the weighted sum of
     the stem features of each sensor. Pretrained stem weights are copied to the channels of each sensor.
 
@@ -63,6 +70,8 @@ class EfficientFeatureExtractor(nn.Module):
         self.detail_channels = detail_channels
         bands = {"sar": sar_channels, "optical": optical_channels}
         self.adapters = nn.ModuleDict({s: SensorAdapter(n, detail_channels) for s, n in bands.items() if n > 0})
+        # the weight of a single sensor is its validity
+        self.gate = SensorGate(STEM_CHANNELS + detail_channels, _CELL) if len(self.adapters) > 1 else None
         self.encoder = build_encoder(encoder, STEM_CHANNELS * len(self.adapters), pretrained)
         self.channels, self.strides = self.encoder.channels, self.encoder.strides
 
@@ -73,10 +82,14 @@ class EfficientFeatureExtractor(nn.Module):
 
         Images are (N, bands, H, W), normalised, 0 where invalid. Validity is (N, 1, H, W), 0 or 1.
         """
-        inputs = {"sar": (sar, sar_valid), "optical": (optical, optical_valid)}
-        present = [(adapter(inputs[sensor][0]), inputs[sensor][1]) for sensor, adapter in self.adapters.items()]
-        count = reduce(torch.add, (valid for _, valid in present)).clamp(min=1)
-        weighted = [adapted * (valid / count).to(adapted.dtype) for adapted, valid in present]
+        images, valid = {"sar": sar, "optical": optical}, {"sar": sar_valid, "optical": optical_valid}
+        adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
+        weights = [valid[sensor] for sensor in self.adapters]
+        if self.gate is not None:
+            weights[1] = weights[1] * self.gate(*adapted).to(weights[1].dtype)
+            total = (weights[0] + weights[1]).clamp(min=_MIN_TOTAL)
+            weights = [weight / total for weight in weights]
+        weighted = [x * weight.to(x.dtype) for x, weight in zip(adapted, weights, strict=True)]
         stem = torch.cat([x[:, :STEM_CHANNELS] for x in weighted], dim=1)
         detail = reduce(torch.add, (x[:, STEM_CHANNELS:] for x in weighted))
         return self.encoder(stem), detail

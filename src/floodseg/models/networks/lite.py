@@ -8,9 +8,12 @@ from torch import Tensor, nn
 
 from floodseg.models.layers.attention import EfficientSelfAttention
 from floodseg.models.layers.blocks import conv_bn_relu, upsample
+from floodseg.models.networks.sensor_gate import SensorGate
 
 _MIN_WEIGHT = 1e-5
-"""Lower bound of the sum of shares. It avoids 0 / 0 where no pixel is valid; all other sums are larger."""
+"""Lower bound of the sum of weights. It avoids 0 / 0 where no pixel is valid; all other sums are larger."""
+_CELL = 4
+"""Side of a cell of the sensor gate in pixels at stride 2."""
 
 WIDTHS = (16, 32, 96, 112, 144)
 """Channels at strides 2, 4, 8, 16 and 32. Fine strides, which take most of the time, have few."""
@@ -58,38 +61,39 @@ class MaskedStem(nn.Module):
     """Fuses the sensors at stride 2 by partial convolutions over valid pixels (Liu et al. 2018).
 
     The feature of a sensor is a 3x3 convolution, divided by the share of valid pixels in its window. The convolution
-    has no bias, so invalid pixels (zeros) add nothing. The result is the mean over the sensors, weighted by their
-    shares of valid pixels: with convolutions F and G and shares a and b, it is (F + G) / (a + b).
+    has no bias, so invalid pixels (zeros) add nothing. The result is a weighted mean over the sensors. The weight of a
+    sensor is its share of valid pixels times its odds from the sensor gate
+    (:mod:`floodseg.models.networks.sensor_gate`), and 0 for a missing sensor.
+
+    With convolutions F (radar) and G (optical), shares a and b of valid pixels and odds e of the optical image, the
+    mean (a F / a + b e G / b) / (a + b e) equals (F + e G) / (a + b e).
     """
 
     def __init__(self, sar_channels: int, optical_channels: int, width: int) -> None:
         super().__init__()
         self.sar = _stem(sar_channels, width) if sar_channels else None
         self.optical = _stem(optical_channels, width) if optical_channels else None
+        self.gate = SensorGate(width, _CELL) if sar_channels and optical_channels else None
         self.norm = nn.BatchNorm2d(width)
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (N, width, H/2, W/2), and the larger share of valid pixels (N, 1, H/2, W/2)."""
-        features, shares = self._sensor_features(sar, optical, sar_valid, optical_valid)
-        normed: Tensor = self.norm(_weighted_mean(features, shares))
+        normed: Tensor = self.norm(self.mean(sar, optical, sar_valid, optical_valid))
+        shares = [_valid_share(valid) for stem, valid in ((self.sar, sar_valid), (self.optical, optical_valid)) if stem]
         return F.relu(normed, inplace=True), reduce(torch.maximum, shares)
 
     def mean(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the weighted mean of the features (N, width, H/2, W/2), 0 where no pixel is valid."""
-        return _weighted_mean(*self._sensor_features(sar, optical, sar_valid, optical_valid))
-
-    def _sensor_features(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the convolution of each sensor, and its share of valid pixels (N, 1, H/2, W/2)."""
         sensors = ((self.sar, sar, sar_valid), (self.optical, optical, optical_valid))
         present = [(stem(image), _valid_share(valid)) for stem, image, valid in sensors if stem is not None]
-        return [feature for feature, _ in present], [share for _, share in present]
-
-
-def _weighted_mean(features: list[Tensor], shares: list[Tensor]) -> Tensor:
-    total, share = reduce(torch.add, features), reduce(torch.add, shares)
-    return total * share.clamp(min=_MIN_WEIGHT).reciprocal().to(total.dtype)
+        total, weight = present[0]
+        if self.gate is not None:
+            (total, weight), (optical_feature, optical_share) = present
+            odds = self.gate(total, optical_feature)
+            total = torch.addcmul(total, optical_feature, odds)
+            weight = torch.addcmul(weight, optical_share, odds)
+        mean: Tensor = total * weight.clamp(min=_MIN_WEIGHT).reciprocal().to(total.dtype)
+        return mean
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:
