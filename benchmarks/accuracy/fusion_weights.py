@@ -1,15 +1,11 @@
 """Rules for the weights with which the log-odds of a radar model and an optical model are fused.
 
-    python -m benchmarks.accuracy.fusion_weights compare --sar runs/sar-* --optical runs/optical-* --data DIR
-        --layout ombria --json FILE
-    python -m benchmarks.accuracy.fusion_weights worth s1-efficient --data DIR --json FILE
+    python -m benchmarks.accuracy.fusion_weights --sar runs/sar-* --optical runs/optical-* --data DIR --layout ombria
+        --json FILE
 
-``worth`` is the share of the entropy of the labels that a shipped model explains on a validation split.
-
-``compare`` compares rules for the weights. Each pair of models (one for each seed) maps the validation chips of OMBRIA,
-each with its own sensor. Each rule gives the weights, the bias and the threshold of the fused answer from one half of
-the blocks of chips; the other half is scored, and the counts of both halves are summed. Only pixels where both sensors
-are valid are scored.
+Each pair of models (one for each seed) maps the validation chips of OMBRIA, each with its own sensor. Each rule gives
+the weights, the bias and the threshold of the fused answer from one half of the blocks of chips; the other half is
+scored, and the counts of both halves are summed. Only pixels where both sensors are valid are scored.
 
 * ``equal``: the mean of the log-odds.
 * ``sum``: the sum, less the log-odds of the share of water, as if the errors of the sensors were independent.
@@ -39,10 +35,10 @@ from floodseg.config.train import DataConfig
 from floodseg.datasets.screening import open_usable
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import restrict_to_method
-from floodseg.evaluation.methods import model_method, shipped_method
+from floodseg.evaluation.methods import model_method
 from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import Counts, ReliabilityBins, count
-from floodseg.models.checkpoint.zoo import load_model, shipped_models
+from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.log_odds_fusion import LogOddsFusion
 
 app = App(help="Compare rules for the fusion of two models.", default_parameter=Parameter(consume_multiple=True))
@@ -83,49 +79,8 @@ class Calibrated:
     """Share of the entropy of the labels that the model explains."""
 
 
-@app.command
-def worth(
-    model: str,
-    *,
-    config: Annotated[DataConfig, Parameter(name="*")] = DataConfig(),  # noqa: B008 (frozen)
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-) -> None:
-    """Measure what a shipped model is worth on a validation split, and print one JSON object.
-
-    Parameters
-    ----------
-    model
-        Name of the model.
-    json_file
-        Write the figures as one JSON object.
-    """
-    [shipped] = [each for each in shipped_models() if each.name == model]
-    method = shipped_method(shipped, model)
-    chips = open_usable(restrict_to_method(method, config, "valid"), "valid").chips
-    histogram = LogitDifferenceHistogram()
-    for index in range(len(chips.names)):
-        chip = chips.read(index)
-        result = method.apply(chip, chips.bands)
-        assert result.logit_differences is not None
-        histogram.add(result.logit_differences, chip.label, result.valid)
-    assert method.decisions is not None
-    decision = method.decisions.of(method.sensors)
-    water, land = int(histogram.water.sum()), int(histogram.land.sum())
-    loss = histogram.nll(decision.temperature)
-    assert loss is not None
-    entropy = _entropy(water / (water + land))
-    report(
-        {
-            "model": model, "pixels": water + land, "water_share": water / (water + land), "log_loss": loss,
-            "label_entropy": entropy, "worth": 1 - loss / entropy,
-            "log_odds_at_threshold": _log_odds(decision.threshold),
-        },
-        json_file,
-    )  # fmt: skip
-
-
-@app.command
-def compare(
+@app.default
+def fusion_weights(
     *,
     sar: tuple[str, ...],
     optical: tuple[str, ...],

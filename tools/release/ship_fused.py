@@ -1,18 +1,14 @@
 """Write the description of a shipped model that fuses a shipped radar model and a shipped optical model.
 
-    R=benchmarks/results
-    python -m benchmarks.accuracy.fusion_weights worth s1-efficient --data DIR --json $R/worth-s1-efficient.json
-    python -m benchmarks.accuracy.fusion_weights worth s2 --data CHIPS/all --layout folders --json $R/worth-s2.json
     python tools/release/ship_fused.py s1s2 --sar s1-efficient --optical s2
 
 Writes ``config.json`` below ``src/floodseg/models/weights/NAME``; the model card beside it is written by hand. The
-log-odds of each model have its worth as weight, in shares of their sum. A pixel at which both models are at their
-thresholds is at the threshold of the fused answer.
+fused answer is the mean of the log-odds of both models (``benchmarks/accuracy/fusion_weights.py`` compares other
+weights). A pixel at which both models are at their thresholds is at the threshold of the fused answer.
 """
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 from cyclopts import App
@@ -30,8 +26,8 @@ app = App(help="Write the description of a shipped model that fuses two others."
 
 
 @app.default
-def ship(name: str, *, sar: str, optical: str, results: Path = Path("benchmarks/results")) -> None:
-    """Compute weights and thresholds from the worth and the thresholds of two shipped models.
+def ship(name: str, *, sar: str, optical: str) -> None:
+    """Compute the thresholds from those of two shipped models.
 
     Parameters
     ----------
@@ -41,17 +37,10 @@ def ship(name: str, *, sar: str, optical: str, results: Path = Path("benchmarks/
         Name of the radar model.
     optical
         Name of the optical model, of the architecture spectral.
-    results
-        Folder with the results of ``fusion_weights worth`` of both models.
     """
     names: dict[Sensor, str] = {"sar": sar, "optical": optical}
     parts = {sensor: read_description(WEIGHTS / part) for sensor, part in names.items()}
-    worth = {
-        sensor: json.loads((results / f"worth-{part}.json").read_text(encoding="utf-8"))["worth"]
-        for sensor, part in names.items()
-    }
-    share = round(worth["sar"] / sum(worth.values()), 3)
-    fusion = LogOddsFusion(share, round(1 - share, 3), bias=0.0, optical_margin=RADIUS)
+    fusion = LogOddsFusion(0.5, 0.5, bias=0.0, optical_margin=RADIUS)
     thresholds = {sensor: Decisions.from_json(parts[sensor]["decisions"]).of(sensor).threshold for sensor in SENSORS}
     log_odds = {sensor: math.log(value / (1 - value)) for sensor, value in thresholds.items()}
     both = fusion.sar_weight * log_odds["sar"] + fusion.optical_weight * log_odds["optical"] + fusion.bias
@@ -75,7 +64,7 @@ def ship(name: str, *, sar: str, optical: str, results: Path = Path("benchmarks/
             both=Decision(1 / (1 + math.exp(-both))),
         ).to_json(),
         "training": {
-            "data": f"no data of its own: that of {sar} and {optical}, and their validation splits for the weights",
+            "data": f"no data of its own: that of {sar} and {optical}",
             "licence": parts["sar"]["training"]["licence"],
         },
         "scores": {},
