@@ -9,11 +9,12 @@ scored, and the counts of both halves are summed. Only pixels where both sensors
 
 * ``equal``: the mean of the log-odds.
 * ``sum``: the sum, less the log-odds of the share of water, as if the errors of the sensors were independent.
+* ``posterior``: ``sum``, with the mean of the thresholds of both models, in log-odds, as its threshold.
 * ``worth``: the mean, weighted by the share of the entropy of the labels that each model explains.
 * ``worth_sum``: twice ``worth``, less the log-odds of the share of water: the sum with these weights.
 * ``fitted``: a logistic regression on pixels with both sensors, which needs labelled pairs of images.
 
-The threshold of the first four is the fused answer of the two thresholds of the models. Threshold and temperature
+The threshold of the rules is the fused answer of the two thresholds of the models, if not stated otherwise. Threshold and temperature
 of each model come from the same half as the weights.
 """
 
@@ -188,6 +189,8 @@ def _rules(pixels: Pixels, models: dict[Sensor, Calibrated]) -> dict[str, tuple[
                              + fusion.optical_weight * optical.log_odds_at_threshold + fusion.bias))
         for name, fusion in plain.items()
     }  # fmt: skip
+    posterior_limit = (sar.log_odds_at_threshold + optical.log_odds_at_threshold) / 2
+    rules["posterior"] = plain["sum"], posterior_limit
     fitted = _fit(pixels.sar / sar.temperature, pixels.optical / optical.temperature, pixels.label)
     fused = fitted.combine(pixels.sar / np.float32(sar.temperature), pixels.optical / np.float32(optical.temperature))
     calibrated = _calibrate(fused, pixels.label)

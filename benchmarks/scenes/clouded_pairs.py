@@ -8,6 +8,7 @@ radar alone or that of the clear map of both sensors; with all pixels hidden the
 file also has the agreement of the maps of one place. The places have no labels.
 """
 
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,12 +21,17 @@ from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 from PIL import Image
 
-import floodseg
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
-from floodseg.bands import L1C_BANDS, L2A_BANDS, REFLECTANCE_SCALE
+from floodseg.bands import L1C_BANDS, L2A_BANDS, REFLECTANCE_SCALE, VALIDITY_CODES
+from floodseg.classical import ndwi_water
+from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError
-from floodseg.inference.flood_map import FloodMap
+from floodseg.inference.windows.map_scene import map_scene
+from floodseg.products.strips import ProbabilityStrip
+from floodseg.runtimes.base import Runtime
+from floodseg.runtimes.select import open_runtime
+from floodseg.scene.array_scene import ArrayScene
 from floodseg.simulate.clouds import THIN, cloud_mask, simulate_cloud
 
 app = App(help="Maps of both sensors under simulated clouds.")
@@ -45,7 +51,6 @@ Array = NDArray[np.float32]
 def clouded_pairs(
     *,
     pairs: Path,
-    model: str = "s1s2",
     picture: Path | None = None,
     picture_of: str = "282D_485L_3_3",
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
@@ -56,8 +61,6 @@ def clouded_pairs(
     ----------
     pairs
         Folder of the images.
-    model
-        Model of both sensors.
     picture
         Write a picture of the images and maps of one place.
     picture_of
@@ -68,52 +71,94 @@ def clouded_pairs(
     names = sorted(path.name.removesuffix("_S1RTC.tif") for path in pairs.glob("*_S1RTC.tif"))
     if not names:
         raise ConfigError(f"--pairs {pairs}: holds no NAME_S1RTC.tif; name the folder of the pairs")
+    radar_runtime, fused_runtime = (open_runtime(name, MapConfig()) for name in ("s1-efficient", "s1s2"))
     places = {}
     for name in names:
         sar = _read(pairs / f"{name}_S1RTC.tif")
         for level, bands in _LEVELS.items():
             optical = reflectance(pairs / f"{name}_S2{level}.tif")
-            places[f"{name} {level}"] = _figures(model, sar, optical, bands)
+            pair = Pair(radar_runtime, fused_runtime, sar, optical, bands)
+            places[f"{name} {level}"] = pair.figures()
             if picture is not None and (name, level) == (picture_of, "L2A"):
-                draw(picture, model, sar, optical, bands)
-    report({"model": model, "places": places}, json_file)
+                draw(picture, pair)
+    report({"places": places}, json_file)
 
 
-def _figures(model: str, sar: Array, optical: Array, bands: tuple[str, ...]) -> dict[str, Any]:
-    radar, clear = _map(model, sar=sar), _map(model, sar=sar, optical=optical, optical_bands=bands)
-    maps = {
-        "radar alone": radar,
-        "optical image alone": _map(model, optical=optical, optical_bands=bands),
-        "both": clear,
-        "ndwi": _map("ndwi", optical=optical, optical_bands=bands),
-    }
-    return {
-        "water_share": {name: float((each.classes == 1).mean()) for name, each in maps.items()},
-        "sensor_shares": clear.summary["sensor_shares"],
-        "agreement": {
-            f"{one}, {other}": float((maps[one].classes == maps[other].classes).mean())
-            for one, other in combinations(maps, 2)
-        },
-        "clouds": [_under_clouds(model, sar, optical, bands, cover, radar, clear) for cover in _COVERS],
-    }
+@dataclass(frozen=True)
+class Map:
+    """Map of one place, (H, W) each."""
+
+    probability: Array
+    water: NDArray[np.bool_]
+    deciding: NDArray[np.uint8]
+    """Codes of the sensors that decide: 1 radar, 2 the optical image, 3 both."""
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of the pixels that each set of sensors decides."""
+        return {name: float((self.deciding == code).mean()) for name, code in VALIDITY_CODES.items()}
 
 
-def _under_clouds(
-    model: str, sar: Array, optical: Array, bands: tuple[str, ...], cover: float, radar: FloodMap, clear: FloodMap
-) -> dict[str, Any]:
-    hidden = clouds(optical.shape[1:], cover)
-    clouded = _map(model, sar=sar, optical=np.where(hidden, np.nan, optical), optical_bands=bands)
-    other = (clouded.classes != radar.classes) & (clouded.classes != clear.classes)
-    same_as_radar = all(
-        np.array_equal(getattr(clouded, name), getattr(radar, name)) for name in ("classes", "probability")
+@dataclass(frozen=True)
+class Pair:
+    """Images of one place, and the runtimes of radar alone and of both sensors."""
+
+    radar_runtime: Runtime
+    fused_runtime: Runtime
+    sar: Array
+    optical: Array
+    bands: tuple[str, ...]
+
+    def radar_map(self) -> Map:
+        """Map radar alone."""
+        return _map(self.radar_runtime, sar=self.sar)
+
+    def fused_map(self, hidden: NDArray[np.bool_] | None = None) -> Map:
+        """Map both images; ``hidden`` are pixels of the optical image to make invalid."""
+        optical = self.optical if hidden is None else np.where(hidden, np.float32(np.nan), self.optical)
+        return _map(self.fused_runtime, sar=self.sar, optical=optical, optical_bands=self.bands)
+
+    def optical_map(self) -> Map:
+        """Map the optical image alone."""
+        return _map(self.fused_runtime, optical=self.optical, optical_bands=self.bands)
+
+    def figures(self) -> dict[str, Any]:
+        """Return shares of water, agreement of the maps, and the figures under clouds."""
+        radar, clear = self.radar_map(), self.fused_map()
+        water = {
+            "s1-efficient": radar.water,
+            "s2": self.optical_map().water,
+            "s1s2": clear.water,
+            "ndwi": ndwi_water(*(self.optical[self.bands.index(band)] for band in ("B03", "B08"))),
+        }
+        return {
+            "water_share": {name: float(each.mean()) for name, each in water.items()},
+            "sensor_shares": clear.shares(),
+            "agreement": {
+                f"{one}, {other}": float((water[one] == water[other]).mean()) for one, other in combinations(water, 2)
+            },
+            "clouds": [self._under_clouds(cover, radar, clear) for cover in _COVERS],
+        }
+
+    def _under_clouds(self, cover: float, radar: Map, clear: Map) -> dict[str, Any]:
+        hidden = clouds(self.optical.shape[1:], cover)
+        clouded = self.fused_map(hidden)
+        return {
+            "cover": cover,
+            "hidden_share": float(hidden.mean()),
+            "sensor_shares": clouded.shares(),
+            "pixels_of_another_class": int(((clouded.water != radar.water) & (clouded.water != clear.water)).sum()),
+            "equals_radar_alone": clouded.probability.tobytes() == radar.probability.tobytes(),
+        }
+
+
+def _map(runtime: Runtime, **images: Any) -> Map:
+    scene = ArrayScene(runtime.bands, **images, crs=_CRS, transform=_TRANSFORM)
+    strips: list[ProbabilityStrip] = []
+    map_scene(scene, runtime, MapConfig(), strips.append)
+    probability, deciding = (
+        np.concatenate([getattr(strip, name) for strip in strips]) for name in ("probability", "validity")
     )
-    return {
-        "cover": cover,
-        "hidden_share": float(hidden.mean()),
-        "sensor_shares": clouded.summary["sensor_shares"],
-        "pixels_of_another_class": int(other.sum()),
-        "equals_radar_alone": same_as_radar,
-    }
+    return Map(probability, probability >= np.array(runtime.thresholds, np.float32)[deciding], deciding)
 
 
 def clouds(shape: tuple[int, ...], cover: float) -> NDArray[np.bool_]:
@@ -134,19 +179,15 @@ def _read(path: Path) -> Array:
         return values
 
 
-def _map(model: str, **images: Any) -> FloodMap:
-    return floodseg.predict_scene(**images, model=model, crs=_CRS, transform=_TRANSFORM, datetime="2026-01-01")
-
-
-def draw(path: Path, model: str, sar: Array, optical: Array, bands: tuple[str, ...]) -> None:
+def draw(path: Path, pair: Pair) -> None:
     """Draw both images and four maps of one place; simulated clouds hide a part of the optical image in the last."""
+    sar, optical, bands = pair.sar, pair.optical, pair.bands
     hidden = clouds(optical.shape[1:], _PICTURE_COVER)
-    under_clouds = np.where(hidden, np.nan, optical)
     maps = {
-        "radar alone": _map(model, sar=sar),
-        "optical image alone": _map(model, optical=optical, optical_bands=bands),
-        "both": _map(model, sar=sar, optical=optical, optical_bands=bands),
-        "both, clouds hidden by a mask": _map(model, sar=sar, optical=under_clouds, optical_bands=bands),
+        "s1-efficient: radar alone": pair.radar_map(),
+        "s2: optical image alone": pair.optical_map(),
+        "s1s2: both": pair.fused_map(),
+        "s1s2: both, under the clouds": pair.fused_map(hidden),
     }
     colours = np.stack([optical[bands.index(band)] for band in ("B04", "B03", "B02")], axis=-1)
     shown = np.clip(colours / np.percentile(colours, 98), 0, 1)
@@ -158,7 +199,7 @@ def draw(path: Path, model: str, sar: Array, optical: Array, bands: tuple[str, .
         axis.set_title(title, fontsize=9)
     water = ListedColormap(["#e8e4d8", "#2b6cb0"])
     for axis, (title, each) in zip((axes[0, 2], *axes[1]), maps.items(), strict=True):
-        axis.imshow(each.classes == 1, cmap=water, interpolation="nearest")
+        axis.imshow(each.water, cmap=water, interpolation="nearest")
         axis.set_title(title, fontsize=9)
     for axis in axes.flat:
         axis.set_axis_off()
