@@ -23,8 +23,10 @@ PATH_REFLECTANCE = (-0.02, 0.11)
 PATH_EXPONENTS = (1.5, 4.0)
 """Path reflectance falls with wavelength to the power of minus this: haze of large particles to clear air."""
 
-SHADOW_SHARE = (0.0, 0.5)
-"""Smallest and largest share of a crop in simulated shadow."""
+SHADOW_LEVEL = (0.0, 2.0)
+"""Smallest and largest number of standard deviations above which a random field is shadow: half of a crop to little."""
+SHADOW_STEEPNESS = 4.0
+"""Steepness of the edge of a shadow, for each standard deviation of the field."""
 SHADOW_LIGHT = (0.25, 0.6)
 """Smallest and largest share of light that the sky sends into a shadow, in the blue band B02."""
 SHADOW_EXPONENTS = (0.3, 1.0)
@@ -192,9 +194,7 @@ def _shadow(bands: Bands, shape: tuple[int, ...], rng: np.random.Generator) -> N
     """
     light, exponent = rng.uniform(*SHADOW_LIGHT), rng.uniform(*SHADOW_EXPONENTS)
     field = power_law_field(rng, *shape, -3.0)
-    edge = np.quantile(field, 1 - rng.uniform(*SHADOW_SHARE))
-    # about one pixel wide, as a penumbra
-    inside = np.clip((field - edge) / 0.05 + 0.5, 0, 1)
+    inside = 1 / (1 + np.exp(-SHADOW_STEEPNESS * (field - rng.uniform(*SHADOW_LEVEL))))
     wavelengths = np.array([WAVELENGTHS[band] for band in bands.optical])
     sky = light * (wavelengths / WAVELENGTHS["B02"]) ** -exponent
     lit: NDArray[np.float32] = (1 - inside * (1 - sky[:, None, None])).astype(np.float32)
