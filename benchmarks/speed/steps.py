@@ -26,6 +26,7 @@ from floodseg.chips.loader import Sample
 from floodseg.config.base import Architecture
 from floodseg.config.train import OptimConfig
 from floodseg.evaluation.forward import counted_pixels, forward
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.encoders import encoder
 from floodseg.models.model import FloodModel
 from floodseg.models.multi_sensor import MultiSensorModel
@@ -112,7 +113,7 @@ def inference_variants(row: Row, image: Sample) -> dict[str, Call]:
     }
     added = {
         "context prior": new_model(row).eval().set_context_prior(0.4),
-        "specialists": with_specialists(row),
+        "specialists and cloud detector": with_specialists(row),
     }
     if row is _EFFICIENT:
         added |= heavier_variants()
@@ -120,7 +121,7 @@ def inference_variants(row: Row, image: Sample) -> dict[str, Call]:
 
 
 def with_specialists(row: Row) -> MultiSensorModel:
-    """Return a model with a specialist of each sensor."""
+    """Return a model with a specialist of each sensor and a cloud detector."""
     specialists = [
         build_model(
             cast(Architecture, row.model), encoder=row.encoder, sar_channels=sar, optical_channels=optical,
@@ -128,7 +129,11 @@ def with_specialists(row: Row) -> MultiSensorModel:
         )
         for sar, optical in ((SAR_CHANNELS, 0), (0, OPTICAL_CHANNELS))
     ]  # fmt: skip
-    return MultiSensorModel(*specialists, new_model(row)).to(memory_format=torch.channels_last).eval()
+    return (
+        MultiSensorModel(*specialists, new_model(row), CloudDetector(SAR_CHANNELS, OPTICAL_CHANNELS))
+        .to(memory_format=torch.channels_last)
+        .eval()
+    )
 
 
 def heavier_variants() -> dict[str, FloodModel]:
