@@ -14,8 +14,8 @@ scored, and the counts of both halves are summed. Only pixels where both sensors
 * ``worth_sum``: twice ``worth``, less the log-odds of the share of water: the sum with these weights.
 * ``fitted``: a logistic regression on pixels with both sensors, which needs labelled pairs of images.
 
-The threshold of the rules is the fused answer of the two thresholds of the models, if not stated otherwise. Threshold and temperature
-of each model come from the same half as the weights.
+Where nothing else is stated, the threshold is the fused answer of the thresholds of the two models. Threshold and
+temperature of each model come from the same half as the weights.
 """
 
 from dataclasses import dataclass

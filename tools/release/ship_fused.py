@@ -3,8 +3,8 @@
     python tools/release/ship_fused.py s1s2 --sar s1-efficient --optical s2
 
 Writes ``config.json`` below ``src/floodseg/models/weights/NAME``; the model card beside it is written by hand. The
-fused answer is the mean of the log-odds of both models (``benchmarks/accuracy/fusion_weights.py`` compares other
-weights). A pixel at which both models are at their thresholds is at the threshold of the fused answer.
+fused answer is the posterior of two sensors with independent errors: the sum of the log-odds of both models, less the
+prior, which both contain. ``benchmarks/accuracy/fusion_weights.py`` compares it with other rules.
 """
 
 import json
@@ -26,8 +26,10 @@ app = App(help="Write the description of a shipped model that fuses two others."
 
 
 @app.default
-def ship(name: str, *, sar: str, optical: str) -> None:
-    """Compute the thresholds from those of two shipped models.
+def ship(
+    name: str, *, sar: str, optical: str, sar_water_share: float = 0.110, optical_water_share: float = 0.305
+) -> None:
+    """Compute bias and thresholds from two shipped models.
 
     Parameters
     ----------
@@ -37,13 +39,17 @@ def ship(name: str, *, sar: str, optical: str) -> None:
         Name of the radar model.
     optical
         Name of the optical model, of the architecture spectral.
+    sar_water_share
+        Share of water in the labelled pixels of the validation split of the radar model.
+    optical_water_share
+        The same of the optical model.
     """
     names: dict[Sensor, str] = {"sar": sar, "optical": optical}
     parts = {sensor: read_description(WEIGHTS / part) for sensor, part in names.items()}
-    fusion = LogOddsFusion(0.5, 0.5, bias=0.0, optical_margin=RADIUS)
+    prior = (_log_odds(sar_water_share) + _log_odds(optical_water_share)) / 2
+    fusion = LogOddsFusion(1.0, 1.0, bias=round(-prior, 3), optical_margin=RADIUS)
     thresholds = {sensor: Decisions.from_json(parts[sensor]["decisions"]).of(sensor).threshold for sensor in SENSORS}
-    log_odds = {sensor: math.log(value / (1 - value)) for sensor, value in thresholds.items()}
-    both = fusion.sar_weight * log_odds["sar"] + fusion.optical_weight * log_odds["optical"] + fusion.bias
+    both = (_log_odds(thresholds["sar"]) + _log_odds(thresholds["optical"])) / 2
     description: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -70,6 +76,10 @@ def ship(name: str, *, sar: str, optical: str) -> None:
         "scores": {},
     }
     write_text(WEIGHTS / name / CONFIG_FILE, json.dumps(description, indent=2) + "\n")
+
+
+def _log_odds(probability: float) -> float:
+    return math.log(probability) - math.log1p(-probability)
 
 
 if __name__ == "__main__":
