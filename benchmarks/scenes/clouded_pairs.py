@@ -42,7 +42,7 @@ _COVERS = tuple(round(0.1 * tenth, 1) for tenth in range(1, 11))
 _LEVELS = {"L1C": L1C_BANDS, "L2A": L2A_BANDS}
 _TRANSFORM, _CRS = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), "EPSG:32633"
 """Any grid: only maps of one place are compared."""
-_PICTURE_COVER = 0.4
+_PICTURE_COVER = 0.1
 
 Array = NDArray[np.float32]
 
