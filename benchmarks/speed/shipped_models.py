@@ -22,7 +22,7 @@ from floodseg.app.exit_codes import run_and_exit
 from floodseg.benchmarking.large_scene import LargeScene, write_large_scene
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.inference.predict import predict_config
-from floodseg.models.checkpoint.zoo import WEIGHTS, ShippedModel, shipped_models
+from floodseg.models.checkpoint.zoo import ShippedModel, shipped_models
 from floodseg.models.listing import TIMES_FILE
 from floodseg.system.files import write_text
 
@@ -58,7 +58,7 @@ def times(
     cpu = {name: median(run["cpu_seconds"] for run in runs) for name, runs in seconds.items()}
     relative = {name: round(value / cpu[_REFERENCE], 3) for name, value in cpu.items()}
     report({"size": size, "cpu_seconds": cpu, "relative_time": relative, "runs": seconds}, json_file)
-    write_text(WEIGHTS / TIMES_FILE, json.dumps({"reference": _REFERENCE, "relative_time": relative}, indent=2) + "\n")
+    write_text(TIMES_FILE, json.dumps({"reference": _REFERENCE, "relative_time": relative}, indent=2) + "\n")
 
 
 def _map(model: ShippedModel, scene: LargeScene, out_dir: Path) -> dict[str, Any]:

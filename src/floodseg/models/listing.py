@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from floodseg.models.checkpoint.formats import is_exported
-from floodseg.models.checkpoint.zoo import WEIGHTS, ShippedModel, shipped_models
+from floodseg.models.checkpoint.zoo import ShippedModel, shipped_models
 from floodseg.system.extras import is_installed
 
-TIMES_FILE = "times.json"
+TIMES_FILE = Path(__file__).parent / "weights/times.json"
 """Times of mapping one scene with each shipped model, written by ``benchmarks/speed/shipped_models.py``."""
 
 
@@ -25,7 +25,7 @@ def list_models() -> dict[str, Any]:
         set, ``relative_time`` (CPU time of mapping a scene, relative to ``s1-lite``; None if not measured),
         ``licence`` (of the weights) and ``training_data``.
     """
-    times: dict[str, float] = json.loads((WEIGHTS / TIMES_FILE).read_text(encoding="utf-8"))["relative_time"]
+    times: dict[str, float] = json.loads(TIMES_FILE.read_text(encoding="utf-8"))["relative_time"]
     return {
         "architectures": _architectures() if is_installed("torch") and is_installed("timm") else None,
         "models": [_entry(shipped, times.get(shipped.name)) for shipped in shipped_models()],
