@@ -120,6 +120,8 @@ def test_command_prints_the_model_the_reason_and_the_shares(
     assert "decided by both sensors 100.0 %, radar alone 0.0 %, the optical image alone 0.0 %" in lines
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert (summary["model"], summary["runtime"]["name"]) == ("s1s2", "openvino")
+    item = json.loads((tmp_path / "out/item.json").read_text())
+    assert item["properties"]["floodseg:sensor_shares"] == summary["sensor_shares"]
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ class ProductWriter:
             self._totals.outside = outside
             self._draw_quicklook(background)
             if self._info.acquisition is not None:
-                self._write_item()
+                self._write_item(entries.get("sensor_shares"))
             document = summary(
                 self._product_grid, self._info, self._totals, seconds=seconds_before + time.monotonic() - started,
                 assumptions=assumptions, extra=entries,
@@ -251,12 +251,15 @@ class ProductWriter:
         text = quicklook.describe(info, areas)
         quicklook.draw(self._folder.staging / folder.QUICKLOOK, self._grid, classes, background, text)
 
-    def _write_item(self) -> None:
+    def _write_item(self, sensor_shares: Mapping[str, float] | None) -> None:
         statistics = {
             name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
             for name, file in self._rasters.items()
         }
-        self._write_json(folder.ITEM, stac.item(self._product_grid, self._info, self._item_name(), statistics))
+        document = stac.item(self._product_grid, self._info, self._item_name(), statistics)
+        if sensor_shares is not None:
+            document["properties"]["floodseg:sensor_shares"] = dict(sensor_shares)
+        self._write_json(folder.ITEM, document)
 
     def _item_name(self) -> str:
         """Return the item's name: that of the first input or, for arrays, of the folder."""
