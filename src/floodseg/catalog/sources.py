@@ -162,19 +162,12 @@ class _Reader:
         return Source(str(document.get("name", self.name)), address, tuple(collections), hosts, tokens)
 
     def _address(self, document: Mapping[str, Any], key: str) -> str:
-        value = document.get(key)
-        parts = urlsplit(value) if isinstance(value, str) else None
-        if (
-            parts is None
-            or parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or parts.query
-            or "@" in parts.netloc
-        ):
-            shown = redacted(str(value))
+        value = str(document.get(key))
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
             raise ConfigError(
-                f"{self.label}: {key} is {shown}, but must be http(s)://HOST[:PORT][/PATH] without user name, password "
-                "or query; correct it"
+                f"{self.label}: {key} is {redacted(value)}, but must be http(s)://HOST[:PORT][/PATH] without user "
+                "name, password or query; correct it"
             )
         return value.rstrip("/")
 
