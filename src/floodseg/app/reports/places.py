@@ -26,7 +26,7 @@ def print_search(result: SearchResult) -> None:
 
 def passes_table(passes: tuple[Pass, ...]) -> Table:
     """Return a table with one row for each pass."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("pass", "time (UTC)", "orbit", "sensor"):
         table.add_column(name, no_wrap=True)
     for name in ("items", "area", "cloud", "MB", "days"):
