@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import REFLECTANCE_SCALE, SarUnits, Sensor, Unit
 from floodseg.raster.dataset import Raster
+from floodseg.raster.landsat import SURFACE_OFFSET, SURFACE_SCALE, is_collection_2
 
 INTEGER_KINDS = "iu"
 """Kinds of integer types in numpy."""
@@ -89,6 +90,15 @@ def has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
     return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
 
 
+def is_landsat_scaled(source: Raster) -> bool:
+    """Return True if the names of a raster of integers without tags give the scale and offset of Landsat."""
+    return (
+        all(np.dtype(kind).kind in INTEGER_KINDS for kind in source.dtypes)
+        and not has_scaling(source, range(1, source.count + 1))
+        and is_collection_2(source.name, source.descriptions)
+    )
+
+
 def stored_bands(
     source: Raster, numbers: Mapping[str, int], quantity: Quantity, optical_offset: float | None = None
 ) -> tuple[StoredBand, ...]:
@@ -103,6 +113,8 @@ def stored_bands(
     tags = [
         BandTags(*each) for each in zip(source.dtypes, source.scales, source.offsets, source.nodatavals, strict=True)
     ]
+    if quantity.unit == "reflectance" and is_landsat_scaled(source):
+        tags = [replace(each, scale=SURFACE_SCALE, offset=SURFACE_OFFSET) for each in tags]
     shift, divisor = (optical_offset or 0.0, REFLECTANCE_SCALE) if quantity.unit == "reflectance" else (0.0, 1.0)
     return tuple(tags[number - 1].describe(name, number, quantity, shift, divisor) for name, number in numbers.items())
 
