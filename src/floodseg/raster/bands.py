@@ -11,7 +11,6 @@ from rasterio.enums import ColorInterp
 from floodseg.bands import (
     L1C_BANDS,
     L2A_BANDS,
-    LANDSAT_BANDS,
     MASK,
     OTHER,
     SAR_BANDS,
