@@ -36,7 +36,7 @@ def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions
     Raises:
         DataError: bands that are missing, cannot be identified, or are in several files.
     """
-    named = {band for handle in handles for band in band_identities(handle, request.sensor)}
+    named = {band for handle in handles for band in band_identities(handle, request.sensor) if band is not None}
     missing = [band for band in request.bands if band not in source_bands(request.bands, named)]
     found = [
         _bands_of_file(name, handle, request, missing, assumptions)
