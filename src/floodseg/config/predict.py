@@ -137,8 +137,7 @@ class MapConfig(Settings):
     batch_size: WholeNumber | None = None
     """Windows per model call. By default 1 on a CPU, and as many as fit on a GPU."""
     threads: WholeNumber | None = None
-    """Number of windows that are processed at the same time, one per thread. By default the number of cores. In
-    predict-many: the cores divided by N with --cluster local:N, and 1 with a scheduler."""
+    """Number of windows that are processed at the same time, one per thread. By default the number of cores."""
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
     """Inference runtime. auto uses the fastest installed runtime that the model has a file for. Models without exported
     files run in PyTorch."""

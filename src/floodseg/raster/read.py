@@ -114,8 +114,8 @@ def _check_optical(source: Raster, indices: dict[str, int], offset: float | None
         check_l1c_order(source.name, sample.stored[[L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]])
     check_fillers([sample])
     # a set can hold files with and without tags, so an offset beside tags is no error
-    shift = None if tagged else offset
-    check_reflectance([sample], offset_source(source.name, bands, shift), shift or 0.0)
+    stored_offset = None if tagged else offset
+    check_reflectance([sample], offset_source(source.name, bands, stored_offset), stored_offset or 0.0)
 
 
 def read_physical(

@@ -80,17 +80,17 @@ def check_stored_type(name: str, dtypes: Sequence[str], *, tagged: bool) -> None
         )
 
 
-def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, shift: float = 0.0) -> None:
+def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, stored_offset: float = 0.0) -> None:
     """Raise DataError if reflectance has another scale, or its offset is missing or removed twice.
 
-    ``samples`` are the valid pixels of each file of an image; ``shift`` was added to their stored numbers.
+    ``samples`` are the valid pixels of each file of an image; ``stored_offset`` was added to their stored numbers.
     """
     samples = [sample for sample in samples if sample.values.shape[1] >= MIN_PIXELS]
     if not samples:
         return
     name, tagged = samples[0].name, offset_from in ("tags", "scale tags")
     bright = _brightest(samples)
-    if bright - shift / REFLECTANCE_SCALE < _MIN_BRIGHTEST:
+    if bright - stored_offset / REFLECTANCE_SCALE < _MIN_BRIGHTEST:
         reason = "they are scaled already, so the GDAL scale and offset tags are wrong" if tagged else _RULE
         tags = "-a_scale 0.0001 -a_offset 0 " if tagged else ""
         raise DataError(
@@ -101,7 +101,7 @@ def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, shif
     for sample in samples:
         _check_range(sample, tagged=tagged)
     if not tagged:
-        _check_landsat(samples, shift)
+        _check_landsat(samples, stored_offset)
     if offset_from in (None, "scale tags"):
         _check_declared_offset(samples, offset_from)
     if offset_from is not None:
@@ -152,9 +152,9 @@ def _check_range(sample: Sample, *, tagged: bool) -> None:
     )
 
 
-def _check_landsat(samples: Sequence[Sample], shift: float) -> None:
+def _check_landsat(samples: Sequence[Sample], stored_offset: float) -> None:
     """Raise DataError if numbers without tags are so high that they must be those of Landsat."""
-    darkest = _darkest(_measured(samples)) * REFLECTANCE_SCALE - shift
+    darkest = _darkest(_measured(samples)) * REFLECTANCE_SCALE - stored_offset
     if darkest < _DARKEST_LANDSAT:
         return
     tags = f"f.scales = [{SURFACE_SCALE:.7f}] * f.count; f.offsets = [{SURFACE_OFFSET:g}] * f.count"

@@ -37,7 +37,7 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class StoredBand:
-    """One band of a file. Physical values are ``(stored * scale + offset + shift) / divisor``."""
+    """One band of a file. Physical values are ``(stored * scale + offset + stored_offset) / divisor``."""
 
     name: str
     number: int
@@ -46,7 +46,7 @@ class StoredBand:
     """GDAL's scale tag."""
     offset: float = 0.0
     """GDAL's offset tag."""
-    shift: float = 0.0
+    stored_offset: float = 0.0
     """Offset of Sentinel-2 reflectance in stored numbers, such as -1000, for bands without tags."""
     divisor: float = 1.0
     """Quantification value of Sentinel-2 reflectance (10000), for bands without tags."""
@@ -71,14 +71,14 @@ class BandTags:
         return self.scale != 1 or self.offset != 0
 
     def describe(
-        self, name: str, number: int, quantity: Quantity, shift: float = 0.0, divisor: float = 1.0
+        self, name: str, number: int, quantity: Quantity, stored_offset: float = 0.0, divisor: float = 1.0
     ) -> StoredBand:
         """Return the description of the band with a name and a number (from 1).
 
-        ``shift`` and ``divisor`` hold for a band without tags.
+        ``stored_offset`` and ``divisor`` hold for a band without tags.
         """
         if quantity.unit == "dn" or not self.is_scaled:
-            return StoredBand(name, number, shift=shift, divisor=divisor, nodata=self.nodata)
+            return StoredBand(name, number, stored_offset=stored_offset, divisor=divisor, nodata=self.nodata)
         # The lowest backscatter can be stored as 0 only if another value is left for nodata.
         has_other_nodata = self.nodata is not None and self.nodata != 0
         zero_is_value = quantity.unit == "db" and self.dtype.startswith("uint") and has_other_nodata
@@ -115,8 +115,12 @@ def stored_bands(
     ]
     if quantity.unit == "reflectance" and is_landsat_scaled(source):
         tags = [replace(each, scale=SURFACE_SCALE, offset=SURFACE_OFFSET) for each in tags]
-    shift, divisor = (optical_offset or 0.0, REFLECTANCE_SCALE) if quantity.unit == "reflectance" else (0.0, 1.0)
-    return tuple(tags[number - 1].describe(name, number, quantity, shift, divisor) for name, number in numbers.items())
+    stored_offset, divisor = (
+        (optical_offset or 0.0, REFLECTANCE_SCALE) if quantity.unit == "reflectance" else (0.0, 1.0)
+    )
+    return tuple(
+        tags[number - 1].describe(name, number, quantity, stored_offset, divisor) for name, number in numbers.items()
+    )
 
 
 def ignore_overflow() -> np.errstate:
@@ -125,7 +129,7 @@ def ignore_overflow() -> np.errstate:
 
 
 def scaled(stored: NDArray[np.generic], bands: Sequence[StoredBand]) -> NDArray[np.float32]:
-    """Return stored numbers (C, H, W) as float32 after scale, offset, shift and divisor of each band."""
+    """Return stored numbers (C, H, W) as float32 after scale, offset, stored_offset and divisor of each band."""
     values = np.empty(stored.shape, np.float32)
     with ignore_overflow():
         # One band at a time stays in the processor's cache.
@@ -133,7 +137,7 @@ def scaled(stored: NDArray[np.generic], bands: Sequence[StoredBand]) -> NDArray[
             np.copyto(target, pixels, casting="unsafe")
             if band.scale != 1:
                 target *= np.float32(band.scale)
-            for number in (band.offset, band.shift):
+            for number in (band.offset, band.stored_offset):
                 if number != 0:
                     target += np.float32(number)
             if band.divisor != 1:

@@ -85,14 +85,14 @@ def _open_product(session: Session, request: ImageRequest, product: SafeProduct)
     files = []
     for band, source in sources.items():
         path = product.bands[source]
-        shift = product.offsets[source] if offset is None else offset
-        stored = StoredBand(band, 1, shift=shift, divisor=product.quantification)
+        stored_offset = product.offsets[source] if offset is None else offset
+        stored = StoredBand(band, 1, stored_offset=stored_offset, divisor=product.quantification)
         files.append(ImageFile(path, file_grid(path, session.open(path)), (stored,)))
-    shifts = sorted({product.offsets[source] for source in sources.values()} if offset is None else {offset})
+    offsets = sorted({product.offsets[source] for source in sources.values()} if offset is None else {offset})
     origin = "its metadata" if offset is None else "`optical_offset`"
     assumptions = [
         f"{name}: {product.level}, processing baseline {product.baseline}; reflectance is (stored "
-        f"{' or '.join(f'{shift:+g}' for shift in shifts)}) / {product.quantification:g}, from {origin}"
+        f"{' or '.join(f'{each:+g}' for each in offsets)}) / {product.quantification:g}, from {origin}"
     ]
     if note := stand_in_note(sources):
         assumptions.append(f"{name}: {note}")
