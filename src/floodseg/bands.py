@@ -97,7 +97,8 @@ def identify_band(text: str | None, sensor: Sensor, numbering: Numbering = "sent
     """Return the identity of a band from its name or the name of its file.
 
     Understands ``VV``, ``Gamma0_VH_db``, ``B3``, ``B03``, ``Band 8A`` and the common colour names of STAC (``green``).
-    A name with two bands (``VV/VH``) means a ratio or a difference. ``numbering`` says what optical band numbers mean.
+    A name with two bands (``VV/VH``) means a ratio or a difference. ``numbering`` is the meaning of optical band
+    numbers.
 
     Returns:
         The canonical name of a band of the sensor, ``MASK``, ``OTHER``, or None if the name is none of these.

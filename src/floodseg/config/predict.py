@@ -32,7 +32,8 @@ class SceneImages(Settings):
     sar: Files = ()
     """Sentinel-1 backscatter, VV and VH: one raster, or one file per polarisation."""
     optical: Files = ()
-    """Sentinel-2 reflectance: one raster, one file per band, or a .SAFE folder or zip."""
+    """Reflectance of Sentinel-2, HLS or Landsat: one raster, one file per band, or a Sentinel-2 .SAFE folder or zip.
+    Bands are found by name; B8A is used where B08 is missing."""
     sar_before: Files = ()
     """Radar image from before the flood, in the same form as --sar. Two-date models use it as input. Other models map
     it too, and its water counts as permanent water."""
@@ -70,7 +71,7 @@ class SharedScene(Settings):
     """Areas to mark as excluded in the map, such as radar shadow: polygons, or a raster that is not 0 in these
     areas. Its nodata pixels are not excluded."""
     dem: str | None = None
-    """Elevation raster in metres, or in feet if its unit tag says so. Ground steeper than --max-slope is marked as
+    """Elevation raster in metres, or in feet if that is its unit tag. Ground steeper than --max-slope is marked as
     excluded."""
     max_slope: float = 15.0
     """Steepest slope in degrees that is mapped. Needs --dem."""

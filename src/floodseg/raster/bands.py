@@ -32,7 +32,7 @@ _NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
 }
 _EXAMPLES: dict[Sensor, tuple[str, ...]] = {"sar": SAR_BANDS, "optical": ("B02", "B03")}
 _NO_NAMES = ("", "gray", "undefined")
-"""Descriptions that say nothing, beside ``Band N`` (``Layer_N`` in ERDAS files) of band N."""
+"""Descriptions that are no names. ``Band N`` of band N (``Layer_N`` in ERDAS files) is none either."""
 
 _UNNAMED = "a band without a name"
 
@@ -205,7 +205,7 @@ def _unused_bands(source: Raster, sensor: Sensor) -> list[int]:
 
 
 def rename_commands(bands: Iterable[tuple[int, str, str]]) -> str:
-    """Return the commands that name bands; a band is given by number, new name and file."""
+    """Return the commands that name bands, from the number, new name and file of each band."""
     return " && ".join(
         shlex.join(["rio", "edit-info", "--bidx", str(number), "--description", name, file])
         for number, name, file in bands
@@ -268,7 +268,7 @@ def name_identities(
 ) -> tuple[str | None, ...]:
     """Return the identity of each band by its name: a canonical name, ``MASK``, ``OTHER``, or None without a name.
 
-    An unknown name counts as ``OTHER``: the order of bands says nothing about a band that has a name. Numbers in names
+    An unknown name counts as ``OTHER``: a band that has a name is never taken by its order. Numbers in names
     such as ``SR_B5`` are those of Landsat, and ``OTHER`` if the satellite is unknown. The result is cached, since all
     files of a data set have the same names, and each crop needs them.
 
@@ -288,7 +288,7 @@ def name_identities(
         for number, text in enumerate(texts, start=1)
     )
     named = tuple(
-        (identity or OTHER) if _is_telling(text, number) else None
+        (identity or OTHER) if _is_name(text, number) else None
         for number, (text, identity) in enumerate(zip(texts, known, strict=True), start=1)
     )
     # "Band 3" is B03 beside a band that is named B04, and nothing but a number elsewhere
@@ -309,8 +309,8 @@ def _without_number(text: str | None, number: int) -> str | None:
     return rest[1] if rest and any(identify_band(rest[1], sensor) for sensor in SENSORS) else text
 
 
-def _is_telling(text: str | None, number: int) -> bool:
-    """Return True if a name says what a band is."""
+def _is_name(text: str | None, number: int) -> bool:
+    """Return True if a text is a name, and no number of the band in its file or filler text."""
     text = (text or "").strip().lower()
     return text not in _NO_NAMES and re.fullmatch(rf"(?:band|layer)[ _]?0?{number}", text) is None
 

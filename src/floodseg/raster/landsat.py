@@ -1,4 +1,4 @@
-"""Landsat products, recognised by the names of files and bands: meaning of their band numbers, and their scale."""
+"""Landsat products, recognised by the names of files and bands: bands by number, and the scale of reflectance."""
 
 import re
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def product_numbering(name: str) -> Numbering | None:
 def surface_numbering(texts: tuple[str | None, ...]) -> Numbering | None:
     """Return the meaning of the band numbers of names such as ``SR_B5``; ``sentinel-2`` for other names.
 
-    Band 6 is surface reflectance in Landsat 8 and 9 alone. None if the names do not tell which Landsat it is.
+    Band 6 is surface reflectance in Landsat 8 and 9 alone. None if the satellite does not follow from the names.
     """
     numbers = {match[2] for text in texts if (match := _SURFACE_BAND.search((text or "").lower()))}
     if not numbers or numbers & _ONLY_SENTINEL_2:

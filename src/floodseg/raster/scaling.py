@@ -1,4 +1,4 @@
-"""Descriptions of stored bands: what a file says of its numbers, and their conversion to physical values."""
+"""Scale, offset and nodata value of stored bands, and conversion of stored numbers to physical values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class Quantity:
 
     @property
     def as_stored(self) -> "Quantity":
-        """The same for checks of units: radar values are not converted, and impossible values are kept."""
+        """The same for checks of units: radar values are not converted, and impossible values stay valid."""
         return replace(self, sar_units=None)
 
 
@@ -58,7 +58,7 @@ class StoredBand:
 
 @dataclass(frozen=True, slots=True)
 class BandTags:
-    """What a file or a labelled array says of one band."""
+    """Data type and declared scale, offset and nodata value of one band of a file or a labelled array."""
 
     dtype: str
     scale: float = 1.0
@@ -107,7 +107,7 @@ def stored_bands(
     Args:
         source: open raster.
         numbers: band name -> number in the file, from 1.
-        quantity: what the numbers mean.
+        quantity: physical quantity of the numbers.
         optical_offset: offset of reflectance in stored numbers, for bands without scale and offset tags.
     """
     tags = [

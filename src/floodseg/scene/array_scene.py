@@ -75,7 +75,7 @@ class ArrayScene(BaseScene):
         if optical is not None:
             self._add("optical", optical, bands.optical, optical_bands)
         if not self._images:
-            raise DataError("no image is given; pass `sar`, `optical` or both")
+            raise DataError("no image to map; pass `sar`, `optical` or both")
         if cloud_mask is not None:
             self._images["cloud_mask"] = array_image("cloud_mask", cloud_mask, None)
         self._set_grids(_common_grid(self._images, crs, transform))

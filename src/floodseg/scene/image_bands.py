@@ -31,7 +31,7 @@ def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions
     Args:
         request: files of the image, and the bands that the model needs.
         handles: the open files, in the order of the request.
-        assumptions: what is taken for granted is added here.
+        assumptions: list to which the assumptions about the bands are added.
 
     Raises:
         DataError: bands that are missing, cannot be identified, or are in several files.
@@ -119,7 +119,7 @@ def _bands_of_file(
 def _unnamed_single_band(
     name: str, handle: OpenRaster, request: ImageRequest, example: str, assumptions: list[str]
 ) -> dict[str, int]:
-    """Return the only band of a file if neither its description nor the file's name tells what it is."""
+    """Return the only band of a file if neither its description nor the file's name identifies it."""
     if request.unit == "dn" and len(request.bands) == 1 and len(request.references) == 1:
         assumptions.append(f"{name}: its only band is taken to be {request.bands[0]}")
         return {request.bands[0]: 1}
@@ -149,8 +149,8 @@ def _repeated_band(
 def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[str, int], files: Sequence[str]) -> str:
     """Return the command that joins tiles to a VRT whose bands are found.
 
-    GDAL's gdalbuildvrt drops the names of bands before version 3.10. The command therefore selects bands whose order
-    tells them, or names them again.
+    GDAL's gdalbuildvrt drops the names of bands before version 3.10. The command therefore selects bands that are
+    found by their order, or names them again.
     """
     needed = {source: numbers[source] for source in source_bands(request.bands, numbers).values()}
     if (mask := mask_band(first)) is not None:

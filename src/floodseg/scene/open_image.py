@@ -61,7 +61,7 @@ def open_mask_file(session: Session, name: str, setting: str) -> ImageFile:
 
 
 def open_cloud_mask(session: Session, name: str) -> tuple[ImageFile, MaskSource, MaskKind]:
-    """Open a cloud mask and tell its kind from its values.
+    """Open a cloud mask and determine its kind from its values.
 
     Raises:
         ConfigError: a remote file without ``allow_remote``.
