@@ -162,6 +162,13 @@ def test_stack_in_a_file_named_as_hls_l30_has_landsat_numbers(tmp_path: Path) ->
     assert np.array_equal(chip(path), scene(path).read(COMPLETE).optical)
 
 
+@pytest.mark.parametrize("names", [SIX, NARROW])
+@pytest.mark.parametrize("stem", ["HLS.L30.T11SPS.2021001T182042.v2.0", "LC08_044034_20140318"])
+def test_bands_of_landsat_can_have_the_names_of_sentinel_2(tmp_path: Path, stem: str, names: Sequence[str]) -> None:
+    path = write_raster(tmp_path / f"{stem}.tif", stored(), names=names)
+    np.testing.assert_allclose(scene(path).read(COMPLETE).optical, reflectance(), atol=1e-7)
+
+
 def test_band_files_in_a_folder_named_as_hls_l30_have_landsat_numbers(tmp_path: Path) -> None:
     folder = tmp_path / "HLS.L30.T11SPS.2021001T182042.v2.0"
     files = write_files(folder, [f"B0{number}.tif" for number in range(2, 8)], stored())

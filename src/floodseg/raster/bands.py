@@ -34,6 +34,9 @@ _EXAMPLES: dict[Sensor, tuple[str, ...]] = {"sar": SAR_BANDS, "optical": ("B02",
 _NO_NAMES = ("", "gray", "undefined")
 """Descriptions that are no names. ``Band N`` of band N (``Layer_N`` in ERDAS files) is none either."""
 
+_ONLY_SENTINEL_2 = frozenset({"B8A", "B12"})
+"""Numbers that no band of Landsat has."""
+
 _UNNAMED = "a band without a name"
 
 
@@ -240,6 +243,8 @@ def _numbering(source: Raster) -> Numbering:
             "use the level 2 product (L2SP, bands SR_B2 to SR_B7)"
         )
     texts = tuple(source.descriptions)
+    if not _ONLY_SENTINEL_2.isdisjoint(identify_band(text, "optical") for text in texts):
+        return "sentinel-2"  # the bands of another sensor can be named after those of Sentinel-2
     numbering = product_numbering(source.name) or surface_numbering(
         (*texts, _stem(source.name)) if source.count == 1 else texts
     )

@@ -53,7 +53,8 @@ def is_surface_band(text: str | None) -> bool:
 
 def is_level_1(name: str) -> bool:
     """Return True if a file is named as one of Landsat level 1, whose numbers depend on the sun's elevation."""
-    return bool(_LEVEL_1.search(name)) and not is_surface_band(name)
+    file = PurePosixPath(name).name
+    return bool(_LEVEL_1.search(file)) and not is_surface_band(file)
 
 
 def is_collection_2(name: str, descriptions: Sequence[str | None]) -> bool:
@@ -61,5 +62,5 @@ def is_collection_2(name: str, descriptions: Sequence[str | None]) -> bool:
     texts = (*descriptions, PurePosixPath(name).name)
     bands = [match[1] for text in texts if (match := _SURFACE_BAND.search((text or "").lower()))]
     if not bands or surface_numbering(texts) == "sentinel-2":
-        return bool(_COLLECTION_2.search(name))
+        return bool(_COLLECTION_2.search(texts[-1] or ""))
     return set(bands) == {"b"}
