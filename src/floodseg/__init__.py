@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from floodseg.benchmarking.run import benchmark
+    from floodseg.catalog.search import search
     from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
     from floodseg.deployment.export import export
     from floodseg.evaluation.evaluate import evaluate
@@ -33,6 +34,7 @@ __all__ = [
     "list_models",
     "load_model",
     "predict_scene",
+    "search",
     "train",
 ]
 
@@ -52,6 +54,7 @@ _MODULES = {
     "list_models": "floodseg.models.listing",
     "load_model": "floodseg.models.checkpoint.zoo",
     "predict_scene": "floodseg.inference.predict",
+    "search": "floodseg.catalog.search",
     "train": "floodseg.training.train",
 }
 
