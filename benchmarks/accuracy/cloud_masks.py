@@ -230,22 +230,30 @@ def _round(share: Any) -> float:
 
 
 def _times(data: Path, models: Sequence[str], side: int, rounds: int) -> dict[str, Any]:
-    """Return the seconds of the search for clouds and of mapping with models, on one grid, in interleaved rounds."""
-    seconds: dict[str, list[float]] = {}
+    """Return the seconds of the search for clouds and of mapping with models, on one grid, in interleaved rounds.
+
+    Each is (seconds on the clock, CPU seconds of all threads). CPU seconds do not depend on the load of the machine.
+    """
+    taken: dict[str, list[tuple[float, float]]] = {}
     with TemporaryDirectory() as folder:
         sar, optical = _write_scene(Path(folder), data, side)
         for _ in range(rounds):
             for method in ("csmask", "brightness"):
-                seconds.setdefault(method, []).append(_search_seconds(optical, method))
+                taken.setdefault(method, []).append(_search_seconds(optical, method))
             for model in models:
-                seconds.setdefault(model, []).append(_mapping_seconds(model, sar, optical))
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
-    return {
-        "side": side,
-        "seconds": seconds,
-        "csmask_to_mapping": {model: round(medians["csmask"] / medians[model], 3) for model in models},
-        "brightness_to_mapping": {model: round(medians["brightness"] / medians[model], 3) for model in models},
+                taken.setdefault(model, []).append(_mapping_seconds(model, sar, optical))
+    median = {
+        name: [round(statistics.median(column), 3) for column in zip(*each, strict=True)]
+        for name, each in taken.items()
     }
+    ratios = {
+        f"{method} to {model}": [
+            round(one / other, 3) for one, other in zip(median[method], median[model], strict=True)
+        ]
+        for method in ("csmask", "brightness")
+        for model in models
+    }
+    return {"side": side, "wall_and_cpu_seconds": median, "ratios": ratios, "rounds": taken}
 
 
 def _write_scene(folder: Path, data: Path, side: int) -> tuple[Path, Path]:
@@ -268,25 +276,25 @@ def _write_scene(folder: Path, data: Path, side: int) -> tuple[Path, Path]:
     return folder / "sar.tif", folder / "optical_L1C.tif"
 
 
-def _search_seconds(optical: Path, method: str) -> float:
-    """Return the seconds of the search, the start of the network included."""
+def _search_seconds(optical: Path, method: str) -> tuple[float, float]:
+    """Return wall and CPU seconds of the search, the start of the network included."""
     config = SceneConfig(optical=(str(optical),), optical_offset=0)
     with closing(open_scene(config, _BANDS)) as scene, ExitStack() as stack:
         if method == "brightness":
             stack.enter_context(patch("floodseg.scene.clouds.hide_clouds.csmask_is_installed", return_value=False))
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         hide_clouds(scene, "auto", threads=2)
-        return time.perf_counter() - start
+        return time.perf_counter() - start, time.process_time() - cpu_start
 
 
-def _mapping_seconds(model: str, sar: Path, optical: Path) -> float:
-    """Return the seconds of reading and mapping the windows, with the images that the model takes."""
+def _mapping_seconds(model: str, sar: Path, optical: Path) -> tuple[float, float]:
+    """Return wall and CPU seconds of reading and mapping the windows, with the images that the model takes."""
     bands = next(each for each in shipped_models() if each.name == model).description["bands"]
     images: dict[str, Any] = {"sar": sar} if bands["sar"] else {}
     if bands["optical"]:
         images |= {"optical": optical, "optical_offset": 0, "cloud_mask": "none"}
     summary = floodseg.predict_scene(**images, model=model, threads=2, datetime="2024-01-01").summary
-    return float(summary["mapping_seconds"])
+    return summary["mapping_seconds"], sum(summary["cpu_seconds"].values())
 
 
 if __name__ == "__main__":

@@ -260,9 +260,10 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
     inputs = info.inputs
     names = " ".join(f"`{sensor}={' '.join(inputs[sensor])}`" for sensor in ("sar", "optical") if sensor in inputs)
     extent = f" within `aoi={' '.join(inputs['aoi'])}`" if "aoi" in inputs else ""
+    clear = ", or set `cloud_mask=none` if the sky is clear" if "optical" in inputs else ""
     raise DataError(
         f"{names or 'the arrays'}: no pixel{extent} is valid (all are nodata, outside the swath or cloudy); set an "
-        "image that covers the area, or correct its nodata value"
+        f"image that covers the area, or correct its nodata value{clear}"
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from floodseg.bands import Bands
+from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.scene.clouds import coarse_mask
 from floodseg.scene.clouds.bright_pixels import BLUE, SHORTWAVE, BrightPixels
@@ -140,3 +141,18 @@ def test_report_adds_up_to_the_area_and_pixels_are_those_of_their_cell() -> None
     cells = np.array([[True, False], [False, True]])
     pixels = CoarseMask(cells, 2, Window(0, 0, 4, 3)).read(Window(0, 0, 4, 4))
     assert pixels.astype(int).tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]]
+
+
+def test_an_error_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coarse_mask, "TILE", 16)
+    read: list[Window] = []
+    scene = optical_scene(480, 480)
+
+    def fail(window: Window) -> None:
+        read.append(window)
+        raise DataError("a file cannot be read")
+
+    scene.before_read = fail
+    with pytest.raises(DataError, match="a file cannot be read"):
+        find_clouds(scene, BRIGHT, complete(scene), threads=1)
+    assert len(read) < 100

@@ -112,7 +112,7 @@ def test_hidden_pixels_are_left_to_the_radar(tmp_path: Path) -> None:
     assert np.array_equal(~window.optical_valid, under_cloud())
 
 
-def test_csmask_comes_before_brightness_and_is_told_the_level(tmp_path: Path, csmask: type[FakeCsmask]) -> None:
+def test_csmask_comes_before_brightness_and_uses_the_level(tmp_path: Path, csmask: type[FakeCsmask]) -> None:
     scene = open_image(tmp_path, name="S2B_MSIL2A_20240501.tif")
     hide_clouds(scene, "auto", threads=2)
     expected = under_cloud()

@@ -102,8 +102,12 @@ def find_clouds(
         _Tile(rows, columns) for rows in _spans(height, detector.margin) for columns in _spans(width, detector.margin)
     ]
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(search, tiles):
-            pass
+        try:
+            for _ in pool.map(search, tiles):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # else an error or an interruption waits for all tiles
+            raise
     return CoarseMask(cells, side, area)
 
 
