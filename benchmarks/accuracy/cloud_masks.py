@@ -288,13 +288,14 @@ def _search_seconds(optical: Path, method: str) -> tuple[float, float]:
 
 
 def _mapping_seconds(model: str, sar: Path, optical: Path) -> tuple[float, float]:
-    """Return wall and CPU seconds of reading and mapping the windows, with the images that the model takes."""
+    """Return wall and CPU seconds of a map, its products included, with the images that the model takes."""
     bands = next(each for each in shipped_models() if each.name == model).description["bands"]
     images: dict[str, Any] = {"sar": sar} if bands["sar"] else {}
     if bands["optical"]:
         images |= {"optical": optical, "optical_offset": 0, "cloud_mask": "none"}
-    summary = floodseg.predict_scene(**images, model=model, threads=2, datetime="2024-01-01").summary
-    return summary["mapping_seconds"], sum(summary["cpu_seconds"].values())
+    start, cpu_start = time.perf_counter(), time.process_time()
+    floodseg.predict_scene(**images, model=model, threads=2, datetime="2024-01-01")
+    return time.perf_counter() - start, time.process_time() - cpu_start
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Tests of the cloud network csmask. They need the extra ``clouds``; those on real images need FLOODSEG_DATA."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 
 pytest.importorskip("ukis_csmask", reason="the extra clouds is not installed")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -102,8 +104,10 @@ def masks(image: str, level: ProductLevel, offset: float) -> list[NDArray[np.boo
 
 
 def label(name: str) -> NDArray[np.uint8]:
-    with rasterio.open(_DATA / name) as source:
-        codes: NDArray[np.uint8] = source.read(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(_DATA / name) as source:
+            codes: NDArray[np.uint8] = source.read(1)
     return codes
 
 
