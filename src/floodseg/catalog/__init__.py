@@ -1,0 +1,1 @@
+"""Places, STAC catalogues, and search for satellite passes over an area."""
