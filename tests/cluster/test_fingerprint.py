@@ -38,6 +38,14 @@ def key(config: PredictConfig, model: ModelIdentity = MODEL) -> str:
     return scene_fingerprint(config, model).key
 
 
+def test_method_of_clouds_is_part_of_the_key_of_optical_scenes(config):
+    assert key(replace(config, scene=replace(config.scene, cloud_mask="none"))) == key(config)
+    write_sar(Path(config.scene.sar[0]).with_name("s2.tif"))
+    optical = replace(config.scene, optical=(str(Path(config.scene.sar[0]).with_name("s2.tif")),))
+    keys = [key(replace(config, scene=replace(optical, cloud_mask=method))) for method in ("auto", "none", "csmask")]
+    assert len({*keys, key(config)}) == 4
+
+
 def test_key_changes_only_with_inputs_that_change_the_products(config, tmp_path):
     first = key(config)
     assert key(replace(config, mapping=MapConfig(threads=5))) == first

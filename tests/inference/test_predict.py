@@ -185,6 +185,7 @@ RADAR = sar_values(20, 20)
         ),
         ({"sar": "{sar}", "model": "otsu2"}, "model 'otsu2': is neither a shipped model"),
         ({"sar": RADAR, "optical": "{optical}"}, "`optical`: is a file and the other image an array"),
+        ({"sar": RADAR, "cloud_mask": "m.tif"}, "`cloud_mask=m.tif`: is a file and the images are arrays; set `clou"),
         ({"sar": RADAR, "grid": "optical"}, "`grid=optical`: has no effect on arrays"),
         ({"sar": RADAR, "sar_before": "{sar}"}, "`sar_before=.*`: has no effect on arrays"),
         ({"sar": RADAR, "crs": 32633}, "`crs=EPSG:32633`: has no effect without a transform"),

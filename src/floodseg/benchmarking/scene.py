@@ -74,6 +74,7 @@ def _row(config: SceneBenchmarkConfig, size: int, folder: Path, note: Callable[[
             sar=scene.sar,
             optical=scene.optical,
             grid="optical" if config.sensors == "optical" else "sar",
+            cloud_mask="none",  # the search for clouds is another benchmark
             datetime="2026-01-01",
         ),
         mapping=MapConfig(tile_size=config.tile_size, threads=config.threads, device="cpu"),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import SENSOR_SETS, VALIDITY_CODES, Bands, band_date
 from floodseg.config.base import flatten
-from floodseg.config.predict import IMAGES, LAYERS, PredictConfig, SceneConfig
+from floodseg.config.predict import CLOUD_METHODS, IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.inference.earlier_water import EarlierWater
@@ -36,6 +36,8 @@ from floodseg.products.writer import ProductWriter, WriterSettings
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import ClassicalMethod, ClassicalRuntime
 from floodseg.scene.acquisition import acquisition_of
+from floodseg.scene.base import BaseScene
+from floodseg.scene.clouds.hide_clouds import hide_clouds
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
 from floodseg.scene.layers.layers import aoi_window, open_layers
 from floodseg.scene.placement import missing_crs_remedy
@@ -97,6 +99,7 @@ def predict_files(
         window = aoi_window(files, reference_grid(files, runtime.bands)) if files.aoi is not None else None
         scene = stack.enter_context(closing(open_scene(files, runtime.bands, window)))
         _check_georeference(files, scene.grid)
+        hide_clouds(scene, files.cloud_mask, threads=config.mapping.thread_count, show_progress=show_progress)
         earlier_scene = None
         if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
             earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.product_grid)))
@@ -120,9 +123,12 @@ def predict_arrays(
     """
     start_time = time.monotonic()
     window = aoi_window(config.scene, scene.grid)
+    check_unfinished(config.out_dir, overwrite=overwrite)
+    if isinstance(scene, BaseScene):
+        method, threads = config.scene.cloud_mask, config.mapping.thread_count
+        hide_clouds(scene, method, window, threads=threads, show_progress=show_progress)
     if window is not None:
         scene = CroppedScene(scene, window)
-    check_unfinished(config.out_dir, overwrite=overwrite)
     run = _Run(config, runtime, model, model_choice, None, overwrite, show_progress)
     return _map_and_write(run, scene, None, start_time)
 
@@ -208,6 +214,8 @@ def _product_info(
 def _settings(config: PredictConfig) -> dict[str, Any]:
     """Return the settings that affect the map, without file names."""
     left_out = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
+    if config.scene.cloud_mask in CLOUD_METHODS and config.scene.optical:
+        left_out.remove("cloud_mask")
     settings = {**flatten(config.scene), **flatten(config.mapping)}
     return {name: value for name, value in settings.items() if value is not None and name not in left_out}
 
@@ -260,9 +268,10 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
     inputs = info.inputs
     names = " ".join(f"`{sensor}={' '.join(inputs[sensor])}`" for sensor in ("sar", "optical") if sensor in inputs)
     extent = f" within `aoi={' '.join(inputs['aoi'])}`" if "aoi" in inputs else ""
+    clear = ", or set `cloud_mask=none` if the sky is clear" if "optical" in inputs else ""
     raise DataError(
         f"{names or 'the arrays'}: no pixel{extent} is valid (all are nodata, outside the swath or cloudy); set an "
-        "image that covers the area, or correct its nodata value"
+        f"image that covers the area, or correct its nodata value{clear}"
     )
 
 

@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from floodseg.bands import Bands
-from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
+from floodseg.config.predict import CLOUD_METHODS, MapConfig, PredictConfig, SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
 from floodseg.inference.model_choice import AUTO, choose_model
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # imports PyTorch
 
 _ARRAY_SETTINGS = (
     "aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime", "allow_remote",
+    "cloud_mask",
 )  # fmt: skip
 """Scene settings that apply to arrays. Layers are files, in any coordinate system."""
 
@@ -205,9 +206,17 @@ def _array_scene(
     for image, setting in ((sar, "sar"), (optical, "optical")):
         if image is not None and not _is_array(image):
             raise ConfigError(f"`{setting}`: is a file and the other image an array; pass two files or two arrays")
+    if config.cloud_mask not in CLOUD_METHODS:
+        raise ConfigError(
+            f"`cloud_mask={config.cloud_mask}`: is a file and the images are arrays; set `cloud_mask` to "
+            f"{', '.join(CLOUD_METHODS[:-1])} or {CLOUD_METHODS[-1]}, or set hidden pixels of `optical` to NaN"
+        )
     defaults = SceneConfig()
     for entry in fields(config):
         value = getattr(config, entry.name)
         if value != getattr(defaults, entry.name) and entry.name not in (*_ARRAY_SETTINGS, "sar_units"):
             raise ConfigError(f"`{entry.name}={value}`: has no effect on arrays; leave the setting out")
-    return ArrayScene(bands, sar, optical, sar_units=config.sar_units, **array_settings)
+    scene = ArrayScene(bands, sar, optical, sar_units=config.sar_units, **array_settings)
+    if config.cloud_mask == "auto":
+        scene.hide_scene_classes()
+    return scene
