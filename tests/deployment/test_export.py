@@ -25,6 +25,8 @@ from floodseg.errors import ConfigError, DataError, FloodsegError
 from floodseg.models.checkpoint.checkpoint import describe, save_folder
 from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.deploy import DeployedModel
+from floodseg.models.log_odds_fusion import LogOddsFusion
+from floodseg.models.multi_sensor import MultiSensorModel
 from floodseg.runtimes.metadata import ExportMetadata
 from floodseg.runtimes.openvino_runtime import has_bf16
 from floodseg.runtimes.select import open_exported
@@ -350,6 +352,22 @@ def test_unquantised_nodes_of_a_network(exported: Exported) -> None:
     assert products <= floating
     convolutions = {name for name in names if "/Conv_" in name}
     assert len(convolutions - floating) > 15
+
+
+@pytest.mark.slow
+def test_multi_sensor_model_without_a_fused_network_exports_to_one_file(tmp_path: Path) -> None:
+    parts = multi_sensor_model()
+    model = MultiSensorModel(parts.sar, parts.optical, LogOddsFusion(0.7, 0.9, 0.2, optical_margin=5)).eval()
+    out = tmp_path / "m.onnx"
+    floodseg.export(model, format="onnx", out=out)
+    sar, optical, sar_valid, optical_valid = images(2, 97, 70)
+    optical_valid[:, 20:] = True
+    optical = np.where(optical_valid[:, None], optical[:, :3].clip(0, 1), optical[:, :3])
+    inputs = sar, optical, sar_valid, optical_valid
+    valid = sar_valid | optical_valid
+    np.testing.assert_allclose(
+        open_exported(out).probability(*inputs)[valid], expected(model, inputs)[valid], atol=1e-4
+    )
 
 
 @pytest.mark.slow

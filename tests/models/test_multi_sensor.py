@@ -258,7 +258,7 @@ def test_load_refuses_a_damaged_description_of_parts(damage: str, tmp_path: Path
         load_checkpoint(tmp_path / "m.pth")
 
 
-def test_models_of_floodseg_0_1_are_refused_with_what_replaces_them(tmp_path: Path) -> None:
+def test_earlier_multi_sensor_models_are_refused_with_what_replaces_them(tmp_path: Path) -> None:
     model = multi_sensor_model()
     old = {"description": describe(model) | {"specialists": {}}, "state": model.state_dict()}
     old["description"]["specialists"] = old["description"].pop("parts")

@@ -32,8 +32,8 @@ from floodseg.training.specialists import specialist_config, specialist_mode
 from floodseg.training.validation import (
     Validation,
     calibrate,
-    choose_decisions,
     counts_at_decisions,
+    decisions_for,
     validate,
     without_cloud_detector,
 )
@@ -183,7 +183,7 @@ def validate_epoch(run: TrainingRun) -> Validation:
     run.processes.copy_from_main([*run.model.buffers(), *model.buffers()])
     with run.accelerator.autocast():
         validation = validate(without_cloud_detector(model), run.valid_loader, run.loss, run.processes)
-    model.decisions = choose_decisions(model, validation.histograms)
+    model.decisions = decisions_for(model, validation.histograms)
     return validation
 
 

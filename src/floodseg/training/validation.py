@@ -17,7 +17,6 @@ from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.decision import Decision, Decisions
-from floodseg.models.model import FloodModel
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 
 
@@ -57,17 +56,22 @@ def validate(model: nn.Module, loader: "DataLoader[Any]", loss: nn.Module, proce
     return Validation(histograms, total / max(chips, 1), threshold, water_iou or 0.0, histogram.counts_at(threshold))
 
 
-def choose_decisions(model: AnyModel, histograms: SensorHistograms) -> Decisions:
-    """Return the best temperature and threshold of each sensor set; a set without pixels gets those of all pixels.
-
-    In a multi-sensor model, the radar and the optical model have decisions of their own, and only that for both sensors
-    is chosen.
-    """
+def choose_decisions(histograms: SensorHistograms) -> Decisions:
+    """Return the best temperature and threshold of each sensor set; a set without pixels gets those of all pixels."""
     overall = _decision(histograms.total())
     decisions = Decisions(sar=overall, optical=overall, both=overall)
     for sensors, histogram in histograms.by_sensors.items():
         if histogram.counts_at(0.5).n:
             decisions = decisions.with_decision(sensors, _decision(histogram))
+    return decisions
+
+
+def decisions_for(model: AnyModel, histograms: SensorHistograms) -> Decisions:
+    """Return the best decisions of a model.
+
+    The radar and the optical model of a multi-sensor model have their own, and only that for both sensors is chosen.
+    """
+    decisions = choose_decisions(histograms)
     if isinstance(model, MultiSensorModel):
         return model.single_sensor_decisions().with_decision("both", decisions.both)
     return decisions
@@ -91,12 +95,12 @@ def calibrate(model: AnyModel, loader: "DataLoader[Any]", processes: Processes) 
     """
     model.eval()
     full = _histograms(without_cloud_detector(model), loader, processes, withheld=None)
-    decisions = choose_decisions(model, full)
-    if isinstance(model, FloodModel) and model.spec.bands.sensor_set == "both":
+    decisions = decisions_for(model, full)
+    if not isinstance(model, MultiSensorModel) and model.spec.bands.sensor_set == "both":
         pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))
         for sensor, other in pairs:
             histograms = _histograms(model, loader, processes, withheld=other)
-            decisions = decisions.with_decision(sensor, choose_decisions(model, histograms).of(sensor))
+            decisions = decisions.with_decision(sensor, choose_decisions(histograms).of(sensor))
     model.decisions = decisions
     if isinstance(model, MultiSensorModel) and model.cloud_detector is not None:
         full = _histograms(model, loader, processes, withheld=None)

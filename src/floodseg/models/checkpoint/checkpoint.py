@@ -183,7 +183,7 @@ def _check_format(description: Any, source: Path) -> None:
         )
     if description.get("specialists"):
         raise CheckpointError(
-            f"{source}: is a multi-sensor model of floodseg 0.1, whose router does not exist any more; "
+            f"{source}: is a multi-sensor model of an earlier version, whose router does not exist any more; "
             "train it again with `specialists=train`"
         )
 
