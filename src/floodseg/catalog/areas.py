@@ -1,7 +1,29 @@
 """Areas of interest in degrees, from a place, a box or a file."""
 
 from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import shapely
+from pyproj import Geod, Transformer
+from pyproj.exceptions import ProjError
+
+from floodseg.catalog.places import ATTRIBUTION, find_place
+from floodseg.config.places import AreaConfig
+from floodseg.errors import ConfigError, DataError
+from floodseg.geo.longitudes import split_at_180
+from floodseg.scene.layers.polygon_masks import open_polygons
+
+Box = tuple[float, float, float, float]
+"""West, south, east, north in degrees, with west below east."""
+
+_ELLIPSOID = Geod(ellps="WGS84")
+_SEGMENTS = 100
+"""Number of segments per longest side of polygons in a projection, before they are transformed to degrees."""
+_MAX_OTHERS = 4
+_LOG = getLogger("floodseg")
 
 
 @dataclass(frozen=True)
@@ -11,11 +33,76 @@ class Area:
     geometry: Any
     """Shapely Polygon or MultiPolygon in degrees of longitude and latitude, x first, split at the 180th meridian."""
     label: str
-    """Name for messages and summaries: "Valencia, ES, within 20 km"."""
+    """Name for messages and summaries: "Valencia, ES, within 20km"."""
     attribution: str | None = None
     """Credit that products name, for areas from the table of places; else None."""
 
     @property
-    def boxes(self) -> tuple[tuple[float, float, float, float], ...]:
-        """West, south, east, north in degrees; two boxes if the area crosses the 180th meridian."""
-        raise NotImplementedError
+    def boxes(self) -> tuple[Box, ...]:
+        """Boxes around the area: two if it has parts on both sides of the 180th meridian, else one."""
+        west, south, east, north = map(float, self.geometry.bounds)
+        if west > -180 or east < 180:
+            return ((west, south, east, north),)
+        parts = shapely.get_parts(self.geometry)
+        is_east = shapely.get_x(shapely.centroid(parts)) > 0
+        sides = [parts[is_east], parts[~is_east]]
+        return tuple(tuple(map(float, shapely.total_bounds(side))) for side in sides if len(side))
+
+
+def area_of(config: AreaConfig) -> Area:
+    """Return the area that the settings describe.
+
+    Raises:
+        ConfigError: the place is unknown or ambiguous, or a file is remote.
+        DataError: the file holds no polygons, or they are not on the Earth.
+    """
+    if config.place is not None:
+        return _around_place(config.place, config.radius_m)
+    if config.bbox is not None:
+        text = " ".join(f"{value:g}" for value in config.bbox)
+        return Area(_box_at_180(*config.bbox), f"the box {text}")
+    assert config.aoi is not None
+    return _from_file(config.aoi)
+
+
+def _around_place(text: str, radius_m: float) -> Area:
+    place, others = find_place(text)
+    distance = f"{radius_m / 1000:g} km"
+    alike = f"; others of this name: {', '.join(map(str, others[:_MAX_OTHERS]))}" if others else ""
+    _LOG.info("place: %s, %s to each side%s", place, distance, alike)
+    # distances along the parallel and the meridian through the place
+    east, _, _ = _ELLIPSOID.fwd(place.longitude, place.latitude, 90, radius_m)
+    _, north, _ = _ELLIPSOID.fwd(place.longitude, place.latitude, 0, radius_m)
+    _, south, _ = _ELLIPSOID.fwd(place.longitude, place.latitude, 180, radius_m)
+    half = (east - place.longitude) % 360
+    geometry = _box_at_180(place.longitude - half, south, place.longitude + half, north)
+    label = f"{place.name}, {place.country}, {distance} to each side"
+    return Area(geometry, label, ATTRIBUTION)
+
+
+def _box_at_180(west: float, south: float, east: float, north: float) -> Any:
+    """Return a box as a polygon, or as two where it crosses the 180th meridian."""
+    parts = split_at_180(west, east + 360 if east < west else east)
+    boxes = [shapely.box(left, south, right, north) for left, right in parts if right > left]
+    return boxes[0] if len(boxes) == 1 else shapely.MultiPolygon(boxes)
+
+
+def _from_file(path: Path) -> Area:
+    layer = open_polygons(str(path), "aoi")
+    polygons = layer.polygons()
+    if not len(polygons):
+        raise DataError(f"`aoi={path}`: holds no polygons; draw at least one")
+    if not layer.crs.is_geographic:
+        left, bottom, right, top = layer.bounds
+        polygons = shapely.segmentize(polygons, max(right - left, top - bottom) / _SEGMENTS)
+    try:
+        transformer = Transformer.from_crs(layer.crs, 4326, always_xy=True)
+        moved = shapely.transform(polygons, lambda points: np.column_stack(transformer.transform(*points.T)))
+    except ProjError as error:
+        raise ConfigError(
+            f"`aoi={path}`: its coordinates cannot be transformed to degrees ({error}); use a coordinate system of the "
+            "Earth"
+        ) from error
+    if not np.isfinite(shapely.get_coordinates(moved)).all():
+        raise DataError(f"`aoi={path}`: has coordinates that are not on the Earth; correct its coordinate system")
+    return Area(shapely.union_all(shapely.make_valid(moved)), str(path))

@@ -114,6 +114,14 @@ class VectorLayer:
             east += 360
         return (west, south, east, north) if np.isfinite([west, south, east, north]).all() else None
 
+    def polygons(self) -> Polygons:
+        """Read all polygons, in the layer's coordinate system.
+
+        Raises:
+            DataError: the layer cannot be read.
+        """
+        return self._read(self.bounds)[0]
+
     def mask(self, grid: GeoGrid) -> PolygonMask:
         """Read the polygons that intersect ``grid``.
 
