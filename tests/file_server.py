@@ -56,8 +56,8 @@ class FileServer:
         return f"{self.url}{CONTAINER}{name}"
 
     @property
-    def token_template(self) -> str:
-        return f"{self.url}{TOKENS}{{account}}/{{container}}"
+    def token_address(self) -> str:
+        return f"{self.url}{TOKENS.rstrip('/')}"
 
     def sent(self, name: str) -> int:
         """Return the bytes of a file that were sent."""

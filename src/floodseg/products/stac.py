@@ -122,7 +122,7 @@ def item(grid: GeoGrid, info: ProductInfo, name: str, statistics: dict[str, dict
     stac_item.common_metadata.title = f"{info.water_name.capitalize()} of {utc:%Y-%m-%d %H:%M} UTC"
     stac_item.common_metadata.description = f"Mapped by floodseg with the model {Path(info.model).name}"
     stac_item.common_metadata.gsd = spatial["properties"]["gsd"]
-    _add_projection(stac_item, grid)
+    add_projection(stac_item, grid)
     for key, asset in _assets(info, statistics).items():
         stac_item.add_asset(key, asset)
     classes = ClassificationExtension.ext(stac_item.assets["flood"], add_if_missing=True)
@@ -135,7 +135,7 @@ def item(grid: GeoGrid, info: ProductInfo, name: str, statistics: dict[str, dict
     return document
 
 
-def _add_projection(stac_item: pystac.Item, grid: GeoGrid) -> None:
+def add_projection(stac_item: pystac.Item, grid: GeoGrid) -> None:
     crs = None if grid.crs is None else CRS.from_user_input(grid.crs)
     authority = crs and crs.to_authority(min_confidence=100)
     projection = ProjectionExtension.ext(stac_item, add_if_missing=True)

@@ -31,13 +31,13 @@ class TokenSigner:
     """Signs addresses. Thread-safe; a token is requested once and used until shortly before it expires.
 
     Args:
-        template: address of the token service with ``{account}`` and ``{container}``: the first part of a file's host
-            name and the first folder of its path.
+        address: address of the token service; ``/ACCOUNT/CONTAINER`` is added, the first part of a file's host name and
+            the first folder of its path.
         fetch: returns the body of an address, with retries.
     """
 
-    def __init__(self, template: str, fetch: Callable[[str], bytes]) -> None:
-        self._template, self._fetch = template, fetch
+    def __init__(self, address: str, fetch: Callable[[str], bytes]) -> None:
+        self._address, self._fetch = address, fetch
         self._tokens: dict[str, _Token] = {}
         self._lock = threading.Lock()
 
@@ -65,7 +65,7 @@ class TokenSigner:
     def _service(self, href: str) -> str:
         url = urlsplit(href)
         account = (url.hostname or "").split(".")[0]
-        return self._template.format(account=account, container=url.path.lstrip("/").split("/")[0])
+        return f"{self._address}/{account}/{url.path.lstrip('/').split('/')[0]}"
 
     def _request(self, service: str) -> _Token:
         try:

@@ -44,6 +44,10 @@ class RemoteImage:
         except NotATiffError as error:
             raise _not_a_cog(self.copy, error) from error
 
+    def is_present(self, window: Window) -> bool:
+        """Return True if all tiles of a window are in the local copy."""
+        return not self.copy.missing(self.ranges(window))
+
 
 def open_remote_image(folder: Path, remote: RemoteFile, client: Client, pixel: float | None = None) -> RemoteImage:
     """Read the directories of a remote GeoTIFF.
