@@ -28,7 +28,13 @@ def _line(city: dict[str, Any]) -> str:
     if not first:  # the first name is not in Latin letters
         first, *rest = sorted(others) or [""]
         others = set(rest)
-    place = (city["name"], city["countrycode"], city["admin1code"], f"{city['latitude']:.4f}", f"{city['longitude']:.4f}")
+    place = (
+        city["name"],
+        city["countrycode"],
+        city["admin1code"],
+        f"{city['latitude']:.4f}",
+        f"{city['longitude']:.4f}",
+    )
     return "\t".join((*place, str(city["population"]), f"|{'|'.join((first, *sorted(others)))}|"))
 
 

@@ -1,5 +1,6 @@
 """Areas of interest in degrees, from a place, a box or a file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -40,13 +41,13 @@ class Area:
     @property
     def boxes(self) -> tuple[Box, ...]:
         """Boxes around the area: two if it has parts on both sides of the 180th meridian, else one."""
-        west, south, east, north = map(float, self.geometry.bounds)
+        west, _, east, _ = self.geometry.bounds
         if west > -180 or east < 180:
-            return ((west, south, east, north),)
+            return (_box(self.geometry.bounds),)
         parts = shapely.get_parts(self.geometry)
         is_east = shapely.get_x(shapely.centroid(parts)) > 0
         sides = [parts[is_east], parts[~is_east]]
-        return tuple(tuple(map(float, shapely.total_bounds(side))) for side in sides if len(side))
+        return tuple(_box(shapely.total_bounds(side)) for side in sides if len(side))
 
 
 def area_of(config: AreaConfig) -> Area:
@@ -63,6 +64,11 @@ def area_of(config: AreaConfig) -> Area:
         return Area(_box_at_180(*config.bbox), f"the box {text}")
     assert config.aoi is not None
     return _from_file(config.aoi)
+
+
+def _box(bounds: Sequence[float]) -> Box:
+    west, south, east, north = map(float, bounds)
+    return west, south, east, north
 
 
 def _around_place(text: str, radius_m: float) -> Area:

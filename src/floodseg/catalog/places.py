@@ -25,7 +25,7 @@ ATTRIBUTION = "Places: GeoNames (geonames.org), CC BY 4.0"
 _MAX_CANDIDATES = 8
 _LETTERS = str.maketrans({
     "ß": "ss", "æ": "ae", "Æ": "ae", "œ": "oe", "Œ": "oe", "ø": "o", "Ø": "o", "ł": "l", "Ł": "l", "đ": "d", "Đ": "d",
-    "ð": "d", "Ð": "d", "þ": "th", "Þ": "th", "ı": "i", "ħ": "h", "Ħ": "h", "ə": "e", "Ə": "e",
+    "ð": "d", "Ð": "d", "þ": "th", "Þ": "th", "\u0131": "i", "ħ": "h", "Ħ": "h", "ə": "e", "Ə": "e",
 })  # fmt: skip
 """Latin letters that Unicode does not decompose."""
 
@@ -112,7 +112,8 @@ def _require_one_country(text: str, named: list[Place], best: Place) -> None:
 
 def _matches(key: str) -> tuple[list[Place], list[Place]]:
     """Return the places with this first name, and those with this alternate name, the largest first."""
-    first, others = [], []
+    first: list[Place] = []
+    others: list[Place] = []
     for line in _lines_with(f"|{key}|"):
         name, country, region, latitude, longitude, population, keys = line.split("\t")
         place = Place(name, country, region, float(latitude), float(longitude), int(population))

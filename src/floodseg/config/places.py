@@ -101,7 +101,7 @@ class PeriodConfig(Settings):
 def _day(setting: str, value: str | None, text: str, rule: str) -> datetime:
     """Return the midnight with which a day starts, in UTC."""
     try:
-        return datetime.combine(datetime.strptime(text.strip(), "%Y-%m-%d").date(), time(), UTC)  # noqa: DTZ007
+        return datetime.combine(datetime.strptime(text.strip(), "%Y-%m-%d").date(), time(), UTC)
     except ValueError as error:
         raise ConfigError(f"`{setting}={value}`: must be {rule}") from error
 

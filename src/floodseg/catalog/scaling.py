@@ -1,0 +1,157 @@
+"""Units, nodata, scale and offset of band files, from the metadata of their items.
+
+Sentinel-2 reflectance is ``stored * 0.0001 + offset``. Products of processing baseline 04.00 and later hold an offset
+of 0.1 in their numbers, unless the catalogue removed it:
+
+===================================================  =========================================
+Planetary Computer, baseline below 04.00             offset 0
+Planetary Computer, baseline 04.00 and later         offset -0.1 (the items have no field for it)
+Earth Search v1 with ``boa_offset_applied``          offset 0
+Earth Search v1 with an offset of the band           the offset of the band
+Earth Search v1 with neither                         by the baseline, as above
+Earth Search c1 and v2                               the offset of the band
+===================================================  =========================================
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from floodseg.bands import REFLECTANCE_SCALE, SarUnits
+from floodseg.catalog.items import Scaling, SourceAsset, SourceItem
+from floodseg.errors import DataError
+
+OffsetRule = Literal["flag", "band"]
+"""What decides on the offset of reflectance first: ``boa_offset_applied`` of the item, or the offset of the band."""
+
+_BASELINE_OFFSET = -0.1
+_FIRST_BASELINE_WITH_OFFSET = 4.0
+_FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+_ABSENT = 0.05
+"""Dark pixels below it hold no offset of 0.1: reflectance would be below -0.05."""
+_PRESENT = 0.08
+"""Every scene has dark pixels below it, unless they hold an offset of 0.1 (see ``raster/reflectance_checks.py``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpticalScaling:
+    """Conversion of an optical band, and doubts about it."""
+
+    scaling: Scaling
+    other: Scaling | None = None
+    """Conversion that holds if the metadata are wrong; None where no other one is known."""
+    contradiction: str | None = None
+    """What contradicts what in the metadata; None if they agree."""
+
+
+def band_field(asset: Mapping[str, Any], name: str) -> Any:
+    """Return a field of the only band of an asset; None if it is missing.
+
+    ``nodata``, ``scale`` and ``offset`` are in ``raster:bands`` (STAC 1.0), or with the prefix ``raster:`` in ``bands``
+    or the asset itself (STAC 1.1).
+    """
+    bands = [each for key in ("raster:bands", "bands") if isinstance(each := asset.get(key), list)]
+    places = [band[0] for band in bands if band and isinstance(band[0], Mapping)]
+    for place in (*places, asset):
+        for key in (name, f"raster:{name}"):
+            if place.get(key) is not None:
+                return place[key]
+    return None
+
+
+def number(value: Any) -> float | None:
+    """Return a value of metadata as a number; None if it is none."""
+    try:
+        return None if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def radar_scaling(asset: Mapping[str, Any], units: SarUnits, nodata: float | None) -> Scaling:
+    """Return the conversion of a radar band; ``units`` and ``nodata`` are those of the collection."""
+    scale, offset = number(band_field(asset, "scale")), number(band_field(asset, "offset"))
+    own_nodata = number(band_field(asset, "nodata"))
+    return Scaling(scale or 1.0, offset or 0.0, nodata if own_nodata is None else own_nodata, units)
+
+
+def class_scaling(asset: Mapping[str, Any]) -> Scaling:
+    """Return the conversion of the scene classification: codes as stored, where 0 is nodata."""
+    nodata = number(band_field(asset, "nodata"))
+    return Scaling(nodata=0.0 if nodata is None else nodata)
+
+
+def optical_scaling(
+    properties: Mapping[str, Any], asset: Mapping[str, Any], baseline: str | None, rule: OffsetRule = "flag"
+) -> OpticalScaling:
+    """Return the conversion of a Sentinel-2 band to reflectance.
+
+    Args:
+        properties: properties of the item.
+        asset: the asset of the band.
+        baseline: processing baseline, such as 05.11.
+        rule: ``band`` for catalogues whose bands always say their offset (Earth Search c1 and v2).
+
+    Raises:
+        DataError: neither the item nor the band says anything about the offset.
+    """
+    nodata = number(band_field(asset, "nodata"))
+    form = Scaling(number(band_field(asset, "scale")) or 1 / REFLECTANCE_SCALE, 0.0, 0.0 if nodata is None else nodata)
+    applied = next((properties[flag] for flag in _FLAGS if isinstance(properties.get(flag), bool)), None)
+    declared, version = number(band_field(asset, "offset")), number(baseline)
+    holds_offset = None if version is None else version >= _FIRST_BASELINE_WITH_OFFSET
+    by_baseline = None if holds_offset is None else _BASELINE_OFFSET if holds_offset else 0.0
+    if applied and rule == "flag":
+        offset: float | None = 0.0
+    elif declared is not None and not (declared and holds_offset is False):
+        offset = declared
+    else:  # no product before baseline 04.00 holds an offset
+        offset = by_baseline
+    if offset is None:
+        raise DataError("has neither an offset of its bands nor a processing baseline, so its reflectance is unknown")
+    contradiction = _contradiction(applied, declared, baseline, by_baseline)
+    # Flags of Earth Search v1 were wrong on some dates of 2022 and 2025, so pixels are compared where there is a flag.
+    is_doubtful = contradiction is not None or (applied is not None and rule == "flag" and holds_offset is True)
+    other = replace(form, offset=_BASELINE_OFFSET if offset == 0 else 0.0) if is_doubtful else None
+    return OpticalScaling(replace(form, offset=offset), other, contradiction)
+
+
+def _contradiction(
+    applied: bool | None, declared: float | None, baseline: str | None, by_baseline: float | None
+) -> str | None:
+    if applied and declared:
+        return f"boa_offset_applied is true, but the offset of the bands is {declared:g}"
+    if declared and by_baseline == 0:
+        return f"the offset of the bands is {declared:g}, but baseline {baseline} has none"
+    if not applied and declared == 0 and by_baseline:
+        return f"the offset of the bands is 0, but baseline {baseline} has one of {by_baseline:g}"
+    return None
+
+
+def settle_offset(item: SourceItem, darkest: Mapping[str, float]) -> tuple[SourceItem, str | None]:
+    """Return an item whose offset agrees with its darkest pixels, and a sentence for the summary, or None.
+
+    If the darkest numbers of some band lie below an offset of 0.1, they do not hold it, whatever the metadata say. If
+    all lie above, and the metadata contradict each other, they hold it. An item without doubts is not changed.
+
+    Args:
+        item: an optical item.
+        darkest: band -> 2nd percentile of the valid stored numbers of the area.
+    """
+    doubtful = {key: asset for key, asset in item.assets.items() if asset.other_scaling is not None}
+    dark = [darkest[key] * doubtful[key].scaling.scale for key in darkest if key in doubtful]
+    if not dark:
+        return item, None
+    wanted = 0.0 if min(dark) < _ABSENT else _BASELINE_OFFSET if min(dark) >= _PRESENT and item.contradiction else None
+    reason = f"{item.id}: {item.contradiction}; " if item.contradiction else f"{item.id}: "
+    used = next(iter(doubtful.values())).scaling.offset
+    if wanted is None or wanted == used:
+        settled = "the darkest pixels agree" if wanted is not None else "the darkest pixels do not settle it"
+        return item, f"{reason}{settled}, offset {used:g} is used" if item.contradiction else None
+    assets = {key: _swapped(asset) if key in doubtful else asset for key, asset in item.assets.items()}
+    sentence = f"{reason}the metadata say offset {used:g}, the darkest pixels {wanted:g}, which is used"
+    return replace(item, assets=assets), sentence
+
+
+def _swapped(asset: SourceAsset) -> SourceAsset:
+    assert asset.other_scaling is not None
+    return replace(asset, scaling=asset.other_scaling, other_scaling=asset.scaling)
