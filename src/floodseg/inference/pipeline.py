@@ -38,6 +38,7 @@ from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import ClassicalMethod, ClassicalRuntime
 from floodseg.scene.acquisition import acquisition_of
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
+from floodseg.scene.image_sources import image_sources
 from floodseg.scene.layers.layers import aoi_window, open_layers
 from floodseg.scene.placement import missing_crs_remedy
 from floodseg.scene.scene import Layers, Scene
@@ -202,6 +203,7 @@ def _product_info(
         inputs={**{name: files for scene in scenes for name, files in scene.inputs.items()}, **layers.inputs},
         settings=_settings(run.config),
         member=run.member,
+        sources=image_sources(run.config.scene),
     )
 
 

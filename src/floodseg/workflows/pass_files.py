@@ -25,6 +25,10 @@ _BLOCK = 256
 SAR_FILE = f"{SAR}.tif"
 
 
+class NoValidPixelError(DataError):
+    """No pixel of the area is valid in a pass."""
+
+
 @dataclass
 class Coverage:
     """Number of pixels of an area, and of those that are valid."""
@@ -67,7 +71,7 @@ def write_pass(images: PassImages, area: Any, folder: Path) -> float:
         folder: existing folder.
 
     Raises:
-        DataError: no pixel of the area is valid.
+        NoValidPixelError: no pixel of the area is valid.
     """
     time = images.items[0].datetime
     coverage = Coverage(area, images.layers[0].grid)
@@ -80,9 +84,9 @@ def write_pass(images: PassImages, area: Any, folder: Path) -> float:
                     coverage.add(window, ~np.isnan(values[0]))
                 _write(target, _stored(layer, values), window)
     if not coverage.valid:
-        raise DataError(
+        raise NoValidPixelError(
             f"pass of {time:%Y-%m-%d %H:%M} UTC: no pixel of the area is valid, although the footprints of its items cover "
-            "it; use another pass"
+            "it; set other dates with `date` or `dates`"
         )
     return coverage.share
 

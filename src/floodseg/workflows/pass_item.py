@@ -20,11 +20,11 @@ SHARE = "floodseg:covered_share"
 """Property with the share of the area that has valid pixels, 0 to 1."""
 REQUEST = "floodseg:request"
 """Property with a checksum of source items, area and settings, by which a later run finds a complete pass."""
+ATTRIBUTION = "floodseg:attribution"
+"""Property with the credit for the place."""
 NOTES = "floodseg:notes"
 """Property with sentences on the reading of the source items."""
 
-_SHARED = ("sat:", "sar:", "s1:", "s2:", "processing:", "constellation", "instruments", "earthsearch:")
-"""Beginnings of the names of the properties that are copied where all source items agree."""
 _ROLES = {SAR: "sar", CLASSES: "cloud_mask"}
 _TITLES = {SAR: "VV and VH, dB", CLASSES: "Scene classification"}
 
@@ -43,7 +43,8 @@ def pass_item(
     grid = next(iter(grids.values()))
     spatial, times = outline(grid), sorted(item.datetime.astimezone(UTC) for item in items)
     bounds = {"start_datetime": _text(times[0]), "end_datetime": _text(times[-1])} if len(times) > 1 else {}
-    lineage = f"Cut to the area and mosaicked from {len(items)} items by floodseg {versions(('floodseg',))['floodseg']}"
+    made_from = f"mosaicked from {len(items)} items" if len(items) > 1 else f"made from {items[0].id}"
+    lineage = f"Cut to the area and {made_from} by floodseg {versions(('floodseg',))['floodseg']}"
     upstream = _common(items, "processing:lineage")
     document = pystac.Item(
         name, spatial["geometry"], spatial["bbox"], times[0],
@@ -73,8 +74,8 @@ def source_entry(item: SourceItem) -> dict[str, Any]:
 
 
 def _shared_properties(items: Sequence[SourceItem]) -> dict[str, Any]:
-    names = [name for name in items[0].properties if name.startswith(_SHARED)]
-    shared = {name: value for name in names if (value := _common(items, name)) is not None}
+    """Return the properties of orbit, instrument and processing in which all source items agree."""
+    shared = {name: value for name in items[0].properties if (value := _common(items, name)) is not None}
     if items[0].orbit_state is not None:
         shared["sat:orbit_state"] = items[0].orbit_state
     if items[0].relative_orbit is not None:
