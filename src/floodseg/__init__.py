@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from floodseg.benchmarking.run import benchmark
+    from floodseg.catalog.search import search
     from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
     from floodseg.deployment.export import export
     from floodseg.evaluation.evaluate import evaluate
@@ -31,6 +32,7 @@ __all__ = [
     "export",
     "load_model",
     "predict_scene",
+    "search",
     "train",
 ]
 
@@ -49,6 +51,7 @@ _MODULES = {
     "export": "floodseg.deployment.export",
     "load_model": "floodseg.models.checkpoint.zoo",
     "predict_scene": "floodseg.inference.predict",
+    "search": "floodseg.catalog.search",
     "train": "floodseg.training.train",
 }
 

@@ -13,6 +13,7 @@ from cyclopts.config import Dict
 
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.app.old_flags import replace_old_flags
+from floodseg.app.place_commands import add_place_commands
 from floodseg.app.run_file import RUN_FILE_KEYS, read_run_file
 from floodseg.benchmarking.settings import InferenceBenchmarkConfig, SceneBenchmarkConfig, TrainingBenchmarkConfig
 from floodseg.config.cluster import ManyConfig
@@ -343,6 +344,8 @@ def benchmark_scene(
 
     report_scenes(config, json_file)
 
+
+add_place_commands(app)
 
 cache = App(name="cache", help="Manage the cache of decoded chips.")
 app.command(cache)

@@ -54,7 +54,7 @@ def area_of(config: AreaConfig) -> Area:
     """Return the area that the settings describe.
 
     Raises:
-        ConfigError: the place is unknown or ambiguous, or a file is remote.
+        ConfigError: no area is set, the place is unknown or ambiguous, or a file is remote.
         DataError: the file holds no polygons, or they are not on the Earth.
     """
     if config.place is not None:
@@ -62,7 +62,8 @@ def area_of(config: AreaConfig) -> Area:
     if config.bbox is not None:
         text = " ".join(f"{value:g}" for value in config.bbox)
         return Area(_box_at_180(*config.bbox), f"the box {text}")
-    assert config.aoi is not None
+    if config.aoi is None:
+        raise ConfigError('no area is set; set `place`, such as "Valencia, ES", `bbox` or `aoi`')
     return _from_file(config.aoi)
 
 

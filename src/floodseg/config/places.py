@@ -41,9 +41,8 @@ class AreaConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         named = [name for name in ("place", "bbox", "aoi") if getattr(self, name) is not None]
-        if len(named) != 1:
-            found = " and ".join(f"`{name}`" for name in named) or "none of them"
-            raise ConfigError(f"the area is set by one of `place`, `bbox` and `aoi`, not by {found}; set one")
+        if len(named) > 1:
+            raise ConfigError(f"`{named[1]}`: has no effect with `{named[0]}`; leave one of them out")
         if self.radius is not None and self.place is None:
             raise ConfigError(f"`radius={self.radius}`: has no effect without `place`; leave it out")
         require(
@@ -76,16 +75,23 @@ class PeriodConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.date is None) == (self.dates is None):
-            raise ConfigError("the time is set by `date` or by `dates`, and by one of them alone; set one")
+        if self.date is not None and self.dates is not None:
+            raise ConfigError("`dates`: has no effect with `date`; leave one of them out")
         if self.window is not None and self.date is None:
             raise ConfigError(f"`window={self.window}`: has no effect without `date`; leave it out")
-        start, end = self.period
-        require(start < end, "dates", self.dates, "a first day and a last day that is not before it")
+        if self.date is not None or self.dates is not None:
+            start, end = self.period
+            require(start < end, "dates", self.dates, "a first day and a last day that is not before it")
 
     @property
     def period(self) -> tuple[datetime, datetime]:
-        """Start of the first day and end of the last day, in UTC; the end is excluded."""
+        """Start of the first day and end of the last day, in UTC; the end is excluded.
+
+        Raises:
+            ConfigError: no day is set.
+        """
+        if self.date is None and self.dates is None:
+            raise ConfigError("no day is set; set `date`, such as 2024-10-31, or `dates`")
         if self.dates is not None:
             first, separator, last = self.dates.partition("/")
             rule = "two days with a / between them, such as 2024-10-31/2024-11-12"
@@ -110,8 +116,8 @@ def _day(setting: str, value: str | None, text: str, rule: str) -> datetime:
 class SearchConfig(Settings):
     """Area, dates, sensors and source of a search."""
 
-    area: Annotated[AreaConfig, Parameter(name="*")]
-    period: Annotated[PeriodConfig, Parameter(name="*")]
+    area: Annotated[AreaConfig, Parameter(name="*")] = field(default_factory=AreaConfig)
+    period: Annotated[PeriodConfig, Parameter(name="*")] = field(default_factory=PeriodConfig)
     sensors: SensorSet = "both"
     """Sensors to search for."""
     max_cloud: float = 60.0
@@ -119,7 +125,7 @@ class SearchConfig(Settings):
     source: str = "planetary-computer"
     """Catalogue: planetary-computer (both sensors), earth-search, earth-search-c1 or earth-search-v2 (optical), or a
     TOML file that describes a STAC API."""
-    allow_remote: bool = field(default=False)
+    allow_remote: bool = False
     """Permit requests to the hosts of the source. Without it the command names them and ends. The environment variable
     FLOODSEG_ALLOW_REMOTE=1 permits them, too."""
 

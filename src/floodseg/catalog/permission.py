@@ -1,0 +1,31 @@
+"""Permission for requests to a network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from floodseg.config.places import PERMISSION_VARIABLE
+from floodseg.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRequest:
+    """A host that a command would ask, and for what."""
+
+    host: str
+    purpose: str
+    """Object of "would ask HOST for": "items of sentinel-1-rtc"."""
+
+
+def require_permission(planned: Sequence[PlannedRequest], *, allowed: bool) -> None:
+    """Refuse requests to a network unless they are allowed.
+
+    Raises:
+        ConfigError: they are not; the message names each host and what it would be asked for.
+    """
+    if allowed or not planned:
+        return
+    hosts = "; ".join(f"{each.host} for {each.purpose}" for each in planned)
+    raise ConfigError(
+        f"no request was sent, since `allow_remote` is not set (needed are: {hosts}); set it, or set the environment "
+        f"variable {PERMISSION_VARIABLE}=1"
+    )

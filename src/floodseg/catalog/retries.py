@@ -1,0 +1,24 @@
+"""Number of attempts of a request, and the time between them."""
+
+from dataclasses import dataclass
+
+REPEATED = (408, 425, 429, 500, 502, 503, 504)
+"""Statuses of errors that may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Number of attempts, and the time between them."""
+
+    attempts: int = 6
+    first_wait_s: float = 0.5
+    """Time after the first failed attempt; it doubles with each further one."""
+    longest_wait_s: float = 60.0
+    """Longest time between two attempts, also if the server asks for more (Retry-After)."""
+    timeout_s: float = 30.0
+    """Longest silence of the server."""
+
+    def wait_s(self, failures: int, retry_after: str | None) -> float:
+        """Return the seconds to wait after a number of failed attempts; ``retry_after``: the header of the answer."""
+        asked = float(retry_after) if retry_after and retry_after.strip().isdigit() else 0.0
+        return float(min(max(self.first_wait_s * 2.0 ** (failures - 1), asked), self.longest_wait_s))

@@ -1,0 +1,251 @@
+"""``floodseg.search``: finds the passes of Sentinel-1 and Sentinel-2 over an area in a catalogue."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from floodseg.catalog.areas import Area, area_of
+from floodseg.catalog.grouping import BANDS_TO_READ, group_passes, without_duplicates
+from floodseg.catalog.items import SCENE_CLASSES, SourceItem
+from floodseg.catalog.passes import Pass
+from floodseg.catalog.permission import PlannedRequest, require_permission
+from floodseg.catalog.read_item import missing_bands, read_item
+from floodseg.catalog.retries import RetryPolicy
+from floodseg.catalog.sources import Collection, Source, collections_of, source_of
+from floodseg.config.places import AreaConfig, PeriodConfig, SearchConfig
+from floodseg.errors import ConfigError, DataError
+from floodseg.messages import percent
+from floodseg.system.extras import require_extra
+
+_NEARBY = timedelta(days=60)
+"""Time before and after the dates in which the nearest passes are looked for if nothing is found."""
+_MAX_NAMED = 5
+
+Period = tuple[datetime, datetime]
+"""Start and end in UTC; the end is excluded."""
+
+
+@dataclass(frozen=True)
+class FoundPasses:
+    """Passes of one sensor, and sentences on what was left out."""
+
+    passes: tuple[Pass, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Result of a search."""
+
+    area: Area
+    period: Period
+    source: Source
+    passes: tuple[Pass, ...]
+    """Passes of both sensors: the largest cover of the area first, then the nearest in time."""
+    notes: tuple[str, ...] = field(default=())
+    """Sentences on items and passes that were left out, and on sensors without a pass."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return {
+            "area": {"label": self.area.label, "boxes": [list(box) for box in self.area.boxes]},
+            "attribution": self.area.attribution,
+            "period": [time.isoformat() for time in self.period],
+            "source": {"name": self.source.name, "address": self.source.address},
+            "passes": [_pass_document(each) for each in self.passes],
+            "notes": list(self.notes),
+        }
+
+
+def search(**settings: Any) -> SearchResult:
+    """Find passes over an area, like ``floodseg search``.
+
+    Args:
+        **settings: settings of ``floodseg search``: ``place`` (with ``radius``), ``bbox`` or ``aoi``; ``date`` (with
+            ``window``) or ``dates``; ``sensors``, ``max_cloud``, ``source`` and ``allow_remote``.
+
+    Raises:
+        ConfigError: a setting is invalid, requests are not allowed, or pystac-client is not installed.
+        DataError: the catalogue fails, or has no pass; the message names the nearest dates with one.
+    """
+    return search_config(build_search(settings))
+
+
+def build_search(settings: dict[str, Any]) -> SearchConfig:
+    """Return flat settings as a configuration.
+
+    Raises:
+        ConfigError: a setting is unknown or invalid.
+    """
+    groups = {"area": AreaConfig, "period": PeriodConfig}
+    members = {name: [entry.name for entry in fields(group)] for name, group in groups.items()}
+    own = [entry.name for entry in fields(SearchConfig) if entry.name not in groups]
+    known = [*members["area"], *members["period"], *own]
+    for name in settings:
+        if name not in known:
+            similar = get_close_matches(name, known, n=1) or known
+            raise ConfigError(f"`{name}`: is no setting of a search; did you mean `{similar[0]}`?")
+    if settings.get("bbox") is not None:
+        settings = {**settings, "bbox": _four_numbers(settings["bbox"])}
+    nested = {
+        name: group(**{key: settings[key] for key in members[name] if key in settings})
+        for name, group in groups.items()
+    }
+    return SearchConfig(**nested, **{key: settings[key] for key in own if key in settings})
+
+
+def _four_numbers(value: Any) -> tuple[float, float, float, float]:
+    try:
+        west, south, east, north = map(float, value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"`bbox={value}`: must be four numbers: west, south, east, north") from error
+    return west, south, east, north
+
+
+def search_config(config: SearchConfig, retries: RetryPolicy | None = None) -> SearchResult:
+    """Find the passes that the settings describe; see :func:`search`."""
+    source = source_of(config.source)
+    collections = collections_of(source, config.sensors)
+    period = config.period.period
+    area = area_of(config.area)
+    require_permission([planned_search(source, collections, period)], allowed=config.may_request)
+    passes: list[Pass] = []
+    notes: list[str] = []
+    absent: list[str] = []
+    for collection in collections:
+        found = find_passes(source, collection, area, period, retries=retries, max_cloud=config.max_cloud / 100)
+        passes += found.passes
+        notes += found.notes
+        if not found.passes:
+            absent.append(_nearest_dates(source, collection, area, period, config.max_cloud / 100, retries))
+    if not passes:
+        raise DataError("; ".join([*absent, *notes, "set other dates with `date` or `dates`, or another `source`"]))
+    passes.sort(key=lambda each: (-round(each.covered_share, 2), abs(each.days), each.id))
+    return SearchResult(area, period, source, tuple(passes), (*notes, *absent))
+
+
+def planned_search(source: Source, collections: Sequence[Collection], period: Period) -> PlannedRequest:
+    """Return the host that a search asks, and for what."""
+    names = " and ".join(collection.id for collection in collections)
+    return PlannedRequest(source.host, f"items of {names} {_days(period)} over the area")
+
+
+def find_passes(
+    source: Source,
+    collection: Collection,
+    area: Area,
+    period: Period,
+    *,
+    near: datetime | None = None,
+    max_cloud: float = 1.0,
+    retries: RetryPolicy | None = None,
+) -> FoundPasses:
+    """Ask a catalogue for the passes of one sensor. The caller has checked the permission.
+
+    Args:
+        source: the catalogue.
+        collection: one of its collections.
+        area: area of interest.
+        period: start and end in UTC; the end is excluded.
+        near: time from which ``days`` of the passes count; by default the start of the period.
+        max_cloud: largest cloud share of a pass, 0 to 1. Passes of unknown cloud share are kept.
+        retries: attempts of each request.
+
+    Returns:
+        The passes, the best first; see :func:`floodseg.catalog.grouping.group_passes`.
+
+    Raises:
+        ConfigError: pystac-client is not installed.
+        DataError: the catalogue fails, or an item is invalid.
+    """
+    items, notes = _items(source, collection, area, period, retries or RetryPolicy())
+    passes = group_passes(items, area, near or period[0])
+    cloudy = [each for each in passes if each.cloud_share is not None and each.cloud_share > max_cloud]
+    if cloudy:
+        shown = _listed(f"{each.datetime:%Y-%m-%d} with {percent(each.cloud_share or 0, 0)}" for each in cloudy)
+        notes.append(f"optical passes with more than {percent(max_cloud, 0)} cloud are left out: {shown}")
+    return FoundPasses(tuple(each for each in passes if each not in cloudy), tuple(notes))
+
+
+def _items(
+    source: Source, collection: Collection, area: Area, period: Period, retries: RetryPolicy
+) -> tuple[list[SourceItem], list[str]]:
+    """Return the items in an area and a period without duplicates, and sentences on those left out."""
+    require_extra("stac", "pystac_client", purpose="searching a catalogue")
+    from floodseg.catalog.stac_api import search_items
+
+    documents: dict[str, dict[str, Any]] = {}
+    for box in area.boxes:
+        for document in search_items(source, collection.id, box, period, retries):
+            documents[str(document.get("id"))] = document
+    needed = tuple(
+        band for band in BANDS_TO_READ[collection.sensor] if band in collection.asset_keys and band != SCENE_CLASSES
+    )
+    items, incomplete = [], {}
+    for name, document in documents.items():
+        missing = missing_bands(document, collection, needed)
+        if missing:
+            incomplete[name] = f"{name} without {' and '.join(missing)}"
+        else:
+            items.append(read_item(document, source, collection))
+    items = [item for item in items if period[0] <= item.datetime < period[1]]
+    newest = without_duplicates(items)
+    notes = []
+    if incomplete:
+        notes.append(f"items without all bands are left out: {_listed(incomplete.values())}")
+    if len(newest) < len(items):
+        older = sorted({item.id for item in items} - {item.id for item in newest})
+        notes.append(f"older versions of items are left out: {_listed(older)}")
+    return newest, notes
+
+
+def _nearest_dates(
+    source: Source,
+    collection: Collection,
+    area: Area,
+    period: Period,
+    max_cloud: float,
+    retries: RetryPolicy | None,
+) -> str:
+    """Return a sentence on the passes nearest to a period in which there are none."""
+    sensor = "radar" if collection.sensor == "sar" else "optical"
+    nothing = f"{source.name} has no {sensor} pass over {area.label} {_days(period)}"
+    around = (period[0] - _NEARBY, period[1] + _NEARBY)
+    found = find_passes(source, collection, area, around, max_cloud=max_cloud, retries=retries).passes
+    before = max((each for each in found if each.datetime < period[0]), key=lambda each: each.datetime, default=None)
+    after = min((each for each in found if each.datetime >= period[1]), key=lambda each: each.datetime, default=None)
+    dates = [
+        f"{each.datetime:%Y-%m-%d} ({each.platform}, {percent(each.covered_share, 0)} of the area)"
+        for each in (before, after)
+        if each is not None
+    ]
+    nearest = f"the nearest dates with one are {' and '.join(dates)}" if dates else f"none within {_NEARBY.days} days"
+    return f"{nothing} ({nearest})"
+
+
+def _days(period: Period) -> str:
+    return f"from {period[0]:%Y-%m-%d} to {period[1] - timedelta(seconds=1):%Y-%m-%d}"
+
+
+def _listed(texts: Any) -> str:
+    found = list(texts)
+    rest = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
+    return ", ".join(found[:_MAX_NAMED]) + rest
+
+
+def _pass_document(each: Pass) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "sensor": each.sensor,
+        "platform": each.platform,
+        "datetime": each.datetime.isoformat(),
+        "orbit_state": each.orbit_state,
+        "relative_orbit": each.relative_orbit,
+        "items": [{"id": item.id, "collection": item.collection, "href": item.self_href} for item in each.items],
+        "covered_share": each.covered_share,
+        "cloud_share": each.cloud_share,
+        "bytes_to_read": each.bytes_to_read,
+        "days": each.days,
+    }
