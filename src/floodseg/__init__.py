@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from floodseg.models.checkpoint.zoo import load_model
     from floodseg.models.registry import build_model
     from floodseg.training.train import train
+    from floodseg.workflows.fetch import fetch
+    from floodseg.workflows.map_place import map_place
 
 __all__ = [
     "AugmentConfig",
@@ -30,7 +32,9 @@ __all__ = [
     "build_model",
     "evaluate",
     "export",
+    "fetch",
     "load_model",
+    "map_place",
     "predict_scene",
     "search",
     "train",
@@ -49,7 +53,9 @@ _MODULES = {
     "build_model": "floodseg.models.registry",
     "evaluate": "floodseg.evaluation.evaluate",
     "export": "floodseg.deployment.export",
+    "fetch": "floodseg.workflows.fetch",
     "load_model": "floodseg.models.checkpoint.zoo",
+    "map_place": "floodseg.workflows.map_place",
     "predict_scene": "floodseg.inference.predict",
     "search": "floodseg.catalog.search",
     "train": "floodseg.training.train",

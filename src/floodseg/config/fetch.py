@@ -36,7 +36,7 @@ class ReadConfig(Settings):
 class FetchConfig(Settings):
     """Settings of ``floodseg fetch``."""
 
-    search: Annotated[SearchConfig, Parameter(name="*")]
+    search: Annotated[SearchConfig, Parameter(name="*")] = field(default_factory=SearchConfig)
     out_dir: Path = Path("passes")
     """Folder of the passes: one folder for each, with its images and its STAC item."""
     reading: Annotated[ReadConfig, Parameter(name="*")] = field(default_factory=ReadConfig)
@@ -46,7 +46,7 @@ class FetchConfig(Settings):
 class MapPlaceConfig(Settings):
     """Settings of ``floodseg map``."""
 
-    search: Annotated[SearchConfig, Parameter(name="*")]
+    search: Annotated[SearchConfig, Parameter(name="*")] = field(default_factory=SearchConfig)
     out_dir: Path = Path("flood")
     """Folder of the products. The fetched images are in its subfolder passes."""
     before: Literal["auto", "none"] = "auto"

@@ -159,6 +159,7 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
             extra["reliability"] = {"mean_optical_weight": mean}
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
         assumptions += [
+            *(note for source in info.sources for note in source.notes),
             *_log_missing_date(info),
             *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ()),
         ]

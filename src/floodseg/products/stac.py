@@ -137,6 +137,7 @@ def item(grid: GeoGrid, info: ProductInfo, name: str, statistics: dict[str, dict
 
 
 def add_projection(stac_item: pystac.Item, grid: GeoGrid) -> None:
+    """Add the coordinate system, shape and transform of a grid."""
     crs = None if grid.crs is None else CRS.from_user_input(grid.crs)
     authority = crs and crs.to_authority(min_confidence=100)
     projection = ProjectionExtension.ext(stac_item, add_if_missing=True)
@@ -151,7 +152,9 @@ def add_projection(stac_item: pystac.Item, grid: GeoGrid) -> None:
 def _add_sources(stac_item: pystac.Item, info: ProductInfo) -> None:
     """Add what the STAC items of the images say of their sources; the first image takes precedence."""
     for source in info.sources:
-        stac_item.properties |= {name: value for name, value in source.properties.items() if name not in stac_item.properties}
+        stac_item.properties |= {
+            name: value for name, value in source.properties.items() if name not in stac_item.properties
+        }
         for href in source.links:
             stac_item.add_link(pystac.Link(pystac.RelType.DERIVED_FROM, href, pystac.MediaType.GEOJSON))
     if info.sources:

@@ -12,12 +12,12 @@ from floodseg.messages import redacted
 from floodseg.raster.access import file_on_disk, is_remote
 
 ITEM = "item.json"
+_NOTES = ("floodseg:notes", "floodseg:map_notes")
 _MAX_BYTES = 10_000_000
 _COPIED = ("sat:", "sar:", "s1:", "s2:", "processing:")
 _COPIED_NAMES = ("platform", "constellation", "instruments")
 _SUMMARISED = {
-    "floodseg:covered_share": "covered_share", "floodseg:sources": "items", "floodseg:notes": "notes",
-    "floodseg:attribution": "attribution",
+    "floodseg:covered_share": "covered_share", "floodseg:sources": "items", "floodseg:attribution": "attribution",
 }  # fmt: skip
 """Properties that ``summary.json`` holds, and their names there."""
 
@@ -50,6 +50,12 @@ class ImageSource:
             for name, value in self.item["properties"].items()
             if name.startswith(_COPIED) or name in _COPIED_NAMES
         }
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on how the image was made."""
+        lists = [self.item["properties"].get(name) for name in _NOTES]
+        return [str(note) for notes in lists if isinstance(notes, list) for note in notes]
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -93,4 +93,3 @@ def _medians(
             median = median_power([source.read(window=part) for source in sources], LEAST_DATES)
             coverage.add(window, ~np.isnan(median[0]))
             yield window, median
-

@@ -9,6 +9,7 @@
 """
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -39,7 +40,7 @@ from floodseg.system.files import locked_folder, write_text
 from floodseg.workflows.choice import best_of_each_sensor
 from floodseg.workflows.pass_files import NoValidPixelError, write_pass
 from floodseg.workflows.pass_images import CLASSES, PassImages, Request
-from floodseg.workflows.pass_item import ATTRIBUTION, ITEM, NOTES, REQUEST, SHARE, pass_item, relative_to
+from floodseg.workflows.pass_item import ATTRIBUTION, ITEM, MAP_NOTES, NOTES, REQUEST, SHARE, pass_item, relative_to
 from floodseg.workflows.settings import build_config
 
 _LOG = getLogger("floodseg")
@@ -65,6 +66,13 @@ class FetchedPass:
         return str(self.folder / f"{CLASSES}.tif") if CLASSES in self.item["assets"] else None
 
     @property
+    def predict_flags(self) -> str:
+        """Flags of ``floodseg predict`` that name the files."""
+        names = " ".join(shlex.quote(name) for name in self.images)
+        mask = f" --cloud-mask {shlex.quote(self.cloud_mask)}" if self.cloud_mask else ""
+        return f"--{self.overpass.sensor} {names}{mask}"
+
+    @property
     def covered_share(self) -> float:
         """Share of the area with valid pixels, 0 to 1."""
         return float(self.item["properties"][SHARE])
@@ -78,9 +86,7 @@ class FetchedPass:
         return GeoGrid(properties.get("proj:code") or properties["proj:wkt2"], (a, b, c, d, e, f), height, width)
 
 
-def fetch(
-    *, overwrite: bool = False, show_progress: bool = False, **settings: Any
-) -> list[FetchedPass]:
+def fetch(*, overwrite: bool = False, show_progress: bool = False, **settings: Any) -> list[FetchedPass]:
     """Fetch images of passes over an area, like ``floodseg fetch``.
 
     With ``date`` the best pass of each sensor is fetched, with ``dates`` every pass.
@@ -196,6 +202,12 @@ def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> Fe
         (work / "files").rename(final)
         shutil.rmtree(work)
     return FetchedPass(final, overpass, item)
+
+
+def set_map_notes(fetched: FetchedPass, notes: Sequence[str]) -> None:
+    """Store sentences on the map that is made from a pass in its item, for the summary of the map."""
+    properties = {**fetched.item["properties"], MAP_NOTES: list(notes)}
+    write_text(fetched.folder / ITEM, json.dumps({**fetched.item, "properties": properties}, indent=2) + "\n")
 
 
 def write_lists(out_dir: Path, fetched: Sequence[FetchedPass]) -> list[Path]:

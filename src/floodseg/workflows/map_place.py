@@ -28,7 +28,7 @@ from floodseg.products.folder import check_unfinished
 from floodseg.system.files import write_text
 from floodseg.workflows.before import EARLIEST, LATEST, LEAST_DATES, choose_before, fetch_before
 from floodseg.workflows.choice import Chosen, choose
-from floodseg.workflows.fetch import FetchedPass, Fetching, fetch_pass, fetching, require_requests
+from floodseg.workflows.fetch import FetchedPass, Fetching, fetch_pass, fetching, require_requests, set_map_notes
 from floodseg.workflows.settings import build_config
 
 AREA = "area.geojson"
@@ -53,10 +53,13 @@ class MapPlan:
         return sum(each.bytes_to_read for each in (*self.chosen.passes, *self.before))
 
 
-def map_place(*, overwrite: bool = False, show_progress: bool = False, **settings: Any) -> FloodMap:
+def map_place(
+    *, model: str | None = None, overwrite: bool = False, show_progress: bool = False, **settings: Any
+) -> FloodMap:
     """Map the flood at a place, like ``floodseg map``.
 
     Args:
+        model: model as in :func:`floodseg.predict_scene`, by default the same as there.
         overwrite: replace finished products, and passes that were fetched with other settings.
         show_progress: show progress bars.
         **settings: settings of ``floodseg map``: those of :func:`floodseg.search`, and ``out_dir``, ``before``,
@@ -68,7 +71,7 @@ def map_place(*, overwrite: bool = False, show_progress: bool = False, **setting
         RunFolderError: ``out_dir`` cannot be used, or holds finished products.
     """
     config = build_config(MapPlaceConfig, settings)
-    return map_plan(config, plan_map(config), overwrite=overwrite, show_progress=show_progress)
+    return map_plan(config, plan_map(config), model=model, overwrite=overwrite, show_progress=show_progress)
 
 
 def plan_map(config: MapPlaceConfig, policy: RetryPolicy | None = None) -> MapPlan:
@@ -96,10 +99,11 @@ def map_plan(
     plan: MapPlan,
     policy: RetryPolicy | None = None,
     *,
+    model: str | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> FloodMap:
-    """Fetch the passes of a plan and map them; see :func:`map_place`."""
+    """Fetch the passes of a plan and map them; see :func:`map_place`. ``policy``: attempts of requests."""
     check_unfinished(config.out_dir, overwrite=overwrite)
     for note in plan.notes:
         _LOG.info("%s", note)
@@ -111,16 +115,16 @@ def map_plan(
         area = folder / AREA
         write_text(area, json.dumps(_feature(plan.found.area.geometry)) + "\n")
         scene = _scene(config, plan, run, area)
-    # the model is the default one
-    return predict_config(
-        PredictConfig(config.out_dir, scene, config.mapping), overwrite=overwrite, show_progress=show_progress
-    )
+    settings = PredictConfig(config.out_dir, scene, config.mapping)
+    chosen = {} if model is None else {"model": model}
+    return predict_config(settings, **chosen, overwrite=overwrite, show_progress=show_progress)
 
 
 def _scene(config: MapPlaceConfig, plan: MapPlan, run: Fetching, area: Path) -> SceneConfig:
     fetched: dict[Sensor, FetchedPass] = {each.sensor: fetch_pass(run, each) for each in plan.chosen.passes}
     sar, optical = fetched.get("sar"), fetched.get("optical")
     before = fetch_before(run, sar, plan.before) if sar is not None and plan.before else None
+    set_map_notes(next(iter(fetched.values())), plan.notes)
     return SceneConfig(
         sar=sar.images if sar else (),
         optical=optical.images if optical else (),
@@ -152,5 +156,7 @@ def _too_few(flood: Pass, count: int) -> str:
 
 
 def _feature(geometry: Any) -> dict[str, Any]:
-    features = [{"type": "Feature", "properties": {}, "geometry": mapping(each)} for each in shapely.get_parts(geometry)]
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": mapping(each)} for each in shapely.get_parts(geometry)
+    ]
     return {"type": "FeatureCollection", "features": features}

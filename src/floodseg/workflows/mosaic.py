@@ -1,6 +1,6 @@
 """Mosaics of the items of a pass, strip by strip."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,16 +66,15 @@ def first_valid(blocks: Sequence[Block]) -> Values:
 def median_power(values: Sequence[Values], least: int) -> Values:
     """Return the median of linear power of images in dB, (C, H, W); NaN where fewer than ``least`` are valid."""
     stack = np.stack(values).astype(np.float64)
-    valid = ~np.isnan(stack).any(axis=1)
-    # invalid dates are sorted to the end
-    power = np.sort(np.where(valid[:, None], 10 ** (stack / 10), np.inf), axis=0)
+    valid = np.asarray(~np.isnan(stack).any(axis=1))
+    # dates that are invalid at a pixel are sorted to the end
+    power = np.sort(np.where(valid[:, np.newaxis], 10 ** (stack / 10), np.inf), axis=0)
     count = valid.sum(axis=0)
-    low, high = (np.maximum(count - 1, 0) // 2)[None, None], (count // 2)[None, None]
-    shape = (1, *power.shape[1:])
-    middle = [np.take_along_axis(power, np.broadcast_to(at, shape), axis=0)[0] for at in (low, np.minimum(high, len(values) - 1))]
-    with np.errstate(invalid="ignore"):
-        median = 10 * np.log10((middle[0] + middle[1]) / 2)
-    return np.where(count >= least, median, np.nan).astype(np.float32)
+    rows, columns = np.indices(count.shape)
+    last = len(values) - 1
+    low, high = np.clip((count - 1) // 2, 0, last), np.clip(count // 2, 0, last)
+    median = 10 * np.log10((power[low, :, rows, columns] + power[high, :, rows, columns]) / 2)
+    return np.where(count >= least, np.moveaxis(median, -1, 0), np.nan).astype(np.float32)
 
 
 def stored_reflectance(values: Values) -> NDArray[np.uint16]:

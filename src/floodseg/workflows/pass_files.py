@@ -1,6 +1,6 @@
 """GeoTIFFs of a pass, cut to the area, in the form that ``floodseg predict`` reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -85,8 +85,8 @@ def write_pass(images: PassImages, area: Any, folder: Path) -> float:
                 _write(target, _stored(layer, values), window)
     if not coverage.valid:
         raise NoValidPixelError(
-            f"pass of {time:%Y-%m-%d %H:%M} UTC: no pixel of the area is valid, although the footprints of its items cover "
-            "it; set other dates with `date` or `dates`"
+            f"pass of {time:%Y-%m-%d %H:%M} UTC: no pixel of the area is valid, although the footprints of its items "
+            "cover it; set other dates with `date` or `dates`"
         )
     return coverage.share
 

@@ -84,9 +84,7 @@ class PassImages:
         DataError: a file cannot be read.
     """
 
-    def __init__(
-        self, overpass: Pass, request: Request, folder: Path, client: Client, signer: Signer | None
-    ) -> None:
+    def __init__(self, overpass: Pass, request: Request, folder: Path, client: Client, signer: Signer | None) -> None:
         self._request = request
         self._session = Session(allow_remote=False)
         self.items = _by_overlap(overpass.items, request.area)
@@ -194,7 +192,9 @@ class PassImages:
             return [Layer(SAR, SAR_BANDS, request.grid or with_pixel(extent, max(sizes.values())))]
         optical = [band for band in grids if band != SCENE_CLASSES]
         layers = [
-            Layer(f"optical_{size:g}m", tuple(band for band in optical if sizes[band] == size), with_pixel(extent, size))
+            Layer(
+                f"optical_{size:g}m", tuple(band for band in optical if sizes[band] == size), with_pixel(extent, size)
+            )
             for size in sorted({sizes[band] for band in optical})
         ]
         if SCENE_CLASSES in grids:

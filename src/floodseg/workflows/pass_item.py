@@ -24,6 +24,8 @@ ATTRIBUTION = "floodseg:attribution"
 """Property with the credit for the place."""
 NOTES = "floodseg:notes"
 """Property with sentences on the reading of the source items."""
+MAP_NOTES = "floodseg:map_notes"
+"""Property with sentences on the map that is made from a pass."""
 
 _ROLES = {SAR: "sar", CLASSES: "cloud_mask"}
 _TITLES = {SAR: "VV and VH, dB", CLASSES: "Scene classification"}
@@ -61,7 +63,9 @@ def pass_item(
     for layer in grids:
         roles = ["data", _ROLES.get(layer, "optical")]
         title = _TITLES.get(layer, "Surface reflectance")
-        document.add_asset(layer, pystac.Asset(f"./{layer}.tif", title, media_type=pystac.MediaType.GEOTIFF, roles=roles))
+        document.add_asset(
+            layer, pystac.Asset(f"./{layer}.tif", title, media_type=pystac.MediaType.GEOTIFF, roles=roles)
+        )
     result: dict[str, Any] = document.to_dict(include_self_link=False, transform_hrefs=False)
     return result
 

@@ -1,7 +1,7 @@
 """HTTP requests with a bounded number of attempts; each attempt signs its address again.
 
-Repeated are: no connection, a connection that is cut, an answer that is too short, the statuses in ``REPEATED``, and 401
-and 403 where a token can be replaced. Messages name the file by its item and asset, never by its signed address.
+Repeated are: no connection, a connection that is cut, an answer that is too short, the statuses in ``REPEATED``, and
+401 and 403 where a token can be replaced. Messages name the file by its item and asset, never by its signed address.
 """
 
 import threading
@@ -143,8 +143,8 @@ class Client:
                 if self._stopped.wait(self._policy.wait_s(failures, retry_after)):
                     break
         raise DataError(
-            f"{file.name}: cannot be read from {_host(file.href)} ({reason}, {failures} attempts); run the same command "
-            "again later, and it goes on where it stopped"
+            f"{file.name}: cannot be read from {_host(file.href)} ({reason}, {failures} attempts); run the same "
+            "command again later, and it goes on where it stopped"
         )
 
     def _attempt(self, file: RemoteFile, read: Callable[[Any], _T], headers: dict[str, str]) -> _T:

@@ -1,7 +1,7 @@
 """Tokens of a token service, which sign the addresses of files.
 
-Planetary Computer's service answers ``{"token": QUERY, "msft:expiry": TIME}`` for the storage account and container of a
-file. The query is added to the address for one request and stored nowhere.
+Planetary Computer's service answers ``{"token": QUERY, "msft:expiry": TIME}`` for the storage account and container of
+a file. The query is added to the address for one request and stored nowhere.
 """
 
 import json
@@ -74,6 +74,6 @@ class TokenSigner:
             return _Token(str(answer["token"]), expires if expires.tzinfo else expires.replace(tzinfo=UTC))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{service}: the answer holds no token with a time of expiry; check the address of the token service of "
-                "the source"
+                f"{service}: the answer holds no token with a time of expiry; check the address of the token service "
+                "of the source"
             ) from error

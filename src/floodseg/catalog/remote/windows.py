@@ -72,7 +72,9 @@ def open_remote_image(folder: Path, remote: RemoteFile, client: Client, pixel: f
     except (NotATiffError, RasterioError) as error:
         raise _not_a_cog(copy, error) from error
     if crs is None or (full.height, full.width) != (images[0].height, images[0].width):
-        raise _not_a_cog(copy, "it has no coordinate system" if crs is None else "its directories contradict each other")
+        raise _not_a_cog(
+            copy, "it has no coordinate system" if crs is None else "its directories contradict each other"
+        )
     tiff = _overview(images, abs(full.transform[0]), pixel)
     rows, columns = full.height / tiff.height, full.width / tiff.width
     moved = full.affine @ Affine.scale(columns, rows)
@@ -82,9 +84,7 @@ def open_remote_image(folder: Path, remote: RemoteFile, client: Client, pixel: f
     return RemoteImage(copy, grid, dtype, name, tiff)
 
 
-def read_windows(
-    client: Client, windows: Sequence[tuple[RemoteImage, Window]], *, show_progress: bool = False
-) -> int:
+def read_windows(client: Client, windows: Sequence[tuple[RemoteImage, Window]], *, show_progress: bool = False) -> int:
     """Read the tiles of windows into the local copies, unless they are there; the first failure ends all transfers.
 
     Args:
@@ -114,9 +114,7 @@ def read_windows(
 def _overview(images: Sequence[TiffImage], full_pixel: float, pixel: float | None) -> TiffImage:
     """Return the coarsest image with pixels of at most ``pixel``, or the full resolution."""
     full = images[0]
-    fitting = [
-        image for image in images if pixel is not None and full_pixel * full.width / image.width <= pixel * 1.01
-    ]
+    fitting = [image for image in images if pixel is not None and full_pixel * full.width / image.width <= pixel * 1.01]
     return fitting[-1] if fitting else full
 
 
@@ -126,6 +124,6 @@ def _file_name(name: str) -> str:
 
 def _not_a_cog(copy: LocalCopy, reason: object) -> DataError:
     return DataError(
-        f"{copy.remote.name}: cannot be read by windows ({reason}); use a source with GeoTIFFs, or download the file and "
-        "map it with `floodseg predict`"
+        f"{copy.remote.name}: cannot be read by windows ({reason}); use a source with GeoTIFFs, or download the file "
+        "and map it with `floodseg predict`"
     )
