@@ -73,7 +73,7 @@ def write_pass(images: PassImages, area: Any, folder: Path) -> float:
     Raises:
         NoValidPixelError: no pixel of the area is valid.
     """
-    time = images.items[0].datetime
+    time = min(item.datetime for item in images.items)
     coverage = Coverage(area, images.layers[0].grid)
     for layer in images.layers:
         with _layer_file(folder / f"{layer.name}.tif", layer, time) as target:
