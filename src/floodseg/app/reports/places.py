@@ -58,13 +58,14 @@ def print_plan(plan: MapPlan) -> None:
 
 def passes_table(passes: tuple[Pass, ...]) -> Table:
     """Return a table with one row for each pass."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("pass", "time (UTC)", "orbit", "sensor"):
         table.add_column(name, no_wrap=True)
     for name in ("items", "area", "cloud", "MB", "days"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in passes:
-        orbit = " ".join(filter(None, (each.orbit_state, _text(each.relative_orbit))))
+        direction = {"ascending": "asc", "descending": "desc", None: ""}[each.orbit_state]
+        orbit = f"{direction} {'' if each.relative_orbit is None else each.relative_orbit}".strip()
         table.add_row(
             printable(each.platform),
             f"{each.datetime:%Y-%m-%d %H:%M}",
@@ -73,11 +74,7 @@ def passes_table(passes: tuple[Pass, ...]) -> Table:
             str(len(each.items)),
             percent(each.covered_share, 0),
             "" if each.sensor == "sar" else "unknown" if each.cloud_share is None else percent(each.cloud_share, 0),
-            f"{each.bytes_to_read / 1e6:.1f}",
+            f"{each.bytes_to_read / 1e6:.3g}",
             f"{each.days:+.1f}",
         )
     return table
-
-
-def _text(value: int | None) -> str:
-    return "" if value is None else str(value)
