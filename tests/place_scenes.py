@@ -11,7 +11,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.shutil import copy as copy_raster
 from rasterio.transform import Affine
-from rasterio.warp import Resampling, calculate_default_transform, reproject, transform_bounds
+from rasterio.warp import Resampling, reproject, transform_bounds
 from shapely.geometry import box
 
 from file_server import FileServer, serving
@@ -25,7 +25,10 @@ from stac_items import Box, optical_item, radar_item
 from stac_server import StacServer, serving_items
 
 HEIGHT, WIDTH = 384, 448
-CORNER = (735_000.0, 4_990_000.0)
+CORNER = (738_500.0, 4_995_500.0)
+"""Easting and northing of the upper left corner, in UTM 32N."""
+PLACE = "Adria, IT"
+"""Place near the middle of the scene."""
 EPSG = 32632
 NEIGHBOUR_EPSG = 32633
 NODATA = -32768.0
@@ -37,7 +40,7 @@ OPTICAL_TIME = "2024-10-31T10:10:31Z"
 ORBIT, OTHER_ORBIT = 95, 22
 SLICES = (slice(0, 224), slice(192, HEIGHT))
 """Rows of the two slices, which overlap."""
-AREA = (736_000.0, 4_986_500.0, 738_500.0, 4_989_300.0)
+AREA = (739_500.0, 4_992_000.0, 742_000.0, 4_994_800.0)
 """West, south, east, north of the area of the tests, in UTM 32N; both slices are needed."""
 QUICK = RetryPolicy(attempts=5, first_wait_s=0.01, longest_wait_s=0.05, timeout_s=10)
 
@@ -128,11 +131,10 @@ def projection(grid: Grid, shape: tuple[int, ...]) -> dict[str, Any]:
 
 def in_neighbour_zone(band: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Grid]:
     """Return a band of linear power resampled to the neighbouring UTM zone, and its grid."""
-    west, south, east, north = grid["bounds"]
     crs = f"EPSG:{NEIGHBOUR_EPSG}"
-    transform, width, height = calculate_default_transform(
-        grid["crs"], crs, band.shape[1], band.shape[0], west, south, east, north, resolution=10
-    )
+    west, south, east, north = transform_bounds(grid["crs"], crs, *grid["bounds"])
+    transform = Affine(10, 0, west // 10 * 10, 0, -10, north // 10 * 10 + 10)
+    height, width = int(north - south) // 10 + 2, int(east - west) // 10 + 2
     result = np.full((height, width), NODATA, np.float32)
     reproject(
         band, result, src_transform=grid["transform"], src_crs=grid["crs"], src_nodata=NODATA, dst_transform=transform,
@@ -146,7 +148,9 @@ def make_world(root: Path) -> World:
     rng = np.random.default_rng(7)
     wet, _ = simulate_valley(rng, HEIGHT, WIDTH)
     is_flood = wet.water & ~wet.permanent
-    dry = replace(wet, surface=np.where(is_flood, SOIL, np.where(wet.permanent, OPEN_WATER, wet.surface)).astype(np.uint8))
+    dry = replace(
+        wet, surface=np.where(is_flood, SOIL, np.where(wet.permanent, OPEN_WATER, wet.surface)).astype(np.uint8)
+    )
     db = {"flood": simulate_sar(rng, wet, DEMO_EVENT), "other": simulate_sar(rng, wet, DEMO_EVENT)}
     db |= {date: simulate_sar(rng, dry, DEMO_EVENT) for date in BEFORE_DATES}
     db["flood"][:, :, :30] = np.nan  # outside the swath

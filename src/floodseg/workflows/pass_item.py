@@ -42,6 +42,7 @@ def pass_item(
         grids: grid of each file by its name without suffix.
         properties: further properties.
     """
+    items = sorted(items, key=lambda item: (item.datetime, item.id))
     grid = next(iter(grids.values()))
     spatial, times = outline(grid), sorted(item.datetime.astimezone(UTC) for item in items)
     bounds = {"start_datetime": _text(times[0]), "end_datetime": _text(times[-1])} if len(times) > 1 else {}
