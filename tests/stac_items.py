@@ -1,4 +1,4 @@
-"""STAC items in the forms of Planetary Computer and Earth Search, for tests."""
+"""STAC items as in Planetary Computer and Earth Search, for tests."""
 
 from typing import Any
 

@@ -3,16 +3,20 @@ import time
 
 import pytest
 
+from floodseg.catalog import places
 from floodseg.catalog.places import TABLE, find_place, search_key
 from floodseg.errors import ConfigError
 
 
 def test_table_is_small_and_fast_enough() -> None:
     assert TABLE.stat().st_size < 3.5e6
-    find_place("Valencia, ES")  # reads the table
-    began = time.perf_counter()
-    find_place("Köln, DE")
-    assert time.perf_counter() - began < 0.3
+    seconds = []  # of the processor, which other processes do not lengthen
+    for _ in range(5):
+        places._table.cache_clear()
+        began = time.process_time()
+        find_place("Valencia, ES")
+        seconds.append(time.process_time() - began)
+    assert min(seconds) < 0.3
 
 
 @pytest.mark.parametrize(

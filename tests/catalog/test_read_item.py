@@ -1,16 +1,25 @@
+import copy
+import json
+import math
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from floodseg.catalog.areas import area_of
+from floodseg.catalog.grouping import group_passes, without_duplicates
 from floodseg.catalog.items import SourceItem
 from floodseg.catalog.read_item import read_item
 from floodseg.catalog.sources import SOURCES, Collection
+from floodseg.config.places import AreaConfig
 from floodseg.errors import DataError
 from stac_items import optical_item, radar_item
 
 FOOTPRINT = (-1.0, 39.0, 0.0, 40.0)
 GRID = {"proj:epsg": 32630, "proj:shape": [300, 400], "proj:transform": [10, 0, 700_000, 0, -10, 4_400_000, 0, 0, 1]}
+AREA = area_of(AreaConfig(bbox=(-0.6, 39.2, -0.2, 39.6)))
+NEAR = datetime(2024, 10, 31, tzinfo=UTC)
 PLANETARY_COMPUTER = SOURCES["planetary-computer"]
 
 
@@ -84,6 +93,42 @@ def test_damaged_items_are_refused(change: dict[str, Any], message: str) -> None
     document = radar_item("2024-10-31T06:03:01Z", FOOTPRINT, name="slice") | change
     with pytest.raises(DataError, match=f"planetary-computer, sentinel-1-rtc, item slice: {message}"):
         radar(document)
+
+
+def test_files_without_a_web_address_are_refused() -> None:
+    hrefs = {"vv": "s3://bucket/vv.tif", "vh": "s3://bucket/vh.tif"}
+    with pytest.raises(DataError, match=r"asset vv lies at s3://bucket/vv.tif, which cannot be read"):
+        radar(radar_item("2024-10-31T06:03:01Z", FOOTPRINT, hrefs=hrefs))
+
+
+def test_any_value_in_any_place_is_read_or_refused() -> None:
+    document = json.loads(json.dumps(radar_item("2024-10-31T06:03:01Z", FOOTPRINT, grid=GRID)))
+    places = [path for path in paths(document) if path]
+    refused = 0
+    for path in places:
+        for value in (None, [], {}, "", "x", 0, -1, 1e300, math.nan, True, [None]):
+            try:
+                group_passes(without_duplicates([radar(replaced(document, path, value))]), AREA, NEAR)
+            except DataError:
+                refused += 1
+    assert 0 < refused < 11 * len(places)
+
+
+def paths(value: Any, start: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the keys that lead to each part of a JSON value."""
+    yield start
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from paths(part, (*start, key))
+
+
+def replaced(document: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(document)
+    part: Any = changed
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    return changed
 
 
 def test_a_box_with_heights_is_read() -> None:

@@ -162,7 +162,7 @@ def test_retry_after_is_followed_up_to_the_longest_wait(
         catalogue(tmp_path, many(1), faults={0: faults}) as (_, source),
     ):
         search(source, sensors="sar")
-    assert waits == [0.01, 1.0, 1.0]  # a Retry-After that is no whole number is ignored
+    assert waits == [0.01, 1.0, 1.0]  # a Retry-After with a fraction is ignored
     assert "status 429; attempt 2 follows in 0.0 s" in caplog.text
 
 

@@ -137,7 +137,8 @@ def _bytes_to_read(item: SourceItem, part: Any) -> int:
 
 def _asset_bytes(asset: SourceAsset, width: float, height: float) -> int:
     """Return the bytes of the blocks that an area of this size in metres touches; half a block more on each axis."""
-    pixel = abs(asset.transform[0]) if asset.transform else _PIXEL_M.get(asset.band, _USUAL_PIXEL_M)
+    usual = _PIXEL_M.get(asset.band, _USUAL_PIXEL_M)
+    pixel = math.hypot(asset.transform[0], asset.transform[3]) or usual if asset.transform else usual
     columns, rows = width / pixel + _BLOCK, height / pixel + _BLOCK
     pixels = columns * rows
     if asset.shape:

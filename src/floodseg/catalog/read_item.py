@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
+import numpy as np
 import shapely
 from shapely.geometry import shape
 
@@ -20,13 +21,15 @@ _COPIED = ("sat:", "sar:", "s1:", "processing:")
 _COPIED_NAMES = (
     "platform", "constellation", "instruments", "s2:processing_baseline", "s2:product_uri", "s2:datatake_id",
 )  # fmt: skip
+_FAR = 10_000.0
+"""Bound on coordinates in degrees and heights in metres; others are errors."""
 _PRODUCT = re.compile(r"_N(\d\d)\.?(\d\d)_R(\d{3})_")
 _PLATFORM = re.compile(r"S([12][A-D])_", re.IGNORECASE)
 
 
 def missing_bands(document: Mapping[str, Any], collection: Collection, bands: tuple[str, ...]) -> list[str]:
     """Return the bands among ``bands`` that an item does not have."""
-    assets = document.get("assets") or {}
+    assets = _mapping(document.get("assets"))
     return [band for band in bands if collection.asset_keys.get(band) not in assets]
 
 
@@ -34,7 +37,8 @@ def read_item(document: Mapping[str, Any], source: Source, collection: Collectio
     """Return a STAC item as a source item.
 
     Raises:
-        DataError: the item lacks a time, a footprint or a baseline, or is not terrain-corrected.
+        DataError: the item lacks a time, a footprint or a baseline, is not terrain-corrected, or its files have no web
+            address.
     """
     name = str(document.get("id"))
     label = f"{source.name}, {collection.id}, item {name}"
@@ -54,6 +58,7 @@ def read_item(document: Mapping[str, Any], source: Source, collection: Collectio
         if scaled.contradiction:
             contradictions.append(scaled.contradiction)
         assets[band] = _read_asset(band, key, asset, properties, scaled, self_href)
+        _check_address(label, assets[band])
     return SourceItem(
         id=name,
         sensor=collection.sensor,
@@ -101,6 +106,7 @@ def _read_asset(
 ) -> SourceAsset:
     # fields of an asset hold for it, fields of the item for assets without them
     rows_columns = asset.get("proj:shape", properties.get("proj:shape"))
+    has_shape = _numbers(rows_columns, 2) and min(map(float, rows_columns[:2])) >= 1
     coefficients = asset.get("proj:transform", properties.get("proj:transform"))
     size = number(asset.get("file:size"))
     return SourceAsset(
@@ -110,10 +116,18 @@ def _read_asset(
         scaled.scaling,
         scaled.other,
         _crs(asset) or _crs(properties),
-        (int(rows_columns[0]), int(rows_columns[1])) if _numbers(rows_columns, 2) else None,
+        (int(rows_columns[0]), int(rows_columns[1])) if has_shape else None,
         _coefficients(coefficients) if _numbers(coefficients, 6) else None,
-        None if size is None else int(size),
+        None if size is None or size <= 0 else int(size),
     )
+
+
+def _check_address(label: str, asset: SourceAsset) -> None:
+    if urlsplit(asset.href).scheme not in ("http", "https"):
+        raise DataError(
+            f"{label}: asset {asset.key} lies at {asset.href}, which cannot be read without an account; use a source "
+            "whose files have http(s) addresses"
+        )
 
 
 def _coefficients(values: Sequence[Any]) -> tuple[float, float, float, float, float, float]:
@@ -151,11 +165,14 @@ def _time(label: str, properties: Mapping[str, Any]) -> datetime:
 
 def _bbox(label: str, document: Mapping[str, Any]) -> tuple[float, float, float, float]:
     try:
-        geometry = shape(document["geometry"])
+        with np.errstate(invalid="ignore"):  # coordinates that are no numbers are refused below
+            geometry = shape(document["geometry"])
         if geometry.is_empty or geometry.geom_type not in ("Polygon", "MultiPolygon"):
             raise ValueError("it is no polygon")
         values = [float(value) for value in document.get("bbox") or geometry.bounds]
-    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
+        if len(values) not in (4, 6) or not (np.abs([*values, *shapely.get_coordinates(geometry).flat]) <= _FAR).all():
+            raise ValueError("its coordinates are no degrees")
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
         raise DataError(
             f"{label}: has no valid footprint ({error}); report it to the catalogue, or use another"
         ) from error

@@ -13,6 +13,7 @@ Earth Search c1 and v2                               the offset of the band
 ===================================================  =========================================
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -60,11 +61,12 @@ def band_field(asset: Mapping[str, Any], name: str) -> Any:
 
 
 def number(value: Any) -> float | None:
-    """Return a value of metadata as a number; None if it is none."""
+    """Return a value of metadata as a finite number; None if it is none."""
     try:
-        return None if value is None or isinstance(value, bool) else float(value)
+        found = math.nan if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         return None
+    return found if math.isfinite(found) else None
 
 
 def radar_scaling(asset: Mapping[str, Any], units: SarUnits, nodata: float | None) -> Scaling:

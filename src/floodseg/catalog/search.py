@@ -150,7 +150,7 @@ def find_passes(
         area: area of interest.
         period: start and end in UTC; the end is excluded.
         near: time from which ``days`` of the passes count; by default the start of the period.
-        max_cloud: largest cloud share of a pass, 0 to 1. Passes of unknown cloud share are kept.
+        max_cloud: largest cloud share of a pass, 0 to 1. Passes of unknown cloud share are never left out.
         retries: attempts of each request.
 
     Returns:

@@ -45,7 +45,7 @@ def search_items(
     )
     items: list[dict[str, Any]] = []
     for page in _pages(api, search):
-        features = page.get("features")
+        features = page.get("features") if isinstance(page, dict) else None
         if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
             raise DataError(f"{source.host}: answered a search with something else than items; set another `source`")
         items += features
@@ -63,11 +63,17 @@ def _pages(api: "_RetryingApi", search: ItemSearch) -> Iterator[dict[str, Any]]:
     page = api.read_json(search.url, method=search.method, parameters=parameters)
     for _ in range(_MAX_ITEMS):
         yield page
-        following = [link for link in page.get("links", []) if link.get("rel") == "next"]
-        if not following:
+        following = _next_link(page)
+        if following is None:
             return
-        page = api.read_json(Link.from_dict(following[0]), parameters=parameters)
+        page = api.read_json(Link.from_dict(following), parameters=parameters)
     raise DataError(f"{urlsplit(search.url).netloc}: the pages of a search do not end; set another `source`")
+
+
+def _next_link(page: dict[str, Any]) -> dict[str, Any] | None:
+    links = page.get("links")
+    known = [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+    return next((link for link in known if link.get("rel") == "next" and isinstance(link.get("href"), str)), None)
 
 
 class _RetryingApi(StacApiIO):
