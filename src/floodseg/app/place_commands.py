@@ -14,7 +14,7 @@ def add_place_commands(app: App) -> None:
     """Add the commands of this module to ``app``."""
     app.command(search)
     app.command(fetch)
-    app.command(name="map")(map_place)
+    app.command(map)
 
 
 def search(
@@ -67,7 +67,7 @@ def fetch(
     print_fetched(config.out_dir, fetch_config(config, overwrite=overwrite, show_progress=True))
 
 
-def map_place(
+def map(
     *,
     config: Annotated[MapPlaceConfig, Parameter(name="*")] = MapPlaceConfig(),  # noqa: B008 (frozen, too)
     model: str | None = None,

@@ -8,7 +8,6 @@
 import json
 from dataclasses import dataclass
 from datetime import timedelta
-from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ from floodseg.workflows.settings import build_config
 
 AREA = "area.geojson"
 _HOUR = timedelta(hours=1)
-_LOG = getLogger("floodseg")
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,6 @@ def map_plan(
 ) -> FloodMap:
     """Fetch the passes of a plan and map them; see :func:`map_place`. ``policy``: attempts of requests."""
     check_unfinished(config.out_dir, overwrite=overwrite)
-    for note in plan.notes:
-        _LOG.info("%s", note)
     folder = config.out_dir / "passes"
     with fetching(
         folder, plan.found.area, plan.found.source, config.reading, policy,

@@ -82,6 +82,11 @@ def test_no_connection_is_one_sentence() -> None:
         Client(RetryPolicy(attempts=2, first_wait_s=0.01)).part(RemoteFile("http://127.0.0.1:9/a", "item A"), 0, 5)
 
 
+def test_address_that_is_not_http_is_refused() -> None:
+    with pytest.raises(DataError, match="item A: its address begins with s3:, but only http and https are read"):
+        Client(QUICK).part(RemoteFile("s3://bucket/a.tif", "item A"), 0, 5)
+
+
 def test_token_is_requested_once_and_again_after_it_was_refused(server: FileServer) -> None:
     client = Client(QUICK)
     remote = signed_file(server, client)

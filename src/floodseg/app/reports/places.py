@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -11,8 +12,10 @@ from floodseg.bands import SENSORS
 from floodseg.catalog.passes import Pass
 from floodseg.catalog.search import SearchResult
 from floodseg.messages import SENSOR_NAMES, percent, printable
-from floodseg.workflows.fetch import FetchedPass
-from floodseg.workflows.map_place import MapPlan
+
+if TYPE_CHECKING:  # a search does not need their packages
+    from floodseg.workflows.fetch import FetchedPass
+    from floodseg.workflows.map_place import MapPlan
 
 
 def print_search(result: SearchResult) -> None:
@@ -30,7 +33,7 @@ def print_search(result: SearchResult) -> None:
         console.print(result.area.attribution)
 
 
-def print_fetched(out_dir: Path, fetched: Sequence[FetchedPass]) -> None:
+def print_fetched(out_dir: Path, fetched: "Sequence[FetchedPass]") -> None:
     """Print the passes that were read, and the commands that map them."""
     console = Console(highlight=False, markup=False)
     for each in fetched:
@@ -41,7 +44,7 @@ def print_fetched(out_dir: Path, fetched: Sequence[FetchedPass]) -> None:
             console.print(f"  floodseg predict-many {out_dir / f'{sensor}.json'} --out-dir MAPS", soft_wrap=True)
 
 
-def print_plan(plan: MapPlan) -> None:
+def print_plan(plan: "MapPlan") -> None:
     """Print the passes of a map and what would be read."""
     console = Console(highlight=False, markup=False)
     console.print(f"{printable(plan.found.area.label)} in {plan.found.source.name}: mapped is", soft_wrap=True)

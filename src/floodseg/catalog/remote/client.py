@@ -131,7 +131,16 @@ class Client:
 
         return self._repeat(file, read, {"Range": f"bytes={offset}-{offset + size - 1}"})
 
+    @staticmethod
+    def _check_scheme(file: RemoteFile) -> None:
+        scheme = urlsplit(file.href).scheme
+        if scheme not in ("http", "https"):
+            raise DataError(
+                f"{file.name}: its address begins with {scheme}:, but only http and https are read; use another source"
+            )
+
     def _repeat(self, file: RemoteFile, read: Callable[[Any], _T], headers: dict[str, str]) -> _T:
+        self._check_scheme(file)
         for failures in range(1, self._policy.attempts + 1):
             try:
                 return self._attempt(file, read, headers)
