@@ -88,7 +88,9 @@ class PassImages:
         self._request = request
         self._session = Session(allow_remote=False)
         self.items = _by_overlap(overpass.items, request.area)
-        assets = [(item, asset) for item in self.items for asset in _needed(item, request.optical_bands)]
+        has_classes = all(SCENE_CLASSES in item.assets for item in self.items)
+        bands = (*request.optical_bands, *([SCENE_CLASSES] if has_classes else []))
+        assets = [(item, asset) for item in self.items for asset in _needed(item, bands)]
         opened = client.run_all([partial(_open, folder, *pair, request, client, signer) for pair in assets])
         self._images: dict[tuple[str, str], RemoteImage] = {
             (item.id, asset.band): image for (item, asset), image in zip(assets, opened, strict=True)
@@ -100,8 +102,6 @@ class PassImages:
     def close(self) -> None:
         """Close all files."""
         self._session.close()
-        for image in self._images.values():
-            image.copy.close()
 
     def windows(self) -> list[tuple[RemoteImage, Window]]:
         """Return the images and windows that the layers need."""
@@ -210,7 +210,7 @@ def _by_overlap(items: Sequence[SourceItem], area: Any) -> list[SourceItem]:
 
 
 def _needed(item: SourceItem, optical_bands: Sequence[str]) -> list[SourceAsset]:
-    """Return the bands of an item to read, the scene classification included.
+    """Return the bands of an item to read.
 
     Raises:
         DataError: the item lacks a band.
@@ -222,8 +222,7 @@ def _needed(item: SourceItem, optical_bands: Sequence[str]) -> list[SourceAsset]
             f"item {item.id}: has no band {missing[0]}; "
             + ("use another pass" if item.sensor == "sar" else "set other `optical_bands`, or use another source")
         )
-    classes = [SCENE_CLASSES] if item.sensor == "optical" and SCENE_CLASSES in item.assets else []
-    return [item.assets[band] for band in (*bands, *classes)]
+    return [item.assets[band] for band in bands]
 
 
 def _open(

@@ -21,7 +21,7 @@ from floodseg.scene.session import Session
 QUICK = RetryPolicy(attempts=3, first_wait_s=0.01, timeout_s=5)
 HEIGHT, WIDTH = 700, 900
 WINDOW = Window(200, 300, 150, 170)
-FORMS: dict[str, dict[str, Any]] = {
+FORMATS: dict[str, dict[str, Any]] = {
     "cog": {"driver": "COG", "blocksize": 128, "compress": "deflate", "overview_resampling": "average"},
     "bigtiff-cog": {"driver": "COG", "blocksize": 128, "compress": "deflate", "bigtiff": "yes"},
     "tiled": {"driver": "GTiff", "tiled": True, "blockxsize": 64, "blockysize": 128},
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pixels: np.ndarray[Any, Any
     base = root / "base.tif"
     with rasterio.open(base, "w", driver="GTiff", transform=(10, 0, 5e5, 0, -10, 4.5e6), **profile) as target:
         target.write(pixels, 1)
-    for name, options in FORMS.items():
+    for name, options in FORMATS.items():
         copy_raster(base, root / f"{name}.tif", **options)
     return root
 
@@ -68,11 +68,11 @@ def read(image: RemoteImage, window: Window) -> np.ndarray[Any, Any]:
         session.close()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("format_name", FORMATS)
 def test_window_equals_that_of_the_file(
-    form: str, server: FileServer, tmp_path: Path, pixels: np.ndarray[Any, Any]
+    format_name: str, server: FileServer, tmp_path: Path, pixels: np.ndarray[Any, Any]
 ) -> None:
-    client, image = opened(server, form, tmp_path)
+    client, image = opened(server, format_name, tmp_path)
     assert not image.is_present(WINDOW)
     read_windows(client, [(image, WINDOW)])
     assert image.is_present(WINDOW)
@@ -115,7 +115,6 @@ def test_later_run_reads_only_what_is_missing(server: FileServer, tmp_path: Path
     image.copy.fetch(first)
     with pytest.raises(DataError, match="item A, asset vv: cannot be read"):
         read_windows(client, [(image, WINDOW)])
-    image.copy.close()
     server.always.clear()
     client, again = opened(server, "cog", tmp_path)
     assert read_windows(client, [(again, WINDOW)]) == total - (first[1] - first[0])
@@ -129,7 +128,6 @@ def test_damaged_journal_starts_again(
 ) -> None:
     client, image = opened(server, "cog", tmp_path)
     read_windows(client, [(image, WINDOW)])
-    image.copy.close()
     (journal,) = tmp_path.glob("*.parts")
     journal.write_text(journal.read_text() + "12 x\n")
     client, again = opened(server, "cog", tmp_path)
@@ -143,7 +141,6 @@ def test_file_that_changes_on_the_server_is_not_mixed(server: FileServer, tmp_pa
     server.versions["cog.tif"] = '"2"'
     with pytest.raises(DataError, match="has changed on the server while its parts were read; run the same command"):
         read_windows(client, [(image, WINDOW)])
-    image.copy.close()
     client, again = opened(server, "cog", tmp_path)  # the advice of the message
     assert read_windows(client, [(again, WINDOW)]) > 0
 

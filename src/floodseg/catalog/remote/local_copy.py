@@ -41,11 +41,7 @@ class LocalCopy:
         self._present: list[Range] = []
         self._pages: set[int] = set()
         self._open_journal()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT)
-
-    def close(self) -> None:
-        """Close the copy."""
-        os.close(self._file)
+        path.touch()
 
     def remove(self) -> None:
         """Remove the copy and its journal."""
@@ -73,7 +69,9 @@ class LocalCopy:
                     stop = min(stop, self._identity[0])
                 if start < stop:
                     self.fetch((start, stop))
-            return os.pread(self._file, size, offset)
+            with self.path.open("rb") as copy:
+                copy.seek(offset)
+                return copy.read(size)
 
     def missing(self, ranges: Sequence[Range]) -> list[Range]:
         """Return the ranges that are not completely in the copy."""
@@ -91,7 +89,9 @@ class LocalCopy:
         part = self._client.part(self.remote, span[0], span[1] - span[0])
         with self._lock:
             self._check_identity(part)
-            os.pwrite(self._file, part.content, span[0])
+            with self.path.open("r+b") as copy:
+                copy.seek(span[0])
+                copy.write(part.content)
             self._note(f"{span[0]} {span[0] + len(part.content)}")
             # a page at the end of the file is shorter than a page
             self._present.append((span[0], max(span[1], span[0] + len(part.content))))
@@ -101,7 +101,7 @@ class LocalCopy:
         identity = (part.file_size, part.version)
         if self._identity is None:
             self._identity = identity
-            os.truncate(self._file, part.file_size)
+            os.truncate(self.path, part.file_size)
             self._note(json.dumps(identity))
         elif identity != self._identity:
             self._journal.unlink(missing_ok=True)
