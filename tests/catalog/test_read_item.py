@@ -105,13 +105,14 @@ def test_any_value_in_any_place_is_read_or_refused() -> None:
     document = json.loads(json.dumps(radar_item("2024-10-31T06:03:01Z", FOOTPRINT, grid=GRID)))
     places = [path for path in paths(document) if path]
     refused = 0
+    values: list[Any] = [None, [], {}, "", "x", 0, -1, 1e300, math.nan, True, [None]]
     for path in places:
-        for value in (None, [], {}, "", "x", 0, -1, 1e300, math.nan, True, [None]):
+        for value in values:
             try:
                 group_passes(without_duplicates([radar(replaced(document, path, value))]), AREA, NEAR)
             except DataError:
                 refused += 1
-    assert 0 < refused < 11 * len(places)
+    assert 0 < refused < len(values) * len(places)
 
 
 def paths(value: Any, start: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
