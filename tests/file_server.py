@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -71,6 +71,12 @@ class FileServer:
             return False
         self.tokens[token] += 1
         return True
+
+
+def two_faults_each(names: Iterable[str]) -> dict[str, list[Fault]]:
+    """Return two of the four kinds of faults for each file; a request has as many attempts left for refused tokens."""
+    kinds = [Fault(429, retry_after=1), Fault(500), Fault(cut=10), Fault(403)]
+    return {name: [kinds[number % 4], kinds[(number + 1) % 4]] for number, name in enumerate(sorted(names))}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -21,6 +21,8 @@ from floodseg.system.progress import TransferProgress
 
 _GAP_BYTES = 64
 """Tiles with at most so many bytes between them are read by one request: GDAL writes 8 bytes between tiles."""
+_MAX_NAME = 150
+"""Longest name of a local copy without its suffix, in characters."""
 _LONGEST_REQUEST = 4 * 2**20
 """Most bytes of one request that joins several tiles."""
 
@@ -119,7 +121,7 @@ def _overview(images: Sequence[TiffImage], full_pixel: float, pixel: float | Non
 
 
 def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
+    return re.sub(r"[^\w.-]+", "_", name)[-_MAX_NAME:]
 
 
 def _not_a_cog(copy: LocalCopy, reason: object) -> DataError:
