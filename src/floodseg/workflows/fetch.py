@@ -111,6 +111,8 @@ def fetch_config(
     """Fetch the passes that the settings describe; see :func:`fetch`. ``policy``: attempts of requests."""
     require_requests(config.search)
     found = search_config(config.search, policy)
+    for note in found.notes:
+        _LOG.warning("%s", note)
     passes = found.passes if config.search.period.dates is not None else best_of_each_sensor(found.passes)
     fetched = []
     with fetching(
