@@ -4,6 +4,7 @@ Data sets, checkpoints and configuration all use the band names of this module.
 """
 
 import re
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -60,8 +61,21 @@ QA60_VALUES = (0, 1024, 2048, 3072)
 _COLOUR_NAMES = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
     "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11",
-    "swir22": "B12",
+    "swir22": "B12", "nir_broad": "B08", "nir_narrow": "B8A", "swir1": "B11", "swir_1": "B11", "swir2": "B12",
+    "swir_2": "B12",
 }  # fmt: skip
+Numbering = Literal["sentinel-2", "landsat-8", "landsat-4"]
+"""Meaning of optical band numbers: Sentinel-2, Landsat 8 and 9 (also HLS L30), or Landsat 4 to 7."""
+
+LANDSAT_BANDS: dict[Numbering, dict[str, str]] = {
+    "landsat-8": {
+        "B01": "B01", "B02": "B02", "B03": "B03", "B04": "B04", "B05": "B8A", "B06": "B11", "B07": "B12", "B09": "B10",
+    },
+    "landsat-4": {"B01": "B02", "B02": "B03", "B03": "B04", "B04": "B08", "B05": "B11", "B07": "B12"},
+}  # fmt: skip
+"""Sentinel-2 band of about the same wavelengths by number of the Landsat band. Panchromatic and thermal bands have
+none."""
+
 _OPTICAL_PATTERN = re.compile(r"(?<![a-z0-9])(?:b|band)[ _-]?0?(\d{1,2})(a?)(?![a-z0-9])")
 _NUMBER_AND_COLOUR = re.compile(r"(?:b|band)[ _-]?0?\d{1,2}[ _:()-]+([a-z0-9]+)\)?")
 _SAR_PATTERN = re.compile(r"(?<![a-z])(vv|vh)(?:db)?(?![a-z])")
@@ -79,11 +93,12 @@ OTHER = "other"
 """Identity of a known band that measures something else: a ratio, an angle, another polarisation, classes."""
 
 
-def identify_band(text: str | None, sensor: Sensor) -> str | None:
+def identify_band(text: str | None, sensor: Sensor, numbering: Numbering = "sentinel-2") -> str | None:
     """Return the identity of a band from its name or the name of its file.
 
     Understands ``VV``, ``Gamma0_VH_db``, ``B3``, ``B03``, ``Band 8A`` and the common colour names of STAC (``green``).
-    A name with two bands (``VV/VH``) means a ratio or a difference.
+    A name with two bands (``VV/VH``) means a ratio or a difference. ``numbering`` is the meaning of optical band
+    numbers.
 
     Returns:
         The canonical name of a band of the sensor, ``MASK``, ``OTHER``, or None if the name is none of these.
@@ -91,7 +106,7 @@ def identify_band(text: str | None, sensor: Sensor) -> str | None:
     text = (text or "").strip().lower()
     if text in _MASK_NAMES:
         return MASK
-    found = _polarisations(text) if sensor == "sar" else _optical_bands(text)
+    found = _polarisations(text) if sensor == "sar" else _optical_bands(text, numbering)
     if len(found) > 1 or names_other_quantity(text):
         return OTHER
     return next(iter(found), None)
@@ -106,17 +121,19 @@ def _polarisations(text: str) -> set[str]:
     return {match.upper() for match in _SAR_PATTERN.findall(text)}
 
 
-def _optical_bands(text: str) -> set[str]:
+def _optical_bands(text: str, numbering: Numbering) -> set[str]:
     if text in _COLOUR_NAMES:
         return {_COLOUR_NAMES[text]}
     names = {
         f"B{int(number)}A" if suffix else f"B{int(number):02d}" for number, suffix in _OPTICAL_PATTERN.findall(text)
     }
+    if numbering != "sentinel-2":
+        names = {LANDSAT_BANDS[numbering].get(name, OTHER) for name in names}
     colour = _NUMBER_AND_COLOUR.fullmatch(text)
     if colour and colour[1] in _COLOUR_NAMES:
         # if the colour contradicts the number, the name stands for two bands and becomes OTHER
         names.add(_COLOUR_NAMES[colour[1]])
-    return names.intersection(L1C_BANDS)
+    return names.intersection((*L1C_BANDS, OTHER))
 
 
 def canonical_band(text: str | None, sensor: Sensor) -> str | None:
@@ -130,6 +147,21 @@ def band_date(band: str) -> str:
     """Return the date suffix of a band name (``before`` for ``VV_before``), or an empty string without a suffix."""
     _, separator, date = band.rpartition("_")
     return date if separator and date in DATES else ""
+
+
+def source_bands(needed: Sequence[str], held: Container[str]) -> dict[str, str]:
+    """Return the band of an image that each needed optical band is read from, without those that are missing.
+
+    B8A, the narrow near infrared, stands in for B08 where B08 is missing and B8A itself is not needed.
+    """
+    stands_in = "B08" not in held and "B8A" in held and "B8A" not in needed
+    sources = {band: "B8A" if band == "B08" and stands_in else band for band in needed}
+    return {band: source for band, source in sources.items() if source in held}
+
+
+def stand_in_note(sources: dict[str, str]) -> str | None:
+    """Return the note on a band that stands in for another one (see ``source_bands``), or None if none does."""
+    return "has no B08; B8A, the narrow near infrared, is read in its place" if sources.get("B08") == "B8A" else None
 
 
 @dataclass(frozen=True, slots=True)

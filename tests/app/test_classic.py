@@ -43,7 +43,8 @@ def script() -> ModuleType:
 def run(script: ModuleType, command: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[tuple[TrainConfig, Any]]]:
     """Run a command line; return the exit code and the calls of ``floodseg.train``."""
     calls: list[tuple[TrainConfig, Any]] = []
-    monkeypatch.setattr(floodseg, "train", lambda config, **flags: calls.append((config, flags)), raising=False)
+    # not setattr, which reads the present value and so imports PyTorch
+    monkeypatch.setitem(vars(floodseg), "train", lambda config, **flags: calls.append((config, flags)))
     python, name, *arguments = shlex.split(command)
     assert (python, name) == ("python", SCRIPT.name)
     with pytest.raises(SystemExit) as stop:

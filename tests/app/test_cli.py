@@ -201,7 +201,7 @@ def test_help_of_export_says_which_precisions_need_data(capsys: pytest.CaptureFi
     shown = _help(capsys, "export")
     assert "Folder of the data set on which an int8 model is calibrated and scored." in shown
     assert (
-        "The parity check of an fp32 or bf16 model uses simulated images, and this data set too if --data is given."
+        "The parity check of an fp32 or bf16 model uses simulated images, and this data set too if --data is set."
         in shown
     )
     assert "Folder of the data set. By default the subfolder" in _help(capsys, "train")

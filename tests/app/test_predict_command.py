@@ -122,7 +122,7 @@ def test_predict_errors_name_the_flag_or_file(tmp_path, sar, refused):
     assert "--allow-no-crs" in refused("--sar", tmp_path / "placeless.tif", *out)
     assert "has 40 bands without names" in refused("--sar", tmp_path / "many.tif", *out)
     assert "absent.tif: cannot be read" in refused("--sar", tmp_path / "absent.tif", *out)
-    assert "no image is given" in refused(*out)
+    assert "no image to map" in refused(*out)
     assert "--cloud-mask" in refused("--sar", sar, "--cloud-mask", tmp_path / "s2.tif", *out)
     assert "--threshold 1.5: must be above 0 and below 1" in refused("--sar", sar, "--threshold", "1.5", *out)
     assert "Did you mean --permanent-water?" in refused("--sar", sar, "--permanent-watr", "x", *out)

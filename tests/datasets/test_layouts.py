@@ -215,6 +215,20 @@ def test_bands_of_other_chips_are_matched_by_name(
         open_layout(DataConfig(data=tree, optical_bands=("B8A",)), "train")
 
 
+def test_narrow_infrared_stands_in_for_b08_in_chips_that_lack_it(
+    tree: Path, hand: Path, write_raster: Callable[..., Path], optical_array: Array, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="floodseg")
+    stored = ["B8A", "B03"]
+    for name in ("Ghana_2", "Spain_3"):
+        write_raster(hand / f"S2Hand/{name}_S2Hand.tif", optical_array[[8, 2]], names=stored, **GRID)
+    chips = open_layout(DataConfig(data=tree, optical_bands=("B03", "B08")), "train")
+    for name, infrared in (("Ghana_1", 7), ("Ghana_2", 8), ("Spain_3", 8)):
+        read = chips.read(chips.names.index(name)).optical
+        np.testing.assert_allclose(read, optical_array[[2, infrared]] / 1e4, rtol=1e-6)
+    assert caplog.text.count("has no B08; B8A, the narrow near infrared, is read in its place") == 1
+
+
 def test_bands_of_other_names_are_noted_and_never_taken_by_order(
     tree: Path,
     hand: Path,

@@ -260,6 +260,21 @@ def test_sensors_that_a_method_does_not_take_are_refused(chips, model, method, s
         evaluate(scored, data=root, layout="folders", split="all", sensors=sensors)
 
 
+def test_chips_with_narrow_infrared_alone_are_scored(model, tmp_path):
+    for at, names in enumerate((("B03", "B08"), ("B03", "B8A"))):
+        for seed, name in enumerate(NAMES):
+            chip = write_chip(tmp_path / str(at), name, seed)
+            path = tmp_path / f"{at}/S2Hand/{name}_S2Hand.tif"
+            scenes.write_optical(path, chip.optical[[2, 7]], names=names)
+    for method in (model(OPTICAL), "ndwi"):
+        expected, scores = (
+            evaluate(method, data=tmp_path / str(at), layout="folders", split="all").document for at in (0, 1)
+        )
+        assert scores == expected
+    with pytest.raises(ConfigError, match="takes optical images of B01"):
+        evaluate(model(BOTH), data=tmp_path / "1", layout="folders", split="all")
+
+
 def test_sensors_that_the_data_lack_are_refused(radar_tree, model):
     options = {"data": radar_tree, "layout": "sen1floods11", "split": "test"}
     for sensors in ("both", "optical"):

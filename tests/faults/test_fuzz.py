@@ -48,7 +48,7 @@ RESULT = {"index": 0, "target": "sar", "code": 2, "output": "floodseg: error: x\
         ({"problem": "the interpreter ended (-11)"}, "the interpreter ended (-11)"),
     ],
 )
-def test_findings_depend_on_exit_code_and_output(changes: dict[str, object], problem: str | None) -> None:
+def test_pixel_counts_depend_on_exit_code_and_output(changes: dict[str, object], problem: str | None) -> None:
     report = Report()
     check(report, RESULT | changes)
     assert [finding.problem for finding in report.findings] == ([] if problem is None else [problem])

@@ -167,7 +167,7 @@ RADAR = sar_values(20, 20)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({}, "no image is given"),
+        ({}, "no image to map"),
         ({"sar": 5}, "`sar`: must be a path or a sequence of paths, not int"),
         ({"sar": RADAR.tolist()}, "`sar`: must be a path or a sequence of paths, not list"),
         ({"sar": ""}, "`sar=''`: must be the name of a file"),
@@ -184,7 +184,7 @@ RADAR = sar_values(20, 20)
         ({"sar": RADAR, "crs": 32633}, "`crs=EPSG:32633`: has no effect without a transform"),
         ({"sar": RADAR[:1]}, "the array has 1 bands without names"),
         ({"sar": RADAR * np.nan}, "the arrays: no pixel is valid"),
-        ({"sar": "{sar}", "optical_offset": 0.0}, "`optical_offset=0.0`: no optical image is given"),
+        ({"sar": "{sar}", "optical_offset": 0.0}, "`optical_offset=0.0`: no optical image is in use"),
         ({"sar": "{sar}", "max_slope": 20.0}, "`max_slope=20.0`: has no effect without `dem`"),
     ],
 )

@@ -115,7 +115,7 @@ def test_lazy_array_is_read_by_windows() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({}, "no image is given"),
+        ({}, "no image to map"),
         ({"sar": sar_values()[0, 0]}, r"shape \(40,\)"),
         ({"sar": sar_values()[:, :0]}, "holds no pixel"),
         ({"sar": sar_values().astype(complex)}, "real numbers"),

@@ -230,7 +230,7 @@ def test_remote_sources_of_vrt_files_need_allow_remote(tmp_path: Path, monkeypat
 
 
 CASES: dict[str, tuple[Callable[[Path], dict[str, object]], Bands, str]] = {
-    "nothing": (lambda folder: {}, BOTH, "no image is given; set `sar`, `optical` or both"),
+    "nothing": (lambda folder: {}, BOTH, "no image to map; set `sar`, `optical` or both"),
     "optical for radar": (lambda folder: {"sar": folder / "s1.tif", "optical": folder / "s2.tif"}, RADAR,
                           "the model takes no optical image"),
     "radar for optical": (lambda folder: {"sar": folder / "s1.tif"}, OPTICAL, "the model takes no radar image"),
@@ -244,7 +244,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, object]], Bands, str]] = {
                       "`optical_offset=0.0`: no"),
     "unused mask": (lambda folder: {"sar": folder / "s1.tif", "cloud_mask": "m.tif"}, BOTH, "`cloud_mask=m.tif`: no"),
     "unused mask of a sar folder": (lambda folder: {"sar": folder / "s1.tif", "cloud_mask": "/data/sar/m.tif"}, BOTH,
-                                    "`cloud_mask=/data/sar/m.tif`: no optical image is given"),
+                                    "`cloud_mask=/data/sar/m.tif`: no optical image is in use"),
     "unused units": (lambda folder: {"optical": folder / "s2.tif", "sar_units": "linear"}, BOTH,
                    "`sar_units=linear`: no radar image"),
     "mask of bands": (lambda folder: {"optical": folder / "s2.tif", "cloud_mask": str(folder / "s1.tif")}, BOTH,

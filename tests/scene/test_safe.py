@@ -171,6 +171,30 @@ def test_finest_raster_of_each_band_is_used(products: dict[str, Path]) -> None:
     assert product.bands["B01"].endswith("R60m/T33TVL_20240501T100559_B01_60m.jp2")
 
 
+@pytest.mark.parametrize("as_files", [False, True])
+def test_product_without_10_m_gives_six_bands_of_20_m(
+    products: dict[str, Path], tmp_path: Path, as_files: bool
+) -> None:
+    product = shutil.copytree(products["L2A"], tmp_path / NAME["L2A"])
+    [images] = product.glob("GRANULE/*/IMG_DATA")
+    shutil.rmtree(images / "R10m")
+    for file in images.glob("R*m/*_B08_*.jp2"):  # real products have B08 in 10 m alone
+        file.unlink()
+    bands = ("B02", "B03", "B04", "B08", "B11", "B12")
+    if as_files:
+        files = tuple(map(str, sorted(images.glob("R20m/*.jp2"))))
+        scene = open_scene(SceneConfig(optical=files, optical_offset=-1000), Bands((), bands))
+    else:
+        scene = opened(product, bands)
+    assert (scene.grid.height, scene.grid.transform[0]) == (SIDE // 2, 20)
+    window = scene.read(Window(0, 0, SIDE // 2, SIDE // 2))
+    expected = np.stack([stored_values("B8A" if band == "B08" else band, 20) for band in bands])
+    valid = window.optical_valid
+    assert valid.all() == as_files  # the product hides clouds
+    np.testing.assert_allclose(window.optical[:, valid], (expected[:, valid] - 1000.0) / 1e4, atol=1e-6)
+    assert sum("has no B08; B8A" in note for note in scene.assumptions) == 1
+
+
 def test_l1c_model_refuses_l2a(products: dict[str, Path]) -> None:
     with pytest.raises(DataError, match=r"lacks B10, which the model needs \(L2A has no B10"):
         opened(products["L2A"], L1C_BANDS)

@@ -11,23 +11,20 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, fields
 from logging import WARNING
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.config.train import DataConfig
 from floodseg.messages import note_once
-from floodseg.raster.dataset import CoordinateSystem, Raster, open_raster
+from floodseg.raster.dataset import Raster, open_raster
 from floodseg.raster.masks import GDAL_MASK, mask_number, read_mask
 from floodseg.system.files import replacing
 
@@ -38,31 +35,25 @@ Opener = Callable[[Path], AbstractContextManager[Raster]]
 """Function that opens a raster file; raises DataError if it is unusable."""
 
 
-@dataclass(slots=True)
-class _Metadata:
-    """Attributes of a ``Raster`` without its pixels."""
+_METADATA = tuple(Raster.__annotations__)
+"""Names of the attributes of a ``Raster``, which are all but its pixels."""
 
-    name: str
+
+class CachedRaster:
+    """A ``Raster`` with the metadata of its file and the pixels of its cache entry.
+
+    Args:
+        metadata: value of each attribute in ``_METADATA``.
+        pixels: (bands, H, W), read-only; then the mask, if GDAL finds one beside the bands.
+    """
+
     count: int
     height: int
     width: int
-    dtypes: tuple[str, ...]
-    descriptions: tuple[str | None, ...]
-    scales: tuple[float, ...]
-    offsets: tuple[float, ...]
-    nodatavals: tuple[float | None, ...]
-    crs: CoordinateSystem | None
-    transform: Affine
-    colorinterp: tuple[ColorInterp, ...]
-    mask_flag_enums: tuple[list[MaskFlags], ...]
 
-
-@dataclass(slots=True, eq=False)
-class CachedRaster(_Metadata):
-    """Raster with the metadata of its file and the pixels of its cache entry."""
-
-    pixels: NDArray[np.generic]
-    """(bands, H, W), read-only; then the mask, if GDAL finds one beside the bands."""
+    def __init__(self, metadata: Mapping[str, Any], pixels: NDArray[np.generic]) -> None:
+        vars(self).update(metadata)
+        self.pixels = pixels
 
     def read(self, indexes: Sequence[int], window: RasterWindow | None = None) -> NDArray[np.generic]:
         """Return bands (numbered from 1) as (C, H, W), within a window if one is passed."""
@@ -109,17 +100,18 @@ class ChipCache:
         with opener(path) as source:
             array_count = source.count + (mask_number(source) == GDAL_MASK)
             if self._verify(entry, array_count) or self._write(path, entry, source):
-                self._metadata[path, entry] = {each.name: getattr(source, each.name) for each in fields(_Metadata)}
+                self._metadata[path, entry] = {name: getattr(source, name) for name in _METADATA}
             yield self._map(path, entry) or source
 
-    def _map(self, path: Path, entry: Path) -> CachedRaster | None:
+    def _map(self, path: Path, entry: Path) -> Raster | None:
         """Return the cached raster, or None if this process has not verified its entry."""
         if (path, entry) not in self._metadata:
             return None
         try:
-            return CachedRaster(pixels=np.asarray(open_memmap(entry, mode="r")), **self._metadata[path, entry])
+            raster = CachedRaster(self._metadata[path, entry], np.asarray(open_memmap(entry, mode="r")))
         except (OSError, ValueError):  # removed or damaged in the meantime
             return None
+        return cast(Raster, raster)
 
     def _verify(self, entry: Path, array_count: int) -> bool:
         """Return True if the entry is undamaged and holds all bands and any GDAL mask, and mark it as used."""

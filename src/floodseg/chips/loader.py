@@ -154,7 +154,7 @@ def make_loader(
         augment: settings of crops and augmentation; None yields complete chips one by one, in the order of the set.
         batch_size: crops per batch; must be 1 for complete chips, which differ in size.
         seed: seed of order, crops and augmentation.
-        workers: number of worker processes, which are kept for all epochs; 0 loads in this process.
+        workers: number of worker processes, which run for all epochs; 0 loads in this process.
         device_type: ``cuda`` pins memory.
         drop_last: drop an incomplete last batch.
 

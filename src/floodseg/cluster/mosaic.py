@@ -38,7 +38,7 @@ _WARPED = "warped"
 _DEGREES = "EPSG:4326"
 _METRES_PER_DEGREE = 111_319.49
 _CHECKED_SIDE = 256
-"""Most rows and columns of a scene that are read to check a mosaic."""
+"""Largest number of rows and columns of a scene that are read to check a mosaic."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _BAND_KEY = re.compile(
 """Asset keys that may name a band, and its resolution in metres: ``vv``, ``iw-vv``, ``B8A``, ``nir08``, ``B03_10m``,
 but not ``vv-thumbnail``."""
 _STORAGE = {"scale": (1, None), "offset": (0, None), "nodata": (0, None)}
-"""Fields of ``raster:bands`` and their values that say no more than a file without tags."""
+"""Fields of ``raster:bands`` and, for each, the values that hold for a file without tags."""
 _MAX_DOCUMENTS = 1_000_000
 
 
@@ -113,7 +113,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _object_list(file: Path, document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     entries = document.get(key, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(f"{file}: '{key}' is no list of objects; write it as the STAC specification says")
+        raise DataError(f"{file}: '{key}' is no list of objects; write it by the STAC specification")
     return entries
 
 
@@ -125,7 +125,7 @@ def _item_row(
     location = f"{folder}, item '{name}'"
     assets, properties = item.get("assets", {}), item.get("properties", {})
     if not isinstance(assets, dict) or not isinstance(properties, dict) or not isinstance(name, str):
-        raise DataError(f"{location}: lacks an id, assets or properties; write it as the STAC specification says")
+        raise DataError(f"{location}: lacks an id, assets or properties; write it by the STAC specification")
     files: dict[str, list[str]] = {}
     unread = set()
     finest: dict[str, int] = {}

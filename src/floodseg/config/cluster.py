@@ -18,6 +18,15 @@ MIN_WORKER_MEMORY_GB = 1.0
 
 
 @dataclass(frozen=True)
+class WorkerMapConfig(MapConfig):
+    """Settings of mapping on the workers of a cluster."""
+
+    threads: WholeNumber | None = None
+    """Number of windows that each worker processes at the same time, one per thread. By default the number of cores
+    divided by N with --cluster local:N, and 1 with a scheduler."""
+
+
+@dataclass(frozen=True)
 class ManyConfig(Settings):
     """Settings of a run over many scenes. Settings in the list of scenes take precedence over the flags."""
 
@@ -36,7 +45,7 @@ class ManyConfig(Settings):
     wait_s: float = 300.0
     """Longest time in seconds to wait for a scheduler to answer, or for a worker to connect to it."""
     shared: Annotated[SharedScene, Parameter(name="*")] = field(default_factory=SharedScene)
-    mapping: Annotated[MapConfig, Parameter(name="*")] = field(default_factory=MapConfig)
+    mapping: Annotated[WorkerMapConfig, Parameter(name="*")] = field(default_factory=WorkerMapConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,4 +13,4 @@ class ExportDataConfig(DataConfig):
     data: Path | None = None
     """Folder of the data set on which an int8 model is calibrated and scored. By default the subfolder named after the
     layout in the folder that the environment variable FLOODSEG_DATA names. The parity check of an fp32 or bf16 model
-    uses simulated images, and this data set too if --data is given."""
+    uses simulated images, and this data set too if --data is set."""

@@ -32,7 +32,8 @@ class SceneImages(Settings):
     sar: Files = ()
     """Sentinel-1 backscatter, VV and VH: one raster, or one file per polarisation."""
     optical: Files = ()
-    """Sentinel-2 reflectance: one raster, one file per band, or a .SAFE folder or zip."""
+    """Reflectance of Sentinel-2, HLS or Landsat: one raster, one file per band, or a Sentinel-2 .SAFE folder or zip.
+    Bands are found by name; B8A is used where B08 is missing."""
     sar_before: Files = ()
     """Radar image from before the flood, in the same form as --sar. Two-date models use it as input. Other models map
     it too, and its water counts as permanent water."""
@@ -70,7 +71,7 @@ class SharedScene(Settings):
     """Areas to mark as excluded in the map, such as radar shadow: polygons, or a raster that is not 0 in these
     areas. Its nodata pixels are not excluded."""
     dem: str | None = None
-    """Elevation raster in metres, or in feet if its unit tag says so. Ground steeper than --max-slope is marked as
+    """Elevation raster in metres, or in feet if that is its unit tag. Ground steeper than --max-slope is marked as
     excluded."""
     max_slope: float = 15.0
     """Steepest slope in degrees that is mapped. Needs --dem."""
@@ -137,8 +138,7 @@ class MapConfig(Settings):
     batch_size: WholeNumber | None = None
     """Windows per model call. By default 1 on a CPU, and as many as fit on a GPU."""
     threads: WholeNumber | None = None
-    """Number of windows that are processed at the same time, one per thread. By default the number of cores. In
-    predict-many: the cores divided by N with --cluster local:N, and 1 with a scheduler."""
+    """Number of windows that are processed at the same time, one per thread. By default the number of cores."""
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
     """Inference runtime. auto uses the fastest installed runtime that the model has a file for. Models without exported
     files run in PyTorch."""

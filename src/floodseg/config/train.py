@@ -72,7 +72,8 @@ class DataConfig(Settings):
     """Unit of the stored radar values: dB, linear power, or amplitude (the square root of power). The last two are
     converted to dB."""
     optical_bands: tuple[str, ...] = ()
-    """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria). By default all bands."""
+    """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria). By default all bands.
+    B8A is used as B08 in chips without B08."""
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
     for older ones. It applies to files without GDAL scale and offset tags; the tags always take precedence. By default

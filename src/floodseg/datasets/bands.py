@@ -5,7 +5,7 @@ from contextlib import suppress
 from logging import INFO
 from pathlib import Path
 
-from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, Sensor, canonical_band
+from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, Sensor, canonical_band, source_bands
 from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.messages import SENSOR_NAMES, note_once
@@ -102,7 +102,7 @@ def _optical_bands(config: DataConfig, first: Path) -> tuple[str, ...]:
     with open_raster(first) as source:
         stored = band_indices(source, "optical")
     wanted = canonical_optical_bands(config.optical_bands)
-    missing = [band for band in wanted if band not in stored]
+    missing = [band for band in wanted if band not in source_bands(wanted, stored)]
     if missing:
         raise DataError(
             f"`optical_bands={' '.join(config.optical_bands)}`: {first} has no band {', '.join(missing)}; choose among "

@@ -69,8 +69,8 @@ def content(folder: Path) -> str:
 def refuse_unread_formats(folder: Path) -> None:
     """Raise DataError if a folder without GeoTIFF holds NetCDF, HDF5 or Zarr; the message has the conversion."""
     for path in list_folder(folder)[:_TRIED]:
-        if path.suffix.lower() in _UNREAD and (way := reading_advice(str(path))):
-            raise DataError(f"{path}: {way}")
+        if path.suffix.lower() in _UNREAD and (advice := reading_advice(str(path))):
+            raise DataError(f"{path}: {advice}")
 
 
 def _rasters_in(folder: Path) -> list[Path]:

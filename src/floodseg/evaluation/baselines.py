@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import Bands, Sensor, bands_fit
+from floodseg.bands import Bands, Sensor, source_bands
 from floodseg.chips.chip import Chip
 from floodseg.classical import ndwi_is_defined, ndwi_water, otsu
 from floodseg.errors import ConfigError
@@ -41,14 +41,15 @@ class Baseline:
         Raises:
             ConfigError: the chips lack a band, or hold it in another unit.
         """
-        if not bands_fit(self.bands, bands, self.sensors):
+        needed, names = self.bands.names(self.sensors), bands.names(self.sensors)
+        sources = source_bands(needed, names)
+        if len(sources) < len(needed) or bands.unit(self.sensors) != self.bands.unit(self.sensors):
             raise ConfigError(
                 f"classical baseline {self.name}: needs {self.bands}, but these chips hold {bands}; score "
                 f"{self.name} on data with the bands and unit that it needs"
             )
         image, valid = (chip.sar, chip.sar_valid) if self.sensors == "sar" else (chip.optical, chip.optical_valid)
-        names = bands.names(self.sensors)
-        values = [image[names.index(band)] for band in self.bands.names(self.sensors)]
+        values = [image[names.index(source)] for source in sources.values()]
         valid = valid & self.known(*values) if self.known is not None else valid
         return self.water(*values, valid), valid
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from rich.progress import track
 
-from floodseg.bands import Bands, SensorSet, bands_fit
+from floodseg.bands import Bands, SensorSet, bands_fit, source_bands
 from floodseg.config.base import Layout
 from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig
@@ -248,7 +248,10 @@ def _check_bands(name: str, needed: Bands, available: Bands, sensors: SensorSet 
         if sensor not in available.sensors or sensors not in (None, "both", sensor):
             continue
         # optical bands are selected by name when the chips are opened, radar bands are read in order
-        if not bands_fit(needed, available, sensor, exact=sensor == "sar"):
+        named = available
+        if sensor == "optical":
+            named = replace(available, optical=tuple(source_bands(needed.optical, available.optical)))
+        if not bands_fit(needed, named, sensor, exact=sensor == "sar"):
             raise ConfigError(
                 f"'{name}' takes {SENSOR_NAMES[sensor]} images of {needed.only(sensor)}, but the data set holds "
                 f"{available.only(sensor)}; choose a model that takes the bands of the data set"

@@ -1,7 +1,7 @@
 """Tiling of a scene into overlapping windows, with integer blending weights.
 
 Along each axis all windows have the same length and start at multiples of :data:`STRIDE`. They cover the scene, padded
-at the end to a multiple of ``STRIDE``. The padding does not depend on the tile size, so a model sees the same borders
+at the end to a multiple of ``STRIDE``. The padding does not depend on the tile size, so a model gets the same borders
 in every tiling. Two neighbouring windows blend over :data:`BLEND_WIDTH` pixels in the middle of their overlap. The
 rest of the overlap, where a model lacks context, is not used.
 """

@@ -15,6 +15,7 @@ from floodseg.bands import (
     OTHER,
     SAR_BANDS,
     SENSORS,
+    Numbering,
     Sensor,
     identify_band,
     names_other_quantity,
@@ -22,6 +23,8 @@ from floodseg.bands import (
 from floodseg.errors import DataError
 from floodseg.messages import SENSOR_NAMES
 from floodseg.raster.dataset import Raster
+from floodseg.raster.landsat import is_level_1, is_surface_band, product_numbering, surface_numbering
+from floodseg.raster.scaling import has_scaling
 
 _NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
     "sar": {2: SAR_BANDS},
@@ -29,7 +32,10 @@ _NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
 }
 _EXAMPLES: dict[Sensor, tuple[str, ...]] = {"sar": SAR_BANDS, "optical": ("B02", "B03")}
 _NO_NAMES = ("", "gray", "undefined")
-"""Descriptions that say nothing, beside ``Band N`` (``Layer_N`` in ERDAS files) of band N."""
+"""Descriptions that are no names. ``Band N`` of band N (``Layer_N`` in ERDAS files) is none either."""
+
+_ONLY_SENTINEL_2 = frozenset({"B8A", "B12"})
+"""Numbers that no band of Landsat has."""
 
 _UNNAMED = "a band without a name"
 
@@ -202,7 +208,7 @@ def _unused_bands(source: Raster, sensor: Sensor) -> list[int]:
 
 
 def rename_commands(bands: Iterable[tuple[int, str, str]]) -> str:
-    """Return the commands that name bands; a band is given by number, new name and file."""
+    """Return the commands that name bands, from the number, new name and file of each band."""
     return " && ".join(
         shlex.join(["rio", "edit-info", "--bidx", str(number), "--description", name, file])
         for number, name, file in bands
@@ -213,25 +219,81 @@ def band_identities(source: Raster, sensor: Sensor) -> tuple[str | None, ...]:
     """Return the identity of each band of an open raster (see ``name_identities``).
 
     The only band of a file may also be named by the file, if its description is no known name.
+
+    Raises:
+        DataError: optical bands of Landsat level 1, or of an unknown Landsat satellite.
     """
-    described = name_identities(tuple(source.descriptions), sensor)
-    if len(described) == 1 and (described[0] is None or identify_band(source.descriptions[0], sensor) is None):
-        return (identify_band(_stem(source.name), sensor) or described[0],)
+    texts = tuple(source.descriptions)
+    numbering = _numbering(source) if sensor == "optical" else None
+    described = name_identities(texts, sensor, numbering)
+    if len(described) == 1 and (described[0] is None or identify_band(texts[0], sensor) is None):
+        return (identify_band(_stem(source.name), sensor, numbering or "sentinel-2") or described[0],)
     return described
 
 
+def _numbering(source: Raster) -> Numbering:
+    """Return the meaning of the optical band numbers of an open raster.
+
+    Raises:
+        DataError: it is of Landsat level 1, or the satellite is unknown.
+    """
+    if is_level_1(source.name) and not has_scaling(source, range(1, source.count + 1)):
+        raise DataError(
+            f"{source.name}: is of Landsat level 1, whose numbers become reflectance only with the sun's elevation; "
+            "use the level 2 product (L2SP, bands SR_B2 to SR_B7)"
+        )
+    texts = tuple(source.descriptions)
+    if not _ONLY_SENTINEL_2.isdisjoint(identify_band(text, "optical") for text in texts):
+        return "sentinel-2"  # the bands of another sensor can be named after those of Sentinel-2
+    numbering = product_numbering(source.name) or surface_numbering(
+        (*texts, _stem(source.name)) if source.count == 1 else texts
+    )
+    if numbering is None:
+        raise _unknown_satellite(source, texts if source.count > 1 else (texts[0] or _stem(source.name),))
+    return numbering
+
+
+def _unknown_satellite(source: Raster, texts: Sequence[str | None]) -> DataError:
+    commands = []
+    for satellite in ("landsat-8", "landsat-4"):
+        numbering: Numbering = satellite
+        bands = [identify_band(text, "optical", numbering) for text in texts]
+        named = [(number, band, source.name) for number, band in enumerate(bands, 1) if band not in (None, OTHER, MASK)]
+        commands.append(rename_commands(named))
+    return DataError(
+        f"{source.name}: its bands are named as those of Landsat ({', '.join(text or _UNNAMED for text in texts)}), "
+        "and the same number means another band in Landsat 8 and 9 than in Landsat 4 to 7; name them as those of "
+        f"Sentinel-2, for Landsat 8 and 9 ({commands[0]}), for Landsat 4 to 7 ({commands[1]})"
+    )
+
+
 @lru_cache(maxsize=256)
-def name_identities(texts: tuple[str | None, ...], sensor: Sensor) -> tuple[str | None, ...]:
+def name_identities(
+    texts: tuple[str | None, ...], sensor: Sensor, numbering: Numbering | None = None
+) -> tuple[str | None, ...]:
     """Return the identity of each band by its name: a canonical name, ``MASK``, ``OTHER``, or None without a name.
 
-    An unknown name counts as ``OTHER``: the order of bands says nothing about a band that has a name. The result is
-    cached, since all files of a data set have the same names, and each crop needs them.
+    An unknown name counts as ``OTHER``: a band that has a name is never taken by its order. Numbers in names
+    such as ``SR_B5`` are those of Landsat, and ``OTHER`` if the satellite is unknown. The result is cached, since all
+    files of a data set have the same names, and each crop needs them.
+
+    Args:
+        texts: names of the bands.
+        sensor: sensor of the bands.
+        numbering: meaning of optical band numbers; by default, the names define it.
     """
+    if sensor == "optical" and numbering is None:
+        numbering = surface_numbering(texts)
     if sensor == "optical" and len(texts) == len(L1C_BANDS) and _are_numbers(texts):
         return (None,) * len(texts)
-    known = tuple(identify_band(_without_number(text, number), sensor) for number, text in enumerate(texts, start=1))
+    known = tuple(
+        OTHER
+        if numbering is None and sensor == "optical" and is_surface_band(text)
+        else identify_band(_without_number(text, number), sensor, numbering or "sentinel-2")
+        for number, text in enumerate(texts, start=1)
+    )
     named = tuple(
-        (identity or OTHER) if _is_telling(text, number) else None
+        (identity or OTHER) if _is_name(text, number) else None
         for number, (text, identity) in enumerate(zip(texts, known, strict=True), start=1)
     )
     # "Band 3" is B03 beside a band that is named B04, and nothing but a number elsewhere
@@ -252,8 +314,8 @@ def _without_number(text: str | None, number: int) -> str | None:
     return rest[1] if rest and any(identify_band(rest[1], sensor) for sensor in SENSORS) else text
 
 
-def _is_telling(text: str | None, number: int) -> bool:
-    """Return True if a name says what a band is."""
+def _is_name(text: str | None, number: int) -> bool:
+    """Return True if a text is a name, and no number of the band in its file or filler text."""
     text = (text or "").strip().lower()
     return text not in _NO_NAMES and re.fullmatch(rf"(?:band|layer)[ _]?0?{number}", text) is None
 

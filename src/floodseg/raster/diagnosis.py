@@ -30,9 +30,9 @@ def diagnose(path: Path, error: BaseException) -> str:
         return f"cannot be reached ({failure.strerror}); change its permissions or the path"
     if path.is_dir():
         return "is a folder, not an image; rename it, or put the image in its place"
-    way = reading_advice(str(path))
-    if way is not None:
-        return way
+    advice = reading_advice(str(path))
+    if advice is not None:
+        return advice
     if not status.st_size:
         return f"is empty (0 bytes); {_AGAIN}"
     try:

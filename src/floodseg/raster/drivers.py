@@ -124,10 +124,10 @@ def open_layer(name: str, allow_remote: bool) -> Any:
     try:
         return open_with_drivers(name) if allow_remote else open_local(name)
     except RasterioIOError as error:
-        way = reading_advice(name)
-        if way is None:
+        advice = reading_advice(name)
+        if advice is None:
             raise
-        raise DataError(f"{name}: {way}") from error
+        raise DataError(f"{name}: {advice}") from error
 
 
 def _check_sources(name: str, xml: str, opener: Callable[[str], Any], depth: int) -> None:

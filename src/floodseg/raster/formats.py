@@ -1,4 +1,4 @@
-"""Formats and products that are not read as they are, with the command or the files that serve in their place.
+"""Advice on files and folders that cannot be read directly: a conversion, or other files to pass.
 
 GDAL has drivers for some of these formats, but only those of :mod:`floodseg.raster.drivers` are used.
 """
@@ -33,7 +33,7 @@ _MAX_LISTED = 10_000
 
 
 def reading_advice(name: str) -> str | None:
-    """Return what a file or folder is that GDAL did not open, and how to pass it; None if that is not known.
+    """Return the kind of a file or folder that GDAL cannot open, and the remedy; None if the kind is unknown.
 
     The caller puts the name in front.
     """
@@ -59,7 +59,7 @@ def _reading_advice(path: Path) -> str | None:
 
 
 def _member_advice(kind: str, names: Iterable[str]) -> str | None:
-    """Return how the rasters of a folder or an archive are passed; None without rasters.
+    """Return the advice to pass the rasters of a folder or an archive; None without rasters.
 
     Args:
         kind: what it is, as the beginning of a sentence.

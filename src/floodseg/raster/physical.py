@@ -2,7 +2,7 @@
 
 The rules, for a pixel of a file:
 
-* It is missing where a mask says so, or where a band is not a number, is declared nodata, or holds the lowest float.
+* It is missing where a mask is 0, or where a band is not a number, is declared nodata, or holds the lowest float.
   Exception: a declared nodata value of 0 in reflectance, digital numbers, power or amplitude (or 1 in reflectance) can
   be a measurement in one band. Such a pixel is not missing, but filled if all bands hold the value.
 * It is filled where all bands of the sensor hold the stored number 0, or another filler of optical images.

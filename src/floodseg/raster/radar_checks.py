@@ -70,6 +70,31 @@ UNIT_NAMES: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplit
 """Names of the units in messages."""
 
 
+class WrongUnitError(DataError):
+    """Radar values that do not have the declared unit."""
+
+    fault: str = ""
+    """The message without the remedy."""
+    units: tuple[SarUnits, ...] = ()
+    """Units that the values may have; empty if the remedy is not another ``sar_units``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Advice:
+    """Likely reason of wrong values, and the remedy."""
+
+    reason: str
+    remedy: str
+    units: tuple[SarUnits, ...] = ()
+    """Units that the values may have (see ``WrongUnitError``)."""
+
+    def error(self, fault: str) -> WrongUnitError:
+        """Return the error for a fault, which names the file and includes the reason."""
+        error = WrongUnitError(f"{fault}; {self.remedy}")
+        error.fault, error.units = fault, self.units
+        return error
+
+
 @dataclass(frozen=True, slots=True)
 class _Levels:
     """Levels of an image in dB; NaN without the polarisation, which compares as False."""
@@ -112,7 +137,8 @@ def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
         A note on an image whose values are doubtful but no error, or None. It names no file.
 
     Raises:
-        DataError: values that cannot have the unit, or VV and VH are swapped.
+        WrongUnitError: values that cannot have the unit.
+        DataError: VV and VH are swapped.
     """
     samples = [sample for sample in samples if sample.values.shape[1] >= MIN_PIXELS]
     if not samples:
@@ -137,29 +163,29 @@ def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
 
 
 def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int) -> str:
-    """Raise DataError for an image whose levels no scene has; return a note if it is small."""
+    """Raise WrongUnitError for an image whose levels no scene has; return a note if it is small."""
     levels, is_small = _levels(bands, units), pixels < ENOUGH_PIXELS
     fault = "are often negative"
     if levels.too_bright:
         fault = "are brighter than most scenes" if is_small else f"are brighter than any scene ({levels})"
     named = replace(sample, name="FILE") if is_small else sample  # one note for all chips of a folder
-    reason, remedy = _explanation(bands, named, units)
+    advice = _explanation(bands, named, units)
     text = f"radar values, read as {UNIT_NAMES[units]}, {fault}"
     if is_small:
-        return f"{text}; if they are {reason}, {remedy}"
-    raise DataError(f"{sample.name}: {text}, as {reason} would be; {remedy}")
+        return f"{text}; if they are {advice.reason}, {advice.remedy}"
+    raise advice.error(f"{sample.name}: {text}, as {advice.reason} would be")
 
 
 def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
-    """Raise DataError for values that cannot be dB; ``bands`` and ``pixels`` are those of the image."""
+    """Raise WrongUnitError for values that cannot be dB; ``bands`` and ``pixels`` are those of the image."""
     values = sample.values
     middle = float(np.median(values))
     if float((values < 0).mean()) < 0.5:
         is_number = middle > _LARGEST_POWER
-        reason, remedy = _numbers(sample, "db") if is_number else _positive_values(sample, bands, pixels)
-        raise DataError(
+        advice = _numbers(sample, "db") if is_number else _positive_values(sample, bands, pixels)
+        raise advice.error(
             f"{sample.name}: most radar values are not below 0 (median {middle:g}), so they cannot be dB: they "
-            f"{reason}; {remedy}"
+            f"{advice.reason}"
         )
     low, high = DB_RANGE
     scale = _scale_remedy(sample)
@@ -170,63 +196,65 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
         return
     lowest, highest = (stored_text(sample.stored.flat[place]) for place in (values.argmin(), values.argmax()))
     remedy = nodata_remedy(sample, is_odd) or scale or _ONE_NODATA
-    raise DataError(
+    raise WrongUnitError(
         f"{sample.name}: radar values from {lowest} to {highest} are not dB, whose values are between "
         f"{DB_RANGE[0]:g} and {high:g}; {remedy}"
     )
 
 
 def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
-    """Raise DataError for values that cannot be power or amplitude; ``bands`` are those of the image."""
+    """Raise WrongUnitError for values that cannot be power or amplitude; ``bands`` are those of the image."""
     middle = float(np.median(sample.values))
     is_negative = sample.values < _LOWEST_NOISE_RESIDUE
     if float(is_negative.mean()) > 0.5:
-        reason, remedy = "", nodata_remedy(sample, is_negative) or "use `sar_units=db`"
+        remedy = nodata_remedy(sample, is_negative)
+        advice = _Advice("", remedy) if remedy else _Advice("", "use `sar_units=db`", ("db",))
         if _levels(bands, "db").too_bright:
-            reason, remedy = f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units)
-        raise DataError(
+            advice = _Advice(f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units))
+        raise advice.error(
             f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {UNIT_NAMES[units]}"
-            f"{reason}; {remedy}"
+            f"{advice.reason}"
         )
     is_high = sample.values > _HIGHEST_POWER
     filler = nodata_remedy(sample, is_high) if is_high.mean() > MAX_ODD_SHARE else None
     if filler is not None:
-        raise DataError(
+        raise WrongUnitError(
             f"{sample.name}: {percent(float(is_high.mean()))} of the radar values are "
             f"{stored_text(sample.stored[is_high].max())}, too high for {UNIT_NAMES[units]}; {filler}"
         )
     if middle > _LARGEST_POWER:
-        reason, remedy = _numbers(sample, units)
-        raise DataError(
+        advice = _numbers(sample, units)
+        raise advice.error(
             f"{sample.name}: the median of the radar values is {middle:g}, too high for {UNIT_NAMES[units]}, so they "
-            f"{reason}; {remedy}"
+            f"{advice.reason}"
         )
 
 
-def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> tuple[str, str]:
-    """Return what positive values are that were declared as dB, and the remedy."""
+def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> _Advice:
+    """Return what positive values are that were declared as dB."""
     if any(np.median(bands[band]) < 0 for band in bands.keys() - set(sample.bands)):
-        return (
+        return _Advice(
             "can be linear power or amplitude, unlike the other file",
             "convert one of the files, since both must have one unit",
         )
     if pixels < ENOUGH_PIXELS and not _is_often_negative(bands):
-        return (
+        return _Advice(
             "can be linear power or amplitude (its square root)",
             "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are amplitude",
+            ("linear", "amplitude"),
         )
     likely = _likely_unit(bands)
     if likely is None:
-        return f"look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, "db")
-    return f"have the levels of {UNIT_NAMES[likely]}", f"use `sar_units={likely}`"
+        return _Advice(f"look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, "db"))
+    return _Advice(f"have the levels of {UNIT_NAMES[likely]}", f"use `sar_units={likely}`", (likely,))
 
 
-def _numbers(sample: Sample, units: SarUnits) -> tuple[str, str]:
-    """Return what values far above 1 are, and the remedy."""
+def _numbers(sample: Sample, units: SarUnits) -> _Advice:
+    """Return what values far above 1 are."""
     values = sample.values
     if values.max() <= _EIGHT_BITS and np.array_equal(values, np.round(values)):
-        return "are 8-bit numbers, as in pictures", undo_remedy(sample, "the conversion to 8 bits", units)
-    return "are amplitudes that were not calibrated", "calibrate them to gamma0 or sigma0 first"
+        return _Advice("are 8-bit numbers, as in pictures", undo_remedy(sample, "the conversion to 8 bits", units))
+    return _Advice("are amplitudes that were not calibrated", "calibrate them to gamma0 or sigma0 first")
 
 
 def _scale_remedy(sample: Sample) -> str | None:
@@ -273,14 +301,14 @@ def _likely_unit(bands: _Bands) -> SarUnits | None:
     return None if linear.too_bright else "linear"
 
 
-def _explanation(bands: _Bands, sample: Sample, units: SarUnits) -> tuple[str, str]:
-    """Return why values are too bright in a unit, and the remedy."""
+def _explanation(bands: _Bands, sample: Sample, units: SarUnits) -> _Advice:
+    """Return why values are too bright in a unit."""
     if units == "db":
         if _levels({band: 2 * values for band, values in bands.items()}, "db").plausible_for_land:
-            return "10 log10 of amplitude (in place of 20 log10)", scale_remedy(sample, 2)
+            return _Advice("10 log10 of amplitude (in place of 20 log10)", scale_remedy(sample, 2))
     elif units == "linear" and _likely_unit(bands) == "amplitude":
-        return "amplitude (the square root of power)", "use `sar_units=amplitude`"
-    return _NORMALISED, undo_remedy(sample, _NORMALISATION, units)
+        return _Advice("amplitude (the square root of power)", "use `sar_units=amplitude`", ("amplitude",))
+    return _Advice(_NORMALISED, undo_remedy(sample, _NORMALISATION, units))
 
 
 def _check_order(sample: Sample, levels: _Levels) -> None:

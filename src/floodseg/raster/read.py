@@ -4,14 +4,14 @@ Invalid pixels hold 0; the rules are those of :mod:`floodseg.raster.physical`.
 """
 
 from collections.abc import Sequence
-from logging import WARNING
+from logging import INFO, WARNING
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.bands import L1C_BANDS, SAR_BANDS, SarUnits
+from floodseg.bands import L1C_BANDS, SAR_BANDS, SarUnits, source_bands, stand_in_note
 from floodseg.classical import FLOOR_DB
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
@@ -25,7 +25,7 @@ from floodseg.raster.physical import PhysicalBlock, PixelMasks, Pixels, needs_ed
 from floodseg.raster.radar_checks import check_radar
 from floodseg.raster.reflectance_checks import check_fillers, check_reflectance, check_stored_type, offset_source
 from floodseg.raster.sample import Sample, sample_of
-from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, stored_bands
+from floodseg.raster.scaling import Quantity, StoredBand, has_scaling, is_landsat_scaled, stored_bands
 
 
 def read_sar(
@@ -81,15 +81,18 @@ def read_optical(
         DataError: missing bands, or values that cannot be reflectance.
     """
     indices = band_indices(source, "optical")
-    missing = [band for band in bands if band not in indices]
+    sources = source_bands(bands, indices)
+    missing = [band for band in bands if band not in sources]
     if missing:
         raise DataError(
             f"{source.name}: has no band {', '.join(missing)} (it has {', '.join(indices)}), but every optical chip "
             "must hold the bands in use; set `optical_bands` to bands that all chips have"
         )
+    if note := stand_in_note(sources):  # once for all chips of a folder
+        note_once(INFO, f"{Path(source.name).parent}: an optical image {note}")
     quantity = Quantity("optical", "reflectance")
-    stored = stored_bands(source, {band: indices[band] for band in bands}, quantity, offset)
-    others = [number for band, number in indices.items() if band not in bands]
+    stored = stored_bands(source, {band: indices[held] for band, held in sources.items()}, quantity, offset)
+    others = [number for band, number in indices.items() if band not in sources.values()]
     if check_units:
         _check_optical(source, indices, offset, window)
     reading = read_physical(source, stored, quantity, window, others)
@@ -102,7 +105,7 @@ def read_optical(
 
 def _check_optical(source: Raster, indices: dict[str, int], offset: float | None, window: Window | None) -> None:
     """Raise DataError if a file's bands (name -> number) are no reflectance, or not those of L1C where unnamed."""
-    tagged = has_scaling(source, list(indices.values()))
+    tagged = has_scaling(source, list(indices.values())) or is_landsat_scaled(source)
     check_stored_type(source.name, source.dtypes, tagged=tagged)
     quantity = Quantity("optical", "reflectance")
     bands = stored_bands(source, indices, quantity, offset)  # a band that is not in use can show the offset
@@ -111,8 +114,8 @@ def _check_optical(source: Raster, indices: dict[str, int], offset: float | None
         check_l1c_order(source.name, sample.stored[[L1C_BANDS.index(band) for band in L1C_CHECK_BANDS]])
     check_fillers([sample])
     # a set can hold files with and without tags, so an offset beside tags is no error
-    shift = None if tagged else offset
-    check_reflectance([sample], offset_source(source.name, bands, shift), shift or 0.0)
+    stored_offset = None if tagged else offset
+    check_reflectance([sample], offset_source(source.name, bands, stored_offset), stored_offset or 0.0)
 
 
 def read_physical(

@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 from floodseg.bands import REFLECTANCE_SCALE
 from floodseg.errors import ConfigError, DataError
 from floodseg.messages import percent
+from floodseg.raster.landsat import SURFACE_OFFSET, SURFACE_SCALE
 from floodseg.raster.physical import REFLECTANCE_RANGE
-from floodseg.raster.sample import MAX_ODD_SHARE, MIN_PIXELS, Sample, nodata_line, nodata_remedy, stored_text
+from floodseg.raster.sample import (
+    MAX_ODD_SHARE,
+    MIN_PIXELS,
+    Sample,
+    edit_command,
+    nodata_line,
+    nodata_remedy,
+    stored_text,
+)
 from floodseg.raster.scaling import StoredBand
 
 OffsetSource = Literal["setting", "tags", "scale tags", "metadata"] | None
@@ -24,6 +33,10 @@ _DARK_SHARE = 2
 _DARKEST_WITHOUT_OFFSET = 0.08
 """Reflectance below which every scene has ``_DARK_SHARE`` of its pixels in some band (water, shadow, vegetation,
 cirrus), unless it holds an offset of 0.1."""
+
+_DARKEST_LANDSAT = 7000
+"""Stored number below which every scene has ``_DARK_SHARE`` of its pixels in some band, if it is reflectance times
+10000. Landsat collection 2 stores a reflectance of 0 as 7273."""
 
 _LARGEST_FILLER = 1
 """Stored numbers up to it can be saturated or missing in a single band, and do not show that a scene is dark."""
@@ -52,8 +65,8 @@ def offset_source(name: str, bands: Sequence[StoredBand], optical_offset: float 
         return None if optical_offset is None else "setting"
     if optical_offset is not None:
         raise ConfigError(
-            f"`optical_offset={optical_offset:g}`: {name} has GDAL scale or offset tags, which already define "
-            "reflectance; leave it out, or correct the tags"
+            f"`optical_offset={optical_offset:g}`: the scale and offset of {name} are already defined by its "
+            "GDAL tags or by its name; leave it out, or correct the tags"
         )
     return "tags" if any(band.offset != 0 for band in bands) else "scale tags"
 
@@ -67,17 +80,17 @@ def check_stored_type(name: str, dtypes: Sequence[str], *, tagged: bool) -> None
         )
 
 
-def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, shift: float = 0.0) -> None:
+def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, stored_offset: float = 0.0) -> None:
     """Raise DataError if reflectance has another scale, or its offset is missing or removed twice.
 
-    ``samples`` are the valid pixels of each file of an image; ``shift`` was added to their stored numbers.
+    ``samples`` are the valid pixels of each file of an image; ``stored_offset`` was added to their stored numbers.
     """
     samples = [sample for sample in samples if sample.values.shape[1] >= MIN_PIXELS]
     if not samples:
         return
     name, tagged = samples[0].name, offset_from in ("tags", "scale tags")
     bright = _brightest(samples)
-    if bright - shift / REFLECTANCE_SCALE < _MIN_BRIGHTEST:
+    if bright - stored_offset / REFLECTANCE_SCALE < _MIN_BRIGHTEST:
         reason = "they are scaled already, so the GDAL scale and offset tags are wrong" if tagged else _RULE
         tags = "-a_scale 0.0001 -a_offset 0 " if tagged else ""
         raise DataError(
@@ -87,6 +100,8 @@ def check_reflectance(samples: Sequence[Sample], offset_from: OffsetSource, shif
         )
     for sample in samples:
         _check_range(sample, tagged=tagged)
+    if not tagged:
+        _check_landsat(samples, stored_offset)
     if offset_from in (None, "scale tags"):
         _check_declared_offset(samples, offset_from)
     if offset_from is not None:
@@ -134,6 +149,19 @@ def _check_range(sample: Sample, *, tagged: bool) -> None:
     raise DataError(
         f"{sample.name}: optical values from {lowest} to {highest} are not reflectance, which is 0 to 1 once they are "
         f"scaled; {nodata_remedy(sample, is_odd) or otherwise}"
+    )
+
+
+def _check_landsat(samples: Sequence[Sample], stored_offset: float) -> None:
+    """Raise DataError if numbers without tags are so high that they must be those of Landsat."""
+    darkest = _darkest(_measured(samples)) * REFLECTANCE_SCALE - stored_offset
+    if darkest < _DARKEST_LANDSAT:
+        return
+    tags = f"f.scales = [{SURFACE_SCALE:.7f}] * f.count; f.offsets = [{SURFACE_OFFSET:g}] * f.count"
+    raise DataError(
+        f"{samples[0].name}: in every band {100 - _DARK_SHARE} % of the pixels hold {darkest:.0f} or more, as in "
+        f"surface reflectance of Landsat collection 2, which is stored * {SURFACE_SCALE:.7f} - {-SURFACE_OFFSET:g}; "
+        f"set the GDAL scale and offset tags of each file ({edit_command(samples[0].name, tags)})"
     )
 
 

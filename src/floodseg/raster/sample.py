@@ -22,8 +22,8 @@ ENOUGH_PIXELS = 100_000
 MAX_ODD_SHARE = 0.01
 """Share of values outside the possible range above which a raster is refused. Up to it, their pixels become invalid."""
 
-_LARGEST = 40_000
-"""Largest number of pixels to check of a window or a chip."""
+_MOST_PIXELS = 40_000
+"""Largest number of pixels of a window or a chip that are checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ def sample_of(
     quantity: Quantity,
     masks: PixelMasks | None = None,
 ) -> Sample:
-    """Return valid pixels of stored numbers, (C, H, W): at most ``_LARGEST``, spread evenly over all.
+    """Return valid pixels of stored numbers, (C, H, W): at most ``_MOST_PIXELS``, spread evenly over all.
 
     The arguments are those of ``physical``.
     """
     size = stored[0].size
-    step = -(-size // _LARGEST)
+    step = -(-size // _MOST_PIXELS)
     thinned = stored.reshape(len(stored), 1, -1)[..., ::step]
     reading = physical(thinned, bands, quantity.as_stored, masks and masks.thinned(step))
     usable = ~(reading.missing | reading.fill)

@@ -1,4 +1,4 @@
-"""Descriptions of stored bands: what a file says of its numbers, and their conversion to physical values."""
+"""Scale, offset and nodata value of stored bands, and conversion of stored numbers to physical values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import REFLECTANCE_SCALE, SarUnits, Sensor, Unit
 from floodseg.raster.dataset import Raster
+from floodseg.raster.landsat import SURFACE_OFFSET, SURFACE_SCALE, is_collection_2
 
 INTEGER_KINDS = "iu"
 """Kinds of integer types in numpy."""
@@ -30,13 +31,13 @@ class Quantity:
 
     @property
     def as_stored(self) -> "Quantity":
-        """The same for checks of units: radar values are not converted, and impossible values are kept."""
+        """The same for checks of units: radar values are not converted, and impossible values stay valid."""
         return replace(self, sar_units=None)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBand:
-    """One band of a file. Physical values are ``(stored * scale + offset + shift) / divisor``."""
+    """One band of a file. Physical values are ``(stored * scale + offset + stored_offset) / divisor``."""
 
     name: str
     number: int
@@ -45,7 +46,7 @@ class StoredBand:
     """GDAL's scale tag."""
     offset: float = 0.0
     """GDAL's offset tag."""
-    shift: float = 0.0
+    stored_offset: float = 0.0
     """Offset of Sentinel-2 reflectance in stored numbers, such as -1000, for bands without tags."""
     divisor: float = 1.0
     """Quantification value of Sentinel-2 reflectance (10000), for bands without tags."""
@@ -57,7 +58,7 @@ class StoredBand:
 
 @dataclass(frozen=True, slots=True)
 class BandTags:
-    """What a file or a labelled array says of one band."""
+    """Data type and declared scale, offset and nodata value of one band of a file or a labelled array."""
 
     dtype: str
     scale: float = 1.0
@@ -70,14 +71,14 @@ class BandTags:
         return self.scale != 1 or self.offset != 0
 
     def describe(
-        self, name: str, number: int, quantity: Quantity, shift: float = 0.0, divisor: float = 1.0
+        self, name: str, number: int, quantity: Quantity, stored_offset: float = 0.0, divisor: float = 1.0
     ) -> StoredBand:
         """Return the description of the band with a name and a number (from 1).
 
-        ``shift`` and ``divisor`` hold for a band without tags.
+        ``stored_offset`` and ``divisor`` hold for a band without tags.
         """
         if quantity.unit == "dn" or not self.is_scaled:
-            return StoredBand(name, number, shift=shift, divisor=divisor, nodata=self.nodata)
+            return StoredBand(name, number, stored_offset=stored_offset, divisor=divisor, nodata=self.nodata)
         # The lowest backscatter can be stored as 0 only if another value is left for nodata.
         has_other_nodata = self.nodata is not None and self.nodata != 0
         zero_is_value = quantity.unit == "db" and self.dtype.startswith("uint") and has_other_nodata
@@ -89,6 +90,15 @@ def has_scaling(source: Raster, numbers: Sequence[int]) -> bool:
     return any(source.scales[number - 1] != 1 or source.offsets[number - 1] != 0 for number in numbers)
 
 
+def is_landsat_scaled(source: Raster) -> bool:
+    """Return True if the names of a raster of integers without tags give the scale and offset of Landsat."""
+    return (
+        all(np.dtype(kind).kind in INTEGER_KINDS for kind in source.dtypes)
+        and not has_scaling(source, range(1, source.count + 1))
+        and is_collection_2(source.name, source.descriptions)
+    )
+
+
 def stored_bands(
     source: Raster, numbers: Mapping[str, int], quantity: Quantity, optical_offset: float | None = None
 ) -> tuple[StoredBand, ...]:
@@ -97,14 +107,20 @@ def stored_bands(
     Args:
         source: open raster.
         numbers: band name -> number in the file, from 1.
-        quantity: what the numbers mean.
+        quantity: physical quantity of the numbers.
         optical_offset: offset of reflectance in stored numbers, for bands without scale and offset tags.
     """
     tags = [
         BandTags(*each) for each in zip(source.dtypes, source.scales, source.offsets, source.nodatavals, strict=True)
     ]
-    shift, divisor = (optical_offset or 0.0, REFLECTANCE_SCALE) if quantity.unit == "reflectance" else (0.0, 1.0)
-    return tuple(tags[number - 1].describe(name, number, quantity, shift, divisor) for name, number in numbers.items())
+    if quantity.unit == "reflectance" and is_landsat_scaled(source):
+        tags = [replace(each, scale=SURFACE_SCALE, offset=SURFACE_OFFSET) for each in tags]
+    stored_offset, divisor = (
+        (optical_offset or 0.0, REFLECTANCE_SCALE) if quantity.unit == "reflectance" else (0.0, 1.0)
+    )
+    return tuple(
+        tags[number - 1].describe(name, number, quantity, stored_offset, divisor) for name, number in numbers.items()
+    )
 
 
 def ignore_overflow() -> np.errstate:
@@ -113,7 +129,7 @@ def ignore_overflow() -> np.errstate:
 
 
 def scaled(stored: NDArray[np.generic], bands: Sequence[StoredBand]) -> NDArray[np.float32]:
-    """Return stored numbers (C, H, W) as float32 after scale, offset, shift and divisor of each band."""
+    """Return stored numbers (C, H, W) as float32 after scale, offset, stored_offset and divisor of each band."""
     values = np.empty(stored.shape, np.float32)
     with ignore_overflow():
         # One band at a time stays in the processor's cache.
@@ -121,7 +137,7 @@ def scaled(stored: NDArray[np.generic], bands: Sequence[StoredBand]) -> NDArray[
             np.copyto(target, pixels, casting="unsafe")
             if band.scale != 1:
                 target *= np.float32(band.scale)
-            for number in (band.offset, band.shift):
+            for number in (band.offset, band.stored_offset):
                 if number != 0:
                     target += np.float32(number)
             if band.divisor != 1:

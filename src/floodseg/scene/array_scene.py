@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from floodseg.bands import MASK, OTHER, Bands, SarUnits, Sensor, band_date
+from floodseg.bands import MASK, OTHER, Bands, SarUnits, Sensor, band_date, source_bands, stand_in_note
 from floodseg.errors import DataError
 from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
 from floodseg.geo.warp import same_crs
@@ -75,7 +75,7 @@ class ArrayScene(BaseScene):
         if optical is not None:
             self._add("optical", optical, bands.optical, optical_bands)
         if not self._images:
-            raise DataError("no image is given; pass `sar`, `optical` or both")
+            raise DataError("no image to map; pass `sar`, `optical` or both")
         if cloud_mask is not None:
             self._images["cloud_mask"] = array_image("cloud_mask", cloud_mask, None)
         self._set_grids(_common_grid(self._images, crs, transform))
@@ -111,13 +111,16 @@ class ArrayScene(BaseScene):
         if any(image.names):
             labels = text_labels(image.labels, image.names)
             numbers = numbers_by_name(f"`{sensor}`", image.names, labels, is_file=False)
-            missing = [band for band in needed if band not in numbers]
+            sources = {band: band for band in needed} if two_dates else source_bands(needed, numbers)
+            missing = [band for band in needed if sources.get(band) not in numbers]
             if missing:
                 raise DataError(
                     f"`{sensor}`: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; pass "
                     "an array with these bands, or correct the names"
                 )
-            self._channels[sensor] = [numbers[band] - 1 for band in needed]
+            self._channels[sensor] = [numbers[sources[band]] - 1 for band in needed]
+            note = stand_in_note(sources)
+            self._note(note and f"`{sensor}`: {note}")
         elif image.shape[0] == len(needed):
             self._channels[sensor] = list(range(len(needed)))
             self._assumptions.append(f"`{sensor}`: its bands have no names and are taken as {', '.join(needed)}")

@@ -9,7 +9,7 @@ from floodseg.bands import Bands, Sensor
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
 from floodseg.scene.cloud_mask import MaskKind, MaskSource, hidden_pixels, kind_note, require_clear_pixels
-from floodseg.scene.findings import PixelCounts
+from floodseg.scene.pixel_counts import PixelCounts
 from floodseg.scene.scene import SceneWindow
 
 Values = NDArray[np.float32]

@@ -11,10 +11,10 @@ from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
 from floodseg.scene.base import BaseScene, Mask, Values
-from floodseg.scene.findings import PixelCounts
 from floodseg.scene.image import Image, ImageRequest, WarpedFile
 from floodseg.scene.image_bands import check_order
 from floodseg.scene.open_image import open_cloud_mask, open_image
+from floodseg.scene.pixel_counts import PixelCounts
 from floodseg.scene.placement import check_reference, place_on_grid, resampling_note
 from floodseg.scene.safe import CLOUD_CLASSES
 from floodseg.scene.session import Session

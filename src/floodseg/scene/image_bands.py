@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
-from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS
+from floodseg.bands import L1C_BANDS, L2A_BANDS, OMBRIA_OPTICAL_BANDS, SAR_BANDS, source_bands, stand_in_note
 from floodseg.errors import DataError
 from floodseg.raster.band_order import L1C_CHECK_BANDS, check_l1c_order, order_sample
 from floodseg.raster.bands import (
@@ -26,16 +26,18 @@ from floodseg.scene.session import OpenRaster, Session
 def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions: list[str]) -> list[dict[str, int]]:
     """Return the bands of each file: canonical name -> number in the file (from 1).
 
+    B8A has the name B08 where it stands in for it (see ``source_bands``).
+
     Args:
         request: files of the image, and the bands that the model needs.
         handles: the open files, in the order of the request.
-        assumptions: what is taken for granted is added here.
+        assumptions: list to which the assumptions about the bands are added.
 
     Raises:
         DataError: bands that are missing, cannot be identified, or are in several files.
     """
-    named = {band for handle in handles for band in band_identities(handle, request.sensor)}
-    missing = [band for band in request.bands if band not in named]
+    named = {band for handle in handles for band in band_identities(handle, request.sensor) if band is not None}
+    missing = [band for band in request.bands if band not in source_bands(request.bands, named)]
     found = [
         _bands_of_file(name, handle, request, missing, assumptions)
         for name, handle in zip(request.references, handles, strict=True)
@@ -50,7 +52,11 @@ def find_bands(request: ImageRequest, handles: Sequence[OpenRaster], assumptions
         check_polarisations(f"`{request.setting}={' '.join(request.references)}`", request.bands, holders, handles)
         return found
     check_optical_bands(request, holders, handles=handles)
-    return found
+    sources = source_bands(request.bands, holders)
+    if note := stand_in_note(sources):
+        assumptions.append(f"{request.references[holders['B8A']]}: the image {note}")
+    names = {source: band for band, source in sources.items()}
+    return [{names.get(band, band): number for band, number in numbers.items()} for numbers in found]
 
 
 def check_optical_bands(
@@ -64,7 +70,7 @@ def check_optical_bands(
         remark: reason in the message.
         handles: the open files, whose other bands the message names.
     """
-    missing = [band for band in request.bands if band not in held]
+    missing = [band for band in request.bands if band not in source_bands(request.bands, held)]
     if not missing:
         return
     if missing == ["B10"]:
@@ -113,7 +119,7 @@ def _bands_of_file(
 def _unnamed_single_band(
     name: str, handle: OpenRaster, request: ImageRequest, example: str, assumptions: list[str]
 ) -> dict[str, int]:
-    """Return the only band of a file if neither its description nor the file's name tells what it is."""
+    """Return the only band of a file if neither its description nor the file's name identifies it."""
     if request.unit == "dn" and len(request.bands) == 1 and len(request.references) == 1:
         assumptions.append(f"{name}: its only band is taken to be {request.bands[0]}")
         return {request.bands[0]: 1}
@@ -143,10 +149,10 @@ def _repeated_band(
 def _mosaic_command(request: ImageRequest, first: OpenRaster, numbers: Mapping[str, int], files: Sequence[str]) -> str:
     """Return the command that joins tiles to a VRT whose bands are found.
 
-    GDAL's gdalbuildvrt drops the names of bands before version 3.10. The command therefore selects bands whose order
-    tells them, or names them again.
+    GDAL's gdalbuildvrt drops the names of bands before version 3.10. The command therefore selects bands that are
+    found by their order, or names them again.
     """
-    needed = {band: numbers[band] for band in request.bands if band in numbers}
+    needed = {source: numbers[source] for source in source_bands(request.bands, numbers).values()}
     if (mask := mask_band(first)) is not None:
         needed["dataMask"] = mask
     target = f"{next(iter(needed)) if first.count == 1 else request.sensor}.vrt"

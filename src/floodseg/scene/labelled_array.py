@@ -21,7 +21,7 @@ _ROW_DIMS = ("y", "lat", "latitude", "northing", "row")
 _COLUMN_DIMS = ("x", "lon", "longitude", "easting", "column")
 _TIME_DIMS = ("time", "t", "date", "datetime")
 _MOST_BANDS = 16
-"""Most bands of an image. A last axis of so few pixels holds the bands of a picture."""
+"""Largest number of bands of an image. A last axis of at most this length is taken for bands."""
 _MAX_UNEVENNESS = 0.01
 """Largest deviation of coordinates from equal spacing, in pixels."""
 
@@ -40,7 +40,7 @@ class ArrayImage:
     offset: float = 0.0
     """``scale`` and ``offset`` of stored numbers that are not decoded yet."""
     labels: tuple[str | None, ...] = ()
-    """Names of the bands as they were given, None for bands without a name."""
+    """Names of the bands as the caller wrote them, None for bands without a name."""
 
     def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
         """Return the stored numbers inside a window of the north-up grid, and where they are masked, (C, H, W) each.

@@ -4,12 +4,14 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from floodseg.bands import source_bands, stand_in_note
 from floodseg.errors import DataError
 from floodseg.geo.tiling import blocks, spread
+from floodseg.raster.landsat import SURFACE_OFFSET, SURFACE_SCALE
 from floodseg.raster.masks import mask_number
 from floodseg.raster.radar_checks import UNIT_NAMES
 from floodseg.raster.reflectance_checks import OffsetSource, check_stored_type, offset_source
-from floodseg.raster.scaling import StoredBand, has_scaling, stored_bands
+from floodseg.raster.scaling import StoredBand, has_scaling, is_landsat_scaled, stored_bands
 from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, MaskSource, mask_kind
 from floodseg.scene.image import Image, ImageFile, ImageRequest, read_block
 from floodseg.scene.image_bands import check_optical_bands, find_bands
@@ -59,7 +61,7 @@ def open_mask_file(session: Session, name: str, setting: str) -> ImageFile:
 
 
 def open_cloud_mask(session: Session, name: str) -> tuple[ImageFile, MaskSource, MaskKind]:
-    """Open a cloud mask and tell its kind from its values.
+    """Open a cloud mask and determine its kind from its values.
 
     Raises:
         ConfigError: a remote file without ``allow_remote``.
@@ -79,18 +81,21 @@ def _open_product(session: Session, request: ImageRequest, product: SafeProduct)
     name = request.references[0]
     check_optical_bands(request, product.bands, remark=f"it is {product.level}")
     offset = request.optical_offset
+    sources = source_bands(request.bands, product.bands)
     files = []
-    for band in request.bands:
-        path = product.bands[band]
-        shift = product.offsets[band] if offset is None else offset
-        stored = StoredBand(band, 1, shift=shift, divisor=product.quantification)
+    for band, source in sources.items():
+        path = product.bands[source]
+        stored_offset = product.offsets[source] if offset is None else offset
+        stored = StoredBand(band, 1, stored_offset=stored_offset, divisor=product.quantification)
         files.append(ImageFile(path, file_grid(path, session.open(path)), (stored,)))
-    shifts = sorted({product.offsets[band] for band in request.bands} if offset is None else {offset})
-    source = "its metadata" if offset is None else "`optical_offset`"
+    offsets = sorted({product.offsets[source] for source in sources.values()} if offset is None else {offset})
+    origin = "its metadata" if offset is None else "`optical_offset`"
     assumptions = [
         f"{name}: {product.level}, processing baseline {product.baseline}; reflectance is (stored "
-        f"{' or '.join(f'{shift:+g}' for shift in shifts)}) / {product.quantification:g}, from {source}"
+        f"{' or '.join(f'{each:+g}' for each in offsets)}) / {product.quantification:g}, from {origin}"
     ]
+    if note := stand_in_note(sources):
+        assumptions.append(f"{name}: {note}")
     classes = None
     if product.scene_classes is not None:
         classes = open_mask_file(session, product.scene_classes, request.setting)
@@ -147,6 +152,11 @@ def _file_assumptions(name: str, handle: OpenRaster, used: Sequence[StoredBand],
     assumptions = []
     if has_scaling(handle, [band.number for band in used]) and request.unit != "dn":
         assumptions.append(f"{name}: its GDAL scale and offset tags are applied")
+    elif request.unit == "reflectance" and is_landsat_scaled(handle):
+        assumptions.append(
+            f"{name}: is named as Landsat collection 2 surface reflectance, which is stored * {SURFACE_SCALE:.7f} "
+            f"- {-SURFACE_OFFSET:g}"
+        )
     elif request.unit == "reflectance":
         offset = request.optical_offset
         assumptions.append(

@@ -116,12 +116,12 @@ def resampling_note(name: str, resamplings: Sequence[str | None]) -> str | None:
 
 
 def _place_by_size(name: str, grid: GeoGrid, reference_name: str, reference: GeoGrid) -> tuple[GeoGrid, str | None]:
-    without, bare = (name, grid) if grid.crs is None else (reference_name, reference)
+    unplaced, unplaced_grid = (name, grid) if grid.crs is None else (reference_name, reference)
     if (grid.height, grid.width) != (reference.height, reference.width):
         raise DataError(
-            f"{name} and {reference_name}: {without} has no coordinate system, so both must have the same size, but "
+            f"{name} and {reference_name}: {unplaced} has no coordinate system, so both must have the same size, but "
             f"they have {grid.height}x{grid.width} and {reference.height}x{reference.width} pixels; assign the "
-            f"coordinate system ({missing_crs_remedy(bare)})"
+            f"coordinate system ({missing_crs_remedy(unplaced_grid)})"
         )
     placed = not (grid.has_pixel_coordinates or reference.has_pixel_coordinates)
     if placed and same_crs(grid.crs, reference.crs) and not grid.north_up.matches(reference.north_up, 0.5):
@@ -132,7 +132,7 @@ def _place_by_size(name: str, grid: GeoGrid, reference_name: str, reference: Geo
     if placed and grid.flips != reference.flips:
         rows, columns = (one != other for one, other in zip(grid.flips, reference.flips, strict=True))
         reference = reference.reversed(rows=rows, columns=columns)
-    return reference, f"{name}: is taken to lie on the grid of {reference_name}, as {without} has no coordinate system"
+    return reference, f"{name}: is taken to lie on the grid of {reference_name}, as {unplaced} has no coordinate system"
 
 
 def _overlaps(pixel_map: PixelMap, target: GeoGrid, source: GeoGrid) -> bool:

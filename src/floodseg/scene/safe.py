@@ -88,11 +88,11 @@ def open_safe(reference: str) -> SafeProduct | None:
         raise _raw_radar(reference)
     found = [file for file in listing.files if _METADATA.fullmatch(PurePosixPath(file).name)]
     if not found:
-        way = reading_advice(str(listing.archive or reference)) or (
+        advice = reading_advice(str(listing.archive or reference)) or (
             "holds no Sentinel-2 product (MTD_MSIL1C.xml or MTD_MSIL2A.xml) and no raster; pass a complete .SAFE "
             "product, or rasters"
         )
-        raise DataError(f"{reference}: {way}")
+        raise DataError(f"{reference}: {advice}")
     if len(found) > 1:
         raise DataError(f"{reference}: holds {len(found)} Sentinel-2 products; pass the .SAFE folder of one")
     return _product(reference, listing, found[0])

@@ -145,10 +145,10 @@ class Session:
         try:
             opened: OpenRaster = open_with_drivers(name)
         except RasterioIOError as error:
-            way = reading_advice(name) or (
+            advice = reading_advice(name) or (
                 f"cannot be read as a raster ({_cause(error)}); check the name, or copy or download the file again"
             )
-            raise DataError(f"{self._label(name)}: {way}") from error
+            raise DataError(f"{self._label(name)}: {advice}") from error
         return opened
 
     def _label(self, name: str) -> str:

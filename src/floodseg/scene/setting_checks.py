@@ -9,7 +9,7 @@ from floodseg.messages import SENSOR_NAMES
 def check_settings(config: SceneConfig, bands: Bands) -> None:
     """Raise ConfigError if the model lacks an image or cannot use one, or a setting has no effect."""
     if not config.sar and not config.optical:
-        raise ConfigError("no image is given; set `sar`, `optical` or both")
+        raise ConfigError("no image to map; set `sar`, `optical` or both")
     for sensor, files, before, names in (
         ("sar", config.sar, config.sar_before, bands.sar),
         ("optical", config.optical, config.optical_before, bands.optical),
@@ -42,7 +42,7 @@ def _check_unused_settings(config: SceneConfig, bands: Bands) -> None:
     for setting, is_unused in unused.items():
         if is_unused:
             raise ConfigError(
-                f"{setting}: no {'radar' if setting.startswith('`sar_') else 'optical'} image is given; leave it out"
+                f"{setting}: no {'radar' if setting.startswith('`sar_') else 'optical'} image is in use; leave it out"
             )
     if config.sar_units != "db" and config.sar and bands.sar_unit == "dn":
         raise ConfigError(

@@ -3,7 +3,6 @@
 A few impossible pixels pass the checks; they become invalid when they are read.
 """
 
-import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +10,7 @@ from dataclasses import replace
 from floodseg.bands import SarUnits
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
-from floodseg.raster.radar_checks import UNIT_NAMES, check_radar
+from floodseg.raster.radar_checks import UNIT_NAMES, WrongUnitError, check_radar
 from floodseg.raster.reflectance_checks import check_fillers, check_reflectance
 from floodseg.raster.sample import Sample, joined, sample_of
 from floodseg.scene.image import Image, ImageFile, pixel_masks, read_stored
@@ -53,30 +52,26 @@ def check_image(session: Session, image: Image) -> list[str]:
     if image.request.sensor == "sar":
         try:
             note = check_radar(samples, image.request.sar_units)
-        except DataError as error:
-            if image.request.setting == "sar_before":
-                raise _with_conversion(error, image) from error
+        except WrongUnitError as error:
+            if image.request.setting == "sar_before" and error.units:
+                raise _conversion_error(error, image) from error
             raise
         return [] if note is None else [f"{image.name}: {note}"]
     check_fillers(samples)
-    check_reflectance(samples, image.offset_source, image.files[0].bands[0].shift)
+    check_reflectance(samples, image.offset_source, image.files[0].bands[0].stored_offset)
     return []
 
 
-def _with_conversion(error: DataError, image: Image) -> DataError:
+def _conversion_error(error: WrongUnitError, image: Image) -> DataError:
     """Return an error on the unit of an earlier image with the conversion to the unit of the main one."""
-    fault, advice, _ = str(error).partition("; use `sar_units=")
-    if not advice:
-        return error
     file, to = image.files[0].path, image.request.sar_units
-    units = re.findall(r"`sar_units=(\w+)`", str(error)[len(fault) :])
     commands = " or ".join(
         shlex.join(["gdal_calc.py", "-A", file, "--allBands=A", f"--calc={_FORMULAS[unit, to]}", "--outfile=NEW.tif"])
-        + (f" from {UNIT_NAMES[unit]}" if len(units) > 1 else "")
-        for unit in units
+        + (f" from {UNIT_NAMES[unit]}" if len(error.units) > 1 else "")
+        for unit in error.units
     )
     return DataError(
-        f"{fault}, but `sar` is in {UNIT_NAMES[to]}, and both images must have the same unit; convert this one "
+        f"{error.fault}, but `sar` is in {UNIT_NAMES[to]}, and both images must have the same unit; convert this one "
         f"({commands})"
     )
 

@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        # report the name that the user knows instead of the temporary one
+        # report the name of the file instead of the temporary one
         error.filename, error.filename2 = str(path), None
         raise
     finally:

@@ -13,7 +13,7 @@ from floodseg.scene.layers.raster_masks import RasterMask, Rule, WarpedBand, cov
 
 _HIGHEST_PERCENT = 100
 _MAX_MARKS = 16
-"""Most different values above 100 percent that can be marks of no data. More are another unit."""
+"""Largest number of different values above 100 percent that can be nodata values. With more, the unit is another."""
 
 _HIGHEST_CODE = 12
 """Whole numbers up to here are taken to be class codes, such as the transitions (0 to 10) and months (0 to 12) of JRC,

@@ -16,7 +16,7 @@ _USUAL_NODATA = (255, 65535, 32767, -32768, -9999)
 """Values that often mark no data."""
 
 _SAMPLE_SIDE = 1024
-"""Most rows and columns of a sample."""
+"""Largest number of rows and columns of a sample."""
 
 Band = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Values and validity, (H, W) each. Values without data are 0."""
