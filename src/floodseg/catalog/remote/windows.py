@@ -127,5 +127,5 @@ def _file_name(name: str) -> str:
 def _not_a_cog(copy: LocalCopy, reason: object) -> DataError:
     return DataError(
         f"{copy.remote.name}: cannot be read by windows ({reason}); use a source with GeoTIFFs, or download the file "
-        "and map it with `floodseg predict`"
+        "and map it with floodseg predict"
     )
