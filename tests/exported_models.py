@@ -15,19 +15,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from floodseg.bands import SAR_BANDS, Bands
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.decision import Decision
 from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 from floodseg.models.registry import build_model
-from floodseg.models.specialists.multi_sensor import MultiSensorModel
 
-Model = TypeVar("Model", bound=FloodModel)
+Model = TypeVar("Model", FloodModel, MultiSensorModel)
 
 
 @dataclass(frozen=True)
 class Exported:
     """Model in PyTorch and its exported files."""
 
-    model: FloodModel
+    model: AnyModel
     parity: dict[str, float]
     """Results of the parity check."""
     onnx: Path
@@ -55,11 +56,13 @@ def with_batch_statistics(model: Model) -> Model:
 
 
 OPTICAL_BANDS = ("B03", "B08", "B11")
-"""Optical bands of :func:`specialised`."""
+"""Optical bands of :func:`multi_sensor_model`."""
 
 
-def specialised(architecture: str = "lite", encoder: str | None = None) -> MultiSensorModel:
-    """Return an untrained model of both sensors with specialists, which have different temperatures."""
+def multi_sensor_model(
+    architecture: str = "lite", encoder: str | None = None, cloud_detector: CloudDetector | None = None
+) -> MultiSensorModel:
+    """Return an untrained multi-sensor model whose parts have different temperatures."""
     torch.manual_seed(0)
     fused, radar, optical = (
         build_model(architecture, encoder=encoder, bands=Bands(*names), pretrained=None)
@@ -73,12 +76,9 @@ def specialised(architecture: str = "lite", encoder: str | None = None) -> Multi
     optical.decisions = optical.decisions.with_decision("optical", Decision(0.6, 1.6))
     for strength, model in zip((0.2, 0.4, 0.3), (fused, radar, optical), strict=True):
         model.set_context_prior(strength)
-    fused.decisions = fused.decisions.with_decision("both", Decision(0.45, 1.3)).with_decision(
-        "sar", Decision(0.3, 0.9)
-    )
-    model = MultiSensorModel(fused, radar, optical)
-    model.cloud_detector.logit_offset.fill_(model.decisions.sar_logit_offset)
-    return with_batch_statistics(model)
+    complete = MultiSensorModel(radar, optical, fused, cloud_detector)
+    complete.decisions = complete.decisions.with_decision("both", Decision(0.45, 1.3))
+    return with_batch_statistics(complete)
 
 
 Images = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]

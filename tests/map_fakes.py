@@ -84,6 +84,7 @@ class PointwiseRuntime:
     bands: Bands = RADAR
     thresholds: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
     overlap: int = 64
+    optical_margin: int = 0
     concurrency: int = 8
     batch: int = 1
     max_windows: int = 1000

@@ -26,11 +26,12 @@ from floodseg.chips.loader import Sample
 from floodseg.config.base import Architecture
 from floodseg.config.train import OptimConfig
 from floodseg.evaluation.forward import counted_pixels, forward
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.encoders import encoder
 from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import MultiSensorModel
 from floodseg.models.networks import decoder, efficient, fusion
 from floodseg.models.registry import build_model
-from floodseg.models.specialists.multi_sensor import MultiSensorModel
 from floodseg.system.environment import thread_limit
 from floodseg.training.losses import FloodLoss
 
@@ -119,7 +120,7 @@ def inference_variants(row: Row, image: Sample) -> dict[str, Call]:
     return calls | {name: partial(map_image, model, image) for name, model in added.items()}
 
 
-def with_specialists(row: Row) -> FloodModel:
+def with_specialists(row: Row) -> MultiSensorModel:
     """Return a model with a specialist of each sensor and a cloud detector."""
     specialists = [
         build_model(
@@ -128,7 +129,11 @@ def with_specialists(row: Row) -> FloodModel:
         )
         for sar, optical in ((SAR_CHANNELS, 0), (0, OPTICAL_CHANNELS))
     ]  # fmt: skip
-    return MultiSensorModel(new_model(row), *specialists).to(memory_format=torch.channels_last).eval()
+    return (
+        MultiSensorModel(*specialists, new_model(row), CloudDetector(SAR_CHANNELS, OPTICAL_CHANNELS))
+        .to(memory_format=torch.channels_last)
+        .eval()
+    )
 
 
 def heavier_variants() -> dict[str, FloodModel]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from floodseg.inference.flood_map import FloodMap
     from floodseg.inference.predict import predict_scene
     from floodseg.models.checkpoint.zoo import load_model
+    from floodseg.models.listing import list_models
     from floodseg.models.registry import build_model
     from floodseg.training.train import train
     from floodseg.workflows.fetch import fetch
@@ -33,6 +34,7 @@ __all__ = [
     "evaluate",
     "export",
     "fetch",
+    "list_models",
     "load_model",
     "map_place",
     "predict_scene",
@@ -54,6 +56,7 @@ _MODULES = {
     "evaluate": "floodseg.evaluation.evaluate",
     "export": "floodseg.deployment.export",
     "fetch": "floodseg.workflows.fetch",
+    "list_models": "floodseg.models.listing",
     "load_model": "floodseg.models.checkpoint.zoo",
     "map_place": "floodseg.workflows.map_place",
     "predict_scene": "floodseg.inference.predict",

@@ -4,9 +4,10 @@ Data sets, checkpoints and configuration all use the band names of this module.
 """
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Literal
 
 from floodseg.errors import ConfigError
@@ -42,6 +43,21 @@ L1C_BANDS: tuple[str, ...] = (
 
 L2A_BANDS: tuple[str, ...] = tuple(band for band in L1C_BANDS if band != "B10")
 """Sentinel-2 level 2A (surface; no cirrus band B10), in the order that is assumed for 12 bands without names."""
+
+WAVELENGTHS: dict[str, float] = dict(
+    zip(
+        L1C_BANDS,
+        (0.443, 0.492, 0.560, 0.665, 0.704, 0.741, 0.783, 0.833, 0.865, 0.945, 1.373, 1.614, 2.202),
+        strict=True,
+    )
+)
+"""Central wavelength of each Sentinel-2 band in micrometres."""
+
+ProductLevel = Literal["L1C", "L2A"]
+"""Level of an optical product: reflectance at the top of the atmosphere, or at the surface."""
+
+_LEVEL = re.compile(r"(L1C)|(L2A|L2SP|HLS)(?![A-Za-z0-9])", re.IGNORECASE)
+"""Levels in file names; Landsat level 2 and HLS are reflectance at the surface, too."""
 
 DATES: tuple[str, ...] = ("before", "after")
 """Suffixes of the band names of two-date data: ``VV_before``, ``B03_after``."""
@@ -110,6 +126,24 @@ def identify_band(text: str | None, sensor: Sensor, numbering: Numbering = "sent
     if len(found) > 1 or names_other_quantity(text):
         return OTHER
     return next(iter(found), None)
+
+
+def product_level(bands: Collection[str], names: Sequence[str] = ()) -> ProductLevel | None:
+    """Return the level of an optical image from its bands, or from the names of its files; None if neither shows it.
+
+    Only L1C has the cirrus band B10. An image with all other bands of Sentinel-2 is L2A.
+    """
+    if "B10" in bands:
+        return "L1C"
+    if set(L2A_BANDS) <= set(bands):
+        return "L2A"
+    found = [match for name in names if (match := _LEVEL.search(PurePosixPath(name).name))]
+    return None if not found else "L1C" if found[0][1] else "L2A"
+
+
+def names_scene_classes(text: str | None) -> bool:
+    """Return True if the name of a band or of its file is that of the Sentinel-2 scene classification (SCL)."""
+    return "scl" in re.split(r"[^a-z0-9]+", (text or "").lower())
 
 
 def names_other_quantity(text: str) -> bool:

@@ -441,7 +441,7 @@ TINY = (
         (("--model", "efficient", "--pretrained", "nowhere.pth"), "--pretrained nowhere.pth: must be auto, required"),
         (("--encoder", "resnet18"), "--encoder resnet18: model 'lite' has no encoder; leave it out"),
         (("--seed", "4294967296"), "--seed 4294967296: must be below 4294967296"),
-        (("--model", "unet"), 'Choose from: "efficient", "baseline", "lite"'),
+        (("--model", "unet"), 'Choose from: "efficient", "baseline", "lite", "spectral"'),
         (("--layout", "tiles"), 'Choose from: "sen1floods11", "ombria", "folders", "synthetic"'),
     ],
 )

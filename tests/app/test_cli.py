@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+import floodseg
 from floodseg.app import cli
 from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig
@@ -113,7 +114,7 @@ def test_wrong_arguments_print_one_sentence_and_exit_with_2(
         ("epochs = 3.5", 'Invalid value for [epochs] from {file}: unable to convert "3.5" into int'),
         ("epochs = [3, 4]", "epochs"),
         ("flips = 'perhaps'", 'from {file}: unable to convert "perhaps" into bool'),
-        ("model = 'efficiant'", 'for [model] from {file}. Choose from: "efficient", "baseline", "lite".'),
+        ("model = 'efficiant'", 'for [model] from {file}. Choose from: "efficient", "baseline", "lite", "spectral".'),
         ("epochs = 0", "--epochs 0: must be at least 1"),
         ("epochs = [1", "{file}: is not a TOML file (Unclosed array"),
         ("epochs = 1\nepochs = 2", "{file}: is not a TOML file"),
@@ -215,10 +216,13 @@ def test_setting_of_training_is_neither_shown_nor_accepted_in_inference(capsys: 
     assert capsys.readouterr().err == expected
 
 
-def test_help_shows_the_present_name_of_a_renamed_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = _help(capsys, "predict")
-    assert "--write-sensor-weights" in shown
-    assert "reliability" not in shown
+def test_a_removed_flag_is_refused_with_what_replaces_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", "--sar", "s1.tif", "--write-sensor-weights", "--out-dir", "out") == 2
+    expected = (
+        "floodseg: error: --write-sensor-weights was removed: summary.json holds the share of pixels that each sensor "
+        "decided; leave it out\n"
+    )
+    assert capsys.readouterr().err == expected
 
 
 def _scores(water_iou: float | None) -> dict[str, Any]:
@@ -304,8 +308,22 @@ def test_models_lists_architectures_and_weights(
     assert 41 <= parameters <= 47
     weights = shown[shown.index("s9-lite") :]
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    for fact in ("lite", f"{size:.2f} M", "VV VH", "0.625", "CC-BY-4.0", "simulated chips"):
+    for fact in ("lite", f"{size:.2f} M", "takes radar VV VH", "0.625", "CC-BY-4.0", "simulated chips"):
         assert fact in weights
+
+
+def test_models_prints_what_the_function_returns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == floodseg.list_models()
+
+
+def test_models_prints_parts_times_and_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models") == 0
+    shown = capsys.readouterr().out
+    assert "fuses s1-efficient (radar) and s2 (optical)" in shown
+    assert "takes radar VV VH and optical B02 B03 B04 B08 B11 B12" in shown
+    assert "water IoU on valid: 0.682 (95 % interval 0.598 to 0.740)" in shown
+    assert "time of a map: 1.00 times that of s1-lite" in shown
 
 
 def test_deeply_nested_run_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,8 @@ except floodseg.errors.ConfigError as error:
          "'floodseg[train]'"),
         ("predict --sar {tmp}/s1.tif --runtime onnx --out-dir {tmp}/out", "--runtime onnx needs onnxruntime, .*"
          "'floodseg[onnx]'"),
+        ("predict --optical {tmp}/s2.tif --model ndwi --cloud-mask csmask --out-dir {tmp}/out", "--cloud-mask csmask "
+         "needs ukis_csmask and onnxruntime, .*'floodseg[clouds]'"),
         ("predict-many {tmp}/scenes.csv --cluster local:1 --out-dir {tmp}/out", "floodseg predict-many needs .*"
          "'floodseg[cluster]'"),
         # a missing model is reported before a missing extra

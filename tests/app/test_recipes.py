@@ -10,6 +10,7 @@ import pytest
 import scenes
 from floodseg.app import cli
 from floodseg.models.checkpoint.zoo import load_model
+from floodseg.models.multi_sensor import plain_models
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 HAND = Path("v1.1/data/flood_events/HandLabeled")
@@ -62,4 +63,4 @@ def test_fused_recipe_trains_on_both_sensors(tree: Path, tmp_path: Path) -> None
     assert json.loads((out_dir / "summary.json").read_text())
     model = load_model(str(out_dir))
     assert (len(model.spec.bands.sar), len(model.spec.bands.optical)) == (2, 13)
-    assert list(model.specialists) == ["sar", "optical"]
+    assert list(plain_models(model)) == ["sar", "optical", "fused"]

@@ -115,6 +115,11 @@ def test_models_must_include_the_baseline():
         benchmark_rows(("lite",), ("resnet34",), ())
 
 
+def test_networks_of_other_bands_are_refused():
+    with pytest.raises(ConfigError, match=r"`models=baseline spectral`: spectral takes six optical bands, but a"):
+        benchmark_rows(("baseline", "spectral"), (), ())
+
+
 def test_median_and_quantile_are_measured_values():
     timing = Timing([5.0, 1.0, 2.0, 4.0, 3.0])
     assert timing.median == 3.0

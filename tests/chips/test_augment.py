@@ -128,6 +128,44 @@ def test_optical_jitter_is_one_positive_factor_for_all_bands(chip: Chip) -> None
     assert min(factors) > 0
 
 
+def test_processing_level_adds_path_reflectance_that_falls_with_wavelength(chip: Chip) -> None:
+    config = replace(OFF, optical_level=1.0)
+    dark, bright = np.float32(0.02), np.float32(0.4)
+    halves = np.where(np.arange(32) < 16, dark, bright) * chip.optical_valid
+    image = replace(chip, optical=np.broadcast_to(halves, (13, 32, 32)).astype(np.float32))
+    blue, red, nir, swir = (L1C_BANDS.index(name) for name in ("B02", "B04", "B08", "B12"))
+    found = []
+    for seed in range(300):
+        result = augment(image, BANDS, config, rng(seed))
+        assert_same(result, chip, ("sar", "optical_valid", "label"))
+        added = result.optical[:, 0, 10] - dark
+        found.append(added[blue])
+        if added[blue] > 0.01:
+            assert added[blue] > added[red] > added[nir] > added[swir] > 0
+            # path reflectance p comes with a transmission of 1 - p
+            assert (1 - (result.optical[:, 0, 20] - result.optical[:, 0, 10]) / (bright - dark))[blue] == pytest.approx(
+                added[blue] / (1 - dark), abs=0.001
+            )
+    assert -0.021 < min(found) < -0.01
+    assert 0.1 < max(found) < 0.111
+
+
+def test_shadow_darkens_part_of_the_image_and_short_waves_least(chip: Chip) -> None:
+    config = replace(OFF, optical_shadow=1.0)
+    shares = []
+    for seed in range(60):
+        result = augment(chip, BANDS, config, rng(seed))
+        assert_same(result, chip, ("sar", "optical_valid", "label"))
+        light = result.optical[:, chip.optical_valid] / chip.optical[:, chip.optical_valid]
+        assert light.max() <= 1 + 1e-6
+        # all bands darken together, those of long waves most
+        assert (np.diff(light, axis=0) <= 1e-6).all()
+        assert light.min() > 0.05
+        shares.append((light[-1] < 0.6).mean())
+    assert min(shares) < 0.05
+    assert 0.3 < max(shares) < 0.8
+
+
 def test_digital_numbers_are_not_shifted_in_db(chip: Chip) -> None:
     bands = Bands(sar=("VV", "VH"), optical=L1C_BANDS, sar_unit="dn", optical_unit="dn")
     assert_same(augment(chip, bands, replace(OFF, sar_jitter_db=3.0), rng()), chip)

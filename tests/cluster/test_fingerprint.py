@@ -20,6 +20,7 @@ from floodseg.cluster.model_files import identify_model, open_model
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
 from floodseg.products.folder import PRODUCTS
 from floodseg.runtimes.base import Runtime
+from floodseg.runtimes.fused import FusedRuntime
 from scenes import write_sar
 
 MODEL = ModelIdentity("model", "1.0")
@@ -35,6 +36,14 @@ def config(tmp_path: Path) -> PredictConfig:
 
 def key(config: PredictConfig, model: ModelIdentity = MODEL) -> str:
     return scene_fingerprint(config, model).key
+
+
+def test_method_of_clouds_is_part_of_the_key_of_optical_scenes(config):
+    assert key(replace(config, scene=replace(config.scene, cloud_mask="none"))) == key(config)
+    write_sar(Path(config.scene.sar[0]).with_name("s2.tif"))
+    optical = replace(config.scene, optical=(str(Path(config.scene.sar[0]).with_name("s2.tif")),))
+    keys = [key(replace(config, scene=replace(optical, cloud_mask=method))) for method in ("auto", "none", "csmask")]
+    assert len({*keys, key(config)}) == 4
 
 
 def test_key_changes_only_with_inputs_that_change_the_products(config, tmp_path):
@@ -153,6 +162,33 @@ def test_model_identity_depends_on_the_files_of_its_runtime(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"2")
     assert identify_model(model, torch) != first
     assert identify_model("otsu", MapConfig()) != identify_model("ndwi", MapConfig())
+
+
+def test_identity_of_a_fused_model_depends_on_its_parts(tmp_path):
+    for part in ("radar", "image"):
+        (tmp_path / part).mkdir()
+        for name in ("model.safetensors", "config.json", "openvino-int8.xml", "openvino-int8.bin"):
+            (tmp_path / part / name).write_bytes(b"{}")
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both/config.json").write_text('{"parts": {"sar": "radar", "optical": "image"}}')
+    torch, openvino = MapConfig(runtime="torch"), MapConfig(runtime="openvino", precision="int8")
+    model = str(tmp_path / "both")
+    first, exported = identify_model(model, torch), identify_model(model, openvino)
+    assert first != exported
+    (tmp_path / "image/openvino-int8.bin").write_bytes(b"2")
+    assert identify_model(model, torch) == first
+    assert identify_model(model, openvino) != exported
+    (tmp_path / "radar/model.safetensors").write_bytes(b"2")
+    assert identify_model(model, torch) != first
+
+
+def test_open_model_resolves_auto_for_both_parts():
+    method, mapping = open_model("s1s2", MapConfig(threads=1))
+    assert isinstance(method, FusedRuntime)
+    assert (mapping.device, mapping.runtime) == ("cpu", "openvino")
+    again, same = open_model("s1s2", mapping)
+    assert same == mapping
+    assert (again.name, again.precision) == (method.name, method.precision)
 
 
 def test_open_model_resolves_auto():

@@ -6,13 +6,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from floodseg.app import cli
 from floodseg.cluster import many, tasks
+from floodseg.scene.clouds import hide_clouds
+from floodseg.system import extras
 from floodseg.system.files import locked_folder
 from many_runs import map_one_by_one, write_list
-from scenes import write_optical
+from scenes import optical_values, write_optical
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +192,47 @@ def test_wrong_flags_are_refused(run, flags, message):
     code, _, errors = run(*flags)
     assert code == 2
     assert message in errors
+
+
+@pytest.mark.parametrize(("images", "model"), [("sar", "s1-efficient"), ("optical", "s2"), ("mixed", "s1s2")])
+def test_auto_takes_one_model_for_all_scenes(run, scenes, tmp_path, images, model):
+    write_optical(scenes.parent / "s2.tif", optical_values(32, 32))
+    sar, optical = ("", "s2.tif") if images == "optical" else ("s0.tif", "")
+    second = "s1.tif,s2.tif" if images == "mixed" else f"{sar},{optical}"
+    scenes.write_text(f"id,sar,optical,datetime\na,{sar},{optical},2024-01-01\nb,{second},2024-01-02\n")
+    assert run("--model", "auto")[0] == 0
+    summaries = [json.loads((tmp_path / f"out/scenes/{name}/summary.json").read_text()) for name in "ab"]
+    assert [each["model"] for each in summaries] == [model, model]
+    words = {"sar": "radar images alone", "optical": "optical images alone", "mixed": "radar and optical images"}
+    assert summaries[0]["model_choice"] == f"auto: the list of scenes has {words[images]}"
+    if images == "mixed":
+        assert summaries[0]["sensor_shares"] == {"sar": 1.0, "optical": 0.0, "both": 0.0}
+
+
+def test_clouds_are_searched_scene_by_scene_as_its_settings_say(run, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(hide_clouds, "csmask_is_installed", lambda: False)
+    bands = ("B02", "B03", "B08", "B11")
+    reflectance = np.full((4, 60, 60), 0.08, np.float32)
+    reflectance[:, :15] = 0.4
+    write_optical(tmp_path / "list/s2.tif", reflectance, names=bands)
+    rows = "id,optical,datetime,cloud_mask,optical_offset\nfound,s2.tif,2024-01-01,,0\nclear,s2.tif,2024-01-01,none,0\n"
+    (tmp_path / "list/scenes.csv").write_text(rows)
+    code, _, errors = run("--model", "ndwi")
+    assert code == 0, errors
+    assert any("found: " in text and "thin clouds may remain" in text for text in caplog.messages)
+    summaries = {
+        name: json.loads((tmp_path / f"out/scenes/{name}/summary.json").read_text()) for name in ("found", "clear")
+    }
+    assert {name: summary["valid_share"] for name, summary in summaries.items()} == {"found": 0.75, "clear": 1}
+    assert {name: summary["settings"]["cloud_mask"] for name, summary in summaries.items()} == {
+        "found": "auto", "clear": "none",
+    }  # fmt: skip
+    assert "25.0 % of the optical pixels are hidden as clouds, by brightness" in summaries["found"]["assumptions"]
+    found = extras.find_spec
+    monkeypatch.setattr(
+        extras, "find_spec", lambda name: None if name in ("ukis_csmask", "onnxruntime") else found(name)
+    )
+    (tmp_path / "list/scenes.csv").write_text("id,optical,cloud_mask\na,s2.tif,csmask\n")
+    code, _, errors = run("--model", "ndwi")
+    assert code == 2
+    assert "scene 'a': --cloud-mask csmask needs ukis_csmask and onnxruntime, which are not installed; pip" in errors

@@ -183,7 +183,7 @@ def test_read_stac_collection(tmp_path, caplog):
     assert scene.config.datetime == "2024-01-05T05:00:00Z"
     assert "ignored assets: green-jp2, thumbnail, visual" in caplog.text
     [radar] = read(tmp_path / "collection.json", bands=RADAR)
-    assert (radar.config.optical, radar.config.cloud_mask) == ((), None), "the model uses no optical image"
+    assert (radar.config.optical, radar.config.cloud_mask) == ((), "auto"), "the model uses no optical image"
 
 
 def test_read_stac_item_collection(tmp_path):

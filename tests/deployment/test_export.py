@@ -9,7 +9,7 @@ import openvino
 import pytest
 
 import floodseg
-from exported_models import OPTICAL_BANDS, Exported, expected, fused_lite, images, specialised, write_int8
+from exported_models import OPTICAL_BANDS, Exported, expected, fused_lite, images, multi_sensor_model, write_int8
 from floodseg.config.train import DataConfig
 from floodseg.deployment import convert, parity
 from floodseg.deployment import export as export_module
@@ -23,7 +23,10 @@ from floodseg.deployment.quantise import unquantised_nodes
 from floodseg.deployment.samples import SIZES, Batch, simulated_batches
 from floodseg.errors import ConfigError, DataError, FloodsegError
 from floodseg.models.checkpoint.checkpoint import describe, save_folder
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.deploy import DeployedModel
+from floodseg.models.log_odds_fusion import LogOddsFusion
+from floodseg.models.multi_sensor import MultiSensorModel
 from floodseg.runtimes.metadata import ExportMetadata
 from floodseg.runtimes.openvino_runtime import has_bf16
 from floodseg.runtimes.select import open_exported
@@ -51,7 +54,7 @@ def test_exported_files_match_pytorch_at_every_size(
 @pytest.mark.slow
 @pytest.mark.parametrize(("format", "precision"), [("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "int8")])
 def test_multi_sensor_model_exports_to_one_file(format: str, precision: str, tmp_path: Path) -> None:
-    model = specialised()
+    model = multi_sensor_model(cloud_detector=CloudDetector(2, 3))
     if precision == "int8":
         # untrained weights give probabilities near the default threshold; the check itself is tested elsewhere
         model.decisions = model.decisions.with_threshold(0.01)
@@ -64,7 +67,7 @@ def test_multi_sensor_model_exports_to_one_file(format: str, precision: str, tmp
     reference, result = expected(model, inputs), runtime.probability(*inputs)
     valid = sar_valid | optical_valid
     assert runtime.metadata.precision == precision
-    assert runtime.metadata.description["specialists"]["sar"]["architecture"] == "lite"
+    assert runtime.metadata.description["parts"]["sar"]["architecture"] == "lite"
     if precision == "int8":
         # the error of int8 on untrained weights is not meaningful; check that each sensor set was scored
         assert set(gate["water_iou"]) == {"both", "sar", "optical"}
@@ -352,15 +355,31 @@ def test_unquantised_nodes_of_a_network(exported: Exported) -> None:
 
 
 @pytest.mark.slow
+def test_multi_sensor_model_without_a_fused_network_exports_to_one_file(tmp_path: Path) -> None:
+    parts = multi_sensor_model()
+    model = MultiSensorModel(parts.sar, parts.optical, LogOddsFusion(0.7, 0.9, 0.2, optical_margin=5)).eval()
+    out = tmp_path / "m.onnx"
+    floodseg.export(model, format="onnx", out=out)
+    sar, optical, sar_valid, optical_valid = images(2, 97, 70)
+    optical_valid[:, 20:] = True
+    optical = np.where(optical_valid[:, None], optical[:, :3].clip(0, 1), optical[:, :3])
+    inputs = sar, optical, sar_valid, optical_valid
+    valid = sar_valid | optical_valid
+    np.testing.assert_allclose(
+        open_exported(out).probability(*inputs)[valid], expected(model, inputs)[valid], atol=1e-4
+    )
+
+
+@pytest.mark.slow
 def test_unquantised_nodes_include_fusion_of_several_networks(tmp_path: Path) -> None:
-    model = specialised()
+    model = multi_sensor_model(cloud_detector=CloudDetector(2, 3))
     deployed = DeployedModel(model)
     write_graph(deployed, model.spec.bands, tmp_path / "graph.onnx")
     names = [node.name for node in onnx.load(tmp_path / "graph.onnx").graph.node]
     floating = unquantised_nodes(tmp_path / "graph.onnx", deployed)
     outside = [name for name in names if "network" not in name.partition("/")[0]]
     mixing = [name for name in outside if "/Where" in name or "/Add" in name or "/Sub" in name]
-    assert mixing, "the blend with SAR under clouds, and temperatures"
+    assert mixing, "the selection, and temperatures"
     assert set(outside) <= set(floating)
     assert sum("/Conv_" in name for name in outside) > 0, "the cloud detector"
     first = nodes_before_convolution(tmp_path / "graph.onnx", 8)

@@ -1,4 +1,4 @@
-"""``floodseg.export`` of a network of one convolution, in this process: from settings to a file that maps."""
+"""``floodseg.export`` of small networks in this process: from settings to a file that maps."""
 
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from floodseg.deployment import convert
 from floodseg.deployment import export as export_module
 from floodseg.deployment.export_job import ExportJob
 from floodseg.models.model import FloodModel, ModelSpec
+from floodseg.models.registry import ARCHITECTURES, build_model
 from floodseg.runtimes.select import open_exported
 
 
@@ -31,13 +32,15 @@ class OneConvolution(nn.Module):
         return logits
 
 
+def convert_here(function: object, job: ExportJob, show_progress: bool) -> dict[str, object]:
+    """Convert in this process, without the seconds that a new process takes to import."""
+    return convert.Conversion(job, lambda line: None).run()
+
+
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_export_writes_a_file_that_agrees_with_pytorch(
     format: Literal["onnx", "openvino"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def convert_here(function: object, job: ExportJob, show_progress: bool) -> dict[str, object]:
-        return convert.Conversion(job, lambda line: None).run()
-
     model = FloodModel(OneConvolution(), ModelSpec("lite", None, Bands(SAR_BANDS, ()))).eval()
     monkeypatch.setattr(export_module, "call_in_new_process", convert_here)
     monkeypatch.setattr(convert, "load_folder", lambda folder: model)
@@ -54,3 +57,32 @@ def test_export_writes_a_file_that_agrees_with_pytorch(
     found = open_exported(out).probability(sar, none[0], valid, none[1])
     np.testing.assert_allclose(found[valid], expected[valid], atol=1e-4)
     assert expected[valid].std() > 0.01
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_spectral_exports_and_maps_any_size(
+    format: Literal["onnx", "openvino"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = build_model("spectral").eval()
+    with torch.no_grad():
+        # an untrained head corrects nothing
+        model.network.head[-1].weight.normal_(0, 0.3)  # type: ignore[index, operator, union-attr]
+    monkeypatch.setattr(export_module, "call_in_new_process", convert_here)
+    monkeypatch.setattr(convert, "load_folder", lambda folder: model)
+    out = tmp_path / {"onnx": "m.onnx", "openvino": "m.xml"}[format]
+    assert floodseg.export(model, format=format, out=out)["largest"] < 1e-3
+    runtime = open_exported(out)
+    assert runtime.bands == ARCHITECTURES["spectral"].bands
+    assert runtime.overlap == 64
+    rng = np.random.default_rng(0)
+    for size in ((64, 64), (65, 83)):
+        optical = rng.uniform(0, 0.4, (1, 6, *size)).astype(np.float32)
+        valid = rng.random((1, *size)) < 0.9
+        none = np.zeros((1, 0, *size), np.float32), np.zeros((1, *size), np.bool_)
+        with torch.no_grad():
+            logits = model(None, torch.from_numpy(optical), None, torch.from_numpy(valid)[:, None])
+        expected = torch.softmax(logits, 1)[:, 1].numpy()
+        found = runtime.probability(none[0], np.where(valid[:, None], optical, np.nan), none[1], valid)
+        np.testing.assert_allclose(found[valid], expected[valid], atol=1e-4)
+        assert expected[valid].std() > 0.1

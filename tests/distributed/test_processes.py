@@ -22,6 +22,7 @@ from floodseg.distributed.processes import ChipShare, Processes
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, load_path
+from floodseg.models.multi_sensor import model_for
 from floodseg.models.registry import build_model
 from floodseg.training.optimizer import new_schedule, rescale_schedule
 from floodseg.training.setup import with_synchronised_batchnorm
@@ -240,7 +241,7 @@ def test_two_processes_train_specialists_and_the_fused_model(resumed):
     for sensor in ("sar", "optical"):
         run = folder / "fused/specialists" / sensor
         assert (read_summary(run)["processes"], read_summary(run)["steps"]) == (2, 4)
-        trained_alone, specialist = load_path(run).state_dict(), model.specialist(sensor).state_dict()
+        trained_alone, specialist = load_path(run).state_dict(), model_for(model, sensor).state_dict()
         assert specialist
         assert all(torch.equal(trained_alone[name], value) for name, value in specialist.items())
     data = with_specialists(folder).data

@@ -105,8 +105,8 @@ def test_products_of_a_flipped_scene_equal_the_north_up_ones(
 
 def test_shipped_model_maps_a_flipped_array_like_the_north_up_one() -> None:
     stored, db = GeoGrid(CRS, GRID.transform, 96, 80).reversed(rows=True, columns=True), noise(96, 80)
-    upright = predict_scene(db, crs=CRS, transform=GRID.transform)
-    flipped = predict_scene(stored.flip(db), crs=CRS, transform=stored.transform)
+    upright = predict_scene(db, model="s1-lite", crs=CRS, transform=GRID.transform)
+    flipped = predict_scene(stored.flip(db), model="s1-lite", crs=CRS, transform=stored.transform)
     assert flipped.grid == stored
     assert upright.areas["flood"]
     assert upright.areas["land"]

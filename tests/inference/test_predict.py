@@ -173,12 +173,19 @@ RADAR = sar_values(20, 20)
         ({"sar": ""}, "`sar=''`: must be the name of a file"),
         ({"sar": "{sar}", "aoi": ["a.gpkg", "b.gpkg"]}, "`aoi=a.gpkg b.gpkg`: must be one file"),
         ({"sar": "{sar}", "tilesize": 64}, r"setting 'tilesize' \(did you mean tile_size\?\)"),
-        ({"sar": "{sar}", "write_reliability": True}, r"'write_reliability' \(did you mean write_sensor_weights\?\)"),
+        (
+            {"sar": "{sar}", "write_sensor_weights": True},
+            "`write_sensor_weights` was removed: .* each sensor decided; leave",
+        ),
         ({"sar": "{sar}", "tile_size": 64.0}, "`tile_size=64.0`: must be a whole number"),
         ({"sar": "{sar}", "crs": 4326}, "`crs`: applies only to arrays"),
-        ({"sar": "{sar}", "optical": "{optical}"}, "model 's1-lite' takes no optical image; leave the image out, or"),
+        (
+            {"sar": "{sar}", "optical": "{optical}", "model": "s1-lite"},
+            "model 's1-lite' takes no optical image; leave the image out, or set `model` to s1s2 or s2 or ndwi",
+        ),
         ({"sar": "{sar}", "model": "otsu2"}, "model 'otsu2': is neither a shipped model"),
         ({"sar": RADAR, "optical": "{optical}"}, "`optical`: is a file and the other image an array"),
+        ({"sar": RADAR, "cloud_mask": "m.tif"}, "`cloud_mask=m.tif`: is a file and the images are arrays; set `clou"),
         ({"sar": RADAR, "grid": "optical"}, "`grid=optical`: has no effect on arrays"),
         ({"sar": RADAR, "sar_before": "{sar}"}, "`sar_before=.*`: has no effect on arrays"),
         ({"sar": RADAR, "crs": 32633}, "`crs=EPSG:32633`: has no effect without a transform"),
@@ -237,12 +244,13 @@ def test_baselines_map_files_and_arrays_equally(files):
         (
             ("sar",),
             {"model": "ndwi"},
-            "model 'ndwi' takes no radar image; leave the image out, or set `model` to s1-efficient or s1-lite or otsu",
+            "model 'ndwi' takes no radar image; leave the image out, or set `model` to s1-efficient or s1-lite or s1s2 "
+            "or otsu",
         ),
         (
             ("sar", "optical"),
             {"model": "otsu"},
-            "model 'otsu' takes no optical image; leave the image out, or set `model` to ndwi",
+            "model 'otsu' takes no optical image; leave the image out, or set `model` to s1s2 or s2 or ndwi",
         ),
     ],
 )

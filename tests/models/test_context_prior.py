@@ -1,6 +1,5 @@
 """Context prior: adjustment, receptive field, invalid pixels, checkpoints and specialists."""
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from exported_models import fused_lite, images, specialised
+from exported_models import fused_lite, images, multi_sensor_model
 from floodseg.bands import SAR_BANDS, Bands
 from floodseg.config.train import ModelConfig
 from floodseg.errors import CheckpointError, ConfigError
@@ -158,33 +157,21 @@ def test_model_config_refuses_a_strength_out_of_range() -> None:
 
 @torch.no_grad()
 def test_prior_of_a_multi_sensor_model_ignores_pixels_with_one_valid_sensor() -> None:
-    model = specialised()
+    model = multi_sensor_model()
     sar, optical, sar_valid, optical_valid = (torch.from_numpy(each) for each in images(1, 96, 256))
     optical_valid[..., 100:] = False
     inputs = sar, optical[:, :3], sar_valid[:, None], optical_valid[:, None]
-    network: Any = model.network
-    forward_with_gate = network.forward_with_gate
+    network: Any = model.fused.network
+    forward = network.forward
     found = []
     for garbage in (-9.0, 9.0):
         one_valid = (sar_valid != optical_valid)[:, None].expand(1, 2, 96, 256)
 
-        def replaced(*args: Tensor, one_valid: Tensor = one_valid, garbage: float = garbage) -> tuple[Tensor, Tensor]:
-            logits, log_odds = forward_with_gate(*args)
+        def replaced(*args: Tensor, one_valid: Tensor = one_valid, garbage: float = garbage) -> Tensor:
+            logits = forward(*args)
             sides = torch.tensor([-garbage, garbage])[:, None, None].expand_as(logits)
-            return torch.where(one_valid, sides, logits), log_odds
+            return torch.where(one_valid, sides, logits)
 
-        network.forward_with_gate = replaced
+        network.forward = replaced
         found.append((model(*inputs), DeployedModel(model)(*inputs[:2], *(each[:, 0] for each in inputs[2:]))))
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
-
-
-@torch.no_grad()
-def test_specialists_have_no_context_prior_in_training() -> None:
-    model = specialised().train()
-    sar, optical, sar_valid, optical_valid = (torch.from_numpy(each) for each in images(1, 96, 128))
-    inputs = sar, optical[:, :3], sar_valid[:, None], torch.zeros_like(optical_valid[:, None])
-    with_prior, plain = model.specialist("sar"), copy.deepcopy(model.specialist("sar")).set_context_prior(0.0)
-    logits = model.training_outputs(*inputs).logits
-    valid = inputs[2].expand(1, 2, 96, 128)
-    torch.testing.assert_close(logits[valid], (plain(sar, None, inputs[2]) / 0.7)[valid])
-    assert (with_prior(sar, None, inputs[2]) - plain(sar, None, inputs[2]))[valid].abs().max() > 0.1

@@ -60,8 +60,12 @@ def test_lite_has_fewer_than_a_million_parameters(sar: int, optical: int) -> Non
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("efficiant", {}, r"model 'efficiant' \(did you mean efficient\?\): must be one of efficient, baseline, lite"),
-        ("zebra", {}, "model 'zebra': must be one of efficient, baseline, lite"),
+        (
+            "efficiant",
+            {},
+            r"model 'efficiant' \(did you mean efficient\?\): must be one of efficient, baseline, lite, spectral",
+        ),
+        ("zebra", {}, "model 'zebra': must be one of efficient, baseline, lite, spectral"),
         ("lite", {"encoder": "resnet18"}, "`encoder=resnet18`: model 'lite' has no encoder; leave it out"),
         ("lite", {"pretrained": "required"}, "`pretrained=required`: model 'lite' has no encoder; leave it out"),
         (

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 import floodseg
-from scenes import sar_values
+from floodseg.config.predict import MapConfig
+from floodseg.runtimes.fused import FusedRuntime
+from floodseg.runtimes.select import open_runtime
+from floodseg.runtimes.torch_runtime import TorchRuntime
+from scenes import optical_values, sar_values
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
@@ -19,3 +23,22 @@ def test_each_runtime_maps_like_pytorch(runtime: Literal["onnx", "openvino"]) ->
     assert (result.classes == expected.classes).mean() > 0.98
     difference = np.abs(result.probability.astype(float) - expected.probability)
     assert difference.mean() < 3, "percent"
+
+
+def test_fused_runtime_agrees_with_the_multi_sensor_model_in_pytorch() -> None:
+    rng = np.random.default_rng(0)
+    sar = sar_values(128, 128)[None]
+    optical = optical_values(128, 128)[None, [1, 2, 3, 7, 11, 12]]
+    sar_valid, optical_valid = np.ones((2, 1, 128, 128), np.bool_)
+    sar_valid[0, :30, :30] = False
+    optical_valid[0, 90:] = False
+    optical_valid[0][rng.random((128, 128)) < 0.0005] = False
+    fused = open_runtime("s1s2", MapConfig(runtime="onnx", precision="fp32"))
+    model = TorchRuntime(floodseg.load_model("s1s2"), "cpu")
+    assert isinstance(fused, FusedRuntime)
+    assert (model.thresholds, model.optical_margin) == (fused.thresholds, fused.optical_margin)
+    assert (model.bands, model.overlap) == (fused.bands, fused.overlap)
+    results = [each.probability(sar, optical, sar_valid, optical_valid)[0] for each in (fused, model)]
+    valid = (sar_valid | optical_valid)[0]
+    np.testing.assert_allclose(results[0][valid], results[1][valid], atol=1e-4)
+    assert 0.05 < (results[0][valid] > 0.5).mean() < 0.95

@@ -14,6 +14,8 @@ from floodseg.bands import Bands
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window
+from floodseg.scene.clouds import hide_clouds as module
+from floodseg.scene.clouds.hide_clouds import hide_clouds
 from floodseg.scene.file_scene import FileScene, open_scene
 from floodseg.scene.safe import open_safe
 from scenes import CRS, L1C_BANDS, L2A_BANDS, ORIGIN, sar_values, write_sar
@@ -159,6 +161,32 @@ def test_scene_classification_makes_clouds_shadows_and_nodata_invalid(products: 
     hidden[:3, :3] = hidden[5, 5:9] = True
     assert np.array_equal(~scene.read(COMPLETE).optical_valid, hidden.repeat(2, axis=0).repeat(2, axis=1))
     assert any("scene classification" in note for note in scene.assumptions)
+
+
+def test_product_with_a_scene_classification_is_not_searched_for_clouds(products: dict[str, Path]) -> None:
+    scene = opened(products["L2A"], ("B03",))
+    valid = scene.read(COMPLETE).optical_valid
+    hide_clouds(scene, "auto")
+    assert np.array_equal(scene.read(COMPLETE).optical_valid, valid)
+    assert any(note.endswith("are hidden as clouds, by its scene classification") for note in scene.assumptions)
+    assert not any("csmask" in note or "bright" in note for note in scene.assumptions)
+    scene = opened(products["L2A"], ("B03",), cloud_mask="none")
+    hide_clouds(scene, "none")
+    assert scene.read(COMPLETE).optical_valid.all()
+    assert not any("classification" in note for note in scene.assumptions)
+
+
+def test_product_without_a_scene_classification_is_searched_by_its_other_bands(
+    products: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "csmask_is_installed", lambda: False)
+    scene = opened(products["L1C"], ("B03", "B08"))
+    hide_clouds(scene, "auto")
+    assert scene.read(COMPLETE).optical_valid.all()
+    assert "0.0 % of the optical pixels are hidden as clouds, by brightness" in scene.assumptions
+    source = scene.optical_source
+    assert source is not None
+    assert (source.level, source.bands) == ("L1C", L1C_BANDS)
 
 
 def test_finest_raster_of_each_band_is_used(products: dict[str, Path]) -> None:

@@ -126,7 +126,7 @@ def test_pixels_depend_only_on_the_seed(tmp_path: Path) -> None:
 def test_config_has_the_files_of_the_sensors(demo: DemoScene, sensors: Any, has_sar: bool, has_optical: bool) -> None:
     config = demo.config(sensors)
     assert (bool(config.sar), bool(config.optical)) == (has_sar, has_optical)
-    assert (config.cloud_mask is not None) == has_optical
+    assert config.cloud_mask == (str(demo.cloud_mask) if has_optical else "auto")
     hour = 5 if has_sar else 10
     found = acquisition_of(config)
     assert found is not None

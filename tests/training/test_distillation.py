@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from exported_models import specialised
+from exported_models import multi_sensor_model
 from floodseg.bands import L1C_BANDS, Bands
 from floodseg.config.train import DataConfig, DistilConfig, ModelConfig, TrainConfig
 from floodseg.errors import CheckpointError, ConfigError, RunFolderError
@@ -115,7 +115,8 @@ def test_unlabelled_pixels_count_only_if_set(rule_model: MakeModel) -> None:
         target, counted = found.targets(images)
         counted = counted & ((images["label"] != 255) | unlabelled)
         assert int(counted.sum()) == (5 if unlabelled else 3)
-        assert float(found.loss(logits, images)) == pytest.approx(0.5 * float(distil_loss(logits, target, counted)))
+        expected = 0.5 * float(distil_loss(logits, target, counted))
+        assert float(found.loss(logits, images, torch.ones_like(counted))) == pytest.approx(expected)
 
 
 def test_teachers_with_other_bands_units_or_events_are_refused(rule_model: MakeModel) -> None:
@@ -236,8 +237,8 @@ def test_teachers_are_loaded_by_name_or_path(
 
 @pytest.mark.parametrize(("strength", "left"), [(0.4, False), (0.0, True)])
 def test_teachers_lose_their_context_prior_if_the_student_has_one(strength: float, left: bool) -> None:
-    teacher = specialised()
+    teacher = multi_sensor_model()
     config = TrainConfig(model=ModelConfig("lite", context_prior=strength), distil=DistilConfig(teacher=("t",)))
     Teachers([("t", teacher)], config, teacher.spec.bands)
-    for model in (teacher, teacher.specialist("sar"), teacher.specialist("optical")):
+    for model in (teacher.sar, teacher.optical, teacher.fused):
         assert (model.context_prior is not None) == left

@@ -141,9 +141,9 @@ def test_a_start_model_trained_on_the_held_out_event_is_refused(tmp_path: Path, 
         load_start(holding_out)
 
 
-def test_a_start_model_with_specialists_is_refused(tmp_path: Path, make_config, specialists_run: TrainConfig) -> None:
+def test_a_multi_sensor_start_model_is_refused(tmp_path: Path, make_config, specialists_run: TrainConfig) -> None:
     config = make_config(tmp_path / "run", start_from=str(specialists_run.out_dir))
-    with pytest.raises(ConfigError, match=r"`start_from=.*`: has specialists, which cannot be fine-tuned; start"):
+    with pytest.raises(ConfigError, match=r"`start_from=.*`: is a multi-sensor model, .*; set its radar model"):
         train(config, show_progress=False)
 
 

@@ -1,13 +1,14 @@
 """Training loss: values by hand, and independence of uncounted pixels."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from floodseg.errors import ConfigError
-from floodseg.training.losses import FloodLoss, PixelLoss
+from floodseg.training.losses import FloodLoss, PixelLoss, cloud_loss
 
 
 def _logits(*differences: float) -> Tensor:
@@ -165,3 +166,16 @@ def test_gradient_descent_finds_the_label() -> None:
 def test_arguments_out_of_range_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         FloodLoss(**arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_cloud_loss_by_hand() -> None:
+    batch: Any = {
+        "sar_valid": torch.tensor([[[[True, True, False, True]]]]),
+        "optical_valid": torch.tensor([[[[True, True, True, True]]]]),
+        "optical_clouded": torch.tensor([[[[True, False, True, False]]]]),
+    }
+    log_odds = torch.tensor([[[[2.0, -1.0, 3.0, 0.5]]]], requires_grad=True)
+    p = torch.sigmoid(torch.tensor([2.0, -1.0, 0.5]))
+    torch.testing.assert_close(cloud_loss(log_odds, batch), -(p[0].log() + (1 - p[1]).log() + (1 - p[2]).log()) / 3)
+    nothing = batch | {"optical_valid": torch.zeros_like(batch["optical_valid"])}
+    assert float(cloud_loss(log_odds.detach(), nothing)) == 0

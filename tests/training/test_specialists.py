@@ -2,7 +2,6 @@
 
 import functools
 import json
-import math
 import shutil
 import tomllib
 from dataclasses import replace
@@ -12,13 +11,13 @@ import psutil
 import pytest
 import torch
 
-from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DistilConfig, TrainConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import CheckpointError, ConfigError, RunFolderError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.checkpoint import load_path, save_checkpoint
-from floodseg.models.model import FloodModel
+from floodseg.models.decision import Decision
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel, model_for
 from floodseg.training import train as train_module
 from floodseg.training.lineage import model_record
 from floodseg.training.train import train
@@ -43,7 +42,7 @@ def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def tensors(model: FloodModel) -> dict[str, torch.Tensor]:
+def tensors(model: AnyModel) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
@@ -52,7 +51,7 @@ def test_one_run_trains_both_specialists_and_the_fused_model(trained: TrainConfi
     for sensor in ("sar", "optical"):
         folder = trained.out_dir / "specialists" / sensor
         assert read(folder / "summary.json")["epochs"] == EPOCHS
-        trained_alone, specialist = load_path(folder), model.specialist(sensor)
+        trained_alone, specialist = load_path(folder), model_for(model, sensor)
         assert all(torch.equal(tensors(trained_alone)[name], value) for name, value in tensors(specialist).items())
         assert specialist.decisions == trained_alone.decisions
         assert trained_alone.provenance.training["sensors"] == sensor
@@ -63,8 +62,6 @@ def test_one_run_trains_both_specialists_and_the_fused_model(trained: TrainConfi
 
 def test_stored_scores_are_those_of_the_stored_model(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
-    assert float(model.cloud_detector.logit_offset) == pytest.approx(model.decisions.sar_logit_offset, abs=1e-6)
-    assert model.cloud_detector.logit_offset != 0
     document = evaluate(model, config=trained.data, split="valid").document
     for score in ("water_iou", "miou", "precision", "recall"):
         assert model.provenance.scores["valid"][score] == pytest.approx(document[score], abs=1e-6)
@@ -78,7 +75,6 @@ def test_finishing_a_run_again_changes_nothing(trained: TrainConfig, tmp_path: P
     train(config, resume=True, show_progress=False)
     one, other = load_path(config.out_dir), load_path(trained.out_dir)
     assert one.decisions == other.decisions
-    assert one.cloud_detector.logit_offset == other.cloud_detector.logit_offset
     assert one.provenance.scores == other.provenance.scores
 
 
@@ -86,23 +82,16 @@ def test_finishing_a_run_again_changes_nothing(trained: TrainConfig, tmp_path: P
 def test_with_one_sensor_the_model_scores_as_its_specialist(trained: TrainConfig, sensor: str) -> None:
     data = replace(trained.data, sensors=sensor)
     models = [load_path(folder) for folder in (trained.out_dir, trained.out_dir / "specialists" / sensor)]
-    # 0.5 is the same logit difference at every temperature
-    scores = [evaluate(model, config=data, scoring=ScoreConfig(threshold=0.5)).document for model in models]
+    scores = [evaluate(model, config=data).document for model in models]
     assert scores[0]["water_iou"] == scores[1]["water_iou"]
-    stored = models[0].decisions.of(sensor)
-    difference = stored.temperature * math.log(stored.threshold / (1 - stored.threshold))
-    same = ScoreConfig(threshold=1 / (1 + math.exp(-difference)))  # the fused model scales logits by the temperature
-    scores = [evaluate(models[0], config=data).document, evaluate(models[1], config=data, scoring=same).document]
-    assert scores[0]["water_iou"] == pytest.approx(scores[1]["water_iou"], abs=1e-4)
-    # the models choose their own thresholds on bins of logit differences at other temperatures
-    own = evaluate(models[1], config=data).document
-    assert scores[0]["water_iou"] == pytest.approx(own["water_iou"], abs=5e-3)
+    assert models[0].decisions.of(sensor).threshold == models[1].decisions.of(sensor).threshold
     chip = open_layout(data, "valid").read(0)
     image, valid = (torch.from_numpy(getattr(chip, name))[None] for name in (sensor, f"{sensor}_valid"))
     inputs = {sensor: image, f"{sensor}_valid": valid[None]}
     with torch.no_grad():
         selected, expected = (model(**inputs) for model in models)
-    assert torch.equal(selected, expected / models[1].decisions.of(sensor).temperature)
+    difference = (expected[:, 1] - expected[:, 0]) / models[1].decisions.of(sensor).temperature
+    assert torch.equal(selected[:, 1] - selected[:, 0], difference)
 
 
 def test_trained_specialists_can_be_set(tmp_path: Path, make_tiniest, trained: TrainConfig) -> None:
@@ -112,7 +101,7 @@ def test_trained_specialists_can_be_set(tmp_path: Path, make_tiniest, trained: T
     assert not (tmp_path / "run" / "specialists").exists()
     one, other = load_path(tmp_path / "run"), load_path(trained.out_dir)
     assert all(torch.equal(tensors(one)[name], value) for name, value in tensors(other).items()), "the same run"
-    with pytest.raises(ConfigError, match=r"radar specialist: takes .* in reflectance, but the fused model has VV"):
+    with pytest.raises(ConfigError, match=r"radar model: takes .* in reflectance, but the multi-sensor model needs VV"):
         train(make_tiniest(tmp_path / "swapped", specialists=names[::-1]), show_progress=False)
     with pytest.raises(ConfigError, match="`specialists`: needs chips of both sensors, but the chips hold only one"):
         train(make_tiniest(tmp_path / "one", specialists=names, sensors="sar"), show_progress=False)
@@ -243,11 +232,12 @@ def test_resume_refuses_other_specialists(tmp_path: Path, make_config, trained: 
         train(config, resume=True, show_progress=False)
 
 
-def test_the_checksum_covers_context_priors_of_specialists(trained: TrainConfig) -> None:
+def test_the_checksum_covers_context_priors_and_decisions(trained: TrainConfig) -> None:
     model = load_path(trained.out_dir)
     checksums = [model_record("run", model)["sha256"]]
-    checksums.append(model_record("run", model.set_context_prior(0.4))["sha256"])
-    model.specialist("sar").set_context_prior(0.2)
+    model_for(model, "sar").set_context_prior(0.2)
+    checksums.append(model_record("run", model)["sha256"])
+    model.decisions = model.decisions.with_threshold(0.3)
     checksums.append(model_record("run", model)["sha256"])
     assert len(set(checksums)) == 3
 
@@ -267,7 +257,6 @@ def test_overwrite_removes_specialists(tmp_path: Path, make_tiniest, trained: Tr
     [
         ({"specialists": ("train", "s1-lite")}, None),
         ({"specialists": ("s1-lite",)}, "must be 'train', or a radar model and an optical model"),
-        ({"specialists": ("train",), "model": "baseline"}, "has no effect with `model=baseline`, only with"),
         ({"specialists": ("train",), "drop_sensor": 0.5}, "`drop_sensor=0.5`: has no effect with `specialists`"),
     ],
 )
@@ -277,3 +266,25 @@ def test_contradictory_settings_are_refused(tmp_path: Path, make_config, changes
         return
     with pytest.raises(ConfigError, match=message):
         make_config(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(("quality", "detects"), [("mixed", True), ("perfect", False)])
+def test_a_cloud_detector_learns_only_from_unmasked_clouds(
+    tmp_path: Path, make_tiniest, trained: TrainConfig, quality: str, detects: bool
+) -> None:
+    names = tuple(str(trained.out_dir / "specialists" / sensor) for sensor in ("sar", "optical"))
+    config = make_tiniest(tmp_path / "run", specialists=names, cloud=0.5, cloud_mask_quality=quality)
+    train(config, show_progress=False)
+    model = load_path(tmp_path / "run")
+    assert isinstance(model, MultiSensorModel)
+    assert (model.cloud_detector is not None) == detects
+
+
+def test_only_the_fused_model_and_the_cloud_detector_learn(trained: TrainConfig) -> None:
+    model = load_path(trained.out_dir)
+    assert isinstance(model, MultiSensorModel)
+    assert {name.partition(".")[0] for name in model.state_dict()} == {"sar", "optical", "fused", "cloud_detector"}
+    for sensor in ("sar", "optical"):
+        alone = load_path(trained.out_dir / "specialists" / sensor)
+        assert model.decisions.of(sensor) == Decision(alone.decisions.of(sensor).threshold)
+    assert model.decisions.both.temperature != 1

@@ -315,6 +315,14 @@ def test_refused_settings_leave_the_folder_unchanged(tmp_path, make_config, both
         ),
         ({"sensors": "sar", "cloud": 0.5}, "`cloud=0.5`: needs optical images, but the chips hold only radar images"),
         ({"sensors": "optical", "sar_speckle": 0.5}, "`sar_speckle=0.5`: needs radar in dB, but the chips hold"),
+        (
+            {"sensors": "sar", "optical_level": 0.5},
+            "`optical_level=0.5`: needs Sentinel-2 bands in reflectance, but the chips hold only radar images",
+        ),
+        (
+            {"sensors": "sar", "optical_shadow": 0.5},
+            "`optical_shadow=0.5`: needs Sentinel-2 bands in reflectance, but the chips hold only radar images",
+        ),
     ],
 )
 def test_augmentation_without_its_sensor_is_refused(tmp_path, make_config, changes, message):

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
 from floodseg.app.exit_codes import run_and_exit
-from floodseg.app.old_flags import replace_old_flags
+from floodseg.app.old_flags import refuse_old_flags
 from floodseg.app.place_commands import add_place_commands
 from floodseg.app.run_file import RUN_FILE_KEYS, read_run_file
 from floodseg.benchmarking.settings import InferenceBenchmarkConfig, SceneBenchmarkConfig, TrainingBenchmarkConfig
@@ -160,7 +160,7 @@ def _refuse_flags_without_effect(config: DataConfig, scoring: ScoreConfig, split
 def predict(
     *,
     config: Annotated[PredictConfig, _FLAT] = PredictConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
-    model: str = "s1-lite",
+    model: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Map the flood in a scene and write GeoTIFFs, polygons, areas, a STAC item and a picture.
@@ -169,6 +169,7 @@ def predict(
     ----------
     model
         Shipped model, run folder, checkpoint, exported file, or classical baseline: otsu (radar) or ndwi (optical).
+        auto takes s1-efficient for a radar image, s2 for an optical image, and s1s2 for both.
     overwrite
         Replace finished products in --out-dir when the new ones are complete.
     """
@@ -183,7 +184,7 @@ def predict_many(
     scenes: Path,
     *,
     config: Annotated[ManyConfig, _FLAT] = ManyConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
-    model: str = "s1-lite",
+    model: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Map many scenes on this machine or a Dask cluster.
@@ -198,7 +199,8 @@ def predict_many(
         or a STAC collection on disk.
     model
         Shipped model, classical baseline (otsu or ndwi), or a run folder, checkpoint or exported file that all workers
-        can read.
+        can read. auto takes one model for all scenes: s1-efficient if the list has only radar images, s2 if it has
+        only optical images, else s1s2.
     overwrite
         Replace products that were made from other files, with another model or with other settings.
     """
@@ -263,11 +265,22 @@ def demo(*, out_dir: Path = Path("floodseg-demo"), overwrite: bool = False) -> N
 
 
 @app.command
-def models() -> None:
-    """List architectures and shipped models with size, scores, licence and training data."""
+def models(*, json_format: Annotated[bool, Parameter(name="--json")] = False) -> None:
+    """List architectures and shipped models with sensors, bands, size, scores, time, licence and training data.
+
+    Parameters
+    ----------
+    json_format
+        Print one JSON object.
+    """
+    import floodseg
     from floodseg.app.reports.models import print_models
 
-    print_models()
+    listing = floodseg.list_models()
+    if json_format:
+        print(json.dumps(listing, indent=2))
+    else:
+        print_models(listing)
 
 
 benchmark = App(
@@ -397,13 +410,18 @@ def _take_run_file(arguments: list[str]) -> list[str]:
     return ["train", *arguments[2:]]
 
 
+def _run(arguments: list[str]) -> None:
+    refuse_old_flags(arguments)
+    app(_take_run_file(arguments))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; see :func:`run_and_exit` for the exit codes."""
     if arguments is None:
         arguments = sys.argv[1:]
     # the list of commands has no Markdown; importing its packages would take a quarter of the time of floodseg --help
     app.help_format = "plaintext" if len(arguments) < 2 else "markdown"
-    run_and_exit(lambda: app(_take_run_file(replace_old_flags(arguments))))
+    run_and_exit(lambda: _run(arguments))
 
 
 if __name__ == "__main__":

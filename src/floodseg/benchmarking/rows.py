@@ -64,10 +64,16 @@ def benchmark_rows(
         runtimes: further runtimes, in fp32 and int8; OpenVINO also in bf16 if ``precisions`` includes it.
 
     Raises:
-        ConfigError: the baseline is missing, or a package that a network or a runtime needs is not installed.
+        ConfigError: the baseline is missing, a network does not take the bands, or a package that a network or a
+            runtime needs is not installed.
     """
     if BASELINE not in models:
         raise ConfigError(f"`models={' '.join(models)}`: must include {BASELINE}, which the ratios refer to; add it")
+    if "spectral" in models:
+        raise ConfigError(
+            f"`models={' '.join(models)}`: spectral takes six optical bands, but a benchmark compares networks on "
+            f"{SAR_CHANNELS} radar and {OPTICAL_CHANNELS} optical bands; leave it out"
+        )
     smp_names = [model for model in models if model in get_args(SmpName)]
     if smp_names:
         require_extra("benchmark", "segmentation_models_pytorch", purpose=f"`models={smp_names[0]}`")

@@ -74,6 +74,7 @@ def _row(config: SceneBenchmarkConfig, size: int, folder: Path, note: Callable[[
             sar=scene.sar,
             optical=scene.optical,
             grid="optical" if config.sensors == "optical" else "sar",
+            cloud_mask="none",  # the search for clouds is another benchmark
             datetime="2026-01-01",
         ),
         mapping=MapConfig(tile_size=config.tile_size, threads=config.threads, device="cpu"),
@@ -172,6 +173,7 @@ class _ThresholdRuntime:
 
     name, device, precision = "threshold", "cpu", "fp32"
     thresholds = (0.5, 0.5, 0.5, 0.5)
+    optical_margin = 0
     concurrency = 1
 
     def __init__(self, bands: Bands, overlap: int) -> None:

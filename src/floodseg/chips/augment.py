@@ -5,17 +5,32 @@ from typing import TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import IGNORE, band_date
+from floodseg.bands import IGNORE, WAVELENGTHS, band_date
 from floodseg.chips.chip import Bands, Chip
 from floodseg.config.base import CloudMask
 from floodseg.config.train import AugmentConfig
 from floodseg.geo.grid import Window
 from floodseg.simulate.clouds import cloud_mask, cover_image, simulate_sky
+from floodseg.simulate.random_fields import power_law_field
 
 _MASK_QUALITIES: tuple[CloudMask, ...] = get_args(CloudMask)
 
 SPECKLE_LOOKS = (8.0, 128.0)
 """Smallest and largest number of looks of added speckle. 8 is stronger than in GRD products, 128 hardly visible."""
+
+PATH_REFLECTANCE = (-0.02, 0.11)
+"""Smallest and largest path reflectance in the blue band B02: an atmosphere that was removed twice to a hazy one."""
+PATH_EXPONENTS = (1.5, 4.0)
+"""Path reflectance falls with wavelength to the power of minus this: haze of large particles to clear air."""
+
+SHADOW_LEVEL = (0.0, 2.0)
+"""Smallest and largest number of standard deviations above which a random field is shadow: half of a crop to little."""
+SHADOW_STEEPNESS = 4.0
+"""Steepness of the edge of a shadow, for each standard deviation of the field."""
+SHADOW_LIGHT = (0.25, 0.6)
+"""Smallest and largest share of light that the sky sends into a shadow, in the blue band B02."""
+SHADOW_EXPONENTS = (0.3, 1.0)
+"""The light in a shadow falls with wavelength to the power of minus this."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -51,8 +66,8 @@ def augment_crop(
     """Return an augmented copy of a crop, ``crop_size`` pixels square.
 
     The steps, in this order: padding of a smaller crop at the bottom and right with invalid and ignored pixels, one of
-    the eight flips and rotations, speckle, jitter of both sensors, a cloud, a swath edge, dropping of a sensor.
-    Invalid pixels of the result are 0. The result has no georeference.
+    the eight flips and rotations, speckle, jitter of both sensors, shadows, a change of the processing level, a cloud,
+    a swath edge, dropping of a sensor. Invalid pixels of the result are 0. The result has no georeference.
 
     Args:
         crop: at most ``crop_size`` pixels high and wide.
@@ -120,6 +135,12 @@ def _augment_pixels(
         np.add(crop.sar, _sar_offset(len(bands.sar), config.sar_jitter_db, rng), out=crop.sar)
     if config.optical_jitter > 0 and bands.optical:
         np.multiply(crop.optical, _optical_factor(bands, config.optical_jitter, rng), out=crop.optical)
+    if config.optical_shadow > 0 and rng.random() < config.optical_shadow:
+        crop.optical[:] *= _shadow(bands, crop.label.shape, rng)
+    if config.optical_level > 0 and rng.random() < config.optical_level:
+        path = _path_reflectance(bands, rng)
+        # what the air scatters back does not reach the ground
+        crop.optical[:] = crop.optical * (1 - np.maximum(path, 0)) + path
     if config.cloud > 0 and rng.random() < config.cloud:
         clouded = _add_cloud(crop, bands, config, rng)
     if config.swath_edge > 0 and rng.random() < config.swath_edge:
@@ -164,6 +185,31 @@ def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) ->
         if date not in factors:
             factors[date] = float(np.exp(rng.normal(0.0, deviation)))
     return np.array([factors[band_date(band)] for band in bands.optical], np.float32)[:, None, None]
+
+
+def _shadow(bands: Bands, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw the light that reaches each pixel in each band, (bands, H, W): 1 outside of shadows, less inside.
+
+    Inside, only the sky lights the ground. It is blue, so that shadow looks more like water than dark ground does.
+    """
+    light, exponent = rng.uniform(*SHADOW_LIGHT), rng.uniform(*SHADOW_EXPONENTS)
+    field = power_law_field(rng, *shape, -3.0)
+    inside = 1 / (1 + np.exp(-SHADOW_STEEPNESS * (field - rng.uniform(*SHADOW_LEVEL))))
+    wavelengths = np.array([WAVELENGTHS[band] for band in bands.optical])
+    sky = light * (wavelengths / WAVELENGTHS["B02"]) ** -exponent
+    lit: NDArray[np.float32] = (1 - inside * (1 - sky[:, None, None])).astype(np.float32)
+    return lit
+
+
+def _path_reflectance(bands: Bands, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw the reflectance that scattering in the air adds to each band, (bands, 1, 1); it can be negative.
+
+    It falls with wavelength to the power of -4 in clear air (Rayleigh) and more slowly in haze (Angstrom 1929).
+    """
+    blue, exponent = rng.uniform(*PATH_REFLECTANCE), rng.uniform(*PATH_EXPONENTS)
+    wavelengths = np.array([WAVELENGTHS[band] for band in bands.optical])
+    path: NDArray[np.float32] = (blue * (wavelengths / WAVELENGTHS["B02"]) ** -exponent).astype(np.float32)
+    return path[:, None, None]
 
 
 def _add_cloud(crop: Chip, bands: Bands, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.bool_] | None:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from floodseg.config.base import flatten
-from floodseg.config.predict import IMAGES, LAYERS, PredictConfig, SceneConfig
+from floodseg.config.predict import IMAGES, LAYERS, PredictConfig, SceneConfig, layer_file
 from floodseg.errors import DataError
 from floodseg.products.folder import PRODUCTS, SUMMARY
 from floodseg.raster.access import file_on_disk, is_remote
@@ -72,6 +72,8 @@ def settings_checksum(config: PredictConfig, model: ModelIdentity) -> str:
     """Return the checksum of the model and of all settings that change the products of a scene."""
     flat = {**flatten(config.scene), **flatten(config.mapping)}
     settings = {name: value for name, value in flat.items() if name not in _NOT_IN_CHECKSUM}
+    if config.scene.optical and layer_file("cloud_mask", config.scene.cloud_mask) is None:
+        settings["cloud_mask"] = config.scene.cloud_mask
     return json_checksum([model.checksum, model.version, settings])
 
 
@@ -156,8 +158,8 @@ def _input_files(scene: SceneConfig) -> Iterator[tuple[str, str]]:
     for setting in IMAGES:
         yield from ((setting, name) for name in getattr(scene, setting))
     for setting in LAYERS:
-        if getattr(scene, setting) is not None:
-            yield setting, getattr(scene, setting)
+        if (file := layer_file(setting, getattr(scene, setting))) is not None:
+            yield setting, file
 
 
 def local_files(name: str, *, allow_remote: bool) -> list[Path]:

@@ -8,6 +8,7 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
 from floodseg.cluster.engine import map_scenes
 from floodseg.cluster.extra import import_extra
 from floodseg.cluster.fingerprint import cached_fingerprint, finished_entry, settings_checksum
@@ -19,12 +20,15 @@ from floodseg.cluster.tasks import BatchRun, Outcome
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError, RunFolderError
-from floodseg.inference.predict import DEFAULT_MODEL, check_sensors
+from floodseg.inference.model_choice import AUTO, choose_model
+from floodseg.inference.predict import check_sensors
 from floodseg.scene.setting_checks import check_settings
 from floodseg.system.files import locked_folder, require_writable, write_text
 
 _LOG = getLogger("floodseg")
 
+ALL_BANDS = Bands(SAR_BANDS, L1C_BANDS)
+"""Bands with which a list of scenes is read before the model is chosen."""
 REPORT = "report.json"
 _MAX_LISTED = 3
 
@@ -58,7 +62,7 @@ class ManyReport:
 
 
 def predict_many(
-    scenes: Path, config: ManyConfig, model: str = DEFAULT_MODEL, *, overwrite: bool = False,
+    scenes: Path, config: ManyConfig, model: str = AUTO, *, overwrite: bool = False,
     show_progress: bool = False,
 ) -> ManyReport:  # fmt: skip
     """Map each scene of a list to a folder ``out_dir``/scenes/ID, and write an overview of all scenes.
@@ -69,7 +73,8 @@ def predict_many(
     Args:
         scenes: file of the list; see :func:`floodseg.cluster.scene_list.read_scenes`.
         config: settings of the run.
-        model: shipped model, classical baseline, or a run folder or checkpoint that all workers can read.
+        model: ``auto`` (one shipped model for all scenes, by the sensors in the list), a shipped model, a classical
+            baseline, or a run folder or checkpoint that all workers can read.
         overwrite: replace products that were made from other files, with another model or with other settings.
         show_progress: show a progress bar on standard error.
 
@@ -80,8 +85,17 @@ def predict_many(
     # report a missing package before the mapping, not after it
     import_extra("distributed")
     import_extra("pyarrow")
-    method, mapping = open_model(model, _worker_mapping(config))
-    listed = read_scenes(scenes, config.shared, method.bands)
+    reason = None
+    if model == AUTO:
+        listed = read_scenes(scenes, config.shared, ALL_BANDS)
+        model, reason = choose_model(
+            model, sar=any(scene.config.sar for scene in listed), optical=any(scene.config.optical for scene in listed),
+            source="the list of scenes",
+        )  # fmt: skip
+        method, mapping = open_model(model, _worker_mapping(config))
+    else:
+        method, mapping = open_model(model, _worker_mapping(config))
+        listed = read_scenes(scenes, config.shared, method.bands)
     for scene in listed:
         try:
             check_sensors(scene.config, method.bands, model)
@@ -90,7 +104,12 @@ def predict_many(
             raise ConfigError(f"{scenes}, scene '{scene.id}': {error}") from error
     del method
     run = BatchRun(
-        config.out_dir.absolute(), absolute_model_name(model), identify_model(model, mapping), mapping, overwrite
+        config.out_dir.absolute(),
+        absolute_model_name(model),
+        identify_model(model, mapping),
+        mapping,
+        overwrite,
+        reason,
     )
     require_writable(run.out_dir, "out_dir", folder=True)
     with locked_folder(run.out_dir):

@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from floodseg.cluster.fingerprint import ModelIdentity, file_checksum, json_checksum
 from floodseg.config.predict import MapConfig
 from floodseg.inference.predict import open_model_or_baseline
 from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE
 from floodseg.models.checkpoint.formats import is_exported
-from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, shipped_models
+from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, fused_model, shipped_models
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
-from floodseg.runtimes.select import exported_files
+from floodseg.runtimes.select import exported_files, requested_files
 from floodseg.system.environment import versions
 
 
@@ -33,9 +33,12 @@ def open_model(model: str, mapping: MapConfig) -> tuple[Runtime | ClassicalMetho
         return method, mapping
     if method.device != "cpu":
         return method, replace(mapping, device="cuda")
-    # runtimes and precisions have the same names as in the settings
-    resolved: dict[str, Any] = {"runtime": method.name, "precision": method.precision}
-    return method, replace(mapping, device="cpu", **resolved)
+    resolved: dict[str, Any] = {"device": "cpu"}
+    for setting, value in (("runtime", method.name), ("precision", method.precision)):
+        # runtimes and precisions have the same names as in the settings; the parts of a fused model may differ
+        if value in get_args(get_type_hints(MapConfig)[setting]):
+            resolved[setting] = value
+    return method, replace(mapping, **resolved)
 
 
 def identify_model(model: str, mapping: MapConfig) -> ModelIdentity:
@@ -56,18 +59,18 @@ def absolute_model_name(model: str) -> str:
     return model if model in names else str(Path(model).absolute())
 
 
-def _files(model: str, mapping: MapConfig) -> list[Path]:
+def _files(model: str | Path, mapping: MapConfig) -> list[Path]:
     path = Path(model)
+    if (fused := fused_model(model)) is not None:
+        return [fused.folder / CONFIG_FILE, *(file for part in fused.parts.values() for file in _files(part, mapping))]
     if is_exported(path):
         return _exported_files(path)
     if mapping.runtime in ("onnx", "openvino"):
-        shipped = model in (each.name for each in shipped_models())
-        requested = [
-            file.path
-            for file in exported_files(WEIGHTS / model if shipped else path)
-            if (file.runtime, file.precision) == (mapping.runtime, mapping.precision)
-        ]
-        return [part for file in requested for part in _exported_files(file)]
+        shipped = str(model) in (each.name for each in shipped_models())
+        files = requested_files(exported_files(WEIGHTS / model if shipped else path), mapping)
+        # the file that open_runtime opens; without its package, opening it reports the package
+        selected = ([file for file in files if file.runs_here] or files)[:1]
+        return [part for file in selected for part in _exported_files(file.path)]
     found = find_model(model)
     return [found / CONFIG_FILE, found / WEIGHTS_FILE] if found.is_dir() else [found]
 

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 from floodseg.bands import Bands
 from floodseg.cluster.stac_list import read_stac
 from floodseg.cluster.tables import read_table
-from floodseg.config.predict import IMAGES, LAYERS, Files, SceneConfig, SharedScene
+from floodseg.config.predict import IMAGES, LAYERS, Files, SceneConfig, SharedScene, layer_file
 from floodseg.errors import ConfigError, DataError
 from floodseg.raster.access import is_remote
 
@@ -52,7 +52,7 @@ def read_scenes(path: Path, shared: SharedScene, bands: Bands) -> list[NamedScen
     if not rows:
         raise DataError(f"{path}: holds no scene; add a row or an item for each scene")
     common = {entry.name: getattr(shared, entry.name) for entry in fields(shared)}
-    common |= {name: _absolute(common[name], Path.cwd()) for name in LAYERS if common[name] is not None}
+    common |= {name: _absolute(common[name], Path.cwd()) for name in LAYERS if layer_file(name, common[name])}
     scenes = [_scene(path, number, row, common) for number, row in enumerate(rows, start=1)]
     name, count = Counter(scene.id for scene in scenes).most_common(1)[0]
     if count > 1:
@@ -66,7 +66,7 @@ def _scene(path: Path, number: int, row: Mapping[str, Any], common: Mapping[str,
     own = {name: _value(location, name, value) for name, value in row.items() if name != "id" and not _is_empty(value)}
     folder = path.parent.absolute()
     own |= {name: tuple(_absolute(file, folder) for file in own[name]) for name in IMAGES if name in own}
-    own |= {name: _absolute(own[name], folder) for name in LAYERS if name in own}
+    own |= {name: _absolute(own[name], folder) for name in LAYERS if layer_file(name, own.get(name))}
     try:
         config = SceneConfig(**{**common, **own})
     except ConfigError as error:
@@ -86,7 +86,7 @@ def _check_files(location: str, config: SceneConfig) -> None:
     if not (config.sar or config.optical):
         raise ConfigError(f"{location}: has no image; fill in sar, optical or both")
     files = [file for name in IMAGES for file in getattr(config, name)]
-    files += [file for name in LAYERS if (file := getattr(config, name)) is not None]
+    files += [file for name in LAYERS if (file := layer_file(name, getattr(config, name))) is not None]
     for file in files:
         if any(letter < " " for letter in file):
             raise ConfigError(f"{location}: file name {file!r} holds control characters; rename the file")

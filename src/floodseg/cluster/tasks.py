@@ -40,6 +40,8 @@ class BatchRun:
     identity: ModelIdentity
     mapping: MapConfig
     overwrite: bool
+    model_choice: str | None = None
+    """Reason for the choice of the model; None if the settings name it."""
 
     def config(self, scene: NamedScene) -> PredictConfig:
         """Return the settings of one scene, with the folder of its products."""
@@ -121,7 +123,8 @@ def _map_unless_finished(scene: NamedScene, run: BatchRun) -> int:
         )
     runtime, name = _open_model(run.model, run.identity, run.mapping)
     member = CollectionMember(scene.id, COLLECTION_ID, f"../../{COLLECTION}", fingerprint.entry())
-    grid = predict_files(config, runtime, name, member=member, overwrite=True)["grid"]
+    summary = predict_files(config, runtime, name, model_choice=run.model_choice, member=member, overwrite=True)
+    grid = summary["grid"]
     return int(grid["height"] * grid["width"])
 
 

@@ -11,7 +11,7 @@ from cyclopts import CoercionError, Parameter, Token
 from floodseg.errors import ConfigError
 
 Layout = Literal["sen1floods11", "ombria", "folders", "synthetic"]
-Architecture = Literal["efficient", "baseline", "lite"]
+Architecture = Literal["efficient", "baseline", "lite", "spectral"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 CloudMask = Literal["perfect", "thin-missed", "none"]
 """Simulated cloud mask: marks clouds and shadows (perfect), opaque clouds only (thin-missed), or nothing (none)."""

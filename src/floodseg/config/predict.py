@@ -23,6 +23,13 @@ IMAGES = ("sar", "optical", "sar_before", "optical_before")
 """Names of the settings that hold images, of one or several files each."""
 LAYERS = ("cloud_mask", "aoi", "exclude", "dem", "permanent_water")
 """Names of the settings that hold layers, of one file each."""
+CLOUD_METHODS = ("auto", "none", "csmask")
+"""Values of ``cloud_mask`` that are no file."""
+
+
+def layer_file(name: str, value: str | None) -> str | None:
+    """Return the file of the setting ``name`` of ``LAYERS``; None if it is not set, or names a method."""
+    return None if name == "cloud_mask" and value in CLOUD_METHODS else value
 
 
 @dataclass(frozen=True)
@@ -61,9 +68,11 @@ class SharedScene(Settings):
     for older ones. By default GDAL's scale and offset tags or the product's metadata apply. Without them it is 0, and
     an image without dark pixels, which may therefore hold an offset, is refused. With such tags this flag is
     refused."""
-    cloud_mask: str | None = None
-    """Cloud mask: a raster on any grid. The optical image is ignored where the mask is not 0, or, if the mask is a
-    Sentinel-2 scene classification (SCL), in its classes 0, 1, 3, 8, 9 and 10."""
+    cloud_mask: str = "auto"
+    """Clouds in the optical image, which are left to the radar, or to nodata without radar. auto: the scene
+    classification (SCL) of an L2A product; else the network of the extra clouds, if it is installed; else pixels as
+    bright as cloud. csmask: the network. none: clouds are not hidden. FILE: a raster on any grid, which hides the image
+    where it is not 0, or, if it is a scene classification, in its classes 0, 1, 3, 8, 9 and 10."""
     aoi: str | None = None
     """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML). Nothing outside is read,
     mapped or counted."""
@@ -94,7 +103,8 @@ class SharedScene(Settings):
         for name in LAYERS:
             files = _files(name, getattr(self, name))
             require(len(files) <= 1, name, " ".join(files), "one file")
-            object.__setattr__(self, name, files[0] if files else None)
+            unset = "auto" if name == "cloud_mask" else None
+            object.__setattr__(self, name, files[0] if files else unset)
         require(0 < self.max_slope < 90, "max_slope", self.max_slope, "above 0 and below 90 degrees")
         if self.dem is None and self.max_slope != SceneConfig.max_slope:
             raise ConfigError(f"`max_slope={self.max_slope}`: has no effect without `dem`; leave it out, or set `dem`")
@@ -156,9 +166,6 @@ class MapConfig(Settings):
     min_area: float = 0.0
     """Smallest area in square metres of a connected patch of flood or of permanent water. Smaller patches become
     land."""
-    write_sensor_weights: bool = False
-    """Also write sensor_weights.tif: the weight of the optical image at each pixel, for models with a sensor gate. The
-    scene is read a second time."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

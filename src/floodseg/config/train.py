@@ -115,8 +115,8 @@ class ModelConfig(Settings):
     """Architecture and initial weights."""
 
     model: Architecture = "efficient"
-    """Architecture: efficient (pretrained encoder), lite (smallest) or baseline (large reference). See floodseg
-    models."""
+    """Architecture: efficient (pretrained encoder), lite (smallest), spectral (six optical bands) or baseline (large
+    reference). See floodseg models."""
     encoder: str | None = None
     """Encoder of 'efficient': resnet18, resnet34 (default), resnet50, efficientnet_b0, efficientnet_b1, or any timm
     encoder with features_only support."""
@@ -127,10 +127,9 @@ class ModelConfig(Settings):
     """Trained model to fine-tune: a shipped model, run folder or checkpoint of the same architecture, encoder and
     bands. Training starts from its weights and normalisation; --pretrained is not used."""
     specialists: tuple[str, ...] = ()
-    """Two single-sensor models to include in a model of both sensors: shipped models, run folders or checkpoints, radar
-    first. Each maps the pixels where only its sensor is valid. Where both sensors are valid, the three networks are
-    averaged with learned weights. With the value 'train', both are trained first, with the same settings, in subfolders
-    of --out-dir."""
+    """Two single-sensor models to include in a multi-sensor model: shipped models, run folders or checkpoints, radar
+    first. Each maps the pixels where only its sensor is valid. The trained model maps those where both are valid. With
+    the value 'train', both are trained first, with the same settings, in subfolders of --out-dir."""
     context_prior: float | None = None
     """Strength of the context prior, from 0 (off) to 1. In prediction and evaluation, this strength times the
     difference between the log-odds of the water share around a pixel and those of a typical share (12 %) is added to
@@ -144,11 +143,6 @@ class ModelConfig(Settings):
             len(self.specialists) in (0, 2) or self.trains_specialists,
             "specialists", specialists, "'train', or a radar model and an optical model",
         )  # fmt: skip
-        if self.specialists and self.model == "baseline":
-            raise ConfigError(
-                f"`specialists={specialists}`: has no effect with `model=baseline`, only with efficient and lite; "
-                "leave it out"
-            )
         if self.start_from is not None:
             require(self.start_from != "", "start_from", "''", "a shipped model, a run folder or a checkpoint")
             unused = (("pretrained", self.pretrained, ("auto", "none")), ("specialists", specialists, ("",)))
@@ -192,6 +186,13 @@ class AugmentConfig(Settings):
     than the training data. Not applied to layout ombria, whose values are not in dB."""
     optical_jitter: float = 0.1
     """Standard deviation of a random brightness factor, the same for all optical bands of a date."""
+    optical_level: float = 0.0
+    """Probability of a simulated change of the processing level of Sentinel-2 between top of atmosphere (L1C) and
+    surface (L2A): path radiance that falls with wavelength is added or removed. Not applied to layout ombria, whose
+    values are not reflectance."""
+    optical_shadow: float = 0.0
+    """Probability of simulated shadows of clouds, terrain or buildings in the optical image. Labels do not change, so
+    that the model learns to tell shadow from water. Not applied to layout ombria, whose values are not reflectance."""
     drop_sensor: float = 0.0
     """Probability that one of the two sensors is removed from a sample. Both sensors are equally likely."""
     drop_sensor_ramp: WholeNumber = 0
@@ -215,6 +216,8 @@ class AugmentConfig(Settings):
         require(0 <= self.sar_jitter_db < math.inf, "sar_jitter_db", self.sar_jitter_db, "0 or more")
         require(0 <= self.sar_speckle <= 1, "sar_speckle", self.sar_speckle, "from 0 to 1")
         require(0 <= self.optical_jitter < 1, "optical_jitter", self.optical_jitter, "from 0 to below 1")
+        require(0 <= self.optical_level <= 1, "optical_level", self.optical_level, "from 0 to 1")
+        require(0 <= self.optical_shadow <= 1, "optical_shadow", self.optical_shadow, "from 0 to 1")
         require(0 <= self.drop_sensor <= 1, "drop_sensor", self.drop_sensor, "from 0 to 1")
         require(self.drop_sensor_ramp >= 0, "drop_sensor_ramp", self.drop_sensor_ramp, "0 or more")
         if self.drop_sensor == 0 and self.drop_sensor_ramp:

@@ -17,7 +17,7 @@ from floodseg.evaluation.evaluate import restrict_to_method
 from floodseg.evaluation.methods import model_method
 from floodseg.evaluation.metrics.counts import Counts, count
 from floodseg.messages import SENSOR_NAMES
-from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel
 from floodseg.runtimes.base import Runtime
 
 SAMPLE_CHIPS = 24
@@ -30,7 +30,7 @@ class CalibrationChips:
     A model of both sensors is calibrated and scored on each of the sensor sets ``both``, ``sar`` and ``optical``.
     """
 
-    def __init__(self, model: FloodModel, config: DataConfig, split: str) -> None:
+    def __init__(self, model: AnyModel, config: DataConfig, split: str) -> None:
         """Open the split.
 
         Raises:
@@ -55,12 +55,12 @@ class CalibrationChips:
         sets = self._sensor_sets
         return [_batch(self._chips.read(i), sets[number % len(sets)]) for number, i in enumerate(indices)]
 
-    def water_iou(self, subject: FloodModel | Runtime) -> dict[SensorSet, float]:
+    def water_iou(self, subject: AnyModel | Runtime) -> dict[SensorSet, float]:
         """Return the water IoU over the split by sensor set, at the model's thresholds."""
         counts = dict.fromkeys(self._sensor_sets, Counts())
         probability: Callable[[Batch], NDArray[np.float32]] = (
             (lambda batch: torch_probability(subject, batch))
-            if isinstance(subject, FloodModel)
+            if isinstance(subject, AnyModel)
             else (lambda batch: subject.probability(batch.sar, batch.optical, batch.sar_valid, batch.optical_valid))
         )
         for index in range(len(self._chips.names)):

@@ -17,7 +17,7 @@ from floodseg.messages import percent
 from floodseg.models.checkpoint.checkpoint import describe, load_folder
 from floodseg.models.checkpoint.formats import ExportPrecision
 from floodseg.models.deploy import DeployedModel
-from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel
 from floodseg.models.registry import overlap_of
 from floodseg.runtimes.metadata import ExportMetadata
 from floodseg.runtimes.select import open_exported
@@ -44,7 +44,7 @@ class Conversion:
             DataError: the data cannot be opened.
         """
         self.job, self.report = job, report
-        self.model: FloodModel = load_folder(job.folder)
+        self.model: AnyModel = load_folder(job.folder)
         self.chips = None if job.data is None else CalibrationChips(self.model, job.data, job.split)
         self.deployed = DeployedModel(self.model)
         self.graph = job.folder / "graph.onnx"
@@ -114,7 +114,7 @@ class Conversion:
             write_openvino(model, metadata, self.job.out, fp32_nodes)
 
 
-def metadata_of(model: FloodModel, precision: ExportPrecision, multiple: int) -> ExportMetadata:
+def metadata_of(model: AnyModel, precision: ExportPrecision, multiple: int) -> ExportMetadata:
     """Return the metadata of an exported model, without the results of a parity check."""
     no_sensor, sar, optical, both = model.decisions.by_validity_code("threshold")
     return ExportMetadata(

@@ -15,7 +15,7 @@ from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.checkpoint import save_folder
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision
 from floodseg.models.checkpoint.zoo import load_model
-from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel
 from floodseg.system.environment import thread_limit
 from floodseg.system.extras import require_extra
 from floodseg.system.files import require_writable
@@ -27,7 +27,7 @@ _PACKAGES: dict[ExportFormat, tuple[str, ...]] = {
 
 
 def export(
-    model: str | Path | FloodModel,
+    model: str | Path | AnyModel,
     *,
     format: ExportFormat,
     out: str | Path,
@@ -69,7 +69,7 @@ def export(
     path = Path(out)
     chips = _chip_settings(precision, data, layout, config)
     _check_settings(format, precision, path)
-    loaded = model if isinstance(model, FloodModel) else load_model(model)
+    loaded = model if isinstance(model, AnyModel) else load_model(model)
     with staging_folder(path) as folder:
         save_folder(folder, loaded)
         job = ExportJob(folder, format, precision, folder / path.name, chips, split)

@@ -13,7 +13,7 @@ from floodseg.deployment.samples import Batch
 from floodseg.errors import ConfigError
 from floodseg.messages import percent
 from floodseg.models.checkpoint.formats import ExportPrecision
-from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel
 from floodseg.runtimes.base import Runtime
 
 FP32_MAX_DIFFERENCE = 1e-3
@@ -58,7 +58,7 @@ class Difference:
         return {"pixels": self.pixels, "largest": self.largest, "share_within_0.01": self.share_within}
 
 
-def torch_probability(model: FloodModel, batch: Batch) -> NDArray[np.float32]:
+def torch_probability(model: AnyModel, batch: Batch) -> NDArray[np.float32]:
     """Return the probability (N, H, W) that the model computes in PyTorch in fp32."""
     bands = model.spec.bands
     sar_valid, optical_valid = (torch.from_numpy(mask[:, None]) for mask in (batch.sar_valid, batch.optical_valid))
@@ -73,7 +73,7 @@ def torch_probability(model: FloodModel, batch: Batch) -> NDArray[np.float32]:
     return np.asarray(probability.numpy(), np.float32)
 
 
-def compare(model: FloodModel, runtime: Runtime, batches: Iterable[Batch]) -> Difference:
+def compare(model: AnyModel, runtime: Runtime, batches: Iterable[Batch]) -> Difference:
     """Return the difference between ``runtime`` and ``model``; NaN counts as 1, the largest possible difference."""
     pixels, within, largest = 0, 0, 0.0
     for batch in batches:

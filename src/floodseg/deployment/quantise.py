@@ -13,7 +13,8 @@ from floodseg.models.checkpoint.formats import ExportFormat
 from floodseg.models.layers.attention import EfficientSelfAttention
 from floodseg.models.networks.baseline import FullSelfAttention
 from floodseg.models.networks.lite import MaskedStem
-from floodseg.models.networks.sensor_weights import SensorGate
+from floodseg.models.networks.sensor_gate import SensorGate
+from floodseg.models.networks.spectral import SpectralNet
 
 
 def quantise(graph: Path, module: nn.Module, batches: Sequence[Batch], format: ExportFormat) -> Any:
@@ -42,6 +43,8 @@ def unquantised_nodes(graph: Path, module: nn.Module) -> list[str]:
     * The sensor gate.
     * The masked stem except its convolutions: it divides by the share of valid pixels, so one chip with a swath edge
       would extend the activation range without limit.
+    * ``spectral`` except the convolutions of its context and head: its first layers see water indices, which are ratios
+      of small numbers, and its last sum is the log-odds.
     """
     import onnx
 
@@ -51,6 +54,8 @@ def unquantised_nodes(graph: Path, module: nn.Module) -> list[str]:
             prefixes += [f"{name}/", f"{name}."]
         elif isinstance(submodule, MaskedStem):
             prefixes.append(f"{name}/")
+        elif isinstance(submodule, SpectralNet):
+            prefixes += [f"{name}/", f"{name}.indices", f"{name}.pixelwise"]
     names = [node.name for node in onnx.load(graph).graph.node]
     return [
         name for name in names if "network" not in name.partition("/")[0].split(".") or name.startswith(tuple(prefixes))

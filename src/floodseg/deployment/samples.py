@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, BandStatistics
 from floodseg.datasets.synthetic import EVENTS, simulate_scene
-from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel, model_for
 from floodseg.simulate.random_fields import power_law_field
 
 SIZES = ((64, 64), (97, 131), (255, 320), (200, 1101))
@@ -26,7 +26,7 @@ class Batch:
     optical_valid: NDArray[np.bool_]
 
 
-def simulated_batches(model: FloodModel, multiple: int) -> Iterator[Batch]:
+def simulated_batches(model: AnyModel, multiple: int) -> Iterator[Batch]:
     """Yield one image of each of :data:`SIZES`, rounded up to ``multiple``.
 
     Each sensor is invalid in patches, so that every combination of valid sensors occurs.
@@ -36,7 +36,7 @@ def simulated_batches(model: FloodModel, multiple: int) -> Iterator[Batch]:
         yield _simulated_batch(model, number, height, width)
 
 
-def _simulated_batch(model: FloodModel, number: int, height: int, width: int) -> Batch:
+def _simulated_batch(model: AnyModel, number: int, height: int, width: int) -> Batch:
     seed = number, 0
     rng = np.random.default_rng(seed)
     bands = model.spec.bands
@@ -44,11 +44,11 @@ def _simulated_batch(model: FloodModel, number: int, height: int, width: int) ->
     if bands.sar == SAR_BANDS and bands.sar_unit == "db":
         sar = scene.sar
     else:
-        sar = _random_image(rng, model.normalise_sar.statistics(), height, width)
+        sar = _random_image(rng, model_for(model, "sar").normalise_sar.statistics(), height, width)
     if set(bands.optical) <= set(L1C_BANDS) and bands.optical_unit == "reflectance":
         optical = scene.optical[[L1C_BANDS.index(name) for name in bands.optical]]
     else:
-        optical = _random_image(rng, model.normalise_optical.statistics(), height, width)
+        optical = _random_image(rng, model_for(model, "optical").normalise_optical.statistics(), height, width)
     sar_valid = _random_mask(rng, height, width) if bands.sar else np.zeros((height, width), np.bool_)
     optical_valid = _random_mask(rng, height, width) if bands.optical else np.zeros((height, width), np.bool_)
     sar, optical = _with_garbage(rng, sar, sar_valid), _with_garbage(rng, optical, optical_valid)

@@ -20,7 +20,7 @@ from floodseg.errors import ConfigError
 from floodseg.evaluation.baselines import BASELINES
 from floodseg.evaluation.clouds import check_clouds, cloud_scores
 from floodseg.evaluation.map_scores import RASTER_SUFFIXES, MapEvaluation, evaluate_map
-from floodseg.evaluation.methods import Method, baseline_method, model_method, shipped_method, validity_codes
+from floodseg.evaluation.methods import Method, baseline_method, model_method, shipped_method
 from floodseg.evaluation.metrics.counts import ChipScore, Counts, score_chips, score_events
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.evaluation.studies import calibration_study, threshold_study
@@ -30,7 +30,7 @@ from floodseg.runtimes.select import exported_file_name
 
 if TYPE_CHECKING:  # shipped models run without PyTorch
     from floodseg.distributed.processes import Processes
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 Document = dict[str, Any]
 """Scores of one method as JSON values, with the fields of ``floodseg evaluate --json``."""
@@ -58,7 +58,7 @@ def evaluate(model: str | Path, *, reference: str | Path) -> MapEvaluation: ...
 
 @overload
 def evaluate(
-    model: "FloodModel | str | Path",
+    model: "AnyModel | str | Path",
     *,
     split: str = ...,
     data: Path | str | None = ...,
@@ -73,7 +73,7 @@ def evaluate(
 
 
 def evaluate(
-    model: "FloodModel | str | Path",
+    model: "AnyModel | str | Path",
     *,
     reference: str | Path | None = None,
     split: str = "valid",
@@ -171,9 +171,9 @@ def _evaluate_chips(
     for index in track(processes.share(len(chips.names)), title or "", transient=True, disable=not show):
         chip = chips.read(index)
         results = [each.apply(chip, chips.bands) for each in methods]
-        differences = results[0].logit_differences
-        if differences is not None:
-            own_histograms[chip.event].add_differences(differences, chip.label, validity_codes(chip))
+        differences, deciding = results[0].logit_differences, results[0].deciding
+        if differences is not None and deciding is not None:
+            own_histograms[chip.event].add_differences(differences, chip.label, deciding)
         own_scores.append([result.score for result in results])
     by_chip = processes.gather(own_scores, len(chips.names))
     left_out = [ChipScore(chip.name, chip.event, Counts()) for chip in usable.left_out]
@@ -188,7 +188,7 @@ def _evaluate_chips(
     return Evaluation(document, documents, scores[method.name])
 
 
-def _method(model: "FloodModel | str | Path", name: str | None, threshold: float | None) -> Method:
+def _method(model: "AnyModel | str | Path", name: str | None, threshold: float | None) -> Method:
     if not isinstance(model, str | Path):
         return model_method(model, name or model.spec.architecture, threshold)
     path = Path(model)
@@ -198,9 +198,9 @@ def _method(model: "FloodModel | str | Path", name: str | None, threshold: float
                 f"`threshold={threshold}`: needs a water probability, but '{model}' returns none; leave it out"
             )
         return baseline_method(BASELINES[str(model)])
-    folder = {shipped.name: shipped.folder for shipped in shipped_models()}.get(str(model))
-    if folder is not None and (folder / exported_file_name("onnx", "fp32")).is_file():
-        return shipped_method(folder, name or str(model), threshold)
+    shipped = {each.name: each for each in shipped_models()}.get(str(model))
+    if shipped is not None and (shipped.parts or (shipped.folder / exported_file_name("onnx", "fp32")).is_file()):
+        return shipped_method(shipped, name or str(model), threshold)
     if path.suffix.lower() in RASTER_SUFFIXES and path.is_file():
         raise ConfigError(
             f"{path}: is a raster, not a model; to score it as a map, set `reference` to a label raster or polygons"

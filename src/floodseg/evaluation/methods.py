@@ -2,23 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import OPTICAL_VALID, Bands, SensorSet
+from floodseg.bands import Bands, SensorSet
 from floodseg.chips.chip import Chip
 from floodseg.errors import CheckpointError
 from floodseg.evaluation.baselines import Baseline
 from floodseg.evaluation.metrics.counts import ChipScore, ReliabilityBins, count
+from floodseg.models.checkpoint.zoo import ShippedModel
 from floodseg.models.decision import Decisions, logit_difference
+from floodseg.runtimes.base import deciding_sensors
 
 if TYPE_CHECKING:  # shipped models run without PyTorch
     from torch import Tensor, device
 
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class ChipResult:
     score: ChipScore
     logit_differences: NDArray[np.float32] | None = None
     """(H, W) water logit minus land logit; None for methods without logits."""
+    deciding: NDArray[np.uint8] | None = None
+    """(H, W) validity codes of the sensors that decide each pixel; None for methods without logits."""
 
 
 @dataclass(frozen=True)
@@ -52,34 +55,37 @@ class Method:
     """The channels that it takes, in order, and their units; None if it selects its bands by name."""
 
 
-def model_method(model: "FloodModel", name: str, threshold: float | None = None) -> Method:
+def model_method(model: "AnyModel", name: str, threshold: float | None = None) -> Method:
     """Return a PyTorch model as a method, with its own thresholds or one threshold for all sensors."""
     decisions = _decisions(model.decisions, threshold)
     bands = model.spec.bands
     return _method_with_decisions(name, lambda chip, _: apply_model(model, chip, decisions), decisions, bands)
 
 
-def shipped_method(folder: Path, name: str, threshold: float | None = None) -> Method:
-    """Return the shipped model in a weights folder as a method that runs in OpenVINO.
+def shipped_method(shipped: ShippedModel, name: str, threshold: float | None = None) -> Method:
+    """Return a shipped model as a method that runs in OpenVINO.
 
     Raises:
-        CheckpointError: the file is missing, damaged or changed.
+        CheckpointError: a file is missing, damaged or changed.
     """
-    from floodseg.evaluation.shipped import ShippedGraph
+    from floodseg.evaluation.shipped import open_shipped
 
-    graph = ShippedGraph(folder)
-    decisions = _decisions(graph.decisions, threshold)
+    runtime, stored_decisions = open_shipped(shipped)
+    decisions = _decisions(stored_decisions, threshold)
     temperatures = np.array(decisions.by_validity_code("temperature"))
 
     def apply(chip: Chip, _: Bands) -> ChipResult:
-        probability = graph.probability(chip)
+        probability = runtime.probability(
+            chip.sar[None], chip.optical[None], chip.sar_valid[None], chip.optical_valid[None]
+        )[0]
+        deciding = deciding_sensors(chip.sar_valid, chip.optical_valid, runtime.optical_margin)
         double = probability.astype(np.float64)
         # probabilities 0 and 1 have infinite logits, which count in the first and last bin
         with np.errstate(divide="ignore"):
-            differences = (np.log(double) - np.log1p(-double)) * temperatures[validity_codes(chip)]
-        return _scored(chip, probability, differences.astype(np.float32), decisions)
+            differences = (np.log(double) - np.log1p(-double)) * temperatures[deciding]
+        return _scored(chip, deciding, probability, differences.astype(np.float32), decisions)
 
-    return _method_with_decisions(name, apply, decisions, graph.bands)
+    return _method_with_decisions(name, apply, decisions, runtime.bands)
 
 
 def _decisions(stored: Decisions, threshold: float | None) -> Decisions:
@@ -102,7 +108,7 @@ def baseline_method(baseline: Baseline) -> Method:
     )
 
 
-def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = None) -> ChipResult:
+def apply_model(model: "AnyModel", chip: Chip, decisions: Decisions | None = None) -> ChipResult:
     """Map one chip with a PyTorch model and score the map; sets the model to evaluation mode.
 
     ``decisions`` default to those of the model.
@@ -111,6 +117,8 @@ def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = N
         CheckpointError: the model returns NaN.
     """
     import torch
+
+    from floodseg.models.multi_sensor import optical_margin_of
 
     model.eval()
     decisions = decisions or model.decisions
@@ -121,7 +129,8 @@ def apply_model(model: "FloodModel", chip: Chip, decisions: Decisions | None = N
     with torch.no_grad():
         logits = model(_image(chip.sar, target), _image(chip.optical, target), sar_valid, optical_valid)
         probability = decisions.probability(logits, sar_valid, optical_valid)
-    return _scored(chip, probability[0].cpu().numpy(), logit_difference(logits)[0].cpu().numpy(), decisions)
+    deciding = deciding_sensors(chip.sar_valid, chip.optical_valid, optical_margin_of(model))
+    return _scored(chip, deciding, probability[0].cpu().numpy(), logit_difference(logits)[0].cpu().numpy(), decisions)
 
 
 def _image(bands: NDArray[np.float32], target: "device") -> "Tensor | None":
@@ -131,23 +140,21 @@ def _image(bands: NDArray[np.float32], target: "device") -> "Tensor | None":
     return torch.from_numpy(bands)[None].to(target) if bands.shape[0] else None
 
 
-def validity_codes(chip: Chip) -> NDArray[np.intp]:
-    """Return the validity codes of the pixels, (H, W); see ``floodseg.bands``."""
-    return chip.sar_valid.astype(np.intp) + OPTICAL_VALID * chip.optical_valid
-
-
 def _scored(
-    chip: Chip, probability: NDArray[np.float32], differences: NDArray[np.float32], decisions: Decisions
+    chip: Chip,
+    deciding: NDArray[np.uint8],
+    probability: NDArray[np.float32],
+    differences: NDArray[np.float32],
+    decisions: Decisions,
 ) -> ChipResult:
-    """Score a probability map; ``differences`` are water logit minus land logit; both (H, W)."""
-    codes = validity_codes(chip)
-    valid = codes > 0
+    """Score a probability map; ``differences`` are water logit minus land logit; all (H, W)."""
+    valid = deciding > 0
     if np.isnan(probability[valid]).any():
         raise CheckpointError(
             f"the model returns NaN for chip {chip.name}, so its weights are damaged; copy the checkpoint again, or "
             "train the model again"
         )
-    water = (probability >= np.array(decisions.by_validity_code("threshold"), np.float32)[codes]) & valid
+    water = (probability >= np.array(decisions.by_validity_code("threshold"), np.float32)[deciding]) & valid
     reliability = ReliabilityBins()
     reliability.add(probability, chip.label, valid)
     return ChipResult(
@@ -156,6 +163,7 @@ def _scored(
         valid=valid,
         score=ChipScore(chip.name, chip.event, count(water, chip.label, valid), reliability),
         logit_differences=differences,
+        deciding=deciding,
     )
 
 

@@ -1,4 +1,4 @@
-"""Shipped model in fp32 on chips, in OpenVINO without PyTorch."""
+"""Shipped models in fp32 on chips, in OpenVINO without PyTorch."""
 
 from pathlib import Path
 
@@ -6,19 +6,39 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from floodseg.chips.chip import Chip
+from floodseg.bands import SENSORS
+from floodseg.models.checkpoint.zoo import ShippedModel
 from floodseg.models.decision import Decisions
+from floodseg.models.log_odds_fusion import LogOddsFusion
+from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.checksum import verify_checksum
 from floodseg.runtimes.exported_model import ExportedModel
+from floodseg.runtimes.fused import FusedRuntime
 from floodseg.runtimes.metadata import KEY, ExportMetadata
 from floodseg.runtimes.select import exported_file_name
 
 
-class ShippedGraph(ExportedModel):
-    """ONNX file of a shipped model, which OpenVINO runs in fp32.
+def open_shipped(model: ShippedModel) -> tuple[Runtime, Decisions]:
+    """Open a shipped model, and return it with its thresholds and temperatures.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or changed.
+    """
+    decisions = Decisions.from_json(model.description["decisions"])
+    if not model.parts:
+        return _ShippedGraph(model.folder), decisions
+    sar, optical = (_ShippedGraph(model.parts[sensor]) for sensor in SENSORS)
+    fusion = LogOddsFusion.from_json(model.description["fusion"])
+    return FusedRuntime(sar, optical, fusion, decisions.both.threshold), decisions
+
+
+class _ShippedGraph(ExportedModel):
+    """ONNX file of a shipped model, which OpenVINO runs in fp32 (``floodseg.runtimes.base.Runtime``).
 
     Mapping uses the quantised files; scores are those of the original weights. Each chip uses all cores.
     """
+
+    name = "openvino"
 
     def __init__(self, folder: Path) -> None:
         """Open the graph in a weights folder.
@@ -32,17 +52,22 @@ class ShippedGraph(ExportedModel):
         self._graph = self._core.read_model(path)
         metadata = ExportMetadata.from_text(str(self._graph.get_rt_info(["framework", KEY]).value), path)
         super().__init__(path, metadata, None)
-        self.decisions = Decisions.from_json(metadata.description["decisions"])
         self._shape = (0, 0)
 
-    def probability(self, chip: Chip) -> NDArray[np.float32]:
-        """Return the calibrated water probability of a chip, (H, W); undefined where no sensor is valid."""
-        height, width = chip.label.shape
-        feeds = self.feeds(chip.sar[None], chip.optical[None], chip.sar_valid[None], chip.optical_valid[None])
+    def probability(
+        self,
+        sar: NDArray[np.float32],
+        optical: NDArray[np.float32],
+        sar_valid: NDArray[np.bool_],
+        optical_valid: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """Return the calibrated water probability of one chip, see ``Runtime.probability``."""
+        height, width = sar_valid.shape[-2:]
+        feeds = self.feeds(sar, optical, sar_valid, optical_valid)
         shape = next(iter(feeds.values())).shape[-2:]
         if shape != self._shape:
             self._compile((shape[0], shape[1]))
-        result: NDArray[np.float32] = self._compiled(feeds)[0][0, :height, :width]
+        result: NDArray[np.float32] = self._compiled(feeds)[0][:, :height, :width]
         return result
 
     def _compile(self, shape: tuple[int, int]) -> None:

@@ -10,7 +10,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from logging import getLogger
 from threading import Thread
@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 
 from floodseg.bands import SENSOR_SETS, VALIDITY_CODES, Bands, band_date
 from floodseg.config.base import flatten
-from floodseg.config.predict import IMAGES, LAYERS, PredictConfig, SceneConfig
+from floodseg.config.predict import CLOUD_METHODS, IMAGES, LAYERS, PredictConfig, SceneConfig
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.inference.earlier_water import EarlierWater
-from floodseg.inference.sensor_weight_map import map_sensor_weights, require_sensor_weights
 from floodseg.inference.windows.map_scene import map_scene, overlap_of
 from floodseg.inference.windows.stage_times import StageTimes
 from floodseg.messages import redacted
@@ -37,6 +36,8 @@ from floodseg.products.writer import ProductWriter, WriterSettings
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import ClassicalMethod, ClassicalRuntime
 from floodseg.scene.acquisition import acquisition_of
+from floodseg.scene.base import BaseScene
+from floodseg.scene.clouds.hide_clouds import hide_clouds
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
 from floodseg.scene.image_sources import image_sources
 from floodseg.scene.layers.layers import aoi_window, open_layers
@@ -59,6 +60,7 @@ class _Run:
     config: PredictConfig
     runtime_or_baseline: Runtime | ClassicalMethod
     model: str
+    model_choice: str | None
     member: CollectionMember | None
     overwrite: bool
     show_progress: bool
@@ -69,6 +71,7 @@ def predict_files(
     runtime: Runtime | ClassicalMethod,
     model: str,
     *,
+    model_choice: str | None = None,
     member: CollectionMember | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -79,6 +82,7 @@ def predict_files(
         config: scene, settings of mapping, and output folder.
         runtime: a loaded model or a classical baseline.
         model: name of the model in the products.
+        model_choice: reason for the choice of the model; None if the settings name it.
         member: identifiers of the scene in a collection of scenes.
         overwrite: replace finished products.
         show_progress: show a progress bar.
@@ -96,10 +100,11 @@ def predict_files(
         window = aoi_window(files, reference_grid(files, runtime.bands)) if files.aoi is not None else None
         scene = stack.enter_context(closing(open_scene(files, runtime.bands, window)))
         _check_georeference(files, scene.grid)
+        hide_clouds(scene, files.cloud_mask, threads=config.mapping.thread_count, show_progress=show_progress)
         earlier_scene = None
         if files.sar_before and not any(band_date(name) for name in runtime.bands.sar):
             earlier_scene = stack.enter_context(closing(open_scene_before(files, runtime.bands, scene.product_grid)))
-        run = _Run(config, runtime, model, member, overwrite, show_progress)
+        run = _Run(config, runtime, model, model_choice, member, overwrite, show_progress)
         return _map_and_write(run, scene, earlier_scene, start_time)
 
 
@@ -109,6 +114,7 @@ def predict_arrays(
     runtime: Runtime | ClassicalMethod,
     model: str,
     *,
+    model_choice: str | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
@@ -118,10 +124,14 @@ def predict_arrays(
     """
     start_time = time.monotonic()
     window = aoi_window(config.scene, scene.grid)
+    check_unfinished(config.out_dir, overwrite=overwrite)
+    if isinstance(scene, BaseScene):
+        method, threads = config.scene.cloud_mask, config.mapping.thread_count
+        hide_clouds(scene, method, window, threads=threads, show_progress=show_progress)
     if window is not None:
         scene = CroppedScene(scene, window)
-    check_unfinished(config.out_dir, overwrite=overwrite)
-    return _map_and_write(_Run(config, runtime, model, None, overwrite, show_progress), scene, None, start_time)
+    run = _Run(config, runtime, model, model_choice, None, overwrite, show_progress)
+    return _map_and_write(run, scene, None, start_time)
 
 
 def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_time: float) -> dict[str, Any]:
@@ -131,8 +141,6 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         scene = run.runtime_or_baseline.view(scene)
     with ExitStack() as stack:
         layers = stack.enter_context(closing(open_layers(config.scene, scene.grid)))
-        if mapping.write_sensor_weights:
-            require_sensor_weights(run.runtime_or_baseline, run.model)
         runtime = run.runtime_or_baseline
         if not isinstance(runtime, Runtime):  # a baseline computes its threshold from the scene
             runtime = runtime.fit(scene, layers, mapping, show_progress=run.show_progress)
@@ -141,7 +149,7 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         scenes = [scene] if earlier_scene is None else [scene, earlier_scene]
         info = _product_info(run, runtime, thresholds, scenes, layers)
         Thread(target=lambda: [import_module(name) for name in _LATE_IMPORTS], name="imports").start()
-        settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count, mapping.write_sensor_weights)
+        settings = WriterSettings(run.overwrite, mapping.min_area, mapping.thread_count)
         writer = stack.enter_context(ProductWriter(config.out_dir, scene.product_grid, info, settings))
         earlier_water = None
         if earlier_scene is not None:
@@ -152,11 +160,9 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         _check_valid(sink.valid, info)
         seconds = time.monotonic() - start_time
         extra, background = _runtime_and_times(runtime, times), recorded_scene.picture()
-        if mapping.write_sensor_weights:
-            gated_runtime = require_sensor_weights(runtime, run.model)
-            mean = map_sensor_weights(scene, gated_runtime, mapping, layers, writer.write_sensor_weights)
-            # the key that earlier versions wrote
-            extra["reliability"] = {"mean_optical_weight": mean}
+        extra["model_choice"] = run.model_choice
+        if runtime.bands.sensor_set == "both":
+            extra["sensor_shares"] = sink.sensor_shares()
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
         assumptions += [
             *(note for source in info.sources for note in source.notes),
@@ -211,6 +217,8 @@ def _product_info(
 def _settings(config: PredictConfig) -> dict[str, Any]:
     """Return the settings that affect the map, without file names."""
     left_out = {*IMAGES, *LAYERS, "datetime", "threads", *(["max_slope"] if config.scene.dem is None else [])}
+    if config.scene.cloud_mask in CLOUD_METHODS and config.scene.optical:
+        left_out.remove("cloud_mask")
     settings = {**flatten(config.scene), **flatten(config.mapping)}
     return {name: value for name, value in settings.items() if value is not None and name not in left_out}
 
@@ -237,6 +245,8 @@ class _Classifier:
     """Number of pixels outside the area of interest."""
     valid: int = 0
     """Number of pixels that are not nodata."""
+    decided: NDArray[np.int64] = field(default_factory=lambda: np.zeros(4, np.int64))
+    """Number of pixels that are not nodata, by the validity code of the sensors that decide them."""
 
     def __call__(self, strip: ProbabilityStrip) -> None:
         rows, width = strip.probability.shape
@@ -244,8 +254,14 @@ class _Classifier:
         water_before = None if self.earlier_water is None else self.earlier_water.read(strip.top, rows)
         product = classify(strip, layers, self.thresholds, water_before)
         self.outside += int((~layers.inside).sum())
-        self.valid += int((product.classes != NODATA).sum())
+        valid = product.classes != NODATA
+        self.valid += int(valid.sum())
+        self.decided += np.bincount(strip.validity[valid], minlength=4)
         self.write(product)
+
+    def sensor_shares(self) -> dict[str, float]:
+        """Return the shares of the valid pixels that radar alone, the optical image alone and both decide."""
+        return {name: float(self.decided[VALIDITY_CODES[name]] / self.valid) for name in ("sar", "optical", "both")}
 
 
 def _check_valid(valid: int, info: ProductInfo) -> None:
@@ -255,9 +271,10 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
     inputs = info.inputs
     names = " ".join(f"`{sensor}={' '.join(inputs[sensor])}`" for sensor in ("sar", "optical") if sensor in inputs)
     extent = f" within `aoi={' '.join(inputs['aoi'])}`" if "aoi" in inputs else ""
+    clear = ", or set `cloud_mask=none` if the sky is clear" if "optical" in inputs else ""
     raise DataError(
         f"{names or 'the arrays'}: no pixel{extent} is valid (all are nodata, outside the swath or cloudy); set an "
-        "image that covers the area, or correct its nodata value"
+        f"image that covers the area, or correct its nodata value{clear}"
     )
 
 

@@ -13,9 +13,10 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from floodseg.bands import Bands
-from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
+from floodseg.config.predict import CLOUD_METHODS, MapConfig, PredictConfig, SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
+from floodseg.inference.model_choice import AUTO, choose_model
 from floodseg.inference.pipeline import predict_arrays, predict_files
 from floodseg.messages import SENSOR_NAMES
 from floodseg.models.checkpoint.zoo import shipped_models
@@ -25,22 +26,24 @@ from floodseg.runtimes.select import open_runtime
 from floodseg.scene.array_scene import ArrayScene
 
 if TYPE_CHECKING:  # imports PyTorch
-    from floodseg.models.model import FloodModel
-
-DEFAULT_MODEL = "s1-lite"
+    from floodseg.models.multi_sensor import AnyModel
 
 _ARRAY_SETTINGS = (
     "aoi", "exclude", "dem", "max_slope", "permanent_water", "permanent_water_threshold", "datetime", "allow_remote",
+    "cloud_mask",
 )  # fmt: skip
 """Scene settings that apply to arrays. Layers are files, in any coordinate system."""
 
-_RENAMED = {"write_reliability": "write_sensor_weights"}
-"""Current names of renamed settings."""
+_REMOVED = dict.fromkeys(
+    ("write_sensor_weights", "write_reliability"),
+    "the summary holds the share of pixels that each sensor decided",
+)
+"""Explanations of removed settings."""
 
 
 def predict_config(
     config: PredictConfig,
-    model: "str | Path | FloodModel" = DEFAULT_MODEL,
+    model: "str | Path | AnyModel" = AUTO,
     *,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -50,9 +53,12 @@ def predict_config(
     Raises:
         FloodsegError: invalid input, settings or model, or an output folder that cannot be used.
     """
-    runtime, name = open_model_or_baseline(model, config.mapping)
+    chosen, reason = choose_model(model, sar=bool(config.scene.sar), optical=bool(config.scene.optical))
+    runtime, name = open_model_or_baseline(chosen, config.mapping)
     check_sensors(config.scene, runtime.bands, name)
-    summary = predict_files(config, runtime, name, overwrite=overwrite, show_progress=show_progress)
+    summary = predict_files(
+        config, runtime, name, model_choice=reason, overwrite=overwrite, show_progress=show_progress
+    )
     return FloodMap(config.out_dir, summary)
 
 
@@ -60,7 +66,7 @@ def predict_scene(
     sar: Any = None,
     optical: Any = None,
     *,
-    model: "str | Path | FloodModel" = DEFAULT_MODEL,
+    model: "str | Path | AnyModel" = AUTO,
     out_dir: str | Path | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -75,8 +81,9 @@ def predict_scene(
         sar: path of a raster (or several, one per polarisation), or a NumPy or xarray array (2, H, W) of VV and VH in
             dB, NaN where invalid.
         optical: path of a raster, a .SAFE product or several files, or an array (C, H, W) of reflectance, 0 to 1.
-        model: a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a classical baseline:
-            ``otsu`` (radar) or ``ndwi`` (optical).
+        model: ``auto`` (the shipped model for the images: ``s1-efficient`` for radar, ``s2`` for an optical image,
+            ``s1s2`` for both), a shipped model, a run folder, a checkpoint, an exported file, a loaded model, or a
+            classical baseline: ``otsu`` (radar) or ``ndwi`` (optical).
         out_dir: folder of the products; None writes temporary products, which are removed when the returned FloodMap is
             garbage-collected.
         overwrite: replace finished products.
@@ -97,11 +104,15 @@ def predict_scene(
             config = build_config({**settings, "sar": sar, "optical": optical}, folder)
             return predict_config(config, model, overwrite=overwrite, show_progress=show_progress).summary
         config = build_config(settings, folder)
-        runtime, name = open_model_or_baseline(model, config.mapping)
+        chosen, reason = choose_model(model, sar=sar is not None, optical=optical is not None)
+        runtime, name = open_model_or_baseline(chosen, config.mapping)
         scene = _array_scene(sar, optical, runtime.bands, config.scene, array_settings)
         layers = SceneConfig(**{key: getattr(config.scene, key) for key in _ARRAY_SETTINGS})
         layers_config = replace(config, scene=layers)
-        return predict_arrays(scene, layers_config, runtime, name, overwrite=overwrite, show_progress=show_progress)
+        return predict_arrays(
+            scene, layers_config, runtime, name,
+            model_choice=reason, overwrite=overwrite, show_progress=show_progress,
+        )  # fmt: skip
 
     if out_dir is not None:
         return FloodMap(Path(out_dir), write_products(Path(out_dir)))
@@ -123,7 +134,9 @@ def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     known = [entry.name for group in groups for entry in fields(group)]
     for name in settings:
         if name not in known:
-            close = _RENAMED.get(name) or next(iter(get_close_matches(name, known, n=1)), None)
+            if name in _REMOVED:
+                raise ConfigError(f"`{name}` was removed: {_REMOVED[name]}; leave it out")
+            close = next(iter(get_close_matches(name, known, n=1)), None)
             hint = f" (did you mean {close}?)" if close else ""
             raise ConfigError(f"setting '{name}'{hint}: must be one of {', '.join(known)}")
     scene, mapping = (
@@ -135,9 +148,7 @@ def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
     return PredictConfig(out_dir, scene, mapping)
 
 
-def open_model_or_baseline(
-    model: "str | Path | FloodModel", mapping: MapConfig
-) -> tuple[Runtime | ClassicalMethod, str]:
+def open_model_or_baseline(model: "str | Path | AnyModel", mapping: MapConfig) -> tuple[Runtime | ClassicalMethod, str]:
     """Return a model or a classical baseline, ready to run with ``mapping``, and its name in the products.
 
     Raises:
@@ -195,9 +206,17 @@ def _array_scene(
     for image, setting in ((sar, "sar"), (optical, "optical")):
         if image is not None and not _is_array(image):
             raise ConfigError(f"`{setting}`: is a file and the other image an array; pass two files or two arrays")
+    if config.cloud_mask not in CLOUD_METHODS:
+        raise ConfigError(
+            f"`cloud_mask={config.cloud_mask}`: is a file and the images are arrays; set `cloud_mask` to "
+            f"{', '.join(CLOUD_METHODS[:-1])} or {CLOUD_METHODS[-1]}, or set hidden pixels of `optical` to NaN"
+        )
     defaults = SceneConfig()
     for entry in fields(config):
         value = getattr(config, entry.name)
         if value != getattr(defaults, entry.name) and entry.name not in (*_ARRAY_SETTINGS, "sar_units"):
             raise ConfigError(f"`{entry.name}={value}`: has no effect on arrays; leave the setting out")
-    return ArrayScene(bands, sar, optical, sar_units=config.sar_units, **array_settings)
+    scene = ArrayScene(bands, sar, optical, sar_units=config.sar_units, **array_settings)
+    if config.cloud_mask == "auto":
+        scene.hide_scene_classes()
+    return scene

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from floodseg.bands import SENSOR_SETS, Sensor
-from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel
 
 
 class DeployedModel(nn.Module):
@@ -17,15 +17,10 @@ class DeployedModel(nn.Module):
         sensors: sensors of the model. ``forward`` takes their images in this order, then their validity.
     """
 
-    def __init__(self, model: FloodModel) -> None:
+    def __init__(self, model: AnyModel) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.sensors: tuple[Sensor, ...] = model.spec.bands.sensors
-
-    @property
-    def has_sensor_weights(self) -> bool:
-        """True if the model has an :meth:`optical_weight`."""
-        return self.model.has_sensor_weights
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return the probability (N, H, W) float32, 0 to 1. It is undefined at pixels without a valid sensor.
@@ -42,11 +37,6 @@ class DeployedModel(nn.Module):
         logits = self.model(images.get("sar"), images.get("optical"), valid.get("sar"), valid.get("optical"))
         land, water = logits.float().chunk(2, dim=1)
         return torch.sigmoid((water - land) / self._temperature(valid))[:, 0]
-
-    def optical_weight(self, *inputs: Tensor) -> Tensor:
-        """Return the fusion weight of the optical image (N, H, W), 0 to 1; arguments are those of ``forward``."""
-        images, valid = self._by_sensor(inputs)
-        return self.model.sensor_weights(images["sar"], images["optical"], valid["sar"], valid["optical"])[:, 1]
 
     def _by_sensor(self, inputs: tuple[Tensor, ...]) -> tuple[dict[Sensor, Tensor], dict[Sensor, Tensor]]:
         """Return the images by sensor, and their validity (N, 1, H, W) by sensor."""

@@ -28,8 +28,9 @@ class InputNormaliser(nn.Module):
     def __init__(self, statistics: Sequence[BandStatistics]) -> None:
         super().__init__()
         columns = [(band.mean, band.std, band.low, band.high) for band in statistics]
-        # one buffer, not four: safetensors refuses tensors that share storage, as empty ones do
-        self.register_buffer("table", torch.tensor(columns, dtype=torch.float32).view(-1, 4).T.contiguous())
+        table = torch.tensor(columns, dtype=torch.float32).view(-1, 4).T.contiguous()
+        # empty tables, of a sensor without bands, share their storage, and safetensors refuses to save such tensors
+        self.register_buffer("table", table, persistent=bool(columns))
 
     def forward(self, image: Tensor, valid: Tensor) -> Tensor:
         """Map (N, C, H, W) physical values and (N, 1, H, W) bool to standardised values, exactly 0 where invalid."""

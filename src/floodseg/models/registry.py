@@ -1,7 +1,7 @@
 """Registry of architectures, and construction of models."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from torch import nn
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Bands, BandStatistics
 from floodseg.errors import ConfigError
 from floodseg.models.model import FloodModel, ModelSpec
+from floodseg.models.multi_sensor import AnyModel, plain_models
 from floodseg.models.networks.baseline import baseline
 from floodseg.models.networks.efficient import efficient
 from floodseg.models.networks.lite import lite
-from floodseg.models.specialists.multi_sensor import specialists_of
+from floodseg.models.networks.spectral import spectral
+from floodseg.models.normaliser import DEFAULT_STATISTICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class ArchitectureEntry:
     default_encoder: str | None
     summary: str
     overlap: int
+    bands: Bands | None = None
 
 
 _ENTRIES = (
@@ -45,14 +48,20 @@ _ENTRIES = (
         baseline, "resnet50", "large reference: ResNet-50 per sensor, CBAM, ASPP, dual-branch decoder", overlap=256
     ),
     ArchitectureEntry(lite, None, "smallest: below one million parameters, no encoder", overlap=256),
+    ArchitectureEntry(
+        spectral,
+        None,
+        "for optical images alone: NDWI corrected by a small network on water indices",
+        overlap=64,
+        bands=Bands(sar=(), optical=("B02", "B03", "B04", "B08", "B11", "B12")),
+    ),
 )
 ARCHITECTURES: dict[str, ArchitectureEntry] = {entry.build.__name__: entry for entry in _ENTRIES}
 
 
-def overlap_of(model: FloodModel) -> int:
-    """Return the overlap of neighbouring windows in pixels, the largest of a model and its specialists."""
-    models = [model, *specialists_of(model).values()]
-    return max(ARCHITECTURES[each.spec.architecture].overlap for each in models)
+def overlap_of(model: AnyModel) -> int:
+    """Return the overlap of neighbouring windows in pixels, the largest of the models in a multi-sensor model."""
+    return max(ARCHITECTURES[each.spec.architecture].overlap for each in plain_models(model).values())
 
 
 def build_model(
@@ -69,17 +78,18 @@ def build_model(
     """Build a model with new weights. The encoder can have pretrained weights.
 
     Args:
-        name: ``efficient``, ``baseline`` or ``lite``.
+        name: ``efficient``, ``baseline``, ``lite`` or ``spectral``.
         encoder: a timm ``features_only`` encoder; by default that of the architecture (resnet34 for ``efficient``).
         sar_channels: number of radar bands (default 2); 0 for a model without radar.
-        optical_channels: number of optical bands (default 13); 0 for a model without optical imagery.
+        optical_channels: number of optical bands (default 13); 0 for a model without optical imagery. ``spectral``
+            always takes the same bands, and needs neither number.
         pretrained: None or ``none``, ``auto``, ``required``, or a file of encoder weights.
         bands: names and units of the bands, in place of the two numbers of channels.
         sar_statistics: one entry for each radar band, in dB; by default typical values.
         optical_statistics: one entry for each optical band, in reflectance; by default typical values.
 
     Raises:
-        ConfigError: an unknown architecture or encoder, or no band.
+        ConfigError: an unknown architecture or encoder, no band, or bands that the architecture does not take.
         CheckpointError: required weights are not available, or weights do not fit the encoder.
     """
     entry = ARCHITECTURES.get(name)
@@ -87,16 +97,45 @@ def build_model(
         close = get_close_matches(name, ARCHITECTURES, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise ConfigError(f"model '{name}'{hint}: must be one of {', '.join(ARCHITECTURES)}")
+    if entry.bands is not None and (bands, sar_channels, optical_channels) == (None, None, None):
+        bands = entry.bands
     bands = _resolve_bands(bands, sar_channels, optical_channels)
-    arguments: dict[str, Any] = {"sar_channels": len(bands.sar), "optical_channels": len(bands.optical)}
+    arguments = _network_arguments(name, entry, bands, encoder, pretrained)
+    if entry.bands is not None:
+        _require_bands(name, entry.bands, bands)
+        optical_statistics = _physical(bands.optical, optical_statistics)
+    spec = ModelSpec(name, arguments.get("encoder"), bands)
+    return FloodModel(entry.build(**arguments), spec, sar_statistics, optical_statistics)
+
+
+def _network_arguments(
+    name: str, entry: ArchitectureEntry, bands: Bands, encoder: str | None, pretrained: str | Path | None
+) -> dict[str, Any]:
+    """Return the arguments of the function that builds the network."""
+    channels = {"sar_channels": len(bands.sar), "optical_channels": len(bands.optical)}
     if entry.default_encoder is not None:
-        encoder = encoder or entry.default_encoder
-        arguments |= {"encoder": encoder, "pretrained": pretrained}
-    elif encoder is not None:
+        return {**channels, "encoder": encoder or entry.default_encoder, "pretrained": pretrained}
+    if encoder is not None:
         raise ConfigError(f"`encoder={encoder}`: model '{name}' has no encoder; leave it out")
-    elif pretrained not in (None, "none", "auto"):
+    if pretrained not in (None, "none", "auto"):
         raise ConfigError(f"`pretrained={pretrained}`: model '{name}' has no encoder; leave it out")
-    return FloodModel(entry.build(**arguments), ModelSpec(name, encoder, bands), sar_statistics, optical_statistics)
+    return {} if entry.bands is not None else channels
+
+
+def _require_bands(name: str, required: Bands, bands: Bands) -> None:
+    """Raise ConfigError unless the bands are those that an architecture requires, in the same order and units."""
+    if bands != required:
+        raise ConfigError(
+            f"model '{name}': takes {required}, but the bands are {bands}; set `sensors=optical` and "
+            f"`optical_bands={' '.join(required.optical)}`"
+        )
+
+
+def _physical(bands: Sequence[str], statistics: Sequence[BandStatistics] | None) -> list[BandStatistics]:
+    """Return statistics that clip images to the same range, but do not standardise them."""
+    if statistics is None:
+        statistics = [DEFAULT_STATISTICS["optical"]] * len(bands)
+    return [replace(band, mean=0.0, std=1.0) for band in statistics]
 
 
 def _resolve_bands(bands: Bands | None, sar_channels: int | None, optical_channels: int | None) -> Bands:

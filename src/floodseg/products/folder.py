@@ -18,7 +18,6 @@ from floodseg.system.files import locked_folder, sync
 
 PROBABILITY = "water_probability.tif"
 CLASSES = "flood.tif"
-SENSOR_WEIGHTS = "sensor_weights.tif"
 CLASS_NAMES_FILE = "flood.tif.aux.xml"
 STYLES = {CLASSES: "flood.qml", PROBABILITY: "water_probability.qml"}
 """File name of the style of each raster."""
@@ -27,9 +26,9 @@ QUICKLOOK = "quicklook.png"
 ITEM = "item.json"
 SUMMARY = "summary.json"
 PRODUCTS = (PROBABILITY, CLASSES, CLASS_NAMES_FILE, *STYLES.values(), POLYGONS, QUICKLOOK, SUMMARY)
-OPTIONAL_PRODUCTS = (ITEM, SENSOR_WEIGHTS)
-"""Products of some scenes only: ``item.json`` needs a date, ``sensor_weights.tif`` is written on request."""
-_FORMER_PRODUCTS = ("reliability.tif",)
+OPTIONAL_PRODUCTS = (ITEM,)
+"""Products of some scenes only: ``item.json`` needs a date."""
+_FORMER_PRODUCTS = ("reliability.tif", "sensor_weights.tif")
 """Products of earlier versions, which are removed with the products that they belong to."""
 
 

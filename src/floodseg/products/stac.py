@@ -172,14 +172,9 @@ def _assets(info: ProductInfo, statistics: dict[str, dict[str, float]]) -> dict[
         return _asset(folder.STYLES[file], title, pystac.MediaType.XML, "style")
 
     water = info.water_name.capitalize()
-    sensor_weights: dict[str, pystac.Asset] = {}
-    if folder.SENSOR_WEIGHTS in statistics:
-        title = "Weight of the optical image in the fusion with the radar"
-        sensor_weights["reliability"] = raster(folder.SENSOR_WEIGHTS, title, name="optical_weight", unit="%")
     return {
         "flood": raster(folder.CLASSES, f"{water}, permanent water and land", name="class"),
         "water_probability": raster(folder.PROBABILITY, "Probability of water", name="water_probability", unit="%"),
-        **sensor_weights,
         "polygons": _asset(folder.POLYGONS, f"Polygons of {info.water_name}", pystac.MediaType.GEOPACKAGE, "data"),
         "class_names": _asset(folder.CLASS_NAMES_FILE, "Names of the classes", pystac.MediaType.XML, "metadata"),
         "flood_style": style(folder.CLASSES, "Names and colours of the classes in QGIS"),

@@ -55,8 +55,6 @@ class WriterSettings:
     Pixels of one patch have the same class and share sides."""
     threads: int = 1
     """Number of threads that compress the rasters."""
-    sensor_weights: bool = False
-    """Also write ``sensor_weights.tif``."""
 
 
 class ProductWriter:
@@ -127,10 +125,6 @@ class ProductWriter:
                 f"{info.water_name} map", "mode", "NO", NODATA, names=info.class_names, colours=COLOURS
             ),
         }
-        if self._settings.sensor_weights:
-            formats[folder.SENSOR_WEIGHTS] = RasterFormat(
-                "weight of the optical image", "average", "YES", PERCENT_NODATA, unit="%"
-            )
         self._rasters = {
             name: RasterFile(self._folder.staging / name, self._product_grid, raster_format)
             for name, raster_format in formats.items()
@@ -164,11 +158,6 @@ class ProductWriter:
                     classes = self._specks.first_pass(part.top, classes)
                 self._percent_raster.write(part.top, part.percent)
                 self._class_raster.write(part.top, classes)
-
-    def write_sensor_weights(self, top: int, percent: NDArray[np.uint8]) -> None:
-        """Write rows (H, W) of the optical image's weight at row ``top``: percent, 255 nodata."""
-        with _disk_errors(self._out_dir):
-            self._rasters[folder.SENSOR_WEIGHTS].write(top, percent)
 
     def _add_totals_and_polygons(self, top: int, classes: NDArray[np.uint8], percent: NDArray[np.uint8]) -> None:
         areas = None if self._pixel_areas is None else self._pixel_areas.rows(top, len(classes))
@@ -215,7 +204,7 @@ class ProductWriter:
             self._totals.outside = outside
             self._draw_quicklook(background)
             if self._info.acquisition is not None:
-                self._write_item()
+                self._write_item(entries.get("sensor_shares"))
             document = summary(
                 self._product_grid, self._info, self._totals, seconds=seconds_before + time.monotonic() - started,
                 assumptions=assumptions, extra=entries,
@@ -262,12 +251,15 @@ class ProductWriter:
         text = quicklook.describe(info, areas)
         quicklook.draw(self._folder.staging / folder.QUICKLOOK, self._grid, classes, background, text)
 
-    def _write_item(self) -> None:
+    def _write_item(self, sensor_shares: Mapping[str, float] | None) -> None:
         statistics = {
             name: {key.removeprefix("STATISTICS_").lower(): float(value) for key, value in file.statistics().items()}
             for name, file in self._rasters.items()
         }
-        self._write_json(folder.ITEM, stac.item(self._product_grid, self._info, self._item_name(), statistics))
+        document = stac.item(self._product_grid, self._info, self._item_name(), statistics)
+        if sensor_shares is not None:
+            document["properties"]["floodseg:sensor_shares"] = dict(sensor_shares)
+        self._write_json(folder.ITEM, document)
 
     def _item_name(self) -> str:
         """Return the item's name: that of the first input or, for arrays, of the folder."""

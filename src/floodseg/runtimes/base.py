@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import Bands
+from floodseg.bands import OPTICAL_VALID, SAR_VALID, Bands
 
 
 class OutOfDeviceMemoryError(Exception):
@@ -48,6 +48,15 @@ class Runtime(Protocol):
         ...
 
     @property
+    def optical_margin(self) -> int:
+        """Distance in pixels from an invalid optical pixel up to which radar decides alone; 0 without such a margin.
+
+        It is the radius of the receptive field of an optical model whose result at a pixel shall not depend on hidden
+        pixels.
+        """
+        ...
+
+    @property
     def overlap(self) -> int:
         """Overlap of neighbouring windows, in pixels. With it the result does not depend on the window size."""
         ...
@@ -83,3 +92,34 @@ class Runtime(Protocol):
             OutOfDeviceMemoryError: the batch does not fit in the memory of the device.
         """
         ...
+
+
+def deciding_sensors(
+    sar_valid: NDArray[np.bool_], optical_valid: NDArray[np.bool_], optical_margin: int = 0
+) -> NDArray[np.uint8]:
+    """Return the sensors that decide each pixel, (..., H, W): 0 none, 1 radar, 2 the optical image, 3 both.
+
+    Both decide where both are valid, except within ``optical_margin`` rows and columns of an invalid optical pixel,
+    where radar decides. Pixels outside the arrays count as valid.
+
+    Args:
+        sar_valid: (..., H, W), True at valid radar pixels.
+        optical_valid: (..., H, W), True at valid optical pixels.
+        optical_margin: see ``Runtime.optical_margin``.
+    """
+    codes: NDArray[np.uint8] = SAR_VALID * sar_valid.astype(np.uint8) + OPTICAL_VALID * optical_valid.astype(np.uint8)
+    if optical_margin and sar_valid.any() and not optical_valid.all():
+        codes[sar_valid & optical_valid & _near(~optical_valid, optical_margin)] = SAR_VALID
+    return codes
+
+
+def _near(pixels: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
+    """Return True within ``distance`` rows and columns of a True pixel of (..., H, W)."""
+    for axis in (-2, -1):
+        lines = np.moveaxis(pixels, axis, -1)
+        # number of True pixels before each position, with copies of the ends for positions outside the array
+        before = np.pad(lines.cumsum(axis=-1, dtype=np.int32), [(0, 0)] * (lines.ndim - 1) + [(1, 0)])
+        positions = np.arange(lines.shape[-1])
+        first, last = (positions - distance).clip(min=0), (positions + distance + 1).clip(max=lines.shape[-1])
+        pixels = np.moveaxis(before[..., last] > before[..., first], -1, axis)
+    return pixels

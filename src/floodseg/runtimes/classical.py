@@ -42,6 +42,7 @@ class ClassicalRuntime:
     device: str = "cpu"
     precision: str = "fp32"
     overlap: int = 0
+    optical_margin: int = 0
     thresholds: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
 
     @property

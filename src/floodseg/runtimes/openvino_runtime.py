@@ -18,6 +18,10 @@ from floodseg.runtimes.metadata import KEY, ExportMetadata
 PRECISION_HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """Number format of the operations that are not quantised, by the precision of the file."""
 
+_FIRST_CALL = threading.Lock()
+"""Held while a graph is compiled and first called. Two first calls at the same time, also of two models, can deadlock:
+one waits for Python's lock, the other for pybind11's array setup."""
+
 
 class OpenVinoRuntime(ExportedModel):
     """An exported ``.xml`` file with its ``.bin`` (``floodseg.runtimes.base.Runtime``).
@@ -51,7 +55,6 @@ class OpenVinoRuntime(ExportedModel):
             raise ConfigError(
                 f"{path}: is a bf16 model, but this processor cannot compute in bf16; export it as fp32 or int8"
             )
-        self._lock = threading.Lock()
         self._requests: dict[tuple[int, int], SimpleQueue[Any]] = {}
 
     def probability(
@@ -81,7 +84,7 @@ class OpenVinoRuntime(ExportedModel):
 
     def _compiled(self, shape: tuple[int, int]) -> "SimpleQueue[Any]":
         """Return the queue of free requests for windows of ``shape``; compile the graph on first use."""
-        with self._lock:
+        with _FIRST_CALL:
             if shape not in self._requests:
                 model = self._model.clone()
                 model.reshape({port: _static_shape(port, shape) for port in model.inputs})
@@ -99,8 +102,7 @@ class OpenVinoRuntime(ExportedModel):
                 free_requests: SimpleQueue[Any] = SimpleQueue()
                 for _ in range(self.concurrency):
                     free_requests.put(compiled.create_infer_request())
-                # The first call runs here, in one thread. Two first calls at the same time can deadlock: one waits for
-                # Python's lock, the other for pybind11's array setup.
+                # the first call runs here, in one thread
                 request = free_requests.get()
                 request.infer({port.get_any_name(): _zeros(port, shape) for port in model.inputs}, share_inputs=True)
                 request.get_output_tensor().data.copy()

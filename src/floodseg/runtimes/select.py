@@ -1,20 +1,25 @@
 """Selection of the runtime for a model: the fastest one available, or the requested one."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from floodseg.bands import SENSORS
 from floodseg.config.predict import MapConfig
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.models.checkpoint.formats import SUFFIXES, ExportFormat, ExportPrecision, is_exported
-from floodseg.models.checkpoint.zoo import WEIGHTS, find_model, load_model, shipped_models
+from floodseg.models.checkpoint.zoo import WEIGHTS, ShippedModel, find_model, fused_model, load_model, shipped_models
+from floodseg.models.decision import Decisions
+from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.runtimes.base import Runtime
+from floodseg.runtimes.fused import FusedRuntime
 from floodseg.system.environment import cpu_computes_bf16
 from floodseg.system.extras import is_installed, require_extra, require_package
 
 if TYPE_CHECKING:  # importing PyTorch takes a second, and exported models do not need it
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 _PACKAGE: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 _PIP_NAME: dict[ExportFormat, str] = {"onnx": "floodseg[onnx]", "openvino": "openvino"}
@@ -64,7 +69,16 @@ def exported_files(folder: Path) -> list[ExportedFile]:
     return [file for file in files if file.path.is_file()]
 
 
-def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
+def requested_files(files: Sequence[ExportedFile], mapping: MapConfig) -> list[ExportedFile]:
+    """Return the files with the runtime and precision of ``mapping``."""
+    return [
+        file
+        for file in files
+        if mapping.runtime in ("auto", file.runtime) and mapping.precision in ("auto", file.precision)
+    ]
+
+
+def open_runtime(model: "str | Path | AnyModel", mapping: MapConfig) -> Runtime:
     """Open a model in the runtime that ``mapping`` requests, or in the fastest one available.
 
     Args:
@@ -77,20 +91,25 @@ def open_runtime(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtim
     """
     if isinstance(model, str | Path) and is_exported(Path(model)):
         return _open_requested_file(Path(model), mapping)
+    if isinstance(model, str | Path) and (fused := fused_model(model)) is not None:
+        return _open_fused(fused, mapping)
     files = _exported_files_of(model) if isinstance(model, str | Path) else []
     if mapping.runtime == "torch" or _uses_gpu(mapping):
         return _open_torch(model, mapping)
-    requested = [
-        file
-        for file in files
-        if mapping.runtime in ("auto", file.runtime) and mapping.precision in ("auto", file.precision)
-    ]
+    requested = requested_files(files, mapping)
     for file in requested:
         if file.runs_here:
             return open_exported(file.path, mapping.threads)
     if mapping.runtime == "auto" and mapping.precision != "int8":
         return _open_torch(model, mapping)
     raise _unavailable_error(model, files, requested, mapping)
+
+
+def _open_fused(model: ShippedModel, mapping: MapConfig) -> Runtime:
+    """Open the two parts of a fused model, each in the runtime that ``mapping`` requests or in its fastest one."""
+    sar, optical = (open_runtime(model.parts[sensor], mapping) for sensor in SENSORS)
+    fusion = LogOddsFusion.from_json(model.description["fusion"])
+    return FusedRuntime(sar, optical, fusion, Decisions.from_json(model.description["decisions"]).both.threshold)
 
 
 def _open_requested_file(path: Path, mapping: MapConfig) -> Runtime:
@@ -128,7 +147,7 @@ def open_exported(path: Path, threads: int | None = None) -> Runtime:
     return OpenVinoRuntime(path, threads)
 
 
-def _open_torch(model: "str | Path | FloodModel", mapping: MapConfig) -> Runtime:
+def _open_torch(model: "str | Path | AnyModel", mapping: MapConfig) -> Runtime:
     if isinstance(model, str | Path):
         find_model(model)  # report a missing model before a missing package
     require_extra("train", "torch", "timm", "safetensors", purpose="mapping with a checkpoint or on a GPU")
@@ -165,7 +184,7 @@ def _uses_gpu(mapping: MapConfig) -> bool:
 
 
 def _unavailable_error(
-    model: "str | Path | FloodModel", files: list[ExportedFile], requested: list[ExportedFile], mapping: MapConfig
+    model: "str | Path | AnyModel", files: list[ExportedFile], requested: list[ExportedFile], mapping: MapConfig
 ) -> ConfigError | CheckpointError:
     """Return an error with the reason why no exported file can be used."""
     settings = " ".join(

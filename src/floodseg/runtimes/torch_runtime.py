@@ -1,7 +1,7 @@
 """PyTorch on a CPU or on one GPU."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
@@ -14,7 +14,7 @@ from floodseg.bands import Bands
 from floodseg.config.base import Precision
 from floodseg.errors import ConfigError
 from floodseg.models.deploy import DeployedModel
-from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel, optical_margin_of
 from floodseg.models.registry import overlap_of
 from floodseg.runtimes.base import OutOfDeviceMemoryError
 from floodseg.system.environment import cpu_computes_bf16, thread_limit
@@ -36,7 +36,7 @@ class TorchRuntime:
 
     def __init__(
         self,
-        model: FloodModel,
+        model: AnyModel,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         overlap: int | None = None,
         *,
@@ -65,6 +65,7 @@ class TorchRuntime:
         no_sensor, sar, optical, both = model.decisions.by_validity_code("threshold")
         self.thresholds = (no_sensor, sar, optical, both)
         self.bands: Bands = model.spec.bands
+        self.optical_margin = optical_margin_of(model)
         self.overlap = overlap_of(model) if overlap is None else overlap
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
         cores = thread_limit()
@@ -87,43 +88,17 @@ class TorchRuntime:
         optical_valid: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
         """Return the calibrated water probability, see ``Runtime.probability``."""
-        return self._compute(self._model, sar, optical, sar_valid, optical_valid)
-
-    @property
-    def has_sensor_weights(self) -> bool:
-        """True if the model has sensor weights, which :meth:`optical_weight` returns."""
-        return self._model.has_sensor_weights
-
-    def optical_weight(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        """Return the weight of the optical image, see ``floodseg.inference.sensor_weight_map.SensorWeightRuntime``."""
-        return self._compute(self._model.optical_weight, sar, optical, sar_valid, optical_valid)
-
-    def _compute(
-        self,
-        function: Callable[..., Tensor],
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        """Call a function of the deployed model on the device and return its result (N, H, W)."""
         on_cpu = self._device.type == "cpu"
         images, masks = {"sar": sar, "optical": optical}, {"sar": sar_valid, "optical": optical_valid}
         with self._gpu_lock, one_thread() if on_cpu else nullcontext(), torch.inference_mode(), self._autocast():
             try:
                 # inputs stay channels first: the weights set the memory format of the layers, so no copy is needed
                 inputs = [self._to_device(kind[sensor]) for kind in (images, masks) for sensor in self._model.sensors]
-                computed = function(*inputs).float().cpu()
+                probability = self._model(*inputs).float().cpu()
             except torch.cuda.OutOfMemoryError as error:
                 torch.cuda.empty_cache()
                 raise OutOfDeviceMemoryError(str(error)) from error
-        result: NDArray[np.float32] = computed.numpy()
+        result: NDArray[np.float32] = probability.numpy()
         return result
 
     def _autocast(self) -> AbstractContextManager[object]:

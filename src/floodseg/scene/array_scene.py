@@ -2,14 +2,27 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from floodseg.bands import MASK, OTHER, Bands, SarUnits, Sensor, band_date, source_bands, stand_in_note
+from floodseg.bands import (
+    MASK,
+    OTHER,
+    Bands,
+    SarUnits,
+    Sensor,
+    band_date,
+    names_scene_classes,
+    product_level,
+    source_bands,
+    stand_in_note,
+)
 from floodseg.errors import DataError
 from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
+from floodseg.geo.tiling import blocks
 from floodseg.geo.warp import same_crs
 from floodseg.messages import SENSOR_NAMES
 from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
@@ -19,9 +32,9 @@ from floodseg.raster.radar_checks import check_radar
 from floodseg.raster.reflectance_checks import check_physical_reflectance
 from floodseg.raster.sample import Sample
 from floodseg.raster.scaling import BandTags, Quantity
-from floodseg.scene.base import BaseScene, Mask, Values
-from floodseg.scene.cloud_mask import MaskSource, array_mask, mask_values
-from floodseg.scene.image_bands import check_array_order
+from floodseg.scene.base import BaseScene, Mask, OpticalSource, Values
+from floodseg.scene.cloud_mask import MaskSource, are_scene_classes, array_mask, hidden_pixels, kind_note, mask_values
+from floodseg.scene.image_bands import check_array_order, ndwi_remark
 from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
 from floodseg.scene.unit_checks import sample_windows
 
@@ -90,10 +103,52 @@ class ArrayScene(BaseScene):
             raise DataError("`cloud_mask`: has no effect without an optical array; leave it out")
         if cloud_mask is not None:
             mask, kind = array_mask(self._images["cloud_mask"])
-            self._hide_clouds(MaskSource(), kind, lambda window: mask_values(mask, window))
+            self._hide_by_mask(MaskSource(), kind, lambda window: mask_values(mask, window))
 
     def close(self) -> None:
         """Do nothing, since no file is open."""
+
+    @property
+    def optical_source(self) -> OpticalSource | None:
+        """The optical image, None without one."""
+        image = self._images.get("optical")
+        if image is None:
+            return None
+        held = tuple(name for name in image.names if name is not None and name not in (MASK, OTHER))
+        if not held:
+            held = tuple(self.bands.optical)  # taken by order
+        return OpticalSource("`optical`", held, product_level(held), self._open_bands)
+
+    def hide_scene_classes(self) -> None:
+        """Hide the clouds that a band SCL (Sentinel-2 scene classification) of the optical array marks, if it has one.
+
+        A band of this name that holds other values is not used, which an assumption says.
+        """
+        image = self._images.get("optical")
+        labels = () if image is None else image.labels
+        number = next((number for number, label in enumerate(labels) if names_scene_classes(label)), None)
+        if image is None or number is None or self.bands.optical_unit != "reflectance":
+            return
+        classes = replace(image, pixels=image.pixels[number : number + 1], names=(OTHER,), labels=())
+
+        def clouds(window: Window) -> Mask:
+            return hidden_pixels("classes", *mask_values(classes, window))
+
+        windows = blocks(*classes.shape[1:])
+        if all(are_scene_classes(mask_values(classes, window)[0], classes.nodata) for window in windows):
+            self.hide(clouds, "its scene classification", kind_note("`optical`", "classes") or "")
+        else:
+            self._note("`optical`: its band SCL is not used, since it holds no classes 0 to 11")
+
+    def _open_bands(self, bands: tuple[str, ...]) -> "ArrayScene":
+        """Return a scene of other bands of the optical array."""
+        scene = copy(self)
+        BaseScene.__init__(scene, Bands((), bands))
+        image = self._images["optical"]
+        names = image.names if any(image.names) else self.bands.optical
+        scene._images = {"optical": image}
+        scene._channels = {"optical": [names.index(band) for band in bands]}
+        return scene
 
     def _add(self, sensor: Sensor, array: Any, needed: tuple[str, ...], names: Sequence[str] | None) -> None:
         if not needed:
@@ -116,7 +171,8 @@ class ArrayScene(BaseScene):
             if missing:
                 raise DataError(
                     f"`{sensor}`: lacks {', '.join(missing)}, which the model needs, and has {', '.join(labels)}; pass "
-                    "an array with these bands, or correct the names"
+                    "an array with these bands, or correct the names, or use a model that needs only the bands it "
+                    f"has{ndwi_remark(numbers)}"
                 )
             self._channels[sensor] = [numbers[sources[band]] - 1 for band in needed]
             note = stand_in_note(sources)

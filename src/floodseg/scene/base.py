@@ -1,19 +1,34 @@
 """Common part of scenes in files and in memory."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import Bands, Sensor
+from floodseg.bands import Bands, ProductLevel, Sensor
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
 from floodseg.scene.cloud_mask import MaskKind, MaskSource, hidden_pixels, kind_note, require_clear_pixels
-from floodseg.scene.pixel_counts import PixelCounts
-from floodseg.scene.scene import SceneWindow
+from floodseg.scene.pixel_counts import HiddenPixels, PixelCounts
+from floodseg.scene.scene import Scene, SceneWindow
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class OpticalSource:
+    """The optical image of a scene, for the search for clouds."""
+
+    name: str
+    """Name in messages."""
+    bands: tuple[str, ...]
+    """Bands that the image holds, also those that the model does not need."""
+    level: ProductLevel | None
+    """Level of the product, None if unknown."""
+    open_bands: Callable[[tuple[str, ...]], Scene]
+    """Opens a scene of these bands on the same grid, without a mask. It needs no closing."""
 
 
 class BaseScene:
@@ -34,12 +49,39 @@ class BaseScene:
         self.inputs: dict[str, tuple[str, ...]] = {}
         self._assumptions: list[str] = []
         self._pixel_counts = PixelCounts()
-        self._clouds: Callable[[Window], Mask] | None = None
+        self._masks: list[Callable[[Window], Mask]] = []
+        self._hidden_pixels = HiddenPixels()
 
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Assumptions made in reading, including those about the windows read so far."""
-        return (*self._assumptions, *self._pixel_counts.notes())
+        return (*self._assumptions, *self._pixel_counts.notes(), *self._hidden_pixels.notes())
+
+    @property
+    def optical_source(self) -> OpticalSource | None:
+        """The optical image, None without one."""
+        raise NotImplementedError
+
+    @property
+    def has_cloud_mask(self) -> bool:
+        """True if a mask hides clouds in the optical image."""
+        return bool(self._masks)
+
+    def hide(self, mask: Callable[[Window], Mask], method: str, *notes: str) -> None:
+        """Make optical pixels invalid where a mask hides them.
+
+        Args:
+            mask: returns the pixels to hide inside a window that lies within the grid, (H, W).
+            method: name of the mask in the note on the share of hidden pixels.
+            notes: assumptions about the mask.
+        """
+        self._masks.append(mask)
+        self._hidden_pixels.methods.append(method)
+        self._note(*notes)
+
+    def add_note(self, note: str) -> None:
+        """Add an assumption."""
+        self._note(note)
 
     def read(self, window: Window) -> SceneWindow:
         """Read a window of the grid. Pixels outside the grid are invalid.
@@ -66,7 +108,7 @@ class BaseScene:
         """Add assumptions."""
         self._assumptions.extend(note for note in notes if note)
 
-    def _hide_clouds(self, source: MaskSource, kind: MaskKind, read: Callable[[Window], tuple[Values, Mask]]) -> None:
+    def _hide_by_mask(self, source: MaskSource, kind: MaskKind, read: Callable[[Window], tuple[Values, Mask]]) -> None:
         """Make optical pixels invalid where a mask hides them.
 
         Args:
@@ -85,7 +127,7 @@ class BaseScene:
         require_clear_pixels(
             source, kind, self.grid, lambda window: (self._read_sensor("optical", window)[1], clouds(window))
         )
-        self._clouds = clouds
+        self.hide(clouds, source.name)
 
     def _read_sensor(self, sensor: Sensor, window: Window) -> tuple[Values, Mask]:
         values = np.zeros((len(self.bands.names(sensor)), window.height, window.width), np.float32)
@@ -98,8 +140,10 @@ class BaseScene:
         usable = self._read_inside(sensor, inner, part)
         if usable is None:
             return values, valid
-        if sensor == "optical" and self._clouds is not None:
-            usable &= ~self._clouds(inner)
+        if sensor == "optical" and self._masks:
+            clear = ~np.logical_or.reduce([mask(inner) for mask in self._masks])
+            self._hidden_pixels.add(usable, clear)
+            usable &= clear
         part[:, ~usable] = 0
         valid[place] = usable
         return values, valid

@@ -91,6 +91,12 @@ def _kind_of(values: set[float]) -> MaskKind | None:
     return "classes" if values.issubset(range(HIGHEST_SCENE_CLASS + 1)) else None
 
 
+def are_scene_classes(values: NDArray[np.generic], nodata: float | None) -> bool:
+    """Return True if all values but nodata are classes of the Sentinel-2 scene classification."""
+    codes = [*range(HIGHEST_SCENE_CLASS + 1), *([] if nodata is None else [nodata])]
+    return bool(np.isin(values, codes).all())
+
+
 def array_mask(clouds: ArrayImage) -> tuple[ArrayImage, MaskKind]:
     """Return a mask in memory and its kind, which its values tell; errors are those of ``mask_kind``."""
     parts = (mask_values(clouds, window) for window in spread(blocks(*clouds.shape[1:]), MAX_SEARCHED_BLOCKS))

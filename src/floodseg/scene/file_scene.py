@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from floodseg.bands import DATES, Bands, Sensor, band_date
-from floodseg.config.predict import SceneConfig
+from floodseg.config.predict import SceneConfig, layer_file
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warped_source import clip
-from floodseg.scene.base import BaseScene, Mask, Values
+from floodseg.scene.base import BaseScene, Mask, OpticalSource, Values
 from floodseg.scene.image import Image, ImageRequest, WarpedFile
 from floodseg.scene.image_bands import check_order
 from floodseg.scene.open_image import open_cloud_mask, open_image
@@ -30,7 +30,6 @@ class _WarpedImage:
     files: tuple[WarpedFile, ...]
     channels: tuple[tuple[int, ...], ...]
     """For each file, the channels of its bands."""
-    scene_classes: WarpedFile | None
     pixel_counts: PixelCounts | None
     """Counts polarisations without signal, in radar images in dB."""
 
@@ -47,8 +46,6 @@ class _WarpedImage:
         if self.pixel_counts is not None:
             bands = [values[channel] for channels in self.channels for channel in channels]
             self.pixel_counts.add_image(self.name, bands, valid)
-        if self.scene_classes is not None:
-            valid &= ~np.isin(self.scene_classes.read(window).values[0], list(CLOUD_CLASSES))
         return valid
 
 
@@ -60,6 +57,7 @@ class FileScene(BaseScene):
         self._set_grids(product_grid)
         self._session = session
         self._images: dict[Sensor, list[_WarpedImage]] = {"sar": [], "optical": []}
+        self._optical_source: OpticalSource | None = None
 
     def close(self) -> None:
         """Close all files."""
@@ -70,7 +68,7 @@ class FileScene(BaseScene):
 
         An image without a coordinate system takes the reference grid.
         """
-        files, classes = [], None
+        files = []
         for file in image.files:
             placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
             self._note(assumed if file.grid != reference else None)
@@ -78,15 +76,35 @@ class FileScene(BaseScene):
                 WarpedFile(self._session, replace(file, grid=placed), self.grid, image, self._pixel_counts.add)
             )
         self._pixel_counts.group_files([file.path for file in image.files])
-        if image.scene_classes is not None:
-            classes = WarpedFile(self._session, image.scene_classes, self.grid, None)
         file_channels = tuple(tuple(channels[band.name] for band in file.bands) for file in image.files)
         pixel_counts = self._pixel_counts if image.request.unit == "db" else None
-        self._images[image.request.sensor].append(
-            _WarpedImage(image.name, tuple(files), file_channels, classes, pixel_counts)
-        )
+        self._images[image.request.sensor].append(_WarpedImage(image.name, tuple(files), file_channels, pixel_counts))
         self.inputs[image.request.setting] = image.request.references
         self._note(*image.assumptions, resampling_note(image.name, [file.resampling for file in files]))
+        if image.request.setting == "optical":
+            self._optical_source = OpticalSource(
+                image.name, image.available_bands, image.level,
+                lambda bands: self._open_bands(image.request, reference_name, reference, bands),
+            )  # fmt: skip
+        if image.scene_classes is not None:
+            classes = WarpedFile(self._session, image.scene_classes, self.grid, None)
+            self.hide(
+                lambda window: np.isin(classes.read(window).values[0], list(CLOUD_CLASSES)), "its scene classification"
+            )
+
+    @property
+    def optical_source(self) -> OpticalSource | None:
+        """The optical image, None without one."""
+        return self._optical_source
+
+    def _open_bands(
+        self, request: ImageRequest, reference_name: str, reference: GeoGrid, bands: tuple[str, ...]
+    ) -> "FileScene":
+        """Return a scene of other bands of an optical image, on this grid, which shares the open files."""
+        scene = FileScene(self._session, self.product_grid, Bands((), bands))
+        image = open_image(self._session, replace(request, bands=bands, use_scene_classes=False))
+        scene.add(image, reference_name, reference, {name: channel for channel, name in enumerate(bands)})
+        return scene
 
     def check(self, image: Image) -> None:
         """Check a sample of the pixels of an image (see ``check_image`` and ``check_order``)."""
@@ -109,7 +127,7 @@ class FileScene(BaseScene):
             block = file.read(window)
             return block.values[0], block.missing
 
-        self._hide_clouds(source, kind, read)
+        self._hide_by_mask(source, kind, read)
 
     def _read_inside(self, sensor: Sensor, window: Window, values: Values) -> Mask | None:
         images = self._images[sensor]
@@ -193,8 +211,9 @@ def _open(session: Session, config: SceneConfig, bands: Bands, window: Window | 
         )
     for image in images:
         scene.check(image)
-    if config.cloud_mask is not None:
-        scene.add_cloud_mask(config.cloud_mask, reference.name, reference.grid)
+    mask_file = layer_file("cloud_mask", config.cloud_mask)
+    if mask_file is not None:
+        scene.add_cloud_mask(mask_file, reference.name, reference.grid)
     return scene
 
 
@@ -225,6 +244,9 @@ def _open_images(session: Session, config: SceneConfig, bands: Bands) -> list[Im
                 unit = bands.unit(sensor)
                 needed = tuple(_channels(names, setting))
                 offset = config.optical_offset if unit == "reflectance" else None
-                request = ImageRequest(setting, sensor, unit, needed, references, config.sar_units, offset)
+                request = ImageRequest(
+                    setting, sensor, unit, needed, references, config.sar_units, offset,
+                    use_scene_classes=config.cloud_mask not in ("none", "csmask"),
+                )  # fmt: skip
                 images.append(open_image(session, request))
     return images

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import SarUnits, Sensor, Unit
+from floodseg.bands import ProductLevel, SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import Block
 from floodseg.geo.warped_source import Method, WarpedSource
@@ -45,6 +45,8 @@ class ImageRequest:
     """File names as the user wrote them."""
     sar_units: SarUnits = "db"
     optical_offset: float | None = None
+    use_scene_classes: bool = True
+    """Open the scene classification (SCL) of the product, if it has one."""
 
     @property
     def quantity(self) -> Quantity:
@@ -60,6 +62,10 @@ class Image:
     files: tuple[ImageFile, ...]
     scene_classes: ImageFile | None = None
     """Scene classification of an L2A product, which marks clouds."""
+    available_bands: tuple[str, ...] = ()
+    """Bands of the sensor that the files hold, also those that the model does not need."""
+    level: ProductLevel | None = None
+    """Level of an optical product, None if unknown."""
     offset_source: OffsetSource = None
     """Source of the reflectance offset; None if nothing defines it, so that 0 is assumed."""
     assumptions: tuple[str, ...] = ()

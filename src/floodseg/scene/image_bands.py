@@ -87,8 +87,13 @@ def check_optical_bands(
     raise DataError(
         f"`{request.setting}={' '.join(request.references)}`: lacks {', '.join(missing)}, which the model needs"
         f"{f' ({remark})' if remark else ''}, and has {', '.join([*known, *others])}; use a product with these bands, "
-        f"or a model that needs only the bands it has{f', or {rename}' if rename else ''}"
+        f"or a model that needs only the bands it has{ndwi_remark(held)}{f', or {rename}' if rename else ''}"
     )
+
+
+def ndwi_remark(held: Collection[str]) -> str:
+    """Return a remark on the classical baseline ``ndwi`` if an image has its bands, else an empty string."""
+    return " (`model=ndwi` needs B03 and B08)" if {"B03", "B08"} <= set(held) else ""
 
 
 def _bands_of_file(

@@ -4,16 +4,17 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from floodseg.bands import source_bands, stand_in_note
+from floodseg.bands import ProductLevel, names_scene_classes, product_level, source_bands, stand_in_note
 from floodseg.errors import DataError
 from floodseg.geo.tiling import blocks, spread
+from floodseg.raster.bands import band_labels
 from floodseg.raster.landsat import SURFACE_OFFSET, SURFACE_SCALE
 from floodseg.raster.masks import mask_number
 from floodseg.raster.radar_checks import UNIT_NAMES
 from floodseg.raster.reflectance_checks import OffsetSource, check_stored_type, offset_source
 from floodseg.raster.scaling import StoredBand, has_scaling, is_landsat_scaled, stored_bands
-from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, MaskSource, mask_kind
-from floodseg.scene.image import Image, ImageFile, ImageRequest, read_block
+from floodseg.scene.cloud_mask import MAX_SEARCHED_BLOCKS, MaskKind, MaskSource, are_scene_classes, mask_kind
+from floodseg.scene.image import Image, ImageFile, ImageRequest, read_block, read_stored
 from floodseg.scene.image_bands import check_optical_bands, find_bands
 from floodseg.scene.placement import file_grid
 from floodseg.scene.safe import SafeProduct, open_safe
@@ -97,22 +98,51 @@ def _open_product(session: Session, request: ImageRequest, product: SafeProduct)
     if note := stand_in_note(sources):
         assumptions.append(f"{name}: {note}")
     classes = None
-    if product.scene_classes is not None:
+    if product.scene_classes is not None and request.use_scene_classes:
         classes = open_mask_file(session, product.scene_classes, request.setting)
-        assumptions.append(
-            f"{name}: pixels that its scene classification (SCL) marks as no data, saturated, cloud shadow, cloud "
-            "or cirrus (0, 1, 3, 8, 9, 10) are taken as invalid"
-        )
-    return Image(request, tuple(files), classes, "metadata", tuple(assumptions))
+        assumptions.append(_classes_note(name))
+    return Image(request, tuple(files), classes, tuple(product.bands), product.level, "metadata", tuple(assumptions))
+
+
+def _classes_note(name: str) -> str:
+    return (
+        f"{name}: pixels that its scene classification (SCL) marks as no data, saturated, cloud shadow, cloud "
+        "or cirrus (0, 1, 3, 8, 9, 10) are taken as invalid"
+    )
+
+
+def _open_scene_classes(session: Session, request: ImageRequest, assumptions: list[str]) -> ImageFile | None:
+    """Return the scene classification (SCL) among the files of an optical image, None if there is none.
+
+    It is a file or a band of this name that holds the classes 0 to 11.
+    """
+    for name in request.references if request.use_scene_classes and request.unit == "reflectance" else ():
+        handle = session.open(name)
+        labels = band_labels(handle, request.sensor)
+        number = next((number for number, label in enumerate(labels, 1) if names_scene_classes(label)), None)
+        if number is None:
+            continue
+        nodata = handle.nodatavals[number - 1]
+        file = ImageFile(name, file_grid(name, handle), (StoredBand("SCL", number, nodata=nodata),))
+        windows = spread(blocks(file.grid.height, file.grid.width), MAX_SEARCHED_BLOCKS)
+        if all(are_scene_classes(read_stored(session, file, file.bands, window), nodata) for window in windows):
+            assumptions.append(_classes_note(name))
+            return file
+        assumptions.append(f"{name}: its band {labels[number - 1]} is not used, since it holds no classes 0 to 11")
+    return None
 
 
 def _open_rasters(session: Session, request: ImageRequest) -> Image:
     assumptions: list[str] = []
     files: list[ImageFile] = []
     sources: set[OffsetSource] = set()
-    handles = [session.open(name) for name in request.references]
-    found = find_bands(request, handles, assumptions)
-    for name, handle, numbers in zip(request.references, handles, found, strict=True):
+    classes = _open_scene_classes(session, request, assumptions) if request.sensor == "optical" else None
+    names = request.references
+    if classes is not None and session.open(classes.path).count == 1:  # a file beside those of the bands
+        names = tuple(name for name in names if name != classes.path)
+    handles = [session.open(name) for name in names]
+    found = find_bands(replace(request, references=names), handles, assumptions)
+    for name, handle, numbers in zip(names, handles, found, strict=True):
         stored = stored_bands(handle, numbers, request.quantity, request.optical_offset)
         by_name = {band.name: band for band in stored}
         used = tuple(by_name[band] for band in request.bands if band in by_name)
@@ -128,7 +158,9 @@ def _open_rasters(session: Session, request: ImageRequest) -> Image:
             f"`{request.setting}={' '.join(request.references)}`: the files have different GDAL scale and offset "
             "tags, but all files of one image must be stored in the same way; rewrite them"
         )
-    return Image(request, tuple(files), offset_source=next(iter(sources)), assumptions=tuple(assumptions))
+    held = tuple(band for numbers in found for band in numbers)
+    level: ProductLevel | None = product_level(held, names) if classes is None else "L2A"
+    return Image(request, tuple(files), classes, held, level, next(iter(sources)), tuple(assumptions))
 
 
 def _check_type(name: str, handle: OpenRaster, request: ImageRequest) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from floodseg.bands import L1C_BANDS, canonical_band
+from floodseg.bands import L1C_BANDS, ProductLevel, canonical_band
 from floodseg.errors import DataError
 from floodseg.raster.formats import UNREADABLE_ZIP, reading_advice
 
@@ -36,8 +36,7 @@ _RESOLUTION = re.compile(r"_(\d+)m$")
 class SafeProduct:
     """A Sentinel-2 product of one tile."""
 
-    level: str
-    """``L1C`` or ``L2A``."""
+    level: ProductLevel
     baseline: str
     """Processing baseline, such as 04.00."""
     bands: dict[str, str]
@@ -164,7 +163,7 @@ def _product(reference: str, listing: _ProductFiles, metadata: str) -> SafeProdu
         root = ElementTree.fromstring(listing.read_bytes(metadata))
     except (ElementTree.ParseError, *UNREADABLE_ZIP) as error:
         raise DataError(f"{reference}: {metadata} cannot be read ({error}); download the product again") from error
-    level = PurePosixPath(metadata).name.removeprefix("MTD_MSI").removesuffix(".xml")
+    level: ProductLevel = "L1C" if PurePosixPath(metadata).name == "MTD_MSIL1C.xml" else "L2A"
     quantification = [text for tag in _QUANTIFICATION for text in _texts(root, tag)]
     if not quantification:
         raise DataError(f"{reference}: {metadata} has no quantification value; download the product again")

@@ -4,6 +4,7 @@ from floodseg.bands import Bands, band_date
 from floodseg.config.predict import SceneConfig
 from floodseg.errors import ConfigError
 from floodseg.messages import SENSOR_NAMES
+from floodseg.scene.clouds.hide_clouds import check_method
 
 
 def check_settings(config: SceneConfig, bands: Bands) -> None:
@@ -36,7 +37,7 @@ def _check_unused_settings(config: SceneConfig, bands: Bands) -> None:
     unused = {
         "`grid=optical`": config.grid == "optical" and not config.optical,
         f"`optical_offset={config.optical_offset}`": config.optical_offset is not None and not config.optical,
-        f"`cloud_mask={config.cloud_mask}`": config.cloud_mask is not None and not config.optical,
+        f"`cloud_mask={config.cloud_mask}`": config.cloud_mask not in ("auto", "none") and not config.optical,
         f"`sar_units={config.sar_units}`": config.sar_units != "db" and not (config.sar or config.sar_before),
     }
     for setting, is_unused in unused.items():
@@ -44,6 +45,7 @@ def _check_unused_settings(config: SceneConfig, bands: Bands) -> None:
             raise ConfigError(
                 f"{setting}: no {'radar' if setting.startswith('`sar_') else 'optical'} image is in use; leave it out"
             )
+    check_method(config.cloud_mask, bands)
     if config.sar_units != "db" and config.sar and bands.sar_unit == "dn":
         raise ConfigError(
             f"`sar_units={config.sar_units}`: the model takes digital numbers as they are stored; leave it out"

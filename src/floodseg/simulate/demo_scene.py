@@ -67,7 +67,7 @@ class DemoScene:
             sar=(str(self.sar),) if radar else (),
             optical=(str(self.optical),) if optical else (),
             grid="sar" if radar else "optical",
-            cloud_mask=str(self.cloud_mask) if optical else None,
+            cloud_mask=str(self.cloud_mask) if optical else "auto",
             aoi=str(self.aoi),
             dem=str(self.dem),
             permanent_water=str(self.permanent_water),

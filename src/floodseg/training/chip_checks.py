@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from floodseg.bands import WATER
+from floodseg.bands import WATER, WAVELENGTHS
 from floodseg.chips.chip import ChipSet
 from floodseg.config.train import AugmentConfig, TrainConfig
 from floodseg.datasets.screening import UsableChips, open_usable
@@ -63,5 +63,11 @@ def _require_sensors(chips: ChipSet, config: TrainConfig) -> None:
         raise ConfigError(f"`sar_jitter_db={jitter}`: needs radar in dB, but {not_db}; leave it out")
     if not bands.optical and optical_jitter not in (0, AugmentConfig.optical_jitter):
         raise ConfigError(f"`optical_jitter={optical_jitter}`: needs optical images, but {content}; leave it out")
+    for setting in ("optical_level", "optical_shadow"):
+        if getattr(augment, setting) > 0 and not (bands.optical and set(bands.optical) <= set(WAVELENGTHS)):
+            raise ConfigError(
+                f"`{setting}={getattr(augment, setting)}`: needs Sentinel-2 bands in reflectance, but "
+                f"{'the chips hold other bands' if bands.optical else content}; leave it out"
+            )
     if augment.sar_speckle > 0 and not_db:
         raise ConfigError(f"`sar_speckle={augment.sar_speckle}`: needs radar in dB, but {not_db}; leave it out")

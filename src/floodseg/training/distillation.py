@@ -19,9 +19,8 @@ from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.messages import SENSOR_NAMES
 from floodseg.models.checkpoint.zoo import load_model
-from floodseg.models.model import FloodModel
-from floodseg.models.specialists.multi_sensor import specialists_of
-from floodseg.training.lineage import NamedModel, check_event, model_record
+from floodseg.models.multi_sensor import AnyModel, plain_models
+from floodseg.training.lineage import check_event, model_record
 
 
 def distil_loss(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
@@ -48,7 +47,7 @@ def distil_loss(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class _Teacher:
     name: str
-    model: FloodModel
+    model: AnyModel
     channels: dict[Sensor, list[int]]
     """Indices of the chip channels that it takes, for each sensor that both the teacher and the chips have."""
 
@@ -66,7 +65,7 @@ class Teachers:
             held out.
     """
 
-    def __init__(self, models: Sequence[NamedModel], config: TrainConfig, bands: Bands) -> None:
+    def __init__(self, models: Sequence[tuple[str, AnyModel]], config: TrainConfig, bands: Bands) -> None:
         self.weight, self.unlabelled = config.distil.distil_weight, config.distil.distil_unlabelled
         self._teachers = [_Teacher(name, model, _channels(name, model.spec.bands, bands)) for name, model in models]
         # recorded before the context priors are removed
@@ -88,12 +87,13 @@ class Teachers:
         """Return a :func:`~floodseg.training.lineage.model_record` of each teacher, with the sensors that it uses."""
         return list(self._records)
 
-    def loss(self, logits: Tensor, batch: Sample) -> Tensor:
+    def loss(self, logits: Tensor, batch: Sample, trained: Tensor) -> Tensor:
         """Return the weighted distillation loss of a batch for the student's ``logits`` (N, 2, H, W).
 
-        Pixels without a label count if ``distil_unlabelled`` is set.
+        Pixels of the mask ``trained`` (N, H, W) count; those without a label only if ``distil_unlabelled`` is set.
         """
         target, counted = self.targets(batch)
+        counted = counted & trained
         if not self.unlabelled:
             counted = counted & (batch["label"] != IGNORE)
         return self.weight * distil_loss(logits, target, counted)
@@ -115,12 +115,12 @@ class Teachers:
         return total / number.clamp(min=1), number > 0
 
 
-def _remove_context_prior(teacher: FloodModel) -> None:
+def _remove_context_prior(teacher: AnyModel) -> None:
     """Remove the context priors of a teacher, because the student applies its own.
 
     The temperature was fitted with the prior. The resulting error is smaller than that of applying the prior twice.
     """
-    for model in (teacher, *specialists_of(teacher).values()):
+    for model in plain_models(teacher).values():
         model.set_context_prior(0.0)
 
 

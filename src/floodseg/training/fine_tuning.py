@@ -5,10 +5,8 @@ from dataclasses import replace
 from floodseg.bands import SENSORS, bands_fit
 from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError, RunFolderError
-from floodseg.models.checkpoint.zoo import load_model
 from floodseg.models.model import FloodModel, ModelSpec
-from floodseg.models.specialists.multi_sensor import specialists_of
-from floodseg.training.lineage import NamedModel, check_event
+from floodseg.training.lineage import NamedModel, check_event, load_plain_model
 from floodseg.training.run_folder import RunFolder, RunMode
 
 
@@ -28,7 +26,7 @@ def with_context_prior(config: TrainConfig, mode: RunMode) -> TrainConfig:
 
 def _default_strength(folder: RunFolder, start: str, mode: RunMode) -> float:
     if mode != "resume" or not folder.config.exists():
-        prior = load_model(start).context_prior
+        prior = load_plain_model("start_from", start).context_prior
         return prior.strength if prior else 0.0
     strength = folder.settings()["context_prior"]
     if isinstance(strength, bool) or not isinstance(strength, int | float):
@@ -43,19 +41,14 @@ def load_start(config: TrainConfig) -> NamedModel | None:
     """Return the model that a run starts from; None if it starts from scratch or from encoder weights.
 
     Raises:
-        ConfigError: the model has specialists, or may have been trained on the event that is held out.
+        ConfigError: it is a multi-sensor model, or may have been trained on the event that is held out.
         CheckpointError: the model does not exist or cannot be read.
     """
     name = config.model.start_from
     if name is None:
         return None
-    model = load_model(name)
+    model = load_plain_model("start_from", name)
     check_event("start_from", name, model, config.data.hold_out_event)
-    if specialists_of(model):
-        raise ConfigError(
-            f"`start_from={name}`: has specialists, which cannot be fine-tuned; start from its single-sensor models, "
-            "and set the two results as `specialists`"
-        )
     return name, model
 
 

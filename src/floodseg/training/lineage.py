@@ -6,15 +6,17 @@ from typing import Any
 
 from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError
+from floodseg.models.checkpoint.zoo import load_model
+from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.models.model import FloodModel
-from floodseg.models.specialists.multi_sensor import specialists_of
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel, plain_models
 from floodseg.training.run_folder import SPECIALISTS
 
 NamedModel = tuple[str, FloodModel]
-"""The name of a model in the settings, and the model."""
+"""The name of a plain model in the settings, and the model."""
 
 
-def model_record(name: str, model: FloodModel) -> dict[str, Any]:
+def model_record(name: str, model: AnyModel) -> dict[str, Any]:
     """Return name, architecture, sensors, checksum of the weights and training data of a model, as plain values."""
     return {
         "model": name,
@@ -27,7 +29,23 @@ def model_record(name: str, model: FloodModel) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def check_event(setting: str, name: str, model: FloodModel, held_out: str | None) -> None:
+def load_plain_model(setting: str, model: str | Path) -> FloodModel:
+    """Return the model of a setting, which must not be a multi-sensor model.
+
+    Raises:
+        ConfigError: it is a multi-sensor model.
+        CheckpointError: it does not exist or cannot be read.
+    """
+    loaded = load_model(model)
+    if isinstance(loaded, MultiSensorModel):
+        raise ConfigError(
+            f"`{setting}={model}`: is a multi-sensor model, which is not trained further; set its radar model or its "
+            "optical model"
+        )
+    return loaded
+
+
+def check_event(setting: str, name: str, model: AnyModel, held_out: str | None) -> None:
     """Refuse a model that may have been trained on the event that a run holds out.
 
     Raises:
@@ -75,10 +93,14 @@ def _is_within(folder: Path, name: str) -> bool:
     return path.exists() and path.resolve().is_relative_to(folder.resolve())
 
 
-def _checksum(model: FloodModel) -> str:
-    """Return a SHA-256 of all tensors, decisions and context priors of a model and its specialists."""
-    models = (model, *specialists_of(model).values())
-    settings = [(each.decisions, each.context_prior and each.context_prior.strength) for each in models]
+def _checksum(model: AnyModel) -> str:
+    """Return a SHA-256 of all tensors, decisions, context priors and fusion weights of a model."""
+    settings: list[object] = [
+        (each.decisions, each.context_prior and each.context_prior.strength) for each in plain_models(model).values()
+    ]
+    if isinstance(model, MultiSensorModel):
+        fusion = model.fused.to_json() if isinstance(model.fused, LogOddsFusion) else None
+        settings += [model.decisions, fusion]
     checksum = hashlib.sha256(repr(settings).encode())
     for name, tensor in sorted(model.state_dict().items()):
         checksum.update(name.encode())

@@ -1,9 +1,6 @@
-"""Training losses: pixel and Dice loss on the labels, and auxiliary losses of the sensor gate and the cloud detector.
+"""Training losses: pixel and Dice loss on the labels, and the loss of the cloud detector.
 
-A pixel counts in the loss on the labels if its label is land or water (not 255 or -1) and at least one sensor is valid.
-
-The auxiliary losses use simulated clouds that the optical mask does not mark. Without these losses a fused network
-learns little about such clouds, because its later layers can ignore the gate.
+A pixel counts in the loss on the labels if its label is land or water (not 255 or -1).
 """
 
 from typing import Literal, get_args
@@ -22,11 +19,6 @@ DICE_SMOOTHING = 1.0
 """Pixels added to the numerator and the denominator of the Dice ratio, so that the loss is 0 if label and prediction
 hold no water."""
 
-GATE_LOSS_WEIGHT = 0.2
-"""Weight of :func:`gate_loss` in the total loss. It is small, so that under a clear sky the loss on the labels
-dominates."""
-_CLEAR_TARGET = 0.5
-"""Target of the optical weight under a clear sky."""
 
 CLOUD_LOSS_WEIGHT = 0.01
 """Weight of :func:`cloud_loss` in the total loss. No other loss trains the detector, and Adam makes the same steps at
@@ -109,31 +101,17 @@ def _dice_loss(difference: Tensor, water: Tensor, counted: Tensor) -> Tensor:
     return 1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
 
 
-def gate_loss(log_odds: Tensor, batch: Sample) -> Tensor:
-    """Return the mean cross entropy of the optical sensor weight, ``sigmoid(log_odds)``.
-
-    Its target is 0 under an unmasked cloud or its shadow, and 0.5 under a clear sky.
+def cloud_loss(log_odds: Tensor, batch: Sample) -> Tensor:
+    """Return the mean cross entropy of the detection of unmasked clouds and their shadows.
 
     Args:
-        log_odds: (N, 1, H, W), any floating dtype.
+        log_odds: (N, 1, H, W) log-odds of a cloud, any floating dtype.
         batch: includes ``optical_clouded``. Pixels where both sensors are valid count.
 
     Returns:
         Scalar float32. Exactly 0, with gradients of exactly 0, if no pixel counts.
     """
-    return _masked_cross_entropy(log_odds, torch.where(batch["optical_clouded"], 0.0, _CLEAR_TARGET), batch)
-
-
-def cloud_loss(log_odds: Tensor, batch: Sample) -> Tensor:
-    """Return the mean cross entropy of the detection of unmasked clouds and their shadows.
-
-    ``log_odds`` are those of a cloud. Arguments and result are otherwise as in :func:`gate_loss`.
-    """
-    return _masked_cross_entropy(log_odds, batch["optical_clouded"].float(), batch)
-
-
-def _masked_cross_entropy(log_odds: Tensor, target: Tensor, batch: Sample) -> Tensor:
-    """Return the mean cross entropy where both sensors are valid; the target is (N, 1, H, W), 0 to 1."""
     counted = batch["sar_valid"] & batch["optical_valid"]
+    target = batch["optical_clouded"].float()
     entropy = binary_cross_entropy_with_logits(log_odds.float(), target, reduction="none")
     return torch.where(counted, entropy, 0.0).sum() / counted.sum().clamp(min=1)

@@ -3,14 +3,14 @@
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from floodseg.config.train import OptimConfig
 from floodseg.errors import ConfigError
-from floodseg.models.model import FloodModel
 
 
-def new_optimizer(model: FloodModel, optim: OptimConfig) -> torch.optim.AdamW:
+def new_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
     """Return AdamW.
 
     Weight decay is on convolution and linear weights, not on biases, normalisation parameters and scalars.

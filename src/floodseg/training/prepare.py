@@ -21,6 +21,7 @@ from floodseg.distributed.processes import Processes
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel
 from floodseg.models.registry import ARCHITECTURES, build_model
 from floodseg.system.environment import cpu_computes_bf16
 from floodseg.training.chip_checks import open_chips
@@ -39,7 +40,7 @@ class Prepared:
     config: TrainConfig
     train: UsableChips
     valid: UsableChips
-    model: FloodModel
+    model: AnyModel
     teachers: Teachers | None
     state: RunState
     state_folder: Path | None
@@ -109,7 +110,7 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
     # a resumed run has its weights in its state
     start = load_start(config) if state_folder is None else None
     model = build_run_model(config, train.chips, load_pretrained=state_folder is None and start is None)
-    model = with_specialists(model, specialists)
+    complete = with_specialists(model, specialists, detects_clouds=config.augment.leaves_cloud_unmasked)
     if start is not None:
         copy_weights(model, *start)
     teachers = load_teachers(config, train.chips.bands)
@@ -126,7 +127,7 @@ def prepare_run(config: TrainConfig, mode: RunMode, processes: Processes) -> Pre
         load_checkpoint(folder.best)
     if mode == "overwrite":
         folder.clear(specialists=not has_models_within(folder.path, config))
-    return Prepared(config, train, valid, model, teachers, state, state_folder)
+    return Prepared(config, train, valid, complete, teachers, state, state_folder)
 
 
 def prepare_specialists(config: TrainConfig, mode: RunMode) -> None:

@@ -19,8 +19,7 @@ from floodseg.evaluation.plots.curves import curves_picture
 from floodseg.evaluation.plots.images import PictureRow
 from floodseg.evaluation.plots.panels import rows_picture
 from floodseg.messages import percent
-from floodseg.models.model import FloodModel
-from floodseg.models.specialists.multi_sensor import specialists_of
+from floodseg.models.multi_sensor import AnyModel, plain_models
 from floodseg.system.environment import hardware, peak_memory_mb, versions
 from floodseg.system.progress import TrainingProgress
 from floodseg.training.run_folder import RunFolder
@@ -49,11 +48,12 @@ class EpochResult:
 class RunRecords:
     """Writer of the records of one run, in the main process."""
 
-    def __init__(self, folder: RunFolder, config: TrainConfig, model: FloodModel, state: RunState) -> None:
+    def __init__(self, folder: RunFolder, config: TrainConfig, model: AnyModel, state: RunState) -> None:
         self.folder, self.config, self.state = folder, config, state
         self.parameters = sum(p.numel() for p in model.parameters())
-        self.spec = model.spec
-        self.specialists = [each.spec.architecture for each in specialists_of(model).values()]
+        *specialists, trained = plain_models(model).values()
+        self.spec = trained.spec
+        self.specialists = [each.spec.architecture for each in specialists]
 
     @contextlib.contextmanager
     def open(self, progress: TrainingProgress) -> Iterator[None]:
@@ -102,7 +102,7 @@ class RunRecords:
             + ("  (best)" if self.state.epoch == self.state.best_epoch else "")
         )
 
-    def draw_picture(self, model: FloodModel, chips: ChipSet) -> None:
+    def draw_picture(self, model: AnyModel, chips: ChipSet) -> None:
         """Draw validation chips with the maps of the model after the last epoch."""
         rows = []
         for index in _representative_chips(chips):
@@ -139,7 +139,7 @@ class RunRecords:
             "versions": versions(),
         }
 
-    def finish(self, best: FloodModel) -> None:
+    def finish(self, best: AnyModel) -> None:
         """Draw the curves, write the summary and log the result."""
         seconds = [row["seconds"] for row in self.state.rows]
         document = {

@@ -1,6 +1,7 @@
 """Set-up of a run in each process: model, optimiser, loaders and records, from the start or from a saved state."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,10 @@ from floodseg.config.base import Precision
 from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import ChipShare, Processes
 from floodseg.errors import ConfigError
-from floodseg.models.model import FloodModel, TrainingOutputs
+from floodseg.evaluation.forward import model_inputs
+from floodseg.models.inputs import Inputs
+from floodseg.models.model import FloodModel
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 from floodseg.training.distillation import Teachers
 from floodseg.training.losses import FloodLoss
 from floodseg.training.optimizer import new_optimizer, new_schedule, rescale_schedule
@@ -37,8 +41,12 @@ class TrainingRun:
     folder: RunFolder
     processes: Processes
     accelerator: Accelerator
+    model: AnyModel
+    """The model, of which a plain model or, in a multi-sensor model, the fused model and the cloud detector learn."""
     wrapped_model: nn.Module
-    """The :class:`TrainingModel`, wrapped by Accelerate."""
+    """The :class:`TrainingModel` of the plain or the fused model, wrapped by Accelerate."""
+    wrapped_detector: nn.Module | None
+    """The cloud detector, wrapped by Accelerate; None without one."""
     ema: ModelEmaV3 | None
     """Exponential moving average of the weights, if the settings ask for it."""
     optimizer: torch.optim.Optimizer
@@ -50,22 +58,14 @@ class TrainingRun:
     valid_chips: ChipSet
     """All validation chips."""
     loss: FloodLoss
-    trains_gate: bool
-    """True if the sensor gate is trained with simulated clouds that the cloud mask does not mark."""
     teachers: Teachers | None
     state: RunState
     records: RunRecords
 
     @property
-    def model(self) -> FloodModel:
-        """The trained model."""
-        model: FloodModel = self.accelerator.unwrap_model(self.wrapped_model).model
-        return model
-
-    @property
-    def evaluated_model(self) -> FloodModel:
-        """The model that is scored and saved: the one with averaged weights if there is one, else the trained model."""
-        averaged: FloodModel = self.model if self.ema is None else self.ema.module
+    def evaluated_model(self) -> AnyModel:
+        """The model that is scored and saved: the one with averaged weights if there is one, else the trained one."""
+        averaged: AnyModel = self.model if self.ema is None else self.ema.module
         return averaged
 
     @property
@@ -79,19 +79,29 @@ class TrainingRun:
         optim, state = self.config.optim, self.state
         return state.epoch >= optim.epochs or 0 < optim.patience <= state.epoch - state.best_epoch
 
+    def trained_pixels(self, batch: Sample) -> Tensor:
+        """Return the mask (N, H, W) of pixels that the trained model maps: those of any sensor, or of both if fused."""
+        sar, optical = batch["sar_valid"][:, 0], batch["optical_valid"][:, 0]
+        return sar & optical if isinstance(self.model, MultiSensorModel) else sar | optical
+
+    def normalised(self, batch: Sample) -> Inputs:
+        """Return the normalised inputs of the fused model."""
+        assert isinstance(self.model, MultiSensorModel)
+        assert isinstance(self.model.fused, FloodModel)
+        return self.model.fused.normalise(*model_inputs(batch))
+
 
 class TrainingModel(nn.Module):
-    """Wrapper whose ``forward`` returns training outputs, because Accelerate and DDP wrap ``forward`` only."""
+    """Wrapper around a model that learns, because Accelerate replaces ``forward`` by one in mixed precision."""
 
-    def __init__(self, model: FloodModel) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(
-        self, sar: Tensor | None, optical: Tensor | None, sar_valid: Tensor, optical_valid: Tensor
-    ) -> TrainingOutputs:
-        """Return :meth:`FloodModel.training_outputs`."""
-        return self.model.training_outputs(sar, optical, sar_valid, optical_valid)
+    def forward(self, *inputs: Any) -> Tensor:
+        """Return the result of the model."""
+        result: Tensor = self.model(*inputs)
+        return result
 
 
 def set_up(config: TrainConfig, mode: RunMode, processes: Processes) -> TrainingRun:
@@ -119,13 +129,18 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
     """Return a new run, with the parts of its resume state registered with Accelerate."""
     config, state = prepared.config, prepared.state
     optim, device = config.optim, processes.device
-    model = prepared.model.to(memory_format=torch.channels_last)
+    model = prepared.model.to(device).to(memory_format=torch.channels_last)
     if optim.sync_batchnorm:
         model = with_synchronised_batchnorm(model)
     ema = ModelEmaV3(model, decay=optim.ema, use_warmup=True) if optim.ema > 0 else None
     optimizer = new_optimizer(model, optim)
     loaders = new_loaders(prepared, processes)
-    wrapped_model, prepared_optimizer, loader = accelerator.prepare(TrainingModel(model), optimizer, loaders[0])
+    prepared_optimizer, loader = accelerator.prepare(optimizer, loaders[0])
+    learning = model.fused if isinstance(model, MultiSensorModel) else model
+    detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
+    assert isinstance(learning, FloodModel)
+    wrapped_model = accelerator.prepare(TrainingModel(learning))
+    wrapped_detector = None if detector is None else accelerator.prepare(TrainingModel(detector))
     schedule = new_schedule(optimizer, optim, len(loader))
     # the order determines the names of the files in the resume state
     accelerator.register_for_checkpointing(state, schedule)
@@ -140,7 +155,9 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
         folder=folder,
         processes=processes,
         accelerator=accelerator,
+        model=model,
         wrapped_model=wrapped_model,
+        wrapped_detector=wrapped_detector,
         ema=ema,
         optimizer=prepared_optimizer,
         schedule=schedule,
@@ -148,7 +165,6 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
         valid_loader=loaders[1],
         valid_chips=prepared.valid.chips,
         loss=FloodLoss(optim.loss, optim.focal_gamma, optim.dice_weight),
-        trains_gate=model.has_sensor_weights and config.augment.leaves_cloud_unmasked,
         teachers=prepared.teachers,
         state=state,
         records=RunRecords(folder, config, model, state),
@@ -213,9 +229,9 @@ def _require_data_parallelism(kind: DistributedType) -> None:
         )
 
 
-def with_synchronised_batchnorm(model: FloodModel) -> FloodModel:
+def with_synchronised_batchnorm(model: AnyModel) -> AnyModel:
     """Return the model with batch statistics over all processes; names and values of its tensors stay the same."""
-    converted: FloodModel = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # PyTorch has no types
+    converted: AnyModel = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # PyTorch has no types
     return converted
 
 

@@ -1,4 +1,4 @@
-"""Specialists: single-sensor models inside a model of both sensors."""
+"""Specialists: the single-sensor models of a multi-sensor model."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,10 +6,10 @@ from dataclasses import replace
 from floodseg.bands import SENSORS, Bands, Sensor
 from floodseg.config.train import AugmentConfig, DistilConfig, TrainConfig
 from floodseg.errors import ConfigError
-from floodseg.models.checkpoint.zoo import load_model
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.model import FloodModel
-from floodseg.models.specialists.multi_sensor import MultiSensorModel
-from floodseg.training.lineage import NamedModel, check_event
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
+from floodseg.training.lineage import NamedModel, check_event, load_plain_model
 from floodseg.training.run_folder import RunFolder, RunMode
 
 
@@ -53,14 +53,15 @@ def load_specialists(config: TrainConfig) -> list[NamedModel]:
     """Return the specialists of a run, radar first; an empty list if it has none.
 
     Raises:
-        ConfigError: a specialist may have been trained on the event that is held out.
+        ConfigError: a specialist takes both sensors, or may have been trained on the event that is held out.
         CheckpointError: a specialist does not exist or cannot be read.
     """
     if config.model.trains_specialists:
         folder = RunFolder(config.out_dir)
+        paths = [(f"specialists/{sensor}", folder.specialist(sensor).path) for sensor in SENSORS]
         # relative names stay valid if the folder is moved
-        return [(f"specialists/{sensor}", load_model(folder.specialist(sensor).path)) for sensor in SENSORS]
-    named = [(name, load_model(name)) for name in config.model.specialists]
+        return [(name, load_plain_model("specialists", path)) for name, path in paths]
+    named = [(name, load_plain_model("specialists", name)) for name in config.model.specialists]
     for name, model in named:
         check_event("specialists", name, model, config.data.hold_out_event)
     return named
@@ -76,14 +77,18 @@ def require_both_sensors(bands: Bands) -> None:
         raise ConfigError("`specialists`: needs chips of both sensors, but the chips hold only one; leave it out")
 
 
-def with_specialists(model: FloodModel, specialists: Sequence[NamedModel]) -> FloodModel:
-    """Return a model with specialists, or the model itself without any.
+def with_specialists(model: FloodModel, specialists: Sequence[NamedModel], *, detects_clouds: bool) -> AnyModel:
+    """Return the multi-sensor model of a fused model and specialists, or the model itself without any.
+
+    The specialists are not trained further. With ``detects_clouds`` the multi-sensor model has a new cloud detector.
 
     Raises:
         ConfigError: the model takes one sensor, or the specialists take other bands.
     """
     if not specialists:
         return model
-    require_both_sensors(model.spec.bands)
-    (_, sar), (_, optical) = specialists
-    return MultiSensorModel(model, sar, optical)
+    bands = model.spec.bands
+    require_both_sensors(bands)
+    sar, optical = (specialist.requires_grad_(False) for _, specialist in specialists)
+    detector = CloudDetector(len(bands.sar), len(bands.optical)) if detects_clouds else None
+    return MultiSensorModel(sar, optical, model, detector)

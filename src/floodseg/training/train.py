@@ -19,17 +19,24 @@ from floodseg.bands import SENSORS
 from floodseg.chips.loader import Sample, one_line_errors
 from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import Processes
-from floodseg.evaluation.forward import counted_pixels, model_inputs
+from floodseg.evaluation.forward import model_inputs
 from floodseg.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
-from floodseg.models.model import Provenance, TrainingOutputs
+from floodseg.models.model import Provenance
 from floodseg.system.progress import TrainingProgress
-from floodseg.training.losses import CLOUD_LOSS_WEIGHT, GATE_LOSS_WEIGHT, cloud_loss, gate_loss
+from floodseg.training.losses import CLOUD_LOSS_WEIGHT, cloud_loss
 from floodseg.training.prepare import prepare_specialists, resolve_and_lock
 from floodseg.training.records import EpochResult, validation_scores
 from floodseg.training.run_folder import RunMode, run_mode
 from floodseg.training.setup import TrainingRun, set_up
 from floodseg.training.specialists import specialist_config, specialist_mode
-from floodseg.training.validation import Validation, calibrate, choose_decisions, counts_at_decisions, validate
+from floodseg.training.validation import (
+    Validation,
+    calibrate,
+    counts_at_decisions,
+    decisions_for,
+    validate,
+    without_cloud_detector,
+)
 
 PICTURE_EPOCHS = 5
 """Epochs between pictures of validation chips."""
@@ -142,7 +149,7 @@ def training_step(run: TrainingRun, batch: Sample) -> Tensor:
     loss = batch_loss(run, batch)
     run.accelerator.backward(loss)
     # unscales fp16 gradients first, so that the limit applies to the true gradients
-    run.accelerator.clip_grad_norm_(run.wrapped_model.parameters(), run.config.optim.clip_norm)
+    run.accelerator.clip_grad_norm_(run.model.parameters(), run.config.optim.clip_norm)
     run.optimizer.step()
     if run.schedule.last_epoch < run.schedule.total_steps - 1:
         with warnings.catch_warnings():
@@ -157,16 +164,15 @@ def training_step(run: TrainingRun, batch: Sample) -> Tensor:
 
 
 def batch_loss(run: TrainingRun, batch: Sample) -> Tensor:
-    """Return the sum of the losses: labels, sensor gate, cloud detector and distillation."""
-    outputs: TrainingOutputs = run.wrapped_model(*model_inputs(batch))
-    loss: Tensor = run.loss(outputs.logits, batch["label"], counted_pixels(batch))
-    if run.trains_gate and outputs.gate_log_odds is not None:
-        loss = loss + GATE_LOSS_WEIGHT * gate_loss(outputs.gate_log_odds, batch)
-    if outputs.cloud_log_odds is not None:
-        loss = loss + CLOUD_LOSS_WEIGHT * cloud_loss(outputs.cloud_log_odds, batch)
+    """Return the sum of the losses: labels, cloud detector and distillation."""
+    logits: Tensor = run.wrapped_model(*model_inputs(batch))
+    trained = run.trained_pixels(batch)
+    loss: Tensor = run.loss(logits, batch["label"], trained)
+    if run.wrapped_detector is not None:
+        loss = loss + CLOUD_LOSS_WEIGHT * cloud_loss(run.wrapped_detector(run.normalised(batch)), batch)
     if run.teachers is not None:
         with run.accelerator.autocast():
-            loss = loss + run.teachers.loss(outputs.logits, batch)
+            loss = loss + run.teachers.loss(logits, batch, trained)
     return loss
 
 
@@ -176,8 +182,8 @@ def validate_epoch(run: TrainingRun) -> Validation:
     # running statistics differ between processes; those of the main process are used
     run.processes.copy_from_main([*run.model.buffers(), *model.buffers()])
     with run.accelerator.autocast():
-        validation = validate(model, run.valid_loader, run.loss, run.processes)
-    model.decisions = choose_decisions(validation.histograms)
+        validation = validate(without_cloud_detector(model), run.valid_loader, run.loss, run.processes)
+    model.decisions = decisions_for(model, validation.histograms)
     return validation
 
 

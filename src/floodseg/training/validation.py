@@ -17,8 +17,7 @@ from floodseg.evaluation.metrics.calibration import LogitDifferenceHistogram
 from floodseg.evaluation.metrics.counts import Counts
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.models.decision import Decision, Decisions
-from floodseg.models.model import FloodModel
-from floodseg.models.specialists.multi_sensor import MultiSensorModel
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,17 @@ def choose_decisions(histograms: SensorHistograms) -> Decisions:
     return decisions
 
 
+def decisions_for(model: AnyModel, histograms: SensorHistograms) -> Decisions:
+    """Return the best decisions of a model.
+
+    The radar and the optical model of a multi-sensor model have their own, and only that for both sensors is chosen.
+    """
+    decisions = choose_decisions(histograms)
+    if isinstance(model, MultiSensorModel):
+        return model.single_sensor_decisions().with_decision("both", decisions.both)
+    return decisions
+
+
 def counts_at_decisions(histograms: SensorHistograms, decisions: Decisions) -> Counts:
     """Return the counts of a split at the threshold for the valid sensors of each pixel."""
     chosen = ((histogram, decisions.of(sensors)) for sensors, histogram in histograms.by_sensors.items())
@@ -75,37 +85,31 @@ def counts_at_decisions(histograms: SensorHistograms, decisions: Decisions) -> C
 
 
 @torch.no_grad()
-def calibrate(model: FloodModel, loader: "DataLoader[Any]", processes: Processes) -> Counts:
+def calibrate(model: AnyModel, loader: "DataLoader[Any]", processes: Processes) -> Counts:
     """Choose and set the temperatures and thresholds of a trained model on the validation split; return the counts.
 
     ``loader`` yields the chips of this process. The counts cover those of all processes.
 
-    A model of both sensors runs three times: with both sensors and with each sensor withheld. The thresholds for one
-    sensor then use all chips, not only the pixels where the other sensor is missing. Under clouds, a model with a cloud
-    detector blends its logits with those of the radar specialist. An offset is added to the latter, so that the
-    threshold for both sensors decides on them as the radar threshold does. The threshold for both sensors is then
-    chosen again, and the offset is updated.
+    A plain model of both sensors runs three times: with both sensors and with each sensor withheld. The thresholds for
+    one sensor then use all chips, not only the pixels where the other sensor is missing.
     """
     model.eval()
-    detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
-    if detector is not None:
-        # removes the effect of an earlier calibration
-        detector.logit_offset.zero_()
-    full = _histograms(model, loader, processes, withheld=None)
-    decisions = choose_decisions(full)
-    if model.spec.bands.sar and model.spec.bands.optical:
+    full = _histograms(without_cloud_detector(model), loader, processes, withheld=None)
+    decisions = decisions_for(model, full)
+    if not isinstance(model, MultiSensorModel) and model.spec.bands.sensor_set == "both":
         pairs: tuple[tuple[Sensor, Sensor], ...] = (("sar", "optical"), ("optical", "sar"))
         for sensor, other in pairs:
             histograms = _histograms(model, loader, processes, withheld=other)
             decisions = decisions.with_decision(sensor, choose_decisions(histograms).of(sensor))
-    if detector is not None:
-        detector.logit_offset.fill_(decisions.sar_logit_offset)
-        with_offset = _histograms(model, loader, processes, withheld=None)
-        decisions = decisions.with_decision("both", choose_decisions(with_offset).both)
-        detector.logit_offset.fill_(decisions.sar_logit_offset)
-        full = _histograms(model, loader, processes, withheld=None)
     model.decisions = decisions
+    if isinstance(model, MultiSensorModel) and model.cloud_detector is not None:
+        full = _histograms(model, loader, processes, withheld=None)
     return counts_at_decisions(full, decisions)
+
+
+def without_cloud_detector(model: AnyModel) -> AnyModel:
+    """Return the model without its cloud detector, for the choice of the decision on pixels of the fused model."""
+    return model.without_cloud_detector() if isinstance(model, MultiSensorModel) else model
 
 
 def _histograms(

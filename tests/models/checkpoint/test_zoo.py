@@ -1,5 +1,6 @@
 """Loading of models by name or path, and the shipped models."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from floodseg.errors import CheckpointError
 from floodseg.models.checkpoint import zoo
 from floodseg.models.checkpoint.checkpoint import save_checkpoint, save_folder
-from floodseg.models.checkpoint.zoo import load_model, shipped_models
+from floodseg.models.checkpoint.zoo import fused_model, load_model, shipped_models
 from floodseg.models.model import FloodModel
 from floodseg.models.registry import build_model
 
@@ -37,9 +38,24 @@ def _same(first: FloodModel, second: FloodModel) -> bool:
 def test_shipped_models_are_sorted_by_name(weights: Path, model: FloodModel) -> None:
     listed = shipped_models()
     assert [each.name for each in listed] == ["a-lite", "b-lite"]
-    assert listed[1].size_mb == pytest.approx((weights / "b-lite" / "model.safetensors").stat().st_size / 1e6)
+    files = [weights / "b-lite" / name for name in ("model.safetensors", "config.json")]
+    assert listed[1].size_mb == pytest.approx(sum(file.stat().st_size for file in files) / 1e6)
+    assert listed[1].parts == {}
     assert listed[1].description["bands"]["sar"] == ["VV", "VH"]
     assert listed[1].description["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_fused_model_names_the_folders_of_its_parts(weights: Path) -> None:
+    (weights / "c-both").mkdir()
+    parts = {"sar": "a-lite", "optical": "b-lite"}
+    (weights / "c-both/config.json").write_text(json.dumps({"parts": parts}))
+    for name in ("c-both", weights / "c-both", str(weights / "c-both")):
+        fused = fused_model(name)
+        assert fused is not None
+        assert fused.parts == {"sar": weights / "a-lite", "optical": weights / "b-lite"}
+    assert [each.name for each in shipped_models()] == ["a-lite", "b-lite", "c-both"]
+    for name in ("a-lite", weights / "b-lite", weights, "absent"):
+        assert fused_model(name) is None
 
 
 @pytest.mark.usefixtures("weights")
@@ -70,7 +86,7 @@ def test_shipped_models_load_and_return_logits(name: str) -> None:
     description = next(each.description for each in shipped_models() if each.name == name)
     assert sum(parameter.numel() for parameter in loaded.parameters()) == description["parameters"]
     assert list(folder.glob("*.md")), "a shipped model has a model card"
-    assert description["scores"], "a shipped model has scores"
+    assert description["scores"] or "parts" in description, "a model with its own weights has scores"
     bands = loaded.spec.bands
     with torch.inference_mode():
         logits = loaded(

@@ -27,8 +27,8 @@ def test_stem_is_a_mean_over_valid_pixels() -> None:
     valid = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]).view(1, 1, 3, 3)
     with torch.no_grad():
         stem.sar.weight.fill_(1.0)
-        mean, *_ = stem.mean(5 * valid, torch.zeros(1, 0, 3, 3), valid, torch.zeros(1, 1, 3, 3))
-        without_valid, *_ = stem.mean(*[torch.zeros(1, n, 3, 3) for n in (1, 0, 1, 1)])
+        mean = stem.mean(5 * valid, torch.zeros(1, 0, 3, 3), valid, torch.zeros(1, 1, 3, 3))
+        without_valid = stem.mean(*[torch.zeros(1, n, 3, 3) for n in (1, 0, 1, 1)])
     # all valid pixels are 5, and the kernel has nine weights of 1
     torch.testing.assert_close(mean, torch.full((1, 4, 2, 2), 45.0))
     assert without_valid.eq(0).all()
@@ -44,25 +44,24 @@ def test_fusion_with_a_missing_sensor_returns_the_features_of_the_other(network:
     with torch.no_grad():
         expected = stem(images[1 - missing])
         # without the border, where part of the window is outside the image
-        torch.testing.assert_close(network.stem.mean(*images)[0][..., 1:, 1:], expected[..., 1:, 1:])
+        torch.testing.assert_close(network.stem.mean(*images)[..., 1:, 1:], expected[..., 1:, 1:])
 
 
 def test_fusion_of_valid_sensors_is_the_mean_weighted_by_the_gate() -> None:
     torch.manual_seed(0)
-    network = lite().eval()
     images = _inputs(32, 32)
-    stem = network.stem
+    stem = lite().eval().stem
     assert stem.sar is not None
     assert stem.optical is not None
     assert stem.gate is not None
     with torch.no_grad():
         features = [stem.sar(images[0]), stem.optical(images[1])]
-        weight = stem.gate(*features).sigmoid()
-        expected = features[0] * (1 - weight) + features[1] * weight
-        torch.testing.assert_close(stem.mean(*images)[0][..., 1:, 1:], expected[..., 1:, 1:])
+        odds = stem.gate(*features)
+        expected = (features[0] + odds * features[1]) / (1 + odds)
+        torch.testing.assert_close(stem.mean(*images)[..., 1:, 1:], expected[..., 1:, 1:])
         # the initial weights are nearly equal
-        assert (weight - 0.5).abs().max() < 0.1
-        assert weight.std() > 1e-4
+        assert (odds.log()).abs().max() < 0.4
+        assert odds.std() > 1e-4
 
 
 def test_single_sensor_network_has_no_gate() -> None:

@@ -12,11 +12,13 @@ _FILES = {
     "flood.qml": "names and colours of the classes in QGIS",
     "water_probability.tif": "water probability in percent",
     "water_probability.qml": "its colours in QGIS",
-    "sensor_weights.tif": "weight of the optical image in the fusion with the radar, in percent",
     "flood.gpkg": "polygons with areas",
     "item.json": "STAC item of these files",
     "summary.json": "areas, settings and notes, machine-readable",
 }
+
+_DECIDED_BY = {"both": "both sensors", "sar": "radar alone", "optical": "the optical image alone"}
+"""Sensors by their keys in ``sensor_shares`` of the summary."""
 
 
 def print_map(flood_map: FloodMap) -> None:
@@ -34,6 +36,11 @@ def print_map(flood_map: FloodMap) -> None:
         f"{runtime['name']} {runtime['precision']} on {runtime['device']}",
         soft_wrap=True,
     )
+    choice = summary.get("model_choice")
+    console.print(f"{'model':>16}  {summary['model']}{f' ({choice})' if choice else ''}", soft_wrap=True)
+    if "sensor_shares" in summary:
+        shares = (f"{label} {percent(summary['sensor_shares'][name])}" for name, label in _DECIDED_BY.items())
+        console.print(f"{'decided by':>16}  {', '.join(shares)}", soft_wrap=True)
     for sentence in summary["assumptions"]:
         console.print(f"{'note':>16}  {as_flags(sentence)}", soft_wrap=True)
     if flood_map.out_dir is not None:

@@ -1,50 +1,53 @@
 """Terminal reports of models: list of architectures and shipped models, and result of an export."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from floodseg.messages import percent
-from floodseg.models.checkpoint.zoo import shipped_models
-from floodseg.runtimes.select import exported_files
-from floodseg.system.extras import is_installed
+from floodseg.messages import SENSOR_NAMES, percent
 
 
-def print_models() -> None:
-    """Print the architectures, with their number of parameters for all bands, and the shipped models."""
+def print_models(listing: dict[str, Any]) -> None:
+    """Print the result of ``floodseg.list_models``."""
     console = Console(highlight=False)
-    if is_installed("torch") and is_installed("timm"):
-        console.print(_architectures())
-    else:
+    if listing["architectures"] is None:
         console.print("Architectures need PyTorch: pip install 'floodseg[train]'", markup=False)
+    else:
+        console.print(_architectures(listing["architectures"]))
     console.print("Shipped models")
-    for shipped in shipped_models():
-        description = shipped.description
-        lines = (
-            f"{description['architecture']}, {description['parameters'] / 1e6:.2f} M parameters",
-            f"file: {shipped.size_mb:.1f} MB",
-            *(
-                f"exported: {file.runtime} {file.precision}, {file.size_mb:.1f} MB"
-                for file in exported_files(shipped.folder)
-            ),
-            "bands: " + " ".join((*description["bands"]["sar"], *description["bands"]["optical"])),
-            *(f"water IoU on {split}: {values['water_iou']:.3f}" for split, values in description["scores"].items()),
-            f"licence of the weights: {description['training']['licence']}",
-            f"training data: {description['training']['data']}",
-        )
-        console.print(f"  [bold]{shipped.name}[/bold]", *lines, sep="\n    ", soft_wrap=True)
+    for model in listing["models"]:
+        console.print(f"  [bold]{model['name']}[/bold]", *_lines(model), sep="\n    ", soft_wrap=True)
 
 
-def _architectures() -> Table:
-    from floodseg.models.registry import ARCHITECTURES, build_model
-
+def _architectures(architectures: Sequence[dict[str, Any]]) -> Table:
     table = Table("architecture", "encoder", "parameters", "description", title="Architectures")
-    for name, entry in ARCHITECTURES.items():
-        parameters = sum(parameter.numel() for parameter in build_model(name).parameters())
-        table.add_row(name, entry.default_encoder or "-", f"{parameters / 1e6:.2f} M", entry.summary)
+    for entry in architectures:
+        parameters = f"{entry['parameters'] / 1e6:.2f} M"
+        table.add_row(entry["name"], entry["encoder"] or "-", parameters, entry["description"])
     return table
+
+
+def _lines(model: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines on a shipped model."""
+    yield f"{model['architecture']}, {model['parameters'] / 1e6:.2f} M parameters"
+    if model["parts"]:
+        yield "fuses " + " and ".join(f"{part} ({SENSOR_NAMES[sensor]})" for sensor, part in model["parts"].items())
+    yield "takes " + " and ".join(
+        f"{SENSOR_NAMES[sensor]} {' '.join(model['bands'][sensor])}" for sensor in model["sensors"]
+    )
+    exported = "".join(f", {name.replace('-', ' ')} {size:.1f} MB" for name, size in model["exported"].items())
+    yield f"files: {model['size_mb']:.1f} MB{exported}"
+    for split, scores in model["scores"].items():
+        interval = scores.get("water_iou_ci95")
+        limits = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+        yield f"water IoU on {split}: {scores['water_iou']:.3f}{limits}"
+    if model["relative_time"] is not None:
+        yield f"time of a map: {model['relative_time']:.2f} times that of s1-lite"
+    yield f"licence of the weights: {model['licence']}"
+    yield f"training data: {model['training_data']}"
 
 
 def print_export(path: Path, parity: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError, ConfigError
-from floodseg.runtimes.base import OutOfDeviceMemoryError, Runtime
+from floodseg.runtimes.base import OutOfDeviceMemoryError, Runtime, deciding_sensors
 from floodseg.scene.scene import SceneWindow
 
 _LOG = logging.getLogger(__name__)
@@ -57,6 +57,10 @@ class ModelCalls:
                 "train the model again"
             )
         return results
+
+    def deciding_sensors(self, window: SceneWindow) -> NDArray[np.uint8]:
+        """Return the sensors that decide each pixel of a window, (H, W) validity codes."""
+        return deciding_sensors(window.sar_valid, window.optical_valid, self._runtime.optical_margin)
 
     def _probability(self, inputs: Inputs) -> NDArray[np.float32]:
         if not self._tta:

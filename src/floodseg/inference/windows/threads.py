@@ -5,10 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
-
-from floodseg.bands import OPTICAL_VALID
 from floodseg.inference.windows.blending import StripBlender
 from floodseg.inference.windows.model_calls import ModelCalls
 from floodseg.inference.windows.stage_times import StageTimes
@@ -134,7 +130,7 @@ class MappingThreads:
     def _map(self, batch: _Batch) -> None:
         """Map a batch and blend it; windows without valid pixels skip the model."""
         with self._times.stage("blending"):
-            validity = {column: validity_code(batch.windows[column]) for column in batch.columns}
+            validity = {column: self._calls.deciding_sensors(batch.windows[column]) for column in batch.columns}
         valid = [column for column in batch.columns if validity[column].any()]
         with self._times.stage("mapping"):
             mapped = dict(zip(valid, self._calls([batch.windows[column] for column in valid]), strict=True))
@@ -150,11 +146,6 @@ class MappingThreads:
         with self._changed:
             self._open_batches -= 1
             self._changed.notify_all()
-
-
-def validity_code(window: SceneWindow) -> NDArray[np.uint8]:
-    """Return the validity code of each pixel, (H, W): 0 no sensor valid, 1 radar, 2 optical, 3 both."""
-    return window.sar_valid.astype(np.uint8) + np.uint8(OPTICAL_VALID) * window.optical_valid
 
 
 def _windows_by_batch(rows: int, columns: int, batch_size: int) -> Iterator[tuple[_Batch, int]]:

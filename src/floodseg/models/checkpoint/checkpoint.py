@@ -4,10 +4,12 @@ Two formats have the same content. Training writes one ``.pth`` file, which ``to
 Shipped models are folders with ``model.safetensors`` and ``config.json``. Loading either format never runs code.
 """
 
+import contextlib
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -20,23 +22,28 @@ from floodseg.models.checkpoint.description import (
     CONFIG_FILE,
     FORMAT,
     FORMAT_VERSION,
+    MULTI_SENSOR,
     WEIGHTS_FILE,
     find_path,
+    names_parts,
     read_description,
 )
 from floodseg.models.checkpoint.safe_load import NO_DESCRIPTION, safe_load
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.decision import Decisions
+from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.models.model import FloodModel, Provenance
+from floodseg.models.multi_sensor import AnyModel, MultiSensorModel, plain_models
 from floodseg.models.registry import build_model
-from floodseg.models.specialists.multi_sensor import MultiSensorModel, specialists_of
 from floodseg.system.files import replacing, write_text
 
+_Model = TypeVar("_Model", FloodModel, MultiSensorModel)
 
-def describe(model: FloodModel) -> dict[str, Any]:
+
+def describe(model: AnyModel) -> dict[str, Any]:
     """Return the description of a model as plain JSON values: everything except its tensors."""
     bands = model.spec.bands
-    specialists = {sensor: describe(specialist) for sensor, specialist in specialists_of(model).items()}
-    return {
+    description = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "architecture": model.spec.architecture,
@@ -51,11 +58,16 @@ def describe(model: FloodModel) -> dict[str, Any]:
         "decisions": model.decisions.to_json(),
         "training": model.provenance.training,
         "scores": model.provenance.scores,
-        "context_prior": model.context_prior.strength if model.context_prior else 0.0,
-    } | ({"specialists": specialists} if specialists else {})
+    }
+    if isinstance(model, FloodModel):
+        return description | {"context_prior": model.context_prior.strength if model.context_prior else 0.0}
+    description["parts"] = {name: describe(part) for name, part in plain_models(model).items()}
+    if isinstance(model.fused, LogOddsFusion):
+        return description | {"fusion": model.fused.to_json()}
+    return description | {"cloud_detector": model.cloud_detector is not None}
 
 
-def save_checkpoint(path: Path, model: FloodModel) -> None:
+def save_checkpoint(path: Path, model: AnyModel) -> None:
     """Write one self-describing ``.pth`` file; the file appears only when it is complete."""
     # torch.save reports a full disk as an internal error, so it writes to memory
     content = io.BytesIO()
@@ -64,7 +76,7 @@ def save_checkpoint(path: Path, model: FloodModel) -> None:
         temporary.write_bytes(content.getbuffer())
 
 
-def load_checkpoint(path: Path) -> FloodModel:
+def load_checkpoint(path: Path) -> AnyModel:
     """Load a file that :func:`save_checkpoint` wrote. The model is on the CPU, in evaluation mode.
 
     Raises:
@@ -83,7 +95,7 @@ def load_checkpoint(path: Path) -> FloodModel:
     return _build_with_state(document["description"], document["state"], path)
 
 
-def load_path(path: str | Path) -> FloodModel:
+def load_path(path: str | Path) -> AnyModel:
     """Load a model from a run folder, a weights folder or a checkpoint file. It is on the CPU, in evaluation mode.
 
     Raises:
@@ -103,24 +115,28 @@ def _summary(document: Any) -> str:
     return f"it holds {keys}{', ...' if len(document) > 4 else ''}"
 
 
-def save_folder(folder: Path, model: FloodModel) -> None:
+def save_folder(folder: Path, model: AnyModel) -> None:
     """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
     with replacing(folder / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(save(_cpu_state(model)))
     write_text(folder / CONFIG_FILE, json.dumps(describe(model), indent=2) + "\n")
 
 
-def _cpu_state(model: FloodModel) -> dict[str, Tensor]:
+def _cpu_state(model: AnyModel) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
-def load_folder(folder: Path) -> FloodModel:
+def load_folder(folder: Path) -> AnyModel:
     """Load a folder that :func:`save_folder` wrote. The model is on the CPU, in evaluation mode.
+
+    A shipped multi-sensor model without weights names its parts, which are folders beside its own.
 
     Raises:
         CheckpointError: a file is missing, damaged, or does not fit the architecture.
     """
     description = read_description(folder)
+    if names_parts(description):
+        return _join_parts(description, folder)
     try:
         state = load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
@@ -132,15 +148,32 @@ def load_folder(folder: Path) -> FloodModel:
     return _build_with_state(description, state, folder)
 
 
-def _build_with_state(description: Any, state: Any, source: Path) -> FloodModel:
+def _join_parts(description: dict[str, Any], folder: Path) -> MultiSensorModel:
+    """Return the multi-sensor model in ``folder``, whose parts are in folders beside it."""
+    _check_format(description, folder)
+    with _description_errors(folder):
+        sar, optical = (folder.parent / description["parts"][sensor] for sensor in SENSORS)
+        fusion = LogOddsFusion.from_json(description["fusion"])
+        return _described(description, MultiSensorModel(_load_plain(sar), _load_plain(optical), fusion)).eval()
+
+
+def _load_plain(folder: Path) -> FloodModel:
+    model = None if names_parts(read_description(folder)) else load_folder(folder)
+    if not isinstance(model, FloodModel):
+        raise CheckpointError(f"{folder} is not the folder of a plain model")
+    return model
+
+
+def _build_with_state(description: Any, state: Any, source: Path) -> AnyModel:
     """Return the described model with the tensors of ``state``, in evaluation mode."""
-    model = _build(description, source)
+    _check_format(description, source)
+    with _description_errors(source):
+        model = _build(description)
     load_state(model, state, source)
     return model.eval()
 
 
-def _build(description: Any, source: Path) -> FloodModel:
-    """Build the described model, and its specialists from their own descriptions."""
+def _check_format(description: Any, source: Path) -> None:
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise CheckpointError(f"{source}: does not describe a floodseg model; use a checkpoint that floodseg wrote")
     if description.get("format_version") != FORMAT_VERSION:
@@ -148,50 +181,64 @@ def _build(description: Any, source: Path) -> FloodModel:
             f"{source}: has format version {description.get('format_version')}, but this floodseg reads "
             f"{FORMAT_VERSION}; install the version that wrote it"
         )
-    try:
-        bands = description["bands"]
-        model = build_model(
-            description["architecture"],
-            encoder=description["encoder"],
-            bands=Bands(tuple(bands["sar"]), tuple(bands["optical"]), bands["sar_unit"], bands["optical_unit"]),
+    if description.get("specialists"):
+        raise CheckpointError(
+            f"{source}: is a multi-sensor model of an earlier version, whose router does not exist any more; "
+            "train it again with `specialists=train`"
         )
-        model.decisions = Decisions.from_json(description["decisions"])
-        model.provenance = Provenance(dict(description["training"]), dict(description["scores"]))
-        # older checkpoints have no such key
-        model.set_context_prior(float(description.get("context_prior", 0.0)))
-        specialists = _specialist_descriptions(description)
-    except (LookupError, TypeError, ValueError, RuntimeError, ConfigError, CheckpointError) as error:
+
+
+@contextlib.contextmanager
+def _description_errors(source: Path) -> Iterator[None]:
+    """Raise CheckpointError for a description that lacks something."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError, CheckpointError) as error:
         problem = str(error).partition("; ")[0]  # without the remedy of an error of floodseg
         raise CheckpointError(
             f"{source}: its description is incomplete ({problem}); use a checkpoint that floodseg wrote"
         ) from error
-    if specialists:
-        sar, optical = (_build(each, source) for each in specialists)
-        try:
-            model = MultiSensorModel(model, sar, optical)
-        except ConfigError as error:
-            raise CheckpointError(
-                f"{source}: its specialists do not fit the fused model ({error}); use a checkpoint that floodseg wrote"
-            ) from error
+
+
+def _build(description: dict[str, Any]) -> AnyModel:
+    """Build the described model, with the parts of a multi-sensor model from their own descriptions."""
+    if description["architecture"] == MULTI_SENSOR:
+        parts = {name: _build_plain(part) for name, part in description["parts"].items()}
+        fused = parts["fused"] if "fused" in parts else LogOddsFusion.from_json(description["fusion"])
+        bands = parts["sar"].spec.bands.sar, parts["optical"].spec.bands.optical
+        detector = CloudDetector(*map(len, bands)) if description.get("cloud_detector") else None
+        return _described(description, MultiSensorModel(parts["sar"], parts["optical"], fused, detector))
+    return _build_plain(description)
+
+
+def _build_plain(description: dict[str, Any]) -> FloodModel:
+    bands = description["bands"]
+    model = build_model(
+        description["architecture"],
+        encoder=description["encoder"],
+        bands=Bands(tuple(bands["sar"]), tuple(bands["optical"]), bands["sar_unit"], bands["optical_unit"]),
+    )
+    # older checkpoints have no such key
+    model.set_context_prior(float(description.get("context_prior", 0.0)))
+    return _described(description, model)
+
+
+def _described(description: dict[str, Any], model: _Model) -> _Model:
+    """Set decisions and provenance of a model from its description, and return it."""
+    model.decisions = Decisions.from_json(description["decisions"])
+    model.provenance = Provenance(dict(description["training"]), dict(description["scores"]))
     return model
 
 
-def _specialist_descriptions(description: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the descriptions of the radar and the optical specialist, which must not have specialists themselves."""
-    specialists = description.get("specialists")
-    return [] if specialists is None else [{**specialists[sensor], "specialists": None} for sensor in SENSORS]
-
-
-def load_state(model: FloodModel, state: dict[str, Tensor], source: Path) -> None:
+def load_state(model: AnyModel, state: dict[str, Tensor], source: Path) -> None:
     """Copy ``state`` into ``model``. It must have exactly the model's tensors, with finite values.
 
     Raises:
         CheckpointError: a tensor is missing, belongs to another architecture, or has NaN or infinite values.
     """
     try:
-        # the saved state of a specialist lacks the empty tensors of the other sensor
-        empty = {name: tensor for name, tensor in model.state_dict().items() if not tensor.numel()}
-        model.load_state_dict(empty | state)
+        # files of earlier versions hold the empty statistics of a sensor without bands
+        model.load_state_dict({name: tensor for name, tensor in state.items() if tensor.numel()})
     except (RuntimeError, AttributeError, TypeError) as error:
         encoder = f" with encoder {model.spec.encoder}" if model.spec.encoder else ""
         raise CheckpointError(

@@ -10,6 +10,8 @@ FORMAT = "floodseg-model"
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+MULTI_SENSOR = "multi_sensor"
+"""Architecture of a model of several models."""
 RUN_CHECKPOINT = "best_model.pth"
 """Name of the checkpoint in a run folder."""
 
@@ -30,6 +32,12 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
+def names_parts(description: Any) -> bool:
+    """Return True for a multi-sensor model without weights of its own, which names its parts."""
+    parts = description.get("parts") if isinstance(description, dict) else None
+    return isinstance(parts, dict) and all(isinstance(part, str) for part in parts.values())
+
+
 def find_path(path: str | Path) -> Path:
     """Return the checkpoint of a run folder, or the path itself if it is a weights folder or a file.
 
@@ -39,9 +47,13 @@ def find_path(path: str | Path) -> Path:
     path = Path(path)
     if (path / RUN_CHECKPOINT).is_file():
         return path / RUN_CHECKPOINT
-    if path.is_dir() and not (path / WEIGHTS_FILE).is_file():
+    if path.is_dir() and not ((path / WEIGHTS_FILE).is_file() or _holds_parts(path)):
         raise CheckpointError(
             f"{path}: holds neither {RUN_CHECKPOINT} nor {WEIGHTS_FILE}; give the folder of a run that has completed "
             "an epoch, or a weights folder"
         )
     return path
+
+
+def _holds_parts(folder: Path) -> bool:
+    return (folder / CONFIG_FILE).is_file() and names_parts(read_description(folder))

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from floodseg.bands import Sensor
 from floodseg.errors import CheckpointError
-from floodseg.models.checkpoint.description import WEIGHTS_FILE, find_path, read_description
+from floodseg.models.checkpoint.description import CONFIG_FILE, WEIGHTS_FILE, find_path, names_parts, read_description
 from floodseg.models.checkpoint.formats import is_exported
 from floodseg.system.extras import require_extra
 
 if TYPE_CHECKING:  # mapping with an exported model needs no PyTorch
-    from floodseg.models.model import FloodModel
+    from floodseg.models.multi_sensor import AnyModel
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -20,7 +21,6 @@ class ShippedModel:
     """A shipped model and its description, without its weights."""
 
     folder: Path
-    size_mb: float
     description: dict[str, Any]
     """The content of its ``config.json``."""
 
@@ -29,17 +29,46 @@ class ShippedModel:
         """The name that commands and functions accept."""
         return self.folder.name
 
+    @property
+    def parts(self) -> dict[Sensor, Path]:
+        """Folders of the models of which a fused model consists, by sensor; empty for a model with its own weights."""
+        if not names_parts(self.description):
+            return {}
+        return {sensor: self.folder.with_name(part) for sensor, part in self.description["parts"].items()}
+
+    @property
+    def size_mb(self) -> float:
+        """Size of all its files in megabytes, without those of its parts."""
+        return sum(file.stat().st_size for file in self.folder.iterdir()) / 1e6
+
 
 def shipped_models() -> list[ShippedModel]:
     """Return the shipped models, sorted by name."""
-    folders = sorted(path.parent for path in WEIGHTS.glob(f"*/{WEIGHTS_FILE}"))
-    return [
-        ShippedModel(folder, (folder / WEIGHTS_FILE).stat().st_size / 1e6, read_description(folder))
-        for folder in folders
-    ]
+    folders = sorted(path.parent for path in WEIGHTS.glob(f"*/{CONFIG_FILE}"))
+    return [ShippedModel(folder, read_description(folder)) for folder in folders]
 
 
-def load_model(model: str | Path) -> "FloodModel":
+def fused_model(model: str | Path) -> ShippedModel | None:
+    """Return a model that fuses the models of other folders and has no weights of its own; None for other models.
+
+    Args:
+        model: the name of a shipped model, or a folder.
+
+    Raises:
+        CheckpointError: its description is damaged.
+    """
+    folder = WEIGHTS / str(model) if str(model) in _shipped_names() else Path(model)
+    if not (folder / CONFIG_FILE).is_file() or (folder / WEIGHTS_FILE).is_file():
+        return None
+    found = ShippedModel(folder, read_description(folder))
+    return found if found.parts else None
+
+
+def _shipped_names() -> list[str]:
+    return sorted(path.parent.name for path in WEIGHTS.glob(f"*/{CONFIG_FILE}"))
+
+
+def load_model(model: str | Path) -> "AnyModel":
     """Load a model on the CPU, in evaluation mode.
 
     Args:
@@ -65,7 +94,7 @@ def find_model(model: str | Path) -> Path:
     Raises:
         CheckpointError: the model does not exist.
     """
-    names = [shipped.name for shipped in shipped_models()]
+    names = _shipped_names()
     if str(model) in names:
         return WEIGHTS / str(model)
     path = Path(model)

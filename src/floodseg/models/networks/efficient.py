@@ -38,21 +38,9 @@ class EfficientFloodNet(nn.Module):
             sar_valid: (N, 1, H, W) float, 1 where the radar image is valid, else 0.
             optical_valid: (N, 1, H, W), the same for the optical image.
         """
-        features, detail, _ = self.extractor(sar, optical, sar_valid, optical_valid)
+        features, detail = self.extractor(sar, optical, sar_valid, optical_valid)
         logits: Tensor = self.decoder(features, detail)
         return logits
-
-    def forward_with_gate(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the logits of ``forward`` and the gate's log-odds of the optical image, (N, 1, H, W)."""
-        features, detail, log_odds = self.extractor(sar, optical, sar_valid, optical_valid)
-        assert log_odds is not None, "FloodModel calls this for models of both sensors only"
-        return self.decoder(features, detail), log_odds
-
-    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weights of radar and optical image, (N, 2, H, W). Arguments are those of ``forward``."""
-        return self.extractor.sensor_weights(sar, optical, sar_valid, optical_valid)
 
 
 def efficient(

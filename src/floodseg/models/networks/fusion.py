@@ -9,13 +9,16 @@ from floodseg.errors import ConfigError
 from floodseg.models.encoders.encoder import build_encoder
 from floodseg.models.encoders.pretrained import Pretrained
 from floodseg.models.layers.blocks import init_new_layers
-from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights
+from floodseg.models.networks.sensor_gate import SensorGate
 
 STEM_CHANNELS = 3
 """Channels of each sensor at the encoder's input, the number that pretrained stems take."""
 
 _CELL = 8
 """Side of a cell of the sensor gate in pixels."""
+
+_MIN_TOTAL = 1e-4
+"""Lower bound of the sum of weights. It avoids 0 / 0 where no sensor is valid; the smallest odds are 9e-4."""
 
 
 class SensorAdapter(nn.Module):
@@ -74,29 +77,19 @@ class EfficientFeatureExtractor(nn.Module):
 
     def forward(
         self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Return the encoder's features, finest first, the fused detail map, and the gate's log-odds.
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the encoder's features, finest first, and the fused detail map (N, detail_channels, H, W).
 
-        The detail map is (N, detail_channels, H, W). The log-odds of the optical image are (N, 1, H, W), or None for a
-        single sensor. Images are (N, bands, H, W), normalised, 0 where invalid. Validity is (N, 1, H, W), 0 or 1.
+        Images are (N, bands, H, W), normalised, 0 where invalid. Validity is (N, 1, H, W), 0 or 1.
         """
-        adapted, weights, log_odds = self._adapt(sar, optical, sar_valid, optical_valid)
-        weighted = [x * w.to(x.dtype) for x, w in zip(adapted, weights.chunk(len(adapted), dim=1), strict=True)]
+        images, valid = {"sar": sar, "optical": optical}, {"sar": sar_valid, "optical": optical_valid}
+        adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
+        weights = [valid[sensor] for sensor in self.adapters]
+        if self.gate is not None:
+            weights[1] = weights[1] * self.gate(*adapted).to(weights[1].dtype)
+            total = (weights[0] + weights[1]).clamp(min=_MIN_TOTAL)
+            weights = [weight / total for weight in weights]
+        weighted = [x * weight.to(x.dtype) for x, weight in zip(adapted, weights, strict=True)]
         stem = torch.cat([x[:, :STEM_CHANNELS] for x in weighted], dim=1)
         detail = reduce(torch.add, (x[:, STEM_CHANNELS:] for x in weighted))
-        return self.encoder(stem), detail, log_odds
-
-    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weights of the S sensors, (N, S, H, W). Arguments are those of ``forward``."""
-        return self._adapt(sar, optical, sar_valid, optical_valid)[1]
-
-    def _adapt(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Return the adapted image of each sensor, the fusion weights (N, S, H, W) and the gate's log-odds."""
-        images = {"sar": sar, "optical": optical}
-        adapted = [adapter(images[sensor]) for sensor, adapter in self.adapters.items()]
-        if self.gate is None:
-            return adapted, sar_valid if "sar" in self.adapters else optical_valid, None
-        log_odds = self.gate(*adapted)
-        return adapted, fusion_weights(log_odds, torch.cat((sar_valid, optical_valid), dim=1)), log_odds
+        return self.encoder(stem), detail

@@ -1,12 +1,14 @@
 """``lite``: a small U-Net for the CPU with fewer than one million parameters."""
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from floodseg.models.layers.attention import EfficientSelfAttention
 from floodseg.models.layers.blocks import conv_bn_relu, upsample
-from floodseg.models.networks.sensor_weights import SensorGate, fusion_weights, optical_odds
+from floodseg.models.networks.sensor_gate import SensorGate
 
 _MIN_WEIGHT = 1e-5
 """Lower bound of the sum of weights. It avoids 0 / 0 where no pixel is valid; all other sums are larger."""
@@ -61,7 +63,7 @@ class MaskedStem(nn.Module):
     The feature of a sensor is a 3x3 convolution, divided by the share of valid pixels in its window. The convolution
     has no bias, so invalid pixels (zeros) add nothing. The result is a weighted mean over the sensors. The weight of a
     sensor is its share of valid pixels times its odds from the sensor gate
-    (:mod:`floodseg.models.networks.sensor_weights`), and 0 for a missing sensor.
+    (:mod:`floodseg.models.networks.sensor_gate`), and 0 for a missing sensor.
 
     With convolutions F (radar) and G (optical), shares a and b of valid pixels and odds e of the optical image, the
     mean (a F / a + b e G / b) / (a + b e) equals (F + e G) / (a + b e).
@@ -74,51 +76,24 @@ class MaskedStem(nn.Module):
         self.gate = SensorGate(width, _CELL) if sar_channels and optical_channels else None
         self.norm = nn.BatchNorm2d(width)
 
-    def forward(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return features, the largest share of valid pixels of any sensor, and the gate's log-odds.
+    def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (N, width, H/2, W/2), and the larger share of valid pixels (N, 1, H/2, W/2)."""
+        normed: Tensor = self.norm(self.mean(sar, optical, sar_valid, optical_valid))
+        shares = [_valid_share(valid) for stem, valid in ((self.sar, sar_valid), (self.optical, optical_valid)) if stem]
+        return F.relu(normed, inplace=True), reduce(torch.maximum, shares)
 
-        Features are (N, width, H/2, W/2). Shares and log-odds of the optical image are (N, 1, H/2, W/2). Log-odds are
-        None for a single sensor.
-        """
-        mean, shares, log_odds = self.mean(sar, optical, sar_valid, optical_valid)
-        normed: Tensor = self.norm(mean)
-        return F.relu(normed, inplace=True), shares.amax(dim=1, keepdim=True), log_odds
-
-    def mean(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return the weighted mean of the features, the share of valid pixels of each sensor, and the log-odds.
-
-        The mean (N, width, H/2, W/2) is 0 where no pixel is valid. Shares are (N, S, H/2, W/2) for S sensors. The
-        log-odds are those of ``forward``.
-        """
-        features, shares, log_odds = self._sensor_features(sar, optical, sar_valid, optical_valid)
-        total, weight = features[0], shares
-        if log_odds is not None:
-            odds = optical_odds(log_odds)
-            total = torch.addcmul(total, features[1], odds)
-            weight = torch.addcmul(shares[:, :1], shares[:, 1:], odds)
-        return total * weight.clamp(min=_MIN_WEIGHT).reciprocal().to(total.dtype), shares, log_odds
-
-    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the weights of radar and optical image (N, 2, H, W). Arguments are those of ``forward``.
-
-        They follow from the log-odds, interpolated to the size of the input, and the validity of each pixel.
-        """
-        _, _, log_odds = self._sensor_features(sar, optical, sar_valid, optical_valid)
-        assert log_odds is not None, "FloodModel calls this for models of both sensors only"
-        return fusion_weights(upsample(log_odds, sar.shape[-2:]), torch.cat((sar_valid, optical_valid), dim=1))
-
-    def _sensor_features(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Return the features of each sensor, the shares of valid pixels (N, S, H/2, W/2) and the gate's log-odds."""
+    def mean(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
+        """Return the weighted mean of the features (N, width, H/2, W/2), 0 where no pixel is valid."""
         sensors = ((self.sar, sar, sar_valid), (self.optical, optical, optical_valid))
         present = [(stem(image), _valid_share(valid)) for stem, image, valid in sensors if stem is not None]
-        features, shares = [each for each, _ in present], torch.cat([share for _, share in present], dim=1)
-        return features, shares, None if self.gate is None else self.gate(*features)
+        total, weight = present[0]
+        if self.gate is not None:
+            (total, weight), (optical_feature, optical_share) = present
+            odds = self.gate(total, optical_feature)
+            total = torch.addcmul(total, optical_feature, odds)
+            weight = torch.addcmul(weight, optical_share, odds)
+        mean: Tensor = total * weight.clamp(min=_MIN_WEIGHT).reciprocal().to(total.dtype)
+        return mean
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:
@@ -179,21 +154,7 @@ class LiteFloodNet(nn.Module):
 
     def forward(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return logits (N, 2, H, W) from normalised images (0 where invalid) and validity (N, 1, H, W) float."""
-        return self._forward(sar, optical, sar_valid, optical_valid)[0]
-
-    def forward_with_gate(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the logits of ``forward`` and the gate's log-odds of the optical image, (N, 1, H, W)."""
-        logits, log_odds = self._forward(sar, optical, sar_valid, optical_valid)
-        assert log_odds is not None, "FloodModel calls this for models of both sensors only"
-        return logits, upsample(log_odds, sar.shape[-2:])
-
-    def _forward(
-        self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return logits and the log-odds of the gate at stride 2."""
-        at2, share, log_odds = self.stem(sar, optical, sar_valid, optical_valid)
+        at2, share = self.stem(sar, optical, sar_valid, optical_valid)
         at4 = self.encode4(at2)
         at8 = self.encode8(at4)
         at16 = self.encode16(at8)
@@ -201,12 +162,7 @@ class LiteFloodNet(nn.Module):
         up2 = self.join2(self.join4(self.join8(self.join16(at32, at16), at8), at4), at2)
         logits: Tensor = self.head(up2)
         # crops the extra pixel of an odd side, by negative padding, because the exporter refuses a slice
-        cropped = F.pad(logits, (0, sar.shape[-1] - logits.shape[-1], 0, sar.shape[-2] - logits.shape[-2]))
-        return cropped, log_odds
-
-    def sensor_weights(self, sar: Tensor, optical: Tensor, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
-        """Return the fusion weights of radar and optical image, (N, 2, H, W). Arguments are those of ``forward``."""
-        return self.stem.sensor_weights(sar, optical, sar_valid, optical_valid)
+        return F.pad(logits, (0, sar.shape[-1] - logits.shape[-1], 0, sar.shape[-2] - logits.shape[-2]))
 
 
 def lite(*, sar_channels: int = 2, optical_channels: int = 13) -> LiteFloodNet:

@@ -1,0 +1,1 @@
+"""Search for clouds in optical images."""
