@@ -121,11 +121,12 @@ def _scene(config: MapPlaceConfig, plan: MapPlan, run: Fetching, area: Path) -> 
     sar, optical = fetched.get("sar"), fetched.get("optical")
     before = fetch_before(run, sar, plan.before) if sar is not None and plan.before else None
     set_map_notes(next(iter(fetched.values())), plan.notes)
+    classes = optical.cloud_mask if optical else None
     return SceneConfig(
+        cloud_mask=classes or SceneConfig.cloud_mask,
         sar=sar.images if sar else (),
         optical=optical.images if optical else (),
         sar_before=before.images if before else (),
-        cloud_mask=optical.cloud_mask if optical else None,
         aoi=str(area),
         permanent_water=config.permanent_water,
         permanent_water_threshold=config.permanent_water_threshold,
