@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTH = 16
+WIDTH = 32
 """Channels of all layers."""
 DILATIONS = (1, 2, 4, 8)
 """Dilations of the 3x3 convolutions. Few layers thus cover much context."""
