@@ -4,10 +4,8 @@
     python -m benchmarks.accuracy.leave_one_domain_out recipes/s2.toml --chips CHIPS --runs runs/domains \
         --seeds 0 1 2 --json FILE
 
-For each domain and seed, one run is trained on the other domains. Its epoch and temperature come from parts of these.
-The model is then scored on all chips of the domain, at a threshold of one half: a threshold that is chosen on three
-domains does not transfer to the fourth, whose labels follow other rules (scores at both are written). Finished runs are
-reused, interrupted runs are resumed.
+For each domain and seed, one run is trained on the other domains. Its epoch, threshold and temperature come from parts
+of these. The model is then scored on all chips of the domain. Finished runs are reused, interrupted runs are resumed.
 """
 
 import subprocess
@@ -21,14 +19,12 @@ from benchmarks.accuracy.optical_domains import DOMAINS
 from benchmarks.accuracy.seeds import spread
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
-from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.evaluation.metrics.bootstrap import Pair, paired_difference
 
 app = App(help="Scores on domains that were left out of training.", default_parameter=Parameter(consume_multiple=True))
-THRESHOLD = 0.5
 FIELDS = ("water_iou", "water_iou_ci95", "precision", "recall", "ece", "threshold", "n_chips_counted", "n_pixels")
 
 
@@ -73,14 +69,12 @@ def _scores_of_domain(recipe: Path, chips: Path, runs: Path, domain: str, seeds:
     rows = []
     for seed in seeds:
         run = _run(recipe, runs / f"without-{domain}-{seed}", chips / f"without-{domain}", seed)
-        scored = evaluate(run, config=config, scoring=ScoreConfig(threshold=THRESHOLD), split="all")
-        at_chosen = evaluate(run, config=config, split="all").document
+        scored = evaluate(run, config=config, split="all")
         pairs = [Pair(one.name, one.counts, other.counts) for one, other in zip(scored.chips, ndwi.chips, strict=True)]
         difference = paired_difference(pairs)
         rows.append(
             {"seed": seed, **{field: scored.document[field] for field in FIELDS}}
             | {"minus_ndwi": difference and difference.to_json()}
-            | {"at_chosen_threshold": {field: at_chosen[field] for field in ("threshold", "water_iou")}}
         )
     return {
         "domain": domain,

@@ -39,12 +39,14 @@ class LabelledScene:
     """True if the stored numbers hold the +1000 of processing baseline 04.00."""
     parts: tuple[int, int] = (2, 2)
     """Rows and columns of parts. A part is an event: it is in training or in validation."""
+    step: int = TILE // 2
+    """Distance of the training chips in pixels. Those of a small scene overlap, so that it counts more."""
 
 
 SCENES = (
     LabelledScene("shanghai", "shanghai_L2A_6band"),
-    LabelledScene("brandenburg", "brandenburg_L1C", parts=(2, 4)),
-    LabelledScene("amazon", "amazon_L2A", holds_offset=True, parts=(1, 2)),
+    LabelledScene("brandenburg", "brandenburg_L1C", parts=(2, 4), step=TILE),
+    LabelledScene("amazon", "amazon_L2A", holds_offset=True, parts=(1, 2), step=TILE // 4),
 )
 DOMAINS = ("dfc24", *(scene.domain for scene in SCENES))
 MIN_LABELLED = 100
@@ -94,9 +96,9 @@ def scoring_chips(source: Path, domain: str) -> Iterator[LabelledChip]:
 
 
 def training_chips(source: Path, domain: str) -> Iterator[LabelledChip]:
-    """Yield the chips of a domain for training; those of a scene overlap by half, so that small domains count more."""
+    """Yield the chips of a domain for training."""
     scene = _scene(domain)
-    chips = _dfc24(source) if scene is None else _tiles(source, scene, TILE // 2)
+    chips = _dfc24(source) if scene is None else _tiles(source, scene, scene.step)
     return (chip for chip in chips if np.count_nonzero(chip.label != IGNORE) >= MIN_LABELLED)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from floodseg.models.listing import list_models
     from floodseg.models.registry import build_model
     from floodseg.training.train import train
+    from floodseg.workflows.fetch import fetch
+    from floodseg.workflows.map_place import map_place
 
 __all__ = [
     "AugmentConfig",
@@ -31,8 +33,10 @@ __all__ = [
     "build_model",
     "evaluate",
     "export",
+    "fetch",
     "list_models",
     "load_model",
+    "map_place",
     "predict_scene",
     "search",
     "train",
@@ -51,8 +55,10 @@ _MODULES = {
     "build_model": "floodseg.models.registry",
     "evaluate": "floodseg.evaluation.evaluate",
     "export": "floodseg.deployment.export",
+    "fetch": "floodseg.workflows.fetch",
     "list_models": "floodseg.models.listing",
     "load_model": "floodseg.models.checkpoint.zoo",
+    "map_place": "floodseg.workflows.map_place",
     "predict_scene": "floodseg.inference.predict",
     "search": "floodseg.catalog.search",
     "train": "floodseg.training.train",

@@ -27,7 +27,7 @@ app = App(help="Write the description of a shipped model that fuses two others."
 
 @app.default
 def ship(
-    name: str, *, sar: str, optical: str, sar_water_share: float = 0.110, optical_water_share: float = 0.305
+    name: str, *, sar: str, optical: str, sar_water_share: float = 0.110, optical_water_share: float = 0.303
 ) -> None:
     """Compute bias and thresholds from two shipped models.
 

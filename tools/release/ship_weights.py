@@ -20,7 +20,7 @@ from floodseg.config.train import DataConfig
 from floodseg.datasets.screening import open_usable
 from floodseg.distributed.processes import Processes
 from floodseg.errors import ConfigError
-from floodseg.evaluation.evaluate import evaluate, restrict_to_method
+from floodseg.evaluation.evaluate import restrict_to_method
 from floodseg.evaluation.methods import model_method
 from floodseg.models.checkpoint.checkpoint import save_folder
 from floodseg.models.checkpoint.description import CONFIG_FILE, read_description
@@ -53,7 +53,6 @@ def ship(
     split: str = "valid",
     licence: str = "Apache-2.0",
     context_prior: float | None = None,
-    threshold: float | None = None,
 ) -> None:
     """Copy the weights of ``run`` under ``name``, and export it in each precision that passes its parity check.
 
@@ -75,16 +74,10 @@ def ship(
         Licence of the weights.
     context_prior
         Strength of the context prior, instead of the run's; temperature and threshold are then recalibrated.
-    threshold
-        Threshold of the water probability, instead of the run's.
     """
     model = load_model(run)
     if context_prior is not None:
         _recalibrate(model.set_context_prior(context_prior), DataConfig(data=chips, layout=layout), split)
-    if threshold is not None:
-        model.decisions = model.decisions.with_threshold(threshold)
-        scored = evaluate(model, config=DataConfig(data=chips, layout=layout), split=split).document
-        model.provenance.scores = {"valid": {name: scored[name] for name in model.provenance.scores["valid"]}}
     training = model.provenance.training
     training.update(data=data, licence=licence)
     # folders of this machine mean nothing to others

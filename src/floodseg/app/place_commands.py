@@ -1,4 +1,4 @@
-"""Commands that start from a place and a date: ``floodseg search``."""
+"""Commands that start from a place and a date: ``floodseg search``, ``floodseg fetch`` and ``floodseg map``."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,15 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from floodseg.config.fetch import FetchConfig, MapPlaceConfig
 from floodseg.config.places import SearchConfig
 
 
 def add_place_commands(app: App) -> None:
     """Add the commands of this module to ``app``."""
     app.command(search)
+    app.command(fetch)
+    app.command(map)
 
 
 def search(
@@ -40,3 +43,58 @@ def search(
     print_search(result)
     if json_file is not None:
         write_text(json_file, json.dumps(result.document(), indent=2) + "\n")
+
+
+def fetch(
+    *,
+    config: Annotated[FetchConfig, Parameter(name="*")] = FetchConfig(),  # noqa: B008 (frozen, too)
+    overwrite: bool = False,
+) -> None:
+    """Read the images of passes over a place, cut to the area, as files that floodseg predict reads.
+
+    With --date the best pass of each sensor is read, with --dates every pass, and a list for floodseg predict-many is
+    written for each sensor. Only the parts of the files that touch the area are read. After an interruption the same
+    command continues.
+
+    Parameters
+    ----------
+    overwrite
+        Replace passes in --out-dir that were read for another area or with other settings.
+    """
+    from floodseg.app.reports.places import print_fetched
+    from floodseg.workflows.fetch import fetch_config
+
+    print_fetched(config.out_dir, fetch_config(config, overwrite=overwrite, show_progress=True))
+
+
+def map(
+    *,
+    config: Annotated[MapPlaceConfig, Parameter(name="*")] = MapPlaceConfig(),  # noqa: B008 (frozen, too)
+    model: str | None = None,
+    list_only: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    overwrite: bool = False,
+) -> None:
+    """Map the flood at a place: search for passes, read their images, map them and compare with the time before.
+
+    floodseg map --place "Valencia, ES" --radius 20km --date 2024-10-31 --out-dir valencia --allow-remote
+
+    The pass that covers most of the area is mapped, and with it the best one of the other sensor, if it is not far in
+    time. After an interruption the same command continues.
+
+    Parameters
+    ----------
+    model
+        Model, as in floodseg predict; by default the same as there.
+    list_only
+        Search only, and list what would be read and mapped.
+    overwrite
+        Replace finished products, and passes that were read for another area or with other settings.
+    """
+    from floodseg.app.reports.map import print_map
+    from floodseg.app.reports.places import print_plan
+    from floodseg.workflows.map_place import map_plan, plan_map
+
+    plan = plan_map(config)
+    print_plan(plan)
+    if not list_only:
+        print_map(map_plan(config, plan, model=model, overwrite=overwrite, show_progress=True))

@@ -136,7 +136,7 @@ def _augment_pixels(
     if config.optical_jitter > 0 and bands.optical:
         np.multiply(crop.optical, _optical_factor(bands, config.optical_jitter, rng), out=crop.optical)
     if config.optical_shadow > 0 and rng.random() < config.optical_shadow:
-        crop.optical[:] *= _shadow(bands, crop.label.shape, rng)
+        crop.optical[:] *= _shadow(bands, config.crop_size, config.crop_size, rng)
     if config.optical_level > 0 and rng.random() < config.optical_level:
         path = _path_reflectance(bands, rng)
         # what the air scatters back does not reach the ground
@@ -187,13 +187,13 @@ def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) ->
     return np.array([factors[band_date(band)] for band in bands.optical], np.float32)[:, None, None]
 
 
-def _shadow(bands: Bands, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+def _shadow(bands: Bands, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw the light that reaches each pixel in each band, (bands, H, W): 1 outside of shadows, less inside.
 
     Inside, only the sky lights the ground. It is blue, so that shadow looks more like water than dark ground does.
     """
     light, exponent = rng.uniform(*SHADOW_LIGHT), rng.uniform(*SHADOW_EXPONENTS)
-    field = power_law_field(rng, *shape, -3.0)
+    field = power_law_field(rng, height, width, -3.0)
     inside = 1 / (1 + np.exp(-SHADOW_STEEPNESS * (field - rng.uniform(*SHADOW_LEVEL))))
     wavelengths = np.array([WAVELENGTHS[band] for band in bands.optical])
     sky = light * (wavelengths / WAVELENGTHS["B02"]) ** -exponent

@@ -39,6 +39,7 @@ from floodseg.scene.acquisition import acquisition_of
 from floodseg.scene.base import BaseScene
 from floodseg.scene.clouds.hide_clouds import hide_clouds
 from floodseg.scene.file_scene import open_scene, open_scene_before, reference_grid
+from floodseg.scene.image_sources import image_sources
 from floodseg.scene.layers.layers import aoi_window, open_layers
 from floodseg.scene.placement import missing_crs_remedy
 from floodseg.scene.scene import Layers, Scene
@@ -164,6 +165,7 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
             extra["sensor_shares"] = sink.sensor_shares()
         assumptions = [*scene.assumptions, *layers.assumptions, *(earlier_water.assumptions if earlier_water else ())]
         assumptions += [
+            *(note for source in info.sources for note in source.notes),
             *_log_missing_date(info),
             *_margin_note(sink.sensor_shares(), runtime.optical_margin),
             *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ()),
@@ -209,6 +211,7 @@ def _product_info(
         inputs={**{name: files for scene in scenes for name, files in scene.inputs.items()}, **layers.inputs},
         settings=_settings(run.config),
         member=run.member,
+        sources=image_sources(run.config.scene),
     )
 
 

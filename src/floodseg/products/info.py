@@ -7,6 +7,7 @@ from typing import Any
 from floodseg.messages import redacted
 from floodseg.products.strips import CLASS_NAMES, FLOOD
 from floodseg.scene.acquisition import Acquisition
+from floodseg.scene.image_sources import ImageSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class ProductInfo:
     """Terms of use and attribution of the products."""
     member: CollectionMember | None = None
     """Set for a scene of a collection."""
+    sources: tuple[ImageSource, ...] = ()
+    """STAC items of the images, where they are known."""
 
     def __post_init__(self) -> None:
         inputs = {name: tuple(redacted(file) for file in files) for name, files in self.inputs.items()}

@@ -122,7 +122,8 @@ def item(grid: GeoGrid, info: ProductInfo, name: str, statistics: dict[str, dict
     stac_item.common_metadata.title = f"{info.water_name.capitalize()} of {utc:%Y-%m-%d %H:%M} UTC"
     stac_item.common_metadata.description = f"Mapped by floodseg with the model {Path(info.model).name}"
     stac_item.common_metadata.gsd = spatial["properties"]["gsd"]
-    _add_projection(stac_item, grid)
+    add_projection(stac_item, grid)
+    _add_sources(stac_item, info)
     for key, asset in _assets(info, statistics).items():
         stac_item.add_asset(key, asset)
     classes = ClassificationExtension.ext(stac_item.assets["flood"], add_if_missing=True)
@@ -135,7 +136,8 @@ def item(grid: GeoGrid, info: ProductInfo, name: str, statistics: dict[str, dict
     return document
 
 
-def _add_projection(stac_item: pystac.Item, grid: GeoGrid) -> None:
+def add_projection(stac_item: pystac.Item, grid: GeoGrid) -> None:
+    """Add the coordinate system, shape and transform of a grid."""
     crs = None if grid.crs is None else CRS.from_user_input(grid.crs)
     authority = crs and crs.to_authority(min_confidence=100)
     projection = ProjectionExtension.ext(stac_item, add_if_missing=True)
@@ -145,6 +147,20 @@ def _add_projection(stac_item: pystac.Item, grid: GeoGrid) -> None:
         shape=[grid.height, grid.width],
         transform=list(grid.transform),
     )
+
+
+def _add_sources(stac_item: pystac.Item, info: ProductInfo) -> None:
+    """Add what the STAC items of the images say of their sources; the first image takes precedence."""
+    for source in info.sources:
+        stac_item.properties |= {
+            name: value for name, value in source.properties.items() if name not in stac_item.properties
+        }
+        for href in source.links:
+            stac_item.add_link(pystac.Link(pystac.RelType.DERIVED_FROM, href, pystac.MediaType.GEOJSON))
+    if info.sources:
+        lineage = f"mapped by floodseg with the model {Path(info.model).name}"
+        upstream = stac_item.properties.get("processing:lineage")
+        stac_item.properties["processing:lineage"] = f"{upstream}; {lineage}" if upstream else lineage
 
 
 def _assets(info: ProductInfo, statistics: dict[str, dict[str, float]]) -> dict[str, pystac.Asset]:

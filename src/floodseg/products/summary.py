@@ -69,6 +69,7 @@ def summary(
         "datetime": acquired.time.isoformat().replace("+00:00", "Z") if acquired else None,
         "datetime_source": acquired.source if acquired else None,
         "inputs": {name: list(files) for name, files in info.inputs.items()},
+        **({"sources": [source.summary for source in info.sources]} if info.sources else {}),
         "assumptions": [redacted(sentence) for sentence in all_assumptions],
         "settings": dict(info.settings),
         "grid": {

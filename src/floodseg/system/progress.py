@@ -89,6 +89,20 @@ class MapProgress(ProgressBar):
             self.update(done, f"{self._verb} {done / 1e6:.1f} {self._total_text}")
 
 
+class TransferProgress(ProgressBar):
+    """Progress of transfers on standard error: megabytes done and time left."""
+
+    def __init__(self, size: int, done: int, *, enabled: bool) -> None:
+        super().__init__(size, done, stderr=True, enabled=enabled)
+        self._total_text = f"of {size / 1e6:.1f} MB"
+
+    def advance(self, count: int) -> None:
+        """Add ``count`` bytes to the bytes done."""
+        with self._lock:
+            done = self._done + count
+            self.update(done, f"read {done / 1e6:.1f} {self._total_text}")
+
+
 def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -231,7 +231,7 @@ def test_csmask_by_name_is_refused_where_it_cannot_work(tmp_path: Path, csmask: 
     with pytest.raises(ConfigError, match="`cloud_mask=csmask`: finds clouds in reflectance of one date"):
         open_scene(config, replace(NDWI, optical_unit="dn"))
     write_sar(tmp_path / "s1.tif")
-    with pytest.raises(ConfigError, match="`cloud_mask=csmask`: no optical image is given; leave it out"):
+    with pytest.raises(ConfigError, match="`cloud_mask=csmask`: no optical image is in use; leave it out"):
         open_scene(SceneConfig(sar=(str(tmp_path / "s1.tif"),), cloud_mask="csmask"), BOTH)
 
 

@@ -1,12 +1,21 @@
-"""Terminal report of a search for passes."""
+"""Terminal reports of searches for passes, of fetched passes and of plans of maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from floodseg.app.flags import as_flags
+from floodseg.bands import SENSORS
 from floodseg.catalog.passes import Pass
 from floodseg.catalog.search import SearchResult
 from floodseg.messages import SENSOR_NAMES, percent, printable
+
+if TYPE_CHECKING:  # a search does not need their packages
+    from floodseg.workflows.fetch import FetchedPass
+    from floodseg.workflows.map_place import MapPlan
 
 
 def print_search(result: SearchResult) -> None:
@@ -22,6 +31,32 @@ def print_search(result: SearchResult) -> None:
         console.print(printable(as_flags(note)), soft_wrap=True)
     if result.area.attribution:
         console.print(result.area.attribution)
+
+
+def print_fetched(out_dir: Path, fetched: "Sequence[FetchedPass]") -> None:
+    """Print the passes that were read, and the commands that map them."""
+    console = Console(highlight=False, markup=False)
+    for each in fetched:
+        console.print(f"{each.folder}: {percent(each.covered_share)} of the area is valid", soft_wrap=True)
+        console.print(f"  floodseg predict {each.predict_flags} --out-dir MAP", soft_wrap=True)
+    for sensor in SENSORS:
+        if sum(each.overpass.sensor == sensor for each in fetched) > 1:
+            console.print(f"  floodseg predict-many {out_dir / f'{sensor}.json'} --out-dir MAPS", soft_wrap=True)
+
+
+def print_plan(plan: "MapPlan") -> None:
+    """Print the passes of a map and what would be read."""
+    console = Console(highlight=False, markup=False)
+    console.print(f"{printable(plan.found.area.label)} in {plan.found.source.name}: mapped is", soft_wrap=True)
+    console.print(passes_table(plan.chosen.passes))
+    if plan.before:
+        console.print("the image from before is the median of")
+        console.print(passes_table(plan.before))
+    console.print(f"about {plan.bytes_to_read / 1e6:.1f} MB are read")
+    for note in plan.notes:
+        console.print(printable(as_flags(note)), soft_wrap=True)
+    if plan.found.area.attribution:
+        console.print(plan.found.area.attribution)
 
 
 def passes_table(passes: tuple[Pass, ...]) -> Table:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTH = 16
+WIDTH = 32
 """Channels of all layers."""
 DILATIONS = (1, 2, 4, 8)
 """Dilations of the 3x3 convolutions. Few layers thus cover much context."""
@@ -33,7 +33,7 @@ class WaterIndices(nn.Module):
             image: (N, 6, H, W) reflectance of B02, B03, B04, B08, B11 and B12, 0 where invalid.
             valid: (N, 1, H, W) floating point, 0 or 1.
         """
-        blue, green, red, nir, swir1, swir2 = image.split(1, dim=1)
+        blue, green, red, nir, swir1, swir2 = image.chunk(6, dim=1)
         pairs = ((green, nir), (green, swir1), (green, swir2), (red, nir), (blue, nir), (nir, swir1), (swir1, swir2))
         indices = [_normalised_difference(one, other) for one, other in pairs]
         awei_shadow = blue + 2.5 * green - 1.5 * (nir + swir1) - 0.25 * swir2

@@ -1,0 +1,66 @@
+"""Settings of ``floodseg fetch`` and ``floodseg map``."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from floodseg.bands import L2A_BANDS
+from floodseg.config.base import Settings, WholeNumber, require
+from floodseg.config.places import SearchConfig
+from floodseg.config.predict import MapConfig
+
+
+@dataclass(frozen=True)
+class ReadConfig(Settings):
+    """Bands and resolution of the images that are read from a server."""
+
+    optical_bands: tuple[str, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
+    """Sentinel-2 bands to read."""
+    resolution: float | None = None
+    """Pixel size of the images in metres. Coarser images are read from overviews. By default each band has its own
+    pixel size."""
+    transfers: WholeNumber = 8
+    """Number of simultaneous requests."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = bool(self.optical_bands) and set(self.optical_bands) <= set(L2A_BANDS)
+        require(known, "optical_bands", " ".join(self.optical_bands), f"names among {', '.join(L2A_BANDS)}")
+        require(self.resolution is None or self.resolution > 0, "resolution", self.resolution, "above 0 metres")
+        require(1 <= self.transfers <= 64, "transfers", self.transfers, "from 1 to 64")
+
+
+@dataclass(frozen=True)
+class FetchConfig(Settings):
+    """Settings of ``floodseg fetch``."""
+
+    search: Annotated[SearchConfig, Parameter(name="*")] = field(default_factory=SearchConfig)
+    out_dir: Path = Path("passes")
+    """Folder of the passes: one folder for each, with its images and its STAC item."""
+    reading: Annotated[ReadConfig, Parameter(name="*")] = field(default_factory=ReadConfig)
+
+
+@dataclass(frozen=True)
+class MapPlaceConfig(Settings):
+    """Settings of ``floodseg map``."""
+
+    search: Annotated[SearchConfig, Parameter(name="*")] = field(default_factory=SearchConfig)
+    out_dir: Path = Path("flood")
+    """Folder of the products. The fetched images are in its subfolder passes."""
+    before: Literal["auto", "none"] = "auto"
+    """Radar image from before the flood, whose water counts as permanent water. auto makes it from at least three
+    passes of the same relative orbit and direction, 12 to 60 days earlier, and maps without it if there are fewer."""
+    days_apart: float = 1.0
+    """Most days between a radar pass and an optical pass that are mapped together."""
+    permanent_water: str | None = None
+    """Permanent water, as in floodseg predict."""
+    permanent_water_threshold: float | None = None
+    """Smallest raster value that counts as permanent water, as in floodseg predict."""
+    reading: Annotated[ReadConfig, Parameter(name="*")] = field(default_factory=ReadConfig)
+    mapping: Annotated[MapConfig, Parameter(name="*")] = field(default_factory=MapConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.days_apart >= 0, "days_apart", self.days_apart, "0 or more")

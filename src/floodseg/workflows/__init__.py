@@ -1,0 +1,1 @@
+"""From a place and dates to images of passes and to a map."""

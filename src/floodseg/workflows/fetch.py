@@ -1,0 +1,275 @@
+"""``floodseg.fetch``: images of passes over an area, cut to it, with their STAC items.
+
+::
+
+    OUT_DIR/PASS/sar.tif, optical_10m.tif, optical_20m.tif, scl.tif    images that ``floodseg predict`` reads
+    OUT_DIR/PASS/item.json                                             STAC item with its source items
+    OUT_DIR/sar.json, optical.json                                     lists for ``floodseg predict-many``
+    OUT_DIR/.PASS/                                                     parts of files of an unfinished pass
+"""
+
+import json
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import shapely
+
+from floodseg.bands import SENSORS
+from floodseg.catalog.areas import Area
+from floodseg.catalog.passes import Pass
+from floodseg.catalog.permission import PlannedRequest, require_permission
+from floodseg.catalog.remote.client import Client, Signer
+from floodseg.catalog.remote.tokens import TokenSigner
+from floodseg.catalog.remote.windows import read_windows
+from floodseg.catalog.retries import RetryPolicy
+from floodseg.catalog.search import planned_search, search_config
+from floodseg.catalog.sources import Source, collections_of, source_of
+from floodseg.config.fetch import FetchConfig, ReadConfig
+from floodseg.config.places import SearchConfig
+from floodseg.errors import DataError, RunFolderError
+from floodseg.geo.grid import GeoGrid
+from floodseg.system.files import locked_folder, write_text
+from floodseg.workflows.choice import best_of_each_sensor
+from floodseg.workflows.pass_files import NoValidPixelError, write_pass
+from floodseg.workflows.pass_images import CLASSES, PassImages, Request
+from floodseg.workflows.pass_item import ATTRIBUTION, ITEM, MAP_NOTES, NOTES, REQUEST, SHARE, pass_item, relative_to
+from floodseg.workflows.settings import build_config
+
+_LOG = getLogger("floodseg")
+
+
+@dataclass(frozen=True)
+class FetchedPass:
+    """Images of a pass on disk."""
+
+    folder: Path
+    overpass: Pass
+    item: Mapping[str, Any]
+    """STAC item; its files are relative to ``folder``."""
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Image files in the form of the settings ``sar`` and ``optical``."""
+        return tuple(str(self.folder / f"{name}.tif") for name in self.item["assets"] if name != CLASSES)
+
+    @property
+    def cloud_mask(self) -> str | None:
+        """Scene classification; None for radar and where the catalogue has none."""
+        return str(self.folder / f"{CLASSES}.tif") if CLASSES in self.item["assets"] else None
+
+    @property
+    def predict_flags(self) -> str:
+        """Flags of ``floodseg predict`` that name the files."""
+        names = " ".join(shlex.quote(name) for name in self.images)
+        mask = f" --cloud-mask {shlex.quote(self.cloud_mask)}" if self.cloud_mask else ""
+        return f"--{self.overpass.sensor} {names}{mask}"
+
+    @property
+    def covered_share(self) -> float:
+        """Share of the area with valid pixels, 0 to 1."""
+        return float(self.item["properties"][SHARE])
+
+    @property
+    def grid(self) -> GeoGrid:
+        """Grid of the radar image, or of the optical bands with the smallest pixels."""
+        properties = self.item["properties"]
+        height, width = properties["proj:shape"]
+        a, b, c, d, e, f = properties["proj:transform"][:6]
+        return GeoGrid(properties.get("proj:code") or properties["proj:wkt2"], (a, b, c, d, e, f), height, width)
+
+
+def fetch(*, overwrite: bool = False, show_progress: bool = False, **settings: Any) -> list[FetchedPass]:
+    """Fetch images of passes over an area, like ``floodseg fetch``.
+
+    With ``date`` the best pass of each sensor is fetched, with ``dates`` every pass.
+
+    Args:
+        overwrite: replace passes that were fetched with other settings.
+        show_progress: show progress bars.
+        **settings: settings of ``floodseg fetch``: those of :func:`floodseg.search`, and ``out_dir``,
+            ``optical_bands``, ``resolution`` and ``transfers``.
+
+    Raises:
+        ConfigError: a setting is invalid, or requests are not allowed.
+        DataError: the catalogue has no pass, or a file cannot be read.
+        RunFolderError: ``out_dir`` cannot be used, or holds passes that were fetched with other settings.
+    """
+    return fetch_config(build_config(FetchConfig, settings), overwrite=overwrite, show_progress=show_progress)
+
+
+def fetch_config(
+    config: FetchConfig, policy: RetryPolicy | None = None, *, overwrite: bool = False, show_progress: bool = False
+) -> list[FetchedPass]:
+    """Fetch the passes that the settings describe; see :func:`fetch`. ``policy``: attempts of requests."""
+    require_requests(config.search)
+    found = search_config(config.search, policy)
+    for note in found.notes:
+        _LOG.warning("%s", note)
+    passes = found.passes if config.search.period.dates is not None else best_of_each_sensor(found.passes)
+    fetched = []
+    with fetching(
+        config.out_dir, found.area, found.source, config.reading, policy,
+        overwrite=overwrite, show_progress=show_progress,
+    ) as run:  # fmt: skip
+        for overpass in passes:
+            try:
+                fetched.append(fetch_pass(run, overpass))
+            except NoValidPixelError as error:
+                if len(passes) == 1:
+                    raise
+                _LOG.warning("%s", error)
+        if not fetched:
+            raise DataError(f"none of {len(passes)} passes has a valid pixel in the area; set other dates")
+        write_lists(config.out_dir, fetched)
+    return fetched
+
+
+def require_requests(config: SearchConfig) -> None:
+    """Refuse requests for items and files unless they are allowed.
+
+    Raises:
+        ConfigError: they are not; the message names each host and what it would be asked for.
+    """
+    source = source_of(config.source)
+    planned = [planned_search(source, collections_of(source, config.sensors), config.period.period)]
+    if source.token_address is not None:
+        planned.append(PlannedRequest(urlsplit(source.token_address).netloc, "tokens that permit reading"))
+    hosts = source.data_hosts or ("the hosts that the items name",)
+    planned += [PlannedRequest(host, "parts of the band files") for host in hosts]
+    require_permission(planned, allowed=config.may_request)
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """What all passes of a run share."""
+
+    out_dir: Path
+    area: Area
+    config: ReadConfig
+    client: Client
+    signer: Signer | None
+    overwrite: bool = False
+    """Replace passes that were fetched with other settings."""
+    show_progress: bool = False
+
+    def request(self, grid: GeoGrid | None) -> Request:
+        """Return the part of the images to read; ``grid``: grid of a radar image, by default that of the items."""
+        return Request(self.area.geometry, self.config.optical_bands, self.config.resolution, grid)
+
+
+@contextmanager
+def fetching(
+    out_dir: Path,
+    area: Area,
+    source: Source,
+    config: ReadConfig,
+    policy: RetryPolicy | None = None,
+    *,
+    overwrite: bool = False,
+    show_progress: bool = False,
+) -> Iterator[Fetching]:
+    """Lock the folder of the passes and open connections until the block ends; ``policy``: attempts of requests."""
+    with locked_folder(out_dir, "fetches passes into it"), closing(Client(policy, config.transfers)) as client:
+        signer = TokenSigner(source.token_address, client.body) if source.token_address else None
+        yield Fetching(out_dir, area, config, client, signer, overwrite, show_progress)
+
+
+def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> FetchedPass:
+    """Fetch a pass unless it is complete; what an earlier run has read is not read again.
+
+    Args:
+        run: folder, area, settings and connections.
+        overpass: the pass.
+        grid: grid of a radar image; by default that of the item that covers most of the area.
+
+    Raises:
+        DataError: a file cannot be read, or no pixel of the area is valid.
+        RunFolderError: the pass was fetched with other settings, and ``overwrite`` is False.
+    """
+    final, work = run.out_dir / overpass.id, run.out_dir / f".{overpass.id}"
+    request = run.request(grid)
+    checksum = _checksum(overpass, request)
+    item = finished_item(final, checksum, overwrite=run.overwrite)
+    if item is None:
+        item = _read_pass(run, overpass, request, work, checksum)
+        shutil.rmtree(final, ignore_errors=True)
+        (work / "files").rename(final)
+        shutil.rmtree(work)
+    return FetchedPass(final, overpass, item)
+
+
+def set_map_notes(fetched: FetchedPass, notes: Sequence[str]) -> None:
+    """Store sentences on the map that is made from a pass in its item, for the summary of the map."""
+    properties = {**fetched.item["properties"], MAP_NOTES: list(notes)}
+    write_text(fetched.folder / ITEM, json.dumps({**fetched.item, "properties": properties}, indent=2) + "\n")
+
+
+def write_lists(out_dir: Path, fetched: Sequence[FetchedPass]) -> list[Path]:
+    """Write a STAC item collection of the passes of each sensor, and return the files."""
+    written = []
+    for sensor in SENSORS:
+        items = [relative_to(each.item, each.folder.name) for each in fetched if each.overpass.sensor == sensor]
+        if items:
+            path = out_dir / f"{sensor}.json"
+            write_text(path, json.dumps({"type": "FeatureCollection", "features": items}, indent=2) + "\n")
+            written.append(path)
+    return written
+
+
+def _read_pass(run: Fetching, overpass: Pass, request: Request, work: Path, checksum: str) -> dict[str, Any]:
+    """Write the files of a pass to ``work/files`` and return its item."""
+    files = work / "files"
+    shutil.rmtree(files, ignore_errors=True)
+    files.mkdir(parents=True)
+    with closing(PassImages(overpass, request, work / "parts", run.client, run.signer)) as images:
+        read_windows(run.client, images.windows(), show_progress=run.show_progress)
+        images.settle_offsets()
+        share = write_pass(images, run.area.geometry, files)
+        notes = [*images.notes, *(note for layer in images.layers for note in images.resampling(layer))]
+        properties = {SHARE: round(share, 6), REQUEST: checksum, **({NOTES: notes} if notes else {})}
+        if run.area.attribution is not None:
+            properties[ATTRIBUTION] = run.area.attribution
+        grids = {layer.name: layer.grid for layer in images.layers}
+        item = pass_item(overpass.id, images.items, grids, properties)
+    write_text(files / ITEM, json.dumps(item, indent=2) + "\n")
+    return item
+
+
+def finished_item(folder: Path, checksum: str, *, overwrite: bool) -> dict[str, Any] | None:
+    """Return the item of a pass that was fetched with the same settings, or None if it must be fetched.
+
+    Raises:
+        RunFolderError: the folder holds something else, and ``overwrite`` is False.
+    """
+    if not folder.exists():
+        return None
+    try:
+        item: dict[str, Any] = json.loads((folder / ITEM).read_text(encoding="utf-8"))
+        if item["properties"][REQUEST] == checksum:
+            return item
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    if overwrite:
+        return None
+    raise RunFolderError(
+        f"{folder}: holds files of another area or of other settings; set `overwrite`, or set another `out_dir`"
+    )
+
+
+def _checksum(overpass: Pass, request: Request) -> str:
+    """Return a checksum of what a pass is made from: source files, area and settings."""
+    grid = request.grid
+    content = [
+        sorted((item.id, asset.href) for item in overpass.items for asset in item.assets.values()),
+        shapely.to_wkt(request.area, rounding_precision=9), list(request.optical_bands), request.resolution,
+        grid and [grid.crs, list(grid.transform), grid.height, grid.width],
+    ]  # fmt: skip
+    return sha256(json.dumps(content).encode()).hexdigest()[:16]
