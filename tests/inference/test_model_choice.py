@@ -94,6 +94,9 @@ def test_sensor_shares_are_those_of_the_valid_pixels(files: Path) -> None:
     margin = next(each.description["fusion"]["optical_margin"] for each in shipped_models() if each.name == "s1s2")
     assert shares["sar"] == 48 * (24 + margin) / pixels
     assert sum(shares.values()) == pytest.approx(1)
+    note = f"within {margin} rows and columns of an invalid optical pixel, radar decides alone"
+    assert note in summary["assumptions"]
+    assert note not in clear["assumptions"]
 
 
 def test_earlier_radar_image_does_not_change_the_choice(files: Path, tmp_path: Path) -> None:
@@ -132,14 +135,14 @@ def test_command_prints_the_model_the_reason_and_the_shares(
             {"model": "s1-efficient"},
             ConfigError,
             r"`optical=.*optical\.tif`: model 's1-efficient' takes no optical image; leave the image out, or set "
-            "`model` to s1s2 or s2 or ndwi, or to a model of your own",
+            "`model` to s1s2, or to a model of your own",
         ),
         (
             {"optical": "two-bands.tif"},
             {},
             DataError,
             r"lacks B02, B04, B11, B12, which the model needs, and has B03, B08; use a product with these bands, or a "
-            r"model that needs only the bands it has \(`model=ndwi` needs B03 and B08\)",
+            r"model that needs only the bands it has \(`model=ndwi` needs B03 and B08, and takes no radar image\)",
         ),
         (
             {"sar": "sar.tif", "optical": "optical.tif", "optical_before": "optical.tif"},
@@ -162,5 +165,6 @@ def test_images_that_do_not_fit_are_refused(
 
 
 def test_arrays_without_the_bands_of_the_model_are_refused() -> None:
-    with pytest.raises(DataError, match=r"a model that needs only the bands it has \(`model=ndwi` needs B03 and B08\)"):
+    remark = r"a model that needs only the bands it has \(`model=ndwi` needs B03 and B08, and takes no radar image\)"
+    with pytest.raises(DataError, match=remark):
         floodseg.predict_scene(optical=optical_values(64, 64)[[2, 7]], optical_bands=("B03", "B08"), **PLACE)

@@ -181,7 +181,7 @@ RADAR = sar_values(20, 20)
         ({"sar": "{sar}", "crs": 4326}, "`crs`: applies only to arrays"),
         (
             {"sar": "{sar}", "optical": "{optical}", "model": "s1-lite"},
-            "model 's1-lite' takes no optical image; leave the image out, or set `model` to s1s2 or s2 or ndwi",
+            "model 's1-lite' takes no optical image; leave the image out, or set `model` to s1s2, or to",
         ),
         ({"sar": "{sar}", "model": "otsu2"}, "model 'otsu2': is neither a shipped model"),
         ({"sar": RADAR, "optical": "{optical}"}, "`optical`: is a file and the other image an array"),
@@ -250,7 +250,7 @@ def test_baselines_map_files_and_arrays_equally(files):
         (
             ("sar", "optical"),
             {"model": "otsu"},
-            "model 'otsu' takes no optical image; leave the image out, or set `model` to s1s2 or s2 or ndwi",
+            "model 'otsu' takes no optical image; leave the image out, or set `model` to s1s2, or to",
         ),
     ],
 )

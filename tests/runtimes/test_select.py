@@ -96,6 +96,11 @@ def test_unavailable_runtime_device_or_precision_is_refused(exported: Exported, 
         selected(model.format(onnx=exported.onnx), **settings)
 
 
+def test_part_of_a_shipped_model_is_reported_by_its_name(weights: Path) -> None:
+    with pytest.raises(ConfigError, match=r"`runtime=onnx`: model 'plain' has no exported file"):
+        selected(weights / "plain", runtime="onnx")
+
+
 @pytest.mark.usefixtures("weights")
 def test_missing_package_is_reported_with_pip_command(exported: Exported, monkeypatch) -> None:
     uninstall(monkeypatch, "onnxruntime", "openvino")

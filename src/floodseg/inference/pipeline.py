@@ -8,7 +8,7 @@
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -167,6 +167,7 @@ def _map_and_write(run: _Run, scene: Scene, earlier_scene: Scene | None, start_t
         assumptions += [
             *(note for source in info.sources for note in source.notes),
             *_log_missing_date(info),
+            *_margin_note(sink.sensor_shares(), runtime.optical_margin),
             *(runtime.assumptions if isinstance(runtime, ClassicalRuntime) else ()),
         ]
         return writer.finish(background, seconds=seconds, assumptions=assumptions, extra=extra, outside=sink.outside)
@@ -276,6 +277,13 @@ def _check_valid(valid: int, info: ProductInfo) -> None:
         f"{names or 'the arrays'}: no pixel{extent} is valid (all are nodata, outside the swath or cloudy); set an "
         f"image that covers the area, or correct its nodata value{clear}"
     )
+
+
+def _margin_note(shares: Mapping[str, float], margin: int) -> list[str]:
+    """Return a note on the pixels beside invalid optical pixels, as the only item of a list, if a map has any."""
+    if not margin or not shares["sar"] or not shares["both"]:
+        return []
+    return [f"within {margin} rows and columns of an invalid optical pixel, radar decides alone"]
 
 
 def _log_missing_date(info: ProductInfo) -> list[str]:

@@ -176,12 +176,19 @@ def _check_baseline_settings(name: str, mapping: MapConfig) -> None:
 
 
 def check_sensors(config: SceneConfig, bands: Bands, name: str) -> None:
-    """Raise ConfigError for an image of a sensor that the model does not use; the message names models that do."""
+    """Raise ConfigError for an image of a sensor that the model does not use.
+
+    The message names the models that take all images of the scene.
+    """
+    images = {"sar": config.sar, "optical": config.optical}
+    needed = [sensor for sensor, files in images.items() if files]
     for sensor, files, names in (("sar", config.sar, bands.sar), ("optical", config.optical, bands.optical)):
         if not files or names:
             continue
-        able = [each.name for each in shipped_models() if each.description["bands"][sensor]]
-        able += [baseline for baseline, method in CLASSICAL_METHODS.items() if getattr(method.bands, sensor)]
+        able = [each.name for each in shipped_models() if all(each.description["bands"][one] for one in needed)]
+        able += [
+            each for each, method in CLASSICAL_METHODS.items() if all(getattr(method.bands, one) for one in needed)
+        ]
         raise ConfigError(
             f"`{sensor}={' '.join(files)}`: model '{name}' takes no {SENSOR_NAMES[sensor]} image; leave the image out, "
             f"or set `model` to {' or '.join(able)}, or to a model of your own"

@@ -200,6 +200,7 @@ def _unavailable_error(
     if isinstance(model, str | Path) and not files:
         load_model(model)  # report a missing model first
     name = model if isinstance(model, str | Path) else model.spec.architecture
+    name = name.name if isinstance(name, Path) and name.parent == WEIGHTS else name  # a part of a shipped model
     names = ", ".join(f"{file.runtime} {file.precision}" for file in files)
     available = f"only {names}" if files else "no exported file"
     return ConfigError(

@@ -93,7 +93,7 @@ def check_optical_bands(
 
 def ndwi_remark(held: Collection[str]) -> str:
     """Return a remark on the classical baseline ``ndwi`` if an image has its bands, else an empty string."""
-    return " (`model=ndwi` needs B03 and B08)" if {"B03", "B08"} <= set(held) else ""
+    return " (`model=ndwi` needs B03 and B08, and takes no radar image)" if {"B03", "B08"} <= set(held) else ""
 
 
 def _bands_of_file(
