@@ -229,7 +229,7 @@ def test_csmask_by_name_is_refused_where_it_cannot_work(tmp_path: Path, csmask: 
     with pytest.raises(ConfigError, match="`cloud_mask=csmask`: finds clouds in reflectance of one date"):
         open_scene(config, replace(NDWI, optical_unit="dn"))
     write_sar(tmp_path / "s1.tif")
-    with pytest.raises(ConfigError, match="`cloud_mask=csmask`: no optical image is given; leave it out"):
+    with pytest.raises(ConfigError, match="`cloud_mask=csmask`: no optical image is in use; leave it out"):
         open_scene(SceneConfig(sar=(str(tmp_path / "s1.tif"),), cloud_mask="csmask"), BOTH)
 
 
@@ -306,6 +306,11 @@ def test_band_scl_of_an_array(csmask: type[FakeCsmask]) -> None:
     hide_clouds(scene, "auto")
     assert np.array_equal(~scene.read(COMPLETE).optical_valid, values[-1] == 3)
     assert "10.0 % of the optical pixels are hidden as clouds, by its scene classification" in scene.assumptions
+    values[:, 10:] = np.nan
+    scene = ArrayScene(NDWI, optical=values, optical_bands=bands, **ARRAYS)
+    scene.hide_scene_classes()
+    assert np.array_equal(scene.read(COMPLETE).optical_valid, values[-1] == 4), "NaN is no data, and no class"
+    values = image(bands)
     values[-1] = 0.3
     scene = ArrayScene(NDWI, optical=values, optical_bands=bands, **ARRAYS)
     scene.hide_scene_classes()
