@@ -44,6 +44,10 @@ def test_method_of_clouds_is_part_of_the_key_of_optical_scenes(config):
     optical = replace(config.scene, optical=(str(Path(config.scene.sar[0]).with_name("s2.tif")),))
     keys = [key(replace(config, scene=replace(optical, cloud_mask=method))) for method in ("auto", "none", "csmask")]
     assert len({*keys, key(config)}) == 4
+    with_extra = replace(MODEL, csmask=True)
+    assert key(config, with_extra) == key(config), "no optical image"
+    assert key(replace(config, scene=replace(optical, cloud_mask="none")), with_extra) == keys[1]
+    assert key(replace(config, scene=replace(optical, cloud_mask="auto")), with_extra) != keys[0]
 
 
 def test_key_changes_only_with_inputs_that_change_the_products(config, tmp_path):

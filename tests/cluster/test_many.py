@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ import pytest
 
 from floodseg.app import cli
 from floodseg.cluster import many, tasks
+from floodseg.cluster.model_files import identify_model
+from floodseg.cluster.scene_list import NamedScene
+from floodseg.config.predict import MapConfig, SceneConfig
+from floodseg.errors import ConfigError
 from floodseg.scene.clouds import hide_clouds
 from floodseg.system import extras
 from floodseg.system.files import locked_folder
@@ -236,3 +241,30 @@ def test_clouds_are_searched_scene_by_scene_as_its_settings_say(run, tmp_path, m
     code, _, errors = run("--model", "ndwi")
     assert code == 2
     assert "scene 'a': --cloud-mask csmask needs ukis_csmask and onnxruntime, which are not installed; pip" in errors
+
+
+def test_after_the_extra_clouds_is_installed_finished_scenes_are_not_taken_for_current(run, tmp_path, monkeypatch):
+    write_optical(tmp_path / "list/s2.tif", np.full((2, 60, 60), 0.08, np.float32), names=("B03", "B08"))
+    rows = "id,optical,datetime,optical_offset\na,s2.tif,2024-01-01,0\n"
+    (tmp_path / "list/scenes.csv").write_text(rows)
+    for module in (many, tasks):
+        monkeypatch.setattr(module, "csmask_is_installed", lambda: False)
+    assert run("--model", "ndwi")[0] == 0
+    for module in (many, tasks):
+        monkeypatch.setattr(module, "csmask_is_installed", lambda: True)
+    code, _, errors = run("--model", "ndwi")
+    assert code == 2
+    assert "were finished with another model or other settings; set --overwrite" in errors
+    assert run("--model", "ndwi", "--overwrite")[0] == 0
+
+
+def test_a_worker_that_finds_clouds_in_another_way_is_refused(tmp_path, monkeypatch):
+    write_optical(tmp_path / "s2.tif", np.full((2, 60, 60), 0.08, np.float32), names=("B03", "B08"))
+    scene = NamedScene("a", SceneConfig(optical=str(tmp_path / "s2.tif"), optical_offset=0))
+    identity = replace(identify_model("ndwi", MapConfig()), csmask=True)
+    batch = tasks.BatchRun(tmp_path / "out", "ndwi", identity, MapConfig(), overwrite=False)
+    monkeypatch.setattr(tasks, "csmask_is_installed", lambda: False)
+    with pytest.raises(
+        ConfigError, match="lacks the extra clouds, which the process that started the run has; install"
+    ):
+        tasks._map_unless_finished(scene, batch)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import floodseg
 from floodseg.app import cli
-from floodseg.errors import DataError
+from floodseg.errors import ConfigError, DataError
 from floodseg.scene.clouds import hide_clouds
 from floodseg.scene.clouds.csmask import CSMASK_BANDS
 from scenes import CRS, ORIGIN, write_optical
@@ -105,3 +105,8 @@ def test_terminal_report_and_log_name_the_method(
     assert "note  30.0 % of the optical pixels are hidden as clouds, by brightness" in printed
     assert "pip install 'floodseg[clouds]'" in printed
     assert any("pip install 'floodseg[clouds]'" in text for text in caplog.messages)
+
+
+def test_csmask_without_an_optical_array_is_refused() -> None:
+    with pytest.raises(ConfigError, match="`cloud_mask=csmask`: has no effect without an optical array; leave it out"):
+        floodseg.predict_scene(sar=np.zeros((2, 8, 8), np.float32), cloud_mask="csmask", model="otsu")

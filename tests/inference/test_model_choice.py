@@ -49,7 +49,7 @@ def test_auto_takes_the_shipped_model_with_the_sensors_of_the_scene() -> None:
         assert (model, reason) == (SHIPPED_BY_SENSORS[name], REASONS[name])
         assert (bool(sensors[model]["sar"]), bool(sensors[model]["optical"])) == (sar, optical)
     assert choose_model("s1-lite", sar=True, optical=True) == ("s1-lite", None)
-    with pytest.raises(ConfigError, match="no image is given; set `sar`, `optical` or both"):
+    with pytest.raises(ConfigError, match="no image to map; set `sar`, `optical` or both"):
         choose_model("auto", sar=False, optical=False)
 
 

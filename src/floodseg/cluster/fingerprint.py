@@ -33,6 +33,8 @@ class ModelIdentity:
 
     checksum: str
     version: str
+    csmask: bool = False
+    """True if the extra ``clouds`` is installed, so that ``cloud_mask=auto`` uses it for optical images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def settings_checksum(config: PredictConfig, model: ModelIdentity) -> str:
     settings = {name: value for name, value in flat.items() if name not in _NOT_IN_CHECKSUM}
     if config.scene.optical and layer_file("cloud_mask", config.scene.cloud_mask) is None:
         settings["cloud_mask"] = config.scene.cloud_mask
+        settings["csmask"] = model.csmask and config.scene.cloud_mask == "auto"
     return json_checksum([model.checksum, model.version, settings])
 
 

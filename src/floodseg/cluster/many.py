@@ -22,6 +22,7 @@ from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError, RunFolderError
 from floodseg.inference.model_choice import AUTO, choose_model
 from floodseg.inference.predict import check_sensors
+from floodseg.scene.clouds.csmask import csmask_is_installed
 from floodseg.scene.setting_checks import check_settings
 from floodseg.system.files import locked_folder, require_writable, write_text
 
@@ -106,7 +107,7 @@ def predict_many(
     run = BatchRun(
         config.out_dir.absolute(),
         absolute_model_name(model),
-        identify_model(model, mapping),
+        replace(identify_model(model, mapping), csmask=csmask_is_installed()),
         mapping,
         overwrite,
         reason,

@@ -20,6 +20,7 @@ from floodseg.errors import ConfigError, FloodsegError, FolderInUseError, RunFol
 from floodseg.products.info import CollectionMember
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import ClassicalMethod
+from floodseg.scene.clouds.csmask import csmask_is_installed
 from floodseg.system.environment import versions
 
 _BUSY_PAUSE_S = 5.0
@@ -121,11 +122,23 @@ def _map_unless_finished(scene: NamedScene, run: BatchRun) -> int:
             f"{config.out_dir}: holds products that were made from other files, with another model or with other "
             "settings; set `overwrite` or another `out_dir`"
         )
+    if config.scene.optical and config.scene.cloud_mask == "auto":
+        _check_csmask(run.identity)
     runtime, name = _open_model(run.model, run.identity, run.mapping)
     member = CollectionMember(scene.id, COLLECTION_ID, f"../../{COLLECTION}", fingerprint.entry())
     summary = predict_files(config, runtime, name, model_choice=run.model_choice, member=member, overwrite=True)
     grid = summary["grid"]
     return int(grid["height"] * grid["width"])
+
+
+def _check_csmask(identity: ModelIdentity) -> None:
+    """Raise ConfigError unless this worker finds clouds in the same way as the process that started the run."""
+    if csmask_is_installed() != identity.csmask:
+        here, there = ("lacks", "has") if identity.csmask else ("has", "lacks")
+        raise ConfigError(
+            f"worker on {socket.gethostname()}: {here} the extra clouds, which the process that started the run "
+            f"{there}; install it on all hosts (pip install 'floodseg[clouds]'), or set `cloud_mask`"
+        )
 
 
 @contextmanager
@@ -158,7 +171,7 @@ def _open_model(model: str, identity: ModelIdentity, mapping: MapConfig) -> tupl
             f"worker on {socket.gethostname()}: has floodseg {own}, but the run was started with {identity.version}; "
             "install the same version"
         )
-    if identify_model(model, mapping) != identity:
+    if identify_model(model, mapping).checksum != identity.checksum:
         raise ConfigError(
             f"worker on {socket.gethostname()}: its model '{model}' differs from that of the process that started the "
             "run; put the model in a folder that all hosts share"

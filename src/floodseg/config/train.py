@@ -188,11 +188,11 @@ class AugmentConfig(Settings):
     """Standard deviation of a random brightness factor, the same for all optical bands of a date."""
     optical_level: float = 0.0
     """Probability of a simulated change of the processing level of Sentinel-2 between top of atmosphere (L1C) and
-    surface (L2A): path radiance that falls with wavelength is added or removed. Not applied to layout ombria, whose
+    surface (L2A): path radiance that falls with wavelength is added or removed. Refused for layout ombria, whose
     values are not reflectance."""
     optical_shadow: float = 0.0
     """Probability of simulated shadows of clouds, terrain or buildings in the optical image. Labels do not change, so
-    that the model learns to tell shadow from water. Not applied to layout ombria, whose values are not reflectance."""
+    that the model learns to tell shadow from water. Refused for layout ombria, whose values are not reflectance."""
     drop_sensor: float = 0.0
     """Probability that one of the two sensors is removed from a sample. Both sensors are equally likely."""
     drop_sensor_ramp: WholeNumber = 0

@@ -42,6 +42,6 @@ def choose_model(
     if model != AUTO:
         return model, None
     if not sar and not optical:
-        raise ConfigError("no image is given; set `sar`, `optical` or both")
+        raise ConfigError("no image to map; set `sar`, `optical` or both")
     sensors: SensorSet = "both" if sar and optical else "sar" if sar else "optical"
     return SHIPPED_BY_SENSORS[sensors], f"auto: {source} has {_IMAGES[sensors]}"

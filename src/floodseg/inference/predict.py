@@ -218,6 +218,8 @@ def _array_scene(
             f"`cloud_mask={config.cloud_mask}`: is a file and the images are arrays; set `cloud_mask` to "
             f"{', '.join(CLOUD_METHODS[:-1])} or {CLOUD_METHODS[-1]}, or set hidden pixels of `optical` to NaN"
         )
+    if config.cloud_mask == "csmask" and optical is None:
+        raise ConfigError("`cloud_mask=csmask`: has no effect without an optical array; leave it out")
     defaults = SceneConfig()
     for entry in fields(config):
         value = getattr(config, entry.name)

@@ -31,6 +31,7 @@ class ArchitectureEntry:
             half of this distance, so the map does not depend on the size of the windows. Layers that pool over a
             complete window (full attention, CBAM, squeeze and excitation) are not part of this measurement by
             ``benchmarks/scenes/seams.py``.
+        bands: the only bands that the architecture takes; None for one that takes any.
     """
 
     build: Callable[..., nn.Module]

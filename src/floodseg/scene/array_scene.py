@@ -134,8 +134,8 @@ class ArrayScene(BaseScene):
         def clouds(window: Window) -> Mask:
             return hidden_pixels("classes", *mask_values(classes, window))
 
-        windows = blocks(*classes.shape[1:])
-        if all(are_scene_classes(mask_values(classes, window)[0], classes.nodata) for window in windows):
+        parts = (mask_values(classes, window) for window in blocks(*classes.shape[1:]))
+        if all(are_scene_classes(values[~missing], classes.nodata) for values, missing in parts):
             self.hide(clouds, "its scene classification", kind_note("`optical`", "classes") or "")
         else:
             self._note("`optical`: its band SCL is not used, since it holds no classes 0 to 11")

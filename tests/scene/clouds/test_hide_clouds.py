@@ -308,6 +308,11 @@ def test_band_scl_of_an_array(csmask: type[FakeCsmask]) -> None:
     hide_clouds(scene, "auto")
     assert np.array_equal(~scene.read(COMPLETE).optical_valid, values[-1] == 3)
     assert "10.0 % of the optical pixels are hidden as clouds, by its scene classification" in scene.assumptions
+    values[:, 10:] = np.nan
+    scene = ArrayScene(NDWI, optical=values, optical_bands=bands, **ARRAYS)
+    scene.hide_scene_classes()
+    assert np.array_equal(scene.read(COMPLETE).optical_valid, values[-1] == 4), "NaN is no data, and no class"
+    values = image(bands)
     values[-1] = 0.3
     scene = ArrayScene(NDWI, optical=values, optical_bands=bands, **ARRAYS)
     scene.hide_scene_classes()
