@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from floodseg.bands import SENSOR_SETS, SensorSet
+from floodseg.bands import OPTICAL_VALID, SAR_VALID, SENSOR_SETS, SensorSet
 from floodseg.chips.chip import Chip
 from floodseg.config.train import DataConfig
 from floodseg.datasets.screening import open_usable
@@ -17,8 +17,8 @@ from floodseg.evaluation.evaluate import restrict_to_method
 from floodseg.evaluation.methods import model_method
 from floodseg.evaluation.metrics.counts import Counts, count
 from floodseg.messages import SENSOR_NAMES
-from floodseg.models.multi_sensor import AnyModel
-from floodseg.runtimes.base import Runtime
+from floodseg.models.multi_sensor import AnyModel, optical_margin_of
+from floodseg.runtimes.base import Runtime, deciding_sensors
 
 SAMPLE_CHIPS = 24
 """Approximate number of chips for calibration and comparison, spread evenly over the split."""
@@ -72,9 +72,12 @@ class CalibrationChips:
 
     def _count(self, chip: Chip, batch: Batch, probability: NDArray[np.float32]) -> Counts:
         """Return the counts of one chip; ``probability`` is (1, H, W)."""
-        sar_valid, optical_valid = (torch.from_numpy(mask)[:, None] for mask in (batch.sar_valid, batch.optical_valid))
-        water = self._model.decisions.water(torch.from_numpy(probability), sar_valid, optical_valid)
-        return count(water[0], torch.from_numpy(chip.label), (sar_valid | optical_valid)[0, 0])
+        deciding = deciding_sensors(batch.sar_valid, batch.optical_valid, optical_margin_of(self._model))
+        decides_sar, decides_optical = (
+            torch.from_numpy(deciding & code != 0)[:, None] for code in (SAR_VALID, OPTICAL_VALID)
+        )
+        water = self._model.decisions.water(torch.from_numpy(probability), decides_sar, decides_optical)
+        return count(water[0], torch.from_numpy(chip.label), torch.from_numpy(deciding[0] != 0))
 
 
 def _batch(chip: Chip, sensors: SensorSet) -> Batch:
