@@ -84,7 +84,7 @@ def test_an_item_of_a_collection_of_grd_is_refused_even_with_a_grid() -> None:
     ("change", "message"),
     [
         ({"geometry": None}, "has no valid footprint"),
-        ({"geometry": {"type": "Point", "coordinates": [0, 40]}}, r"has no valid footprint \(it is no polygon\)"),
+        ({"geometry": {"type": "Point", "coordinates": [0, 40]}}, r"has no valid footprint \(it is not a polygon\)"),
         ({"properties": {"datetime": "yesterday", "proj:epsg": 32630}}, r"has no valid time \(yesterday\)"),
         ({"properties": {"proj:epsg": 32630}}, r"has no valid time \(None\)"),
     ],

@@ -11,11 +11,13 @@ DILATIONS = (1, 2, 4, 8)
 RADIUS = sum(DILATIONS)
 """Largest distance in pixels, by row or column, at which an input pixel has an effect on an output pixel."""
 LARGEST_CORRECTION = 4.0
-"""Bound of the correction of the log-odds. Where NDWI is clear, the network cannot overrule it."""
+"""Bound of the correction of the log-odds, so that the network cannot overrule an NDWI far from 0."""
 
 _SMALLEST_SUM = 0.02
-"""Lower bound of the denominator of an index, in reflectance. Below it noise would dominate the ratio."""
+"""Lower bound of the denominator of an index, in reflectance. Below it noise would dominate the ratio. Also added to
+reflectance before the logarithm."""
 _FEATURES = 9 + 6 + 1
+"""Indices, logarithms and validity."""
 
 
 class WaterIndices(nn.Module):
@@ -40,6 +42,7 @@ class WaterIndices(nn.Module):
         awei_no_shadow = 4 * (green - swir1) - (0.25 * nir + 2.75 * swir2)
         # scaled to about the range of the other indices
         indices += [5 * awei_shadow, (5 * awei_no_shadow).clamp(-5, 5)]
+        # 0 at a reflectance of about 0.12
         logarithms = torch.log(image.clamp(min=0) + _SMALLEST_SUM) + 2
         return torch.cat((*indices, logarithms, torch.ones_like(valid)), dim=1) * valid
 
