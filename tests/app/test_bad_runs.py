@@ -112,7 +112,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (cut_off, "is truncated; copy it again"),
     "state dict": (
         lambda file: torch.save(_lite().state_dict(), file),
-        "is not a floodseg checkpoint (it holds 113 named tensors, without a description of the model); use a",
+        "is not a floodseg checkpoint (it holds 112 named tensors, without a description of the model); use a",
     ),
     "another package": (
         lambda file: torch.save({"epoch": 3, "state_dict": {}, "optimizer": {}}, file),
@@ -128,7 +128,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "unknown architecture": (
         lambda file: torch.save(_document(architecture="unet"), file),
-        "its description is incomplete (model 'unet': must be one of efficient, baseline, lite)",
+        "its description is incomplete (model 'unet': must be one of efficient, baseline, lite, spectral)",
     ),
     "newer": (
         lambda file: torch.save(_document(format_version=9), file),

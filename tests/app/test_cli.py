@@ -323,7 +323,7 @@ def test_models_prints_parts_times_and_intervals(capsys: pytest.CaptureFixture[s
     assert "fuses s1-efficient (radar) and s2 (optical)" in shown
     assert "takes radar VV VH and optical B02 B03 B04 B08 B11 B12" in shown
     assert "water IoU on valid: 0.682 (95 % interval 0.598 to 0.740)" in shown
-    assert "time of a map: 1.00 times that of s1-lite" in shown
+    assert "mapping time: 1.00 times that of s1-lite" in shown
 
 
 def test_deeply_nested_run_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,8 +64,8 @@ def test_search_prints_a_table_and_writes_json(tmp_path: Path, capsys: pytest.Ca
         (("--date", "2024-10-31"), 'no area is set; set --place, such as "Valencia, ES", --bbox or --aoi'),
         (
             ("--place", "Bologna", "--date", "2024-10-31"),
-            "no request was sent, since --allow-remote is not set (needed are: planetarycomputer.microsoft.com for "
-            "items of sentinel-1-rtc and sentinel-2-l2a from 2024-10-31 to 2024-11-06 over the area); set it",
+            "no request was sent, since --allow-remote is not set (requests needed: planetarycomputer.microsoft.com "
+            "for items of sentinel-1-rtc and sentinel-2-l2a from 2024-10-31 to 2024-11-06 over the area); set it",
         ),
         (("--place", "Valencia", "--date", "2024-10-31"), "--place Valencia: names several places; add the country"),
         (("--bbox", "-0.6", "39.2", "-0.2", "--date", "2024-10-31"), "--bbox requires 4 positional arguments"),

@@ -76,7 +76,7 @@ def test_a_larger_place_of_this_alternate_name_makes_a_first_name_ambiguous() ->
     [
         ("Valenciaa, ES", r"is not in the table of places; check the spelling \(similar names: valencia"),
         ("Zzyzxq", "is not in the table of places; check the spelling"),
-        ("Valencia, XQ", "'XQ' is no country; use its code"),
+        ("Valencia, XQ", "'XQ' is not a country; use its code"),
         ("Валенсия", "must be a name in Latin letters"),
         ("", "must be a name in Latin letters"),
         ("a, b, c, d", "must be a name in Latin letters"),

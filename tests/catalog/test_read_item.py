@@ -69,7 +69,7 @@ def test_signatures_do_not_enter_an_item() -> None:
 
 def test_a_slice_in_radar_geometry_is_refused_with_the_reason() -> None:
     document = radar_item("2024-10-31T06:03:01Z", FOOTPRINT, grid={"s1:shape": [25_000, 16_000]})
-    with pytest.raises(DataError, match="in radar geometry, which is not terrain-corrected: its pixels lie up to kilo"):
+    with pytest.raises(DataError, match="in radar geometry, which is not terrain-corrected: its pixels are up to"):
         radar(document)
 
 
@@ -84,7 +84,7 @@ def test_an_item_of_a_collection_of_grd_is_refused_even_with_a_grid() -> None:
     ("change", "message"),
     [
         ({"geometry": None}, "has no valid footprint"),
-        ({"geometry": {"type": "Point", "coordinates": [0, 40]}}, r"has no valid footprint \(it is no polygon\)"),
+        ({"geometry": {"type": "Point", "coordinates": [0, 40]}}, r"has no valid footprint \(it is not a polygon\)"),
         ({"properties": {"datetime": "yesterday", "proj:epsg": 32630}}, r"has no valid time \(yesterday\)"),
         ({"properties": {"proj:epsg": 32630}}, r"has no valid time \(None\)"),
     ],

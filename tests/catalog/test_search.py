@@ -74,8 +74,8 @@ def test_without_permission_no_socket_is_opened_and_the_hosts_are_named(monkeypa
     with pytest.raises(ConfigError) as caught:
         floodseg.search(place="Valencia, ES", radius="20km", date="2024-10-31")
     assert str(caught.value) == (
-        "no request was sent, since `allow_remote` is not set (needed are: planetarycomputer.microsoft.com for items "
-        "of sentinel-1-rtc and sentinel-2-l2a from 2024-10-31 to 2024-11-06 over the area); set it, or set the "
+        "no request was sent, since `allow_remote` is not set (requests needed: planetarycomputer.microsoft.com for "
+        "items of sentinel-1-rtc and sentinel-2-l2a from 2024-10-31 to 2024-11-06 over the area); set it, or set the "
         "environment variable FLOODSEG_ALLOW_REMOTE=1"
     )
 
@@ -296,7 +296,7 @@ def test_document_holds_passes_items_and_no_signature(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"plcae": "Valencia, ES"}, "`plcae`: is no setting of a search; did you mean `place`?"),
+        ({"plcae": "Valencia, ES"}, "`plcae`: is not a setting of a search; did you mean `place`?"),
         ({"bbox": "1 2 3"}, "`bbox=1 2 3`: must be four numbers"),
         ({"bbox": (0, 41, 1, 40)}, "`bbox=0 41 1 40`: must be west, south, east and north in degrees"),
         ({"place": "Valencia, ES"}, "`bbox`: has no effect with `place`"),

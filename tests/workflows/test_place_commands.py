@@ -27,7 +27,7 @@ def test_fetch_prints_the_command_that_maps(
 ) -> None:
     assert run("fetch", *at_place(service, "--sensors", "sar", "--out-dir", tmp_path / "passes")) == 0
     first, command = capsys.readouterr().out.splitlines()
-    assert first.endswith("sentinel-1a_20241031T052714_r095: 100.0 % of the area is valid")
+    assert first.endswith("sentinel-1a_20241031T052714_r095: 100.0 % of the area has valid pixels")
     arguments = shlex.split(command.replace("MAP", str(tmp_path / "map")))
     assert arguments[:2] == ["floodseg", "predict"]
     assert run(*arguments[1:], "--model", "otsu") == 0

@@ -98,9 +98,9 @@ def evaluate(
         255 nodata. Excluded and nodata pixels are not counted.
     reference
         Reference for a map: a label raster (0 land, 1 water, -1 or 255 ignored) or polygons of the flood (everything
-        outside is land). A label raster on another grid is resampled by nearest neighbour. Permanent water of the map
-        counts as water against a label raster and is not scored against polygons. If the map has permanent water, the
-        scores of the other choice are printed too.
+        outside is land). A label raster on another grid is resampled by nearest neighbour. Permanent water in the
+        map counts as water if the reference is a label raster, and is not scored if it is polygons. If the map has
+        permanent water, the scores with the opposite treatment are printed, too.
     split
         Split of the data set: train, valid, test, bolivia, ..., depending on the layout.
     json_file
@@ -266,7 +266,7 @@ def demo(*, out_dir: Path = Path("floodseg-demo"), overwrite: bool = False) -> N
 
 @app.command
 def models(*, json_format: Annotated[bool, Parameter(name="--json")] = False) -> None:
-    """List architectures and shipped models with sensors, bands, size, scores, time, licence and training data.
+    """List architectures and shipped models with sensors, bands, size, scores, mapping time, licence and training data.
 
     Parameters
     ----------

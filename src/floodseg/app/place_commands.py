@@ -26,7 +26,7 @@ def search(
 
     floodseg search --place "Valencia, ES" --radius 20km --date 2024-10-31 --window 6d --allow-remote
 
-    The pass that covers most of the area comes first, then the nearest in time. Nothing is downloaded but the list.
+    The pass that covers most of the area comes first; among equals, the nearest in time. Only the list is downloaded.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ def fetch(
     config: Annotated[FetchConfig, Parameter(name="*")] = FetchConfig(),  # noqa: B008 (frozen, too)
     overwrite: bool = False,
 ) -> None:
-    """Read the images of passes over a place, cut to the area, as files that floodseg predict reads.
+    """Fetch the images of passes over a place, cut to the area, as input files of floodseg predict.
 
-    With --date the best pass of each sensor is read, with --dates every pass, and a list for floodseg predict-many is
-    written for each sensor. Only the parts of the files that touch the area are read. After an interruption the same
-    command continues.
+    With --date, the best pass of each sensor is fetched: the one that covers most of the area. With --dates, every pass
+    is fetched. For each sensor, a list for floodseg predict-many is written. Only the parts of the files that touch the
+    area are read. After an interruption, run the same command again to continue.
 
     Parameters
     ----------
@@ -78,13 +78,13 @@ def map(
 
     floodseg map --place "Valencia, ES" --radius 20km --date 2024-10-31 --out-dir valencia --allow-remote
 
-    The pass that covers most of the area is mapped, and with it the best one of the other sensor, if it is not far in
-    time. After an interruption the same command continues.
+    The pass that covers most of the area is mapped, together with the best pass of the other sensor within
+    --days-apart. After an interruption, run the same command again to continue.
 
     Parameters
     ----------
     model
-        Model, as in floodseg predict; by default the same as there.
+        Model, with the values and the default of floodseg predict.
     list_only
         Search only, and list what would be read and mapped.
     overwrite

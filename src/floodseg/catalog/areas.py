@@ -24,6 +24,7 @@ _ELLIPSOID = Geod(ellps="WGS84")
 _SEGMENTS = 100
 """Number of segments per longest side of polygons in a projection, before they are transformed to degrees."""
 _MAX_OTHERS = 4
+"""Largest number of other places of the same name that the log lists."""
 _LOG = getLogger("floodseg")
 
 
@@ -34,7 +35,7 @@ class Area:
     geometry: Any
     """Shapely Polygon or MultiPolygon in degrees of longitude and latitude, x first, split at the 180th meridian."""
     label: str
-    """Name for messages and summaries: "Valencia, ES, within 20km"."""
+    """Name for messages and summaries: "Valencia, ES, 20 km to each side"."""
     attribution: str | None = None
     """Credit that products name, for areas from the table of places; else None."""
 
@@ -75,14 +76,14 @@ def _box(bounds: Sequence[float]) -> Box:
 def _around_place(text: str, radius_m: float) -> Area:
     place, others = find_place(text)
     distance = f"{radius_m / 1000:g} km"
-    alike = f"; others of this name: {', '.join(map(str, others[:_MAX_OTHERS]))}" if others else ""
-    _LOG.info("place: %s, %s to each side%s", place, distance, alike)
+    namesakes = f"; other places of this name: {', '.join(map(str, others[:_MAX_OTHERS]))}" if others else ""
+    _LOG.info("place: %s, %s to each side%s", place, distance, namesakes)
     # distances along the parallel and the meridian through the place
     east, _, _ = _ELLIPSOID.fwd(place.longitude, place.latitude, 90, radius_m)
     _, north, _ = _ELLIPSOID.fwd(place.longitude, place.latitude, 0, radius_m)
     _, south, _ = _ELLIPSOID.fwd(place.longitude, place.latitude, 180, radius_m)
-    half = (east - place.longitude) % 360
-    geometry = _box_at_180(place.longitude - half, south, place.longitude + half, north)
+    half_width = (east - place.longitude) % 360
+    geometry = _box_at_180(place.longitude - half_width, south, place.longitude + half_width, north)
     label = f"{place.name}, {place.country}, {distance} to each side"
     return Area(geometry, label, ATTRIBUTION)
 
@@ -104,12 +105,12 @@ def _from_file(path: Path) -> Area:
         polygons = shapely.segmentize(polygons, max(right - left, top - bottom) / _SEGMENTS)
     try:
         transformer = Transformer.from_crs(layer.crs, 4326, always_xy=True)
-        moved = shapely.transform(polygons, lambda points: np.column_stack(transformer.transform(*points.T)))
+        in_degrees = shapely.transform(polygons, lambda points: np.column_stack(transformer.transform(*points.T)))
     except ProjError as error:
         raise ConfigError(
             f"`aoi={path}`: its coordinates cannot be transformed to degrees ({error}); use a coordinate system of the "
             "Earth"
         ) from error
-    if not np.isfinite(shapely.get_coordinates(moved)).all():
+    if not np.isfinite(shapely.get_coordinates(in_degrees)).all():
         raise DataError(f"`aoi={path}`: has coordinates that are not on the Earth; correct its coordinate system")
-    return Area(shapely.union_all(shapely.make_valid(moved)), str(path))
+    return Area(shapely.union_all(shapely.make_valid(in_degrees)), str(path))

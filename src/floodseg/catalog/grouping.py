@@ -28,7 +28,9 @@ _SAME_TIME = timedelta(minutes=1)
 _SAME_FOOTPRINT = 0.9
 """Intersection over union from which two items of the same time show the same ground."""
 _BLOCK = 512
+"""Side in pixels of the blocks of a file."""
 _HEADER_BYTES = 65_536
+"""Bytes at the start of a file that hold its directories."""
 _METRES_PER_DEGREE = 111_320.0
 _PIXEL_M = {"B01": 60.0, "B09": 60.0, "B10": 60.0} | dict.fromkeys(("VV", "VH", "B02", "B03", "B04", "B08"), 10.0)
 _USUAL_PIXEL_M = 20.0
@@ -37,7 +39,8 @@ _USUAL_PIXEL_M = 20.0
 def group_passes(items: Iterable[SourceItem], area: Area, near: datetime) -> list[Pass]:
     """Return the passes that cover a part of an area, the best first.
 
-    The best covers most of the area, to one percent; among equals it is the nearest in time to ``near``.
+    The best pass covers most of the area, rounded to one percent; among passes of equal cover, it is the one nearest in
+    time to ``near``.
     """
     inside = [item for item in items if shapely.intersection(_footprint(item), area.geometry).area > 0]
     inside.sort(key=lambda item: (*_orbit(item), item.datetime, item.id))
@@ -55,10 +58,11 @@ def covered_share(footprints: Sequence[Any], area: Area) -> float:
 
 
 def without_duplicates(items: Sequence[SourceItem]) -> list[SourceItem]:
-    """Return items without those that occur twice or in an older version.
+    """Return each item once, and only its newest version.
 
     Two items are versions of the same data if platform and grid are the same, their times differ by at most a minute,
-    and their footprints agree. The higher processing baseline is newer, then the later id.
+    and their footprints agree. The one with the higher processing baseline is newer; for equal baselines, the one
+    whose id sorts last.
     """
     unique = {item.id: item for item in items}
     newest: list[SourceItem] = []
@@ -127,7 +131,7 @@ def _ground_area(geometry: Any) -> float:
 
 
 def _bytes_to_read(item: SourceItem, part: Any) -> int:
-    """Return an estimate of the bytes of an item inside the area."""
+    """Estimate the bytes to read of an item; ``part`` is the part of its footprint inside the area."""
     west, south, east, north = part.bounds
     width = (east - west) * _METRES_PER_DEGREE * math.cos(math.radians((south + north) / 2))
     height = (north - south) * _METRES_PER_DEGREE
@@ -136,7 +140,7 @@ def _bytes_to_read(item: SourceItem, part: Any) -> int:
 
 
 def _asset_bytes(asset: SourceAsset, width: float, height: float) -> int:
-    """Return the bytes of the blocks that an area of this size in metres touches; half a block more on each axis."""
+    """Estimate the bytes of the blocks that touch an area of this size in metres: half a block more on each side."""
     usual = _PIXEL_M.get(asset.band, _USUAL_PIXEL_M)
     pixel = math.hypot(asset.transform[0], asset.transform[3]) or usual if asset.transform else usual
     columns, rows = width / pixel + _BLOCK, height / pixel + _BLOCK

@@ -15,7 +15,7 @@ SCENE_CLASSES = "SCL"
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Conversion of stored numbers to physical values: ``stored * scale + offset``.
+    """Conversion of stored values to physical values: ``stored * scale + offset``.
 
     The result is reflectance for optical bands, backscatter in ``sar_units`` for radar bands, and a code for the scene
     classification.
@@ -24,7 +24,7 @@ class Scaling:
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
-    """Stored number of pixels without data."""
+    """Stored value of pixels without data."""
     sar_units: SarUnits | None = None
     """Unit of radar bands: linear power, amplitude or dB. None for other bands."""
 
@@ -38,10 +38,10 @@ class SourceAsset:
     key: str
     """Name of the asset in the item, for messages."""
     href: str
-    """Address without signature."""
+    """Address without the access token that a signed address holds."""
     scaling: Scaling
     other_scaling: Scaling | None = None
-    """Second conversion that the metadata allow. The darkest pixels settle which one holds:
+    """Alternative conversion if the metadata are doubtful. The darkest pixels decide which one is correct:
     :func:`floodseg.catalog.scaling.settle_offset`."""
     crs: str | None = None
     """Coordinate system of the grid, such as EPSG:32630; None if the item does not say."""
@@ -79,7 +79,7 @@ class SourceItem:
     processing_baseline: str | None = None
     """Sentinel-2 processing baseline, such as 05.11."""
     crs: str | None = None
-    """Coordinate system of the grid, such as EPSG:32630; None if only the files say."""
+    """Coordinate system of the grid, such as EPSG:32630; None if only the files hold it."""
     cloud_share: float | None = None
     """Share of the tile under cloud, 0 to 1; None for radar and where the catalogue does not say."""
     properties: Mapping[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from floodseg.catalog.items import OrbitState, SourceItem
 class Pass:
     """Items of one overpass: same platform, orbit direction and relative orbit, within a few minutes.
 
-    The slices or tiles of a pass are one mosaic. Two passes of a day are two maps.
+    The slices or tiles of a pass are mosaicked. Two passes on the same day are mapped separately.
     """
 
     items: tuple[SourceItem, ...]
@@ -21,9 +21,9 @@ class Pass:
     cloud_share: float | None
     """Share of cloud in the items, weighted by the part of the area that each covers; None for radar."""
     bytes_to_read: int
-    """Estimate of the bytes of all bands inside the area, without compression unless the items hold file sizes."""
+    """Estimated bytes of all bands inside the area. If the items hold no file sizes, compression is not considered."""
     days: float
-    """Days from the date that was asked for to the pass; negative for earlier passes."""
+    """Days from the requested time to the pass; negative for earlier passes."""
 
     @property
     def id(self) -> str:

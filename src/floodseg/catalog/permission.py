@@ -9,11 +9,11 @@ from floodseg.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class PlannedRequest:
-    """A host that a command would ask, and for what."""
+    """A host to which a command would send requests, and their purpose."""
 
     host: str
     purpose: str
-    """Object of "would ask HOST for": "items of sentinel-1-rtc"."""
+    """Noun phrase after "HOST for", such as "items of sentinel-1-rtc"."""
 
 
 def require_permission(planned: Sequence[PlannedRequest], *, allowed: bool) -> None:
@@ -26,6 +26,6 @@ def require_permission(planned: Sequence[PlannedRequest], *, allowed: bool) -> N
         return
     hosts = "; ".join(f"{each.host} for {each.purpose}" for each in planned)
     raise ConfigError(
-        f"no request was sent, since `allow_remote` is not set (needed are: {hosts}); set it, or set the environment "
-        f"variable {PERMISSION_VARIABLE}=1"
+        f"no request was sent, since `allow_remote` is not set (requests needed: {hosts}); set it, or set the "
+        f"environment variable {PERMISSION_VARIABLE}=1"
     )

@@ -1,10 +1,10 @@
-"""Offline geocoder: places above 5,000 inhabitants of GeoNames (CC BY 4.0), by name and country.
+"""Offline geocoder: places of GeoNames (CC BY 4.0) with more than 5,000 inhabitants, by name and country.
 
-The table ``data/places.tsv.gz`` is made by ``tools/places.py``. Its lines are
+The table ``data/places.tsv.gz`` is made by ``tools/places.py``. Its fields are
 
-* ``#``, ISO code of a country, ISO code of three letters, name;
-* name, ISO code of the country, code of the region, latitude, longitude, inhabitants, and the search keys of all
-  names between ``|``, the one of the first name first.
+* in the line of a country: ``#`` and ISO code of two letters, ISO code of three letters, name;
+* in the line of a place: main name, ISO code of the country, code of the region, latitude, longitude, inhabitants, and
+  the search keys of all names between ``|``, that of the main name first.
 """
 
 import gzip
@@ -49,7 +49,7 @@ class Place:
 
 
 def search_key(text: str) -> str:
-    """Return a name as it is compared: lower case without accents, and single spaces for other characters.
+    """Return the form of a name that is compared: lower case without accents, and single spaces for other characters.
 
     Empty for names with letters that are not Latin.
     """
@@ -64,7 +64,7 @@ def find_place(text: str) -> tuple[Place, tuple[Place, ...]]:
     """Return the place that a text names, and others of the same name in its country, by population.
 
     ``text`` is a name, "NAME, COUNTRY" or "NAME, REGION, COUNTRY". A country is an ISO code or an English name, and a
-    region a code. First names come before alternate names, and then population decides.
+    region a code. A main name takes precedence over an alternate name, then a larger place over a smaller one.
 
     Raises:
         ConfigError: the place or the country is unknown, or a name without a country fits places in several countries;
@@ -79,22 +79,22 @@ def find_place(text: str) -> tuple[Place, tuple[Place, ...]]:
         )
     country = _country_code(text, parts[-1]) if parts else None
     region = parts[0].upper() if len(parts) == 2 else None
-    first, others = _matches(key)
+    by_main, by_alternate = _matches(key)
     if country is not None:
-        first, others = (
+        by_main, by_alternate = (
             [each for each in group if each.country == country and region in (None, each.region)]
-            for group in (first, others)
+            for group in (by_main, by_alternate)
         )
-    found = first or others
+    found = by_main or by_alternate
     if not found:
         raise ConfigError(f"`place={text}`: is not in the table of places; {_remedy(key, country)}")
     if country is None:
-        _require_one_country(text, [*first, *others], found[0])
+        _require_one_country(text, [*by_main, *by_alternate], found[0])
     return found[0], tuple(place for place in found[1:] if place.country == found[0].country)
 
 
 def _require_one_country(text: str, named: list[Place], best: Place) -> None:
-    """Raise ConfigError if other countries have a place of this first name, or a larger one of this alternate name."""
+    """Raise ConfigError if other countries have a place of this main name, or a larger one of this alternate name."""
     key = search_key(text)
     rivals = [
         place
@@ -111,16 +111,16 @@ def _require_one_country(text: str, named: list[Place], best: Place) -> None:
 
 
 def _matches(key: str) -> tuple[list[Place], list[Place]]:
-    """Return the places with this first name, and those with this alternate name, the largest first."""
-    first: list[Place] = []
-    others: list[Place] = []
+    """Return the places with this main name, and those with this alternate name, the largest first."""
+    by_main: list[Place] = []
+    by_alternate: list[Place] = []
     for line in _lines_with(f"|{key}|"):
         name, country, region, latitude, longitude, population, keys = line.split("\t")
         place = Place(name, country, region, float(latitude), float(longitude), int(population))
-        (first if keys.startswith(f"|{key}|") else others).append(place)
-    for group in (first, others):
+        (by_main if keys.startswith(f"|{key}|") else by_alternate).append(place)
+    for group in (by_main, by_alternate):
         group.sort(key=lambda place: -place.population)
-    return first, others
+    return by_main, by_alternate
 
 
 def _lines_with(text: str) -> Iterator[str]:
@@ -146,13 +146,13 @@ def _country_code(text: str, country: str) -> str:
         if wanted in [search_key(name) for name in names]:
             return names[0]
     raise ConfigError(
-        f"`place={text}`: '{printable(country)}' is no country; use its code of two letters (ISO 3166) or its English "
-        "name"
+        f"`place={text}`: '{printable(country)}' is not a country; use its code of two letters (ISO 3166) or its "
+        "English name"
     )
 
 
 def _remedy(key: str, country: str | None) -> str:
-    """Return what to do for a name that is not in the table, with similar names if there are any."""
+    """Return the remedy for a name that is not in the table, with similar names if there are any."""
     keys = {
         names.partition("|")[0]
         for line in _table().splitlines()

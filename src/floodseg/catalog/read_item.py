@@ -21,8 +21,8 @@ _COPIED = ("sat:", "sar:", "s1:", "processing:")
 _COPIED_NAMES = (
     "platform", "constellation", "instruments", "s2:processing_baseline", "s2:product_uri", "s2:datatake_id",
 )  # fmt: skip
-_FAR = 10_000.0
-"""Bound on coordinates in degrees and heights in metres; others are errors."""
+_MAX_COORDINATE = 10_000.0
+"""Largest coordinate in degrees and height in metres; larger ones are errors."""
 _PRODUCT = re.compile(r"_N(\d\d)\.?(\d\d)_R(\d{3})_")
 _PLATFORM = re.compile(r"S([12][A-D])_", re.IGNORECASE)
 
@@ -148,9 +148,9 @@ def _check_terrain_correction(label: str, document: Mapping[str, Any], collectio
     if collection.sensor != "sar":
         return
     properties, assets = _mapping(document.get("properties")), _mapping(document.get("assets"))
-    is_raw = properties.get("sar:product_type") in ("GRD", "SLC")
+    is_grd_or_slc = properties.get("sar:product_type") in ("GRD", "SLC")
     has_grid = any(_crs(_mapping(each)) for each in (properties, *assets.values()))
-    if is_raw and (not has_grid or is_grd(collection.id)):
+    if is_grd_or_slc and (not has_grid or is_grd(collection.id)):
         raise DataError(f"{label}: {NOT_TERRAIN_CORRECTED}")
 
 
@@ -168,10 +168,13 @@ def _bbox(label: str, document: Mapping[str, Any]) -> tuple[float, float, float,
         with np.errstate(invalid="ignore"):  # coordinates that are no numbers are refused below
             geometry = shape(document["geometry"])
         if geometry.is_empty or geometry.geom_type not in ("Polygon", "MultiPolygon"):
-            raise ValueError("it is no polygon")
+            raise ValueError("it is not a polygon")
         values = [float(value) for value in document.get("bbox") or geometry.bounds]
-        if len(values) not in (4, 6) or not (np.abs([*values, *shapely.get_coordinates(geometry).flat]) <= _FAR).all():
-            raise ValueError("its coordinates are no degrees")
+        if (
+            len(values) not in (4, 6)
+            or not (np.abs([*values, *shapely.get_coordinates(geometry).flat]) <= _MAX_COORDINATE).all()
+        ):
+            raise ValueError("its coordinates are not in degrees")
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
         raise DataError(
             f"{label}: has no valid footprint ({error}); report it to the catalogue, or use another"

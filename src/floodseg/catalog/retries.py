@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 REPEATED = (408, 425, 429, 500, 502, 503, 504)
-"""Statuses of errors that may pass."""
+"""HTTP statuses of temporary errors, after which a request is sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class RetryPolicy:
     longest_wait_s: float = 60.0
     """Longest time between two attempts, also if the server asks for more (Retry-After)."""
     timeout_s: float = 30.0
-    """Longest silence of the server."""
+    """Longest time without data from the server."""
 
     def wait_s(self, failures: int, retry_after: str | None) -> float:
-        """Return the seconds to wait after a number of failed attempts; ``retry_after``: the header of the answer."""
+        """Return the seconds to wait after a number of failures; ``retry_after``: header of the last response."""
         asked = float(retry_after) if retry_after and retry_after.strip().isdigit() else 0.0
         return float(min(max(self.first_wait_s * 2.0 ** (failures - 1), asked), self.longest_wait_s))

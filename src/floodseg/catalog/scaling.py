@@ -1,7 +1,7 @@
 """Units, nodata, scale and offset of band files, from the metadata of their items.
 
-Sentinel-2 reflectance is ``stored * 0.0001 + offset``. Products of processing baseline 04.00 and later hold an offset
-of 0.1 in their numbers, unless the catalogue removed it:
+Sentinel-2 reflectance is ``stored * 0.0001 + offset``. In products of processing baseline 04.00 and later, 0.1 has been
+added to the reflectance before it was stored (offset -0.1), unless the catalogue has removed it (offset 0):
 
 ===================================================  =========================================
 Planetary Computer, baseline below 04.00             offset 0
@@ -23,15 +23,15 @@ from floodseg.catalog.items import Scaling, SourceAsset, SourceItem
 from floodseg.errors import DataError
 
 OffsetRule = Literal["flag", "band"]
-"""What decides on the offset of reflectance first: ``boa_offset_applied`` of the item, or the offset of the band."""
+"""Metadata that take precedence for the offset: ``boa_offset_applied`` of the item, or the offset of the band."""
 
 _BASELINE_OFFSET = -0.1
 _FIRST_BASELINE_WITH_OFFSET = 4.0
 _FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 _ABSENT = 0.05
-"""Dark pixels below it hold no offset of 0.1: reflectance would be below -0.05."""
+"""If the darkest pixels are below it, no 0.1 has been added: their reflectance would otherwise be below -0.05."""
 _PRESENT = 0.08
-"""Every scene has dark pixels below it, unless they hold an offset of 0.1 (see ``raster/reflectance_checks.py``)."""
+"""Every scene has pixels below it, unless 0.1 has been added (see ``raster/reflectance_checks.py``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class OpticalScaling:
 
     scaling: Scaling
     other: Scaling | None = None
-    """Conversion that holds if the metadata are wrong; None where no other one is known."""
+    """Conversion to use if the metadata are wrong; None if they leave no doubt."""
     contradiction: str | None = None
-    """What contradicts what in the metadata; None if they agree."""
+    """Description of metadata that contradict each other; None if they agree."""
 
 
 def band_field(asset: Mapping[str, Any], name: str) -> Any:
@@ -61,7 +61,7 @@ def band_field(asset: Mapping[str, Any], name: str) -> Any:
 
 
 def number(value: Any) -> float | None:
-    """Return a value of metadata as a finite number; None if it is none."""
+    """Return a metadata value as a finite number; None if it is not one."""
     try:
         found = math.nan if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -97,7 +97,9 @@ def optical_scaling(
         DataError: neither the item nor the band says anything about the offset.
     """
     nodata = number(band_field(asset, "nodata"))
-    form = Scaling(number(band_field(asset, "scale")) or 1 / REFLECTANCE_SCALE, 0.0, 0.0 if nodata is None else nodata)
+    without_offset = Scaling(
+        number(band_field(asset, "scale")) or 1 / REFLECTANCE_SCALE, 0.0, 0.0 if nodata is None else nodata
+    )
     applied = next((properties[flag] for flag in _FLAGS if isinstance(properties.get(flag), bool)), None)
     declared, version = number(band_field(asset, "offset")), number(baseline)
     holds_offset = None if version is None else version >= _FIRST_BASELINE_WITH_OFFSET
@@ -106,15 +108,15 @@ def optical_scaling(
         offset: float | None = 0.0
     elif declared is not None and not (declared and holds_offset is False):
         offset = declared
-    else:  # no product before baseline 04.00 holds an offset
+    else:  # no product before baseline 04.00 has an offset
         offset = by_baseline
     if offset is None:
         raise DataError("has neither an offset of its bands nor a processing baseline, so its reflectance is unknown")
     contradiction = _contradiction(applied, declared, baseline, by_baseline)
     # Flags of Earth Search v1 were wrong on some dates of 2022 and 2025, so pixels are compared where there is a flag.
     is_doubtful = contradiction is not None or (applied is not None and rule == "flag" and holds_offset is True)
-    other = replace(form, offset=_BASELINE_OFFSET if offset == 0 else 0.0) if is_doubtful else None
-    return OpticalScaling(replace(form, offset=offset), other, contradiction)
+    other = replace(without_offset, offset=_BASELINE_OFFSET if offset == 0 else 0.0) if is_doubtful else None
+    return OpticalScaling(replace(without_offset, offset=offset), other, contradiction)
 
 
 def _contradiction(
@@ -132,18 +134,23 @@ def _contradiction(
 def settle_offset(item: SourceItem, darkest: Mapping[str, float]) -> tuple[SourceItem, str | None]:
     """Return an item whose offset agrees with its darkest pixels, and a sentence for the summary, or None.
 
-    If the darkest numbers of some band lie below an offset of 0.1, they do not hold it, whatever the metadata say. If
-    all lie above, and the metadata contradict each other, they hold it. An item without doubts is not changed.
+    If the darkest stored reflectance of any band is below 0.05, the offset is 0, whatever the metadata say. If it is at
+    least 0.08 in all bands and the metadata contradict each other, the offset is -0.1. An item whose metadata leave no
+    doubt is not changed.
 
     Args:
         item: an optical item.
-        darkest: band -> 2nd percentile of the valid stored numbers of the area.
+        darkest: band -> 2nd percentile of the valid stored values in the area.
     """
     doubtful = {key: asset for key, asset in item.assets.items() if asset.other_scaling is not None}
     dark = [darkest[key] * doubtful[key].scaling.scale for key in darkest if key in doubtful]
     if not dark:
         return item, None
-    wanted = 0.0 if min(dark) < _ABSENT else _BASELINE_OFFSET if min(dark) >= _PRESENT and item.contradiction else None
+    wanted: float | None = None
+    if min(dark) < _ABSENT:
+        wanted = 0.0
+    elif min(dark) >= _PRESENT and item.contradiction:
+        wanted = _BASELINE_OFFSET
     reason = f"{item.id}: {item.contradiction}; " if item.contradiction else f"{item.id}: "
     used = next(iter(doubtful.values())).scaling.offset
     if wanted is None or wanted == used:

@@ -20,8 +20,9 @@ from floodseg.messages import percent
 from floodseg.system.extras import require_extra
 
 _NEARBY = timedelta(days=60)
-"""Time before and after the dates in which the nearest passes are looked for if nothing is found."""
+"""Time before and after the dates in which the nearest passes are searched if the dates have none."""
 _MAX_NAMED = 5
+"""Largest number of items or passes that a note lists."""
 
 Period = tuple[datetime, datetime]
 """Start and end in UTC; the end is excluded."""
@@ -86,7 +87,7 @@ def build_search(settings: dict[str, Any]) -> SearchConfig:
     for name in settings:
         if name not in known:
             similar = get_close_matches(name, known, n=1) or known
-            raise ConfigError(f"`{name}`: is no setting of a search; did you mean `{similar[0]}`?")
+            raise ConfigError(f"`{name}`: is not a setting of a search; did you mean `{similar[0]}`?")
     if settings.get("bbox") is not None:
         settings = {**settings, "bbox": _four_numbers(settings["bbox"])}
     nested = {
@@ -127,7 +128,7 @@ def search_config(config: SearchConfig, retries: RetryPolicy | None = None) -> S
 
 
 def planned_search(source: Source, collections: Sequence[Collection], period: Period) -> PlannedRequest:
-    """Return the host that a search asks, and for what."""
+    """Return the host to which a search sends requests, and their purpose."""
     names = " and ".join(collection.id for collection in collections)
     return PlannedRequest(source.host, f"items of {names} {_days(period)} over the area")
 
@@ -142,14 +143,14 @@ def find_passes(
     max_cloud: float = 1.0,
     retries: RetryPolicy | None = None,
 ) -> FoundPasses:
-    """Ask a catalogue for the passes of one sensor. The caller has checked the permission.
+    """Ask a catalogue for the passes of one sensor. The caller must have checked the permission.
 
     Args:
         source: the catalogue.
         collection: one of its collections.
         area: area of interest.
         period: start and end in UTC; the end is excluded.
-        near: time from which ``days`` of the passes count; by default the start of the period.
+        near: time from which :attr:`Pass.days` is counted; by default the start of the period.
         max_cloud: largest cloud share of a pass, 0 to 1. Passes of unknown cloud share are never left out.
         retries: attempts of each request.
 
@@ -172,7 +173,7 @@ def find_passes(
 def _items(
     source: Source, collection: Collection, area: Area, period: Period, retries: RetryPolicy
 ) -> tuple[list[SourceItem], list[str]]:
-    """Return the items in an area and a period without duplicates, and sentences on those left out."""
+    """Return the items in an area and a period without duplicates, and sentences on the items that are left out."""
     require_extra("stac", "pystac_client", purpose="searching a catalogue")
     from floodseg.catalog.stac_api import search_items
 

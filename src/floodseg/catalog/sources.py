@@ -15,9 +15,9 @@ from floodseg.errors import ConfigError
 from floodseg.messages import SENSOR_NAMES, redacted
 
 NOT_TERRAIN_CORRECTED = (
-    "holds Sentinel-1 GRD in radar geometry, which is not terrain-corrected: its pixels lie up to kilometres beside "
-    "their place on the map; use a collection of terrain-corrected backscatter (RTC), such as sentinel-1-rtc of "
-    "planetary-computer"
+    "holds Sentinel-1 GRD in radar geometry, which is not terrain-corrected: its pixels are up to several "
+    "kilometres from their true position; use a collection of terrain-corrected backscatter (RTC), such as "
+    "sentinel-1-rtc of planetary-computer"
 )
 
 
@@ -32,9 +32,9 @@ class Collection:
     sar_units: SarUnits = "linear"
     """Unit of radar bands. Only for radar."""
     nodata: float | None = None
-    """Nodata value of radar bands whose items do not say it."""
+    """Nodata value of radar bands whose items hold none."""
     offset_rule: OffsetRule = "flag"
-    """Only for optical bands."""
+    """Metadata that take precedence for the offset of reflectance. Only for optical bands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def source_of(setting: str) -> Source:
         raise ConfigError(f"`source={setting}`: cannot be read ({error.strerror}); correct the path") from error
     except ValueError as error:
         raise ConfigError(f"`source={setting}`: is not TOML ({error}); correct it") from error
-    return _Reader(setting).source(document)
+    return _SourceFile(setting).source(document)
 
 
 def collections_of(source: Source, sensors: SensorSet) -> tuple[Collection, ...]:
@@ -142,7 +142,7 @@ def collections_of(source: Source, sensors: SensorSet) -> tuple[Collection, ...]
     return tuple(collection for collection in found.values() if collection is not None)
 
 
-class _Reader:
+class _SourceFile:
     """Reader of a TOML file that describes a source, with the setting in its messages."""
 
     def __init__(self, path: str) -> None:

@@ -1,7 +1,8 @@
 """Item search of STAC APIs, with pystac-client and retries.
 
 Each request is repeated on its own (the iterators of pystac-client end at an error, pystac-client#712), so a search
-returns all items or fails. A page that refuses its method is asked with the other one (pystac-client#846).
+returns all items or fails. If the server refuses GET or POST for a page, the other method is
+used (pystac-client#846).
 """
 
 import json

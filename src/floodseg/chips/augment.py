@@ -19,18 +19,20 @@ SPECKLE_LOOKS = (8.0, 128.0)
 """Smallest and largest number of looks of added speckle. 8 is stronger than in GRD products, 128 hardly visible."""
 
 PATH_REFLECTANCE = (-0.02, 0.11)
-"""Smallest and largest path reflectance in the blue band B02: an atmosphere that was removed twice to a hazy one."""
+"""Smallest and largest path reflectance in the blue band B02. Below 0, the atmosphere was corrected too much."""
 PATH_EXPONENTS = (1.5, 4.0)
-"""Path reflectance falls with wavelength to the power of minus this: haze of large particles to clear air."""
+"""Smallest and largest e in ``wavelength ** -e``, by which path reflectance falls: large particles to clear air."""
 
 SHADOW_LEVEL = (0.0, 2.0)
-"""Smallest and largest number of standard deviations above which a random field is shadow: half of a crop to little."""
+"""Smallest and largest threshold, in standard deviations of a random field, above which it is shadow.
+
+0 makes half of a crop shadow, 2 only little of it."""
 SHADOW_STEEPNESS = 4.0
 """Steepness of the edge of a shadow, for each standard deviation of the field."""
 SHADOW_LIGHT = (0.25, 0.6)
 """Smallest and largest share of light that the sky sends into a shadow, in the blue band B02."""
 SHADOW_EXPONENTS = (0.3, 1.0)
-"""The light in a shadow falls with wavelength to the power of minus this."""
+"""Smallest and largest e in ``wavelength ** -e``, by which the light in a shadow falls."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -190,7 +192,7 @@ def _optical_factor(bands: Bands, deviation: float, rng: np.random.Generator) ->
 def _shadow(bands: Bands, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw the light that reaches each pixel in each band, (bands, H, W): 1 outside of shadows, less inside.
 
-    Inside, only the sky lights the ground. It is blue, so that shadow looks more like water than dark ground does.
+    Inside, only the sky lights the ground. Skylight is blue, so shadow looks more like water than dark ground does.
     """
     light, exponent = rng.uniform(*SHADOW_LIGHT), rng.uniform(*SHADOW_EXPONENTS)
     field = power_law_field(rng, height, width, -3.0)

@@ -14,13 +14,13 @@ from floodseg.config.predict import MapConfig
 
 @dataclass(frozen=True)
 class ReadConfig(Settings):
-    """Bands and resolution of the images that are read from a server."""
+    """Bands and resolution to read from a server, and number of requests."""
 
     optical_bands: tuple[str, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
     """Sentinel-2 bands to read."""
     resolution: float | None = None
-    """Pixel size of the images in metres. Coarser images are read from overviews. By default each band has its own
-    pixel size."""
+    """Pixel size of the images in metres. A size above that of a file is read from its overviews. By default each band
+    keeps its own pixel size."""
     transfers: WholeNumber = 8
     """Number of simultaneous requests."""
 
@@ -50,10 +50,11 @@ class MapPlaceConfig(Settings):
     out_dir: Path = Path("flood")
     """Folder of the products. The fetched images are in its subfolder passes."""
     before: Literal["auto", "none"] = "auto"
-    """Radar image from before the flood, whose water counts as permanent water. auto makes it from at least three
-    passes of the same relative orbit and direction, 12 to 60 days earlier, and maps without it if there are fewer."""
+    """Radar image from before the flood, whose water counts as permanent water. auto: the median of at least three
+    passes of the same relative orbit and direction, 12 to 60 days earlier; with fewer passes, the flood is mapped
+    without it. none: the flood is mapped without it."""
     days_apart: float = 1.0
-    """Most days between a radar pass and an optical pass that are mapped together."""
+    """Largest number of days between a radar pass and an optical pass that are mapped together."""
     permanent_water: str | None = None
     """Permanent water, as in floodseg predict."""
     permanent_water_threshold: float | None = None

@@ -29,12 +29,12 @@ class AreaConfig(Settings):
     """Area of interest: a place with a radius, a box, or polygons in a file."""
 
     place: str | None = None
-    """Name of a place above 5,000 inhabitants, with its country: "Valencia, ES", or with a region: "Springfield, IL,
-    US"."""
+    """Name of a place with more than 5,000 inhabitants, followed by its country ("Valencia, ES") or by its region and
+    country ("Springfield, IL, US")."""
     radius: str | None = None
-    """Distance from the place to the sides of the area, a square: 20km or 500m. By default 10km."""
+    """Half the side length of the square area around the place, such as 20km or 500m. By default 10km."""
     bbox: tuple[float, float, float, float] | None = None
-    """West, south, east and north in degrees. West is larger than east across the 180th meridian."""
+    """West, south, east and north in degrees. If the box crosses the 180th meridian, west is larger than east."""
     aoi: Path | None = None
     """Vector file with the polygons of the area."""
 
@@ -67,9 +67,9 @@ class PeriodConfig(Settings):
     """Dates of passes, in UTC."""
 
     date: str | None = None
-    """Day of the flood, such as 2024-10-31. Passes of this day and of the days of --window after it are found."""
+    """Day of the flood, such as 2024-10-31. Passes of this day and of the --window days after it are found."""
     window: str | None = None
-    """Number of days after --date, such as 6d (the default). 0d is the day alone."""
+    """Number of days after --date to search, such as 6d (the default). With 0d, only the day itself is searched."""
     dates: str | None = None
     """First and last day, such as 2024-10-31/2024-11-12, instead of --date."""
 
@@ -121,13 +121,14 @@ class SearchConfig(Settings):
     sensors: SensorSet = "both"
     """Sensors to search for."""
     max_cloud: float = 60.0
-    """Largest cloud cover of an optical pass in percent, by the catalogue's metadata."""
+    """Largest cloud cover of an optical pass in percent, according to the catalogue. Passes of unknown cloud cover are
+    included."""
     source: str = "planetary-computer"
     """Catalogue: planetary-computer (both sensors), earth-search, earth-search-c1 or earth-search-v2 (optical), or a
     TOML file that describes a STAC API."""
     allow_remote: bool = False
-    """Permit requests to the hosts of the source. Without it the command names them and ends. The environment variable
-    FLOODSEG_ALLOW_REMOTE=1 permits them, too."""
+    """Permit requests to the hosts of the source. Without this flag, the command names the hosts and stops. The
+    environment variable FLOODSEG_ALLOW_REMOTE=1 permits the requests, too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -66,13 +66,14 @@ class SharedScene(Settings):
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
     for older ones. By default GDAL's scale and offset tags or the product's metadata apply. Without them it is 0, and
-    an image without dark pixels, which may therefore hold an offset, is refused. With such tags this flag is
-    refused."""
+    an image without dark pixels is refused, since its values may include an offset. This flag is refused for files with
+    such tags."""
     cloud_mask: str = "auto"
-    """Clouds in the optical image, which are left to the radar, or to nodata without radar. auto: the scene
-    classification (SCL) of an L2A product; else the network of the extra clouds, if it is installed; else pixels as
-    bright as cloud. csmask: the network. none: clouds are not hidden. FILE: a raster on any grid, which hides the image
-    where it is not 0, or, if it is a scene classification, in its classes 0, 1, 3, 8, 9 and 10."""
+    """Method that finds the clouds in the optical image. Pixels under cloud are mapped from the radar image, or are
+    nodata without one. auto: the scene classification (SCL) of an L2A product; else the network csmask, if
+    floodseg[clouds] is installed; else pixels as bright as cloud. csmask: the network. none: clouds are not hidden.
+    FILE: a raster on any grid; pixels other than 0 are hidden, or, in a scene classification, those of the classes 0,
+    1, 3, 8, 9 and 10."""
     aoi: str | None = None
     """Area of interest: polygons (GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML). Nothing outside is read,
     mapped or counted."""
@@ -80,7 +81,7 @@ class SharedScene(Settings):
     """Areas to mark as excluded in the map, such as radar shadow: polygons, or a raster that is not 0 in these
     areas. Its nodata pixels are not excluded."""
     dem: str | None = None
-    """Elevation raster in metres, or in feet if that is its unit tag. Ground steeper than --max-slope is marked as
+    """Elevation raster in metres, or in feet if its unit tag says so. Ground steeper than --max-slope is marked as
     excluded."""
     max_slope: float = 15.0
     """Steepest slope in degrees that is mapped. Needs --dem."""
@@ -88,9 +89,9 @@ class SharedScene(Settings):
     """Permanent water: polygons, a mask of 0 and 1, or a raster with --permanent-water-threshold. Water elsewhere is
     mapped as flood."""
     permanent_water_threshold: float | None = None
-    """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. With
-    a threshold up to 100, the raster is taken to hold percentages or fractions, and values above 100 are no data. Not
-    needed for a mask of 0 and 1, required for other rasters."""
+    """Smallest raster value that counts as permanent water, for example 50 (percent) for JRC water occurrence. If
+    it is at most 100, the raster is assumed to hold percentages or fractions, and values above 100 are nodata. Required
+    for rasters other than masks of 0 and 1."""
     datetime: str | None = None
     """Acquisition time (ISO 8601) for the STAC item. By default it is read from the tags or the name of the file."""
     allow_remote: bool = False

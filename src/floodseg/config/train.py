@@ -17,7 +17,7 @@ from floodseg.config.base import Architecture, Layout, Precision, Settings, Whol
 from floodseg.errors import ConfigError
 from floodseg.system.environment import affinity_cores
 
-_PHYSICAL_FILES: tuple[Layout, ...] = ("sen1floods11", "folders")
+_LAYOUTS_IN_PHYSICAL_UNITS: tuple[Layout, ...] = ("sen1floods11", "folders")
 _LAYOUTS_BY_SETTING: dict[str, tuple[Layout, ...]] = {
     "data": ("sen1floods11", "ombria", "folders"),
     "sar_dir": ("folders",),
@@ -26,8 +26,8 @@ _LAYOUTS_BY_SETTING: dict[str, tuple[Layout, ...]] = {
     "hold_out_event": ("sen1floods11",),
     "val_split": ("ombria", "folders"),
     "split_seed": ("ombria", "folders", "synthetic"),
-    "sar_units": _PHYSICAL_FILES,
-    "optical_offset": _PHYSICAL_FILES,
+    "sar_units": _LAYOUTS_IN_PHYSICAL_UNITS,
+    "optical_offset": _LAYOUTS_IN_PHYSICAL_UNITS,
     "cache_gb": ("sen1floods11", "ombria", "folders"),
     "synthetic_chips": ("synthetic",),
     "synthetic_size": ("synthetic",),
@@ -60,8 +60,8 @@ class DataConfig(Settings):
     mask_dir: Path = Path("LabelHand")
     """Folder of the labels (0 land, 1 water, -1 or 255 ignored), relative to --data (layout folders)."""
     val_split: float = 0.2
-    """Share of the training chips to use for validation (layouts ombria and folders). All chips of an event are in the
-    same split. In layout ombria, all chips of a block of 20 consecutive numbers are."""
+    """Share of the training chips to use for validation (layouts ombria and folders). Chips of one
+    event are never divided between the splits; in layout ombria, nor are blocks of 20 consecutive numbers."""
     split_seed: WholeNumber = 0
     """Seed of the validation split (layouts ombria and folders) or of the simulated chips (layout synthetic). It is
     separate from --seed of floodseg train, so that runs with different seeds use the same chips."""
@@ -77,7 +77,7 @@ class DataConfig(Settings):
     optical_offset: float | None = None
     """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
     for older ones. It applies to files without GDAL scale and offset tags; the tags always take precedence. By default
-    it is 0 for files without tags, and a chip without dark pixels, which may therefore hold an offset, is refused."""
+    it is 0 for files without tags, and a chip without dark pixels is refused, since it may include an offset."""
     cache_gb: float = 20.0
     """Largest size in GB of the cache of decoded chips. The cache is in ~/.cache/floodseg, or in the folder that the
     environment variable FLOODSEG_CACHE names. The least recently used chips are removed first. 0 turns the cache
@@ -107,7 +107,7 @@ class DataConfig(Settings):
 
 
 TRAIN_SPECIALISTS = "train"
-"""Value of ``specialists`` that trains both of them first."""
+"""Value of ``specialists`` with which the run first trains both specialists."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,10 @@ class ModelConfig(Settings):
     first. Each maps the pixels where only its sensor is valid. The trained model maps those where both are valid. With
     the value 'train', both are trained first, with the same settings, in subfolders of --out-dir."""
     context_prior: float | None = None
-    """Strength of the context prior, from 0 (off) to 1. In prediction and evaluation, this strength times the
-    difference between the log-odds of the water share around a pixel and those of a typical share (12 %) is added to
-    the log-odds of the pixel. The difference is limited to -4 to 4. By default the value of the --start-from model or
-    of the resumed run, else 0."""
+    """Strength of the context prior, from 0 (off) to 1: a pixel with much water around it is more likely to be water.
+    In prediction and evaluation, strength * (a - b) is added to the log-odds of a pixel, where a are the log-odds of
+    the water share around it, and b those of a typical share (12 %). a - b is limited to -4 to 4. By default the value
+    of the --start-from model or of the resumed run, else 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -296,9 +296,9 @@ class DistilConfig(Settings):
     """Knowledge distillation from trained models (Hinton et al. 2015)."""
 
     teacher: tuple[str, ...] = ()
-    """Trained models (shipped models, run folders or checkpoints) whose calibrated probabilities are soft targets. At
-    each pixel the target is the mean over the teachers with the most valid sensors at that pixel and, among these, the
-    fewest missing ones."""
+    """Trained models (shipped models, run folders or checkpoints) whose calibrated probabilities are soft targets. The
+    target of a pixel is the mean over the teachers with the most valid sensors there. Among these, teachers without a
+    missing sensor take precedence over teachers with one."""
     distil_weight: float = 1.0
     """Weight of the Kullback-Leibler divergence from the teachers in the loss."""
     distil_unlabelled: bool = False

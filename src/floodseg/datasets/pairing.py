@@ -20,7 +20,7 @@ _UNREAD = (".nc", ".nc4", ".h5", ".hdf5", ".zarr")
 """Suffixes of NetCDF, HDF5 and Zarr."""
 
 _TRIED = 10
-"""Files of a folder without GeoTIFF that are tried for the remedy."""
+"""Largest number of files that are opened to find the remedy for a folder without GeoTIFF."""
 
 Groups = dict[str, list[Path]]
 """Files of a folder by chip name."""
@@ -32,8 +32,8 @@ Chips = dict[str, Path]
 def match_by_name(sar: Path, optical: Path, label: Path) -> tuple[Chips, Chips, Chips]:
     """Return the files of each chip in the folders of radar, optical images and labels.
 
-    The files of a chip have equal stems, or equal stems up to the last ``_``. One of the two holds for all chips of a
-    data set: equal stems where they match at least as many labels to images.
+    The files of a chip have equal stems, or equal stems up to the last ``_``. The same rule applies to all chips of
+    a data set: equal stems, if they match at least as many labels to images.
 
     Raises:
         DataError: there are images, but no label has one, or two files of one chip are in one folder.
@@ -55,7 +55,7 @@ def match_by_name(sar: Path, optical: Path, label: Path) -> tuple[Chips, Chips, 
 
 
 def content(folder: Path) -> str:
-    """Return what a folder without chips holds, for messages."""
+    """Describe the content of a folder without chips, for messages."""
     kinds = Counter(
         "folder" if path.is_dir() else f"{path.suffix.lower() or path.name} file"
         for path in list_folder(folder) if not path.name.startswith(".")

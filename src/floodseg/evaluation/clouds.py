@@ -42,7 +42,7 @@ class CloudedScores:
 
 
 def check_clouds(method: Method, bands: Bands, config: ScoreConfig) -> None:
-    """Refuse clouds without an optical image that they cover.
+    """Refuse ``cloud`` without an optical image that clouds can cover.
 
     Raises:
         ConfigError: the method takes no optical image, or the chips hold none from after the flood.
@@ -80,7 +80,7 @@ def cloud_scores(
 
 def _score_covers(method: Method, chip: Chip, bands: Bands, config: ScoreConfig) -> list[CloudedScores]:
     takes_both = method.sensors == "both" and bool(bands.sar)
-    # the same at every cover
+    # clouds do not change the radar image, so it is scored once
     radar = method.apply(_without(chip, "optical"), bands) if takes_both else None
     return [_score_cover(method, chip, bands, config, cover, radar) for cover in config.cloud]
 
@@ -144,7 +144,7 @@ def _document(chips: Sequence[CloudedScores]) -> dict[str, Any]:
 
 
 def _against_better(differences: Iterable[tuple[SensorSet, Difference | None]]) -> dict[str, Any] | None:
-    """Return the comparison with the better single sensor, over which fusion gains least or loses most."""
+    """Return the comparison with the better single sensor: the one over which fusion gains least or loses most."""
     known = [(each.difference, sensor, each) for sensor, each in differences if each is not None]
     if not known:
         return None

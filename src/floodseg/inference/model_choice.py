@@ -31,10 +31,10 @@ def choose_model(
         model: value of the setting.
         sar: True if there are radar images.
         optical: True if there are optical images.
-        source: name of what has the images, for the reason.
+        source: subject of the sentence that states the reason.
 
     Returns:
-        The model, and the reason for the choice in words; None for a model that the settings name.
+        The model, and a sentence with the reason for the choice; None instead of the sentence without ``auto``.
 
     Raises:
         ConfigError: ``auto`` without an image.

@@ -1,7 +1,7 @@
 """Fusion of a radar and an optical model by a weighted sum of their log-odds.
 
 With weights 1 and a bias that removes the prior, the sum is the posterior of two sensors whose errors are independent
-(naive Bayes). The weights also carry how far each model can be trusted.
+(naive Bayes). Other weights express that one model is more accurate than the other.
 """
 
 import math
@@ -29,7 +29,7 @@ class LogOddsFusion:
         optical_weight: weight of the optical log-odds, 0 or more.
         bias: constant term.
         optical_margin: distance in pixels within which an invalid optical pixel affects the optical model, the radius
-            of its receptive field. Pixels closer to one than this (a square window, Chebyshev distance) are not fused.
+            of its receptive field. Pixels up to this many rows and columns from an invalid optical pixel are not fused.
     """
 
     sar_weight: float = 1.0

@@ -25,8 +25,9 @@ class MultiSensorModel(nn.Module):
         optical image ─ optical model ──┤
         both images ─── cloud detector ─┘
 
-    The fusion is a model of both sensors, or the weighted sum of the log-odds of the two others. Where one sensor is
-    valid, the log-odds are those of its model divided by its temperature, so that the map is exactly that of the model.
+    The fusion is a model of both sensors, or the weighted sum of the log-odds of the two others. Where only
+    one sensor is valid, the log-odds are those of its model divided by its temperature, so that the map equals that of
+    this model.
     Where the cloud detector finds a cloud that the cloud mask misses, the radar model decides.
 
     Attributes:
@@ -50,8 +51,8 @@ class MultiSensorModel(nn.Module):
         cloud_detector: CloudDetector | None = None,
     ) -> None:
         super().__init__()
-        radar, image = sar.spec.bands, optical.spec.bands
-        bands = Bands(radar.sar, image.optical, radar.sar_unit, image.optical_unit)
+        sar_bands, optical_bands = sar.spec.bands, optical.spec.bands
+        bands = Bands(sar_bands.sar, optical_bands.optical, sar_bands.sar_unit, optical_bands.optical_unit)
         if isinstance(fused, FloodModel):
             bands = fused.spec.bands
         for sensor, model in zip(SENSORS, (sar, optical), strict=True):
@@ -79,10 +80,10 @@ class MultiSensorModel(nn.Module):
         images = complete_inputs(self.spec.bands, sar, optical, sar_valid, optical_valid)
         by_sar = _log_odds(self.sar, "sar", self.sar(images.sar, None, images.sar_valid, None))
         by_optical = _log_odds(self.optical, "optical", self.optical(None, images.optical, None, images.optical_valid))
-        alone = torch.where(images.sar_valid, by_sar, by_optical)
+        single = torch.where(images.sar_valid, by_sar, by_optical)
         fused_pixels = self.fused_pixels(images.sar_valid, images.optical_valid)
         fused = self._fuse(images, by_sar, by_optical)
-        return _as_logits(torch.where(fused_pixels, fused, alone))
+        return _as_logits(torch.where(fused_pixels, fused, single))
 
     def fused_pixels(self, sar_valid: Tensor, optical_valid: Tensor) -> Tensor:
         """Return the mask of fused pixels from two masks of valid pixels, each (N, 1, H, W) bool.
@@ -101,7 +102,7 @@ class MultiSensorModel(nn.Module):
     def _fuse(self, images: Inputs, by_sar: Tensor, by_optical: Tensor) -> Tensor:
         """Return the log-odds of both sensors, (N, 1, H, W), which are used at :meth:`fused_pixels` only.
 
-        Under a detected cloud they are those of radar, moved so that its threshold becomes that for both sensors.
+        Under a detected cloud they are those of radar, plus an offset from its threshold to that for both sensors.
         """
         if isinstance(self.fused, LogOddsFusion):
             return self.fused.combine(by_sar, by_optical)
@@ -117,18 +118,18 @@ class MultiSensorModel(nn.Module):
         return MultiSensorModel(self.sar, self.optical, self.fused)
 
     def single_sensor_decisions(self) -> Decisions:
-        """Return the decisions of the radar and the optical model for calibrated log-odds; that for both is neutral."""
+        """Return the thresholds of the radar and the optical model, without temperatures; both sensors: the default."""
         return Decisions(
             sar=Decision(self.sar.decisions.sar.threshold), optical=Decision(self.optical.decisions.optical.threshold)
         )
 
 
 AnyModel = FloodModel | MultiSensorModel
-"""A plain model, or a model of several."""
+"""A plain model, or a multi-sensor model."""
 
 
 def plain_models(model: AnyModel) -> dict[str, FloodModel]:
-    """Return the plain models in a model by name: ``sar``, ``optical`` and ``fused``; a plain model is its own part."""
+    """Return the plain models in a model by name: ``sar``, ``optical`` and ``fused``, or "" for a plain model."""
     if isinstance(model, FloodModel):
         return {"": model}
     return {name: each for name, each in model.named_children() if isinstance(each, FloodModel)}

@@ -1,4 +1,4 @@
-"""Two runtimes, one for each sensor, whose calibrated log-odds are fused where both sensors are usable."""
+"""Two runtimes, one for each sensor, whose calibrated log-odds are fused where both images are valid."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from floodseg.runtimes.base import Runtime, deciding_sensors
 
 _OVERLAP_STEP = 64
 _MIN_PROBABILITY = 1e-7
-"""Probabilities are clipped to 1e-7 from 0 and 1 before their log-odds are computed, which are infinite there."""
+"""Probabilities are clipped to 1e-7 and 1 - 1e-7, since the log-odds of 0 and 1 are infinite."""
 
 
 class FusedRuntime:
@@ -22,8 +22,8 @@ class FusedRuntime:
                          ├─ sum of log-odds ────── both decide
         optical runtime ─┴──────────────────────── the optical image decides
 
-    A pixel that one sensor decides has exactly the probability of its runtime alone. A runtime that decides no pixel
-    of a call does not run.
+    A pixel that one sensor decides has exactly the probability of the runtime of that sensor. A runtime is not called
+    for images in which it decides no pixel.
 
     Args:
         sar: runtime that takes only radar bands.
@@ -39,6 +39,7 @@ class FusedRuntime:
             for name in ("name", "device", "precision")
         )
         self.bands = Bands(sar.bands.sar, optical.bands.optical, sar.bands.sar_unit, optical.bands.optical_unit)
+        # by validity code: none, radar, optical, both
         self.thresholds = (threshold, sar.thresholds[SAR_VALID], optical.thresholds[OPTICAL_VALID], threshold)
         self.optical_margin = margin = fusion.optical_margin
         # where two windows blend, both must hold every pixel within the margin

@@ -1,8 +1,8 @@
 """Distillation: calibrated probabilities of trained models as soft targets in addition to labels (Hinton et al. 2015).
 
-The teacher of a pixel is the model with the most valid sensors and, among these, with the fewest missing ones: a model
-of both sensors where both are valid, a radar model where the optical image is withheld or under a masked cloud.
-Teachers of the same rank are averaged.
+The teachers of a pixel are the models with the most valid sensors; among these, models without a missing sensor take
+precedence: a model of both sensors where both are valid, a radar model where the optical image is missing or masked as
+cloud. Teachers of the same rank are averaged.
 """
 
 from collections.abc import Sequence

@@ -20,6 +20,7 @@ def specialist_config(config: TrainConfig, sensor: Sensor) -> TrainConfig:
         data = replace(data, optical_bands=())
         augment = replace(
             augment, optical_jitter=AugmentConfig.optical_jitter,
+            optical_level=AugmentConfig.optical_level, optical_shadow=AugmentConfig.optical_shadow,
             cloud=AugmentConfig.cloud, cloud_mask_quality=AugmentConfig.cloud_mask_quality,
         )  # fmt: skip
     else:

@@ -22,13 +22,13 @@ from floodseg.workflows.pass_images import SAR, Layer
 from floodseg.workflows.pass_item import ITEM, REQUEST, SHARE, pass_item
 
 LEAST_DATES = 3
-"""Fewest dates of a median."""
+"""Smallest number of dates for a median."""
 MOST_DATES = 5
-"""Most dates of a median; the latest are taken."""
+"""Largest number of dates for a median; the latest are used."""
 EARLIEST, LATEST = timedelta(days=60), timedelta(days=12)
-"""Time from the passes to the flood pass."""
+"""Largest and smallest time between an earlier pass and the flood pass."""
 _LEAST_COVER = 0.9
-"""Smallest covered share, relative to that of the flood pass."""
+"""Smallest covered share of an earlier pass, relative to that of the flood pass."""
 
 
 def choose_before(flood: Pass, candidates: Sequence[Pass]) -> tuple[Pass, ...]:
@@ -68,18 +68,18 @@ def fetch_before(run: Fetching, flood: FetchedPass, passes: Sequence[Pass]) -> F
     checksum = sha256(" ".join(checksums).encode()).hexdigest()[:16]
     item = finished_item(folder, checksum, overwrite=run.overwrite)
     if item is None:
-        work = run.out_dir / f".{folder.name}"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
+        unfinished = run.out_dir / f".{folder.name}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
         coverage = Coverage(run.area.geometry, flood.grid)
         layer = Layer(SAR, SAR_BANDS, flood.grid)
-        write_radar(work / f"{SAR}.tif", layer, earlier[-1].overpass.datetime, _medians(earlier, layer, coverage))
+        write_radar(unfinished / f"{SAR}.tif", layer, earlier[-1].overpass.datetime, _medians(earlier, layer, coverage))
         items = [source for each in earlier for source in each.overpass.items]
         properties = {SHARE: round(coverage.share, 6), REQUEST: checksum}
         item = pass_item(folder.name, items, {layer.name: layer.grid}, properties)
-        write_text(work / ITEM, json.dumps(item, indent=2) + "\n")
+        write_text(unfinished / ITEM, json.dumps(item, indent=2) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
-        work.rename(folder)
+        unfinished.rename(folder)
     return FetchedPass(folder, earlier[0].overpass, item)
 
 

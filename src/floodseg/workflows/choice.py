@@ -9,7 +9,7 @@ from floodseg.catalog.passes import Pass
 
 @dataclass(frozen=True)
 class Chosen:
-    """Passes of one map."""
+    """Passes that are mapped together: one of each sensor, or one alone."""
 
     sar: Pass | None
     optical: Pass | None
@@ -31,7 +31,7 @@ def choose(passes: Sequence[Pass], days_apart: float) -> Chosen:
 
     Args:
         passes: in the order of a search, at least one.
-        days_apart: most days between the two.
+        days_apart: largest number of days between the two.
     """
     best = passes[0]
     other = next(

@@ -5,7 +5,7 @@
     OUT_DIR/PASS/sar.tif, optical_10m.tif, optical_20m.tif, scl.tif    images that ``floodseg predict`` reads
     OUT_DIR/PASS/item.json                                             STAC item with its source items
     OUT_DIR/sar.json, optical.json                                     lists for ``floodseg predict-many``
-    OUT_DIR/.PASS/                                                     parts of files of an unfinished pass
+    OUT_DIR/.PASS/                                                     partial copies of the files of an unfinished pass
 """
 
 import json
@@ -108,7 +108,7 @@ def fetch(*, overwrite: bool = False, show_progress: bool = False, **settings: A
 def fetch_config(
     config: FetchConfig, policy: RetryPolicy | None = None, *, overwrite: bool = False, show_progress: bool = False
 ) -> list[FetchedPass]:
-    """Fetch the passes that the settings describe; see :func:`fetch`. ``policy``: attempts of requests."""
+    """Fetch the passes that the settings describe; see :func:`fetch`. ``policy``: retries of failed requests."""
     require_requests(config.search)
     found = search_config(config.search, policy)
     for note in found.notes:
@@ -133,7 +133,7 @@ def fetch_config(
 
 
 def require_requests(config: SearchConfig) -> None:
-    """Refuse requests for items and files unless they are allowed.
+    """Refuse a search and the reading of its files unless requests are allowed.
 
     Raises:
         ConfigError: they are not; the message names each host and what it would be asked for.
@@ -149,7 +149,7 @@ def require_requests(config: SearchConfig) -> None:
 
 @dataclass(frozen=True)
 class Fetching:
-    """What all passes of a run share."""
+    """Folder, area, settings and connections that all passes of a run share."""
 
     out_dir: Path
     area: Area
@@ -176,14 +176,14 @@ def fetching(
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> Iterator[Fetching]:
-    """Lock the folder of the passes and open connections until the block ends; ``policy``: attempts of requests."""
+    """Lock the folder of the passes and open connections until the block ends; ``policy``: retries of requests."""
     with locked_folder(out_dir, "fetches passes into it"), closing(Client(policy, config.transfers)) as client:
         signer = TokenSigner(source.token_address, client.body) if source.token_address else None
         yield Fetching(out_dir, area, config, client, signer, overwrite, show_progress)
 
 
 def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> FetchedPass:
-    """Fetch a pass unless it is complete; what an earlier run has read is not read again.
+    """Fetch a pass unless it is complete. Parts that an interrupted run has read are not read again.
 
     Args:
         run: folder, area, settings and connections.
@@ -207,7 +207,7 @@ def fetch_pass(run: Fetching, overpass: Pass, grid: GeoGrid | None = None) -> Fe
 
 
 def set_map_notes(fetched: FetchedPass, notes: Sequence[str]) -> None:
-    """Store sentences on the map that is made from a pass in its item, for the summary of the map."""
+    """Store notes on the map in the item of its pass, from which the summary of the map takes them."""
     properties = {**fetched.item["properties"], MAP_NOTES: list(notes)}
     write_text(fetched.folder / ITEM, json.dumps({**fetched.item, "properties": properties}, indent=2) + "\n")
 
@@ -265,7 +265,7 @@ def finished_item(folder: Path, checksum: str, *, overwrite: bool) -> dict[str, 
 
 
 def _checksum(overpass: Pass, request: Request) -> str:
-    """Return a checksum of what a pass is made from: source files, area and settings."""
+    """Return a checksum of the source files, the area and the settings of a pass."""
     grid = request.grid
     content = [
         sorted((item.id, asset.href) for item in overpass.items for asset in item.assets.values()),

@@ -32,16 +32,17 @@ from floodseg.workflows.settings import build_config
 
 AREA = "area.geojson"
 _HOUR = timedelta(hours=1)
+"""Tolerance of the time between passes of the same orbit."""
 
 
 @dataclass(frozen=True)
 class MapPlan:
-    """What a map would be made from."""
+    """Passes from which a map would be made."""
 
     found: SearchResult
     chosen: Chosen
     before: tuple[Pass, ...]
-    """Radar passes of the median from before; empty without one."""
+    """Earlier radar passes, whose median is the image from before the flood; empty without such an image."""
     notes: tuple[str, ...]
     """Sentences on what is left out, and why."""
 
@@ -73,7 +74,7 @@ def map_place(
 
 
 def plan_map(config: MapPlaceConfig, policy: RetryPolicy | None = None) -> MapPlan:
-    """Search for the passes of a map and choose among them; ``policy``: attempts of requests.
+    """Search for the passes of a map and choose among them; ``policy``: retries of failed requests.
 
     Raises:
         ConfigError: requests are not allowed.
@@ -87,7 +88,7 @@ def plan_map(config: MapPlaceConfig, policy: RetryPolicy | None = None) -> MapPl
     if config.before == "auto" and chosen.sar is not None:
         before = choose_before(chosen.sar, _earlier_passes(found, chosen.sar, policy))
         if len(before) < LEAST_DATES:
-            notes.append(_too_few(chosen.sar, len(before)))
+            notes.append(_too_few_note(chosen.sar, len(before)))
             before = ()
     return MapPlan(found, chosen, before, tuple(notes))
 
@@ -101,7 +102,7 @@ def map_plan(
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> FloodMap:
-    """Fetch the passes of a plan and map them; see :func:`map_place`. ``policy``: attempts of requests."""
+    """Fetch the passes of a plan and map them; see :func:`map_place`. ``policy``: retries of failed requests."""
     check_unfinished(config.out_dir, overwrite=overwrite)
     folder = config.out_dir / "passes"
     with fetching(
@@ -110,13 +111,13 @@ def map_plan(
     ) as run:  # fmt: skip
         area = folder / AREA
         write_text(area, json.dumps(_feature(plan.found.area.geometry)) + "\n")
-        scene = _scene(config, plan, run, area)
+        scene = _fetch_scene(config, plan, run, area)
     settings = PredictConfig(config.out_dir, scene, config.mapping)
     chosen = {} if model is None else {"model": model}
     return predict_config(settings, **chosen, overwrite=overwrite, show_progress=show_progress)
 
 
-def _scene(config: MapPlaceConfig, plan: MapPlan, run: Fetching, area: Path) -> SceneConfig:
+def _fetch_scene(config: MapPlaceConfig, plan: MapPlan, run: Fetching, area: Path) -> SceneConfig:
     fetched: dict[Sensor, FetchedPass] = {each.sensor: fetch_pass(run, each) for each in plan.chosen.passes}
     sar, optical = fetched.get("sar"), fetched.get("optical")
     before = fetch_before(run, sar, plan.before) if sar is not None and plan.before else None
@@ -141,14 +142,14 @@ def _earlier_passes(found: SearchResult, flood: Pass, policy: RetryPolicy | None
     return find_passes(found.source, collection, found.area, period, near=flood.datetime, retries=policy).passes
 
 
-def _too_few(flood: Pass, count: int) -> str:
+def _too_few_note(flood: Pass, count: int) -> str:
     orbit = f"relative orbit {flood.relative_orbit}, {flood.orbit_state}"
     if None in (flood.relative_orbit, flood.orbit_state):
         orbit = "the same orbit, which the catalogue does not name"
     return (
         f"no image from before: {count} passes of {orbit}, {LATEST.days} to {EARLIEST.days} days before "
-        f"{flood.datetime:%Y-%m-%d} cover the area, but {LEAST_DATES} are needed; water that is always there counts as "
-        "flood unless `permanent_water` is set"
+        f"{flood.datetime:%Y-%m-%d} cover the area, but {LEAST_DATES} are needed; permanent water counts as flood "
+        "unless `permanent_water` is set"
     )
 
 

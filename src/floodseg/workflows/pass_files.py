@@ -26,12 +26,12 @@ SAR_FILE = f"{SAR}.tif"
 
 
 class NoValidPixelError(DataError):
-    """No pixel of the area is valid in a pass."""
+    """A pass has no valid pixel in the area."""
 
 
 @dataclass
 class Coverage:
-    """Number of pixels of an area, and of those that are valid."""
+    """Number of pixels inside an area, and number of valid ones among them."""
 
     area: Any
     """Shapely polygons in degrees."""
@@ -62,7 +62,7 @@ def write_pass(images: PassImages, area: Any, folder: Path) -> float:
 
     * ``sar.tif``: VV and VH in dB, float32, NaN where invalid; overlaps of slices are averaged in linear power.
     * ``optical_10m.tif``, ``optical_20m.tif``: bands by name, uint16 with scale and offset tags, 0 where invalid; in
-      overlaps of tiles the one that covers more of the area is taken.
+      overlaps, the tile that covers more of the area takes precedence.
     * ``scl.tif``: scene classification, uint8, 0 where invalid.
 
     Args:

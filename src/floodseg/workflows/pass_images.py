@@ -1,4 +1,4 @@
-"""Images of the items of a pass: their tiles are read from the server, and their pixels on a target grid."""
+"""Images of the items of a pass: the tiles to read from the server, and their pixels on a target grid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from floodseg.workflows.target_grid import enclosing_grid, source_window, with_p
 SAR, CLASSES = "sar", "scl"
 """Names of the layers of radar bands and of the scene classification."""
 _DARK_PERCENT = 2.0
+"""Percentile of the stored values that stands for the darkest pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,10 @@ class Request:
 
 
 class PassImages:
-    """The images of a pass on the grids of its layers. Reading needs no network, except for the first tiles.
+    """The images of a pass on the grids of its layers.
+
+    The constructor opens the files over the network. :meth:`read` uses local copies of the tiles, which must have been
+    read with :func:`floodseg.catalog.remote.windows.read_windows` for all of :meth:`windows`.
 
     Args:
         overpass: the pass.
@@ -78,7 +82,7 @@ class PassImages:
     Attributes:
         items: items that overlap the area, the one that covers most of it first.
         layers: files to make.
-        notes: sentences on offsets that the darkest pixels have settled.
+        notes: sentences on offsets that :meth:`settle_offsets` has compared with the darkest pixels.
 
     Raises:
         DataError: a file cannot be read.
@@ -116,7 +120,7 @@ class PassImages:
         return wanted
 
     def settle_offsets(self) -> None:
-        """Compare the offsets of items with contradicting metadata with their darkest pixels."""
+        """Correct the offsets of items with doubtful metadata by their darkest pixels."""
         settled = []
         for item in self.items:
             doubtful = {band for band, asset in item.assets.items() if asset.other_scaling is not None}
@@ -136,7 +140,7 @@ class PassImages:
     def read(self, layer: Layer, item: SourceItem, window: Window) -> Block:
         """Read the bands of an item inside a window of the grid of a layer: dB, reflectance or class codes.
 
-        A pixel is missing where a band is, and filled where all bands are.
+        A pixel is missing where any band is missing, and filled where all bands are filled.
         """
         blocks = [self._source(layer, item, band).read(window) for band in layer.bands]
         return Block(
@@ -172,7 +176,7 @@ class PassImages:
         return WarpedSource(image.grid.north_up, layer.grid, 1, read_source, layer.method)
 
     def _darkest(self, item: SourceItem, layer: Layer, band: str) -> float | None:
-        """Return the 2nd percentile of the valid stored numbers of a band in the area; None without valid pixels."""
+        """Return the 2nd percentile of the valid stored values of a band in the area; None without valid pixels."""
         image = self._images[item.id, band]
         window = source_window(layer.grid, image.grid.north_up)
         if window is None:
@@ -229,7 +233,7 @@ def _open(
     folder: Path, item: SourceItem, asset: SourceAsset, request: Request, client: Client, signer: Signer | None
 ) -> RemoteImage:
     remote = RemoteFile(asset.href, f"item {item.id}, asset {asset.key}", signer)
-    # files of one name from two sources differ in their addresses
+    # named after the address, since files of two sources can have the same name
     copies = folder / sha256(asset.href.encode()).hexdigest()[:12]
     copies.mkdir(parents=True, exist_ok=True)
     return open_remote_image(copies, remote, client, request.resolution)

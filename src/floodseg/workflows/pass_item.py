@@ -19,11 +19,11 @@ SOURCES = "floodseg:sources"
 SHARE = "floodseg:covered_share"
 """Property with the share of the area that has valid pixels, 0 to 1."""
 REQUEST = "floodseg:request"
-"""Property with a checksum of source items, area and settings, by which a later run finds a complete pass."""
+"""Property with a checksum of source items, area and settings, by which a later run recognises a complete pass."""
 ATTRIBUTION = "floodseg:attribution"
 """Property with the credit for the place."""
 NOTES = "floodseg:notes"
-"""Property with sentences on the reading of the source items."""
+"""Property with sentences on offsets and resampling of the source items."""
 MAP_NOTES = "floodseg:map_notes"
 """Property with sentences on the map that is made from a pass."""
 
@@ -72,7 +72,7 @@ def pass_item(
 
 
 def source_entry(item: SourceItem) -> dict[str, Any]:
-    """Return what summaries say of a source item."""
+    """Return the entry of a source item in summaries."""
     return {
         "id": item.id, "collection": item.collection, "source": item.source, "datetime": _text(item.datetime),
     }  # fmt: skip
@@ -99,7 +99,7 @@ def _text(time: Any) -> str:
 
 
 def relative_to(document: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """Return an item whose files lie in a folder, for a document beside that folder."""
+    """Return an item with file addresses through ``folder``, for a document that lies beside this folder."""
     assets = {
         key: {**asset, "href": f"./{folder}/{Path(asset['href']).name}"} for key, asset in document["assets"].items()
     }

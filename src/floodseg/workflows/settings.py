@@ -13,7 +13,7 @@ _Config = TypeVar("_Config", FetchConfig, MapPlaceConfig)
 
 
 def build_config(kind: type[_Config], settings: Mapping[str, Any]) -> _Config:
-    """Return a configuration of flat settings; those that are not its own are settings of a search.
+    """Return a configuration from flat settings. Those that are no fields of it are passed to its search.
 
     Raises:
         ConfigError: a setting is unknown or invalid.

@@ -13,29 +13,29 @@ from floodseg.geo.warp import PixelMap
 from floodseg.geo.warped_source import clip
 
 _DEGREES = 0.01
-"""Longest side of the polygons of an area before they are projected."""
+"""Longest segment in degrees of the outlines of an area that are projected."""
 _STEP = 32
-"""Pixels between the points on the border of a target whose places in a source are computed."""
+"""Distance in pixels between the points on the border of a target that are transformed to a source."""
 _MARGIN = 2
 """Pixels around a window that interpolation may need."""
 _MAX_PIXELS = 4_000_000_000
 
 
 def enclosing_grid(area: Any, reference: GeoGrid) -> GeoGrid:
-    """Return the north-up grid of the pixels of ``reference``, continued without end, that encloses an area.
+    """Return the smallest north-up grid that encloses an area and is aligned with the pixels of ``reference``.
 
     Args:
         area: shapely polygons in degrees.
         reference: grid with a coordinate system.
 
     Raises:
-        DataError: the area has no place in the coordinate system, or is too large.
+        DataError: the area cannot be projected to the coordinate system, or is too large.
     """
     transformer = Transformer.from_crs(4326, reference.crs, always_xy=True)
     longitudes, latitudes = shapely.get_coordinates(shapely.segmentize(area, _DEGREES)).T
     columns, rows = reference.north_up.pixels(*transformer.transform(longitudes, latitudes))
     if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
-        raise DataError("the area has no place in the coordinate system of the images; use a smaller area")
+        raise DataError("the area cannot be projected to the coordinate system of the images; use a smaller area")
     # rounding errors of the projection must not add a row or a column
     left, top = math.floor(columns.min() + 1e-6), math.floor(rows.min() + 1e-6)
     width, height = math.ceil(columns.max() - 1e-6) - left, math.ceil(rows.max() - 1e-6) - top
@@ -72,6 +72,6 @@ def source_window(target: GeoGrid, source: GeoGrid) -> Window | None:
 
 
 def _aligned_span(positions: Any, factor: int) -> tuple[int, int]:
-    """Return first pixel and the one after the last that cells of ``factor`` pixels around positions need."""
+    """Return the first pixel, and the one after the last, of the cells of ``factor`` pixels around positions."""
     first = (math.floor(np.nanmin(positions)) // factor - _MARGIN) * factor
     return first, (math.floor(np.nanmax(positions)) // factor + 1 + _MARGIN) * factor

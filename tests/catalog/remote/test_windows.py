@@ -148,7 +148,7 @@ def test_file_that_changes_on_the_server_is_not_mixed(server: FileServer, tmp_pa
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"JP2 is another format" * 2000, "it is no TIFF"),
+        (b"JP2 is another format" * 2000, "it is not a TIFF"),
         (b"II*\x00\xff\xff\xff\x7f" + bytes(40_000), "its directories end early"),
         (b"II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00" + bytes(40_000), "it has a damaged directory"),
         (b"II*\x00\x00\x00\x00\x00" + bytes(40_000), "it has no image"),

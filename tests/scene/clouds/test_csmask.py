@@ -88,7 +88,9 @@ def test_one_session_serves_all_tiles_of_a_scene(tmp_path: Path, monkeypatch: py
 
 def test_a_package_without_the_network_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(csmask, "_folder", lambda: tmp_path)
-    with pytest.raises(csmask.ConfigError, match=r"model_6b_l1c\.onnx is missing; pip install --force-reinstall ukis-"):
+    with pytest.raises(
+        csmask.ConfigError, match=r"model_6b_l1c\.onnx is missing; run pip install --force-reinstall ukis-"
+    ):
         Csmask(CSMASK_BANDS, "L1C")
 
 

@@ -45,7 +45,7 @@ def _lines(model: dict[str, Any]) -> Iterator[str]:
         limits = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
         yield f"water IoU on {split}: {scores['water_iou']:.3f}{limits}"
     if model["relative_time"] is not None:
-        yield f"time of a map: {model['relative_time']:.2f} times that of s1-lite"
+        yield f"mapping time: {model['relative_time']:.2f} times that of s1-lite"
     yield f"licence of the weights: {model['licence']}"
     yield f"training data: {model['training_data']}"
 

@@ -37,7 +37,7 @@ def print_fetched(out_dir: Path, fetched: "Sequence[FetchedPass]") -> None:
     """Print the passes that were read, and the commands that map them."""
     console = Console(highlight=False, markup=False)
     for each in fetched:
-        console.print(f"{each.folder}: {percent(each.covered_share)} of the area is valid", soft_wrap=True)
+        console.print(f"{each.folder}: {percent(each.covered_share)} of the area has valid pixels", soft_wrap=True)
         console.print(f"  floodseg predict {each.predict_flags} --out-dir MAP", soft_wrap=True)
     for sensor in SENSORS:
         if sum(each.overpass.sensor == sensor for each in fetched) > 1:

@@ -1,7 +1,8 @@
 """HTTP requests with a bounded number of attempts; each attempt signs its address again.
 
-Repeated are: no connection, a connection that is cut, an answer that is too short, the statuses in ``REPEATED``, and
-401 and 403 where a token can be replaced. Messages name the file by its item and asset, never by its signed address.
+A request is repeated if there is no connection, if the connection is cut or the answer is too short, for the statuses
+in ``REPEATED``, and for 401 and 403 if the token can be replaced. Messages name the file by its item and
+asset, never by its signed address.
 """
 
 import threading
@@ -41,7 +42,7 @@ class RemoteFile:
     """File on a server."""
 
     href: str
-    """Address without signature."""
+    """Address without access token."""
     name: str
     """Name in messages: "item ID, asset KEY"."""
     signer: Signer | None = None
@@ -59,7 +60,7 @@ class Part:
 
 
 class _FailedAttempt(Exception):  # noqa: N818 (never leaves this module)
-    """An attempt failed in a way that may pass."""
+    """An attempt failed, but another one may succeed."""
 
     def __init__(self, reason: str, retry_after: str | None = None) -> None:
         super().__init__(reason)

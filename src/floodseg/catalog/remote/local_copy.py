@@ -18,7 +18,7 @@ from floodseg.errors import DataError
 PAGE_BYTES = 16_384
 """Size of a request for directories of a file."""
 MAX_HEADER_BYTES = 65_536
-"""Most bytes of directories that are read of a file."""
+"""Largest number of bytes that are read for the directories of a file."""
 
 _LOG = getLogger("floodseg")
 

@@ -1,4 +1,4 @@
-"""Places of the tiles of a GeoTIFF, found by reading its directories and nothing else.
+"""Byte ranges of the tiles of a GeoTIFF, found by reading only its directories.
 
 TIFF 6.0 and BigTIFF. A cloud-optimized GeoTIFF has its directories at the start of the file.
 """
@@ -29,7 +29,7 @@ _MAX_VALUE_BYTES = 2**22
 
 
 class NotATiffError(ValueError):
-    """The file is no TIFF, or its directories are damaged."""
+    """The file is not a TIFF, or its directories are damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class TiffImage:
     _sizes: _Values
 
     def tile_ranges(self, window: Window) -> list[Range]:
-        """Return the places of the tiles that touch a window within the image. Empty tiles have none."""
+        """Return the byte ranges of the tiles that touch a window within the image. Empty tiles have none."""
         across = -(-self.width // self.tile_width)
         ranges = []
         for row in range(window.top // self.tile_height, -(-(window.top + window.height) // self.tile_height)):
@@ -79,7 +79,7 @@ def read_images(read: ReadBytes) -> list[TiffImage]:
     """Return the images of a TIFF, full resolution first, without masks. All values of its directories are read.
 
     Raises:
-        NotATiffError: the file is no TIFF, or its directories are damaged.
+        NotATiffError: the file is not a TIFF, or its directories are damaged.
     """
     try:
         images = [image for image in _images(read) if image is not None]
@@ -104,43 +104,43 @@ def merged(ranges: list[Range], gap: int, longest: int) -> list[Range]:
 def _images(read: ReadBytes) -> Iterator[TiffImage | None]:
     order = {b"II": "<", b"MM": ">"}.get(read(0, 2))
     if order is None:
-        raise NotATiffError("it is no TIFF")
+        raise NotATiffError("it is not a TIFF")
     (magic,) = struct.unpack(f"{order}H", read(2, 2))
     if magic not in (42, 43):
-        raise NotATiffError("it is no TIFF")
+        raise NotATiffError("it is not a TIFF")
     big = magic == 43
-    place, count = ("Q", "Q") if big else ("I", "H")
-    (at,) = struct.unpack(order + place, read(8, 8) if big else read(4, 4))
+    offset_format, count_format = ("Q", "Q") if big else ("I", "H")
+    (at,) = struct.unpack(order + offset_format, read(8, 8) if big else read(4, 4))
     number = 0
     while at:
         number += 1
         if number > _MAX_DIRECTORIES:
             raise NotATiffError("it has too many directories")
-        (entries,) = struct.unpack(order + count, read(at, struct.calcsize(order + count)))
+        (entries,) = struct.unpack(order + count_format, read(at, struct.calcsize(order + count_format)))
         if entries > _MAX_ENTRIES:
             raise NotATiffError("it has a damaged directory")
-        at += struct.calcsize(order + count)
+        at += struct.calcsize(order + count_format)
         size = 20 if big else 12
         tags = dict(_entry(read, read(at + index * size, size), at + index * size, order) for index in range(entries))
         at += entries * size
-        (at,) = struct.unpack(order + place, read(at, struct.calcsize(order + place)))
+        (at,) = struct.unpack(order + offset_format, read(at, struct.calcsize(order + offset_format)))
         yield _image(number, tags)
 
 
 def _entry(read: ReadBytes, entry: bytes, at: int, order: str) -> tuple[int, _Values]:
-    """Return tag and values of an entry at a place of the file; its values are read unless they place tiles."""
-    place = "Q" if len(entry) == 20 else "I"
-    tag, kind, count = struct.unpack_from(f"{order}HH{place}", entry)
-    form = order + _FORMATS.get(kind, "B")
-    size, inline = struct.calcsize(form) * count, struct.calcsize(order + place)
+    """Return tag and values of the entry at byte ``at``. Values are read, except lists of tile offsets and sizes."""
+    offset_format = "Q" if len(entry) == 20 else "I"
+    tag, kind, count = struct.unpack_from(f"{order}HH{offset_format}", entry)
+    value_format = order + _FORMATS.get(kind, "B")
+    size, inline = struct.calcsize(value_format) * count, struct.calcsize(order + offset_format)
     offset = at + len(entry) - inline
     if size > inline:
-        (offset,) = struct.unpack_from(order + place, entry, len(entry) - inline)
+        (offset,) = struct.unpack_from(order + offset_format, entry, len(entry) - inline)
         if tag not in _PLACES:
             if size > _MAX_VALUE_BYTES:
                 raise NotATiffError("it has a damaged directory")
             read(offset, size)
-    return tag, _Values(read, offset, count, form)
+    return tag, _Values(read, offset, count, value_format)
 
 
 def _image(number: int, tags: dict[int, _Values]) -> TiffImage | None:

@@ -20,11 +20,11 @@ from floodseg.raster.drivers import open_with_drivers
 from floodseg.system.progress import TransferProgress
 
 _GAP_BYTES = 64
-"""Tiles with at most so many bytes between them are read by one request: GDAL writes 8 bytes between tiles."""
+"""Tiles with at most this many bytes between them are read by one request: GDAL writes 8 bytes between tiles."""
 _MAX_NAME = 150
 """Longest name of a local copy without its suffix, in characters."""
 _LONGEST_REQUEST = 4 * 2**20
-"""Most bytes of one request that joins several tiles."""
+"""Largest number of bytes of a request for several tiles."""
 
 
 @dataclass(frozen=True, slots=True)

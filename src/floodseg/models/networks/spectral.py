@@ -13,12 +13,14 @@ RADIUS = sum(DILATIONS)
 LARGEST_CORRECTION = 4.0
 """Bound of the correction of the log-odds in training."""
 CORRECTION_SHARE = 0.6
-"""Share of the correction in evaluation mode, which moves the network towards NDWI. On domains that were
-not trained on, it maps no worse in the mean and loses less to NDWI where the network errs, such as in cities."""
+"""Share of the correction in evaluation mode. On domains that were not trained on, the mean water IoU is not lower than
+with all of it, and falls less below that of NDWI where the network is wrong, such as in cities."""
 
 _SMALLEST_SUM = 0.02
-"""Lower bound of the denominator of an index, in reflectance. Below it noise would dominate the ratio."""
+"""Lower bound of the denominator of an index, in reflectance. Below it noise would dominate the ratio. Also added to
+reflectance before the logarithm."""
 _FEATURES = 9 + 6 + 1
+"""Indices, logarithms and validity."""
 
 
 class WaterIndices(nn.Module):
@@ -43,6 +45,7 @@ class WaterIndices(nn.Module):
         awei_no_shadow = 4 * (green - swir1) - (0.25 * nir + 2.75 * swir2)
         # scaled to about the range of the other indices
         indices += [5 * awei_shadow, (5 * awei_no_shadow).clamp(-5, 5)]
+        # 0 at a reflectance of about 0.12
         logarithms = torch.log(image.clamp(min=0) + _SMALLEST_SUM) + 2
         return torch.cat((*indices, logarithms, torch.ones_like(valid)), dim=1) * valid
 

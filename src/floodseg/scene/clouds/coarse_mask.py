@@ -19,7 +19,7 @@ CELL_METRES = 30.0
 _DEFAULT_PIXEL_METRES = 10.0
 """Side of a pixel on a grid without a coordinate system: that of the finest bands of Sentinel-2."""
 _MAX_SIDE = 1024
-"""Longest side in pixels of the parts in which the cells of a tile are read."""
+"""Longest side in pixels of the parts in which a tile is read."""
 
 
 class CloudDetector(Protocol):
@@ -32,7 +32,7 @@ class CloudDetector(Protocol):
 
     @property
     def margin(self) -> int:
-        """Cells at the border of a tile that lack context, and are left to the neighbouring tile."""
+        """Width in cells of the border of a tile without enough context; its cells are taken from the next tile."""
         ...
 
     def clouds(self, reflectance: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -112,9 +112,9 @@ def find_clouds(
 
 
 def cell_side(grid: GeoGrid) -> int:
-    """Return the number of pixels whose sides add up to about 30 m on the ground, at least 1.
+    """Return the side of a cell in pixels: about 30 m on the ground, at least 1.
 
-    The middle between 1 and 2, pixels of 20 m, counts as 2: the search is four times as fast.
+    1.5 (pixels of 20 m) is rounded to 2, since the search is then four times as fast.
     """
     pixel = centre_pixel(grid)
     metres = _DEFAULT_PIXEL_METRES if pixel is None else math.sqrt(pixel.width * pixel.height)
@@ -153,7 +153,7 @@ def _spans(length: int, margin: int) -> list[_Span]:
         return [_Span(0, length, slice(0, length))]
     count = math.ceil((length - 2 * margin) / (TILE - 2 * margin))
     starts = [index * (length - TILE) // (count - 1) for index in range(count)]
-    # a core begins in the middle of what its tile shares with the one before
+    # a core begins in the middle of the overlap of its tile with the one before
     edges = [0, *((before + TILE + start) // 2 for before, start in pairwise(starts)), length]
     return [_Span(start, TILE, slice(begin, end)) for start, (begin, end) in zip(starts, pairwise(edges), strict=True)]
 
@@ -185,6 +185,6 @@ def _means(content: SceneWindow, side: int) -> NDArray[np.float32]:
     valid = np.pad(content.optical_valid, padding)
     values = np.pad(content.optical, [(0, 0), *padding])  # 0 where invalid
     cells = (valid.shape[0] // side, side, valid.shape[1] // side, side)
-    number = np.maximum(valid.reshape(cells).sum((1, 3)), 1)
-    means: NDArray[np.float32] = values.reshape(len(values), *cells).sum((2, 4)) / number.astype(np.float32)
+    count = np.maximum(valid.reshape(cells).sum((1, 3)), 1)
+    means: NDArray[np.float32] = values.reshape(len(values), *cells).sum((2, 4)) / count.astype(np.float32)
     return means

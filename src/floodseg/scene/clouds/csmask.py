@@ -22,7 +22,7 @@ CSMASK_BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 CLOUD_PROBABILITY = 0.7
 """Lowest probability of cloud. At 0.5 haze over visible water is hidden, too."""
 _CLOUD = 1
-"""Class of cloud beside 0, clear, and 2, shadow, which is not used: it takes dark water for shadow."""
+"""Class code of cloud; 0 is clear and 2 shadow. Shadow is not used, since dark water is taken for shadow."""
 _PACKAGES = ("ukis_csmask", "onnxruntime")
 
 
@@ -37,16 +37,16 @@ def require_csmask() -> None:
 
 
 class Csmask:
-    """The network for one level, in one session (see :class:`floodseg.scene.clouds.coarse_mask.CloudDetector`).
+    """The network for one processing level, in one session.
 
-    Each call computes on the calling thread.
+    Implements :class:`floodseg.scene.clouds.coarse_mask.CloudDetector`. Each call computes on the calling thread.
 
     Args:
         bands: bands of the images in the order of ``CSMASK_BANDS``.
-        level: level of the images.
+        level: processing level of the images.
 
     Raises:
-        ConfigError: the extra is not installed, or lacks the network.
+        ConfigError: the extra is not installed, or the file of the network is missing.
     """
 
     margin = 32
@@ -58,7 +58,7 @@ class Csmask:
         self.bands = tuple(bands)
         path = _folder() / f"model_6b_{level.lower()}.onnx"
         if not path.is_file():
-            raise ConfigError(f"`cloud_mask=csmask`: {path} is missing; pip install --force-reinstall ukis-csmask")
+            raise ConfigError(f"`cloud_mask=csmask`: {path} is missing; run pip install --force-reinstall ukis-csmask")
         statistics = json.loads(path.with_suffix(".json").read_text())["data"]["dataset_statistics"]
         order = [CSMASK_BANDS.index(canonical_band(name, "optical") or "") for name in statistics["band_names"]]
         self._order = np.array(order)
@@ -73,11 +73,11 @@ class Csmask:
         """Return the cells that are cloud, (H, W), from reflectance (6, H, W); H and W are at most 256."""
         height, width = reflectance.shape[1:]
         image = (reflectance[self._order] - self._mean) / self._std
-        # the network takes tiles of one size; a smaller image is continued by its mirror image
+        # the network takes tiles of one size; a smaller image is extended by reflection
         image = np.pad(image, ((0, 0), (0, TILE - height), (0, TILE - width)), mode="symmetric")
         logits = self._session.run(None, {self._input: image[None]})[0][0]
-        odds = np.exp(logits - logits.max(axis=0))
-        clouds: NDArray[np.bool_] = odds[_CLOUD] > CLOUD_PROBABILITY * odds.sum(axis=0)
+        exponentials = np.exp(logits - logits.max(axis=0))
+        clouds: NDArray[np.bool_] = exponentials[_CLOUD] > CLOUD_PROBABILITY * exponentials.sum(axis=0)
         return clouds[:height, :width]
 
 

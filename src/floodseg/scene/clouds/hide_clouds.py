@@ -38,7 +38,8 @@ def hide_clouds(
     """Find the clouds of a scene and hide them, by ``cloud_mask=auto`` or ``csmask``.
 
     ``auto`` does nothing if the scene already has a mask, such as a scene classification, or if the model takes digital
-    numbers or two dates. Other values of ``cloud_mask`` do nothing.
+    numbers or two dates. With other values of
+    ``cloud_mask``, nothing is done.
 
     Args:
         scene: scene whose optical image is searched.
@@ -60,18 +61,18 @@ def hide_clouds(
         or not _takes_reflectance(scene.bands)
     ):
         return
-    lacking = _lacking(source, CSMASK_BANDS)
+    lacking = _lacking_bands(source, CSMASK_BANDS)
     if method == "csmask" and lacking:
         raise DataError(
             f"`cloud_mask=csmask`: {source.name} lacks {', '.join(lacking)}; use an image with "
             f"{', '.join(CSMASK_BANDS)}, or set `cloud_mask` to a mask, or set `cloud_mask=none`"
         )
     if not lacking and csmask_is_installed():
-        bands = tuple(_in_image(source, band) for band in CSMASK_BANDS)
+        bands = tuple(_image_band(source, band) for band in CSMASK_BANDS)
         detector = Csmask(bands, source.level or "L1C")
         mask = _search(scene, source, detector, area, threads, show_progress)
         scene.hide(mask.read, "csmask", _csmask_note(source))
-    elif missing := _lacking(source, BrightPixels().bands):
+    elif missing := _lacking_bands(source, BrightPixels().bands):
         _warn(
             scene,
             f"{source.name}: clouds are not hidden, since the image lacks {' and '.join(missing)}; add these bands, or "
@@ -84,16 +85,16 @@ def hide_clouds(
 
 
 def _takes_reflectance(bands: Bands) -> bool:
-    """Return True if the optical input of a model is reflectance of one date, or if it has none."""
+    """Return True if a model takes no optical bands, or reflectance of one date."""
     return bands.optical_unit == "reflectance" and not any(band_date(name) for name in bands.optical)
 
 
-def _in_image(source: OpticalSource, band: str) -> str:
+def _image_band(source: OpticalSource, band: str) -> str:
     return "B8A" if band == "B08" and "B08" not in source.bands else band
 
 
-def _lacking(source: OpticalSource, bands: tuple[str, ...]) -> list[str]:
-    return [band for band in bands if _in_image(source, band) not in source.bands]
+def _lacking_bands(source: OpticalSource, bands: tuple[str, ...]) -> list[str]:
+    return [band for band in bands if _image_band(source, band) not in source.bands]
 
 
 def _search(
