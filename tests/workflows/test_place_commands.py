@@ -50,10 +50,10 @@ def test_map_goes_from_a_place_and_a_date_to_products(
 def test_list_shows_what_would_be_read(service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("map", *at_place(service, "--list", "--out-dir", tmp_path / "out")) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("Adria, IT, 1 km to each side in local: mapped is")
+    assert printed.startswith("Adria, IT, 1 km to each side in local: passes to map")
     assert "sentinel-1a 2024-10-31 05:27 desc 95" in printed
     assert "sentinel-2b 2024-10-31 10:10" in printed
-    assert "MB are read" in printed
+    assert "MB would be read" in printed
     assert not (tmp_path / "out").exists()
     assert service.files.attempts == []
 

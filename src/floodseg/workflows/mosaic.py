@@ -1,7 +1,6 @@
 """Mosaics of the items of a pass, strip by strip."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +15,6 @@ STORED_OFFSET = 1000.0
 _LARGEST_STORED = 65535.0
 
 Values = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Strip:
-    """Pixels of a mosaic."""
-
-    window: Window
-    values: Values
-    """(C, h, W); NaN where invalid."""
 
 
 def strips(grid: GeoGrid) -> Iterator[Window]:

@@ -47,12 +47,12 @@ def print_fetched(out_dir: Path, fetched: "Sequence[FetchedPass]") -> None:
 def print_plan(plan: "MapPlan") -> None:
     """Print the passes of a map and what would be read."""
     console = Console(highlight=False, markup=False)
-    console.print(f"{printable(plan.found.area.label)} in {plan.found.source.name}: mapped is", soft_wrap=True)
+    console.print(f"{printable(plan.found.area.label)} in {plan.found.source.name}: passes to map", soft_wrap=True)
     console.print(passes_table(plan.chosen.passes))
     if plan.before:
         console.print("the image from before is the median of")
         console.print(passes_table(plan.before))
-    console.print(f"about {plan.bytes_to_read / 1e6:.1f} MB are read")
+    console.print(f"about {plan.bytes_to_read / 1e6:.1f} MB would be read")
     for note in plan.notes:
         console.print(printable(as_flags(note)), soft_wrap=True)
     if plan.found.area.attribution:

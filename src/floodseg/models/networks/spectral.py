@@ -63,7 +63,8 @@ class SpectralNet(nn.Module):
               -> 1x1 convolution -> head -> bounded correction ─┐
                      NDWI -> slope and offset ──────────────────┴─ sum -> log-odds
 
-    In evaluation mode, :data:`CORRECTION_SHARE` of the correction is added. No layer normalises over pixels, so the output at a pixel depends only on pixels within :data:`RADIUS`.
+    In evaluation mode, :data:`CORRECTION_SHARE` of the correction is added. No layer normalises over pixels, so the
+    output at a pixel depends only on pixels within :data:`RADIUS`.
     """
 
     def __init__(self) -> None:
