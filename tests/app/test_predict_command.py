@@ -117,7 +117,9 @@ def test_predict_errors_name_the_flag_or_file(tmp_path, sar, refused):
     write_raster(tmp_path / "many.tif", np.ones((40, 4, 4), np.float32))
     (tmp_path / "file").write_text("")
     out = "--out-dir", tmp_path / "out"
-    assert "--optical" in refused("--sar", sar, "--optical", tmp_path / "s2.tif", *out)
+    by_name = refused("--model", "s1-efficient", "--sar", sar, "--optical", tmp_path / "s2.tif", *out)
+    assert "--optical" in by_name
+    assert "s1s2" in by_name
     assert "nan.tif: no pixel is valid" in refused("--sar", tmp_path / "nan.tif", *out)
     assert "--allow-no-crs" in refused("--sar", tmp_path / "placeless.tif", *out)
     assert "has 40 bands without names" in refused("--sar", tmp_path / "many.tif", *out)
