@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 
 import floodseg
@@ -28,11 +27,12 @@ from floodseg.models.deploy import DeployedModel
 from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.models.multi_sensor import MultiSensorModel
 from floodseg.runtimes.metadata import ExportMetadata
+from floodseg.runtimes.openvino_core import CORE
 from floodseg.runtimes.openvino_runtime import has_bf16
 from floodseg.runtimes.select import open_exported
 from floodseg.system import extras
 
-needs_bf16 = pytest.mark.skipif(not has_bf16(openvino.Core()), reason="needs a processor that computes in bf16")
+needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="needs a processor that computes in bf16")
 CHIPS = DataConfig(layout="synthetic", synthetic_chips=6, synthetic_size=64)
 IMAGE_SIZES = [(1, 64, 64), (3, 65, 130), (1, 97, 71), (1, 64, 1100)]
 
@@ -325,9 +325,7 @@ def test_metadata_round_trip_and_refuse_other_text(tmp_path) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(200, 256), (224, 96), (97, 131)])
 def test_openvino_matches_pytorch_with_dynamic_shapes(exported: Exported, height: int, width: int) -> None:
-    import openvino
-
-    compiled = openvino.Core().compile_model(exported.openvino, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = CORE.compile_model(exported.openvino, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     inputs = images(1, height, width)
     result = compiled(dict(zip(("sar", "optical", "sar_valid", "optical_valid"), inputs, strict=True)))[0]
     valid = inputs[2] | inputs[3]

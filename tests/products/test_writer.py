@@ -312,7 +312,6 @@ def test_scene_without_a_date_has_no_item(tmp_path: Path) -> None:
         assert "TIFFTAG_DATETIME" not in file.tags()
 
 
-@pytest.mark.slow
 def test_run_killed_before_publish_can_be_repeated(tmp_path: Path) -> None:
     """Kill a run after it has written the products and before it publishes them."""
     program = """

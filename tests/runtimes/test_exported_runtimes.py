@@ -1,5 +1,8 @@
 """ONNX Runtime and OpenVINO as runtimes: batches, padding, threads, damaged files."""
 
+import subprocess
+import sys
+import textwrap
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +16,12 @@ from floodseg.config.predict import MapConfig
 from floodseg.deployment.writers import read_graph, write_openvino
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.inference.windows.map_scene import map_scene
+from floodseg.models.checkpoint.zoo import WEIGHTS
 from floodseg.runtimes import openvino_runtime
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.checksum import append_checksum
 from floodseg.runtimes.onnx_runtime import OnnxRuntime
+from floodseg.runtimes.openvino_core import CORE
 from floodseg.runtimes.openvino_runtime import OpenVinoRuntime
 from floodseg.runtimes.select import open_exported
 from map_fakes import MemoryScene, StripCollector
@@ -120,7 +125,7 @@ def test_bf16_model_runs_or_is_refused(exported: Exported, tmp_path: Path, monke
     path = tmp_path / "m.xml"
     metadata = replace(OnnxRuntime(exported.onnx).metadata, precision="bf16")
     write_openvino(read_graph(exported.onnx, "openvino"), metadata, path)
-    monkeypatch.setattr(openvino_runtime, "has_bf16", lambda core: False)
+    monkeypatch.setattr(openvino_runtime, "has_bf16", lambda: False)
     with pytest.raises(ConfigError, match=r"m\.xml: is a bf16 model, but this processor cannot compute in bf16"):
         OpenVinoRuntime(path)
     monkeypatch.undo()
@@ -154,7 +159,7 @@ def test_missing_and_foreign_files_are_refused(exported: Exported, tmp_path: Pat
     with pytest.raises(CheckpointError, match=r"lonely\.xml: cannot be read as an OpenVINO model; export it again"):
         OpenVinoRuntime(lonely)
     other = tmp_path / "other.xml"
-    openvino.save_model(openvino.Core().read_model(exported.onnx), other)
+    openvino.save_model(CORE.read_model(exported.onnx), other)
     with pytest.raises(CheckpointError, match=r"other\.xml: is truncated, or was not written by floodseg export;"):
         OpenVinoRuntime(other)
     append_checksum(other)
@@ -181,3 +186,26 @@ def test_damaged_files_are_refused_before_native_libraries_read_them(
             (tmp_path / f"m{suffix}").write_bytes(data)
         with pytest.raises(CheckpointError, match=r"was changed or damaged after the export; copy it again"):
             open_exported(tmp_path / f"m{suffixes[0]}")
+
+
+RELEASED_MODELS = """
+    import os, signal, sys
+    from pathlib import Path
+    from floodseg.runtimes.openvino_runtime import OpenVinoRuntime
+
+    models = [OpenVinoRuntime(Path(path)) for path in sys.argv[1:]]
+    for model in models:
+        model._compiled((32, 32))
+    while models:
+        del models[0], model
+        model = None
+    signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+    os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_signals_are_handled_after_two_models_are_released() -> None:
+    paths = [WEIGHTS / name / "openvino-int8.xml" for name in ("s1-lite", "s2")]
+    program = [sys.executable, "-c", textwrap.dedent(RELEASED_MODELS), *paths]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "handled\n", "")

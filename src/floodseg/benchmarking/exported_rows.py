@@ -89,15 +89,13 @@ def _file(row: Row, folder: Path) -> Path:
 
 
 def _load_openvino(row: Row, path: Path, images: Images, threads: int) -> Callable[[], Any]:
-    import openvino
-
+    from floodseg.runtimes.openvino_core import CORE
     from floodseg.runtimes.openvino_runtime import PRECISION_HINTS
 
-    core = openvino.Core()
-    model = core.read_model(path)
+    model = CORE.read_model(path)
     inputs = {name: images[name] for name in (port.get_any_name() for port in model.inputs)}
     model.reshape({name: list(value.shape) for name, value in inputs.items()})
-    compiled = core.compile_model(
+    compiled = CORE.compile_model(
         model,
         "CPU",
         {

@@ -64,11 +64,12 @@ def unquantised_nodes(graph: Path, module: nn.Module) -> list[str]:
 
 def _quantise_openvino(graph: Path, feeds: Sequence[dict[str, Any]], unquantised: Sequence[str]) -> Any:
     import nncf
-    import openvino
+
+    from floodseg.runtimes.openvino_core import CORE
 
     nncf.set_log_level(40)  # errors only: it warns about single operations
     return nncf.quantize(
-        openvino.Core().read_model(graph),
+        CORE.read_model(graph),
         nncf.Dataset(feeds),
         # asymmetric activations: those after ReLU use all 256 steps
         preset=nncf.QuantizationPreset.MIXED,

@@ -21,9 +21,9 @@ def read_graph(graph: Path, format: ExportFormat) -> Any:
         import onnx
 
         return onnx.load(graph)
-    import openvino
+    from floodseg.runtimes.openvino_core import CORE
 
-    return openvino.Core().read_model(graph)
+    return CORE.read_model(graph)
 
 
 def write_onnx(model: Any, metadata: ExportMetadata, path: Path) -> None:

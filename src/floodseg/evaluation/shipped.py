@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from floodseg.bands import SENSORS
@@ -15,6 +14,7 @@ from floodseg.runtimes.checksum import verify_checksum
 from floodseg.runtimes.exported_model import ExportedModel
 from floodseg.runtimes.fused import FusedRuntime
 from floodseg.runtimes.metadata import KEY, ExportMetadata
+from floodseg.runtimes.openvino_core import CORE
 from floodseg.runtimes.select import exported_file_name
 
 
@@ -48,8 +48,7 @@ class _ShippedGraph(ExportedModel):
         """
         path = folder / exported_file_name("onnx", "fp32")
         verify_checksum(path)
-        self._core = openvino.Core()
-        self._graph = self._core.read_model(path)
+        self._graph = CORE.read_model(path)
         metadata = ExportMetadata.from_text(str(self._graph.get_rt_info(["framework", KEY]).value), path)
         super().__init__(path, metadata, None)
         self._shape = (0, 0)
@@ -76,5 +75,5 @@ class _ShippedGraph(ExportedModel):
         graph.reshape({port: [1, *list(port.get_partial_shape())[1:-2], *shape] for port in graph.inputs})
         options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
                    "INFERENCE_NUM_THREADS": self.concurrency, "ENABLE_CPU_PINNING": False}  # fmt: skip
-        self._compiled = self._core.compile_model(graph, "CPU", options)
+        self._compiled = CORE.compile_model(graph, "CPU", options)
         self._shape = shape

@@ -6,7 +6,6 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError, ConfigError
@@ -14,6 +13,7 @@ from floodseg.models.checkpoint.formats import ExportPrecision
 from floodseg.runtimes.checksum import verify_checksum
 from floodseg.runtimes.exported_model import ExportedModel
 from floodseg.runtimes.metadata import KEY, ExportMetadata
+from floodseg.runtimes.openvino_core import CORE
 
 PRECISION_HINTS: dict[ExportPrecision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """Number format of the operations that are not quantised, by the precision of the file."""
@@ -45,13 +45,12 @@ class OpenVinoRuntime(ExportedModel):
                     f"{file}: no such file; use the .xml written by floodseg export, with its .bin beside it"
                 )
         verify_checksum(path)
-        self._core = openvino.Core()
         try:
-            self._model = self._core.read_model(path)
+            self._model = CORE.read_model(path)
         except RuntimeError as error:
             raise CheckpointError(f"{path}: cannot be read as an OpenVINO model; export it again") from error
         super().__init__(path, ExportMetadata.from_text(_metadata_text(self._model), path), threads)
-        if self.precision == "bf16" and not has_bf16(self._core):
+        if self.precision == "bf16" and not has_bf16():
             raise ConfigError(
                 f"{path}: is a bf16 model, but this processor cannot compute in bf16; export it as fp32 or int8"
             )
@@ -88,7 +87,7 @@ class OpenVinoRuntime(ExportedModel):
             if shape not in self._requests:
                 model = self._model.clone()
                 model.reshape({port: _static_shape(port, shape) for port in model.inputs})
-                compiled = self._core.compile_model(
+                compiled = CORE.compile_model(
                     model,
                     "CPU",
                     {
@@ -128,6 +127,6 @@ def _metadata_text(model: Any) -> str | None:
     return str(model.get_rt_info(KEY).value) if model.has_rt_info(KEY) else None
 
 
-def has_bf16(core: Any = None) -> bool:
+def has_bf16() -> bool:
     """Return True if the processor can compute in bf16."""
-    return "BF16" in (core or openvino.Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
