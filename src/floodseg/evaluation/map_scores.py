@@ -1,27 +1,22 @@
 """Scores of a map against a reference: a label raster, or polygons of a rapid-mapping product."""
 
 import logging
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import IGNORE, WATER
 from floodseg.errors import DataError
 from floodseg.evaluation.metrics.counts import Counts, count
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.warp import PixelMap
-from floodseg.products.strips import EXCLUDED, FLOOD, LAND, NODATA, PERMANENT_WATER
-from floodseg.raster.access import gdal_settings
-from floodseg.raster.drivers import open_layer
+from floodseg.products.class_map import grid_of, open_class_map, open_local_raster, raster_window
+from floodseg.products.strips import FLOOD, LAND, NODATA, PERMANENT_WATER
 from floodseg.raster.labels import AMBIGUOUS, class_codes, recoding, stored_codes
 from floodseg.scene.layers.layers import is_raster
 
@@ -30,7 +25,6 @@ _LOG = logging.getLogger(__name__)
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png")
 """Suffixes of rasters: maps and label rasters."""
 
-_CODES = (LAND, FLOOD, PERMANENT_WATER, EXCLUDED, NODATA)
 _ROWS = 256
 """Rows of the map in one strip."""
 
@@ -104,8 +98,8 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
     path, reference = str(path), str(reference)
     polygons = not (Path(reference).suffix.lower() in RASTER_SUFFIXES or is_raster(reference, "reference"))
     with ExitStack() as stack:
-        source = stack.enter_context(_open_band(path, "map"))
-        grid = _grid(source, path)
+        flood_map = stack.enter_context(open_class_map(path))
+        grid = flood_map.grid
         open_reference = _polygon_label if polygons else _raster_label
         read_label = stack.enter_context(open_reference(reference, grid))
         scores: dict[WaterClasses, Counts] = {"all water": Counts(), "flood": Counts()}
@@ -113,7 +107,7 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
         ignored = {path: False, reference: False}
         water = {path: False, reference: False}
         for window in _strips(grid):
-            classes = _classes(source, window, path)
+            classes = flood_map.read(window)
             label = read_label(window)
             permanent_water = classes == PERMANENT_WATER
             counted = (classes == LAND) | (classes == FLOOD) | permanent_water
@@ -142,39 +136,10 @@ def evaluate_map(path: str | Path, reference: str | Path) -> MapEvaluation:
 
 def _check_coding(reference: str) -> None:
     """Refuse a label raster that stores 255, but no water."""
-    with _open_band(reference, "label") as source:
+    with _open_label(reference) as source:
         codes = stored_codes(source)
         if IGNORE in codes and WATER not in codes:
             raise DataError(f"{reference}: holds no water (1), but 255, {AMBIGUOUS}")
-
-
-@contextmanager
-def _open_band(path: str, kind: str) -> Iterator[Any]:
-    """Open a local raster of one band; a read error becomes a DataError."""
-    try:
-        with rasterio.Env(**gdal_settings(allow_remote=False)):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # _grid reports it
-                source = open_layer(path, allow_remote=False)
-            with source:
-                if source.count != 1:
-                    remedy = recoding(source) if kind == "label" else "give a file with one band"
-                    raise DataError(f"{path}: has {source.count} bands, but a {kind} has one; {remedy}")
-                yield source
-    except RasterioError as error:
-        raise DataError(
-            f"{path}: cannot be read as a raster ({error}); give a complete raster that GDAL can read"
-        ) from error
-
-
-def _grid(source: Any, path: str) -> GeoGrid:
-    grid = GeoGrid(None, tuple(source.transform)[:6], source.height, source.width)
-    if source.crs is None or grid.has_pixel_coordinates:
-        raise DataError(
-            f"{path}: has no coordinate reference system or no geotransform; assign both, for example from a file with "
-            "the same grid (rio edit-info --crs like --transform like --like OTHER.tif FILE.tif)"
-        )
-    return replace(grid, crs=source.crs.to_string())
 
 
 def _strips(grid: GeoGrid) -> Iterator[Window]:
@@ -182,22 +147,20 @@ def _strips(grid: GeoGrid) -> Iterator[Window]:
         yield Window(top, 0, min(_ROWS, grid.height - top), grid.width)
 
 
-def _classes(source: Any, window: Window, path: str) -> NDArray[np.uint8]:
-    classes: NDArray[np.uint8] = source.read(1, window=_raster_window(window))
-    unknown = ~np.isin(classes, _CODES)
-    if unknown.any():
-        raise DataError(
-            f"{path}: holds the value {classes[unknown].flat[0]}, but the codes of a map are 0 (land), 1 (flood), 2 "
-            "(permanent water), 3 (excluded) and 255 (nodata); give flood.tif of floodseg predict"
-        )
-    return classes
+@contextmanager
+def _open_label(path: str) -> Iterator[Any]:
+    """Open a local label raster of one band."""
+    with open_local_raster(path) as source:
+        if source.count != 1:
+            raise DataError(f"{path}: has {source.count} bands, but a label has one; {recoding(source)}")
+        yield source
 
 
 @contextmanager
 def _raster_label(path: str, grid: GeoGrid) -> Iterator[ReadLabel]:
     """Open a label raster, and yield a reader of its label on the grid of the map."""
-    with _open_band(path, "label") as source:
-        pixel_map = PixelMap(grid, _grid(source, path))
+    with _open_label(path) as source:
+        pixel_map = PixelMap(grid, grid_of(source, path))
 
         def read(window: Window) -> NDArray[np.uint8]:
             rows, columns = pixel_map.interpolation(window, (1, 1))
@@ -208,7 +171,7 @@ def _raster_label(path: str, grid: GeoGrid) -> Iterator[ReadLabel]:
                 return label
             (top, bottom), (left, right) = row_span, column_span
             part = Window(top, left, bottom - top, right - left)
-            codes = class_codes(source.read(1, window=_raster_window(part)), path)
+            codes = class_codes(source.read(1, window=raster_window(part)), path)
             nearest = rows.within(top, part.height).nearest(), columns.within(left, part.width).nearest()
             label[inside] = codes[nearest][inside]
             return label
@@ -229,7 +192,3 @@ def _polygon_label(path: str, grid: GeoGrid) -> Iterator[ReadLabel]:
             "check the coordinate systems of both"
         )
     yield lambda window: mask.read(window).astype(np.uint8)
-
-
-def _raster_window(window: Window) -> RasterWindow:
-    return RasterWindow(window.left, window.top, window.width, window.height)

@@ -1,0 +1,1 @@
+"""Analysis of finished maps: water depth, exposure and time series."""
