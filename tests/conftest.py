@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from exported_models import Exported, fused_lite, shared_folder
 from floodseg.bands import Bands, BandStatistics
-from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.models.model import FloodModel, ModelSpec
 
 # the tensors of the tests are too small for a second thread

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.distributed.processes import Processes
 from floodseg.errors import DataError, FloodsegError
 from floodseg.evaluation.evaluate import evaluate

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from floodseg.errors import ConfigError, FloodsegError
-from floodseg.messages import note_once, percent, printable, redacted, shortened
+from floodseg.messages import enumeration, note_once, percent, printable, redacted, shortened, suggestion
 from floodseg.products.info import ProductInfo
 from floodseg.products.writer import _file_name
 from floodseg.scene.acquisition import Acquisition
@@ -96,3 +96,9 @@ def test_only_nothing_and_all_are_written_as_0_and_100_percent(share: float, exp
 @pytest.mark.parametrize(("digits", "expected"), [(0, "3 %"), (3, "3.125 %")])
 def test_percentage_has_the_given_decimals(digits: int, expected: str) -> None:
     assert percent(0.03125, digits) == expected
+
+
+def test_enumeration_and_suggestion() -> None:
+    assert [enumeration(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert suggestion("effcient", ("efficient", "lite")) == " (did you mean efficient?)"
+    assert suggestion("xyz", ("efficient", "lite")) == ""

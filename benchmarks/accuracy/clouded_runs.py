@@ -13,9 +13,9 @@ from cyclopts import App, Parameter
 
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
-from floodseg.config.base import CloudMask
+from floodseg.config.base import CloudMaskQuality
+from floodseg.config.data import DataConfig
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.config.train import DataConfig
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.zoo import load_model
@@ -42,12 +42,12 @@ def clouded_runs(
     """
     if not runs:
         raise ConfigError("no run: name one or more run folders")
-    rows = [row for quality in get_args(CloudMask) for row in _rows(runs, quality, config)]
+    rows = [row for quality in get_args(CloudMaskQuality) for row in _rows(runs, quality, config)]
     print(_table(rows))
     report({"runs": len(runs), "rows": rows}, json_file)
 
 
-def _rows(runs: tuple[Path, ...], quality: CloudMask, config: DataConfig) -> list[dict[str, Any]]:
+def _rows(runs: tuple[Path, ...], quality: CloudMaskQuality, config: DataConfig) -> list[dict[str, Any]]:
     scoring = ScoreConfig(cloud=COVERS, cloud_mask_quality=quality)
     documents = [
         evaluate(load_model(run), config=config, split="valid", scoring=scoring).document["clouds"] for run in runs

@@ -19,7 +19,7 @@ from benchmarks.accuracy.seeds import spread
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import SENSOR_SETS, SensorSet
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.models.checkpoint.zoo import load_model

@@ -18,7 +18,7 @@ from cyclopts import App, Parameter
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import make_loader
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.distributed.processes import Processes
 from floodseg.errors import ConfigError

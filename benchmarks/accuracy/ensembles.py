@@ -19,7 +19,7 @@ from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import Sample, make_loader
 from floodseg.config.base import require
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
 from floodseg.evaluation.forward import forward

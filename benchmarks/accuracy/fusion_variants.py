@@ -25,8 +25,8 @@ from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import IGNORE, WATER
 from floodseg.chips.chip import Chip, ChipSet
+from floodseg.config.data import DataConfig
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.config.train import DataConfig
 from floodseg.datasets.screening import open_usable
 from floodseg.errors import ConfigError
 from floodseg.evaluation.clouds import clouded_chip

@@ -32,7 +32,7 @@ from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import IGNORE, SENSORS, WATER, Sensor
 from floodseg.chips.chip import Chip
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.screening import open_usable
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import restrict_to_method

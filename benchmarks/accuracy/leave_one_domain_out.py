@@ -19,7 +19,7 @@ from benchmarks.accuracy.optical_domains import DOMAINS
 from benchmarks.accuracy.seeds import spread
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.evaluation.metrics.bootstrap import Pair, paired_difference

@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 from benchmarks.accuracy.seeds import spread
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
 from floodseg.evaluation.evaluate import Evaluation, evaluate

@@ -22,7 +22,7 @@ from benchmarks.accuracy.seeds import spread
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import IGNORE
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.evaluation.metrics.counts import Counts, ReliabilityBins, count
 from floodseg.models.networks.spectral import WaterIndices

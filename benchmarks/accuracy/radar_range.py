@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.report import report
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.chip import Chip
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.evaluation.methods import apply_model
 from floodseg.evaluation.metrics.counts import ChipScore, count, score_chips

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.chip import Chip
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.evaluation.methods import ChipResult, apply_model
 from floodseg.models.checkpoint.zoo import load_model

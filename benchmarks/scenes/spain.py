@@ -8,7 +8,7 @@ import numpy as np
 
 from floodseg.bands import IGNORE, Bands
 from floodseg.chips.chip import Chip
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
 from floodseg.geo.grid import GeoGrid, Window

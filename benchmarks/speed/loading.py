@@ -26,7 +26,8 @@ from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.chip import ChipSet
 from floodseg.chips.loader import EpochSampler, Sample, make_loader
 from floodseg.config.base import Architecture
-from floodseg.config.train import AugmentConfig, DataConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
 

@@ -19,7 +19,7 @@ from rasterio.transform import Affine
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.bands import IGNORE, REFLECTANCE_SCALE
 from floodseg.chips.augment import dihedral
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.errors import ConfigError
 

@@ -18,7 +18,8 @@ from benchmarks.speed.training_step import TrainingStep
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import EpochSampler, Sample, make_loader
 from floodseg.config.base import Architecture, Precision
-from floodseg.config.train import AugmentConfig, DataConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig
 from floodseg.datasets.layouts import open_layout
 
 app = App(help="Time of each part of a training step.", default_parameter=Parameter(consume_multiple=True))

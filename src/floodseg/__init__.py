@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from floodseg.benchmarking.run import benchmark
     from floodseg.catalog.search import search
-    from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+    from floodseg.config.data import DataConfig
+    from floodseg.config.train import AugmentConfig, ModelConfig, OptimConfig, TrainConfig
     from floodseg.deployment.export import export
     from floodseg.evaluation.evaluate import evaluate
     from floodseg.inference.flood_map import FloodMap
@@ -46,7 +47,7 @@ __version__: str
 
 _MODULES = {
     "AugmentConfig": "floodseg.config.train",
-    "DataConfig": "floodseg.config.train",
+    "DataConfig": "floodseg.config.data",
     "FloodMap": "floodseg.inference.flood_map",
     "ModelConfig": "floodseg.config.train",
     "OptimConfig": "floodseg.config.train",

@@ -1,6 +1,8 @@
 """Helpers for messages: logging once, redaction of secrets, escaping and shortening of text."""
 
 import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from functools import cache
 from logging import getLogger
 
@@ -51,6 +53,17 @@ def printable(text: str, *, lines: bool = False) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or (lines and char == "\n") else ascii(char)[1:-1] for char in text)
+
+
+def enumeration(words: Sequence[str]) -> str:
+    """Return words as "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean NAME?)" with the most similar of the known names, or "" if none is similar."""
+    close = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def percent(share: float, digits: int = 1) -> str:

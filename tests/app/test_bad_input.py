@@ -225,7 +225,7 @@ def test_bands_are_not_read_from_a_bad_first_file(chips: Path, tmp_path: Path) -
 def test_truncated_image_of_two_dates_is_excluded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from PIL import Image
 
-    from floodseg.config.train import DataConfig
+    from floodseg.config.data import DataConfig
     from floodseg.datasets.screening import open_usable
 
     for number in (1, 2):
@@ -242,7 +242,7 @@ def test_truncated_image_of_two_dates_is_excluded(tmp_path: Path, caplog: pytest
 
 
 def test_one_chip_in_twenty_may_be_excluded(chips: Path) -> None:
-    from floodseg.config.train import DataConfig
+    from floodseg.config.data import DataConfig
     from floodseg.datasets.screening import open_usable
     from floodseg.errors import DataError
 
@@ -260,7 +260,7 @@ def test_one_chip_in_twenty_may_be_excluded(chips: Path) -> None:
 
 def test_crops_of_a_valid_chip_do_not_change_its_unit(chips: Path) -> None:
     """A crop over a bright town has no value below 0 dB, which says nothing of the chip's unit."""
-    from floodseg.config.train import DataConfig
+    from floodseg.config.data import DataConfig
     from floodseg.datasets.layouts import open_layout
     from floodseg.datasets.screening import open_usable
     from floodseg.errors import DataError

@@ -12,7 +12,8 @@ import pytest
 
 import floodseg
 from floodseg.app.exit_codes import run_and_exit
-from floodseg.config.train import DataConfig, ModelConfig, OptimConfig, TrainConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import ModelConfig, OptimConfig, TrainConfig
 
 SCRIPT = Path(__file__).parents[2] / "train_efficient.py"
 CLASSIC_FOLDERS = DataConfig(

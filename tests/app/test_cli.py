@@ -11,8 +11,8 @@ import pytest
 
 import floodseg
 from floodseg.app import cli
+from floodseg.config.data import DataConfig
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.config.train import DataConfig
 from floodseg.errors import DataError
 from floodseg.evaluation.evaluate import Evaluation
 from floodseg.models.checkpoint import zoo as shipped

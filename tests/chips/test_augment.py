@@ -5,10 +5,10 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from floodseg.bands import L1C_BANDS, SAR_BANDS
+from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands
 from floodseg.chips import augment as module
 from floodseg.chips.augment import augment_crop, choose_crop, dihedral
-from floodseg.chips.chip import Bands, Chip
+from floodseg.chips.chip import Chip
 from floodseg.config.train import AugmentConfig
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.simulate.clouds import Cloud

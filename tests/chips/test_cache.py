@@ -21,7 +21,8 @@ from floodseg.app import cli
 from floodseg.chips import cache as module
 from floodseg.chips.cache import CachedRaster, ChipCache, cache_folder, clear_cache, open_cache
 from floodseg.chips.loader import Sample, make_loader
-from floodseg.config.train import AugmentConfig, DataConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window

@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 from floodseg.bands import L1C_BANDS
 from floodseg.chips import loader as loader_module
 from floodseg.chips.loader import ChipDataset, EpochSampler, Sample, SampleKey, make_loader, move_to, one_line_errors
-from floodseg.config.train import AugmentConfig, DataConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig
 from floodseg.datasets.files import FileChips
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError

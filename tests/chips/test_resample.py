@@ -10,7 +10,8 @@ from floodseg.bands import SAR_BANDS, Bands
 from floodseg.chips.chip import Chip
 from floodseg.chips.loader import ChipDataset, SampleKey
 from floodseg.chips.resample import draw_source_size, resample
-from floodseg.config.train import AugmentConfig, DataConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from floodseg.bands import SAR_BANDS, BandStatistics
+from floodseg.bands import SAR_BANDS, Bands, BandStatistics
 from floodseg.chips import statistics as module
-from floodseg.chips.chip import Bands, Chip
+from floodseg.chips.chip import Chip
 from floodseg.chips.statistics import band_statistics
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.geo.grid import Window

@@ -12,9 +12,11 @@ import pytest
 import tomli_w
 
 from floodseg.app import cli
+from floodseg.config import data as data_module
 from floodseg.config import train as config_module
 from floodseg.config.base import differences, flatten
-from floodseg.config.train import AugmentConfig, DataConfig, DistilConfig, ModelConfig, OptimConfig, TrainConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig, DistilConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.errors import ConfigError
 
 GROUPS = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig)
@@ -96,10 +98,12 @@ class _Setting:
 def _settings() -> list[_Setting]:
     """Return every setting, with True if it has a docstring."""
     found = []
-    for node in ast.parse(inspect.getsource(config_module)).body:
+    modules = (data_module, config_module)
+    classes = [(module, node) for module in modules for node in ast.parse(inspect.getsource(module)).body]
+    for module, node in classes:
         if not isinstance(node, ast.ClassDef):
             continue
-        group: type = getattr(config_module, node.name)
+        group: type = getattr(module, node.name)
         if not is_dataclass(group):
             continue
         for line, below in zip(node.body, [*node.body[1:], None], strict=True):
@@ -263,7 +267,7 @@ def test_settings_without_effect_on_the_layout_are_refused(layout: Any, values: 
 
 @pytest.mark.parametrize("value", [2.5, 2.0, "2", True, None])
 def test_integers_are_checked_in_python(value: Any) -> None:
-    with pytest.raises(ConfigError, match=f"^`epochs={value}`: must be a whole number$"):
+    with pytest.raises(ConfigError, match=f"^`epochs={value}`: must be an integer$"):
         OptimConfig(epochs=value)
 
 

@@ -11,7 +11,7 @@ import pytest
 from rasterio.transform import Affine
 
 from floodseg.bands import SarUnits, SensorSet
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.folders import split_by_event
 from floodseg.datasets.layouts import open_layout
 from floodseg.datasets.sen1floods11 import sen1floods11_splits

@@ -8,7 +8,8 @@ import pytest
 
 from floodseg.bands import IGNORE, Bands
 from floodseg.chips.augment import augment_crop
-from floodseg.config.train import AugmentConfig, DataConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.datasets.ombria import OPTICAL_CHANNELS, SAR_CHANNELS, block_of, ombria_splits, validation_blocks
 from floodseg.errors import ConfigError, DataError

@@ -10,7 +10,7 @@ import pytest
 import rasterio
 
 from file_commands import commands_in, follow
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError
 from floodseg.messages import note_once
@@ -87,7 +87,7 @@ def test_chips_that_are_events_of_their_own_are_split_with_a_warning(
 ) -> None:
     config = write_set(tmp_path / "bare", "{:06d}.tif", "{:06d}.tif", range(10))
     assert (len(found(config, "train")), len(found(config, "valid"))) == (8, 2)
-    assert "each of the 10 chips is an event of its own" in caplog.text
+    assert "each of the 10 chips is its own event" in caplog.text
     assert "begin their names with it (Spain_000000.tif)" in caplog.text
     caplog.clear()
     found(write_set(tmp_path / "named", "Spain_{:06d}.tif", "Spain_{:06d}.tif", range(10)), "train")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from file_commands import commands_in, follow
-from floodseg.config.train import AugmentConfig, DataConfig, TrainConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig, TrainConfig
 from floodseg.datasets.screening import open_usable
 from floodseg.errors import DataError
 from floodseg.evaluation.evaluate import evaluate

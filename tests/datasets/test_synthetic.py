@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import IGNORE, L1C_BANDS, LAND, WATER, SensorSet
 from floodseg.chips.chip import Chip, ChipSet
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.synthetic import EVENTS, SPLIT_EVENTS, SyntheticChips, simulate_scene
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import Window

@@ -9,7 +9,7 @@ import pytest
 
 import floodseg
 from exported_models import OPTICAL_BANDS, Exported, expected, fused_lite, images, multi_sensor_model, write_int8
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.deployment import convert, parity
 from floodseg.deployment import export as export_module
 from floodseg.deployment.calibration_chips import CalibrationChips

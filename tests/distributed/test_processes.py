@@ -15,7 +15,7 @@ from torch import nn
 
 from floodseg.app import cli
 from floodseg.bands import Bands
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.distributed import launcher
 from floodseg.distributed.processes import ChipShare, Processes

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from floodseg.chips.chip import Bands, Chip
+from floodseg.bands import Bands
+from floodseg.chips.chip import Chip
 from floodseg.classical import otsu
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError
 from floodseg.evaluation.baselines import BASELINES

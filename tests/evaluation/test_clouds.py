@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from floodseg.bands import L1C_BANDS, Bands
-from floodseg.config.base import CloudMask
+from floodseg.config.base import CloudMaskQuality
+from floodseg.config.data import DataConfig
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.config.train import DataConfig
 from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.errors import ConfigError
 from floodseg.evaluation.clouds import clouded_chip
@@ -24,7 +24,7 @@ BOTH = Bands(("VV", "VH"), L1C_BANDS)
 CHIPS = DataConfig(layout="synthetic", synthetic_chips=12, synthetic_size=64)
 
 
-def clouds(model: FloodModel | str, quality: CloudMask = "perfect", **changes: Any) -> list[dict[str, Any]]:
+def clouds(model: FloodModel | str, quality: CloudMaskQuality = "perfect", **changes: Any) -> list[dict[str, Any]]:
     scoring = ScoreConfig(cloud=(0.0, 0.5, 1.0), cloud_mask_quality=quality)
     document = evaluate(model, split="valid", config=replace(CHIPS, **changes), scoring=scoring).document
     json.dumps(document, allow_nan=False)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import scenes
 from floodseg.bands import L1C_BANDS, Bands
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.errors import CheckpointError, ConfigError, DataError
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.evaluation.metrics.counts import Counts, ReliabilityBins

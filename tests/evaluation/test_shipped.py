@@ -8,8 +8,8 @@ import pytest
 import floodseg
 from floodseg.bands import SAR_BANDS, Bands
 from floodseg.chips.chip import Chip
+from floodseg.config.data import DataConfig
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.config.train import DataConfig
 from floodseg.evaluation.methods import Method, shipped_method
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.runtimes.base import deciding_sensors

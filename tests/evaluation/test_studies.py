@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from floodseg.bands import Bands
+from floodseg.config.data import DataConfig
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.config.train import DataConfig
 from floodseg.evaluation.evaluate import evaluate
 from floodseg.evaluation.metrics.histograms import SensorHistograms
 from floodseg.evaluation.studies import calibration_study, fit_temperatures, threshold_study

@@ -166,7 +166,7 @@ def _pairs(folder: Path) -> dict[str, list[Path]]:
 
 
 def _score_pairs(folder: Path) -> None:
-    from floodseg.config.train import DataConfig
+    from floodseg.config.data import DataConfig
     from floodseg.datasets.screening import open_usable
 
     usable = open_usable(DataConfig(data=folder / "tree", layout="ombria"), "test")

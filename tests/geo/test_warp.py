@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block, PixelMap, interpolate, pick_nearest, reduce_block
+from floodseg.geo.resampling import Block, interpolate, pick_nearest, reduce_block
+from floodseg.geo.warp import PixelMap
 
 UTM = GeoGrid("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), 90, 80)
 

@@ -5,7 +5,7 @@ import pytest
 
 from floodseg.geo import warped_source
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 from floodseg.geo.warped_source import Method, WarpedSource
 
 TARGET = GeoGrid("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0), 90, 120)

@@ -177,7 +177,7 @@ RADAR = sar_values(20, 20)
             {"sar": "{sar}", "write_sensor_weights": True},
             "`write_sensor_weights` was removed: .* each sensor decided; leave",
         ),
-        ({"sar": "{sar}", "tile_size": 64.0}, "`tile_size=64.0`: must be a whole number"),
+        ({"sar": "{sar}", "tile_size": 64.0}, "`tile_size=64.0`: must be an integer"),
         ({"sar": "{sar}", "crs": 4326}, "`crs`: applies only to arrays"),
         (
             {"sar": "{sar}", "optical": "{optical}", "model": "s1-lite"},

@@ -41,7 +41,7 @@ def write_polygons(path: Path, *, knows_permanent_water: bool) -> None:
     grid = GeoGrid("EPSG:32633", (10, 0, 500_000, 0, -10, 5_000_000), 4, 6)
     areas = measure_pixel_areas(grid)
     assert areas is not None
-    polygons = PolygonFile(path, grid, areas, knows_permanent_water)
+    polygons = PolygonFile(path, grid, areas, knows_permanent_water=knows_permanent_water)
     classes = np.array([[0, 1, 1, 0, 2, 1]] * 4, dtype=np.uint8)
     polygons.add(0, classes, classes * 40, areas.rows(0, 4))
     polygons.finish()

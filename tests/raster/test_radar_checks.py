@@ -63,7 +63,7 @@ def test_power_read_as_amplitude_is_noted() -> None:
 
 def test_db_of_amplitude_by_ten_are_refused_with_a_scale_tag() -> None:
     message = refusal(LARGE / 2, "db")
-    assert "as 10 log10 of amplitude (in place of 20 log10) would be" in message
+    assert "as 10 log10 of amplitude (instead of 20 log10) would be" in message
     assert "gdal_edit.py -scale 2 s1.tif" in message
     half_steps = sample(LARGE / 2, np.round(LARGE).astype(np.int16))
     with pytest.raises(DataError, match="multiply the GDAL scale and offset tags of each file by 2"):

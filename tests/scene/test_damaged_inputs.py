@@ -19,8 +19,8 @@ from rasterio.shutil import copy as copy_raster
 import scenes
 from floodseg.bands import Bands
 from floodseg.chips import loader as chips
+from floodseg.config.data import DataConfig
 from floodseg.config.predict import SceneConfig
-from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import ConfigError, DataError, ProcessError
 from floodseg.geo.grid import GeoGrid, Window

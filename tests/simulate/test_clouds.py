@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from floodseg.bands import L1C_BANDS, Bands
-from floodseg.config.base import CloudMask
+from floodseg.config.base import CloudMaskQuality
 from floodseg.errors import ConfigError
 from floodseg.simulate.clouds import (
     CLOUD_REFLECTANCE,
@@ -174,7 +174,7 @@ def test_skies_are_thick_or_thin_and_grow_with_their_cover() -> None:
         ("none", [False] * 5),
     ],
 )
-def test_mask_qualities(quality: CloudMask, expected: list[bool]) -> None:
+def test_mask_qualities(quality: CloudMaskQuality, expected: list[bool]) -> None:
     # thick, thin, haze, shadow, clear
     cloud = Cloud(np.array([[0.9, 0.3, 0.05, 0, 0]], np.float32), np.array([[0, 0, 0.05, 0.4, 0]], np.float32))
     assert cloud_mask(cloud, quality).tolist() == [expected]

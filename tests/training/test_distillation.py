@@ -11,7 +11,8 @@ import torch
 
 from exported_models import multi_sensor_model
 from floodseg.bands import L1C_BANDS, Bands
-from floodseg.config.train import DataConfig, DistilConfig, ModelConfig, TrainConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import DistilConfig, ModelConfig, TrainConfig
 from floodseg.errors import CheckpointError, ConfigError, RunFolderError
 from floodseg.models.checkpoint.checkpoint import load_checkpoint
 from floodseg.models.decision import Decision, Decisions

@@ -13,7 +13,8 @@ import pytest
 
 from floodseg.app import cli
 from floodseg.config.base import flatten
-from floodseg.config.train import AugmentConfig, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import AugmentConfig, ModelConfig, OptimConfig, TrainConfig
 from floodseg.errors import RunFolderError
 from floodseg.training.run_folder import RunFolder, run_mode
 

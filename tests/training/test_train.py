@@ -15,7 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from floodseg.config.base import flatten
-from floodseg.config.train import DataConfig, ModelConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import ModelConfig
 from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.errors import ConfigError, DataError, RunFolderError
 from floodseg.evaluation.evaluate import evaluate

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 from floodseg.workflows.mosaic import first_valid, mean_power, median_power, stored_reflectance
 
 

@@ -7,7 +7,7 @@ from shapely.geometry import box
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 from floodseg.geo.warped_source import WarpedSource
 from floodseg.workflows.target_grid import enclosing_grid, source_window, with_pixel
 

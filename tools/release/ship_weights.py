@@ -16,7 +16,7 @@ from floodseg import export, load_model
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.chips.loader import make_loader
 from floodseg.config.base import Layout
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.screening import open_usable
 from floodseg.distributed.processes import Processes
 from floodseg.errors import ConfigError

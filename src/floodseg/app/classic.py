@@ -6,7 +6,7 @@ from pathlib import Path
 from cyclopts import App, Parameter
 
 import floodseg
-from floodseg.config.base import WholeNumber
+from floodseg.config.base import Integer
 from floodseg.errors import ConfigError
 
 app = App(
@@ -35,10 +35,10 @@ def train_efficient(
     *,
     use_external_dataset: bool = False,
     encoder: str = "resnet34",
-    batch_size: WholeNumber = 4,
-    epochs: WholeNumber = 50,
+    batch_size: Integer = 4,
+    epochs: Integer = 50,
     lr: float = 1e-3,
-    patience: WholeNumber = 10,
+    patience: Integer = 10,
     out_dir: Path = Path("runs_efficient"),
     sar_dir: Path = _CLASSIC_FOLDERS.sar_dir,
     opt_dir: Path = _CLASSIC_FOLDERS.opt_dir,

@@ -11,17 +11,17 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
+from floodseg.app.benchmark_commands import benchmark
+from floodseg.app.evaluate_command import evaluate
 from floodseg.app.exit_codes import run_and_exit
 from floodseg.app.old_flags import refuse_old_flags
 from floodseg.app.place_commands import add_place_commands
 from floodseg.app.run_file import RUN_FILE_KEYS, read_run_file
-from floodseg.benchmarking.settings import InferenceBenchmarkConfig, SceneBenchmarkConfig, TrainingBenchmarkConfig
 from floodseg.config.cluster import ManyConfig
 from floodseg.config.download import DownloadConfig
-from floodseg.config.evaluate import ScoreConfig
 from floodseg.config.export import ExportDataConfig
 from floodseg.config.predict import PredictConfig
-from floodseg.config.train import DataConfig, TrainConfig
+from floodseg.config.train import TrainConfig
 from floodseg.errors import ConfigError
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 
@@ -72,88 +72,7 @@ def train(
     disconnect_processes()
 
 
-@app.command
-def evaluate(
-    model: str,
-    *,
-    config: Annotated[DataConfig, _FLAT] = DataConfig(),  # noqa: B008 (frozen: cannot be changed between calls)
-    scoring: Annotated[ScoreConfig, _FLAT] = ScoreConfig(),  # noqa: B008 (frozen, too)
-    split: str = "valid",
-    reference: Path | None = None,
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-    out_dir: Path | None = None,
-) -> None:
-    """Score a model on a data set, or a map against a reference.
-
-    floodseg evaluate MODEL --data DIR --split SPLIT scores a model on all chips of a split and on each event, with
-    classical baselines for comparison.
-
-    floodseg evaluate FLOOD.tif --reference FILE scores the pixels of a finished map. No threshold is applied.
-
-    Parameters
-    ----------
-    model
-        Shipped model, run folder, checkpoint, or classical baseline: otsu (radar) or ndwi (optical). With --reference,
-        the map to score: flood.tif or another raster with the codes 0 land, 1 flood, 2 permanent water, 3 excluded and
-        255 nodata. Excluded and nodata pixels are not counted.
-    reference
-        Reference for a map: a label raster (0 land, 1 water, -1 or 255 ignored) or polygons of the flood (everything
-        outside is land). A label raster on another grid is resampled by nearest neighbour. Permanent water in the
-        map counts as water if the reference is a label raster, and is not scored if it is polygons. If the map has
-        permanent water, the scores with the opposite treatment are printed, too.
-    split
-        Split of the data set: train, valid, test, bolivia, ..., depending on the layout.
-    json_file
-        Write the scores to this JSON file.
-    out_dir
-        Write the reliability diagram, pictures of the worst chips and a plot of the scores against cloud cover (with
-        --cloud) to this folder.
-    """
-    import floodseg
-    from floodseg.app.reports.evaluation import print_evaluation, print_map_evaluation
-    from floodseg.distributed.launcher import connect_processes, disconnect_processes
-    from floodseg.system.files import require_writable, write_text
-
-    if reference is not None:
-        _refuse_flags_without_effect(config, scoring, split, out_dir)
-    processes = connect_processes()
-
-    def require_outputs() -> None:
-        if json_file is not None:
-            require_writable(json_file, "json")
-        if out_dir is not None:
-            require_writable(out_dir, "out_dir", folder=True)
-
-    processes.run_on_main(require_outputs)
-    if reference is not None:
-        scored = floodseg.evaluate(model, reference=reference)
-        print_map_evaluation(scored)
-        document = scored.document
-    else:
-        evaluation = floodseg.evaluate(
-            model, split=split, config=config, scoring=scoring, out_dir=out_dir, show_progress=True
-        )
-        disconnect_processes()
-        if not processes.is_main:
-            return
-        print_evaluation(evaluation)
-        document = {**evaluation.document, "references": evaluation.references}
-    if json_file is not None:
-        write_text(json_file, json.dumps(document, indent=2) + "\n")
-
-
-def _refuse_flags_without_effect(config: DataConfig, scoring: ScoreConfig, split: str, out_dir: Path | None) -> None:
-    """Raise ConfigError for flags that have no effect with --reference."""
-    changed = [
-        name
-        for settings in (config, scoring)
-        for name, value in vars(settings).items()
-        if value != getattr(type(settings)(), name)
-    ]
-    changed += ["split"] if split != "valid" else []
-    changed += ["out_dir"] if out_dir is not None else []
-    if changed:
-        raise ConfigError(f"`{changed[0]}`: has no effect on a map with `reference`; leave it out")
+app.command(evaluate)
 
 
 @app.command
@@ -283,81 +202,7 @@ def models(*, json_format: Annotated[bool, Parameter(name="--json")] = False) ->
         print_models(listing)
 
 
-benchmark = App(
-    name="benchmark", help="Measure speed and memory of models on this machine, which should be otherwise idle."
-)
 app.command(benchmark)
-
-
-def _require_benchmark() -> None:
-    from floodseg.system.extras import require_extra
-
-    require_extra("benchmark", "torch", "timm", purpose="floodseg benchmark")
-
-
-@benchmark.command(name="train")
-def benchmark_train(
-    *,
-    config: Annotated[TrainingBenchmarkConfig, _FLAT] = TrainingBenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-    compare: Path | None = None,
-) -> None:
-    """Measure duration and peak memory of training steps, relative to the architecture 'baseline'.
-
-    Parameters
-    ----------
-    json_file
-        Write the result to this JSON file.
-    compare
-        JSON file of an older result. If a ratio is worse by more than 15 %, it is printed and the exit code is 2.
-    """
-    _require_benchmark()
-    from floodseg.app.reports.benchmark import report_benchmark
-
-    report_benchmark("train", config, json_file, compare)
-
-
-@benchmark.command(name="infer")
-def benchmark_infer(
-    *,
-    config: Annotated[InferenceBenchmarkConfig, _FLAT] = InferenceBenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-    compare: Path | None = None,
-) -> None:
-    """Measure duration and peak memory of inference on one batch, relative to the architecture 'baseline'.
-
-    Parameters
-    ----------
-    json_file
-        Write the result to this JSON file.
-    compare
-        JSON file of an older result. If a ratio is worse by more than 15 %, it is printed and the exit code is 2.
-    """
-    _require_benchmark()
-    from floodseg.app.reports.benchmark import report_benchmark
-
-    report_benchmark("infer", config, json_file, compare)
-
-
-@benchmark.command(name="scene")
-def benchmark_scene(
-    *,
-    config: Annotated[SceneBenchmarkConfig, _FLAT] = SceneBenchmarkConfig(),  # noqa: B008 (frozen: cannot be changed)
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-) -> None:
-    """Measure throughput and peak memory of mapping simulated scenes, from files to products.
-
-    Parameters
-    ----------
-    json_file
-        Write the result to this JSON file.
-    """
-    _require_benchmark()
-    from floodseg.app.reports.benchmark import report_scenes
-
-    report_scenes(config, json_file)
-
-
 add_place_commands(app)
 
 cache = App(name="cache", help="Manage the cache of decoded chips.")

@@ -11,7 +11,7 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window as RasterWindow
 
 from floodseg.bands import L1C_BANDS, REFLECTANCE_SCALE, SAR_BANDS, SensorSet
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.synthetic import SyntheticChips
 
 _BLOCK = 512

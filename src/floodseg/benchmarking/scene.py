@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from floodseg.bands import Bands, SensorSet
 from floodseg.benchmarking.large_scene import write_large_scene
@@ -22,6 +21,7 @@ from floodseg.benchmarking.rounds import call_in_new_process
 from floodseg.benchmarking.settings import SceneBenchmarkConfig
 from floodseg.config.base import Architecture
 from floodseg.config.predict import MapConfig, PredictConfig, SceneConfig
+from floodseg.runtimes.base import Mask, Values
 from floodseg.system.environment import affinity_cores, hardware, versions
 
 Document = dict[str, Any]
@@ -182,13 +182,7 @@ class _ThresholdRuntime:
     def batch_size(self, height: int, width: int) -> int:
         return 1
 
-    def probability(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
+    def probability(self, sar: Values, optical: Values, sar_valid: Mask, optical_valid: Mask) -> Values:
         if sar.shape[1]:
             return (sar[:, 1] < -22).astype(np.float32)
         return (optical[:, -1] < 0.05).astype(np.float32)

@@ -8,14 +8,14 @@ from cyclopts import Parameter
 
 from floodseg.bands import SensorSet
 from floodseg.benchmarking.rows import BenchmarkPrecision, RuntimeName, SmpName
-from floodseg.config.base import Architecture, WholeNumber, require
+from floodseg.config.base import Architecture, Integer, Settings, require
 from floodseg.config.predict import MapConfig
 from floodseg.errors import ConfigError
 from floodseg.system.environment import affinity_cores
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig:
+class BenchmarkConfig(Settings):
     """Settings of ``floodseg benchmark train`` and ``infer``."""
 
     models: tuple[Architecture | SmpName, ...] = ("baseline", "efficient", "lite")
@@ -30,18 +30,19 @@ class BenchmarkConfig:
     also in bf16 if --precisions includes it."""
     compiled: bool = False
     """Measure each model in PyTorch a second time with torch.compile."""
-    rounds: WholeNumber = 15
+    rounds: Integer = 15
     """Number of timed calls of each model. The models are called in turn."""
-    batch_size: WholeNumber | None = None
+    batch_size: Integer | None = None
     """Images per call."""
-    memory_batch_size: WholeNumber = 8
+    memory_batch_size: Integer = 8
     """Images per training step for the measurement of peak memory."""
-    size: WholeNumber | None = None
+    size: Integer | None = None
     """Height and width of the images in pixels."""
-    threads: WholeNumber = field(default_factory=affinity_cores)
+    threads: Integer = field(default_factory=affinity_cores)
     """Threads of each model."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("rounds", "batch_size", "memory_batch_size", "threads"):
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "at least 1")
@@ -53,9 +54,9 @@ class TrainingBenchmarkConfig(BenchmarkConfig):
     """Settings of ``floodseg benchmark train``. Its help omits the setting that has an effect only in inference."""
 
     runtimes: Annotated[tuple[RuntimeName, ...], Parameter(show=False)] = BenchmarkConfig.runtimes
-    batch_size: WholeNumber | None = None
+    batch_size: Integer | None = None
     """Images per call. By default 4."""
-    size: WholeNumber | None = None
+    size: Integer | None = None
     """Height and width of the images in pixels. By default 256."""
 
 
@@ -63,32 +64,33 @@ class TrainingBenchmarkConfig(BenchmarkConfig):
 class InferenceBenchmarkConfig(BenchmarkConfig):
     """Settings of ``floodseg benchmark infer``. Its help omits the setting that has an effect only in training."""
 
-    batch_size: WholeNumber | None = None
+    batch_size: Integer | None = None
     """Images per call. By default 1."""
-    size: WholeNumber | None = None
+    size: Integer | None = None
     """Height and width of the images in pixels. By default 512."""
 
-    memory_batch_size: Annotated[WholeNumber, Parameter(show=False)] = BenchmarkConfig.memory_batch_size
+    memory_batch_size: Annotated[Integer, Parameter(show=False)] = BenchmarkConfig.memory_batch_size
 
 
 @dataclass(frozen=True)
-class SceneBenchmarkConfig:
+class SceneBenchmarkConfig(Settings):
     """Settings of ``floodseg benchmark scene``."""
 
-    sizes: tuple[WholeNumber, ...] = (5490, 10980)
+    sizes: tuple[Integer, ...] = (5490, 10980)
     """Height and width of the scenes in pixels."""
     sensors: SensorSet = "both"
     """Sensors of the scenes."""
     model: Architecture = "lite"
     """Architecture. Its weights are random, since speed does not depend on them."""
-    tile_size: WholeNumber = MapConfig.tile_size
+    tile_size: Integer = MapConfig.tile_size
     """Side of a tile in pixels, as in floodseg predict."""
-    threads: WholeNumber = field(default_factory=affinity_cores)
+    threads: Integer = field(default_factory=affinity_cores)
     """Number of windows that are processed at the same time, as in floodseg predict."""
     folder: Path | None = None
     """Folder for scenes and products, which are removed afterwards. By default the system's temporary folder."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for size in self.sizes:
             require(size >= 64, "sizes", size, "at least 64 pixels")
         require(self.threads >= 1, "threads", self.threads, "at least 1")

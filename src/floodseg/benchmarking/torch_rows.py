@@ -12,7 +12,8 @@ from torch.utils.data import default_collate
 
 from floodseg.benchmarking.rows import OPTICAL_CHANNELS, SAR_CHANNELS, Row, RowPrecision, SmpName
 from floodseg.chips.loader import Sample, to_sample
-from floodseg.config.train import DataConfig, OptimConfig
+from floodseg.config.data import DataConfig
+from floodseg.config.train import OptimConfig
 from floodseg.datasets.synthetic import SyntheticChips
 from floodseg.evaluation.forward import counted_pixels, forward
 from floodseg.models.model import FloodModel

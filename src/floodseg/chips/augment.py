@@ -5,15 +5,15 @@ from typing import TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import IGNORE, WAVELENGTHS, band_date
-from floodseg.chips.chip import Bands, Chip
-from floodseg.config.base import CloudMask
+from floodseg.bands import IGNORE, WAVELENGTHS, Bands, band_date
+from floodseg.chips.chip import Chip
+from floodseg.config.base import CloudMaskQuality
 from floodseg.config.train import AugmentConfig
 from floodseg.geo.grid import Window
 from floodseg.simulate.clouds import cloud_mask, cover_image, simulate_sky
 from floodseg.simulate.random_fields import power_law_field
 
-_MASK_QUALITIES: tuple[CloudMask, ...] = get_args(CloudMask)
+_MASK_QUALITIES: tuple[CloudMaskQuality, ...] = get_args(CloudMaskQuality)
 
 SPECKLE_LOOKS = (8.0, 128.0)
 """Smallest and largest number of looks of added speckle. 8 is stronger than in GRD products, 128 hardly visible."""

@@ -22,7 +22,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.messages import note_once
 from floodseg.raster.dataset import Raster, open_raster
 from floodseg.raster.masks import GDAL_MASK, mask_number, read_mask

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from floodseg.bands import Bands
 from floodseg.geo.grid import GeoGrid, Window
 
-__all__ = ["Bands", "Chip", "ChipSet"]
-
 
 @dataclass(frozen=True, slots=True)
 class Chip:

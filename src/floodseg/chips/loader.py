@@ -19,8 +19,6 @@ from floodseg.chips.resample import draw_source_size, resample
 from floodseg.config.train import AugmentConfig
 from floodseg.errors import ConfigError, DataError, ProcessError
 
-__all__ = ["ChipDataset", "EpochSampler", "Sample", "SampleKey", "make_loader", "move_to", "to_sample"]
-
 Sample = dict[str, torch.Tensor]
 """One sample, or a batch of them with a leading dimension N:
 

@@ -187,7 +187,7 @@ def local_files(name: str, *, allow_remote: bool) -> list[Path]:
 def _raster_files(name: str, *, allow_remote: bool) -> set[Path]:
     """Return the files of a raster with sidecars and sources of VRT files; an empty set if it is not a raster."""
     found, waiting = set[Path](), [name]
-    with closing(Session(allow_remote)) as session:
+    with closing(Session(allow_remote=allow_remote)) as session:
         while waiting:
             try:
                 files = session.open(waiting.pop()).files

@@ -86,6 +86,24 @@ def predict_many(
     # report a missing package before the mapping, not after it
     import_extra("distributed")
     import_extra("pyarrow")
+    listed, run = _prepare(scenes, config, model, overwrite=overwrite)
+    require_writable(run.out_dir, "out_dir", folder=True)
+    with locked_folder(run.out_dir):
+        waiting = _unfinished(listed, run)
+        outcomes = _map(waiting, run, config, already_finished=len(listed) - len(waiting), show_progress=show_progress)
+        left_out = write_overview(run.out_dir)
+        failed = {scene.id: outcomes[scene.id].reason for scene in waiting if outcomes[scene.id].reason}
+        mapped = sum(outcome.pixels > 0 for outcome in outcomes.values())
+        report = ManyReport(
+            config.out_dir, mapped, len(listed) - mapped - len(failed), failed, time.monotonic() - start,
+            sum(outcome.pixels for outcome in outcomes.values()) / 1e6, tuple(left_out),
+        )  # fmt: skip
+        write_text(run.out_dir / REPORT, json.dumps(report.document(), indent=2, ensure_ascii=False) + "\n")
+    return report
+
+
+def _prepare(scenes: Path, config: ManyConfig, model: str, *, overwrite: bool) -> tuple[list[NamedScene], BatchRun]:
+    """Read a list of scenes, open the model and check the settings of each scene with it."""
     reason = None
     if model == AUTO:
         listed = read_scenes(scenes, config.shared, ALL_BANDS)
@@ -103,7 +121,6 @@ def predict_many(
             check_settings(scene.config, method.bands)
         except ConfigError as error:
             raise ConfigError(f"{scenes}, scene '{scene.id}': {error}") from error
-    del method
     run = BatchRun(
         config.out_dir.absolute(),
         absolute_model_name(model),
@@ -112,19 +129,7 @@ def predict_many(
         overwrite,
         reason,
     )
-    require_writable(run.out_dir, "out_dir", folder=True)
-    with locked_folder(run.out_dir):
-        waiting = _unfinished(listed, run)
-        outcomes = _map(waiting, run, config, already_finished=len(listed) - len(waiting), show_progress=show_progress)
-        left_out = write_overview(run.out_dir)
-        failed = {scene.id: outcomes[scene.id].reason for scene in waiting if outcomes[scene.id].reason}
-        mapped = sum(outcome.pixels > 0 for outcome in outcomes.values())
-        report = ManyReport(
-            config.out_dir, mapped, len(listed) - mapped - len(failed), failed, time.monotonic() - start,
-            sum(outcome.pixels for outcome in outcomes.values()) / 1e6, tuple(left_out),
-        )  # fmt: skip
-        write_text(run.out_dir / REPORT, json.dumps(report.document(), indent=2, ensure_ascii=False) + "\n")
-    return report
+    return listed, run
 
 
 def _worker_mapping(config: ManyConfig) -> MapConfig:

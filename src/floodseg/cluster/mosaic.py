@@ -26,7 +26,7 @@ from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid
 from floodseg.geo.longitudes import narrowest_turns
 from floodseg.products import folder as products
-from floodseg.products.cog import COLOURS
+from floodseg.products.cog import add_class_table
 from floodseg.products.strips import CLASS_NAMES, NODATA, PERCENT_NODATA
 from floodseg.products.styles import raster_styles
 from floodseg.system.files import replacing, write_text
@@ -197,7 +197,7 @@ def _vrt_xml(tiles: Sequence[_Tile], crs: str, raster: str) -> bytes:
     band = SubElement(root, "VRTRasterBand", dataType="Byte", band="1")
     SubElement(band, "NoDataValue").text = str(nodata)
     if is_classes:
-        _add_class_table(band)
+        add_class_table(band, CLASS_NAMES)
     for tile in tiles:
         _add_source(band, tile, _rectangle(tile, grid), nodata)
     return bytes(tostring(root, encoding="utf-8"))
@@ -218,14 +218,3 @@ def _add_source(band: Element, tile: _Tile, rectangle: tuple[float, ...], nodata
     corners = zip(names, rectangle, strict=True)
     SubElement(source, "DstRect", {name: repr(round(float(number), 9)) for name, number in corners})
     SubElement(source, "NODATA").text = str(nodata)
-
-
-def _add_class_table(band: Element) -> None:
-    """Add the colours and names of the classes to a band."""
-    SubElement(band, "ColorInterp").text = "Palette"
-    names, table = SubElement(band, "CategoryNames"), SubElement(band, "ColorTable")
-    for code in range(256):
-        red, green, blue, alpha = COLOURS.get(code, (0, 0, 0, 0))
-        SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4=str(alpha))
-    for code in sorted(set(CLASS_NAMES) - {NODATA}):
-        SubElement(names, "Category").text = CLASS_NAMES[code]

@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -14,6 +13,7 @@ from floodseg.cluster.stac_list import read_stac
 from floodseg.cluster.tables import read_table
 from floodseg.config.predict import IMAGES, LAYERS, Files, SceneConfig, SharedScene, layer_file
 from floodseg.errors import ConfigError, DataError
+from floodseg.messages import suggestion
 from floodseg.raster.access import is_remote
 
 _ID = re.compile(r"\w[\w.+-]{0,199}")
@@ -101,8 +101,7 @@ def _value(location: str, name: str, value: Any) -> Any:
         raise ConfigError(f"{location}: a list must not set '{name}'; add `allow_remote` to the command")
     if name not in kinds:
         columns = ["id", *(key for key in kinds if key != _COMMAND_LINE_ONLY)]
-        close = get_close_matches(name, columns, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
+        hint = suggestion(name, columns)
         raise ConfigError(f"{location}: unknown column '{name}'{hint}; use one of {', '.join(columns)}")
     kind = kinds[name]
     if kind == Files:

@@ -13,7 +13,7 @@ from floodseg.errors import ConfigError
 Layout = Literal["sen1floods11", "ombria", "folders", "synthetic"]
 Architecture = Literal["efficient", "baseline", "lite", "spectral"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-CloudMask = Literal["perfect", "thin-missed", "none"]
+CloudMaskQuality = Literal["perfect", "thin-missed", "none"]
 """Simulated cloud mask: marks clouds and shadows (perfect), opaque clouds only (thin-missed), or nothing (none)."""
 
 
@@ -24,7 +24,7 @@ def _to_integer(_: type, tokens: Sequence[Token]) -> int:
         raise CoercionError(token=tokens[0], target_type=int) from error
 
 
-WholeNumber = Annotated[int, Parameter(converter=_to_integer)]
+Integer = Annotated[int, Parameter(converter=_to_integer)]
 """Integer on the command line. Fractions are refused; cyclopts would round them."""
 
 
@@ -32,6 +32,14 @@ def require(condition: bool, setting: str, value: object, rule: str) -> None:
     """Raise ConfigError ("`SETTING=VALUE`: must be RULE") unless the condition is true."""
     if not condition:
         raise ConfigError(f"`{setting}={value}`: must be {rule}")
+
+
+def require_setting(config: "Settings", needed: str, *names: str) -> None:
+    """Raise ConfigError if a setting of ``names``, which has no effect without ``needed``, is set without it."""
+    for name in names:
+        value = getattr(config, name)
+        if not getattr(config, needed) and value != getattr(type(config), name):
+            raise ConfigError(f"`{name}={value}`: has no effect without `{needed}`; leave it out, or set `{needed}`")
 
 
 class Settings:
@@ -50,12 +58,14 @@ class Settings:
                 continue
             if isinstance(value, str) and Path in (kind, *alternatives):
                 object.__setattr__(self, name, Path(value))
-            if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
-                raise ConfigError(f"`{name}={value}`: must be a whole number")
+            takes_integer = kind is int or (int in alternatives and get_origin(kind) is not tuple)
+            if takes_integer and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ConfigError(f"`{name}={value}`: must be an integer")
             for choice in (kind, *alternatives):
                 if get_origin(choice) is Literal:
                     allowed = get_args(choice)
-                    require(value in allowed, name, value, f"one of {', '.join(allowed)}")
+                    for single in value if isinstance(value, tuple) else (value,):
+                        require(single in allowed, name, single, f"one of {', '.join(allowed)}")
 
 
 def flatten(config: Any) -> dict[str, Any]:

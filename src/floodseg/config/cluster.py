@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from floodseg.config.base import Settings, WholeNumber, require
+from floodseg.config.base import Integer, Settings, require
 from floodseg.config.predict import MapConfig, SharedScene
 from floodseg.errors import ConfigError
 
@@ -21,7 +21,7 @@ MIN_WORKER_MEMORY_GB = 1.0
 class WorkerMapConfig(MapConfig):
     """Settings of mapping on the workers of a cluster."""
 
-    threads: WholeNumber | None = None
+    threads: Integer | None = None
     """Number of windows that each worker processes at the same time, one per thread. By default the number of cores
     divided by N with --cluster local:N, and 1 with a scheduler."""
 
@@ -40,7 +40,7 @@ class ManyConfig(Settings):
     """Memory limit in GB of each worker of local:N. Dask restarts a worker that exceeds it, and its scene is mapped
     again. By default the workers share the memory of the machine equally. For the workers of a scheduler, set the
     limit with dask worker --memory-limit."""
-    retries: WholeNumber = 2
+    retries: Integer = 2
     """Number of times that a failed scene is tried again."""
     wait_s: float = 300.0
     """Longest time in seconds to wait for a scheduler to answer, or for a worker to connect to it."""

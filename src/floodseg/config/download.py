@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from floodseg.bands import SensorSet
-from floodseg.config.base import Settings, WholeNumber, require
+from floodseg.config.base import Integer, Settings, require
 from floodseg.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ class DownloadConfig(Settings):
     """Images to download. Labels, permanent water and split lists are always downloaded."""
     base_url: str = "https://storage.googleapis.com"
     """Server of the storage bucket of Sen1Floods11, or a mirror with the same XML API: http(s)://HOST[:PORT][/PATH]."""
-    transfers: WholeNumber = 8
+    transfers: Integer = 8
     """Number of simultaneous downloads."""
     overwrite: bool = False
     """Replace local files that differ from the server's. Without this flag, the download stops at such a file."""

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import CoercionError, Parameter, Token
 
-from floodseg.config.base import CloudMask, Settings, WholeNumber, require
-from floodseg.errors import ConfigError
+from floodseg.config.base import CloudMaskQuality, Integer, Settings, require, require_setting
 
 
 def _parse_covers(_: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
@@ -31,10 +30,10 @@ class ScoreConfig(Settings):
     cloud: Annotated[tuple[float, ...], Parameter(converter=_parse_covers)] = ()
     """Shares of cloud cover, such as 0,0.25,1. For each share, the model is scored again with simulated clouds over
     that share of every optical image."""
-    cloud_mask_quality: CloudMask = "perfect"
+    cloud_mask_quality: CloudMaskQuality = "perfect"
     """Simulated cloud mask: it marks clouds and shadows (perfect), opaque clouds only (thin-missed), or nothing
     (none)."""
-    cloud_seed: WholeNumber = 0
+    cloud_seed: Integer = 0
     """Seed of the simulated clouds. The clouds of a chip depend on this seed and the name of the chip."""
 
     def __post_init__(self) -> None:
@@ -47,7 +46,4 @@ class ScoreConfig(Settings):
             len(set(self.cloud)) == len(self.cloud), "cloud", ",".join(map(str, self.cloud)), "shares that all differ"
         )
         require(self.cloud_seed >= 0, "cloud_seed", self.cloud_seed, "0 or more")
-        for name in ("cloud_mask_quality", "cloud_seed"):
-            value = getattr(self, name)
-            if not self.cloud and value != getattr(ScoreConfig, name):
-                raise ConfigError(f"`{name}={value}`: has no effect without `cloud`; leave it out, or set `cloud`")
+        require_setting(self, "cloud", "cloud_mask_quality", "cloud_seed")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from floodseg.bands import L2A_BANDS
-from floodseg.config.base import Settings, WholeNumber, require
+from floodseg.config.base import Integer, Settings, require
 from floodseg.config.places import SearchConfig
 from floodseg.config.predict import MapConfig
 
@@ -21,7 +21,7 @@ class ReadConfig(Settings):
     resolution: float | None = None
     """Pixel size of the images in metres. A size above that of a file is read from its overviews. By default each band
     keeps its own pixel size."""
-    transfers: WholeNumber = 8
+    transfers: Integer = 8
     """Number of simultaneous requests."""
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from floodseg.bands import SarUnits
-from floodseg.config.base import Settings, WholeNumber, require
+from floodseg.config.base import Integer, Settings, require, require_setting
 from floodseg.errors import ConfigError
 from floodseg.system.environment import thread_limit
 
@@ -107,17 +107,11 @@ class SharedScene(Settings):
             unset = "auto" if name == "cloud_mask" else None
             object.__setattr__(self, name, files[0] if files else unset)
         require(0 < self.max_slope < 90, "max_slope", self.max_slope, "above 0 and below 90 degrees")
-        if self.dem is None and self.max_slope != SceneConfig.max_slope:
-            raise ConfigError(f"`max_slope={self.max_slope}`: has no effect without `dem`; leave it out, or set `dem`")
+        require_setting(self, "dem", "max_slope")
         threshold, offset = self.permanent_water_threshold, self.optical_offset
-        if threshold is not None:
-            require(math.isfinite(threshold), "permanent_water_threshold", threshold, "a number")
-            if self.permanent_water is None:
-                raise ConfigError(
-                    f"`permanent_water_threshold={threshold}`: has no effect without `permanent_water`; leave it out, "
-                    "or set `permanent_water`"
-                )
-        require(offset is None or math.isfinite(offset), "optical_offset", offset, "a number")
+        for name, number in (("permanent_water_threshold", threshold), ("optical_offset", offset)):
+            require(number is None or math.isfinite(number), name, number, "a number")
+        require_setting(self, "permanent_water", "permanent_water_threshold")
 
 
 @dataclass(frozen=True)
@@ -139,16 +133,16 @@ def _files(setting: str, value: Any) -> Files:
 class MapConfig(Settings):
     """Windows, runtime and thresholds of mapping."""
 
-    tile_size: WholeNumber = 640
+    tile_size: Integer = 640
     """Side of a tile in pixels, a multiple of 64. The scene is mapped tile by tile. The input of the model, a window,
     is the tile with a border of half of --overlap on each side."""
-    overlap: WholeNumber | None = None
+    overlap: Integer | None = None
     """Width in pixels of the strip that neighbouring windows share, a multiple of 64. In the middle 32 pixels of the
     strip, both windows are blended; pixels closer to the border of a window are discarded. The default is wide enough
     that the map does not depend on --tile-size."""
-    batch_size: WholeNumber | None = None
+    batch_size: Integer | None = None
     """Windows per model call. By default 1 on a CPU, and as many as fit on a GPU."""
-    threads: WholeNumber | None = None
+    threads: Integer | None = None
     """Number of windows that are processed at the same time, one per thread. By default the number of cores."""
     runtime: Literal["auto", "torch", "onnx", "openvino"] = "auto"
     """Inference runtime. auto uses the fastest installed runtime that the model has a file for. Models without exported

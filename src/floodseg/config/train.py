@@ -5,106 +5,24 @@ dataclasses (``batch_size = 4`` or ``batch-size = 4``).
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from floodseg.bands import SarUnits, SensorSet
-from floodseg.config.base import Architecture, Layout, Precision, Settings, WholeNumber, require
+from floodseg.config.base import (
+    Architecture,
+    CloudMaskQuality,
+    Integer,
+    Precision,
+    Settings,
+    require,
+    require_setting,
+)
+from floodseg.config.data import DataConfig
 from floodseg.errors import ConfigError
 from floodseg.system.environment import affinity_cores
-
-_LAYOUTS_IN_PHYSICAL_UNITS: tuple[Layout, ...] = ("sen1floods11", "folders")
-_LAYOUTS_BY_SETTING: dict[str, tuple[Layout, ...]] = {
-    "data": ("sen1floods11", "ombria", "folders"),
-    "sar_dir": ("folders",),
-    "opt_dir": ("folders",),
-    "mask_dir": ("folders",),
-    "hold_out_event": ("sen1floods11",),
-    "val_split": ("ombria", "folders"),
-    "split_seed": ("ombria", "folders", "synthetic"),
-    "sar_units": _LAYOUTS_IN_PHYSICAL_UNITS,
-    "optical_offset": _LAYOUTS_IN_PHYSICAL_UNITS,
-    "cache_gb": ("sen1floods11", "ombria", "folders"),
-    "synthetic_chips": ("synthetic",),
-    "synthetic_size": ("synthetic",),
-}
-"""Layouts in which a setting has an effect. It is refused in other layouts. Settings not listed apply to all."""
-
-
-def _enumeration(words: Sequence[str]) -> str:
-    """Return words as "a, b and c"."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-@dataclass(frozen=True)
-class DataConfig(Settings):
-    """Data set, bands and units of the chips."""
-
-    data: Path | None = None
-    """Folder of the data set. By default the subfolder named after the layout in the folder that the environment
-    variable FLOODSEG_DATA names."""
-    layout: Layout = "sen1floods11"
-    """Folder structure of the data set. 'synthetic' simulates chips and needs no folder."""
-    sensors: SensorSet | None = None
-    """Sensors to use. By default all sensors of the data set."""
-    sar_dir: Path = Path("S1Hand")
-    """Folder of the radar chips, relative to --data (layout folders). If it is missing or empty, only optical imagery
-    is used."""
-    opt_dir: Path = Path("S2Hand")
-    """Folder of the optical chips, relative to --data (layout folders). If it is missing or empty, only radar is
-    used."""
-    mask_dir: Path = Path("LabelHand")
-    """Folder of the labels (0 land, 1 water, -1 or 255 ignored), relative to --data (layout folders)."""
-    val_split: float = 0.2
-    """Share of the training chips to use for validation (layouts ombria and folders). Chips of one
-    event are never divided between the splits; in layout ombria, nor are blocks of 20 consecutive numbers."""
-    split_seed: WholeNumber = 0
-    """Seed of the validation split (layouts ombria and folders) or of the simulated chips (layout synthetic). It is
-    separate from --seed of floodseg train, so that runs with different seeds use the same chips."""
-    hold_out_event: str | None = None
-    """Event, such as Ghana, to exclude from training, validation and calibration (layout sen1floods11). Its chips form
-    the split 'held-out'."""
-    sar_units: SarUnits = "db"
-    """Unit of the stored radar values: dB, linear power, or amplitude (the square root of power). The last two are
-    converted to dB."""
-    optical_bands: tuple[str, ...] = ()
-    """Names of the optical bands to use (B03, B8A, ...; B03_after, ... in layout ombria). By default all bands.
-    B8A is used as B08 in chips without B08."""
-    optical_offset: float | None = None
-    """Offset that is added to stored values before division by 10000: -1000 for processing baseline 04.00 and later, 0
-    for older ones. It applies to files without GDAL scale and offset tags; the tags always take precedence. By default
-    it is 0 for files without tags, and a chip without dark pixels is refused, since it may include an offset."""
-    cache_gb: float = 20.0
-    """Largest size in GB of the cache of decoded chips. The cache is in ~/.cache/floodseg, or in the folder that the
-    environment variable FLOODSEG_CACHE names. The least recently used chips are removed first. 0 turns the cache
-    off."""
-    synthetic_chips: WholeNumber = 64
-    """Number of simulated training chips (layout synthetic). Validation and test have half as many each."""
-    synthetic_size: WholeNumber = 256
-    """Height and width of a simulated chip in pixels (layout synthetic)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        defaults = {entry.name: entry.default for entry in fields(self)}
-        for name, layouts in _LAYOUTS_BY_SETTING.items():
-            value = getattr(self, name)
-            if value != defaults[name] and self.layout not in layouts:
-                raise ConfigError(
-                    f"`{name}={value}`: has no effect with layout {self.layout}, only with "
-                    f"{_enumeration(layouts)}; leave it out"
-                )
-        require(0 < self.val_split < 1, "val_split", self.val_split, "above 0 and below 1")
-        require(self.split_seed >= 0, "split_seed", self.split_seed, "0 or more")
-        offset = self.optical_offset
-        require(offset is None or math.isfinite(offset), "optical_offset", offset, "a number")
-        require(0 <= self.cache_gb < math.inf, "cache_gb", self.cache_gb, "0 or more")
-        require(self.synthetic_chips >= 2, "synthetic_chips", self.synthetic_chips, "at least 2")
-        require(self.synthetic_size >= 32, "synthetic_size", self.synthetic_size, "at least 32 pixels")
-
 
 TRAIN_SPECIALISTS = "train"
 """Value of ``specialists`` with which the run first trains both specialists."""
@@ -164,11 +82,11 @@ class ModelConfig(Settings):
 class AugmentConfig(Settings):
     """Augmentation of training chips. Random numbers depend only on seed, epoch and index of the crop."""
 
-    crop_size: WholeNumber = 256
+    crop_size: Integer = 256
     """Height and width of training crops in pixels."""
-    crops_per_chip: WholeNumber = 1
+    crops_per_chip: Integer = 1
     """Crops per chip and epoch."""
-    crop_tries: WholeNumber = 4
+    crop_tries: Integer = 4
     """Random positions to try for a crop. The first one with labels on at least half of its pixels is used, else the
     one with the most labels."""
     zoom: float = 1.0
@@ -195,12 +113,12 @@ class AugmentConfig(Settings):
     that the model learns to tell shadow from water. Refused for layout ombria, whose values are not reflectance."""
     drop_sensor: float = 0.0
     """Probability that one of the two sensors is removed from a sample. Both sensors are equally likely."""
-    drop_sensor_ramp: WholeNumber = 0
+    drop_sensor_ramp: Integer = 0
     """Number of epochs in which the probability rises linearly from 0 to --drop-sensor. With 0, the full probability
     applies from the start."""
     cloud: float = 0.0
     """Probability that a simulated cloud covers part of the optical image. With two dates, it covers the later one."""
-    cloud_mask_quality: Literal["perfect", "thin-missed", "none", "mixed"] = "thin-missed"
+    cloud_mask_quality: Literal[CloudMaskQuality, "mixed"] = "thin-missed"
     """Simulated cloud mask: it marks clouds and shadows (perfect), opaque clouds only (thin-missed), or nothing (none).
     'mixed' uses each of the three for a third of the clouds."""
     swath_edge: float = 0.0
@@ -210,28 +128,16 @@ class AugmentConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.crop_size >= 32, "crop_size", self.crop_size, "at least 32 pixels")
-        require(self.crops_per_chip >= 1, "crops_per_chip", self.crops_per_chip, "at least 1")
-        require(self.crop_tries >= 1, "crop_tries", self.crop_tries, "at least 1")
+        for name in ("crops_per_chip", "crop_tries"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require(1 <= self.zoom <= 4, "zoom", self.zoom, "from 1 to 4")
         require(0 <= self.sar_jitter_db < math.inf, "sar_jitter_db", self.sar_jitter_db, "0 or more")
-        require(0 <= self.sar_speckle <= 1, "sar_speckle", self.sar_speckle, "from 0 to 1")
         require(0 <= self.optical_jitter < 1, "optical_jitter", self.optical_jitter, "from 0 to below 1")
-        require(0 <= self.optical_level <= 1, "optical_level", self.optical_level, "from 0 to 1")
-        require(0 <= self.optical_shadow <= 1, "optical_shadow", self.optical_shadow, "from 0 to 1")
-        require(0 <= self.drop_sensor <= 1, "drop_sensor", self.drop_sensor, "from 0 to 1")
+        for name in ("sar_speckle", "optical_level", "optical_shadow", "drop_sensor", "cloud", "swath_edge"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
         require(self.drop_sensor_ramp >= 0, "drop_sensor_ramp", self.drop_sensor_ramp, "0 or more")
-        if self.drop_sensor == 0 and self.drop_sensor_ramp:
-            raise ConfigError(
-                f"`drop_sensor_ramp={self.drop_sensor_ramp}`: has no effect without `drop_sensor`; leave it out, or "
-                "set `drop_sensor`"
-            )
-        require(0 <= self.cloud <= 1, "cloud", self.cloud, "from 0 to 1")
-        require(0 <= self.swath_edge <= 1, "swath_edge", self.swath_edge, "from 0 to 1")
-        if self.cloud == 0 and self.cloud_mask_quality != AugmentConfig.cloud_mask_quality:
-            raise ConfigError(
-                f"`cloud_mask_quality={self.cloud_mask_quality}`: has no effect without `cloud`; leave it out, or set "
-                "`cloud`"
-            )
+        require_setting(self, "drop_sensor", "drop_sensor_ramp")
+        require_setting(self, "cloud", "cloud_mask_quality")
 
     @property
     def leaves_cloud_unmasked(self) -> bool:
@@ -243,9 +149,9 @@ class AugmentConfig(Settings):
 class OptimConfig(Settings):
     """Loss, optimiser, schedule, precision, seed and worker processes."""
 
-    epochs: WholeNumber = 50
+    epochs: Integer = 50
     """Passes over the training split. The learning rate schedule has the same length."""
-    batch_size: WholeNumber = 4
+    batch_size: Integer = 4
     """Crops per training step and process."""
     lr: float = 1e-3
     """Peak learning rate of the one-cycle schedule."""
@@ -264,14 +170,14 @@ class OptimConfig(Settings):
     turns it off."""
     sync_batchnorm: bool = False
     """Synchronise batch normalisation statistics between GPUs."""
-    patience: WholeNumber = 10
+    patience: Integer = 10
     """Stop training after this number of epochs without a better water IoU on the validation split. 0 turns it off."""
     precision: Precision = "auto"
     """Number format of training. auto uses bf16 if the hardware supports it, fp16 with loss scaling on older GPUs, else
     fp32."""
-    seed: WholeNumber = 0
+    seed: Integer = 0
     """Seed of initial weights, sample order and augmentation."""
-    workers: WholeNumber = field(default_factory=lambda: min(2, affinity_cores()))
+    workers: Integer = field(default_factory=lambda: min(2, affinity_cores()))
     """Number of worker processes that load chips. It does not change the batches."""
 
     def __post_init__(self) -> None:
@@ -309,10 +215,7 @@ class DistilConfig(Settings):
         weight = self.distil_weight
         require(0 < weight < math.inf, "distil_weight", weight, "above 0")
         require(len(set(self.teacher)) == len(self.teacher), "teacher", " ".join(self.teacher), "different models")
-        for name in ("distil_weight", "distil_unlabelled"):
-            value = getattr(self, name)
-            if not self.teacher and value != getattr(DistilConfig, name):
-                raise ConfigError(f"`{name}={value}`: has no effect without `teacher`; leave it out, or set `teacher`")
+        require_setting(self, "teacher", "distil_weight", "distil_unlabelled")
 
 
 _FLAT = Parameter(name="*")
@@ -338,12 +241,3 @@ class TrainConfig(Settings):
                 f"`drop_sensor={self.augment.drop_sensor}`: has no effect with `specialists`, which map the pixels "
                 "where a sensor is missing; leave out one of the two"
             )
-
-
-def text_settings() -> frozenset[str]:
-    """Return the names of the settings whose values are strings or paths."""
-    groups = (DataConfig, ModelConfig, AugmentConfig, OptimConfig, DistilConfig, TrainConfig)
-    hints = (item for group in groups for item in get_type_hints(group).items())
-    return frozenset(
-        name for name, kind in hints if get_origin(kind) is not tuple and {kind, *get_args(kind)} & {str, Path}
-    )

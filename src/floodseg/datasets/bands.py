@@ -6,7 +6,7 @@ from logging import INFO
 from pathlib import Path
 
 from floodseg.bands import L1C_BANDS, SAR_BANDS, Bands, Sensor, canonical_band, source_bands
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.errors import ConfigError, DataError
 from floodseg.messages import SENSOR_NAMES, note_once
 from floodseg.raster.bands import band_indices, has_unnamed_bands, unused_labels

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from floodseg.chips.cache import open_cache
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.bands import choose_bands
 from floodseg.datasets.files import ChipPaths, event_of
 from floodseg.datasets.pairing import content, match_by_name, refuse_unread_formats
@@ -102,7 +102,7 @@ def split_by_event(names: Sequence[str], share: float, seed: int) -> set[str]:
     if len(sizes) == len(names):  # numbers, for example
         note_once(
             WARNING,
-            f"each of the {len(names)} chips is an event of its own, since no two names have the same text before the "
+            f"each of the {len(names)} chips is its own event, since no two names have the same text before the "
             "first _: neighbouring chips can be in training and in validation; if chips are of one event, begin their "
             "names with it (Spain_000000.tif)",
         )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from floodseg.chips.chip import ChipSet
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.folders import open_folders
 from floodseg.datasets.ombria import open_ombria
 from floodseg.datasets.sen1floods11 import open_sen1floods11

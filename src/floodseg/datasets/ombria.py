@@ -11,7 +11,7 @@ import numpy as np
 
 from floodseg.bands import DATES, OMBRIA_OPTICAL_BANDS, Bands
 from floodseg.chips.cache import open_cache
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.bands import require_distinct, require_optical, require_sensors
 from floodseg.datasets.files import ChipPaths, list_folder
 from floodseg.datasets.folders import nearest_subset

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from floodseg.bands import IGNORE, WATER
 from floodseg.chips.chip import ChipSet
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.files import ChipPaths, FileChips, list_folder
 from floodseg.datasets.layouts import open_layout
 from floodseg.errors import DataError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from floodseg.bands import Bands
 from floodseg.chips.cache import open_cache
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.bands import choose_bands
 from floodseg.datasets.files import ChipPaths, event_of, list_folder
 from floodseg.datasets.single_date import SingleDateChips, one_date

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from floodseg.bands import IGNORE, L1C_BANDS, LAND, SAR_BANDS, WATER, SensorSet
-from floodseg.chips.chip import Bands, Chip
-from floodseg.config.train import DataConfig
+from floodseg.bands import IGNORE, L1C_BANDS, LAND, SAR_BANDS, WATER, Bands, SensorSet
+from floodseg.chips.chip import Chip
+from floodseg.config.data import DataConfig
 from floodseg.datasets.bands import canonical_optical_bands, require_optical
 from floodseg.errors import ConfigError, DataError
 from floodseg.geo.grid import GeoGrid, Window
@@ -85,7 +85,7 @@ def simulate_scene(
     without a change of the rest.
 
     Args:
-        seed: Integers from 0; equal arguments give equal scenes.
+        seed: integer, 0 or more; equal arguments give equal scenes.
         height: Rows, pixels of 10 m.
         width: Columns.
         event: An ``Event``, or the name of one of EVENTS.
@@ -165,7 +165,7 @@ class SyntheticChips:
         """Prepare the chips of ``split`` (train, valid or test).
 
         Raises:
-            DataError: If there is no such split.
+            DataError: there is no such split.
             ConfigError: If the seed is negative, if ``optical_bands`` has an unknown or repeated band, or if it is set
                 without the optical sensor.
         """

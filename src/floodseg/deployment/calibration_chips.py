@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import OPTICAL_VALID, SAR_VALID, SENSOR_SETS, SensorSet
 from floodseg.chips.chip import Chip
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.datasets.screening import open_usable
 from floodseg.deployment.parity import torch_probability
 from floodseg.deployment.samples import Batch

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from floodseg.config.base import Layout
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.deployment.export_job import ExportJob
 from floodseg.deployment.process import call_in_new_process
 from floodseg.deployment.staging import publish, staging_folder

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from floodseg.config.train import DataConfig
+from floodseg.config.data import DataConfig
 from floodseg.models.checkpoint.formats import ExportFormat, ExportPrecision
 
 

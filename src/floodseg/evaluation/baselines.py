@@ -20,7 +20,7 @@ class Baseline:
     """Classical baseline, which maps a chip from its physical values and gives no probability."""
 
     name: str
-    """Its name in place of a model."""
+    """Its name as ``model``."""
     bands: Bands
     """The bands of one sensor that it needs, and their unit."""
     threshold: float | None

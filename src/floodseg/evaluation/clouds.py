@@ -64,7 +64,7 @@ def cloud_scores(
 
     Returns:
         One object for each cover, in the order of the settings: ``cover``, ``mask_quality``, ``masked_share`` (of the
-        optical pixels), and the fields of ``score_chips`` under ``both``, ``sar`` and ``optical`` as far as the method
+        optical pixels), and the fields of ``score_chips`` under ``both``, ``sar`` and ``optical`` if the method
         takes them. A method of both also has ``fused_minus_sar``, ``fused_minus_optical`` and ``fused_minus_better``.
     """
     own_rows: list[list[CloudedScores]] = []

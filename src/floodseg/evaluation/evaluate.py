@@ -11,8 +11,8 @@ from rich.progress import track
 
 from floodseg.bands import Bands, SensorSet, bands_fit, source_bands
 from floodseg.config.base import Layout
+from floodseg.config.data import DataConfig
 from floodseg.config.evaluate import ScoreConfig
-from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.datasets.screening import UsableChips, open_usable
 from floodseg.distributed.launcher import SingleProcess, connect_processes
@@ -132,8 +132,22 @@ def evaluate(
         layout=layout or config.layout,
         sensors=sensors or config.sensors,
     )
-    processes = connect_processes()
     title = f"scoring {split}" if show_progress else None
+    return _evaluate_split(model, split, config, scoring, name=name, out_dir=out_dir, title=title)
+
+
+def _evaluate_split(
+    model: "AnyModel | str | Path",
+    split: str,
+    config: DataConfig,
+    scoring: ScoreConfig,
+    *,
+    name: str | None,
+    out_dir: Path | str | None,
+    title: str | None,
+) -> Evaluation:
+    """Score a method on a split; ``title`` is that of the progress bar, None for no bar."""
+    processes = connect_processes()
     with processes.reporting_lost_processes():
         open_method = cache(partial(_method, model, name, scoring.threshold))
         usable = processes.run_on_main(lambda: _checked_split(open_method(), config, split, scoring))

@@ -1,5 +1,6 @@
 """Shipped models in fp32 on chips, in OpenVINO without PyTorch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from floodseg.models.decision import Decisions
 from floodseg.models.log_odds_fusion import LogOddsFusion
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.checksum import verify_checksum
-from floodseg.runtimes.exported_model import ExportedModel
+from floodseg.runtimes.exported_model import ExportedModel, Feeds
 from floodseg.runtimes.fused import FusedRuntime
 from floodseg.runtimes.metadata import KEY, ExportMetadata
 from floodseg.runtimes.openvino_core import CORE
@@ -53,21 +54,12 @@ class _ShippedGraph(ExportedModel):
         super().__init__(path, metadata, None)
         self._shape = (0, 0)
 
-    def probability(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        """Return the calibrated water probability of one chip, see ``Runtime.probability``."""
-        height, width = sar_valid.shape[-2:]
-        feeds = self.feeds(sar, optical, sar_valid, optical_valid)
-        shape = next(iter(feeds.values())).shape[-2:]
+    def run(self, windows: Sequence[Feeds]) -> list[NDArray[np.float32]]:
+        """Return the water probability of each chip; see :class:`ExportedModel`."""
+        shape = next(iter(windows[0].values())).shape[-2:]
         if shape != self._shape:
             self._compile((shape[0], shape[1]))
-        result: NDArray[np.float32] = self._compiled(feeds)[0][:, :height, :width]
-        return result
+        return [self._compiled(window)[0] for window in windows]
 
     def _compile(self, shape: tuple[int, int]) -> None:
         """Compile the graph for chips of one size, which most chips of a data set share."""

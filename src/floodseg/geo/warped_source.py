@@ -6,7 +6,8 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import AxisInterpolation, AxisPixels, Block, PixelMap, interpolate, pick_nearest, reduce_block
+from floodseg.geo.resampling import AxisInterpolation, AxisPixels, Block, interpolate, pick_nearest, reduce_block
+from floodseg.geo.warp import PixelMap
 
 _MAX_READ = 16_000_000
 """Largest number of source values to read at once. A target window that needs more is read in parts."""

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -18,7 +17,7 @@ from floodseg.errors import ConfigError
 from floodseg.inference.flood_map import FloodMap
 from floodseg.inference.model_choice import AUTO, choose_model
 from floodseg.inference.pipeline import predict_arrays, predict_files
-from floodseg.messages import SENSOR_NAMES
+from floodseg.messages import SENSOR_NAMES, suggestion
 from floodseg.models.checkpoint.zoo import shipped_models
 from floodseg.runtimes.base import Runtime
 from floodseg.runtimes.classical import CLASSICAL_METHODS, ClassicalMethod
@@ -136,9 +135,7 @@ def build_config(settings: Mapping[str, Any], out_dir: Path) -> PredictConfig:
         if name not in known:
             if name in _REMOVED:
                 raise ConfigError(f"`{name}` was removed: {_REMOVED[name]}; leave it out")
-            close = next(iter(get_close_matches(name, known, n=1)), None)
-            hint = f" (did you mean {close}?)" if close else ""
-            raise ConfigError(f"setting '{name}'{hint}: must be one of {', '.join(known)}")
+            raise ConfigError(f"setting '{name}'{suggestion(name, known)}: must be one of {', '.join(known)}")
     scene, mapping = (
         group(**{entry.name: settings[entry.name] for entry in fields(group) if entry.name in settings})
         for group in groups

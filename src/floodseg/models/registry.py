@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import nn
 
 from floodseg.bands import L1C_BANDS, L2A_BANDS, SAR_BANDS, Bands, BandStatistics
 from floodseg.errors import ConfigError
+from floodseg.messages import suggestion
 from floodseg.models.model import FloodModel, ModelSpec
 from floodseg.models.multi_sensor import AnyModel, plain_models
 from floodseg.models.networks.baseline import baseline
@@ -52,7 +52,7 @@ _ENTRIES = (
     ArchitectureEntry(
         spectral,
         None,
-        "for optical images alone: NDWI corrected by a small network on water indices",
+        "for optical images only: NDWI corrected by a small network on water indices",
         overlap=64,
         bands=Bands(sar=(), optical=("B02", "B03", "B04", "B08", "B11", "B12")),
     ),
@@ -85,7 +85,7 @@ def build_model(
         optical_channels: number of optical bands (default 13); 0 for a model without optical imagery. ``spectral``
             always takes the same bands, and needs neither number.
         pretrained: None or ``none``, ``auto``, ``required``, or a file of encoder weights.
-        bands: names and units of the bands, in place of the two numbers of channels.
+        bands: names and units of the bands, instead of the two numbers of channels.
         sar_statistics: one entry for each radar band, in dB; by default typical values.
         optical_statistics: one entry for each optical band, in reflectance; by default typical values.
 
@@ -95,9 +95,7 @@ def build_model(
     """
     entry = ARCHITECTURES.get(name)
     if entry is None:
-        close = get_close_matches(name, ARCHITECTURES, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise ConfigError(f"model '{name}'{hint}: must be one of {', '.join(ARCHITECTURES)}")
+        raise ConfigError(f"model '{name}'{suggestion(name, ARCHITECTURES)}: must be one of {', '.join(ARCHITECTURES)}")
     if entry.bands is not None and (bands, sar_channels, optical_channels) == (None, None, None):
         bands = entry.bands
     bands = _resolve_bands(bands, sar_channels, optical_channels)

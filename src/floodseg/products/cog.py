@@ -44,9 +44,7 @@ class RasterFormat:
     nodata: int
     unit: str | None = None
     names: Mapping[int, str] = field(default_factory=dict)
-    """Class names by code, for a class raster; GDAL stores them in a ``.aux.xml`` file."""
-    colours: Mapping[int, tuple[int, int, int, int]] = field(default_factory=dict)
-    """RGBA colours by code, for a class raster."""
+    """Class names by code, for a class raster, which gets ``COLOURS``; GDAL stores them in a ``.aux.xml`` file."""
 
 
 class RasterFile:
@@ -135,7 +133,7 @@ class RasterFile:
         if kind.unit is not None:
             SubElement(band, "UnitType").text = kind.unit
         if kind.names:
-            _add_names(band, kind)
+            add_class_table(band, kind.names)
         SubElement(band, "SourceFilename", relativeToVRT="1").text = Path(self._file.name).name
         for name, number in (("ImageOffset", 0), ("PixelOffset", 1), ("LineOffset", grid.width)):
             SubElement(band, name).text = str(number)
@@ -175,11 +173,12 @@ def _add_tags(parent: Element, tags: Mapping[str, str]) -> None:
         SubElement(metadata, "MDI", key=key).text = value
 
 
-def _add_names(band: Element, kind: RasterFormat) -> None:
+def add_class_table(band: Element, names: Mapping[int, str]) -> None:
+    """Add the colours and names of the codes of ``flood.tif`` to a band of a VRT; nodata has no name."""
     SubElement(band, "ColorInterp").text = "Palette"
-    names, table = SubElement(band, "CategoryNames"), SubElement(band, "ColorTable")
+    categories, table = SubElement(band, "CategoryNames"), SubElement(band, "ColorTable")
     for code in range(256):
-        red, green, blue, alpha = kind.colours.get(code, _NO_COLOUR)
+        red, green, blue, alpha = COLOURS.get(code, _NO_COLOUR)
         SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4=str(alpha))
-    for code in range(max(set(kind.names) - {kind.nodata}) + 1):
-        SubElement(names, "Category").text = kind.names[code]
+    for code in range(max(set(names) - {NODATA}) + 1):
+        SubElement(categories, "Category").text = names[code]

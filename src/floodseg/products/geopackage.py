@@ -39,7 +39,9 @@ class PolygonFile:
     that opens the first layer gets ``flood``.
     """
 
-    def __init__(self, path: Path, grid: GeoGrid, footprints: PixelAreas | None, knows_permanent_water: bool) -> None:
+    def __init__(
+        self, path: Path, grid: GeoGrid, footprints: PixelAreas | None, *, knows_permanent_water: bool
+    ) -> None:
         self.counts = dict.fromkeys([FLOOD, *([PERMANENT_WATER] if knows_permanent_water else [])], 0)
         self._path = path
         self._grid = grid
@@ -87,7 +89,7 @@ class PolygonFile:
             self.counts[code] += len(shapes)
         self._pending.clear()
 
-    def _append(self, code: int, polygons: tuple[NDArray[np.object_], NDArray[np.float64]], append: bool) -> None:
+    def _append(self, code: int, polygons: tuple[NDArray[np.object_], NDArray[np.float64]], *, append: bool) -> None:
         shapes, sums = polygons
         mean = np.divide(sums[:, 1], sums[:, 2], out=np.full(len(sums), np.nan), where=sums[:, 2] > 0)
         names = np.full(len(shapes), CLASS_NAMES[code], dtype=object)

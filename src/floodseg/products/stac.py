@@ -81,7 +81,7 @@ def _border(grid: GeoGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return grid.coordinates(columns, rows)
 
 
-def _split_at_antimeridian(shape: shapely.Polygon, around_pole: bool) -> Footprint:
+def _split_at_antimeridian(shape: shapely.Polygon, *, around_pole: bool) -> Footprint:
     """Wrap a polygon to longitudes from -180 to 180, split into several parts if necessary."""
     west, _, east, _ = shape.bounds
     parts = []

@@ -29,7 +29,7 @@ from floodseg.errors import ConfigError, RunFolderError
 from floodseg.geo.footprints import measure_pixel_areas
 from floodseg.geo.grid import GeoGrid
 from floodseg.products import folder, stac
-from floodseg.products.cog import COLOURS, RasterFile, RasterFormat
+from floodseg.products.cog import RasterFile, RasterFormat
 from floodseg.products.info import ProductInfo
 from floodseg.products.strips import NODATA, PERCENT_NODATA, ProductStrip, StripCutter, row_spans, strip_rows
 from floodseg.products.styles import raster_styles
@@ -121,9 +121,7 @@ class ProductWriter:
         grid, info = self._grid, self._info
         formats = {
             folder.PROBABILITY: RasterFormat("water probability", "average", "YES", PERCENT_NODATA, unit="%"),
-            folder.CLASSES: RasterFormat(
-                f"{info.water_name} map", "mode", "NO", NODATA, names=info.class_names, colours=COLOURS
-            ),
+            folder.CLASSES: RasterFormat(f"{info.water_name} map", "mode", "NO", NODATA, names=info.class_names),
         }
         self._rasters = {
             name: RasterFile(self._folder.staging / name, self._product_grid, raster_format)
@@ -140,7 +138,7 @@ class ProductWriter:
         from floodseg.products.geopackage import PolygonFile  # slow to import; see pipeline.py
 
         path = self._folder.staging / folder.POLYGONS
-        return PolygonFile(path, self._grid, self._pixel_areas, self._info.knows_permanent_water)
+        return PolygonFile(path, self._grid, self._pixel_areas, knows_permanent_water=self._info.knows_permanent_water)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -18,7 +18,7 @@ def is_remote(path: str) -> bool:
     return _REMOTE.search(path) is not None
 
 
-def check_local(path: str, setting: str, allow_remote: bool) -> None:
+def check_local(path: str, setting: str, *, allow_remote: bool) -> None:
     """Refuse a remote file unless ``allow_remote`` is True.
 
     Raises:
@@ -31,7 +31,7 @@ def check_local(path: str, setting: str, allow_remote: bool) -> None:
         )
 
 
-def gdal_settings(allow_remote: bool) -> dict[str, str]:
+def gdal_settings(*, allow_remote: bool) -> dict[str, str]:
     """Return GDAL options for opening files. A local VRT can then neither read from a network nor run code."""
     # The network handlers open only the file that this option names. No file has this name.
     local = {} if allow_remote else {"CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}

@@ -1,9 +1,7 @@
 """Bands of an open raster, found by their names, or by their order where none has a name."""
 
-import re
 import shlex
 from collections.abc import Container, Iterable, Sequence
-from functools import lru_cache
 from pathlib import PurePosixPath
 
 from rasterio.enums import ColorInterp
@@ -14,7 +12,6 @@ from floodseg.bands import (
     MASK,
     OTHER,
     SAR_BANDS,
-    SENSORS,
     Numbering,
     Sensor,
     identify_band,
@@ -22,8 +19,9 @@ from floodseg.bands import (
 )
 from floodseg.errors import DataError
 from floodseg.messages import SENSOR_NAMES
+from floodseg.raster.band_names import name_identities
 from floodseg.raster.dataset import Raster
-from floodseg.raster.landsat import is_level_1, is_surface_band, product_numbering, surface_numbering
+from floodseg.raster.landsat import is_level_1, product_numbering, surface_numbering
 from floodseg.raster.scaling import has_scaling
 
 _NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
@@ -31,9 +29,6 @@ _NAMES_BY_COUNT: dict[Sensor, dict[int, tuple[str, ...]]] = {
     "optical": {len(L1C_BANDS): L1C_BANDS, len(L2A_BANDS): L2A_BANDS},
 }
 _EXAMPLES: dict[Sensor, tuple[str, ...]] = {"sar": SAR_BANDS, "optical": ("B02", "B03")}
-_NO_NAMES = ("", "gray", "undefined")
-"""Descriptions that are no names. ``Band N`` of band N (``Layer_N`` in ERDAS files) is none either."""
-
 _ONLY_SENTINEL_2 = frozenset({"B8A", "B12"})
 """Numbers that no band of Landsat has."""
 
@@ -265,59 +260,6 @@ def _unknown_satellite(source: Raster, texts: Sequence[str | None]) -> DataError
         "and the same number means another band in Landsat 8 and 9 than in Landsat 4 to 7; name them as those of "
         f"Sentinel-2, for Landsat 8 and 9 ({commands[0]}), for Landsat 4 to 7 ({commands[1]})"
     )
-
-
-@lru_cache(maxsize=256)
-def name_identities(
-    texts: tuple[str | None, ...], sensor: Sensor, numbering: Numbering | None = None
-) -> tuple[str | None, ...]:
-    """Return the identity of each band by its name: a canonical name, ``MASK``, ``OTHER``, or None without a name.
-
-    An unknown name counts as ``OTHER``: a band that has a name is never taken by its order. Numbers in names
-    such as ``SR_B5`` are those of Landsat, and ``OTHER`` if the satellite is unknown. The result is cached, since all
-    files of a data set have the same names, and each crop needs them.
-
-    Args:
-        texts: names of the bands.
-        sensor: sensor of the bands.
-        numbering: meaning of optical band numbers; by default, the names define it.
-    """
-    if sensor == "optical" and numbering is None:
-        numbering = surface_numbering(texts)
-    if sensor == "optical" and len(texts) == len(L1C_BANDS) and _are_numbers(texts):
-        return (None,) * len(texts)
-    known = tuple(
-        OTHER
-        if numbering is None and sensor == "optical" and is_surface_band(text)
-        else identify_band(_without_number(text, number), sensor, numbering or "sentinel-2")
-        for number, text in enumerate(texts, start=1)
-    )
-    named = tuple(
-        (identity or OTHER) if _is_name(text, number) else None
-        for number, (text, identity) in enumerate(zip(texts, known, strict=True), start=1)
-    )
-    # "Band 3" is B03 beside a band that is named B04, and nothing but a number elsewhere
-    is_numbered = set(named) <= {None, MASK, OTHER}
-    return named if is_numbered else tuple(name or identity for name, identity in zip(named, known, strict=True))
-
-
-def _are_numbers(texts: Sequence[str | None]) -> bool:
-    """Return True if names only count the bands from B1. Of 13 bands, B13 is none of Sentinel-2."""
-    return all(
-        re.fullmatch(rf"b0?{number}", (text or "").strip().lower()) for number, text in enumerate(texts, start=1)
-    )
-
-
-def _without_number(text: str | None, number: int) -> str | None:
-    """Return the name of a band without its number in the file: ``green`` of ``band_1_green`` for band 1."""
-    rest = re.fullmatch(rf"(?:b|band|layer)[ _-]?0?{number}[ _:()-]+(.*?)\)?", (text or "").strip().lower())
-    return rest[1] if rest and any(identify_band(rest[1], sensor) for sensor in SENSORS) else text
-
-
-def _is_name(text: str | None, number: int) -> bool:
-    """Return True if a text is a name, and no number of the band in its file or filler text."""
-    text = (text or "").strip().lower()
-    return text not in _NO_NAMES and re.fullmatch(rf"(?:band|layer)[ _]?0?{number}", text) is None
 
 
 def _stem(name: str) -> str:

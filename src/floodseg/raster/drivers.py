@@ -114,7 +114,7 @@ def open_local(name: str, opener: Callable[[str], Any] = open_with_drivers, dept
     return dataset
 
 
-def open_layer(name: str, allow_remote: bool) -> Any:
+def open_layer(name: str, *, allow_remote: bool) -> Any:
     """Open the raster of a layer with ``RASTER_DRIVERS``.
 
     Raises:

@@ -22,7 +22,7 @@ _255_TO_IGNORED = _command("(where (== (read 1 1) 255) -1 (read 1 1 'int16'))", 
 _WRITE_AGAIN = "write each label again into another folder and use that folder"
 
 AMBIGUOUS = (
-    f"which is read as ignored; if 255 is water, {_WRITE_AGAIN}: {_255_TO_WATER} (with 0 in place of 255 if 0 is "
+    f"which is read as ignored; if 255 is water, {_WRITE_AGAIN}: {_255_TO_WATER} (with 0 instead of 255 if 0 is "
     f"water); if 255 means ignored and the labels hold no water, {_WRITE_AGAIN}: {_255_TO_IGNORED}"
 )
 """End of a message on labels without water that store 255, which is water for many tools."""

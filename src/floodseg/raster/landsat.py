@@ -39,7 +39,7 @@ def product_numbering(name: str) -> Numbering | None:
 def surface_numbering(texts: tuple[str | None, ...]) -> Numbering | None:
     """Return the satellite whose band numbers are used in names such as ``SR_B5``; ``sentinel-2`` for other names.
 
-    Band 6 is surface reflectance in Landsat 8 and 9 alone. None if the satellite does not follow from the names.
+    Band 6 is surface reflectance only in Landsat 8 and 9. None if the satellite does not follow from the names.
     """
     numbers = {match[2] for text in texts if (match := _SURFACE_BAND.search((text or "").lower()))}
     if not numbers or numbers & _ONLY_SENTINEL_2:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.classical import FLOOR_DB
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 from floodseg.raster.scaling import INTEGER_KINDS, Quantity, StoredBand, equals_stored, ignore_overflow, scaled
 
 DB_RANGE = (-100.0, 60.0)

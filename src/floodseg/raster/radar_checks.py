@@ -1,15 +1,15 @@
 """Checks that radar values have the declared unit, and that VV and VH are not swapped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from floodseg.bands import SAR_BANDS, SarUnits
+from floodseg.bands import SarUnits
 from floodseg.errors import DataError
 from floodseg.messages import percent
 from floodseg.raster.physical import DB_RANGE, LOWEST_LOGARITHM, NO_SIGNAL_DB
+from floodseg.raster.radar_levels import BandValues, Levels, is_often_negative, likely_unit, radar_levels
 from floodseg.raster.sample import (
     ENOUGH_PIXELS,
     MAX_ODD_SHARE,
@@ -23,24 +23,11 @@ from floodseg.raster.sample import (
     values_by_band,
 )
 
-_BRIGHT = (-3.0, -16.0)
-"""Median of VV and 2nd percentile of VH in dB that no scene exceeds: part of every scene is water, shadow, road or bare
-soil."""
-
-_EQUAL_DB, _BRIGHT_AT_EQUAL = 4.0, (-8.0, -20.0)
-"""The same where the median of VV is less than ``_EQUAL_DB`` above that of VH. The difference is 5 dB or more over
-land. Over calm water both polarisations are near the noise, so the difference is small, but they are darker than
-this."""
-
 _DARK_VV = -40.0
 """Median of VV in dB that every scene exceeds."""
 
 _DARK_VH = -28.0
 """Median of VH in dB that land exceeds. Calm water is close to it."""
-
-_LAND_DB = 4.5
-"""Difference of the medians of VV and VH that land exceeds. Land whose values are half the true dB (10 log10 of
-amplitude) has a smaller difference."""
 
 _SWAPPED_DB = -2.0
 """Difference of the medians of VV and VH below which they are swapped. VV is above VH over land and water."""
@@ -54,18 +41,11 @@ _HIGHEST_POWER = 1000.0
 _LOWEST_NOISE_RESIDUE = -0.01
 """Lowest power that the subtraction of noise leaves, since noise is weaker than -20 dB."""
 
-_MAX_NEGATIVE_VV = 0.2
-"""Share of negative VV above which values are neither power nor amplitude. VH can lose more, since the noise is
-subtracted."""
-
 _EIGHT_BITS = 255
 
 _NORMALISED = "values normalised to 0..1 or to mean 0 (z-scores)"
 _NORMALISATION = "the normalisation"
 _ONE_NODATA = "store dB, and give all invalid pixels one number that is declared as nodata"
-_Bands = Mapping[str, NDArray[np.float32]]
-"""Values of each band, (N,), in the unit of the file."""
-
 UNIT_NAMES: dict[SarUnits, str] = {"db": "dB", "linear": "linear power", "amplitude": "amplitude"}
 """Names of the units in messages."""
 
@@ -95,37 +75,6 @@ class _Advice:
         return error
 
 
-@dataclass(frozen=True, slots=True)
-class _Levels:
-    """Levels of an image in dB; NaN without the polarisation, which compares as False."""
-
-    vv: float
-    """Median of VV."""
-    vh: float
-    """Median of VH."""
-    dark_vh: float
-    """2nd percentile of VH."""
-
-    @property
-    def difference(self) -> float:
-        return self.vv - self.vh
-
-    @property
-    def too_bright(self) -> bool:
-        """True if no scene is so bright."""
-        highest_vv, highest_vh = _BRIGHT_AT_EQUAL if self.difference < _EQUAL_DB else _BRIGHT
-        return self.vv > highest_vv or self.dark_vh > highest_vh
-
-    @property
-    def plausible_for_land(self) -> bool:
-        """True if land can be so bright, in both polarisations."""
-        return not (self.too_bright or self.difference <= _LAND_DB)
-
-    def __str__(self) -> str:
-        parts = {"median of VV": self.vv, "median of VH": self.vh, "2nd percentile of VH": self.dark_vh}
-        return ", ".join(f"{name} {value:.1f} dB" for name, value in parts.items() if not np.isnan(value))
-
-
 def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
     """Check the files of an image: values of another unit, and swapped polarisations.
 
@@ -150,9 +99,9 @@ def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
             _check_db(sample, bands, pixels)
         else:
             _check_power(sample, bands, units)
-    levels = _levels(bands, units)
+    levels = radar_levels(bands, units)
     _check_order(samples[0], levels)
-    if levels.too_bright or (units != "db" and _is_often_negative(bands)):
+    if levels.too_bright or (units != "db" and is_often_negative(bands)):
         return _refuse_or_note(samples[0], bands, units, pixels)
     if units == "amplitude" and levels.vh < _DARK_VH:
         return (
@@ -162,9 +111,9 @@ def check_radar(samples: Sequence[Sample], units: SarUnits) -> str | None:
     return None
 
 
-def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int) -> str:
+def _refuse_or_note(sample: Sample, bands: BandValues, units: SarUnits, pixels: int) -> str:
     """Raise WrongUnitError for an image whose levels no scene has; return a note if it is small."""
-    levels, is_small = _levels(bands, units), pixels < ENOUGH_PIXELS
+    levels, is_small = radar_levels(bands, units), pixels < ENOUGH_PIXELS
     fault = "are often negative"
     if levels.too_bright:
         fault = "are brighter than most scenes" if is_small else f"are brighter than any scene ({levels})"
@@ -176,7 +125,7 @@ def _refuse_or_note(sample: Sample, bands: _Bands, units: SarUnits, pixels: int)
     raise advice.error(f"{sample.name}: {text}, as {advice.reason} would be")
 
 
-def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
+def _check_db(sample: Sample, bands: BandValues, pixels: int) -> None:
     """Raise WrongUnitError for values that cannot be dB; ``bands`` and ``pixels`` are those of the image."""
     values = sample.values
     middle = float(np.median(values))
@@ -202,14 +151,14 @@ def _check_db(sample: Sample, bands: _Bands, pixels: int) -> None:
     )
 
 
-def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
+def _check_power(sample: Sample, bands: BandValues, units: SarUnits) -> None:
     """Raise WrongUnitError for values that cannot be power or amplitude; ``bands`` are those of the image."""
     middle = float(np.median(sample.values))
     is_negative = sample.values < _LOWEST_NOISE_RESIDUE
     if float(is_negative.mean()) > 0.5:
         remedy = nodata_remedy(sample, is_negative)
         advice = _Advice("", remedy) if remedy else _Advice("", "use `sar_units=db`", ("db",))
-        if _levels(bands, "db").too_bright:
+        if radar_levels(bands, "db").too_bright:
             advice = _Advice(f" but look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, units))
         raise advice.error(
             f"{sample.name}: most radar values are negative (median {middle:g}), so they are not {UNIT_NAMES[units]}"
@@ -230,20 +179,20 @@ def _check_power(sample: Sample, bands: _Bands, units: SarUnits) -> None:
         )
 
 
-def _positive_values(sample: Sample, bands: _Bands, pixels: int) -> _Advice:
+def _positive_values(sample: Sample, bands: BandValues, pixels: int) -> _Advice:
     """Return what positive values are that were declared as dB."""
     if any(np.median(bands[band]) < 0 for band in bands.keys() - set(sample.bands)):
         return _Advice(
             "can be linear power or amplitude, unlike the other file",
             "convert one of the files, since both must have one unit",
         )
-    if pixels < ENOUGH_PIXELS and not _is_often_negative(bands):
+    if pixels < ENOUGH_PIXELS and not is_often_negative(bands):
         return _Advice(
             "can be linear power or amplitude (its square root)",
             "use `sar_units=linear` if they are linear power, or `sar_units=amplitude` if they are amplitude",
             ("linear", "amplitude"),
         )
-    likely = _likely_unit(bands)
+    likely = likely_unit(bands)
     if likely is None:
         return _Advice(f"look like {_NORMALISED}", undo_remedy(sample, _NORMALISATION, "db"))
     return _Advice(f"have the levels of {UNIT_NAMES[likely]}", f"use `sar_units={likely}`", (likely,))
@@ -270,48 +219,22 @@ def _scale_remedy(sample: Sample) -> str | None:
         rows = {band: row[~odd] for band, row, odd in zip(sample.bands, values, is_filler, strict=True)}
         if any(len(row) < MIN_PIXELS or np.median(row) < _DARK_VV for row in rows.values()):
             continue
-        if not _levels(rows, "db").too_bright:
+        if not radar_levels(rows, "db").too_bright:
             return f"{scale_remedy(sample, factor, filler)}, since they look like dB times {1 / factor:g}"
     return None
 
 
-def _levels(bands: _Bands, units: SarUnits) -> _Levels:
-    """Return the levels of values, (N,) per band, if they have a unit. Values without a signal do not count."""
-    converted: dict[str, NDArray[np.float32]] = {}
-    for band, values in bands.items():
-        signal = values if units == "db" else values[values > 0]
-        if len(signal):
-            factor = np.float32({"db": 1, "linear": 10, "amplitude": 20}[units])
-            converted[band] = signal if units == "db" else factor * np.log10(signal)
-    vv, vh = (converted.get(band, np.array([np.nan])) for band in SAR_BANDS)
-    return _Levels(float(np.median(vv)), float(np.median(vh)), float(np.percentile(vh, 2)))
-
-
-def _is_often_negative(bands: _Bands) -> bool:
-    return "VV" in bands and float((bands["VV"] < 0).mean()) > _MAX_NEGATIVE_VV
-
-
-def _likely_unit(bands: _Bands) -> SarUnits | None:
-    """Return the unit in which positive values have the levels of a scene, or None."""
-    if _is_often_negative(bands):
-        return None
-    linear = _levels(bands, "linear")
-    if not linear.plausible_for_land and _levels(bands, "amplitude").plausible_for_land:
-        return "amplitude"
-    return None if linear.too_bright else "linear"
-
-
-def _explanation(bands: _Bands, sample: Sample, units: SarUnits) -> _Advice:
+def _explanation(bands: BandValues, sample: Sample, units: SarUnits) -> _Advice:
     """Return why values are too bright in a unit."""
     if units == "db":
-        if _levels({band: 2 * values for band, values in bands.items()}, "db").plausible_for_land:
-            return _Advice("10 log10 of amplitude (in place of 20 log10)", scale_remedy(sample, 2))
-    elif units == "linear" and _likely_unit(bands) == "amplitude":
+        if radar_levels({band: 2 * values for band, values in bands.items()}, "db").plausible_for_land:
+            return _Advice("10 log10 of amplitude (instead of 20 log10)", scale_remedy(sample, 2))
+    elif units == "linear" and likely_unit(bands) == "amplitude":
         return _Advice("amplitude (the square root of power)", "use `sar_units=amplitude`", ("amplitude",))
     return _Advice(_NORMALISED, undo_remedy(sample, _NORMALISATION, units))
 
 
-def _check_order(sample: Sample, levels: _Levels) -> None:
+def _check_order(sample: Sample, levels: Levels) -> None:
     if levels.difference < _SWAPPED_DB:
         raise DataError(
             f"{sample.name}: its VV is {-levels.difference:.1f} dB weaker than its VH (medians {levels.vv:.1f} and "

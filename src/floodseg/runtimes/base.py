@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from floodseg.bands import OPTICAL_VALID, SAR_VALID, Bands
 
+Values = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
 
 class OutOfDeviceMemoryError(Exception):
     """A batch does not fit in the memory of the device.
@@ -70,13 +73,7 @@ class Runtime(Protocol):
         """Return the number of windows of H x W pixels per call that keeps the device busy and fits in its memory."""
         ...
 
-    def probability(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
+    def probability(self, sar: Values, optical: Values, sar_valid: Mask, optical_valid: Mask) -> Values:
         """Return the calibrated water probability (N, H, W), 0 to 1; it is undefined at pixels without a valid sensor.
 
         H and W are multiples of 32. The result of a window does not depend on the other windows of the batch.

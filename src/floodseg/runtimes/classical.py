@@ -1,7 +1,7 @@
 """Classical baselines ``otsu`` and ``ndwi`` as runtimes, so that they map scenes like models."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from floodseg.bands import SAR_BANDS, Bands
 from floodseg.classical import ndwi_is_defined, ndwi_water, otsu_of_histogram, replace_no_signal
 from floodseg.config.predict import MapConfig
-from floodseg.geo.grid import GeoGrid, Window
+from floodseg.geo.grid import Window
+from floodseg.geo.tiling import blocks
 from floodseg.raster.physical import DB_RANGE
+from floodseg.runtimes.base import Mask, Values
 from floodseg.scene.scene import Layers, Scene, SceneWindow
 from floodseg.scene.view import SceneView
 from floodseg.system.environment import affinity_cores
@@ -54,13 +56,7 @@ class ClassicalRuntime:
         """Return 1, because larger batches save nothing."""
         return 1
 
-    def probability(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
+    def probability(self, sar: Values, optical: Values, sar_valid: Mask, optical_valid: Mask) -> Values:
         """Return 1 for water and 0 for land; see ``Runtime.probability``."""
         return self.water(sar, optical).astype(np.float32)
 
@@ -178,12 +174,6 @@ def sar_histogram(
         ThreadPoolExecutor(mapping.threads, "floodseg-histogram") as pool,
     ):
         # consuming the results raises errors, and cancels the windows that have not started
-        for _ in pool.map(add, _windows(grid, mapping.tile_size)):
+        for _ in pool.map(add, blocks(grid.height, grid.width, mapping.tile_size)):
             pass
     return histogram
-
-
-def _windows(grid: GeoGrid, side: int) -> Iterator[Window]:
-    for top in range(0, grid.height, side):
-        for left in range(0, grid.width, side):
-            yield Window(top, left, min(side, grid.height - top), min(side, grid.width - left))

@@ -1,5 +1,6 @@
 """Base class of the runtimes for exported models: metadata of the file and padding of windows."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import Bands
+from floodseg.runtimes.base import Mask, Values
 from floodseg.runtimes.metadata import EXPORT_MIN_SIDE, ExportMetadata
 from floodseg.system.environment import thread_limit
 
@@ -35,13 +37,22 @@ class ExportedModel:
         """Return 1, because one window per core makes the best use of the caches."""
         return 1
 
-    def feeds(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> Feeds:
+    def probability(self, sar: Values, optical: Values, sar_valid: Mask, optical_valid: Mask) -> Values:
+        """Return the calibrated water probability, see ``Runtime.probability``."""
+        height, width = sar_valid.shape[-2:]
+        feeds = self._feeds(sar, optical, sar_valid, optical_valid)
+        # one window at a time, because the rounding of some kernels depends on the batch size
+        parts = self.run(
+            [{name: value[index : index + 1] for name, value in feeds.items()} for index in range(len(sar_valid))]
+        )
+        stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return stacked[:, :height, :width]
+
+    def run(self, windows: Sequence[Feeds]) -> list[NDArray[np.float32]]:
+        """Return the water probability of each window, (1, H, W) each, for inputs of one window each."""
+        raise NotImplementedError
+
+    def _feeds(self, sar: Values, optical: Values, sar_valid: Mask, optical_valid: Mask) -> Feeds:
         """Return the arguments of ``Runtime.probability`` as graph inputs, padded with invalid pixels."""
         height, width = sar_valid.shape[-2:]
         bottom, right = self._padding(height), self._padding(width)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from floodseg.bands import OPTICAL_VALID, SAR_VALID, Bands
 from floodseg.geo.tiling import BLEND_WIDTH
 from floodseg.models.log_odds_fusion import LogOddsFusion
-from floodseg.runtimes.base import Runtime, deciding_sensors
+from floodseg.runtimes.base import Mask, Runtime, Values, deciding_sensors
 
 _OVERLAP_STEP = 64
 _MIN_PROBABILITY = 1e-7
@@ -51,13 +51,7 @@ class FusedRuntime:
         """Return the smaller batch size of the two runtimes."""
         return min(self._sar.batch_size(height, width), self._optical.batch_size(height, width))
 
-    def probability(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
+    def probability(self, sar: Values, optical: Values, sar_valid: Mask, optical_valid: Mask) -> Values:
         """Return the calibrated water probability, see ``Runtime.probability``."""
         deciding = deciding_sensors(sar_valid, optical_valid, self.optical_margin)
         no_pixel = np.zeros_like(sar_valid)

@@ -1,5 +1,6 @@
 """ONNX Runtime on a CPU. Does not import PyTorch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from floodseg.errors import CheckpointError
 from floodseg.runtimes.checksum import verify_checksum
-from floodseg.runtimes.exported_model import ExportedModel
+from floodseg.runtimes.exported_model import ExportedModel, Feeds
 from floodseg.runtimes.metadata import KEY, ExportMetadata
 
 
@@ -41,24 +42,9 @@ class OnnxRuntime(ExportedModel):
         metadata = ExportMetadata.from_text(self._session.get_modelmeta().custom_metadata_map.get(KEY), path)
         super().__init__(path, metadata, threads)
 
-    def probability(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        """Return the calibrated water probability, see ``Runtime.probability``."""
-        height, width = sar_valid.shape[-2:]
-        feeds = self.feeds(sar, optical, sar_valid, optical_valid)
-        # one window at a time, because the rounding of some kernels depends on the batch size
-        parts = [
-            self._session.run(None, {name: value[index : index + 1] for name, value in feeds.items()})[0]
-            for index in range(len(sar_valid))
-        ]
-        stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        result: NDArray[np.float32] = stacked[:, :height, :width]
-        return result
+    def run(self, windows: Sequence[Feeds]) -> list[NDArray[np.float32]]:
+        """Return the water probability of each window; see :class:`ExportedModel`."""
+        return [self._session.run(None, window)[0] for window in windows]
 
 
 def _first_line(error: Exception) -> str:

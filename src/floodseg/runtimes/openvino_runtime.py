@@ -1,6 +1,7 @@
 """OpenVINO on a CPU. Does not import PyTorch."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from floodseg.errors import CheckpointError, ConfigError
 from floodseg.models.checkpoint.formats import ExportPrecision
 from floodseg.runtimes.checksum import verify_checksum
-from floodseg.runtimes.exported_model import ExportedModel
+from floodseg.runtimes.exported_model import ExportedModel, Feeds
 from floodseg.runtimes.metadata import KEY, ExportMetadata
 from floodseg.runtimes.openvino_core import CORE
 
@@ -56,30 +57,20 @@ class OpenVinoRuntime(ExportedModel):
             )
         self._requests: dict[tuple[int, int], SimpleQueue[Any]] = {}
 
-    def probability(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        """Return the calibrated water probability, see ``Runtime.probability``."""
-        height, width = sar_valid.shape[-2:]
-        feeds = self.feeds(sar, optical, sar_valid, optical_valid)
-        shape = next(iter(feeds.values())).shape[-2:]
+    def run(self, windows: Sequence[Feeds]) -> list[NDArray[np.float32]]:
+        """Return the water probability of each window; see :class:`ExportedModel`."""
+        shape = next(iter(windows[0].values())).shape[-2:]
         free_requests = self._compiled((shape[0], shape[1]))
         request = free_requests.get()
         try:
-            parts = []
-            for index in range(len(sar_valid)):
-                request.infer({name: value[index : index + 1] for name, value in feeds.items()}, share_inputs=True)
+            parts: list[NDArray[np.float32]] = []
+            for window in windows:
+                request.infer(window, share_inputs=True)
                 # a copy, because the next call reuses the memory of the request
                 parts.append(request.get_output_tensor().data.copy())
         finally:
             free_requests.put(request)
-        stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        result: NDArray[np.float32] = stacked[:, :height, :width]
-        return result
+        return parts
 
     def _compiled(self, shape: tuple[int, int]) -> "SimpleQueue[Any]":
         """Return the queue of free requests for windows of ``shape``; compile the graph on first use."""

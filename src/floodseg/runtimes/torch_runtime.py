@@ -16,7 +16,7 @@ from floodseg.errors import ConfigError
 from floodseg.models.deploy import DeployedModel
 from floodseg.models.multi_sensor import AnyModel, optical_margin_of
 from floodseg.models.registry import overlap_of
-from floodseg.runtimes.base import OutOfDeviceMemoryError
+from floodseg.runtimes.base import Mask, OutOfDeviceMemoryError, Values
 from floodseg.system.environment import cpu_computes_bf16, thread_limit
 
 _GPU_BYTES_PER_PIXEL = 1024
@@ -60,7 +60,7 @@ class TorchRuntime:
         cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
         self._device = torch.device("cuda" if cuda else "cpu")
         self.precision: str = "fp32" if precision == "auto" else precision
-        _check_precision(self.precision, cuda)
+        _check_precision(self.precision, cuda=cuda)
         self._model = DeployedModel(model).to(self._device).to(memory_format=torch.channels_last)
         no_sensor, sar, optical, both = model.decisions.by_validity_code("threshold")
         self.thresholds = (no_sensor, sar, optical, both)
@@ -80,13 +80,7 @@ class TorchRuntime:
         pixels = min(_GPU_BATCH_PIXELS, free // (2 * _GPU_BYTES_PER_PIXEL))
         return max(1, pixels // (height * width))
 
-    def probability(
-        self,
-        sar: NDArray[np.float32],
-        optical: NDArray[np.float32],
-        sar_valid: NDArray[np.bool_],
-        optical_valid: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
+    def probability(self, sar: Values, optical: Values, sar_valid: Mask, optical_valid: Mask) -> Values:
         """Return the calibrated water probability, see ``Runtime.probability``."""
         on_cpu = self._device.type == "cpu"
         images, masks = {"sar": sar, "optical": optical}, {"sar": sar_valid, "optical": optical_valid}
@@ -111,7 +105,7 @@ class TorchRuntime:
         return tensor if self._device.type == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)
 
 
-def _check_precision(precision: str, cuda: bool) -> None:
+def _check_precision(precision: str, *, cuda: bool) -> None:
     """Raise ConfigError for a number format that the device lacks or emulates."""
     if precision == "fp16" and not cuda:
         raise ConfigError("`precision=fp16`: needs a GPU, but the model runs on the CPU; use bf16 or fp32")

@@ -64,13 +64,16 @@ def acquisition_of(config: SceneConfig) -> Acquisition | None:
     files = preferred[0] or preferred[1]
     if not files:
         return None
-    check_local(files[0], "sar" if files is config.sar else "optical", config.allow_remote)
-    return _from_tags(files[0], config.allow_remote) or _from_name(files[0])
+    check_local(files[0], "sar" if files is config.sar else "optical", allow_remote=config.allow_remote)
+    return _from_tags(files[0], allow_remote=config.allow_remote) or _from_name(files[0])
 
 
-def _from_tags(path: str, allow_remote: bool) -> Acquisition | None:
+def _from_tags(path: str, *, allow_remote: bool) -> Acquisition | None:
     try:
-        with rasterio.Env(**gdal_settings(allow_remote)), open_with_drivers(path, PRODUCT_DRIVERS) as source:
+        with (
+            rasterio.Env(**gdal_settings(allow_remote=allow_remote)),
+            open_with_drivers(path, PRODUCT_DRIVERS) as source,
+        ):
             tags: dict[str | None, Mapping[str, str]] = {domain: source.tags(ns=domain) for domain, _ in _TAGS}
     except (RasterioError, UnicodeDecodeError):
         # mapping opens the same file and reports the error

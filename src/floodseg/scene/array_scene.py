@@ -1,7 +1,7 @@
 """Scene in memory: numpy or labelled (xarray) arrays of both sensors on one grid."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -21,21 +21,22 @@ from floodseg.bands import (
     stand_in_note,
 )
 from floodseg.errors import DataError
-from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
+from floodseg.geo.grid import Window
 from floodseg.geo.tiling import blocks
-from floodseg.geo.warp import same_crs
 from floodseg.messages import SENSOR_NAMES
-from floodseg.raster.bands import name_identities, numbers_by_name, text_labels
+from floodseg.raster.band_names import name_identities
+from floodseg.raster.bands import numbers_by_name, text_labels
 from floodseg.raster.edge_zeros import EdgeZeros
 from floodseg.raster.physical import PhysicalBlock, PixelMasks, needs_edge_zeros, physical
 from floodseg.raster.radar_checks import check_radar
 from floodseg.raster.reflectance_checks import check_physical_reflectance
 from floodseg.raster.sample import Sample
 from floodseg.raster.scaling import BandTags, Quantity
+from floodseg.scene.array_grid import common_grid
 from floodseg.scene.base import BaseScene, Mask, OpticalSource, Values
 from floodseg.scene.cloud_mask import MaskSource, are_scene_classes, array_mask, hidden_pixels, kind_note, mask_values
 from floodseg.scene.image_bands import check_array_order, ndwi_remark
-from floodseg.scene.labelled_array import ArrayImage, array_image, crs_text
+from floodseg.scene.labelled_array import ArrayImage, array_image
 from floodseg.scene.unit_checks import sample_windows
 
 
@@ -91,7 +92,7 @@ class ArrayScene(BaseScene):
             raise DataError("no image to map; pass `sar`, `optical` or both")
         if cloud_mask is not None:
             self._images["cloud_mask"] = array_image("cloud_mask", cloud_mask, None)
-        self._set_grids(_common_grid(self._images, crs, transform))
+        self._set_grids(common_grid(self._images, crs, transform))
         for name, image in self._images.items():
             if image.transform is None or transform is not None:
                 self._images[name] = replace(image, transform=self.product_grid.transform)
@@ -138,7 +139,7 @@ class ArrayScene(BaseScene):
         if all(are_scene_classes(values[~missing], classes.nodata) for values, missing in parts):
             self.hide(clouds, "its scene classification", kind_note("`optical`", "classes") or "")
         else:
-            self._note("`optical`: its band SCL is not used, since it holds no classes 0 to 11")
+            self.add_note("`optical`: its band SCL is not used, since it holds no classes 0 to 11")
 
     def _open_bands(self, bands: tuple[str, ...]) -> "ArrayScene":
         """Return a scene of other bands of the optical array."""
@@ -176,7 +177,7 @@ class ArrayScene(BaseScene):
                 )
             self._channels[sensor] = [numbers[sources[band]] - 1 for band in needed]
             note = stand_in_note(sources)
-            self._note(note and f"`{sensor}`: {note}")
+            self.add_note(note and f"`{sensor}`: {note}")
         elif image.shape[0] == len(needed):
             self._channels[sensor] = list(range(len(needed)))
             self._assumptions.append(f"`{sensor}`: its bands have no names and are taken as {', '.join(needed)}")
@@ -254,62 +255,4 @@ class ArrayScene(BaseScene):
         names = self.bands.names(sensor)
         sample = sample_windows(self.grid.height, self.grid.width, lambda window: self._sample(sensor, names, window))
         note = check_radar([sample], self._sar_units) if sensor == "sar" else check_physical_reflectance(sample)
-        self._note(note and f"`{sensor}`: {note}")
-
-
-def _common_grid(arrays: Mapping[str, ArrayImage], crs: Any, transform: Sequence[float] | None) -> GeoGrid:
-    """Return the grid of the first array as it is stored."""
-    first_name, first = next(iter(arrays.items()))
-    for name, other in arrays.items():
-        if other.shape[1:] != first.shape[1:]:
-            raise DataError(
-                f"{first_name} has {first.shape[1]}x{first.shape[2]} pixels and {name} {other.shape[1]}x"
-                f"{other.shape[2]}, but arrays must lie on one grid; resample one to the other, or use files"
-            )
-        if first.transform is None or other.transform is None:
-            continue
-        # a transform that is set holds for the pixels as they are stored
-        one, two = (each.grid if transform is not None else each.grid.north_up for each in (first, other))
-        if not (same_crs(one.crs, two.crs) and one.matches(two, 0.5)):
-            raise DataError(
-                f"{first_name} and {name}: their coordinates differ, but arrays must lie on one grid; "
-                "resample one to the other, or use files"
-            )
-    known_crs = next((each.crs for each in arrays.values() if each.crs is not None), None)
-    known = next((each.transform for each in arrays.values() if each.transform is not None), None)
-    if transform is not None:
-        a, b, c, d, e, f = (float(number) for number in tuple(transform)[:6])
-        known = (a, b, c, d, e, f)
-    text = known_crs if crs is None else crs_text("crs", crs)
-    grid = GeoGrid(text, known or IDENTITY, first.shape[1], first.shape[2]).without_rounding_rotation
-    _check_grid(grid, known)
-    if transform is not None and not grid.has_pixel_coordinates:
-        for name, image in arrays.items():
-            _check_transform(grid, name, image)
-    return grid
-
-
-def _check_transform(grid: GeoGrid, name: str, image: ArrayImage) -> None:
-    """Raise DataError if an array has coordinates that are not those of a grid that was set."""
-    if image.transform is not None and not (image.grid.has_pixel_coordinates or grid.matches(image.grid, 0.5)):
-        raise DataError(
-            f"`transform={grid.transform}`: differs from the transform {image.grid.transform} that the "
-            f"coordinates of `{name}` give; leave `transform` out, or pass `{name}` without coordinates (.values)"
-        )
-
-
-def _check_grid(grid: GeoGrid, transform: Transform | None) -> None:
-    """Raise DataError if products cannot have a grid; ``transform`` is that of the arrays, None if they have none."""
-    a, b, _, d, e, _ = grid.transform
-    if grid.crs is not None and grid.has_pixel_coordinates:
-        raise DataError(
-            f"`crs={grid.crs}`: has no effect without a transform that gives the pixels a place and a size; set "
-            "`transform`, (10, 0, LEFT, 0, -10, TOP) for pixels of 10 m"
-        )
-    if transform is not None and (b != 0 or d != 0 or a == 0 or e == 0):
-        raise DataError(
-            f"`transform={transform}`: is rotated, sheared or without area; resample the arrays to a grid along "
-            "the axes"
-        )
-    if not grid.has_distinct_pixels:
-        raise DataError(f"`transform={transform}`: defines pixels without area or with equal coordinates; correct it")
+        self.add_note(note and f"`{sensor}`: {note}")

@@ -77,11 +77,11 @@ class BaseScene:
         """
         self._masks.append(mask)
         self._hidden_pixels.methods.append(method)
-        self._note(*notes)
+        self.add_note(*notes)
 
-    def add_note(self, note: str) -> None:
-        """Add an assumption."""
-        self._note(note)
+    def add_note(self, *notes: str | None) -> None:
+        """Add assumptions; None is left out."""
+        self._assumptions.extend(note for note in notes if note)
 
     def read(self, window: Window) -> SceneWindow:
         """Read a window of the grid. Pixels outside the grid are invalid.
@@ -104,10 +104,6 @@ class BaseScene:
     def _set_grids(self, product_grid: GeoGrid) -> None:
         self.product_grid, self.grid = product_grid, product_grid.north_up
 
-    def _note(self, *notes: str | None) -> None:
-        """Add assumptions."""
-        self._assumptions.extend(note for note in notes if note)
-
     def _hide_by_mask(self, source: MaskSource, kind: MaskKind, read: Callable[[Window], tuple[Values, Mask]]) -> None:
         """Make optical pixels invalid where a mask hides them.
 
@@ -123,7 +119,7 @@ class BaseScene:
         def clouds(window: Window) -> Mask:
             return hidden_pixels(kind, *read(window))
 
-        self._note(kind_note(source.name, kind))
+        self.add_note(kind_note(source.name, kind))
         require_clear_pixels(
             source, kind, self.grid, lambda window: (self._read_sensor("optical", window)[1], clouds(window))
         )

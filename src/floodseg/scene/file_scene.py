@@ -71,7 +71,7 @@ class FileScene(BaseScene):
         files = []
         for file in image.files:
             placed, assumed = place_on_grid(file.path, file.grid, reference_name, reference)
-            self._note(assumed if file.grid != reference else None)
+            self.add_note(assumed if file.grid != reference else None)
             files.append(
                 WarpedFile(self._session, replace(file, grid=placed), self.grid, image, self._pixel_counts.add)
             )
@@ -80,7 +80,7 @@ class FileScene(BaseScene):
         pixel_counts = self._pixel_counts if image.request.unit == "db" else None
         self._images[image.request.sensor].append(_WarpedImage(image.name, tuple(files), file_channels, pixel_counts))
         self.inputs[image.request.setting] = image.request.references
-        self._note(*image.assumptions, resampling_note(image.name, [file.resampling for file in files]))
+        self.add_note(*image.assumptions, resampling_note(image.name, [file.resampling for file in files]))
         if image.request.setting == "optical":
             self._optical_source = OpticalSource(
                 image.name, image.available_bands, image.level,
@@ -109,7 +109,7 @@ class FileScene(BaseScene):
     def check(self, image: Image) -> None:
         """Check a sample of the pixels of an image (see ``check_image`` and ``check_order``)."""
         check_order(self._session, image)
-        self._note(*check_image(self._session, image))
+        self.add_note(*check_image(self._session, image))
 
     def add_cloud_mask(self, name: str, reference_name: str, reference: GeoGrid) -> None:
         """Make optical pixels invalid where a mask hides them.
@@ -121,7 +121,7 @@ class FileScene(BaseScene):
         placed, assumed = place_on_grid(name, mask.grid, reference_name, reference)
         file = WarpedFile(self._session, replace(mask, grid=placed), self.grid, None)
         self.inputs["cloud_mask"] = (name,)
-        self._note(assumed, resampling_note(name, [file.resampling]))
+        self.add_note(assumed, resampling_note(name, [file.resampling]))
 
         def read(window: Window) -> tuple[Values, Mask]:
             block = file.read(window)
@@ -140,7 +140,7 @@ def reference_grid(config: SceneConfig, bands: Bands) -> GeoGrid:
     Raises:
         ConfigError, DataError: as ``open_scene``, without the checks of pixels.
     """
-    session = Session(config.allow_remote)
+    session = Session(allow_remote=config.allow_remote)
     try:
         return _reference(_open_images(session, config, bands), config).grid.north_up
     finally:
@@ -161,7 +161,9 @@ def open_scene(config: SceneConfig, bands: Bands, window: Window | None = None) 
         DataError: files that cannot be read, lack bands or do not overlap, or values that show another unit, another
             band order or a wrong offset.
     """
-    return _close_on_error(Session(config.allow_remote), lambda session: _open(session, config, bands, window))
+    return _close_on_error(
+        Session(allow_remote=config.allow_remote), lambda session: _open(session, config, bands, window)
+    )
 
 
 def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileScene:
@@ -183,7 +185,7 @@ def open_scene_before(config: SceneConfig, bands: Bands, grid: GeoGrid) -> FileS
 
     if not config.sar_before or not bands.sar:
         raise ConfigError("`sar_before`: is empty, or the model takes no radar image; leave it out")
-    return _close_on_error(Session(config.allow_remote), open_before)
+    return _close_on_error(Session(allow_remote=config.allow_remote), open_before)
 
 
 def _close_on_error(session: Session, opener: Callable[[Session], FileScene]) -> FileScene:

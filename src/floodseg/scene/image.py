@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import ProductLevel, SarUnits, Sensor, Unit
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 from floodseg.geo.warped_source import Method, WarpedSource
 from floodseg.raster.physical import PhysicalBlock, PixelMasks, needs_edge_zeros, physical
 from floodseg.raster.reflectance_checks import OffsetSource

@@ -15,7 +15,7 @@ from rasterio.errors import CRSError
 from floodseg.bands import MASK, Sensor, canonical_band, identify_band
 from floodseg.errors import DataError
 from floodseg.geo.grid import IDENTITY, GeoGrid, Transform, Window
-from floodseg.raster.bands import name_identities
+from floodseg.raster.band_names import name_identities
 
 _ROW_DIMS = ("y", "lat", "latitude", "northing", "row")
 _COLUMN_DIMS = ("x", "lon", "longitude", "easting", "column")

@@ -47,7 +47,7 @@ class Session:
         setting: setting of the files, for messages.
     """
 
-    def __init__(self, allow_remote: bool, setting: str | None = None) -> None:
+    def __init__(self, *, allow_remote: bool, setting: str | None = None) -> None:
         self._allow_remote, self._setting = allow_remote, setting
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -61,7 +61,7 @@ class Session:
 
     def check_access(self, name: str, setting: str) -> None:
         """Raise ConfigError for a remote file without ``allow_remote``."""
-        check_local(name, setting, self._allow_remote)
+        check_local(name, setting, allow_remote=self._allow_remote)
 
     def open(self, name: str) -> OpenRaster:
         """Return this thread's handle of a raster. It stays open until the session closes.
@@ -139,7 +139,7 @@ class Session:
     def _environment(self, name: str) -> Any:
         # Looking for files beside a remote one costs requests. Beside a local one they hold masks and band names.
         listing = "EMPTY_DIR" if is_remote(name) else "TRUE"
-        return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing, **gdal_settings(self._allow_remote))
+        return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing, **gdal_settings(allow_remote=self._allow_remote))
 
     def _open(self, name: str) -> OpenRaster:
         try:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.bands import L1C_BANDS, Bands, band_date
-from floodseg.config.base import CloudMask
+from floodseg.config.base import CloudMaskQuality
 from floodseg.errors import ConfigError
 from floodseg.simulate.random_fields import Field, padded_size, periodic_field, smooth
 
@@ -171,7 +171,7 @@ def apply_cloud(optical: NDArray[np.float32], cloud: Cloud, band_names: Sequence
     return np.asarray(lit + cloud.opacity * (brightness - lit), dtype=np.float32)
 
 
-def cloud_mask(cloud: Cloud, quality: CloudMask) -> NDArray[np.bool_]:
+def cloud_mask(cloud: Cloud, quality: CloudMaskQuality) -> NDArray[np.bool_]:
     """Return a cloud mask (H, W), True for cloud.
 
     Quality ``perfect`` marks cloud and shadow above THIN, ``thin-missed`` only opaque cloud (like many real masks), and

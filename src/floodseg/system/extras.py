@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from floodseg.errors import ConfigError
+from floodseg.messages import enumeration
 
 
 def is_installed(package: str) -> bool:
@@ -26,9 +27,10 @@ def require_package(requirement: str, *packages: str, purpose: str) -> None:
     """
     missing = [package for package in packages if not is_installed(package)]
     if missing:
-        names = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
         verb = "are" if len(missing) > 1 else "is"
-        raise ConfigError(f"{purpose} needs {names}, which {verb} not installed; pip install '{requirement}'")
+        raise ConfigError(
+            f"{purpose} needs {enumeration(missing)}, which {verb} not installed; pip install '{requirement}'"
+        )
 
 
 def require_extra(extra: str, *packages: str, purpose: str) -> None:

@@ -65,7 +65,7 @@ def require_writable(path: Path, setting: str, *, folder: bool = False) -> None:
 
 
 def why_not_writable(path: Path, error: OSError) -> str:
-    """Return the reason why an output path cannot be written: a file in place of a folder, or the system's message."""
+    """Return the reason why an output path cannot be written: a file instead of a folder, or the system's message."""
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         file = next((parent for parent in (path, *path.parents) if parent.is_file()), None)
         if file:

@@ -63,7 +63,7 @@ class ProgressBar:
 class TrainingProgress(ProgressBar):
     """Progress of training on standard output: epoch, step, loss, learning rate, images per second and time left."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int, first_epoch: int, enabled: bool = True) -> None:
+    def __init__(self, epochs: int, steps_per_epoch: int, first_epoch: int, *, enabled: bool = True) -> None:
         super().__init__(epochs * steps_per_epoch, first_epoch * steps_per_epoch, enabled=enabled)
         self._epochs, self._steps = epochs, steps_per_epoch
 

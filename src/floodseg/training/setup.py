@@ -21,6 +21,7 @@ from floodseg.config.train import TrainConfig
 from floodseg.distributed.processes import ChipShare, Processes
 from floodseg.errors import ConfigError
 from floodseg.evaluation.forward import model_inputs
+from floodseg.models.cloud_detector import CloudDetector
 from floodseg.models.inputs import Inputs
 from floodseg.models.model import FloodModel
 from floodseg.models.multi_sensor import AnyModel, MultiSensorModel
@@ -136,10 +137,8 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
     optimizer = new_optimizer(model, optim)
     loaders = new_loaders(prepared, processes)
     prepared_optimizer, loader = accelerator.prepare(optimizer, loaders[0])
-    learning = model.fused if isinstance(model, MultiSensorModel) else model
-    detector = model.cloud_detector if isinstance(model, MultiSensorModel) else None
-    assert isinstance(learning, FloodModel)
-    wrapped_model = accelerator.prepare(TrainingModel(learning))
+    network, detector = _trained_networks(model)
+    wrapped_model = accelerator.prepare(TrainingModel(network))
     wrapped_detector = None if detector is None else accelerator.prepare(TrainingModel(detector))
     schedule = new_schedule(optimizer, optim, len(loader))
     # the order determines the names of the files in the resume state
@@ -169,6 +168,14 @@ def _assemble(prepared: Prepared, accelerator: Accelerator, processes: Processes
         state=state,
         records=RunRecords(folder, config, model, state),
     )
+
+
+def _trained_networks(model: AnyModel) -> tuple[FloodModel, CloudDetector | None]:
+    """Return the network that maps pixels of all sensors, and the cloud detector if there is one."""
+    if not isinstance(model, MultiSensorModel):
+        return model, None
+    assert isinstance(model.fused, FloodModel)
+    return model.fused, model.cloud_detector
 
 
 def new_loaders(prepared: Prepared, processes: Processes) -> "tuple[DataLoader[Sample], DataLoader[Sample]]":

@@ -88,7 +88,7 @@ def _train(config: TrainConfig, mode: RunMode, processes: Processes, *, show_pro
             # prepare_specialists has cleared an overwritten run
             mode = "resume" if mode == "resume" else "new"
         run = set_up(config, mode, processes)
-        progress = TrainingProgress(config.optim.epochs, len(run.loader), run.state.epoch, show_progress)
+        progress = TrainingProgress(config.optim.epochs, len(run.loader), run.state.epoch, enabled=show_progress)
         if processes.is_main:
             stack.enter_context(progress)
             stack.enter_context(run.records.open(progress))

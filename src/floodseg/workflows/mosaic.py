@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from floodseg.bands import REFLECTANCE_SCALE
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 
 STRIP_ROWS = 512
 STORED_OFFSET = 1000.0

@@ -19,7 +19,7 @@ from floodseg.catalog.remote.windows import RemoteImage, open_remote_image
 from floodseg.catalog.scaling import settle_offset
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 from floodseg.geo.warped_source import Method, WarpedSource
 from floodseg.raster.scaling import Quantity, StoredBand
 from floodseg.scene.image import ImageFile, read_block

@@ -19,8 +19,8 @@ import pytest
 import scenes
 from bucket_server import BucketServer, Fault, serving
 from floodseg.app import cli
+from floodseg.config.data import DataConfig
 from floodseg.config.download import DownloadConfig
-from floodseg.config.train import DataConfig
 from floodseg.datasets.download import sen1floods11 as module
 from floodseg.datasets.download.sen1floods11 import download_sen1floods11
 from floodseg.datasets.layouts import open_layout

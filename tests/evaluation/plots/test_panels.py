@@ -6,7 +6,8 @@ import torch
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from floodseg.chips.chip import Bands, Chip
+from floodseg.bands import Bands
+from floodseg.chips.chip import Chip
 from floodseg.evaluation.metrics.counts import ReliabilityBins
 from floodseg.evaluation.plots.curves import curves_picture, reliability_picture
 from floodseg.evaluation.plots.images import (

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from floodseg.chips.chip import Chip
+from floodseg.config.data import DataConfig
 from floodseg.config.predict import MapConfig
-from floodseg.config.train import DataConfig
 from floodseg.datasets.layouts import open_layout
 from floodseg.datasets.synthetic import simulate_scene
 from floodseg.inference.windows.map_scene import map_scene

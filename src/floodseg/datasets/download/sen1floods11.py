@@ -66,10 +66,10 @@ def download_sen1floods11(config: DownloadConfig, *, show_progress: bool = False
             into the folder.
         OSError: a file cannot be written.
     """
-    return asyncio.run(_download(_open_bucket(config.base_url), config, show_progress))
+    return asyncio.run(_download(_open_bucket(config.base_url), config, show_progress=show_progress))
 
 
-async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bool) -> str:
+async def _download(store: "GCSStore", config: DownloadConfig, *, show_progress: bool) -> str:
     listed = await _list_files(store, config)
     files = [file for folder in listed.values() for file in folder]
     with locked_folder(config.out_dir, "downloads into this folder"):
@@ -84,7 +84,7 @@ async def _download(store: "GCSStore", config: DownloadConfig, show_progress: bo
                 "set another `out_dir`, or download one sensor with `sensors`"
             )
         _LOG.info("%s: %d files, %.1f MB, to download", config.out_dir, len(missing), size / 1e6)
-        await _download_all(store, missing, config, show_progress)
+        await _download_all(store, missing, config, show_progress=show_progress)
     if unchecked := sum(file.md5 is None for file in files):
         note_once(WARNING, f"{config.base_url}: {unchecked} files are listed without MD5; only their size was checked")
     counts = ", ".join(f"{len(found)} in {Path(folder).name}" for folder, found in listed.items())
@@ -171,7 +171,7 @@ def _is_complete(path: Path, file: RemoteFile) -> bool:
 
 
 async def _download_all(
-    store: "GCSStore", files: Sequence[RemoteFile], config: DownloadConfig, show_progress: bool
+    store: "GCSStore", files: Sequence[RemoteFile], config: DownloadConfig, *, show_progress: bool
 ) -> None:
     """Download files, ``config.transfers`` at the same time; the first failure ends all transfers."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())

@@ -11,8 +11,8 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from floodseg.bands import DATES, IGNORE, WATER, band_date
-from floodseg.chips.chip import Bands, Chip
+from floodseg.bands import DATES, IGNORE, WATER, Bands, band_date
+from floodseg.chips.chip import Chip
 
 BLUE, RED, AMBER, SAND, GREY = "#1f78b4", "#a5103c", "#f2a900", "#efe9da", "#8c8c8c"
 LABEL_COLOURS = {"land": SAND, "water": BLUE, "unlabelled": GREY}

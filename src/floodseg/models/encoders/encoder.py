@@ -78,7 +78,7 @@ def build_encoder(name: str, in_channels: int, pretrained: Pretrained = None, ma
         raise ConfigError(f"`encoder={name}`: must be an encoder of timm; {hint}")
     indices, channels, strides = _stages(name, max_stride)
     body = _create(name, in_chans=in_channels, out_indices=indices)
-    multiple = _size_multiple(name, body, in_channels, channels, strides)
+    multiple = _size_multiple(name, body, in_channels, channels)
     _drop_unused_stages(body, in_channels)
     record = load_encoder_weights(body, name, pretrained)
     return Encoder(body, channels, strides, record, multiple)
@@ -112,9 +112,7 @@ def _stages(name: str, max_stride: int) -> tuple[list[int], list[int], list[int]
 
 
 @torch.no_grad()
-def _size_multiple(
-    name: str, body: nn.Module, in_channels: int, channels: Sequence[int], strides: Sequence[int]
-) -> int:
+def _size_multiple(name: str, body: nn.Module, in_channels: int, channels: Sequence[int]) -> int:
     """Return 1 if the encoder takes images of any size, or 32 if height and width must be multiples of 32."""
     body.eval()
     reason = ""

@@ -1,4 +1,4 @@
-"""File of a layer: a georeferenced raster of one band, read by windows of its own grid."""
+"""File of a layer: a georeferenced raster of one band, read in windows of its grid."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,8 @@ from pyproj.exceptions import ProjError
 
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block, PixelMap
+from floodseg.geo.resampling import Block
+from floodseg.geo.warp import PixelMap
 from floodseg.raster.masks import mask_number
 from floodseg.raster.scaling import equals_stored
 from floodseg.scene.placement import ASSIGN_CORNERS, missing_crs_remedy
@@ -18,7 +19,7 @@ MAX_REDUCTION = 32
 """Maximum number of pixels of a layer per pixel of the scene along each side. A window reads the square of this
 number."""
 
-_LOWEST = 3e38
+_LARGEST = 3e38
 """Larger numbers are no data: writers round the lowest or highest float, so no declared nodata value equals them."""
 
 
@@ -51,7 +52,7 @@ class LayerFile:
                 finer than the scene's.
         """
         self.name, self._path, self._voids, self._allow_remote = f"`{setting}={path}`", path, voids, allow_remote
-        self._setting, self._session = setting, Session(allow_remote, setting)
+        self._setting, self._session = setting, Session(allow_remote=allow_remote, setting=setting)
         self._session.check_access(path, setting)
         self.found_voids = False
         try:
@@ -116,7 +117,7 @@ class LayerFile:
             if (self._scale, self._offset) != (1.0, 0.0):
                 values = values * np.float32(self._scale) + np.float32(self._offset)
             if stored.dtype.kind == "f":
-                missing |= ~(np.abs(values) < _LOWEST)
+                missing |= ~(np.abs(values) < _LARGEST)
         values[missing] = 0
         return Block(values[None], missing, np.zeros_like(missing))
 
@@ -128,4 +129,4 @@ class LayerFile:
     def close(self) -> None:
         """Close the file. No thread may be reading. The next read opens the file again."""
         self._session.close()
-        self._session = Session(self._allow_remote, self._setting)
+        self._session = Session(allow_remote=self._allow_remote, setting=self._setting)

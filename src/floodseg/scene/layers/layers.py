@@ -21,7 +21,8 @@ from floodseg.scene.placement import missing_crs_remedy
 from floodseg.scene.scene import Layers, LayerWindow
 
 if TYPE_CHECKING:
-    from floodseg.scene.layers.polygon_masks import Box, PolygonMask, VectorLayer
+    from floodseg.scene.layers.polygon_geometry import Box
+    from floodseg.scene.layers.polygon_masks import PolygonMask, VectorLayer
 
 
 class Mask(Protocol):
@@ -103,7 +104,7 @@ def open_layers(config: SceneConfig, grid: GeoGrid) -> Layers:
     area = _area_mask(config, grid) if config.aoi else None
     exclusions: list[Mask] = [_exclusion(config, config.exclude, grid)] if config.exclude else []
     if config.dem:
-        exclusions.append(steep_mask(config.dem, grid, config.max_slope, config.allow_remote))
+        exclusions.append(steep_mask(config.dem, grid, config.max_slope, allow_remote=config.allow_remote))
     water = _permanent_water(config, config.permanent_water, grid) if config.permanent_water else None
     return MaskLayers(area, exclusions, water, {name: (path,) for name, path in _layer_files(config).items()})
 
@@ -143,7 +144,7 @@ def _polygons(path: str, setting: str, config: SceneConfig) -> "VectorLayer":
     # pyogrio and shapely are imported only for polygons
     from floodseg.scene.layers.polygon_masks import open_polygons
 
-    return open_polygons(path, setting, config.allow_remote)
+    return open_polygons(path, setting, allow_remote=config.allow_remote)
 
 
 def _area_mask(config: SceneConfig, grid: GeoGrid) -> "PolygonMask":
@@ -179,14 +180,14 @@ def _extent(bounds: "Box") -> str:
 
 
 def _exclusion(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
-    if is_raster(path, "exclude", config.allow_remote):
+    if is_raster(path, "exclude", allow_remote=config.allow_remote):
         return exclusion_mask(WarpedBand(path, "exclude", grid, allow_remote=config.allow_remote))
     return _polygons(path, "exclude", config).mask(grid)
 
 
 def _permanent_water(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
     threshold = config.permanent_water_threshold
-    if is_raster(path, "permanent_water", config.allow_remote):
+    if is_raster(path, "permanent_water", allow_remote=config.allow_remote):
         band = WarpedBand(path, "permanent_water", grid, allow_remote=config.allow_remote)
         return permanent_water_mask(band, threshold)
     if threshold is not None:
@@ -197,16 +198,16 @@ def _permanent_water(config: SceneConfig, path: str, grid: GeoGrid) -> Mask:
     return _polygons(path, "permanent_water", config).mask(grid)
 
 
-def is_raster(path: str, setting: str, allow_remote: bool = False) -> bool:
+def is_raster(path: str, setting: str, *, allow_remote: bool = False) -> bool:
     """Return True if GDAL opens a file as a raster. Other files are handled, or refused, as polygons.
 
     Raises:
         ConfigError: a remote file without ``allow_remote``.
         DataError: the file is a raster, or a set of rasters, in a format that is not read.
     """
-    check_local(path, setting, allow_remote)
+    check_local(path, setting, allow_remote=allow_remote)
     try:
-        with rasterio.Env(**gdal_settings(allow_remote)), open_layer(path, allow_remote):
+        with rasterio.Env(**gdal_settings(allow_remote=allow_remote)), open_layer(path, allow_remote=allow_remote):
             return True
     except RasterioIOError:
         return False

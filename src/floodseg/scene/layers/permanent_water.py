@@ -12,11 +12,11 @@ from floodseg.messages import percent
 from floodseg.scene.layers.raster_masks import RasterMask, Rule, WarpedBand, coverage_note
 
 _HIGHEST_PERCENT = 100
-_MAX_MARKS = 16
+_MAX_NODATA_VALUES = 16
 """Largest number of different values above 100 percent that can be nodata values. With more, the unit is another."""
 
 _HIGHEST_CODE = 12
-"""Whole numbers up to here are taken to be class codes, such as the transitions (0 to 10) and months (0 to 12) of JRC,
+"""Integers up to this one are taken to be class codes, such as the transitions (0 to 10) and months (0 to 12) of JRC,
 or the water bodies of the Copernicus elevation model (0 to 3)."""
 
 _LAND_COVER_CODES = (*range(10, 101, 10), 95)
@@ -37,19 +37,19 @@ def permanent_water_mask(band: WarpedBand, threshold: float | None) -> RasterMas
     """
     values, valid = band.sample()
     highest = _HIGHEST_PERCENT if threshold is not None and threshold <= _HIGHEST_PERCENT else np.inf
-    marked = valid & (values > highest)
+    beyond = valid & (values > highest)
     if threshold is None:
         _check_mask(band, values[valid])
         rule = _mask_rule(band)
     else:
-        _check_marks(band, values[valid], threshold)
-        _check_threshold(band, values[valid & ~marked], threshold)
+        _check_nodata_values(band, values[valid], threshold)
+        _check_threshold(band, values[valid & ~beyond], threshold)
         rule = _threshold_rule(threshold, highest)
     notes = [
-        f"{band.name}: {percent(float(marked.mean()))} of the scene holds {_listed(values[marked])}, above 100 percent "
+        f"{band.name}: {percent(float(beyond.mean()))} of the scene holds {_listed(values[beyond])}, above 100 percent "
         "and so taken as no data, as in JRC occurrence"
-    ] if marked.any() else []  # fmt: skip
-    notes.append(coverage_note(band.name, float((valid & ~marked).mean()), "no water is permanent"))
+    ] if beyond.any() else []  # fmt: skip
+    notes.append(coverage_note(band.name, float((valid & ~beyond).mean()), "no water is permanent"))
     return RasterMask(band, rule, tuple(note for note in notes if note))
 
 
@@ -85,13 +85,13 @@ def _check_mask(band: WarpedBand, values: Values) -> None:
     raise DataError(f"{band.name}: holds values from {_range(found)}, but a mask holds only 0 and 1; {remedy}")
 
 
-def _check_marks(band: WarpedBand, values: Values, threshold: float) -> None:
-    """Raise DataError if values above 100 with a threshold in percent are too many for marks, or may be water."""
+def _check_nodata_values(band: WarpedBand, values: Values, threshold: float) -> None:
+    """Raise DataError if the values above 100, with a threshold in percent, are too many for nodata or may be water."""
     found = np.unique(values)
     above = found[found > _HIGHEST_PERCENT]
     if threshold > _HIGHEST_PERCENT or not above.size:
         return
-    if len(above) > _MAX_MARKS:
+    if len(above) > _MAX_NODATA_VALUES:
         raise DataError(
             f"{band.name}: holds {len(above)} different values from {_range(above)}, but with "
             f"`permanent_water_threshold={threshold:g}` it must be in percent, which ends at 100; set a threshold "
@@ -136,7 +136,7 @@ def _check_threshold(band: WarpedBand, values: Values, threshold: float) -> None
 
 
 def _are_codes(found: Values) -> bool:
-    """Return True if different values look like class codes: small whole numbers, or land cover."""
+    """Return True if different values look like class codes: small integers, or land cover."""
     small = bool((found == np.round(found)).all() and found.any() and found.max() <= _HIGHEST_CODE)
     land_cover = len(found) > 2 and bool(np.isin(found, _LAND_COVER_CODES).all())
     return small or land_cover

@@ -2,11 +2,9 @@
 
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pyogrio
@@ -21,15 +19,19 @@ from rasterio.transform import Affine
 from floodseg.errors import DataError
 from floodseg.geo.grid import GeoGrid, Window
 from floodseg.geo.longitudes import same_longitudes, split_at_180
-from floodseg.geo.warp import near
+from floodseg.geo.warp import wrap_longitude
 from floodseg.raster.access import check_local
+from floodseg.scene.layers.polygon_geometry import (
+    Box,
+    Polygons,
+    areal,
+    clipped,
+    is_areal,
+    moved_east,
+    split,
+    without_empty_rings,
+)
 from floodseg.scene.layers.vector_files import VECTOR_DRIVERS, check_vector_file
-
-_MAX_VERTICES = 4096
-"""Polygons with more vertices are split: rasterizing reads all vertices of a polygon for each row of a window."""
-
-_MIN_BOX = 512
-"""Boxes of this side in pixels are not split further: windows are larger."""
 
 _RASTERIZE_LOCK = threading.Lock()
 """Lock around ``rasterize``, which changes Python's warning filters for all threads."""
@@ -46,10 +48,6 @@ which is 0.2 mm for the 100 m edges in a scene of 100 km."""
 
 _NEAR_180 = 170
 """Edges between longitudes beyond it on both sides are ambiguous. This is also where ``ogr2ogr`` cuts polygons."""
-
-Polygons = NDArray[np.object_]
-Box = tuple[float, float, float, float]
-"""(left, bottom, right, top) or (west, south, east, north)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +132,7 @@ class VectorLayer:
             west, south, east, north = _with_margin(extent, self.crs)
             for left, right, turn in self._ranges(west, east, CRS.from_user_input(grid.crs)):
                 found, skipped, closed = self._read((left, south, right, north))
-                shapes = np.concatenate([shapes, _moved_east(found, 360 * turn) if turn else found])
+                shapes = np.concatenate([shapes, moved_east(found, 360 * turn) if turn else found])
                 others, open_rings = others + skipped, open_rings + closed
             if CRS.from_user_input(grid.crs) != self.crs:
                 shapes = shapely.segmentize(shapes, _MAX_EDGE_SHARE * max(east - west, north - south))
@@ -170,11 +168,11 @@ class VectorLayer:
             if not np.isfinite(shapely.get_coordinates(features)).all():
                 raise DataError(f"{self.label}: has corners whose coordinates are not numbers; correct these polygons")
             parts, owners = shapely.get_parts(shapely.make_valid(features), return_index=True)
-        others = len(features) - len(np.unique(owners[_is_areal(parts)]))
-        polygons = _without_empty_rings(_areal(parts))
+        others = len(features) - len(np.unique(owners[is_areal(parts)]))
+        polygons = without_empty_rings(areal(parts))
         if self.crs.is_geographic:
             self._check_edges(polygons, (box[0], box[2]))
-        return _clipped(polygons, box), others, int(is_open.sum())
+        return clipped(polygons, box), others, int(is_open.sum())
 
     def _check_edges(self, polygons: Polygons, within: tuple[float, float]) -> None:
         """Raise DataError if the longitudes of an edge jump from one side of the 180th meridian to the other.
@@ -193,7 +191,7 @@ class VectorLayer:
                 )
 
 
-def open_polygons(path: str, setting: str, allow_remote: bool = False) -> VectorLayer:
+def open_polygons(path: str, setting: str, *, allow_remote: bool = False) -> VectorLayer:
     """Open the layer of polygons in a vector file.
 
     Raises:
@@ -201,7 +199,7 @@ def open_polygons(path: str, setting: str, allow_remote: bool = False) -> Vector
         DataError: the file cannot be read, has no polygons or several layers, or has no coordinate system.
     """
     label = f"`{setting}={path}`"
-    check_local(path, setting, allow_remote)
+    check_local(path, setting, allow_remote=allow_remote)
     check_vector_file(path, setting)
     with _read_errors(label):
         layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path) if kind is not None]
@@ -255,10 +253,6 @@ def _with_margin(extent: Box, crs: CRS) -> Box:
     return west - x_margin, south - y_margin, east + x_margin, north + y_margin
 
 
-def _moved_east(shapes: Polygons, degrees: float) -> Polygons:
-    return np.asarray(shapely.transform(shapes, lambda points: points + np.array([degrees, 0])), dtype=object)
-
-
 def _in_pixels(shapes: Polygons, crs: CRS, grid: GeoGrid) -> Polygons:
     """Return polygons in pixels of ``grid``, clipped to it and split."""
     transformer = Transformer.from_crs(crs, grid.crs, always_xy=True)
@@ -269,62 +263,11 @@ def _in_pixels(shapes: Polygons, crs: CRS, grid: GeoGrid) -> Polygons:
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = transformer.transform(*points.T)
         if wraps:  # the transformer returns longitudes from -180 to 180
-            x = near(x, middle)
+            x = wrap_longitude(x, middle)
         return np.column_stack(grid.pixels(x, y))
 
     moved = shapely.transform(shapes, move)
     moved = moved[np.isfinite(shapely.area(moved))]
-    parts = _areal(shapely.get_parts(shapely.make_valid(moved)))
+    parts = areal(shapely.get_parts(shapely.make_valid(moved)))
     # Cuts follow pixel borders and never pass through a centre, so the mask does not change.
-    return _split(parts, (0, 0, grid.width, grid.height))
-
-
-def _split(polygons: Polygons, box: tuple[int, int, int, int]) -> Polygons:
-    """Clip polygons to a box in pixels, and split those with many vertices into quarters repeatedly."""
-    pieces: list[Polygons] = [np.array([], dtype=object)]
-    waiting = [(polygons, box)]
-    while waiting:
-        group, (left, top, right, bottom) = waiting.pop()
-        group = _clipped(group, (left, top, right, bottom))
-        large = max(right - left, bottom - top) > _MIN_BOX
-        many = large & (shapely.get_num_coordinates(group) > _MAX_VERTICES)
-        pieces.append(group[~many])
-        if many.any():
-            waiting += [(group[many], quarter) for quarter in _quarters(left, top, right, bottom)]
-    return np.concatenate(pieces)
-
-
-def _quarters(left: int, top: int, right: int, bottom: int) -> Iterable[tuple[int, int, int, int]]:
-    """Return the halves or quarters of a box in pixels; a short side is not halved."""
-    columns = (left, (left + right) // 2, right) if right - left > _MIN_BOX else (left, right)
-    rows = (top, (top + bottom) // 2, bottom) if bottom - top > _MIN_BOX else (top, bottom)
-    return [(first, upper, last, lower) for first, last in pairwise(columns) for upper, lower in pairwise(rows)]
-
-
-def _clipped(polygons: Polygons, box: Box) -> Polygons:
-    """Return the parts of polygons inside a box."""
-    outline = shapely.box(*box)
-    shapely.prepare(outline)
-    polygons = polygons[shapely.intersects(outline, polygons)]
-    crossing = ~shapely.contains_properly(outline, polygons)
-    cut = _areal(shapely.get_parts(shapely.intersection(polygons[crossing], outline)))
-    return np.concatenate([polygons[~crossing], cut])
-
-
-def _is_areal(parts: Polygons) -> NDArray[np.bool_]:
-    return np.isin(shapely.get_type_id(parts), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
-
-
-def _without_empty_rings(polygons: Polygons) -> Polygons:
-    """Remove empty holes from polygons: GEOS 3.13 crashes on them when it splits edges."""
-    rings, owners = shapely.get_rings(polygons, return_index=True)
-    empty = shapely.is_empty(rings)
-    for owner in np.unique(owners[empty]):
-        valid_rings = rings[(owners == owner) & ~empty]
-        polygons[owner] = shapely.Polygon(*valid_rings[:1], holes=valid_rings[1:])
-    return polygons
-
-
-def _areal(parts: Any) -> Polygons:
-    """Return the polygons among ``parts``, with multipolygons split."""
-    return np.asarray(shapely.get_parts(parts[_is_areal(parts)]), dtype=object)
+    return split(parts, (0, 0, grid.width, grid.height))

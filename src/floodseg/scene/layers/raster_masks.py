@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block
+from floodseg.geo.resampling import Block
 from floodseg.geo.warped_source import WarpedSource
 from floodseg.messages import percent
 from floodseg.scene.layers.layer_file import LayerFile

@@ -22,7 +22,8 @@ from pyproj.exceptions import ProjError
 from floodseg.errors import DataError
 from floodseg.geo.footprints import Float64Array, InterpolatedSteps
 from floodseg.geo.grid import GeoGrid, Window
-from floodseg.geo.warp import Block, PixelMap
+from floodseg.geo.resampling import Block
+from floodseg.geo.warp import PixelMap
 from floodseg.geo.warped_source import WarpedSource
 from floodseg.messages import percent
 from floodseg.scene.layers.layer_file import LayerFile
@@ -147,7 +148,7 @@ class _SlopeRaster:
         return block
 
 
-def steep_mask(path: str, grid: GeoGrid, max_slope: float, allow_remote: bool) -> SteepMask:
+def steep_mask(path: str, grid: GeoGrid, max_slope: float, *, allow_remote: bool) -> SteepMask:
     """Open an elevation model in metres or feet over the grid of a scene.
 
     Raises:
